@@ -1,0 +1,1 @@
+"""The domain: virtual hosts, exchanges, queues. No frames, no I/O."""

@@ -1,0 +1,17 @@
+"""What a message can be routed to."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.message import Message
+
+
+class Destination(ABC):
+    """A queue, or whatever else takes messages as a queue does (held delayed messages, a direct reply-to consumer)."""
+
+    name: str
+
+    @abstractmethod
+    def publish(self, message: "Message") -> bool:
+        """Take responsibility for the message. False when it is refused (reject-publish), which nacks the publish."""

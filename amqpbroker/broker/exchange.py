@@ -1,0 +1,80 @@
+"""Exchanges, their bindings, and the seam that an exchange type fills."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Union
+
+from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.message import Message
+from amqpbroker.wire.values import Table
+
+Target = Union["Exchange", Destination]
+
+
+class Binding:
+    """From an exchange to a queue or exchange. Equal ones (same source, destination, key, arguments) exist once."""
+
+    __slots__ = ("arguments", "destination", "routing_key", "source")
+
+    def __init__(self, source: "Exchange", destination: Target, routing_key: bytes, arguments: Table) -> None:
+        self.source = source
+        self.destination = destination
+        self.routing_key = routing_key
+        self.arguments = arguments
+
+
+class ExchangeType(ABC):
+    """How one exchange routes. One instance an exchange; it keeps whatever index it needs of its bindings.
+
+    `keyed` says that the route depends on nothing but the routing key, so that it may be cached.
+    """
+
+    name: ClassVar[str]
+    keyed: ClassVar[bool] = True
+
+    def validate_binding(self, routing_key: bytes, arguments: Table) -> None:  # noqa: B027 - most types accept any
+        """Raise AmqpError if a binding with this key and these arguments makes no sense for the type."""
+
+    @abstractmethod
+    def bind(self, binding: Binding) -> None:
+        """A binding that was not there before."""
+
+    @abstractmethod
+    def unbind(self, binding: Binding) -> None:
+        """A binding that `bind` was called with."""
+
+    @abstractmethod
+    def route(self, routing_key: bytes, message: Message) -> list[Target]:
+        """Where a message goes under one of its routing keys. An exchange or queue may occur more than once.
+
+        Called for each of the message's routing keys. Only types that are not `keyed` may look at the message.
+        """
+
+
+class Exchange:
+    """An exchange of a vhost. Immutable but for its bindings, `alternate` and `policy` values set by the vhost."""
+
+    __slots__ = ("alternate", "arguments", "auto_delete", "bindings", "durable", "internal", "name", "type")
+
+    def __init__(
+        self,
+        name: str,
+        type: ExchangeType,  # noqa: A002 - AMQP's word
+        durable: bool = False,
+        auto_delete: bool = False,
+        internal: bool = False,
+        arguments: Table | None = None,
+        alternate: str | None = None,
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.durable = durable
+        self.auto_delete = auto_delete
+        self.internal = internal
+        self.arguments: Table = arguments or {}
+        self.alternate = alternate
+        self.bindings: list[Binding] = []
+
+
+#: Looks an exchange up by its name in the vhost at hand.
+Lookup = Callable[[str], Exchange | None]

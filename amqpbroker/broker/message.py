@@ -1,0 +1,104 @@
+"""A message, and one queue's copy of it."""
+
+from typing import TYPE_CHECKING
+
+from amqpbroker.wire.values import Table, text
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.deaths import Deaths
+    from amqpbroker.broker.queue import Queue
+
+
+class Message:
+    """What a publisher sent. Shared by all queues that hold it, and never changed.
+
+    address: exchange and routing key as two AMQP shortstrs, in the bytes that basic.publish carried and basic.deliver
+        repeats.
+    properties: property flags and property list as in the content header (AMQP 0-9-1 section 4.2.6.1).
+    body: the whole body.
+    persistent: delivery mode 2. priority: 0 when none was given. expiration_ms: per-message TTL, -1 for none.
+    headers: the decoded headers property, or None if there is none.
+    extra_keys: further routing keys, from the CC and BCC headers.
+    cc_keys: how many of `extra_keys` come from CC (these come first).
+    deaths: the broker's own record of dead-letterings, or None.
+    frames, frames_channel: the content frames for one channel number, kept by `amqp` between deliveries; opaque here.
+    """
+
+    __slots__ = (
+        "address",
+        "body",
+        "cc_keys",
+        "deaths",
+        "expiration_ms",
+        "extra_keys",
+        "frames",
+        "frames_channel",
+        "headers",
+        "persistent",
+        "priority",
+        "properties",
+    )
+
+    def __init__(self, address: bytes, properties: bytes, body: bytes) -> None:
+        self.address: bytes = address
+        self.properties: bytes = properties
+        self.body: bytes = body
+        self.persistent: bool = False
+        self.priority: int = 0
+        self.expiration_ms: int = -1
+        self.headers: Table | None = None
+        self.extra_keys: tuple[bytes, ...] = ()
+        self.cc_keys: int = 0
+        self.deaths: Deaths | None = None
+        self.frames: bytes | None = None
+        self.frames_channel: int = 0
+
+    @property
+    def exchange(self) -> str:
+        return text(self.address[1 : 1 + self.address[0]])
+
+    @property
+    def routing_key(self) -> bytes:
+        return self.address[2 + self.address[0] :]
+
+    @property
+    def routing_keys(self) -> tuple[bytes, ...]:
+        """The routing key, then the CC and BCC keys: what a route is looked up by."""
+        return (self.routing_key, *self.extra_keys)
+
+
+def encode_address(exchange: str, routing_key: bytes) -> bytes:
+    """`Message.address` from its parts."""
+    name = exchange.encode("utf-8", "surrogateescape")
+    return b"%c%b%c%b" % (len(name), name, len(routing_key), routing_key)
+
+
+class Entry:
+    """One queue's copy of a message; while it is delivered, also the record that it is unacknowledged.
+
+    sequence: its place in the queue; a requeue goes back to it. deadline_ms: when it expires, 0 for never.
+    redelivered: it has been delivered before. delivery_count: how often it came back. consumer: who has it, None after
+    basic.get. delivered_ms: when it was delivered (for the consumer timeout).
+    """
+
+    __slots__ = (
+        "consumer",
+        "deadline_ms",
+        "delivered_ms",
+        "delivery_count",
+        "message",
+        "queue",
+        "redelivered",
+        "sequence",
+    )
+
+    def __init__(self, message: Message, queue: "Queue", sequence: int, deadline_ms: int) -> None:
+        self.message: Message = message
+        self.queue: Queue = queue
+        self.sequence: int = sequence
+        self.deadline_ms: int = deadline_ms
+        self.redelivered: bool = False
+        self.delivery_count: int = 0
+        self.consumer: Consumer | None = None
+        self.delivered_ms: int = 0

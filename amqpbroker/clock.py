@@ -1,0 +1,133 @@
+"""One source of time and one timer heap for everything the broker does later.
+
+Nothing else in the broker reads a clock. The server fires what is due from its event loop; tests move a
+`ManualClock` by hand.
+"""
+
+import heapq
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+
+class Timer:
+    """One pending call. `cancel()` is idempotent and cheap; a cancelled timer never fires."""
+
+    __slots__ = ("callback", "clock", "due_ms")
+
+    def __init__(self, clock: "Clock", due_ms: int, callback: Callable[[], None]) -> None:
+        self.clock: Clock = clock
+        self.due_ms = due_ms
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        if self.callback is not None:
+            self.callback = None
+            self.clock.forget()
+
+
+class Clock(ABC):
+    """Time in milliseconds since the Unix epoch, never going backwards, and the timers that wait for it.
+
+    `on_earlier(due_ms)` is called when a timer becomes the earliest one, so that whoever drives the clock
+    can wake up in time.
+    """
+
+    def __init__(self) -> None:
+        self.on_earlier: Callable[[int], None] | None = None
+        self._heap: list[tuple[int, int, Timer]] = []
+        self._sequence = 0
+        self._cancelled = 0
+
+    @abstractmethod
+    def now_ms(self) -> int:
+        """The present, in milliseconds since the Unix epoch."""
+
+    def at(self, due_ms: int, callback: Callable[[], None]) -> Timer:
+        """Call `callback()` once `now_ms() >= due_ms`. Timers of one instant fire in the order they were set."""
+        timer = Timer(self, due_ms, callback)
+        self._sequence += 1
+        heapq.heappush(self._heap, (due_ms, self._sequence, timer))
+        if self.on_earlier is not None and self._heap[0][2] is timer:
+            self.on_earlier(due_ms)
+        return timer
+
+    def after(self, delay_ms: int, callback: Callable[[], None]) -> Timer:
+        """`at(now_ms() + delay_ms, callback)`."""
+        return self.at(self.now_ms() + delay_ms, callback)
+
+    def forget(self) -> None:
+        """Count one cancelled timer, and rebuild the heap when most of it is cancelled ones."""
+        self._cancelled += 1
+        if self._cancelled > 64 and self._cancelled * 2 > len(self._heap):
+            self._heap = [item for item in self._heap if item[2].callback is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
+    def next_due_ms(self) -> int | None:
+        """When the earliest pending timer is due, or None."""
+        heap = self._heap
+        while heap and heap[0][2].callback is None:
+            heapq.heappop(heap)
+            self._cancelled -= 1
+        return heap[0][0] if heap else None
+
+    def fire_due(self) -> int | None:
+        """Fire every timer that is due, in order; returns when the next one is due, or None.
+
+        Timers that the callbacks set for now or earlier wait for the next call, so one call always ends.
+        """
+        now = self.now_ms()
+        last = self._sequence
+        later: list[tuple[int, int, Timer]] = []
+        heap = self._heap
+        while True:
+            due = self.next_due_ms()
+            heap = self._heap
+            if due is None or due > now:
+                break
+            item = heapq.heappop(heap)
+            if item[1] > last:
+                later.append(item)
+                continue
+            callback = item[2].callback
+            item[2].callback = None
+            if callback is not None:
+                callback()
+        for item in later:
+            heapq.heappush(self._heap, item)
+        return self.next_due_ms()
+
+
+class SystemClock(Clock):
+    """The machine's time: the wall clock at creation, moved on by the monotonic clock, so that a step of
+    the wall clock neither fires nor delays a timer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
+
+    def now_ms(self) -> int:
+        return (time.monotonic_ns() + self._offset_ns) // 1_000_000
+
+
+class ManualClock(Clock):
+    """A clock that stands still until it is moved: for tests."""
+
+    def __init__(self, start_ms: int = 1_700_000_000_000) -> None:
+        super().__init__()
+        self._now_ms = start_ms
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    def advance(self, delta_ms: int) -> None:
+        """Move on by `delta_ms`, stopping at each timer's due time on the way to fire it there."""
+        end = self._now_ms + delta_ms
+        while True:
+            due = self.next_due_ms()
+            if due is None or due > end:
+                break
+            self._now_ms = max(self._now_ms, due)
+            self.fire_due()
+        self._now_ms = end

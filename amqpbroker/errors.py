@@ -1,0 +1,269 @@
+"""Every error that reaches a client, each text once, as RabbitMQ words it.
+
+An `AmqpError` says what happened; `amqp` turns it into channel.close or connection.close by its scope (AMQP 0-9-1
+section 1.2 and the table in rabbit_framing; RabbitMQ's `rabbit_binary_generator:map_exception`).
+"""
+
+from typing import Literal
+
+Scope = Literal["channel", "connection"]
+
+#: code -> (name, scope). Source: AMQP 0-9-1 constants; the soft errors close a channel, the hard ones the connection.
+REPLY_CODES: dict[int, tuple[str, Scope]] = {
+    311: ("CONTENT_TOO_LARGE", "channel"),
+    312: ("NO_ROUTE", "channel"),
+    313: ("NO_CONSUMERS", "channel"),
+    320: ("CONNECTION_FORCED", "connection"),
+    402: ("INVALID_PATH", "connection"),
+    403: ("ACCESS_REFUSED", "channel"),
+    404: ("NOT_FOUND", "channel"),
+    405: ("RESOURCE_LOCKED", "channel"),
+    406: ("PRECONDITION_FAILED", "channel"),
+    501: ("FRAME_ERROR", "connection"),
+    502: ("SYNTAX_ERROR", "connection"),
+    503: ("COMMAND_INVALID", "connection"),
+    504: ("CHANNEL_ERROR", "connection"),
+    505: ("UNEXPECTED_FRAME", "connection"),
+    506: ("RESOURCE_ERROR", "connection"),
+    530: ("NOT_ALLOWED", "connection"),
+    540: ("NOT_IMPLEMENTED", "connection"),
+    541: ("INTERNAL_ERROR", "connection"),
+}
+
+
+class AmqpError(Exception):
+    """A client's mistake or the broker's refusal, with the reply code, text and scope that the wire carries.
+
+    `explanation` is the part behind "NAME - "; `text` is the whole reply-text.
+    """
+
+    def __init__(self, code: int, explanation: str) -> None:
+        name, scope = REPLY_CODES[code]
+        self.code = code
+        self.explanation = explanation
+        self.scope: Scope = scope
+        self.text = f"{name} - {explanation}"
+        super().__init__(self.text)
+
+
+def access_refused(explanation: str) -> AmqpError:
+    return AmqpError(403, explanation)
+
+
+def not_found(explanation: str) -> AmqpError:
+    return AmqpError(404, explanation)
+
+
+def resource_locked(explanation: str) -> AmqpError:
+    return AmqpError(405, explanation)
+
+
+def precondition_failed(explanation: str) -> AmqpError:
+    return AmqpError(406, explanation)
+
+
+def frame_error(explanation: str) -> AmqpError:
+    return AmqpError(501, explanation)
+
+
+def syntax_error(explanation: str) -> AmqpError:
+    return AmqpError(502, explanation)
+
+
+def command_invalid(explanation: str) -> AmqpError:
+    return AmqpError(503, explanation)
+
+
+def channel_error(explanation: str) -> AmqpError:
+    return AmqpError(504, explanation)
+
+
+def unexpected_frame(explanation: str) -> AmqpError:
+    return AmqpError(505, explanation)
+
+
+def not_allowed(explanation: str) -> AmqpError:
+    return AmqpError(530, explanation)
+
+
+def not_implemented(explanation: str) -> AmqpError:
+    return AmqpError(540, explanation)
+
+
+def internal_error(explanation: str) -> AmqpError:
+    return AmqpError(541, explanation)
+
+
+# --- what is missing -------------------------------------------------------------------------------------------------
+
+
+def no_queue(name: str, vhost: str) -> AmqpError:
+    return not_found(f"no queue '{name}' in vhost '{vhost}'")
+
+
+def no_exchange(name: str, vhost: str) -> AmqpError:
+    return not_found(f"no exchange '{name}' in vhost '{vhost}'")
+
+
+def no_previously_declared_queue() -> AmqpError:
+    return not_found("no previously declared queue")
+
+
+# --- permissions and reserved names ----------------------------------------------------------------------------------
+
+
+def access_refused_to(permission: str, kind: str, name: str, vhost: str, user: str) -> AmqpError:
+    """`permission` is configure, write or read; `kind` is exchange or queue."""
+    return access_refused(f"{permission} access to {kind} '{name}' in vhost '{vhost}' refused for user '{user}'")
+
+
+def topic_access_refused(permission: str, routing_key: str, exchange: str, vhost: str, user: str) -> AmqpError:
+    return access_refused(
+        f"{permission} access to topic '{routing_key}' in exchange '{exchange}' in vhost '{vhost}'"
+        f" refused for user '{user}'"
+    )
+
+
+def reserved_queue_name(name: str) -> AmqpError:
+    return access_refused(f"queue name '{name}' contains reserved prefix 'amq.*'")
+
+
+def reserved_exchange_name(name: str) -> AmqpError:
+    return access_refused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
+
+
+def default_exchange_refused() -> AmqpError:
+    return access_refused("operation not permitted on the default exchange")
+
+
+def system_exchange_deletion_refused(name: str, vhost: str) -> AmqpError:
+    return access_refused(f"deletion of system exchange '{name}' in vhost '{vhost}' not allowed")
+
+
+def internal_exchange_publish_refused(name: str, vhost: str) -> AmqpError:
+    return access_refused(f"cannot publish to internal exchange '{name}' in vhost '{vhost}'")
+
+
+def queue_in_exclusive_use(name: str, vhost: str) -> AmqpError:
+    return access_refused(f"queue '{name}' in vhost '{vhost}' in exclusive use")
+
+
+def exclusive_consume_on_single_active(name: str, vhost: str) -> AmqpError:
+    return access_refused(f"queue '{name}' in vhost '{vhost}' in exclusive use")
+
+
+# --- declare, delete -------------------------------------------------------------------------------------------------
+
+
+def queue_locked(name: str, vhost: str) -> AmqpError:
+    return resource_locked(
+        f"cannot obtain exclusive access to locked queue '{name}' in vhost '{vhost}'. It could be originally declared"
+        " on another connection or the exclusive property value does not match that of the original declaration."
+    )
+
+
+def inequivalent_argument(argument: str, kind: str, name: str, vhost: str, received: str, current: str) -> AmqpError:
+    """`kind` is queue or exchange; `received` and `current` come already quoted, or are `none`."""
+    return precondition_failed(
+        f"inequivalent arg '{argument}' for {kind} '{name}' in vhost '{vhost}':"
+        f" received {received} but current is {current}"
+    )
+
+
+def invalid_queue_argument(argument: str, name: str, vhost: str, reason: str) -> AmqpError:
+    """`reason` is an Erlang term such as `{value_negative,-1}`."""
+    return precondition_failed(f"invalid arg '{argument}' for queue '{name}' in vhost '{vhost}': {reason}")
+
+
+def argument_not_of_queue_type(argument: str, name: str, vhost: str, queue_module: str) -> AmqpError:
+    """`queue_module` is rabbit_classic_queue, rabbit_quorum_queue or rabbit_stream_queue."""
+    return precondition_failed(
+        f"invalid arg '{argument}' for queue '{name}' in vhost '{vhost}' of queue type {queue_module}"
+    )
+
+
+def invalid_queue_property(prop: str, name: str, vhost: str) -> AmqpError:
+    """`prop` is non-durable, exclusive-owner or auto-delete."""
+    return precondition_failed(f"invalid property '{prop}' for queue '{name}' in vhost '{vhost}'")
+
+
+def in_use(kind: str, name: str, vhost: str) -> AmqpError:
+    return precondition_failed(f"{kind} '{name}' in vhost '{vhost}' in use")
+
+
+def queue_not_empty(name: str, vhost: str) -> AmqpError:
+    return precondition_failed(f"queue '{name}' in vhost '{vhost}' not empty")
+
+
+def invalid_exchange_type(name: str) -> AmqpError:
+    return precondition_failed(f"invalid exchange type '{name}'")
+
+
+# --- publish, consume, acknowledge -----------------------------------------------------------------------------------
+
+
+def message_too_large(size: int, limit: int) -> AmqpError:
+    return precondition_failed(f"message size {size} is larger than configured max size {limit}")
+
+
+def invalid_expiration(value: str, reason: str) -> AmqpError:
+    return precondition_failed(f"invalid expiration '{value}': {reason}")
+
+
+def user_id_mismatch(user_id: str, user: str) -> AmqpError:
+    return precondition_failed(f"user_id property set to '{user_id}' but authenticated user was '{user}'")
+
+
+def invalid_message_header(header: str, kind: str) -> AmqpError:
+    return precondition_failed(f'invalid message: {{unacceptable_type_in_header,"{header}",{kind}}}')
+
+
+def unknown_delivery_tag(tag: int) -> AmqpError:
+    return precondition_failed(f"unknown delivery tag {tag}")
+
+
+def delivery_timed_out(channel: int, timeout_ms: int) -> AmqpError:
+    return precondition_failed(
+        f"delivery acknowledgement on channel {channel} timed out. Timeout value used: {timeout_ms} ms."
+        " This timeout value can be configured, see consumers doc guide to learn more"
+    )
+
+
+def consumer_tag_reused(tag: str) -> AmqpError:
+    return not_allowed(f"attempt to reuse consumer tag '{tag}'")
+
+
+def too_many_consumers(limit: int) -> AmqpError:
+    return not_allowed(f"reached maximum ({limit}) of consumers per channel")
+
+
+def get_on_single_active_quorum(name: str, vhost: str) -> AmqpError:
+    return resource_locked(
+        f"cannot obtain access to locked queue '{name}' in vhost '{vhost}'. basic.get operations are not supported"
+        " by quorum queues with single active consumer"
+    )
+
+
+# --- connection ------------------------------------------------------------------------------------------------------
+
+
+def vhost_not_found(name: str) -> AmqpError:
+    return not_allowed(f"vhost {name} not found")
+
+
+def vhost_access_refused(vhost: str, user: str) -> AmqpError:
+    return not_allowed(f"access to vhost '{vhost}' refused for user '{user}'")
+
+
+def login_refused(mechanism: str) -> AmqpError:
+    return access_refused(
+        f"Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
+    )
+
+
+def too_many_channels(opened: int, limit: int) -> AmqpError:
+    return not_allowed(f"number of channels opened ({opened}) has reached the negotiated channel_max ({limit})")
+
+
+def shutdown() -> AmqpError:
+    return AmqpError(320, "broker forced connection closure with reason 'shutdown'")

@@ -1,0 +1,1 @@
+"""Listeners, sockets and the event loop."""
