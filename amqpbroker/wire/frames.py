@@ -1,0 +1,40 @@
+"""Frames as bytes: AMQP 0-9-1 section 4.2.3."""
+
+import struct
+
+METHOD = 1
+HEADER = 2
+BODY = 3
+HEARTBEAT = 8
+END = 0xCE
+#: Octets around a payload: type, channel, size before it, the end octet after it.
+OVERHEAD = 8
+
+FRAME_HEAD = struct.Struct(">BHI")
+#: type, channel, payload size, class, weight, body size: everything of a content header before the properties.
+CONTENT_HEAD = struct.Struct(">BHIHHQ")
+
+HEARTBEAT_FRAME = FRAME_HEAD.pack(HEARTBEAT, 0, 0) + b"\xce"
+
+BASIC_CLASS = 60
+
+
+def frame(kind: int, channel: int, payload: bytes) -> bytes:
+    """One whole frame."""
+    return FRAME_HEAD.pack(kind, channel, len(payload)) + payload + b"\xce"
+
+
+def content(channel: int, properties: bytes, body: bytes, frame_max: int) -> bytes:
+    """The content header frame and the body frames, none larger than `frame_max` octets (0: no limit)."""
+    size = len(body)
+    head = CONTENT_HEAD.pack(HEADER, channel, len(properties) + 12, BASIC_CLASS, 0, size)
+    if size == 0:
+        return b"%b%b\xce" % (head, properties)
+    limit = frame_max - OVERHEAD if frame_max else size
+    if size <= limit:
+        return b"%b%b\xce%b%b\xce" % (head, properties, FRAME_HEAD.pack(BODY, channel, size), body)
+    parts = [head, properties, b"\xce"]
+    for start in range(0, size, limit):
+        chunk = body[start : start + limit]
+        parts += [FRAME_HEAD.pack(BODY, channel, len(chunk)), chunk, b"\xce"]
+    return b"".join(parts)

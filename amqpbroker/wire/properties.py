@@ -1,0 +1,116 @@
+"""The content header's properties: a quick scan for what the broker must know, and a full decoder and encoder.
+
+AMQP 0-9-1 section 4.2.6.1: a 16 bit flag word (its lowest bit: another word follows), then the properties whose flag is
+set, in order. Names, flags and types come from pamqp's Basic.Properties.
+"""
+
+import struct
+from typing import Any
+
+from pamqp.commands import Basic
+
+from amqpbroker.wire.values import MalformedError, Table, decode_table, encode_table
+
+#: (name, flag, type) in wire order. `cluster_id` is reserved but legal on the wire.
+PROPERTIES: tuple[tuple[str, int, str], ...] = tuple(
+    (name, Basic.Properties.flags[name], Basic.Properties.amqp_type(name)) for name in Basic.Properties.attributes()
+)
+
+HEADERS = Basic.Properties.flags["headers"]
+DELIVERY_MODE = Basic.Properties.flags["delivery_mode"]
+PRIORITY = Basic.Properties.flags["priority"]
+REPLY_TO = Basic.Properties.flags["reply_to"]
+EXPIRATION = Basic.Properties.flags["expiration"]
+USER_ID = Basic.Properties.flags["user_id"]
+
+#: Flags whose property must be read on publish, beyond delivery mode and priority.
+SLOW = HEADERS | REPLY_TO | EXPIRATION | USER_ID
+
+_DEFINED = sum(flag for _, flag, _ in PROPERTIES)
+
+
+def flags_of(raw: bytes) -> int:
+    """The flag word. Raises MalformedError on undefined flags or a second flag word (basic has no such properties)."""
+    if len(raw) < 2:
+        raise MalformedError("property flags missing")
+    flags = raw[0] << 8 | raw[1]
+    if flags & ~_DEFINED:
+        raise MalformedError(f"undefined property flags {flags:#x}")
+    return flags
+
+
+def decode_properties(raw: bytes) -> dict[str, Any]:
+    """The properties that are set: shortstrs as bytes, headers as Table, the others as int.
+
+    `raw` is flags and property list, as in the content header behind the body size. Raises MalformedError.
+    """
+    flags = flags_of(raw)
+    values: dict[str, Any] = {}
+    offset = 2
+    try:
+        for name, flag, kind in PROPERTIES:
+            if not flags & flag:
+                continue
+            if kind == "shortstr":
+                stop = offset + 1 + raw[offset]
+                values[name] = raw[offset + 1 : stop]
+            elif kind == "octet":
+                stop = offset + 1
+                values[name] = raw[offset]
+            elif kind == "timestamp":
+                stop = offset + 8
+                values[name] = struct.unpack_from(">Q", raw, offset)[0]
+            else:
+                stop = offset + 4 + struct.unpack_from(">I", raw, offset)[0]
+                if stop > len(raw):
+                    raise MalformedError("headers run past the content header")
+                values[name] = decode_table(raw, offset + 4, stop)
+            offset = stop
+            if offset > len(raw):
+                raise MalformedError(f"{name} runs past the content header")
+    except (IndexError, struct.error):
+        raise MalformedError("properties run past the content header") from None
+    if offset != len(raw):
+        raise MalformedError("bytes left behind the properties")
+    return values
+
+
+def encode_properties(values: dict[str, Any]) -> bytes:
+    """The inverse of `decode_properties`."""
+    flags = 0
+    parts = [b""]
+    for name, flag, kind in PROPERTIES:
+        if name not in values:
+            continue
+        flags |= flag
+        value = values[name]
+        if kind == "shortstr":
+            parts.append(bytes((len(value),)) + value)
+        elif kind == "octet":
+            parts.append(bytes((value,)))
+        elif kind == "timestamp":
+            parts.append(struct.pack(">Q", value))
+        else:
+            table: Table = value
+            parts.append(encode_table(table))
+    parts[0] = struct.pack(">H", flags)
+    return b"".join(parts)
+
+
+def delivery_mode_and_priority(raw: bytes, flags: int) -> tuple[int, int]:
+    """(delivery mode, priority) without decoding the rest; 0 where absent. Raises MalformedError."""
+    offset = 2
+    try:
+        if flags & 0x8000:
+            offset += 1 + raw[offset]
+        if flags & 0x4000:
+            offset += 1 + raw[offset]
+        if flags & HEADERS:
+            offset += 4 + int.from_bytes(raw[offset : offset + 4], "big")
+        mode = 0
+        if flags & DELIVERY_MODE:
+            mode = raw[offset]
+            offset += 1
+        return mode, raw[offset] if flags & PRIORITY else 0
+    except IndexError:
+        raise MalformedError("properties run past the content header") from None
