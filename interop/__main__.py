@@ -1,0 +1,59 @@
+"""`python -m interop`: run real clients, each against a broker process of its own, and print the matrix."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import click
+from rich.console import Console
+
+from interop import matrix
+from interop.broker import AmqpBroker, Broker
+from interop.clients import CLIENTS
+from interop.install import install
+from interop.rabbitmq import RabbitMQ
+from interop.run import run_client
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("names", metavar="[CLIENT]...", nargs=-1, type=click.Choice([client.name for client in CLIENTS]))
+@click.option("--install", "must_install", is_flag=True, help="First install what the clients need (Debian, as root).")
+@click.option(
+    "--target-command",
+    metavar="COMMAND",
+    help="The broker's command, to which `serve --port ...` is appended.  [default: python -m amqpbroker]",
+)
+@click.option("--rabbitmq", is_flag=True, help="Run against Debian's RabbitMQ instead, the judge of the scripts.")
+@click.option("--write-docs", is_flag=True, help="Put the matrix into docs/interop.md.")
+def main(
+    names: tuple[str, ...], must_install: bool, target_command: str | None, rabbitmq: bool, write_docs: bool
+) -> None:
+    """Run the clients named (all, if none is) and exit with 1 if any check failed or a client could not run."""
+    clients = [client for client in CLIENTS if not names or client.name in names]
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if must_install:
+        for failure in install(clients, rabbitmq=rabbitmq):
+            console.print(f"not installed: {failure}", markup=False, style="red")
+
+    def new_broker() -> Broker:
+        return RabbitMQ() if rabbitmq else AmqpBroker(shlex.split(target_command) if target_command else None)
+
+    results = []
+    for client in clients:
+        console.print(f"{client.name} ...", end=" ", highlight=False)
+        result = run_client(client, new_broker)
+        console.print("FAIL" if result.failures else "ok", highlight=False)
+        results.append(result)
+
+    broker = new_broker()
+    version = broker.version
+    broker.close()
+    matrix.show(results, version, console)
+    if write_docs:
+        matrix.write(results, version)
+    sys.exit(1 if any(result.failures for result in results) else 0)
+
+
+if __name__ == "__main__":
+    main()

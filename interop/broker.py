@@ -1,0 +1,145 @@
+"""A broker process that a client is run against: started, restarted on the same port, and stopped by its pid."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+MAX_MESSAGE_SIZE = 64 * 1024 * 1024
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+
+
+class BrokerError(Exception):
+    """The broker did not start, or did not live and end as it should; the text says what its log ends with."""
+
+
+class Broker(ABC):
+    """One broker process on a port of 127.0.0.1, in a directory of its own that is removed with it.
+
+    Subclasses say how it is started and how it tells that it is ready.
+    """
+
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="interop-broker-", ignore_cleanup_errors=True)
+        self.directory = Path(self._directory.name)
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Name and version, as the documentation's table shows them."""
+
+    @abstractmethod
+    def _command(self) -> tuple[list[str], dict[str, str]]:
+        """The command line to start with, and the environment variables to add."""
+
+    @abstractmethod
+    def _ready(self) -> bool:
+        """True once clients can connect; sets `port` where the broker chose it."""
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    @property
+    def log(self) -> str:
+        path = self.directory / "broker.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start(self) -> None:
+        """Start and wait until it is ready. Raises BrokerError."""
+        command, environment = self._command()
+        try:
+            with open(self.directory / "broker.log", "ab") as log:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=os.environ | environment,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise BrokerError(f"cannot start {command[0]}: {error}") from error
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._ready():
+            if self._process.poll() is not None:
+                raise BrokerError(f"exited with {self._process.returncode} at start: {self._log_end()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise BrokerError(f"not ready after {START_TIMEOUT_S:.0f} s: {self._log_end()}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it with SIGTERM and wait. Raises BrokerError if it does not exit with 0 or logged a traceback."""
+        process = self._process
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            status = process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise BrokerError(f"still running {STOP_TIMEOUT_S:.0f} s after SIGTERM: {self._log_end()}") from None
+        self._process = None
+        if status != 0:
+            raise BrokerError(f"exited with {status}: {self._log_end()}")
+        if "Traceback (most recent call last)" in self.log:
+            raise BrokerError(f"logged a traceback: {self._log_end()}")
+
+    def restart(self) -> None:
+        """End it and start it again on the same port."""
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """End it and its children at once, whatever state it is in."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        """Remove its directory; a process that still runs is killed."""
+        self.kill()
+        self._directory.cleanup()
+
+    def _log_end(self) -> str:
+        return " | ".join(line.strip() for line in self.log.splitlines()[-6:] if line.strip()) or "(empty log)"
+
+
+class AmqpBroker(Broker):
+    """`amqpbroker serve` with its state in memory, so a restart loses what was declared and published."""
+
+    def __init__(self, command: list[str] | None = None) -> None:
+        """`command` is what `serve` is appended to, in place of this Python's own `python -m amqpbroker`."""
+        super().__init__()
+        self.command = command or [sys.executable, "-m", "amqpbroker"]
+        self._ready_file = self.directory / "ready.json"
+
+    @property
+    def version(self) -> str:
+        shown = subprocess.run([*self.command, "--version"], capture_output=True, text=True, timeout=30)
+        return shown.stdout.strip().replace(", version", "") or "amqpbroker"
+
+    def _command(self) -> tuple[list[str], dict[str, str]]:
+        self._ready_file.unlink(missing_ok=True)
+        options = ["--port", str(self.port), "--in-memory", "--ready-file", str(self._ready_file)]
+        return [*self.command, "serve", *options, "--set", f"max_message_size={MAX_MESSAGE_SIZE}"], {}
+
+    def _ready(self) -> bool:
+        try:
+            ready = json.loads(self._ready_file.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):  # not there yet, or being written
+            return False
+        self.port = ready["amqp"][0][1]
+        return True

@@ -1,0 +1,79 @@
+"""What the Python clients' scripts share: naming a check, and having the broker restarted.
+
+A script tells its results on standard output, one a line: `PASS name`, `FAIL name reason` or `NA name reason`, and
+`VERSION text` for the client's own version. The line `RESTART` asks for a new broker process on the same port; the line
+`RESTARTED` on standard input is the answer. Scripts in other languages speak the same lines.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
+
+E = TypeVar("E", bound=BaseException)
+
+_failures = 0
+
+
+def version(package: str) -> None:
+    """Say which version of an installed package is at work."""
+    _say(f"VERSION {package} {importlib.metadata.version(package)}")
+
+
+@contextmanager
+def check(name: str) -> Iterator[None]:
+    """Run the block as the check `name`: it passes unless it raises."""
+    global _failures
+    try:
+        yield
+    except Exception as error:
+        traceback.print_exc()
+        _failures += 1
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__}: {error} [{os.path.basename(where.filename)}:{where.lineno} {where.line}]"
+        _say(f"FAIL {name} {' '.join(reason.split())}")
+    else:
+        _say(f"PASS {name}")
+
+
+class expect(Generic[E]):  # noqa: N801 - used like a function, as pytest.raises is
+    """The block must raise an error of this type; `.error` is that error afterwards."""
+
+    error: E
+
+    def __init__(self, error_type: type[E]) -> None:
+        self.error_type = error_type
+
+    def __enter__(self) -> expect[E]:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if error is None:
+            raise AssertionError(f"no {self.error_type.__name__} came")
+        if not isinstance(error, self.error_type):
+            return False
+        self.error = error
+        return True
+
+
+def restart_broker() -> None:
+    """Return when a new broker process listens where the old one did."""
+    _say("RESTART")
+    if sys.stdin.readline().strip() != "RESTARTED":
+        raise EOFError("the broker was not restarted")
+
+
+def finish() -> None:
+    """Exit with 0 only if no check failed."""
+    sys.exit(1 if _failures else 0)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,81 @@
+"""The clients of the matrix, as a table: what each is, what it needs installed, and how its script is started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+WORK = HERE / ".work"  # what is built; not under version control
+
+# What every client does, or says that it cannot express.
+CHECKS = (
+    "topology",
+    "confirms",
+    "acks",
+    "priorities",
+    "ttl-dlx",
+    "wait-retry",
+    "reject-dlq",
+    "reconnect",
+    "large-message",
+    "channel-error",
+)
+
+
+@dataclass(frozen=True)
+class Client:
+    """One row of the matrix.
+
+    `command` is run in the repository's root; `build` before it, untimed. `environment` is added to both.
+    `apt` and `npm` (a folder with a package.json) are what `--install` installs; Python clients have requirements.txt.
+    """
+
+    name: str
+    language: str
+    command: tuple[str, ...]
+    build: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    apt: tuple[str, ...] = ()
+    npm: str = ""
+    timeout_s: float = 60.0
+
+    @property
+    def missing(self) -> str:
+        """The program that is not installed here, or an empty string."""
+        for command in (self.build, self.command):
+            if command and shutil.which(command[0], path=os.environ.get("PATH")) is None:
+                is_built_here = Path(command[0]).is_relative_to(WORK)
+                if not is_built_here:
+                    return command[0]
+        return ""
+
+
+def _python(name: str, module: str, timeout_s: float = 60.0) -> Client:
+    return Client(name, "Python", (sys.executable, "-m", f"interop.{module}"), timeout_s=timeout_s)
+
+
+CLIENTS = (
+    _python("pika", "pika.blocking"),
+    _python("pika-asyncio", "pika.asynchronous"),
+    _python("aio_pika", "aio_pika.robust"),
+    _python("kombu", "kombu.messaging"),
+    _python("celery", "celery.producer"),
+    Client("amqplib", "Node.js", ("node", "interop/amqplib/client.mjs"), npm="interop/amqplib", apt=("nodejs", "npm")),
+    Client(
+        "amqp091_go",
+        "Go",
+        (str(WORK / "amqp091_go"),),
+        build=("go", "build", "-o", str(WORK / "amqp091_go"), "./interop/amqp091_go"),
+        # GOPATH mode: Debian puts the source of its Go libraries under /usr/share/gocode, so nothing is downloaded.
+        environment={"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOTOOLCHAIN": "local"},
+        apt=("golang-go", "golang-github-rabbitmq-amqp091-go-dev"),
+    ),
+    Client("rabbitmq_c", "C", ("bash", "interop/rabbitmq_c/client.sh"), apt=("amqp-tools",)),
+    Client("bunny", "Ruby", ("ruby", "interop/bunny/client.rb"), apt=("ruby", "ruby-bunny")),
+    Client("php_amqplib", "PHP", ("php", "interop/php_amqplib/client.php"), apt=("php-cli", "php-amqplib")),
+)

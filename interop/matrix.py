@@ -1,0 +1,74 @@
+"""The matrix of clients and checks: as a table for the terminal, and as Markdown for the documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from interop.clients import CHECKS, ROOT
+from interop.run import Result
+
+PAGE = ROOT / "docs" / "interop.md"
+BEGIN, END = "<!-- interop matrix: begin -->", "<!-- interop matrix: end -->"
+
+_MARKS = {"PASS": "ok", "FAIL": "FAIL", "NA": "n/a"}
+_STYLES = {"PASS": "green", "FAIL": "bold red", "NA": "dim"}
+
+
+def show(results: list[Result], broker: str, console: Console) -> None:
+    """Print the matrix, and under it the reason of each failure and of each thing a client cannot express."""
+    table = Table(title=f"Clients on {broker}", show_lines=False)
+    table.add_column("client")
+    for name in CHECKS:
+        table.add_column(name.replace("-", "\n"), justify="center")
+    table.add_column("also")
+    table.add_column("s", justify="right")
+    for result in results:
+        cells = [_styled(result.checks[name][0]) for name in CHECKS]
+        table.add_row(f"{result.client.name}", *cells, _more(result, styled=True), f"{result.seconds:.1f}")
+    console.print(table)
+    for result in results:
+        for name, (status, reason) in result.checks.items():
+            if status != "PASS":
+                console.print(
+                    f"{_MARKS[status]:>4} {result.client.name} {name}: {reason}", markup=False, highlight=False
+                )
+
+
+def markdown(results: list[Result], broker: str) -> str:
+    """The matrix as Markdown, with the clients' versions and what is n/a and why."""
+    head = ["client", "version", *CHECKS, "also"]
+    rows = ["| " + " | ".join(head) + " |", "|---|---|" + ":-:|" * len(CHECKS) + "---|"]
+    for result in results:
+        cells = [_MARKS[result.checks[name][0]] for name in CHECKS]
+        rows.append("| " + " | ".join([result.client.name, result.version, *cells, _more(result)]) + " |")
+    reasons = [
+        f"- {result.client.name}, {name}: {reason}"
+        for result in results
+        for name, (status, reason) in result.checks.items()
+        if status == "NA"
+    ]
+    return "\n".join([f"Run against {broker}.", "", *rows, "", *(["n/a:", "", *reasons, ""] if reasons else [])])
+
+
+def write(results: list[Result], broker: str, page: Path = PAGE) -> None:
+    """Put the Markdown matrix between the two marks of the page; the page is made if there is none."""
+    text = page.read_text() if page.exists() else f"# Clients that were tried\n\n{BEGIN}\n{END}\n"
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(f"{before}{BEGIN}\n{markdown(results, broker)}{END}{after}")
+
+
+def _more(result: Result, *, styled: bool = False) -> str:
+    """The checks that only this client makes."""
+    names = [name for name in result.checks if name not in CHECKS]
+    if not styled:
+        return ", ".join(name if result.checks[name][0] == "PASS" else f"{name} FAIL" for name in names)
+    return " ".join(_styled(result.checks[name][0], name) for name in names)
+
+
+def _styled(status: str, text: str = "") -> str:
+    return f"[{_STYLES[status]}]{text or _MARKS[status]}[/]"

@@ -1,0 +1,143 @@
+"""Run one client's script against a broker and collect what it says of each check."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from interop.broker import Broker, BrokerError
+from interop.clients import CHECKS, ROOT, WORK, Client
+
+BUILD_TIMEOUT_S = 300.0
+
+Status = Literal["PASS", "FAIL", "NA"]
+_STATUSES: dict[str, Status] = {"PASS": "PASS", "FAIL": "FAIL", "NA": "NA"}
+
+
+@dataclass
+class Result:
+    """What came of one client: a status and a reason by check name, in the order they were told."""
+
+    client: Client
+    version: str = ""
+    seconds: float = 0.0
+    checks: dict[str, tuple[Status, str]] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """The reason by name of each check that failed; empty when the client passed."""
+        return {name: reason for name, (status, reason) in self.checks.items() if status == "FAIL"}
+
+
+def run_client(client: Client, start_broker: Callable[[], Broker]) -> Result:
+    """Build the client, run its script against a broker of its own, and return all it told.
+
+    Never raises for what the client or the broker do: a check that was not told of has failed, and so has the check
+    `broker` when the broker does not start, restart or end cleanly.
+    """
+    result = Result(client)
+    started = time.monotonic()
+    reason = _build(client)
+    if not reason:
+        broker = start_broker()
+        try:
+            broker.start()
+            reason = _run_script(client, broker, result)
+            broker.stop()
+        except BrokerError as error:
+            result.checks["broker"] = ("FAIL", str(error))
+        finally:
+            broker.close()
+    for name in CHECKS:
+        result.checks.setdefault(name, ("FAIL", reason or "the script told nothing of it"))
+    if reason and not result.failures:
+        result.checks["script"] = ("FAIL", reason)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _build(client: Client) -> str:
+    """Do what must be done before the script can run; the reason if it cannot."""
+    if client.missing:
+        return f"{client.missing} is not installed (see --install)"
+    if not client.build:
+        return ""
+    WORK.mkdir(exist_ok=True)
+    built = subprocess.run(
+        client.build,
+        cwd=ROOT,
+        env=os.environ | client.environment,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_TIMEOUT_S,
+        check=False,
+    )
+    return f"not built: {_one_line(built.stderr)}" if built.returncode else ""
+
+
+def _run_script(client: Client, broker: Broker, result: Result) -> str:
+    """Run the script to its end or its time limit; the reason if it did not end well."""
+    environment = os.environ | client.environment | {"AMQP_URL": broker.url, "PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            client.command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+        timed_out = threading.Event()
+
+        def stop_at_limit() -> None:
+            timed_out.set()
+            _kill(process)
+
+        limit = threading.Timer(client.timeout_s, stop_at_limit)
+        limit.start()
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for line in process.stdout:
+                word, _, rest = line.strip().partition(" ")
+                if word == "RESTART":
+                    broker.restart()
+                    process.stdin.write("RESTARTED\n")
+                    process.stdin.flush()
+                elif word == "VERSION":
+                    result.version = rest
+                elif word in _STATUSES:
+                    name, _, why = rest.partition(" ")
+                    result.checks[name] = (_STATUSES[word], why)
+            status = process.wait()
+        except BrokenPipeError:
+            status = process.wait()
+        finally:
+            limit.cancel()
+            _kill(process)
+        errors.seek(0)
+        output = _one_line(errors.read()[-1500:])
+    if timed_out.is_set():
+        return f"ended after {client.timeout_s:.0f} s: {output}"
+    return f"exited with {status}: {output}" if status else ""
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End the script and whatever processes it started (it leads a process group of its own)."""
+    try:
+        os.killpg(process.pid, 9)
+    except ProcessLookupError:
+        return
+    process.wait()
+
+
+def _one_line(text: str) -> str:
+    return " | ".join(line.strip() for line in text.strip().splitlines()[-8:]) or "(no output)"
