@@ -1,0 +1,57 @@
+"""The consumer seam: what a queue delivers to."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from amqpbroker.wire.values import Table
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.message import Entry, Message
+    from amqpbroker.broker.queue import Queue
+
+
+class Consumer(ABC):
+    """One subscription to one queue. `amqp` implements it over a channel.
+
+    priority: x-priority, higher first. no_ack: deliveries count as acknowledged. unacked: deliveries outstanding.
+    registered: the queue knows it, between add_consumer and remove_consumer. ringed: the queue believes that it can take
+    a message. `Consumers` keeps both.
+    """
+
+    def __init__(
+        self,
+        queue: "Queue",
+        tag: str,
+        no_ack: bool = False,
+        exclusive: bool = False,
+        priority: int = 0,
+        arguments: Table | None = None,
+    ) -> None:
+        self.queue: Queue = queue
+        self.tag: str = tag
+        self.no_ack: bool = no_ack
+        self.exclusive: bool = exclusive
+        self.priority: int = priority
+        self.arguments: Table = arguments or {}
+        self.unacked: int = 0
+        self.registered: bool = False
+        self.ringed: bool = False
+
+    @abstractmethod
+    def can_take(self) -> bool:
+        """Whether one more message may be delivered now: prefetch, and room in the connection's output.
+
+        Whoever makes this true again calls `queue.offer(consumer)`.
+        """
+
+    @abstractmethod
+    def deliver(self, entry: "Entry") -> None:
+        """Deliver for acknowledgement; whoever settles the entry counts `unacked` down again."""
+
+    @abstractmethod
+    def hand(self, message: "Message", redelivered: bool, delivery_count: int) -> None:
+        """Deliver to a no-ack consumer; nothing is left to settle."""
+
+    @abstractmethod
+    def cancelled(self) -> None:
+        """The queue is gone: the consumer has been removed without being asked (basic.cancel to the client)."""

@@ -1,0 +1,126 @@
+"""Who gets a queue's next message: priorities, round robin, single active consumer.
+
+The ring holds the consumers that are believed to be able to take a message. One that turns out not to be leaves it and
+comes back with `wake`, so that a queue with a thousand busy consumers does not ask each of them for every message
+(rabbit_queue_consumers keeps blocked consumers apart for the same reason).
+"""
+
+from collections import deque
+
+from amqpbroker import errors
+from amqpbroker.broker.consumer import Consumer
+
+
+class Consumers:
+    """The consumers of one queue.
+
+    single_active: x-single-active-consumer; only `active` is ever in the ring. takeover: a newcomer of higher priority
+    replaces the active one once that has nothing outstanding (quorum queues).
+    """
+
+    def __init__(self, queue_name: str, vhost: str, single_active: bool = False, takeover: bool = False) -> None:
+        self.queue_name = queue_name
+        self.vhost = vhost
+        self.single_active = single_active
+        self.takeover = takeover
+        self.all: list[Consumer] = []
+        self.active: Consumer | None = None
+        self._ring: deque[Consumer] = deque()
+        self._lower: dict[int, deque[Consumer]] = {}
+
+    def add(self, consumer: Consumer) -> None:
+        """Raises AmqpError 403 if this or another consumer is exclusive and not alone."""
+        exclusive = consumer.exclusive and (self.all or self.single_active)
+        if exclusive or (self.all and self.all[0].exclusive):
+            raise errors.queue_in_exclusive_use(self.queue_name, self.vhost)
+        self.all.append(consumer)
+        consumer.registered = True
+        if self.single_active:
+            self._elect()
+        else:
+            self.wake(consumer)
+
+    def remove(self, consumer: Consumer) -> None:
+        self.all.remove(consumer)
+        consumer.registered = False
+        self._rest(consumer)
+        if consumer is self.active:
+            self.active = None
+        if self.single_active:
+            self._elect()
+
+    def settled(self, consumer: Consumer) -> bool:
+        """The consumer has less outstanding: it may take again, or hand over. True if another one took over."""
+        if self.takeover and self.single_active:
+            active = self.active
+            self._elect()
+            if self.active is not active:
+                return True
+        self.wake(consumer)
+        return False
+
+    def wake(self, consumer: Consumer) -> None:
+        """Believe again that the consumer can take a message."""
+        if consumer.ringed or not consumer.registered or (self.single_active and consumer is not self.active):
+            return
+        if self.single_active and self._successor() is not consumer:
+            return
+        consumer.ringed = True
+        if self._ring and consumer.priority != self._ring[0].priority:
+            if consumer.priority < self._ring[0].priority:
+                self._lower.setdefault(consumer.priority, deque()).append(consumer)
+                return
+            self._lower[self._ring[0].priority] = self._ring
+            self._ring = deque()
+        self._ring.append(consumer)
+
+    def next(self) -> Consumer | None:
+        """A consumer that can take a message: highest priority first, round robin within one. None if there is none."""
+        while True:
+            ring = self._ring
+            while ring:
+                consumer = ring[0]
+                if consumer.can_take():
+                    if len(ring) > 1:
+                        ring.rotate(-1)
+                    return consumer
+                ring.popleft()
+                consumer.ringed = False
+            if not self._lower:
+                return None
+            self._ring = self._lower.pop(max(self._lower))
+
+    def _rest(self, consumer: Consumer) -> None:
+        """Take out of the ring."""
+        if not consumer.ringed:
+            return
+        consumer.ringed = False
+        if self._ring and self._ring[0].priority == consumer.priority:
+            self._ring.remove(consumer)
+            if not self._ring and self._lower:
+                self._ring = self._lower.pop(max(self._lower))
+            return
+        level = self._lower[consumer.priority]
+        level.remove(consumer)
+        if not level:
+            del self._lower[consumer.priority]
+
+    def _successor(self) -> Consumer | None:
+        """Who should be the active one: the present one, unless one of higher priority may take over."""
+        best = self.active
+        for consumer in self.all:
+            if best is None or (consumer.priority > best.priority and (self.takeover or self.active is None)):
+                best = consumer
+        return best
+
+    def _elect(self) -> None:
+        """Let the successor be active once the present one has nothing outstanding; until then it gets nothing."""
+        successor = self._successor()
+        if successor is not self.active:
+            if self.active is not None:
+                self._rest(self.active)
+                if self.active.unacked:
+                    return
+            self.active = successor
+        if self.active is not None:
+            self.wake(self.active)

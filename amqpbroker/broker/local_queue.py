@@ -1,0 +1,341 @@
+"""A queue that this node holds: classic and quorum queues.
+
+The two differ in their ready line (where a returned message goes) and in that returns of a quorum queue are counted
+against its delivery limit; neither is worth a class of its own.
+"""
+
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.consumer import Consumer
+from amqpbroker.broker.consumers import Consumers
+from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.ready import FifoLine, PriorityLine, QuorumLine, ReadyLine
+from amqpbroker.broker.settings import QueueSettings
+from amqpbroker.clock import Timer
+from amqpbroker.wire.values import Table
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.vhost import Vhost
+
+#: Why a message leaves a queue without being acknowledged, and is dead-lettered. RabbitMQ's words, as in x-death.
+EXPIRED = "expired"
+MAXLEN = "maxlen"
+REJECTED = "rejected"
+DELIVERY_LIMIT = "delivery_limit"
+
+
+def _ready_line(settings: QueueSettings) -> ReadyLine:
+    if settings.queue_type == "quorum":
+        return QuorumLine()
+    if settings.max_priority:
+        return PriorityLine(settings.max_priority)
+    return FifoLine()
+
+
+class LocalQueue(Queue):
+    """Ready messages in a line, unacknowledged ones counted; whoever takes a message holds its Entry.
+
+    Between calls this holds: if anything is ready, no consumer can take it. So a publish asks the consumers only when
+    nothing is ready, and an ack offers only to the consumer it came from.
+    """
+
+    def __init__(
+        self,
+        vhost: "Vhost",
+        name: str,
+        settings: QueueSettings,
+        durable: bool = False,
+        auto_delete: bool = False,
+        owner: object | None = None,
+        arguments: Table | None = None,
+    ) -> None:
+        super().__init__(name, settings, durable, auto_delete, owner, arguments)
+        self.vhost = vhost
+        self.clock = vhost.clock
+        self.ready: ReadyLine = _ready_line(settings)
+        self.quorum: bool = settings.queue_type == "quorum"
+        self.consumers = Consumers(name, vhost.name, settings.single_active_consumer, takeover=self.quorum)
+        self.unacked_count: int = 0
+        self.closed: bool = False
+        self._sequence: int = 0
+        self._expiring: int = 0
+        self._expiry: Timer | None = None
+        self._used_ms: int = 0
+        self._unused: Timer | None = None
+        self.touch()
+
+    @property
+    def ready_count(self) -> int:
+        return self.ready.count
+
+    @property
+    def consumer_count(self) -> int:
+        return len(self.consumers.all)
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def publish(self, message: Message) -> bool:
+        limited = not self.settings.plain
+        if limited and self._full(message):
+            return False
+        deadline_ms = self._deadline_ms(message) if limited or message.expiration_ms >= 0 else 0
+        ready = self.ready
+        if not ready.count:
+            consumer = self.consumers.next()
+            if consumer is not None:
+                if consumer.no_ack:
+                    consumer.hand(message, False, 0)
+                    return True
+                self._sequence += 1
+                self.unacked_count += 1
+                consumer.unacked += 1
+                consumer.deliver(Entry(message, self, self._sequence, deadline_ms))
+                return True
+        self._sequence += 1
+        ready.push(Entry(message, self, self._sequence, deadline_ms))
+        if deadline_ms:
+            self._expiring += 1
+            self._expire()
+        if limited:
+            self._trim()
+        return True
+
+    def _full(self, message: Message) -> bool:
+        """Whether a reject-publish overflow refuses the message (rabbit_amqqueue_process:will_overflow)."""
+        settings = self.settings
+        if settings.overflow == "drop-head" or not self._exceeds(1, len(message.body)):
+            return False
+        if settings.overflow == "reject-publish-dlx":
+            self._leave([Entry(message, self, 0, 0)], MAXLEN)
+        return True
+
+    def _exceeds(self, more_count: int, more_size: int) -> bool:
+        settings = self.settings
+        ready = self.ready
+        return (0 <= settings.max_length < ready.count + more_count) or (
+            0 <= settings.max_length_bytes < ready.size + more_size
+        )
+
+    def _trim(self) -> None:
+        """Drop from the head until the limits hold."""
+        if self.settings.overflow != "drop-head" or not self._exceeds(0, 0):
+            return
+        dropped = []
+        while self.ready.count and self._exceeds(0, 0):
+            dropped.append(self._pop())
+        self._leave(dropped, MAXLEN)
+        self._arm_expiry()
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        self.consumers.add(consumer)
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        if not consumer.registered:
+            return
+        self.consumers.remove(consumer)
+        if self.consumers.all:
+            self._drain()
+        elif self.auto_delete:
+            self.vhost.delete_queue(self)
+        else:
+            self.touch()
+
+    def offer(self, consumer: Consumer) -> None:
+        if self.consumers.settled(consumer):
+            self._drain()
+            return
+        if not consumer.ringed:
+            return
+        while self.ready.count and consumer.can_take():
+            entry = self._take_head()
+            if entry is not None:
+                self._give(consumer, entry)
+        if self._expiring:
+            self._arm_expiry()
+
+    def _drain(self) -> None:
+        """Deliver to whoever can take, until nothing is ready or nobody can."""
+        while self.ready.count:
+            consumer = self.consumers.next()
+            if consumer is None:
+                break
+            entry = self._take_head()
+            if entry is not None:
+                self._give(consumer, entry)
+        if self._expiring:
+            self._arm_expiry()
+
+    def _give(self, consumer: Consumer, entry: Entry) -> None:
+        if consumer.no_ack:
+            consumer.hand(entry.message, entry.redelivered, entry.delivery_count)
+            return
+        self.unacked_count += 1
+        consumer.unacked += 1
+        consumer.deliver(entry)
+
+    def _take_head(self) -> Entry | None:
+        """The first ready message that has not expired; those before it leave as expired."""
+        while self.ready.count:
+            entry = self._pop()
+            if entry.deadline_ms and entry.deadline_ms <= self.clock.now_ms():
+                self._leave([entry], EXPIRED)
+                continue
+            return entry
+        return None
+
+    def _pop(self) -> Entry:
+        entry = self.ready.pop()
+        if entry.deadline_ms:
+            self._expiring -= 1
+        return entry
+
+    def get(self, no_ack: bool) -> Entry | None:
+        self.touch()
+        entry = self._take_head()
+        if entry is not None and not no_ack:
+            entry.consumer = None
+            self.unacked_count += 1
+        if self._expiring:
+            self._arm_expiry()
+        return entry
+
+    # --- settled ----------------------------------------------------------------------------------------------------
+
+    def ack(self, entry: Entry) -> None:
+        self.unacked_count -= 1
+        consumer = entry.consumer
+        if consumer is not None:
+            consumer.unacked -= 1
+            if self.ready.count:
+                self.offer(consumer)
+            elif not consumer.ringed:
+                self.consumers.settled(consumer)
+
+    def reject(self, entries: list[Entry]) -> None:
+        consumers = self._release(entries)
+        self._leave(entries, REJECTED)
+        for consumer in consumers:
+            self.offer(consumer)
+
+    def requeue(self, entries: list[Entry]) -> None:
+        consumers = self._release(entries)
+        if self.closed:
+            return
+        limit = self.settings.delivery_limit if self.quorum else -1
+        back = []
+        exhausted = []
+        for entry in entries:
+            entry.redelivered = True
+            entry.delivery_count += 1
+            if 0 <= limit < entry.delivery_count:
+                exhausted.append(entry)
+                continue
+            back.append(entry)
+            if entry.deadline_ms:
+                self._expiring += 1
+        if back:
+            self.ready.requeue(back)
+        self._leave(exhausted, DELIVERY_LIMIT)
+        self._expire()
+        if not self.settings.plain:
+            self._trim()
+        for consumer in consumers:
+            self.consumers.settled(consumer)
+        self._drain()
+
+    def _release(self, entries: list[Entry]) -> dict[Consumer, None]:
+        """Count entries out of what is unacknowledged; returns the consumers that had them."""
+        consumers: dict[Consumer, None] = {}
+        self.unacked_count -= len(entries)
+        for entry in entries:
+            consumer = entry.consumer
+            if consumer is not None:
+                consumer.unacked -= 1
+                consumers[consumer] = None
+                entry.consumer = None
+        return consumers
+
+    def _leave(self, entries: list[Entry], reason: str) -> None:
+        """The one door for messages that leave unacknowledged."""
+        if entries and not self.closed and self.settings.dead_letter_exchange is not None:
+            self.vhost.dead_letter(self, entries, reason)
+
+    def purge(self) -> int:
+        count = self.ready.count
+        self.ready = _ready_line(self.settings)
+        self._expiring = 0
+        self._arm_expiry()
+        return count
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def _deadline_ms(self, message: Message) -> int:
+        ttl_ms = self.settings.message_ttl_ms
+        if message.expiration_ms >= 0 and (ttl_ms < 0 or message.expiration_ms < ttl_ms):
+            ttl_ms = message.expiration_ms
+        return self.clock.now_ms() + ttl_ms if ttl_ms >= 0 else 0
+
+    def _expire(self) -> None:
+        """Let expired messages leave; only the head is looked at, as in rabbit_amqqueue_process:drop_expired_msgs."""
+        if not self._expiring:
+            return
+        now_ms = self.clock.now_ms()
+        expired = []
+        while self.ready.count and 0 < self.ready.head().deadline_ms <= now_ms:
+            expired.append(self._pop())
+        self._leave(expired, EXPIRED)
+        self._arm_expiry()
+
+    def _arm_expiry(self) -> None:
+        """See that the timer fires no later than the head expires. One that fires too early just sets the next."""
+        due_ms = self.ready.head().deadline_ms if self.ready.count else 0
+        timer = self._expiry
+        if not due_ms or (timer is not None and timer.due_ms <= due_ms):
+            return
+        if timer is not None:
+            timer.cancel()
+        self._expiry = self.clock.at(due_ms, self._on_expiry)
+
+    def _on_expiry(self) -> None:
+        self._expiry = None
+        self._expire()
+
+    def touch(self) -> None:
+        if self.settings.expires_ms < 0:
+            return
+        self._used_ms = self.clock.now_ms()
+        if self._unused is None:
+            self._unused = self.clock.at(self._used_ms + self.settings.expires_ms, self._on_unused)
+
+    def _on_unused(self) -> None:
+        self._unused = None
+        if self.closed or self.settings.expires_ms < 0:
+            return
+        if self.consumers.all:
+            return
+        due_ms = self._used_ms + self.settings.expires_ms
+        if due_ms > self.clock.now_ms():
+            self._unused = self.clock.at(due_ms, self._on_unused)
+        else:
+            self.vhost.delete_queue(self)
+
+    # --- change and end ---------------------------------------------------------------------------------------------
+
+    def apply_settings(self, settings: QueueSettings) -> None:
+        self.settings = settings
+        self._trim()
+        self.touch()
+
+    def close(self) -> list[Consumer]:
+        self.closed = True
+        self.purge()
+        for timer in (self._unused, self._expiry):
+            if timer is not None:
+                timer.cancel()
+        consumers = list(self.consumers.all)
+        for consumer in consumers:
+            self.consumers.remove(consumer)
+        return consumers

@@ -1,0 +1,93 @@
+"""The queue seam. What any kind of queue can do; everything above it knows no more than this."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.settings import QueueSettings
+from amqpbroker.wire.values import Table
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.exchange import Binding
+    from amqpbroker.broker.message import Entry
+
+
+class Queue(Destination):
+    """A named queue of a vhost. All calls come on the loop's thread and none waits.
+
+    owner: the connection that an exclusive queue belongs to. arguments: as declared, unknown ones included.
+    incoming: the bindings that lead here.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: QueueSettings,
+        durable: bool = False,
+        auto_delete: bool = False,
+        owner: object | None = None,
+        arguments: Table | None = None,
+    ) -> None:
+        self.name: str = name
+        self.settings: QueueSettings = settings
+        self.durable: bool = durable
+        self.auto_delete: bool = auto_delete
+        self.owner: object | None = owner
+        self.arguments: Table = arguments or {}
+        self.incoming: dict[Binding, None] = {}
+
+    @property
+    @abstractmethod
+    def ready_count(self) -> int:
+        """Messages that wait to be delivered: AMQP's message-count."""
+
+    @property
+    @abstractmethod
+    def consumer_count(self) -> int:
+        """All consumers, able to take messages or not."""
+
+    @abstractmethod
+    def add_consumer(self, consumer: "Consumer") -> None:
+        """Register; nothing is delivered before `offer`. Raises AmqpError 403 when in exclusive use."""
+
+    @abstractmethod
+    def remove_consumer(self, consumer: "Consumer") -> None:
+        """Forget a consumer. What it has not acknowledged stays outstanding. May delete an auto-delete queue."""
+
+    @abstractmethod
+    def offer(self, consumer: "Consumer") -> None:
+        """The consumer may be able to take messages (again): deliver while it is, up to a bounded number."""
+
+    @abstractmethod
+    def get(self, no_ack: bool) -> "Entry | None":
+        """Take the head for basic.get; with `no_ack` it is settled at once."""
+
+    @abstractmethod
+    def ack(self, entry: "Entry") -> None:
+        """The consumer has acknowledged."""
+
+    @abstractmethod
+    def reject(self, entries: "list[Entry]") -> None:
+        """Settle without requeue: dead-lettered as rejected, else dropped."""
+
+    @abstractmethod
+    def requeue(self, entries: "list[Entry]") -> None:
+        """Take unacknowledged entries back, given in the order of their return, each where it belongs."""
+
+    @abstractmethod
+    def purge(self) -> int:
+        """Drop all ready messages; returns how many."""
+
+    @abstractmethod
+    def touch(self) -> None:
+        """The queue was used (declared): x-expires starts anew."""
+
+    @abstractmethod
+    def apply_settings(self, settings: QueueSettings) -> None:
+        """Work by new settings from now on (a policy changed); limits trim at once."""
+
+    @abstractmethod
+    def close(self) -> "Iterable[Consumer]":
+        """The queue is deleted: drop everything without dead-lettering; returns the consumers to be told."""

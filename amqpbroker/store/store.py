@@ -1,0 +1,26 @@
+"""The store seam: what the domain needs of whatever keeps messages safe.
+
+A position is opaque and grows: everything up to `synced` survives a crash. The domain appends while it handles a loop
+turn's input and calls `sync` once at its end; a confirm waits until the position that was `appended` when it was due is
+`synced`.
+"""
+
+from abc import ABC, abstractmethod
+
+
+class Store(ABC):
+    """Where messages are kept. `appended` and `synced` are read by confirms once a turn."""
+
+    appended: int = 0
+    synced: int = 0
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Make everything appended so far safe, now or soon; `synced` tells how far that has come."""
+
+
+class MemoryStore(Store):
+    """Keeps nothing beyond the process: whatever is appended is as safe as it will ever be."""
+
+    def sync(self) -> None:
+        self.synced = self.appended
