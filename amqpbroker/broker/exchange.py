@@ -2,13 +2,21 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Union
+from typing import TYPE_CHECKING, ClassVar, Union
 
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.message import Message
 from amqpbroker.wire.values import Table
 
+if TYPE_CHECKING:
+    from amqpbroker.broker.queue import Queue
+
+#: What a message is routed to next.
 Target = Union["Exchange", Destination]
+#: What a binding can lead to.
+Bindable = Union["Exchange", "Queue"]
+#: What makes a binding the same as another of its source: destination is an exchange, its name, key, sorted arguments.
+BindingIdentity = tuple[bool, str, bytes, bytes]
 
 
 class Binding:
@@ -16,7 +24,7 @@ class Binding:
 
     __slots__ = ("arguments", "destination", "routing_key", "source")
 
-    def __init__(self, source: "Exchange", destination: Target, routing_key: bytes, arguments: Table) -> None:
+    def __init__(self, source: "Exchange", destination: Bindable, routing_key: bytes, arguments: Table) -> None:
         self.source = source
         self.destination = destination
         self.routing_key = routing_key
@@ -50,11 +58,18 @@ class ExchangeType(ABC):
         Called for each of the message's routing keys. Only types that are not `keyed` may look at the message.
         """
 
+    def close(self) -> None:  # noqa: B027 - most types keep nothing but bindings
+        """The exchange is deleted."""
+
 
 class Exchange:
-    """An exchange of a vhost. Immutable but for its bindings, `alternate` and `policy` values set by the vhost."""
+    """An exchange of a vhost.
 
-    __slots__ = ("alternate", "arguments", "auto_delete", "bindings", "durable", "internal", "name", "type")
+    bindings: those with this exchange as source. incoming: those that lead here. alternate: where messages without a
+    destination go.
+    """
+
+    __slots__ = ("alternate", "arguments", "auto_delete", "bindings", "durable", "incoming", "internal", "name", "type")
 
     def __init__(
         self,
@@ -73,7 +88,8 @@ class Exchange:
         self.internal = internal
         self.arguments: Table = arguments or {}
         self.alternate = alternate
-        self.bindings: list[Binding] = []
+        self.bindings: dict[BindingIdentity, Binding] = {}
+        self.incoming: dict[Binding, None] = {}
 
 
 #: Looks an exchange up by its name in the vhost at hand.

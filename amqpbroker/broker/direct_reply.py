@@ -1,0 +1,48 @@
+"""Direct reply-to: replies go straight to the requester's channel, without a queue.
+
+A requester consumes the pseudo queue `amq.rabbitmq.reply-to`; the broker rewrites reply_to of what it publishes to a
+name that only it knows, and a responder publishes to the default exchange with that name as routing key
+(rabbit_channel.erl, rabbit_direct_reply_to.erl).
+"""
+
+import base64
+import secrets
+
+from amqpbroker.broker.consumer import Consumer
+from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.message import Message
+
+PSEUDO_QUEUE = "amq.rabbitmq.reply-to"
+_PREFIX = PSEUDO_QUEUE + "."
+
+
+class DirectReply(Destination):
+    """Where replies to one channel go. A reply that its consumer cannot take now is dropped, as the rule allows."""
+
+    def __init__(self, name: str, consumer: Consumer) -> None:
+        self.name = name
+        self.consumer = consumer
+
+    def publish(self, message: Message) -> bool:
+        self.consumer.hand(message, False, 0)
+        return True
+
+
+class DirectReplies:
+    """All the reply consumers of a broker, by the name that their replies are published to."""
+
+    def __init__(self) -> None:
+        self._replies: dict[str, DirectReply] = {}
+
+    def open(self, consumer: Consumer) -> DirectReply:
+        """A fresh, unguessable name for the consumer."""
+        token = base64.urlsafe_b64encode(secrets.token_bytes(24)).decode()
+        reply = DirectReply(_PREFIX + token, consumer)
+        self._replies[reply.name] = reply
+        return reply
+
+    def close(self, reply: DirectReply) -> None:
+        self._replies.pop(reply.name, None)
+
+    def find(self, name: str) -> DirectReply | None:
+        return self._replies.get(name) if name.startswith(_PREFIX) else None

@@ -1,0 +1,13 @@
+"""The session seam: what the broker may ask of a connection."""
+
+from abc import ABC, abstractmethod
+
+from amqpbroker.errors import AmqpError
+
+
+class Session(ABC):
+    """One client connection as the domain sees it: an owner of exclusive queues, and something to close."""
+
+    @abstractmethod
+    def force_close(self, error: AmqpError) -> None:
+        """Close from the broker's side, with connection.close."""

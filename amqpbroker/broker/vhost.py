@@ -1,0 +1,300 @@
+"""A virtual host: its exchanges, queues and bindings, and what declaring and deleting them means.
+
+Permissions are the caller's business; what the objects themselves forbid is checked here, with RabbitMQ's texts.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from amqpbroker import errors
+from amqpbroker.broker.deadletter import dead_lettered, is_cycle
+from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Exchange
+from amqpbroker.broker.exchange_types.default import DefaultType
+from amqpbroker.broker.exchange_types.registry import build_exchange_type
+from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.routing import route
+from amqpbroker.broker.settings import (
+    alternate_exchange,
+    assert_exchange_equivalent,
+    assert_queue_equivalent,
+    parse_queue_settings,
+)
+from amqpbroker.clock import Clock
+from amqpbroker.store.store import Store
+from amqpbroker.wire.values import Table, encode_table
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.direct_reply import DirectReplies
+
+#: Every vhost has these from the start, durable (rabbit_vhost.erl). The trace exchange is internal.
+PREDECLARED = (
+    ("amq.direct", "direct"),
+    ("amq.fanout", "fanout"),
+    ("amq.topic", "topic"),
+    ("amq.headers", "headers"),
+    ("amq.match", "headers"),
+    ("amq.rabbitmq.trace", "topic"),
+)
+
+
+class Vhost:
+    """One vhost. `route_epoch` changes whenever a route that was looked up before may have become wrong."""
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        store: Store,
+        direct_replies: "DirectReplies",
+        default_queue_type: str = "classic",
+    ) -> None:
+        self.name = name
+        self.clock = clock
+        self.store = store
+        self.direct_replies = direct_replies
+        self.default_queue_type = default_queue_type
+        self.exchanges: dict[str, Exchange] = {}
+        self.queues: dict[str, Queue] = {}
+        self.route_epoch: int = 0
+        self._dying: deque[tuple[Queue, list[Entry], str]] = deque()
+        self._burying = False
+        self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)
+        for exchange, kind in PREDECLARED:
+            self._add_exchange(exchange, kind, True, False, exchange == "amq.rabbitmq.trace", {})
+
+    def _queue_named(self, name: str) -> Destination | None:
+        return self.queues.get(name) or self.direct_replies.find(name)
+
+    # --- look-ups ---------------------------------------------------------------------------------------------------
+
+    def exchange(self, name: str) -> Exchange:
+        """Raises AmqpError 404."""
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            raise errors.no_exchange(name, self.name)
+        return exchange
+
+    def queue(self, name: str, session: object | None) -> Queue:
+        """The queue, for a connection. Raises AmqpError 404, or 405 if it is another connection's exclusive queue."""
+        queue = self.queues.get(name)
+        if queue is None:
+            raise errors.no_queue(name, self.name)
+        if queue.owner is not None and queue.owner is not session:
+            raise errors.queue_locked(name, self.name)
+        return queue
+
+    # --- exchanges --------------------------------------------------------------------------------------------------
+
+    def declare_exchange(
+        self, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+    ) -> Exchange:
+        """Declare, or check that what exists is equivalent. Raises AmqpError 403 or 406."""
+        existing = self.exchanges.get(name)
+        if existing is not None:
+            assert_exchange_equivalent(
+                existing,
+                self.name,
+                kind=kind,
+                durable=durable,
+                auto_delete=auto_delete,
+                internal=internal,
+                arguments=arguments,
+            )
+            return existing
+        if name.startswith("amq."):
+            raise errors.reserved_exchange_name(name)
+        return self._add_exchange(name, kind, durable, auto_delete, internal, arguments)
+
+    def _add_exchange(
+        self, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+    ) -> Exchange:
+        exchange_type = build_exchange_type(kind, arguments, self.clock, self._release_to(name))
+        alternate = alternate_exchange(name, self.name, arguments)
+        exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
+        self.exchanges[name] = exchange
+        self.route_epoch += 1
+        return exchange
+
+    def _release_to(self, name: str) -> Callable[[Message], None]:
+        """For an exchange that holds messages back: where it sends them when they are due."""
+
+        def release(message: Message) -> None:
+            exchange = self.exchanges.get(name)
+            if exchange is not None:
+                for destination in route(exchange, message, self.exchanges.get).destinations:
+                    destination.publish(message)
+
+        return release
+
+    def delete_exchange(self, name: str, if_unused: bool = False) -> None:
+        """Delete if it exists, with all its bindings. Raises AmqpError 403 or 406."""
+        exchange = self.exchanges.get(name)
+        if name == "":
+            raise errors.default_exchange_refused()
+        if name.startswith("amq."):
+            raise errors.system_exchange_deletion_refused(name, self.name)
+        if exchange is None:
+            return
+        if if_unused and exchange.bindings:
+            raise errors.in_use("exchange", name, self.name)
+        self._remove_exchange(exchange)
+
+    def _remove_exchange(self, exchange: Exchange) -> None:
+        if self.exchanges.pop(exchange.name, None) is None:
+            return
+        self.route_epoch += 1
+        for binding in list(exchange.bindings.values()):
+            binding.destination.incoming.pop(binding, None)
+        exchange.bindings.clear()
+        exchange.type.close()
+        self._unbind_all(exchange)
+
+    # --- queues -----------------------------------------------------------------------------------------------------
+
+    def declare_queue(
+        self,
+        name: str,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: Table,
+        session: object | None = None,
+    ) -> Queue:
+        """Declare, or check that what exists is equivalent. Raises AmqpError 405 or 406.
+
+        Reserved names are the caller's to refuse: the broker's own names come through here as well.
+        """
+        existing = self.queues.get(name)
+        if existing is not None:
+            assert_queue_equivalent(
+                existing,
+                self.name,
+                durable=durable,
+                exclusive=exclusive,
+                auto_delete=auto_delete,
+                arguments=arguments,
+                owned=existing.owner is None or existing.owner is session,
+                default_queue_type=self.default_queue_type,
+            )
+            existing.touch()
+            return existing
+        settings = parse_queue_settings(
+            name,
+            self.name,
+            durable=durable,
+            exclusive=exclusive,
+            auto_delete=auto_delete,
+            arguments=arguments,
+            default_queue_type=self.default_queue_type,
+        )
+        queue = LocalQueue(self, name, settings, durable, auto_delete, session if exclusive else None, arguments)
+        self.queues[name] = queue
+        return queue
+
+    def delete_queue(self, queue: Queue, if_unused: bool = False, if_empty: bool = False) -> int:
+        """Delete; its consumers are cancelled, its bindings go. Returns how many messages were ready.
+
+        Raises AmqpError 406 if it is in use or not empty and must not be.
+        """
+        if if_unused and queue.consumer_count:
+            raise errors.in_use("queue", queue.name, self.name)
+        if if_empty and queue.ready_count:
+            raise errors.queue_not_empty(queue.name, self.name)
+        if self.queues.get(queue.name) is not queue:
+            return 0
+        del self.queues[queue.name]
+        self.route_epoch += 1
+        count = queue.ready_count
+        self._unbind_all(queue)
+        for consumer in queue.close():
+            consumer.cancelled()
+        return count
+
+    def delete_exclusive_queues(self, session: object) -> None:
+        """The connection is gone: its exclusive queues go with it."""
+        for queue in [queue for queue in self.queues.values() if queue.owner is session]:
+            self.delete_queue(queue)
+
+    # --- bindings ---------------------------------------------------------------------------------------------------
+
+    def bind(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> None:
+        """Add the binding unless it is there. Raises AmqpError 403 (default exchange) or 406."""
+        if source.name == "" or (isinstance(destination, Exchange) and destination.name == ""):
+            raise errors.default_exchange_refused()
+        identity = _identity(destination, routing_key, arguments)
+        if identity in source.bindings:
+            return
+        source.type.validate_binding(routing_key, arguments)
+        binding = Binding(source, destination, routing_key, arguments)
+        source.bindings[identity] = binding
+        destination.incoming[binding] = None
+        source.type.bind(binding)
+        self.route_epoch += 1
+
+    def unbind(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> None:
+        """Remove the binding if it is there; the last one takes an auto-delete exchange with it."""
+        if source.name == "" or (isinstance(destination, Exchange) and destination.name == ""):
+            raise errors.default_exchange_refused()
+        binding = source.bindings.get(_identity(destination, routing_key, arguments))
+        if binding is not None:
+            self._unbind(binding)
+
+    def _unbind(self, binding: Binding) -> None:
+        source = binding.source
+        source.bindings.pop(_identity(binding.destination, binding.routing_key, binding.arguments), None)
+        binding.destination.incoming.pop(binding, None)
+        source.type.unbind(binding)
+        self.route_epoch += 1
+        if source.auto_delete and not source.bindings:
+            self._remove_exchange(source)
+
+    def _unbind_all(self, destination: Bindable) -> None:
+        for binding in list(destination.incoming):
+            self._unbind(binding)
+
+    # --- dead letters -----------------------------------------------------------------------------------------------
+
+    def dead_letter(self, queue: Queue, entries: list[Entry], reason: str) -> None:
+        """Republish what leaves a queue to its dead letter exchange.
+
+        A dead letter may at once die again elsewhere, so they wait in a line of their own instead of in each other's
+        call stack.
+        """
+        self._dying.append((queue, entries, reason))
+        if self._burying:
+            return
+        self._burying = True
+        try:
+            while self._dying:
+                self._bury(*self._dying.popleft())
+        finally:
+            self._burying = False
+
+    def _bury(self, queue: Queue, entries: list[Entry], reason: str) -> None:
+        settings = queue.settings
+        exchange = self.exchanges.get(settings.dead_letter_exchange or "")
+        if exchange is None:
+            return
+        now_ms = self.clock.now_ms()
+        for entry in entries:
+            letter = dead_lettered(
+                entry.message,
+                queue_name=queue.name,
+                reason=reason,
+                now_ms=now_ms,
+                exchange=exchange.name,
+                routing_key=settings.dead_letter_routing_key,
+            )
+            for destination in route(exchange, letter, self.exchanges.get).destinations:
+                if not is_cycle(letter, destination.name):
+                    destination.publish(letter)
+
+
+def _identity(destination: Bindable, routing_key: bytes, arguments: Table) -> BindingIdentity:
+    """What makes a binding the same as another of its source."""
+    sorted_arguments = {name: arguments[name] for name in sorted(arguments)}
+    return isinstance(destination, Exchange), destination.name, routing_key, encode_table(sorted_arguments)
