@@ -1,0 +1,151 @@
+"""`python -m conformance`: replay the recordings on a broker, or record them anew from RabbitMQ."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+
+import click
+
+from conformance import registry, transcript
+from conformance.client import Timing
+from conformance.errors import SetupError
+from conformance.rabbitmq import own_rabbitmq
+from conformance.registry import Case
+from conformance.runner import Runner
+from conformance.target import Target, own_amqpbroker
+
+TARGET = click.option("--target", metavar="URL", help="amqp://[user:password@]host[:port] of a running broker.")
+MANAGEMENT = click.option("--management", metavar="URL", help="http://[user:password@]host:port of its HTTP API.")
+WORKERS = click.option("--workers", default=8, show_default=True, help="How many cases run at a time.")
+NAMES = click.argument("names", metavar="[AREA|AREA/CASE|PREFIX*]...", nargs=-1)
+
+
+def _selected(names: tuple[str, ...]) -> list[Case]:
+    try:
+        return registry.select(names)
+    except LookupError as error:
+        raise click.UsageError(str(error.args[0])) from error
+
+
+@contextlib.contextmanager
+def _readable_errors() -> Iterator[None]:
+    try:
+        yield
+    except SetupError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.group()
+def main() -> None:
+    """Behaviours recorded from a real RabbitMQ, replayed on any broker."""
+
+
+@main.command()
+@TARGET
+@MANAGEMENT
+@WORKERS
+@click.option("--quiet-s", default=0.1, show_default=True, help="Silence after which nothing more is expected.")
+@click.option("--reply-s", default=8.0, show_default=True, help="How long to wait for something that should come.")
+@click.option("--brief", is_flag=True, help="Names only, no differences.")
+@NAMES
+def replay(
+    target: str | None,
+    management: str | None,
+    workers: int,
+    quiet_s: float,
+    reply_s: float,
+    brief: bool,
+    names: tuple[str, ...],
+) -> None:
+    """Run the cases and compare with the recordings; without --target on this checkout's amqpbroker."""
+    cases = _selected(names)
+    started = time.monotonic()
+    with _readable_errors(), contextlib.ExitStack() as stack:
+        chosen = Target.parse(target, management) if target else stack.enter_context(own_amqpbroker())
+        click.echo(f"{len(cases)} cases on {chosen.version()}, {chosen.host}:{chosen.port}")
+        runner = Runner(chosen, Timing(reply_s, quiet_s), workers)
+        passed = run = 0
+        for result in runner.replay_all(cases):
+            passed += result.outcome == "ok"
+            run += result.outcome != "not run"
+            short = result.outcome in ("not run", "not recorded")
+            click.echo(
+                f"{result.outcome:12} {result.case.id}" + (f"  ({result.detail})" if short and result.detail else "")
+            )
+            if result.detail and not short and not brief:
+                click.echo("    " + result.detail.replace("\n", "\n    "))
+    not_run = f", {len(cases) - run} not run" if run < len(cases) else ""
+    click.echo(f"{passed} of {run}{not_run} ({time.monotonic() - started:.0f} s)")
+    sys.exit(0 if passed == run else 1)
+
+
+@main.command()
+@TARGET
+@MANAGEMENT
+@WORKERS
+@click.option("--times", default=3, show_default=True, help="How often each case must give the same transcript.")
+@click.option("--quiet-s", default=0.4, show_default=True, help="Silence after which nothing more is expected.")
+@click.option("--prune", is_flag=True, help="Delete recordings whose case is gone.")
+@NAMES
+def record(
+    target: str | None,
+    management: str | None,
+    workers: int,
+    times: int,
+    quiet_s: float,
+    prune: bool,
+    names: tuple[str, ...],
+) -> None:
+    """Record the cases from RabbitMQ and show what changed; without --target it is installed and started first."""
+    cases = _selected(names)
+    doubtful = 0
+    with _readable_errors(), contextlib.ExitStack() as stack:
+        chosen = Target.parse(target, management) if target else stack.enter_context(own_rabbitmq())
+        version = chosen.version()
+        click.echo(f"{len(cases)} cases from {version}, {chosen.host}:{chosen.port}")
+        runner = Runner(chosen, Timing(quiet_s=quiet_s), workers)
+        words = {"ok": "same", "differs": "changed", "broken": "refused", "not run": "not run"}
+        for result in runner.record_all(cases, version, times):
+            doubtful += result.outcome == "broken"
+            word = "new" if result.detail == "new" else words[result.outcome]
+            click.echo(f"{word:8} {result.case.id}")
+            if result.outcome in ("differs", "broken") and result.detail != "new":
+                click.echo("    " + result.detail.replace("\n", "\n    "))
+    if prune:
+        known = {transcript.path(case.id) for case in registry.load()}
+        for stray in sorted(set(transcript.GOLDEN.glob("*/*.json")) - known):
+            stray.unlink()
+            click.echo(f"pruned   {stray.relative_to(transcript.GOLDEN)}")
+    click.echo(f"{len(cases) - doubtful} of {len(cases)} are the same {times} times over")
+    sys.exit(1 if doubtful else 0)
+
+
+@main.command()
+@TARGET
+@MANAGEMENT
+@NAMES
+def show(target: str | None, management: str | None, names: tuple[str, ...]) -> None:
+    """Run cases and print all that goes over the wire, then the transcript."""
+    with _readable_errors(), contextlib.ExitStack() as stack:
+        chosen = Target.parse(target, management) if target else stack.enter_context(own_amqpbroker())
+        runner = Runner(chosen, Timing(), 1)
+        for case in _selected(names):
+            got, trace = runner.run(case)
+            click.echo(f"{case.id}: {case.about}")
+            click.echo("\n".join(trace))
+            click.echo(transcript.dump(got))
+
+
+@main.command("list")
+@NAMES
+def list_cases(names: tuple[str, ...]) -> None:
+    """The cases, with what each is about."""
+    for case in _selected(names):
+        click.echo(f"{case.id:60} {case.about.splitlines()[0] if case.about else ''}")
+
+
+if __name__ == "__main__":
+    main()

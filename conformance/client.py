@@ -1,0 +1,336 @@
+"""A raw blocking AMQP 0-9-1 client: sends whatever a case asks for and keeps every frame it receives."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from conformance import methods
+from conformance.errors import CaseStoppedError, MalformedFrameError
+from conformance.values import show_bytes
+
+CLOSED = "connection lost"
+SHORT_BODY_BYTES = 100
+DEFAULT_CAPABILITIES: Mapping[str, Any] = {
+    "publisher_confirms": True,
+    "exchange_exchange_bindings": True,
+    "basic.nack": True,
+    "consumer_cancel_notify": True,
+    "connection.blocked": True,
+    "authentication_failure_close": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long the harness waits: `reply_s` for something awaited, `quiet_s` of silence to believe nothing comes."""
+
+    reply_s: float = 8.0
+    quiet_s: float = 0.1
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """What was received: a method with its content, or (channel 0) a heartbeat, a protocol header, the lost socket."""
+
+    channel: int
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    properties: dict[str, Any] | None = None
+    body: bytes | None = None
+    body_frames: list[int] = field(default_factory=list)
+    taken: bool = False
+
+    def shown(self) -> dict[str, Any]:
+        """JSON form for the transcript. A long body is its length and SHA-256; several body frames show their sizes."""
+        shown: dict[str, Any] = {"method": self.name, **self.arguments}
+        if self.properties is not None:
+            shown["properties"] = self.properties
+        if self.body is not None:
+            long = len(self.body) > SHORT_BODY_BYTES
+            digest = hashlib.sha256(self.body).hexdigest()
+            shown["body"] = f"{len(self.body)} bytes, sha256 {digest}" if long else show_bytes(self.body)
+        if len(self.body_frames) > 1:
+            shown["body_frames"] = self.body_frames
+        return shown
+
+
+@dataclass(slots=True)
+class _Content:
+    """A method waiting for its header and body frames."""
+
+    event: Event
+    missing: int | None = None
+    chunks: list[bytes] = field(default_factory=list)
+
+
+class Connection:
+    """One TCP connection. `events` holds everything received, in order of arrival.
+
+    A channel.close or connection.close from the broker is answered at once unless `answer_close` is off.
+    """
+
+    def __init__(self, label: str, address: tuple[str, int], timing: Timing, trace: Callable[[str], None]) -> None:
+        self.label = label
+        self.timing = timing
+        self.trace = trace
+        self.events: list[Event] = []
+        self.answer_close = True
+        self.lost = False
+        self.frame_max = 131072
+        self._first = True
+        self._buffer = b""
+        self._contents: dict[int, _Content] = {}
+        self._channels = 0
+        self.socket = socket.create_connection(address, timeout=timing.reply_s)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    # sending
+
+    def send(self, data: bytes) -> None:
+        """Send raw bytes. A socket the broker has closed meanwhile is no error: the loss shows in the transcript."""
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            self._lose()
+
+    def send_frame(self, kind: int, channel: int, payload: bytes = b"") -> None:
+        """Send one frame of any type."""
+        self.trace(f"{self.label}/{channel} > frame type {kind}, {len(payload)} bytes")
+        self.send(methods.frame(kind, channel, payload))
+
+    def send_method(self, channel: int, name: str, **arguments: Any) -> None:
+        """Send one method frame."""
+        self.trace(f"{self.label}/{channel} > {name} {arguments}")
+        self.send(methods.frame(methods.METHOD, channel, methods.encode_method(name, arguments)))
+
+    def send_content(self, channel: int, body: bytes, properties: Mapping[str, Any]) -> None:
+        """Send a content header and the body in as many frames as frame_max asks for."""
+        self.trace(f"{self.label}/{channel} > content {dict(properties)} {body[:60]!r}")
+        header = methods.encode_header(len(body), properties)
+        step = self.frame_max - 8
+        parts = [methods.frame(methods.HEADER, channel, header)]
+        parts += [methods.frame(methods.BODY, channel, body[at : at + step]) for at in range(0, len(body), step)]
+        self.send(b"".join(parts))
+
+    # receiving
+
+    def pump(self, wait_s: float) -> bool:
+        """Take in what arrives within `wait_s`; False when nothing did."""
+        if self.lost:
+            return False
+        readable, _, _ = select.select([self.socket], [], [], max(wait_s, 0))
+        if not readable:
+            return False
+        try:
+            data = self.socket.recv(1 << 18)
+        except OSError:
+            data = b""
+        if not data:
+            self._lose()
+            return True
+        self._buffer += data
+        self._parse()
+        return True
+
+    def wait(self, channel: int, *names: str, within_s: float | None = None) -> Event:
+        """The next event on the channel with one of these names that no earlier wait returned.
+
+        An error closing the channel or the connection is returned instead, when that comes. Raises CaseStoppedError
+        when the channel was closed before, or (leaving a note in the transcript) when nothing arrives in time.
+        """
+        limit_s = within_s or self.timing.reply_s
+        deadline = time.monotonic() + limit_s
+        looked = 0
+        while True:
+            while looked < len(self.events):
+                event = self.events[looked]
+                looked += 1
+                if event.taken:
+                    continue
+                if event.channel == channel and event.name in names:
+                    event.taken = True
+                    return event
+                if self._ends(event, channel, names):
+                    event.taken = event.name == "channel.close"
+                    return event
+            if not {CLOSED, "connection.close-ok", "channel.open-ok"} & {*names} and not self.is_open(channel):
+                raise CaseStoppedError(f"{self.label}/{channel}: closed before {' or '.join(names)}")
+            if not self.pump(deadline - time.monotonic()) and (self.lost or time.monotonic() >= deadline):
+                self._add(Event(channel, f"(never came: {' or '.join(names)})"))
+                raise CaseStoppedError(f"{self.label}/{channel}: {' or '.join(names)} never came")
+
+    @staticmethod
+    def _ends(event: Event, channel: int, names: tuple[str, ...]) -> bool:
+        if event.channel == 0 and event.name in ("connection.close", CLOSED):
+            return CLOSED not in names
+        return event.channel == channel and event.name == "channel.close"
+
+    def wait_lost(self, within_s: float | None = None) -> Event:
+        """Wait until the broker drops the socket."""
+        return self.wait(0, CLOSED, within_s=within_s)
+
+    def is_open(self, channel: int = 0) -> bool:
+        """Whether neither the connection nor (last) the channel was closed by the broker, as far as received."""
+        if self.lost:
+            return False
+        for event in reversed(self.events):
+            if event.channel == 0 and event.name in ("connection.close", "connection.close-ok"):
+                return False
+            if channel and event.channel == channel:
+                if event.name in ("channel.close", "channel.close-ok"):
+                    return False
+                if event.name == "channel.open-ok":
+                    break
+        return True
+
+    def _parse(self) -> None:
+        buffer = self._buffer
+        at = 0
+        while len(buffer) - at >= 8:
+            if self._first and buffer[at : at + 4] == b"AMQP":
+                self._add(Event(0, "protocol header", {"bytes": list(buffer[at + 4 : at + 8])}))
+                at += 8
+                continue
+            self._first = False
+            kind, channel, size = struct.unpack_from(">BHI", buffer, at)
+            if len(buffer) - at < size + 8:
+                break
+            if buffer[at + 7 + size] != methods.FRAME_END:
+                raise MalformedFrameError(f"frame of type {kind} ends with {buffer[at + 7 + size]}")
+            self._take(kind, channel, buffer[at + 7 : at + 7 + size])
+            at += size + 8
+        self._buffer = buffer[at:]
+
+    def _take(self, kind: int, channel: int, payload: bytes) -> None:
+        if kind == methods.METHOD:
+            name, arguments = methods.decode_method(payload)
+            event = Event(channel, name, arguments)
+            if name in ("basic.deliver", "basic.get-ok", "basic.return"):
+                self._contents[channel] = _Content(event)
+            else:
+                self._add(event)
+        elif kind == methods.HEADER:
+            content = self._contents[channel]
+            content.missing, content.event.properties = methods.decode_header(payload)
+            self._finish(channel)
+        elif kind == methods.BODY:
+            content = self._contents[channel]
+            content.chunks.append(payload)
+            self._finish(channel)
+        elif kind == methods.HEARTBEAT:
+            self._add(Event(channel, "heartbeat"))
+        else:
+            raise MalformedFrameError(f"frame type {kind}")
+
+    def _finish(self, channel: int) -> None:
+        content = self._contents[channel]
+        sizes = [len(chunk) for chunk in content.chunks]
+        if content.missing is None or sum(sizes) < content.missing:
+            return
+        del self._contents[channel]
+        content.event.body = b"".join(content.chunks)
+        content.event.body_frames = sizes
+        self._add(content.event)
+
+    def _add(self, event: Event) -> None:
+        if event.name == "heartbeat" and self.events and self.events[-1].name == "heartbeat":
+            return
+        self.trace(f"{self.label}/{event.channel} < {event.shown()}")
+        self.events.append(event)
+        if self.answer_close and event.name in ("channel.close", "connection.close"):
+            self.send_method(event.channel, event.name + "-ok")
+
+    def _lose(self) -> None:
+        if self.lost:
+            return
+        self.lost = True
+        self.socket.close()
+        self._add(Event(0, CLOSED))
+
+    def drop(self) -> None:
+        """Close the socket without a word, as a crashing client does."""
+        self.trace(f"{self.label} > closes the socket")
+        self.lost = True
+        self.socket.close()
+
+    # handshake
+
+    def handshake(
+        self,
+        user: str = "guest",
+        password: str = "guest",
+        vhost: str = "/",
+        *,
+        channel_max: int | None = None,
+        frame_max: int | None = None,
+        heartbeat_s: int = 0,
+        capabilities: Mapping[str, Any] = DEFAULT_CAPABILITIES,
+    ) -> Event:
+        """Log in with PLAIN and open the vhost; returns connection.open-ok, or what came in its place.
+
+        The frames of an orderly handshake are dropped from `events`; those of one that failed are kept.
+        """
+        self.send(b"AMQP\x00\x00\x09\x01")
+        start = self.wait(0, "connection.start")
+        self.send_method(
+            0,
+            "connection.start-ok",
+            client_properties={"product": "conformance", "capabilities": capabilities},
+            mechanism="PLAIN",
+            response=f"\0{user}\0{password}",
+            locale="en_US",
+        )
+        tune = self.wait(0, "connection.tune")
+        if tune.name != "connection.tune":
+            self.events.remove(start)
+            return tune
+        self.frame_max = frame_max if frame_max is not None else tune.arguments["frame_max"]
+        self.send_method(
+            0,
+            "connection.tune-ok",
+            channel_max=channel_max if channel_max is not None else tune.arguments["channel_max"],
+            frame_max=self.frame_max,
+            heartbeat=heartbeat_s,
+        )
+        self.send_method(0, "connection.open", virtual_host=vhost)
+        opened = self.wait(0, "connection.open-ok")
+        self.events.remove(start)
+        self.events.remove(tune)
+        if opened.name == "connection.open-ok":
+            self.events.remove(opened)
+        return opened
+
+    def next_channel(self) -> int:
+        """The lowest channel number this connection has not handed out yet."""
+        self._channels += 1
+        return self._channels
+
+    def close(self) -> None:
+        """Close in order, unrecorded; whatever state it is in."""
+        if not self.lost:
+            with contextlib.suppress(CaseStoppedError, MalformedFrameError):
+                self.send_method(0, "connection.close", reply_code=200, reply_text="OK")
+                self.wait(0, "connection.close-ok", within_s=3)
+        self.socket.close()
+        self.lost = True
+
+
+def pump_all(connections: Sequence[Connection], quiet_s: float) -> None:
+    """Take in what arrives on any of the connections until none has received anything for `quiet_s`."""
+    while True:
+        live = {one.socket: one for one in connections if not one.lost}
+        if not live:
+            return
+        readable, _, _ = select.select(list(live), [], [], quiet_s)
+        if not readable:
+            return
+        for ready in readable:
+            live[ready].pump(0)

@@ -1,0 +1,79 @@
+"""The harness's own look at a broker, outside of every transcript: deletes what cases made, counts what is left."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from conformance.channel import Channel
+from conformance.client import Connection, Event, Timing
+from conformance.errors import CaseStoppedError, MalformedFrameError
+from conformance.target import Target
+
+MESSAGES_SHOWN = 50
+
+
+class Janitor:
+    """One connection, reopened when an operation cost it. Its failures never fail a case."""
+
+    def __init__(self, target: Target, timing: Timing) -> None:
+        self.target = target
+        self.timing = timing
+        self._channel: Channel | None = None
+
+    def channel(self, vhost: str = "/") -> Channel:
+        """An open channel."""
+        channel = self._channel
+        if channel is None or not channel.connection.is_open():
+            connection = Connection("janitor", self.target.address, self.timing, lambda _: None)
+            connection.handshake(self.target.user, self.target.password, vhost)
+            channel = self._channel = Channel(connection, connection.next_channel())
+            channel.open()
+        elif not channel.connection.is_open(channel.number):
+            channel = self._channel = Channel(channel.connection, channel.connection.next_channel())
+            channel.open()
+        channel.connection.events.clear()
+        return channel
+
+    def delete_queue(self, name: str) -> None:
+        """Delete it, whether it exists or not."""
+        with contextlib.suppress(CaseStoppedError, MalformedFrameError):
+            self.channel().delete(name)
+
+    def delete_exchange(self, name: str) -> None:
+        """Delete it, whether it exists or not."""
+        with contextlib.suppress(CaseStoppedError, MalformedFrameError):
+            self.channel().exchange_delete(name)
+
+    def count(self, queue: str) -> Event:
+        """A passive declare's reply, or the error."""
+        return self.channel().queue(queue, passive=True)
+
+    def left_in(self, queue: str) -> dict[str, Any]:
+        """What the queue holds: ready and consumer counts, then (taking them out) its messages; or the error."""
+        counted = self.count(queue)
+        if counted.name != "queue.declare-ok":
+            return {"queue": queue, "error": _error(counted)}
+        counts = counted.arguments
+        left = {"queue": queue, "ready": counts["message_count"], "consumers": counts["consumer_count"]}
+        messages: list[dict[str, Any]] = []
+        while len(messages) < MESSAGES_SHOWN:
+            got = self.channel().get(queue, no_ack=True)
+            if got.name == "basic.get-empty":
+                break
+            if got.name != "basic.get-ok":
+                return left | {"get": _error(got)}
+            shown = got.shown()
+            del shown["method"], shown["delivery_tag"]
+            messages.append(shown)
+        return left | {"messages": messages} if messages else left
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._channel is not None:
+            self._channel.connection.close()
+
+
+def _error(event: Event) -> str:
+    text = f"{event.arguments.get('reply_code')} {event.arguments.get('reply_text')}"
+    return f"{event.name} {text}"

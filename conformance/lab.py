@@ -1,0 +1,169 @@
+"""What a case works with: connections, channels and names of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+from conformance.channel import Channel
+from conformance.client import Connection, Event, Timing, pump_all
+from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError
+from conformance.janitor import Janitor
+from conformance.management import Management
+from conformance.target import Target
+
+
+class Lab:
+    """The bench of one run of one case; what it received becomes the transcript."""
+
+    def __init__(self, case_id: str, target: Target, timing: Timing, janitor: Janitor) -> None:
+        self.target = target
+        self.timing = timing
+        self.janitor = janitor
+        self.connections: list[Connection] = []
+        self.observed: dict[str, Any] = {}
+        self.trace_lines: list[str] = []
+        self._prefix = "c." + case_id.replace("/", ".")
+        self._queues: list[str] = []
+        self._exchanges: list[str] = []
+        self._hidden: set[str] = set()
+        self._channels: list[Channel] = []
+        self._default: Connection | None = None
+        self._management: Management | None = None
+
+    # names
+
+    def q(self, short: str = "q") -> str:
+        """A queue name of this case, the same in every run. Nothing of that name exists when it is first asked for."""
+        name = f"{self._prefix}.{short}"
+        if name not in self._queues:
+            self.janitor.delete_queue(name)
+            self._queues.append(name)
+        return name
+
+    def x(self, short: str = "x") -> str:
+        """An exchange name of this case, the same in every run. None of that name exists when first asked for."""
+        name = f"{self._prefix}.{short}"
+        if name not in self._exchanges:
+            self.janitor.delete_exchange(name)
+            self._exchanges.append(name)
+        return name
+
+    def hide(self, queue: str) -> None:
+        """Leave the queue out of "left": what it holds is not decided by the protocol."""
+        self._hidden.add(queue)
+
+    # connections and channels
+
+    def raw(self) -> Connection:
+        """A TCP connection on which nothing has been said yet."""
+        try:
+            connection = Connection(
+                f"c{len(self.connections) + 1}", self.target.address, self.timing, self.trace_lines.append
+            )
+        except OSError as error:
+            raise SetupError(f"{self.target.host}:{self.target.port}: {error}") from error
+        self.connections.append(connection)
+        return connection
+
+    def connect(self, **handshake: Any) -> Connection:
+        """A further connection, logged in; keywords are those of Connection.handshake."""
+        connection = self.raw()
+        connection.handshake(**({"user": self.target.user, "password": self.target.password} | handshake))
+        return connection
+
+    @property
+    def connection(self) -> Connection:
+        """The case's main connection; a fresh one after the broker has closed it."""
+        if self._default is None or not self._default.is_open():
+            self._default = self.connect()
+        return self._default
+
+    def channel(self, connection: Connection | None = None, number: int | None = None) -> Channel:
+        """An open channel: on the main connection, with the next number, unless told otherwise."""
+        channel = self.unopened_channel(connection, number)
+        channel.open()
+        return channel
+
+    def unopened_channel(self, connection: Connection | None = None, number: int | None = None) -> Channel:
+        """A channel on which channel.open was not sent."""
+        connection = connection or self.connection
+        channel = Channel(connection, connection.next_channel() if number is None else number)
+        self._channels.append(channel)
+        return channel
+
+    # time and observation
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass: only for what time itself causes."""
+        time.sleep(seconds)
+
+    def quiet(self) -> None:
+        """Take in what comes on all connections until none has received anything for the quiet period."""
+        pump_all(self.connections, self.timing.quiet_s)
+
+    def observe(self, what: str, value: Any) -> None:
+        """Put a measured value into the transcript."""
+        self.observed[what] = value
+
+    def ready(self, queue: str) -> int:
+        """How many messages are ready in a queue (-1 when it does not exist), unrecorded."""
+        count: int = self.janitor.count(queue).arguments.get("message_count", -1)
+        return count
+
+    def wait_ready(self, queue: str, count: int) -> None:
+        """Wait until `count` messages are ready in a queue (-1: until it does not exist), unrecorded."""
+        deadline = time.monotonic() + self.timing.reply_s
+        while self.ready(queue) != count:
+            if time.monotonic() > deadline:
+                self.observe(f"(never came: {count} ready in {queue})", self.ready(queue))
+                raise CaseStoppedError(f"{queue} never had {count} ready messages")
+            time.sleep(0.02)
+
+    @property
+    def management(self) -> Management:
+        """The target's HTTP API, for cases that require it."""
+        if self.target.management_url is None:
+            raise SetupError("this case needs a management API")
+        if self._management is None:
+            self._management = Management(self.target.management_url)
+        return self._management
+
+    # the end
+
+    def finish(self) -> tuple[dict[str, list[Event]], list[dict[str, Any]]]:
+        """Everything received, by `connection/channel`, and what is left in the queues the case declared."""
+        self.quiet()
+        for connection in self.connections:
+            if not connection.is_open() and not connection.lost:
+                with contextlib.suppress(CaseStoppedError):
+                    connection.wait_lost(2)
+        declared = dict.fromkeys(name for channel in self._channels for name in channel.queues if name)
+        left = []
+        for queue in declared:
+            if queue in self._hidden:
+                continue
+            try:
+                left.append(self.janitor.left_in(queue))
+            except (CaseStoppedError, MalformedFrameError) as error:
+                left.append({"queue": queue, "error": f"harness: {error}"})
+        pump_all(self.connections, 0)
+        received: dict[str, list[Event]] = {}
+        for connection in self.connections:
+            for event in connection.events:
+                received.setdefault(f"{connection.label}/{event.channel}", []).append(event)
+        return received, left
+
+    def clean(self) -> None:
+        """Close the connections and delete what the case made."""
+        for connection in self.connections:
+            connection.close()
+        if self._management is not None:
+            self._management.undo()
+        for channel in self._channels:
+            self._queues += [name for name in channel.queues if name and name not in self._queues]
+        for queue in self._queues:
+            self.janitor.delete_queue(queue)
+        for exchange in self._exchanges:
+            self.janitor.delete_exchange(exchange)

@@ -1,0 +1,120 @@
+"""Runs cases, several at a time, and tells what came of each."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from conformance import transcript
+from conformance.client import Timing
+from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError
+from conformance.janitor import Janitor
+from conformance.lab import Lab
+from conformance.registry import MANAGEMENT, Case
+from conformance.target import Target
+from conformance.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`outcome` is "ok", "differs", "not run", "not recorded" or "broken"; `detail` says more where there is more."""
+
+    case: Case
+    outcome: str
+    detail: str = ""
+
+
+class Runner:
+    """Runs cases against one target; each worker thread keeps a janitor connection."""
+
+    def __init__(self, target: Target, timing: Timing, workers: int) -> None:
+        self.target = target
+        self.timing = timing
+        self.workers = workers
+        self._local = threading.local()
+        self._janitors: list[Janitor] = []
+
+    def _janitor(self) -> Janitor:
+        found: Janitor | None = getattr(self._local, "janitor", None)
+        if found is None:
+            found = self._local.janitor = Janitor(self.target, self.timing)
+            self._janitors.append(found)
+        return found
+
+    def lacks(self, case: Case) -> str:
+        """Why the target cannot run the case; empty when it can."""
+        if MANAGEMENT in case.requires and self.target.management_url is None:
+            return "needs management API"
+        return ""
+
+    def run(self, case: Case) -> tuple[Transcript, list[str]]:
+        """Run one case: its transcript and the full trace of what went over the wire.
+
+        A case stopped half-way still has a transcript. Raises SetupError, and whatever a faulty script raises.
+        """
+        lab = Lab(case.id, self.target, self.timing, self._janitor())
+        try:
+            try:
+                case.script(lab)
+            except CaseStoppedError as stopped:
+                lab.trace_lines.append(f"stopped: {stopped}")
+            except MalformedFrameError as malformed:
+                lab.observe("(malformed frame)", str(malformed))
+            received, left = lab.finish()
+            return transcript.build(received, lab.observed, left), lab.trace_lines
+        finally:
+            lab.clean()
+
+    def replay(self, case: Case) -> Result:
+        """Run one case and compare it with its recording."""
+        if lacking := self.lacks(case):
+            return Result(case, "not run", lacking)
+        recorded = transcript.load(case.id)
+        if recorded is None:
+            return Result(case, "not recorded")
+        try:
+            got, _ = self.run(case)
+        except SetupError as error:
+            return Result(case, "broken", str(error))
+        except Exception:
+            return Result(case, "broken", traceback.format_exc())
+        difference = transcript.difference(recorded[1], got)
+        return Result(case, "differs" if difference else "ok", difference)
+
+    def record(self, case: Case, version: str, times: int) -> Result:
+        """Run one case `times` times and keep the transcript if they agree; `detail`: what changed, or the doubt."""
+        if lacking := self.lacks(case):
+            return Result(case, "not run", lacking)
+        try:
+            first, _ = self.run(case)
+            for _ in range(times - 1):
+                again, _ = self.run(case)
+                if doubt := transcript.difference(first, again):
+                    return Result(case, "broken", f"not the same twice:\n{doubt}")
+        except Exception:
+            return Result(case, "broken", traceback.format_exc())
+        recorded = transcript.load(case.id)
+        changed = transcript.difference(recorded[1], first) if recorded else ""
+        if recorded is None or changed:
+            transcript.store(case.id, version, first)
+        return Result(case, "ok" if recorded and not changed else "differs", changed or "" if recorded else "new")
+
+    def replay_all(self, cases: Sequence[Case]) -> Iterator[Result]:
+        """Results in the order of `cases`."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            yield from pool.map(self.replay, cases)
+        self._close()
+
+    def record_all(self, cases: Sequence[Case], version: str, times: int) -> Iterator[Result]:
+        """Results in the order of `cases`."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            yield from pool.map(lambda case: self.record(case, version, times), cases)
+        self._close()
+
+    def _close(self) -> None:
+        for janitor in self._janitors:
+            janitor.close()
+        self._janitors.clear()

@@ -1,0 +1,98 @@
+"""The broker a run is made against."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from conformance.client import Connection, Timing
+from conformance.errors import SetupError
+
+START_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running broker; `management_url` (http://user:password@host:port) is None where it has no management API."""
+
+    host: str
+    port: int
+    user: str = "guest"
+    password: str = "guest"
+    management_url: str | None = None
+
+    @classmethod
+    def parse(cls, url: str, management_url: str | None = None) -> Target:
+        """From `amqp://user:password@host:port`, every part but the host optional. Raises SetupError."""
+        parts = urlsplit(url if "://" in url else f"amqp://{url}")
+        if parts.scheme != "amqp" or not parts.hostname:
+            raise SetupError(f"a target is written amqp://[user:password@]host[:port], not {url!r}")
+        user, password = unquote(parts.username or "guest"), unquote(parts.password or "guest")
+        return cls(parts.hostname, parts.port or 5672, user, password, management_url)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to connect to."""
+        return self.host, self.port
+
+    def version(self) -> str:
+        """Product and version as the broker announces them. Raises SetupError when nothing answers."""
+        try:
+            connection = Connection("version", self.address, Timing(reply_s=5), lambda _: None)
+        except OSError as error:
+            raise SetupError(f"no broker answers on {self.host}:{self.port}: {error}") from error
+        connection.send(b"AMQP\x00\x00\x09\x01")
+        properties = connection.wait(0, "connection.start").arguments.get("server_properties", {})
+        connection.drop()
+        words = (str(properties.get(key, "S:?")).removeprefix("S:") for key in ("product", "version"))
+        return " ".join(words)
+
+
+@contextlib.contextmanager
+def own_amqpbroker() -> Iterator[Target]:
+    """This checkout's broker on a free port, in a process of its own that ends with the block."""
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        ready, log = Path(folder, "ready.json"), Path(folder, "log")
+        command = [
+            sys.executable,
+            "-m",
+            "amqpbroker",
+            "serve",
+            "--port",
+            "0",
+            "--in-memory",
+            "--ready-file",
+            str(ready),
+        ]
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            host, port = _wait_ready(process, ready, log)["amqp"][0]
+            yield Target(host, port)
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) -> dict[str, list[tuple[str, int]]]:
+    deadline = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            found: dict[str, list[tuple[str, int]]] = json.loads(ready.read_text())
+            return found
+        time.sleep(0.02)
+    raise SetupError(f"amqpbroker did not start:\n{log.read_text(errors='replace')[-2000:]}")

@@ -1,0 +1,129 @@
+"""Transcripts: what a run of a case received and left, with what the server invents replaced by placeholders."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from conformance.client import Event
+
+GOLDEN = Path(__file__).parent / "golden"
+Transcript = dict[str, Any]
+
+_INVENTED = re.compile(
+    r"(?P<prefix>amq\.gen-|amq\.ctag-)[A-Za-z0-9_-]{22}|(?P<reply>amq\.rabbitmq\.reply-to\.)[A-Za-z0-9+/=._-]+"
+)
+_OF_THE_SOFTWARE = ("cluster_name", "copyright", "information", "platform")
+
+
+class _Placeholders:
+    """Numbers each server-made name in order of first appearance."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._seen: dict[str, str] = {}
+
+    def name(self, match: re.Match[str]) -> str:
+        """The placeholder of one server-made name."""
+        found = match[0]
+        if found not in self._seen:
+            prefix = match["prefix"] or match["reply"]
+            self._numbers[prefix] = self._numbers.get(prefix, 0) + 1
+            self._seen[found] = f"{prefix}<{self._numbers[prefix]}>"
+        return self._seen[found]
+
+    def apply(self, value: Any, key: str = "") -> Any:
+        """The value with placeholders inside."""
+        if isinstance(value, str):
+            return _INVENTED.sub(self.name, value)
+        if isinstance(value, list):
+            return [self.apply(one, key) for one in value]
+        if isinstance(value, dict):
+            return {name: self._entry(name, one, key) for name, one in value.items()}
+        return value
+
+    def _entry(self, name: str, value: Any, parent: str) -> Any:
+        if parent == "x-death" and name == "time":
+            return f"{value.partition(':')[0]}:<time>"
+        if parent == "server_properties" and name in _OF_THE_SOFTWARE:
+            return f"{value.partition(':')[0]}:<{name}>"
+        return self.apply(value, name)
+
+
+def build(received: dict[str, list[Event]], observed: dict[str, Any], left: list[dict[str, Any]]) -> Transcript:
+    """The normalised transcript of a run."""
+    ordered = {label: [event.shown() for event in received[label]] for label in sorted(received, key=_order)}
+    raw = {"received": ordered, "observed": observed, "left": left}
+    normalised: Transcript = _Placeholders().apply({key: value for key, value in raw.items() if value})
+    return normalised
+
+
+def _order(label: str) -> tuple[int, int]:
+    connection, _, channel = label.partition("/")
+    return int(connection[1:]), int(channel)
+
+
+def path(case_id: str) -> Path:
+    """Where a case's recording is kept."""
+    return GOLDEN / f"{case_id}.json"
+
+
+def load(case_id: str) -> tuple[str, Transcript] | None:
+    """The version a case was recorded from and its transcript; None when it was never recorded."""
+    try:
+        stored = json.loads(path(case_id).read_text())
+    except FileNotFoundError:
+        return None
+    version = stored.pop("recorded_from")
+    return version, stored
+
+
+def store(case_id: str, version: str, transcript: Transcript) -> None:
+    """Keep a recording."""
+    file = path(case_id)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(dump({"recorded_from": version} | transcript))
+
+
+def dump(value: Any, depth: int = 0) -> str:
+    """JSON with one line a frame: the three outer levels are spread over lines, deeper ones are not."""
+    pad, inner = " " * depth, " " * (depth + 1)
+    if depth < 2 and isinstance(value, dict) and value:
+        rows = [f"{inner}{_json(key)}: {dump(one, depth + 1)}" for key, one in value.items()]
+        return "{\n" + ",\n".join(rows) + f"\n{pad}}}" + ("\n" if depth == 0 else "")
+    if 0 < depth < 3 and isinstance(value, list) and value:
+        return "[\n" + ",\n".join(f"{inner}{_json(one)}" for one in value) + f"\n{pad}]"
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def difference(expected: Transcript, got: Transcript) -> str:
+    """A unified diff that a person can read; empty when both are the same."""
+    if expected == got and _json(expected) == _json(got):
+        return ""
+    lines = difflib.unified_diff(_lines(expected), _lines(got), "recorded", "this broker", lineterm="", n=3)
+    return "\n".join(lines)
+
+
+def _lines(value: Any, indent: str = "") -> list[str]:
+    """One scalar a line, so that a diff points at the very field."""
+    if isinstance(value, dict):
+        return [line for key, one in value.items() for line in _under(f"{indent}{key}:", one, indent)]
+    if isinstance(value, list):
+        return [line for one in value for line in _under(f"{indent}-", one, indent)]
+    return [f"{indent}{_json(value)}"]
+
+
+def _under(head: str, value: Any, indent: str) -> list[str]:
+    if isinstance(value, dict | list) and value:
+        if isinstance(value, dict) and "method" in value:
+            rest = {key: one for key, one in value.items() if key != "method"}
+            return [f"{head} {value['method']}", *_lines(rest, indent + "    ")]
+        return [head, *_lines(value, indent + "    ")]
+    return [f"{head} {_json(value)}"]
