@@ -1,0 +1,196 @@
+import dataclasses
+
+import pytest
+
+from amqpbroker.config import SETTINGS, Config, ConfigError, DefaultUser, Listener, find, load
+
+
+def test_nothing_assigned_is_the_default():
+    assert load([], {}) == Config()
+
+
+def test_the_default_user_is_guest_with_everything_on_the_default_vhost():
+    (user,) = Config().default_users
+    assert user == DefaultUser("guest", "guest", ("administrator",), "^/$", ".*", ".*", ".*")
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.attribute], ids=lambda s: s.key)
+def test_a_documented_default_is_the_default(setting):
+    assert setting.accepted.parse(setting.default) == getattr(Config(), setting.attribute)
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if "=" in s.default], ids=lambda s: s.key)
+def test_documented_defaults_of_lists_are_the_default(setting):
+    assignments = [
+        (setting.key.rpartition(".")[0] + "." + name, value)
+        for name, value in (item.split(" = ") for item in setting.default.split(", "))
+    ]
+    assert load(assignments, {}) == Config()
+
+
+def test_every_row_is_documented_and_found_by_its_key_and_aliases():
+    for setting in SETTINGS:
+        assert setting.doc.endswith(".")
+        for key in (setting.key, *setting.aliases):
+            assert find(key.replace("$", ""))[0] is setting
+
+
+def test_every_attribute_exists():
+    names = {f.name for f in dataclasses.fields(Config)}
+    assert {s.attribute for s in SETTINGS if s.attribute} <= names
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "attribute", "value"),
+    [
+        ("handshake_timeout", "20000", "handshake_timeout_ms", 20000),
+        ("heartbeat", "0", "heartbeat_s", 0),
+        ("frame_max", "0", "frame_max", 0),
+        ("frame_max", "256kB", "frame_max", 262_144),
+        ("channel_max", "0", "channel_max", 0),
+        ("max_channels_per_connection", "7", "channel_max", 7),
+        ("connection_max", "infinity", "max_connections", 0),
+        ("max_connections", "3", "max_connections", 3),
+        ("consumer_timeout", "undefined", "consumer_timeout_ms", 0),
+        ("consumer_timeout", "false", "consumer_timeout_ms", 0),
+        ("consumer_timeout", "5000", "consumer_timeout_ms", 5000),
+        ("consumer_max_per_channel", "2", "consumer_max_per_channel", 2),
+        ("max_message_size", "536870912", "max_message_size", 536_870_912),
+        ("default_queue_type", "quorum", "default_queue_type", "quorum"),
+        ("product.version", "4.1.0", "product_version", "4.1.0"),
+        ("loopback_users", "none", "loopback_users", frozenset()),
+        ("loopback_users.guest", "false", "loopback_users", frozenset()),
+        ("loopback_users.bob", "true", "loopback_users", frozenset({"bob"})),
+        ("auth_mechanisms.1", "AMQPLAIN", "auth_mechanisms", ("AMQPLAIN",)),
+    ],
+)
+def test_one_assignment(key, text, attribute, value):
+    assert load([(key, text)], {}) == dataclasses.replace(Config(), **{attribute: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "accepted"),
+    [
+        ("heartbeat", "often", "a whole number from 0 to 65535"),
+        ("heartbeat", "-1", "a whole number"),
+        ("heartbeat", "65536", "65535"),
+        ("heartbeat", "", "a whole number"),
+        ("frame_max", "4095", "0 or a number of bytes from 4096"),
+        ("connection_max", "0", "infinity or a whole number from 1"),
+        ("max_message_size", "536870913", "536870912"),
+        ("default_queue_type", "stream", "classic or quorum"),
+        ("loopback_users", "all", "none"),
+        ("loopback_users.guest", "yes", "true or false"),
+        ("auth_mechanisms.1", "EXTERNAL", "PLAIN or AMQPLAIN"),
+        ("default_permissions.read", "(", "a regular expression"),
+        ("default_vhost", "", "a name of 1 to 255 bytes"),
+        ("listeners.tcp.default", "host:99999", "PORT, HOST or HOST:PORT"),
+        ("listeners.tcp.default", "-1", "PORT, HOST or HOST:PORT"),
+        ("listeners.tcp.other", "a:b:5672", "PORT, HOST or HOST:PORT"),
+    ],
+)
+def test_a_bad_value_is_refused_with_what_is_accepted(key, text, accepted):
+    with pytest.raises(ConfigError) as refused:
+        load([(key, text)], {})
+    assert str(refused.value).startswith(f"{key} = {text}: this must be ")
+    assert accepted in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("hearbeat", "heartbeat"),
+        ("listener.tcp.default", "listeners.tcp.default"),
+        ("default_users.bob", "default_user"),
+        ("loopback_users.", "loopback_users"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_one(key, nearest):
+    with pytest.raises(ConfigError, match=rf"^there is no setting {key}; did you mean {nearest}"):
+        load([(key, "1")], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("5673", "127.0.0.1", 5673),
+        ("0", "127.0.0.1", 0),
+        ("broker.example", "broker.example", 5672),
+        ("0.0.0.0:5673", "0.0.0.0", 5673),
+        (":::5673", "::", 5673),
+        ("::1:5673", "::1", 5673),
+        ("::1", "::1", 5672),
+        ("[::1]", "::1", 5672),
+        ("[fe80::1%lo]:5673", "fe80::1%lo", 5673),
+    ],
+)
+def test_a_listener(text, host, port):
+    config = load([("listeners.tcp.default", text)], {})
+    assert config.listeners == (Listener(host, port),)
+    assert (config.host, config.port) == (host, port)
+
+
+def test_a_later_half_of_a_listener_keeps_the_other():
+    assignments = [("listeners.tcp.default", "0.0.0.0:5673"), ("listeners.tcp.default", "5674")]
+    assert load(assignments, {}).listeners == (Listener("0.0.0.0", 5674),)
+    assert load([*assignments, ("listeners.tcp.default", "::1")], {}).listeners == (Listener("::1", 5674),)
+
+
+def test_further_listeners_have_the_host_of_the_default_one():
+    config = load([("listeners.tcp.default", "::1"), ("listeners.tcp.a", "1"), ("listeners.tcp.b", "127.0.0.1:2")], {})
+    assert config.listeners == (Listener("::1", 5672), Listener("::1", 1), Listener("127.0.0.1", 2))
+
+
+def test_a_named_listener_alone_replaces_the_default_one():
+    assert load([("listeners.tcp.local", "5673")], {}).listeners == (Listener("127.0.0.1", 5673),)
+
+
+def test_the_environment_comes_before_assignments():
+    environ = {
+        "RABBITMQ_NODE_PORT": "5673",
+        "RABBITMQ_NODE_IP_ADDRESS": "0.0.0.0",
+        "RABBITMQ_DEFAULT_USER": "admin",
+        "RABBITMQ_DEFAULT_PASS": "secret",
+        "RABBITMQ_DEFAULT_VHOST": "",
+        "HOME": "/root",
+    }
+    config = load([("default_pass", "other")], environ)
+    assert config.listeners == (Listener("0.0.0.0", 5673),)
+    assert config.default_users == (DefaultUser("admin", "other", ("administrator",), "^/$"),)
+    assert load([("listeners.tcp.default", "5674")], environ).port == 5674
+
+
+def test_the_last_assignment_wins():
+    assert load([("heartbeat", "5"), ("heartbeat", "7")], {}).heartbeat_s == 7
+
+
+def test_mechanisms_are_ordered_by_number():
+    assert load([("auth_mechanisms.10", "PLAIN"), ("auth_mechanisms.9", "AMQPLAIN")], {}).auth_mechanisms == (
+        "AMQPLAIN",
+        "PLAIN",
+    )
+
+
+def test_default_users():
+    config = load(
+        [
+            ("default_vhost", "a.b"),
+            ("default_user_tags.monitoring", "true"),
+            ("default_permissions.write", "^$"),
+            ("default_users.bob.password", "secret"),
+            ("default_users.bob.tags", "management, policymaker"),
+            ("default_users.bob.read", "^b"),
+            ("default_users.eve.vhost_pattern", "^x"),
+        ],
+        {},
+    )
+    assert config.default_users == (
+        DefaultUser("guest", "guest", ("monitoring",), r"^a\.b$", write="^$"),
+        DefaultUser("bob", "secret", ("management", "policymaker"), read="^b"),
+        DefaultUser("eve", None, (), "^x"),
+    )
+
+
+def test_passwords_are_not_shown():
+    config = load([("default_pass", "hidden1"), ("default_users.bob.password", "hidden2")], {})
+    assert "hidden" not in repr(config)
