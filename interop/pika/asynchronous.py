@@ -280,7 +280,7 @@ async def channel_error(connection: AsyncioConnection) -> None:
     with expect(ChannelClosedByBroker) as closed:
         await call(channel.exchange_declare, "no.such.exchange", passive=True)
     assert closed.error.reply_code == 404
-    assert closed.error.reply_text == "NOT_FOUND - no exchange 'no.such.exchange' in vhost '/'"
+    assert closed.error.reply_text == "NOT_FOUND - no exchange 'no.such.exchange' in vhost '/'", closed.error
 
     channel = await open_channel(connection)
     await call(channel.exchange_declare, "settled", "direct")
@@ -290,7 +290,7 @@ async def channel_error(connection: AsyncioConnection) -> None:
     assert closed.error.reply_text == (
         "PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'settled' in vhost '/': "
         "received 'fanout' but current is 'direct'"
-    )
+    ), closed.error
 
     channel = await open_channel(connection)
     unknown_tag = closing(channel)

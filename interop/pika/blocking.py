@@ -250,7 +250,7 @@ def channel_error(connection: pika.BlockingConnection) -> None:
     with expect(ChannelClosedByBroker) as closed:
         channel.queue_declare("no.such.queue", passive=True)
     assert closed.error.reply_code == 404
-    assert closed.error.reply_text == "NOT_FOUND - no queue 'no.such.queue' in vhost '/'"
+    assert closed.error.reply_text == "NOT_FOUND - no queue 'no.such.queue' in vhost '/'", closed.error
     assert channel.is_closed
 
     channel = connection.channel()
@@ -261,7 +261,7 @@ def channel_error(connection: pika.BlockingConnection) -> None:
     assert closed.error.reply_text == (
         "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'settled' in vhost '/': "
         "received '2000' but current is '1000'"
-    )
+    ), closed.error
 
     channel = connection.channel()  # the connection has not suffered
     assert channel.queue_declare("settled", passive=True).method.message_count == 0
