@@ -1,0 +1,44 @@
+"""The `amqpbroker` command. Each subcommand is in a module of its own, imported only when it runs."""
+
+import importlib
+
+import click
+
+from amqpbroker import __version__
+
+#: name -> what it does. The command is in the module of that name.
+COMMANDS = {
+    "serve": "Run the broker until SIGTERM or SIGINT.",
+    "ping": "Tell by the exit status whether a broker answers.",
+}
+
+
+class Commands(click.Group):
+    """Imports a subcommand when it is asked for; without one, `serve` is meant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"amqpbroker.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ("--version", "--help", "-h")):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="amqpbroker %(version)s")
+def main() -> None:
+    """An AMQP 0-9-1 broker that RabbitMQ's clients connect to unchanged.
+
+    Without a command, `serve` is meant: `amqpbroker --port 5673` is `amqpbroker serve --port 5673`.
+    """

@@ -1,0 +1,154 @@
+"""One broker behind its listeners, from start to an orderly end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from functools import partial
+
+from amqpbroker.amqp.connection import Connection
+from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import Clock, SystemClock
+from amqpbroker.config import Config
+from amqpbroker.server.listeners import listen, shown
+from amqpbroker.server.tick import Tick
+from amqpbroker.server.timers import Timers
+from amqpbroker.server.transport import ClientTransport
+from amqpbroker.store.store import MemoryStore
+
+log = logging.getLogger(__name__)
+
+#: How many connections the kernel completes before they are accepted: thousands of clients may come at once.
+BACKLOG = 4096
+
+#: How long clients get to answer connection.close and to fetch what was written to them when the broker stops.
+STOP_MS = 3000
+
+#: File descriptors kept back from clients.
+RESERVED_FILES = 64
+
+#: (host, port) of each listener.
+Addresses = list[tuple[str, int]]
+
+
+def run(config: Config, on_ready: Callable[[Addresses], None]) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status.
+
+    `on_ready(addresses)` is called once clients can connect. Raises ListenError.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(config, on_ready))
+
+
+async def _serve(config: Config, on_ready: Callable[[Addresses], None]) -> int:
+    loop = asyncio.get_running_loop()
+    server = Server(config, SystemClock(), loop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    return await server.serve(on_ready)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+class Server:
+    """A broker, its listeners and its clients' sockets."""
+
+    def __init__(self, config: Config, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+        self._config = config
+        self._clock = clock
+        self._loop = loop
+        self._broker = Broker(config, clock, MemoryStore())
+        self._timers = Timers(loop, clock)
+        self._tick = Tick(loop.call_soon, self._broker.sync, self._fail)
+        self._clients: dict[ClientTransport, None] = {}
+        self._max_clients = _raise_file_limit() - RESERVED_FILES
+        self._refused = False
+        self._stopping: asyncio.Future[None] = loop.create_future()
+        self._drained: asyncio.Future[None] = loop.create_future()
+        self._status = 0
+
+    async def serve(self, on_ready: Callable[[Addresses], None]) -> int:
+        """Listen, call `on_ready`, and serve until `stop`; returns the exit status. Raises ListenError."""
+        sockets = listen(self._config.listeners)
+        servers = [await self._loop.create_server(self._client, sock=sock, backlog=BACKLOG) for sock in sockets]
+        addresses: Addresses = [sock.getsockname()[:2] for server in servers for sock in server.sockets]
+        on_ready(addresses)
+        log.info("listening on %s", ", ".join(shown(*address) for address in addresses))
+        await self._stopping
+        for server in servers:
+            server.close()
+        await self._drain()
+        self._timers.close()
+        return self._status
+
+    def stop(self) -> None:
+        """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1."""
+        if self._stopping.done() and not self._drained.done():
+            self._status = 1
+            _resolve(self._drained)
+        _resolve(self._stopping)
+
+    def _client(self) -> ClientTransport:
+        connect = partial(Connection, self._broker)
+        return ClientTransport(connect, self._clock, self._tick, self._admit, self._forget)
+
+    def _admit(self, client: ClientTransport) -> bool:
+        if self._stopping.done():
+            return False
+        if len(self._clients) >= self._max_clients:
+            if not self._refused:
+                log.error("refusing clients: %d are connected, and no more files may be open", len(self._clients))
+            self._refused = True
+            return False
+        self._clients[client] = None
+        return True
+
+    def _forget(self, client: ClientTransport) -> None:
+        self._clients.pop(client, None)
+        self._refused = False
+        if self._stopping.done() and not self._clients:
+            _resolve(self._drained)
+
+    async def _drain(self) -> None:
+        if not self._clients:
+            return
+        log.info("stopping: closing %d connections", len(self._clients))
+        for client in list(self._clients):
+            client.shutdown()
+        self._clock.after(STOP_MS, partial(_resolve, self._drained))
+        await self._drained
+        for client in list(self._clients):
+            client.abort()
+        await asyncio.sleep(0)
+
+    def _fail(self, error: Exception) -> None:
+        """What was published may not be safe, so nothing more is confirmed, and the broker ends."""
+        log.critical("the store failed; the broker stops", exc_info=error)
+        self._status = 1
+        _resolve(self._stopping)
+        _resolve(self._drained)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _raise_file_limit() -> int:
+    """Let this process open as many files as it may; returns how many that is."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return 512
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS calls the limit infinite, and refuses that
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20

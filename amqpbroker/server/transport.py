@@ -1,0 +1,178 @@
+"""One client's socket: hands bytes to the connection, and writes what it has to say at the end of the turn."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from amqpbroker.amqp.connection import Connection, Peer
+from amqpbroker.clock import Clock, Timer
+from amqpbroker.server.tick import Tick
+
+log = logging.getLogger(__name__)
+
+#: Above `high` bytes that the kernel did not take the connection is told that the socket is full, below `low` that it
+#: has room again.
+WRITE_HIGH_BYTES = 256 * 1024
+WRITE_LOW_BYTES = 64 * 1024
+
+#: How long a closed connection may take to fetch the last bytes written to it.
+LINGER_MS = 5000
+
+#: Makes the connection of a peer, given what to call when it has output.
+Connect = Callable[[Peer, Callable[[Connection], None]], Connection]
+
+
+class ClientTransport(asyncio.Protocol):
+    """Between one socket and its Connection.
+
+    `admit(self)` is asked when the socket is there: False closes it at once. `forget(self)` is called when an admitted
+    one is gone.
+    """
+
+    def __init__(
+        self,
+        connect: Connect,
+        clock: Clock,
+        tick: Tick,
+        admit: Callable[["ClientTransport"], bool],
+        forget: Callable[["ClientTransport"], None],
+    ) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._tick = tick
+        self._admit = admit
+        self._forget = forget
+        self._connection: Connection | None = None
+        self._transport: asyncio.Transport | None = None
+        self._linger: Timer | None = None
+        self._marked = False
+        self._reading = True
+
+    # --- what the event loop calls -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if not self._admit(self):
+            self._transport.abort()
+            return
+        self._transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
+        sock = self._transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        host, port = _address(self._transport.get_extra_info("peername"))
+        local_host, local_port = _address(self._transport.get_extra_info("sockname"))
+        peer = Peer(host=host, port=port, local_host=local_host, local_port=local_port, tls=False)
+        self._connection = self._connect(peer, self._on_dirty)
+
+    def data_received(self, data: bytes) -> None:
+        connection = self._connection
+        if connection is None or connection.closing:
+            return
+        try:
+            connection.feed(data)
+        except Exception:
+            self._fail()
+            return
+        if not connection.reading and self._reading:
+            self._set_reading(False)
+
+    def pause_writing(self) -> None:
+        self._set_writable(False)
+
+    def resume_writing(self) -> None:
+        self._set_writable(True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._linger is not None:
+            self._linger.cancel()
+        connection = self._connection
+        if connection is None:
+            return
+        self._connection = None
+        try:
+            connection.lost()
+        except Exception:
+            log.exception("a lost connection could not be cleaned up")
+        self._forget(self)
+
+    # --- what the rest of the server calls ---------------------------------------------------------------------------
+
+    def end_turn(self) -> None:
+        """Write everything the connection has, in one go; then close, or read on or not, as it says."""
+        self._marked = False
+        connection = self._connection
+        if connection is None or self._transport is None:
+            return
+        try:
+            data = connection.collect()
+        except Exception:
+            self._fail()
+            return
+        if data:
+            self._transport.write(data)
+        if connection.closing:
+            self._close()
+        elif connection.reading is not self._reading:
+            self._set_reading(connection.reading)
+
+    def shutdown(self) -> None:
+        """The server stops: have the connection tell its client and close."""
+        if self._connection is None:
+            return
+        try:
+            self._connection.shutdown()
+        except Exception:
+            self._fail()
+
+    def abort(self) -> None:
+        """Drop the socket, with whatever was still to be written to it."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _on_dirty(self, connection: Connection) -> None:
+        if not self._marked:
+            self._marked = True
+            self._tick.mark(self)
+
+    def _set_writable(self, writable: bool) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            connection.set_writable(writable)
+        except Exception:
+            self._fail()
+            return
+        if writable:
+            self._on_dirty(connection)
+
+    def _set_reading(self, reading: bool) -> None:
+        self._reading = reading
+        if self._transport is None or self._transport.is_closing():
+            return
+        if reading:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def _close(self) -> None:
+        if self._linger is None and self._transport is not None:
+            self._linger = self._clock.after(LINGER_MS, self.abort)
+            self._transport.close()
+
+    def _fail(self) -> None:
+        """The last net: the connection answers its own errors, so this one left it in no state to say anything."""
+        log.exception("internal error; closing the connection")
+        self.abort()
+
+
+def _address(name: object) -> tuple[str, int]:
+    """(host, port) of a socket's name, which is empty when the peer has already gone."""
+    if isinstance(name, tuple) and len(name) >= 2:
+        return str(name[0]), int(name[1])
+    return "", 0

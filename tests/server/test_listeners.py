@@ -1,0 +1,74 @@
+import contextlib
+import socket
+
+import pytest
+
+from amqpbroker.config import Listener
+from amqpbroker.server.listeners import ListenError, listen, shown
+
+
+@contextlib.contextmanager
+def listening(*listeners):
+    sockets = listen(listeners)
+    try:
+        yield [sock.getsockname()[:2] for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def test_port_0_takes_a_free_one():
+    with listening(Listener("127.0.0.1", 0)) as addresses:
+        ((host, port),) = addresses
+        assert host == "127.0.0.1"
+        assert port > 0
+
+
+def test_several_listeners():
+    with listening(Listener("127.0.0.1", 0), Listener("127.0.0.1", 0)) as addresses:
+        assert len(set(addresses)) == 2
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_ipv6():
+    with listening(Listener("::1", 0)) as addresses:
+        assert addresses[0][0] == "::1"
+
+
+def test_a_host_name():
+    with listening(Listener("localhost", 0)) as addresses:
+        assert {host for host, _ in addresses} <= {"127.0.0.1", "::1"}
+
+
+def test_a_port_in_use_is_told_and_nothing_stays_open():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ListenError, match=f"127.0.0.1:{port}: the port is in use.*--port"):
+            listen([Listener("127.0.0.1", 0), Listener("127.0.0.1", port)])
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70])
+def test_an_unknown_host_is_told(host):
+    with pytest.raises(ListenError, match=f"{host}: no address is known"):
+        listen([Listener(host, 0)])
+
+
+def test_an_address_of_another_machine_is_told():
+    with pytest.raises(ListenError, match=r"this machine has no such address.*--host"):
+        listen([Listener("192.0.2.1", 0)])
+
+
+def test_addresses_as_shown():
+    assert shown("127.0.0.1", 5672) == "127.0.0.1:5672"
+    assert shown("::1", 5672) == "[::1]:5672"

@@ -1,0 +1,36 @@
+import json
+import os
+
+import pytest
+
+from amqpbroker.server import ready_file
+
+
+def test_what_it_says(tmp_path):
+    path = tmp_path / "ready.json"
+    ready_file.write(path, [("127.0.0.1", 5672)])
+    assert json.loads(path.read_text()) == {"pid": os.getpid(), "amqp": [["127.0.0.1", 5672]]}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_it_is_removed(tmp_path):
+    path = tmp_path / "ready.json"
+    ready_file.write(path, [])
+    ready_file.remove(path)
+    ready_file.remove(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("other", ['{"pid": 0, "amqp": []}', "not JSON"])
+def test_that_of_another_is_left(tmp_path, other):
+    path = tmp_path / "ready.json"
+    path.write_text(other)
+    ready_file.remove(path)
+    assert path.read_text() == other
+
+
+def test_what_cannot_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        ready_file.write(tmp_path / "taken", [])
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -1,0 +1,71 @@
+from amqpbroker.server.tick import Tick
+
+
+class Turn:
+    """An event loop's turn: what was scheduled runs when the test says so."""
+
+    def __init__(self):
+        self.scheduled = []
+        self.log = []
+        self.tick = Tick(self.scheduled.append, lambda: self.log.append("sync"), self.log.append)
+
+    def end(self):
+        scheduled, self.scheduled[:] = list(self.scheduled), []
+        for callback in scheduled:
+            callback()
+
+
+class Client:
+    def __init__(self, name, log, at_end=lambda: None):
+        self.name = name
+        self.log = log
+        self.at_end = at_end
+
+    def end_turn(self):
+        self.log.append(self.name)
+        self.at_end()
+
+
+def test_everything_marked_is_served_after_one_sync():
+    turn = Turn()
+    turn.tick.mark(Client("a", turn.log))
+    turn.tick.mark(Client("b", turn.log))
+    assert len(turn.scheduled) == 1
+    turn.end()
+    assert turn.log == ["sync", "a", "b"]
+    assert turn.scheduled == []
+
+
+def test_a_mark_during_sync_belongs_to_the_same_turn():
+    turn = Turn()
+    late = Client("confirmed", turn.log)
+    turn.tick = Tick(turn.scheduled.append, lambda: turn.tick.mark(late), turn.log.append)
+    turn.tick.mark(Client("a", turn.log))
+    turn.end()
+    assert turn.log == ["a", "confirmed"]
+    assert turn.scheduled == []
+
+
+def test_a_mark_while_answers_are_written_waits_for_the_next_turn():
+    turn = Turn()
+    late = Client("late", turn.log)
+    turn.tick.mark(Client("a", turn.log, at_end=lambda: turn.tick.mark(late)))
+    turn.end()
+    assert turn.log == ["sync", "a"]
+    turn.end()
+    assert turn.log == ["sync", "a", "sync", "late"]
+
+
+def test_nothing_is_answered_once_a_sync_failed():
+    turn = Turn()
+    failure = OSError("disk full")
+
+    def sync():
+        raise failure
+
+    tick = Tick(turn.scheduled.append, sync, turn.log.append)
+    tick.mark(Client("a", turn.log))
+    turn.end()
+    tick.mark(Client("b", turn.log))
+    turn.end()
+    assert turn.log == [failure]
