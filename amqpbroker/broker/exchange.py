@@ -34,11 +34,13 @@ class Binding:
 class ExchangeType(ABC):
     """How one exchange routes. One instance an exchange; it keeps whatever index it needs of its bindings.
 
-    `keyed` says that the route depends on nothing but the routing key, so that it may be cached.
+    `keyed` says that the route depends on nothing but the routing key, so that it may be cached until a binding changes.
+    `per_key` says that each of the message's routing keys is looked up; otherwise `route` is called with the first alone.
     """
 
     name: ClassVar[str]
-    keyed: ClassVar[bool] = True
+    keyed: bool = True
+    per_key: bool = True
 
     def validate_binding(self, routing_key: bytes, arguments: Table) -> None:  # noqa: B027 - most types accept any
         """Raise AmqpError if a binding with this key and these arguments makes no sense for the type."""
@@ -55,7 +57,7 @@ class ExchangeType(ABC):
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         """Where a message goes under one of its routing keys. An exchange or queue may occur more than once.
 
-        Called for each of the message's routing keys. Only types that are not `keyed` may look at the message.
+        Only types that are not `keyed` may look at the message. The list may be the type's own: leave it as it is.
         """
 
     def close(self) -> None:  # noqa: B027 - most types keep nothing but bindings
