@@ -29,12 +29,14 @@ class Timer:
 class Clock(ABC):
     """Time in milliseconds since the Unix epoch, never going backwards, and the timers that wait for it.
 
+    `turn_ms` is what `now_ms` gave last: the time to within a loop turn, for whoever needs no better.
     `on_earlier(due_ms)` is called when a timer becomes the earliest one, so that whoever drives the clock
     can wake up in time.
     """
 
     def __init__(self) -> None:
         self.on_earlier: Callable[[int], None] | None = None
+        self.turn_ms: int = 0
         self._heap: list[tuple[int, int, Timer]] = []
         self._sequence = 0
         self._cancelled = 0
@@ -108,7 +110,9 @@ class SystemClock(Clock):
         self._offset_ns = time.time_ns() - time.monotonic_ns()
 
     def now_ms(self) -> int:
-        return (time.monotonic_ns() + self._offset_ns) // 1_000_000
+        now_ms = (time.monotonic_ns() + self._offset_ns) // 1_000_000
+        self.turn_ms = now_ms
+        return now_ms
 
 
 class ManualClock(Clock):
@@ -117,8 +121,10 @@ class ManualClock(Clock):
     def __init__(self, start_ms: int = 1_700_000_000_000) -> None:
         super().__init__()
         self._now_ms = start_ms
+        self.turn_ms = start_ms
 
     def now_ms(self) -> int:
+        self.turn_ms = self._now_ms
         return self._now_ms
 
     def advance(self, delta_ms: int) -> None:

@@ -267,3 +267,22 @@ def too_many_channels(opened: int, limit: int) -> AmqpError:
 
 def shutdown() -> AmqpError:
     return AmqpError(320, "broker forced connection closure with reason 'shutdown'")
+
+
+def node_connection_limit(limit: int) -> AmqpError:
+    return not_allowed(f"connection refused: node connection limit ({limit}) is reached")
+
+
+# --- quorum queues ---------------------------------------------------------------------------------------------------
+
+
+def quorum_conditional_delete(name: str, vhost: str, if_unused: bool) -> AmqpError:
+    condition = "if-unused" if if_unused else "if-empty"
+    return not_implemented(
+        f"cannot delete queue '{name}' in vhost '{vhost}'. queue.delete operations with {condition} flag set are not"
+        " supported by quorum queues"
+    )
+
+
+def invalid_consumer_priority(kind: str) -> AmqpError:
+    return precondition_failed(f"invalid arg 'x-priority': {{unacceptable_type,{kind}}}")

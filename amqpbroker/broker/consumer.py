@@ -14,8 +14,8 @@ class Consumer(ABC):
     """One subscription to one queue. `amqp` implements it over a channel.
 
     priority: x-priority, higher first. no_ack: deliveries count as acknowledged. unacked: deliveries outstanding.
-    registered: the queue knows it, between add_consumer and remove_consumer. ringed: the queue believes that it can take
-    a message. `Consumers` keeps both.
+    registered: the queue knows it, from add_consumer to remove_consumer. ringed: the queue believes that it can take a
+    message. `Consumers` keeps both.
     """
 
     def __init__(

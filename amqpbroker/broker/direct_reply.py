@@ -7,6 +7,7 @@ name that only it knows, and a responder publishes to the default exchange with 
 
 import base64
 import secrets
+from collections.abc import Callable
 
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.destination import Destination
@@ -17,14 +18,16 @@ _PREFIX = PSEUDO_QUEUE + "."
 
 
 class DirectReply(Destination):
-    """Where replies to one channel go. A reply that its consumer cannot take now is dropped, as the rule allows."""
+    """Where replies to one channel go. They wait nowhere: a requester that has stopped reading loses further ones."""
 
-    def __init__(self, name: str, consumer: Consumer) -> None:
+    def __init__(self, name: str, consumer: Consumer, is_flooded: Callable[[], bool]) -> None:
         self.name = name
         self.consumer = consumer
+        self._is_flooded = is_flooded
 
     def publish(self, message: Message) -> bool:
-        self.consumer.hand(message, False, 0)
+        if not self._is_flooded():
+            self.consumer.hand(message, False, 0)
         return True
 
 
@@ -34,10 +37,10 @@ class DirectReplies:
     def __init__(self) -> None:
         self._replies: dict[str, DirectReply] = {}
 
-    def open(self, consumer: Consumer) -> DirectReply:
-        """A fresh, unguessable name for the consumer."""
+    def open(self, consumer: Consumer, is_flooded: Callable[[], bool]) -> DirectReply:
+        """A fresh, unguessable name for the consumer; `is_flooded()` says that its peer reads too little."""
         token = base64.urlsafe_b64encode(secrets.token_bytes(24)).decode()
-        reply = DirectReply(_PREFIX + token, consumer)
+        reply = DirectReply(_PREFIX + token, consumer, is_flooded)
         self._replies[reply.name] = reply
         return reply
 

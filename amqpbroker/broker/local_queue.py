@@ -104,7 +104,7 @@ class LocalQueue(Queue):
     def _full(self, message: Message) -> bool:
         """Whether a reject-publish overflow refuses the message (rabbit_amqqueue_process:will_overflow)."""
         settings = self.settings
-        if settings.overflow == "drop-head" or not self._exceeds(1, len(message.body)):
+        if settings.overflow == "drop-head" or not self._exceeds(1, message.size):
             return False
         if settings.overflow == "reject-publish-dlx":
             self._leave([Entry(message, self, 0, 0)], MAXLEN)

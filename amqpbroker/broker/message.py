@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from amqpbroker.wire.frames import content_body, content_properties
 from amqpbroker.wire.values import Table, text
 
 if TYPE_CHECKING:
@@ -16,18 +17,20 @@ class Message:
     address: exchange and routing key as two AMQP shortstrs, in the bytes that basic.publish carried and basic.deliver
         repeats.
     properties: property flags and property list as in the content header (AMQP 0-9-1 section 4.2.6.1).
-    body: the whole body.
+    body: the whole body. size: its length in octets.
     persistent: delivery mode 2. priority: 0 when none was given. expiration_ms: per-message TTL, -1 for none.
     headers: the decoded headers property, or None if there is none.
     extra_keys: further routing keys, from the CC and BCC headers.
     cc_keys: how many of `extra_keys` come from CC (these come first).
     deaths: the broker's own record of dead-letterings, or None.
-    frames, frames_channel: the content frames for one channel number, kept by `amqp` between deliveries; opaque here.
+    frames, frames_channel: the content frames (header, one body frame) for one channel number, as they came from the
+        wire or were last delivered. A message that came so is kept so: properties and body are cut out when asked for.
     """
 
     __slots__ = (
+        "_body",
+        "_properties",
         "address",
-        "body",
         "cc_keys",
         "deaths",
         "expiration_ms",
@@ -37,13 +40,25 @@ class Message:
         "headers",
         "persistent",
         "priority",
-        "properties",
+        "size",
     )
 
-    def __init__(self, address: bytes, properties: bytes, body: bytes) -> None:
+    def __init__(
+        self,
+        address: bytes,
+        properties: bytes | None,
+        body: bytes | None,
+        size: int = 0,
+        frames: bytes | None = None,
+        frames_channel: int = 0,
+    ) -> None:
+        """Either `properties` and `body` are given, or `frames` with its channel and the body's size."""
         self.address: bytes = address
-        self.properties: bytes = properties
-        self.body: bytes = body
+        self._properties: bytes | None = properties
+        self._body: bytes | None = body
+        self.size: int = size if body is None else len(body)
+        self.frames: bytes | None = frames
+        self.frames_channel: int = frames_channel
         self.persistent: bool = False
         self.priority: int = 0
         self.expiration_ms: int = -1
@@ -51,8 +66,26 @@ class Message:
         self.extra_keys: tuple[bytes, ...] = ()
         self.cc_keys: int = 0
         self.deaths: Deaths | None = None
-        self.frames: bytes | None = None
-        self.frames_channel: int = 0
+
+    @property
+    def properties(self) -> bytes:
+        if self._properties is not None:
+            return self._properties
+        assert self.frames is not None
+        return content_properties(self.frames)
+
+    @property
+    def body(self) -> bytes:
+        if self._body is not None:
+            return self._body
+        assert self.frames is not None
+        return content_body(self.frames, self.size)
+
+    def replace_properties(self, properties: bytes) -> None:
+        """Rewrite the properties, while the publish is still being handled."""
+        self._body = self.body
+        self._properties = properties
+        self.frames = None
 
     @property
     def exchange(self) -> str:

@@ -66,12 +66,12 @@ class FifoLine(ReadyLine):
     def push(self, entry: Entry) -> None:
         self.line.append(entry)
         self.count += 1
-        self.size += len(entry.message.body)
+        self.size += entry.message.size
 
     def requeue(self, entries: list[Entry]) -> None:
         merge(self.line, entries)
         self.count += len(entries)
-        self.size += sum([len(entry.message.body) for entry in entries])
+        self.size += sum([entry.message.size for entry in entries])
 
     def head(self) -> Entry:
         return self.line[0]
@@ -79,7 +79,7 @@ class FifoLine(ReadyLine):
     def pop(self) -> Entry:
         entry = self.line.popleft()
         self.count -= 1
-        self.size -= len(entry.message.body)
+        self.size -= entry.message.size
         return entry
 
     def __iter__(self) -> Iterator[Entry]:
@@ -107,13 +107,13 @@ class PriorityLine(ReadyLine):
         self.levels[level].append(entry)
         self.mask |= 1 << level
         self.count += 1
-        self.size += len(entry.message.body)
+        self.size += entry.message.size
 
     def requeue(self, entries: list[Entry]) -> None:
         by_level: dict[int, list[Entry]] = {}
         for entry in entries:
             by_level.setdefault(self._level(entry), []).append(entry)
-            self.size += len(entry.message.body)
+            self.size += entry.message.size
         for level, group in by_level.items():
             merge(self.levels[level], group)
             self.mask |= 1 << level
@@ -129,7 +129,7 @@ class PriorityLine(ReadyLine):
         if not line:
             self.mask &= ~(1 << level)
         self.count -= 1
-        self.size -= len(entry.message.body)
+        self.size -= entry.message.size
         return entry
 
     def __iter__(self) -> Iterator[Entry]:
@@ -155,12 +155,12 @@ class QuorumLine(ReadyLine):
     def push(self, entry: Entry) -> None:
         (self.high if entry.message.priority > 4 else self.normal).append(entry)
         self.count += 1
-        self.size += len(entry.message.body)
+        self.size += entry.message.size
 
     def requeue(self, entries: list[Entry]) -> None:
         self.returned.extend(entries)
         self.count += len(entries)
-        self.size += sum([len(entry.message.body) for entry in entries])
+        self.size += sum([entry.message.size for entry in entries])
 
     def _next(self) -> deque[Entry]:
         if self.returned:
@@ -178,7 +178,7 @@ class QuorumLine(ReadyLine):
             self.turn = 0 if self.turn == self.WEIGHT else self.turn + 1
         entry = line.popleft()
         self.count -= 1
-        self.size -= len(entry.message.body)
+        self.size -= entry.message.size
         return entry
 
     def __iter__(self) -> Iterator[Entry]:

@@ -5,11 +5,11 @@ Permissions are the caller's business; what the objects themselves forbid is che
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from amqpbroker import errors
 from amqpbroker.broker.deadletter import dead_lettered, is_cycle
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies
 from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Exchange
 from amqpbroker.broker.exchange_types.default import DefaultType
 from amqpbroker.broker.exchange_types.registry import build_exchange_type
@@ -18,6 +18,7 @@ from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.settings import (
+    QueueSettings,
     alternate_exchange,
     assert_exchange_equivalent,
     assert_queue_equivalent,
@@ -26,9 +27,6 @@ from amqpbroker.broker.settings import (
 from amqpbroker.clock import Clock
 from amqpbroker.store.store import Store
 from amqpbroker.wire.values import Table, encode_table
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.direct_reply import DirectReplies
 
 #: Every vhost has these from the start, durable (rabbit_vhost.erl). The trace exchange is internal.
 PREDECLARED = (
@@ -42,14 +40,18 @@ PREDECLARED = (
 
 
 class Vhost:
-    """One vhost. `route_epoch` changes whenever a route that was looked up before may have become wrong."""
+    """One vhost.
+
+    route_epoch: changes whenever a route that was looked up before may have become wrong. reply_queue: the queue that
+    consumers of direct replies are said to consume from; it is in no table and never holds anything.
+    """
 
     def __init__(
         self,
         name: str,
         clock: Clock,
         store: Store,
-        direct_replies: "DirectReplies",
+        direct_replies: DirectReplies,
         default_queue_type: str = "classic",
     ) -> None:
         self.name = name
@@ -60,6 +62,7 @@ class Vhost:
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.route_epoch: int = 0
+        self.reply_queue: Queue = LocalQueue(self, PSEUDO_QUEUE, QueueSettings())
         self._dying: deque[tuple[Queue, list[Entry], str]] = deque()
         self._burying = False
         self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)
@@ -163,6 +166,7 @@ class Vhost:
         auto_delete: bool,
         arguments: Table,
         session: object | None = None,
+        server_named: bool = False,
     ) -> Queue:
         """Declare, or check that what exists is equivalent. Raises AmqpError 405 or 406.
 

@@ -38,3 +38,13 @@ def content(channel: int, properties: bytes, body: bytes, frame_max: int) -> byt
         chunk = body[start : start + limit]
         parts += [FRAME_HEAD.pack(BODY, channel, len(chunk)), chunk, b"\xce"]
     return b"".join(parts)
+
+
+def content_properties(frames: bytes) -> bytes:
+    """The properties out of content frames that begin with the header frame."""
+    return frames[19 : 7 + int.from_bytes(frames[3:7], "big")]
+
+
+def content_body(frames: bytes, size: int) -> bytes:
+    """The body of `size` octets out of content frames that end with its only body frame."""
+    return frames[len(frames) - 1 - size : -1] if size else b""

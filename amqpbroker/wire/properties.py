@@ -97,20 +97,31 @@ def encode_properties(values: dict[str, Any]) -> bytes:
     return b"".join(parts)
 
 
-def delivery_mode_and_priority(raw: bytes, flags: int) -> tuple[int, int]:
-    """(delivery mode, priority) without decoding the rest; 0 where absent. Raises MalformedError."""
+def scan(raw: bytes, flags: int) -> tuple[int, int]:
+    """(delivery mode, priority), 0 where absent, without decoding the rest; the list must fill `raw` exactly.
+
+    Raises MalformedError.
+    """
     offset = 2
+    mode = priority = 0
     try:
-        if flags & 0x8000:
-            offset += 1 + raw[offset]
-        if flags & 0x4000:
-            offset += 1 + raw[offset]
-        if flags & HEADERS:
-            offset += 4 + int.from_bytes(raw[offset : offset + 4], "big")
-        mode = 0
-        if flags & DELIVERY_MODE:
-            mode = raw[offset]
-            offset += 1
-        return mode, raw[offset] if flags & PRIORITY else 0
+        for _, flag, kind in PROPERTIES:
+            if not flags & flag:
+                continue
+            if kind == "shortstr":
+                offset += 1 + raw[offset]
+            elif kind == "octet":
+                if flag == DELIVERY_MODE:
+                    mode = raw[offset]
+                else:
+                    priority = raw[offset]
+                offset += 1
+            elif kind == "timestamp":
+                offset += 8
+            else:
+                offset += 4 + int.from_bytes(raw[offset : offset + 4], "big")
     except IndexError:
-        raise MalformedError("properties run past the content header") from None
+        offset = -1
+    if offset != len(raw):
+        raise MalformedError("properties do not fill the content header")
+    return mode, priority

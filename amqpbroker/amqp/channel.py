@@ -1,0 +1,310 @@
+"""A channel: publishing, what is outstanding, consumers. The hot half of the protocol; `methods` has the rest."""
+
+from typing import TYPE_CHECKING
+
+from amqpbroker import errors
+from amqpbroker.amqp.confirms import Confirms
+from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
+from amqpbroker.amqp.delivery_count import counted
+from amqpbroker.amqp.inspection import KNOWN, inspect
+from amqpbroker.amqp.transaction import Transaction
+from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.direct_reply import DirectReply
+from amqpbroker.broker.exchange import Exchange
+from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.routing import route as route_message
+from amqpbroker.clock import Timer
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import METHOD, frame
+from amqpbroker.wire.values import text
+
+if TYPE_CHECKING:
+    from amqpbroker.amqp.connection import Connection
+
+#: How many routes a channel remembers.
+_ROUTES = 4096
+
+MANDATORY = 1
+IMMEDIATE = 2
+
+
+class Route:
+    """What is known of one exchange and routing key: the user may write there, and where that leads.
+
+    destinations: None if every message has to be routed anew. address: the one copy of the bytes for all messages.
+    """
+
+    __slots__ = ("address", "destinations", "exchange")
+
+    def __init__(self, address: bytes, exchange: Exchange, destinations: tuple[Destination, ...] | None) -> None:
+        self.address = address
+        self.exchange = exchange
+        self.destinations = destinations
+
+
+class Content:
+    """A publish whose header or body is still coming in."""
+
+    __slots__ = ("address", "bits", "left", "parts", "properties")
+
+    def __init__(self, address: bytes, bits: int) -> None:
+        self.address = address
+        self.bits = bits
+        self.properties: bytes | None = None
+        self.left: int = 0
+        self.parts: list[bytes] = []
+
+
+class Channel:
+    """One open channel of a connection.
+
+    unacked: delivery tag -> Entry, oldest first. outstanding: those of them that went to consumers. prefetch: for
+    consumers started from now on. global_prefetch: for the channel as a whole; 0 is no limit for both.
+    """
+
+    def __init__(self, connection: "Connection", number: int) -> None:
+        self.connection = connection
+        self.number: int = number
+        self.broker = connection.broker
+        self.vhost = connection.vhost
+        self.clock = self.broker.clock
+        self.permissions = connection.permissions
+        self.content: Content | None = None
+        self.routes: dict[bytes, Route] = {}
+        self.route_epoch: int = -1
+        self.delivery_tag: int = 0
+        self.unacked: dict[int, Entry] = {}
+        self.outstanding: int = 0
+        self.prefetch: int = 0
+        self.global_prefetch: int = 0
+        self.consumers: dict[str, ChannelConsumer] = {}
+        self.confirms: Confirms | None = None
+        self.confirm_due: bool = False
+        self.transaction: Transaction | None = None
+        self.reply: DirectReply | None = None
+        self.last_queue: str = ""
+        self._removed: int = 0
+        self._tick: Timer | None = None
+
+    def send(self, name: str, **arguments: object) -> None:
+        """Write one method, such as `send("queue.declare-ok", queue="q")`."""
+        self.connection.write(frame(METHOD, self.number, methods.encode(name, **arguments)))
+
+    # --- publish ----------------------------------------------------------------------------------------------------
+
+    def publish(self, message: Message, bits: int, properties: bytes) -> None:
+        """Route a complete message and hand it to the queues. Raises AmqpError."""
+        vhost = self.vhost
+        if self.route_epoch != vhost.route_epoch:
+            self.routes.clear()
+            self.route_epoch = vhost.route_epoch
+        route = self.routes.get(message.address)
+        if route is None or bits & IMMEDIATE:
+            route = self._look_up(message, bits)
+        message.address = route.address
+        known = KNOWN.get(properties)
+        if known is None:
+            inspect(self, message, properties)
+        else:
+            message.persistent = known > 255
+            message.priority = known & 255
+        destinations = route.destinations
+        if destinations is None or message.extra_keys:
+            if message.extra_keys:
+                self._check_topics(route.exchange, message.extra_keys)
+            destinations = route_message(route.exchange, message, vhost.exchanges.get).destinations
+        if self.transaction is None:
+            self.place(message, destinations, bits)
+        else:
+            self.transaction.publish(message, destinations, bits)
+
+    def place(self, message: Message, destinations: tuple[Destination, ...], bits: int) -> None:
+        """Give a routed message to its queues, and answer for it."""
+        accepted = True
+        for destination in destinations:
+            if not destination.publish(message):
+                accepted = False
+        if not destinations and bits & MANDATORY:
+            connection = self.connection
+            connection.write(returned(message, self.number, connection.frame_max))
+        confirms = self.confirms
+        if confirms is not None:
+            confirms.published += 1
+            if not accepted:
+                confirms.refuse()
+            if not self.confirm_due:
+                self.confirm_due = True
+                self.connection.confirming.append(self)
+                self.connection.mark_dirty()
+
+    def _look_up(self, message: Message, bits: int) -> Route:
+        """Check that the user may publish there and find where it leads; remembered until a route changes."""
+        if bits & IMMEDIATE:
+            raise errors.not_implemented("immediate=true")
+        vhost = self.vhost
+        name = message.exchange
+        self.permissions.check("write", "exchange", name)
+        exchange = vhost.exchange(name)
+        if exchange.internal:
+            raise errors.internal_exchange_publish_refused(name, vhost.name)
+        self._check_topics(exchange, (message.routing_key,))
+        found = route_message(exchange, message, vhost.exchanges.get)
+        route = Route(message.address, exchange, found.destinations if found.keyed else None)
+        if found.destinations or not found.keyed:
+            if len(self.routes) >= _ROUTES:
+                self.routes.clear()
+            self.routes[route.address] = route
+        return route
+
+    def _check_topics(self, exchange: Exchange, routing_keys: tuple[bytes, ...]) -> None:
+        if exchange.type.name == "topic":
+            for key in routing_keys:
+                self.permissions.check_topic("write", exchange.name, text(key))
+
+    # --- acknowledge ------------------------------------------------------------------------------------------------
+
+    def ack(self, tag: int, multiple: bool) -> None:
+        """basic.ack. Raises AmqpError 406 for a tag that is not outstanding."""
+        if multiple or self.transaction is not None:
+            self._settle(self.take(tag, multiple), "ack")
+            return
+        entry = self.unacked.pop(tag, None)
+        if entry is None:
+            raise errors.unknown_delivery_tag(tag)
+        if entry.consumer is not None:
+            self.outstanding -= 1
+        entry.queue.ack(entry)
+        if self.global_prefetch:
+            self._offer_all()
+
+    def nack(self, tag: int, multiple: bool, requeue: bool) -> None:
+        """basic.nack and basic.reject. Raises AmqpError 406 for a tag that is not outstanding."""
+        self._settle(self.take(tag, multiple), "requeue" if requeue else "reject")
+
+    def take(self, tag: int, multiple: bool) -> dict[int, Entry]:
+        """Take entries out of what is outstanding; tag 0 with multiple means all (rabbit_channel:collect_acks)."""
+        unacked = self.unacked
+        if tag == 0 and multiple:
+            self.unacked = {}
+            return unacked
+        if tag not in unacked:
+            raise errors.unknown_delivery_tag(tag)
+        if not multiple:
+            return {tag: unacked.pop(tag)}
+        taken = {}
+        for number, entry in unacked.items():
+            if number > tag:
+                break
+            taken[number] = entry
+        for number in taken:
+            del unacked[number]
+        # A dict does not close the gap at its front until it is built anew, and is walked over it every time.
+        self._removed += len(taken)
+        if self._removed > 1024 + 2 * len(unacked):
+            self.unacked = dict(unacked)
+            self._removed = 0
+        return taken
+
+    def _settle(self, entries: dict[int, Entry], how: str) -> None:
+        if self.transaction is not None:
+            self.transaction.settle(entries, how)
+        else:
+            self.settle(entries, how)
+
+    def settle(self, entries: dict[int, Entry], how: str) -> None:
+        """Settle entries that `take` gave: `how` is ack, reject or requeue."""
+        for entry in entries.values():
+            if entry.consumer is not None:
+                self.outstanding -= 1
+        if how == "ack":
+            for entry in entries.values():
+                entry.queue.ack(entry)
+        else:
+            for queue, group in _by_queue(entries).items():
+                if how == "reject":
+                    queue.reject(group)
+                else:
+                    queue.requeue(group)
+        if self.global_prefetch:
+            self._offer_all()
+
+    def recover(self) -> None:
+        """Everything outstanding goes back to its queue."""
+        self.settle(self.take(0, True), "requeue")
+
+    def _offer_all(self) -> None:
+        for consumer in list(self.consumers.values()):
+            consumer.queue.offer(consumer)
+
+    # --- consumers --------------------------------------------------------------------------------------------------
+
+    def consumer_cancelled(self, consumer: ChannelConsumer) -> None:
+        """The queue has dropped the consumer; the client is told if it said that it wants to know."""
+        if self.consumers.pop(consumer.tag, None) is not None and self.connection.knows("consumer_cancel_notify"):
+            self.send("basic.cancel", consumer_tag=consumer.tag, nowait=True)
+
+    def close_reply(self) -> None:
+        """Direct reply-to ends: what is still sent there is unroutable."""
+        if self.reply is not None:
+            self.broker.direct_replies.close(self.reply)
+            self.vhost.route_epoch += 1
+            self.reply = None
+
+    def send_got(self, entry: Entry, no_ack: bool, left: int) -> None:
+        """basic.get-ok for an entry that a queue gave; `left` messages stay ready there."""
+        self.delivery_tag += 1
+        if not no_ack:
+            self.unacked[self.delivery_tag] = entry
+            entry.delivered_ms = self.clock.turn_ms
+            self.watch_timeouts()
+        connection = self.connection
+        message = counted(entry.message, entry.queue, entry.delivery_count)
+        connection.write(get_ok(message, self.number, connection.frame_max, self.delivery_tag, entry.redelivered, left))
+
+    def limit_globally(self, prefetch: int) -> None:
+        """basic.qos with global: one limit for all deliveries of the channel."""
+        self.global_prefetch = prefetch
+        self._offer_all()
+
+    def watch_timeouts(self) -> None:
+        """See from now on that deliveries are acknowledged in time."""
+        if self._tick is None:
+            self._tick = self.clock.after(self.broker.config.channel_tick_interval_ms, self._on_tick)
+
+    def _on_tick(self) -> None:
+        """Only the oldest delivery is looked at (rabbit_channel:evaluate_consumer_timeout)."""
+        self._tick = None
+        self.watch_timeouts()
+        for entry in self.unacked.values():
+            timeout_ms = self.broker.config.consumer_timeout_ms
+            if entry.queue.settings.consumer_timeout_ms >= 0:
+                timeout_ms = entry.queue.settings.consumer_timeout_ms
+            if timeout_ms and self.clock.now_ms() - entry.delivered_ms > timeout_ms:
+                self.connection.fail(errors.delivery_timed_out(self.number, timeout_ms), self.number, 0)
+            break
+
+    # --- end --------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Take no more deliveries: the first half of closing, for all channels of a connection before any `release`."""
+        if self._tick is not None:
+            self._tick.cancel()
+        self.close_reply()
+        consumers = list(self.consumers.values())
+        self.consumers.clear()
+        for consumer in consumers:
+            consumer.queue.remove_consumer(consumer)
+
+    def release(self) -> None:
+        """Give back what is outstanding, acknowledged within an open transaction included."""
+        if self.transaction is not None:
+            self.transaction.rollback()
+        self.recover()
+
+
+def _by_queue(entries: dict[int, Entry]) -> dict[Queue, list[Entry]]:
+    groups: dict[Queue, list[Entry]] = {}
+    for entry in entries.values():
+        groups.setdefault(entry.queue, []).append(entry)
+    return groups

@@ -1,0 +1,72 @@
+"""Publisher confirms of one channel, coalesced: one basic.ack a loop turn where nothing was refused."""
+
+import struct
+from collections import deque
+
+from amqpbroker.store.store import Store
+from amqpbroker.wire.frames import FRAME_HEAD, METHOD
+
+_CONFIRM = struct.Struct(">IQB")
+_ACK = 60 << 16 | 80
+_NACK = 60 << 16 | 120
+
+
+class Confirms:
+    """Numbers the publishes of a channel and says which are due.
+
+    `published` is the number of the last publish, from 1. A publish is due once the store has synced what was appended
+    up to the end of its turn.
+    """
+
+    def __init__(self, channel: int, store: Store) -> None:
+        self.published: int = 0
+        self.settled: int = 0
+        self._store = store
+        self._head: bytes = FRAME_HEAD.pack(METHOD, channel, 13)
+        self._refused: list[int] = []
+        self._turns: deque[tuple[int, int]] = deque()
+
+    def refuse(self) -> None:
+        """The publish just numbered was refused by a queue: it gets a basic.nack."""
+        self._refused.append(self.published)
+
+    @property
+    def outstanding(self) -> bool:
+        """Whether any publish still waits for its confirm."""
+        return self.settled < self.published
+
+    def flush(self) -> bytes:
+        """The frames for everything that is due by now, in order."""
+        due = self.settled
+        store = self._store
+        if store.appended <= store.synced:
+            self._turns.clear()
+            due = self.published
+        else:
+            if not self._turns or self._turns[-1][0] != self.published:
+                self._turns.append((self.published, store.appended))
+            while self._turns and self._turns[0][1] <= store.synced:
+                due = self._turns.popleft()[0]
+        if due == self.settled:
+            return b""
+        frames = b""
+        if self._refused:
+            frames, self._refused = self._nacks(due)
+        if due > self.settled:
+            frames += self._frame(_ACK, due, due - self.settled > 1)
+            self.settled = due
+        return frames
+
+    def _nacks(self, due: int) -> tuple[bytes, list[int]]:
+        """Frames up to the last refused publish that is due: acks between runs of nacks. And the refused ones left."""
+        parts = []
+        refused = [number for number in self._refused if number <= due]
+        for number in refused:
+            if number - 1 > self.settled:
+                parts.append(self._frame(_ACK, number - 1, number - 1 - self.settled > 1))
+            parts.append(self._frame(_NACK, number, False))
+            self.settled = number
+        return b"".join(parts), self._refused[len(refused) :]
+
+    def _frame(self, method: int, tag: int, multiple: bool) -> bytes:
+        return self._head + _CONFIRM.pack(method, tag, multiple) + b"\xce"

@@ -1,0 +1,535 @@
+"""A connection: bytes in, bytes out. The frame loop, the connection's states, and how errors close things.
+
+Nothing here does I/O: `feed` takes what came from the socket, `collect` gives what goes to it.
+"""
+
+import logging
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from amqpbroker import errors
+from amqpbroker.amqp.channel import Channel, Content
+from amqpbroker.amqp.handshake import Handshake
+from amqpbroker.amqp.heartbeat import Heartbeat
+from amqpbroker.amqp.methods import HANDLERS
+from amqpbroker.broker.message import Message
+from amqpbroker.broker.session import Session
+from amqpbroker.errors import AmqpError
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, HEARTBEAT, METHOD, frame
+from amqpbroker.wire.values import MalformedError, Table
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.access import Permissions
+    from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.users import User
+    from amqpbroker.broker.vhost import Vhost
+
+log = logging.getLogger(__name__)
+
+#: Octets of deliveries that one turn may put into a connection's output before its consumers have to wait.
+ROOM = 256 * 1024
+#: Octets of answers that may wait for a peer that does not read before the broker stops reading from it, too.
+UNREAD = 8 * 1024 * 1024
+#: How long a peer may take to answer connection.close (CLOSING_TIMEOUT in rabbit_reader.erl).
+CLOSING_TIMEOUT_MS = 30_000
+#: How long a peer waits for the end after an error that leaves nothing to talk about (rabbit_reader.erl).
+SILENT_CLOSE_DELAY_MS = 3_000
+
+_IDS = struct.Struct(">I")
+_ACK_ARGUMENTS = struct.Struct(">QB")
+_PUBLISH = 60 << 16 | 40
+_ACK = 60 << 16 | 80
+_CHANNEL_OPEN = 20 << 16 | 10
+_CHANNEL_CLOSE = 20 << 16 | 40
+_CHANNEL_CLOSE_OK = 20 << 16 | 41
+_CONNECTION_CLOSE = 10 << 16 | 50
+_CONNECTION_CLOSE_OK = 10 << 16 | 51
+_UPDATE_SECRET = 10 << 16 | 70
+
+_PROTOCOL_HEADER = b"AMQP\0\0\x09\x01"
+#: The older way to write the same version; served as 0-9-1.
+_PROTOCOL_HEADER_0_9 = b"AMQP\x01\x01\0\x09"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The two ends of a connection's socket."""
+
+    host: str
+    port: int
+    local_host: str
+    local_port: int
+    tls: bool = False
+
+    @property
+    def name(self) -> str:
+        """As RabbitMQ names connections: `127.0.0.1:59058 -> 127.0.0.1:5672`."""
+        return f"{self.host}:{self.port} -> {self.local_host}:{self.local_port}"
+
+
+class Connection(Session):
+    """One client's connection.
+
+    closing: write what `collect` gives, then close the socket. reading: whether the socket should be read at present.
+    out: frames not yet collected. room: octets of deliveries that may still be added this turn. starved: a consumer
+    found no room. dirty: `on_dirty` was called and `collect` was not yet.
+    """
+
+    def __init__(self, broker: "Broker", peer: Peer, on_dirty: Callable[["Connection"], None]) -> None:
+        self.broker = broker
+        self.peer = peer
+        self.clock = broker.clock
+        self.closing: bool = False
+        self.reading: bool = True
+        self.out: list[bytes] = []
+        self.room: int = ROOM
+        self.starved: bool = False
+        self.dirty: bool = False
+        self.confirming: list[Channel] = []
+        self.channels: dict[int, Channel] = {}
+        self.user: User
+        self.vhost: Vhost
+        self.permissions: Permissions
+        self.client_properties: Table = {}
+        self.capabilities: frozenset[str] = frozenset()
+        self.mechanism: str = ""
+        self.frame_max: int = broker.config.frame_max
+        self.channel_max: int = broker.config.channel_max
+        self.heartbeat = Heartbeat(self)
+        self._on_dirty = on_dirty
+        self._writable: bool = True
+        self._payload_max: int = broker.config.initial_frame_max - 8
+        self._handshake: Handshake | None = None
+        self._greeted: bool = False
+        self._running: bool = False
+        self._close_sent: bool = False
+        self._deaf: bool = False
+        self._ended: bool = False
+        self._gated: set[int] = set()
+        self._waiting: list[bytes] = []
+        self._waiting_size: int = 0
+        self._waiting_for: int = 8
+        self._turn: int = 0
+        self._deadline = self.clock.after(broker.config.handshake_timeout_ms, self._handshake_timeout)
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Take what came from the peer. Never raises: what is wrong becomes a close."""
+        if self._deaf:
+            return
+        self.clock.now_ms()
+        self.heartbeat.heard = True
+        if self._waiting:
+            self._waiting.append(data)
+            self._waiting_size += len(data)
+            if self._waiting_size < self._waiting_for:
+                return
+            data = b"".join(self._waiting)
+            self._waiting = []
+        try:
+            left = self._frames(data, 0) if self._greeted else self._greet(data)
+        except Exception:
+            log.exception("internal error on connection %s", self.peer.name)
+            self.fail(errors.internal_error("internal error, see the broker's log"), 0, 0)
+            return
+        if left < len(data) and not self._deaf:
+            rest = data[left:] if left else data
+            self._waiting = [rest]
+            self._waiting_size = len(rest)
+            self._waiting_for = 8 if len(rest) < 7 else 8 + int.from_bytes(rest[3:7], "big")
+
+    def _frames(self, data: bytes, pos: int) -> int:
+        """Handle every whole frame; returns where the first that is not whole starts."""
+        end_of_data = len(data)
+        unpack_head = FRAME_HEAD.unpack_from
+        channels = self.channels
+        while pos + 8 <= end_of_data:
+            kind, number, size = unpack_head(data, pos)
+            end = pos + 8 + size
+            if size > self._payload_max:
+                self._malformed(
+                    errors.frame_error(_frame_text(kind, f"{{frame_too_large,{size},{self._payload_max}}}"))
+                )
+                return end_of_data
+            if end > end_of_data:
+                return pos
+            if data[end - 1] != 0xCE:
+                reason = f"{{invalid_frame_end_marker,{data[end - 1]}}}"
+                self._malformed(errors.frame_error(_frame_text(kind, reason)))
+                return end_of_data
+            channel = channels.get(number)
+            ids = 0
+            try:
+                if kind == METHOD and channel is not None and channel.content is None and size >= 4:
+                    ids = _IDS.unpack_from(data, pos + 7)[0]
+                    if ids == _PUBLISH:
+                        end = self._publish(channel, data, pos, end, end_of_data)
+                    elif ids == _ACK and size == 13:
+                        tag, multiple = _ACK_ARGUMENTS.unpack_from(data, pos + 11)
+                        channel.ack(tag, multiple & 1 == 1)
+                    else:
+                        self._method(number, channel, ids, data[pos + 7 : end - 1])
+                elif channel is None or kind == METHOD:
+                    self._other(kind, number, channel, data[pos + 7 : end - 1])
+                else:
+                    self._content(kind, channel, data[pos + 7 : end - 1])
+            except AmqpError as error:
+                self.fail(error, number, ids or _PUBLISH)
+            except MalformedError as error:
+                log.warning("connection %s: %s", self.peer.name, error)
+                self.fail(errors.syntax_error(str(error)), number, ids or _PUBLISH)
+            if self._deaf:
+                return end_of_data
+            pos = end
+        return pos
+
+    def _publish(self, channel: Channel, data: bytes, pos: int, end: int, end_of_data: int) -> int:
+        """basic.publish; returns the end of what was handled.
+
+        If its header and its only body frame are here as well, they are taken in one go, without being copied apart.
+        """
+        start = pos + 13
+        key = start + 1 + data[start]
+        if key >= end - 2:
+            raise MalformedError("basic.publish: ends within its fields")
+        stop = key + 1 + data[key]
+        if stop != end - 2:
+            raise MalformedError("basic.publish: ends within its fields")
+        address = data[start:stop]
+        bits = data[stop]
+        if end + 30 < end_of_data:
+            kind, number, size, class_id, _, body_size = CONTENT_HEAD.unpack_from(data, end)
+            body = end + 8 + size
+            stop = body + 8 + body_size
+            if (
+                kind == HEADER
+                and number == channel.number
+                and class_id == 60
+                and 0 < body_size <= self._payload_max
+                and 14 <= size <= self._payload_max
+                and stop <= end_of_data
+                and data[body - 1] == 0xCE
+                and data[stop - 1] == 0xCE
+                and FRAME_HEAD.unpack_from(data, body) == (BODY, number, body_size)
+                and body_size <= self.broker.config.max_message_size
+            ):
+                message = Message(address, None, None, body_size, data[end:stop], number)
+                try:
+                    channel.publish(message, bits, data[end + 19 : body - 1])
+                except AmqpError as error:
+                    self.fail(error, number, _PUBLISH)
+                return stop
+        channel.content = Content(address, bits)
+        return end
+
+    def _content(self, kind: int, channel: Channel, payload: bytes) -> None:
+        """A header or body frame on an open channel. Raises AmqpError."""
+        pending = channel.content
+        if pending is None:
+            raise errors.unexpected_frame("expected method frame, got non method frame instead")
+        if pending.properties is None:
+            if kind != HEADER:
+                raise errors.unexpected_frame(
+                    "expected content header for class 60, got non content header frame instead"
+                )
+            if len(payload) < 14:
+                raise MalformedError("content header ends within its fields")
+            class_id, _, size = struct.unpack_from(">HHQ", payload)
+            if class_id != 60:
+                raise errors.unexpected_frame(
+                    f"expected content header for class 60, got one for class {class_id} instead"
+                )
+            if size > self.broker.config.max_message_size:
+                raise errors.message_too_large(size, self.broker.config.max_message_size)
+            pending.properties = payload[12:]
+            pending.left = size
+        else:
+            if kind != BODY:
+                raise errors.unexpected_frame("expected content body, got non content body frame instead")
+            if len(payload) > pending.left:
+                raise errors.frame_error("content body frame exceeds remaining content size")
+            pending.parts.append(payload)
+            pending.left -= len(payload)
+        if pending.left == 0:
+            channel.content = None
+            message = Message(pending.address, pending.properties, b"".join(pending.parts))
+            channel.publish(message, pending.bits, pending.properties)
+
+    def _method(self, number: int, channel: Channel, ids: int, payload: bytes) -> None:
+        """A method on an open channel that is not on the hot path. Raises AmqpError, MalformedError."""
+        if ids == _CHANNEL_CLOSE:
+            self._close_channel(channel)
+            channel.send("channel.close-ok")
+            return
+        if ids == _CHANNEL_OPEN:
+            raise errors.channel_error("second 'channel.open' seen")
+        method = methods.METHODS.get(ids)
+        if method is None:
+            raise errors.not_implemented(f"unknown method {ids >> 16}.{ids & 0xFFFF}")
+        handler = HANDLERS.get(method.name)
+        if handler is None:
+            raise errors.command_invalid("unimplemented method")
+        handler(channel, methods.decode(method, payload))
+
+    def _other(self, kind: int, number: int, channel: Channel | None, payload: bytes) -> None:
+        """A frame that is not a method of an open channel, or not one that is due now. Raises AmqpError."""
+        if kind == HEARTBEAT:
+            if number != 0:
+                raise errors.unexpected_frame(_frame_text(kind, "heartbeat on a channel"))
+            return
+        if kind not in (METHOD, HEADER, BODY):
+            raise errors.frame_error(_frame_text(kind, "unknown_frame"))
+        ids = int.from_bytes(payload[:4], "big") if kind == METHOD and len(payload) >= 4 else 0
+        if number == 0:
+            self._on_channel_0(ids, payload)
+        elif self._close_sent:
+            return
+        elif not self._running:
+            raise errors.channel_error("unexpected frame before connection.open")
+        elif number in self._gated:
+            if ids == _CHANNEL_CLOSE_OK:
+                self._gated.discard(number)
+            elif ids == _CHANNEL_CLOSE:
+                self._gated.discard(number)
+                self.write(frame(METHOD, number, methods.encode("channel.close-ok")))
+        elif ids == _CHANNEL_OPEN and channel is None:
+            self._open_channel(number)
+        elif ids == _CHANNEL_CLOSE_OK and channel is None:
+            return
+        elif channel is None:
+            raise errors.channel_error("expected 'channel.open'")
+        elif kind == METHOD and len(payload) < 4:
+            raise MalformedError("a method frame without method")
+        else:
+            self._content(kind, channel, payload)
+
+    # --- the connection's own methods -------------------------------------------------------------------------------
+
+    def _greet(self, data: bytes) -> int:
+        """The protocol header; whatever is not AMQP 0-9-1 is answered with the version that would be."""
+        if len(data) < 8:
+            return 0
+        if data[:8] not in (_PROTOCOL_HEADER, _PROTOCOL_HEADER_0_9):
+            self.write(_PROTOCOL_HEADER)
+            self._end()
+            return len(data)
+        self._greeted = True
+        self._handshake = Handshake(self)
+        return self._frames(data, 8)
+
+    def _on_channel_0(self, ids: int, payload: bytes) -> None:
+        if ids == _CONNECTION_CLOSE_OK and self._close_sent:
+            self._end()
+        elif ids == _CONNECTION_CLOSE and (self._running or self._close_sent):
+            self._release()
+            self.write(frame(METHOD, 0, methods.encode("connection.close-ok")))
+            self._end()
+        elif self._close_sent:
+            return
+        elif self._handshake is not None:
+            self._handshake.handle(ids, payload)
+        elif ids == _UPDATE_SECRET:
+            self.write(frame(METHOD, 0, methods.encode("connection.update-secret-ok")))
+        else:
+            raise errors.channel_error("unexpected method in connection state running")
+
+    def tuned(self, channel_max: int, frame_max: int, heartbeat_s: int) -> None:
+        """connection.tune-ok has settled the limits."""
+        self.channel_max = channel_max
+        self.frame_max = frame_max
+        self._payload_max = (frame_max or 1 << 31) - 8
+        self.heartbeat.start(heartbeat_s)
+
+    def opened(self) -> None:
+        """connection.open was answered: channels may be opened."""
+        self._handshake = None
+        self._running = True
+        self._deadline.cancel()
+
+    def knows(self, capability: str) -> bool:
+        """Whether the client announced the capability in its client-properties."""
+        return capability in self.capabilities
+
+    def _handshake_timeout(self) -> None:
+        log.warning("connection %s: handshake timeout", self.peer.name)
+        self._end()
+
+    # --- channels ---------------------------------------------------------------------------------------------------
+
+    def _open_channel(self, number: int) -> None:
+        if self.channel_max and len(self.channels) >= self.channel_max:
+            raise errors.too_many_channels(len(self.channels), self.channel_max)
+        self.channels[number] = Channel(self, number)
+        self.write(frame(METHOD, number, methods.encode("channel.open-ok")))
+
+    def _close_channel(self, channel: Channel) -> None:
+        if channel.confirm_due:
+            self._flush_confirms()
+        del self.channels[channel.number]
+        channel.stop()
+        channel.release()
+
+    # --- errors and ends --------------------------------------------------------------------------------------------
+
+    def fail(self, error: AmqpError, number: int, ids: int) -> None:
+        """Close the channel or the connection, as the error's scope says, blaming the method with these ids.
+
+        Who has not logged in is told nothing, and made to wait for the end (rabbit_reader:handle_exception).
+        """
+        if self._handshake is not None and not self._handshake.authenticated:
+            log.warning("connection %s: %s", self.peer.name, error.text)
+            self.end_after(SILENT_CLOSE_DELAY_MS)
+            return
+        channel = self.channels.get(number)
+        log.log(
+            logging.WARNING if error.code != 320 else logging.INFO,
+            "closing %s of connection %s: %s",
+            f"channel {number}" if error.scope == "channel" and channel else "all",
+            self.peer.name,
+            error.text,
+        )
+        arguments = {
+            "reply_code": error.code,
+            "reply_text": error.text,
+            "class_id": ids >> 16,
+            "method_id": ids & 0xFFFF,
+        }
+        if error.scope == "channel" and channel is not None:
+            self._gated.add(number)
+            self._close_channel(channel)
+            self.write(frame(METHOD, number, methods.encode("channel.close", **arguments)))
+        elif not self._close_sent:
+            self._flush_confirms()
+            self._release()
+            self._close_sent = True
+            self.write(frame(METHOD, 0, methods.encode("connection.close", **arguments)))
+            self._deadline.cancel()
+            self._deadline = self.clock.after(CLOSING_TIMEOUT_MS, self._end)
+
+    def _malformed(self, error: AmqpError) -> None:
+        """The frames can no longer be told apart: say so, read no more, and give the peer time to see it."""
+        self.fail(error, 0, 0)
+        self.end_after(SILENT_CLOSE_DELAY_MS)
+
+    def force_close(self, error: AmqpError) -> None:
+        if self._running:
+            self.fail(error, 0, 0)
+        else:
+            self._end()
+
+    def shutdown(self) -> None:
+        """The broker stops: say goodbye with connection.close 320, or just close what is not open yet."""
+        self.force_close(errors.shutdown())
+
+    def end_after(self, delay_ms: int) -> None:
+        """Listen no more, and close after a while."""
+        self._deaf = True
+        self._deadline.cancel()
+        self._deadline = self.clock.after(delay_ms, self._end)
+
+    def _end(self) -> None:
+        """Nothing more is read; the socket closes once the output is written."""
+        if self._ended:
+            return
+        self._release()
+        self._deaf = self._ended = True
+        self._deadline.cancel()
+        self.heartbeat.stop()
+        self.closing = True
+        self.mark_dirty()
+
+    def _release(self) -> None:
+        """Give everything back that the connection holds in the broker."""
+        self._running = False
+        channels = list(self.channels.values())
+        self.channels.clear()
+        self.confirming.clear()
+        for channel in channels:
+            channel.stop()
+        for channel in channels:
+            channel.release()
+        if self in self.broker.sessions:
+            del self.broker.sessions[self]
+            self.vhost.delete_exclusive_queues(self)
+
+    def lost(self) -> None:
+        """The socket is gone."""
+        self._end()
+        self.out.clear()
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Add frames that are not deliveries to the output."""
+        self.out.append(data)
+        self.room -= len(data)
+        if self.is_flooded():
+            self.reading = False
+        if not self.dirty:
+            self.mark_dirty()
+
+    def mark_dirty(self) -> None:
+        if not self.dirty:
+            self.dirty = True
+            self._on_dirty(self)
+
+    def collect(self) -> bytes:
+        """The end of a turn: everything that is to be written now."""
+        if not self._writable:
+            self.dirty = False
+            return b""
+        if self.confirming:
+            self._flush_confirms()
+        self.dirty = False
+        data = b"".join(self.out)
+        self.out.clear()
+        self.room = ROOM
+        self.reading = True
+        if data:
+            self.heartbeat.said = True
+        if self.starved:
+            self.starved = False
+            self._feed_consumers()
+        return data
+
+    def _flush_confirms(self) -> None:
+        waiting = []
+        for channel in self.confirming:
+            confirms = channel.confirms
+            if confirms is None:
+                continue
+            frames = confirms.flush()
+            if frames:
+                self.write(frames)
+            if confirms.outstanding:
+                waiting.append(channel)
+            else:
+                channel.confirm_due = False
+        self.confirming = waiting
+
+    def _feed_consumers(self) -> None:
+        """There is room again. Consumers take turns in being the first, since the first may take all of it."""
+        consumers = [consumer for channel in self.channels.values() for consumer in channel.consumers.values()]
+        self._turn += 1
+        first = self._turn % len(consumers) if consumers else 0
+        for consumer in consumers[first:] + consumers[:first]:
+            consumer.queue.offer(consumer)
+
+    def is_flooded(self) -> bool:
+        """Whether so much output waits that no more should be made on others' account."""
+        return self.room < -UNREAD
+
+    def set_writable(self, writable: bool) -> None:
+        """Whether the socket takes output; while it does not, deliveries stop when the room is used up."""
+        self._writable = writable
+        if writable:
+            self.mark_dirty()
+
+
+def _frame_text(kind: int, reason: str) -> str:
+    """As rabbit_reader words a frame that it cannot use."""
+    return f"type {kind}, all octets = <<>>: {reason}"

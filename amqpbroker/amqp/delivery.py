@@ -1,0 +1,138 @@
+"""What goes out with content: deliveries, get-ok, returns."""
+
+import struct
+from typing import TYPE_CHECKING
+
+from amqpbroker.amqp.delivery_count import counted
+from amqpbroker.broker.consumer import Consumer
+from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.queue import Queue
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import FRAME_HEAD, METHOD, content, frame
+from amqpbroker.wire.values import Table
+
+if TYPE_CHECKING:
+    from amqpbroker.amqp.channel import Channel
+
+_U64 = struct.Struct(">Q").pack
+_DELIVER = struct.pack(">HH", 60, 60)
+_GET_OK = struct.pack(">HH", 60, 71)
+UNLIMITED = 1 << 62
+
+
+def content_frames(message: Message, channel: int, frame_max: int) -> bytes:
+    """The message's content for one channel, kept with the message for the next delivery if it is one body frame."""
+    size = message.size
+    if frame_max and size > frame_max - 8:
+        return content(channel, message.properties, message.body, frame_max)
+    frames = message.frames
+    if frames is not None and message.frames_channel == channel:
+        return frames
+    if frames is None:
+        frames = content(channel, message.properties, message.body, 0)
+    else:
+        number = channel.to_bytes(2, "big")
+        if size:
+            body = len(frames) - size - 8
+            frames = b"\2%b%b\3%b%b" % (number, frames[3:body], number, frames[body + 3 :])
+        else:
+            frames = b"\2%b%b" % (number, frames[3:])
+    message.frames = frames
+    message.frames_channel = channel
+    return frames
+
+
+class ChannelConsumer(Consumer):
+    """A consumer on a channel. `prefetch` is how many deliveries may be outstanding (UNLIMITED for no limit)."""
+
+    def __init__(
+        self,
+        channel: "Channel",
+        queue: Queue,
+        tag: str,
+        no_ack: bool,
+        exclusive: bool,
+        priority: int,
+        arguments: Table,
+        prefetch: int,
+    ) -> None:
+        super().__init__(queue, tag, no_ack, exclusive, priority, arguments)
+        self.channel = channel
+        self.connection = channel.connection
+        self.number: int = channel.number
+        self.prefetch: int = UNLIMITED if no_ack or not prefetch else prefetch
+        self._tag: bytes = methods.shortstr(tag)
+        self._largest: int = (self.connection.frame_max or UNLIMITED) - 8
+        self._address: bytes = b""
+        self._head: bytes = b""
+        self._first: bytes = b""
+        self._again: bytes = b""
+
+    def can_take(self) -> bool:
+        if self.unacked >= self.prefetch:
+            return False
+        channel = self.channel
+        if channel.global_prefetch and not self.no_ack and channel.outstanding >= channel.global_prefetch:
+            return False
+        connection = self.connection
+        if connection.room <= 0:
+            connection.starved = True
+            return False
+        return True
+
+    def deliver(self, entry: Entry) -> None:
+        channel = self.channel
+        channel.outstanding += 1
+        tag = channel.delivery_tag + 1
+        channel.delivery_tag = tag
+        channel.unacked[tag] = entry
+        entry.consumer = self
+        entry.delivered_ms = channel.clock.turn_ms
+        message = entry.message
+        if entry.delivery_count:
+            message = counted(message, entry.queue, entry.delivery_count)
+        self._write(message, tag, entry.redelivered)
+
+    def hand(self, message: Message, redelivered: bool, delivery_count: int) -> None:
+        channel = self.channel
+        tag = channel.delivery_tag + 1
+        channel.delivery_tag = tag
+        if delivery_count:
+            message = counted(message, self.queue, delivery_count)
+        self._write(message, tag, redelivered)
+
+    def _write(self, message: Message, tag: int, redelivered: bool) -> None:
+        address = message.address
+        if address is not self._address:
+            self._aim(address)
+        frames = message.frames
+        if frames is None or message.frames_channel != self.number or message.size > self._largest:
+            frames = content_frames(message, self.number, self.connection.frame_max)
+        connection = self.connection
+        connection.out.append(self._head + _U64(tag) + (self._again if redelivered else self._first) + frames)
+        connection.room -= len(frames)
+        if not connection.dirty:
+            connection.mark_dirty()
+
+    def _aim(self, address: bytes) -> None:
+        """Encode what deliveries under one exchange and routing key have in common."""
+        self._address = address
+        size = 4 + len(self._tag) + 8 + 1 + len(address)
+        self._head = FRAME_HEAD.pack(METHOD, self.number, size) + _DELIVER + self._tag
+        self._first = b"\0" + address + b"\xce"
+        self._again = b"\1" + address + b"\xce"
+
+    def cancelled(self) -> None:
+        self.channel.consumer_cancelled(self)
+
+
+def get_ok(message: Message, channel: int, frame_max: int, tag: int, redelivered: bool, left: int) -> bytes:
+    """basic.get-ok with its content; `left` messages stay ready."""
+    payload = b"%b%b%c%b%b" % (_GET_OK, _U64(tag), redelivered, message.address, left.to_bytes(4, "big"))
+    return frame(METHOD, channel, payload) + content_frames(message, channel, frame_max)
+
+
+def returned(message: Message, channel: int, frame_max: int) -> bytes:
+    """basic.return of an unroutable message, with its content."""
+    payload = methods.encode("basic.return", reply_code=312, reply_text="NO_ROUTE")[:-2] + message.address
+    return frame(METHOD, channel, payload) + content_frames(message, channel, frame_max)

@@ -1,0 +1,152 @@
+"""From the protocol header to connection.open-ok (AMQP 0-9-1 section 2.2.4, rabbit_reader.erl)."""
+
+import logging
+import platform
+from typing import TYPE_CHECKING, Any
+
+import amqpbroker
+from amqpbroker import errors
+from amqpbroker.amqp.sasl import MECHANISMS
+from amqpbroker.errors import AmqpError
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import METHOD, frame
+from amqpbroker.wire.values import Field, MalformedError, Table, longstr
+
+if TYPE_CHECKING:
+    from amqpbroker.amqp.connection import Connection
+
+log = logging.getLogger(__name__)
+
+#: What the broker can do beyond AMQP 0-9-1, as RabbitMQ announces it.
+CAPABILITIES = (
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
+)
+
+#: frame-min-size of the specification.
+FRAME_MIN_SIZE = 4096
+
+
+class Handshake:
+    """The methods before a connection is open, in the only order they may come.
+
+    authenticated: the client has logged in, and errors are told to it.
+    """
+
+    def __init__(self, connection: "Connection") -> None:
+        self.authenticated: bool = False
+        self._connection = connection
+        self._next = {
+            "connection.start-ok": self._start_ok,
+        }
+        self._send(
+            "connection.start",
+            version_major=0,
+            version_minor=9,
+            server_properties=self._server_properties(),
+            mechanisms=" ".join(connection.broker.config.auth_mechanisms),
+            locales="en_US",
+        )
+
+    def _send(self, name: str, **arguments: Any) -> None:
+        self._connection.write(frame(METHOD, 0, methods.encode(name, **arguments)))
+
+    def handle(self, ids: int, payload: bytes) -> None:
+        """A method on channel 0. Raises AmqpError, MalformedError."""
+        method = methods.METHODS.get(ids)
+        step = self._next.get(method.name) if method is not None else None
+        if method is None or step is None:
+            raise errors.channel_error("unexpected method during the handshake")
+        step(methods.decode(method, payload))
+
+    def _server_properties(self) -> Table:
+        config = self._connection.broker.config
+        return {
+            "capabilities": Field("F", {name: Field("t", True) for name in CAPABILITIES}),
+            "cluster_name": longstr(config.cluster_name),
+            "information": longstr(f"amqpbroker {amqpbroker.__version__}"),
+            "platform": longstr(f"Python {platform.python_version()}"),
+            "product": longstr(config.product_name),
+            "version": longstr(config.product_version),
+        }
+
+    def _start_ok(self, arguments: dict[str, Any]) -> None:
+        connection = self._connection
+        connection.client_properties = arguments["client_properties"]
+        capabilities = connection.client_properties.get("capabilities")
+        if capabilities is not None and capabilities.kind == "F":
+            connection.capabilities = frozenset(
+                name for name, field in capabilities.value.items() if field.kind == "t" and field.value
+            )
+        mechanism = arguments["mechanism"]
+        if mechanism not in connection.broker.config.auth_mechanisms:
+            raise MalformedError(f"{mechanism!r} is none of the authentication mechanisms offered")
+        connection.mechanism = mechanism
+        credentials = MECHANISMS[mechanism](arguments["response"])
+        user = connection.broker.users.authenticate(credentials.username, credentials.password)
+        if user is None or not connection.broker.users.may_log_in_from(user.name, connection.peer.host):
+            log.warning(
+                "connection %s: login of user %r refused (%s)", connection.peer.name, credentials.username, mechanism
+            )
+            self._refuse(errors.login_refused(mechanism))
+            return
+        connection.user = user
+        config = connection.broker.config
+        self._next = {"connection.tune-ok": self._tune_ok}
+        self._send(
+            "connection.tune",
+            channel_max=config.channel_max,
+            frame_max=config.frame_max,
+            heartbeat=config.heartbeat_s,
+        )
+
+    def _refuse(self, error: AmqpError) -> None:
+        """A failed login is told only to clients that announced authentication_failure_close."""
+        connection = self._connection
+        if connection.knows("authentication_failure_close"):
+            self._send("connection.close", reply_code=error.code, reply_text=error.text, class_id=0, method_id=0)
+        connection.end_after(SILENT_CLOSE_DELAY_MS)
+
+    def _tune_ok(self, arguments: dict[str, Any]) -> None:
+        connection = self._connection
+        config = connection.broker.config
+        channel_max = _within("channel_max", arguments["channel_max"], config.channel_max)
+        frame_max = _within("frame_max", arguments["frame_max"], config.frame_max)
+        if 0 < frame_max < FRAME_MIN_SIZE:
+            raise errors.not_allowed(
+                f"negotiated frame_max = {frame_max} is lower than the minimum allowed value ({FRAME_MIN_SIZE})"
+            )
+        connection.tuned(channel_max, frame_max, arguments["heartbeat"])
+        self._next = {"connection.open": self._open}
+
+    def _open(self, arguments: dict[str, Any]) -> None:
+        self.authenticated = True
+        connection = self._connection
+        broker = connection.broker
+        limit = broker.config.max_connections
+        if limit and len(broker.sessions) >= limit:
+            raise errors.node_connection_limit(limit)
+        connection.vhost = broker.vhost(arguments["virtual_host"])
+        connection.permissions = broker.users.permissions(connection.user, connection.vhost.name)
+        broker.sessions[connection] = None
+        self._send("connection.open-ok")
+        connection.opened()
+
+
+def _within(name: str, value: int, limit: int) -> int:
+    """A negotiated limit; 0 is none. Raises AmqpError 530 when it is wider than the server's."""
+    if limit and (value == 0 or value > limit):
+        shown = "0 (no limit)" if value == 0 else str(value)
+        raise errors.not_allowed(f"negotiated {name} = {shown} is higher than the maximum allowed value ({limit})")
+    return value
+
+
+#: How long who cannot log in is made to wait (SILENT_CLOSE_DELAY in rabbit_reader.erl).
+SILENT_CLOSE_DELAY_MS = 3_000

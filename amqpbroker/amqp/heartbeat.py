@@ -1,0 +1,55 @@
+"""Heartbeats both ways (AMQP 0-9-1 section 4.2.7, rabbit_heartbeat.erl)."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from amqpbroker.clock import Timer
+from amqpbroker.wire.frames import HEARTBEAT_FRAME
+
+if TYPE_CHECKING:
+    from amqpbroker.amqp.connection import Connection
+
+log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Sends a heartbeat when nothing was said for half the interval; ends a connection that was silent in two checks.
+
+    heard: anything came since the last check. said: anything was written since then.
+    """
+
+    def __init__(self, connection: "Connection") -> None:
+        self.heard: bool = False
+        self.said: bool = False
+        self._connection = connection
+        self._interval_ms: int = 0
+        self._silent: int = 0
+        self._sender: Timer | None = None
+        self._monitor: Timer | None = None
+
+    def start(self, interval_s: int) -> None:
+        """0 is off."""
+        if interval_s:
+            self._interval_ms = interval_s * 1000
+            self._sender = self._connection.clock.after(self._interval_ms // 2, self._on_send)
+            self._monitor = self._connection.clock.after(self._interval_ms, self._on_check)
+
+    def stop(self) -> None:
+        for timer in (self._sender, self._monitor):
+            if timer is not None:
+                timer.cancel()
+
+    def _on_send(self) -> None:
+        if not self.said:
+            self._connection.write(HEARTBEAT_FRAME)
+        self.said = False
+        self._sender = self._connection.clock.after(self._interval_ms // 2, self._on_send)
+
+    def _on_check(self) -> None:
+        self._silent = 0 if self.heard else self._silent + 1
+        self.heard = False
+        if self._silent >= 2:
+            log.warning("connection %s: missed heartbeats from client", self._connection.peer.name)
+            self._connection.lost()
+            return
+        self._monitor = self._connection.clock.after(self._interval_ms, self._on_check)

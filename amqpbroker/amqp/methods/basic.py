@@ -1,0 +1,144 @@
+"""The basic class off the hot path: qos, consume, cancel, get, reject, nack, recover."""
+
+from typing import TYPE_CHECKING, Any
+
+from amqpbroker import errors
+from amqpbroker.amqp.delivery import ChannelConsumer
+from amqpbroker.amqp.methods.queue import queue_name
+from amqpbroker.broker.broker import generated_name
+from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
+from amqpbroker.broker.queue import Queue
+from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Table
+
+if TYPE_CHECKING:
+    from amqpbroker.amqp.channel import Channel
+
+
+def qos(channel: "Channel", arguments: dict[str, Any]) -> None:
+    if arguments["prefetch_size"]:
+        raise errors.not_implemented(f"prefetch_size!=0 ({arguments['prefetch_size']})")
+    if arguments["global_"]:
+        channel.limit_globally(arguments["prefetch_count"])
+    else:
+        channel.prefetch = arguments["prefetch_count"]
+    channel.send("basic.qos-ok")
+
+
+def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
+    name = arguments["queue"]
+    tag = arguments["consumer_tag"] or generated_name("amq.ctag-")
+    if name == PSEUDO_QUEUE:
+        _consume_replies(channel, tag, arguments)
+        return
+    name = queue_name(channel, name)
+    if tag in channel.consumers:
+        raise errors.consumer_tag_reused(tag)
+    limit = channel.broker.config.consumer_max_per_channel
+    if limit and len(channel.consumers) >= limit:
+        raise errors.too_many_consumers(limit)
+    channel.permissions.check("read", "queue", name)
+    queue = channel.vhost.queue(name, channel.connection)
+    consumer = ChannelConsumer(
+        channel,
+        queue,
+        tag,
+        arguments["no_ack"],
+        arguments["exclusive"],
+        _priority(arguments["arguments"]),
+        arguments["arguments"],
+        channel.prefetch,
+    )
+    queue.add_consumer(consumer)
+    channel.consumers[tag] = consumer
+    if not consumer.no_ack:
+        channel.watch_timeouts()
+    if not arguments["nowait"]:
+        channel.send("basic.consume-ok", consumer_tag=tag)
+    queue.offer(consumer)
+
+
+def _priority(arguments: Table) -> int:
+    """The consumer argument x-priority. Raises AmqpError 406 unless it is an integer."""
+    field = arguments.get("x-priority")
+    if field is None:
+        return 0
+    if field.kind not in INTEGER_KINDS:
+        raise errors.invalid_consumer_priority(TYPE_NAMES[field.kind])
+    value: int = field.value
+    return value
+
+
+def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) -> None:
+    if not arguments["no_ack"]:
+        raise errors.precondition_failed("reply consumer cannot acknowledge")
+    if channel.reply is not None:
+        raise errors.precondition_failed("reply consumer already set")
+    if tag in channel.consumers:
+        raise errors.consumer_tag_reused(tag)
+    consumer = ChannelConsumer(channel, channel.vhost.reply_queue, tag, True, False, 0, {}, 0)
+    channel.consumers[tag] = consumer
+    channel.reply = channel.broker.direct_replies.open(consumer, channel.connection.is_flooded)
+    if not arguments["nowait"]:
+        channel.send("basic.consume-ok", consumer_tag=tag)
+
+
+def cancel(channel: "Channel", arguments: dict[str, Any]) -> None:
+    """What the consumer has not acknowledged stays outstanding."""
+    tag = arguments["consumer_tag"]
+    consumer = channel.consumers.pop(tag, None)
+    if consumer is not None:
+        if channel.reply is not None and channel.reply.consumer is consumer:
+            channel.close_reply()
+        else:
+            consumer.queue.remove_consumer(consumer)
+    if not arguments["nowait"]:
+        channel.send("basic.cancel-ok", consumer_tag=tag)
+
+
+def cancel_ok(channel: "Channel", arguments: dict[str, Any]) -> None:
+    """Some clients answer the broker's basic.cancel although it was sent with nowait."""
+
+
+def get(channel: "Channel", arguments: dict[str, Any]) -> None:
+    name = queue_name(channel, arguments["queue"])
+    channel.permissions.check("read", "queue", name)
+    queue: Queue = channel.vhost.queue(name, channel.connection)
+    if queue.settings.single_active_consumer and queue.settings.queue_type == "quorum":
+        raise errors.get_on_single_active_quorum(name, channel.vhost.name)
+    entry = queue.get(arguments["no_ack"])
+    if entry is None:
+        channel.send("basic.get-empty")
+        return
+    channel.send_got(entry, arguments["no_ack"], queue.ready_count)
+
+
+def reject(channel: "Channel", arguments: dict[str, Any]) -> None:
+    channel.nack(arguments["delivery_tag"], False, arguments["requeue"])
+
+
+def nack(channel: "Channel", arguments: dict[str, Any]) -> None:
+    channel.nack(arguments["delivery_tag"], arguments["multiple"], arguments["requeue"])
+
+
+def recover(channel: "Channel", arguments: dict[str, Any]) -> None:
+    recover_async(channel, arguments)
+    channel.send("basic.recover-ok")
+
+
+def recover_async(channel: "Channel", arguments: dict[str, Any]) -> None:
+    if not arguments["requeue"]:
+        raise errors.not_implemented("requeue=false")
+    channel.recover()
+
+
+HANDLERS = {
+    "basic.qos": qos,
+    "basic.consume": consume,
+    "basic.cancel": cancel,
+    "basic.cancel-ok": cancel_ok,
+    "basic.get": get,
+    "basic.reject": reject,
+    "basic.nack": nack,
+    "basic.recover": recover,
+    "basic.recover-async": recover_async,
+}

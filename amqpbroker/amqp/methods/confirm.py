@@ -1,0 +1,21 @@
+"""confirm.select."""
+
+from typing import TYPE_CHECKING, Any
+
+from amqpbroker import errors
+from amqpbroker.amqp.confirms import Confirms
+
+if TYPE_CHECKING:
+    from amqpbroker.amqp.channel import Channel
+
+
+def select(channel: "Channel", arguments: dict[str, Any]) -> None:
+    if channel.transaction is not None:
+        raise errors.precondition_failed("cannot switch from tx to confirm mode")
+    if channel.confirms is None:
+        channel.confirms = Confirms(channel.number, channel.broker.store)
+    if not arguments["nowait"]:
+        channel.send("confirm.select-ok")
+
+
+HANDLERS = {"confirm.select": select}

@@ -1,0 +1,127 @@
+"""queue.declare, bind, unbind, purge, delete."""
+
+from typing import TYPE_CHECKING, Any
+
+from amqpbroker import errors
+from amqpbroker.amqp.methods.exchange import change_binding, without_line_breaks
+from amqpbroker.broker.broker import generated_name
+from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
+from amqpbroker.broker.queue import Queue
+from amqpbroker.wire.values import Table, text
+
+if TYPE_CHECKING:
+    from amqpbroker.amqp.channel import Channel
+
+
+def queue_name(channel: "Channel", name: str) -> str:
+    """The queue a method names; an empty name is the one last declared on the channel. Raises AmqpError 404."""
+    name = without_line_breaks(name)
+    if name:
+        return name
+    if not channel.last_queue:
+        raise errors.no_previously_declared_queue()
+    return channel.last_queue
+
+
+def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
+    name = without_line_breaks(arguments["queue"])
+    if arguments["passive"]:
+        name = name or queue_name(channel, "")
+        reply = channel.broker.direct_replies.find(name)
+        if name == PSEUDO_QUEUE or reply is not None:
+            _declare_reply(channel, name, arguments["nowait"])
+            return
+        queue = channel.vhost.queue(name, channel.connection)
+        queue.touch()
+    else:
+        queue = _declare(channel, name, arguments)
+    channel.last_queue = queue.name
+    if not arguments["nowait"]:
+        channel.send(
+            "queue.declare-ok",
+            queue=queue.name,
+            message_count=queue.ready_count,
+            consumer_count=queue.consumer_count,
+        )
+
+
+def _declare(channel: "Channel", name: str, arguments: dict[str, Any]) -> Queue:
+    vhost = channel.vhost
+    given = name
+    if not name:
+        name = generated_name("amq.gen-")
+    elif name.startswith("amq.") and name not in vhost.queues:
+        raise errors.reserved_queue_name(name)
+    channel.permissions.check("configure", "queue", name)
+    declared: Table = arguments["arguments"]
+    dead_letter_exchange = declared.get("x-dead-letter-exchange")
+    if dead_letter_exchange is not None and dead_letter_exchange.kind == "S":
+        channel.permissions.check("read", "queue", name)
+        channel.permissions.check("write", "exchange", text(dead_letter_exchange.value))
+    return vhost.declare_queue(
+        name,
+        arguments["durable"],
+        arguments["exclusive"],
+        arguments["auto_delete"],
+        declared,
+        channel.connection,
+        server_named=not given,
+    )
+
+
+def _declare_reply(channel: "Channel", name: str, nowait: bool) -> None:
+    """A responder may ask whether the requester is still there."""
+    if not nowait:
+        channel.send("queue.declare-ok", queue=name, message_count=0, consumer_count=1)
+
+
+def bind(channel: "Channel", arguments: dict[str, Any]) -> None:
+    _change(channel, arguments, "bind")
+
+
+def unbind(channel: "Channel", arguments: dict[str, Any]) -> None:
+    _change(channel, arguments, "unbind")
+
+
+def _change(channel: "Channel", arguments: dict[str, Any], what: str) -> None:
+    if not arguments["queue"] and not arguments["routing_key"]:
+        arguments["routing_key"] = queue_name(channel, "")
+    name = queue_name(channel, arguments["queue"])
+    source = without_line_breaks(arguments["exchange"])
+    if source == "":
+        raise errors.default_exchange_refused()
+    channel.permissions.check("write", "queue", name)
+    channel.permissions.check("read", "exchange", source)
+    change_binding(channel, source, name, True, arguments, what)
+    if not arguments.get("nowait"):
+        channel.send(f"queue.{what}-ok")
+
+
+def purge(channel: "Channel", arguments: dict[str, Any]) -> None:
+    name = queue_name(channel, arguments["queue"])
+    channel.permissions.check("read", "queue", name)
+    count = channel.vhost.queue(name, channel.connection).purge()
+    if not arguments["nowait"]:
+        channel.send("queue.purge-ok", message_count=count)
+
+
+def delete(channel: "Channel", arguments: dict[str, Any]) -> None:
+    name = queue_name(channel, arguments["queue"])
+    channel.permissions.check("configure", "queue", name)
+    count = 0
+    if name in channel.vhost.queues:
+        queue = channel.vhost.queue(name, channel.connection)
+        if queue.settings.queue_type == "quorum" and (arguments["if_unused"] or arguments["if_empty"]):
+            raise errors.quorum_conditional_delete(name, channel.vhost.name, arguments["if_unused"])
+        count = channel.vhost.delete_queue(queue, arguments["if_unused"], arguments["if_empty"])
+    if not arguments["nowait"]:
+        channel.send("queue.delete-ok", message_count=count)
+
+
+HANDLERS = {
+    "queue.declare": declare,
+    "queue.bind": bind,
+    "queue.unbind": unbind,
+    "queue.purge": purge,
+    "queue.delete": delete,
+}
