@@ -17,6 +17,7 @@ from conformance.errors import CaseStoppedError, MalformedFrameError
 from conformance.values import show_bytes
 
 CLOSED = "connection lost"
+NEVER_CAME = "never came:"
 SHORT_BODY_BYTES = 100
 DEFAULT_CAPABILITIES: Mapping[str, Any] = {
     "publisher_confirms": True,
@@ -164,7 +165,7 @@ class Connection:
             if not {CLOSED, "connection.close-ok", "channel.open-ok"} & {*names} and not self.is_open(channel):
                 raise CaseStoppedError(f"{self.label}/{channel}: closed before {' or '.join(names)}")
             if not self.pump(deadline - time.monotonic()) and (self.lost or time.monotonic() >= deadline):
-                self._add(Event(channel, f"(never came: {' or '.join(names)})"))
+                self._add(Event(channel, f"{NEVER_CAME} {' or '.join(names)}"))
                 raise CaseStoppedError(f"{self.label}/{channel}: {' or '.join(names)} never came")
 
     @staticmethod
@@ -173,9 +174,15 @@ class Connection:
             return CLOSED not in names
         return event.channel == channel and event.name == "channel.close"
 
-    def wait_lost(self, within_s: float | None = None) -> Event:
-        """Wait until the broker drops the socket."""
-        return self.wait(0, CLOSED, within_s=within_s)
+    def forget(self, event: Event) -> Event:
+        """Leave a received event out of the transcript."""
+        self.events.remove(event)
+        return event
+
+    def wait_lost(self, within_s: float | None = None) -> None:
+        """Wait until the broker drops the socket, if it has not yet."""
+        if not self.lost:
+            self.wait(0, CLOSED, within_s=within_s)
 
     def is_open(self, channel: int = 0) -> bool:
         """Whether neither the connection nor (last) the channel was closed by the broker, as far as received."""
@@ -254,6 +261,11 @@ class Connection:
         self.lost = True
         self.socket.close()
         self._add(Event(0, CLOSED))
+
+    def shut(self) -> None:
+        """Tell the broker that nothing more will be sent, and go on reading."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
 
     def drop(self) -> None:
         """Close the socket without a word, as a crashing client does."""

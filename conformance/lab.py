@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import Any
 
 from conformance.channel import Channel
-from conformance.client import Connection, Event, Timing, pump_all
+from conformance.client import NEVER_CAME, Connection, Event, Timing, pump_all
 from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError
 from conformance.janitor import Janitor
 from conformance.management import Management
 from conformance.target import Target
+
+DROP_WITHIN_S = 1.5
 
 
 class Lab:
@@ -117,7 +118,7 @@ class Lab:
         deadline = time.monotonic() + self.timing.reply_s
         while self.ready(queue) != count:
             if time.monotonic() > deadline:
-                self.observe(f"(never came: {count} ready in {queue})", self.ready(queue))
+                self.observe(f"{NEVER_CAME} {count} ready in {queue}", self.ready(queue))
                 raise CaseStoppedError(f"{queue} never had {count} ready messages")
             time.sleep(0.02)
 
@@ -136,9 +137,9 @@ class Lab:
         """Everything received, by `connection/channel`, and what is left in the queues the case declared."""
         self.quiet()
         for connection in self.connections:
-            if not connection.is_open() and not connection.lost:
-                with contextlib.suppress(CaseStoppedError):
-                    connection.wait_lost(2)
+            deadline = time.monotonic() + DROP_WITHIN_S
+            while not connection.is_open() and not connection.lost and time.monotonic() < deadline:
+                connection.pump(deadline - time.monotonic())
         declared = dict.fromkeys(name for channel in self._channels for name in channel.queues if name)
         left = []
         for queue in declared:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from conformance import transcript
-from conformance.client import Timing
+from conformance.client import NEVER_CAME, Timing
 from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError
 from conformance.janitor import Janitor
 from conformance.lab import Lab
@@ -90,6 +90,8 @@ class Runner:
             return Result(case, "not run", lacking)
         try:
             first, _ = self.run(case)
+            if NEVER_CAME in transcript.dump(first):
+                return Result(case, "broken", "it waits for something that never comes:\n" + transcript.dump(first))
             for _ in range(times - 1):
                 again, _ = self.run(case)
                 if doubt := transcript.difference(first, again):

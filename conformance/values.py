@@ -169,7 +169,7 @@ def show_bytes(data: bytes) -> str:
         text = data.decode()
     except UnicodeDecodeError:
         return "hex:" + data.hex()
-    return text if text.isprintable() else "hex:" + data.hex()
+    return text if text.replace("\n", "").isprintable() else "hex:" + data.hex()
 
 
 def show_value(value: Value) -> Any:
