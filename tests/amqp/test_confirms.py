@@ -1,0 +1,63 @@
+from amqpbroker.amqp.confirms import Confirms
+from amqpbroker.store.store import MemoryStore
+from amqpbroker.wire import methods
+
+
+class LaggingStore(MemoryStore):
+    """Nothing is synced before the test says so."""
+
+    def sync(self) -> None:
+        pass
+
+
+def flushed(confirms):
+    data = confirms.flush()
+    got = []
+    for start in range(0, len(data), 21):
+        payload = data[start + 7 : start + 20]
+        method = methods.METHODS[int.from_bytes(payload[:4], "big")]
+        values = methods.decode(method, payload)
+        got.append((method.name[6:], values["delivery_tag"], values["multiple"]))
+    return got
+
+
+def publish(confirms, count=1, refused=False):
+    for _ in range(count):
+        confirms.published += 1
+        if refused:
+            confirms.refuse()
+
+
+def test_one_publish_is_acked_alone_and_many_at_once():
+    confirms = Confirms(1, MemoryStore())
+    publish(confirms)
+    assert flushed(confirms) == [("ack", 1, False)]
+    publish(confirms, 5)
+    assert flushed(confirms) == [("ack", 6, True)]
+    assert flushed(confirms) == []
+
+
+def test_refused_ones_are_nacked_in_their_place():
+    confirms = Confirms(1, MemoryStore())
+    publish(confirms, 2)
+    publish(confirms, refused=True)
+    publish(confirms, refused=True)
+    publish(confirms)
+    assert flushed(confirms) == [("ack", 2, True), ("nack", 3, False), ("nack", 4, False), ("ack", 5, False)]
+
+
+def test_what_is_not_synced_is_not_confirmed():
+    store = LaggingStore()
+    confirms = Confirms(1, store)
+    publish(confirms, 2)
+    store.appended = 10
+    assert flushed(confirms) == []
+    publish(confirms, 3, refused=True)
+    store.appended = 20
+    assert flushed(confirms) == []
+    assert confirms.outstanding
+    store.synced = 10
+    assert flushed(confirms) == [("ack", 2, True)]
+    store.synced = 20
+    assert flushed(confirms) == [("nack", 3, False), ("nack", 4, False), ("nack", 5, False)]
+    assert not confirms.outstanding

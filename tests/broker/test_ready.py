@@ -1,0 +1,94 @@
+import random
+
+import pytest
+
+from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.ready import FifoLine, PriorityLine, QuorumLine
+
+
+def entry(sequence: int, priority: int = 0, body: bytes = b"x") -> Entry:
+    message = Message(b"\0\0", b"\0\0", body)
+    message.priority = priority
+    return Entry(message, None, sequence, 0)
+
+
+def drain(line):
+    return [line.pop().sequence for _ in range(line.count)]
+
+
+@pytest.mark.parametrize("make", [FifoLine, lambda: PriorityLine(5), QuorumLine])
+def test_first_in_first_out_with_count_and_size(make):
+    line = make()
+    for i in range(5):
+        line.push(entry(i, body=b"x" * i))
+    assert (line.count, line.size) == (5, 10)
+    assert line.head().sequence == 0
+    assert [e.sequence for e in line] == [0, 1, 2, 3, 4]
+    assert drain(line) == [0, 1, 2, 3, 4]
+    assert (line.count, line.size) == (0, 0)
+
+
+def test_fifo_requeue_goes_back_to_the_original_position():
+    line = FifoLine()
+    for i in range(6):
+        line.push(entry(i))
+    taken = [line.pop() for _ in range(4)]
+    line.requeue([taken[3]])
+    line.requeue([taken[1], taken[0]])
+    assert [e.sequence for e in line] == [0, 1, 3, 4, 5]
+    line.requeue([taken[2]])
+    assert drain(line) == [0, 1, 2, 3, 4, 5]
+
+
+def test_fifo_requeue_at_random_keeps_the_order():
+    chance = random.Random(3)
+    line = FifoLine()
+    for i in range(200):
+        line.push(entry(i))
+    out = []
+    for _ in range(2000):
+        if line.count and chance.random() < 0.6:
+            out.append(line.pop())
+        elif out:
+            chance.shuffle(out)
+            back, out = out[: len(out) // 2 + 1], out[len(out) // 2 + 1 :]
+            line.requeue(back)
+        assert [e.sequence for e in line] == sorted(e.sequence for e in line)
+    line.requeue(out) if out else None
+    assert drain(line) == list(range(200))
+
+
+def test_priority_highest_first_and_fifo_within_one():
+    line = PriorityLine(9)
+    for i, priority in enumerate([0, 9, 3, 9, 200, 3]):
+        line.push(entry(i, priority))
+    assert [e.sequence for e in line] == [1, 3, 4, 2, 5, 0]
+    assert drain(line) == [1, 3, 4, 2, 5, 0]
+
+
+def test_priority_requeue_goes_back_inside_its_level():
+    line = PriorityLine(9)
+    for i, priority in enumerate([5, 5, 5, 1]):
+        line.push(entry(i, priority))
+    first, second = line.pop(), line.pop()
+    line.requeue([second, first])
+    assert drain(line) == [0, 1, 2, 3]
+
+
+def test_quorum_returned_messages_come_first_in_the_order_of_their_return():
+    line = QuorumLine()
+    for i in range(6):
+        line.push(entry(i))
+    taken = [line.pop() for _ in range(4)]
+    line.requeue([taken[3]])
+    line.requeue([taken[1]])
+    assert drain(line) == [3, 1, 4, 5]
+
+
+def test_quorum_two_of_high_priority_to_one_normal():
+    line = QuorumLine()
+    for i in range(4):
+        line.push(entry(i, 0))
+    for i in range(10, 16):
+        line.push(entry(i, 5))
+    assert drain(line) == [10, 11, 0, 12, 13, 1, 14, 15, 2, 3]

@@ -1,0 +1,229 @@
+"""A client without a socket: feeds a `Connection` with bytes and reads the frames that it answers with.
+
+`Wire` takes a `cut`, which says in which pieces bytes are fed, so that every script can be run whole, byte by byte and
+at random splits.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from amqpbroker.amqp.connection import Connection, Peer
+from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
+from amqpbroker.store.store import MemoryStore
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import METHOD, content, frame
+from amqpbroker.wire.properties import decode_properties, encode_properties
+from amqpbroker.wire.values import Field, Table
+
+Cut = Callable[[bytes], Iterator[bytes]]
+
+
+def whole(data: bytes) -> Iterator[bytes]:
+    yield data
+
+
+def octets(data: bytes) -> Iterator[bytes]:
+    for i in range(len(data)):
+        yield data[i : i + 1]
+
+
+def random_cut(seed: int) -> Cut:
+    chance = random.Random(seed)
+
+    def cut(data: bytes) -> Iterator[bytes]:
+        while data:
+            size = chance.choice((1, 2, 7, 8, 20, 100, 1000))
+            yield data[:size]
+            data = data[size:]
+
+    return cut
+
+
+CUTS = {"whole": whole, "octets": octets, "random": random_cut(1)}
+
+
+class Received(NamedTuple):
+    """One method from the broker, with its content if it has one."""
+
+    channel: int
+    name: str
+    arguments: dict[str, Any]
+    properties: dict[str, Any] | None = None
+    body: bytes | None = None
+
+
+def make_broker(clock: ManualClock | None = None, **settings: Any) -> Broker:
+    return Broker(Config(**settings), clock or ManualClock(), MemoryStore())
+
+
+class Wire:
+    """One client connection. `send` and `publish` write, `receive` runs a turn and returns what was answered."""
+
+    def __init__(self, broker: Broker, cut: Cut = whole, host: str = "127.0.0.1") -> None:
+        self.broker = broker
+        self.dirty = False
+        self.connection = Connection(broker, Peer(host, 40000, "127.0.0.1", 5672), self._on_dirty)
+        self.heartbeats = 0
+        self._cut = cut
+        self._answer = b""
+        self._partial: Received | None = None
+        self._left = 0
+
+    def _on_dirty(self, _: Connection) -> None:
+        self.dirty = True
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        for piece in self._cut(data):
+            self.connection.feed(piece)
+
+    def send(self, channel: int, name: str, **arguments: Any) -> None:
+        self.feed(frame(METHOD, channel, methods.encode(name, **arguments)))
+
+    def publish(
+        self,
+        routing_key: str,
+        body: bytes = b"",
+        exchange: str = "",
+        channel: int = 1,
+        mandatory: bool = False,
+        **properties: Any,
+    ) -> None:
+        self.feed(published(routing_key, body, exchange, channel, mandatory, **properties))
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def turn(self) -> bytes:
+        """End turns until nothing more is written; returns the bytes."""
+        data = b""
+        while self.dirty:
+            self.dirty = False
+            self.broker.sync()
+            data += self.connection.collect()
+        return data
+
+    def receive(self) -> list[Received]:
+        self._answer += self.turn()
+        received = []
+        while len(self._answer) >= 8:
+            if self._answer.startswith(b"AMQP"):
+                received.append(Received(0, "protocol-header", {"header": self._answer[:8]}))
+                self._answer = self._answer[8:]
+                continue
+            kind, channel = self._answer[0], int.from_bytes(self._answer[1:3], "big")
+            end = 8 + int.from_bytes(self._answer[3:7], "big")
+            if len(self._answer) < end:
+                break
+            assert self._answer[end - 1] == 0xCE
+            payload, self._answer = self._answer[7 : end - 1], self._answer[end:]
+            got = self._frame(kind, channel, payload)
+            if got is not None:
+                received.append(got)
+        return received
+
+    def _frame(self, kind: int, channel: int, payload: bytes) -> Received | None:
+        if kind == 8:
+            self.heartbeats += 1
+            return None
+        if kind == METHOD:
+            assert self._partial is None, "a method within a content"
+            method = methods.METHODS[int.from_bytes(payload[:4], "big")]
+            got = Received(channel, method.name, methods.decode(method, payload))
+            if method.name not in ("basic.deliver", "basic.return", "basic.get-ok"):
+                return got
+            self._partial = got._replace(body=b"")
+            self._left = -1
+            return None
+        assert self._partial is not None
+        assert self._partial.channel == channel
+        if kind == 2:
+            self._left = int.from_bytes(payload[4:12], "big")
+            self._partial = self._partial._replace(properties=decode_properties(payload[12:]))
+        else:
+            assert self._partial.body is not None
+            self._left -= len(payload)
+            self._partial = self._partial._replace(body=self._partial.body + payload)
+        if self._left:
+            return None
+        got, self._partial = self._partial, None
+        return got
+
+    def call(self, channel: int, name: str, **arguments: Any) -> Received:
+        """Send a method and return the one answer."""
+        self.send(channel, name, **arguments)
+        answers = self.receive()
+        assert len(answers) == 1, answers
+        return answers[0]
+
+    # --- whole steps ------------------------------------------------------------------------------------------------
+
+    def log_in(
+        self,
+        user: str = "guest",
+        password: str = "guest",
+        vhost: str = "/",
+        heartbeat: int = 0,
+        frame_max: int = 131072,
+        capabilities: tuple[str, ...] = ("consumer_cancel_notify", "authentication_failure_close"),
+    ) -> "Wire":
+        """The whole handshake, and channel 1."""
+        self.feed(b"AMQP\0\0\x09\x01")
+        assert [got.name for got in self.receive()] == ["connection.start"]
+        known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in capabilities})}
+        got = self.call(
+            0,
+            "connection.start-ok",
+            client_properties=known,
+            mechanism="PLAIN",
+            response=f"\0{user}\0{password}",
+            locale="en_US",
+        )
+        assert got.name == "connection.tune", got
+        self.send(0, "connection.tune-ok", channel_max=2047, frame_max=frame_max, heartbeat=heartbeat)
+        got = self.call(0, "connection.open", virtual_host=vhost)
+        assert got.name == "connection.open-ok", got
+        got = self.call(1, "channel.open")
+        assert got.name == "channel.open-ok", got
+        return self
+
+    def declare(self, queue: str = "", channel: int = 1, **arguments: Any) -> str:
+        got = self.call(channel, "queue.declare", queue=queue, **arguments)
+        assert got.name == "queue.declare-ok", got
+        name: str = got.arguments["queue"]
+        return name
+
+    def depth(self, queue: str, channel: int = 1) -> int:
+        got = self.call(channel, "queue.declare", queue=queue, passive=True)
+        assert got.name == "queue.declare-ok", got
+        count: int = got.arguments["message_count"]
+        return count
+
+    def consume(self, queue: str, tag: str = "c", channel: int = 1, **arguments: Any) -> list[Received]:
+        """Start a consumer; returns what was delivered at once."""
+        self.send(channel, "basic.consume", queue=queue, consumer_tag=tag, **arguments)
+        got = self.receive()
+        assert got, "no answer"
+        assert got[0].name == "basic.consume-ok", got
+        return got[1:]
+
+    def get(self, queue: str, channel: int = 1, no_ack: bool = True) -> Received:
+        return self.call(channel, "basic.get", queue=queue, no_ack=no_ack)
+
+
+def published(
+    routing_key: str,
+    body: bytes = b"",
+    exchange: str = "",
+    channel: int = 1,
+    mandatory: bool = False,
+    frame_max: int = 131072,
+    **properties: Any,
+) -> bytes:
+    """The frames of one basic.publish; shortstr properties are given as str or bytes."""
+    values = {name: value.encode() if isinstance(value, str) else value for name, value in properties.items()}
+    method = methods.encode("basic.publish", exchange=exchange, routing_key=routing_key, mandatory=mandatory)
+    return frame(METHOD, channel, method) + content(channel, encode_properties(values), body, frame_max)
