@@ -43,7 +43,8 @@ TYPE_NAMES = {
 
 INTEGER_KINDS = frozenset("bBsuIil")
 
-_MAX_DEPTH = 64
+#: How deep tables and arrays may nest.
+MAX_DEPTH = 64
 _U32 = struct.Struct(">I")
 _FIXED = {
     "b": struct.Struct(">b"),
@@ -78,7 +79,7 @@ def decode_table(data: bytes, offset: int, end: int) -> Table:
 
 
 def _decode_table(data: bytes, offset: int, end: int, depth: int) -> Table:
-    if depth > _MAX_DEPTH:
+    if depth > MAX_DEPTH:
         raise MalformedError("field table nested too deeply")
     table: Table = {}
     while offset < end:
@@ -129,7 +130,7 @@ def _decode_value(data: bytes, offset: int, end: int, depth: int) -> tuple[Field
 
 
 def _decode_array(data: bytes, offset: int, end: int, depth: int) -> list[Field]:
-    if depth > _MAX_DEPTH:
+    if depth > MAX_DEPTH:
         raise MalformedError("field array nested too deeply")
     values = []
     while offset < end:

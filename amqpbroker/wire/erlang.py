@@ -1,0 +1,60 @@
+"""Field values as RabbitMQ's error texts print them: as Erlang terms (io_lib's ~tp, on one line)."""
+
+from decimal import Decimal
+
+from amqpbroker.wire.values import TYPE_NAMES, Field
+
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\b": "\\b", "\f": "\\f", "\x1b": "\\e"}
+_ESCAPES |= {'"': '\\"', "\\": "\\\\"}
+
+
+def erlang_binary(value: bytes) -> str:
+    """`<<"abc">>`, `<<"hé"/utf8>>`, or `<<1,2>>` for bytes that are no printable text."""
+    try:
+        characters, suffix = value.decode("utf-8"), "" if value.isascii() else "/utf8"
+    except UnicodeDecodeError:
+        characters, suffix = value.decode("latin-1"), ""
+    if not characters:
+        return "<<>>"
+    if all(character.isprintable() or character in _ESCAPES or character == "\xa0" for character in characters):
+        escaped = "".join([_ESCAPES.get(character, character) for character in characters])
+        return f'<<"{escaped}"{suffix}>>'
+    return f"<<{','.join(map(str, value))}>>"
+
+
+def erlang_float(value: float) -> str:
+    """The shortest digits, in the shorter of the two notations: 100.0, 1.0e3, 1.2e-4."""
+    exact = Decimal(repr(value))
+    sign, digits, exponent = exact.normalize().as_tuple()
+    significant = "".join(map(str, digits))
+    scale = len(digits) - 1 + int(exponent)
+    scientific = f"{'-' if sign else ''}{significant[0]}.{significant[1:] or '0'}e{scale}"
+    plain = f"{exact:f}"
+    if "." not in plain:
+        plain += ".0"
+    return plain if len(plain) <= len(scientific) and abs(value) < 2**53 else scientific
+
+
+def erlang_term(field: Field) -> str:
+    """A value of a field table: 1, true, undefined, <<"text">>, {1,15}, [{longstr,<<"a">>}], [{<<"key">>,byte,1}]."""
+    kind, value = field
+    if kind in "Sx":
+        return erlang_binary(value)
+    if kind == "t":
+        return "true" if value else "false"
+    if kind == "V":
+        return "undefined"
+    if kind == "D":
+        scale, unscaled = value
+        return f"{{{scale},{unscaled % 2**32}}}"
+    if kind in "fd":
+        return erlang_float(value)
+    if kind == "A":
+        return f"[{','.join([f'{{{TYPE_NAMES[item.kind]},{erlang_term(item)}}}' for item in value])}]"
+    if kind == "F":
+        entries = [
+            f"{{{erlang_binary(name.encode('utf-8', 'surrogateescape'))},{TYPE_NAMES[item.kind]},{erlang_term(item)}}}"
+            for name, item in value.items()
+        ]
+        return f"[{','.join(entries)}]"
+    return str(value)

@@ -1,0 +1,167 @@
+"""Changes to properties made on their bytes, so that whatever is not changed stays as the publisher wrote it.
+
+RabbitMQ decodes and encodes the properties of every message (mc_amqpl:protocol_state, rabbit_binary_parser and
+rabbit_binary_generator of 4.0); what that does to them is done here, once, when they are published.
+"""
+
+import struct
+from collections.abc import Iterator
+
+from amqpbroker.wire.properties import EXPIRATION, HEADERS, PROPERTIES
+from amqpbroker.wire.values import MAX_DEPTH, MalformedError, Table, encode_field
+
+_U32 = struct.Struct(">I")
+
+#: Type octet -> octets of the value, for the types of one size.
+_SIZES = {
+    ord(kind): size for kind, size in zip("tbBsuIilLfdDTV", (1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 8, 5, 8, 0), strict=True)
+}
+_BOOL, _LONG, _LONG_SYNONYM, _FLOAT, _DOUBLE = b"tlLfd"
+_TABLE, _ARRAY = b"FA"
+_COUNTED = frozenset(b"SxFA")
+
+
+def normalised(properties: bytes) -> bytes:
+    """The properties with their headers as RabbitMQ delivers them; the very same object if they are so already.
+
+    Sorted by name and each name once, the first (top level only); L written as l, true as 1 (everywhere). Raises
+    MalformedError for headers that RabbitMQ cannot read, infinite and undefined floats included.
+    """
+    if not properties[0] & HEADERS >> 8:
+        return properties
+    start, end = _headers(properties)
+    patches: list[tuple[int, int]] = []
+    ordered = True
+    previous = b""
+    offset = start
+    while offset < end:
+        value = offset + 1 + properties[offset]
+        name = properties[offset + 1 : value]
+        if name <= previous and offset > start:
+            ordered = False
+        previous = name
+        offset = _value_end(properties, value, end, patches, 0)
+    if patches:
+        patched = bytearray(properties)
+        for place, octet in patches:
+            patched[place] = octet
+        properties = bytes(patched)
+    if ordered:
+        return properties
+    entries: dict[bytes, bytes] = {}
+    for name, entry in _entries(properties, start, end):
+        entries.setdefault(name, entry)
+    return _with_table(properties, start - 4, end, entries)
+
+
+def with_headers(properties: bytes, changes: Table) -> bytes:
+    """Normalised properties with these headers set, in their place among the others."""
+    entries: dict[bytes, bytes] = {}
+    if properties[0] & HEADERS >> 8:
+        start, end = _headers(properties)
+        entries.update(_entries(properties, start, end))
+        place = start - 4
+    else:
+        place = end = _place(properties, HEADERS)
+    for name, field in changes.items():
+        raw = name.encode("utf-8", "surrogateescape")
+        entries[raw] = bytes((len(raw),)) + raw + encode_field(field)
+    return _with_table(properties, place, end, entries)
+
+
+def with_expiration(properties: bytes, expiration_ms: int) -> bytes:
+    """The properties with this expiration, or without any for -1; RabbitMQ writes it as a plain decimal."""
+    place = end = _place(properties, EXPIRATION)
+    if properties[0] & EXPIRATION >> 8:
+        end += 1 + properties[place]
+    if expiration_ms < 0:
+        return bytes((properties[0] & ~(EXPIRATION >> 8), properties[1])) + properties[2:place] + properties[end:]
+    digits = b"%d" % expiration_ms
+    flags = bytes((properties[0] | EXPIRATION >> 8, properties[1]))
+    return flags + properties[2:place] + bytes((len(digits),)) + digits + properties[end:]
+
+
+def _place(properties: bytes, wanted: int) -> int:
+    """Where the property with this flag is, or would be."""
+    flags = properties[0] << 8 | properties[1]
+    offset = 2
+    for _, flag, kind in PROPERTIES:
+        if flag == wanted:
+            break
+        if flags & flag:
+            if kind == "shortstr":
+                offset += 1 + properties[offset]
+            elif kind == "octet":
+                offset += 1
+            elif kind == "timestamp":
+                offset += 8
+            else:
+                offset += 4 + int.from_bytes(properties[offset : offset + 4], "big")
+    return offset
+
+
+def _headers(properties: bytes) -> tuple[int, int]:
+    """Where the entries of the headers table start and end. Raises MalformedError."""
+    try:
+        start = _place(properties, HEADERS) + 4
+    except IndexError:
+        raise MalformedError("properties run past the content header") from None
+    end = start + int.from_bytes(properties[start - 4 : start], "big")
+    if end > len(properties):
+        raise MalformedError("headers run past the content header")
+    return start, end
+
+
+def _entries(properties: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+    """Name and whole bytes of each entry of a table that is well formed."""
+    while start < end:
+        value = start + 1 + properties[start]
+        stop = _value_end(properties, value, end, [], 0)
+        yield properties[start + 1 : value], properties[start:stop]
+        start = stop
+
+
+def _with_table(properties: bytes, place: int, end: int, entries: dict[bytes, bytes]) -> bytes:
+    """The properties with the headers (length and all) in [place, end) replaced."""
+    table = b"".join([entries[name] for name in sorted(entries)])
+    flags = bytes((properties[0] | HEADERS >> 8, properties[1]))
+    return flags + properties[2:place] + _U32.pack(len(table)) + table + properties[end:]
+
+
+def _value_end(data: bytes, offset: int, end: int, patches: list[tuple[int, int]], depth: int) -> int:
+    """Where the value whose type octet is at `offset` ends. Raises MalformedError.
+
+    Adds to `patches` the places of octets that RabbitMQ would write differently, with what it would write.
+    """
+    if offset >= end:
+        raise MalformedError("field value runs past its table")
+    kind = data[offset]
+    offset += 1
+    if kind in _COUNTED:
+        start = offset + 4
+        stop = start + int.from_bytes(data[offset:start], "big")
+    else:
+        size = _SIZES.get(kind)
+        if size is None:
+            raise MalformedError(f"unknown field type {chr(kind)!r}")
+        start = offset
+        stop = start + size
+    if start > end or stop > end:
+        raise MalformedError("field value runs past its table")
+    if kind in (_TABLE, _ARRAY):
+        if depth > MAX_DEPTH:
+            raise MalformedError("field table nested too deeply")
+        while start < stop:
+            value = start + 1 + data[start] if kind == _TABLE else start
+            start = _value_end(data, value, stop, patches, depth + 1)
+    elif kind == _BOOL:
+        if data[start] > 1:
+            patches.append((start, 1))
+    elif kind == _LONG_SYNONYM:
+        patches.append((offset - 1, _LONG))
+    elif kind == _FLOAT:
+        if data[start] & 0x7F == 0x7F and data[start + 1] & 0x80:
+            raise MalformedError("float is not a number")
+    elif kind == _DOUBLE and data[start] & 0x7F == 0x7F and data[start + 1] & 0xF0 == 0xF0:
+        raise MalformedError("double is not a number")
+    return stop

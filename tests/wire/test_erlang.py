@@ -1,0 +1,79 @@
+"""Expectations printed by RabbitMQ 4.0.5 (in an invalid x-match) and by its Erlang's io:format("~tp")."""
+
+import pytest
+
+from amqpbroker.wire.erlang import erlang_binary, erlang_float, erlang_term
+from amqpbroker.wire.values import Field, longstr
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        (b"", "<<>>"),
+        (b"foo", '<<"foo">>'),
+        ("hé".encode(), '<<"hé"/utf8>>'),
+        ("€".encode(), '<<"€"/utf8>>'),
+        (b'a"b\\c\n', '<<"a\\"b\\\\c\\n">>'),
+        (b"\t\x1b\b\v\f", '<<"\\t\\e\\b\\v\\f">>'),
+        (b"abc\1", "<<97,98,99,1>>"),
+        (b"a\x7f", "<<97,127>>"),
+        (b"\xff", '<<"ÿ">>'),
+        (b"\xe9\xe9", '<<"éé">>'),
+        (b"\xc2\x85", "<<194,133>>"),
+        (b"\xa0", '<<"\xa0">>'),
+    ],
+)
+def test_binaries(value: bytes, printed: str) -> None:
+    assert erlang_binary(value) == printed
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "100.0",
+        "1.0e3",
+        "1.2e4",
+        "1.2e5",
+        "1.2e6",
+        "0.01",
+        "0.001",
+        "0.0012",
+        "1.2e-4",
+        "1.5e-5",
+        "0.0001",
+        "12345678.0",
+        "1.2345e8",
+        "-0.0",
+        "0.1",
+        "1.0e22",
+        "9.007199254740993e18",
+        "123456789012.5",
+        "123456.0",
+        "1.0000000116860974e-7",
+        "1.5",
+    ],
+)
+def test_floats(printed: str) -> None:
+    assert erlang_float(float(printed)) == printed
+
+
+@pytest.mark.parametrize(
+    ("field", "printed"),
+    [
+        (Field("b", -5), "-5"),
+        (Field("l", 2**40), "1099511627776"),
+        (Field("T", 1577836800), "1577836800"),
+        (Field("t", True), "true"),
+        (Field("t", False), "false"),
+        (Field("V", None), "undefined"),
+        (Field("D", (1, 15)), "{1,15}"),
+        (Field("x", b"ba"), '<<"ba">>'),
+        (Field("d", 1.5), "1.5"),
+        (Field("A", []), "[]"),
+        (Field("F", {}), "[]"),
+        (Field("A", [Field("b", 1), longstr("a"), Field("V", None)]), '[{byte,1},{longstr,<<"a">>},{void,undefined}]'),
+        (Field("F", {"a": Field("F", {"b": longstr("c")})}), '[{<<"a">>,table,[{<<"b">>,longstr,<<"c">>}]}]'),
+    ],
+)
+def test_terms(field: Field, printed: str) -> None:
+    assert erlang_term(field) == printed
