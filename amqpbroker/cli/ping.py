@@ -34,7 +34,10 @@ class PingError(Exception):
 )
 @click.option("--timeout", "timeout_s", default=2.0, show_default=True, help="How many seconds it may take.")
 def ping(url: str | None, host: str, port: int, timeout_s: float) -> None:
-    """Exit with 0 if a broker answers the AMQP handshake, else with 1. It does not log in."""
+    """Tell by the exit status whether a broker answers.
+
+    0 means that it answered the start of an AMQP handshake, 1 that it did not. It does not log in.
+    """
     if url is not None:
         host, port = _address(url)
     where = f"{host}:{port}"

@@ -1,0 +1,52 @@
+# `make run` and `make test` need nothing but python3 >= 3.11 and the package index; everything else is set up in .venv.
+
+PY := .venv/bin/python
+RUN := .venv/.run
+DEV := .venv/.dev
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format docs interop conformance bench clean
+
+help: ## Show what there is.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(RUN) ## Run the broker on port 5672; ARGS="--port 5673" adds flags.
+	@exec $(PY) -m amqpbroker serve $(ARGS)
+
+test: $(DEV) ## Run the tests; ARGS="tests/broker" picks some.
+	@$(PY) -m pytest $(ARGS)
+
+check: $(DEV) ## Everything that has to hold: format, lint, types, layers, docs, tests.
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest
+
+format: $(DEV) ## Format the code and sort its imports.
+	$(PY) -m ruff check --fix --select I .
+	$(PY) -m ruff format .
+
+docs: $(DEV) ## Write the parts of docs/ that come from tables in the code.
+	$(PY) -m tools.settings_reference
+
+interop: $(DEV) ## Run real clients of several languages against the broker; installs what they need.
+	$(PY) -m pip install --quiet --disable-pip-version-check -r interop/requirements.txt
+	$(PY) -m interop --install $(ARGS)
+
+conformance: $(DEV) ## Replay what a real RabbitMQ did against the broker.
+	$(PY) -m conformance replay $(ARGS)
+
+bench: $(DEV) ## Measure the core, bytes in to bytes out.
+	$(PY) -m tests.bench $(ARGS)
+
+clean: ## Remove .venv and every cache.
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUN): pyproject.toml tools/venv
+	@tools/venv
+	@touch $@
+
+$(DEV): pyproject.toml tools/venv
+	@tools/venv dev
+	@touch $(RUN) $@

@@ -1,0 +1,47 @@
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+import amqpbroker
+from amqpbroker.cli.main import COMMANDS, main
+
+
+def run(*arguments):
+    result = CliRunner().invoke(main, arguments)
+    return result.exit_code, result.output
+
+
+def test_version():
+    assert run("--version") == (0, f"amqpbroker {amqpbroker.__version__}\n")
+
+
+def test_help_lists_every_command():
+    status, output = run("--help")
+    assert status == 0
+    for name, doc in COMMANDS.items():
+        assert f"{name} " in output
+        assert doc in output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_that_starts_as_listed(name):
+    status, output = run(name, "--help")
+    assert status == 0
+    assert f"main {name} [OPTIONS]\n\n  {COMMANDS[name][:60]}" in output
+
+
+def test_no_command_is_serve():
+    assert run("--set", "nonsense=1") == run("serve", "--set", "nonsense=1")
+
+
+def test_an_unknown_command_is_told():
+    status, output = run("sevre")
+    assert status == 2
+    assert "No such command 'sevre'" in output
+
+
+def test_ping_loads_no_event_loop():
+    script = "import sys, amqpbroker.cli.main, amqpbroker.cli.ping; sys.exit('asyncio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

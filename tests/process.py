@@ -1,0 +1,70 @@
+"""A broker process of its own, as users start it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
+
+#: The settings of the machine must not be those of the tests.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("RABBITMQ_")}
+
+
+class BrokerProcess:
+    """`amqpbroker serve` on a free port, its log in `directory`. Use it in a `with`, which ends it and checks how."""
+
+    def __init__(self, directory: Path, *arguments: str, in_order: bool = True) -> None:
+        self.arguments = arguments
+        self.in_order = in_order
+        self.ready_file = directory / "ready.json"
+        self.log_file = directory / "broker.log"
+        self.start_s = 0.0
+        self.port = 0
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    def __enter__(self) -> "BrokerProcess":
+        command = [sys.executable, "-m", "amqpbroker", "serve", "--port", "0", "--in-memory"]
+        command += ["--ready-file", str(self.ready_file), *self.arguments]
+        started = time.monotonic()
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT)
+        while not self.ready_file.exists():
+            if self.process.poll() is not None or time.monotonic() > started + START_TIMEOUT_S:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError(f"the broker did not start: {self.log}")
+            time.sleep(0.002)
+        self.start_s = time.monotonic() - started
+        self.port = json.loads(self.ready_file.read_text())["amqp"][0][1]
+        return self
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """The exit status, once it has ended."""
+        return self.process.wait(STOP_TIMEOUT_S)
+
+    def __exit__(self, *raised: object) -> None:
+        try:
+            if self.process.poll() is None:
+                self.signal()
+            status = self.wait()
+        finally:
+            self.process.kill()
+            self.process.wait()
+        if self.in_order and raised[0] is None:
+            assert status == 0, self.log
+            assert "Traceback" not in self.log, self.log

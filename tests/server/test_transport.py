@@ -1,0 +1,296 @@
+import logging
+import socket
+
+import pytest
+
+from amqpbroker.clock import ManualClock
+from amqpbroker.server.tick import Tick
+from amqpbroker.server.transport import LINGER_MS, ClientTransport
+
+
+class Connection:
+    """Stands in for amqp.connection.Connection: does what the test says."""
+
+    def __init__(self, peer, on_dirty):
+        self.peer = peer
+        self.on_dirty = lambda: on_dirty(self)
+        self.closing = False
+        self.reading = True
+        self.calls = []
+        self.output = b""
+        self.fails_in = ""
+
+    def _called(self, name, *arguments):
+        self.calls.append((name, *arguments))
+        if self.fails_in == name:
+            raise RuntimeError(f"{name} failed")
+
+    def feed(self, data):
+        self._called("feed", data)
+
+    def collect(self):
+        self._called("collect")
+        output, self.output = self.output, b""
+        return output
+
+    def set_writable(self, writable):
+        self._called("set_writable", writable)
+
+    def lost(self):
+        self._called("lost")
+
+    def shutdown(self):
+        self._called("shutdown")
+
+
+class Socket:
+    def __init__(self):
+        self.options = set()
+
+    def setsockopt(self, level, option, value):
+        self.options.add((level, option, value))
+
+
+class Transport:
+    """Stands in for asyncio's transport."""
+
+    def __init__(self, **extra):
+        self.socket = Socket()
+        self.extra = {"socket": self.socket, "peername": ("10.0.0.9", 4711), "sockname": ("10.0.0.1", 5672)} | extra
+        self.written = []
+        self.reading = True
+        self.closed = False
+        self.aborted = False
+
+    def get_extra_info(self, name):
+        return self.extra[name]
+
+    def set_write_buffer_limits(self, high, low):
+        assert low < high
+
+    def write(self, data):
+        self.written.append(data)
+
+    def close(self):
+        self.closed = True
+
+    def abort(self):
+        self.aborted = True
+
+    def is_closing(self):
+        return self.closed or self.aborted
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True
+
+
+class Client:
+    """One client's transport, admitted and connected unless told otherwise; `turn` ends the loop's turn."""
+
+    def __init__(self, admitted=True, **extra):
+        self.scheduled = []
+        self.forgotten = []
+        self.clock = ManualClock()
+        self.connection = None
+        self.transport = Transport(**extra)
+        tick = Tick(self.scheduled.append, lambda: None, pytest.fail)
+        self.protocol = ClientTransport(
+            self.connect, self.clock, tick, lambda _: admitted, lambda gone: self.forgotten.append(gone)
+        )
+        self.protocol.connection_made(self.transport)
+
+    def connect(self, peer, on_dirty):
+        self.connection = Connection(peer, on_dirty)
+        return self.connection
+
+    def turn(self):
+        scheduled, self.scheduled[:] = list(self.scheduled), []
+        for callback in scheduled:
+            callback()
+
+
+def test_a_connection_knows_its_peer():
+    peer = Client().connection.peer
+    assert (peer.host, peer.port, peer.local_host, peer.local_port, peer.tls) == (
+        "10.0.0.9",
+        4711,
+        "10.0.0.1",
+        5672,
+        False,
+    )
+
+
+def test_a_peer_of_ipv6_is_named_without_scope_and_flow():
+    peer = Client(peername=("::1", 4711, 0, 0), sockname=("::1", 5672, 0, 0)).connection.peer
+    assert (peer.host, peer.port, peer.local_host, peer.local_port) == ("::1", 4711, "::1", 5672)
+
+
+@pytest.mark.parametrize("gone", [None, ""])
+def test_a_peer_that_left_at_once_has_no_name(gone):
+    assert Client(peername=gone).connection.peer.host == ""
+
+
+def test_small_frames_are_not_delayed_and_dead_peers_are_found():
+    assert Client().transport.socket.options == {
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    }
+
+
+def test_one_that_is_not_admitted_is_dropped():
+    client = Client(admitted=False)
+    assert client.transport.aborted
+    assert client.connection is None
+    client.protocol.data_received(b"late")
+    client.protocol.connection_lost(None)
+    assert client.forgotten == []
+
+
+def test_input_is_handed_on_and_output_written_once_a_turn():
+    client = Client()
+    client.protocol.data_received(b"one")
+    client.connection.output += b"answer one"
+    client.connection.on_dirty()
+    client.protocol.data_received(b"two")
+    client.connection.output += b", answer two"
+    client.connection.on_dirty()
+    assert client.transport.written == []
+    client.turn()
+    assert client.transport.written == [b"answer one, answer two"]
+    assert client.connection.calls == [("feed", b"one"), ("feed", b"two"), ("collect",)]
+
+
+def test_nothing_to_say_writes_nothing():
+    client = Client()
+    client.connection.on_dirty()
+    client.turn()
+    assert client.transport.written == []
+
+
+def test_the_next_turn_is_served_too():
+    client = Client()
+    for answer in (b"one", b"two"):
+        client.connection.output = answer
+        client.connection.on_dirty()
+        client.turn()
+    assert client.transport.written == [b"one", b"two"]
+
+
+def test_a_full_socket_is_told():
+    client = Client()
+    client.protocol.pause_writing()
+    assert client.connection.calls == [("set_writable", False)]
+    client.turn()
+    assert client.connection.calls == [("set_writable", False)]
+
+
+def test_room_again_collects_what_waited():
+    client = Client()
+    client.protocol.pause_writing()
+    client.protocol.resume_writing()
+    client.connection.output = b"waited"
+    client.turn()
+    assert client.connection.calls == [("set_writable", False), ("set_writable", True), ("collect",)]
+    assert client.transport.written == [b"waited"]
+
+
+def test_reading_pauses_at_once_when_input_says_so():
+    client = Client()
+    client.connection.reading = False
+    client.protocol.data_received(b"too much")
+    assert not client.transport.reading
+
+
+def test_reading_follows_the_connection_at_the_end_of_a_turn():
+    client = Client()
+    for reading in (False, True):
+        client.connection.reading = reading
+        client.connection.on_dirty()
+        client.turn()
+        assert client.transport.reading is reading
+
+
+def test_closing_writes_the_last_words_and_reads_nothing_more():
+    client = Client()
+    client.connection.closing = True
+    client.connection.output = b"close"
+    client.connection.on_dirty()
+    client.turn()
+    assert client.transport.written == [b"close"]
+    assert client.transport.closed
+    client.protocol.data_received(b"more")
+    assert ("feed", b"more") not in client.connection.calls
+
+
+def test_a_peer_that_does_not_fetch_the_last_words_is_dropped():
+    client = Client()
+    client.connection.closing = True
+    client.connection.on_dirty()
+    client.turn()
+    client.clock.advance(LINGER_MS - 1)
+    assert not client.transport.aborted
+    client.clock.advance(1)
+    assert client.transport.aborted
+
+
+def test_a_lost_socket_is_told_once_and_forgotten():
+    client = Client()
+    client.connection.closing = True
+    client.connection.on_dirty()
+    client.turn()
+    client.protocol.connection_lost(None)
+    assert client.connection.calls[-1] == ("lost",)
+    assert client.forgotten == [client.protocol]
+    assert client.clock.next_due_ms() is None
+
+
+def test_a_socket_lost_during_a_turn_is_not_written_to():
+    client = Client()
+    client.connection.output = b"answer"
+    client.connection.on_dirty()
+    client.protocol.connection_lost(ConnectionResetError())
+    client.turn()
+    assert client.transport.written == []
+    assert client.connection.calls == [("lost",)]
+
+
+@pytest.mark.parametrize(
+    ("call", "provoke"),
+    [
+        ("feed", lambda client: client.protocol.data_received(b"data")),
+        ("collect", lambda client: client.connection.on_dirty()),
+        ("set_writable", lambda client: client.protocol.pause_writing()),
+        ("shutdown", lambda client: client.protocol.shutdown()),
+    ],
+)
+def test_an_error_of_the_core_is_logged_once_and_drops_the_socket(call, provoke, caplog):
+    client = Client()
+    client.connection.fails_in = call
+    with caplog.at_level(logging.ERROR):
+        provoke(client)
+        client.turn()
+    assert client.transport.aborted
+    assert [record.exc_info[0] for record in caplog.records] == [RuntimeError]
+
+
+def test_an_error_while_losing_a_connection_still_forgets_it(caplog):
+    client = Client()
+    client.connection.fails_in = "lost"
+    with caplog.at_level(logging.ERROR):
+        client.protocol.connection_lost(None)
+    assert client.forgotten == [client.protocol]
+    assert len(caplog.records) == 1
+
+
+def test_shutdown_reaches_the_connection_unless_it_is_gone():
+    client = Client()
+    client.protocol.shutdown()
+    assert client.connection.calls == [("shutdown",)]
+    client.protocol.connection_lost(None)
+    client.protocol.shutdown()
+    client.protocol.abort()
+    assert client.connection.calls == [("shutdown",), ("lost",)]
+    assert not client.transport.aborted

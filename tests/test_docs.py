@@ -1,0 +1,34 @@
+"""The documentation says what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.cli.main import COMMANDS, main
+from tools import settings_reference
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def test_the_page_of_settings_is_what_the_table_says():
+    assert settings_reference.PATH.read_text() == settings_reference.page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_files_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_flag_is_documented(name):
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text()
+    command = main.get_command(None, name)
+    assert f"## `amqpbroker {name}`" in page
+    section = page.split(f"## `amqpbroker {name}`")[1].split("\n## ")[0]
+    for parameter in command.params:
+        for flag in parameter.opts:
+            assert f"`{flag}" in section, flag

@@ -1,0 +1,63 @@
+"""Imports point down. The table is the architecture; docs/architecture.md draws it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "amqpbroker"
+
+#: layer -> the layers that it may import, beside itself. The modules of `amqpbroker` itself are layers of their own.
+LAYERS = {
+    "errors": set(),
+    "config": set(),
+    "clock": set(),
+    "wire": {"errors", "config", "clock"},
+    "store": {"errors", "config", "clock"},
+    "broker": {"store", "wire", "errors", "config", "clock"},
+    "amqp": {"broker", "store", "wire", "errors", "config", "clock"},
+    "server": {"amqp", "broker", "store", "wire", "errors", "config", "clock"},
+    "cli": {"server", "errors", "config", "clock"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+
+#: Where an event loop may be seen.
+EVENT_LOOP = {"server", "cli"}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Full names of what a module imports, at its top or inside its functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_its_layer_may(path):
+    layer = layer_of(path)
+    for name in imported(path):
+        top, _, rest = name.partition(".")
+        if top == "amqpbroker":
+            below = rest.partition(".")[0]
+            assert below in LAYERS[layer] | {layer, "", "__version__"}, f"{layer} imports {name}"
+        elif top in ("asyncio", "uvloop"):
+            assert layer in EVENT_LOOP, f"{layer} imports {name}"
+
+
+def test_the_table_has_no_cycle():
+    for layer, below in LAYERS.items():
+        assert all(layer not in LAYERS[other] for other in below)
+
+
+def test_every_layer_is_in_the_table():
+    assert {layer_of(path) for path in MODULES} == set(LAYERS)
