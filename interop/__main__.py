@@ -26,8 +26,14 @@ from interop.run import run_client
 )
 @click.option("--rabbitmq", is_flag=True, help="Run against Debian's RabbitMQ instead, the judge of the scripts.")
 @click.option("--write-docs", is_flag=True, help="Put the matrix into docs/interop.md.")
+@click.option("--verbose", is_flag=True, help="Show what the script of a client that fails wrote to standard error.")
 def main(
-    names: tuple[str, ...], must_install: bool, target_command: str | None, rabbitmq: bool, write_docs: bool
+    names: tuple[str, ...],
+    must_install: bool,
+    target_command: str | None,
+    rabbitmq: bool,
+    write_docs: bool,
+    verbose: bool,
 ) -> None:
     """Run the clients named (all, if none is) and exit with 1 if any check failed or a client could not run."""
     clients = [client for client in CLIENTS if not names or client.name in names]
@@ -45,6 +51,8 @@ def main(
         result = run_client(client, new_broker)
         console.print("FAIL" if result.failures else "ok", highlight=False)
         results.append(result)
+        if result.failures and verbose:
+            console.print(result.output, markup=False, highlight=False, soft_wrap=True)
 
     broker = new_broker()
     version = broker.version

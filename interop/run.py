@@ -27,6 +27,7 @@ class Result:
     client: Client
     version: str = ""
     seconds: float = 0.0
+    output: str = ""  # what the script wrote to standard error
     checks: dict[str, tuple[Status, str]] = field(default_factory=dict)
 
     @property
@@ -54,10 +55,10 @@ def run_client(client: Client, start_broker: Callable[[], Broker]) -> Result:
             result.checks["broker"] = ("FAIL", str(error))
         finally:
             broker.close()
-    for name in CHECKS:
-        result.checks.setdefault(name, ("FAIL", reason or "the script told nothing of it"))
     if reason and not result.failures:
         result.checks["script"] = ("FAIL", reason)
+    for name in CHECKS:
+        result.checks.setdefault(name, ("FAIL", "the script told nothing of it"))
     result.seconds = time.monotonic() - started
     return result
 
@@ -124,7 +125,8 @@ def _run_script(client: Client, broker: Broker, result: Result) -> str:
             limit.cancel()
             _kill(process)
         errors.seek(0)
-        output = _one_line(errors.read()[-1500:])
+        result.output = errors.read()
+    output = _one_line(result.output[-1500:])
     if timed_out.is_set():
         return f"ended after {client.timeout_s:.0f} s: {output}"
     return f"exited with {status}: {output}" if status else ""

@@ -21,7 +21,7 @@ from interop.checks import check, expect, finish, restart_broker, version
 results = tempfile.TemporaryDirectory(prefix="interop-celery-")
 os.environ["RESULTS_DIRECTORY"] = results.name
 
-from interop.celery import durable, tasks
+from interop.celery import durable, tasks  # noqa: E402
 
 GET_TIMEOUT_S = 15
 
