@@ -9,6 +9,7 @@ from typing import Any
 from conformance.client import Connection, Event
 from conformance.errors import CaseStoppedError
 
+NOWAIT = "no reply wanted"
 Arguments = Mapping[str, Any] | None
 
 
@@ -32,7 +33,7 @@ class Channel:
             raise CaseStoppedError(f"{method} on closed channel {self.number}")
         self.connection.send_method(self.number, method, **arguments)
         if arguments.get("nowait"):
-            return Event(self.number, "(nowait)")
+            return Event(self.number, NOWAIT)
         return self.connection.wait(self.number, *(replies or (method + "-ok",)))
 
     def cast(self, method: str, **arguments: Any) -> None:
@@ -111,8 +112,8 @@ class Channel:
     def queue(self, name: str, *, arguments: Arguments = None, **flags: bool) -> Event:
         """queue.declare; flags: passive, durable, exclusive, auto_delete, nowait"""
         reply = self.call("queue.declare", queue=name, arguments=arguments, **flags)
-        if not flags.get("passive"):
-            self.queues.append(reply.arguments.get("queue", name))
+        if not flags.get("passive") and reply.name in ("queue.declare-ok", NOWAIT):
+            self.queues.append(name or reply.arguments["queue"])
         return reply
 
     def bind(self, queue: str, exchange: str, key: str = "", *, arguments: Arguments = None, **flags: bool) -> Event:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import select
 import socket
 import struct
@@ -14,11 +13,10 @@ from typing import Any
 
 from conformance import methods
 from conformance.errors import CaseStoppedError, MalformedFrameError
-from conformance.values import show_bytes
+from conformance.values import show_long
 
 CLOSED = "connection lost"
 NEVER_CAME = "never came:"
-SHORT_BODY_BYTES = 100
 DEFAULT_CAPABILITIES: Mapping[str, Any] = {
     "publisher_confirms": True,
     "exchange_exchange_bindings": True,
@@ -55,9 +53,7 @@ class Event:
         if self.properties is not None:
             shown["properties"] = self.properties
         if self.body is not None:
-            long = len(self.body) > SHORT_BODY_BYTES
-            digest = hashlib.sha256(self.body).hexdigest()
-            shown["body"] = f"{len(self.body)} bytes, sha256 {digest}" if long else show_bytes(self.body)
+            shown["body"] = show_long(self.body)
         if len(self.body_frames) > 1:
             shown["body_frames"] = self.body_frames
         return shown

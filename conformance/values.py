@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ class Value:
 Table = Mapping[str, Any] | Sequence[tuple[str, Any]]
 Pairs = list[tuple[str, Value]]
 
+LONG_BYTES = 100
+_WHITE = {ord(one): None for one in "\t\r\n"}
 _FIXED = {
     "b": ">b",
     "B": ">B",
@@ -163,13 +166,20 @@ class Reader:
         raise MalformedFrameError(f"unknown field value type {letter!r}")
 
 
+def show_long(data: bytes) -> str:
+    """As `show_bytes`, but what is longer than 100 bytes is its length and SHA-256."""
+    if len(data) > LONG_BYTES:
+        return f"{len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}"
+    return show_bytes(data)
+
+
 def show_bytes(data: bytes) -> str:
     """Printable text as it is, anything else as `hex:...`."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
         return "hex:" + data.hex()
-    return text if text.replace("\n", "").isprintable() else "hex:" + data.hex()
+    return text if text.translate(_WHITE).isprintable() else "hex:" + data.hex()
 
 
 def show_value(value: Value) -> Any:
@@ -180,7 +190,7 @@ def show_value(value: Value) -> Any:
         case "A":
             return [show_value(one) for one in value.value]
         case "S" | "x":
-            return f"{value.type}:{show_bytes(value.value)}"
+            return f"{value.type}:{show_long(value.value)}"
         case "t":
             return "t:true" if value.value else "t:false"
         case "D":
