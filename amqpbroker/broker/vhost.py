@@ -10,6 +10,7 @@ from amqpbroker import errors
 from amqpbroker.broker.deadletter import dead_lettered, is_cycle
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies
+from amqpbroker.broker.equivalence import assert_exchange_equivalent, assert_queue_equivalent
 from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Exchange
 from amqpbroker.broker.exchange_types.default import DefaultType
 from amqpbroker.broker.exchange_types.registry import build_exchange_type
@@ -17,13 +18,7 @@ from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
-from amqpbroker.broker.settings import (
-    QueueSettings,
-    alternate_exchange,
-    assert_exchange_equivalent,
-    assert_queue_equivalent,
-    parse_queue_settings,
-)
+from amqpbroker.broker.settings import QueueSettings, alternate_exchange, parse_queue_settings
 from amqpbroker.clock import Clock
 from amqpbroker.store.store import Store
 from amqpbroker.wire.values import Table, encode_table
@@ -194,6 +189,7 @@ class Vhost:
             auto_delete=auto_delete,
             arguments=arguments,
             default_queue_type=self.default_queue_type,
+            server_named=server_named,
         )
         queue = LocalQueue(self, name, settings, durable, auto_delete, session if exclusive else None, arguments)
         self.queues[name] = queue
