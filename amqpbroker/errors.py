@@ -187,6 +187,23 @@ def invalid_queue_property(prop: str, name: str, vhost: str) -> AmqpError:
     return precondition_failed(f"invalid property '{prop}' for queue '{name}' in vhost '{vhost}'")
 
 
+def invalid_argument_type(argument: str, kind: str, name: str, vhost: str, type_name: str) -> AmqpError:
+    """For the arguments that name an exchange; `type_name` as in wire.values.TYPE_NAMES."""
+    return precondition_failed(f"invalid type '{type_name}' for arg '{argument}' in {kind} '{name}' in vhost '{vhost}'")
+
+
+def server_named_queue_refused(queue_module: str) -> AmqpError:
+    return precondition_failed(f"Cannot declare a server-named queue for type {queue_module}")
+
+
+def streams_not_implemented(name: str, vhost: str) -> AmqpError:
+    """Not a RabbitMQ text: RabbitMQ has streams."""
+    return not_implemented(
+        f"queue '{name}' in vhost '{vhost}' cannot be a stream, this broker has none; declare it with x-queue-type"
+        " quorum or classic"
+    )
+
+
 def in_use(kind: str, name: str, vhost: str) -> AmqpError:
     return precondition_failed(f"{kind} '{name}' in vhost '{vhost}' in use")
 
@@ -197,6 +214,57 @@ def queue_not_empty(name: str, vhost: str) -> AmqpError:
 
 def invalid_exchange_type(name: str) -> AmqpError:
     return precondition_failed(f"invalid exchange type '{name}'")
+
+
+def unknown_exchange_type(name: str) -> AmqpError:
+    return precondition_failed(f"unknown exchange type '{name}'")
+
+
+# --- what single exchange types refuse -------------------------------------------------------------------------------
+
+
+def invalid_x_match_value(value: str) -> AmqpError:
+    """`value` is an Erlang binary such as `<<"foo">>`."""
+    return precondition_failed(f"Invalid x-match field value {value}; expected all, any, all-with-x, or any-with-x")
+
+
+def invalid_x_match_type(kind: str, value: str) -> AmqpError:
+    """`value` is an Erlang term."""
+    return precondition_failed(f"Invalid x-match field type {kind} (value {value}); expected longstr")
+
+
+def binding_weight_no_integer(routing_key: str) -> AmqpError:
+    """`routing_key` is an Erlang binary such as `<<"abc">>`."""
+    return precondition_failed(f"The binding key must be an integer: {routing_key}")
+
+
+def binding_weight_not_positive() -> AmqpError:
+    return precondition_failed("The binding key must be greater than 0")
+
+
+def hash_arguments_exclusive() -> AmqpError:
+    return precondition_failed("hash-header and hash-property are mutually exclusive")
+
+
+def unsupported_hash_property(name: str) -> AmqpError:
+    return precondition_failed(f"Unsupported property: {name}")
+
+
+def hash_argument_no_longstr(argument: str, kind: str) -> AmqpError:
+    """RabbitMQ has no text for it: it closes the connection with INTERNAL_ERROR."""
+    return precondition_failed(f"Invalid {argument} field type {kind}; expected longstr")
+
+
+def binding_key_not_permitted(routing_key: str) -> AmqpError:
+    return precondition_failed(f"Non empty binding '{routing_key}' key not permitted")
+
+
+def delayed_type_missing() -> AmqpError:
+    return precondition_failed("Invalid argument, 'x-delayed-type' must be an existing exchange type")
+
+
+def delayed_type_delayed() -> AmqpError:
+    return precondition_failed("Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'")
 
 
 # --- publish, consume, acknowledge -----------------------------------------------------------------------------------

@@ -87,6 +87,18 @@ class Message:
         self._properties = properties
         self.frames = None
 
+    def rewritten(self, address: bytes, properties: bytes, headers: Table) -> "Message":
+        """Another message with this one's body and everything else that is not given."""
+        message = Message(address, properties, self.body)
+        message.persistent = self.persistent
+        message.priority = self.priority
+        message.expiration_ms = self.expiration_ms
+        message.headers = headers
+        message.extra_keys = self.extra_keys
+        message.cc_keys = self.cc_keys
+        message.deaths = self.deaths
+        return message
+
     @property
     def exchange(self) -> str:
         return text(self.address[1 : 1 + self.address[0]])

@@ -1,0 +1,1 @@
+"""The exchange types, one a module; `registry` builds them by name."""

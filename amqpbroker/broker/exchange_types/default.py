@@ -1,0 +1,31 @@
+"""The default exchange: the routing key is the name of a queue."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.exchange import Binding, ExchangeType, Target
+from amqpbroker.broker.message import Message
+from amqpbroker.wire.values import text
+
+
+class DefaultType(ExchangeType):
+    """The type of the exchange with the empty name, a direct one to clients (AMQP 0-9-1 section 3.1.3.1).
+
+    Its bindings are implied, so that there are none to add or remove. Its routes change with the queues that exist.
+    """
+
+    name: ClassVar[str] = "direct"
+
+    def __init__(self, queue_named: Callable[[str], Destination | None]) -> None:
+        self._queue_named = queue_named
+
+    def bind(self, binding: Binding) -> None:
+        raise NotImplementedError("the default exchange has no bindings of its own")
+
+    def unbind(self, binding: Binding) -> None:
+        raise NotImplementedError("the default exchange has no bindings of its own")
+
+    def route(self, routing_key: bytes, message: Message) -> list[Target]:
+        queue = self._queue_named(text(routing_key))
+        return [] if queue is None else [queue]

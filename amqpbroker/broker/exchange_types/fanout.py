@@ -1,0 +1,26 @@
+"""fanout: every binding matches."""
+
+from typing import ClassVar
+
+from amqpbroker.broker.exchange import Binding, ExchangeType, Target
+from amqpbroker.broker.exchange_types.targets import Targets, add, remove
+from amqpbroker.broker.message import Message
+
+
+class FanoutType(ExchangeType):
+    """AMQP 0-9-1 section 3.1.3.2; rabbit_exchange_type_fanout."""
+
+    name: ClassVar[str] = "fanout"
+    per_key = False
+
+    def __init__(self) -> None:
+        self._targets: Targets = {}
+
+    def bind(self, binding: Binding) -> None:
+        add(self._targets, binding.destination)
+
+    def unbind(self, binding: Binding) -> None:
+        remove(self._targets, binding.destination)
+
+    def route(self, routing_key: bytes, message: Message) -> list[Target]:
+        return list(self._targets)

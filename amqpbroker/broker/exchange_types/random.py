@@ -1,0 +1,27 @@
+"""x-random: one binding, picked anew for every message."""
+
+import random
+from typing import ClassVar
+
+from amqpbroker.broker.exchange import Binding, ExchangeType, Target
+from amqpbroker.broker.message import Message
+
+
+class RandomType(ExchangeType):
+    """rabbit_exchange_type_random: any binding, so that two bindings to a queue give it twice the share."""
+
+    name: ClassVar[str] = "x-random"
+    keyed = False
+    per_key = False
+
+    def __init__(self) -> None:
+        self._bindings: list[Binding] = []
+
+    def bind(self, binding: Binding) -> None:
+        self._bindings.append(binding)
+
+    def unbind(self, binding: Binding) -> None:
+        self._bindings.remove(binding)
+
+    def route(self, routing_key: bytes, message: Message) -> list[Target]:
+        return [random.choice(self._bindings).destination] if self._bindings else []

@@ -1,0 +1,63 @@
+"""The exchange types by name."""
+
+from collections.abc import Callable
+
+from amqpbroker import errors
+from amqpbroker.broker.exchange import ExchangeType
+from amqpbroker.broker.exchange_types.consistent_hash import ConsistentHashType
+from amqpbroker.broker.exchange_types.delayed import DelayedType
+from amqpbroker.broker.exchange_types.direct import DirectType
+from amqpbroker.broker.exchange_types.fanout import FanoutType
+from amqpbroker.broker.exchange_types.headers import HeadersType
+from amqpbroker.broker.exchange_types.local_random import LocalRandomType
+from amqpbroker.broker.exchange_types.random import RandomType
+from amqpbroker.broker.exchange_types.topic import TopicType
+from amqpbroker.broker.message import Message
+from amqpbroker.clock import Clock
+from amqpbroker.wire.values import Table, text
+
+#: The types that know nothing but their bindings.
+_PLAIN: dict[str, Callable[[], ExchangeType]] = {
+    DirectType.name: DirectType,
+    FanoutType.name: FanoutType,
+    HeadersType.name: HeadersType,
+    LocalRandomType.name: LocalRandomType,
+    RandomType.name: RandomType,
+    TopicType.name: TopicType,
+}
+
+#: All the names that exchange.declare takes.
+EXCHANGE_TYPES: tuple[str, ...] = tuple(sorted((*_PLAIN, ConsistentHashType.name, DelayedType.name)))
+
+
+def build_exchange_type(
+    type_name: str, arguments: Table, clock: Clock, release: Callable[[Message], None]
+) -> ExchangeType:
+    """The type of a new exchange that is declared with these arguments.
+
+    `release` routes a message through that exchange, for a type that holds messages back. Raises AmqpError 406 for an
+    unknown type and for arguments that the type refuses.
+    """
+    plain = _PLAIN.get(type_name)
+    if plain is not None:
+        return plain()
+    if type_name == ConsistentHashType.name:
+        return ConsistentHashType(arguments)
+    if type_name == DelayedType.name:
+        inner_name = _delayed_type(arguments)
+        return DelayedType(build_exchange_type(inner_name, arguments, clock, release), clock, release)
+    # RabbitMQ says `unknown` if its Erlang has no atom of that name (rabbit_exchange:check_type), which goes for nearly
+    # every name with a hyphen or a capital, and `invalid` otherwise.
+    if "-" in type_name or type_name != type_name.lower():
+        raise errors.unknown_exchange_type(type_name)
+    raise errors.invalid_exchange_type(type_name)
+
+
+def _delayed_type(arguments: Table) -> str:
+    field = arguments.get("x-delayed-type")
+    if field is None or field.kind not in "Sx":
+        raise errors.delayed_type_missing()
+    name = text(field.value)
+    if name == DelayedType.name:
+        raise errors.delayed_type_delayed()
+    return name
