@@ -17,7 +17,7 @@ from amqpbroker.broker.routing import route as route_message
 from amqpbroker.clock import Timer
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
-from amqpbroker.wire.values import text
+from amqpbroker.wire.values import MalformedError, text
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
@@ -30,27 +30,30 @@ IMMEDIATE = 2
 
 
 class Route:
-    """What is known of one exchange and routing key: the user may write there, and where that leads.
+    """What is known of one publish method's arguments: the user may do that, and where it leads.
 
-    destinations: None if every message has to be routed anew. address: the one copy of the bytes for all messages.
+    address: see Message; one copy of the bytes for all messages. bits: mandatory, immediate. destinations: None if
+    every message has to be routed anew.
     """
 
-    __slots__ = ("address", "destinations", "exchange")
+    __slots__ = ("address", "bits", "destinations", "exchange")
 
-    def __init__(self, address: bytes, exchange: Exchange, destinations: tuple[Destination, ...] | None) -> None:
+    def __init__(
+        self, address: bytes, bits: int, exchange: Exchange, destinations: tuple[Destination, ...] | None
+    ) -> None:
         self.address = address
+        self.bits = bits
         self.exchange = exchange
         self.destinations = destinations
 
 
 class Content:
-    """A publish whose header or body is still coming in."""
+    """A publish whose header or body is still coming in. arguments: those of basic.publish, as on the wire."""
 
-    __slots__ = ("address", "bits", "left", "parts", "properties")
+    __slots__ = ("arguments", "left", "parts", "properties")
 
-    def __init__(self, address: bytes, bits: int) -> None:
-        self.address = address
-        self.bits = bits
+    def __init__(self, arguments: bytes) -> None:
+        self.arguments = arguments
         self.properties: bytes | None = None
         self.left: int = 0
         self.parts: list[bytes] = []
@@ -93,16 +96,18 @@ class Channel:
 
     # --- publish ----------------------------------------------------------------------------------------------------
 
-    def publish(self, message: Message, bits: int, properties: bytes) -> None:
-        """Route a complete message and hand it to the queues. Raises AmqpError."""
+    def publish(self, arguments: bytes, properties: bytes, body: bytes | None, size: int, frames: bytes | None) -> None:
+        """Route a complete message and hand it to the queues. Raises AmqpError, MalformedError.
+
+        `arguments` are those of basic.publish as on the wire. Either `body` is given, or content `frames` with one body
+        frame of `size` octets.
+        """
         vhost = self.vhost
         if self.route_epoch != vhost.route_epoch:
             self.routes.clear()
             self.route_epoch = vhost.route_epoch
-        route = self.routes.get(message.address)
-        if route is None or bits & IMMEDIATE:
-            route = self._look_up(message, bits)
-        message.address = route.address
+        route = self.routes.get(arguments) or self._look_up(arguments)
+        message = Message(route.address, properties if body is not None else None, body, size, frames, self.number)
         known = KNOWN.get(properties)
         if known is None:
             inspect(self, message, properties)
@@ -114,10 +119,14 @@ class Channel:
             if message.extra_keys:
                 self._check_topics(route.exchange, message.extra_keys)
             destinations = route_message(route.exchange, message, vhost.exchanges.get).destinations
-        if self.transaction is None:
-            self.place(message, destinations, bits)
+        if self.transaction is not None:
+            self.transaction.publish(message, destinations, route.bits)
+        elif len(destinations) == 1:
+            accepted = destinations[0].publish(message)
+            if self.confirms is not None:
+                self._confirm(self.confirms, accepted)
         else:
-            self.transaction.publish(message, destinations, bits)
+            self.place(message, destinations, route.bits)
 
     def place(self, message: Message, destinations: tuple[Destination, ...], bits: int) -> None:
         """Give a routed message to its queues, and answer for it."""
@@ -128,21 +137,29 @@ class Channel:
         if not destinations and bits & MANDATORY:
             connection = self.connection
             connection.write(returned(message, self.number, connection.frame_max))
-        confirms = self.confirms
-        if confirms is not None:
-            confirms.published += 1
-            if not accepted:
-                confirms.refuse()
-            if not self.confirm_due:
-                self.confirm_due = True
-                self.connection.confirming.append(self)
-                self.connection.mark_dirty()
+        if self.confirms is not None:
+            self._confirm(self.confirms, accepted)
 
-    def _look_up(self, message: Message, bits: int) -> Route:
+    def _confirm(self, confirms: Confirms, accepted: bool) -> None:
+        confirms.published += 1
+        if not accepted:
+            confirms.refuse()
+        if not self.confirm_due:
+            self.confirm_due = True
+            self.connection.confirming.append(self)
+            self.connection.mark_dirty()
+
+    def _look_up(self, arguments: bytes) -> Route:
         """Check that the user may publish there and find where it leads; remembered until a route changes."""
+        key = 3 + arguments[2] if len(arguments) > 2 else 0
+        stop = key + 1 + arguments[key] if 0 < key < len(arguments) else 0
+        if stop != len(arguments) - 1:
+            raise MalformedError("basic.publish: its fields do not fit")
+        address, bits = arguments[2:stop], arguments[stop]
         if bits & IMMEDIATE:
             raise errors.not_implemented("immediate=true")
         vhost = self.vhost
+        message = Message(address, b"\0\0", b"")
         name = message.exchange
         self.permissions.check("write", "exchange", name)
         exchange = vhost.exchange(name)
@@ -150,11 +167,11 @@ class Channel:
             raise errors.internal_exchange_publish_refused(name, vhost.name)
         self._check_topics(exchange, (message.routing_key,))
         found = route_message(exchange, message, vhost.exchanges.get)
-        route = Route(message.address, exchange, found.destinations if found.keyed else None)
+        route = Route(address, bits, exchange, found.destinations if found.keyed else None)
         if found.destinations or not found.keyed:
             if len(self.routes) >= _ROUTES:
                 self.routes.clear()
-            self.routes[route.address] = route
+            self.routes[arguments] = route
         return route
 
     def _check_topics(self, exchange: Exchange, routing_keys: tuple[bytes, ...]) -> None:

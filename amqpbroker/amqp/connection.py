@@ -14,7 +14,6 @@ from amqpbroker.amqp.channel import Channel, Content
 from amqpbroker.amqp.handshake import Handshake
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.methods import HANDLERS
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import Session
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
@@ -102,6 +101,7 @@ class Connection(Session):
         self._on_dirty = on_dirty
         self._writable: bool = True
         self._payload_max: int = broker.config.initial_frame_max - 8
+        self._body_max: int = 0
         self._handshake: Handshake | None = None
         self._greeted: bool = False
         self._running: bool = False
@@ -192,38 +192,28 @@ class Connection(Session):
 
         If its header and its only body frame are here as well, they are taken in one go, without being copied apart.
         """
-        start = pos + 13
-        key = start + 1 + data[start]
-        if key >= end - 2:
-            raise MalformedError("basic.publish: ends within its fields")
-        stop = key + 1 + data[key]
-        if stop != end - 2:
-            raise MalformedError("basic.publish: ends within its fields")
-        address = data[start:stop]
-        bits = data[stop]
+        arguments = data[pos + 11 : end - 1]
         if end + 30 < end_of_data:
             kind, number, size, class_id, _, body_size = CONTENT_HEAD.unpack_from(data, end)
             body = end + 8 + size
             stop = body + 8 + body_size
             if (
-                kind == HEADER
+                stop <= end_of_data
+                and kind == HEADER
                 and number == channel.number
                 and class_id == 60
-                and 0 < body_size <= self._payload_max
+                and 0 < body_size <= self._body_max
                 and 14 <= size <= self._payload_max
-                and stop <= end_of_data
                 and data[body - 1] == 0xCE
                 and data[stop - 1] == 0xCE
                 and FRAME_HEAD.unpack_from(data, body) == (BODY, number, body_size)
-                and body_size <= self.broker.config.max_message_size
             ):
-                message = Message(address, None, None, body_size, data[end:stop], number)
                 try:
-                    channel.publish(message, bits, data[end + 19 : body - 1])
+                    channel.publish(arguments, data[end + 19 : body - 1], None, body_size, data[end:stop])
                 except AmqpError as error:
                     self.fail(error, number, _PUBLISH)
                 return stop
-        channel.content = Content(address, bits)
+        channel.content = Content(arguments)
         return end
 
     def _content(self, kind: int, channel: Channel, payload: bytes) -> None:
@@ -256,8 +246,7 @@ class Connection(Session):
             pending.left -= len(payload)
         if pending.left == 0:
             channel.content = None
-            message = Message(pending.address, pending.properties, b"".join(pending.parts))
-            channel.publish(message, pending.bits, pending.properties)
+            channel.publish(pending.arguments, pending.properties, b"".join(pending.parts), 0, None)
 
     def _method(self, number: int, channel: Channel, ids: int, payload: bytes) -> None:
         """A method on an open channel that is not on the hot path. Raises AmqpError, MalformedError."""
@@ -342,6 +331,7 @@ class Connection(Session):
         self.channel_max = channel_max
         self.frame_max = frame_max
         self._payload_max = (frame_max or 1 << 31) - 8
+        self._body_max = min(self._payload_max, self.broker.config.max_message_size)
         self.heartbeat.start(heartbeat_s)
 
     def opened(self) -> None:

@@ -109,7 +109,7 @@ class ChannelConsumer(Consumer):
         if frames is None or message.frames_channel != self.number or message.size > self._largest:
             frames = content_frames(message, self.number, self.connection.frame_max)
         connection = self.connection
-        connection.out.append(self._head + _U64(tag) + (self._again if redelivered else self._first) + frames)
+        connection.out.append(b"".join((self._head, _U64(tag), self._again if redelivered else self._first, frames)))
         connection.room -= len(frames)
         if not connection.dirty:
             connection.mark_dirty()

@@ -1,0 +1,57 @@
+"""The SASL mechanisms of connection.start-ok: from a response to credentials.
+
+EXTERNAL is the name that certificates will have; it takes TLS and is not here yet.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import final
+
+from amqpbroker.wire.values import MalformedError, decode_table, text
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who somebody claims to be, with the password as it was sent. The password shows in no repr and no log."""
+
+    username: str
+    password: bytes = field(repr=False)
+
+
+#: As whom ANONYMOUS logs in (RabbitMQ's default anonymous_login_user and anonymous_login_pass).
+_ANONYMOUS = Credentials("guest", b"guest")
+
+
+def plain(response: bytes) -> Credentials:
+    """NUL, user, NUL, password; RabbitMQ takes no authorization identity (rabbit_auth_mechanism_plain.erl)."""
+    parts = response.split(b"\0")
+    if len(parts) != 3 or parts[0]:
+        raise MalformedError("a PLAIN response is NUL, user, NUL, password")
+    return Credentials(text(parts[1]), parts[2])
+
+
+def amqplain(response: bytes) -> Credentials:
+    """A field table without its length, with LOGIN and PASSWORD as strings (rabbit_auth_mechanism_amqplain.erl)."""
+    table = decode_table(response, 0, len(response))
+    values: list[bytes] = []
+    for name in ("LOGIN", "PASSWORD"):
+        given = table.get(name)
+        if given is None or given.kind not in "Sx":
+            raise MalformedError(f"an AMQPLAIN response has {name} as a string")
+        values.append(given.value)
+    return Credentials(text(values[0]), values[1])
+
+
+def anonymous(response: bytes) -> Credentials:
+    """Whatever is sent (a trace, RFC 4505) does not matter (rabbit_auth_mechanism_anonymous.erl)."""
+    return _ANONYMOUS
+
+
+#: Mechanism -> its function, which raises MalformedError for a response that is none. Which of them are offered is
+#: configured; ANONYMOUS is not by default.
+MECHANISMS: dict[str, Callable[[bytes], Credentials]] = {
+    "PLAIN": plain,
+    "AMQPLAIN": amqplain,
+    "ANONYMOUS": anonymous,
+}
