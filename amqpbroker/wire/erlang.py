@@ -22,6 +22,25 @@ def erlang_binary(value: bytes) -> str:
     return f"<<{','.join(map(str, value))}>>"
 
 
+def erlang_string(characters: str) -> str:
+    """A string as ~p prints it: `"abc"`, or `[97,1]` if not all of it is printable Latin-1; an empty one is `[]`."""
+    if characters and all(_is_printable_latin_1(character) for character in characters):
+        return f'"{"".join([_ESCAPES.get(character, character) for character in characters])}"'
+    return f"[{','.join([str(ord(character)) for character in characters])}]"
+
+
+def _is_printable_latin_1(character: str) -> bool:
+    return " " <= character <= "~" or "\xa0" <= character <= "\xff" or character in _ESCAPES
+
+
+def erlang_characters(value: bytes) -> str:
+    """Bytes as ~ts prints them: as UTF-8, or as Latin-1 if they are not."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 def erlang_float(value: float) -> str:
     """The shortest digits, in the shorter of the two notations: 100.0, 1.0e3, 1.2e-4."""
     exact = Decimal(repr(value))

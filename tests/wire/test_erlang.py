@@ -2,7 +2,7 @@
 
 import pytest
 
-from amqpbroker.wire.erlang import erlang_binary, erlang_float, erlang_term
+from amqpbroker.wire.erlang import erlang_binary, erlang_characters, erlang_float, erlang_string, erlang_term
 from amqpbroker.wire.values import Field, longstr
 
 
@@ -77,3 +77,26 @@ def test_floats(printed: str) -> None:
 )
 def test_terms(field: Field, printed: str) -> None:
     assert erlang_term(field) == printed
+
+
+@pytest.mark.parametrize(
+    ("characters", "printed"),
+    [
+        ("", "[]"),
+        (".5", '".5"'),
+        ("é\xa0", '"é\xa0"'),
+        ('a"b\\\n\x1b', '"a\\"b\\\\\\n\\e"'),
+        ("a\1", "[97,1]"),
+        ("\x7f", "[127]"),
+        ("日", "[26085]"),
+    ],
+)
+def test_strings(characters: str, printed: str) -> None:
+    assert erlang_string(characters) == printed
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"), [(b"abc", "abc"), ("日".encode(), "日"), (b"bo\xe9", "boé"), (b"1\xe6\x97", "1æ\x97")]
+)
+def test_characters(value: bytes, printed: str) -> None:
+    assert erlang_characters(value) == printed
