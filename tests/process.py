@@ -11,8 +11,12 @@ from pathlib import Path
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 
-#: The settings of the machine must not be those of the tests.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("RABBITMQ_")}
+#: The settings of the machine must not be those of the tests, and bytecode is kept, as where the broker is installed.
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith("RABBITMQ_") and name != "PYTHONDONTWRITEBYTECODE"
+}
 
 
 class BrokerProcess:

