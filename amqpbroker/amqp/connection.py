@@ -37,7 +37,6 @@ CLOSING_TIMEOUT_MS = 30_000
 #: How long a peer waits for the end after an error that leaves nothing to talk about (rabbit_reader.erl).
 SILENT_CLOSE_DELAY_MS = 3_000
 
-_IDS = struct.Struct(">I")
 _ACK_ARGUMENTS = struct.Struct(">QB")
 _PUBLISH = 60 << 16 | 40
 _ACK = 60 << 16 | 80
@@ -165,7 +164,7 @@ class Connection(Session):
             ids = 0
             try:
                 if kind == METHOD and channel is not None and channel.content is None and size >= 4:
-                    ids = _IDS.unpack_from(data, pos + 7)[0]
+                    ids = int.from_bytes(data[pos + 7 : pos + 11], "big")
                     if ids == _PUBLISH:
                         end = self._publish(channel, data, pos, end, end_of_data)
                     elif ids == _ACK and size == 13:

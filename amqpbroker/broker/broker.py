@@ -20,7 +20,7 @@ class Broker:
         self.config = config
         self.clock = clock
         self.store = store
-        self.users = Users(config.loopback_users)
+        self.users = Users(config.loopback_users, self._on_permissions)
         self.direct_replies = DirectReplies()
         self.vhosts: dict[str, Vhost] = {}
         self.sessions: dict[Session, None] = {}
@@ -42,6 +42,11 @@ class Broker:
         if vhost is None:
             raise errors.vhost_not_found(name)
         return vhost
+
+    def _on_permissions(self, vhost: str) -> None:
+        """Permissions changed there: what channels remember of it is void."""
+        if vhost in self.vhosts:
+            self.vhosts[vhost].route_epoch += 1
 
     def sync(self) -> None:
         """The end of a loop turn: what was appended becomes safe, now or soon."""
