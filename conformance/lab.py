@@ -115,11 +115,15 @@ class Lab:
 
     def wait_ready(self, queue: str, count: int) -> None:
         """Wait until `count` messages are ready in a queue (-1: until it does not exist), unrecorded."""
+        self.wait_ready_in_all([queue], count)
+
+    def wait_ready_in_all(self, queues: list[str], count: int) -> None:
+        """Wait until `count` messages are ready in these queues together, unrecorded."""
         deadline = time.monotonic() + self.timing.reply_s
-        while self.ready(queue) != count:
+        while (found := sum(self.ready(queue) for queue in queues)) != count:
             if time.monotonic() > deadline:
-                self.observe(f"{NEVER_CAME} {count} ready in {queue}", self.ready(queue))
-                raise CaseStoppedError(f"{queue} never had {count} ready messages")
+                self.observe(f"{NEVER_CAME} {count} ready in {' '.join(queues)}", found)
+                raise CaseStoppedError(f"{queues} never had {count} ready messages")
             time.sleep(0.02)
 
     @property

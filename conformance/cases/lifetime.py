@@ -28,6 +28,15 @@ def exclusive(lab: Lab, method: str, arguments: dict[str, Any]) -> None:
 
 
 @case()
+def exclusive_unbind_bound(lab: Lab) -> None:
+    """Another connection unbinds a binding that is there."""
+    ch = lab.channel()
+    ch.queue(lab.q(), exclusive=True)
+    ch.bind(lab.q(), "amq.direct", lab.q())
+    lab.channel(lab.connect()).unbind(lab.q(), "amq.direct", lab.q())
+
+
+@case()
 def exclusive_publish(lab: Lab) -> None:
     """Publishing to an exclusive queue is open to all."""
     ch = lab.channel()
@@ -176,10 +185,10 @@ def expires_unused(lab: Lab) -> None:
 
 @case()
 def expires_quorum(lab: Lab) -> None:
-    """A quorum queue expires too."""
+    """A quorum queue expires too, though it looks at its clock only every few seconds."""
     ch = lab.channel()
     ch.queue(lab.q(), durable=True, arguments={"x-expires": 150, "x-queue-type": "quorum"})
-    lab.sleep(1)
+    lab.sleep(7)
     ch.queue(lab.q(), passive=True)
 
 

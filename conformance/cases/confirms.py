@@ -1,0 +1,386 @@
+"""Publisher confirms and transactions (2.7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.lab import Lab
+from conformance.registry import case, family
+
+QUORUM = {"x-queue-type": "quorum"}
+
+
+@family(
+    {
+        "transient": ({}, {}),
+        "persistent": ({"durable": True}, {"delivery_mode": 2}),
+        "transient_in_durable": ({"durable": True}, {}),
+        "quorum": ({"durable": True, "arguments": QUORUM}, {"delivery_mode": 2}),
+    }
+)
+def one_by_one(lab: Lab, declare: dict[str, Any], properties: dict[str, Any]) -> None:
+    """Tags count from 1, per channel."""
+    ch = lab.channel()
+    ch.queue(lab.q(), **declare)
+    ch.confirm()
+    for number in range(3):
+        ch.publish_confirmed("", lab.q(), str(number), **properties)
+
+
+@family({"classic": ("classic",), "quorum": ("quorum",)})
+def many(lab: Lab, kind: str) -> None:
+    """A burst is confirmed whole."""
+    ch = lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
+    ch.confirm()
+    for number in range(40):
+        ch.publish("", lab.q(), str(number), delivery_mode=2)
+    ch.confirm_all(40)
+    lab.wait_ready(lab.q(), 40)
+
+
+@case()
+def select_twice(lab: Lab) -> None:
+    """A second confirm.select changes nothing."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "1")
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "2")
+
+
+@case()
+def select_nowait(lab: Lab) -> None:
+    """confirm.select without a reply."""
+    ch = lab.channel()
+    ch.call("confirm.select", nowait=True)
+    ch.queue(lab.q())
+    ch.publish_confirmed("", lab.q())
+
+
+@case()
+def publishes_before_do_not_count(lab: Lab) -> None:
+    """Counting starts at confirm.select."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q(), "before")
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "after")
+
+
+@case()
+def channels_count_alone(lab: Lab) -> None:
+    """Each channel has its own numbers."""
+    first, second = lab.channel(), lab.channel()
+    first.queue(lab.q())
+    for ch in (first, second):
+        ch.confirm()
+        ch.publish_confirmed("", lab.q())
+        ch.publish_confirmed("", lab.q())
+
+
+@case()
+def unroutable(lab: Lab) -> None:
+    """An unroutable message is acked."""
+    ch = lab.channel()
+    ch.confirm()
+    ch.publish_confirmed("", lab.q())
+    ch.publish_confirmed("amq.direct", lab.q())
+
+
+@case()
+def return_before_ack(lab: Lab) -> None:
+    """A return comes before the ack of the same message."""
+    ch = lab.channel()
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), mandatory=True)
+    ch.publish_confirmed("", lab.q(), mandatory=True)
+
+
+@case()
+def several_queues(lab: Lab) -> None:
+    """One ack for a message that reached several queues."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "fanout")
+    for short, kind in {"q1": "classic", "q2": "quorum", "q3": "classic"}.items():
+        ch.queue(lab.q(short), durable=True, arguments={"x-queue-type": kind})
+        ch.bind(lab.q(short), lab.x())
+    ch.confirm()
+    ch.publish_confirmed(lab.x(), "", delivery_mode=2)
+    for short in ("q1", "q2", "q3"):
+        lab.wait_ready(lab.q(short), 1)
+
+
+@case()
+def consumed_without_ack(lab: Lab) -> None:
+    """A message that went straight to a consumer is confirmed."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    other = lab.channel()
+    other.consume(lab.q(), "a", no_ack=True)
+    ch.confirm()
+    ch.publish_confirmed("", lab.q())
+    other.deliveries(1)
+
+
+@case()
+def expired_at_once(lab: Lab) -> None:
+    """A message with expiration 0 is acked."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), expiration="0")
+
+
+@case()
+def nack_by_overflow(lab: Lab) -> None:
+    """reject-publish nacks."""
+    ch = lab.channel()
+    ch.queue(lab.q(), arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "1")
+    ch.publish_confirmed("", lab.q(), "2")
+
+
+@case()
+def nack_by_one_of_two(lab: Lab) -> None:
+    """One queue that rejects makes the whole publish a nack, though the other keeps its copy."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "fanout")
+    ch.queue(lab.q("full"), arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    ch.queue(lab.q("roomy"))
+    ch.bind(lab.q("full"), lab.x())
+    ch.bind(lab.q("roomy"), lab.x())
+    ch.confirm()
+    ch.publish_confirmed(lab.x(), "", "1")
+    ch.publish_confirmed(lab.x(), "", "2")
+    ch.publish_confirmed(lab.x(), "", "3")
+
+
+@case()
+def error_takes_no_number(lab: Lab) -> None:
+    """A publish that closes the channel is not confirmed."""
+    ch = lab.channel()
+    ch.confirm()
+    ch.publish(lab.x(), "k")
+    ch.closed()
+
+
+@case()
+def tx_then_confirm(lab: Lab) -> None:
+    """A transactional channel cannot confirm."""
+    ch = lab.channel()
+    ch.tx()
+    ch.confirm()
+
+
+@case()
+def confirm_then_tx(lab: Lab) -> None:
+    """A confirming channel cannot be transactional."""
+    ch = lab.channel()
+    ch.confirm()
+    ch.tx()
+
+
+@family({"commit": ("tx.commit",), "rollback": ("tx.rollback",)})
+def tx_not_selected(lab: Lab, method: str) -> None:
+    """Commit and rollback need tx.select."""
+    lab.channel().call(method)
+
+
+@case()
+def tx_select_twice(lab: Lab) -> None:
+    """A second tx.select changes nothing."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.tx()
+    ch.publish("", lab.q())
+    ch.tx()
+    ch.commit()
+
+
+@case()
+def tx_commit(lab: Lab) -> None:
+    """Publishes wait for the commit."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.tx()
+    ch.publish("", lab.q(), "1")
+    ch.publish("", lab.q(), "2")
+    ch.queue(lab.q(), passive=True)
+    ch.commit()
+    ch.queue(lab.q(), passive=True)
+
+
+@case()
+def tx_rollback(lab: Lab) -> None:
+    """A rollback forgets the publishes; the next transaction starts empty."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.tx()
+    ch.publish("", lab.q(), "forgotten")
+    ch.rollback()
+    ch.publish("", lab.q(), "kept")
+    ch.commit()
+
+
+@case()
+def tx_empty(lab: Lab) -> None:
+    """Empty transactions."""
+    ch = lab.channel()
+    ch.tx()
+    ch.commit()
+    ch.rollback()
+    ch.commit()
+
+
+@case()
+def tx_ack_commit(lab: Lab) -> None:
+    """Acks wait for the commit too."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    for number in range(2):
+        ch.publish("", lab.q(), str(number))
+    ch.tx()
+    ch.get(lab.q())
+    ch.get(lab.q())
+    ch.ack(1)
+    ch.commit()
+    ch.ack(2)
+    ch.close()
+
+
+@case()
+def tx_ack_rollback(lab: Lab) -> None:
+    """After a rollback the message is unacked as before, and can be acked."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q())
+    ch.tx()
+    ch.get(lab.q())
+    ch.ack(1)
+    ch.rollback()
+    ch.get(lab.q())
+    ch.ack(1)
+    ch.commit()
+    ch.close()
+
+
+@case()
+def tx_nack_commit(lab: Lab) -> None:
+    """A requeueing nack waits for the commit."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q())
+    ch.tx()
+    ch.get(lab.q())
+    ch.nack(1)
+    ch.get(lab.q())
+    ch.commit()
+    ch.get_when_there(lab.q())
+
+
+@case()
+def tx_ack_twice(lab: Lab) -> None:
+    """A tag acked twice in one transaction."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q())
+    ch.tx()
+    ch.get(lab.q())
+    ch.ack(1)
+    ch.ack(1)
+    ch.commit()
+
+
+@case()
+def tx_ack_unknown(lab: Lab) -> None:
+    """An unknown tag is an error before the commit."""
+    ch = lab.channel()
+    ch.tx()
+    ch.ack(99)
+    ch.closed()
+
+
+@case()
+def tx_return_at_commit(lab: Lab) -> None:
+    """Returns come with the commit."""
+    ch = lab.channel()
+    ch.tx()
+    ch.publish("", lab.q(), mandatory=True)
+    ch.sync()
+    lab.quiet()
+    ch.exchange("amq.direct", passive=True)
+    ch.commit()
+    lab.quiet()
+
+
+@case()
+def tx_missing_exchange(lab: Lab) -> None:
+    """A missing exchange is an error at once."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.tx()
+    ch.publish("", lab.q(), "lost with the channel")
+    ch.publish(lab.x(), "k")
+    ch.closed()
+
+
+@case()
+def tx_queue_made_after_publish(lab: Lab) -> None:
+    """Routing happens at the publish, not at the commit."""
+    ch = lab.channel()
+    ch.tx()
+    name = lab.q()
+    ch.publish("", name, "too early")
+    ch.queue(name)
+    ch.commit()
+
+
+@case()
+def tx_queue_deleted_before_commit(lab: Lab) -> None:
+    """A queue that is gone at commit."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.tx()
+    ch.publish("", lab.q(), mandatory=True)
+    ch.delete(lab.q())
+    ch.commit()
+
+
+@case()
+def tx_channel_closed(lab: Lab) -> None:
+    """Closing the channel rolls back."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q(), "unacked")
+    ch.tx()
+    ch.get(lab.q())
+    ch.ack(1)
+    ch.publish("", lab.q(), "uncommitted")
+    ch.close()
+
+
+@case()
+def tx_nacked_by_overflow(lab: Lab) -> None:
+    """A queue that refuses within a transaction."""
+    ch = lab.channel()
+    ch.queue(lab.q(), arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    ch.tx()
+    ch.publish("", lab.q(), "1")
+    ch.publish("", lab.q(), "2")
+    ch.commit()
+
+
+@case()
+def tx_quorum(lab: Lab) -> None:
+    """A transaction on a quorum queue."""
+    ch = lab.channel()
+    ch.queue(lab.q(), durable=True, arguments=QUORUM)
+    ch.tx()
+    ch.publish("", lab.q(), "1")
+    ch.commit()
+    ch.get_when_there(lab.q())
+    ch.ack(1)
+    ch.commit()

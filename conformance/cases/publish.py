@@ -1,0 +1,202 @@
+"""What basic.publish refuses, and what is returned (2.7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance import methods
+from conformance.lab import Lab
+from conformance.registry import case, family
+
+
+@family(
+    {
+        "zero": ("0",),
+        "one_minute": ("60000",),
+        "text": ("abc",),
+        "empty": ("",),
+        "negative": ("-1",),
+        "float": ("1.5",),
+        "leading_space": (" 1",),
+        "trailing_space": ("1 ",),
+        "trailing_text": ("10ms",),
+        "plus": ("+5000",),
+        "leading_zeros": ("0060000",),
+        "ten_years": ("315360000000",),
+        "more_than_ten_years": ("315360000001",),
+        "64_bits": ("9223372036854775807",),
+        "hexadecimal": ("0x10",),
+        "exponent": ("1e3",),
+    }
+)
+def expiration(lab: Lab, value: str) -> None:
+    """The expiration property is a whole number of milliseconds, written out."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q(), expiration=value)
+    lab.quiet()
+
+
+@case()
+def expiration_invalid_unroutable(lab: Lab) -> None:
+    """It is looked at even when the message goes nowhere."""
+    ch = lab.channel()
+    ch.publish("", lab.q(), expiration="abc", mandatory=True)
+    ch.closed()
+
+
+@family({"immediate": (False,), "immediate_and_mandatory": (True,)})
+def not_implemented(lab: Lab, mandatory: bool) -> None:
+    """The immediate flag costs the connection."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q(), immediate=True, mandatory=mandatory)
+    ch.closed()
+
+
+@case()
+def immediate_to_missing_exchange(lab: Lab) -> None:
+    """immediate is looked at before the exchange."""
+    ch = lab.channel()
+    ch.publish(lab.x(), "k", immediate=True)
+    ch.closed()
+
+
+@family({"other": ("bob",), "empty": ("",), "own": ("guest",), "in_capitals": ("Guest",)})
+def user_id(lab: Lab, user: str) -> None:
+    """The user_id property must name the user who publishes."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q(), user_id=user)
+    lab.quiet()
+
+
+@family(
+    {
+        "exchange_before_expiration": ({"expiration": "abc"}, True, ""),
+        "expiration_before_cc": ({"expiration": "abc", "headers": {"CC": "text"}}, False, ""),
+        "cc_before_user": ({"headers": {"CC": "text"}, "user_id": "bob"}, False, ""),
+        "expiration_before_user": ({"expiration": "abc", "user_id": "bob"}, False, ""),
+        "reply_to_before_expiration": ({"reply_to": "amq.rabbitmq.reply-to", "expiration": "abc"}, False, ""),
+    }
+)
+def order_of_checks(lab: Lab, properties: dict[str, Any], missing: bool, _: str) -> None:
+    """Two things wrong at once: which one is told."""
+    ch = lab.channel()
+    ch.publish(lab.x() if missing else "", lab.q(), **properties)
+    ch.closed()
+
+
+@case()
+def after_error_further_publishes_are_ignored(lab: Lab) -> None:
+    """What was sent behind a publish that closed the channel is dropped."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.connection.answer_close = False
+    for exchange in ("", lab.x(), "", ""):
+        ch.cast("basic.publish", exchange=exchange, routing_key=lab.q())
+        ch.connection.send_content(ch.number, b"m", {})
+    ch.closed()
+    ch.cast("channel.close-ok")
+    lab.channel().sync()
+
+
+@case()
+def too_large(lab: Lab) -> None:
+    """A body above max_message_size."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q(), b"x" * 16777217)
+    ch.closed()
+
+
+@case()
+def largest(lab: Lab) -> None:
+    """A body of exactly max_message_size."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q(), b"x" * 16777216)
+    ch.get_when_there(lab.q(), no_ack=True).body_frames.clear()
+
+
+@case()
+def too_large_announced(lab: Lab) -> None:
+    """A header that announces far too much, and no body yet."""
+    ch = lab.channel()
+    ch.cast("basic.publish", routing_key=lab.q())
+    ch.connection.send_frame(2, ch.number, methods.encode_header(2**40, {}))
+    lab.quiet()
+
+
+@case()
+def too_large_unroutable(lab: Lab) -> None:
+    """The size is looked at before the exchange."""
+    ch = lab.channel()
+    ch.publish(lab.x(), "k", b"x" * 16777217)
+    ch.closed()
+
+
+@case()
+def mandatory_returned(lab: Lab) -> None:
+    """An unroutable mandatory message comes back whole."""
+    ch = lab.channel()
+    headers = {"z": 1, "a": "two"}
+    ch.publish("amq.direct", lab.q(), "body", mandatory=True, headers=headers, content_type="text/plain", priority=3)
+    ch.wait("basic.return")
+
+
+@case()
+def mandatory_returned_large(lab: Lab) -> None:
+    """A returned body of several frames, and one of none."""
+    ch = lab.channel()
+    ch.publish("amq.direct", lab.q(), b"x" * 200000, mandatory=True)
+    ch.publish("amq.direct", lab.q(), b"", mandatory=True)
+    ch.wait("basic.return", 2)
+
+
+@case()
+def mandatory_routed(lab: Lab) -> None:
+    """A routed mandatory message does not come back."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q(), mandatory=True)
+    ch.sync()
+
+
+@case()
+def mandatory_expired_at_once(lab: Lab) -> None:
+    """Routed is routed, even if it expires at once."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q(), mandatory=True, expiration="0")
+    ch.sync()
+
+
+@case()
+def unroutable_without_mandatory(lab: Lab) -> None:
+    """Without mandatory it is dropped in silence."""
+    ch = lab.channel()
+    ch.publish("amq.direct", lab.q())
+    ch.publish("", lab.q())
+    ch.sync()
+
+
+@case()
+def headers_exchange_without_headers(lab: Lab) -> None:
+    """A message without headers at a headers exchange."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "headers")
+    ch.publish(lab.x(), "", mandatory=True)
+    ch.wait("basic.return")
+
+
+@case()
+def delivery_shows_publish(lab: Lab) -> None:
+    """A delivery names the exchange and key of the publish."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "topic")
+    ch.queue(lab.q())
+    ch.bind(lab.q(), lab.x(), "#")
+    ch.consume(lab.q(), "tag", no_ack=True)
+    ch.publish(lab.x(), "a.b.c", "body", content_type="text/plain")
+    ch.deliveries(1)
