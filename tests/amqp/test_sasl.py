@@ -1,0 +1,61 @@
+import pytest
+
+from amqpbroker.amqp.sasl import MECHANISMS, Credentials, amqplain, plain
+from amqpbroker.wire.values import Field, MalformedError, Table, encode_table, longstr
+
+
+def without_length(table: Table) -> bytes:
+    return encode_table(table)[4:]
+
+
+def test_plain() -> None:
+    assert plain(b"\0guest\0s3cret") == Credentials("guest", b"s3cret")
+    assert plain("\0jürgen\0€".encode()) == Credentials("jürgen", "€".encode())
+    assert plain(b"\0\0") == Credentials("", b"")
+
+
+@pytest.mark.parametrize("response", [b"", b"guest", b"\0guest", b"x\0guest\0guest", b"\0guest\0guest\0"])
+def test_what_is_no_plain_response(response: bytes) -> None:
+    with pytest.raises(MalformedError, match="PLAIN"):
+        plain(response)
+
+
+@pytest.mark.parametrize("kind", ["S", "x"])
+def test_amqplain(kind: str) -> None:
+    fields = {"x": longstr("1"), "PASSWORD": Field(kind, b"s3cret"), "LOGIN": Field(kind, b"guest")}
+    assert amqplain(without_length(fields)) == Credentials("guest", b"s3cret")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"",
+        b"\xffxx",
+        without_length({"LOGIN": longstr("guest")}),
+        without_length({"PASSWORD": longstr("guest")}),
+        without_length({"LOGIN": Field("I", 1), "PASSWORD": longstr("guest")}),
+        without_length({"LOGIN": longstr("guest"), "PASSWORD": Field("V", None)}),
+        encode_table({"LOGIN": longstr("guest"), "PASSWORD": longstr("guest")}),
+    ],
+)
+def test_what_is_no_amqplain_response(response: bytes) -> None:
+    with pytest.raises(MalformedError):
+        amqplain(response)
+
+
+@pytest.mark.parametrize("response", [b"", b"trace"])
+def test_anonymous_is_the_guest(response: bytes) -> None:
+    assert MECHANISMS["ANONYMOUS"](response) == Credentials("guest", b"guest")
+
+
+def test_a_password_is_never_shown() -> None:
+    credentials = plain(b"\0guest\0s3cret")
+    assert "s3cret" not in repr(credentials)
+    assert "s3cret" not in str(credentials)
+    assert "guest" in repr(credentials)
+
+
+def test_a_malformed_response_is_not_shown() -> None:
+    with pytest.raises(MalformedError) as malformed:
+        plain(b"\0guest\0s3cret\0")
+    assert "s3cret" not in str(malformed.value)
