@@ -116,7 +116,11 @@ def _entries(properties: bytes, start: int, end: int) -> Iterator[tuple[bytes, b
     """Name and whole bytes of each entry of a table that is well formed."""
     while start < end:
         value = start + 1 + properties[start]
-        stop = _value_end(properties, value, end, [], 0)
+        kind = properties[value]
+        if kind in _COUNTED:
+            stop = value + 5 + int.from_bytes(properties[value + 1 : value + 5], "big")
+        else:
+            stop = value + 1 + _SIZES[kind]
         yield properties[start + 1 : value], properties[start:stop]
         start = stop
 

@@ -152,12 +152,14 @@ def encode_table(table: Table) -> bytes:
 def encode_field(field: Field) -> bytes:
     """One value with its type octet."""
     kind, value = field
+    if kind == "S":
+        return b"S" + _U32.pack(len(value)) + bytes(value)
     tag = kind.encode()
     fixed = _FIXED.get(kind)
     if fixed is not None:
         packed: bytes = fixed.pack(value)
         return tag + packed
-    if kind in "Sx":
+    if kind == "x":
         return tag + _U32.pack(len(value)) + bytes(value)
     if kind == "F":
         return tag + encode_table(value)

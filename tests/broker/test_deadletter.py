@@ -1,0 +1,200 @@
+"""The bytes were recorded from RabbitMQ 4.0.5: the properties that basic.get gave for a dead-lettered message."""
+
+import pytest
+
+from amqpbroker.broker.deadletter import dead_lettered, is_cycle
+from amqpbroker.broker.message import Message
+from amqpbroker.wire.properties import decode_properties
+from amqpbroker.wire.values import Field, Table, longstr
+from tests.broker.routed import integer, publishing
+
+NOW_MS = 1_795_536_988_765
+
+
+def die(
+    message: Message,
+    queue: str = "src",
+    reason: str = "rejected",
+    exchange: str = "",
+    key: bytes | None = b"dst",
+    now_ms: int = NOW_MS,
+) -> Message:
+    return dead_lettered(message, queue_name=queue, reason=reason, now_ms=now_ms, exchange=exchange, routing_key=key)
+
+
+def headers_of(message: Message) -> Table:
+    headers: Table = decode_properties(message.properties)["headers"]
+    assert message.headers == headers
+    return headers
+
+
+def x_death(message: Message) -> list[Table]:
+    return [field.value for field in headers_of(message)["x-death"].value]
+
+
+NO_HEADERS = (
+    "20000000012a07782d6465617468410000006c460000006705636f756e746c000000000000000106726561736f6e530000000872656a65637465"
+    "6405717565756553000000037372630474696d6554000000006b05b85c0865786368616e676553000000000c726f7574696e672d6b6579734100"
+    "000008530000000373726316782d66697273742d64656174682d65786368616e6765530000000013782d66697273742d64656174682d71756575"
+    "65530000000373726314782d66697273742d64656174682d726561736f6e530000000872656a656374656415782d6c6173742d64656174682d65"
+    "786368616e6765530000000012782d6c6173742d64656174682d7175657565530000000373726313782d6c6173742d64656174682d726561736f"
+    "6e530000000872656a6563746564"
+)
+HEADERS = (
+    "200000000136016153000000013107782d6465617468410000006c460000006705636f756e746c000000000000000106726561736f6e53000000"
+    "0872656a656374656405717565756553000000037372630474696d6554000000006b05b85c0865786368616e676553000000000c726f7574696e"
+    "672d6b6579734100000008530000000373726316782d66697273742d64656174682d65786368616e6765530000000013782d66697273742d6465"
+    "6174682d7175657565530000000373726314782d66697273742d64656174682d726561736f6e530000000872656a656374656415782d6c617374"
+    "2d64656174682d65786368616e6765530000000012782d6c6173742d64656174682d7175657565530000000373726313782d6c6173742d646561"
+    "74682d726561736f6e530000000872656a6563746564027a7a56"
+)
+EXPIRED = (
+    "20000000014307782d646561746841000000874600000082136f726967696e616c2d65787069726174696f6e530000000331303005636f756e74"
+    "6c000000000000000106726561736f6e53000000076578706972656405717565756553000000037372630474696d6554000000006b05b85c0865"
+    "786368616e676553000000000c726f7574696e672d6b6579734100000008530000000373726316782d66697273742d64656174682d6578636861"
+    "6e6765530000000013782d66697273742d64656174682d7175657565530000000373726314782d66697273742d64656174682d726561736f6e53"
+    "000000076578706972656415782d6c6173742d64656174682d65786368616e6765530000000012782d6c6173742d64656174682d717565756553"
+    "0000000373726313782d6c6173742d64656174682d726561736f6e530000000765787069726564"
+)
+PRIORITY_AND_MODE = (
+    "38000000014607782d646561746841000000884600000083136f726967696e616c2d65787069726174696f6e530000000331303005636f756e74"
+    "6c000000000000000106726561736f6e530000000872656a656374656405717565756553000000037372630474696d6554000000006b05b85c08"
+    "65786368616e676553000000000c726f7574696e672d6b6579734100000008530000000373726316782d66697273742d64656174682d65786368"
+    "616e6765530000000013782d66697273742d64656174682d7175657565530000000373726314782d66697273742d64656174682d726561736f6e"
+    "530000000872656a656374656415782d6c6173742d64656174682d65786368616e6765530000000012782d6c6173742d64656174682d71756575"
+    "65530000000373726313782d6c6173742d64656174682d726561736f6e530000000872656a65637465640205"
+)
+CLIENT_X_DEATH: Table = {
+    "x-death": longstr("mine"),
+    "x-first-death-queue": longstr("mine"),
+    "x-first-death-reason": Field("I", 1),
+    "x-last-death-queue": Field("V", None),
+}
+#: After work -rejected-> wait -expired-> work, three times round; both deaths first happened in second 6b05b8c6.
+THREE_ROUNDS = (
+    "2000000001c0016853000000013107782d646561746841000000f9460000006805636f756e746c000000000000000306726561736f6e53000000"
+    "07657870697265640571756575655300000004776169740474696d6554000000006b05b8c60865786368616e676553000000000c726f7574696e"
+    "672d6b65797341000000095300000004776169744600000087136f726967696e616c2d65787069726174696f6e5300000005363030303005636f"
+    "756e746c000000000000000306726561736f6e530000000872656a65637465640571756575655300000004776f726b0474696d6554000000006b"
+    "05b8c60865786368616e676553000000000c726f7574696e672d6b65797341000000095300000004776f726b16782d66697273742d6465617468"
+    "2d65786368616e6765530000000013782d66697273742d64656174682d71756575655300000004776f726b14782d66697273742d64656174682d"
+    "726561736f6e530000000872656a656374656415782d6c6173742d64656174682d65786368616e6765530000000012782d6c6173742d64656174"
+    "682d717565756553000000047761697413782d6c6173742d64656174682d726561736f6e530000000765787069726564"
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "delivered"),
+    [
+        (publishing(b"src", exchange=""), "rejected", NO_HEADERS),
+        (publishing(b"src", {"a": longstr("1"), "zz": Field("V", None)}, exchange=""), "rejected", HEADERS),
+        (publishing(b"src", exchange="", expiration=b"100"), "expired", EXPIRED),
+        (
+            publishing(b"src", exchange="", expiration=b"00100", delivery_mode=2, priority=5),
+            "rejected",
+            PRIORITY_AND_MODE,
+        ),
+        # what a client has sent under these names is replaced
+        (publishing(b"src", CLIENT_X_DEATH, exchange=""), "rejected", NO_HEADERS),
+    ],
+)
+def test_the_bytes_of_a_first_death(message: Message, reason: str, delivered: str) -> None:
+    assert die(message, reason=reason).properties.hex() == delivered
+
+
+def test_the_bytes_after_going_round() -> None:
+    message = publishing(b"work", {"h": longstr("1")}, exchange="", expiration=b"60000")
+    for seconds in range(3):
+        now_ms = 0x6B05B8C6 * 1000 + seconds * 1000
+        message = die(message, "work", "rejected", key=b"wait", now_ms=now_ms)
+        message = die(message, "wait", "expired", key=b"work", now_ms=now_ms + 50)
+    assert message.properties.hex() == THREE_ROUNDS
+
+
+def test_the_letter_is_addressed_to_the_dead_letter_exchange_and_does_not_expire() -> None:
+    message = publishing(b"key", {"h": longstr("1")}, expiration=b"900", delivery_mode=2, priority=7, message_id=b"m")
+    letter = die(message, exchange="dlx", key=b"dead")
+    assert (letter.exchange, letter.routing_key, letter.body) == ("dlx", b"dead", b"body")
+    assert letter.expiration_ms == -1
+    assert letter.persistent
+    assert letter.priority == 7
+    properties = decode_properties(letter.properties)
+    assert {name: value for name, value in properties.items() if name != "headers"} == {
+        "delivery_mode": 2,
+        "priority": 7,
+        "message_id": b"m",
+    }
+    assert headers_of(letter)["h"] == longstr("1")
+
+
+def test_the_message_itself_does_not_change() -> None:
+    message = publishing(b"key", {"h": longstr("1")}, expiration=b"900")
+    before = message.properties
+    die(message)
+    assert message.properties == before
+    assert message.headers == {"h": longstr("1")}
+    assert message.expiration_ms == 900
+    assert message.deaths is None
+
+
+def test_without_a_routing_key_of_the_queue_the_message_keeps_all_its_own() -> None:
+    message = publishing(b"key", {"CC": Field("A", [longstr("cc")])}, cc=(b"cc",), bcc=(b"bcc",))
+    letter = die(message, key=None)
+    assert letter.routing_key == b"key"
+    assert letter.extra_keys == (b"cc", b"bcc")
+    assert letter.cc_keys == 1
+    assert headers_of(letter)["CC"] == message.headers["CC"]
+
+
+@pytest.mark.parametrize("key", [b"dead", b""])
+def test_with_one_it_has_only_that_and_cc_stays_to_be_seen(key: bytes) -> None:
+    message = publishing(b"key", {"CC": Field("A", [longstr("cc")])}, cc=(b"cc",), bcc=(b"bcc",))
+    letter = die(message, key=key)
+    assert letter.routing_keys == (key,)
+    assert letter.cc_keys == 0
+    assert headers_of(letter)["CC"] == message.headers["CC"]
+
+
+@pytest.mark.parametrize(
+    ("cc", "bcc", "shown"),
+    [
+        ((), (), [b"key"]),
+        ((b"k2", b"key"), (b"b1", b"b2"), [b"key", b"k2", b"key"]),
+        # BCC hides the first of equal keys: [key, k2, key, key, key, k2] without key and k2
+        ((b"k2", b"key", b"key"), (b"key", b"k2"), [b"key", b"key", b"key", b"k2"]),
+    ],
+)
+def test_x_death_shows_cc_and_not_bcc(cc: tuple[bytes, ...], bcc: tuple[bytes, ...], shown: list[bytes]) -> None:
+    (entry,) = x_death(die(publishing(b"key", cc=cc, bcc=bcc)))
+    assert [key.value for key in entry["routing-keys"].value] == shown
+
+
+def test_x_death_says_where_the_message_came_from_each_time() -> None:
+    letter = die(publishing(b"key", exchange="orders"), "q1", exchange="dlx", key=b"dead")
+    letter = die(letter, "q2", "maxlen", exchange="graveyard", key=b"buried")
+    assert [
+        (entry["queue"].value, entry["exchange"].value, entry["routing-keys"].value) for entry in x_death(letter)
+    ] == [(b"q2", b"dlx", [longstr("dead")]), (b"q1", b"orders", [longstr("key")])]
+    headers = headers_of(letter)
+    assert headers["x-first-death-exchange"] == longstr("orders")
+    assert headers["x-last-death-exchange"] == longstr("dlx")
+
+
+def test_only_the_first_death_knows_the_expiration() -> None:
+    letter = die(die(publishing(b"key", expiration=b"900"), "q1"), "q2")
+    assert ["original-expiration" in entry for entry in x_death(letter)] == [False, True]
+
+
+def test_other_headers_of_the_client_stay() -> None:
+    letter = die(publishing(b"key", {"x-delivery-count": longstr("mine"), "x-aa": integer(1)}))
+    assert list(headers_of(letter))[:3] == ["x-aa", "x-death", "x-delivery-count"]
+
+
+def test_cycles_are_those_of_the_record_alone() -> None:
+    client = {"x-death": Field("A", [Field("F", {"queue": longstr("q"), "reason": longstr("expired")})])}
+    message = publishing(b"key", client)
+    assert not is_cycle(message, "q")
+    expired = die(message, "q", "expired")
+    assert is_cycle(expired, "q")
+    assert not is_cycle(expired, "other")
+    assert not is_cycle(die(expired, "q", "rejected"), "q")
