@@ -34,8 +34,8 @@ class Binding:
 class ExchangeType(ABC):
     """How one exchange routes. One instance an exchange; it keeps whatever index it needs of its bindings.
 
-    `keyed` says that the route depends on nothing but the routing key, so that it may be cached until a binding changes.
-    `per_key` says that each of the message's routing keys is looked up; otherwise `route` is called with the first alone.
+    `keyed` says that the route depends on nothing but the routing key, so that it may be cached until bindings change.
+    `per_key` says that each of the message's routing keys is looked up; otherwise `route` is called for the first only.
     """
 
     name: ClassVar[str]

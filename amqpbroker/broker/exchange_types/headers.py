@@ -13,12 +13,15 @@ _MODES = (b"all", b"any", b"all-with-x", b"any-with-x")
 
 #: A value in a form in which Python's equality is RabbitMQ's.
 _Comparable = tuple[str, object]
+#: A header's name and value; None where presence is enough (a void argument).
+_Wanted = tuple[str, _Comparable | None]
 
 
 class HeadersType(ExchangeType):
     """AMQP 0-9-1 section 3.1.3.4; rabbit_exchange_type_headers of 4.0.
 
-    Rules are indexed by the headers that they ask for, so that a message meets only rules that share one with it.
+    Rules are indexed by the headers that they ask for: one that wants all of them by the rarest so far. So a message
+    meets only rules that share a header with it, mostly those that match.
     """
 
     name: ClassVar[str] = "headers"
@@ -27,7 +30,7 @@ class HeadersType(ExchangeType):
 
     def __init__(self) -> None:
         self._rules: dict[Binding, _Rule] = {}
-        self._index: dict[tuple[str, _Comparable | None], dict[_Rule, None]] = {}
+        self._index: dict[_Wanted, dict[_Rule, None]] = {}
         self._always: dict[_Rule, None] = {}
 
     def validate_binding(self, routing_key: bytes, arguments: Table) -> None:
@@ -41,11 +44,14 @@ class HeadersType(ExchangeType):
 
     def bind(self, binding: Binding) -> None:
         rule = self._rules[binding] = _Rule(binding)
-        if rule.required:
-            for pair in rule.indexed_by:
-                self._index.setdefault(pair, {})[rule] = None
-        elif not rule.any:
+        if rule.any:
+            rule.indexed_by = rule.required
+        elif rule.required:
+            rule.indexed_by = (min(rule.required, key=lambda pair: len(self._index.get(pair, ()))),)
+        else:
             self._always[rule] = None
+        for pair in rule.indexed_by:
+            self._index.setdefault(pair, {})[rule] = None
 
     def unbind(self, binding: Binding) -> None:
         rule = self._rules.pop(binding)
@@ -69,7 +75,7 @@ class HeadersType(ExchangeType):
 
 
 class _Rule:
-    """One binding: the headers it asks for with their values, None where presence is enough (a void argument)."""
+    """One binding: the headers it asks for, and those of them that it is found by."""
 
     __slots__ = ("any", "indexed_by", "required", "target")
 
@@ -78,12 +84,12 @@ class _Rule:
         with_x = mode in (b"all-with-x", b"any-with-x")
         self.target: Target = binding.destination
         self.any = mode in (b"any", b"any-with-x")
-        self.required: tuple[tuple[str, _Comparable | None], ...] = tuple(
+        self.required: tuple[_Wanted, ...] = tuple(
             (name, None if field.kind == "V" else _comparable(field, False))
             for name, field in binding.arguments.items()
             if name != _MATCH and (with_x or not name.startswith("x-"))
         )
-        self.indexed_by = self.required if self.any else self.required[:1]
+        self.indexed_by: tuple[_Wanted, ...] = ()
 
     def all_in(self, values: dict[str, _Comparable]) -> bool:
         return all(name in values and (wanted is None or values[name] == wanted) for name, wanted in self.required)

@@ -121,3 +121,13 @@ def test_unbinding_one_of_many() -> None:
 def test_routes_depend_on_the_message() -> None:
     assert not HeadersType().keyed
     assert not HeadersType().per_key
+
+
+def test_many_rules_that_share_a_header_are_told_apart() -> None:
+    exchange_type = HeadersType()
+    for number in range(200):
+        bind(exchange_type, Box(str(number)), b"", {"type": longstr("order"), "id": integer(number)})
+    for number in range(200):
+        assert routed(exchange_type, b"", {"type": longstr("order"), "id": integer(number)}) == [str(number)]
+    assert routed(exchange_type, b"", {"type": longstr("order")}) == []
+    assert routed(exchange_type, b"", {"type": longstr("other"), "id": integer(1)}) == []
