@@ -313,7 +313,7 @@ def hash_spread(lab: Lab, arguments: dict[str, Any], message: Any) -> None:
         ch.queue(lab.q(short))
         lab.hide(lab.q(short))
         ch.bind(lab.q(short), lab.x(), weight)
-    counts = []
+    counts: list[list[int]] = []
     for _ in range(2):
         for number in range(1000):
             key, properties = message(number)

@@ -1,0 +1,242 @@
+"""Length limits and what happens to what is too much (2.11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.channel import Channel
+from conformance.lab import Lab
+from conformance.registry import case, family
+
+KINDS = {"classic": ("classic",), "quorum": ("quorum",)}
+
+
+def limited(lab: Lab, kind: str = "classic", *, dead: bool = False, **limits: Any) -> Channel:
+    """A confirming channel and the queue q with limits; keywords are the arguments without their x-."""
+    ch = lab.channel()
+    arguments = {"x-queue-type": kind}
+    arguments |= {"x-" + key.replace("_", "-"): value for key, value in limits.items()}
+    if dead:
+        ch.queue(lab.q("dead"))
+        arguments |= {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": lab.q("dead")}
+    ch.queue(lab.q(), durable=True, arguments=arguments)
+    ch.confirm()
+    return ch
+
+
+def publish(ch: Channel, queue: str, count: int, start: int = 1) -> None:
+    """Publish numbered messages, each confirmed before the next."""
+    for number in range(start, start + count):
+        ch.publish_confirmed("", queue, str(number), delivery_mode=2)
+
+
+@family(KINDS)
+def drop_head(lab: Lab, kind: str) -> None:
+    """The oldest make room."""
+    ch = limited(lab, kind, max_length=3)
+    publish(ch, lab.q(), 5)
+
+
+@family(KINDS)
+def drop_head_dead_letters(lab: Lab, kind: str) -> None:
+    """The dropped are dead-lettered with reason maxlen."""
+    ch = limited(lab, kind, dead=True, max_length=2, overflow="drop-head")
+    publish(ch, lab.q(), 4)
+    lab.wait_ready(lab.q("dead"), 2)
+
+
+@family(KINDS)
+def reject_publish(lab: Lab, kind: str) -> None:
+    """New ones are refused."""
+    ch = limited(lab, kind, max_length=3, overflow="reject-publish")
+    publish(ch, lab.q(), 3)
+    if kind == "quorum":
+        lab.hide(lab.q())
+        return
+    publish(ch, lab.q(), 2, start=4)
+
+
+@case()
+def reject_publish_quorum_in_the_end(lab: Lab) -> None:
+    """A quorum queue lets a few more in before it refuses."""
+    ch = limited(lab, "quorum", max_length=1, overflow="reject-publish")
+    lab.hide(lab.q())
+    refused = False
+    for number in range(50):
+        if ch.publish_confirmed("", lab.q(), str(number)).name == "basic.nack":
+            refused = True
+            break
+    lab.observe("refused in the end", refused)
+    for event in [one for one in ch.connection.events if one.name in ("basic.ack", "basic.nack")]:
+        ch.connection.forget(event)
+
+
+@case()
+def reject_publish_without_confirms(lab: Lab) -> None:
+    """Without confirms the refusal is silent."""
+    lab.channel().queue(lab.q(), arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    ch = lab.channel()
+    ch.publish("", lab.q(), "1")
+    ch.publish("", lab.q(), "2", mandatory=True)
+    ch.sync()
+
+
+@case()
+def reject_publish_does_not_dead_letter(lab: Lab) -> None:
+    """What is refused is not dead-lettered."""
+    ch = limited(lab, dead=True, max_length=1, overflow="reject-publish")
+    publish(ch, lab.q(), 2)
+    lab.quiet()
+
+
+@case()
+def reject_publish_dlx(lab: Lab) -> None:
+    """With reject-publish-dlx it is, and still refused."""
+    ch = limited(lab, dead=True, max_length=1, overflow="reject-publish-dlx")
+    publish(ch, lab.q(), 3)
+    lab.wait_ready(lab.q("dead"), 2)
+
+
+@case()
+def reject_publish_dlx_quorum(lab: Lab) -> None:
+    """A quorum queue takes reject-publish-dlx for drop-head."""
+    ch = limited(lab, "quorum", dead=True, max_length=1, overflow="reject-publish-dlx")
+    publish(ch, lab.q(), 3)
+    lab.wait_ready(lab.q("dead"), 2)
+
+
+@case()
+def reject_publish_room_again(lab: Lab) -> None:
+    """Room made by a get is used."""
+    ch = limited(lab, max_length=1, overflow="reject-publish")
+    publish(ch, lab.q(), 2)
+    ch.get(lab.q())
+    publish(ch, lab.q(), 1, start=3)
+
+
+@family({"drop_head": ("drop-head",), "reject_publish": ("reject-publish",)})
+def unacked_do_not_count(lab: Lab, overflow: str) -> None:
+    """Held messages do not count."""
+    ch = limited(lab, max_length=1, overflow=overflow)
+    publish(ch, lab.q(), 1)
+    ch.get(lab.q())
+    publish(ch, lab.q(), 2, start=2)
+
+
+@case()
+def requeue_above_the_limit(lab: Lab) -> None:
+    """A requeue that goes above the limit."""
+    ch = limited(lab, dead=True, max_length=2)
+    publish(ch, lab.q(), 2)
+    ch.get(lab.q())
+    ch.get(lab.q())
+    publish(ch, lab.q(), 2, start=3)
+    ch.nack(0, multiple=True)
+    lab.quiet()
+    ch.queue(lab.q(), passive=True)
+
+
+@case()
+def requeue_above_the_limit_reject(lab: Lab) -> None:
+    """A requeue is never refused."""
+    ch = limited(lab, max_length=1, overflow="reject-publish")
+    publish(ch, lab.q(), 1)
+    ch.get(lab.q())
+    publish(ch, lab.q(), 1, start=2)
+    ch.nack(1)
+    lab.quiet()
+    publish(ch, lab.q(), 1, start=3)
+
+
+@family(KINDS)
+def zero(lab: Lab, kind: str) -> None:
+    """A limit of 0 keeps nothing."""
+    ch = limited(lab, kind, dead=True, max_length=0)
+    publish(ch, lab.q(), 2)
+    lab.wait_ready(lab.q("dead"), 2)
+
+
+@case()
+def zero_with_consumer(lab: Lab) -> None:
+    """With a limit of 0 a ready consumer still gets messages."""
+    ch = limited(lab, max_length=0)
+    consumer = lab.channel()
+    consumer.consume(lab.q(), "a")
+    publish(ch, lab.q(), 2)
+    lab.quiet()
+
+
+@case()
+def zero_reject(lab: Lab) -> None:
+    """A limit of 0 that rejects."""
+    ch = limited(lab, max_length=0, overflow="reject-publish")
+    publish(ch, lab.q(), 1)
+    consumer = lab.channel()
+    consumer.consume(lab.q(), "a")
+    publish(ch, lab.q(), 1, start=2)
+    lab.quiet()
+
+
+@family(KINDS)
+def max_bytes(lab: Lab, kind: str) -> None:
+    """Bytes are those of the bodies."""
+    ch = limited(lab, kind, max_length_bytes=10)
+    for body in ("aaaa", "bbbb", "cc", "dddd"):
+        ch.publish_confirmed("", lab.q(), body, headers={"long": "x" * 50})
+        ch.queue(lab.q(), passive=True)
+
+
+@case()
+def bytes_one_too_large(lab: Lab) -> None:
+    """A body that is larger than the limit by itself."""
+    ch = limited(lab, dead=True, max_length_bytes=5)
+    ch.publish_confirmed("", lab.q(), "1234")
+    ch.publish_confirmed("", lab.q(), "too long for it")
+    lab.quiet()
+
+
+@case()
+def bytes_reject(lab: Lab) -> None:
+    """Refusing by bytes."""
+    ch = limited(lab, max_length_bytes=5, overflow="reject-publish")
+    for body in ("1234", "56", "789"):
+        ch.publish_confirmed("", lab.q(), body)
+
+
+@case()
+def bytes_empty_bodies(lab: Lab) -> None:
+    """Empty bodies weigh nothing."""
+    ch = limited(lab, max_length_bytes=1)
+    for _ in range(4):
+        ch.publish_confirmed("", lab.q(), b"")
+
+
+@case()
+def both(lab: Lab) -> None:
+    """Both limits at once."""
+    ch = limited(lab, max_length=3, max_length_bytes=10)
+    for body in ("aaaa", "bbbb", "c", "d", "e", "ffffffff"):
+        ch.publish_confirmed("", lab.q(), body)
+        ch.queue(lab.q(), passive=True)
+
+
+@case()
+def drop_head_with_full_consumer(lab: Lab) -> None:
+    """The consumer's prefetch does not count."""
+    ch = limited(lab, max_length=2)
+    consumer = lab.channel()
+    consumer.qos(2)
+    consumer.consume(lab.q(), "a")
+    publish(ch, lab.q(), 7)
+    consumer.deliveries(2)
+
+
+@case()
+def ttl_and_length(lab: Lab) -> None:
+    """An expired message behind a longer-lived one counts against the limit."""
+    ch = limited(lab, dead=True, max_length=2)
+    ch.publish_confirmed("", lab.q(), "long", expiration="60000")
+    ch.publish_confirmed("", lab.q(), "short", expiration="50")
+    lab.sleep(0.3)
+    ch.publish_confirmed("", lab.q(), "new")
+    lab.wait_ready(lab.q("dead"), 2)
