@@ -34,7 +34,8 @@ REPLY_CODES: dict[int, tuple[str, Scope]] = {
 class AmqpError(Exception):
     """A client's mistake or the broker's refusal, with the reply code, text and scope that the wire carries.
 
-    `explanation` is the part behind "NAME - "; `text` is the whole reply-text.
+    `explanation` is the part behind "NAME - "; `text` is the whole reply-text, which ends with "..." where it had to be
+    cut to fit a shortstr (rabbit_binary_generator:amqp_exception_explanation).
     """
 
     def __init__(self, code: int, explanation: str) -> None:
@@ -43,6 +44,9 @@ class AmqpError(Exception):
         self.explanation = explanation
         self.scope: Scope = scope
         self.text = f"{name} - {explanation}"
+        encoded = self.text.encode("utf-8", "replace")
+        if len(encoded) > 255:
+            self.text = encoded[:252].decode("utf-8", "ignore") + "..."
         super().__init__(self.text)
 
 

@@ -7,7 +7,7 @@ import logging
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
 from amqpbroker.amqp.channel import Channel, Content
@@ -17,6 +17,7 @@ from amqpbroker.amqp.methods import HANDLERS
 from amqpbroker.broker.session import Session
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
+from amqpbroker.wire.erlang import erlang_binary
 from amqpbroker.wire.frames import BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, HEARTBEAT, METHOD, frame
 from amqpbroker.wire.values import MalformedError, Table
 
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: Octets of deliveries that one turn may put into a connection's output before its consumers have to wait.
 ROOM = 256 * 1024
+#: By how many octets a payload may be too large: some clients forget the 8 that surround it (rabbit_reader.erl).
+TOLERANCE = 8
 #: Octets of answers that may wait for a peer that does not read before the broker stops reading from it, too.
 UNREAD = 8 * 1024 * 1024
 #: How long a peer may take to answer connection.close (CLOSING_TIMEOUT in rabbit_reader.erl).
@@ -99,7 +102,7 @@ class Connection(Session):
         self.heartbeat = Heartbeat(self)
         self._on_dirty = on_dirty
         self._writable: bool = True
-        self._payload_max: int = broker.config.initial_frame_max - 8
+        self._payload_max: int = broker.config.initial_frame_max - 8 + TOLERANCE
         self._body_max: int = 0
         self._handshake: Handshake | None = None
         self._greeted: bool = False
@@ -107,6 +110,7 @@ class Connection(Session):
         self._close_sent: bool = False
         self._deaf: bool = False
         self._ended: bool = False
+        self._blamed: int = 0
         self._gated: set[int] = set()
         self._waiting: list[bytes] = []
         self._waiting_size: int = 0
@@ -157,11 +161,10 @@ class Connection(Session):
             if end > end_of_data:
                 return pos
             if data[end - 1] != 0xCE:
-                reason = f"{{invalid_frame_end_marker,{data[end - 1]}}}"
-                self._malformed(errors.frame_error(_frame_text(kind, reason)))
+                reason = f": {{invalid_frame_end_marker,{data[end - 1]}}}"
+                self._malformed(errors.frame_error(_frame_text(kind, data[pos + 7 : end - 1]) + reason))
                 return end_of_data
             channel = channels.get(number)
-            ids = 0
             try:
                 if kind == METHOD and channel is not None and channel.content is None and size >= 4:
                     ids = int.from_bytes(data[pos + 7 : pos + 11], "big")
@@ -171,16 +174,14 @@ class Connection(Session):
                         tag, multiple = _ACK_ARGUMENTS.unpack_from(data, pos + 11)
                         channel.ack(tag, multiple & 1 == 1)
                     else:
-                        self._method(number, channel, ids, data[pos + 7 : end - 1])
-                elif channel is None or kind == METHOD:
-                    self._other(kind, number, channel, data[pos + 7 : end - 1])
+                        self._method(channel, ids, data[pos + 7 : end - 1])
                 else:
-                    self._content(kind, channel, data[pos + 7 : end - 1])
+                    ids = 0
+                    self._other(kind, number, channel, data[pos + 7 : end - 1])
             except AmqpError as error:
-                self.fail(error, number, ids or _PUBLISH)
+                self.fail(error, number, ids or self._blamed)
             except MalformedError as error:
-                log.warning("connection %s: %s", self.peer.name, error)
-                self.fail(errors.syntax_error(str(error)), number, ids or _PUBLISH)
+                self.fail(errors.syntax_error(str(error)), number, ids or self._blamed)
             if self._deaf:
                 return end_of_data
             pos = end
@@ -193,7 +194,7 @@ class Connection(Session):
         """
         arguments = data[pos + 11 : end - 1]
         if end + 30 < end_of_data:
-            kind, number, size, class_id, _, body_size = CONTENT_HEAD.unpack_from(data, end)
+            kind, number, size, class_id, weight, body_size = CONTENT_HEAD.unpack_from(data, end)
             body = end + 8 + size
             stop = body + 8 + body_size
             if (
@@ -201,6 +202,7 @@ class Connection(Session):
                 and kind == HEADER
                 and number == channel.number
                 and class_id == 60
+                and weight == 0
                 and 0 < body_size <= self._body_max
                 and 14 <= size <= self._payload_max
                 and data[body - 1] == 0xCE
@@ -216,22 +218,17 @@ class Connection(Session):
         return end
 
     def _content(self, kind: int, channel: Channel, payload: bytes) -> None:
-        """A header or body frame on an open channel. Raises AmqpError."""
+        """A header or body frame, or a method where one of these is due, on an open channel. Raises AmqpError."""
         pending = channel.content
         if pending is None:
             raise errors.unexpected_frame("expected method frame, got non method frame instead")
+        self._blamed = _PUBLISH
         if pending.properties is None:
-            if kind != HEADER:
+            if kind != HEADER or payload[:4] != b"\0\x3c\0\0" or len(payload) < 12:
                 raise errors.unexpected_frame(
                     "expected content header for class 60, got non content header frame instead"
                 )
-            if len(payload) < 14:
-                raise MalformedError("content header ends within its fields")
-            class_id, _, size = struct.unpack_from(">HHQ", payload)
-            if class_id != 60:
-                raise errors.unexpected_frame(
-                    f"expected content header for class 60, got one for class {class_id} instead"
-                )
+            size = int.from_bytes(payload[4:12], "big")
             if size > self.broker.config.max_message_size:
                 raise errors.message_too_large(size, self.broker.config.max_message_size)
             pending.properties = payload[12:]
@@ -247,8 +244,8 @@ class Connection(Session):
             channel.content = None
             channel.publish(pending.arguments, pending.properties, b"".join(pending.parts), 0, None)
 
-    def _method(self, number: int, channel: Channel, ids: int, payload: bytes) -> None:
-        """A method on an open channel that is not on the hot path. Raises AmqpError, MalformedError."""
+    def _method(self, channel: Channel, ids: int, payload: bytes) -> None:
+        """A method on an open channel that is not on the hot path. Raises AmqpError."""
         if ids == _CHANNEL_CLOSE:
             self._close_channel(channel)
             channel.send("channel.close-ok")
@@ -261,39 +258,48 @@ class Connection(Session):
         handler = HANDLERS.get(method.name)
         if handler is None:
             raise errors.command_invalid("unimplemented method")
-        handler(channel, methods.decode(method, payload))
+        handler(channel, _arguments(method, payload))
 
     def _other(self, kind: int, number: int, channel: Channel | None, payload: bytes) -> None:
         """A frame that is not a method of an open channel, or not one that is due now. Raises AmqpError."""
+        self._blamed = 0
+        if self._close_sent and number:
+            return
+        if kind not in (METHOD, HEADER, BODY, HEARTBEAT) or (kind == METHOD and len(payload) < 4):
+            raise errors.frame_error(_frame_text(kind, payload) + ": unknown_frame")
         if kind == HEARTBEAT:
-            if number != 0:
-                raise errors.unexpected_frame(_frame_text(kind, "heartbeat on a channel"))
+            if number:
+                raise errors.unexpected_frame(_frame_text(kind, payload))
+            if payload:
+                raise errors.frame_error(_frame_text(kind, payload) + ": unknown_frame")
             return
-        if kind not in (METHOD, HEADER, BODY):
-            raise errors.frame_error(_frame_text(kind, "unknown_frame"))
-        ids = int.from_bytes(payload[:4], "big") if kind == METHOD and len(payload) >= 4 else 0
-        if number == 0:
+        ids = int.from_bytes(payload[:4], "big") if kind == METHOD else 0
+        if number == 0 and kind == METHOD:
+            self._blamed = ids
             self._on_channel_0(ids, payload)
-        elif self._close_sent:
-            return
-        elif not self._running:
-            raise errors.channel_error("unexpected frame before connection.open")
-        elif number in self._gated:
-            if ids == _CHANNEL_CLOSE_OK:
-                self._gated.discard(number)
-            elif ids == _CHANNEL_CLOSE:
-                self._gated.discard(number)
-                self.write(frame(METHOD, number, methods.encode("channel.close-ok")))
-        elif ids == _CHANNEL_OPEN and channel is None:
-            self._open_channel(number)
-        elif ids == _CHANNEL_CLOSE_OK and channel is None:
-            return
-        elif channel is None:
-            raise errors.channel_error("expected 'channel.open'")
-        elif kind == METHOD and len(payload) < 4:
-            raise MalformedError("a method frame without method")
-        else:
+        elif number == 0 or not self._running:
+            raise errors.unexpected_frame(_frame_text(kind, payload))
+        elif channel is not None:
             self._content(kind, channel, payload)
+        elif number in self._gated:
+            self._while_gated(number, ids)
+        elif kind != METHOD:
+            raise errors.unexpected_frame("expected method frame, got non method frame instead")
+        elif ids == _CHANNEL_OPEN:
+            self._open_channel(number)
+        else:
+            self._blamed = ids
+            raise errors.channel_error("expected 'channel.open'")
+
+    def _while_gated(self, number: int, ids: int) -> None:
+        """A frame on a channel that the broker has closed, before the client's channel.close-ok: mostly ignored."""
+        if ids == _CHANNEL_CLOSE_OK:
+            self._gated.discard(number)
+        elif ids == _CHANNEL_CLOSE:
+            self.write(frame(METHOD, number, methods.encode("channel.close-ok")))
+        elif ids == _CHANNEL_OPEN:
+            self._blamed = ids
+            raise errors.channel_error("second 'channel.open' seen")
 
     # --- the connection's own methods -------------------------------------------------------------------------------
 
@@ -319,7 +325,10 @@ class Connection(Session):
         elif self._close_sent:
             return
         elif self._handshake is not None:
-            self._handshake.handle(ids, payload)
+            method = methods.METHODS.get(ids)
+            if method is None:
+                raise errors.channel_error("unexpected method during the handshake")
+            self._handshake.handle(method.name, _arguments(method, payload))
         elif ids == _UPDATE_SECRET:
             self.write(frame(METHOD, 0, methods.encode("connection.update-secret-ok")))
         else:
@@ -329,7 +338,7 @@ class Connection(Session):
         """connection.tune-ok has settled the limits."""
         self.channel_max = channel_max
         self.frame_max = frame_max
-        self._payload_max = (frame_max or 1 << 31) - 8
+        self._payload_max = (frame_max or 1 << 31) - 8 + TOLERANCE
         self._body_max = min(self._payload_max, self.broker.config.max_message_size)
         self.heartbeat.start(heartbeat_s)
 
@@ -519,6 +528,16 @@ class Connection(Session):
             self.mark_dirty()
 
 
-def _frame_text(kind: int, reason: str) -> str:
+def _frame_text(kind: int, payload: bytes) -> str:
     """As rabbit_reader words a frame that it cannot use."""
-    return f"type {kind}, all octets = <<>>: {reason}"
+    return f"type {kind}, all octets = {erlang_binary(payload[:256])}"
+
+
+def _arguments(method: methods.Method, payload: bytes) -> dict[str, Any]:
+    """Raises AmqpError 501 for a payload that does not fit the method."""
+    try:
+        return methods.decode(method, payload)
+    except methods.NotUtf8Error:
+        raise errors.frame_error("Malformed UTF-8 in shortstr") from None
+    except MalformedError:
+        raise errors.frame_error(f"cannot decode {erlang_binary(payload[4:])}") from None

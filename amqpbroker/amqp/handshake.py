@@ -37,7 +37,7 @@ FRAME_MIN_SIZE = 4096
 class Handshake:
     """The methods before a connection is open, in the only order they may come.
 
-    authenticated: the client has logged in, and errors are told to it.
+    authenticated: the client has logged in and agreed on limits; errors are told to it.
     """
 
     def __init__(self, connection: "Connection") -> None:
@@ -58,19 +58,19 @@ class Handshake:
     def _send(self, name: str, **arguments: Any) -> None:
         self._connection.write(frame(METHOD, 0, methods.encode(name, **arguments)))
 
-    def handle(self, ids: int, payload: bytes) -> None:
+    def handle(self, name: str, arguments: dict[str, Any]) -> None:
         """A method on channel 0. Raises AmqpError, MalformedError."""
-        method = methods.METHODS.get(ids)
-        step = self._next.get(method.name) if method is not None else None
-        if method is None or step is None:
+        step = self._next.get(name)
+        if step is None:
             raise errors.channel_error("unexpected method during the handshake")
-        step(methods.decode(method, payload))
+        step(arguments)
 
     def _server_properties(self) -> Table:
         config = self._connection.broker.config
         return {
             "capabilities": Field("F", {name: Field("t", True) for name in CAPABILITIES}),
             "cluster_name": longstr(config.cluster_name),
+            "copyright": longstr("Copyright (c) the amqpbroker authors"),
             "information": longstr(f"amqpbroker {amqpbroker.__version__}"),
             "platform": longstr(f"Python {platform.python_version()}"),
             "product": longstr(config.product_name),
@@ -125,9 +125,9 @@ class Handshake:
             )
         connection.tuned(channel_max, frame_max, arguments["heartbeat"])
         self._next = {"connection.open": self._open}
+        self.authenticated = True
 
     def _open(self, arguments: dict[str, Any]) -> None:
-        self.authenticated = True
         connection = self._connection
         broker = connection.broker
         limit = broker.config.max_connections

@@ -17,6 +17,11 @@ PSEUDO_QUEUE = "amq.rabbitmq.reply-to"
 _PREFIX = PSEUDO_QUEUE + "."
 
 
+def is_direct_reply(name: str) -> bool:
+    """Whether a queue name is one that replies are (or were) published to."""
+    return name.startswith(_PREFIX)
+
+
 class DirectReply(Destination):
     """Where replies to one channel go. They wait nowhere: a requester that has stopped reading loses further ones."""
 
@@ -48,4 +53,4 @@ class DirectReplies:
         self._replies.pop(reply.name, None)
 
     def find(self, name: str) -> DirectReply | None:
-        return self._replies.get(name) if name.startswith(_PREFIX) else None
+        return self._replies.get(name) if is_direct_reply(name) else None

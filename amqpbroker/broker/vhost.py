@@ -13,7 +13,7 @@ from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies
 from amqpbroker.broker.equivalence import assert_exchange_equivalent, assert_queue_equivalent
 from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Exchange
 from amqpbroker.broker.exchange_types.default import DefaultType
-from amqpbroker.broker.exchange_types.registry import build_exchange_type
+from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, build_exchange_type, unknown_exchange_type
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
@@ -92,6 +92,8 @@ class Vhost:
     ) -> Exchange:
         """Declare, or check that what exists is equivalent. Raises AmqpError 403 or 406."""
         existing = self.exchanges.get(name)
+        if kind not in EXCHANGE_TYPES:
+            raise unknown_exchange_type(kind)
         if existing is not None:
             assert_exchange_equivalent(
                 existing,
@@ -200,10 +202,10 @@ class Vhost:
 
         Raises AmqpError 406 if it is in use or not empty and must not be.
         """
-        if if_unused and queue.consumer_count:
-            raise errors.in_use("queue", queue.name, self.name)
         if if_empty and queue.ready_count:
             raise errors.queue_not_empty(queue.name, self.name)
+        if if_unused and queue.consumer_count:
+            raise errors.in_use("queue", queue.name, self.name)
         if self.queues.get(queue.name) is not queue:
             return 0
         del self.queues[queue.name]
@@ -234,6 +236,9 @@ class Vhost:
         destination.incoming[binding] = None
         source.type.bind(binding)
         self.route_epoch += 1
+
+    def is_bound(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> bool:
+        return _identity(destination, routing_key, arguments) in source.bindings
 
     def unbind(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> None:
         """Remove the binding if it is there; the last one takes an auto-delete exchange with it."""

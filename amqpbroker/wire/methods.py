@@ -14,6 +14,10 @@ from amqpbroker.wire.values import MalformedError, decode_table, encode_table
 _INTEGERS = {"octet": (1, ">B"), "short": (2, ">H"), "long": (4, ">I"), "longlong": (8, ">Q"), "timestamp": (8, ">Q")}
 
 
+class NotUtf8Error(MalformedError):
+    """A shortstr whose bytes are no UTF-8."""
+
+
 class Method(NamedTuple):
     """One AMQP method: its ids, its name such as "queue.declare-ok", and its fields as (name, type) in wire order."""
 
@@ -83,6 +87,8 @@ def decode(method: Method, payload: bytes) -> dict[str, Any]:
             continue
         bit = 0
         values[name], offset = _decode_argument(method, name, kind, payload, offset)
+    if offset != len(payload):
+        raise MalformedError(f"{method.name}: bytes left behind its fields")
     return values
 
 
@@ -100,7 +106,7 @@ def _decode_argument(method: Method, name: str, kind: str, payload: bytes, offse
         try:
             return payload[offset + 1 : stop].decode(), stop
         except UnicodeDecodeError:
-            raise MalformedError(f"{method.name}: {name} is not UTF-8") from None
+            raise NotUtf8Error(f"{method.name}: {name} is not UTF-8") from None
     stop = offset + 4 + int.from_bytes(payload[offset : offset + 4], "big")
     if left < 4 or stop > len(payload):
         raise MalformedError(f"{method.name}: ends within {name}")

@@ -53,8 +53,8 @@ def unbind(channel: "Channel", arguments: dict[str, Any]) -> None:
 
 
 def _change(channel: "Channel", arguments: dict[str, Any], what: str) -> None:
-    destination = without_line_breaks(arguments["destination"])
-    source = without_line_breaks(arguments["source"])
+    destination: str = arguments["destination"]
+    source: str = arguments["source"]
     if "" in (destination, source):
         raise errors.default_exchange_refused()
     channel.permissions.check("write", "exchange", destination)
@@ -69,17 +69,22 @@ def change_binding(
 ) -> None:
     """Bind or unbind a queue or exchange. What is missing is an error for bind, and nothing to do for unbind."""
     vhost = channel.vhost
-    if what == "unbind" and (
-        source not in vhost.exchanges or destination not in (vhost.queues if to_queue else vhost.exchanges)
-    ):
-        return
     routing_key = arguments["routing_key"].encode("utf-8", "surrogateescape")
-    source_exchange = vhost.exchange(source)
-    if source_exchange.type.name == "topic":
+    if what == "unbind":
+        exchange = vhost.exchanges.get(source)
+        target = vhost.queues.get(destination) if to_queue else vhost.exchanges.get(destination)
+        if (
+            exchange is None
+            or target is None
+            or not vhost.is_bound(exchange, target, routing_key, arguments["arguments"])
+        ):
+            return
+    exchange = vhost.exchange(source)
+    if exchange.type.name == "topic":
         channel.permissions.check_topic("read", source, arguments["routing_key"])
     target = vhost.queue(destination, channel.connection) if to_queue else vhost.exchange(destination)
     change = vhost.bind if what == "bind" else vhost.unbind
-    change(source_exchange, target, routing_key, arguments["arguments"])
+    change(exchange, target, routing_key, arguments["arguments"])
 
 
 def without_line_breaks(name: str) -> str:

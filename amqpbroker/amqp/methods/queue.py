@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker import errors
 from amqpbroker.amqp.methods.exchange import change_binding, without_line_breaks
 from amqpbroker.broker.broker import generated_name
-from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
+from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, is_direct_reply
 from amqpbroker.broker.queue import Queue
 from amqpbroker.wire.values import Table, text
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 def queue_name(channel: "Channel", name: str) -> str:
     """The queue a method names; an empty name is the one last declared on the channel. Raises AmqpError 404."""
-    name = without_line_breaks(name)
     if name:
         return name
     if not channel.last_queue:
@@ -25,32 +24,31 @@ def queue_name(channel: "Channel", name: str) -> str:
 
 def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
     name = without_line_breaks(arguments["queue"])
-    if arguments["passive"]:
-        name = name or queue_name(channel, "")
-        reply = channel.broker.direct_replies.find(name)
-        if name == PSEUDO_QUEUE or reply is not None:
-            _declare_reply(channel, name, arguments["nowait"])
-            return
-        queue = channel.vhost.queue(name, channel.connection)
-        queue.touch()
+    if name == PSEUDO_QUEUE or channel.broker.direct_replies.find(name) is not None:
+        # A responder asks whether the requester is still there.
+        counts = 0, 1
     else:
-        queue = _declare(channel, name, arguments)
-    channel.last_queue = queue.name
+        queue = _passive(channel, name) if arguments["passive"] else _declare(channel, name, arguments)
+        channel.last_queue = name = queue.name
+        counts = queue.ready_count, queue.consumer_count
     if not arguments["nowait"]:
-        channel.send(
-            "queue.declare-ok",
-            queue=queue.name,
-            message_count=queue.ready_count,
-            consumer_count=queue.consumer_count,
-        )
+        channel.send("queue.declare-ok", queue=name, message_count=counts[0], consumer_count=counts[1])
+
+
+def _passive(channel: "Channel", name: str) -> Queue:
+    queue = channel.vhost.queue(name, channel.connection)
+    queue.touch()
+    return queue
 
 
 def _declare(channel: "Channel", name: str, arguments: dict[str, Any]) -> Queue:
     vhost = channel.vhost
-    given = name
-    if not name:
+    server_named = not name
+    if server_named:
         name = generated_name("amq.gen-")
-    elif name.startswith("amq.") and name not in vhost.queues:
+    elif is_direct_reply(name):
+        raise errors.no_queue(name, vhost.name)
+    elif name.startswith("amq."):
         raise errors.reserved_queue_name(name)
     channel.permissions.check("configure", "queue", name)
     declared: Table = arguments["arguments"]
@@ -65,14 +63,8 @@ def _declare(channel: "Channel", name: str, arguments: dict[str, Any]) -> Queue:
         arguments["auto_delete"],
         declared,
         channel.connection,
-        server_named=not given,
+        server_named,
     )
-
-
-def _declare_reply(channel: "Channel", name: str, nowait: bool) -> None:
-    """A responder may ask whether the requester is still there."""
-    if not nowait:
-        channel.send("queue.declare-ok", queue=name, message_count=0, consumer_count=1)
 
 
 def bind(channel: "Channel", arguments: dict[str, Any]) -> None:
@@ -87,7 +79,7 @@ def _change(channel: "Channel", arguments: dict[str, Any], what: str) -> None:
     if not arguments["queue"] and not arguments["routing_key"]:
         arguments["routing_key"] = queue_name(channel, "")
     name = queue_name(channel, arguments["queue"])
-    source = without_line_breaks(arguments["exchange"])
+    source: str = arguments["exchange"]
     if source == "":
         raise errors.default_exchange_refused()
     channel.permissions.check("write", "queue", name)
@@ -106,7 +98,7 @@ def purge(channel: "Channel", arguments: dict[str, Any]) -> None:
 
 
 def delete(channel: "Channel", arguments: dict[str, Any]) -> None:
-    name = queue_name(channel, arguments["queue"])
+    name = queue_name(channel, without_line_breaks(arguments["queue"]))
     channel.permissions.check("configure", "queue", name)
     count = 0
     if name in channel.vhost.queues:

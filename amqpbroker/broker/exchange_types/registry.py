@@ -46,11 +46,15 @@ def build_exchange_type(
     if type_name == DelayedType.name:
         inner_name = _delayed_type(arguments)
         return DelayedType(build_exchange_type(inner_name, arguments, clock, release), clock, release)
-    # RabbitMQ says `unknown` if its Erlang has no atom of that name (rabbit_exchange:check_type), which goes for nearly
-    # every name with a hyphen or a capital, and `invalid` otherwise.
+    raise unknown_exchange_type(type_name)
+
+
+def unknown_exchange_type(type_name: str) -> errors.AmqpError:
+    """RabbitMQ says `unknown` if its Erlang has no atom of that name (rabbit_exchange:check_type), which goes for nearly
+    every name with a hyphen or a capital, and `invalid` otherwise."""
     if "-" in type_name or type_name != type_name.lower():
-        raise errors.unknown_exchange_type(type_name)
-    raise errors.invalid_exchange_type(type_name)
+        return errors.unknown_exchange_type(type_name)
+    return errors.invalid_exchange_type(type_name)
 
 
 def _delayed_type(arguments: Table) -> str:
