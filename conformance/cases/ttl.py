@@ -179,11 +179,12 @@ def several_expire_in_order(lab: Lab, kind: str) -> None:
 @case()
 def expired_are_not_counted(lab: Lab) -> None:
     """After the time the queue counts them no more."""
-    ch = timed(lab, "classic", 100)
+    ch = timed(lab, "classic", 400)
     for number in range(3):
         ch.publish("", lab.q(), str(number))
+    lab.wait_ready(lab.q(), 3)
     ch.queue(lab.q(), passive=True)
-    lab.sleep(0.5)
+    lab.sleep(1)
     ch.queue(lab.q(), passive=True)
     ch.delete(lab.q())
 

@@ -1,0 +1,172 @@
+"""Quorum queues: delivery count and delivery limit (2.9, 2.12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.channel import Channel
+from conformance.lab import Lab
+from conformance.registry import case, family
+
+
+def limited(lab: Lab, **arguments: Any) -> Channel:
+    """A channel and a quorum queue with one message in it."""
+    ch = lab.channel()
+    more = {"x-" + key.replace("_", "-"): value for key, value in arguments.items()}
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"} | more)
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), headers={"own": 1}, delivery_mode=2)
+    return ch
+
+
+def return_until_gone(lab: Lab, ch: Channel, most: int) -> None:
+    """Take the message and give it back until it does not come any more; only its last delivery is kept."""
+    ch.consume(lab.q(), "a")
+    last = None
+    for count in range(most):
+        event = ch.deliveries(1)[0] if count == 0 else _next(lab, ch)
+        if event is None:
+            lab.observe("deliveries", count)
+            return
+        if last is not None:
+            ch.connection.forget(last)
+        last = event
+        ch.reject(event.arguments["delivery_tag"])
+    lab.observe("deliveries", f"{most} and no end")
+
+
+def _next(lab: Lab, ch: Channel) -> Any:
+    lab.quiet()
+    for event in ch.connection.events:
+        if event.name == "basic.deliver" and not event.taken:
+            event.taken = True
+            return event
+    return None
+
+
+@family({"0": (0,), "1": (1,), "3": (3,)})
+def delivery_limit(lab: Lab, limit: int) -> None:
+    """A message is delivered limit + 1 times, then it is gone."""
+    return_until_gone(lab, limited(lab, delivery_limit=limit), 10)
+
+
+@family({"none": ({},), "minus_1": ({"delivery_limit": -1},)})
+def delivery_limit_default(lab: Lab, arguments: dict[str, Any]) -> None:
+    """Without a limit of its own, and with the limit turned off."""
+    return_until_gone(lab, limited(lab, **arguments), 25)
+
+
+@family({"reject": ("reject",), "nack": ("nack",), "recover": ("recover",), "channel_close": ("channel_close",)})
+def delivery_count(lab: Lab, how: str) -> None:
+    """Which ways of giving a message back count."""
+    first = limited(lab)
+    for _ in range(2):
+        ch = lab.channel()
+        tag = ch.get_when_there(lab.q()).arguments["delivery_tag"]
+        if how == "reject":
+            ch.reject(tag)
+        elif how == "nack":
+            ch.nack(tag)
+        elif how == "recover":
+            ch.recover()
+        else:
+            ch.close()
+    first.get_when_there(lab.q())
+
+
+@case()
+def delivery_count_connection_lost(lab: Lab) -> None:
+    """A lost connection counts too."""
+    first = limited(lab)
+    ch = lab.channel(lab.connect())
+    ch.get_when_there(lab.q())
+    ch.connection.drop()
+    first.get_when_there(lab.q())
+
+
+@case()
+def delivery_count_sent_by_client(lab: Lab) -> None:
+    """A client's own x-delivery-count header."""
+    ch = lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
+    ch.publish("", lab.q(), headers={"x-delivery-count": 7})
+    ch.get_when_there(lab.q())
+    ch.reject(1)
+    ch.get_when_there(lab.q())
+
+
+@case()
+def delivery_limit_dead_letters_per_message(lab: Lab) -> None:
+    """Only the message that reached the limit goes."""
+    ch = lab.channel()
+    ch.queue(lab.q("dead"))
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 1,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": lab.q("dead"),
+    }
+    ch.queue(lab.q(), durable=True, arguments=arguments)
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "1")
+    ch.publish_confirmed("", lab.q(), "2")
+    for tag in (1, 2):
+        ch.get_when_there(lab.q())
+        ch.reject(tag)
+    lab.wait_ready(lab.q("dead"), 1)
+
+
+@case()
+def transient_messages_are_kept(lab: Lab) -> None:
+    """A transient message shows its delivery mode as it was sent."""
+    ch = lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
+    ch.publish("", lab.q(), "1", delivery_mode=1)
+    ch.get_when_there(lab.q())
+
+
+@case()
+def consumers_take_turns(lab: Lab) -> None:
+    """Consumers of a quorum queue take turns."""
+    ch = lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
+    ch.confirm()
+    consumers = [lab.channel() for _ in range(2)]
+    for consumer, tag in zip(consumers, "ab", strict=True):
+        consumer.qos(10)
+        consumer.consume(lab.q(), tag)
+    for number in range(4):
+        ch.publish_confirmed("", lab.q(), str(number))
+    for consumer in consumers:
+        consumer.deliveries(2)
+
+
+@case()
+def single_active(lab: Lab) -> None:
+    """Only the first consumer is active; its held messages go to the next when its channel closes."""
+    ch = lab.channel()
+    arguments = {"x-queue-type": "quorum", "x-single-active-consumer": True}
+    ch.queue(lab.q(), durable=True, arguments=arguments)
+    lab.hide(lab.q())
+    ch.confirm()
+    first, second = lab.channel(), lab.channel()
+    first.qos(10)
+    second.qos(10)
+    first.consume(lab.q(), "a")
+    second.consume(lab.q(), "b")
+    for number in range(3):
+        ch.publish_confirmed("", lab.q(), str(number))
+    first.deliveries(3)
+    first.close()
+    second.deliveries(3)
+
+
+@case()
+def cancel_keeps_held(lab: Lab) -> None:
+    """A cancelled consumer may still ack."""
+    ch = limited(lab)
+    ch.consume(lab.q(), "a")
+    ch.deliveries(1)
+    ch.cancel("a")
+    ch.ack(1)
+    ch.sync()

@@ -1,0 +1,187 @@
+"""Direct reply-to (2.14)."""
+
+from __future__ import annotations
+
+from conformance.lab import Lab
+from conformance.registry import case, family
+
+PSEUDO = "amq.rabbitmq.reply-to"
+
+
+@case()
+def request_and_reply(lab: Lab) -> None:
+    """The request carries a name of its own, and the answer comes to the requester's consumer."""
+    client, server = lab.channel(), lab.channel(lab.connect())
+    server.queue(lab.q())
+    server.consume(lab.q(), "server", no_ack=True)
+    client.consume(PSEUDO, "client", no_ack=True)
+    client.publish("", lab.q(), "question", reply_to=PSEUDO, correlation_id="1", headers={"a": 1})
+    name = server.deliveries(1)[0].properties or {}
+    server.publish("", name.get("reply_to", ""), "answer", correlation_id="1", headers={"b": 2})
+    server.publish("", name.get("reply_to", ""), "second answer", mandatory=True)
+    client.deliveries(2)
+    lab.quiet()
+
+
+@case()
+def probe(lab: Lab) -> None:
+    """The responder may ask with a passive declare whether the requester is still there."""
+    client, server = lab.channel(), lab.channel(lab.connect())
+    server.queue(lab.q())
+    client.consume(PSEUDO, "client", no_ack=True)
+    client.publish("", lab.q(), reply_to=PSEUDO)
+    got = server.get_when_there(lab.q(), no_ack=True)
+    name = (got.properties or {}).get("reply_to", "")
+    server.queue(name, passive=True)
+    server.queue(name)
+    client.close()
+    lab.quiet()
+    server.queue(name, passive=True)
+
+
+@case()
+def requester_gone(lab: Lab) -> None:
+    """An answer to nobody vanishes."""
+    client, server = lab.channel(), lab.channel(lab.connect())
+    server.queue(lab.q())
+    client.consume(PSEUDO, "client", no_ack=True)
+    client.publish("", lab.q(), reply_to=PSEUDO)
+    got = server.get_when_there(lab.q(), no_ack=True)
+    name = (got.properties or {}).get("reply_to", "")
+    client.close()
+    lab.quiet()
+    server.confirm()
+    server.publish_confirmed("", name, "nobody")
+    server.publish_confirmed("", name, "nobody", mandatory=True)
+
+
+@case()
+def with_ack(lab: Lab) -> None:
+    """The reply consumer cannot ack."""
+    lab.channel().consume(PSEUDO, "client")
+
+
+@case()
+def twice(lab: Lab) -> None:
+    """One reply consumer a channel."""
+    ch = lab.channel()
+    ch.consume(PSEUDO, "one", no_ack=True)
+    ch.consume(PSEUDO, "two", no_ack=True)
+
+
+@case()
+def tag_in_use(lab: Lab) -> None:
+    """The reply consumer's tag counts among the channel's tags."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.consume(PSEUDO, "a", no_ack=True)
+    ch.consume(lab.q(), "a")
+
+
+@case()
+def server_made_tag(lab: Lab) -> None:
+    """An empty tag."""
+    ch = lab.channel()
+    ch.consume(PSEUDO, no_ack=True)
+
+
+@case()
+def cancelled_and_set_again(lab: Lab) -> None:
+    """After a cancel it may be set again."""
+    ch = lab.channel()
+    ch.consume(PSEUDO, "one", no_ack=True)
+    ch.cancel("one")
+    ch.consume(PSEUDO, "two", no_ack=True)
+
+
+@case()
+def publish_without_consumer(lab: Lab) -> None:
+    """A request without a reply consumer."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q(), reply_to=PSEUDO)
+    ch.closed()
+
+
+@case()
+def publish_after_cancel(lab: Lab) -> None:
+    """A request after the reply consumer was cancelled."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.consume(PSEUDO, "one", no_ack=True)
+    ch.cancel("one")
+    ch.publish("", lab.q(), reply_to=PSEUDO)
+    lab.quiet()
+
+
+@case()
+def consumer_on_other_channel(lab: Lab) -> None:
+    """The reply consumer must be the publishing channel's."""
+    other = lab.channel()
+    other.consume(PSEUDO, "one", no_ack=True)
+    ch = lab.channel()
+    ch.publish("", lab.q(), reply_to=PSEUDO)
+    ch.closed()
+
+
+@case()
+def other_reply_to_is_kept(lab: Lab) -> None:
+    """Other reply-to values are left alone."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.consume(PSEUDO, "one", no_ack=True)
+    ch.publish("", lab.q(), reply_to="amq.rabbitmq.reply-to.own")
+    ch.publish("", lab.q(), reply_to="other")
+    ch.sync()
+
+
+@family({"get": ("basic.get",), "purge": ("queue.purge",), "delete": ("queue.delete",)})
+def pseudo_queue(lab: Lab, method: str) -> None:
+    """What else can be asked of the pseudo-queue."""
+    lab.channel().call(method, queue=PSEUDO)
+
+
+@case()
+def pseudo_queue_bind(lab: Lab) -> None:
+    """It cannot be bound."""
+    lab.channel().bind(PSEUDO, "amq.direct", "k")
+
+
+@case()
+def publish_to_pseudo_queue(lab: Lab) -> None:
+    """Publishing to the bare name."""
+    ch = lab.channel()
+    ch.consume(PSEUDO, "one", no_ack=True)
+    ch.publish("", PSEUDO, "to nobody", mandatory=True)
+    lab.quiet()
+
+
+@family({"exclusive": ({"exclusive": True},), "no_local": ({"no_local": True},)})
+def flags(lab: Lab, flags: dict[str, bool]) -> None:
+    """Other flags of the reply consumer."""
+    lab.channel().consume(PSEUDO, "one", no_ack=True, arguments=None, **flags)
+
+
+@case()
+def several_requests(lab: Lab) -> None:
+    """All requests of a channel carry the same name; answers come in order."""
+    client, server = lab.channel(), lab.channel(lab.connect())
+    server.queue(lab.q())
+    client.consume(PSEUDO, "client", no_ack=True)
+    for number in range(3):
+        client.publish("", lab.q(), str(number), reply_to=PSEUDO)
+    client.sync()
+    for _ in range(3):
+        got = server.get_when_there(lab.q(), no_ack=True)
+        server.publish("", (got.properties or {}).get("reply_to", ""), "answer")
+    client.deliveries(3)
+
+
+@case()
+def request_in_confirm_mode(lab: Lab) -> None:
+    """A confirmed request."""
+    client = lab.channel()
+    client.queue(lab.q())
+    client.consume(PSEUDO, "client", no_ack=True)
+    client.confirm()
+    client.publish_confirmed("", lab.q(), reply_to=PSEUDO, mandatory=True)
