@@ -50,9 +50,11 @@ def build_exchange_type(
 
 
 def unknown_exchange_type(type_name: str) -> errors.AmqpError:
-    """RabbitMQ says `unknown` if its Erlang has no atom of that name (rabbit_exchange:check_type), which goes for nearly
-    every name with a hyphen or a capital, and `invalid` otherwise."""
-    if "-" in type_name or type_name != type_name.lower():
+    """RabbitMQ says `unknown` if its Erlang has no atom of that name (rabbit_exchange:check_type), and else `invalid`.
+
+    Hardly any name with a hyphen, a capital or a letter outside ASCII is an atom there.
+    """
+    if "-" in type_name or type_name != type_name.lower() or not type_name.isascii():
         return errors.unknown_exchange_type(type_name)
     return errors.invalid_exchange_type(type_name)
 

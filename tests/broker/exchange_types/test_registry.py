@@ -51,6 +51,7 @@ EXISTING = "Invalid argument, 'x-delayed-type' must be an existing exchange type
         ("unknown", {}, "invalid exchange type 'unknown'"),
         ("Direct", {}, "unknown exchange type 'Direct'"),
         ("no-such-type", {}, "unknown exchange type 'no-such-type'"),
+        ("é", {}, "unknown exchange type 'é'"),
         ("x-delayed-message", {}, EXISTING),
         ("x-delayed-message", {"x-delayed-type": Field("l", 1)}, EXISTING),
         ("x-delayed-message", {"x-delayed-type": longstr("foo")}, "invalid exchange type 'foo'"),
