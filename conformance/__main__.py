@@ -65,8 +65,8 @@ def replay(
     started = time.monotonic()
     with _readable_errors(), contextlib.ExitStack() as stack:
         chosen = Target.parse(target, management) if target else stack.enter_context(own_amqpbroker())
-        click.echo(f"{len(cases)} cases on {chosen.version()}, {chosen.host}:{chosen.port}")
         runner = Runner(chosen, Timing(reply_s, quiet_s), workers)
+        click.echo(f"{len(cases)} cases on {runner.version}, {chosen.host}:{chosen.port}")
         passed = run = 0
         for result in runner.replay_all(cases):
             passed += result.outcome == "ok"
@@ -104,11 +104,10 @@ def record(
     doubtful = 0
     with _readable_errors(), contextlib.ExitStack() as stack:
         chosen = Target.parse(target, management) if target else stack.enter_context(own_rabbitmq())
-        version = chosen.version()
-        click.echo(f"{len(cases)} cases from {version}, {chosen.host}:{chosen.port}")
         runner = Runner(chosen, Timing(quiet_s=quiet_s), workers)
+        click.echo(f"{len(cases)} cases from {runner.version}, {chosen.host}:{chosen.port}")
         words = {"ok": "same", "differs": "changed", "broken": "refused", "not run": "not run"}
-        for result in runner.record_all(cases, version, times):
+        for result in runner.record_all(cases, times):
             doubtful += result.outcome == "broken"
             word = "new" if result.detail == "new" else words[result.outcome]
             click.echo(f"{word:8} {result.case.id}")

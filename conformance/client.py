@@ -82,6 +82,7 @@ class Connection:
         self.answer_close = True
         self.lost = False
         self.frame_max = 131072
+        self.vhost = "/"
         self._first = True
         self._buffer = b""
         self._contents: dict[int, _Content] = {}
@@ -286,6 +287,7 @@ class Connection:
 
         The frames of an orderly handshake are dropped from `events`; those of one that failed are kept.
         """
+        self.vhost = vhost
         self.send(b"AMQP\x00\x00\x09\x01")
         start = self.wait(0, "connection.start")
         self.send_method(
@@ -326,7 +328,7 @@ class Connection:
         if not self.lost:
             with contextlib.suppress(CaseStoppedError, MalformedFrameError):
                 self.send_method(0, "connection.close", reply_code=200, reply_text="OK")
-                self.wait(0, "connection.close-ok", within_s=3)
+                self.forget(self.wait(0, "connection.close-ok", within_s=3))
         self.socket.close()
         self.lost = True
 

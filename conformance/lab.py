@@ -51,6 +51,10 @@ class Lab:
             self._exchanges.append(name)
         return name
 
+    def name(self, short: str) -> str:
+        """A name of this case for anything else: a user, a vhost, a policy."""
+        return f"{self._prefix}.{short}"
+
     def hide(self, queue: str) -> None:
         """Leave the queue out of "left": what it holds is not decided by the protocol."""
         self._hidden.add(queue)
@@ -144,7 +148,8 @@ class Lab:
             deadline = time.monotonic() + DROP_WITHIN_S
             while not connection.is_open() and not connection.lost and time.monotonic() < deadline:
                 connection.pump(deadline - time.monotonic())
-        declared = dict.fromkeys(name for channel in self._channels for name in channel.queues if name)
+        in_reach = [channel for channel in self._channels if channel.connection.vhost == "/"]
+        declared = dict.fromkeys(name for channel in in_reach for name in channel.queues)
         left = []
         for queue in declared:
             if queue in self._hidden:

@@ -28,12 +28,13 @@ class Result:
 
 
 class Runner:
-    """Runs cases against one target; each worker thread keeps a janitor connection."""
+    """Runs cases against one target; each worker thread keeps a janitor connection. Raises SetupError without one."""
 
     def __init__(self, target: Target, timing: Timing, workers: int) -> None:
         self.target = target
         self.timing = timing
         self.workers = workers
+        self.version, self.cluster_name = target.identity()
         self._local = threading.local()
         self._janitors: list[Janitor] = []
 
@@ -64,7 +65,7 @@ class Runner:
             except MalformedFrameError as malformed:
                 lab.observe("(malformed frame)", str(malformed))
             received, left = lab.finish()
-            return transcript.build(received, lab.observed, left), lab.trace_lines
+            return transcript.build(received, lab.observed, left, self.cluster_name), lab.trace_lines
         finally:
             lab.clean()
 
@@ -84,7 +85,7 @@ class Runner:
         difference = transcript.difference(recorded[1], got)
         return Result(case, "differs" if difference else "ok", difference)
 
-    def record(self, case: Case, version: str, times: int) -> Result:
+    def record(self, case: Case, times: int) -> Result:
         """Run one case `times` times and keep the transcript if they agree; `detail`: what changed, or the doubt."""
         if lacking := self.lacks(case):
             return Result(case, "not run", lacking)
@@ -101,7 +102,7 @@ class Runner:
         recorded = transcript.load(case.id)
         changed = transcript.difference(recorded[1], first) if recorded else ""
         if recorded is None or changed:
-            transcript.store(case.id, version, first)
+            transcript.store(case.id, self.version, first)
         return Result(case, "ok" if recorded and not changed else "differs", changed or "" if recorded else "new")
 
     def replay_all(self, cases: Sequence[Case]) -> Iterator[Result]:
@@ -110,10 +111,10 @@ class Runner:
             yield from pool.map(self.replay, cases)
         self._close()
 
-    def record_all(self, cases: Sequence[Case], version: str, times: int) -> Iterator[Result]:
+    def record_all(self, cases: Sequence[Case], times: int) -> Iterator[Result]:
         """Results in the order of `cases`."""
         with ThreadPoolExecutor(self.workers) as pool:
-            yield from pool.map(lambda case: self.record(case, version, times), cases)
+            yield from pool.map(lambda case: self.record(case, times), cases)
         self._close()
 
     def _close(self) -> None:

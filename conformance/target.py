@@ -43,8 +43,8 @@ class Target:
         """Host and port to connect to."""
         return self.host, self.port
 
-    def version(self) -> str:
-        """Product and version as the broker announces them. Raises SetupError when nothing answers."""
+    def identity(self) -> tuple[str, str]:
+        """Product and version, and cluster name, as the broker announces them. Raises SetupError when nothing answers."""
         try:
             connection = Connection("version", self.address, Timing(reply_s=5), lambda _: None)
         except OSError as error:
@@ -52,8 +52,10 @@ class Target:
         connection.send(b"AMQP\x00\x00\x09\x01")
         properties = connection.wait(0, "connection.start").arguments.get("server_properties", {})
         connection.drop()
-        words = (str(properties.get(key, "S:?")).removeprefix("S:") for key in ("product", "version"))
-        return " ".join(words)
+        product, version, cluster = (
+            str(properties.get(key, "S:?")).removeprefix("S:") for key in ("product", "version", "cluster_name")
+        )
+        return f"{product} {version}", cluster
 
 
 @contextlib.contextmanager

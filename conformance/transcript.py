@@ -22,7 +22,8 @@ _OF_THE_SOFTWARE = ("cluster_name", "copyright", "information", "platform")
 class _Placeholders:
     """Numbers each server-made name in order of first appearance."""
 
-    def __init__(self) -> None:
+    def __init__(self, cluster_name: str) -> None:
+        self._cluster_name = cluster_name
         self._numbers: dict[str, int] = {}
         self._seen: dict[str, str] = {}
 
@@ -38,7 +39,7 @@ class _Placeholders:
     def apply(self, value: Any, key: str = "") -> Any:
         """The value with placeholders inside."""
         if isinstance(value, str):
-            return _INVENTED.sub(self.name, value)
+            return _INVENTED.sub(self.name, value).replace(self._cluster_name, "<cluster_name>")
         if isinstance(value, list):
             return [self.apply(one, key) for one in value]
         if isinstance(value, dict):
@@ -53,11 +54,14 @@ class _Placeholders:
         return self.apply(value, name)
 
 
-def build(received: dict[str, list[Event]], observed: dict[str, Any], left: list[dict[str, Any]]) -> Transcript:
-    """The normalised transcript of a run."""
+def build(
+    received: dict[str, list[Event]], observed: dict[str, Any], left: list[dict[str, Any]], cluster_name: str
+) -> Transcript:
+    """The normalised transcript of a run; the broker's name for itself is replaced like the names it makes."""
     ordered = {label: [event.shown() for event in received[label]] for label in sorted(received, key=_order)}
     raw = {"received": ordered, "observed": observed, "left": left}
-    normalised: Transcript = _Placeholders().apply({key: value for key, value in raw.items() if value})
+    present = {key: value for key, value in raw.items() if value}
+    normalised: Transcript = _Placeholders(cluster_name).apply(present)
     return normalised
 
 
