@@ -64,7 +64,7 @@ class Config:
     consumer_max_per_channel: int = 0
     channel_tick_interval_ms: int = 60_000
     loopback_users: frozenset[str] = frozenset({"guest"})
-    auth_mechanisms: tuple[str, ...] = ("PLAIN", "AMQPLAIN")
+    auth_mechanisms: tuple[str, ...] = ("AMQPLAIN", "ANONYMOUS", "PLAIN")
     default_vhost: str = "/"
     default_users: tuple[DefaultUser, ...] = (_GUEST,)
     default_queue_type: str = "classic"
@@ -232,7 +232,7 @@ SETTINGS: tuple[Setting, ...] = (
             "`none` lets every user connect from anywhere."),
     Setting("loopback_users.$user", _BOOLEAN, "guest = true",
             "Whether this user may connect from this machine only. Any such line replaces the default."),
-    Setting("auth_mechanisms.$n", _one_of("PLAIN", "AMQPLAIN"), "1 = PLAIN, 2 = AMQPLAIN",
+    Setting("auth_mechanisms.$n", _one_of("PLAIN", "AMQPLAIN", "ANONYMOUS"), "1 = AMQPLAIN, 2 = ANONYMOUS, 3 = PLAIN",
             "The SASL mechanisms offered, in the order of their numbers. Any such line replaces the default."),
     Setting("default_vhost", _NAME, "/",
             "The vhost that a new broker has.", "default_vhost", environment=("RABBITMQ_DEFAULT_VHOST",)),

@@ -278,6 +278,10 @@ def message_too_large(size: int, limit: int) -> AmqpError:
     return precondition_failed(f"message size {size} is larger than configured max size {limit}")
 
 
+def partial_transaction() -> AmqpError:
+    return precondition_failed("partial tx completion")
+
+
 def invalid_expiration(value: str, reason: str) -> AmqpError:
     return precondition_failed(f"invalid expiration '{value}': {reason}")
 
@@ -356,5 +360,5 @@ def quorum_conditional_delete(name: str, vhost: str, if_unused: bool) -> AmqpErr
     )
 
 
-def invalid_consumer_priority(kind: str) -> AmqpError:
-    return precondition_failed(f"invalid arg 'x-priority': {{unacceptable_type,{kind}}}")
+def global_qos_on_quorum(name: str, vhost: str) -> AmqpError:
+    return not_implemented(f"queue '{name}' in vhost '{vhost}' does not support global qos")

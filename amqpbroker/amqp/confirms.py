@@ -9,6 +9,9 @@ from amqpbroker.wire.frames import FRAME_HEAD, METHOD
 _CONFIRM = struct.Struct(">IQB")
 _ACK = 60 << 16 | 80
 _NACK = 60 << 16 | 120
+_MULTIPLE = 1
+#: Means nothing to a publisher, but RabbitMQ sets it.
+_REQUEUE = 2
 
 
 class Confirms:
@@ -53,7 +56,7 @@ class Confirms:
         if self._refused:
             frames, self._refused = self._nacks(due)
         if due > self.settled:
-            frames += self._frame(_ACK, due, due - self.settled > 1)
+            frames += self._frame(_ACK, due, _MULTIPLE if due - self.settled > 1 else 0)
             self.settled = due
         return frames
 
@@ -63,10 +66,10 @@ class Confirms:
         refused = [number for number in self._refused if number <= due]
         for number in refused:
             if number - 1 > self.settled:
-                parts.append(self._frame(_ACK, number - 1, number - 1 - self.settled > 1))
-            parts.append(self._frame(_NACK, number, False))
+                parts.append(self._frame(_ACK, number - 1, _MULTIPLE if number - 1 - self.settled > 1 else 0))
+            parts.append(self._frame(_NACK, number, _MULTIPLE | _REQUEUE))
             self.settled = number
         return b"".join(parts), self._refused[len(refused) :]
 
-    def _frame(self, method: int, tag: int, multiple: bool) -> bytes:
-        return self._head + _CONFIRM.pack(method, tag, multiple) + b"\xce"
+    def _frame(self, method: int, tag: int, bits: int) -> bytes:
+        return self._head + _CONFIRM.pack(method, tag, bits) + b"\xce"

@@ -154,9 +154,8 @@ class Connection(Session):
             kind, number, size = unpack_head(data, pos)
             end = pos + 8 + size
             if size > self._payload_max:
-                self._malformed(
-                    errors.frame_error(_frame_text(kind, f"{{frame_too_large,{size},{self._payload_max}}}"))
-                )
+                reason = f": {{frame_too_large,{size},{self._payload_max - TOLERANCE}}}"
+                self._malformed(errors.frame_error(_frame_text(kind, b"") + reason))
                 return end_of_data
             if end > end_of_data:
                 return pos
@@ -168,6 +167,7 @@ class Connection(Session):
             try:
                 if kind == METHOD and channel is not None and channel.content is None and size >= 4:
                     ids = int.from_bytes(data[pos + 7 : pos + 11], "big")
+                    self._blamed = ids
                     if ids == _PUBLISH:
                         end = self._publish(channel, data, pos, end, end_of_data)
                     elif ids == _ACK and size == 13:
@@ -176,12 +176,11 @@ class Connection(Session):
                     else:
                         self._method(channel, ids, data[pos + 7 : end - 1])
                 else:
-                    ids = 0
                     self._other(kind, number, channel, data[pos + 7 : end - 1])
             except AmqpError as error:
-                self.fail(error, number, ids or self._blamed)
+                self.fail(error, number, self._blamed)
             except MalformedError as error:
-                self.fail(errors.syntax_error(str(error)), number, ids or self._blamed)
+                self.fail(errors.syntax_error(str(error)), number, self._blamed)
             if self._deaf:
                 return end_of_data
             pos = end
@@ -224,7 +223,12 @@ class Connection(Session):
             raise errors.unexpected_frame("expected method frame, got non method frame instead")
         self._blamed = _PUBLISH
         if pending.properties is None:
-            if kind != HEADER or payload[:4] != b"\0\x3c\0\0" or len(payload) < 12:
+            if kind == HEADER and payload[2:4] == b"\0\0" and payload[:2] != b"\0\x3c":
+                class_id = int.from_bytes(payload[:2], "big")
+                raise errors.unexpected_frame(
+                    f"expected content header for class 60, got one for class {class_id} instead"
+                )
+            if kind != HEADER or payload[2:4] != b"\0\0" or len(payload) < 12:
                 raise errors.unexpected_frame(
                     "expected content header for class 60, got non content header frame instead"
                 )
@@ -258,7 +262,18 @@ class Connection(Session):
         handler = HANDLERS.get(method.name)
         if handler is None:
             raise errors.command_invalid("unimplemented method")
-        handler(channel, _arguments(method, payload))
+        handler(channel, self._arguments(method, payload))
+
+    def _arguments(self, method: methods.Method, payload: bytes) -> dict[str, Any]:
+        """Raises AmqpError 501 for a payload that does not fit the method."""
+        try:
+            return methods.decode(method, payload)
+        except methods.NotUtf8Error:
+            if self._running:
+                self._blamed = 0
+            raise errors.frame_error("Malformed UTF-8 in shortstr") from None
+        except MalformedError:
+            raise errors.frame_error(f"cannot decode {erlang_binary(payload[4:])}") from None
 
     def _other(self, kind: int, number: int, channel: Channel | None, payload: bytes) -> None:
         """A frame that is not a method of an open channel, or not one that is due now. Raises AmqpError."""
@@ -328,7 +343,7 @@ class Connection(Session):
             method = methods.METHODS.get(ids)
             if method is None:
                 raise errors.channel_error("unexpected method during the handshake")
-            self._handshake.handle(method.name, _arguments(method, payload))
+            self._handshake.handle(method.name, self._arguments(method, payload))
         elif ids == _UPDATE_SECRET:
             self.write(frame(METHOD, 0, methods.encode("connection.update-secret-ok")))
         else:
@@ -531,13 +546,3 @@ class Connection(Session):
 def _frame_text(kind: int, payload: bytes) -> str:
     """As rabbit_reader words a frame that it cannot use."""
     return f"type {kind}, all octets = {erlang_binary(payload[:256])}"
-
-
-def _arguments(method: methods.Method, payload: bytes) -> dict[str, Any]:
-    """Raises AmqpError 501 for a payload that does not fit the method."""
-    try:
-        return methods.decode(method, payload)
-    except methods.NotUtf8Error:
-        raise errors.frame_error("Malformed UTF-8 in shortstr") from None
-    except MalformedError:
-        raise errors.frame_error(f"cannot decode {erlang_binary(payload[4:])}") from None

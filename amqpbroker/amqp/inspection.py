@@ -45,6 +45,10 @@ def _inspect_fields(channel: "Channel", message: Message, properties: bytes) -> 
         rewritten = True
     if "expiration" in values:
         message.expiration_ms = expiration_ms(values["expiration"])
+        shown = str(message.expiration_ms).encode()
+        if values["expiration"] != shown:
+            values["expiration"] = shown
+            rewritten = True
     headers: Table | None = values.get("headers")
     if headers is not None:
         message.extra_keys, message.cc_keys = extra_routing_keys(headers)

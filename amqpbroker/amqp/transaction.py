@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from amqpbroker import errors
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.message import Entry, Message
 
@@ -13,7 +14,8 @@ class Transaction:
     """What a channel has done since tx.select, the last commit or the last rollback.
 
     Messages are routed, and errors raised, when they are published; returns are sent at the commit
-    (rabbit_channel.erl). Nothing here can fail half-way: a commit runs within one call, on the loop's thread.
+    (rabbit_channel.erl). A commit runs within one call, on the loop's thread, and what could refuse a part of it is
+    asked before: unlike RabbitMQ's, it is all or nothing across queues.
     """
 
     def __init__(self, channel: "Channel") -> None:
@@ -28,12 +30,25 @@ class Transaction:
         self._settled.append((entries, how))
 
     def commit(self) -> None:
+        """Raises AmqpError 406, and has done nothing, if a queue would refuse its share of the messages."""
+        for destination, (count, size) in self._demands().items():
+            if destination.refuses(count, size):
+                raise errors.partial_transaction()
         publishes, self._publishes = self._publishes, []
         settled, self._settled = self._settled, []
         for message, destinations, bits in publishes:
             self._channel.place(message, destinations, bits)
         for entries, how in settled:
             self._channel.settle(entries, how)
+
+    def _demands(self) -> dict[Destination, tuple[int, int]]:
+        """How many messages, and of how many octets, each destination is to take."""
+        demands: dict[Destination, tuple[int, int]] = {}
+        for message, destinations, _ in self._publishes:
+            for destination in destinations:
+                count, size = demands.get(destination, (0, 0))
+                demands[destination] = count + 1, size + message.size
+        return demands
 
     def rollback(self) -> None:
         """Forget the publishes; what was acknowledged is outstanding again, under its old delivery tags."""

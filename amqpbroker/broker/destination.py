@@ -15,3 +15,7 @@ class Destination(ABC):
     @abstractmethod
     def publish(self, message: "Message") -> bool:
         """Take responsibility for the message. False when it is refused (reject-publish), which nacks the publish."""
+
+    def refuses(self, count: int, size: int) -> bool:
+        """Whether `publish` might refuse any of so many messages with so many octets of bodies."""
+        return False

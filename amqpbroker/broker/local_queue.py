@@ -110,6 +110,9 @@ class LocalQueue(Queue):
             self._leave([Entry(message, self, 0, 0)], MAXLEN)
         return True
 
+    def refuses(self, count: int, size: int) -> bool:
+        return self.closed or (self.settings.overflow != "drop-head" and self._exceeds(count, size))
+
     def _exceeds(self, more_count: int, more_size: int) -> bool:
         settings = self.settings
         ready = self.ready
@@ -198,8 +201,7 @@ class LocalQueue(Queue):
         if entry is not None and not no_ack:
             entry.consumer = None
             self.unacked_count += 1
-        if self._expiring:
-            self._arm_expiry()
+        self._expire()
         return entry
 
     # --- settled ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Any other argument is accepted and kept, and means nothing. Source: rabbit_amqqu
 `capabilities/0` of rabbit_classic_queue, rabbit_quorum_queue and rabbit_stream_queue, 4.0.5.
 """
 
+import re
 from collections.abc import Callable
 
 from amqpbroker import errors
@@ -60,7 +61,16 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-_KNOWN = frozenset(name for names in ARGUMENTS.values() for name in names)
+#: Those of other types that a queue refuses. (x-stream-filter-size-bytes is not among them in RabbitMQ 4.0.5.)
+_KNOWN = frozenset(name for names in ARGUMENTS.values() for name in names) - {"x-stream-filter-size-bytes"}
+
+#: The arguments of basic.consume that each queue type knows.
+CONSUMER_ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "classic": ("x-priority",),
+    "quorum": ("x-priority",),
+    "stream": ("x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"),
+}
+_KNOWN_TO_CONSUMERS = frozenset(name for names in CONSUMER_ARGUMENTS.values() for name in names)
 
 #: Why a value is not acceptable, as RabbitMQ prints it (an Erlang term), or None if it is.
 Problem = str | None
@@ -123,6 +133,12 @@ def _one_of(problem: str, *values: bytes) -> Check:
     return check
 
 
+def _max_age(field: Field, _: Table) -> Problem:
+    if field.kind != "S":
+        return _unacceptable_type(field)
+    return None if re.fullmatch(rb"[0-9]+[YMDhms]", field.value) else "invalid_max_age"
+
+
 def _dead_letter_routing_key(field: Field, arguments: Table) -> Problem:
     if field.kind == "S" and DEAD_LETTER_EXCHANGE not in arguments:
         return "routing_key_but_no_dlx_defined"
@@ -140,6 +156,7 @@ _CHECKS: dict[str, Check] = {
     "x-dead-letter-strategy": _one_of("invalid_dlx_strategy", b"at-most-once", b"at-least-once"),
     "x-max-length": _not_negative,
     "x-max-length-bytes": _not_negative,
+    "x-max-age": _max_age,
     "x-max-in-memory-length": _not_negative,
     "x-max-in-memory-bytes": _not_negative,
     "x-max-priority": _max_priority,
@@ -190,6 +207,17 @@ def check_queue_arguments(name: str, vhost: str, queue_type: str, arguments: Tab
                 raise errors.invalid_queue_argument(argument, name, vhost, problem)
     for argument in arguments:
         if argument in _KNOWN and argument not in own:
+            raise errors.argument_not_of_queue_type(argument, name, vhost, queue_module(queue_type))
+
+
+def check_consumer_arguments(name: str, vhost: str, queue_type: str, arguments: Table) -> None:
+    """The same for basic.consume: raises AmqpError 406 (rabbit_amqqueue:check_consume_arguments/2)."""
+    priority = arguments.get("x-priority")
+    problem = None if priority is None else _integer(priority, arguments)
+    if problem is not None:
+        raise errors.invalid_queue_argument("x-priority", name, vhost, problem)
+    for argument in arguments:
+        if argument in _KNOWN_TO_CONSUMERS and argument not in CONSUMER_ARGUMENTS[queue_type]:
             raise errors.argument_not_of_queue_type(argument, name, vhost, queue_module(queue_type))
 
 

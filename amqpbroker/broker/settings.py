@@ -178,13 +178,13 @@ def parse_queue_settings(
     queue_type = queue_type_of(name, vhost, arguments, default_queue_type)
     if server_named and queue_type != "classic":
         raise errors.server_named_queue_refused(queue_module(queue_type))
-    if queue_type == "stream":
-        raise errors.streams_not_implemented(name, vhost)
     check_queue_arguments(name, vhost, queue_type, arguments)
-    if queue_type == "quorum":
+    if queue_type != "classic":
         for prop, wrong in (("auto-delete", auto_delete), ("exclusive-owner", exclusive), ("non-durable", not durable)):
             if wrong:
                 raise errors.invalid_queue_property(prop, name, vhost)
+    if queue_type == "stream":
+        raise errors.streams_not_implemented(name, vhost)
     return queue_settings(queue_type, arguments)
 
 

@@ -17,6 +17,7 @@ from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, build_exch
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queue_arguments import with_queue_type
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.settings import QueueSettings, alternate_exchange, parse_queue_settings
 from amqpbroker.clock import Clock
@@ -167,7 +168,8 @@ class Vhost:
     ) -> Queue:
         """Declare, or check that what exists is equivalent. Raises AmqpError 405 or 406.
 
-        Reserved names are the caller's to refuse: the broker's own names come through here as well.
+        An exclusive queue counts as transient: it goes with its connection anyway. Reserved names are the caller's to
+        refuse: the broker's own names come through here as well.
         """
         existing = self.queues.get(name)
         if existing is not None:
@@ -193,7 +195,15 @@ class Vhost:
             default_queue_type=self.default_queue_type,
             server_named=server_named,
         )
-        queue = LocalQueue(self, name, settings, durable, auto_delete, session if exclusive else None, arguments)
+        arguments = with_queue_type(
+            arguments,
+            durable=durable,
+            exclusive=exclusive,
+            auto_delete=auto_delete,
+            default_queue_type=self.default_queue_type,
+        )
+        owner = session if exclusive else None
+        queue = LocalQueue(self, name, settings, durable and not exclusive, auto_delete, owner, arguments)
         self.queues[name] = queue
         return queue
 

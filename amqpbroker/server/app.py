@@ -14,7 +14,7 @@ from amqpbroker.config import Config
 from amqpbroker.server.listeners import listen, shown
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
-from amqpbroker.server.transport import ClientTransport
+from amqpbroker.server.transport import READ_BYTES, ClientTransport
 from amqpbroker.store.store import MemoryStore
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ class Server:
         self._broker = Broker(config, clock, MemoryStore())
         self._timers = Timers(loop, clock)
         self._tick = Tick(loop.call_soon, self._broker.sync, self._fail)
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._clients: dict[ClientTransport, None] = {}
         self._max_clients = _raise_file_limit() - RESERVED_FILES
         self._refused = False
@@ -103,7 +104,7 @@ class Server:
 
     def _client(self) -> ClientTransport:
         connect = partial(Connection, self._broker)
-        return ClientTransport(connect, self._clock, self._tick, self._admit, self._forget)
+        return ClientTransport(self._buffer, connect, self._clock, self._tick, self._admit, self._forget)
 
     def _admit(self, client: ClientTransport) -> bool:
         if self._stopping.done():

@@ -8,7 +8,7 @@ from amqpbroker.amqp.methods.queue import queue_name
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
 from amqpbroker.broker.queue import Queue
-from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Table
+from amqpbroker.broker.queue_arguments import check_consumer_arguments
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def qos(channel: "Channel", arguments: dict[str, Any]) -> None:
     if arguments["prefetch_size"]:
         raise errors.not_implemented(f"prefetch_size!=0 ({arguments['prefetch_size']})")
+    channel.send("basic.qos-ok")
     if arguments["global_"]:
         channel.limit_globally(arguments["prefetch_count"])
     else:
         channel.prefetch = arguments["prefetch_count"]
-    channel.send("basic.qos-ok")
 
 
 def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
@@ -38,13 +38,18 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
         raise errors.too_many_consumers(limit)
     channel.permissions.check("read", "queue", name)
     queue = channel.vhost.queue(name, channel.connection)
+    quorum = queue.settings.queue_type == "quorum"
+    if quorum and channel.global_prefetch:
+        raise errors.global_qos_on_quorum(name, channel.vhost.name)
+    check_consumer_arguments(name, channel.vhost.name, queue.settings.queue_type, arguments["arguments"])
+    priority = arguments["arguments"].get("x-priority")
     consumer = ChannelConsumer(
         channel,
         queue,
         tag,
         arguments["no_ack"],
-        arguments["exclusive"],
-        _priority(arguments["arguments"]),
+        arguments["exclusive"] and not quorum,
+        priority.value if priority is not None else 0,
         arguments["arguments"],
         channel.prefetch,
     )
@@ -55,17 +60,6 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)
     queue.offer(consumer)
-
-
-def _priority(arguments: Table) -> int:
-    """The consumer argument x-priority. Raises AmqpError 406 unless it is an integer."""
-    field = arguments.get("x-priority")
-    if field is None:
-        return 0
-    if field.kind not in INTEGER_KINDS:
-        raise errors.invalid_consumer_priority(TYPE_NAMES[field.kind])
-    value: int = field.value
-    return value
 
 
 def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) -> None:
@@ -121,13 +115,19 @@ def nack(channel: "Channel", arguments: dict[str, Any]) -> None:
 
 
 def recover(channel: "Channel", arguments: dict[str, Any]) -> None:
-    recover_async(channel, arguments)
-    channel.send("basic.recover-ok")
+    _recover(channel, arguments, reply=True)
 
 
 def recover_async(channel: "Channel", arguments: dict[str, Any]) -> None:
+    _recover(channel, arguments, reply=False)
+
+
+def _recover(channel: "Channel", arguments: dict[str, Any], reply: bool) -> None:
+    """The answer goes out before what is delivered again."""
     if not arguments["requeue"]:
         raise errors.not_implemented("requeue=false")
+    if reply:
+        channel.send("basic.recover-ok")
     channel.recover()
 
 

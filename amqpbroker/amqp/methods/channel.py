@@ -15,8 +15,4 @@ def flow(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.send("channel.flow-ok", active=True)
 
 
-def flow_ok(channel: "Channel", arguments: dict[str, Any]) -> None:
-    """An answer to channel.flow, which this broker never sends."""
-
-
-HANDLERS = {"channel.flow": flow, "channel.flow-ok": flow_ok}
+HANDLERS = {"channel.flow": flow}

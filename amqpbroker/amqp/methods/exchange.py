@@ -18,7 +18,8 @@ def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
         vhost.exchange(name)
     else:
         channel.permissions.check("configure", "exchange", name)
-        alternate = alternate_exchange(name, vhost.name, arguments["arguments"])
+        new = name not in vhost.exchanges
+        alternate = alternate_exchange(name, vhost.name, arguments["arguments"]) if new else None
         if alternate is not None:
             channel.permissions.check("read", "exchange", name)
             channel.permissions.check("write", "exchange", alternate)

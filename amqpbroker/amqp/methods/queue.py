@@ -53,7 +53,7 @@ def _declare(channel: "Channel", name: str, arguments: dict[str, Any]) -> Queue:
     channel.permissions.check("configure", "queue", name)
     declared: Table = arguments["arguments"]
     dead_letter_exchange = declared.get("x-dead-letter-exchange")
-    if dead_letter_exchange is not None and dead_letter_exchange.kind == "S":
+    if dead_letter_exchange is not None and dead_letter_exchange.kind == "S" and name not in vhost.queues:
         channel.permissions.check("read", "queue", name)
         channel.permissions.check("write", "exchange", text(dead_letter_exchange.value))
     return vhost.declare_queue(
