@@ -81,7 +81,7 @@ def test_one_assignment(key, text, attribute, value):
         ("default_queue_type", "stream", "classic or quorum"),
         ("loopback_users", "all", "none"),
         ("loopback_users.guest", "yes", "true or false"),
-        ("auth_mechanisms.1", "EXTERNAL", "PLAIN, AMQPLAIN or ANONYMOUS"),
+        ("auth_mechanisms.1", "EXTERNAL", "PLAIN or AMQPLAIN or ANONYMOUS"),
         ("default_permissions.read", "(", "a regular expression"),
         ("default_vhost", "", "a name of 1 to 255 bytes"),
         ("listeners.tcp.default", "host:99999", "PORT, HOST or HOST:PORT"),

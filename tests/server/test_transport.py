@@ -98,13 +98,28 @@ class Client:
         self.transport = Transport(**extra)
         tick = Tick(self.scheduled.append, lambda: None, pytest.fail)
         self.protocol = ClientTransport(
-            self.connect, self.clock, tick, lambda _: admitted, lambda gone: self.forgotten.append(gone)
+            memoryview(bytearray(16)),
+            self.connect,
+            self.clock,
+            tick,
+            lambda _: admitted,
+            lambda gone: self.forgotten.append(gone),
         )
         self.protocol.connection_made(self.transport)
 
     def connect(self, peer, on_dirty):
         self.connection = Connection(peer, on_dirty)
         return self.connection
+
+    def receive(self, data):
+        """As the loop does it: into the buffer as much as fits, while reading is on; returns what was not read."""
+        while data and self.transport.reading:
+            buffer = self.protocol.get_buffer(-1)
+            size = min(len(buffer), len(data))
+            buffer[:size] = data[:size]
+            self.protocol.buffer_updated(size)
+            data = data[size:]
+        return data
 
     def turn(self):
         scheduled, self.scheduled[:] = list(self.scheduled), []
@@ -144,17 +159,17 @@ def test_one_that_is_not_admitted_is_dropped():
     client = Client(admitted=False)
     assert client.transport.aborted
     assert client.connection is None
-    client.protocol.data_received(b"late")
+    client.receive(b"late")
     client.protocol.connection_lost(None)
     assert client.forgotten == []
 
 
 def test_input_is_handed_on_and_output_written_once_a_turn():
     client = Client()
-    client.protocol.data_received(b"one")
+    client.receive(b"one")
     client.connection.output += b"answer one"
     client.connection.on_dirty()
-    client.protocol.data_received(b"two")
+    client.receive(b"two")
     client.connection.output += b", answer two"
     client.connection.on_dirty()
     assert client.transport.written == []
@@ -197,10 +212,28 @@ def test_room_again_collects_what_waited():
     assert client.transport.written == [b"waited"]
 
 
+def test_a_socket_with_more_to_read_waits_for_the_next_turn():
+    client = Client()
+    rest = client.receive(b"0123456789abcdef" + b"more")
+    assert rest == b"more"
+    assert client.connection.calls == [("feed", b"0123456789abcdef")]
+    client.turn()
+    assert client.receive(rest) == b""
+    assert client.connection.calls[-1] == ("feed", b"more")
+
+
+def test_a_connection_that_wants_no_more_is_not_read_in_the_next_turn():
+    client = Client()
+    client.connection.reading = False
+    rest = client.receive(b"0123456789abcdef" + b"more")
+    client.turn()
+    assert client.receive(rest) == b"more"
+
+
 def test_reading_pauses_at_once_when_input_says_so():
     client = Client()
     client.connection.reading = False
-    client.protocol.data_received(b"too much")
+    client.receive(b"too much")
     assert not client.transport.reading
 
 
@@ -221,7 +254,7 @@ def test_closing_writes_the_last_words_and_reads_nothing_more():
     client.turn()
     assert client.transport.written == [b"close"]
     assert client.transport.closed
-    client.protocol.data_received(b"more")
+    client.receive(b"more")
     assert ("feed", b"more") not in client.connection.calls
 
 
@@ -260,7 +293,7 @@ def test_a_socket_lost_during_a_turn_is_not_written_to():
 @pytest.mark.parametrize(
     ("call", "provoke"),
     [
-        ("feed", lambda client: client.protocol.data_received(b"data")),
+        ("feed", lambda client: client.receive(b"data")),
         ("collect", lambda client: client.connection.on_dirty()),
         ("set_writable", lambda client: client.protocol.pause_writing()),
         ("shutdown", lambda client: client.protocol.shutdown()),
