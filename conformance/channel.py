@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from conformance.client import Connection, Event
+from conformance.client import Connection
+from conformance.decoder import Event
 from conformance.errors import CaseStoppedError
 
 NOWAIT = "no reply wanted"

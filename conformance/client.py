@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from conformance import methods
+from conformance.decoder import Decoder, Event
 from conformance.errors import CaseStoppedError, MalformedFrameError
-from conformance.values import show_long
 
 CLOSED = "connection lost"
 NEVER_CAME = "never came:"
@@ -35,39 +34,6 @@ class Timing:
     quiet_s: float = 0.1
 
 
-@dataclass(slots=True, eq=False)
-class Event:
-    """What was received: a method with its content, or (channel 0) a heartbeat, a protocol header, the lost socket."""
-
-    channel: int
-    name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    properties: dict[str, Any] | None = None
-    body: bytes | None = None
-    body_frames: list[int] = field(default_factory=list)
-    taken: bool = False
-
-    def shown(self) -> dict[str, Any]:
-        """JSON form for the transcript. A long body is its length and SHA-256; several body frames show their sizes."""
-        shown: dict[str, Any] = {"method": self.name, **self.arguments}
-        if self.properties is not None:
-            shown["properties"] = self.properties
-        if self.body is not None:
-            shown["body"] = show_long(self.body)
-        if len(self.body_frames) > 1:
-            shown["body_frames"] = self.body_frames
-        return shown
-
-
-@dataclass(slots=True)
-class _Content:
-    """A method waiting for its header and body frames."""
-
-    event: Event
-    missing: int | None = None
-    chunks: list[bytes] = field(default_factory=list)
-
-
 class Connection:
     """One TCP connection. `events` holds everything received, in order of arrival.
 
@@ -83,9 +49,7 @@ class Connection:
         self.lost = False
         self.frame_max = 131072
         self.vhost = "/"
-        self._first = True
-        self._buffer = b""
-        self._contents: dict[int, _Content] = {}
+        self._decoder = Decoder()
         self._channels = 0
         self.socket = socket.create_connection(address, timeout=timing.reply_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -134,8 +98,8 @@ class Connection:
         if not data:
             self._lose()
             return True
-        self._buffer += data
-        self._parse()
+        for event in self._decoder.feed(data):
+            self._add(event)
         return True
 
     def wait(self, channel: int, *names: str, within_s: float | None = None) -> Event:
@@ -194,55 +158,6 @@ class Connection:
                 if event.name == "channel.open-ok":
                     break
         return True
-
-    def _parse(self) -> None:
-        buffer = self._buffer
-        at = 0
-        while len(buffer) - at >= 8:
-            if self._first and buffer[at : at + 4] == b"AMQP":
-                self._add(Event(0, "protocol header", {"bytes": list(buffer[at + 4 : at + 8])}))
-                at += 8
-                continue
-            self._first = False
-            kind, channel, size = struct.unpack_from(">BHI", buffer, at)
-            if len(buffer) - at < size + 8:
-                break
-            if buffer[at + 7 + size] != methods.FRAME_END:
-                raise MalformedFrameError(f"frame of type {kind} ends with {buffer[at + 7 + size]}")
-            self._take(kind, channel, buffer[at + 7 : at + 7 + size])
-            at += size + 8
-        self._buffer = buffer[at:]
-
-    def _take(self, kind: int, channel: int, payload: bytes) -> None:
-        if kind == methods.METHOD:
-            name, arguments = methods.decode_method(payload)
-            event = Event(channel, name, arguments)
-            if name in ("basic.deliver", "basic.get-ok", "basic.return"):
-                self._contents[channel] = _Content(event)
-            else:
-                self._add(event)
-        elif kind == methods.HEADER:
-            content = self._contents[channel]
-            content.missing, content.event.properties = methods.decode_header(payload)
-            self._finish(channel)
-        elif kind == methods.BODY:
-            content = self._contents[channel]
-            content.chunks.append(payload)
-            self._finish(channel)
-        elif kind == methods.HEARTBEAT:
-            self._add(Event(channel, "heartbeat"))
-        else:
-            raise MalformedFrameError(f"frame type {kind}")
-
-    def _finish(self, channel: int) -> None:
-        content = self._contents[channel]
-        sizes = [len(chunk) for chunk in content.chunks]
-        if content.missing is None or sum(sizes) < content.missing:
-            return
-        del self._contents[channel]
-        content.event.body = b"".join(content.chunks)
-        content.event.body_frames = sizes
-        self._add(content.event)
 
     def _add(self, event: Event) -> None:
         if event.name == "heartbeat" and self.events and self.events[-1].name == "heartbeat":

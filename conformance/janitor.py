@@ -6,7 +6,8 @@ import contextlib
 from typing import Any
 
 from conformance.channel import Channel
-from conformance.client import Connection, Event, Timing
+from conformance.client import Connection, Timing
+from conformance.decoder import Event
 from conformance.errors import CaseStoppedError, MalformedFrameError
 from conformance.target import Target
 

@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from conformance.channel import Channel
-from conformance.client import NEVER_CAME, Connection, Event, Timing, pump_all
+from conformance.client import NEVER_CAME, Connection, Timing, pump_all
+from conformance.decoder import Event
 from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError
 from conformance.janitor import Janitor
 from conformance.management import Management

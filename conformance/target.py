@@ -44,7 +44,7 @@ class Target:
         return self.host, self.port
 
     def identity(self) -> tuple[str, str]:
-        """Product and version, and cluster name, as the broker announces them. Raises SetupError when nothing answers."""
+        """Product with version, and cluster name, as the broker announces them. Raises SetupError if none answers."""
         try:
             connection = Connection("version", self.address, Timing(reply_s=5), lambda _: None)
         except OSError as error:

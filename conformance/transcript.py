@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from conformance.client import Event
+from conformance.decoder import Event
 
 GOLDEN = Path(__file__).parent / "golden"
 Transcript = dict[str, Any]
@@ -23,7 +23,7 @@ class _Placeholders:
     """Numbers each server-made name in order of first appearance."""
 
     def __init__(self, cluster_name: str) -> None:
-        self._cluster_name = cluster_name
+        self._node = re.compile(re.escape(cluster_name.partition("@")[0]) + r"@[\w.-]+")
         self._numbers: dict[str, int] = {}
         self._seen: dict[str, str] = {}
 
@@ -39,7 +39,7 @@ class _Placeholders:
     def apply(self, value: Any, key: str = "") -> Any:
         """The value with placeholders inside."""
         if isinstance(value, str):
-            return _INVENTED.sub(self.name, value).replace(self._cluster_name, "<cluster_name>")
+            return self._node.sub("<node>", _INVENTED.sub(self.name, value))
         if isinstance(value, list):
             return [self.apply(one, key) for one in value]
         if isinstance(value, dict):
@@ -57,7 +57,7 @@ class _Placeholders:
 def build(
     received: dict[str, list[Event]], observed: dict[str, Any], left: list[dict[str, Any]], cluster_name: str
 ) -> Transcript:
-    """The normalised transcript of a run; the broker's name for itself is replaced like the names it makes."""
+    """The normalised transcript of a run; the name of its node is replaced like the names it makes."""
     ordered = {label: [event.shown() for event in received[label]] for label in sorted(received, key=_order)}
     raw = {"received": ordered, "observed": observed, "left": left}
     present = {key: value for key, value in raw.items() if value}

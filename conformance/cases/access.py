@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from typing import Any
 
@@ -194,6 +196,41 @@ def changed_on_open_channel(lab: Lab) -> None:
     lab.management.permissions(user, "/", NOTHING, NOTHING, NOTHING)
     fresh = as_user(lab, user)
     fresh.queue(lab.q("second"))
+
+
+@case(requires=NEEDS)
+def cached_by_channel(lab: Lab) -> None:
+    """A channel that was allowed to publish remembers it; a new channel asks anew."""
+    user = member(lab)
+    ch = as_user(lab, user)
+    ch.exchange(lab.x(), "fanout")
+    ch.publish(lab.x(), "k")
+    ch.sync()
+    lab.management.permissions(user, "/", NOTHING, NOTHING, NOTHING)
+    ch.publish(lab.x(), "k")
+    lab.quiet()
+    fresh = lab.channel(ch.connection)
+    fresh.publish(lab.x(), "k")
+    lab.quiet()
+
+
+@case(requires=NEEDS)
+def empty_patterns(lab: Lab) -> None:
+    """An empty pattern permits nothing."""
+    ch = as_user(lab, member(lab, "", "", ""))
+    ch.queue(lab.q())
+
+
+@case(requires=NEEDS)
+def password_hash(lab: Lab) -> None:
+    """A user made with the hash of a password (salt `salt`, SHA-256) logs in with the password."""
+    user = lab.name("user")
+    digest = hashlib.sha256(b"salt" + b"secret").digest()
+    hashed = base64.b64encode(b"salt" + digest).decode()
+    lab.management.call("PUT", f"users/{user}", {"password_hash": hashed, "tags": ""})
+    lab.management.permissions(user, "/")
+    as_user(lab, user).queue(lab.q())
+    lab.management.call("DELETE", f"users/{user}")
 
 
 @case(requires=NEEDS)

@@ -269,6 +269,7 @@ def retry_ring(lab: Lab, kind: str) -> None:
     for tag in range(1, 5):
         ch.get_when_there(lab.q("one"))
         ch.reject(tag, requeue=False)
+    lab.wait_ready(lab.q("one"), 1)
 
 
 @case()
@@ -279,6 +280,7 @@ def retry_ring_with_expiration(lab: Lab) -> None:
     for tag in range(1, 4):
         ch.get_when_there(lab.q("one"))
         ch.reject(tag, requeue=False)
+    lab.wait_ready(lab.q("one"), 1)
 
 
 @family(KINDS)

@@ -110,6 +110,26 @@ def byte_by_byte(lab: Lab) -> None:
     raw.wait(0, "connection.start")
 
 
+@family({"nothing_said": (b"",), "half_a_header": (b"AMQP",), "header_only": (AMQP_091,)})
+def timeout(lab: Lab, said: bytes) -> None:
+    """A client that does not go on with the handshake is dropped after a while."""
+    raw = lab.raw()
+    raw.send(said)
+    raw.wait_lost(20)
+    for event in [one for one in raw.events if one.name == "connection.start"]:
+        raw.forget(event)
+
+
+@case()
+def anonymous(lab: Lab) -> None:
+    """ANONYMOUS logs in without a name."""
+    raw = started(lab)
+    raw.send_method(0, "connection.start-ok", mechanism="ANONYMOUS", response="", locale="en_US")
+    raw.wait(0, "connection.tune")
+    opened(raw)
+    raw.wait(0, "connection.open-ok")
+
+
 @case()
 def amqplain(lab: Lab) -> None:
     """AMQPLAIN carries a table without its length prefix."""

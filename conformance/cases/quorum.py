@@ -5,43 +5,52 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.channel import Channel
+from conformance.decoder import Event
+from conformance.errors import CaseStoppedError
 from conformance.lab import Lab
 from conformance.registry import case, family
 
 
 def limited(lab: Lab, **arguments: Any) -> Channel:
-    """A channel and a quorum queue with one message in it."""
+    """A channel and a quorum queue with one message in it; what dies there goes to the queue dead."""
     ch = lab.channel()
+    ch.queue(lab.q("dead"))
     more = {"x-" + key.replace("_", "-"): value for key, value in arguments.items()}
-    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"} | more)
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": lab.q("dead")}
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"} | dead | more)
     ch.confirm()
     ch.publish_confirmed("", lab.q(), headers={"own": 1}, delivery_mode=2)
     return ch
 
 
 def return_until_gone(lab: Lab, ch: Channel, most: int) -> None:
-    """Take the message and give it back until it does not come any more; only its last delivery is kept."""
+    """Take the message and give it back until it dies, at most so often; only the last delivery is kept."""
     ch.consume(lab.q(), "a")
-    last = None
-    for count in range(most):
-        event = ch.deliveries(1)[0] if count == 0 else _next(lab, ch)
-        if event is None:
-            lab.observe("deliveries", count)
-            return
-        if last is not None:
-            ch.connection.forget(last)
-        last = event
-        ch.reject(event.arguments["delivery_tag"])
-    lab.observe("deliveries", f"{most} and no end")
+    last = ch.deliveries(1)[0]
+    count = 1
+    while True:
+        ch.reject(last.arguments["delivery_tag"])
+        following = _delivered_or_dead(lab, ch)
+        if following is None:
+            break
+        ch.connection.forget(last)
+        last = following
+        count += 1
+        if count == most:
+            break
+    lab.observe("deliveries", count)
 
 
-def _next(lab: Lab, ch: Channel) -> Any:
-    lab.quiet()
-    for event in ch.connection.events:
-        if event.name == "basic.deliver" and not event.taken:
-            event.taken = True
-            return event
-    return None
+def _delivered_or_dead(lab: Lab, ch: Channel) -> Event | None:
+    for _ in range(500):
+        ch.connection.pump(0.02)
+        for event in ch.connection.events:
+            if event.name == "basic.deliver" and not event.taken:
+                event.taken = True
+                return event
+        if lab.ready(lab.q("dead")) == 1:
+            return None
+    raise CaseStoppedError("the message is neither delivered nor dead")
 
 
 @family({"0": (0,), "1": (1,), "3": (3,)})

@@ -235,6 +235,32 @@ def copies_invalid(lab: Lab, headers: dict[str, Any]) -> None:
     lab.quiet()
 
 
+@case()
+def local_random(lab: Lab) -> None:
+    """x-local-random gives each message to one of the queues, whatever its key."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "x-local-random")
+    ch.publish(lab.x(), "k", "nobody", mandatory=True)
+    ch.wait("basic.return")
+    for short in ("one", "two"):
+        ch.queue(lab.q(short))
+        lab.hide(lab.q(short))
+        ch.bind(lab.q(short), lab.x(), short)
+    for number in range(200):
+        ch.publish(lab.x(), str(number))
+    lab.wait_ready_in_all([lab.q("one"), lab.q("two")], 200)
+    lab.observe("both got some", min(lab.ready(lab.q("one")), lab.ready(lab.q("two"))) > 50)
+
+
+@case()
+def local_random_e2e(lab: Lab) -> None:
+    """x-local-random takes queues only."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "x-local-random")
+    ch.exchange(lab.x("other"), "fanout")
+    ch.exchange_bind(lab.x("other"), lab.x(), "k")
+
+
 HASH = "x-consistent-hash"
 
 
