@@ -7,6 +7,7 @@ from amqpbroker.amqp.confirms import Confirms
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
 from amqpbroker.amqp.delivery_count import counted
 from amqpbroker.amqp.inspection import KNOWN, inspect
+from amqpbroker.amqp.repeat import Repeat
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import DirectReply
@@ -17,7 +18,7 @@ from amqpbroker.broker.routing import route as route_message
 from amqpbroker.clock import Timer
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
-from amqpbroker.wire.values import MalformedError, text
+from amqpbroker.wire.values import MalformedError, is_utf8, text
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
@@ -87,6 +88,7 @@ class Channel:
         self.transaction: Transaction | None = None
         self.reply: DirectReply | None = None
         self.last_queue: str = ""
+        self.closed: bool = False
         self._removed: int = 0
         self._tick: Timer | None = None
 
@@ -128,6 +130,33 @@ class Channel:
         else:
             self.place(message, destinations, route.bits)
 
+    def repeatable(
+        self, arguments: bytes, properties: bytes, prefix: bytes, total: int, content: int, size: int
+    ) -> Repeat | None:
+        """What to know of the publish just handled if the next one is like it; None if it needs a closer look."""
+        route = self.routes.get(arguments)
+        known = KNOWN.get(properties)
+        if route is None or known is None or route.destinations is None or len(route.destinations) != 1:
+            return None
+        return Repeat(self, prefix, total, content, size, route.address, known, route.destinations[0])
+
+    def republish(self, repeat: Repeat, frames: bytes) -> bool:
+        """`publish` for one like the last; False, and nothing done, if what was known then is no longer good."""
+        if (
+            repeat.epoch != self.vhost.route_epoch
+            or self.closed
+            or self.content is not None
+            or self.transaction is not None
+        ):
+            return False
+        message = Message(repeat.address, None, None, repeat.size, frames, self.number)
+        message.persistent = repeat.known > 255
+        message.priority = repeat.known & 255
+        accepted = repeat.destination.publish(message)
+        if self.confirms is not None:
+            self._confirm(self.confirms, accepted)
+        return True
+
     def place(self, message: Message, destinations: tuple[Destination, ...], bits: int) -> None:
         """Give a routed message to its queues, and answer for it."""
         accepted = True
@@ -156,6 +185,8 @@ class Channel:
         if stop != len(arguments) - 1:
             raise MalformedError("basic.publish: its fields do not fit")
         address, bits = arguments[2:stop], arguments[stop]
+        if not (is_utf8(arguments[3:key]) and is_utf8(arguments[key + 1 : stop])):
+            raise errors.frame_error("Malformed UTF-8 in shortstr")
         if bits & IMMEDIATE:
             raise errors.not_implemented("immediate=true")
         vhost = self.vhost
@@ -305,6 +336,7 @@ class Channel:
 
     def stop(self) -> None:
         """Take no more deliveries: the first half of closing, for all channels of a connection before any `release`."""
+        self.closed = True
         if self._tick is not None:
             self._tick.cancel()
         self.close_reply()

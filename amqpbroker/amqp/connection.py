@@ -14,6 +14,7 @@ from amqpbroker.amqp.channel import Channel, Content
 from amqpbroker.amqp.handshake import Handshake
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.methods import HANDLERS
+from amqpbroker.amqp.repeat import Repeat
 from amqpbroker.broker.session import Session
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
@@ -111,6 +112,8 @@ class Connection(Session):
         self._deaf: bool = False
         self._ended: bool = False
         self._blamed: int = 0
+        self._published: int = 0
+        self._repeat: Repeat | None = None
         self._gated: set[int] = set()
         self._waiting: list[bytes] = []
         self._waiting_size: int = 0
@@ -151,6 +154,16 @@ class Connection(Session):
         unpack_head = FRAME_HEAD.unpack_from
         channels = self.channels
         while pos + 8 <= end_of_data:
+            repeat = self._repeat
+            if repeat is not None and data.startswith(repeat.prefix, pos):
+                end = pos + repeat.total
+                if (
+                    end <= end_of_data
+                    and data[end - 1] == 0xCE
+                    and repeat.channel.republish(repeat, data[pos + repeat.content : end])
+                ):
+                    pos = end
+                    continue
             kind, number, size = unpack_head(data, pos)
             end = pos + 8 + size
             if size > self._payload_max:
@@ -195,7 +208,7 @@ class Connection(Session):
         if end + 30 < end_of_data:
             kind, number, size, class_id, weight, body_size = CONTENT_HEAD.unpack_from(data, end)
             body = end + 8 + size
-            stop = body + 8 + body_size
+            stop: int = body + 8 + body_size
             if (
                 stop <= end_of_data
                 and kind == HEADER
@@ -208,10 +221,16 @@ class Connection(Session):
                 and data[stop - 1] == 0xCE
                 and FRAME_HEAD.unpack_from(data, body) == (BODY, number, body_size)
             ):
+                properties = data[end + 19 : body - 1]
                 try:
-                    channel.publish(arguments, data[end + 19 : body - 1], None, body_size, data[end:stop])
+                    channel.publish(arguments, properties, None, body_size, data[end:stop])
                 except AmqpError as error:
                     self.fail(error, number, _PUBLISH)
+                if stop - pos == self._published:
+                    self._repeat = channel.repeatable(
+                        arguments, properties, data[pos : body + 7], stop - pos, end - pos, body_size
+                    )
+                self._published = stop - pos
                 return stop
         channel.content = Content(arguments)
         return end

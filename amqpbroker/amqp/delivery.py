@@ -83,15 +83,10 @@ class ChannelConsumer(Consumer):
     def deliver(self, entry: Entry) -> None:
         channel = self.channel
         channel.outstanding += 1
-        tag = channel.delivery_tag + 1
-        channel.delivery_tag = tag
-        channel.unacked[tag] = entry
+        channel.unacked[channel.delivery_tag + 1] = entry
         entry.consumer = self
         entry.delivered_ms = channel.clock.turn_ms
-        message = entry.message
-        if entry.delivery_count:
-            message = counted(message, entry.queue, entry.delivery_count)
-        self._write(message, tag, entry.redelivered)
+        self.hand(entry.message, entry.redelivered, entry.delivery_count)
 
     def hand(self, message: Message, redelivered: bool, delivery_count: int) -> None:
         channel = self.channel
@@ -99,9 +94,6 @@ class ChannelConsumer(Consumer):
         channel.delivery_tag = tag
         if delivery_count:
             message = counted(message, self.queue, delivery_count)
-        self._write(message, tag, redelivered)
-
-    def _write(self, message: Message, tag: int, redelivered: bool) -> None:
         address = message.address
         if address is not self._address:
             self._aim(address)

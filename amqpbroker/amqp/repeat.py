@@ -1,0 +1,43 @@
+"""A publish that is like the one before, up to its body.
+
+Publishers tend to send messages of one size and kind to one place. The bytes of such a publish before its body are then
+the same every time, and one comparison tells what taking them apart would.
+"""
+
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.destination import Destination
+
+if TYPE_CHECKING:
+    from amqpbroker.amqp.channel import Channel
+
+
+class Repeat:
+    """What a publish that begins with `prefix` is known to be.
+
+    prefix: the method frame, the header frame, and the body frame up to its payload. total: octets of all three frames.
+    content: where the header frame starts. size: octets of the body. epoch: the vhost's route epoch it is good for.
+    """
+
+    __slots__ = ("address", "channel", "content", "destination", "epoch", "known", "prefix", "size", "total")
+
+    def __init__(
+        self,
+        channel: "Channel",
+        prefix: bytes,
+        total: int,
+        content: int,
+        size: int,
+        address: bytes,
+        known: int,
+        destination: Destination,
+    ) -> None:
+        self.channel = channel
+        self.prefix = prefix
+        self.total = total
+        self.content = content
+        self.size = size
+        self.address = address
+        self.known = known
+        self.destination = destination
+        self.epoch: int = channel.vhost.route_epoch
