@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -63,6 +64,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
+def _calm_collector() -> None:
+    """Messages are freed by their reference counts; what the garbage collector would find among them is not worth its
+    walks over everything that is queued."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
+
+
 class Server:
     """A broker, its listeners and its clients' sockets."""
 
@@ -87,6 +96,7 @@ class Server:
         servers = [await self._loop.create_server(self._client, sock=sock, backlog=BACKLOG) for sock in sockets]
         addresses: Addresses = [sock.getsockname()[:2] for server in servers for sock in server.sockets]
         on_ready(addresses)
+        _calm_collector()
         log.info("listening on %s", ", ".join(shown(*address) for address in addresses))
         await self._stopping
         for server in servers:
