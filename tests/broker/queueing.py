@@ -1,0 +1,128 @@
+"""What tests of queues are made of: a vhost, queues, messages to publish, subscribers that take them."""
+
+from typing import Any
+
+from amqpbroker.broker.consumer import Consumer
+from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.broker.message import Entry, Message, encode_address
+from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.clock import ManualClock
+from amqpbroker.wire.properties import encode_properties
+from amqpbroker.wire.values import Field, Table, longstr
+from tests.harness import make_broker
+
+UNLIMITED = 1 << 30
+
+
+def make_vhost() -> Vhost:
+    """The vhost "/" of a broker of its own, on a ManualClock."""
+    return make_broker().vhosts["/"]
+
+
+def clock_of(vhost: Vhost) -> ManualClock:
+    assert isinstance(vhost.clock, ManualClock)
+    return vhost.clock
+
+
+def table(**arguments: Any) -> Table:
+    """Queue arguments from Python values: `table(max_length=3)` is x-max-length, a signedint."""
+
+    def field(value: Any) -> Field:
+        if isinstance(value, bool):
+            return Field("t", value)
+        return Field("l", value) if isinstance(value, int) else longstr(value)
+
+    return {"x-" + name.replace("_", "-"): field(value) for name, value in arguments.items()}
+
+
+def declare(
+    vhost: Vhost, name: str = "q", auto_delete: bool = False, session: object | None = None, **arguments: Any
+) -> LocalQueue:
+    """A queue with these x- arguments; a session makes it exclusive to that."""
+    durable = arguments.get("queue_type") == "quorum"
+    queue = vhost.declare_queue(name, durable, session is not None, auto_delete, table(**arguments), session)
+    assert isinstance(queue, LocalQueue)
+    return queue
+
+
+def message(body: bytes = b"", routing_key: str = "q", priority: int = 0, expiration_ms: int = -1) -> Message:
+    properties: dict[str, Any] = {}
+    if priority:
+        properties["priority"] = priority
+    if expiration_ms >= 0:
+        properties["expiration"] = b"%d" % expiration_ms
+    made = Message(encode_address("", routing_key.encode()), encode_properties(properties), body)
+    made.priority = priority
+    made.expiration_ms = expiration_ms
+    return made
+
+
+def publish(queue: Queue, *bodies: bytes, priority: int = 0, expiration_ms: int = -1) -> None:
+    for body in bodies:
+        assert queue.publish(message(body, queue.name, priority, expiration_ms))
+
+
+def ready(queue: LocalQueue) -> list[bytes]:
+    """The bodies that wait, head first."""
+    return [entry.message.body for entry in queue.ready]
+
+
+class Subscriber(Consumer):
+    """Takes up to `limit` unacknowledged messages. got: (body, redelivered) as delivered. held: not settled yet."""
+
+    def __init__(self, queue: Queue, tag: str = "c", limit: int = UNLIMITED, **options: Any) -> None:
+        super().__init__(queue, tag, **options)
+        self.limit = limit
+        self.got: list[tuple[bytes, bool]] = []
+        self.held: list[Entry] = []
+        self.told_cancelled = 0
+
+    def subscribe(self) -> "Subscriber":
+        self.queue.add_consumer(self)
+        self.queue.offer(self)
+        return self
+
+    def can_take(self) -> bool:
+        return self.unacked < self.limit
+
+    def deliver(self, entry: Entry) -> None:
+        entry.consumer = self
+        self.held.append(entry)
+        self.got.append((entry.message.body, entry.redelivered))
+
+    def hand(self, message: Message, redelivered: bool, delivery_count: int) -> None:
+        self.got.append((message.body, redelivered))
+
+    def cancelled(self) -> None:
+        self.told_cancelled += 1
+
+    # --- what its client does ---------------------------------------------------------------------------------------
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [body for body, _ in self.got]
+
+    def take(self) -> list[bytes]:
+        """The bodies that came since the last call."""
+        taken, self.got = self.bodies, []
+        return taken
+
+    def ack(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.queue.ack(self.held.pop(0))
+
+    def reject(self, count: int = 1) -> None:
+        taken, self.held = self.held[:count], self.held[count:]
+        self.queue.reject(taken)
+
+    def requeue(self, count: int = 1) -> None:
+        taken, self.held = self.held[:count], self.held[count:]
+        self.queue.requeue(taken)
+
+    def relimit(self, limit: int) -> None:
+        self.limit = limit
+        self.queue.offer(self)
+
+    def cancel(self) -> None:
+        self.queue.remove_consumer(self)

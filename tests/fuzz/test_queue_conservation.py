@@ -1,0 +1,299 @@
+"""Whatever is done to a queue: no message is lost, none is doubled, each leaves by a known door, and in order.
+
+A machine does what publishers, consumers and the clock may do, and keeps its own account of where each message is. How
+hard it tries: see effort.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from amqpbroker.broker.message import Entry, Message
+from tests.broker.queueing import Subscriber, clock_of, declare, make_vhost, message
+from tests.fuzz.effort import effort
+
+
+@dataclass
+class Copy:
+    """One published message. place: ready, held, or the door that it left by. rank: its turn among those ready."""
+
+    body: bytes
+    priority: int
+    deadline_ms: int
+    place: str = "ready"
+    rank: tuple[int, int] = (0, 0)
+    returns: int = 0
+    new: bool = True
+
+
+class Machine(RuleBasedStateMachine):
+    @initialize(
+        quorum=st.booleans(),
+        single=st.sampled_from([False, False, True]),
+        priorities=st.sampled_from([0, 0, 3]),
+        length=st.sampled_from([None, None, 0, 1, 3]),
+        octets=st.sampled_from([None, None, None, 12]),
+        overflow=st.sampled_from(["drop-head", "drop-head", "reject-publish", "reject-publish-dlx"]),
+        ttl=st.sampled_from([None, None, 0, 40]),
+        limit=st.integers(0, 2),
+    )
+    def declare(
+        self,
+        quorum: bool,
+        single: bool,
+        priorities: int,
+        length: int | None,
+        octets: int | None,
+        overflow: str,
+        ttl: int | None,
+        limit: int,
+    ) -> None:
+        arguments: dict[str, object] = {"dead_letter_exchange": "", "dead_letter_routing_key": "grave"}
+        optional = {"max_length": length, "max_length_bytes": octets, "message_ttl": ttl}
+        arguments |= {name: value for name, value in optional.items() if value is not None}
+        if single:
+            arguments["single_active_consumer"] = True
+        if quorum:
+            arguments |= {"queue_type": "quorum", "delivery_limit": limit}
+        elif priorities:
+            arguments["max_priority"] = priorities
+        self.limited = length is not None or octets is not None
+        if overflow != "drop-head":
+            arguments["overflow"] = overflow
+        self.overflow = "drop-head" if quorum and overflow == "reject-publish-dlx" else overflow
+        self.vhost = make_vhost()
+        self.clock = clock_of(self.vhost)
+        self.grave = declare(self.vhost, "grave")
+        self.queue = declare(self.vhost, "q", **arguments)
+        self.quorum, self.single, self.priorities, self.limit, self.ttl = quorum, single, priorities, limit, ttl
+        self.copies: list[Copy] = []
+        self.consumers: list[Witness] = []
+        self.held: list[Entry] = []
+        self.delivered: list[Copy] = []
+        self.returned = 0
+
+    # --- the account ------------------------------------------------------------------------------------------------
+
+    def copy_of(self, message: Message) -> Copy:
+        return self.copies[int(message.body.split(b".")[0])]
+
+    def ready(self, copy: Copy) -> None:
+        """The copy is in line: classic queues put it in its old place, quorum queues before all others."""
+        number = int(copy.body.split(b".")[0])
+        copy.place = "ready"
+        if not self.quorum:
+            copy.rank = (-min(copy.priority, self.priorities), number)
+        elif copy.returns:
+            self.returned += 1
+            copy.rank = (0, self.returned)
+        else:
+            copy.rank = (1, number)
+
+    def on_delivery(self, message: Message, entry: Entry | None, redelivered: bool) -> None:
+        copy = self.copy_of(message)
+        assert copy.place == "ready", copy
+        assert redelivered == (copy.returns > 0)
+        self.delivered.append(copy)
+        copy.place = "held" if entry is not None else "handed"
+        if entry is not None:
+            self.held.append(entry)
+
+    def settle_account(self) -> None:
+        """After each step: what died, and whether what was delivered was due."""
+        self.clock.advance(0)
+        delivered, self.delivered = self.delivered, []
+        while self.grave.ready.count:
+            letter = self.grave.ready.pop().message
+            copy = self.copy_of(letter)
+            assert letter.deaths is not None
+            reason = letter.deaths.entries[0].reason
+            assert copy.place == {"rejected": "rejecting", "delivery_limit": "returning"}.get(reason, "ready")
+            copy.place = reason
+            if reason == "expired":
+                assert 0 < copy.deadline_ms <= self.clock.now_ms()
+            elif reason == "maxlen":
+                assert self.limited
+                assert self.overflow == "drop-head"
+            elif reason == "delivery_limit":
+                assert self.quorum
+                assert copy.returns > self.limit
+        for copy in self.copies:
+            assert copy.place not in ("rejecting", "returning"), copy
+        for i, copy in enumerate(delivered):
+            assert copy.new or not 0 < copy.deadline_ms <= self.clock.now_ms(), "delivered too late"
+            waiting = [other for other in self.copies if other.place == "ready"] + delivered[i + 1 :]
+            earlier = [other for other in waiting if other.rank < copy.rank]
+            if self.quorum:
+                same = copy.priority > 4
+                earlier = [other for other in earlier if other.returns or (other.priority > 4) == same]
+            assert not earlier, "delivered out of turn"
+        for copy in self.copies:
+            copy.new = False
+
+    # --- what may happen --------------------------------------------------------------------------------------------
+
+    @rule(
+        padding=st.integers(0, 6),
+        priority=st.sampled_from([0, 0, 1, 5, 9]),
+        expiration=st.sampled_from([-1, -1, 0, 10, 100]),
+    )
+    def publish(self, padding: int, priority: int, expiration: int) -> None:
+        times = [ms for ms in (self.ttl, expiration) if ms is not None and ms >= 0]
+        deadline_ms = self.clock.now_ms() + min(times) if times else 0
+        copy = Copy(b"%d." % len(self.copies) + b"x" * padding, priority, deadline_ms)
+        self.copies.append(copy)
+        self.ready(copy)
+        if not self.queue.publish(message(copy.body, "q", priority, expiration)):
+            assert self.overflow != "drop-head"
+            assert self.limited
+            copy.place = "refused"
+            if self.overflow == "reject-publish-dlx":
+                letter = self.grave.ready.pop().message
+                assert letter.body == copy.body
+        self.settle_account()
+
+    @rule(
+        limit=st.sampled_from([0, 1, 2, 1000]), no_ack=st.sampled_from([False, False, True]), priority=st.integers(0, 2)
+    )
+    @precondition(lambda self: len(self.consumers) < 4)
+    def subscribe(self, limit: int, no_ack: bool, priority: int) -> None:
+        one = Witness(self.queue, str(len(self.consumers)), limit, no_ack=no_ack, priority=priority)
+        one.on_delivery = self.on_delivery
+        self.consumers.append(one)
+        one.subscribe()
+        self.settle_account()
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.consumers)
+    def cancel(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from(self.consumers))
+        self.consumers.remove(one)
+        one.cancel()
+        self.settle_account()
+
+    @rule(data=st.data(), limit=st.sampled_from([0, 1, 3, 1000]))
+    @precondition(lambda self: self.consumers)
+    def relimit(self, data: st.DataObject, limit: int) -> None:
+        data.draw(st.sampled_from(self.consumers)).relimit(limit)
+        self.settle_account()
+
+    @rule(no_ack=st.booleans())
+    @precondition(lambda self: not self.single)
+    def get(self, no_ack: bool) -> None:
+        entry = self.queue.get(no_ack)
+        if entry is not None:
+            self.on_delivery(entry.message, None if no_ack else entry, entry.redelivered)
+        self.settle_account()
+
+    def taken(self, data: st.DataObject) -> list[Entry]:
+        """Some of what is held, in any order."""
+        chosen = data.draw(st.lists(st.sampled_from(self.held), min_size=1, max_size=4, unique=True))
+        self.held = [entry for entry in self.held if entry not in chosen]
+        return chosen
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.held)
+    def ack(self, data: st.DataObject) -> None:
+        for entry in self.taken(data):
+            self.copy_of(entry.message).place = "acked"
+            self.queue.ack(entry)
+        self.settle_account()
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.held)
+    def reject(self, data: st.DataObject) -> None:
+        entries = self.taken(data)
+        for entry in entries:
+            self.copy_of(entry.message).place = "rejecting"
+        self.queue.reject(entries)
+        self.settle_account()
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.held)
+    def requeue(self, data: st.DataObject) -> None:
+        entries = self.taken(data)
+        for entry in entries:
+            copy = self.copy_of(entry.message)
+            copy.returns += 1
+            if self.quorum and copy.returns > self.limit:
+                copy.place = "returning"
+            else:
+                self.ready(copy)
+        self.queue.requeue(entries)
+        self.settle_account()
+
+    @rule()
+    def purge(self) -> None:
+        count = self.queue.purge()
+        purged = [copy for copy in self.copies if copy.place == "ready"]
+        assert count == len(purged)
+        for copy in purged:
+            copy.place = "purged"
+        self.settle_account()
+
+    @rule(ms=st.sampled_from([1, 10, 40, 100]))
+    def wait(self, ms: int) -> None:
+        self.clock.advance(ms)
+        self.settle_account()
+
+    # --- what always holds ------------------------------------------------------------------------------------------
+
+    @invariant()
+    def everything_is_in_one_place(self) -> None:
+        if not hasattr(self, "queue"):
+            return
+        queue = self.queue
+        line = [self.copy_of(entry.message) for entry in queue.ready]
+        assert sorted(copy.body for copy in line) == sorted(c.body for c in self.copies if c.place == "ready")
+        assert queue.ready_count == len(line)
+        assert queue.ready.size == sum(len(copy.body) for copy in line)
+        assert queue.unacked_count == len(self.held) == sum(copy.place == "held" for copy in self.copies)
+        if not self.quorum:
+            assert [copy.rank for copy in line] == sorted(copy.rank for copy in line)
+
+    @invariant()
+    def consumers_are_busy_or_nothing_waits(self) -> None:
+        for one in getattr(self, "consumers", []):
+            assert one.unacked == sum(entry.consumer is one for entry in self.held)
+            if not self.single or one is self.queue.consumers.active:
+                assert not (one.can_take() and self.queue.ready_count), "a consumer waits although something is ready"
+
+    @invariant()
+    def limits_hold(self) -> None:
+        if not hasattr(self, "queue"):
+            return
+        settings, line = self.queue.settings, self.queue.ready
+        if settings.overflow == "drop-head":
+            assert settings.max_length < 0 or line.count <= settings.max_length
+            assert settings.max_length_bytes < 0 or line.size <= settings.max_length_bytes
+        if line.count:
+            assert not 0 < line.head().deadline_ms <= self.clock.now_ms(), "the head is overdue"
+
+    def teardown(self) -> None:
+        """In the end the queue is deleted, and nothing that it still holds goes anywhere."""
+        if not hasattr(self, "queue"):
+            return
+        self.vhost.delete_queue(self.queue)
+        self.queue.requeue(self.held)
+        assert (self.queue.ready_count, self.queue.unacked_count, self.grave.ready_count) == (0, 0, 0)
+        assert self.clock.next_due_ms() is None
+        assert all(one.unacked == 0 for one in self.consumers)
+
+
+class Witness(Subscriber):
+    """A subscriber that tells of every delivery while it happens."""
+
+    on_delivery: Callable[[Message, Entry | None, bool], None]
+
+    def deliver(self, entry: Entry) -> None:
+        super().deliver(entry)
+        self.on_delivery(entry.message, entry, entry.redelivered)
+
+    def hand(self, message: Message, redelivered: bool, delivery_count: int) -> None:
+        self.on_delivery(message, None, redelivered)
+
+
+TestConservation = Machine.TestCase
+TestConservation.settings = effort(60, steps=40)
