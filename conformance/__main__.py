@@ -132,10 +132,11 @@ def show(target: str | None, management: str | None, names: tuple[str, ...]) -> 
         chosen = Target.parse(target, management) if target else stack.enter_context(own_amqpbroker())
         runner = Runner(chosen, Timing(), 1)
         for case in _selected(names):
-            got, trace = runner.run(case)
+            run = runner.run(case)
             click.echo(f"{case.id}: {case.about}")
-            click.echo("\n".join(trace))
-            click.echo(transcript.dump(got))
+            click.echo("\n".join(run.trace))
+            click.echo(f"stopped: {run.stopped}\n" if run.stopped else "")
+            click.echo(transcript.dump(run.transcript))
 
 
 @main.command("list")

@@ -123,7 +123,9 @@ class Connection:
                 if self._ends(event, channel, names):
                     event.taken = event.name == "channel.close"
                     return event
-            if not {CLOSED, "connection.close-ok", "channel.open-ok"} & {*names} and not self.is_open(channel):
+            if not {CLOSED, "connection.close-ok", "channel.open-ok", "channel.close-ok"} & {
+                *names
+            } and not self.is_open(channel):
                 raise CaseStoppedError(f"{self.label}/{channel}: closed before {' or '.join(names)}")
             if not self.pump(deadline - time.monotonic()) and (self.lost or time.monotonic() >= deadline):
                 self._add(Event(channel, f"{NEVER_CAME} {' or '.join(names)}"))

@@ -77,14 +77,12 @@ def own_rabbitmq() -> Iterator[Target]:
             "RABBITMQ_CONFIG_FILE": str(base / "rabbitmq"),
         }
         with (base / "output").open("wb") as output:
-            process = subprocess.Popen(
-                ["rabbitmq-server"], env=environment, stdout=output, stderr=output, start_new_session=True
-            )
+            process = subprocess.Popen(["rabbitmq-server"], env=environment, stdout=output, stderr=output)
         try:
             _wait_listening(process, (amqp, management), base / "output")
             yield Target("127.0.0.1", amqp, management_url=f"http://guest:guest@127.0.0.1:{management}")
         finally:
-            _stop(process)
+            _stop(process, base / "pid")
 
 
 def _wait_listening(process: subprocess.Popen[bytes], ports: tuple[int, ...], output: Path) -> None:
@@ -98,11 +96,16 @@ def _wait_listening(process: subprocess.Popen[bytes], ports: tuple[int, ...], ou
             time.sleep(0.2)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """The start script runs the server as a child: the whole process group, which is ours, is told to end."""
+def _stop(process: subprocess.Popen[bytes], pid_file: Path) -> None:
+    """Tell the server to end, and wait for it.
+
+    Run by root the start script changes user and session, so the server is known only by the pid it wrote down.
+    """
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):
+            os.kill(int(pid_file.read_text()), number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(30)
             return
+    process.kill()
+    process.wait()

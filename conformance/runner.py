@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from conformance import transcript
-from conformance.client import NEVER_CAME, Timing
+from conformance.client import Timing
 from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError
 from conformance.janitor import Janitor
 from conformance.lab import Lab
@@ -25,6 +25,15 @@ class Result:
     case: Case
     outcome: str
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one case: `trace` is all that went over the wire, `stopped` why it could not go on to its end."""
+
+    transcript: Transcript
+    trace: list[str]
+    stopped: str
 
 
 class Runner:
@@ -51,21 +60,22 @@ class Runner:
             return "needs management API"
         return ""
 
-    def run(self, case: Case) -> tuple[Transcript, list[str]]:
-        """Run one case: its transcript and the full trace of what went over the wire.
+    def run(self, case: Case) -> Run:
+        """Run one case. One stopped half-way still has a transcript.
 
-        A case stopped half-way still has a transcript. Raises SetupError, and whatever a faulty script raises.
+        Raises SetupError, and whatever a faulty script raises.
         """
+        stopped = ""
         lab = Lab(case.id, self.target, self.timing, self._janitor())
         try:
             try:
                 case.script(lab)
-            except CaseStoppedError as stopped:
-                lab.trace_lines.append(f"stopped: {stopped}")
+            except CaseStoppedError as reason:
+                stopped = str(reason)
             except MalformedFrameError as malformed:
                 lab.observe("(malformed frame)", str(malformed))
             received, left = lab.finish()
-            return transcript.build(received, lab.observed, left, self.cluster_name), lab.trace_lines
+            return Run(transcript.build(received, lab.observed, left, self.cluster_name), lab.trace_lines, stopped)
         finally:
             lab.clean()
 
@@ -77,12 +87,12 @@ class Runner:
         if recorded is None:
             return Result(case, "not recorded")
         try:
-            got, _ = self.run(case)
+            got = self.run(case)
         except SetupError as error:
             return Result(case, "broken", str(error))
         except Exception:
             return Result(case, "broken", traceback.format_exc())
-        difference = transcript.difference(recorded[1], got)
+        difference = transcript.difference(recorded[1], got.transcript)
         return Result(case, "differs" if difference else "ok", difference)
 
     def record(self, case: Case, times: int) -> Result:
@@ -90,12 +100,13 @@ class Runner:
         if lacking := self.lacks(case):
             return Result(case, "not run", lacking)
         try:
-            first, _ = self.run(case)
-            if NEVER_CAME in transcript.dump(first):
-                return Result(case, "broken", "it waits for something that never comes:\n" + transcript.dump(first))
+            run = self.run(case)
+            first = run.transcript
+            if run.stopped:
+                return Result(case, "broken", f"it cannot end: {run.stopped}\n{transcript.dump(first)}")
             for _ in range(times - 1):
-                again, _ = self.run(case)
-                if doubt := transcript.difference(first, again):
+                again = self.run(case)
+                if doubt := transcript.difference(first, again.transcript):
                     return Result(case, "broken", f"not the same twice:\n{doubt}")
         except Exception:
             return Result(case, "broken", traceback.format_exc())

@@ -132,7 +132,6 @@ def reserved(lab: Lab, name: str) -> None:
         "headers": ("amq.headers", "headers"),
         "match": ("amq.match", "headers"),
         "trace": ("amq.rabbitmq.trace", "topic"),
-        "log": ("amq.rabbitmq.log", "topic"),
     }
 )
 def predeclared(lab: Lab, name: str, kind: str) -> None:
@@ -141,6 +140,12 @@ def predeclared(lab: Lab, name: str, kind: str) -> None:
     ch.exchange(name, passive=True)
     ch.exchange(name, kind, durable=True, internal=name == "amq.rabbitmq.trace")
     lab.channel().exchange(name, "x-other", durable=True)
+
+
+@case()
+def log_exchange(lab: Lab) -> None:
+    """The log exchange is there only where it is configured."""
+    lab.channel().exchange("amq.rabbitmq.log", passive=True)
 
 
 @case()

@@ -35,6 +35,13 @@ def opened(raw: Connection, **tune: int) -> None:
     raw.send_method(0, "connection.open", virtual_host="/")
 
 
+def end_without_heartbeats(connection: Connection) -> None:
+    """Close the connection, and forget the heartbeats: whether there were any is a matter of milliseconds."""
+    connection.close()
+    for event in [one for one in connection.events if one.name == "heartbeat"]:
+        connection.forget(event)
+
+
 @family(
     {
         "091": (AMQP_091,),
@@ -266,6 +273,7 @@ def heartbeat_any_traffic_counts(lab: Lab) -> None:
         lab.sleep(0.4)
         ch.sync()
     ch.exchange("amq.direct", passive=True)
+    end_without_heartbeats(connection)
 
 
 @case()
@@ -276,6 +284,7 @@ def heartbeat_frames_count(lab: Lab) -> None:
         lab.sleep(0.4)
         connection.send_frame(8, 0)
     lab.channel(connection).exchange("amq.direct", passive=True)
+    end_without_heartbeats(connection)
 
 
 @family(

@@ -245,7 +245,7 @@ def local_random(lab: Lab) -> None:
     for short in ("one", "two"):
         ch.queue(lab.q(short))
         lab.hide(lab.q(short))
-        ch.bind(lab.q(short), lab.x(), short)
+        ch.bind(lab.q(short), lab.x())
     for number in range(200):
         ch.publish(lab.x(), str(number))
     lab.wait_ready_in_all([lab.q("one"), lab.q("two")], 200)
@@ -254,11 +254,20 @@ def local_random(lab: Lab) -> None:
 
 @case()
 def local_random_e2e(lab: Lab) -> None:
-    """x-local-random takes queues only."""
+    """x-local-random with an exchange as its destination."""
     ch = lab.channel()
     ch.exchange(lab.x(), "x-local-random")
     ch.exchange(lab.x("other"), "fanout")
-    ch.exchange_bind(lab.x("other"), lab.x(), "k")
+    ch.exchange_bind(lab.x("other"), lab.x())
+
+
+@case()
+def local_random_with_key(lab: Lab) -> None:
+    """A binding of x-local-random has no key."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "x-local-random")
+    ch.queue(lab.q())
+    ch.bind(lab.q(), lab.x(), "k")
 
 
 HASH = "x-consistent-hash"

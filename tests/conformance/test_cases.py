@@ -1,0 +1,38 @@
+"""The cases and their recordings belong together."""
+
+import pytest
+
+from conformance import registry, transcript
+from conformance.client import NEVER_CAME
+
+CASES = registry.load()
+
+
+def test_every_case_has_a_recording():
+    missing = [case.id for case in CASES if transcript.load(case.id) is None]
+    assert not missing
+
+
+def test_every_recording_has_a_case():
+    known = {transcript.path(case.id) for case in CASES}
+    assert not set(transcript.GOLDEN.glob("*/*.json")) - known
+
+
+def test_no_recording_holds_what_never_came():
+    assert not [file for file in transcript.GOLDEN.glob("*/*.json") if NEVER_CAME in file.read_text()]
+
+
+def test_every_case_says_what_it_is_about():
+    assert not [case.id for case in CASES if not case.about]
+
+
+def test_cases_are_chosen_by_area_name_and_prefix():
+    assert {case.area for case in registry.select(["topic"])} == {"topic"}
+    assert [case.id for case in registry.select(["queue/purge"])] == ["queue/purge"]
+    assert {case.id for case in registry.select(["queue/purge*"])} >= {"queue/purge", "queue/purge_quorum"}
+    assert registry.select([]) == CASES
+
+
+def test_an_unknown_name_is_an_error():
+    with pytest.raises(LookupError, match="nothing"):
+        registry.select(["nothing"])

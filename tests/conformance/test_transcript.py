@@ -1,0 +1,76 @@
+import json
+
+from conformance import transcript
+from conformance.decoder import Event
+
+GEN = "amq.gen-" + "a" * 22
+CTAG = "amq.ctag-" + "b" * 22
+CLUSTER = "rabbit@host"
+
+
+def build(received=None, observed=None, left=None):
+    return transcript.build(received or {}, observed or {}, left or [], CLUSTER)
+
+
+def test_names_of_the_server_are_numbered_by_channel_not_by_arrival():
+    later, earlier = (
+        Event(1, "x", {"queue": "amq.gen-" + "z" * 22}),
+        Event(2, "x", {"queue": GEN, "text": f"no '{GEN}'"}),
+    )
+    built = build({"c1/2": [earlier], "c1/1": [later]})
+    assert built["received"] == {
+        "c1/1": [{"method": "x", "queue": "amq.gen-<1>"}],
+        "c1/2": [{"method": "x", "queue": "amq.gen-<2>", "text": "no 'amq.gen-<2>'"}],
+    }
+
+
+def test_tags_reply_names_and_the_node_are_placeholders_too():
+    observed = {"tag": CTAG, "reply": "amq.rabbitmq.reply-to.g1h2AA==.xY+/z==", "node": "on rabbit@other"}
+    assert build(observed=observed)["observed"] == {
+        "tag": "amq.ctag-<1>",
+        "reply": "amq.rabbitmq.reply-to.<1>",
+        "node": "on <node>",
+    }
+
+
+def test_the_time_of_a_death_is_a_placeholder_and_other_times_are_not():
+    headers = {"time": "T:5", "x-death": [{"time": "T:5", "queue": "S:q"}]}
+    [message] = build(left=[{"headers": headers}])["left"]
+    assert message["headers"] == {"time": "T:5", "x-death": [{"time": "T:<time>", "queue": "S:q"}]}
+
+
+def test_names_that_clients_choose_stay():
+    assert build(observed={"a": "amq.gen-short", "b": "amq.rabbitmq.reply-to"})["observed"] == {
+        "a": "amq.gen-short",
+        "b": "amq.rabbitmq.reply-to",
+    }
+
+
+def test_channels_are_in_order_of_their_numbers():
+    built = build({"c2/1": [Event(1, "x")], "c1/10": [Event(10, "x")], "c1/2": [Event(2, "x")]})
+    assert list(built["received"]) == ["c1/2", "c1/10", "c2/1"]
+
+
+def test_a_dump_is_json_with_a_line_for_each_frame():
+    value = {"received": {"c1/1": [{"method": "a"}, {"method": "b", "list": [1, 2]}]}, "left": [{"queue": "q"}]}
+    text = transcript.dump(value)
+    assert json.loads(text) == value
+    assert '   {"method": "b", "list": [1, 2]}\n' in text
+
+
+def test_no_difference_is_empty():
+    assert transcript.difference({"a": [1]}, {"a": [1]}) == ""
+
+
+def test_a_difference_names_the_field_and_both_values():
+    text = transcript.difference({"r": [{"method": "m", "x": 1}]}, {"r": [{"method": "m", "x": True}]})
+    assert "-        x: 1" in text
+    assert "+        x: true" in text
+
+
+def test_the_order_of_headers_is_a_difference():
+    assert transcript.difference({"h": {"a": 1, "b": 2}}, {"h": {"b": 2, "a": 1}})
+
+
+def test_true_is_not_one():
+    assert transcript.difference({"x": 1}, {"x": True})
