@@ -82,22 +82,22 @@ class Clock(ABC):
         now = self.now_ms()
         last = self._sequence
         later: list[tuple[int, int, Timer]] = []
-        heap = self._heap
-        while True:
-            due = self.next_due_ms()
-            heap = self._heap
-            if due is None or due > now:
-                break
-            item = heapq.heappop(heap)
-            if item[1] > last:
-                later.append(item)
-                continue
-            callback = item[2].callback
-            item[2].callback = None
-            if callback is not None:
-                callback()
-        for item in later:
-            heapq.heappush(self._heap, item)
+        try:
+            while True:
+                due = self.next_due_ms()
+                if due is None or due > now:
+                    break
+                item = heapq.heappop(self._heap)
+                if item[1] > last:
+                    later.append(item)
+                    continue
+                callback = item[2].callback
+                item[2].callback = None
+                if callback is not None:
+                    callback()
+        finally:
+            for item in later:
+                heapq.heappush(self._heap, item)
         return self.next_due_ms()
 
 

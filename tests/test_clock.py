@@ -47,6 +47,26 @@ def test_a_timer_set_for_now_while_firing_waits_for_the_next_call():
     assert fired == [1]
 
 
+def test_a_callback_that_raises_loses_no_other_timer():
+    clock = ManualClock(0)
+    fired = []
+
+    def fail():
+        clock.at(0, lambda: fired.append("set before the failure"))
+        clock.at(0, explode)
+
+    def explode():
+        raise ValueError
+
+    clock.at(0, fail)
+    clock.at(0, explode)
+    with pytest.raises(ValueError):
+        clock.fire_due()
+    with pytest.raises(ValueError):
+        clock.fire_due()
+    assert fired == ["set before the failure"]
+
+
 def test_many_cancelled_timers_do_not_pile_up():
     clock = ManualClock(0)
     keep = clock.after(10_000, lambda: None)
