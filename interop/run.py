@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -86,7 +87,7 @@ def _run_script(client: Client, broker: Broker, result: Result) -> str:
     """Run the script to its end or its time limit; the reason if it did not end well."""
     environment = os.environ | client.environment | {"AMQP_URL": broker.url, "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
+        with subprocess.Popen(
             client.command,
             cwd=ROOT,
             env=environment,
@@ -95,41 +96,44 @@ def _run_script(client: Client, broker: Broker, result: Result) -> str:
             stderr=errors,
             text=True,
             start_new_session=True,
-        )
-        timed_out = threading.Event()
+        ) as process:
+            timed_out = threading.Event()
 
-        def stop_at_limit() -> None:
-            timed_out.set()
-            _kill(process)
+            def stop_at_limit() -> None:
+                timed_out.set()
+                _kill(process)
 
-        limit = threading.Timer(client.timeout_s, stop_at_limit)
-        limit.start()
-        try:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            for line in process.stdout:
-                word, _, rest = line.strip().partition(" ")
-                if word == "RESTART":
-                    broker.restart()
-                    process.stdin.write("RESTARTED\n")
-                    process.stdin.flush()
-                elif word == "VERSION":
-                    result.version = rest
-                elif word in _STATUSES:
-                    name, _, why = rest.partition(" ")
-                    result.checks[name] = (_STATUSES[word], why)
-            status = process.wait()
-        except BrokenPipeError:
-            status = process.wait()
-        finally:
-            limit.cancel()
-            _kill(process)
+            limit = threading.Timer(client.timeout_s, stop_at_limit)
+            limit.start()
+            try:
+                _converse(process, broker, result)
+                status = process.wait()
+            finally:
+                limit.cancel()
+                _kill(process)
         errors.seek(0)
         result.output = errors.read()
     output = _one_line(result.output[-1500:])
     if timed_out.is_set():
         return f"ended after {client.timeout_s:.0f} s: {output}"
     return f"exited with {status}: {output}" if status else ""
+
+
+def _converse(process: subprocess.Popen[str], broker: Broker, result: Result) -> None:
+    """Note what the script tells, and restart the broker when it asks, until it closes its output."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for line in process.stdout:
+        word, _, rest = line.strip().partition(" ")
+        if word == "RESTART":
+            broker.restart()
+            with contextlib.suppress(BrokenPipeError):  # the script is gone; its exit status will tell
+                os.write(process.stdin.fileno(), b"RESTARTED\n")
+        elif word == "VERSION":
+            result.version = rest
+        elif word in _STATUSES:
+            name, _, why = rest.partition(" ")
+            result.checks[name] = (_STATUSES[word], why)
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
