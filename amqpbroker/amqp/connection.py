@@ -355,7 +355,7 @@ class Connection(Session):
         elif ids == _CONNECTION_CLOSE and (self._running or self._close_sent):
             self._release()
             self.write(frame(METHOD, 0, methods.encode("connection.close-ok")))
-            self._end()
+            self.end_after(CLOSING_TIMEOUT_MS)
         elif self._close_sent:
             return
         elif self._handshake is not None:
@@ -458,7 +458,7 @@ class Connection(Session):
         self.force_close(errors.shutdown())
 
     def end_after(self, delay_ms: int) -> None:
-        """Listen no more, and close after a while."""
+        """Listen no more, and close after a while, if the peer does not close first."""
         self._deaf = True
         self._deadline.cancel()
         self._deadline = self.clock.after(delay_ms, self._end)
