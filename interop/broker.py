@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -104,7 +105,8 @@ class Broker(ABC):
     def kill(self) -> None:
         """End it and its children at once, whatever state it is in."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
@@ -128,8 +130,13 @@ class AmqpBroker(Broker):
 
     @property
     def version(self) -> str:
-        shown = subprocess.run([*self.command, "--version"], capture_output=True, text=True, timeout=30)
-        return shown.stdout.strip().replace(", version", "") or "amqpbroker"
+        try:
+            shown = subprocess.run(
+                [*self.command, "--version"], capture_output=True, text=True, timeout=START_TIMEOUT_S, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            return "amqpbroker of unknown version"
+        return shown.stdout.strip()
 
     def _command(self) -> tuple[list[str], dict[str, str]]:
         self._ready_file.unlink(missing_ok=True)

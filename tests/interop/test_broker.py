@@ -1,0 +1,74 @@
+"""The broker process of a client: one that does not start, or does not end well, is told of."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from interop.broker import AmqpBroker, BrokerError
+
+
+def broker_that(does: str) -> AmqpBroker:
+    """A stand-in for the command `amqpbroker`: with its arguments, and `ready()` to write the ready file."""
+    ready = "import json, sys\ndef ready(): open(sys.argv[-3], 'w').write(json.dumps({'amqp': [['127.0.0.1', 5]]}))\n"
+    return AmqpBroker([sys.executable, "-c", ready + does])
+
+
+def test_the_port_is_read_from_the_ready_file_and_kept_for_a_restart() -> None:
+    broker = AmqpBroker()
+    try:
+        broker.start()
+        port = broker.port
+        broker.restart()
+        broker.stop()
+    finally:
+        broker.close()
+
+    assert broker.port == port != 0
+    assert broker.url == f"amqp://guest:guest@127.0.0.1:{port}/"
+    assert not broker.directory.exists()
+
+
+def test_a_broker_that_ends_at_start_is_told_with_its_last_words() -> None:
+    broker = broker_that("raise SystemExit('port taken')")
+    try:
+        with pytest.raises(BrokerError, match="exited with 1 at start: port taken"):
+            broker.start()
+    finally:
+        broker.close()
+
+
+def test_a_command_that_is_not_there_is_told() -> None:
+    broker = AmqpBroker(["no-such-program-anywhere"])
+    try:
+        with pytest.raises(BrokerError, match="cannot start no-such-program-anywhere"):
+            broker.start()
+        assert broker.version == "amqpbroker of unknown version"
+    finally:
+        broker.close()
+
+
+@pytest.mark.parametrize(
+    ("at_the_end", "told"),
+    [
+        ("sys.exit(3)", "exited with 3"),
+        ("traceback.print_exc(); sys.exit(0)", "logged a traceback"),
+    ],
+)
+def test_a_broker_that_does_not_end_well_is_told(at_the_end: str, told: str) -> None:
+    broker = broker_that(
+        "import signal, sys, traceback\n"
+        "def end(*_):\n"
+        "    try: 1 / 0\n"
+        f"    except ZeroDivisionError: {at_the_end}\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "ready()\n"
+        "signal.pause()\n"
+    )
+    try:
+        broker.start()
+        with pytest.raises(BrokerError, match=told):
+            broker.stop()
+    finally:
+        broker.close()
