@@ -6,6 +6,7 @@ f, d, D decimal as (scale, unscaled int32), S longstr as bytes, x binary as byte
 in seconds, F table, V void as None.
 """
 
+import math
 import struct
 from typing import Any, NamedTuple
 
@@ -111,7 +112,10 @@ def _decode_value(data: bytes, offset: int, end: int, depth: int) -> tuple[Field
         stop = offset + fixed.size
         if stop > end:
             raise MalformedError("field value runs past its table")
-        return Field(kind, fixed.unpack_from(data, offset)[0]), stop
+        value = fixed.unpack_from(data, offset)[0]
+        if kind in "fd" and not math.isfinite(value):
+            raise MalformedError("float is not a number")
+        return Field(kind, value), stop
     if kind in "SxFA":
         if offset + 4 > end:
             raise MalformedError("field value runs past its table")

@@ -1,0 +1,98 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pamqp.commands import Basic
+
+from amqpbroker.wire.properties import PROPERTIES, SLOW, decode_properties, encode_properties, flags_of, scan
+from amqpbroker.wire.values import MalformedError, longstr
+from tests.fuzz.effort import effort
+from tests.wire.fields import properties
+
+
+@given(values=properties)
+@effort(150)
+def test_properties_come_back(values: dict[str, Any]) -> None:
+    raw = encode_properties(values)
+    assert decode_properties(raw) == values
+    assert flags_of(raw) == sum(flag for name, flag, _ in PROPERTIES if name in values)
+
+
+@given(values=properties)
+@effort(100)
+def test_the_scan_sees_what_decoding_sees(values: dict[str, Any]) -> None:
+    raw = encode_properties(values)
+    assert scan(raw, flags_of(raw)) == (values.get("delivery_mode", 0), values.get("priority", 0))
+
+
+@given(raw=st.binary(max_size=40))
+@effort(200)
+def test_any_bytes_are_properties_or_malformed_and_the_scan_takes_all_that_decode(raw: bytes) -> None:
+    try:
+        values = decode_properties(raw)
+    except MalformedError:
+        values = None
+    try:
+        scanned = scan(raw, flags_of(raw))
+    except MalformedError:
+        scanned = None
+    if values is not None:
+        assert scanned == (values.get("delivery_mode", 0), values.get("priority", 0))
+
+
+@given(values=properties, data=st.data())
+@effort(100)
+def test_what_is_cut_or_has_more_behind_it_is_malformed(values: dict[str, Any], data: st.DataObject) -> None:
+    raw = encode_properties({**values, "app_id": b"app"})
+    for wrong in (raw[: data.draw(st.integers(0, len(raw) - 1))], raw + b"x"):
+        with pytest.raises(MalformedError):
+            decode_properties(wrong)
+        with pytest.raises(MalformedError):
+            scan(wrong, flags_of(wrong))
+
+
+@pytest.mark.parametrize("raw", [b"", b"\0", b"\0\1", b"\0\2", b"\0\3\0\0"])
+def test_flags_that_basic_does_not_have(raw: bytes) -> None:
+    with pytest.raises(MalformedError):
+        flags_of(raw)
+
+
+def test_the_same_bytes_as_pamqp() -> None:
+    theirs = Basic.Properties(
+        content_type="text/plain",
+        content_encoding="gzip",
+        headers={"a": "b"},
+        delivery_mode=2,
+        priority=3,
+        correlation_id="c",
+        reply_to="r",
+        expiration="9",
+        message_id="m",
+        message_type="t",
+        user_id="u",
+        app_id="app",
+    ).marshal()
+    ours = {
+        "content_type": b"text/plain",
+        "content_encoding": b"gzip",
+        "headers": {"a": longstr("b")},
+        "delivery_mode": 2,
+        "priority": 3,
+        "correlation_id": b"c",
+        "reply_to": b"r",
+        "expiration": b"9",
+        "message_id": b"m",
+        "message_type": b"t",
+        "user_id": b"u",
+        "app_id": b"app",
+    }
+    assert encode_properties(ours) == theirs
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in PROPERTIES])
+def test_what_must_be_read_on_publish_is_slow(name: str) -> None:
+    kind = next(kind for known, _, kind in PROPERTIES if known == name)
+    value: Any = {"shortstr": b"1", "table": {}}.get(kind, 1)
+    slow = flags_of(encode_properties({name: value})) & SLOW != 0
+    assert slow == (name in ("headers", "reply_to", "expiration", "user_id"))
