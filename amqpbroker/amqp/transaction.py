@@ -36,10 +36,15 @@ class Transaction:
                 raise errors.partial_transaction()
         publishes, self._publishes = self._publishes, []
         settled, self._settled = self._settled, []
+        log = self._channel.vhost.log
+        if log is not None:
+            log.begin()
         for message, destinations, bits in publishes:
             self._channel.place(message, destinations, bits)
         for entries, how in settled:
             self._channel.settle(entries, how)
+        if log is not None:
+            log.end()
 
     def _demands(self) -> dict[Destination, tuple[int, int]]:
         """How many messages, and of how many octets, each destination is to take."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.consumers import Consumers
 from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import FifoLine, PriorityLine, QuorumLine, ReadyLine
 from amqpbroker.broker.settings import QueueSettings
@@ -56,6 +57,7 @@ class LocalQueue(Queue):
         self.ready: ReadyLine = _ready_line(settings)
         self.quorum: bool = settings.queue_type == "quorum"
         self.consumers = Consumers(name, vhost.name, settings.single_active_consumer, takeover=self.quorum)
+        self.log: Persistence | None = vhost.log if durable else None
         self.unacked_count: int = 0
         self.closed: bool = False
         self._sequence: int = 0
@@ -87,19 +89,23 @@ class LocalQueue(Queue):
                 if consumer.no_ack:
                     consumer.hand(message, False, 0)
                     return True
-                self._sequence += 1
-                self.unacked_count += 1
-                consumer.unacked += 1
-                consumer.deliver(Entry(message, self, self._sequence, deadline_ms))
+                self._give(consumer, self._enter(message, deadline_ms))
                 return True
-        self._sequence += 1
-        ready.push(Entry(message, self, self._sequence, deadline_ms))
+        ready.push(self._enter(message, deadline_ms))
         if deadline_ms:
             self._expiring += 1
             self._expire()
         if limited:
             self._trim()
         return True
+
+    def _enter(self, message: Message, deadline_ms: int) -> Entry:
+        """The queue's copy of a message, stored if it is to be."""
+        self._sequence += 1
+        entry = Entry(message, self, self._sequence, deadline_ms)
+        if self.log is not None and (message.persistent or self.quorum):
+            self.log.enqueue(entry)
+        return entry
 
     def _full(self, message: Message) -> bool:
         """Whether a reject-publish overflow refuses the message (rabbit_amqqueue_process:will_overflow)."""
@@ -173,8 +179,11 @@ class LocalQueue(Queue):
 
     def _give(self, consumer: Consumer, entry: Entry) -> None:
         if consumer.no_ack:
+            self.forget(entry)
             consumer.hand(entry.message, entry.redelivered, entry.delivery_count)
             return
+        if entry.position and self.log is not None:
+            self.log.returned(entry)
         self.unacked_count += 1
         consumer.unacked += 1
         consumer.deliver(entry)
@@ -198,7 +207,11 @@ class LocalQueue(Queue):
     def get(self, no_ack: bool) -> Entry | None:
         self.touch()
         entry = self._take_head()
-        if entry is not None and not no_ack:
+        if entry is not None and no_ack:
+            self.forget(entry)
+        elif entry is not None:
+            if entry.position and self.log is not None:
+                self.log.returned(entry)
             entry.consumer = None
             self.unacked_count += 1
         self._expire()
@@ -206,7 +219,13 @@ class LocalQueue(Queue):
 
     # --- settled ----------------------------------------------------------------------------------------------------
 
+    def forget(self, entry: Entry) -> None:
+        if entry.position and self.log is not None:
+            self.log.settle(entry)
+
     def ack(self, entry: Entry) -> None:
+        if entry.position:
+            self.forget(entry)
         self.unacked_count -= 1
         consumer = entry.consumer
         if consumer is not None:
@@ -225,6 +244,8 @@ class LocalQueue(Queue):
     def requeue(self, entries: list[Entry]) -> None:
         consumers = self._release(entries)
         if self.closed:
+            for entry in entries:
+                self.forget(entry)
             return
         limit = self.settings.delivery_limit if self.quorum else -1
         back = []
@@ -236,6 +257,8 @@ class LocalQueue(Queue):
                 exhausted.append(entry)
                 continue
             back.append(entry)
+            if entry.position and self.log is not None:
+                self.log.returned(entry)
             if entry.deadline_ms:
                 self._expiring += 1
         if back:
@@ -264,9 +287,15 @@ class LocalQueue(Queue):
         """The one door for messages that leave unacknowledged."""
         if entries and not self.closed and self.settings.dead_letter_exchange is not None:
             self.vhost.dead_letter(self, entries, reason)
+            return
+        for entry in entries:
+            self.forget(entry)
 
     def purge(self) -> int:
         count = self.ready.count
+        if self.log is not None:
+            for entry in self.ready:
+                self.forget(entry)
         self.ready = _ready_line(self.settings)
         self._expiring = 0
         self._arm_expiry()
@@ -323,6 +352,20 @@ class LocalQueue(Queue):
             self._unused = self.clock.at(due_ms, self._on_unused)
         else:
             self.vhost.delete_queue(self)
+
+    def recover(self, entries: list[Entry]) -> None:
+        """Take in stored copies, in the order of their sequences, before anything else happens to the queue."""
+        for entry in entries:
+            self.ready.push(entry)
+            if entry.deadline_ms:
+                self._expiring += 1
+        if entries:
+            self._sequence = entries[-1].sequence
+
+    def recovered(self) -> None:
+        """All queues have their messages: what has expired leaves, what exceeds the limits too."""
+        self._expire()
+        self._trim()
 
     # --- change and end ---------------------------------------------------------------------------------------------
 

@@ -124,7 +124,8 @@ class Entry:
 
     sequence: its place in the queue; a requeue goes back to it. deadline_ms: when it expires, 0 for never.
     redelivered: it has been delivered before. delivery_count: how often it came back. consumer: who has it, None after
-    basic.get. delivered_ms: when it was delivered (for the consumer timeout).
+    basic.get. delivered_ms: when it was delivered (for the consumer timeout). position: where it is stored (see
+    `persistence`).
     """
 
     __slots__ = (
@@ -133,6 +134,7 @@ class Entry:
         "delivered_ms",
         "delivery_count",
         "message",
+        "position",
         "queue",
         "redelivered",
         "sequence",
@@ -147,3 +149,4 @@ class Entry:
         self.delivery_count: int = 0
         self.consumer: Consumer | None = None
         self.delivered_ms: int = 0
+        self.position: int = 0

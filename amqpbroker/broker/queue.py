@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Queue(Destination):
     """A named queue of a vhost. All calls come on the loop's thread and none waits.
 
-    owner: the connection that an exclusive queue belongs to. arguments: as declared, unknown ones included.
+    id: names a durable queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to. arguments: as declared, unknown ones included.
     incoming: the bindings that lead here.
     """
 
@@ -35,6 +35,7 @@ class Queue(Destination):
         self.durable: bool = durable
         self.auto_delete: bool = auto_delete
         self.owner: object | None = owner
+        self.id: int = 0
         self.arguments: Table = arguments or {}
         self.incoming: dict[Binding, None] = {}
 
@@ -63,6 +64,10 @@ class Queue(Destination):
     @abstractmethod
     def get(self, no_ack: bool) -> "Entry | None":
         """Take the head for basic.get; with `no_ack` it is settled at once."""
+
+    @abstractmethod
+    def forget(self, entry: "Entry") -> None:
+        """The copy lives no more: if it is stored, the store is told."""
 
     @abstractmethod
     def ack(self, entry: "Entry") -> None:

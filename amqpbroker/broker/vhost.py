@@ -16,6 +16,7 @@ from amqpbroker.broker.exchange_types.default import DefaultType
 from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, build_exchange_type, unknown_exchange_type
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.queue_arguments import with_queue_type
 from amqpbroker.broker.routing import route
@@ -53,6 +54,7 @@ class Vhost:
         self.name = name
         self.clock = clock
         self.store = store
+        self.log: Persistence | None = store if isinstance(store, Persistence) else None
         self.direct_replies = direct_replies
         self.default_queue_type = default_queue_type
         self.exchanges: dict[str, Exchange] = {}
@@ -292,21 +294,29 @@ class Vhost:
     def _bury(self, queue: Queue, entries: list[Entry], reason: str) -> None:
         settings = queue.settings
         exchange = self.exchanges.get(settings.dead_letter_exchange or "")
-        if exchange is None:
-            return
         now_ms = self.clock.now_ms()
         for entry in entries:
-            letter = dead_lettered(
-                entry.message,
-                queue_name=queue.name,
-                reason=reason,
-                now_ms=now_ms,
-                exchange=exchange.name,
-                routing_key=settings.dead_letter_routing_key,
-            )
-            for destination in route(exchange, letter, self.exchanges.get).destinations:
-                if not is_cycle(letter, destination.name):
-                    destination.publish(letter)
+            if self.log is not None:
+                self.log.begin()
+            queue.forget(entry)
+            if exchange is not None:
+                self._send_letter(queue, exchange, entry.message, reason, now_ms)
+            if self.log is not None:
+                self.log.end()
+
+    def _send_letter(self, queue: Queue, exchange: Exchange, message: Message, reason: str, now_ms: int) -> None:
+        """Publish a dead letter to where its exchange leads, but to no queue that would close a cycle."""
+        letter = dead_lettered(
+            message,
+            queue_name=queue.name,
+            reason=reason,
+            now_ms=now_ms,
+            exchange=exchange.name,
+            routing_key=queue.settings.dead_letter_routing_key,
+        )
+        for destination in route(exchange, letter, self.exchanges.get).destinations:
+            if not is_cycle(letter, destination.name):
+                destination.publish(letter)
 
 
 def _identity(destination: Bindable, routing_key: bytes, arguments: Table) -> BindingIdentity:

@@ -1,0 +1,261 @@
+"""What the queues do to stored messages, gathered and written a batch at a time.
+
+The domain says `enqueue`, `settle` and `returned` as it goes; `sync`, at the end of a loop turn, makes one batch of
+what was gathered unless one is being written. Bytes and files are the store's business (docs/store-format.md).
+"""
+
+import zlib
+from collections.abc import Callable
+from functools import partial
+
+from amqpbroker.broker.deaths import recovered as recovered_deaths
+from amqpbroker.broker.message import Entry, Message
+from amqpbroker.store import record
+from amqpbroker.store.committer import Committer
+from amqpbroker.store.journal import OFFSET_BITS, Journal
+from amqpbroker.store.store import Store
+from amqpbroker.wire.frames import content as content_frames
+from amqpbroker.wire.frames import content_properties
+from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties, flags_of
+
+#: `Entry.position` of a copy that is to be written with the next batch, and of one that is not stored at all.
+PENDING = -1
+NOT_STORED = 0
+
+#: How much is read at a time.
+_WINDOW = 1 << 20
+#: The most entries of one record, whose index is 16 bits wide.
+_MAX_ENTRIES = 60_000
+
+
+class Group:
+    """Operations that take effect together."""
+
+    __slots__ = ("entered", "returned", "settled")
+
+    def __init__(self) -> None:
+        self.entered: list[Entry] = []
+        self.settled: list[int] = []
+        self.returned: list[Entry] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.entered or self.settled or self.returned)
+
+
+class Persistence(Store):
+    """Gathers operations on stored messages and has them written.
+
+    appended, synced: numbers of gatherings: everything gathered under a number is safe once `synced` has reached it.
+    on_synced(): called when `synced` has grown later than in `sync` itself. on_failure(error): called when a write or
+    sync has failed; nothing is confirmed from then on.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        committer: Committer,
+        on_synced: Callable[[], None],
+        on_failure: Callable[[OSError], None],
+    ) -> None:
+        self.journal = journal
+        self._committer = committer
+        self._on_synced = on_synced
+        self._on_failure = on_failure
+        self._number: int = 1
+        self._writing: bool = False
+        self._failed: bool = False
+        self._loose = Group()
+        self._groups: list[Group] = []
+        self._open: Group = self._loose
+        self._depth: int = 0
+        self._read_at: int = 0
+        self._read: bytes = b""
+
+    # --- what the domain says ---------------------------------------------------------------------------------------
+
+    def enqueue(self, entry: Entry) -> None:
+        """A copy is to be stored. Copies of one message that are enqueued one after the other are one group."""
+        entry.position = PENDING
+        self._open.entered.append(entry)
+        self.appended = self._number
+
+    def settle(self, entry: Entry) -> None:
+        """A copy lives no more. One that was not written yet never will be."""
+        if entry.position > 0:
+            self._open.settled.append(entry.position)
+            self.appended = self._number
+        entry.position = NOT_STORED
+
+    def returned(self, entry: Entry) -> None:
+        """A stored copy was delivered or came back: from then on it is redelivered, `delivery_count` times."""
+        self._open.returned.append(entry)
+
+    def begin(self) -> None:
+        """What follows, up to the matching `end`, takes effect as a whole or not at all."""
+        self._depth += 1
+        if self._depth == 1:
+            self._open = Group()
+            self._groups.append(self._open)
+
+    def end(self) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._open = self._loose
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        if self._writing or self._failed or not (self._loose or self._groups):
+            return
+        groups = self._encode()
+        number, self._number = self._number, self._number + 1
+        if not groups:
+            self.synced = number
+            return
+        self._writing = True
+        self._committer.start(self.journal.batch(groups), partial(self._done, number))
+
+    def _done(self, number: int, error: OSError | None) -> None:
+        self._writing = False
+        if error is not None:
+            self._failed = True
+            self._on_failure(error)
+            return
+        self.synced = number
+        self.journal.free()
+        self.sync()
+        self._on_synced()
+
+    def close(self) -> None:
+        """Write what is gathered, and end."""
+        self.sync()
+        self._committer.close()
+        self.journal.close()
+
+    def _encode(self) -> list[bytes]:
+        """The gathered groups as bytes; their entries get their positions."""
+        loose, self._loose = self._loose, Group()
+        groups, self._groups = self._groups, []
+        if self._depth == 0:
+            self._open = self._loose
+        parts: list[bytes] = []
+        position = self.journal.next_position()
+        settled = loose.settled
+        for entries in _by_message(loose.entered):
+            position = self._add(parts, position, [entries], [], [])
+        for group in groups:
+            position = self._add(parts, position, _by_message(group.entered), group.settled, group.returned)
+            settled = settled + group.settled if group.settled else settled
+        self._add(parts, position, [], loose.settled, loose.returned)
+        for gone in settled:
+            self.journal.settled(gone)
+        return parts
+
+    def _add(
+        self,
+        parts: list[bytes],
+        position: int,
+        publishes: list[list[Entry]],
+        settled: list[int],
+        returned: list[Entry],
+    ) -> int:
+        """Append one group, unless nothing of it is left to say; returns where the next goes."""
+        payload: list[bytes] = []
+        at = position + record.GROUP_HEAD.size
+        for entries in publishes:
+            data = _publish_record(entries)
+            for i, entry in enumerate(entries):
+                entry.position = at + record.PUBLISH_HEAD.size + i * record.ENTRY.size
+                self.journal.added(entry.position)
+            payload.append(data)
+            at += len(data)
+        if settled:
+            payload.append(record.settle(settled))
+        counts = [(entry.position, entry.delivery_count) for entry in returned if entry.position > 0]
+        if counts:
+            payload.append(record.returned(counts))
+        if not payload:
+            return position
+        data = payload[0] if len(payload) == 1 else b"".join(payload)
+        parts.append(record.GROUP_HEAD.pack(len(data), zlib.crc32(data)))
+        parts.append(data)
+        return position + record.GROUP_HEAD.size + len(data)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def load(self, position: int) -> Message:
+        """The message whose copy stands there. Loading in the order of positions reads each part of the disk once.
+
+        Raises OSError, DamagedError.
+        """
+        data, offset = self._window(position, record.ENTRY.size)
+        start = position - record.back(data, offset)
+        data, offset = self._window(start, record.PUBLISH_HEAD.size)
+        data, offset = self._window(start, record.publish_size(data, offset))
+        return restored(record.content(data, offset))
+
+    def _window(self, position: int, size: int) -> tuple[bytes, int]:
+        """Bytes that hold `size` octets from the position on (fewer at the end of a segment), and where these start."""
+        start, data = self._read_at, self._read
+        if not (start <= position and position + size <= start + len(data)):
+            start = max(position - 512, position >> OFFSET_BITS << OFFSET_BITS)
+            data = self.journal.read(start, max(_WINDOW, size + 512))
+            self._read_at, self._read = start, data
+        return data, position - start
+
+
+def _by_message(entered: list[Entry]) -> list[list[Entry]]:
+    """Entries that are still to be written, those of one message together."""
+    runs: list[list[Entry]] = []
+    last: Message | None = None
+    for entry in entered:
+        if entry.position != PENDING:
+            continue
+        if entry.message is last and len(runs[-1]) < _MAX_ENTRIES:
+            runs[-1].append(entry)
+        else:
+            last = entry.message
+            runs.append([entry])
+    return runs
+
+
+def _publish_record(entries: list[Entry]) -> bytes:
+    message = entries[0].message
+    frames = message.frames
+    if frames is None:
+        frames = content_frames(1, message.properties, message.body, 0)
+    return record.publish(
+        record.Content(
+            message.address,
+            frames,
+            message.size,
+            message.priority,
+            message.extra_keys,
+            message.cc_keys,
+            message.deaths is not None,
+        ),
+        [
+            (entry.queue.id, entry.sequence, entry.deadline_ms, min(entry.delivery_count, record.MAX_COUNT))
+            for entry in entries
+        ],
+    )
+
+
+def restored(content: record.Content) -> Message:
+    """The message that was stored."""
+    message = Message(
+        content.address, None, None, content.size, content.frames, int.from_bytes(content.frames[1:3], "big")
+    )
+    message.persistent = True
+    message.priority = content.priority
+    message.extra_keys = content.extra_keys
+    message.cc_keys = content.cc_keys
+    properties = content_properties(content.frames)
+    if flags_of(properties) & (HEADERS | EXPIRATION):
+        values = decode_properties(properties)
+        message.headers = values.get("headers")
+        if "expiration" in values:
+            message.expiration_ms = int(values["expiration"])
+        if content.has_deaths and message.headers is not None:
+            message.deaths = recovered_deaths(message.headers)
+    return message

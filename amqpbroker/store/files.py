@@ -1,0 +1,56 @@
+"""The file system as the store uses it: an argument, so that tests can pass one that fails or forgets."""
+
+import os
+from pathlib import Path
+
+
+class Files:
+    """The real one. Paths are absolute. Everything raises OSError."""
+
+    def names(self, directory: Path) -> list[str]:
+        return sorted(os.listdir(directory)) if directory.exists() else []
+
+    def make_directory(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.sync_directory(directory.parent)
+
+    def create(self, path: Path) -> int:
+        """A new file, open for appending; returns its descriptor."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def open(self, path: Path, write: bool = False) -> int:
+        """A file that exists; with `write` for appending."""
+        return os.open(path, (os.O_RDWR | os.O_APPEND if write else os.O_RDONLY) | os.O_CLOEXEC)
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """All of `data`, at the end."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    def sync(self, descriptor: int) -> None:
+        """What was written is on the disk when this returns. Never call it again after it has failed."""
+        os.fdatasync(descriptor)
+
+    def sync_directory(self, directory: Path) -> None:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def read(self, descriptor: int, offset: int, size: int) -> bytes:
+        """Up to `size` octets."""
+        return os.pread(descriptor, size, offset)
+
+    def size(self, descriptor: int) -> int:
+        return os.fstat(descriptor).st_size
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        os.ftruncate(descriptor, size)
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def remove(self, path: Path) -> None:
+        os.unlink(path)

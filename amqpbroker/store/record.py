@@ -1,0 +1,219 @@
+"""Journal records as bytes: docs/store-format.md, to the octet. Knows nothing of files."""
+
+import struct
+import zlib
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+SEGMENT_MAGIC = b"AMQPBJ01"
+SEGMENT_HEAD = struct.Struct(">8sQ")
+
+BATCH_MAGIC = b"BTCH"
+BATCH_HEAD = struct.Struct(">4sQII")
+_BATCH_CHECKED = struct.Struct(">4sQI")
+
+GROUP_HEAD = struct.Struct(">II")
+
+PUBLISH_HEAD = struct.Struct(">cBBBBHHII")
+ENTRY = struct.Struct(">IQQHH")
+LIST_HEAD = struct.Struct(">cI")
+RETURN = struct.Struct(">QH")
+
+PUBLISH = b"P"
+SETTLE = b"S"
+RETURNED = b"R"
+
+#: Flag of a publish record: the message's headers carry the broker's record of its deaths.
+DEATHS = 1
+
+MAX_COUNT = 0xFFFF
+
+
+class DamagedError(ValueError):
+    """Bytes that are no whole record. `offset` counts from where reading began."""
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(f"at offset {offset}: {reason}")
+        self.offset = offset
+        self.reason = reason
+
+
+class Content(NamedTuple):
+    """A message as it is stored."""
+
+    address: bytes
+    frames: bytes
+    size: int
+    priority: int
+    extra_keys: tuple[bytes, ...]
+    cc_keys: int
+    has_deaths: bool
+
+
+class Visitor(ABC):
+    """Told what records say, in their order. Offsets count from where reading began."""
+
+    @abstractmethod
+    def entered(self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int) -> None:
+        """An entry: one queue's copy of a message."""
+
+    @abstractmethod
+    def settled(self, position: int) -> None:
+        """The copy at that position is gone."""
+
+    @abstractmethod
+    def returned_copy(self, position: int, delivery_count: int) -> None:
+        """The copy at that position was delivered, or came back."""
+
+
+def batch(number: int, groups: bytes) -> bytes:
+    """A batch's header; the groups go behind it."""
+    head = _BATCH_CHECKED.pack(BATCH_MAGIC, number, len(groups))
+    return head + zlib.crc32(head).to_bytes(4, "big")
+
+
+def read_batch(data: bytes, offset: int) -> tuple[int, int] | None:
+    """(number, octets of its groups) of the batch header at `offset`, or None if there is none."""
+    if len(data) - offset < BATCH_HEAD.size:
+        return None
+    magic, number, size, checksum = BATCH_HEAD.unpack_from(data, offset)
+    if magic != BATCH_MAGIC or checksum != zlib.crc32(data[offset : offset + _BATCH_CHECKED.size]):
+        return None
+    return number, size
+
+
+def group(payload: bytes) -> bytes:
+    """A group's header; the payload goes behind it."""
+    return GROUP_HEAD.pack(len(payload), zlib.crc32(payload))
+
+
+def publish(content: Content, entries: list[tuple[int, int, int, int]]) -> bytes:
+    """A publish record; entries as (queue id, sequence, deadline, delivery count)."""
+    count = len(entries)
+    parts = [
+        PUBLISH_HEAD.pack(
+            PUBLISH,
+            DEATHS if content.has_deaths else 0,
+            content.priority,
+            len(content.extra_keys),
+            content.cc_keys,
+            count,
+            len(content.address),
+            len(content.frames),
+            content.size,
+        )
+    ]
+    parts += [ENTRY.pack(*entry, i) for i, entry in enumerate(entries)]
+    parts.append(content.address)
+    parts += [b"%c%b" % (len(key), key) for key in content.extra_keys]
+    parts.append(content.frames)
+    return b"".join(parts)
+
+
+def settle(positions: list[int]) -> bytes:
+    return LIST_HEAD.pack(SETTLE, len(positions)) + struct.pack(f">{len(positions)}Q", *positions)
+
+
+def returned(entries: list[tuple[int, int]]) -> bytes:
+    """Entries as (position, delivery count)."""
+    return LIST_HEAD.pack(RETURNED, len(entries)) + b"".join(
+        [RETURN.pack(position, min(count, MAX_COUNT)) for position, count in entries]
+    )
+
+
+def damage(data: bytes, offset: int, end: int) -> str | None:
+    """What keeps data[offset:end] from being whole groups with right checksums; None if they are."""
+    view = memoryview(data)
+    while offset < end:
+        if end - offset < GROUP_HEAD.size:
+            return f"at offset {offset} a group's header is cut off"
+        size, checksum = GROUP_HEAD.unpack_from(data, offset)
+        start = offset + GROUP_HEAD.size
+        stop = start + size
+        if stop > end:
+            return f"at offset {offset} a group is longer than its batch"
+        if zlib.crc32(view[start:stop]) != checksum:
+            return f"at offset {offset} a group's checksum is wrong"
+        offset = stop
+    return None
+
+
+def visit(data: bytes, offset: int, end: int, visitor: Visitor) -> None:
+    """Tell what the groups in data[offset:end] say, which have been checked.
+
+    Raises DamagedError for records that make no sense in spite of their checksum.
+    """
+    while offset < end:
+        start = offset + GROUP_HEAD.size
+        stop = start + GROUP_HEAD.unpack_from(data, offset)[0]
+        try:
+            while start < stop:
+                start = _visit_record(data, start, visitor)
+        except (struct.error, IndexError):
+            start = -1
+        if start != stop:
+            raise DamagedError(offset, "a group's records do not fill it")
+        offset = stop
+
+
+def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
+    """Read one record; returns where the next starts."""
+    kind = data[offset]
+    if kind == PUBLISH[0]:
+        _, _, _, extra, _, count, address, frames, _ = PUBLISH_HEAD.unpack_from(data, offset)
+        offset += PUBLISH_HEAD.size
+        for _ in range(count):
+            queue_id, sequence, deadline_ms, delivery_count, _ = ENTRY.unpack_from(data, offset)
+            visitor.entered(offset, queue_id, sequence, deadline_ms, delivery_count)
+            offset += ENTRY.size
+        offset += address
+        for _ in range(extra):
+            offset += 1 + data[offset]
+        end: int = offset + frames
+        return end
+    _, count = LIST_HEAD.unpack_from(data, offset)
+    offset += LIST_HEAD.size
+    if kind == SETTLE[0]:
+        for position in struct.unpack_from(f">{count}Q", data, offset):
+            visitor.settled(position)
+        return offset + 8 * int(count)
+    if kind == RETURNED[0]:
+        for _ in range(count):
+            visitor.returned_copy(*RETURN.unpack_from(data, offset))
+            offset += RETURN.size
+        return offset
+    return -1
+
+
+def publish_size(data: bytes, offset: int) -> int:
+    """Octets of the publish record at data[offset:], or up to 255 a routing key more, from its head alone."""
+    _, _, _, extra, _, count, address, frames, _ = PUBLISH_HEAD.unpack_from(data, offset)
+    size: int = PUBLISH_HEAD.size + count * ENTRY.size + address + extra * 256 + frames
+    return size
+
+
+def back(data: bytes, entry: int) -> int:
+    """How far before the entry at data[entry:] its publish record starts."""
+    index: int = ENTRY.unpack_from(data, entry)[4]
+    return index * ENTRY.size + PUBLISH_HEAD.size
+
+
+def content(data: bytes, offset: int = 0) -> Content:
+    """The message of the publish record at data[offset:]. Raises DamagedError if it is cut off, or none."""
+    try:
+        kind, flags, priority, extra, cc_keys, count, address_size, frames_size, size = PUBLISH_HEAD.unpack_from(
+            data, offset
+        )
+        offset += PUBLISH_HEAD.size + count * ENTRY.size
+        address = data[offset : offset + address_size]
+        offset += address_size
+        keys = []
+        for _ in range(extra):
+            keys.append(data[offset + 1 : offset + 1 + data[offset]])
+            offset += 1 + data[offset]
+        frames = data[offset : offset + frames_size]
+    except (struct.error, IndexError):
+        raise DamagedError(0, "a publish record is cut off") from None
+    if kind != PUBLISH or len(frames) != frames_size:
+        raise DamagedError(0, "no publish record")
+    return Content(address, frames, size, priority, tuple(keys), cc_keys, bool(flags & DEATHS))

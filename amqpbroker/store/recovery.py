@@ -1,0 +1,188 @@
+"""Reading a journal back: what lives in it, where it is torn, and whether it is damaged."""
+
+import itertools
+import logging
+from array import array
+from pathlib import Path
+
+from amqpbroker.store import record
+from amqpbroker.store.files import Files
+from amqpbroker.store.journal import OFFSET_BITS, OFFSET_MASK, Journal, Segment, StoreError, segment_name
+
+log = logging.getLogger(__name__)
+
+_SUFFIX = ".seg"
+#: Entries are further apart than this, so that one flag for so many octets tells them apart.
+_GRAIN_BITS = 4
+
+
+class Copies:
+    """A queue's copies as found, in the order of their records: one item of each array for each."""
+
+    __slots__ = ("deadlines_ms", "positions", "sequences")
+
+    def __init__(self) -> None:
+        self.sequences = array("Q")
+        self.positions = array("Q")
+        self.deadlines_ms = array("Q")
+
+    def living(self, settled: dict[int, bytearray]) -> "Copies":
+        """Those not settled, in the order of their sequences; of one written twice, the later."""
+        kept = Copies()
+        for sequence, position, deadline_ms in zip(self.sequences, self.positions, self.deadlines_ms, strict=True):
+            if not settled[position >> OFFSET_BITS][(position & OFFSET_MASK) >> _GRAIN_BITS]:
+                kept.sequences.append(sequence)
+                kept.positions.append(position)
+                kept.deadlines_ms.append(deadline_ms)
+        previous = -1
+        for sequence in kept.sequences:
+            if sequence <= previous:
+                return kept._sorted()
+            previous = sequence
+        return kept
+
+    def _sorted(self) -> "Copies":
+        latest = {
+            sequence: (position, deadline_ms)
+            for sequence, position, deadline_ms in zip(self.sequences, self.positions, self.deadlines_ms, strict=True)
+        }
+        ordered = Copies()
+        for sequence in sorted(latest):
+            position, deadline_ms = latest[sequence]
+            ordered.sequences.append(sequence)
+            ordered.positions.append(position)
+            ordered.deadlines_ms.append(deadline_ms)
+        return ordered
+
+
+class Recovered(record.Visitor):
+    """What a journal holds.
+
+    copies: queue id -> its copies that live, oldest first. returned: position -> delivery count of copies that were
+    delivered before. batches: the number of the last whole batch.
+    """
+
+    def __init__(self) -> None:
+        self.copies: dict[int, Copies] = {}
+        self.returned: dict[int, int] = {}
+        self.batches: int = 0
+        self._settled: dict[int, bytearray] = {}
+        self._base: int = 0
+
+    def start_segment(self, number: int, size: int) -> None:
+        self._base = number << OFFSET_BITS
+        self._settled[number] = bytearray((size >> _GRAIN_BITS) + 1)
+
+    def entered(self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int) -> None:
+        copies = self.copies.get(queue_id)
+        if copies is None:
+            copies = self.copies[queue_id] = Copies()
+        copies.sequences.append(sequence)
+        copies.positions.append(self._base + offset)
+        copies.deadlines_ms.append(deadline_ms)
+        if delivery_count:
+            self.returned[self._base + offset] = delivery_count
+
+    def settled(self, position: int) -> None:
+        # A settle record outlives the segment that it speaks of.
+        flags = self._settled.get(position >> OFFSET_BITS)
+        if flags is not None:
+            flags[(position & OFFSET_MASK) >> _GRAIN_BITS] = 1
+
+    def returned_copy(self, position: int, delivery_count: int) -> None:
+        self.returned[position] = delivery_count
+
+    def finish(self) -> None:
+        """All segments are read: keep what lives."""
+        self.copies = {queue_id: copies.living(self._settled) for queue_id, copies in self.copies.items()}
+        self.copies = {queue_id: copies for queue_id, copies in self.copies.items() if copies.positions}
+        self._settled = {}
+
+
+def segment_numbers(directory: Path, files: Files) -> list[int]:
+    """The segments there, oldest first. Raises StoreError if one is missing between two."""
+    numbers = sorted(int(name.removesuffix(_SUFFIX), 16) for name in files.names(directory) if name.endswith(_SUFFIX))
+    for before, after in itertools.pairwise(numbers):
+        if after != before + 1:
+            raise StoreError(f"{directory / segment_name(before + 1)} is missing: messages in it are lost")
+    return numbers
+
+
+def recover(journal: Journal, repair: bool = True) -> Recovered:
+    """Read all segments into `journal`, which must be empty, and return what lives in them.
+
+    A torn end is cut off, with a warning; without `repair` it is only warned of. Raises StoreError for damage before
+    the end, and OSError.
+    """
+    found = Recovered()
+    files = journal.files
+    numbers = segment_numbers(journal.directory, files)
+    for number in numbers:
+        path = journal.directory / segment_name(number)
+        descriptor = files.open(path, write=repair)
+        data = files.read(descriptor, 0, files.size(descriptor))
+        segment = Segment(number, path, size=len(data), descriptor=descriptor)
+        journal.segments[number] = segment
+        end = _read_segment(found, segment, data, last=number == numbers[-1])
+        if end == len(data) and end:
+            continue
+        log.warning("%s: torn at offset %d, %d octets cut off", path, end, len(data) - end)
+        segment.size = max(end, record.SEGMENT_HEAD.size)
+        if repair:
+            files.truncate(descriptor, end)
+            if end == 0:
+                files.write(descriptor, record.SEGMENT_HEAD.pack(record.SEGMENT_MAGIC, number))
+            files.sync(descriptor)
+    found.finish()
+    journal.batches = found.batches
+    for copies in found.copies.values():
+        for position in copies.positions:
+            journal.added(position)
+    return found
+
+
+def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -> int:
+    """Take in every whole batch; returns where the first that is not whole starts. Raises StoreError for damage."""
+    head = record.SEGMENT_HEAD.size
+    if len(data) < head and last:
+        return 0
+    if data[:head] != record.SEGMENT_HEAD.pack(record.SEGMENT_MAGIC, segment.number):
+        raise StoreError(f"{segment.path}: at offset 0: not a journal segment, or one of another version")
+    found.start_segment(segment.number, len(data))
+    offset = head
+    while offset < len(data):
+        batch = record.read_batch(data, offset)
+        problem = "no whole batch header"
+        if batch is not None:
+            number, size = batch
+            if found.batches and number != found.batches + 1:
+                raise StoreError(f"{segment.path}: at offset {offset}: batch {number} follows batch {found.batches}")
+            start = offset + record.BATCH_HEAD.size
+            end = start + size
+            wrong = "a batch is cut off" if end > len(data) else record.damage(data, start, end)
+            if wrong is None:
+                try:
+                    record.visit(data, start, end, found)
+                except record.DamagedError as error:
+                    raise StoreError(f"{segment.path}: {error}") from None
+                found.batches = number
+                offset = end
+                continue
+            problem = wrong
+        if not last or _has_batch_behind(data, offset + 1, found.batches + 1):
+            raise StoreError(
+                f"{segment.path}: damaged at offset {offset} ({problem}), with synced batches behind it;"
+                " `amqpbroker store check` shows more"
+            )
+        return offset
+    return offset
+
+
+def _has_batch_behind(data: bytes, offset: int, number: int) -> bool:
+    """Whether a batch later than `number` starts somewhere from `offset` on."""
+    while (offset := data.find(record.BATCH_MAGIC, offset)) >= 0:
+        batch = record.read_batch(data, offset)
+        if batch is not None and batch[0] > number:
+            return True
+        offset += 1
+    return False
