@@ -5,6 +5,7 @@ at random splits.
 """
 
 import random
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -31,9 +32,10 @@ def octets(data: bytes) -> Iterator[bytes]:
 
 
 def random_cut(seed: int) -> Cut:
-    chance = random.Random(seed)
+    """The same bytes are always cut in the same places."""
 
     def cut(data: bytes) -> Iterator[bytes]:
+        chance = random.Random(f"{seed} {zlib.crc32(data)}")
         while data:
             size = chance.choice((1, 2, 7, 8, 20, 100, 1000))
             yield data[:size]

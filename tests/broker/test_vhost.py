@@ -1,0 +1,344 @@
+from itertools import pairwise
+
+import pytest
+
+from amqpbroker.broker.exchange import Exchange
+from amqpbroker.broker.message import Message, encode_address
+from amqpbroker.broker.routing import route
+from amqpbroker.broker.vhost import PREDECLARED, Vhost
+from amqpbroker.errors import AmqpError
+from amqpbroker.wire.values import Field, longstr
+from tests.broker.queueing import Subscriber, clock_of, declare, make_vhost, publish, table
+
+
+@pytest.fixture
+def vhost() -> Vhost:
+    return make_vhost()
+
+
+def exchange(vhost: Vhost, name: str, kind: str = "fanout", auto_delete: bool = False, **arguments: str) -> Exchange:
+    fields = {name.replace("_", "-"): longstr(value) for name, value in arguments.items()}
+    return vhost.declare_exchange(name, kind, False, auto_delete, False, fields)
+
+
+def routed(vhost: Vhost, source: str, key: str = "") -> list[str]:
+    message = Message(encode_address(source, key.encode()), b"\0\0", b"")
+    return sorted(found.name for found in route(vhost.exchange(source), message, vhost.exchanges.get).destinations)
+
+
+# --- exchanges -------------------------------------------------------------------------------------------------------
+
+
+def test_what_every_vhost_has_from_the_start(vhost: Vhost) -> None:
+    assert [(name, vhost.exchange(name).type.name) for name, _ in PREDECLARED] == list(PREDECLARED)
+    assert all(each.durable for each in vhost.exchanges.values())
+    assert [name for name, each in vhost.exchanges.items() if each.internal] == ["amq.rabbitmq.trace"]
+    assert vhost.exchange("").type.name == "direct"
+    assert not vhost.queues
+
+
+def test_declaring_an_exchange_again_gives_the_same_one_if_it_is_equivalent(vhost: Vhost) -> None:
+    first = exchange(vhost, "x", "topic")
+    assert exchange(vhost, "x", "topic") is first
+    with pytest.raises(AmqpError, match="inequivalent arg 'type' for exchange 'x'"):
+        exchange(vhost, "x", "direct")
+
+
+@pytest.mark.parametrize("name", ["amq.mine", "amq."])
+def test_names_that_begin_with_amq_are_reserved(vhost: Vhost, name: str) -> None:
+    with pytest.raises(AmqpError) as error:
+        exchange(vhost, name)
+    assert error.value.text == f"ACCESS_REFUSED - exchange name '{name}' contains reserved prefix 'amq.*'"
+
+
+def test_an_exchange_that_is_not_there(vhost: Vhost) -> None:
+    with pytest.raises(AmqpError) as error:
+        vhost.exchange("nope")
+    assert error.value.text == "NOT_FOUND - no exchange 'nope' in vhost '/'"
+    vhost.delete_exchange("nope")
+
+
+def test_what_may_not_be_deleted(vhost: Vhost) -> None:
+    for name, text in (("", "default exchange"), ("amq.topic", "deletion of system exchange 'amq.topic'")):
+        with pytest.raises(AmqpError, match=text):
+            vhost.delete_exchange(name)
+    queue = declare(vhost)
+    vhost.bind(exchange(vhost, "x"), queue, b"", {})
+    with pytest.raises(AmqpError) as error:
+        vhost.delete_exchange("x", if_unused=True)
+    assert error.value.text == "PRECONDITION_FAILED - exchange 'x' in vhost '/' in use"
+    vhost.delete_exchange("x")
+    assert "x" not in vhost.exchanges
+    assert not queue.incoming
+
+
+def test_being_a_destination_is_no_use_of_an_exchange(vhost: Vhost) -> None:
+    source, target = exchange(vhost, "source"), exchange(vhost, "target")
+    vhost.bind(source, target, b"", {})
+    vhost.delete_exchange("target", if_unused=True)
+    assert not source.bindings
+    assert routed(vhost, "source") == []
+
+
+# --- bindings --------------------------------------------------------------------------------------------------------
+
+
+def test_binding_twice_is_one_binding(vhost: Vhost) -> None:
+    source, queue = exchange(vhost, "x", "direct"), declare(vhost)
+    for _ in range(2):
+        vhost.bind(source, queue, b"k", {})
+    assert len(source.bindings) == len(queue.incoming) == 1
+    assert routed(vhost, "x", "k") == ["q"]
+    vhost.unbind(source, queue, b"k", {})
+    assert routed(vhost, "x", "k") == []
+
+
+def test_key_and_arguments_make_a_binding_another_one_and_their_order_does_not(vhost: Vhost) -> None:
+    source, queue = exchange(vhost, "x", "direct"), declare(vhost)
+    one, two = Field("I", 1), Field("I", 2)
+    vhost.bind(source, queue, b"k", {"a": one, "b": two})
+    vhost.bind(source, queue, b"k", {"b": two, "a": one})
+    assert len(source.bindings) == 1
+    vhost.bind(source, queue, b"other", {"a": one, "b": two})
+    vhost.bind(source, queue, b"k", {"a": two, "b": two})
+    assert len(source.bindings) == 3
+    assert vhost.is_bound(source, queue, b"k", {"b": two, "a": one})
+    assert not vhost.is_bound(source, queue, b"k", {})
+    vhost.unbind(source, queue, b"k", {"a": one, "b": two})
+    assert routed(vhost, "x", "k") == ["q"]
+
+
+def test_unbinding_what_is_not_bound_is_nothing(vhost: Vhost) -> None:
+    source, queue = exchange(vhost, "x", auto_delete=True), declare(vhost)
+    vhost.unbind(source, queue, b"", {})
+    assert "x" in vhost.exchanges
+
+
+def test_the_default_exchange_has_no_bindings_of_ones_own(vhost: Vhost) -> None:
+    queue, default = declare(vhost), vhost.exchange("")
+    for change in (vhost.bind, vhost.unbind):
+        with pytest.raises(AmqpError, match="operation not permitted on the default exchange"):
+            change(default, queue, b"", {})
+        with pytest.raises(AmqpError, match="operation not permitted on the default exchange"):
+            change(exchange(vhost, "x"), default, b"", {})
+    assert routed(vhost, "", "q") == ["q"]
+
+
+def test_a_binding_that_the_type_refuses_leaves_nothing_behind(vhost: Vhost) -> None:
+    source, queue = exchange(vhost, "x", "headers"), declare(vhost)
+    with pytest.raises(AmqpError, match="x-match"):
+        vhost.bind(source, queue, b"", {"x-match": longstr("some")})
+    assert not source.bindings
+    assert not queue.incoming
+
+
+def test_an_auto_delete_exchange_goes_with_its_last_binding(vhost: Vhost) -> None:
+    source, queue, other = exchange(vhost, "x", auto_delete=True), declare(vhost), declare(vhost, "other")
+    vhost.bind(source, queue, b"", {})
+    vhost.bind(source, other, b"", {})
+    vhost.unbind(source, queue, b"", {})
+    assert "x" in vhost.exchanges
+    vhost.delete_queue(other)
+    assert "x" not in vhost.exchanges
+
+
+def test_auto_delete_exchanges_go_one_after_the_other(vhost: Vhost) -> None:
+    names = [f"x{i}" for i in range(5)]
+    chain = [exchange(vhost, name, auto_delete=True) for name in names]
+    for source, destination in pairwise(chain):
+        vhost.bind(source, destination, b"", {})
+    queue = declare(vhost)
+    vhost.bind(chain[-1], queue, b"", {})
+    assert routed(vhost, "x0") == ["q"]
+    vhost.delete_queue(queue)
+    assert not set(names) & set(vhost.exchanges)
+
+
+def test_a_loop_of_auto_delete_exchanges_goes_as_a_whole(vhost: Vhost) -> None:
+    one, two = exchange(vhost, "one", auto_delete=True), exchange(vhost, "two", auto_delete=True)
+    vhost.bind(one, two, b"", {})
+    vhost.bind(two, one, b"", {})
+    vhost.unbind(one, two, b"", {})
+    assert not {"one", "two"} & set(vhost.exchanges)
+    assert not one.bindings
+    assert not two.bindings
+
+
+def test_every_change_of_a_route_changes_the_epoch(vhost: Vhost) -> None:
+    epochs = [vhost.route_epoch]
+
+    def changed() -> bool:
+        epochs.append(vhost.route_epoch)
+        return epochs[-1] != epochs[-2]
+
+    source = exchange(vhost, "x")
+    assert changed()
+    queue = declare(vhost)
+    changed()
+    vhost.bind(source, queue, b"", {})
+    assert changed()
+    vhost.unbind(source, queue, b"", {})
+    assert changed()
+    vhost.bind(source, queue, b"", {})
+    changed()
+    vhost.delete_queue(queue)
+    assert changed()
+    vhost.delete_exchange("x")
+    assert changed()
+
+
+# --- queues ----------------------------------------------------------------------------------------------------------
+
+
+def test_declaring_a_queue_again_gives_the_same_one_if_it_is_equivalent(vhost: Vhost) -> None:
+    first = declare(vhost, max_length=3)
+    assert declare(vhost, max_length=3) is first
+    with pytest.raises(AmqpError, match="inequivalent arg 'x-max-length' for queue 'q'"):
+        declare(vhost, max_length=4)
+
+
+def test_an_invalid_queue_is_not_there(vhost: Vhost) -> None:
+    with pytest.raises(AmqpError, match="invalid arg 'x-max-length'"):
+        declare(vhost, max_length=-1)
+    assert not vhost.queues
+
+
+def test_an_exclusive_queue_is_for_its_connection(vhost: Vhost) -> None:
+    mine, yours = object(), object()
+    queue = declare(vhost, session=mine)
+    assert vhost.queue("q", mine) is queue
+    for access in (lambda: vhost.queue("q", yours), lambda: vhost.queue("q", None), lambda: declare(vhost)):
+        with pytest.raises(AmqpError) as error:
+            access()
+        assert error.value.code == 405
+        assert "cannot obtain exclusive access to locked queue 'q' in vhost '/'" in error.value.text
+    assert routed(vhost, "", "q") == ["q"]
+    vhost.delete_exclusive_queues(yours)
+    assert "q" in vhost.queues
+    vhost.delete_exclusive_queues(mine)
+    assert "q" not in vhost.queues
+
+
+def test_a_queue_that_is_not_there(vhost: Vhost) -> None:
+    with pytest.raises(AmqpError) as error:
+        vhost.queue("nope", None)
+    assert error.value.text == "NOT_FOUND - no queue 'nope' in vhost '/'"
+
+
+def test_deleting_says_how_many_messages_were_ready_and_cancels_consumers(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    publish(queue, b"1", b"2", b"3")
+    one = Subscriber(queue, limit=1).subscribe()
+    assert vhost.delete_queue(queue) == 2
+    assert one.told_cancelled == 1
+    assert vhost.delete_queue(queue) == 0
+    assert one.told_cancelled == 1
+
+
+def test_a_new_queue_of_the_same_name_is_not_deleted_for_the_old_one(vhost: Vhost) -> None:
+    old = declare(vhost, auto_delete=True)
+    one = Subscriber(old).subscribe()
+    vhost.delete_queue(old)
+    new = declare(vhost, auto_delete=True)
+    publish(new, b"1")
+    one.cancel()
+    assert vhost.delete_queue(old) == 0
+    assert vhost.queues == {"q": new}
+    assert new.ready_count == 1
+
+
+def test_a_queue_in_use_or_not_empty_stays_if_it_is_to(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    one = Subscriber(queue).subscribe()
+    with pytest.raises(AmqpError) as error:
+        vhost.delete_queue(queue, if_unused=True)
+    assert error.value.text == "PRECONDITION_FAILED - queue 'q' in vhost '/' in use"
+    publish(queue, b"1")
+    one.cancel()
+    vhost.delete_queue(queue, if_unused=True, if_empty=True)
+    queue = declare(vhost)
+    publish(queue, b"1")
+    with pytest.raises(AmqpError) as error:
+        vhost.delete_queue(queue, if_empty=True)
+    assert error.value.text == "PRECONDITION_FAILED - queue 'q' in vhost '/' not empty"
+
+
+def test_a_deleted_queue_is_unbound(vhost: Vhost) -> None:
+    source, queue = exchange(vhost, "x"), declare(vhost)
+    vhost.bind(source, queue, b"1", {})
+    vhost.bind(source, queue, b"2", {})
+    vhost.delete_queue(queue)
+    assert not source.bindings
+    assert not queue.incoming
+    assert routed(vhost, "x") == []
+
+
+# --- alternate exchanges, delays -------------------------------------------------------------------------------------
+
+
+def test_alternate_exchanges_are_looked_up_when_they_are_needed(vhost: Vhost) -> None:
+    exchange(vhost, "x", "direct", alternate_exchange="second")
+    assert routed(vhost, "x", "k") == []
+    vhost.bind(exchange(vhost, "second"), declare(vhost), b"", {})
+    assert routed(vhost, "x", "k") == ["q"]
+
+
+def test_a_delayed_exchange_releases_to_where_it_leads_then(vhost: Vhost) -> None:
+    source = exchange(vhost, "x", "x-delayed-message", x_delayed_type="fanout")
+    message = Message(encode_address("x", b""), b"\0\0", b"later")
+    message.headers = {"x-delay": Field("I", 100)}
+    for destination in route(source, message, vhost.exchanges.get).destinations:
+        destination.publish(message)
+    queue = declare(vhost)
+    vhost.bind(source, queue, b"", {})
+    clock_of(vhost).advance(99)
+    assert queue.ready_count == 0
+    clock_of(vhost).advance(1)
+    assert queue.ready_count == 1
+
+
+def test_what_a_deleted_delayed_exchange_holds_is_gone(vhost: Vhost) -> None:
+    source = exchange(vhost, "x", "x-delayed-message", x_delayed_type="fanout")
+    queue = declare(vhost)
+    vhost.bind(source, queue, b"", {})
+    message = Message(encode_address("x", b""), b"\0\0", b"later")
+    message.headers = {"x-delay": Field("I", 100)}
+    for destination in route(source, message, vhost.exchanges.get).destinations:
+        destination.publish(message)
+    vhost.delete_exchange("x")
+    clock_of(vhost).advance(1000)
+    assert queue.ready_count == 0
+    assert clock_of(vhost).next_due_ms() is None
+
+
+# --- dead letters ----------------------------------------------------------------------------------------------------
+
+
+def test_dead_letters_go_through_the_bindings_of_their_exchange(vhost: Vhost) -> None:
+    dlx = exchange(vhost, "dlx", "direct")
+    for name in ("one", "two", "three"):
+        vhost.bind(dlx, declare(vhost, name), b"bad" if name != "three" else b"good", {})
+    queue = declare(vhost, dead_letter_exchange="dlx", dead_letter_routing_key="bad", max_length=0)
+    publish(queue, b"1")
+    assert [vhost.queue(name, None).ready_count for name in ("one", "two", "three")] == [1, 1, 0]
+
+
+def test_without_a_key_of_their_own_they_keep_theirs(vhost: Vhost) -> None:
+    vhost.bind(exchange(vhost, "dlx", "direct"), declare(vhost, "grave"), b"q", {})
+    queue = declare(vhost, dead_letter_exchange="dlx", max_length=0)
+    publish(queue, b"1")
+    assert vhost.queue("grave", None).ready_count == 1
+
+
+def test_a_cycle_is_cut_in_the_queue_it_came_from_only(vhost: Vhost) -> None:
+    dlx = exchange(vhost, "dlx")
+    queue, other = declare(vhost, dead_letter_exchange="dlx", max_length=1), declare(vhost, "other")
+    vhost.bind(dlx, queue, b"", {})
+    vhost.bind(dlx, other, b"", {})
+    publish(queue, b"1", b"2")
+    assert (queue.ready_count, other.ready_count) == (1, 1)
+
+
+def test_arguments_are_kept_as_they_were_declared(vhost: Vhost) -> None:
+    queue = declare(vhost, max_length=3, something_else="kept")
+    assert table(max_length=3, something_else="kept").items() <= queue.arguments.items()
