@@ -1,5 +1,6 @@
 """A channel: publishing, what is outstanding, consumers. The hot half of the protocol; `methods` has the rest."""
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from amqpbroker import errors
@@ -84,17 +85,46 @@ class Channel:
         self.global_prefetch: int = 0
         self.consumers: dict[str, ChannelConsumer] = {}
         self.confirms: Confirms | None = None
-        self.confirm_due: bool = False
+        self.awaiting_sync: bool = False
         self.transaction: Transaction | None = None
         self.reply: DirectReply | None = None
         self.last_queue: str = ""
         self.closed: bool = False
+        self._held: deque[tuple[int, bytes]] = deque()
         self._removed: int = 0
         self._tick: Timer | None = None
 
     def send(self, name: str, **arguments: object) -> None:
-        """Write one method, such as `send("queue.declare-ok", queue="q")`."""
-        self.connection.write(frame(METHOD, self.number, methods.encode(name, **arguments)))
+        """Write one method, such as `send("queue.declare-ok", queue="q")`; behind what is held back, if anything is."""
+        data = frame(METHOD, self.number, methods.encode(name, **arguments))
+        if self._held:
+            self._held.append((self._held[-1][0], data))
+        else:
+            self.connection.write(data)
+
+    def send_when_synced(self, name: str, **arguments: object) -> None:
+        """`send`, but not before everything appended to the store so far is safe."""
+        store = self.broker.store
+        if store.appended <= store.synced:
+            self.send(name, **arguments)
+            return
+        self._held.append((store.appended, frame(METHOD, self.number, methods.encode(name, **arguments))))
+        self._await_sync()
+
+    def _await_sync(self) -> None:
+        if not self.awaiting_sync:
+            self.awaiting_sync = True
+            self.connection.awaiting_sync.append(self)
+            self.connection.mark_dirty()
+
+    def take_synced(self) -> bytes:
+        """The confirms and answers that are due by now."""
+        confirms = self.confirms
+        frames = confirms.flush() if confirms is not None else b""
+        while self._held and self._held[0][0] <= self.broker.store.synced:
+            frames += self._held.popleft()[1]
+        self.awaiting_sync = bool(self._held) or (confirms is not None and confirms.outstanding)
+        return frames
 
     # --- publish ----------------------------------------------------------------------------------------------------
 
@@ -173,10 +203,8 @@ class Channel:
         confirms.published += 1
         if not accepted:
             confirms.refuse()
-        if not self.confirm_due:
-            self.confirm_due = True
-            self.connection.confirming.append(self)
-            self.connection.mark_dirty()
+        if not self.awaiting_sync:
+            self._await_sync()
 
     def _look_up(self, arguments: bytes) -> Route:
         """Check that the user may publish there and find where it leads; remembered until a route changes."""

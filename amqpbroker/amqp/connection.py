@@ -90,7 +90,7 @@ class Connection(Session):
         self.room: int = ROOM
         self.starved: bool = False
         self.dirty: bool = False
-        self.confirming: list[Channel] = []
+        self.awaiting_sync: list[Channel] = []
         self.channels: dict[int, Channel] = {}
         self.user: User
         self.vhost: Vhost
@@ -399,8 +399,8 @@ class Connection(Session):
         self.write(frame(METHOD, number, methods.encode("channel.open-ok")))
 
     def _close_channel(self, channel: Channel) -> None:
-        if channel.confirm_due:
-            self._flush_confirms()
+        if channel.awaiting_sync:
+            self._write_synced()
         del self.channels[channel.number]
         channel.stop()
         channel.release()
@@ -435,7 +435,7 @@ class Connection(Session):
             self._close_channel(channel)
             self.write(frame(METHOD, number, methods.encode("channel.close", **arguments)))
         elif not self._close_sent:
-            self._flush_confirms()
+            self._write_synced()
             self._release()
             self._close_sent = True
             self.write(frame(METHOD, 0, methods.encode("connection.close", **arguments)))
@@ -479,7 +479,7 @@ class Connection(Session):
         self._running = False
         channels = list(self.channels.values())
         self.channels.clear()
-        self.confirming.clear()
+        self.awaiting_sync.clear()
         for channel in channels:
             channel.stop()
         for channel in channels:
@@ -514,8 +514,8 @@ class Connection(Session):
         if not self._writable:
             self.dirty = False
             return b""
-        if self.confirming:
-            self._flush_confirms()
+        if self.awaiting_sync:
+            self._write_synced()
         self.dirty = False
         data = b"".join(self.out)
         self.out.clear()
@@ -528,20 +528,21 @@ class Connection(Session):
             self._feed_consumers()
         return data
 
-    def _flush_confirms(self) -> None:
+    def _write_synced(self) -> None:
+        """Write the confirms and answers that the store's progress has made due."""
         waiting = []
-        for channel in self.confirming:
-            confirms = channel.confirms
-            if confirms is None:
-                continue
-            frames = confirms.flush()
+        for channel in self.awaiting_sync:
+            frames = channel.take_synced()
             if frames:
                 self.write(frames)
-            if confirms.outstanding:
+            if channel.awaiting_sync:
                 waiting.append(channel)
-            else:
-                channel.confirm_due = False
-        self.confirming = waiting
+        self.awaiting_sync = waiting
+        if waiting:
+            self.broker.awaiting_sync[self] = None
+
+    def synced(self) -> None:
+        self.mark_dirty()
 
     def _feed_consumers(self) -> None:
         """There is room again. Consumers take turns in being the first, since the first may take all of it."""

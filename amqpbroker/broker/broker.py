@@ -5,6 +5,7 @@ import secrets
 
 from amqpbroker import errors
 from amqpbroker.broker.direct_reply import DirectReplies
+from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.session import Session
 from amqpbroker.broker.users import Users
 from amqpbroker.broker.vhost import Vhost
@@ -24,6 +25,9 @@ class Broker:
         self.direct_replies = DirectReplies()
         self.vhosts: dict[str, Vhost] = {}
         self.sessions: dict[Session, None] = {}
+        self.awaiting_sync: dict[Session, None] = {}
+        if isinstance(store, Persistence):
+            store.on_synced = self._on_synced
         self.add_vhost(config.default_vhost)
         for user in config.default_users:
             self.users.add_default(user, self.vhosts)
@@ -47,6 +51,11 @@ class Broker:
         """Permissions changed there: what channels remember of it is void."""
         if vhost in self.vhosts:
             self.vhosts[vhost].route_epoch += 1
+
+    def _on_synced(self) -> None:
+        waiting, self.awaiting_sync = self.awaiting_sync, {}
+        for session in waiting:
+            session.synced()
 
     def sync(self) -> None:
         """The end of a loop turn: what was appended becomes safe, now or soon."""

@@ -354,7 +354,6 @@ class LocalQueue(Queue):
             self.vhost.delete_queue(self)
 
     def recover(self, entries: list[Entry]) -> None:
-        """Take in stored copies, in the order of their sequences, before anything else happens to the queue."""
         for entry in entries:
             self.ready.push(entry)
             if entry.deadline_ms:
@@ -363,7 +362,6 @@ class LocalQueue(Queue):
             self._sequence = entries[-1].sequence
 
     def recovered(self) -> None:
-        """All queues have their messages: what has expired leaves, what exceeds the limits too."""
         self._expire()
         self._trim()
 

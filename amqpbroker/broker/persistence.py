@@ -10,9 +10,11 @@ from functools import partial
 
 from amqpbroker.broker.deaths import recovered as recovered_deaths
 from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.queue import Queue
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.journal import OFFSET_BITS, Journal
+from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import Store
 from amqpbroker.wire.frames import content as content_frames
 from amqpbroker.wire.frames import content_properties
@@ -54,12 +56,11 @@ class Persistence(Store):
         self,
         journal: Journal,
         committer: Committer,
-        on_synced: Callable[[], None],
         on_failure: Callable[[OSError], None],
     ) -> None:
         self.journal = journal
+        self.on_synced: Callable[[], None] = _nothing
         self._committer = committer
-        self._on_synced = on_synced
         self._on_failure = on_failure
         self._number: int = 1
         self._writing: bool = False
@@ -124,7 +125,7 @@ class Persistence(Store):
         self.synced = number
         self.journal.free()
         self.sync()
-        self._on_synced()
+        self.on_synced()
 
     def close(self) -> None:
         """Write what is gathered, and end."""
@@ -204,6 +205,10 @@ class Persistence(Store):
         return data, position - start
 
 
+def _nothing() -> None:
+    pass
+
+
 def _by_message(entered: list[Entry]) -> list[list[Entry]]:
     """Entries that are still to be written, those of one message together."""
     runs: list[list[Entry]] = []
@@ -259,3 +264,32 @@ def restored(content: record.Content) -> Message:
         if content.has_deaths and message.headers is not None:
             message.deaths = recovered_deaths(message.headers)
     return message
+
+
+def restore_messages(persistence: Persistence, found: Recovered, queues: dict[int, Queue]) -> int:
+    """Give recovered copies back to their queues, which are there already; returns how many.
+
+    Copies of queues that are gone are dropped. Raises OSError, DamagedError.
+    """
+    count = 0
+    for queue_id, copies in found.copies.items():
+        queue = queues.get(queue_id)
+        if queue is None:
+            for position in copies.positions:
+                persistence.journal.settled(position)
+            continue
+        entries = []
+        for sequence, position, deadline_ms in zip(
+            copies.sequences, copies.positions, copies.deadlines_ms, strict=True
+        ):
+            entry = Entry(persistence.load(position), queue, sequence, deadline_ms)
+            entry.position = position
+            if position in found.returned:
+                entry.redelivered = True
+                entry.delivery_count = found.returned[position]
+            entries.append(entry)
+        queue.recover(entries)
+        count += len(entries)
+    for queue in queues.values():
+        queue.recovered()
+    return count

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Queue(Destination):
     """A named queue of a vhost. All calls come on the loop's thread and none waits.
 
-    id: names a durable queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to. arguments: as declared, unknown ones included.
-    incoming: the bindings that lead here.
+    id: names a durable queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to.
+    arguments: as declared, unknown ones included. incoming: the bindings that lead here.
     """
 
     def __init__(
@@ -92,6 +92,14 @@ class Queue(Destination):
     @abstractmethod
     def apply_settings(self, settings: QueueSettings) -> None:
         """Work by new settings from now on (a policy changed); limits trim at once."""
+
+    @abstractmethod
+    def recover(self, entries: "list[Entry]") -> None:
+        """Take in stored copies, in the order of their sequences, before anything else happens to the queue."""
+
+    @abstractmethod
+    def recovered(self) -> None:
+        """All queues have their messages: what has expired leaves, what exceeds the limits too."""
 
     @abstractmethod
     def close(self) -> "Iterable[Consumer]":

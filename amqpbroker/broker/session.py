@@ -9,5 +9,9 @@ class Session(ABC):
     """One client connection as the domain sees it: an owner of exclusive queues, and something to close."""
 
     @abstractmethod
+    def synced(self) -> None:
+        """The store has come further; called once for each time the session was put into `Broker.awaiting_sync`."""
+
+    @abstractmethod
     def force_close(self, error: AmqpError) -> None:
         """Close from the broker's side, with connection.close."""

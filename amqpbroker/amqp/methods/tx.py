@@ -25,7 +25,7 @@ def _transaction(channel: "Channel") -> Transaction:
 
 def commit(channel: "Channel", arguments: dict[str, Any]) -> None:
     _transaction(channel).commit()
-    channel.send("tx.commit-ok")
+    channel.send_when_synced("tx.commit-ok")
 
 
 def rollback(channel: "Channel", arguments: dict[str, Any]) -> None:
