@@ -102,6 +102,7 @@ class Wire:
     def turn(self) -> bytes:
         """End turns until nothing more is written; returns the bytes."""
         data = b""
+        self.broker.sync()
         while self.dirty:
             self.dirty = False
             self.broker.sync()

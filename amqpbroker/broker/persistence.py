@@ -48,8 +48,9 @@ class Persistence(Store):
     """Gathers operations on stored messages and has them written.
 
     appended, synced: numbers of gatherings: everything gathered under a number is safe once `synced` has reached it.
-    on_synced(): called when `synced` has grown later than in `sync` itself. on_failure(error): called when a write or
-    sync has failed; nothing is confirmed from then on.
+    on_gathered(): called when there is something to write, after there was nothing; `sync` is to follow soon.
+    on_synced(): called when `synced` has grown. on_failure(error): called when a write or sync has failed; nothing is
+    confirmed from then on.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class Persistence(Store):
         on_failure: Callable[[OSError], None],
     ) -> None:
         self.journal = journal
+        self.on_gathered: Callable[[], None] = _nothing
         self.on_synced: Callable[[], None] = _nothing
         self._committer = committer
         self._on_failure = on_failure
         self._number: int = 1
+        self._gathering: bool = False
         self._writing: bool = False
         self._failed: bool = False
         self._loose = Group()
@@ -79,17 +82,23 @@ class Persistence(Store):
         entry.position = PENDING
         self._open.entered.append(entry)
         self.appended = self._number
+        if not self._gathering:
+            self._gather()
 
     def settle(self, entry: Entry) -> None:
         """A copy lives no more. One that was not written yet never will be."""
         if entry.position > 0:
             self._open.settled.append(entry.position)
             self.appended = self._number
+            if not self._gathering:
+                self._gather()
         entry.position = NOT_STORED
 
     def returned(self, entry: Entry) -> None:
         """A stored copy was delivered or came back: from then on it is redelivered, `delivery_count` times."""
         self._open.returned.append(entry)
+        if not self._gathering:
+            self._gather()
 
     def begin(self) -> None:
         """What follows, up to the matching `end`, takes effect as a whole or not at all."""
@@ -103,11 +112,16 @@ class Persistence(Store):
         if self._depth == 0:
             self._open = self._loose
 
+    def _gather(self) -> None:
+        self._gathering = True
+        self.on_gathered()
+
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def sync(self) -> None:
-        if self._writing or self._failed or not (self._loose or self._groups):
+        if self._writing or self._failed or not self._gathering:
             return
+        self._gathering = False
         groups = self._encode()
         number, self._number = self._number, self._number + 1
         if not groups:

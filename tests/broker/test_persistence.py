@@ -1,0 +1,302 @@
+"""Stored messages through a crash: what a broker did, and what one that starts on the same files has."""
+
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.persistence import Persistence, restore_messages
+from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
+from amqpbroker.store.committer import Committer, InlineCommitter
+from amqpbroker.store.journal import Journal
+from amqpbroker.store.recovery import recover
+from amqpbroker.wire.values import Field, longstr
+from tests.fault_files import FaultyFiles
+from tests.harness import Wire
+
+DIRECTORY = Path("/journal")
+
+
+class LaterCommitter(Committer):
+    """Does what it was given when the test says so."""
+
+    def __init__(self, journal):
+        self.inline = InlineCommitter(journal)
+        self.work = []
+
+    def start(self, batch, on_done):
+        self.work.append((batch, on_done))
+
+    def close(self):
+        pass
+
+    def finish(self):
+        work, self.work = self.work, []
+        for batch, on_done in work:
+            self.inline.start(batch, on_done)
+
+
+class Node:
+    """One broker on files that outlive it. `queues` are declared at each start, as restored definitions would be."""
+
+    def __init__(self, files=None, clock=None, committer=InlineCommitter, **queues):
+        self.files = files or FaultyFiles()
+        self.clock = clock or ManualClock()
+        self.queues = queues or {"q": {}}
+        self.failures = []
+        journal = Journal(DIRECTORY, self.files)
+        found = recover(journal)
+        self.committer = committer(journal)
+        self.persistence = Persistence(journal, self.committer, self.failures.append)
+        self.broker = Broker(Config(), self.clock, self.persistence)
+        by_id = {}
+        for number, (name, arguments) in enumerate(self.queues.items(), 1):
+            queue = self.broker.vhosts["/"].declare_queue(name, True, False, False, arguments)
+            queue.id = number
+            by_id[number] = queue
+        self.restored = restore_messages(self.persistence, found, by_id)
+        self.broker.sync()
+
+    def crash(self, keep=0):
+        """The power goes; the machine comes back."""
+        self.files.power_loss(keep)
+        return Node(self.files, self.clock, type(self.committer), **self.queues)
+
+    def client(self):
+        return Wire(self.broker).log_in()
+
+
+def bodies(node, queue="q"):
+    client = node.client()
+    found = []
+    while (got := client.get(queue)).name == "basic.get-ok":
+        found.append(got.body.decode())
+    return found
+
+
+def publish(client, *texts, queue="q", **properties):
+    for text in texts:
+        client.publish(queue, text.encode(), delivery_mode=2, **properties)
+
+
+def test_confirmed_persistent_messages_survive_in_order():
+    node = Node()
+    client = node.client()
+    client.call(1, "confirm.select")
+    publish(client, *"abc")
+    assert [got.name for got in client.receive()] == ["basic.ack"]
+    assert bodies(node.crash()) == ["a", "b", "c"]
+
+
+def test_transient_messages_do_not():
+    node = Node()
+    client = node.client()
+    client.publish("q", b"transient")
+    publish(client, "kept")
+    client.receive()
+    assert bodies(node.crash()) == ["kept"]
+
+
+def test_no_confirm_before_the_sync_has_returned():
+    node = Node(committer=LaterCommitter)
+    client = node.client()
+    client.call(1, "confirm.select")
+    publish(client, "a")
+    assert client.receive() == []
+    publish(client, "b")
+    assert client.receive() == []
+    node.committer.finish()
+    assert [(got.name, got.arguments["delivery_tag"]) for got in client.receive()] == [("basic.ack", 1)]
+    node.committer.finish()
+    assert [(got.name, got.arguments["delivery_tag"]) for got in client.receive()] == [("basic.ack", 2)]
+
+
+def test_what_was_not_synced_is_gone_and_was_not_confirmed():
+    node = Node(committer=LaterCommitter)
+    client = node.client()
+    client.call(1, "confirm.select")
+    publish(client, "a")
+    assert client.receive() == []
+    assert bodies(node.crash()) == []
+
+
+def test_acked_and_synced_messages_do_not_come_back():
+    node = Node()
+    client = node.client()
+    publish(client, *"abc")
+    client.receive()
+    client.get("q", no_ack=False)
+    client.get("q", no_ack=False)
+    client.send(1, "basic.ack", delivery_tag=2)
+    client.receive()
+    after = node.crash()
+    got = after.client().get("q")
+    assert (got.body, got.arguments["redelivered"], got.arguments["message_count"]) == (b"a", True, 1)
+    assert bodies(after) == ["c"]
+
+
+def test_a_message_consumed_and_acked_before_its_batch_is_never_written():
+    node = Node(committer=LaterCommitter)
+    client = node.client()
+    client.consume("q")
+    publish(client, "first")
+    client.receive()
+    publish(client, "second")
+    client.connection.feed(b"\1\0\1\0\0\0\x0d\0\x3c\0\x50" + (2).to_bytes(8, "big") + b"\0\xce")
+    node.committer.finish()
+    client.receive()
+    node.committer.finish()
+    written = b"".join(bytes(content) for content in node.files.contents.values())
+    assert b"first" in written
+    assert b"second" not in written
+
+
+def test_a_fan_out_writes_the_body_once():
+    node = Node(one={}, two={}, three={})
+    client = node.client()
+    for queue in ("one", "two", "three"):
+        client.call(1, "queue.bind", queue=queue, exchange="amq.fanout")
+    client.publish("", b"the only copy", exchange="amq.fanout", delivery_mode=2)
+    client.receive()
+    written = b"".join(bytes(content) for content in node.files.contents.values())
+    assert written.count(b"the only copy") == 1
+    client.get("two")
+    client.turn()
+    after = node.crash()
+    assert [bodies(after, queue) for queue in ("one", "two", "three")] == [["the only copy"], [], ["the only copy"]]
+
+
+def test_a_transaction_is_all_or_nothing_at_every_octet():
+    node = Node(one={}, two={})
+    client = node.client()
+    client.call(1, "tx.select")
+    publish(client, "x", queue="one")
+    publish(client, "y", queue="two")
+    path_sizes = {path: len(content) for path, content in node.files.contents.items()}
+    assert client.call(1, "tx.commit").name == "tx.commit-ok"
+    (path,) = node.files.contents
+    data = bytes(node.files.contents[path])
+    for end in range(path_sizes.get(path, 16), len(data) + 1):
+        files = FaultyFiles()
+        files.contents[path] = bytearray(data[:end])
+        files.synced[path] = end
+        after = Node(files, one={}, two={})
+        both = bodies(after, "one") + bodies(after, "two")
+        assert both == (["x", "y"] if end == len(data) else [])
+
+
+def test_commit_ok_waits_for_the_sync_and_answers_stay_in_order():
+    node = Node(committer=LaterCommitter)
+    client = node.client()
+    client.call(1, "tx.select")
+    publish(client, "x")
+    client.send(1, "tx.commit")
+    client.send(1, "basic.qos", prefetch_count=1)
+    assert client.receive() == []
+    node.committer.finish()
+    assert [got.name for got in client.receive()] == ["tx.commit-ok", "basic.qos-ok"]
+
+
+def test_a_dead_letter_leaves_one_queue_and_enters_the_next_together():
+    arguments = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
+    node = Node(q=arguments, dead={})
+    client = node.client()
+    publish(client, "m")
+    client.receive()
+    (path,) = node.files.contents
+    before = len(node.files.contents[path])
+    client.get("q", no_ack=False)
+    client.send(1, "basic.reject", delivery_tag=1)
+    client.receive()
+    data = bytes(node.files.contents[path])
+
+    def node_with(end):
+        files = FaultyFiles()
+        files.contents[path] = bytearray(data[:end])
+        files.synced[path] = end
+        return Node(files, q=arguments, dead={})
+
+    for end in range(before, len(data) + 1):
+        after = node_with(end)
+        where = bodies(after, "q"), bodies(after, "dead")
+        assert where == (([], ["m"]) if end == len(data) else (["m"], []))
+    dead = node_with(len(data)).client().get("dead")
+    assert dead.properties["headers"]["x-first-death-reason"] == longstr("rejected")
+
+
+def test_deadline_priority_headers_and_deaths_survive():
+    arguments = {"x-max-priority": Field("I", 5), "x-message-ttl": Field("I", 60_000)}
+    node = Node(q=arguments)
+    client = node.client()
+    publish(client, "low", priority=1, headers={"k": Field("l", 7)}, expiration="50000")
+    publish(client, "high", priority=4)
+    client.receive()
+    node.clock.advance(40_000)
+    after = node.crash()
+    assert after.restored == 2
+    client = after.client()
+    got = [client.get("q", no_ack=False) for _ in range(2)]
+    assert [(one.body, one.properties["priority"]) for one in got] == [(b"high", 4), (b"low", 1)]
+    assert got[1].properties["headers"] == {"k": Field("l", 7)}
+    client.turn()
+    again = after.crash()
+    node.clock.advance(11_000)
+    got = again.client().get("q")
+    assert (got.body, got.arguments["redelivered"]) == (b"high", True)
+    assert bodies(again) == []
+
+
+def test_delivery_count_of_a_quorum_queue_survives_and_transient_is_stored_there():
+    node = Node(q={"x-queue-type": longstr("quorum")})
+    client = node.client()
+    client.publish("q", b"m")
+    client.receive()
+    for tag in (1, 2):
+        client.get("q", no_ack=False)
+        client.send(1, "basic.nack", delivery_tag=tag, requeue=True)
+        client.receive()
+    got = node.crash().client().get("q")
+    assert got.properties["headers"]["x-delivery-count"] == Field("l", 2)
+    assert got.arguments["redelivered"] is True
+
+
+def test_purged_and_deleted_messages_do_not_come_back_and_free_their_segments():
+    node = Node(q={}, other={})
+    client = node.client()
+    publish(client, *"abc")
+    publish(client, "d", queue="other")
+    client.receive()
+    client.call(1, "queue.purge", queue="q")
+    client.call(1, "queue.delete", queue="other")
+    client.turn()
+    assert node.persistence.journal.segments[1].live == 0
+    assert bodies(node.crash()) == []
+
+
+@pytest.mark.parametrize("fault", ["fail_write", "fail_sync"])
+def test_after_a_failed_write_or_sync_nothing_is_confirmed_and_nothing_confirmed_is_lost(fault):
+    node = Node()
+    client = node.client()
+    client.call(1, "confirm.select")
+    publish(client, "safe")
+    assert [got.name for got in client.receive()] == ["basic.ack"]
+    setattr(node.files, fault, {"fail_write": node.files.writes, "fail_sync": node.files.syncs}[fault] + 1)
+    publish(client, "lost")
+    assert client.receive() == []
+    assert len(node.failures) == 1
+    publish(client, "later")
+    assert client.receive() == []
+    assert bodies(node.crash()) == ["safe"]
+
+
+def test_a_long_message_and_extra_keys_survive():
+    node = Node(q={}, copy={})
+    client = node.client()
+    body = bytes(range(256)) * 2000
+    client.publish("q", body, delivery_mode=2, headers={"CC": Field("A", [longstr("copy")])})
+    client.receive()
+    after = node.crash()
+    client = after.client()
+    assert client.get("q").body == body
+    assert client.get("copy").body == body

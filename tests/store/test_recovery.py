@@ -1,0 +1,174 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.store import record
+from amqpbroker.store.journal import Journal, StoreError
+from amqpbroker.store.recovery import recover
+from tests.fault_files import FaultyFiles
+
+DIRECTORY = Path("/journal")
+CONTENT = record.Content(b"\0\1q", b"frames", 3, 0, (), 0, False)
+
+
+def group(*payloads):
+    data = b"".join(payloads)
+    return record.group(data) + data
+
+
+def publish(queue_id=1, sequence=1, deadline_ms=0, count=0):
+    return record.publish(CONTENT, [(queue_id, sequence, deadline_ms, count)])
+
+
+class Writer:
+    """A journal that is written to, and where its entries came to stand."""
+
+    def __init__(self, files, segment_bytes=1 << 20):
+        self.files = files
+        self.journal = Journal(DIRECTORY, files, segment_bytes)
+
+    def write(self, *payloads):
+        """Each payload as a group of its own, all in one batch; positions of the first entry of each."""
+        position = self.journal.next_position()
+        positions = []
+        parts = []
+        for payload in payloads:
+            positions.append(position + record.GROUP_HEAD.size + record.PUBLISH_HEAD.size)
+            parts.append(group(payload))
+            position += len(parts[-1])
+        self.journal.write(self.journal.batch(parts))
+        return positions
+
+
+@pytest.fixture
+def files():
+    return FaultyFiles()
+
+
+def recovered(files, repair=True):
+    journal = Journal(DIRECTORY, files)
+    return recover(journal, repair), journal
+
+
+def sequences(found, queue_id=1):
+    copies = found.copies.get(queue_id)
+    return [] if copies is None else list(copies.sequences)
+
+
+def test_what_is_published_and_not_settled_comes_back_in_order(files):
+    writer = Writer(files)
+    writer.write(publish(sequence=1), publish(sequence=2, deadline_ms=77), publish(queue_id=9, sequence=5, count=3))
+    positions = writer.write(publish(sequence=3))
+    found, journal = recovered(files)
+    assert sequences(found) == [1, 2, 3]
+    assert list(found.copies[1].deadlines_ms) == [0, 77, 0]
+    assert found.copies[1].positions[2] == positions[0]
+    assert found.returned == {found.copies[9].positions[0]: 3}
+    assert found.batches == journal.batches == 2
+    assert journal.segments[1].live == 4
+
+
+def test_what_is_settled_does_not(files):
+    writer = Writer(files)
+    first, second = writer.write(publish(sequence=1), publish(sequence=2))
+    writer.write(record.settle([first]), record.returned([(second, 4)]))
+    found, _ = recovered(files)
+    assert sequences(found) == [2]
+    assert found.returned == {second: 4}
+
+
+def test_a_copy_written_again_counts_once_at_its_later_place(files):
+    writer = Writer(files)
+    writer.write(publish(sequence=1), publish(sequence=2))
+    (moved,) = writer.write(publish(sequence=1))
+    found, _ = recovered(files)
+    assert sequences(found) == [1, 2]
+    assert found.copies[1].positions[0] == moved
+
+
+def test_segments_follow_each_other_and_the_oldest_is_freed(files):
+    writer = Writer(files, segment_bytes=200)
+    positions = [writer.write(publish(sequence=i))[0] for i in range(10)]
+    for position in positions:
+        writer.journal.added(position)
+    assert len(writer.journal.segments) > 2
+    for position in positions[:-1]:
+        writer.journal.settled(position)
+    writer.write(record.settle(positions[:-1]))
+    writer.journal.free()
+    found, journal = recovered(files)
+    assert sequences(found) == [9]
+    assert min(journal.segments) > 1
+
+
+@pytest.mark.parametrize("what", ["cut", "garbage"])
+def test_a_tail_torn_at_any_octet_is_cut_with_a_warning(files, caplog, what):
+    writer = Writer(files)
+    writer.write(publish(sequence=1))
+    path = next(iter(files.contents))
+    whole = len(files.contents[path])
+    writer.write(publish(sequence=2), publish(sequence=3))
+    data = bytes(files.contents[path])
+    for end in range(whole, len(data)):
+        torn = data[:end] if what == "cut" else data[:end] + bytes(len(data) - end)
+        files.contents[path][:] = torn
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            found, journal = recovered(files)
+        assert sequences(found) == [1]
+        assert bool(caplog.records) == (end > whole or what == "garbage")
+        assert len(files.contents[path]) == whole
+        again = Writer(files)
+        again.journal = journal
+        again.write(publish(sequence=9))
+        assert sequences(recovered(files)[0]) == [1, 9]
+
+
+def test_a_segment_torn_within_its_header_is_started_anew(files):
+    path = DIRECTORY / "0000000000000001.seg"
+    for size in range(record.SEGMENT_HEAD.size):
+        files.contents[path] = bytearray(b"AMQPBJ01\0\0\0\0\0\0\0\1"[:size])
+        files.synced[path] = size
+        found, journal = recovered(files)
+        assert sequences(found) == []
+        again = Writer(files)
+        again.journal = journal
+        again.write(publish(sequence=9))
+        assert sequences(recovered(files)[0]) == [9]
+
+
+def test_damage_before_synced_batches_is_reported_with_file_and_offset(files):
+    writer = Writer(files)
+    writer.write(publish(sequence=1))
+    path = next(iter(files.contents))
+    damaged_from = len(files.contents[path])
+    writer.write(publish(sequence=2))
+    damaged_to = len(files.contents[path])
+    writer.write(publish(sequence=3))
+    good = bytes(files.contents[path])
+    for offset in range(damaged_from, damaged_to):
+        files.contents[path][:] = good
+        files.contents[path][offset] ^= 0xFF
+        with pytest.raises(StoreError, match=rf"{path}: .*offset {damaged_from}"):
+            recovered(files)
+
+
+def test_a_missing_segment_is_reported(files):
+    writer = Writer(files, segment_bytes=50)
+    for i in range(4):
+        writer.write(publish(sequence=i))
+    del files.contents[DIRECTORY / "0000000000000002.seg"]
+    with pytest.raises(StoreError, match=r"0000000000000002\.seg is missing"):
+        recovered(files)
+
+
+def test_without_repair_nothing_is_changed(files):
+    writer = Writer(files)
+    writer.write(publish(sequence=1))
+    path = next(iter(files.contents))
+    files.contents[path] += b"torn"
+    before = bytes(files.contents[path])
+    found, _ = recovered(files, repair=False)
+    assert sequences(found) == [1]
+    assert files.contents[path] == before
