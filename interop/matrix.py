@@ -13,6 +13,12 @@ from interop.run import Result
 PAGE = ROOT / "docs" / "interop.md"
 BEGIN, END = "<!-- interop matrix: begin -->", "<!-- interop matrix: end -->"
 
+INTRODUCTION = """# Clients that were tried
+
+Unmodified clients, each run against a broker process of its own by `python -m interop --write-docs`, which writes this
+table. [interop/README.md](../interop/README.md) says what each check sees; the same scripts pass on RabbitMQ.
+"""
+
 _MARKS = {"PASS": "ok", "FAIL": "FAIL", "NA": "n/a"}
 _STYLES = {"PASS": "green", "FAIL": "bold red", "NA": "dim"}
 
@@ -50,12 +56,13 @@ def markdown(results: list[Result], broker: str) -> str:
         for name, (status, reason) in result.checks.items()
         if status == "NA"
     ]
-    return "\n".join([f"Run against {broker}.", "", *rows, "", *(["n/a:", "", *reasons, ""] if reasons else [])])
+    shown = ["n/a is what a client cannot express:", "", *reasons, ""] if reasons else []
+    return "\n".join([f"Run against {broker}.", "", *rows, "", *shown])
 
 
 def write(results: list[Result], broker: str, page: Path = PAGE) -> None:
     """Put the Markdown matrix between the two marks of the page; the page is made if there is none."""
-    text = page.read_text() if page.exists() else f"# Clients that were tried\n\n{BEGIN}\n{END}\n"
+    text = page.read_text() if page.exists() else f"{INTRODUCTION}\n{BEGIN}\n{END}\n"
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     page.parent.mkdir(exist_ok=True)
