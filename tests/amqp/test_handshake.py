@@ -1,0 +1,444 @@
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from amqpbroker.amqp.handshake import CAPABILITIES, SILENT_CLOSE_DELAY_MS
+from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import ManualClock
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import METHOD, frame
+from amqpbroker.wire.values import Field, encode_table, longstr
+from tests.harness import Cut, Received, Wire, make_broker
+
+HEADER = b"AMQP\0\0\x09\x01"
+TUNE: dict[str, Any] = {"channel_max": 2047, "frame_max": 131072, "heartbeat": 0}
+
+
+def method(name: str, channel: int = 0, **arguments: Any) -> bytes:
+    return frame(METHOD, channel, methods.encode(name, **arguments))
+
+
+def start_ok(
+    response: bytes = b"\0guest\0guest", mechanism: str = "PLAIN", knows: tuple[str, ...] = (), **more: Any
+) -> bytes:
+    known = {"capabilities": Field("F", {name: Field("t", True) for name in knows})}
+    return method(
+        "connection.start-ok",
+        client_properties={**known, **more},
+        mechanism=mechanism,
+        response=response,
+        locale="en_US",
+    )
+
+
+@pytest.fixture
+def client(broker: Broker, cut: Cut) -> Wire:
+    """A client that has said nothing yet."""
+    return Wire(broker, cut)
+
+
+@pytest.fixture
+def started(client: Wire) -> Wire:
+    client.feed(HEADER)
+    assert [got.name for got in client.receive()] == ["connection.start"]
+    return client
+
+
+@pytest.fixture
+def tuning(started: Wire) -> Wire:
+    started.feed(start_ok())
+    assert [got.name for got in started.receive()] == ["connection.tune"]
+    return started
+
+
+@pytest.fixture
+def tuned(tuning: Wire) -> Wire:
+    tuning.feed(method("connection.tune-ok", **TUNE))
+    assert tuning.receive() == []
+    return tuning
+
+
+def closes_silently(client: Wire, clock: ManualClock) -> bool:
+    """Nothing is told, nothing is heard any more, and after a while the connection is closed."""
+    silent = client.receive() == [] and not client.connection.closing
+    client.feed(method("connection.tune-ok", **TUNE) + method("connection.open", virtual_host="/"))
+    silent = silent and client.receive() == []
+    clock.advance(SILENT_CLOSE_DELAY_MS - 1)
+    patient = not client.connection.closing
+    clock.advance(1)
+    return silent and patient and client.connection.closing and client.receive() == []
+
+
+#: Where the protocol header is cut in two.
+SPLITS = (1, 3, 6)
+
+# --- protocol header -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("header", [HEADER, b"AMQP\x01\x01\0\x09"])
+def test_both_ways_to_write_0_9_1_are_served(broker: Broker, header: bytes, split: int) -> None:
+    client = Wire(broker)
+    client.feed(header[:split])
+    assert client.receive() == []
+    client.feed(header[split:])
+    (start,) = client.receive()
+    assert start.name == "connection.start"
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"AMQP\0\0\x09\0",
+        b"AMQP\0\0\x0a\0",
+        b"AMQP\x03\x01\0\0",
+        b"AMQP\0\x01\0\0",
+        b"AMQP\x01\x01\0\x0a",
+        b"GET / HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03",
+        bytes(8),
+        b"\xff" * 5000,
+    ],
+)
+def test_anything_else_is_answered_with_what_would_be_and_closed(broker: Broker, header: bytes, split: int) -> None:
+    client = Wire(broker)
+    client.feed(header[:split])
+    assert client.receive() == []
+    client.feed(header[split:])
+    assert client.receive() == [Received(0, "protocol-header", {"header": HEADER})]
+    assert client.connection.closing
+    client.feed(HEADER)
+    assert client.receive() == []
+
+
+def test_what_the_broker_says_of_itself(client: Wire) -> None:
+    client.feed(HEADER)
+    (start,) = client.receive()
+    assert (start.arguments["version_major"], start.arguments["version_minor"]) == (0, 9)
+    assert start.arguments["mechanisms"] == b"AMQPLAIN ANONYMOUS PLAIN"
+    assert start.arguments["locales"] == b"en_US"
+    properties = start.arguments["server_properties"]
+    assert properties["product"] == longstr("RabbitMQ")
+    assert properties["version"] == longstr("4.0.5")
+    assert properties["capabilities"].value == {name: Field("t", True) for name in CAPABILITIES}
+    assert len(CAPABILITIES) == 9
+
+
+# --- login -----------------------------------------------------------------------------------------------------------
+
+
+def amqplain(**fields: str) -> bytes:
+    return encode_table({name: longstr(value) for name, value in fields.items()})[4:]
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "response"),
+    [
+        ("PLAIN", b"\0guest\0guest"),
+        ("AMQPLAIN", amqplain(LOGIN="guest", PASSWORD="guest")),
+        ("ANONYMOUS", b""),
+        ("ANONYMOUS", b"trace"),
+    ],
+)
+def test_logging_in(started: Wire, mechanism: str, response: bytes) -> None:
+    started.feed(start_ok(response, mechanism))
+    (tune,) = started.receive()
+    assert tune == Received(0, "connection.tune", {"channel_max": 2047, "frame_max": 131072, "heartbeat": 60})
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "response"),
+    [
+        ("PLAIN", b"\0guest\0wrong"),
+        ("PLAIN", b"\0nobody\0guest"),
+        ("PLAIN", b"\0\xff\0guest"),
+        ("AMQPLAIN", amqplain(LOGIN="guest", PASSWORD="")),
+    ],
+)
+def test_a_failed_login_is_told_to_who_wants_to_know(
+    started: Wire, clock: ManualClock, mechanism: str, response: bytes
+) -> None:
+    started.feed(start_ok(response, mechanism, ("authentication_failure_close",)))
+    (closed,) = started.receive()
+    assert closed.name == "connection.close"
+    assert closed.arguments == {
+        "reply_code": 403,
+        "reply_text": f"ACCESS_REFUSED - Login was refused using authentication mechanism {mechanism}."
+        " For details see the broker logfile.",
+        "class_id": 0,
+        "method_id": 0,
+    }
+    started.feed(method("connection.close-ok"))
+    assert closes_silently(started, clock)
+
+
+def test_to_others_it_is_silence(started: Wire, clock: ManualClock) -> None:
+    started.feed(start_ok(b"\0guest\0wrong"))
+    assert closes_silently(started, clock)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "response"),
+    [
+        ("EXTERNAL", b"guest"),
+        ("", b"\0guest\0guest"),
+        ("PLAIN", b"guest"),
+        ("PLAIN", b""),
+        ("AMQPLAIN", b"\0guest\0guest"),
+        ("AMQPLAIN", amqplain(LOGIN="guest")),
+    ],
+)
+def test_what_cannot_be_a_login_is_silence_whatever_the_client_can(
+    started: Wire, clock: ManualClock, mechanism: str, response: bytes
+) -> None:
+    started.feed(start_ok(response, mechanism, ("authentication_failure_close",)))
+    assert closes_silently(started, clock)
+
+
+def test_guest_is_for_this_machine_only(broker: Broker, clock: ManualClock, cut: Cut) -> None:
+    stranger = Wire(broker, cut, host="192.0.2.7")
+    stranger.feed(HEADER)
+    stranger.receive()
+    stranger.feed(start_ok(knows=("authentication_failure_close",)))
+    (closed,) = stranger.receive()
+    assert closed.arguments["reply_code"] == 403
+    clock.advance(SILENT_CLOSE_DELAY_MS)
+    assert stranger.connection.closing
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.200.0.9", "::1"])
+def test_this_machine_has_many_addresses(broker: Broker, host: str) -> None:
+    Wire(broker, host=host).log_in()
+
+
+def test_a_password_is_not_logged(started: Wire, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        started.feed(start_ok(b"\0guest\0s3cret"))
+        started.receive()
+    assert caplog.text
+    assert "s3cret" not in caplog.text
+
+
+def test_what_the_client_says_of_itself_is_kept(started: Wire) -> None:
+    started.feed(start_ok(knows=("basic.nack",), product=longstr("test")))
+    started.receive()
+    assert started.connection.client_properties["product"] == longstr("test")
+    assert started.connection.knows("basic.nack")
+    assert not started.connection.knows("consumer_cancel_notify")
+
+
+@pytest.mark.parametrize(
+    "capabilities", [Field("S", b"x"), Field("t", True), Field("F", {"basic.nack": Field("t", False)}), Field("A", [])]
+)
+def test_odd_capabilities_are_none(started: Wire, capabilities: Field) -> None:
+    started.feed(start_ok(capabilities=capabilities))
+    assert [got.name for got in started.receive()] == ["connection.tune"]
+    assert not started.connection.knows("basic.nack")
+
+
+# --- tune ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"channel_max": 0},
+        {"channel_max": 2048},
+        {"channel_max": 65535},
+        {"frame_max": 0},
+        {"frame_max": 131073},
+        {"frame_max": 2**32 - 1},
+        {"frame_max": 4095},
+        {"frame_max": 1},
+    ],
+)
+def test_limits_that_are_not_on_offer(tuning: Wire, clock: ManualClock, wanted: dict[str, int]) -> None:
+    tuning.feed(method("connection.tune-ok", **{**TUNE, **wanted}))
+    assert closes_silently(tuning, clock)
+
+
+@pytest.mark.parametrize("wanted", [{"channel_max": 1}, {"frame_max": 4096}, {"heartbeat": 65535}])
+def test_smaller_limits_are_taken(tuning: Wire, wanted: dict[str, int]) -> None:
+    tuning.feed(method("connection.tune-ok", **{**TUNE, **wanted}) + method("connection.open", virtual_host="/"))
+    assert [got.name for got in tuning.receive()] == ["connection.open-ok"]
+    for limit, value in wanted.items():
+        if limit != "heartbeat":
+            assert getattr(tuning.connection, limit) == value
+
+
+def test_a_broker_without_limits_takes_any(cut: Cut) -> None:
+    client = Wire(make_broker(frame_max=0, channel_max=0), cut)
+    client.feed(HEADER)
+    client.receive()
+    client.feed(start_ok())
+    (tune,) = client.receive()
+    assert (tune.arguments["channel_max"], tune.arguments["frame_max"]) == (0, 0)
+    client.feed(method("connection.tune-ok", channel_max=0, frame_max=0, heartbeat=0))
+    client.feed(method("connection.open", virtual_host="/"))
+    assert [got.name for got in client.receive()] == ["connection.open-ok"]
+
+
+# --- open ------------------------------------------------------------------------------------------------------------
+
+
+def refused(client: Wire) -> tuple[int, str, int, int]:
+    (closed,) = client.receive()
+    assert closed.name == "connection.close"
+    return tuple(closed.arguments.values())
+
+
+def test_a_vhost_that_is_not_there(tuned: Wire) -> None:
+    tuned.feed(method("connection.open", virtual_host="nope"))
+    assert refused(tuned) == (530, "NOT_ALLOWED - vhost nope not found", 10, 40)
+    assert not tuned.connection.closing
+    tuned.feed(method("connection.close-ok"))
+    tuned.receive()
+    assert tuned.connection.closing
+
+
+def test_a_vhost_that_is_not_the_users(tuned: Wire, broker: Broker) -> None:
+    broker.add_vhost("other")
+    tuned.feed(method("connection.open", virtual_host="other"))
+    assert refused(tuned) == (530, "NOT_ALLOWED - access to vhost 'other' refused for user 'guest'", 10, 40)
+    assert not broker.sessions
+
+
+def test_too_many_connections(cut: Cut) -> None:
+    broker = make_broker(max_connections=1)
+    first = Wire(broker, cut).log_in()
+    second = Wire(broker, cut)
+    second.feed(
+        HEADER + start_ok() + method("connection.tune-ok", **TUNE) + method("connection.open", virtual_host="/")
+    )
+    closed = second.receive()[-1]
+    assert closed.arguments["reply_text"] == ("NOT_ALLOWED - connection refused: node connection limit (1) is reached")
+    first.connection.lost()
+    Wire(broker, cut).log_in()
+
+
+def test_everything_may_come_at_once(client: Wire) -> None:
+    client.feed(
+        HEADER
+        + start_ok()
+        + method("connection.tune-ok", **TUNE)
+        + method("connection.open", virtual_host="/")
+        + method("channel.open", 1)
+        + method("queue.declare", 1, queue="q")
+    )
+    assert [got.name for got in client.receive()] == [
+        "connection.start",
+        "connection.tune",
+        "connection.open-ok",
+        "channel.open-ok",
+        "queue.declare-ok",
+    ]
+
+
+# --- out of order ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        method("connection.tune-ok", **TUNE),
+        method("connection.open", virtual_host="/"),
+        method("connection.close"),
+        method("connection.close-ok"),
+        method("connection.start"),
+        method("channel.open", 1),
+        method("queue.declare", 1, queue="q"),
+        frame(METHOD, 0, b"\0\x63\0\x63"),
+        frame(METHOD, 0, b"\0"),
+        frame(METHOD, 0, b""),
+        frame(2, 1, b"\0\x3c\0\0" + bytes(10)),
+        frame(3, 1, b"x"),
+        frame(9, 0, b"x"),
+        frame(8, 1, b""),
+        start_ok()[:-1] + b"\xcd",
+        method("connection.start-ok")[:-3] + b"\xce",
+        HEADER,
+    ],
+)
+def test_who_has_not_logged_in_is_told_of_no_mistake(started: Wire, clock: ManualClock, data: bytes) -> None:
+    started.feed(data)
+    assert closes_silently(started, clock)
+
+
+def test_a_heartbeat_is_no_mistake(started: Wire) -> None:
+    started.feed(frame(8, 0, b"") + start_ok())
+    assert [got.name for got in started.receive()] == ["connection.tune"]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (method("connection.start-ok"), 504),
+        (method("connection.tune-ok", **TUNE), 504),
+        (method("channel.open", 1), 505),
+        (frame(METHOD, 0, b"\0\x63\0\x63"), 504),
+        (frame(9, 0, b"x"), 501),
+    ],
+)
+def test_who_has_is_told(tuned: Wire, data: bytes, code: int) -> None:
+    tuned.feed(data)
+    assert refused(tuned)[0] == code
+
+
+def test_an_open_connection_cannot_be_opened_again(connect: Callable[..., Wire]) -> None:
+    client = connect()
+    client.send(0, "connection.open", virtual_host="/")
+    assert refused(client)[0] == 504
+
+
+@pytest.mark.parametrize("size", [4096 + 1, 131072, 2**32 - 1])
+def test_before_login_frames_are_small(started: Wire, clock: ManualClock, size: int) -> None:
+    started.feed(b"\x01\0\0" + size.to_bytes(4, "big") + b"x" * 100)
+    assert closes_silently(started, clock)
+
+
+def test_a_frame_as_large_as_is_allowed_before_login(started: Wire) -> None:
+    room = 4096 - 8 - len(methods.encode("connection.start-ok", client_properties={"x": longstr("")}))
+    login = {"mechanism": "PLAIN", "response": b"\0guest\0guest", "locale": "en_US"}
+    room -= sum(len(value) for value in login.values())
+    data = method("connection.start-ok", client_properties={"x": longstr("x" * room)}, **login)
+    assert len(data) == 4096
+    started.feed(data)
+    assert [got.name for got in started.receive()] == ["connection.tune"]
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", [b"", HEADER[:3], HEADER, HEADER + start_ok(), HEADER + start_ok()[:20]])
+def test_a_handshake_has_ten_seconds(client: Wire, clock: ManualClock, said: bytes) -> None:
+    client.feed(said)
+    client.receive()
+    clock.advance(9_999)
+    assert not client.connection.closing
+    clock.advance(1)
+    assert client.connection.closing
+    assert client.receive() == []
+    assert clock.next_due_ms() is None
+
+
+def test_once_open_there_is_no_hurry(connect: Callable[..., Wire], clock: ManualClock) -> None:
+    client = connect()
+    clock.advance(10**9)
+    assert client.call(1, "channel.close").name == "channel.close-ok"
+    assert not client.connection.closing
+
+
+def test_the_time_is_configured(cut: Cut) -> None:
+    broker = make_broker(handshake_timeout_ms=500)
+    client = Wire(broker, cut)
+    assert isinstance(broker.clock, ManualClock)
+    broker.clock.advance(500)
+    assert client.connection.closing
+
+
+def test_a_peer_that_is_lost_in_between_leaves_no_timer(tuned: Wire, clock: ManualClock) -> None:
+    tuned.connection.lost()
+    assert clock.next_due_ms() is None

@@ -1,0 +1,117 @@
+from collections.abc import Callable
+
+import pytest
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import ManualClock
+from amqpbroker.wire.frames import HEARTBEAT_FRAME
+from tests.harness import Wire, published
+
+INTERVAL_S = 10
+
+
+@pytest.fixture
+def client(connect: Callable[..., Wire]) -> Wire:
+    return connect(heartbeat=INTERVAL_S)
+
+
+def beats(client: Wire) -> int:
+    """How many heartbeats came since the last call."""
+    before, client.heartbeats = client.heartbeats, 0
+    assert before == 0
+    assert client.receive() == []
+    count, client.heartbeats = client.heartbeats, 0
+    return count
+
+
+def test_one_is_sent_after_half_the_interval_of_silence(client: Wire, clock: ManualClock) -> None:
+    clock.advance(INTERVAL_S * 500)
+    beats(client)
+    clock.advance(INTERVAL_S * 500 - 1)
+    assert beats(client) == 0
+    clock.advance(1)
+    assert beats(client) == 1
+
+
+def test_in_silence_they_come_once_an_interval(client: Wire, clock: ManualClock) -> None:
+    counts = []
+    for _ in range(12):
+        client.feed(HEARTBEAT_FRAME)
+        clock.advance(INTERVAL_S * 500)
+        counts.append(beats(client))
+    assert sum(counts) == 6
+    assert counts[-4:] in ([0, 1, 0, 1], [1, 0, 1, 0])
+
+
+def test_none_is_sent_while_something_is_said(client: Wire, clock: ManualClock) -> None:
+    for _ in range(20):
+        client.declare("q")
+        clock.advance(INTERVAL_S * 250)
+        assert beats(client) == 0
+
+
+def test_deliveries_are_something_said(client: Wire, other: Wire, clock: ManualClock) -> None:
+    client.declare("q")
+    client.consume("q", no_ack=True)
+    for _ in range(4):
+        other.publish("q", b"x")
+        assert [got.name for got in client.receive()] == ["basic.deliver"]
+        client.feed(HEARTBEAT_FRAME)
+        clock.advance(INTERVAL_S * 500)
+        assert client.receive() == []
+        assert client.heartbeats == 0
+
+
+def test_a_silent_peer_is_dropped_without_a_word_after_two_checks(
+    client: Wire, clock: ManualClock, broker: Broker
+) -> None:
+    client.declare("mine", exclusive=True)
+    clock.advance(INTERVAL_S * 2000)
+    assert not client.connection.closing
+    clock.advance(INTERVAL_S * 1000)
+    assert client.connection.closing
+    assert client.receive() == []
+    assert not broker.sessions
+    assert not broker.vhost("/").queues
+    assert clock.next_due_ms() is None
+
+
+def test_any_octet_is_a_sign_of_life(client: Wire, clock: ManualClock) -> None:
+    for octet in HEARTBEAT_FRAME * 4:
+        clock.advance(INTERVAL_S * 1500)
+        client.connection.feed(bytes((octet,)))
+    assert not client.connection.closing
+    assert client.call(1, "basic.qos").name == "basic.qos-ok"
+
+
+def test_0_is_none_at_all(connect: Callable[..., Wire], clock: ManualClock) -> None:
+    client = connect(heartbeat=0)
+    clock.advance(10**9)
+    assert beats(client) == 0
+    assert not client.connection.closing
+
+
+def test_the_interval_is_the_clients(connect: Callable[..., Wire], clock: ManualClock) -> None:
+    client = connect(heartbeat=1)
+    clock.advance(500)
+    client.receive()
+    client.heartbeats = 0
+    clock.advance(500)
+    assert beats(client) == 1
+
+
+def test_a_connection_that_has_ended_has_no_timers(client: Wire, clock: ManualClock) -> None:
+    client.connection.lost()
+    assert clock.next_due_ms() is None
+
+
+def test_heartbeats_between_the_frames_of_a_message(client: Wire) -> None:
+    client.declare("q")
+    data = published("q", b"x" * 20, frame_max=18)
+    frames = []
+    while data:
+        end = 8 + int.from_bytes(data[3:7], "big")
+        frames.append(data[:end])
+        data = data[end:]
+    client.feed(HEARTBEAT_FRAME.join(frames))
+    assert client.get("q").body == b"x" * 20

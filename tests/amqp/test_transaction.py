@@ -1,0 +1,188 @@
+import pytest
+
+from amqpbroker.clock import ManualClock
+from amqpbroker.wire.values import Field, longstr
+from tests.harness import Received, Wire
+
+
+@pytest.fixture
+def tx(client: Wire) -> Wire:
+    """A client whose channel 1 is transactional, with a queue."""
+    client.declare("q")
+    assert client.call(1, "tx.select").name == "tx.select-ok"
+    return client
+
+
+def commit(client: Wire) -> list[Received]:
+    """What came with the commit, before its answer."""
+    client.send(1, "tx.commit")
+    *before, answer = client.receive()
+    assert answer.name == "tx.commit-ok"
+    return before
+
+
+def test_nothing_is_published_before_the_commit(tx: Wire, other: Wire) -> None:
+    tx.publish("q", b"1")
+    tx.publish("q", b"2")
+    assert tx.receive() == []
+    assert other.depth("q") == 0
+    assert commit(tx) == []
+    assert other.depth("q") == 2
+    assert [other.get("q").body for _ in range(2)] == [b"1", b"2"]
+
+
+def test_a_rollback_forgets_what_was_published(tx: Wire, other: Wire) -> None:
+    tx.publish("q", b"1")
+    assert tx.call(1, "tx.rollback").name == "tx.rollback-ok"
+    tx.publish("q", b"2")
+    commit(tx)
+    assert other.get("q").body == b"2"
+    assert other.get("q").name == "basic.get-empty"
+
+
+@pytest.mark.parametrize("how", ["ack", "reject", "nack"])
+def test_nothing_is_settled_before_the_commit(tx: Wire, other: Wire, how: str) -> None:
+    other.publish("q", b"1")
+    got = tx.get("q", no_ack=False)
+    options = {} if how == "ack" else {"requeue": True}
+    tx.send(1, f"basic.{how}", delivery_tag=got.arguments["delivery_tag"], **options)
+    assert tx.receive() == []
+    assert other.depth("q") == 0
+    commit(tx)
+    assert other.depth("q") == (0 if how == "ack" else 1)
+
+
+def test_after_a_rollback_what_was_settled_is_outstanding_under_its_tag(tx: Wire, other: Wire) -> None:
+    for body in (b"1", b"2", b"3"):
+        other.publish("q", body)
+    delivered = tx.consume("q")
+    assert [got.arguments["delivery_tag"] for got in delivered] == [1, 2, 3]
+    tx.send(1, "basic.ack", delivery_tag=2)
+    tx.send(1, "basic.reject", delivery_tag=1, requeue=True)
+    tx.call(1, "tx.rollback")
+    assert other.depth("q") == 0
+    tx.send(1, "basic.ack", delivery_tag=2, multiple=True)
+    commit(tx)
+    tx.send(1, "basic.nack", delivery_tag=3, requeue=False)
+    commit(tx)
+    tx.send(1, "channel.close")
+    tx.receive()
+    assert other.depth("q") == 0
+
+
+@pytest.mark.parametrize("how", ["ack", "nack"])
+def test_the_same_delivery_cannot_be_settled_twice(tx: Wire, other: Wire, how: str) -> None:
+    other.publish("q", b"1")
+    tx.consume("q")
+    tx.send(1, "basic.ack", delivery_tag=1)
+    got = tx.call(1, f"basic.{how}", delivery_tag=1)
+    assert got.arguments["reply_text"] == "PRECONDITION_FAILED - unknown delivery tag 1"
+
+
+def test_what_was_acknowledged_and_not_committed_goes_back_with_the_channel(tx: Wire, other: Wire) -> None:
+    other.publish("q", b"1")
+    other.publish("q", b"2")
+    tx.consume("q")
+    tx.publish("q", b"forgotten")
+    tx.send(1, "basic.ack", delivery_tag=1)
+    tx.send(1, "channel.close")
+    tx.receive()
+    got = [other.get("q") for _ in range(2)]
+    assert [(each.body, each.arguments["redelivered"]) for each in got] == [(b"1", True), (b"2", True)]
+    assert other.get("q").name == "basic.get-empty"
+
+
+def test_unroutable_messages_come_back_at_the_commit(tx: Wire) -> None:
+    tx.publish("nowhere", b"1", mandatory=True)
+    assert tx.receive() == []
+    (returned,) = commit(tx)
+    assert (returned.name, returned.body, returned.arguments["reply_code"]) == ("basic.return", b"1", 312)
+    assert commit(tx) == []
+
+
+def test_mistakes_are_told_when_they_are_made(tx: Wire, other: Wire) -> None:
+    tx.publish("q", b"1")
+    tx.publish("q", b"2", exchange="nowhere")
+    (closed,) = tx.receive()
+    assert closed.arguments["reply_text"] == "NOT_FOUND - no exchange 'nowhere' in vhost '/'"
+    assert other.depth("q") == 0
+
+
+def test_a_route_is_taken_when_published(tx: Wire, other: Wire) -> None:
+    tx.call(1, "queue.bind", queue="q", exchange="amq.direct", routing_key="k")
+    tx.publish("k", b"1", exchange="amq.direct")
+    other.call(1, "queue.unbind", queue="q", exchange="amq.direct", routing_key="k")
+    commit(tx)
+    assert other.depth("q") == 1
+
+
+def test_a_commit_is_all_or_nothing_across_queues(tx: Wire, other: Wire) -> None:
+    other.declare("small", arguments={"x-max-length": Field("I", 2), "x-overflow": longstr("reject-publish")})
+    other.publish("small", b"there")
+    other.publish("q", b"old")
+    tx.consume("q")
+    tx.send(1, "basic.ack", delivery_tag=1)
+    for body in (b"1", b"2"):
+        tx.publish("q", body)
+        tx.publish("small", body)
+    tx.send(1, "tx.commit")
+    (closed,) = tx.receive()
+    assert (closed.name, closed.arguments["reply_code"]) == ("channel.close", 406)
+    assert other.depth("small") == 1
+    assert other.get("q").body == b"old"
+    assert other.get("q").name == "basic.get-empty"
+
+
+def test_a_commit_that_fills_a_queue_exactly_is_taken(tx: Wire, other: Wire) -> None:
+    other.declare("small", arguments={"x-max-length": Field("I", 2), "x-overflow": longstr("reject-publish")})
+    tx.publish("small", b"1")
+    tx.publish("small", b"2")
+    assert commit(tx) == []
+    assert other.depth("small") == 2
+
+
+def test_publishes_come_before_acknowledgements(tx: Wire, other: Wire) -> None:
+    other.publish("q", b"1")
+    tx.consume("q")
+    tx.send(1, "basic.reject", delivery_tag=1, requeue=True)
+    tx.publish("q", b"2")
+    assert [got.body for got in commit(tx)] == [b"2", b"1"]
+
+
+def test_ttl_counts_from_the_commit(tx: Wire, other: Wire, clock: ManualClock) -> None:
+    tx.publish("q", b"1", expiration="1000")
+    clock.advance(5000)
+    commit(tx)
+    assert other.depth("q") == 1
+    clock.advance(1000)
+    assert other.depth("q") == 0
+
+
+@pytest.mark.parametrize("name", ["tx.commit", "tx.rollback"])
+def test_without_a_transaction_there_is_nothing_to_end(client: Wire, name: str) -> None:
+    got = client.call(1, name)
+    assert got.arguments["reply_text"] == "PRECONDITION_FAILED - channel is not transactional"
+
+
+def test_confirms_and_transactions_do_not_mix(client: Wire) -> None:
+    client.call(1, "tx.select")
+    assert client.call(1, "tx.select").name == "tx.select-ok"
+    got = client.call(1, "confirm.select")
+    assert got.arguments["reply_text"] == "PRECONDITION_FAILED - cannot switch from tx to confirm mode"
+    client.send(1, "channel.close-ok")
+    client.call(1, "channel.open")
+    client.call(1, "confirm.select")
+    got = client.call(1, "tx.select")
+    assert got.arguments["reply_text"] == "PRECONDITION_FAILED - cannot switch from confirm to tx mode"
+
+
+def test_recover_leaves_what_was_acknowledged_alone(tx: Wire, other: Wire) -> None:
+    other.publish("q", b"1")
+    other.publish("q", b"2")
+    tx.consume("q")
+    tx.send(1, "basic.ack", delivery_tag=1)
+    tx.send(1, "basic.recover", requeue=True)
+    ok, again = tx.receive()
+    assert (ok.name, again.body, again.arguments["redelivered"]) == ("basic.recover-ok", b"2", True)
+    commit(tx)
+    assert other.depth("q") == 0
