@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.consumers import Consumers
 from amqpbroker.broker.message import Entry, Message
-from amqpbroker.broker.persistence import Persistence
+from amqpbroker.broker.persistence import Persistence, StoredPages
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.ready import FifoLine, PriorityLine, QuorumLine, ReadyLine
+from amqpbroker.broker.ready import FifoLine, Page, Pager, PriorityLine, QuorumLine, ReadyLine
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Timer
 from amqpbroker.wire.values import Table
@@ -26,12 +26,12 @@ REJECTED = "rejected"
 DELIVERY_LIMIT = "delivery_limit"
 
 
-def _ready_line(settings: QueueSettings) -> ReadyLine:
+def _ready_line(settings: QueueSettings, pager: Pager | None) -> ReadyLine:
     if settings.queue_type == "quorum":
-        return QuorumLine()
+        return QuorumLine(pager)
     if settings.max_priority:
-        return PriorityLine(settings.max_priority)
-    return FifoLine()
+        return PriorityLine(settings.max_priority, pager)
+    return FifoLine(pager)
 
 
 class LocalQueue(Queue):
@@ -54,10 +54,10 @@ class LocalQueue(Queue):
         super().__init__(name, settings, durable, auto_delete, owner, arguments)
         self.vhost = vhost
         self.clock = vhost.clock
-        self.ready: ReadyLine = _ready_line(settings)
         self.quorum: bool = settings.queue_type == "quorum"
         self.consumers = Consumers(name, vhost.name, settings.single_active_consumer, takeover=self.quorum)
         self.log: Persistence | None = vhost.log if durable else None
+        self.ready: ReadyLine = _ready_line(settings, None if self.log is None else StoredPages(self, self.log))
         self.unacked_count: int = 0
         self.closed: bool = False
         self._sequence: int = 0
@@ -293,10 +293,7 @@ class LocalQueue(Queue):
 
     def purge(self) -> int:
         count = self.ready.count
-        if self.log is not None:
-            for entry in self.ready:
-                self.forget(entry)
-        self.ready = _ready_line(self.settings)
+        self.ready.clear()
         self._expiring = 0
         self._arm_expiry()
         return count
@@ -353,13 +350,18 @@ class LocalQueue(Queue):
         else:
             self.vhost.delete_queue(self)
 
-    def recover(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            self.ready.push(entry)
-            if entry.deadline_ms:
-                self._expiring += 1
-        if entries:
-            self._sequence = entries[-1].sequence
+    def recover(self, pages: list[Page], size: int, deadlines: int) -> None:
+        self._sequence = pages[-1].sequences[-1]
+        self._expiring += deadlines
+        if isinstance(self.ready, FifoLine):
+            self.ready.add_pages(pages, size)
+            return
+        # The order of the others is by what the messages say, so that these have to be looked at.
+        assert self.log is not None
+        pager = StoredPages(self, self.log)
+        for page in pages:
+            for entry in pager.load(page):
+                self.ready.push(entry)
 
     def recovered(self) -> None:
         self._expire()

@@ -5,12 +5,14 @@ what was gathered unless one is being written. Bytes and files are the store's b
 """
 
 import zlib
+from array import array
 from collections.abc import Callable
 from functools import partial
 
 from amqpbroker.broker.deaths import recovered as recovered_deaths
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.ready import PAGE_COUNT, Page, Pager
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.journal import OFFSET_BITS, Journal
@@ -48,9 +50,10 @@ class Persistence(Store):
     """Gathers operations on stored messages and has them written.
 
     appended, synced: numbers of gatherings: everything gathered under a number is safe once `synced` has reached it.
-    on_gathered(): called when there is something to write, after there was nothing; `sync` is to follow soon.
-    on_synced(): called when `synced` has grown. on_failure(error): called when a write or sync has failed; nothing is
-    confirmed from then on.
+    safe_position: what is stored before it is synced. returned_before: position -> delivery count of copies that had
+    come back before the last start. on_gathered(): called when there is something to write, after there was nothing;
+    `sync` is to follow soon. on_synced(): called when `synced` has grown. on_failure(error): called when a write or
+    sync has failed; nothing is confirmed from then on.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class Persistence(Store):
         on_failure: Callable[[OSError], None],
     ) -> None:
         self.journal = journal
+        self.safe_position: int = 0
+        self.returned_before: dict[int, int] = {}
         self.on_gathered: Callable[[], None] = _nothing
         self.on_synced: Callable[[], None] = _nothing
         self._committer = committer
@@ -72,6 +77,7 @@ class Persistence(Store):
         self._groups: list[Group] = []
         self._open: Group = self._loose
         self._depth: int = 0
+        self._written_position: int = 0
         self._read_at: int = 0
         self._read: bytes = b""
 
@@ -93,6 +99,13 @@ class Persistence(Store):
             if not self._gathering:
                 self._gather()
         entry.position = NOT_STORED
+
+    def settle_positions(self, positions: "array[int]") -> None:
+        """`settle` for many copies that are not in memory."""
+        self._open.settled.extend(positions)
+        self.appended = self._number
+        if not self._gathering:
+            self._gather()
 
     def returned(self, entry: Entry) -> None:
         """A stored copy was delivered or came back: from then on it is redelivered, `delivery_count` times."""
@@ -128,7 +141,9 @@ class Persistence(Store):
             self.synced = number
             return
         self._writing = True
-        self._committer.start(self.journal.batch(groups), partial(self._done, number))
+        batch = self.journal.batch(groups)
+        self._written_position = self.journal.end_position()
+        self._committer.start(batch, partial(self._done, number))
 
     def _done(self, number: int, error: OSError | None) -> None:
         self._writing = False
@@ -137,6 +152,7 @@ class Persistence(Store):
             self._on_failure(error)
             return
         self.synced = number
+        self.safe_position = self._written_position
         self.journal.free()
         self.sync()
         self.on_synced()
@@ -198,16 +214,17 @@ class Persistence(Store):
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
-    def load(self, position: int) -> Message:
-        """The message whose copy stands there. Loading in the order of positions reads each part of the disk once.
+    def load(self, position: int) -> tuple[Message, int]:
+        """The message whose copy stands there, and the copy's deadline in ms.
 
-        Raises OSError, DamagedError.
+        Loading in the order of positions reads each part of the disk once. Raises OSError, DamagedError.
         """
         data, offset = self._window(position, record.ENTRY.size)
+        deadline_ms = record.deadline_ms(data, offset)
         start = position - record.back(data, offset)
         data, offset = self._window(start, record.PUBLISH_HEAD.size)
         data, offset = self._window(start, record.publish_size(data, offset))
-        return restored(record.content(data, offset))
+        return restored(record.content(data, offset)), deadline_ms
 
     def _window(self, position: int, size: int) -> tuple[bytes, int]:
         """Bytes that hold `size` octets from the position on (fewer at the end of a segment), and where these start."""
@@ -280,30 +297,63 @@ def restored(content: record.Content) -> Message:
     return message
 
 
-def restore_messages(persistence: Persistence, found: Recovered, queues: dict[int, Queue]) -> int:
+class StoredPages(Pager):
+    """The pages of one queue."""
+
+    def __init__(self, queue: Queue, log: Persistence) -> None:
+        self._queue = queue
+        self._log = log
+
+    def is_safe(self, entry: Entry) -> bool:
+        return 0 < entry.position < self._log.safe_position
+
+    def load(self, page: Page) -> list[Entry]:
+        log = self._log
+        entries = []
+        for position, sequence in zip(page.positions, page.sequences, strict=True):
+            message, deadline_ms = log.load(position)
+            entry = Entry(message, self._queue, sequence, deadline_ms)
+            entry.position = position
+            count = log.returned_before.get(position, -1)
+            if count >= 0:
+                entry.redelivered = True
+                entry.delivery_count = count
+            entries.append(entry)
+        return entries
+
+    def drop(self, page: Page) -> None:
+        self._log.settle_positions(page.positions)
+        for position in page.positions:
+            self._log.returned_before.pop(position, None)
+
+    def forget(self, entry: Entry) -> None:
+        if entry.position:
+            self._log.settle(entry)
+
+
+def restore_messages(log: Persistence, found: Recovered, queues: dict[int, Queue]) -> int:
     """Give recovered copies back to their queues, which are there already; returns how many.
 
     Copies of queues that are gone are dropped. Raises OSError, DamagedError.
     """
     count = 0
+    log.returned_before = found.returned
+    log.safe_position = log.journal.next_position()
     for queue_id, copies in found.copies.items():
         queue = queues.get(queue_id)
         if queue is None:
             for position in copies.positions:
-                persistence.journal.settled(position)
+                log.journal.settled(position)
             continue
-        entries = []
-        for sequence, position, deadline_ms in zip(
-            copies.sequences, copies.positions, copies.deadlines_ms, strict=True
-        ):
-            entry = Entry(persistence.load(position), queue, sequence, deadline_ms)
-            entry.position = position
-            if position in found.returned:
-                entry.redelivered = True
-                entry.delivery_count = found.returned[position]
-            entries.append(entry)
-        queue.recover(entries)
-        count += len(entries)
+        pages = []
+        for start in range(0, len(copies.positions), PAGE_COUNT):
+            page = Page()
+            page.positions = copies.positions[start : start + PAGE_COUNT]
+            page.sequences = copies.sequences[start : start + PAGE_COUNT]
+            pages.append(page)
+        deadlines = len(copies.deadlines_ms) - copies.deadlines_ms.count(0)
+        queue.recover(pages, copies.size, deadlines)
+        count += len(copies.positions)
     for queue in queues.values():
         queue.recovered()
     return count

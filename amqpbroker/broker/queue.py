@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.exchange import Binding
     from amqpbroker.broker.message import Entry
+    from amqpbroker.broker.ready import Page
 
 
 class Queue(Destination):
@@ -94,8 +95,11 @@ class Queue(Destination):
         """Work by new settings from now on (a policy changed); limits trim at once."""
 
     @abstractmethod
-    def recover(self, entries: "list[Entry]") -> None:
-        """Take in stored copies, in the order of their sequences, before anything else happens to the queue."""
+    def recover(self, pages: "list[Page]", size: int, deadlines: int) -> None:
+        """Take in stored copies, in the order of their sequences, before anything else happens to the queue.
+
+        `size` octets of bodies; `deadlines` of the copies have one.
+        """
 
     @abstractmethod
     def recovered(self) -> None:

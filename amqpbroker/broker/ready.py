@@ -5,10 +5,46 @@ counted and what is there cannot differ.
 """
 
 from abc import ABC, abstractmethod
+from array import array
 from collections import deque
 from collections.abc import Iterator
 
 from amqpbroker.broker.message import Entry
+
+#: A fifo keeps about so many messages, and so many octets of bodies, at each of its ends; what is stored in between is
+#: dropped from memory, in pages of as much.
+PAGE_COUNT = 1024
+PAGE_BYTES = 2 * 1024 * 1024
+
+
+class Page:
+    """A run of stored copies that are not in memory: where each is stored, and its place in the queue."""
+
+    __slots__ = ("positions", "sequences")
+
+    def __init__(self) -> None:
+        self.positions = array("Q")
+        self.sequences = array("Q")
+
+
+class Pager(ABC):
+    """Where paged copies come back from."""
+
+    @abstractmethod
+    def is_safe(self, entry: Entry) -> bool:
+        """Whether the copy can be read back, so that memory may forget it."""
+
+    @abstractmethod
+    def load(self, page: Page) -> list[Entry]:
+        """The page's copies, in its order."""
+
+    @abstractmethod
+    def drop(self, page: Page) -> None:
+        """The page's copies live no more."""
+
+    @abstractmethod
+    def forget(self, entry: Entry) -> None:
+        """The copy lives no more."""
 
 
 class ReadyLine(ABC):
@@ -35,8 +71,12 @@ class ReadyLine(ABC):
         """Take the head. Only when `count`."""
 
     @abstractmethod
+    def clear(self) -> None:
+        """Drop everything; what is stored lives no more."""
+
+    @abstractmethod
     def __iter__(self) -> Iterator[Entry]:
-        """All entries, in about the order in which they would leave."""
+        """All entries, in about the order in which they would leave; paged ones are read for the purpose."""
 
 
 def merge(line: deque[Entry], entries: list[Entry]) -> None:
@@ -57,45 +97,129 @@ def merge(line: deque[Entry], entries: list[Entry]) -> None:
 
 
 class FifoLine(ReadyLine):
-    """First in, first out; what is requeued goes back to its original position (classic queues)."""
+    """First in, first out; what is requeued goes back to its original position (classic queues).
 
-    def __init__(self) -> None:
+    With a pager, a long line keeps its two ends in memory: `line` is the head, `tail` the end, and between them are
+    pages of stored copies and runs of those that are not stored and have to stay.
+    """
+
+    def __init__(self, pager: Pager | None = None) -> None:
         super().__init__()
         self.line: deque[Entry] = deque()
+        self._pager = pager
+        self._pages: deque[Page | list[Entry]] = deque()
+        self._tail: deque[Entry] = deque()
+        self._tail_size: int = 0
 
     def push(self, entry: Entry) -> None:
-        self.line.append(entry)
         self.count += 1
         self.size += entry.message.size
+        if self._pager is None:
+            self.line.append(entry)
+            return
+        self._tail.append(entry)
+        self._tail_size += entry.message.size
+        if len(self._tail) > 2 * PAGE_COUNT or (self._tail_size > 2 * PAGE_BYTES and len(self._tail) > 1):
+            self._page_out(self._pager)
 
     def requeue(self, entries: list[Entry]) -> None:
+        if not self.line:
+            self._page_in()
         merge(self.line, entries)
         self.count += len(entries)
         self.size += sum([entry.message.size for entry in entries])
 
     def head(self) -> Entry:
+        if not self.line:
+            self._page_in()
         return self.line[0]
 
     def pop(self) -> Entry:
+        if not self.line:
+            self._page_in()
         entry = self.line.popleft()
         self.count -= 1
         self.size -= entry.message.size
         return entry
 
+    def clear(self) -> None:
+        pager = self._pager
+        if pager is not None:
+            for page in self._pages:
+                if isinstance(page, Page):
+                    pager.drop(page)
+                else:
+                    self.line.extend(page)
+            for entry in (*self.line, *self._tail):
+                pager.forget(entry)
+        self.line.clear()
+        self._pages.clear()
+        self._tail.clear()
+        self.count = self.size = self._tail_size = 0
+
     def __iter__(self) -> Iterator[Entry]:
-        return iter(self.line)
+        yield from self.line
+        for page in self._pages:
+            if isinstance(page, Page):
+                assert self._pager is not None
+                yield from self._pager.load(page)
+            else:
+                yield from page
+        yield from self._tail
+
+    def add_pages(self, pages: list[Page], size: int) -> None:
+        """Stored copies that are not in memory, behind everything else; `size` octets of bodies."""
+        self._pages.extend(pages)
+        self.count += sum([len(page.positions) for page in pages])
+        self.size += size
+
+    def _page_in(self) -> None:
+        """Make the first page, or else the tail, the head."""
+        if self._pages:
+            page = self._pages.popleft()
+            if isinstance(page, Page):
+                assert self._pager is not None
+                self.line.extend(self._pager.load(page))
+            else:
+                self.line.extend(page)
+        else:
+            self.line, self._tail = self._tail, self.line
+            self._tail_size = 0
+
+    def _page_out(self, pager: Pager) -> None:
+        """Let the older half of the tail leave memory, if it is stored; short of that, out of the way."""
+        if not self.line and not self._pages:
+            self._page_in()
+            return
+        page = Page()
+        held: list[Entry] = []
+        safe = pager.is_safe(self._tail[0])
+        size = 0
+        while len(self._tail) > 1 and len(page.positions) + len(held) < PAGE_COUNT and size <= PAGE_BYTES:
+            entry = self._tail[0]
+            if pager.is_safe(entry) != safe:
+                break
+            self._tail.popleft()
+            size += entry.message.size
+            if safe:
+                page.positions.append(entry.position)
+                page.sequences.append(entry.sequence)
+            else:
+                held.append(entry)
+        self._tail_size -= size
+        self._pages.append(page if safe else held)
 
 
 class PriorityLine(ReadyLine):
     """Highest priority first, first in first out within one (rabbit_priority_queue).
 
-    `levels` holds a line a priority, made when first needed; bit p of `mask` says that line p is not empty.
+    `levels` holds a line a priority; bit p of `mask` says that line p is not empty.
     """
 
-    def __init__(self, max_priority: int) -> None:
+    def __init__(self, max_priority: int, pager: Pager | None = None) -> None:
         super().__init__()
         self.max_priority = max_priority
-        self.levels: list[deque[Entry]] = [deque() for _ in range(max_priority + 1)]
+        self.levels: list[FifoLine] = [FifoLine(pager) for _ in range(max_priority + 1)]
         self.mask: int = 0
 
     def _level(self, entry: Entry) -> int:
@@ -104,7 +228,7 @@ class PriorityLine(ReadyLine):
 
     def push(self, entry: Entry) -> None:
         level = self._level(entry)
-        self.levels[level].append(entry)
+        self.levels[level].push(entry)
         self.mask |= 1 << level
         self.count += 1
         self.size += entry.message.size
@@ -115,22 +239,27 @@ class PriorityLine(ReadyLine):
             by_level.setdefault(self._level(entry), []).append(entry)
             self.size += entry.message.size
         for level, group in by_level.items():
-            merge(self.levels[level], group)
+            self.levels[level].requeue(group)
             self.mask |= 1 << level
         self.count += len(entries)
 
     def head(self) -> Entry:
-        return self.levels[self.mask.bit_length() - 1][0]
+        return self.levels[self.mask.bit_length() - 1].head()
 
     def pop(self) -> Entry:
         level = self.mask.bit_length() - 1
         line = self.levels[level]
-        entry = line.popleft()
-        if not line:
+        entry = line.pop()
+        if not line.count:
             self.mask &= ~(1 << level)
         self.count -= 1
         self.size -= entry.message.size
         return entry
+
+    def clear(self) -> None:
+        for line in self.levels:
+            line.clear()
+        self.mask = self.count = self.size = 0
 
     def __iter__(self) -> Iterator[Entry]:
         for line in reversed(self.levels):
@@ -145,15 +274,16 @@ class QuorumLine(ReadyLine):
 
     WEIGHT = 2
 
-    def __init__(self) -> None:
+    def __init__(self, pager: Pager | None = None) -> None:
         super().__init__()
         self.returned: deque[Entry] = deque()
-        self.high: deque[Entry] = deque()
-        self.normal: deque[Entry] = deque()
+        self.high = FifoLine(pager)
+        self.normal = FifoLine(pager)
         self.turn: int = 0
+        self._pager = pager
 
     def push(self, entry: Entry) -> None:
-        (self.high if entry.message.priority > 4 else self.normal).append(entry)
+        (self.high if entry.message.priority > 4 else self.normal).push(entry)
         self.count += 1
         self.size += entry.message.size
 
@@ -162,24 +292,32 @@ class QuorumLine(ReadyLine):
         self.count += len(entries)
         self.size += sum([entry.message.size for entry in entries])
 
-    def _next(self) -> deque[Entry]:
-        if self.returned:
-            return self.returned
-        if not self.high or (self.normal and self.turn == self.WEIGHT):
+    def _next(self) -> FifoLine:
+        if not self.high.count or (self.normal.count and self.turn == self.WEIGHT):
             return self.normal
         return self.high
 
     def head(self) -> Entry:
-        return self._next()[0]
+        return self.returned[0] if self.returned else self._next().head()
 
     def pop(self) -> Entry:
-        line = self._next()
-        if line is not self.returned:
+        if self.returned:
+            entry = self.returned.popleft()
+        else:
+            entry = self._next().pop()
             self.turn = 0 if self.turn == self.WEIGHT else self.turn + 1
-        entry = line.popleft()
         self.count -= 1
         self.size -= entry.message.size
         return entry
+
+    def clear(self) -> None:
+        if self._pager is not None:
+            for entry in self.returned:
+                self._pager.forget(entry)
+        self.returned.clear()
+        self.high.clear()
+        self.normal.clear()
+        self.count = self.size = 0
 
     def __iter__(self) -> Iterator[Entry]:
         yield from self.returned

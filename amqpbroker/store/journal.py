@@ -69,6 +69,11 @@ class Journal:
         segment = self._current()
         return segment.number << OFFSET_BITS | (segment.size + record.BATCH_HEAD.size)
 
+    def end_position(self) -> int:
+        """Behind everything that was made a batch."""
+        segment = self.segments[max(self.segments)]
+        return segment.number << OFFSET_BITS | segment.size
+
     def batch(self, groups: list[bytes]) -> Batch:
         """The groups as the next batch, for `write`."""
         segment = self._current()

@@ -54,8 +54,10 @@ class Visitor(ABC):
     """Told what records say, in their order. Offsets count from where reading began."""
 
     @abstractmethod
-    def entered(self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int) -> None:
-        """An entry: one queue's copy of a message."""
+    def entered(
+        self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, size: int
+    ) -> None:
+        """An entry: one queue's copy of a message with a body of `size` octets."""
 
     @abstractmethod
     def settled(self, position: int) -> None:
@@ -160,11 +162,11 @@ def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
     """Read one record; returns where the next starts."""
     kind = data[offset]
     if kind == PUBLISH[0]:
-        _, _, _, extra, _, count, address, frames, _ = PUBLISH_HEAD.unpack_from(data, offset)
+        _, _, _, extra, _, count, address, frames, size = PUBLISH_HEAD.unpack_from(data, offset)
         offset += PUBLISH_HEAD.size
         for _ in range(count):
             queue_id, sequence, deadline_ms, delivery_count, _ = ENTRY.unpack_from(data, offset)
-            visitor.entered(offset, queue_id, sequence, deadline_ms, delivery_count)
+            visitor.entered(offset, queue_id, sequence, deadline_ms, delivery_count, size)
             offset += ENTRY.size
         offset += address
         for _ in range(extra):
@@ -190,6 +192,12 @@ def publish_size(data: bytes, offset: int) -> int:
     _, _, _, extra, _, count, address, frames, _ = PUBLISH_HEAD.unpack_from(data, offset)
     size: int = PUBLISH_HEAD.size + count * ENTRY.size + address + extra * 256 + frames
     return size
+
+
+def deadline_ms(data: bytes, entry: int) -> int:
+    """The deadline of the entry at data[entry:]."""
+    deadline: int = ENTRY.unpack_from(data, entry)[2]
+    return deadline
 
 
 def back(data: bytes, entry: int) -> int:

@@ -19,21 +19,34 @@ _GRAIN_BITS = 4
 class Copies:
     """A queue's copies as found, in the order of their records: one item of each array for each."""
 
-    __slots__ = ("deadlines_ms", "positions", "sequences")
+    __slots__ = ("deadlines_ms", "positions", "sequences", "sizes")
 
     def __init__(self) -> None:
         self.sequences = array("Q")
         self.positions = array("Q")
         self.deadlines_ms = array("Q")
+        self.sizes = array("I")
+
+    @property
+    def size(self) -> int:
+        """Octets of all bodies."""
+        return sum(self.sizes)
+
+    def _append(self, sequence: int, position: int, deadline_ms: int, size: int) -> None:
+        self.sequences.append(sequence)
+        self.positions.append(position)
+        self.deadlines_ms.append(deadline_ms)
+        self.sizes.append(size)
+
+    def _items(self) -> "zip[tuple[int, int, int, int]]":
+        return zip(self.sequences, self.positions, self.deadlines_ms, self.sizes, strict=True)
 
     def living(self, settled: dict[int, bytearray]) -> "Copies":
         """Those not settled, in the order of their sequences; of one written twice, the later."""
         kept = Copies()
-        for sequence, position, deadline_ms in zip(self.sequences, self.positions, self.deadlines_ms, strict=True):
+        for sequence, position, deadline_ms, size in self._items():
             if not settled[position >> OFFSET_BITS][(position & OFFSET_MASK) >> _GRAIN_BITS]:
-                kept.sequences.append(sequence)
-                kept.positions.append(position)
-                kept.deadlines_ms.append(deadline_ms)
+                kept._append(sequence, position, deadline_ms, size)
         previous = -1
         for sequence in kept.sequences:
             if sequence <= previous:
@@ -42,16 +55,10 @@ class Copies:
         return kept
 
     def _sorted(self) -> "Copies":
-        latest = {
-            sequence: (position, deadline_ms)
-            for sequence, position, deadline_ms in zip(self.sequences, self.positions, self.deadlines_ms, strict=True)
-        }
+        latest = {sequence: rest for sequence, *rest in self._items()}
         ordered = Copies()
         for sequence in sorted(latest):
-            position, deadline_ms = latest[sequence]
-            ordered.sequences.append(sequence)
-            ordered.positions.append(position)
-            ordered.deadlines_ms.append(deadline_ms)
+            ordered._append(sequence, *latest[sequence])
         return ordered
 
 
@@ -73,13 +80,16 @@ class Recovered(record.Visitor):
         self._base = number << OFFSET_BITS
         self._settled[number] = bytearray((size >> _GRAIN_BITS) + 1)
 
-    def entered(self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int) -> None:
+    def entered(
+        self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, size: int
+    ) -> None:
         copies = self.copies.get(queue_id)
         if copies is None:
             copies = self.copies[queue_id] = Copies()
         copies.sequences.append(sequence)
         copies.positions.append(self._base + offset)
         copies.deadlines_ms.append(deadline_ms)
+        copies.sizes.append(size)
         if delivery_count:
             self.returned[self._base + offset] = delivery_count
 

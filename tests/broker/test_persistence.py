@@ -300,3 +300,73 @@ def test_a_long_message_and_extra_keys_survive():
     client = after.client()
     assert client.get("q").body == body
     assert client.get("copy").body == body
+
+
+def in_memory(node, queue="q"):
+    """How many of a queue's ready messages are in memory."""
+    line = node.broker.vhosts["/"].queues[queue].ready
+    pages = [page for page in line._pages if isinstance(page, list)]
+    return len(line.line) + len(line._tail) + sum(len(page) for page in pages)
+
+
+def filled(count, **properties):
+    node = Node()
+    client = node.client()
+    for start in range(0, count, 500):
+        for i in range(start, min(start + 500, count)):
+            client.publish("q", b"%d" % i, **(properties or {"delivery_mode": 2}))
+        client.turn()
+    return node
+
+
+def test_a_deep_queue_keeps_only_its_ends_in_memory_and_its_order():
+    node = filled(10_000)
+    assert in_memory(node) < 5_000
+    assert node.broker.vhosts["/"].queues["q"].ready_count == 10_000
+    assert bodies(node) == [str(i) for i in range(10_000)]
+    assert node.persistence.journal.segments[1].live == 0
+
+
+def test_what_is_requeued_goes_before_what_is_paged():
+    node = filled(6_000)
+    client = node.client()
+    for _ in range(1_500):
+        client.send(1, "basic.get", queue="q")
+    client.receive()
+    client.send(1, "basic.nack", delivery_tag=1_500, multiple=True, requeue=True)
+    client.turn()
+    assert bodies(node) == [str(i) for i in range(6_000)]
+
+
+def test_transient_messages_among_stored_ones_keep_their_place():
+    node = Node()
+    client = node.client()
+    for i in range(8_000):
+        client.publish("q", b"%d" % i, delivery_mode=2 if i // 1_500 % 2 else 1)
+        if i % 500 == 0:
+            client.turn()
+    client.turn()
+    assert in_memory(node) < 7_500
+    assert bodies(node) == [str(i) for i in range(8_000)]
+
+
+def test_a_deep_queue_survives_and_is_purged():
+    node = filled(5_000)
+    after = node.crash()
+    assert in_memory(after) == 0
+    client = after.client()
+    assert client.get("q").body == b"0"
+    assert client.call(1, "queue.purge", queue="q").arguments["message_count"] == 4_999
+    client.turn()
+    assert bodies(after.crash()) == []
+
+
+def test_large_bodies_are_paged_by_their_size():
+    node = Node()
+    client = node.client()
+    for i in range(30):
+        client.publish("q", bytes([i]) * 1_000_000, delivery_mode=2)
+        client.turn()
+    assert in_memory(node) < 12
+    got = [client.get("q").body for _ in range(30)]
+    assert got == [bytes([i]) * 1_000_000 for i in range(30)]
