@@ -377,6 +377,7 @@ class Channel:
         """Give back what is outstanding, acknowledged within an open transaction included."""
         if self.transaction is not None:
             self.transaction.rollback()
+            self.transaction = None
         self.recover()
 
 

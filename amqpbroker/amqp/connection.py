@@ -100,7 +100,7 @@ class Connection(Session):
         self.mechanism: str = ""
         self.frame_max: int = broker.config.frame_max
         self.channel_max: int = broker.config.channel_max
-        self.heartbeat = Heartbeat(self)
+        self.heartbeat = Heartbeat()
         self._on_dirty = on_dirty
         self._writable: bool = True
         self._payload_max: int = broker.config.initial_frame_max - 8 + TOLERANCE
@@ -374,7 +374,7 @@ class Connection(Session):
         self.frame_max = frame_max
         self._payload_max = (frame_max or 1 << 31) - 8 + TOLERANCE
         self._body_max = min(self._payload_max, self.broker.config.max_message_size)
-        self.heartbeat.start(heartbeat_s)
+        self.heartbeat.start(self, heartbeat_s)
 
     def opened(self) -> None:
         """connection.open was answered: channels may be opened."""
@@ -471,6 +471,9 @@ class Connection(Session):
         self._deaf = self._ended = True
         self._deadline.cancel()
         self.heartbeat.stop()
+        # Whatever leads back here goes, so that the connection is freed without the garbage collector.
+        self._handshake = None
+        self._repeat = None
         self.closing = True
         self.mark_dirty()
 

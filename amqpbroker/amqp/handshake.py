@@ -44,7 +44,7 @@ class Handshake:
         self.authenticated: bool = False
         self._connection = connection
         self._next = {
-            "connection.start-ok": self._start_ok,
+            "connection.start-ok": Handshake._start_ok,
         }
         self._send(
             "connection.start",
@@ -63,7 +63,7 @@ class Handshake:
         step = self._next.get(name)
         if step is None:
             raise errors.channel_error("unexpected method during the handshake")
-        step(arguments)
+        step(self, arguments)
 
     def _server_properties(self) -> Table:
         config = self._connection.broker.config
@@ -99,7 +99,7 @@ class Handshake:
             return
         connection.user = user
         config = connection.broker.config
-        self._next = {"connection.tune-ok": self._tune_ok}
+        self._next = {"connection.tune-ok": Handshake._tune_ok}
         self._send(
             "connection.tune",
             channel_max=config.channel_max,
@@ -124,7 +124,7 @@ class Handshake:
                 f"negotiated frame_max = {frame_max} is lower than the minimum allowed value ({FRAME_MIN_SIZE})"
             )
         connection.tuned(channel_max, frame_max, arguments["heartbeat"])
-        self._next = {"connection.open": self._open}
+        self._next = {"connection.open": Handshake._open}
         self.authenticated = True
 
     def _open(self, arguments: dict[str, Any]) -> None:

@@ -18,38 +18,46 @@ class Heartbeat:
     heard: anything came since the last check. said: anything was written since then.
     """
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self) -> None:
         self.heard: bool = False
         self.said: bool = False
-        self._connection = connection
+        self._connection: Connection | None = None
         self._interval_ms: int = 0
         self._silent: int = 0
         self._sender: Timer | None = None
         self._monitor: Timer | None = None
 
-    def start(self, interval_s: int) -> None:
-        """0 is off."""
+    def start(self, connection: "Connection", interval_s: int) -> None:
+        """Keep the connection alive from now on; 0 is off."""
         if interval_s:
+            self._connection = connection
             self._interval_ms = interval_s * 1000
-            self._sender = self._connection.clock.after(self._interval_ms // 2, self._on_send)
-            self._monitor = self._connection.clock.after(self._interval_ms, self._on_check)
+            self._sender = connection.clock.after(self._interval_ms // 2, self._on_send)
+            self._monitor = connection.clock.after(self._interval_ms, self._on_check)
 
     def stop(self) -> None:
         for timer in (self._sender, self._monitor):
             if timer is not None:
                 timer.cancel()
+        self._connection = None
 
     def _on_send(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
         if not self.said:
-            self._connection.write(HEARTBEAT_FRAME)
+            connection.write(HEARTBEAT_FRAME)
         self.said = False
-        self._sender = self._connection.clock.after(self._interval_ms // 2, self._on_send)
+        self._sender = connection.clock.after(self._interval_ms // 2, self._on_send)
 
     def _on_check(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
         self._silent = 0 if self.heard else self._silent + 1
         self.heard = False
         if self._silent >= 2:
-            log.warning("connection %s: missed heartbeats from client", self._connection.peer.name)
-            self._connection.lost()
+            log.warning("connection %s: missed heartbeats from client", connection.peer.name)
+            connection.lost()
             return
-        self._monitor = self._connection.clock.after(self._interval_ms, self._on_check)
+        self._monitor = connection.clock.after(self._interval_ms, self._on_check)
