@@ -98,6 +98,10 @@ def internal_error(explanation: str) -> AmqpError:
     return AmqpError(541, explanation)
 
 
+def resource_error(explanation: str) -> AmqpError:
+    return AmqpError(506, explanation)
+
+
 # --- what is missing -------------------------------------------------------------------------------------------------
 
 
@@ -318,6 +322,14 @@ def get_on_single_active_quorum(name: str, vhost: str) -> AmqpError:
         f"cannot obtain access to locked queue '{name}' in vhost '{vhost}'. basic.get operations are not supported"
         " by quorum queues with single active consumer"
     )
+
+
+# --- the store -------------------------------------------------------------------------------------------------------
+
+
+def not_stored(reason: str) -> AmqpError:
+    """Not a RabbitMQ text. A change of something durable could not be written, and was not made."""
+    return resource_error(f"the change cannot be stored: {reason}")
 
 
 # --- connection ------------------------------------------------------------------------------------------------------

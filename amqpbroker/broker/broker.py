@@ -6,39 +6,65 @@ import secrets
 from amqpbroker import errors
 from amqpbroker.broker.direct_reply import DirectReplies
 from amqpbroker.broker.persistence import Persistence
+from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.restore import restore
 from amqpbroker.broker.session import Session
 from amqpbroker.broker.users import Users
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
+from amqpbroker.store.definitions import Definitions, MemoryDefinitions, VhostDefinition
 from amqpbroker.store.store import Store
 
 
 class Broker:
-    """One broker node. Whoever runs it feeds connections, moves the clock, and calls `sync` at the end of each turn."""
+    """One broker node. Whoever runs it feeds connections, moves the clock, and calls `sync` at the end of each turn.
 
-    def __init__(self, config: Config, clock: Clock, store: Store) -> None:
+    It starts with what `definitions` tell or, where these are blank, with the vhost and the users of the configuration.
+    lost_queue_ids: of the durable queues that could not be restored; their messages are to be kept all the same.
+    """
+
+    def __init__(self, config: Config, clock: Clock, store: Store, definitions: Definitions | None = None) -> None:
         self.config = config
         self.clock = clock
         self.store = store
-        self.users = Users(config.loopback_users, self._on_permissions)
+        self.definitions = definitions or MemoryDefinitions()
+        self.users = Users(config.loopback_users, self._on_permissions, self.definitions)
         self.direct_replies = DirectReplies()
         self.vhosts: dict[str, Vhost] = {}
         self.sessions: dict[Session, None] = {}
         self.awaiting_sync: dict[Session, None] = {}
         if isinstance(store, Persistence):
             store.on_synced = self._on_synced
-        self.add_vhost(config.default_vhost)
-        for user in config.default_users:
-            self.users.add_default(user, self.vhosts)
+        self.lost_queue_ids: frozenset[int] = restore(self)
+        if not self.vhosts and not self.users.list_users():
+            self._add_defaults()
 
-    def add_vhost(self, name: str) -> Vhost:
-        """The vhost of that name, made if it is not there."""
+    def _add_defaults(self) -> None:
+        """Once in the life of the definitions: what an administrator has deleted does not come back."""
+        with self.definitions.transaction():
+            self.add_vhost(self.config.default_vhost)
+            for user in self.config.default_users:
+                self.users.add_default(user, self.vhosts)
+
+    def add_vhost(self, name: str, *, stored: bool = False) -> Vhost:
+        """The vhost of that name, made if it is not there. Raises AmqpError 506.
+
+        stored: it is being restored, from definitions that have it.
+        """
         vhost = self.vhosts.get(name)
         if vhost is None:
-            vhost = Vhost(name, self.clock, self.store, self.direct_replies, self.config.default_queue_type)
+            if not stored:
+                self.definitions.put(VhostDefinition(name))
+            vhost = Vhost(
+                name, self.clock, self.store, self.definitions, self.direct_replies, self.config.default_queue_type
+            )
             self.vhosts[name] = vhost
         return vhost
+
+    def durable_queues(self) -> dict[int, Queue]:
+        """Every durable queue by its id."""
+        return {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.queues.values() if queue.id}
 
     def vhost(self, name: str) -> Vhost:
         """Raises AmqpError 530."""

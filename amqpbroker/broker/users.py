@@ -10,6 +10,14 @@ from amqpbroker import errors
 from amqpbroker.broker.access import Grant, Permissions, TopicGrant
 from amqpbroker.broker.passwords import NO_PASSWORD, decode_hash, hash_password, matches
 from amqpbroker.config import DefaultUser
+from amqpbroker.store.definitions import (
+    Definition,
+    Definitions,
+    MemoryDefinitions,
+    PermissionDefinition,
+    TopicPermissionDefinition,
+    UserDefinition,
+)
 
 
 @final
@@ -31,15 +39,20 @@ class Users:
     """All users and their permissions.
 
     Everything raises LookupError for a user that is not there and ValueError for a value that is none, with a text for
-    the one who asked. Whether a vhost exists is the caller's business. on_change: called with the name of a vhost after
-    permissions in it changed, for whoever remembers what was allowed.
+    the one who asked, and AmqpError 506 for a change that cannot be stored; then nothing has changed. Whether a vhost
+    exists is the caller's business. on_change: called with the name of a vhost after permissions in it changed, for
+    whoever remembers what was allowed. definitions: where changes are stored.
     """
 
     def __init__(
-        self, loopback_users: Collection[str] = ("guest",), on_change: Callable[[str], None] = _ignore
+        self,
+        loopback_users: Collection[str] = ("guest",),
+        on_change: Callable[[str], None] = _ignore,
+        definitions: Definitions | None = None,
     ) -> None:
         self.loopback_users = frozenset(loopback_users)
         self.on_change = on_change
+        self._definitions = definitions or MemoryDefinitions()
         self._users: dict[str, User] = {}
         self._permissions: dict[tuple[str, str], Permissions] = {}
 
@@ -78,9 +91,7 @@ class Users:
             raise ValueError("a user needs a name")
         if name in self._users:
             raise ValueError(f"user '{name}' already exists")
-        user = User(name, NO_PASSWORD if password is None else hash_password(password), tuple(tags))
-        self._users[name] = user
-        return user
+        return self._put(User(name, NO_PASSWORD if password is None else hash_password(password), tuple(tags)))
 
     def add_default(self, default: DefaultUser, vhosts: Iterable[str]) -> User:
         """A user from the configuration, with its permissions in those of the vhosts that its pattern is found in."""
@@ -92,42 +103,57 @@ class Users:
 
     def delete_user(self, name: str) -> None:
         """Connections of the user stay, but may do nothing any more."""
-        self.user(name)
+        user = self.user(name)
+        forgotten = self._matching(name, None)
+        self._definitions.remove(_user_definition(user), *_permission_definitions(forgotten))
         del self._users[name]
-        for permissions in self._matching(name, None):
-            self._forget(permissions)
+        self._forget(forgotten)
 
     def change_password(self, name: str, password: str) -> None:
-        self._users[name] = replace(self.user(name), password_hash=hash_password(password))
+        self._put(replace(self.user(name), password_hash=hash_password(password)))
 
     def set_password_hash(self, name: str, encoded: str) -> None:
         """A hash made elsewhere, in base64 (see `passwords`); "" for no password."""
-        self._users[name] = replace(self.user(name), password_hash=decode_hash(encoded))
+        self._put(replace(self.user(name), password_hash=decode_hash(encoded)))
 
     def clear_password(self, name: str) -> None:
-        self._users[name] = replace(self.user(name), password_hash=NO_PASSWORD)
+        self._put(replace(self.user(name), password_hash=NO_PASSWORD))
 
     def set_tags(self, name: str, tags: Iterable[str]) -> None:
         """Tags mean something to the HTTP API, but for impersonator, which counts from the next connection on."""
-        self._users[name] = replace(self.user(name), tags=tuple(tags))
+        self._put(replace(self.user(name), tags=tuple(tags)))
+
+    def _put(self, user: User) -> User:
+        self._definitions.put(_user_definition(user))
+        self._users[user.name] = user
+        return user
 
     # --- permissions ------------------------------------------------------------------------------------------------
 
     def set_permissions(self, name: str, vhost: str, configure: str, write: str, read: str) -> None:
         """Regular expressions, as in `Grant`."""
-        self._permissions_of(name, vhost).grant(Grant(configure, write, read))
+        permissions = self._permissions_of(name, vhost)
+        grants = Grant(configure, write, read)
+        Permissions(name, vhost).grant(grants)  # on trial: it raises what the real one would, which must not change yet
+        self._definitions.put(PermissionDefinition(name, vhost, *grants))
+        permissions.grant(grants)
         self.on_change(vhost)
 
     def clear_permissions(self, name: str, vhost: str) -> None:
         self.user(name)
         permissions = self._permissions.get((name, vhost))
-        if permissions is not None:
+        if permissions is not None and permissions.grants is not None:
+            self._definitions.remove(PermissionDefinition(name, vhost, *permissions.grants))
             permissions.revoke()
             self.on_change(vhost)
 
     def set_topic_permissions(self, name: str, vhost: str, exchange: str, write: str, read: str) -> None:
         """Regular expressions, as in `TopicGrant`."""
-        self._permissions_of(name, vhost).grant_topics(exchange, TopicGrant(write, read))
+        permissions = self._permissions_of(name, vhost)
+        grants = TopicGrant(write, read)
+        Permissions(name, vhost).grant_topics(exchange, grants)  # on trial, as above
+        self._definitions.put(TopicPermissionDefinition(name, vhost, exchange, *grants))
+        permissions.grant_topics(exchange, grants)
         self.on_change(vhost)
 
     def clear_topic_permissions(self, name: str, vhost: str, exchange: str | None = None) -> None:
@@ -135,14 +161,17 @@ class Users:
         self.user(name)
         permissions = self._permissions.get((name, vhost))
         if permissions is not None:
-            for cleared in list(permissions.topic_grants) if exchange is None else [exchange]:
-                permissions.revoke_topics(cleared)
+            cleared = {x: grants for x, grants in permissions.topic_grants.items() if exchange in (None, x)}
+            self._definitions.remove(*(TopicPermissionDefinition(name, vhost, x, *cleared[x]) for x in cleared))
+            for cleared_exchange in cleared:
+                permissions.revoke_topics(cleared_exchange)
             self.on_change(vhost)
 
     def forget_vhost(self, vhost: str) -> None:
         """The vhost is deleted: nobody has permissions there any more."""
-        for permissions in self._matching(None, vhost):
-            self._forget(permissions)
+        forgotten = self._matching(None, vhost)
+        self._definitions.remove(*_permission_definitions(forgotten))
+        self._forget(forgotten)
 
     def list_permissions(self, name: str | None = None, vhost: str | None = None) -> list[tuple[str, str, Grant]]:
         """(user, vhost, regular expressions) of all, or of one user, or of one vhost."""
@@ -153,6 +182,20 @@ class Users:
     ) -> list[tuple[str, str, str, TopicGrant]]:
         """(user, vhost, exchange, regular expressions) of all, or of one user, or of one vhost."""
         return [(p.user, p.vhost, x, grant) for p in self._matching(name, vhost) for x, grant in p.topic_grants.items()]
+
+    # --- restoring, from definitions that have it -------------------------------------------------------------------
+
+    def restore_user(self, stored: UserDefinition) -> None:
+        self._users[stored.name] = User(*stored)
+
+    def restore_permission(self, stored: PermissionDefinition) -> None:
+        self._permissions_of(stored.user, stored.vhost).grant(Grant(stored.configure, stored.write, stored.read))
+
+    def restore_topic_permission(self, stored: TopicPermissionDefinition) -> None:
+        permissions = self._permissions_of(stored.user, stored.vhost)
+        permissions.grant_topics(stored.exchange, TopicGrant(stored.write, stored.read))
+
+    # --- all of them ------------------------------------------------------------------------------------------------
 
     def _permissions_of(self, name: str, vhost: str) -> Permissions:
         """The one object of this user and vhost, so that connections that are open see what changes."""
@@ -166,10 +209,26 @@ class Users:
             if name in (None, permissions.user) and vhost in (None, permissions.vhost)
         ]
 
-    def _forget(self, permissions: Permissions) -> None:
-        del self._permissions[permissions.user, permissions.vhost]
-        permissions.revoke()
-        self.on_change(permissions.vhost)
+    def _forget(self, forgotten: Iterable[Permissions]) -> None:
+        for permissions in forgotten:
+            del self._permissions[permissions.user, permissions.vhost]
+            permissions.revoke()
+            self.on_change(permissions.vhost)
+
+
+def _user_definition(user: User) -> UserDefinition:
+    return UserDefinition(user.name, user.password_hash, user.tags)
+
+
+def _permission_definitions(several: Iterable[Permissions]) -> list[Definition]:
+    """All that is stored of these."""
+    stored: list[Definition] = []
+    for permissions in several:
+        user, vhost = permissions.user, permissions.vhost
+        if permissions.grants is not None:
+            stored.append(PermissionDefinition(user, vhost, *permissions.grants))
+        stored += (TopicPermissionDefinition(user, vhost, x, *grant) for x, grant in permissions.topic_grants.items())
+    return stored
 
 
 def _is_loopback(host: str) -> bool:

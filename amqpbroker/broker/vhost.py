@@ -1,8 +1,10 @@
 """A virtual host: its exchanges, queues and bindings, and what declaring and deleting them means.
 
 Permissions are the caller's business; what the objects themselves forbid is checked here, with RabbitMQ's texts.
+A change of something durable is stored first: where that fails, AmqpError 506 is raised and nothing has changed.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -10,6 +12,7 @@ from amqpbroker import errors
 from amqpbroker.broker.deadletter import dead_lettered, is_cycle
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies
+from amqpbroker.broker.durable import binding_definition, exchange_definition, is_durable, queue_definition
 from amqpbroker.broker.equivalence import assert_exchange_equivalent, assert_queue_equivalent
 from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Exchange
 from amqpbroker.broker.exchange_types.default import DefaultType
@@ -19,11 +22,15 @@ from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.queue_arguments import with_queue_type
+from amqpbroker.broker.removal import Removal
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.settings import QueueSettings, alternate_exchange, parse_queue_settings
 from amqpbroker.clock import Clock
+from amqpbroker.store.definitions import Definition, Definitions
 from amqpbroker.store.store import Store
 from amqpbroker.wire.values import Table, encode_table
+
+log = logging.getLogger(__name__)
 
 #: Every vhost has these from the start, durable (rabbit_vhost.erl). The trace exchange is internal.
 PREDECLARED = (
@@ -48,12 +55,14 @@ class Vhost:
         name: str,
         clock: Clock,
         store: Store,
+        definitions: Definitions,
         direct_replies: DirectReplies,
         default_queue_type: str = "classic",
     ) -> None:
         self.name = name
         self.clock = clock
         self.store = store
+        self.definitions = definitions
         self.log: Persistence | None = store if isinstance(store, Persistence) else None
         self.direct_replies = direct_replies
         self.default_queue_type = default_queue_type
@@ -65,7 +74,8 @@ class Vhost:
         self._burying = False
         self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)
         for exchange, kind in PREDECLARED:
-            self._add_exchange(exchange, kind, True, False, exchange == "amq.rabbitmq.trace", {})
+            internal = exchange == "amq.rabbitmq.trace"
+            self._add_exchange(self._make_exchange(exchange, kind, True, False, internal, {}))
 
     def _queue_named(self, name: str) -> Destination | None:
         return self.queues.get(name) or self.direct_replies.find(name)
@@ -91,9 +101,20 @@ class Vhost:
     # --- exchanges --------------------------------------------------------------------------------------------------
 
     def declare_exchange(
-        self, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+        self,
+        name: str,
+        kind: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Table,
+        *,
+        stored: bool = False,
     ) -> Exchange:
-        """Declare, or check that what exists is equivalent. Raises AmqpError 403 or 406."""
+        """Declare, or check that what exists is equivalent. Raises AmqpError 403, 406 or 506.
+
+        stored: it is being restored, from definitions that have it.
+        """
         existing = self.exchanges.get(name)
         if kind not in EXCHANGE_TYPES:
             raise unknown_exchange_type(kind)
@@ -110,17 +131,22 @@ class Vhost:
             return existing
         if name.startswith("amq."):
             raise errors.reserved_exchange_name(name)
-        return self._add_exchange(name, kind, durable, auto_delete, internal, arguments)
+        exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments)
+        if durable and not stored:
+            self.definitions.put(exchange_definition(self.name, exchange))
+        self._add_exchange(exchange)
+        return exchange
 
-    def _add_exchange(
+    def _make_exchange(
         self, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
     ) -> Exchange:
         exchange_type = build_exchange_type(kind, arguments, self.clock, self._release_to(name))
         alternate = alternate_exchange(name, self.name, arguments)
-        exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
-        self.exchanges[name] = exchange
+        return Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
+
+    def _add_exchange(self, exchange: Exchange) -> None:
+        self.exchanges[exchange.name] = exchange
         self.route_epoch += 1
-        return exchange
 
     def _release_to(self, name: str) -> Callable[[Message], None]:
         """For an exchange that holds messages back: where it sends them when they are due."""
@@ -134,7 +160,7 @@ class Vhost:
         return release
 
     def delete_exchange(self, name: str, if_unused: bool = False) -> None:
-        """Delete if it exists, with all its bindings. Raises AmqpError 403 or 406."""
+        """Delete if it exists, with all its bindings. Raises AmqpError 403, 406 or 506."""
         exchange = self.exchanges.get(name)
         if name == "":
             raise errors.default_exchange_refused()
@@ -144,17 +170,9 @@ class Vhost:
             return
         if if_unused and exchange.bindings:
             raise errors.in_use("exchange", name, self.name)
-        self._remove_exchange(exchange)
-
-    def _remove_exchange(self, exchange: Exchange) -> None:
-        if self.exchanges.pop(exchange.name, None) is None:
-            return
-        self.route_epoch += 1
-        for binding in list(exchange.bindings.values()):
-            binding.destination.incoming.pop(binding, None)
-        exchange.bindings.clear()
-        exchange.type.close()
-        self._unbind_all(exchange)
+        removal = Removal([], exchange)
+        self._unstore(removal)
+        self._remove(removal)
 
     # --- queues -----------------------------------------------------------------------------------------------------
 
@@ -167,11 +185,14 @@ class Vhost:
         arguments: Table,
         session: object | None = None,
         server_named: bool = False,
+        *,
+        stored_id: int = 0,
     ) -> Queue:
-        """Declare, or check that what exists is equivalent. Raises AmqpError 405 or 406.
+        """Declare, or check that what exists is equivalent. Raises AmqpError 405, 406 or 506.
 
         An exclusive queue counts as transient: it goes with its connection anyway. Reserved names are the caller's to
-        refuse: the broker's own names come through here as well.
+        refuse: the broker's own names come through here as well. stored_id: it is being restored, from definitions that
+        have it under this id.
         """
         existing = self.queues.get(name)
         if existing is not None:
@@ -206,13 +227,17 @@ class Vhost:
         )
         owner = session if exclusive else None
         queue = LocalQueue(self, name, settings, durable and not exclusive, auto_delete, owner, arguments)
+        if queue.durable:
+            queue.id = stored_id or self.definitions.new_queue_id()
+            if not stored_id:
+                self.definitions.put(queue_definition(self.name, queue))
         self.queues[name] = queue
         return queue
 
     def delete_queue(self, queue: Queue, if_unused: bool = False, if_empty: bool = False) -> int:
         """Delete; its consumers are cancelled, its bindings go. Returns how many messages were ready.
 
-        Raises AmqpError 406 if it is in use or not empty and must not be.
+        Raises AmqpError 406 if it is in use or not empty and must not be, 506.
         """
         if if_empty and queue.ready_count:
             raise errors.queue_not_empty(queue.name, self.name)
@@ -220,10 +245,28 @@ class Vhost:
             raise errors.in_use("queue", queue.name, self.name)
         if self.queues.get(queue.name) is not queue:
             return 0
+        removal = Removal(queue.incoming)
+        self._unstore(removal, queue)
+        return self._remove_queue(queue, removal)
+
+    def drop_queue(self, queue: Queue) -> None:
+        """Delete because its time is over, and nobody is there to be told that this cannot be stored.
+
+        Where it cannot, that is logged, and the next start brings the queue back, without messages.
+        """
+        if self.queues.get(queue.name) is not queue:
+            return
+        removal = Removal(queue.incoming)
+        try:
+            self._unstore(removal, queue)
+        except errors.AmqpError as error:
+            log.warning("queue '%s' in vhost '%s' will be back after a restart: %s", queue.name, self.name, error)
+        self._remove_queue(queue, removal)
+
+    def _remove_queue(self, queue: Queue, removal: Removal) -> int:
         del self.queues[queue.name]
-        self.route_epoch += 1
         count = queue.ready_count
-        self._unbind_all(queue)
+        self._remove(removal)
         for consumer in queue.close():
             consumer.cancelled()
         return count
@@ -231,12 +274,17 @@ class Vhost:
     def delete_exclusive_queues(self, session: object) -> None:
         """The connection is gone: its exclusive queues go with it."""
         for queue in [queue for queue in self.queues.values() if queue.owner is session]:
-            self.delete_queue(queue)
+            self.drop_queue(queue)
 
     # --- bindings ---------------------------------------------------------------------------------------------------
 
-    def bind(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> None:
-        """Add the binding unless it is there. Raises AmqpError 403 (default exchange) or 406."""
+    def bind(
+        self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table, *, stored: bool = False
+    ) -> None:
+        """Add the binding unless it is there. Raises AmqpError 403 (default exchange), 406 or 506.
+
+        stored: it is being restored, from definitions that have it.
+        """
         if source.name == "" or (isinstance(destination, Exchange) and destination.name == ""):
             raise errors.default_exchange_refused()
         identity = _identity(destination, routing_key, arguments)
@@ -244,6 +292,8 @@ class Vhost:
             return
         source.type.validate_binding(routing_key, arguments)
         binding = Binding(source, destination, routing_key, arguments)
+        if is_durable(binding) and not stored:
+            self.definitions.put(binding_definition(self.name, binding))
         source.bindings[identity] = binding
         destination.incoming[binding] = None
         source.type.bind(binding)
@@ -253,25 +303,42 @@ class Vhost:
         return _identity(destination, routing_key, arguments) in source.bindings
 
     def unbind(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> None:
-        """Remove the binding if it is there; the last one takes an auto-delete exchange with it."""
+        """Remove the binding if it is there; the last one takes an auto-delete exchange with it.
+
+        Raises AmqpError 403 (default exchange) or 506.
+        """
         if source.name == "" or (isinstance(destination, Exchange) and destination.name == ""):
             raise errors.default_exchange_refused()
         binding = source.bindings.get(_identity(destination, routing_key, arguments))
         if binding is not None:
-            self._unbind(binding)
+            removal = Removal([binding])
+            self._unstore(removal)
+            self._remove(removal)
 
-    def _unbind(self, binding: Binding) -> None:
-        source = binding.source
-        source.bindings.pop(_identity(binding.destination, binding.routing_key, binding.arguments), None)
-        binding.destination.incoming.pop(binding, None)
-        source.type.unbind(binding)
+    # --- what goes --------------------------------------------------------------------------------------------------
+
+    def _unstore(self, removal: Removal, queue: Queue | None = None) -> None:
+        """Have the definitions forget what is about to go. Raises AmqpError 506."""
+        gone: list[Definition] = [
+            binding_definition(self.name, binding) for binding in removal.bindings if is_durable(binding)
+        ]
+        gone += [exchange_definition(self.name, exchange) for exchange in removal.exchanges if exchange.durable]
+        if queue is not None and queue.durable:
+            gone.append(queue_definition(self.name, queue))
+        if gone:
+            self.definitions.remove(*gone)
+
+    def _remove(self, removal: Removal) -> None:
+        for binding in removal.bindings:
+            source = binding.source
+            del source.bindings[_identity(binding.destination, binding.routing_key, binding.arguments)]
+            del binding.destination.incoming[binding]
+            if source not in removal.exchanges:
+                source.type.unbind(binding)
+        for exchange in removal.exchanges:
+            del self.exchanges[exchange.name]
+            exchange.type.close()
         self.route_epoch += 1
-        if source.auto_delete and not source.bindings:
-            self._remove_exchange(source)
-
-    def _unbind_all(self, destination: Bindable) -> None:
-        for binding in list(destination.incoming):
-            self._unbind(binding)
 
     # --- dead letters -----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,42 @@
+"""Durable things as the store keeps them."""
+
+from amqpbroker.broker.exchange import Binding, Exchange
+from amqpbroker.broker.queue import Queue
+from amqpbroker.store.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
+from amqpbroker.wire.values import Table, decode_table, encode_table
+
+
+def exchange_definition(vhost: str, exchange: Exchange) -> ExchangeDefinition:
+    return ExchangeDefinition(
+        vhost,
+        exchange.name,
+        exchange.type.name,
+        exchange.auto_delete,
+        exchange.internal,
+        encode_table(exchange.arguments),
+    )
+
+
+def queue_definition(vhost: str, queue: Queue) -> QueueDefinition:
+    return QueueDefinition(vhost, queue.name, queue.id, queue.auto_delete, encode_table(queue.arguments))
+
+
+def is_durable(binding: Binding) -> bool:
+    """Whether the binding outlives the broker: both its ends do."""
+    return binding.source.durable and binding.destination.durable
+
+
+def binding_definition(vhost: str, binding: Binding) -> BindingDefinition:
+    return BindingDefinition(
+        vhost,
+        binding.source.name,
+        isinstance(binding.destination, Exchange),
+        binding.destination.name,
+        binding.routing_key,
+        encode_table(binding.arguments),
+    )
+
+
+def stored_arguments(encoded: bytes) -> Table:
+    """The table that was stored. Raises MalformedError."""
+    return decode_table(encoded, 4, len(encoded))

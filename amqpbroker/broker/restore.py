@@ -1,0 +1,94 @@
+"""What a broker starts with: everything durable, as it was declared."""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.durable import stored_arguments
+from amqpbroker.errors import AmqpError
+from amqpbroker.store.definitions import (
+    BindingDefinition,
+    D,
+    Definition,
+    ExchangeDefinition,
+    PermissionDefinition,
+    QueueDefinition,
+    TopicPermissionDefinition,
+    UserDefinition,
+    VhostDefinition,
+)
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.broker import Broker
+
+log = logging.getLogger(__name__)
+
+#: The fields of definitions that name a thing.
+_NAMES = ("vhost", "name", "user", "exchange", "source", "destination", "routing_key")
+
+
+def restore(broker: "Broker") -> frozenset[int]:
+    """Make everything that the broker's definitions tell of, through the functions that clients' declarations take.
+
+    What can be made no more (it is refused by now, or its row is damaged) is logged and left out, but stays stored.
+    Returns the ids of such queues. Raises StoreError if the definitions cannot be read.
+    """
+    users, definitions = broker.users, broker.definitions
+
+    def exchange(stored: ExchangeDefinition) -> None:
+        broker.vhost(stored.vhost).declare_exchange(
+            stored.name,
+            stored.type,
+            durable=True,
+            auto_delete=stored.auto_delete,
+            internal=stored.internal,
+            arguments=stored_arguments(stored.arguments),
+            stored=True,
+        )
+
+    def queue(stored: QueueDefinition) -> None:
+        broker.vhost(stored.vhost).declare_queue(
+            stored.name,
+            durable=True,
+            exclusive=False,
+            auto_delete=stored.auto_delete,
+            arguments=stored_arguments(stored.arguments),
+            stored_id=stored.id,
+        )
+
+    def binding(stored: BindingDefinition) -> None:
+        vhost = broker.vhost(stored.vhost)
+        vhost.bind(
+            vhost.exchange(stored.source),
+            vhost.exchange(stored.destination) if stored.to_exchange else vhost.queue(stored.destination, None),
+            stored.routing_key,
+            stored_arguments(stored.arguments),
+            stored=True,
+        )
+
+    _each(definitions.all(VhostDefinition), lambda stored: broker.add_vhost(stored.name, stored=True))
+    _each(definitions.all(UserDefinition), users.restore_user)
+    _each(definitions.all(PermissionDefinition), users.restore_permission)
+    _each(definitions.all(TopicPermissionDefinition), users.restore_topic_permission)
+    _each(definitions.all(ExchangeDefinition), exchange)
+    lost = _each(definitions.all(QueueDefinition), queue)
+    _each(definitions.all(BindingDefinition), binding)
+    return frozenset(stored.id for stored in lost)
+
+
+def _each(stored: list[D], make: Callable[[D], object]) -> list[D]:
+    """Make each one; returns those that cannot be made."""
+    lost = []
+    for definition in stored:
+        try:
+            make(definition)
+        except (AmqpError, ValueError, LookupError) as error:
+            log.error("%s cannot be restored: %s", _named(definition), error)  # noqa: TRY400 - no bug of ours
+            lost.append(definition)
+    return lost
+
+
+def _named(definition: Definition) -> str:
+    """What it is, without secrets and arguments."""
+    kind = type(definition).__name__.removesuffix("Definition").lower()
+    return " ".join((kind, *(f"{name} {value!r}" for name, value in definition._asdict().items() if name in _NAMES)))

@@ -1,0 +1,149 @@
+"""The definitions seam: what outlives the broker beside messages. docs/store-format.md, "Definitions".
+
+One type a kind of thing, each a row of its table: names as str, `arguments` as the octets of an AMQP field table, so
+that every value keeps its wire type.
+"""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple, TypeVar
+
+
+class VhostDefinition(NamedTuple):
+    name: str
+
+
+class UserDefinition(NamedTuple):
+    """password_hash: as in broker.passwords; empty for a user without a password."""
+
+    name: str
+    password_hash: bytes
+    tags: tuple[str, ...]
+
+
+class PermissionDefinition(NamedTuple):
+    user: str
+    vhost: str
+    configure: str
+    write: str
+    read: str
+
+
+class TopicPermissionDefinition(NamedTuple):
+    user: str
+    vhost: str
+    exchange: str
+    write: str
+    read: str
+
+
+class ExchangeDefinition(NamedTuple):
+    """A durable exchange, but none of those that every vhost has."""
+
+    vhost: str
+    name: str
+    type: str
+    auto_delete: bool
+    internal: bool
+    arguments: bytes
+
+
+class QueueDefinition(NamedTuple):
+    """A durable queue. id: its name in the journal; no other queue ever has the same."""
+
+    vhost: str
+    name: str
+    id: int
+    auto_delete: bool
+    arguments: bytes
+
+
+class BindingDefinition(NamedTuple):
+    """A binding between durable things. to_exchange: whether `destination` is an exchange, else a queue."""
+
+    vhost: str
+    source: str
+    to_exchange: bool
+    destination: str
+    routing_key: bytes
+    arguments: bytes
+
+
+Definition = (
+    VhostDefinition
+    | UserDefinition
+    | PermissionDefinition
+    | TopicPermissionDefinition
+    | ExchangeDefinition
+    | QueueDefinition
+    | BindingDefinition
+)
+D = TypeVar("D", bound=Definition)
+
+
+class Definitions(ABC):
+    """Where definitions are kept. Called on the loop's thread, but for `sync`.
+
+    What `put` and `remove` were given survives the end of the process, however it ends, when they (or the transaction
+    around them) return, and the end of the machine after the next `sync`.
+    """
+
+    last_queue_id: int = 0
+
+    def new_queue_id(self) -> int:
+        """From 1 on; never one that a stored queue has or ever had."""
+        self.last_queue_id += 1
+        return self.last_queue_id
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[None]:
+        """All changes within it are made, or none. Within another it is part of that.
+
+        An error that is raised within undoes them. Raises AmqpError 506 if they cannot be written.
+        """
+
+    @abstractmethod
+    def put(self, *definitions: Definition) -> None:
+        """Add all, each in place of the one with its key, or none. Raises AmqpError 506 if they cannot be written."""
+
+    @abstractmethod
+    def remove(self, *definitions: Definition) -> None:
+        """Remove all, each by its key, or none. Raises AmqpError 506 if that cannot be written."""
+
+    @abstractmethod
+    def all(self, kind: type[D]) -> list[D]:
+        """All of one kind, in the order in which they were put."""
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Make every change so far survive a power failure; nothing to do if there was none.
+
+        May be called on one other thread, any time until `close`; a change counts once `put` or its transaction has
+        returned. Raises OSError, after which nothing may be taken for safe any more.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """The end; nothing may be called any more."""
+
+
+class MemoryDefinitions(Definitions):
+    """Keeps nothing: what the broker has in memory is all there is."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def put(self, *definitions: Definition) -> None:
+        pass
+
+    def remove(self, *definitions: Definition) -> None:
+        pass
+
+    def all(self, kind: type[D]) -> list[D]:
+        return []
+
+    def sync(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

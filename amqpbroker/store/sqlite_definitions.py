@@ -1,0 +1,248 @@
+"""Definitions in a SQLite database. docs/store-format.md, "Definitions"."""
+
+import contextlib
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from amqpbroker import errors
+from amqpbroker.store.definitions import (
+    BindingDefinition,
+    D,
+    Definition,
+    Definitions,
+    ExchangeDefinition,
+    PermissionDefinition,
+    QueueDefinition,
+    TopicPermissionDefinition,
+    UserDefinition,
+    VhostDefinition,
+)
+from amqpbroker.store.files import Files
+from amqpbroker.store.journal import StoreError
+
+log = logging.getLogger(__name__)
+
+#: What leads from each version to the next, from none (0) to the present one, which is how many there are.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE vhost (
+        name TEXT NOT NULL PRIMARY KEY);
+    CREATE TABLE user (
+        name TEXT NOT NULL PRIMARY KEY, password_hash BLOB NOT NULL, tags TEXT NOT NULL);
+    CREATE TABLE permission (
+        user TEXT NOT NULL, vhost TEXT NOT NULL,
+        configure TEXT NOT NULL, write TEXT NOT NULL, read TEXT NOT NULL,
+        PRIMARY KEY (user, vhost));
+    CREATE TABLE topic_permission (
+        user TEXT NOT NULL, vhost TEXT NOT NULL, exchange TEXT NOT NULL,
+        write TEXT NOT NULL, read TEXT NOT NULL,
+        PRIMARY KEY (user, vhost, exchange));
+    CREATE TABLE exchange (
+        vhost TEXT NOT NULL, name TEXT NOT NULL,
+        type TEXT NOT NULL, auto_delete INTEGER NOT NULL, internal INTEGER NOT NULL, arguments BLOB NOT NULL,
+        PRIMARY KEY (vhost, name));
+    CREATE TABLE queue (
+        vhost TEXT NOT NULL, name TEXT NOT NULL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, auto_delete INTEGER NOT NULL, arguments BLOB NOT NULL,
+        UNIQUE (vhost, name));
+    CREATE TABLE binding (
+        vhost TEXT NOT NULL, source TEXT NOT NULL, to_exchange INTEGER NOT NULL, destination TEXT NOT NULL,
+        routing_key BLOB NOT NULL, arguments BLOB NOT NULL,
+        PRIMARY KEY (vhost, source, to_exchange, destination, routing_key, arguments));
+    """,
+)
+
+#: Kind -> its table, and how many of the fields, the first, are its key.
+_TABLES: dict[type[Any], tuple[str, int]] = {
+    VhostDefinition: ("vhost", 1),
+    UserDefinition: ("user", 1),
+    PermissionDefinition: ("permission", 2),
+    TopicPermissionDefinition: ("topic_permission", 3),
+    ExchangeDefinition: ("exchange", 2),
+    QueueDefinition: ("queue", 2),
+    BindingDefinition: ("binding", 6),
+}
+
+#: How many transactions the log of SQLite may gather before `sync` moves them into the database. The second number is
+#: for when nobody syncs, and the loop has to wait for it.
+CHECKPOINT_CHANGES = 1_000
+OVERDUE_CHANGES = 10_000
+
+
+def _put_statement(kind: type[Definition]) -> str:
+    table, _ = _TABLES[kind]
+    marks = ", ".join("?" * len(kind._fields))
+    return f"INSERT OR REPLACE INTO {table} ({', '.join(kind._fields)}) VALUES ({marks})"  # noqa: S608 - our own names
+
+
+def _remove_statement(kind: type[Definition]) -> str:
+    table, key = _TABLES[kind]
+    return f"DELETE FROM {table} WHERE " + " AND ".join(f"{field} = ?" for field in kind._fields[:key])  # noqa: S608
+
+
+_PUT = {kind: _put_statement(kind) for kind in _TABLES}
+_REMOVE = {kind: _remove_statement(kind) for kind in _TABLES}
+
+
+class SqliteDefinitions(Definitions):
+    """Definitions in the file `path`, made if it is not there.
+
+    A commit writes to SQLite's log (WAL) and leaves it to the operating system, so it costs the loop no sync (but for
+    the log's header, whenever the log starts anew). `sync` does that, and moves the log into the database.
+    `migrations` is an argument for tests. Raises StoreError if the file is of a newer version, or is none of these.
+    """
+
+    def __init__(self, path: Path, files: Files, migrations: Sequence[str] = MIGRATIONS) -> None:
+        self._path = path
+        self._files = files
+        try:
+            # The lock on the directory lets no other process in; nobody here waits for another either.
+            self._connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+            try:
+                self._open(migrations)
+            except BaseException:
+                self._connection.close()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{path}: {error}") from error
+        # What a process before this one has written may not be synced yet.
+        self._dirty = True
+        self._entered = False
+        self._changes = 0
+        self._failure: OSError | None = None
+
+    def _open(self, migrations: Sequence[str]) -> None:
+        execute = self._connection.execute
+        if execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise StoreError(f"{self._path}: SQLite cannot keep a write-ahead log there; use a local file system")
+        execute("PRAGMA synchronous = NORMAL")
+        execute("PRAGMA wal_autocheckpoint = 0")
+        version: int = execute("PRAGMA user_version").fetchone()[0]
+        newest = len(migrations)
+        if version > newest:
+            raise StoreError(
+                f"{self._path}: version {version} of the definitions was written by a newer amqpbroker;"
+                f" this one reads up to version {newest}"
+            )
+        for number in range(version, newest):
+            if number:
+                log.info("%s: migrating from version %d to %d", self._path, number, number + 1)
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {migrations[number]}; PRAGMA user_version = {number + 1}; COMMIT"
+            )
+        found = execute("SELECT seq FROM sqlite_sequence WHERE name = 'queue'").fetchone()
+        self.last_queue_id = found[0] if found else 0
+        # SQLite keeps one log file as long as the database is open. The database itself must be opened by SQLite only:
+        # closing any other descriptor of it would drop SQLite's locks (fcntl).
+        self._log_file = self._files.open(self._path.with_name(self._path.name + "-wal"))
+
+    # --- changes ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._connection.in_transaction:
+            yield
+            return
+        self._execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self._changed()
+
+    def put(self, *definitions: Definition) -> None:
+        with self.transaction():
+            for definition in definitions:
+                self._execute(_PUT[type(definition)], _encoded(definition))
+
+    def remove(self, *definitions: Definition) -> None:
+        with self.transaction():
+            for definition in definitions:
+                _, key = _TABLES[type(definition)]
+                self._execute(_REMOVE[type(definition)], _encoded(definition)[:key])
+
+    def _execute(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+        try:
+            self._connection.execute(statement, values)
+        except sqlite3.Error as error:
+            log.error("%s: %s", self._path, error)  # noqa: TRY400 - the operator's business, not a bug
+            raise errors.not_stored(str(error)) from error
+
+    def _roll_back(self) -> None:
+        # SQLite has done it itself after some errors.
+        if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+    def _changed(self) -> None:
+        # After the change: `sync` unmarks before it syncs, so that one made meanwhile is left to the next.
+        self._dirty = True
+        self._changes += 1
+        if self._changes >= OVERDUE_CHANGES:
+            try:
+                self.sync()
+            except OSError:
+                log.exception("%s: changes may not survive a power failure", self._path)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def all(self, kind: type[D]) -> list[D]:
+        table, _ = _TABLES[kind]
+        try:
+            rows = self._connection.execute(f"SELECT {', '.join(kind._fields)} FROM {table} ORDER BY rowid")  # noqa: S608
+            return [_decoded(kind, row) for row in rows]
+        except (sqlite3.Error, ValueError) as error:
+            raise StoreError(f"{self._path}: {error}") from error
+
+    # --- safety -----------------------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if not self._dirty:
+            return
+        self._dirty = False
+        try:
+            self._files.sync(self._log_file)
+            if not self._entered:
+                self._files.sync_directory(self._path.parent)
+                self._entered = True
+            if self._changes >= CHECKPOINT_CHANGES:
+                self._changes = 0
+                self._checkpoint()
+        except (OSError, sqlite3.Error) as error:
+            self._failure = error if isinstance(error, OSError) else OSError(f"{self._path}: {error}")
+            raise self._failure from error
+
+    def _checkpoint(self) -> None:
+        """Move the log into the database, and sync that; on a connection of its own, as this may be another thread."""
+        with contextlib.closing(sqlite3.connect(self._path, timeout=0)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def close(self) -> None:
+        self._files.close(self._log_file)
+        self._connection.close()
+
+
+def _encoded(definition: Definition) -> tuple[Any, ...]:
+    """The fields as SQLite keeps them. A list, the tags of a user, is JSON."""
+    return tuple(json.dumps(value) if isinstance(value, tuple) else value for value in definition)
+
+
+#: Type of a field -> what makes it of what SQLite gives; other types come as they are.
+_DECODERS: dict[Any, Callable[[Any], Any]] = {bool: bool, tuple[str, ...]: lambda text: tuple(json.loads(text))}
+
+
+def _decoded(kind: type[D], row: tuple[Any, ...]) -> D:
+    values = [
+        _DECODERS[wanted](value) if wanted in _DECODERS else value
+        for wanted, value in zip(kind.__annotations__.values(), row, strict=True)
+    ]
+    return kind(*values)
