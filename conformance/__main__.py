@@ -12,6 +12,7 @@ import click
 from conformance import registry, transcript
 from conformance.client import Timing
 from conformance.errors import SetupError
+from conformance.purpose import is_on_purpose
 from conformance.rabbitmq import own_rabbitmq
 from conformance.registry import Case
 from conformance.runner import Runner
@@ -67,19 +68,21 @@ def replay(
         chosen = Target.parse(target, management) if target else stack.enter_context(own_amqpbroker())
         runner = Runner(chosen, Timing(reply_s, quiet_s), workers)
         click.echo(f"{len(cases)} cases on {runner.version}, {chosen.host}:{chosen.port}")
-        passed = run = 0
+        passed = run = meant = 0
         for result in runner.replay_all(cases):
+            on_purpose = not target and result.outcome == "differs" and is_on_purpose(result.case.id)
             passed += result.outcome == "ok"
+            meant += on_purpose
             run += result.outcome != "not run"
             short = result.outcome in ("not run", "not recorded")
-            click.echo(
-                f"{result.outcome:12} {result.case.id}" + (f"  ({result.detail})" if short and result.detail else "")
-            )
-            if result.detail and not short and not brief:
+            outcome = "on purpose" if on_purpose else result.outcome
+            click.echo(f"{outcome:12} {result.case.id}" + (f"  ({result.detail})" if short and result.detail else ""))
+            if result.detail and not short and not brief and not on_purpose:
                 click.echo("    " + result.detail.replace("\n", "\n    "))
     not_run = f", {len(cases) - run} not run" if run < len(cases) else ""
-    click.echo(f"{passed} of {run}{not_run} ({time.monotonic() - started:.0f} s)")
-    sys.exit(0 if passed == run else 1)
+    differ = f", {meant} differ on purpose (docs/compatibility.md)" if meant else ""
+    click.echo(f"{passed} of {run}{differ}{not_run} ({time.monotonic() - started:.0f} s)")
+    sys.exit(0 if passed + meant == run else 1)
 
 
 @main.command()

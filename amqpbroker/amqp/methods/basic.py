@@ -67,10 +67,7 @@ def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) ->
         raise errors.precondition_failed("reply consumer cannot acknowledge")
     if channel.reply is not None:
         raise errors.precondition_failed("reply consumer already set")
-    if tag in channel.consumers:
-        raise errors.consumer_tag_reused(tag)
     consumer = ChannelConsumer(channel, channel.vhost.reply_queue, tag, True, False, 0, {}, 0)
-    channel.consumers[tag] = consumer
     channel.reply = channel.broker.direct_replies.open(consumer, channel.connection.is_flooded)
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)
@@ -81,10 +78,9 @@ def cancel(channel: "Channel", arguments: dict[str, Any]) -> None:
     tag = arguments["consumer_tag"]
     consumer = channel.consumers.pop(tag, None)
     if consumer is not None:
-        if channel.reply is not None and channel.reply.consumer is consumer:
-            channel.close_reply()
-        else:
-            consumer.queue.remove_consumer(consumer)
+        consumer.queue.remove_consumer(consumer)
+    elif channel.reply is not None and channel.reply.consumer.tag == tag:
+        channel.close_reply()
     if not arguments["nowait"]:
         channel.send("basic.cancel-ok", consumer_tag=tag)
 
