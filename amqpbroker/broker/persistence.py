@@ -15,6 +15,7 @@ from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import PAGE_COUNT, Page, Pager
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
+from amqpbroker.store.compaction import Compaction, Moves
 from amqpbroker.store.journal import OFFSET_BITS, Journal
 from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import Store
@@ -50,8 +51,8 @@ class Persistence(Store):
     """Gathers operations on stored messages and has them written.
 
     appended, synced: numbers of gatherings: everything gathered under a number is safe once `synced` has reached it.
-    safe_position: what is stored before it is synced. returned_before: position -> delivery count of copies that had
-    come back before the last start. on_gathered(): called when there is something to write, after there was nothing;
+    safe_position: what is stored before it is synced. counts: position -> delivery count of copies that were delivered
+    before. on_gathered(): called when there is something to write, after there was nothing;
     `sync` is to follow soon. on_synced(): called when `synced` has grown. on_failure(error): called when a write or
     sync has failed; nothing is confirmed from then on.
     """
@@ -64,11 +65,13 @@ class Persistence(Store):
     ) -> None:
         self.journal = journal
         self.safe_position: int = 0
-        self.returned_before: dict[int, int] = {}
+        self.counts: dict[int, int] = {}
         self.on_gathered: Callable[[], None] = _nothing
         self.on_synced: Callable[[], None] = _nothing
         self._committer = committer
         self._on_failure = on_failure
+        self._moves = Moves()
+        self._compaction = Compaction(journal, self._moves, self.counts)
         self._number: int = 1
         self._gathering: bool = False
         self._writing: bool = False
@@ -154,6 +157,8 @@ class Persistence(Store):
         self.synced = number
         self.safe_position = self._written_position
         self.journal.free()
+        if self._compaction.is_due():
+            self._gathering = True
         self.sync()
         self.on_synced()
 
@@ -171,16 +176,35 @@ class Persistence(Store):
             self._open = self._loose
         parts: list[bytes] = []
         position = self.journal.next_position()
+        for group in (loose, *groups):
+            group.settled = self._present(group.settled)
         settled = loose.settled
         for entries in _by_message(loose.entered):
             position = self._add(parts, position, [entries], [], [])
         for group in groups:
             position = self._add(parts, position, _by_message(group.entered), group.settled, group.returned)
             settled = settled + group.settled if group.settled else settled
-        self._add(parts, position, [], loose.settled, loose.returned)
+        position = self._add(parts, position, [], loose.settled, loose.returned)
         for gone in settled:
             self.journal.settled(gone)
+        if self._compaction.is_due():
+            self._compact(parts, position)
         return parts
+
+    def _present(self, settled: list[int]) -> list[int]:
+        """Where copies that are settled stand by now; what else is known of them is forgotten."""
+        if self.counts:
+            for position in settled:
+                self.counts.pop(position, None)
+        return [self._moves.settle(position) for position in settled] if self._moves else settled
+
+    def _compact(self, parts: list[bytes], position: int) -> None:
+        groups, moved = self._compaction.step(position)
+        parts += groups
+        for old, new in moved:
+            self._moves.move(old, new)
+            self.journal.settled(old)
+            self.journal.added(new)
 
     def _add(
         self,
@@ -202,9 +226,12 @@ class Persistence(Store):
             at += len(data)
         if settled:
             payload.append(record.settle(settled))
-        counts = [(entry.position, entry.delivery_count) for entry in returned if entry.position > 0]
-        if counts:
-            payload.append(record.returned(counts))
+        back = [entry for entry in returned if entry.position > 0]
+        if back:
+            self.counts.update([(entry.position, entry.delivery_count) for entry in back])
+            payload.append(
+                record.returned([(self._moves.present(entry.position), entry.delivery_count) for entry in back])
+            )
         if not payload:
             return position
         data = payload[0] if len(payload) == 1 else b"".join(payload)
@@ -219,6 +246,7 @@ class Persistence(Store):
 
         Loading in the order of positions reads each part of the disk once. Raises OSError, DamagedError.
         """
+        position = self._moves.present(position)
         data, offset = self._window(position, record.ENTRY.size)
         deadline_ms = record.deadline_ms(data, offset)
         start = position - record.back(data, offset)
@@ -314,7 +342,7 @@ class StoredPages(Pager):
             message, deadline_ms = log.load(position)
             entry = Entry(message, self._queue, sequence, deadline_ms)
             entry.position = position
-            count = log.returned_before.get(position, -1)
+            count = log.counts.get(position, -1)
             if count >= 0:
                 entry.redelivered = True
                 entry.delivery_count = count
@@ -323,8 +351,6 @@ class StoredPages(Pager):
 
     def drop(self, page: Page) -> None:
         self._log.settle_positions(page.positions)
-        for position in page.positions:
-            self._log.returned_before.pop(position, None)
 
     def forget(self, entry: Entry) -> None:
         if entry.position:
@@ -337,7 +363,7 @@ def restore_messages(log: Persistence, found: Recovered, queues: dict[int, Queue
     Copies of queues that are gone are dropped. Raises OSError, DamagedError.
     """
     count = 0
-    log.returned_before = found.returned
+    log.counts.update(found.returned)
     log.safe_position = log.journal.next_position()
     for queue_id, copies in found.copies.items():
         queue = queues.get(queue_id)

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import NamedTuple
 
 SEGMENT_MAGIC = b"AMQPBJ01"
@@ -140,6 +141,30 @@ def damage(data: bytes, offset: int, end: int) -> str | None:
     return None
 
 
+def payloads(data: bytes) -> Iterator[tuple[int, int]]:
+    """(start, end) of each group's payload in a batch's groups, after their checksums. Raises DamagedError."""
+    wrong = damage(data, 0, len(data))
+    if wrong is not None:
+        raise DamagedError(0, wrong)
+    offset = 0
+    while offset < len(data):
+        start = offset + GROUP_HEAD.size
+        offset = start + GROUP_HEAD.unpack_from(data, offset)[0]
+        yield start, offset
+
+
+def visit_payload(data: bytes, offset: int, end: int, visitor: Visitor) -> None:
+    """Tell what the records of one group say. Raises DamagedError."""
+    start = offset
+    try:
+        while start < end:
+            start = _visit_record(data, start, visitor)
+    except (struct.error, IndexError):
+        start = -1
+    if start != end:
+        raise DamagedError(offset, "a group's records do not fill it")
+
+
 def visit(data: bytes, offset: int, end: int, visitor: Visitor) -> None:
     """Tell what the groups in data[offset:end] say, which have been checked.
 
@@ -148,13 +173,7 @@ def visit(data: bytes, offset: int, end: int, visitor: Visitor) -> None:
     while offset < end:
         start = offset + GROUP_HEAD.size
         stop = start + GROUP_HEAD.unpack_from(data, offset)[0]
-        try:
-            while start < stop:
-                start = _visit_record(data, start, visitor)
-        except (struct.error, IndexError):
-            start = -1
-        if start != stop:
-            raise DamagedError(offset, "a group's records do not fill it")
+        visit_payload(data, start, stop, visitor)
         offset = stop
 
 

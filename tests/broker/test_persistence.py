@@ -370,3 +370,56 @@ def test_large_bodies_are_paged_by_their_size():
     assert in_memory(node) < 12
     got = [client.get("q").body for _ in range(30)]
     assert got == [bytes([i]) * 1_000_000 for i in range(30)]
+
+
+def test_stragglers_are_written_again_and_their_segment_freed():
+    node = Node(keep={}, q={})
+    node.persistence.journal._segment_bytes = 20_000
+    client = node.client()
+    publish(client, "straggler", "settled later", "read later", queue="keep")
+    client.turn()
+    client.get("keep", no_ack=False)
+    client.turn()
+    for i in range(600):
+        publish(client, str(i) * 20)
+        client.turn()
+        client.get("q")
+    client.turn()
+    journal = node.persistence.journal
+    assert min(journal.segments) > 1
+    assert len(journal.segments) <= 4
+    assert client.get("keep", no_ack=True).body == b"settled later"
+    client.turn()
+    after = node.crash()
+    client = after.client()
+    got = client.get("keep")
+    assert (got.body, got.arguments["redelivered"]) == (b"straggler", True)
+    assert bodies(after, "keep") == ["read later"]
+
+
+def test_paged_messages_are_found_after_they_were_written_again():
+    node = filled(5_000)
+    node.persistence.journal._segment_bytes = 20_000
+    client = node.client()
+    for _ in range(4_000):
+        client.send(1, "basic.get", queue="q", no_ack=True)
+    client.receive()
+    for i in range(300):
+        client.publish("q", b"%d" % (5_000 + i), delivery_mode=2)
+        client.turn()
+    assert min(node.persistence.journal.segments) > 1
+    assert bodies(node) == [str(i) for i in range(4_000, 5_300)]
+
+
+def test_the_directory_shrinks_after_a_drain():
+    node = Node()
+    node.persistence.journal._segment_bytes = 50_000
+    client = node.client()
+    for i in range(5_000):
+        client.publish("q", b"%d" % i * 10, delivery_mode=2)
+        if i % 100 == 0:
+            client.turn()
+    client.turn()
+    assert len(node.files.contents) > 5
+    bodies(node)
+    assert len(node.files.contents) <= 2
