@@ -153,7 +153,7 @@ class Connection(Session):
         end_of_data = len(data)
         unpack_head = FRAME_HEAD.unpack_from
         channels = self.channels
-        while pos + 8 <= end_of_data:
+        while pos + 7 <= end_of_data:
             repeat = self._repeat
             if repeat is not None and data.startswith(repeat.prefix, pos):
                 end = pos + repeat.total
@@ -261,7 +261,8 @@ class Connection(Session):
                 raise errors.unexpected_frame("expected content body, got non content body frame instead")
             if len(payload) > pending.left:
                 raise errors.frame_error("content body frame exceeds remaining content size")
-            pending.parts.append(payload)
+            if payload:
+                pending.parts.append(payload)
             pending.left -= len(payload)
         if pending.left == 0:
             channel.content = None

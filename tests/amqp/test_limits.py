@@ -1,0 +1,33 @@
+"""What a peer can make the broker keep for it is limited before it is kept."""
+
+import tracemalloc
+
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, METHOD, frame
+from tests.harness import Wire, make_broker
+
+
+def test_a_frame_larger_than_agreed_is_refused_as_soon_as_its_head_is_there():
+    wire = Wire(make_broker()).log_in()
+    wire.feed(FRAME_HEAD.pack(METHOD, 1, 1 << 30))
+    got = wire.receive()
+    assert [one.name for one in got] == ["connection.close"]
+    assert got[0].arguments["reply_code"] == 501
+
+
+def test_empty_body_frames_are_not_collected():
+    wire = Wire(make_broker()).log_in()
+    wire.declare("q")
+    wire.feed(frame(METHOD, 1, methods.encode("basic.publish", routing_key="q")))
+    wire.feed(CONTENT_HEAD.pack(HEADER, 1, 14, 60, 0, 4) + b"\0\0\xce")
+    empty = frame(BODY, 1, b"") * 1000
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            wire.feed(empty)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 20_000
+    wire.feed(frame(BODY, 1, b"body"))
+    assert wire.get("q").body == b"body"
