@@ -1,0 +1,101 @@
+"""A client that costs next to nothing: a blocking socket, and no more protocol than putting load on a broker takes."""
+
+import resource
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import FRAME_HEAD, HEARTBEAT, METHOD, frame
+
+TIMEOUT_S = 20.0
+
+
+def request(name: str, channel: int = 1, **arguments: Any) -> bytes:
+    """The frame of a method, such as `request("queue.declare", queue="q")`."""
+    return frame(METHOD, channel, methods.encode(name, **arguments))
+
+
+class LoadClient:
+    """A connection with channel 1 open, logged in as guest. Leaving its `with` drops the socket."""
+
+    def __init__(self, port: int, receive_buffer_bytes: int = 0) -> None:
+        self.socket = socket.socket()
+        if receive_buffer_bytes:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        self.socket.settimeout(TIMEOUT_S)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._received = b""
+        self.socket.sendall(b"AMQP\0\0\x09\x01")
+        self.expect("connection.start")
+        login = {"mechanism": "PLAIN", "response": "\0guest\0guest", "locale": "en_US"}
+        self.call("connection.start-ok", "connection.tune", channel=0, client_properties={}, **login)
+        tune = request("connection.tune-ok", 0, channel_max=2047, frame_max=131072, heartbeat=0)
+        self.socket.sendall(tune + request("connection.open", 0, virtual_host="/") + request("channel.open"))
+        self.expect("connection.open-ok")
+        self.expect("channel.open-ok")
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def call(self, name: str, answer: str, channel: int = 1, **arguments: Any) -> dict[str, Any]:
+        """Send a method and wait for its answer; returns that one's arguments."""
+        self.send(request(name, channel, **arguments))
+        return self.expect(answer)
+
+    def expect(self, name: str) -> dict[str, Any]:
+        """Wait for this method, past deliveries; returns its arguments."""
+        for kind, payload in self.frames():
+            if kind != METHOD:
+                continue
+            method = methods.METHODS[int.from_bytes(payload[:4], "big")]
+            if method.name == name:
+                return methods.decode(method, payload)
+            assert method.name == "basic.deliver", (method.name, methods.decode(method, payload))
+        raise AssertionError(f"the broker closed instead of sending {name}")
+
+    def frames(self) -> Iterator[tuple[int, bytes]]:
+        """(type, payload) of each frame as it comes in, until the broker closes."""
+        while True:
+            head = self._received[:7]
+            if len(head) == 7:
+                kind, _, size = FRAME_HEAD.unpack(head)
+                if len(self._received) >= size + 8:
+                    payload = self._received[7 : size + 7]
+                    self._received = self._received[size + 8 :]
+                    if kind != HEARTBEAT:
+                        yield kind, payload
+                    continue
+            data = self.socket.recv(1 << 16)
+            if not data:
+                return
+            self._received += data
+
+    def declare(self, queue: str, **arguments: Any) -> None:
+        self.call("queue.declare", "queue.declare-ok", queue=queue, **arguments)
+
+    def depth(self, queue: str) -> int:
+        """Messages ready there."""
+        count: int = self.call("queue.declare", "queue.declare-ok", queue=queue, passive=True)["message_count"]
+        return count
+
+    def __enter__(self) -> "LoadClient":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.socket.close()
+
+    def close(self) -> None:
+        """End in order, as clients do it."""
+        self.call("connection.close", "connection.close-ok", channel=0, reply_code=200, class_id=0, method_id=0)
+        self.socket.close()
+
+
+def allow_open_files(count: int) -> bool:
+    """Let this process have as many files open; False if it may not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+        soft = count
+    return soft >= count

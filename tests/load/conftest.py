@@ -1,0 +1,17 @@
+import pytest
+
+from tests.load.client import allow_open_files
+from tests.process import BrokerProcess
+
+
+@pytest.fixture
+def broker(tmp_path):
+    """A broker that only this test has, so that its memory tells what the test did to it."""
+    with BrokerProcess(tmp_path) as process:
+        yield process
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _many_sockets():
+    if not allow_open_files(4096):
+        pytest.skip("these tests need 4096 open files: ulimit -n 4096")

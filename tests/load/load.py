@@ -1,0 +1,51 @@
+"""Load that runs beside a test, and what it does to others meanwhile."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tests.harness import published
+from tests.load.client import LoadClient
+
+
+@contextmanager
+def beside(work: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Run `work` in a thread; gives a function that tells whether it is still at it. What it raised is raised here."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield thread.is_alive
+    thread.join(20)
+    assert not thread.is_alive(), "the load has not ended"
+    if raised:
+        raise raised[0]
+
+
+def round_trips_ms(port: int, go_on: Callable[[], bool], at_least: int = 200) -> list[float]:
+    """How long messages to an acknowledged queue of their own take from here to here, one by one, sorted."""
+    message = published("round-trips", b"x" * 100)
+    took = []
+    with LoadClient(port) as client:
+        client.declare("round-trips")
+        client.call("basic.consume", "basic.consume-ok", queue="round-trips", no_ack=True)
+        frames = client.frames()
+        while go_on() or len(took) < at_least:
+            start = time.monotonic()
+            client.send(message)
+            for _ in range(3):  # method, header, body
+                next(frames)
+            took.append((time.monotonic() - start) * 1000)
+    return sorted(took)
+
+
+def p99(values: list[float]) -> float:
+    """Of sorted values."""
+    return values[len(values) * 99 // 100]

@@ -1,0 +1,89 @@
+"""Thousands of connections at a time."""
+
+import contextlib
+import socket
+import time
+
+import pytest
+
+from tests.load.client import LoadClient, request
+from tests.load.memory import MB, resident_bytes
+from tests.process import BrokerProcess
+
+IDLE = 2000
+SILENT = 500
+
+
+def test_idle_connections_are_cheap_and_all_served(broker):
+    pid = broker.process.pid
+    LoadClient(broker.port).close()
+    before = resident_bytes(pid)
+    peaks = []
+    for _ in range(2):
+        with contextlib.ExitStack() as opened:
+            start = time.monotonic()
+            clients = [opened.enter_context(LoadClient(broker.port)) for _ in range(IDLE)]
+            connect_s = time.monotonic() - start
+            peaks.append(resident_bytes(pid))
+
+            start = time.monotonic()
+            for client in clients:
+                client.send(request("basic.qos", prefetch_count=1))
+            for client in clients:
+                client.expect("basic.qos-ok")
+            answered_s = time.monotonic() - start
+            for client in clients:
+                client.close()
+        print(f"{IDLE} connections: {connect_s:.2f} s to open, {answered_s:.2f} s until each has answered")
+
+    print(f"{(peaks[0] - before) / IDLE / 1000:.1f} kB each; {(peaks[1] - peaks[0]) / IDLE / 1000:.1f} kB when reopened")
+    assert peaks[0] - before < IDLE * 30_000
+    assert peaks[1] - peaks[0] < IDLE * 1_000, "closed connections were not freed"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"AMQP", b"AMQP\0\0\x09\x01", b"AMQP\0\0\x09\x01\1\0\0\0\0\x0f\xff" + b"x" * 4000],
+    ids=["nothing", "half a header", "the header", "most of a frame"],
+)
+def test_who_does_not_log_in_is_closed_in_time_and_in_nobodys_way(tmp_path, said):
+    arguments = ("--set", "handshake_timeout=1000", "--log-level", "error")
+    with BrokerProcess(tmp_path, *arguments) as broker, contextlib.ExitStack() as opened:
+        before = resident_bytes(broker.process.pid)
+        start = time.monotonic()
+        silent = [opened.enter_context(_connected(broker)) for _ in range(SILENT)]
+        for sock in silent:
+            sock.sendall(said)
+        LoadClient(broker.port).close()
+        grown = resident_bytes(broker.process.pid) - before
+        for sock in silent:
+            while sock.recv(4096):
+                pass
+        took_s = time.monotonic() - start
+        LoadClient(broker.port).close()
+    print(f"{SILENT} silent ones: {grown / SILENT / 1000:.1f} kB each, closed after {took_s:.2f} s")
+    assert 0.9 < took_s < 6
+    assert grown < SILENT * 30_000
+
+
+def _connected(broker):
+    sock = socket.create_connection(("127.0.0.1", broker.port))
+    sock.settimeout(20)
+    return sock
+
+
+def test_frames_larger_than_agreed_are_refused_at_once_and_not_kept(broker):
+    """What follows is thrown away; the close comes after the pause that RabbitMQ makes as well."""
+    with _connected(broker) as sock:
+        sock.sendall(b"AMQP\0\0\x09\x01")
+        assert sock.recv(4096).startswith(b"\1\0\0")
+        before = resident_bytes(broker.process.pid)
+        sock.sendall(b"\1\0\0" + (100 * MB).to_bytes(4, "big"))
+        start = time.monotonic()
+        while "frame_too_large" not in broker.log:
+            assert time.monotonic() < start + 2, "not refused before the payload is there"
+            time.sleep(0.005)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(20):
+                sock.sendall(b"x" * MB)
+        assert resident_bytes(broker.process.pid) - before < 5 * MB
