@@ -24,6 +24,9 @@ PUBLISH = b"P"
 SETTLE = b"S"
 RETURNED = b"R"
 
+#: A publish record of one entry, without address and frames.
+_SMALLEST = PUBLISH_HEAD.size + ENTRY.size
+
 #: Flag of a publish record: the message's headers carry the broker's record of its deaths.
 DEATHS = 1
 
@@ -170,9 +173,19 @@ def visit(data: bytes, offset: int, end: int, visitor: Visitor) -> None:
 
     Raises DamagedError for records that make no sense in spite of their checksum.
     """
+    publish_head = PUBLISH_HEAD.unpack_from
     while offset < end:
         start = offset + GROUP_HEAD.size
         stop = start + GROUP_HEAD.unpack_from(data, offset)[0]
+        # Most groups are one message in one queue: these are told without the calls that a group takes in general.
+        if stop - start >= _SMALLEST and data[start] == PUBLISH[0]:
+            _, _, _, extra, _, count, address, frames, size = publish_head(data, start)
+            if count == 1 and not extra and start + _SMALLEST + address + frames == stop:
+                entry = start + PUBLISH_HEAD.size
+                queue_id, sequence, deadline, delivery_count, _ = ENTRY.unpack_from(data, entry)
+                visitor.entered(entry, queue_id, sequence, deadline, delivery_count, size)
+                offset = stop
+                continue
         visit_payload(data, start, stop, visitor)
         offset = stop
 

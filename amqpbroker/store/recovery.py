@@ -3,6 +3,7 @@
 import itertools
 import logging
 from array import array
+from collections import Counter
 from pathlib import Path
 
 from amqpbroker.store import record
@@ -43,16 +44,14 @@ class Copies:
 
     def living(self, settled: dict[int, bytearray]) -> "Copies":
         """Those not settled, in the order of their sequences; of one written twice, the later."""
-        kept = Copies()
-        for sequence, position, deadline_ms, size in self._items():
-            if not settled[position >> OFFSET_BITS][(position & OFFSET_MASK) >> _GRAIN_BITS]:
-                kept._append(sequence, position, deadline_ms, size)
-        previous = -1
-        for sequence in kept.sequences:
-            if sequence <= previous:
-                return kept._sorted()
-            previous = sequence
-        return kept
+        kept = self
+        if any(1 in flags for flags in settled.values()):
+            kept = Copies()
+            for sequence, position, deadline_ms, size in self._items():
+                if not settled[position >> OFFSET_BITS][(position & OFFSET_MASK) >> _GRAIN_BITS]:
+                    kept._append(sequence, position, deadline_ms, size)
+        in_order = sorted(set(kept.sequences))
+        return kept if array("Q", in_order) == kept.sequences else kept._sorted()
 
     def _sorted(self) -> "Copies":
         latest = {sequence: rest for sequence, *rest in self._items()}
@@ -146,8 +145,8 @@ def recover(journal: Journal, repair: bool = True) -> Recovered:
     found.finish()
     journal.batches = found.batches
     for copies in found.copies.values():
-        for position in copies.positions:
-            journal.added(position)
+        for number, count in Counter([position >> OFFSET_BITS for position in copies.positions]).items():
+            journal.segments[number].live += count
     return found
 
 
