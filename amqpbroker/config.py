@@ -46,7 +46,7 @@ _GUEST = DefaultUser("guest", "guest", ("administrator",), "^/$")
 class Config:
     """What one broker runs with. `load` makes it from RabbitMQ's keys; tests may construct it directly.
 
-    Where a limit is 0 there is none, and a `consumer_timeout_ms` of 0 is off.
+    Where a limit is 0 there is none, and a `consumer_timeout_ms` of 0 is off. An empty `data_dir` is the user's own.
     """
 
     listeners: tuple[Listener, ...] = (Listener("127.0.0.1", 5672),)

@@ -252,7 +252,7 @@ class Vhost:
     def drop_queue(self, queue: Queue) -> None:
         """Delete because its time is over, and nobody is there to be told that this cannot be stored.
 
-        Where it cannot, that is logged, and the next start brings the queue back, without messages.
+        Where it cannot, that is logged, and the next start brings back what was durable, the queue without messages.
         """
         if self.queues.get(queue.name) is not queue:
             return
@@ -260,7 +260,7 @@ class Vhost:
         try:
             self._unstore(removal, queue)
         except errors.AmqpError as error:
-            log.warning("queue '%s' in vhost '%s' will be back after a restart: %s", queue.name, self.name, error)
+            log.warning("queue '%s' in vhost '%s' has gone, but not from the store: %s", queue.name, self.name, error)
         self._remove_queue(queue, removal)
 
     def _remove_queue(self, queue: Queue, removal: Removal) -> int:

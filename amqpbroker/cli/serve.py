@@ -10,8 +10,6 @@ import click
 
 from amqpbroker import __version__, config
 
-log = logging.getLogger(__name__)
-
 
 def _assignments(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
@@ -28,7 +26,7 @@ def _assignments(
 @click.option("--host", help="Host name or address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port for AMQP; 0 takes a free one.  [default: 5672]")
 @click.option("--management-port", type=click.IntRange(0, 65535), help="Port for the management API (not there yet).")
-@click.option("--data-dir", type=click.Path(file_okay=False), help="Directory of the data (not used yet).")
+@click.option("--data-dir", type=click.Path(file_okay=False), help="Directory of what is kept.  [default: the user's]")
 @click.option("--in-memory", is_flag=True, help="Keep nothing on disk.")
 @click.option(
     "--ready-file",
@@ -65,8 +63,6 @@ def serve(
     if data_dir and in_memory:
         raise click.UsageError("--data-dir and --in-memory exclude each other")
     logging.basicConfig(stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
-    if data_dir:
-        log.warning("--data-dir is not used yet: messages are kept in memory only")
     if host is not None and ":" in host:
         host = f"[{host.strip('[]')}]"  # an IPv6 address, whose last part is not a port
     flags = {"listeners.tcp.default": (host, port), "management.tcp.port": (management_port,)}
@@ -79,7 +75,7 @@ def serve(
         raise click.ClickException(str(error)) from error
 
     # Only here, so that a mistake in the command line is told without loading the broker.
-    from amqpbroker.server import app, listeners, ready_file
+    from amqpbroker.server import app, data, listeners, ready_file
 
     def on_ready(addresses: app.Addresses) -> None:
         if ready_path is not None:
@@ -89,7 +85,7 @@ def serve(
 
     try:
         status = app.run(settings, on_ready)
-    except listeners.ListenError as error:
+    except (listeners.ListenError, data.StoreError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"cannot write {error.filename}: {error.strerror}") from error

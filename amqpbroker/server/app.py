@@ -12,10 +12,12 @@ from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import Clock, SystemClock
 from amqpbroker.config import Config
+from amqpbroker.server import data
 from amqpbroker.server.listeners import listen, shown
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.transport import READ_BYTES, ClientTransport
+from amqpbroker.store.definitions import Definitions
 from amqpbroker.store.store import MemoryStore
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ Addresses = list[tuple[str, int]]
 def run(config: Config, on_ready: Callable[[Addresses], None]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status, with which the process is to end.
 
-    `on_ready(addresses)` is called once clients can connect. Raises ListenError.
+    `on_ready(addresses)` is called once clients can connect. Raises ListenError, StoreError.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(config, on_ready))
@@ -46,14 +48,15 @@ def run(config: Config, on_ready: Callable[[Addresses], None]) -> int:
 
 async def _serve(config: Config, on_ready: Callable[[Addresses], None]) -> int:
     loop = asyncio.get_running_loop()
-    server = Server(config, SystemClock(), loop)
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, server.stop)
-    try:
-        return await server.serve(on_ready)
-    finally:
-        # The process is about to end: a further signal must not change how.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    with data.opened(config) as definitions:
+        server = Server(config, SystemClock(), loop, definitions)
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, server.stop)
+        try:
+            return await server.serve(on_ready)
+        finally:
+            # The process is about to end: a further signal must not change how.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -75,11 +78,11 @@ def _calm_collector() -> None:
 class Server:
     """A broker, its listeners and its clients' sockets."""
 
-    def __init__(self, config: Config, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, config: Config, clock: Clock, loop: asyncio.AbstractEventLoop, definitions: Definitions) -> None:
         self._config = config
         self._clock = clock
         self._loop = loop
-        self._broker = Broker(config, clock, MemoryStore())
+        self._broker = Broker(config, clock, MemoryStore(), definitions)
         self._timers = Timers(loop, clock)
         self._tick = Tick(loop.call_soon, self._broker.sync, self._fail)
         self._buffer = memoryview(bytearray(READ_BYTES))

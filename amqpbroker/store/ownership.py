@@ -68,7 +68,7 @@ def _check_version(directory: Path, files: Files) -> None:
     if not path.exists():
         present = [name for name in _CONTENTS if (directory / name).exists()]
         if present:
-            raise StoreError(f"{directory} has {' and '.join(present)}, but no file that tells their version")
+            raise StoreError(f"{directory} has {' and '.join(present)}, but no file named version")
         _write_version(path, files)
         return
     written = path.read_text("ascii", "replace").strip()

@@ -1,0 +1,514 @@
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amqpbroker.broker.access import Grant, TopicGrant
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.exchange import Exchange
+from amqpbroker.broker.restore import restore
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
+from amqpbroker.errors import AmqpError, not_stored
+from amqpbroker.store.definitions import (
+    BindingDefinition,
+    Definition,
+    Definitions,
+    ExchangeDefinition,
+    MemoryDefinitions,
+    PermissionDefinition,
+    QueueDefinition,
+    UserDefinition,
+)
+from amqpbroker.store.files import Files
+from amqpbroker.store.sqlite_definitions import SqliteDefinitions
+from amqpbroker.store.store import MemoryStore
+from amqpbroker.wire.values import Field, Table, encode_table, longstr
+from tests.broker.queueing import Subscriber, clock_of
+
+EVERY_TYPE: Table = {
+    "t": Field("t", True),
+    "b": Field("b", -1),
+    "B": Field("B", 200),
+    "s": Field("s", -300),
+    "u": Field("u", 300),
+    "I": Field("I", -70000),
+    "i": Field("i", 70000),
+    "l": Field("l", 1 << 40),
+    "f": Field("f", 0.5),
+    "d": Field("d", 0.1),
+    "D": Field("D", (2, 314)),
+    "S": longstr(b"\xff\0"),
+    "x": Field("x", b"\0"),
+    "A": Field("A", [Field("l", 1), longstr(b"two")]),
+    "T": Field("T", 1_700_000_000),
+    "F": Field("F", {"V": Field("V", None)}),
+}
+
+
+class Node:
+    """A broker on definitions in a file, which can be killed and started again."""
+
+    def __init__(self, path: Path, **settings: Any) -> None:
+        self._path = path
+        self.start(**settings)
+
+    def start(self, **settings: Any) -> None:
+        self.definitions = SqliteDefinitions(self._path, Files())
+        self.broker = Broker(Config(**settings), ManualClock(), MemoryStore(), self.definitions)
+
+    def restart(self, **settings: Any) -> Vhost:
+        """Returns the vhost "/"."""
+        self.definitions.close()
+        self.start(**settings)
+        return self.vhost
+
+    @property
+    def vhost(self) -> Vhost:
+        return self.broker.vhosts["/"]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = Node(tmp_path / "definitions.sqlite")
+    yield made
+    made.definitions.close()
+
+
+def exchange(
+    vhost: Vhost, name: str, durable: bool = True, auto_delete: bool = False, arguments: Table | None = None
+) -> Exchange:
+    return vhost.declare_exchange(name, "direct", durable, auto_delete, False, arguments or {})
+
+
+def queue(vhost: Vhost, name: str, durable: bool = True, arguments: Table | None = None) -> Any:
+    return vhost.declare_queue(name, durable, False, False, arguments or {})
+
+
+def topology(broker: Broker, durable_only: bool = False) -> set[tuple[Any, ...]]:
+    """All exchanges, queues and bindings, down to their arguments."""
+    found: set[tuple[Any, ...]] = set()
+    for vhost in broker.vhosts.values():
+        for x in vhost.exchanges.values():
+            if durable_only and not x.durable:
+                continue
+            found.add((vhost.name, "x", x.name, x.type.name, x.durable, x.auto_delete, x.internal, repr(x.arguments)))
+            for b in x.bindings.values():
+                if durable_only and not b.destination.durable:
+                    continue
+                to = type(b.destination).__name__, b.destination.name
+                found.add((vhost.name, "b", x.name, *to, b.routing_key, repr(b.arguments)))
+        for q in vhost.queues.values():
+            if q.durable or not durable_only:
+                found.add((vhost.name, "q", q.name, q.id, q.durable, q.auto_delete, repr(q.arguments)))
+    return found
+
+
+def accounts(broker: Broker) -> tuple[Any, ...]:
+    users = broker.users
+    return (
+        [(user.name, user.password_hash, user.tags) for user in users.list_users()],
+        users.list_permissions(),
+        users.list_topic_permissions(),
+    )
+
+
+# --- what comes back --------------------------------------------------------------------------------------------------
+
+
+def test_a_topology_comes_back_down_to_its_arguments(node: Node) -> None:
+    vhost = node.vhost
+    delayed = {"x-delayed-type": longstr("topic"), "alternate-exchange": longstr("x"), **EVERY_TYPE}
+    x = exchange(vhost, "x", arguments=EVERY_TYPE)
+    y = vhost.declare_exchange("y", "x-delayed-message", True, True, True, delayed)
+    q = queue(vhost, "q", arguments={"x-max-length": Field("b", 5), **EVERY_TYPE})
+    other = node.broker.add_vhost("other")
+    elsewhere = other.declare_queue("q", True, False, True, {"x-max-priority": Field("B", 3)})
+    vhost.bind(x, q, b"\xff", EVERY_TYPE)
+    vhost.bind(x, y, b"key", {})
+    vhost.bind(y, q, b"a.#", {})
+    other.bind(other.exchange("amq.headers"), elsewhere, b"", {"x-match": longstr("any"), "h": Field("l", 1)})
+    before = topology(node.broker)
+    assert len(before) > 20
+    vhost = node.restart()
+    assert topology(node.broker) == before
+    assert vhost.queue("q", None).settings.max_length == 5
+    assert node.broker.vhosts["other"].queue("q", None).settings.max_priority == 3
+    assert vhost.exchange("y").alternate == "x"
+
+
+def test_what_is_transient_or_exclusive_does_not(node: Node) -> None:
+    vhost = node.vhost
+    session = object()
+    exclusive = vhost.declare_queue("exclusive", True, True, False, {}, session)
+    transient, durable = queue(vhost, "transient", durable=False), queue(vhost, "durable")
+    x, passing = exchange(vhost, "x"), exchange(vhost, "passing", durable=False)
+    for source in (x, passing):
+        for destination in (exclusive, transient, durable):
+            vhost.bind(source, destination, b"", {})
+    vhost.bind(x, passing, b"", {})
+    assert [exclusive.id, transient.id, durable.id] == [0, 0, 1]
+    before = topology(node.broker, durable_only=True)
+    vhost = node.restart()
+    assert topology(node.broker) == before
+    assert list(vhost.queues) == ["durable"]
+    assert [b.destination.name for b in vhost.exchange("x").bindings.values()] == ["durable"]
+
+
+def test_queues_keep_their_ids_and_new_ones_get_new_ids(node: Node) -> None:
+    vhost = node.vhost
+    queue(vhost, "a")
+    vhost.delete_queue(queue(vhost, "b"))
+    queue(vhost, "c")
+    assert {number: q.name for number, q in node.broker.durable_queues().items()} == {1: "a", 3: "c"}
+    vhost = node.restart()
+    assert {number: q.name for number, q in node.broker.durable_queues().items()} == {1: "a", 3: "c"}
+    assert queue(vhost, "a").id == 1
+    assert queue(vhost, "b").id == 4
+    assert node.broker.lost_queue_ids == frozenset()
+
+
+def test_the_type_of_a_queue_is_that_of_its_declaration(node: Node) -> None:
+    queue(node.vhost, "q")
+    vhost = node.restart(default_queue_type="quorum")
+    assert vhost.queue("q", None).settings.queue_type == "classic"
+
+
+def test_what_went_stays_away(node: Node) -> None:
+    vhost = node.vhost
+    x, q, r = exchange(vhost, "x"), queue(vhost, "q"), queue(vhost, "r")
+    vhost.bind(x, q, b"1", {"a": Field("l", 1), "b": Field("l", 2)})
+    vhost.bind(x, q, b"2", {})
+    vhost.bind(x, r, b"3", {})
+    vhost.bind(exchange(vhost, "y"), r, b"4", {})
+    vhost.unbind(x, q, b"1", {"b": Field("l", 2), "a": Field("l", 1)})
+    vhost.delete_exchange("y")
+    vhost.delete_queue(r)
+    vhost = node.restart()
+    assert "y" not in vhost.exchanges
+    assert list(vhost.queues) == ["q"]
+    assert [b.routing_key for b in vhost.exchange("x").bindings.values()] == [b"2"]
+
+
+def test_a_chain_of_auto_delete_exchanges_goes_for_good(node: Node) -> None:
+    vhost = node.vhost
+    first, second = exchange(vhost, "first", auto_delete=True), exchange(vhost, "second", auto_delete=True)
+    transient = queue(vhost, "transient", durable=False)
+    vhost.bind(first, second, b"", {})
+    vhost.bind(second, transient, b"", {})
+    assert {"first", "second"} <= set(node.restart().exchanges)
+    vhost = node.vhost
+    vhost.bind(vhost.exchange("second"), queue(vhost, "transient", durable=False), b"", {})
+    vhost.delete_queue(vhost.queue("transient", None))
+    assert not {"first", "second"} & set(vhost.exchanges)
+    assert not {"first", "second"} & set(node.restart().exchanges)
+
+
+def test_an_auto_delete_queue_goes_for_good(node: Node) -> None:
+    q = node.vhost.declare_queue("q", True, False, True, {})
+    Subscriber(q).subscribe().cancel()
+    assert "q" not in node.restart().queues
+
+
+def test_an_unused_queue_expires_after_the_restart_and_for_good(node: Node) -> None:
+    queue(node.vhost, "q", arguments={"x-expires": Field("I", 1000)})
+    clock_of(node.vhost).advance(900)
+    vhost = node.restart()
+    clock_of(vhost).advance(900)
+    assert "q" in vhost.queues
+    clock_of(vhost).advance(100)
+    assert "q" not in vhost.queues
+    assert "q" not in node.restart().queues
+
+
+def test_users_and_permissions_come_back(node: Node) -> None:
+    users = node.broker.users
+    node.broker.add_vhost("other")
+    users.add_user("ann", "s3cret", ["management", "policymaker"])
+    users.add_user("bob")
+    users.set_permissions("ann", "/", "^a", ".*", "")
+    users.set_permissions("ann", "other", "", "", "")
+    users.set_topic_permissions("ann", "/", "amq.topic", "^{username}", ".*")
+    users.set_topic_permissions("ann", "/", "x", "", "")
+    users.set_permissions("bob", "/", "", "", "")
+    users.change_password("bob", "new")
+    users.set_tags("bob", ["monitoring"])
+    users.clear_permissions("bob", "/")
+    users.clear_topic_permissions("ann", "/", "x")
+    before = accounts(node.broker)
+    node.restart()
+    assert accounts(node.broker) == before
+    users = node.broker.users
+    assert users.authenticate("ann", b"s3cret")
+    assert users.authenticate("bob", b"new")
+    assert users.list_permissions("ann", "/") == [("ann", "/", Grant("^a", ".*", ""))]
+    assert users.list_topic_permissions("ann") == [("ann", "/", "amq.topic", TopicGrant("^{username}", ".*"))]
+    users.delete_user("ann")
+    users.clear_password("bob")
+    users.forget_vhost("/")
+    before = accounts(node.broker)
+    node.restart()
+    assert accounts(node.broker) == before
+    assert [user.name for user in node.broker.users.list_users()] == ["guest", "bob"]
+    assert node.broker.users.list_permissions() == []
+
+
+# --- the first start --------------------------------------------------------------------------------------------------
+
+
+def test_the_configured_user_and_vhost_are_made_once(node: Node) -> None:
+    assert node.broker.users.authenticate("guest", b"guest")
+    node.broker.users.add_user("root", "root", ["administrator"])
+    node.broker.users.delete_user("guest")
+    node.restart(default_vhost="main")
+    assert list(node.broker.vhosts) == ["/"]
+    assert [user.name for user in node.broker.users.list_users()] == ["root"]
+
+
+def test_a_first_start_that_fails_is_a_first_start_again(tmp_path: Path) -> None:
+    class Failing(SqliteDefinitions):
+        def put(self, *definitions: Definition) -> None:
+            if isinstance(definitions[0], PermissionDefinition):
+                raise not_stored("disk is full")
+            super().put(*definitions)
+
+    path = tmp_path / "definitions.sqlite"
+    failing = Failing(path, Files())
+    with pytest.raises(AmqpError):
+        Broker(Config(), ManualClock(), MemoryStore(), failing)
+    failing.close()
+    assert [grant[0] for grant in Node(path).broker.users.list_permissions()] == ["guest"]
+
+
+def test_restoring_writes_nothing(node: Node) -> None:
+    vhost = node.vhost
+    vhost.bind(exchange(vhost, "x"), queue(vhost, "q"), b"", {})
+    node.definitions.sync()
+    changes = node.definitions._connection.total_changes
+    broker = Broker(Config(), ManualClock(), MemoryStore(), node.definitions)
+    assert topology(broker) == topology(node.broker)
+    assert node.definitions._connection.total_changes == changes
+
+
+# --- what cannot be restored ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (
+            QueueDefinition("/", "bad", 50, False, encode_table({"x-max-length": Field("l", -1)})),
+            "queue vhost '/' name 'bad' cannot be restored: PRECONDITION_FAILED - invalid arg 'x-max-length'",
+        ),
+        (QueueDefinition("/", "bad", 50, False, b"\0\0\0\5\3x-"), "queue vhost '/' name 'bad' cannot be restored: "),
+        (QueueDefinition("gone", "bad", 50, False, b"\0\0\0\0"), "queue vhost 'gone' name 'bad' cannot be restored: "),
+        (
+            ExchangeDefinition("/", "bad", "x-no-more", False, False, b"\0\0\0\0"),
+            "exchange vhost '/' name 'bad' cannot be restored: PRECONDITION_FAILED - unknown exchange type 'x-no-more'",
+        ),
+        (
+            BindingDefinition("/", "x", False, "bad", b"key", b"\0\0\0\0"),
+            "binding vhost '/' source 'x' destination 'bad' routing_key b'key' cannot be restored: NOT_FOUND",
+        ),
+        (
+            PermissionDefinition("guest", "/x", "(", "", ""),
+            "permission user 'guest' vhost '/x' cannot be restored: invalid regular expression '('",
+        ),
+        (
+            PermissionDefinition("bad", "/", "", "", ""),
+            "permission user 'bad' vhost '/' cannot be restored: user 'bad' does not exist",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+def test_it_is_told_left_out_and_stays_stored(
+    node: Node, caplog: pytest.LogCaptureFixture, bad: Definition, said: str
+) -> None:
+    vhost = node.vhost
+    vhost.bind(exchange(vhost, "x"), queue(vhost, "q"), b"key", {})
+    before = topology(node.broker), accounts(node.broker)
+    node.definitions.put(bad)
+    for _ in range(2):
+        caplog.clear()
+        vhost = node.restart()
+        assert (topology(node.broker), accounts(node.broker)) == before
+        (record,) = caplog.records
+        assert record.getMessage().startswith(said)
+        assert node.broker.lost_queue_ids == ({50} if isinstance(bad, QueueDefinition) else set())
+    assert bad in node.definitions.all(type(bad))
+
+
+def test_a_queue_that_is_declared_in_place_of_a_lost_one_has_an_id_of_its_own(node: Node) -> None:
+    node.definitions.put(QueueDefinition("/", "q", 50, False, b"damaged"))
+    vhost = node.restart()
+    assert queue(vhost, "q").id == 51
+    vhost = node.restart()
+    assert vhost.queue("q", None).id == 51
+    assert node.broker.lost_queue_ids == frozenset()
+
+
+def test_no_secrets_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    class Odd(MemoryDefinitions):
+        def all(self, kind: type[Any]) -> list[Any]:
+            return [UserDefinition("ann", b"secret", ())] if kind is UserDefinition else []
+
+    broker = Broker(Config(), ManualClock(), MemoryStore(), Odd())
+    broker.users.restore_user = lambda stored: broker.users.user("nobody")  # type: ignore[method-assign, assignment]
+    restore(broker)
+    assert caplog.messages == ["user name 'ann' cannot be restored: user 'nobody' does not exist"]
+
+
+# --- what cannot be stored --------------------------------------------------------------------------------------------
+
+
+class Full(MemoryDefinitions):
+    """Takes changes until `full`."""
+
+    full = False
+
+    def put(self, *definitions: Definition) -> None:
+        if self.full:
+            raise not_stored("disk is full")
+
+    remove = put
+
+
+def crowded(definitions: Definitions) -> Broker:
+    """A broker in which everything is bound to everything, durable and not."""
+    broker = Broker(Config(), ManualClock(), MemoryStore(), definitions)
+    vhost = broker.vhosts["/"]
+    x, auto = exchange(vhost, "x"), exchange(vhost, "auto", auto_delete=True)
+    q, transient = queue(vhost, "q"), queue(vhost, "transient", durable=False)
+    vhost.bind(x, auto, b"", {})
+    vhost.bind(x, q, b"", {})
+    vhost.bind(x, transient, b"", {})
+    vhost.bind(auto, transient, b"", {})
+    broker.users.set_topic_permissions("guest", "/", "x", ".*", ".*")
+    return broker
+
+
+CHANGES: dict[str, Callable[[Broker, Vhost], object]] = {
+    "declare exchange": lambda broker, vhost: exchange(vhost, "new"),
+    "declare queue": lambda broker, vhost: queue(vhost, "new", arguments={"x-expires": Field("I", 1000)}),
+    "bind queue": lambda broker, vhost: vhost.bind(vhost.exchange("x"), vhost.queue("q", None), b"new", {}),
+    "bind exchange": lambda broker, vhost: vhost.bind(vhost.exchange("x"), vhost.exchange("auto"), b"new", {}),
+    "unbind": lambda broker, vhost: vhost.unbind(vhost.exchange("x"), vhost.queue("q", None), b"", {}),
+    "unbind last": lambda broker, vhost: vhost.unbind(vhost.exchange("auto"), vhost.queue("transient", None), b"", {}),
+    "delete exchange": lambda broker, vhost: vhost.delete_exchange("x"),
+    "delete queue": lambda broker, vhost: vhost.delete_queue(vhost.queue("q", None)),
+    "delete transient queue": lambda broker, vhost: vhost.delete_queue(vhost.queue("transient", None)),
+    "add vhost": lambda broker, vhost: broker.add_vhost("new"),
+    "add user": lambda broker, vhost: broker.users.add_user("new", "new"),
+    "delete user": lambda broker, vhost: broker.users.delete_user("guest"),
+    "change password": lambda broker, vhost: broker.users.change_password("guest", "new"),
+    "clear password": lambda broker, vhost: broker.users.clear_password("guest"),
+    "set tags": lambda broker, vhost: broker.users.set_tags("guest", []),
+    "set permissions": lambda broker, vhost: broker.users.set_permissions("guest", "/", "", "", ""),
+    "clear permissions": lambda broker, vhost: broker.users.clear_permissions("guest", "/"),
+    "set topic permissions": lambda broker, vhost: broker.users.set_topic_permissions("guest", "/", "x", "", ""),
+    "clear topic permissions": lambda broker, vhost: broker.users.clear_topic_permissions("guest", "/"),
+    "forget vhost": lambda broker, vhost: broker.users.forget_vhost("/"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_that_cannot_be_stored_is_refused_and_not_made(change: Callable[[Broker, Vhost], object]) -> None:
+    definitions = Full()
+    broker = crowded(definitions)
+    before = topology(broker), accounts(broker), list(broker.vhosts)
+    definitions.full = True
+    with pytest.raises(AmqpError) as raised:
+        change(broker, broker.vhosts["/"])
+    assert raised.value.text == "RESOURCE_ERROR - the change cannot be stored: disk is full"
+    assert raised.value.scope == "connection"
+    clock_of(broker.vhosts["/"]).advance(10_000)
+    assert (topology(broker), accounts(broker), list(broker.vhosts)) == before
+    definitions.full = False
+    change(broker, broker.vhosts["/"])
+    assert (topology(broker), accounts(broker), list(broker.vhosts)) != before
+
+
+def test_an_invalid_permission_is_refused_before_it_is_stored(node: Node) -> None:
+    users = node.broker.users
+    before = accounts(node.broker)
+    with pytest.raises(ValueError, match="invalid regular expression"):
+        users.set_permissions("guest", "/", "(", ".*", ".*")
+    with pytest.raises(ValueError, match="invalid regular expression"):
+        users.set_topic_permissions("guest", "/", "x", ".*", "(")
+    assert accounts(node.broker) == before
+    node.restart()
+    assert accounts(node.broker) == before
+
+
+def test_what_is_transient_needs_no_store() -> None:
+    definitions = Full()
+    vhost = crowded(definitions).vhosts["/"]
+    definitions.full = True
+    q = queue(vhost, "other", durable=False)
+    vhost.bind(vhost.exchange("x"), q, b"", {})
+    vhost.unbind(vhost.exchange("x"), q, b"", {})
+    vhost.delete_queue(q)
+    assert "other" not in vhost.queues
+
+
+def test_what_a_connection_leaves_behind_goes_even_so(caplog: pytest.LogCaptureFixture) -> None:
+    definitions = Full()
+    vhost = crowded(definitions).vhosts["/"]
+    session = object()
+    exclusive = vhost.declare_queue("exclusive", False, True, False, {}, session)
+    vhost.unbind(vhost.exchange("auto"), vhost.queue("transient", None), b"", {})
+    auto = exchange(vhost, "auto", auto_delete=True)
+    vhost.bind(auto, exclusive, b"", {})
+    definitions.full = True
+    vhost.delete_exclusive_queues(session)
+    assert "exclusive" not in vhost.queues
+    assert "auto" not in vhost.exchanges
+    assert caplog.messages == [
+        "queue 'exclusive' in vhost '/' has gone, but not from the store: RESOURCE_ERROR - the change cannot be stored:"
+        " disk is full"
+    ]
+
+
+# --- anything at all --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_was_done_the_durable_part_comes_back(node: Node, seed: int) -> None:
+    chance = random.Random(seed)
+    names = [f"n{number}" for number in range(4)]
+
+    def flag() -> bool:
+        return chance.random() < 0.6
+
+    def step(vhost: Vhost) -> None:
+        name, other, key = chance.choice(names), chance.choice(names), chance.choice((b"", b"k"))
+        action = chance.randrange(9)
+        source, to = vhost.exchanges.get(name), vhost.exchanges.get(other)
+        q = vhost.queues.get(other)
+        if action == 0 and source is None:
+            exchange(vhost, name, durable=flag(), auto_delete=not flag())
+        elif action == 1 and q is None:
+            queue(vhost, other, durable=flag())
+        elif action == 2:
+            vhost.delete_exchange(name) if chance.random() < 0.3 else None
+        elif action == 3 and q is not None and chance.random() < 0.5:
+            vhost.delete_queue(q)
+        elif action in (4, 5) and source is not None:
+            destination = q if flag() else to
+            if destination is not None:
+                (vhost.bind if action == 4 or flag() else vhost.unbind)(source, destination, key, {})
+        elif action in (6, 7) and source is not None and q is not None:
+            vhost.bind(source, q, key, {"x": Field("l", chance.randrange(2))})
+
+    seen = 0
+    for _ in range(5):
+        for _ in range(60):
+            step(node.vhost)
+        before = topology(node.broker, durable_only=True)
+        seen += sum(row[1] == "b" for row in before)
+        node.restart()
+        assert topology(node.broker) == before
+    assert seen > 0

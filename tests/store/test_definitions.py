@@ -1,0 +1,369 @@
+import logging
+import os
+import sqlite3
+
+import pytest
+
+from amqpbroker.errors import AmqpError
+from amqpbroker.store import sqlite_definitions
+from amqpbroker.store.definitions import (
+    BindingDefinition,
+    ExchangeDefinition,
+    MemoryDefinitions,
+    PermissionDefinition,
+    QueueDefinition,
+    TopicPermissionDefinition,
+    UserDefinition,
+    VhostDefinition,
+)
+from amqpbroker.store.files import Files
+from amqpbroker.store.journal import StoreError
+from amqpbroker.store.sqlite_definitions import MIGRATIONS, SqliteDefinitions
+
+#: Two of each kind, with what is hard to store: empty names, octets that are no text, quotes, other scripts, NUL.
+SAMPLES = [
+    VhostDefinition("/"),
+    VhostDefinition("tä'st"),
+    UserDefinition("guest", bytes(range(36)), ("administrator", "a, b")),
+    UserDefinition("nobody", b"", ()),
+    PermissionDefinition("guest", "/", ".*", "", "^q"),
+    PermissionDefinition("guest", "tä'st", "", "", ""),
+    TopicPermissionDefinition("guest", "/", "x", "^{username}", ".*"),
+    TopicPermissionDefinition("guest", "/", "", ".*", ".*"),
+    ExchangeDefinition("/", "x", "x-delayed-message", True, False, b"\0\0\0\1\xff"),
+    ExchangeDefinition("/", "y\0z", "topic", False, True, b"\0\0\0\0"),
+    QueueDefinition("/", "q", 3, True, b"\0\0\0\0"),
+    QueueDefinition("tä'st", "q", 7, False, b"\0\0\0\1\xff"),
+    BindingDefinition("/", "x", False, "q", b"\xff\0", b"\0\0\0\0"),
+    BindingDefinition("/", "x", True, "q", b"", b"\0\0\0\1\0"),
+]
+KINDS = list(dict.fromkeys(type(sample) for sample in SAMPLES))
+
+
+class CountingFiles(Files):
+    """Real files. syncs: how many there were; the one numbered `fail_sync` fails."""
+
+    def __init__(self):
+        self.syncs = 0
+        self.fail_sync = 0
+
+    def sync(self, descriptor):
+        self.syncs += 1
+        if self.syncs == self.fail_sync:
+            raise OSError("no more disk")
+        super().sync(descriptor)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "definitions.sqlite"
+
+
+def opened(path, files=None, **options):
+    return SqliteDefinitions(path, files or Files(), **options)
+
+
+def everything(definitions):
+    return [definition for kind in KINDS for definition in definitions.all(kind)]
+
+
+def refuse_changes(definitions):
+    """From now on there is no room for more, as on a full disk."""
+    pages = definitions._connection.execute("PRAGMA page_count").fetchone()[0]
+    definitions._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+# --- what is kept -----------------------------------------------------------------------------------------------------
+
+
+def test_everything_comes_back_as_it_was_put(path):
+    first = opened(path)
+    first.put(*SAMPLES)
+    first.close()
+    second = opened(path)
+    assert everything(second) == SAMPLES
+    queue, exchange = second.all(QueueDefinition)[0], second.all(ExchangeDefinition)[0]
+    assert (queue.auto_delete, exchange.auto_delete, exchange.internal) == (True, True, False)
+    assert type(queue.auto_delete) is bool
+
+
+def test_a_process_that_ends_at_once_loses_nothing(path):
+    # Without close, nothing is moved from SQLite's log; a copy of the files is what the next process would find.
+    first = opened(path)
+    first.put(*SAMPLES)
+    left = path.with_name("left.sqlite")
+    for suffix in ("", "-wal"):
+        left.with_name(left.name + suffix).write_bytes(path.with_name(path.name + suffix).read_bytes())
+    assert everything(opened(left)) == SAMPLES
+
+
+@pytest.mark.parametrize("sample", SAMPLES[::2], ids=lambda sample: type(sample).__name__)
+def test_what_is_removed_stays_away(path, sample):
+    first = opened(path)
+    first.put(*SAMPLES)
+    first.remove(sample)
+    first.remove(sample)
+    first.close()
+    assert everything(opened(path)) == [other for other in SAMPLES if other != sample]
+
+
+def test_the_key_alone_says_what_is_removed_or_replaced(path):
+    definitions = opened(path)
+    definitions.put(*SAMPLES)
+    definitions.remove(QueueDefinition("/", "q", 0, False, b""))
+    assert definitions.all(QueueDefinition) == [SAMPLES[11]]
+    definitions.put(UserDefinition("guest", b"new", ()))
+    assert [user.password_hash for user in definitions.all(UserDefinition)] == [b"", b"new"]
+
+
+def test_the_order_is_that_in_which_they_were_put(path):
+    definitions = opened(path)
+    bindings = [BindingDefinition("/", "x", False, name, b"", b"") for name in ("c", "a", "b")]
+    definitions.put(*bindings)
+    assert definitions.all(BindingDefinition) == bindings
+
+
+def test_in_memory_nothing_is_kept():
+    definitions = MemoryDefinitions()
+    with definitions.transaction():
+        definitions.put(*SAMPLES)
+    definitions.remove(SAMPLES[0])
+    definitions.sync()
+    assert everything(definitions) == []
+
+
+# --- ids of queues ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [opened, lambda path: MemoryDefinitions()], ids=["sqlite", "memory"])
+def test_queue_ids_count_from_1(path, make):
+    definitions = make(path)
+    assert [definitions.new_queue_id() for _ in range(3)] == [1, 2, 3]
+
+
+def test_the_id_of_a_queue_that_is_gone_is_never_used_again(path):
+    first = opened(path)
+    for name in ("a", "b"):
+        first.put(QueueDefinition("/", name, first.new_queue_id(), False, b""))
+    first.remove(QueueDefinition("/", "b", 2, False, b""))
+    first.remove(QueueDefinition("/", "a", 1, False, b""))
+    first.close()
+    assert opened(path).new_queue_id() == 3
+
+
+def test_a_queue_put_in_place_of_another_has_its_own_id(path):
+    definitions = opened(path)
+    for _ in range(2):
+        definitions.put(QueueDefinition("/", "q", definitions.new_queue_id(), False, b""))
+    assert [queue.id for queue in definitions.all(QueueDefinition)] == [2]
+    definitions.close()
+    assert opened(path).new_queue_id() == 3
+
+
+# --- all or nothing ---------------------------------------------------------------------------------------------------
+
+
+def test_an_error_in_a_transaction_undoes_it(path):
+    definitions = opened(path)
+
+    def fail():
+        with definitions.transaction():
+            definitions.put(*SAMPLES[:3])
+            with definitions.transaction():
+                definitions.put(*SAMPLES[3:])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert everything(definitions) == []
+    with definitions.transaction():
+        definitions.put(*SAMPLES)
+    assert everything(definitions) == SAMPLES
+
+
+def test_what_cannot_be_written_is_told_and_leaves_nothing_half_done(path, caplog):
+    definitions = opened(path)
+    definitions.put(*SAMPLES)
+    refuse_changes(definitions)
+    more = [QueueDefinition("/", f"more {number}", 100 + number, False, bytes(1000)) for number in range(100)]
+    with pytest.raises(AmqpError) as raised:
+        definitions.put(*more)
+    assert raised.value.text == "RESOURCE_ERROR - the change cannot be stored: database or disk is full"
+    assert everything(definitions) == SAMPLES
+    assert f"{path}: database or disk is full" in caplog.text
+    definitions.remove(SAMPLES[0])
+    assert definitions.all(VhostDefinition) == [SAMPLES[1]]
+
+
+def test_a_full_disk_at_commit_leaves_nothing_half_done(path):
+    # The limit on the size of files stands for the disk: what is in the log fits, the next commit does not.
+    resource = pytest.importorskip("resource")
+    signal = pytest.importorskip("signal")
+    definitions = opened(path)
+    definitions.put(*SAMPLES)
+    size = path.with_name(path.name + "-wal").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(AmqpError) as raised:
+            definitions.put(VhostDefinition("one too many"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert raised.value.code == 506
+    assert everything(definitions) == SAMPLES
+    definitions.put(VhostDefinition("one more"))
+    definitions.close()
+    assert opened(path).all(VhostDefinition)[-1] == VhostDefinition("one more")
+
+
+# --- sync -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sync_costs_nothing_unless_something_changed(path):
+    files = CountingFiles()
+    definitions = opened(path, files)
+    definitions.sync()  # what the process before may have left
+    assert files.syncs == 1
+    definitions.put(*SAMPLES)
+    assert files.syncs == 1
+    definitions.sync()
+    definitions.sync()
+    assert files.syncs == 2
+    definitions.remove(SAMPLES[0])
+    definitions.sync()
+    assert files.syncs == 3
+
+
+def test_a_change_made_during_a_sync_is_left_to_the_next(path):
+    class Busy(CountingFiles):
+        def sync(self, descriptor):
+            super().sync(descriptor)
+            if self.syncs == 1:
+                definitions.put(*SAMPLES)
+
+    files = Busy()
+    definitions = opened(path, files)
+    definitions.sync()
+    definitions.sync()
+    assert files.syncs == 2
+
+
+def test_what_is_synced_is_the_log(path):
+    synced = []
+
+    class Watching(CountingFiles):
+        def sync(self, descriptor):
+            synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    if not os.path.exists("/proc/self/fd"):
+        pytest.skip("no /proc")
+    opened(path, Watching()).sync()
+    assert synced == [f"{path}-wal"]
+
+
+def test_after_a_failed_sync_there_is_no_other(path):
+    files = CountingFiles()
+    files.fail_sync = 1
+    definitions = opened(path, files)
+    for _ in range(2):
+        with pytest.raises(OSError, match="no more disk"):
+            definitions.sync()
+    assert files.syncs == 1
+
+
+def test_a_sync_moves_a_long_log_into_the_database(path, monkeypatch):
+    monkeypatch.setattr(sqlite_definitions, "CHECKPOINT_CHANGES", 50)
+    definitions = opened(path)
+    for number in range(50):
+        assert database_rows(path) == 0
+        definitions.put(VhostDefinition(str(number)))
+    definitions.sync()
+    assert database_rows(path) == 50
+    definitions.put(VhostDefinition("one more"))
+    assert len(definitions.all(VhostDefinition)) == 51
+
+
+def test_a_log_that_nobody_syncs_does_not_grow_for_ever(path, monkeypatch):
+    monkeypatch.setattr(sqlite_definitions, "CHECKPOINT_CHANGES", 50)
+    monkeypatch.setattr(sqlite_definitions, "OVERDUE_CHANGES", 100)
+    definitions = opened(path)
+    for number in range(100):
+        definitions.put(VhostDefinition(str(number)))
+    assert database_rows(path) == 100
+
+
+def database_rows(path):
+    """How many vhosts there are in the database itself, without its log."""
+    copy = path.with_name("copy.sqlite")
+    copy.write_bytes(path.read_bytes())
+    connection = sqlite3.connect(copy)
+    try:
+        return connection.execute("SELECT count(*) FROM vhost").fetchone()[0]
+    except sqlite3.OperationalError:  # the table is in the log as well
+        return 0
+    finally:
+        connection.close()
+        for suffix in ("", "-wal", "-shm"):
+            copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+
+
+# --- versions ---------------------------------------------------------------------------------------------------------
+
+MIGRATED = (*MIGRATIONS, "ALTER TABLE vhost ADD COLUMN description TEXT NOT NULL DEFAULT 'none'")
+
+
+def test_an_older_version_is_migrated(path, caplog):
+    first = opened(path)
+    first.put(*SAMPLES)
+    first.close()
+    caplog.set_level(logging.INFO)
+    second = opened(path, migrations=MIGRATED)
+    assert everything(second) == SAMPLES
+    assert second._connection.execute("SELECT DISTINCT description FROM vhost").fetchall() == [("none",)]
+    assert f"{path}: migrating from version 1 to 2" in caplog.text
+    second.close()
+    caplog.clear()
+    opened(path, migrations=MIGRATED).close()
+    assert caplog.text == ""
+
+
+def test_a_migration_that_fails_leaves_the_old_version(path):
+    first = opened(path)
+    first.put(*SAMPLES)
+    first.close()
+    with pytest.raises(StoreError, match="nonsense"):
+        opened(path, migrations=(*MIGRATIONS, "DELETE FROM vhost; nonsense"))
+    assert everything(opened(path)) == SAMPLES
+
+
+def test_a_newer_version_is_refused(path):
+    opened(path, migrations=MIGRATED).close()
+    with pytest.raises(StoreError) as raised:
+        opened(path)
+    assert str(raised.value) == (
+        f"{path}: version 2 of the definitions was written by a newer amqpbroker; this one reads up to version 1"
+    )
+
+
+def test_what_is_no_database_is_refused(path):
+    path.write_text("these are not the definitions you are looking for" * 100)
+    with pytest.raises(StoreError, match="file is not a database"):
+        opened(path)
+
+
+def test_a_directory_that_is_not_there_is_told(path):
+    with pytest.raises(StoreError, match="unable to open database file"):
+        opened(path.parent / "nowhere" / "definitions.sqlite")
+
+
+def test_a_damaged_table_is_told_when_it_is_read(path):
+    first = opened(path)
+    first.put(*(QueueDefinition("/", f"q{number}", number + 1, False, bytes(500)) for number in range(100)))
+    first.close()
+    content = bytearray(path.read_bytes())
+    content[8192:] = b"\xff" * (len(content) - 8192)
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="malformed"):
+        opened(path).all(QueueDefinition)
