@@ -6,7 +6,7 @@ what was gathered unless one is being written. Bytes and files are the store's b
 
 import zlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from amqpbroker.broker.deaths import recovered as recovered_deaths
@@ -76,6 +76,7 @@ class Persistence(Store):
         self._gathering: bool = False
         self._writing: bool = False
         self._failed: bool = False
+        self._closed: bool = False
         self._loose = Group()
         self._groups: list[Group] = []
         self._open: Group = self._loose
@@ -149,6 +150,8 @@ class Persistence(Store):
         self._committer.start(batch, partial(self._done, number))
 
     def _done(self, number: int, error: OSError | None) -> None:
+        if self._closed:
+            return
         self._writing = False
         if error is not None:
             self._failed = True
@@ -163,9 +166,13 @@ class Persistence(Store):
         self.on_synced()
 
     def close(self) -> None:
-        """Write what is gathered, and end."""
-        self.sync()
+        """Write what is gathered, and end. Raises OSError."""
         self._committer.close()
+        self._closed = True
+        if self._gathering and not self._failed:
+            groups = self._encode()
+            if groups:
+                self.journal.write(self.journal.batch(groups))
         self.journal.close()
 
     def _encode(self) -> list[bytes]:
@@ -357,16 +364,19 @@ class StoredPages(Pager):
             self._log.settle(entry)
 
 
-def restore_messages(log: Persistence, found: Recovered, queues: dict[int, Queue]) -> int:
+def restore_messages(log: Persistence, found: Recovered, queues: dict[int, Queue], lost: Collection[int] = ()) -> int:
     """Give recovered copies back to their queues, which are there already; returns how many.
 
-    Copies of queues that are gone are dropped. Raises OSError, DamagedError.
+    Copies of queues that are gone are dropped; those of queues in `lost`, which are but could not be restored, are
+    kept. Raises OSError, DamagedError.
     """
     count = 0
     log.counts.update(found.returned)
     log.safe_position = log.journal.next_position()
     for queue_id, copies in found.copies.items():
         queue = queues.get(queue_id)
+        if queue is None and queue_id in lost:
+            continue
         if queue is None:
             for position in copies.positions:
                 log.journal.settled(position)

@@ -10,6 +10,7 @@ from functools import partial
 
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.clock import Clock, SystemClock
 from amqpbroker.config import Config
 from amqpbroker.server import data
@@ -17,7 +18,9 @@ from amqpbroker.server.listeners import listen, shown
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.transport import READ_BYTES, ClientTransport
-from amqpbroker.store.definitions import Definitions
+from amqpbroker.store.committer import ThreadCommitter
+from amqpbroker.store.record import DamagedError
+from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import MemoryStore
 
 log = logging.getLogger(__name__)
@@ -48,8 +51,8 @@ def run(config: Config, on_ready: Callable[[Addresses], None]) -> int:
 
 async def _serve(config: Config, on_ready: Callable[[Addresses], None]) -> int:
     loop = asyncio.get_running_loop()
-    with data.opened(config) as definitions:
-        server = Server(config, SystemClock(), loop, definitions)
+    with data.opened(config) as kept:
+        server = Server(config, SystemClock(), loop, kept)
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, server.stop)
         try:
@@ -78,20 +81,37 @@ def _calm_collector() -> None:
 class Server:
     """A broker, its listeners and its clients' sockets."""
 
-    def __init__(self, config: Config, clock: Clock, loop: asyncio.AbstractEventLoop, definitions: Definitions) -> None:
+    def __init__(self, config: Config, clock: Clock, loop: asyncio.AbstractEventLoop, kept: data.Data) -> None:
         self._config = config
         self._clock = clock
         self._loop = loop
-        self._broker = Broker(config, clock, MemoryStore(), definitions)
+        self._store: Persistence | None = None
+        if kept.journal is not None:
+            committer = ThreadCommitter(kept.journal, loop.call_soon_threadsafe, kept.definitions.sync)
+            self._store = Persistence(kept.journal, committer, self._fail)
+        self._broker = Broker(config, clock, self._store or MemoryStore(), kept.definitions)
         self._timers = Timers(loop, clock)
         self._tick = Tick(loop.call_soon, self._broker.sync, self._fail)
+        if self._store is not None and kept.found is not None:
+            self._store.on_gathered = self._tick.request
+            self._restore(self._store, kept.found)
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._clients: dict[ClientTransport, None] = {}
         self._max_clients = _raise_file_limit() - RESERVED_FILES
         self._refused = False
+        self._failed = False
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._drained: asyncio.Future[None] = loop.create_future()
         self._status = 0
+
+    def _restore(self, store: Persistence, found: Recovered) -> None:
+        """Give the queues back what they had. Raises StoreError."""
+        try:
+            count = restore_messages(store, found, self._broker.durable_queues(), self._broker.lost_queue_ids)
+        except (OSError, DamagedError) as error:
+            raise data.StoreError(f"{store.journal.directory}: {error}") from error
+        if count:
+            log.info("%d messages recovered", count)
 
     async def serve(self, on_ready: Callable[[Addresses], None]) -> int:
         """Listen, call `on_ready`, and serve until `stop`; returns the exit status. Raises ListenError."""
@@ -106,6 +126,8 @@ class Server:
             server.close()
         await self._drain()
         self._timers.close()
+        if self._store is not None and not self._failed:
+            self._store.close()
         return self._status
 
     def stop(self) -> None:
@@ -151,6 +173,7 @@ class Server:
     def _fail(self, error: Exception) -> None:
         """What was published may not be safe, so nothing more is confirmed, and the broker ends."""
         log.critical("the store failed; the broker stops", exc_info=error)
+        self._failed = True
         self._status = 1
         _resolve(self._stopping)
         _resolve(self._drained)

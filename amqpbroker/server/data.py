@@ -3,23 +3,35 @@
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from amqpbroker.config import Config
 from amqpbroker.store.definitions import Definitions, MemoryDefinitions
+from amqpbroker.store.journal import Journal
 from amqpbroker.store.journal import StoreError as StoreError  # cli looks no further down than here
+from amqpbroker.store.recovery import Recovered, recover
 
 log = logging.getLogger(__name__)
 
 
-@contextmanager
-def opened(config: Config) -> Iterator[Definitions]:
-    """What is kept of definitions; within the context the data directory belongs to this process.
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What is kept: definitions, and the journal of messages with what was found in it (None if kept in memory)."""
 
-    Raises StoreError if the directory cannot be used.
+    definitions: Definitions
+    journal: Journal | None = None
+    found: Recovered | None = None
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[Data]:
+    """What the broker starts from; within the context the data directory belongs to this process.
+
+    Raises StoreError if the directory cannot be used, or is damaged.
     """
     if config.in_memory:
-        yield MemoryDefinitions()
+        yield Data(MemoryDefinitions())
         return
 
     # A broker in memory has no use for these, and is ready sooner without.
@@ -32,12 +44,15 @@ def opened(config: Config) -> Iterator[Definitions]:
         closing(Ownership(_directory(config), files)) as owned,
         closing(SqliteDefinitions(owned.directory / "definitions.sqlite", files)) as definitions,
     ):
-        log.warning(
-            "messages are kept in memory and lost when the broker ends; vhosts, users, exchanges, queues and bindings"
-            " are kept in %s",
-            owned.directory,
-        )
-        yield definitions
+        directory = owned.directory / "journal"
+        try:
+            files.make_directory(directory)
+            journal = Journal(directory, files)
+            found = recover(journal)
+        except OSError as error:
+            raise StoreError(f"{directory}: {error.strerror}") from error
+        log.info("data directory %s", owned.directory)
+        yield Data(definitions, journal, found)
 
 
 def _directory(config: Config) -> Path:

@@ -18,7 +18,7 @@ class Tick:
     `on_failure(error)` is called, and nothing is ever answered again.
     """
 
-    __slots__ = ("_call_soon", "_dirty", "_on_failure", "_sync")
+    __slots__ = ("_call_soon", "_dirty", "_on_failure", "_scheduled", "_sync")
 
     def __init__(
         self,
@@ -30,12 +30,19 @@ class Tick:
         self._sync = sync
         self._on_failure = on_failure
         self._dirty: list[Dirty] = []
+        self._scheduled = False
 
     def mark(self, dirty: Dirty) -> None:
         """Have `dirty.end_turn()` called when this turn ends; the caller marks only once a turn."""
-        if not self._dirty:
-            self._call_soon(self.run)
+        if not self._scheduled:
+            self.request()
         self._dirty.append(dirty)
+
+    def request(self) -> None:
+        """Have the turn ended although nothing may have been marked: there is something to persist."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self.run)
 
     def run(self) -> None:
         try:
@@ -43,6 +50,7 @@ class Tick:
         except Exception as error:
             self._on_failure(error)
             return
+        self._scheduled = False
         dirty = self._dirty
         self._dirty = []
         for one in dirty:

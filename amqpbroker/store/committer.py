@@ -44,11 +44,18 @@ class InlineCommitter(Committer):
 class ThreadCommitter(Committer):
     """Writes and syncs on a thread of its own.
 
-    `call_on_loop(function)` has the function called on the loop's thread, soon.
+    `call_on_loop(function)` has the function called on the loop's thread, soon. `before()` makes safe what a batch
+    relies on (definitions of the queues in it); it may raise OSError.
     """
 
-    def __init__(self, journal: Journal, call_on_loop: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        call_on_loop: Callable[[Callable[[], None]], object],
+        before: Callable[[], None],
+    ) -> None:
         self._journal = journal
+        self._before = before
         self._call_on_loop = call_on_loop
         self._work: queue.SimpleQueue[tuple[Batch, Callable[[OSError | None], None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -66,6 +73,7 @@ class ThreadCommitter(Committer):
             batch, on_done = work
             failure: OSError | None = None
             try:
+                self._before()
                 self._journal.write(batch)
             except OSError as error:
                 failure = error
