@@ -36,6 +36,8 @@ ROOM = 256 * 1024
 TOLERANCE = 8
 #: Octets of answers that may wait for a peer that does not read before the broker stops reading from it, too.
 UNREAD = 8 * 1024 * 1024
+#: What it takes to keep an answer, besides its own octets: most are short.
+KEEPING = 48
 #: How long a peer may take to answer connection.close (CLOSING_TIMEOUT in rabbit_reader.erl).
 CLOSING_TIMEOUT_MS = 30_000
 #: How long a peer waits for the end after an error that leaves nothing to talk about (rabbit_reader.erl).
@@ -110,6 +112,7 @@ class Connection(Session):
         self._running: bool = False
         self._close_sent: bool = False
         self._deaf: bool = False
+        self._held: bool = False
         self._ended: bool = False
         self._blamed: int = 0
         self._published: int = 0
@@ -149,7 +152,10 @@ class Connection(Session):
             self._waiting_for = 8 if len(rest) < 7 else 8 + int.from_bytes(rest[3:7], "big")
 
     def _frames(self, data: bytes, pos: int) -> int:
-        """Handle every whole frame; returns where the first that is not whole starts."""
+        """Handle every whole frame; returns where the first that is not whole starts.
+
+        It stops where answers pile up, since a short request may have a long answer; `collect` goes on from there.
+        """
         end_of_data = len(data)
         unpack_head = FRAME_HEAD.unpack_from
         channels = self.channels
@@ -188,6 +194,10 @@ class Connection(Session):
                         channel.ack(tag, multiple & 1 == 1)
                     else:
                         self._method(channel, ids, data[pos + 7 : end - 1])
+                        if not self.reading and not self._deaf:
+                            self._held = True
+                            pos = end
+                            return pos
                 else:
                     self._other(kind, number, channel, data[pos + 7 : end - 1])
             except AmqpError as error:
@@ -502,7 +512,7 @@ class Connection(Session):
     def write(self, data: bytes) -> None:
         """Add frames that are not deliveries to the output."""
         self.out.append(data)
-        self.room -= len(data)
+        self.room -= len(data) + KEEPING
         if self.is_flooded():
             self.reading = False
         if not self.dirty:
@@ -527,6 +537,9 @@ class Connection(Session):
         self.reading = True
         if data:
             self.heartbeat.said = True
+        if self._held:
+            self._held = False
+            self.feed(b"")
         if self.starved:
             self.starved = False
             self._feed_consumers()

@@ -395,7 +395,7 @@ def test_a_peer_that_asks_and_never_reads_is_not_read_any_more(broker: Broker) -
         client.turn()
         asked += 1
         assert asked < 1000
-    assert UNREAD <= sum(map(len, client.connection.out)) < UNREAD + ROOM + 100_000
+    assert UNREAD // 2 <= sum(map(len, client.connection.out)) < UNREAD + ROOM + 100_000
     client.connection.set_writable(True)
     data = client.turn()
     assert data.count(methods.encode("basic.get-empty")) == asked * 100

@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+from amqpbroker.amqp.connection import UNREAD
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, METHOD, frame
 from tests.harness import Wire, make_broker
@@ -31,3 +32,34 @@ def test_empty_body_frames_are_not_collected():
     assert kept < 20_000
     wire.feed(frame(BODY, 1, b"body"))
     assert wire.get("q").body == b"body"
+
+
+def test_requests_wait_while_their_answers_pile_up():
+    wire = Wire(make_broker()).log_in()
+    wire.declare("q")
+    wire.publish("q", b"x" * 4_000_000)
+    wire.turn()
+    get = frame(METHOD, 1, methods.encode("basic.get", queue="q"))
+    back = frame(METHOD, 1, methods.encode("basic.nack", multiple=True, requeue=True))
+    wire.feed((get + back) * 20)
+    turns = []
+    while wire.dirty:
+        wire.dirty = False
+        turns.append(wire.connection.collect())
+    assert max(len(data) for data in turns) < UNREAD + 5_000_000
+    assert b"".join(turns).count(b"\0\x3c\0\x47") == 20
+
+
+def test_requests_wait_while_the_socket_is_full():
+    wire = Wire(make_broker()).log_in()
+    wire.declare("q")
+    wire.publish("q", b"x" * 10_000_000)
+    wire.turn()
+    wire.connection.set_writable(False)
+    wire.send(1, "basic.get", queue="q")
+    wire.feed(frame(METHOD, 1, methods.encode("queue.delete", queue="q")))
+    assert wire.turn() == b""
+    assert not wire.connection.reading
+    wire.connection.set_writable(True)
+    assert [got.name for got in wire.receive()] == ["basic.get-ok", "queue.delete-ok"]
+    assert wire.connection.reading
