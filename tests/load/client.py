@@ -27,6 +27,7 @@ class LoadClient:
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
+        self._start = 0
         self.socket.sendall(b"AMQP\0\0\x09\x01")
         self.expect("connection.start")
         login = {"mechanism": "PLAIN", "response": "\0guest\0guest", "locale": "en_US"}
@@ -58,19 +59,21 @@ class LoadClient:
     def frames(self) -> Iterator[tuple[int, bytes]]:
         """(type, payload) of each frame as it comes in, until the broker closes."""
         while True:
-            head = self._received[:7]
-            if len(head) == 7:
-                kind, _, size = FRAME_HEAD.unpack(head)
-                if len(self._received) >= size + 8:
-                    payload = self._received[7 : size + 7]
-                    self._received = self._received[size + 8 :]
+            received = self._received
+            if len(received) >= self._start + 7:
+                kind, _, size = FRAME_HEAD.unpack_from(received, self._start)
+                end = self._start + size + 8
+                if len(received) >= end:
+                    payload = received[self._start + 7 : end - 1]
+                    self._start = end
                     if kind != HEARTBEAT:
                         yield kind, payload
                     continue
             data = self.socket.recv(1 << 16)
             if not data:
                 return
-            self._received += data
+            self._received = received[self._start :] + data
+            self._start = 0
 
     def declare(self, queue: str, **arguments: Any) -> None:
         self.call("queue.declare", "queue.declare-ok", queue=queue, **arguments)

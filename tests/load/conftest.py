@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from tests.load.client import allow_open_files
@@ -15,3 +17,12 @@ def broker(tmp_path):
 def _many_sockets():
     if not allow_open_files(4096):
         pytest.skip("these tests need 4096 open files: ulimit -n 4096")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fair_threads():
+    """Where a test measures beside its own load, the one thread must not wait long for the other."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    yield
+    sys.setswitchinterval(usual)

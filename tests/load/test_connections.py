@@ -36,7 +36,9 @@ def test_idle_connections_are_cheap_and_all_served(broker):
                 client.close()
         print(f"{IDLE} connections: {connect_s:.2f} s to open, {answered_s:.2f} s until each has answered")
 
-    print(f"{(peaks[0] - before) / IDLE / 1000:.1f} kB each; {(peaks[1] - peaks[0]) / IDLE / 1000:.1f} kB when reopened")
+    print(
+        f"{(peaks[0] - before) / IDLE / 1000:.1f} kB each; {(peaks[1] - peaks[0]) / IDLE / 1000:.1f} kB when reopened"
+    )
     assert peaks[0] - before < IDLE * 30_000
     assert peaks[1] - peaks[0] < IDLE * 1_000, "closed connections were not freed"
 
