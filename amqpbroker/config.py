@@ -68,6 +68,7 @@ class Config:
     default_vhost: str = "/"
     default_users: tuple[DefaultUser, ...] = (_GUEST,)
     default_queue_type: str = "classic"
+    durability: str = "fsync"
     cluster_name: str = "amqpbroker@localhost"
     product_name: str = "RabbitMQ"
     product_version: str = "4.0.5"
@@ -253,6 +254,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("default_users.$name.read", _REGEX, ".*", "What this user may read from."),
     Setting("default_queue_type", _one_of("classic", "quorum"), "classic",
             "The type of a queue declared without x-queue-type.", "default_queue_type"),
+    Setting("durability", _one_of("fsync", "os", "none"), "fsync",
+            "What a confirm of a persistent message vouches for: `fsync`, it is on the disk and survives a power loss;"
+            " `os`, it is with the operating system and survives kill -9; `none`, the broker has it, and kill -9 may"
+            " lose what the last turns of its loop took.", "durability"),
     Setting("cluster_name", _NAME, "amqpbroker@localhost",
             "The name of the cluster that clients are told.", "cluster_name"),
     Setting("product.name", _NAME, "RabbitMQ",

@@ -62,7 +62,9 @@ class Persistence(Store):
         journal: Journal,
         committer: Committer,
         on_failure: Callable[[OSError], None],
+        waits: bool = True,
     ) -> None:
+        """waits: nothing counts as safe before it is written; else everything does at the end of its turn."""
         self.journal = journal
         self.safe_position: int = 0
         self.counts: dict[int, int] = {}
@@ -70,6 +72,7 @@ class Persistence(Store):
         self.on_synced: Callable[[], None] = _nothing
         self._committer = committer
         self._on_failure = on_failure
+        self._waits = waits
         self._moves = Moves()
         self._compaction = Compaction(journal, self._moves, self.counts)
         self._number: int = 1
@@ -136,6 +139,8 @@ class Persistence(Store):
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def sync(self) -> None:
+        if not self._waits and not self._failed:
+            self.synced = self._number
         if self._writing or self._failed or not self._gathering:
             return
         self._gathering = False

@@ -47,7 +47,7 @@ def opened(config: Config) -> Iterator[Data]:
         directory = owned.directory / "journal"
         try:
             files.make_directory(directory)
-            journal = Journal(directory, files)
+            journal = Journal(directory, files, synced=config.durability == "fsync")
             found = recover(journal)
         except OSError as error:
             raise StoreError(f"{directory}: {error.strerror}") from error

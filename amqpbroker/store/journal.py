@@ -54,12 +54,14 @@ class Journal:
     Everything is called on the loop's thread but `write`, which is called on one other, a batch at a time.
     """
 
-    def __init__(self, directory: Path, files: Files, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(self, directory: Path, files: Files, segment_bytes: int = SEGMENT_BYTES, synced: bool = True) -> None:
+        """synced: a batch is on the disk when `write` returns; else it is with the operating system."""
         self.directory = directory
         self.files = files
         self.segments: dict[int, Segment] = {}
         self.batches: int = 0
         self._segment_bytes = segment_bytes
+        self._synced = synced
         self._lock = threading.Lock()
 
     # --- append -----------------------------------------------------------------------------------------------------
@@ -91,7 +93,7 @@ class Journal:
         return self.segments[last]
 
     def write(self, batch: Batch) -> None:
-        """Append and sync. Raises OSError, after which nothing may be written any more."""
+        """Append, and sync unless that is not wanted. Raises OSError, after which nothing may be written any more."""
         segment = batch.segment
         with self._lock:
             if segment.descriptor < 0:
@@ -102,7 +104,8 @@ class Journal:
                 self.files.sync_directory(self.directory)
             else:
                 self.files.write(segment.descriptor, batch.data)
-        self.files.sync(segment.descriptor)
+        if self._synced:
+            self.files.sync(segment.descriptor)
 
     # --- read -------------------------------------------------------------------------------------------------------
 

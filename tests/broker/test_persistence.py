@@ -112,6 +112,16 @@ def test_no_confirm_before_the_sync_has_returned():
     assert [(got.name, got.arguments["delivery_tag"]) for got in client.receive()] == [("basic.ack", 2)]
 
 
+def test_without_durability_a_confirm_waits_for_nothing():
+    node = Node(committer=LaterCommitter)
+    node.persistence._waits = False
+    client = node.client()
+    client.call(1, "confirm.select")
+    publish(client, "a", "b")
+    assert [(got.name, got.arguments["delivery_tag"]) for got in client.receive()] == [("basic.ack", 2)]
+    assert len(node.committer.work) == 1
+
+
 def test_what_was_not_synced_is_gone_and_was_not_confirmed():
     node = Node(committer=LaterCommitter)
     client = node.client()

@@ -69,6 +69,13 @@ def test_what_is_published_and_not_settled_comes_back_in_order(files):
     assert journal.segments[1].live == 4
 
 
+def test_with_the_operating_system_is_enough_if_that_is_said(files):
+    journal = Journal(DIRECTORY, files, synced=False)
+    journal.write(journal.batch([group(publish())]))
+    assert files.syncs == 0
+    assert sequences(recovered(files)[0]) == [1]
+
+
 def test_what_is_settled_does_not(files):
     writer = Writer(files)
     first, second = writer.write(publish(sequence=1), publish(sequence=2))
