@@ -20,7 +20,10 @@ ENVIRONMENT = {
 
 
 class BrokerProcess:
-    """`amqpbroker serve` on a free port, its log in `directory`. Use it in a `with`, which ends it and checks how."""
+    """`amqpbroker serve` on a free port, its log in `directory`. Use it in a `with`, which ends it and checks how.
+
+    It runs in memory unless the arguments name a data directory.
+    """
 
     def __init__(self, directory: Path, *arguments: str, in_order: bool = True) -> None:
         self.arguments = arguments
@@ -39,7 +42,8 @@ class BrokerProcess:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
 
     def __enter__(self) -> "BrokerProcess":
-        command = [sys.executable, "-m", "amqpbroker", "serve", "--port", "0", "--in-memory"]
+        command = [sys.executable, "-m", "amqpbroker", "serve", "--port", "0"]
+        command += [] if "--data-dir" in self.arguments else ["--in-memory"]
         command += ["--ready-file", str(self.ready_file), *self.arguments]
         started = time.monotonic()
         with self.log_file.open("wb") as log:
