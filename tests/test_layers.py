@@ -17,7 +17,7 @@ LAYERS = {
     "broker": {"store", "wire", "errors", "config", "clock"},
     "amqp": {"broker", "store", "wire", "errors", "config", "clock"},
     "server": {"amqp", "broker", "store", "wire", "errors", "config", "clock"},
-    "cli": {"server", "errors", "config", "clock"},
+    "cli": {"server", "store", "errors", "config", "clock"},
     "__main__": {"cli"},
     "__init__": set(),
 }

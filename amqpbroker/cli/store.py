@@ -1,0 +1,195 @@
+"""`amqpbroker store`: what is in a data directory. Reads only, whether a broker owns it, has ended, or was killed."""
+
+import codecs
+import json
+import sqlite3
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from amqpbroker.store.dump import Told
+    from amqpbroker.store.inspection import JournalReader
+    from amqpbroker.store.recovery import Copies
+
+#: Queue id -> (vhost, name).
+Names = dict[int, tuple[str, str]]
+
+directory_argument = click.argument(
+    "directory", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False)
+)
+
+
+@click.group()
+def store() -> None:
+    """Check a data directory, or show what is in it.
+
+    DIR is what `amqpbroker serve --data-dir` was given. Nothing in it is changed, and a broker may be running on it.
+    """
+
+
+@store.command()
+@directory_argument
+def check(directory: Path) -> None:
+    """Verify every checksum and every record.
+
+    Exits with 0 if nothing is damaged, else with 1. The end of a batch that was being written when the broker was
+    killed is no damage: nothing in it was confirmed.
+    """
+    reader = _open(directory)
+    from amqpbroker.store.inspection import Inspection
+
+    inspection = Inspection(reader)
+    names, wrong = _names(directory)
+    click.echo(f"segments: {reader.segments}")
+    click.echo(f"octets: {reader.octets}")
+    click.echo(f"batches: {reader.batches}")
+    click.echo(f"groups: {reader.groups}")
+    click.echo(f"messages: {inspection.publishes}")
+    click.echo(f"copies: {inspection.entries}")
+    click.echo(f"settled: {inspection.settles}")
+    click.echo(f"returned: {inspection.returns}")
+    click.echo(f"living: {_amount(inspection.copies.values())}")
+    for queue_id, copies in sorted(inspection.copies.items()):
+        lost = ", which the definitions do not know" if names and queue_id not in names else ""
+        click.echo(f"queue {_queue(queue_id, names)}{lost}: {_amount([copies])}")
+    for finding in reader.findings:
+        click.echo(f"{'error' if finding.damage else 'note'}: {finding}")
+    if wrong:
+        click.echo(f"error: {wrong}")
+    errors = sum(finding.damage for finding in reader.findings) + bool(wrong)
+    click.echo(f"errors: {errors}")
+    sys.exit(errors > 0)
+
+
+@store.command()
+@directory_argument
+@click.option("--living", "living_only", is_flag=True, help="Only the messages that a broker would start with.")
+@click.option("--json", "as_json", is_flag=True, help="Each line as a JSON object.")
+def dump(directory: Path, living_only: bool, as_json: bool) -> None:
+    """Print what is in the journal, a line for each.
+
+    A message is told once for each queue that it entered; "settle" is told of a copy that is gone, "return" of one that
+    was delivered. All name the copy by its position: the segment, as in the name of its file, and the offset in that.
+    What cannot be read is told on stderr, and the exit status is 1 then.
+    """
+    reader = _open(directory)
+    from amqpbroker.store import dump
+    from amqpbroker.store.files import Files
+
+    names, wrong = _names(directory)
+    if wrong:
+        click.echo(f"error: {wrong}", err=True)
+    told = dump.living(reader, Files()) if living_only else dump.everything(reader)
+    for one in told:
+        click.echo(json.dumps(_fields(one, names)) if as_json else _line(one, names))
+    for finding in reader.findings:
+        click.echo(f"{'error' if finding.damage else 'note'}: {finding}", err=True)
+    sys.exit(bool(wrong) or any(finding.damage for finding in reader.findings))
+
+
+def _open(directory: Path) -> "JournalReader":
+    """The journal, ready to be read. Raises ClickException if this is no data directory of ours."""
+    from amqpbroker.store.files import Files
+    from amqpbroker.store.inspection import JournalReader, is_owned, other_format
+
+    other = other_format(directory)
+    if other is not None:
+        raise click.ClickException(other)
+    owned = is_owned(directory)
+    if owned:
+        click.echo(f"note: a running broker owns {directory}: it may change while it is read", err=True)
+    return JournalReader(directory / "journal", Files(), owned)
+
+
+def _names(directory: Path) -> tuple[Names, str]:
+    """The queues' names, and what keeps them from being known."""
+    from amqpbroker.store.queue_names import DATABASE, read_queue_names
+
+    try:
+        return read_queue_names(directory), ""
+    except (sqlite3.Error, OSError) as error:
+        return {}, f"{directory / DATABASE}: {error}"
+
+
+def _amount(queues: "Iterable[Copies]") -> str:
+    counted = [(len(copies.positions), copies.size) for copies in queues]
+    return f"{sum(count for count, _ in counted)} messages, {sum(octets for _, octets in counted)} octets"
+
+
+def _queue(queue_id: int, names: Names) -> str:
+    """The queue as one word, or as two with its vhost if that is not the one that everybody has."""
+    if queue_id not in names:
+        return f"#{queue_id}"
+    vhost, name = names[queue_id]
+    return _word(name.encode()) + (f" vhost={_word(vhost.encode())}" if vhost != "/" else "")
+
+
+def _line(one: "Told", names: Names) -> str:
+    from amqpbroker.store.dump import Published, Returned
+    from amqpbroker.store.inspection import shown
+
+    if isinstance(one, Published):
+        rest = "..." if one.size > len(one.body) else ""
+        return (
+            f"publish {shown(one.position)} queue={_queue(one.queue_id, names)} sequence={one.sequence}"
+            f" deadline={_time(one.deadline_ms)} count={one.delivery_count} exchange={_word(one.exchange)}"
+            f" key={_word(one.routing_key)} size={one.size} body={_quoted(one.body, whole=not rest)}{rest}"
+        )
+    if isinstance(one, Returned):
+        return f"return {shown(one.position)} count={one.delivery_count}"
+    return f"settle {shown(one.position)}"
+
+
+def _word(name: bytes) -> str:
+    """A name as it is, if nobody could take it for more or less than one."""
+    quoted = _quoted(name)
+    plain = quoted[1:-1]
+    return plain if quoted[0] == "'" and plain and not set(plain) & set(" '\"\\") and plain[0] != "#" else quoted
+
+
+def _quoted(data: bytes, whole: bool = True) -> str:
+    """As Python writes it: as text if it is UTF-8, as bytes if not; nothing in it gets at the terminal."""
+    try:
+        return repr(codecs.getincrementaldecoder("utf-8")().decode(data, whole))
+    except UnicodeDecodeError:
+        return repr(data)
+
+
+def _time(deadline_ms: int) -> str:
+    if not deadline_ms:
+        return "-"
+    try:
+        return datetime.fromtimestamp(deadline_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError):
+        return f"{deadline_ms}ms"
+
+
+def _fields(one: "Told", names: Names) -> dict[str, Any]:
+    """What is told of one record, by name."""
+    from amqpbroker.store.dump import Published, Returned
+    from amqpbroker.store.inspection import shown
+
+    if isinstance(one, Published):
+        vhost, queue = names.get(one.queue_id, (None, None))
+        return {
+            "record": "publish",
+            "position": shown(one.position),
+            "queue_id": one.queue_id,
+            "vhost": vhost,
+            "queue": queue,
+            "sequence": one.sequence,
+            "deadline_ms": one.deadline_ms or None,
+            "delivery_count": one.delivery_count,
+            "exchange": one.exchange.decode(errors="backslashreplace"),
+            "routing_key": one.routing_key.decode(errors="backslashreplace"),
+            "size": one.size,
+            "body": one.body.decode(errors="backslashreplace"),
+        }
+    if isinstance(one, Returned):
+        return {"record": "return", "position": shown(one.position), "delivery_count": one.delivery_count}
+    return {"record": "settle", "position": shown(one.position)}

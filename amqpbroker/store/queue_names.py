@@ -1,0 +1,50 @@
+"""The names of queues, out of a data directory that is only looked at."""
+
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing, suppress
+from pathlib import Path
+
+DATABASE = "definitions.sqlite"
+_LOG = DATABASE + "-wal"
+_LOG_HEAD_BYTES = 32
+
+
+def read_queue_names(directory: Path) -> dict[int, tuple[str, str]]:
+    """Queue id -> (vhost, name); nothing if there are no definitions.
+
+    SQLite writes beside a database even if it is only to read it, so it gets a copy of this one and its log. Raises
+    sqlite3.Error, also if the database is damaged, and OSError.
+    """
+    if not (directory / DATABASE).exists():
+        return {}
+    with tempfile.TemporaryDirectory(prefix="amqpbroker-") as temporary:
+        _copy(directory, Path(temporary))
+        with closing(sqlite3.connect(Path(temporary) / DATABASE)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+            rows = connection.execute("SELECT id, vhost, name FROM queue")
+            return {queue_id: (vhost, name) for queue_id, vhost, name in rows}
+
+
+def _copy(directory: Path, to: Path) -> None:
+    """Database and log as they were at one time: if a broker moves the log into the database meanwhile, once more."""
+    state = None
+    while state is None or state != _state(directory):
+        state = _state(directory)
+        for name in (DATABASE, _LOG):
+            (to / name).unlink(missing_ok=True)
+            # The log goes when its database is closed.
+            with suppress(FileNotFoundError):
+                shutil.copyfile(directory / name, to / name)
+
+
+def _state(directory: Path) -> tuple[int, int, bytes]:
+    """What changes when the log is moved; its head says so, while what is added to it does not matter."""
+    database = (directory / DATABASE).stat()
+    head = b""
+    with suppress(FileNotFoundError), (directory / _LOG).open("rb") as log:
+        head = log.read(_LOG_HEAD_BYTES)
+    return database.st_mtime_ns, database.st_size, head

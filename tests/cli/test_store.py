@@ -1,0 +1,482 @@
+import json
+import random
+import re
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+from click.testing import CliRunner
+
+from amqpbroker.cli.main import main
+from amqpbroker.store import record
+from amqpbroker.store.definitions import QueueDefinition
+from amqpbroker.store.files import Files
+from amqpbroker.store.journal import Journal
+from amqpbroker.store.ownership import Ownership
+from amqpbroker.store.sqlite_definitions import SqliteDefinitions
+from amqpbroker.wire.frames import content as content_frames
+
+#: Distance of the entries of messages that are told apart by a body of one octet.
+HEADS = record.SEGMENT_HEAD.size + record.BATCH_HEAD.size + record.GROUP_HEAD.size + record.PUBLISH_HEAD.size
+
+
+def run(*arguments):
+    """(exit status, lines of stdout, lines of stderr) of `amqpbroker store`."""
+    result = CliRunner().invoke(main, ["store", *(str(argument) for argument in arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout.splitlines(), result.stderr.splitlines()
+
+
+def check(directory):
+    """(exit status, figures by name, findings) of `store check`."""
+    status, out, _ = run("check", directory)
+    findings = [line for line in out if line.startswith(("note: ", "error: "))]
+    return status, dict(line.split(": ", 1) for line in out if line not in findings), findings
+
+
+def content(body=b"x", exchange=b"", key=b"q", **changed):
+    address = b"%c%b%c%b" % (len(exchange), exchange, len(key), key)
+    stored = record.Content(address, content_frames(1, b"\x10\0\2", body, 0), len(body), 0, (), 0, False)
+    return stored._replace(**changed)
+
+
+def publish(sequence=1, body=b"x", queue_id=1, deadline_ms=0, count=0, **changed):
+    return record.publish(content(body, **changed), [(queue_id, sequence, deadline_ms, count)])
+
+
+class Directory:
+    """A data directory that is written batch by batch."""
+
+    def __init__(self, path):
+        self.path = path
+        with closing(Ownership(path, Files())):
+            pass
+        (path / "journal").mkdir()
+        self.journal = Journal(path / "journal", Files(), segment_bytes=1 << 20)
+
+    def next_segment(self):
+        self.journal._segment_bytes = 0
+        self.journal.next_position()
+        self.journal._segment_bytes = 1 << 20
+
+    def write(self, *payloads):
+        """Each payload as a group, all in one batch; positions of the first entry of each."""
+        position = self.journal.next_position()
+        positions = []
+        parts = []
+        for payload in payloads:
+            positions.append(position + record.GROUP_HEAD.size + record.PUBLISH_HEAD.size)
+            parts.append(record.group(payload) + payload)
+            position += len(parts[-1])
+        self.journal.write(self.journal.batch(parts))
+        return positions
+
+    def define(self, **ids):
+        with closing(SqliteDefinitions(self.path / "definitions.sqlite", Files())) as definitions:
+            definitions.put(*(QueueDefinition("/", name, number, False, b"\0\0\0\0") for name, number in ids.items()))
+
+    def segment(self, number=1):
+        return self.path / "journal" / f"{number:016x}.seg"
+
+    def change(self, offset, segment=1):
+        data = bytearray(self.segment(segment).read_bytes())
+        data[offset] ^= 0xFF
+        self.segment(segment).write_bytes(data)
+
+    def tree(self):
+        """Everything in it, with what tells of a change."""
+        return {
+            path: (path.stat().st_mtime_ns, path.stat().st_mode, path.read_bytes() if path.is_file() else None)
+            for path in [self.path, *self.path.rglob("*")]
+        }
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return Directory(tmp_path / "data")
+
+
+def test_check_counts_what_there_is(directory):
+    first, _, _ = directory.write(publish(1, b"abc"), publish(2, b"de"), publish(1, b"f", queue_id=7))
+    directory.write(record.settle([first]), record.returned([(first, 2)]))
+    directory.next_segment()
+    directory.write(record.publish(content(b"both"), [(1, 3, 0, 0), (7, 2, 0, 0)]))
+    directory.define(orders=1)
+    status, figures, findings = check(directory.path)
+    octets = sum(directory.segment(number).stat().st_size for number in (1, 2))
+    assert (status, findings) == (0, [])
+    assert figures == {
+        "segments": "2",
+        "octets": str(octets),
+        "batches": "3",
+        "groups": "6",
+        "messages": "4",
+        "copies": "5",
+        "settled": "1",
+        "returned": "1",
+        "living": "4 messages, 11 octets",
+        "queue orders": "2 messages, 6 octets",
+        "queue #7, which the definitions do not know": "2 messages, 5 octets",
+        "errors": "0",
+    }
+
+
+def test_check_of_a_directory_that_was_never_used(directory):
+    status, figures, findings = check(directory.path)
+    assert (status, figures["segments"], figures["living"], findings) == (0, "0", "0 messages, 0 octets", [])
+
+
+def test_a_torn_end_is_a_note_wherever_it_is_torn(directory):
+    directory.write(publish(1))
+    whole = directory.segment().stat().st_size
+    directory.write(publish(2), publish(3))
+    data = directory.segment().read_bytes()
+    for end in range(whole + 1, len(data)):
+        directory.segment().write_bytes(data[:end])
+        status, figures, findings = check(directory.path)
+        assert (status, figures["living"]) == (0, "1 messages, 1 octets")
+        (note,) = findings
+        assert note.startswith(f"note: {directory.segment()}: at offset {whole}: a torn end of {end - whole} octets (")
+
+
+def test_a_segment_torn_within_its_header_is_a_note(directory):
+    directory.write(publish(1))
+    directory.next_segment()
+    directory.write(publish(2))
+    directory.segment(2).write_bytes(directory.segment(2).read_bytes()[:9])
+    status, figures, findings = check(directory.path)
+    assert (status, figures["living"], len(findings)) == (0, "1 messages, 1 octets", 1)
+    assert findings[0].startswith(f"note: {directory.segment(2)}: at offset 0: a torn end of 9 octets")
+
+
+def test_every_octet_counts(directory):
+    """Whatever is changed before the last batch is an error, at an offset within what was changed or before it."""
+    directory.write(publish(1), publish(2))
+    directory.write(record.settle([]), record.returned([]))
+    last = directory.segment().stat().st_size
+    directory.write(publish(3))
+    good = directory.segment().read_bytes()
+    for offset in range(last):
+        directory.change(offset)
+        status, _, findings = check(directory.path)
+        directory.segment().write_bytes(good)
+        assert status == 1, offset
+        places = [re.fullmatch(r"error: (.*): at offset (\d+): .*", finding) for finding in findings]
+        assert all(place is not None and place[1] == str(directory.segment()) for place in places)
+        assert any(int(place[2]) <= offset for place in places), (offset, findings)
+    assert check(directory.path)[0] == 0
+
+
+def test_every_damaged_place_is_told_and_what_is_between_is_read(directory):
+    starts = []
+    for sequence in range(1, 7):
+        starts.append(directory.journal.next_position() & 0xFFFFFFFF)
+        directory.write(publish(sequence, b"a"), publish(sequence + 10, b"b"))
+    directory.next_segment()
+    directory.write(publish(50))
+    directory.change(starts[1] + 30)  # a payload in the second batch
+    directory.change(starts[3] - record.BATCH_HEAD.size)  # the magic of the fourth
+    directory.change(starts[5] + 5)  # the checksum of a group in the sixth
+    status, figures, findings = check(directory.path)
+    assert status == 1
+    assert findings == [
+        f"error: {directory.segment()}: at offset {starts[1]}: a group's checksum is wrong",
+        f"error: {directory.segment()}: at offset {starts[3] - 20}: no whole batch header:"
+        f" {starts[4] - starts[3]} octets cannot be read",
+        f"error: {directory.segment()}: at offset {starts[5]}: a group's checksum is wrong",
+    ]
+    assert figures["errors"] == "3"
+    assert figures["living"] == "9 messages, 9 octets"
+
+
+def test_a_group_of_a_wrong_length_hides_the_rest_of_its_batch_only(directory):
+    (first, second, _) = directory.write(publish(1), publish(2), publish(3))
+    directory.write(publish(4))
+    place = (second & 0xFFFFFFFF) - record.PUBLISH_HEAD.size - record.GROUP_HEAD.size
+    directory.change(place)
+    status, figures, findings = check(directory.path)
+    size = second - first
+    assert (status, figures["living"]) == (1, "2 messages, 2 octets")
+    assert findings == [
+        f"error: {directory.segment()}: at offset {place}: a group's length is wrong: {2 * size} octets cannot be read"
+    ]
+
+
+def test_damage_at_the_end_of_a_segment_that_is_not_the_last(directory):
+    directory.write(publish(1))
+    directory.next_segment()
+    directory.write(publish(2))
+    directory.segment(1).write_bytes(directory.segment(1).read_bytes()[:-1])
+    status, figures, findings = check(directory.path)
+    assert (status, figures["living"]) == (1, "1 messages, 1 octets")
+    assert findings[0].startswith(f"error: {directory.segment(1)}: at offset 16: batch 1 is cut off")
+
+
+def test_missing_segments_and_files_that_are_none(directory):
+    for sequence in range(1, 6):
+        directory.write(publish(sequence))
+        directory.next_segment()
+    directory.segment(2).unlink()
+    directory.segment(3).unlink()
+    stray = directory.path / "journal" / "1.seg"
+    stray.touch()
+    status, figures, findings = check(directory.path)
+    assert (status, figures["living"]) == (1, "3 messages, 3 octets")
+    assert findings == [
+        f"error: {stray}: at offset 0: this is no name of a segment",
+        f"error: {directory.segment(2)}: at offset 0: this segment and 1 more are missing",
+    ]
+
+
+def test_a_freed_segment_is_no_damage(directory):
+    (first,) = directory.write(publish(1))
+    directory.next_segment()
+    directory.write(record.settle([first]), record.returned([(first, 1)]), publish(2))
+    directory.segment(1).unlink()
+    status, figures, _ = check(directory.path)
+    assert (status, figures["living"]) == (0, "1 messages, 1 octets")
+
+
+def test_a_lost_batch_is_told(directory):
+    directory.write(publish(1))
+    directory.journal.batches += 1
+    directory.write(publish(2))
+    status, _, findings = check(directory.path)
+    assert status == 1
+    assert findings[0].endswith(": batch 3 follows batch 1")
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"X", "a group's records do not fill it"),
+        (publish(2) + b"P", "a group's records do not fill it"),
+        (record.settle([1 << 32 | HEADS + 1]), f"settles 1:{HEADS + 1}, where there is no entry"),
+        (record.settle([1 << 32 | 1 << 30]), f"settles 1:{1 << 30}, where there is no entry"),
+        (record.settle([10 << 32 | HEADS]), f"settles a:{HEADS}, where there is no entry"),
+        (record.settle([1 << 32 | HEADS] * 2), f"settles 1:{HEADS}, which is settled already"),
+        (record.returned([(2 << 32, 1)]), "returns 2:0, where there is no entry"),
+        (publish(2, address=b"\1q"), "a message's address is no exchange and routing key"),
+        (publish(2, address=b""), "a message's address is no exchange and routing key"),
+        (publish(2, frames=b"frames"), "a message's frames are no content"),
+        (publish(2, size=2), "a message's frames are no content"),
+        (publish(2, body=b"", size=1), "a message's frames are no content"),
+        (publish(2, cc_keys=1), "a message has more CC keys than keys"),
+        (
+            publish(2)[: record.PUBLISH_HEAD.size]
+            + record.ENTRY.pack(1, 2, 0, 0, 1)
+            + publish(2)[record.PUBLISH_HEAD.size + record.ENTRY.size :],
+            "an entry in the wrong place",
+        ),
+    ],
+)
+def test_records_that_make_no_sense_in_spite_of_their_checksum(directory, payload, said):
+    directory.write(publish(1))
+    start = directory.journal.next_position() & 0xFFFFFFFF
+    directory.write(payload)
+    status, _, findings = check(directory.path)
+    assert status == 1
+    assert findings[-1] == f"error: {directory.segment()}: at offset {start}: {said}"
+
+
+def test_references_into_what_is_damaged_are_not_told_again(directory):
+    (first,) = directory.write(publish(1))
+    directory.write(record.settle([first]))
+    directory.change(first & 0xFFFFFFFF)
+    assert len(check(directory.path)[2]) == 1
+
+
+def test_any_damage_is_found_and_nothing_breaks(directory):
+    chance = random.Random(1)
+    positions = []
+    for sequence in range(30):
+        positions += directory.write(publish(sequence, bytes(chance.randrange(40))), record.settle(positions[-1:]))[:1]
+        if sequence % 10 == 9:
+            directory.next_segment()
+    good = {number: directory.segment(number).read_bytes() for number in (1, 2, 3)}
+    for _ in range(200):
+        number = chance.choice((1, 2))
+        data = bytearray(good[number])
+        start = chance.randrange(len(data))
+        data[start : start + chance.randrange(1, 100)] = chance.randbytes(chance.randrange(100))
+        directory.segment(number).write_bytes(data)
+        status, _, findings = check(directory.path)
+        assert (status == 1) == (data != good[number]), findings
+        assert run("dump", directory.path)[0] <= status
+        assert run("dump", directory.path, "--living")[0] == status
+        directory.segment(number).write_bytes(good[number])
+
+
+def test_damaged_definitions_are_an_error_and_hide_no_message(directory):
+    directory.write(publish(1, b"hello"))
+    (directory.path / "definitions.sqlite").write_bytes(b"no database" * 100)
+    status, figures, findings = check(directory.path)
+    assert (status, figures["queue #1"]) == (1, "1 messages, 5 octets")
+    assert findings == [f"error: {directory.path / 'definitions.sqlite'}: file is not a database"]
+    status, out, err = run("dump", directory.path)
+    assert (status, len(out), err) == (1, 1, findings)
+
+
+# --- dump -------------------------------------------------------------------------------------------------------------
+
+
+def test_dump_tells_every_record_in_its_order(directory):
+    first, second = directory.write(
+        publish(1, b"hello\n", exchange=b"amq.topic", key=b"a.b"),
+        publish(2, b"\xff" * 100, deadline_ms=1_700_000_000_123),
+    )
+    directory.write(record.settle([first]), record.returned([(second, 3)]))
+    directory.write(record.publish(content(b"", key=b"two words"), [(1, 3, 0, 0), (7, 1, 0, 2)]))
+    directory.define(orders=1)
+    status, out, err = run("dump", directory.path)
+    third = int(out[4].split()[1].split(":")[1])
+    assert (status, err) == (0, [])
+    assert out == [
+        f"publish 1:{first - (1 << 32)} queue=orders sequence=1 deadline=- count=0 exchange=amq.topic key=a.b size=6"
+        r" body='hello\n'",
+        f"publish 1:{second - (1 << 32)} queue=orders sequence=2 deadline=2023-11-14T22:13:20.123+00:00 count=0"
+        f" exchange='' key=q size=100 body=b'" + r"\xff" * 64 + "'...",
+        f"settle 1:{first - (1 << 32)}",
+        f"return 1:{second - (1 << 32)} count=3",
+        f"publish 1:{third} queue=orders sequence=3 deadline=- count=0 exchange='' key='two words' size=0 body=''",
+        f"publish 1:{third + 24} queue=#7 sequence=1 deadline=- count=2 exchange='' key='two words' size=0 body=''",
+    ]
+
+
+def test_dump_as_json(directory):
+    (first,) = directory.write(publish(1, "grüße".encode(), deadline_ms=5, count=1))
+    directory.write(record.settle([first]), record.returned([(first, 3)]))
+    directory.define(orders=1)
+    status, out, _ = run("dump", directory.path, "--json")
+    position = f"1:{first - (1 << 32)}"
+    assert status == 0
+    assert [json.loads(line) for line in out] == [
+        {
+            "record": "publish",
+            "position": position,
+            "queue_id": 1,
+            "vhost": "/",
+            "queue": "orders",
+            "sequence": 1,
+            "deadline_ms": 5,
+            "delivery_count": 1,
+            "exchange": "",
+            "routing_key": "q",
+            "size": 7,
+            "body": "grüße",
+        },
+        {"record": "settle", "position": position},
+        {"record": "return", "position": position, "delivery_count": 3},
+    ]
+
+
+def test_dump_of_what_lives_is_in_the_order_of_the_queues(directory):
+    directory.write(publish(3, b"late"), publish(1, b"other", queue_id=2))
+    directory.next_segment()
+    first, second = directory.write(publish(1, b"early"), publish(2, b"gone"))
+    directory.write(record.settle([second]), record.returned([(first, 4)]))
+    status, out, err = run("dump", directory.path, "--living")
+    assert (status, err) == (0, [])
+    assert [line.split()[2:] for line in out] == [
+        line.split()
+        for line in (
+            "queue=#1 sequence=1 deadline=- count=4 exchange='' key=q size=5 body='early'",
+            "queue=#1 sequence=3 deadline=- count=0 exchange='' key=q size=4 body='late'",
+            "queue=#2 sequence=1 deadline=- count=0 exchange='' key=q size=5 body='other'",
+        )
+    ]
+
+
+def test_dump_goes_on_behind_damage_and_tells_of_it_on_stderr(directory):
+    first, _ = directory.write(publish(1), publish(2))
+    directory.write(publish(3))
+    directory.segment().write_bytes(directory.segment().read_bytes() + b"torn")
+    directory.change(first & 0xFFFFFFFF)
+    status, out, err = run("dump", directory.path)
+    assert (status, [line.split()[3] for line in out]) == (1, ["sequence=2", "sequence=3"])
+    assert [line.split(":")[0] for line in err] == ["error", "note"]
+
+
+def test_names_cannot_do_anything_to_a_terminal(directory):
+    directory.write(publish(1, b"\x1b[2J", key="\x1b[2J\u202e".encode()))
+    directory.define(**{"\x1b]0;x\x07": 1})
+    _, out, _ = run("dump", directory.path)
+    assert all(character.isprintable() for line in out for character in line)
+    assert all(character.isprintable() for line in run("check", directory.path)[1] for character in line)
+
+
+# --- looking on, and no more ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["check"], ["dump"], ["dump", "--living"]])
+def test_not_an_octet_is_changed(directory, command):
+    directory.write(publish(1), publish(2))
+    directory.define(orders=1)
+    directory.segment().write_bytes(directory.segment().read_bytes() + b"torn")
+    directory.change(50)
+    before = directory.tree()
+    run(*command, directory.path)
+    assert directory.tree() == before
+
+
+def test_while_a_broker_owns_it(directory):
+    directory.write(publish(1))
+    with (
+        closing(Ownership(directory.path, Files())),
+        closing(SqliteDefinitions(directory.path / "definitions.sqlite", Files())) as definitions,
+    ):
+        definitions.put(QueueDefinition("/", "orders", 1, False, b"\0\0\0\0"))
+        directory.segment().write_bytes(directory.segment().read_bytes() + b"BT")
+        before = directory.tree()
+        status, out, err = run("check", directory.path)
+        assert directory.tree() == before
+    assert status == 0
+    assert "queue orders: 1 messages, 1 octets" in out
+    assert err == [f"note: a running broker owns {directory.path}: it may change while it is read"]
+    assert out[-2].endswith("a torn end of 2 octets (no whole batch header): being written")
+    assert run("check", directory.path)[2] == []
+
+
+def test_the_oldest_segment_may_go_while_a_broker_owns_it(directory, monkeypatch):
+    for sequence in (1, 2, 3):
+        directory.write(publish(sequence))
+        directory.next_segment()
+    real = Files.open
+
+    def gone(self, path, write=False):
+        if path == directory.segment(1):
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return real(self, path, write)
+
+    monkeypatch.setattr(Files, "open", gone)
+    with closing(Ownership(directory.path, Files())):
+        status, figures, findings = check(directory.path)
+    assert (status, figures["living"], findings) == (0, "2 messages, 2 octets", [])
+
+
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        (lambda path: None, "is no data directory: it has no journal"),
+        (lambda path: (path / "version").write_text("2\n"), "has format 2; this amqpbroker reads format 1"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "dump"])
+def test_what_is_no_data_directory_of_ours(tmp_path, prepare, said, command):
+    prepare(tmp_path)
+    assert run(command, tmp_path) == (1, [], [f"Error: {tmp_path} {said}"])
+
+
+def test_a_directory_that_is_not_there(tmp_path):
+    status, _, err = run("check", tmp_path / "none")
+    assert status == 2
+    assert "does not exist" in err[-1]
+
+
+def test_it_loads_neither_event_loop_nor_broker():
+    script = (
+        "import sys, amqpbroker.cli.main, amqpbroker.cli.store, amqpbroker.store.dump, amqpbroker.store.queue_names;"
+        " sys.exit(any(name in sys.modules for name in ('asyncio', 'amqpbroker.broker', 'amqpbroker.server')))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
