@@ -210,25 +210,36 @@ class FifoLine(ReadyLine):
         self._pages.append(page if safe else held)
 
 
+#: Stands for a priority that was never used: most of 255 never are.
+_UNUSED = FifoLine()
+
+
 class PriorityLine(ReadyLine):
     """Highest priority first, first in first out within one (rabbit_priority_queue).
 
-    `levels` holds a line a priority; bit p of `mask` says that line p is not empty.
+    `levels` holds a line a priority, made when it is first used; bit p of `mask` says that line p is not empty.
     """
 
     def __init__(self, max_priority: int, pager: Pager | None = None) -> None:
         super().__init__()
         self.max_priority = max_priority
-        self.levels: list[FifoLine] = [FifoLine(pager) for _ in range(max_priority + 1)]
+        self.levels: list[FifoLine] = [_UNUSED] * (max_priority + 1)
         self.mask: int = 0
+        self._pager = pager
 
     def _level(self, entry: Entry) -> int:
         priority = entry.message.priority
         return priority if priority < self.max_priority else self.max_priority
 
+    def _line(self, level: int) -> FifoLine:
+        line = self.levels[level]
+        if line is _UNUSED:
+            line = self.levels[level] = FifoLine(self._pager)
+        return line
+
     def push(self, entry: Entry) -> None:
         level = self._level(entry)
-        self.levels[level].push(entry)
+        self._line(level).push(entry)
         self.mask |= 1 << level
         self.count += 1
         self.size += entry.message.size
@@ -239,7 +250,7 @@ class PriorityLine(ReadyLine):
             by_level.setdefault(self._level(entry), []).append(entry)
             self.size += entry.message.size
         for level, group in by_level.items():
-            self.levels[level].requeue(group)
+            self._line(level).requeue(group)
             self.mask |= 1 << level
         self.count += len(entries)
 

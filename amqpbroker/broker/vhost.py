@@ -68,6 +68,7 @@ class Vhost:
         self.default_queue_type = default_queue_type
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
+        self._exclusive: dict[object, dict[Queue, None]] = {}
         self.route_epoch: int = 0
         self.reply_queue: Queue = LocalQueue(self, PSEUDO_QUEUE, QueueSettings())
         self._dying: deque[tuple[Queue, list[Entry], str]] = deque()
@@ -232,6 +233,8 @@ class Vhost:
             if not stored_id:
                 self.definitions.put(queue_definition(self.name, queue))
         self.queues[name] = queue
+        if owner is not None:
+            self._exclusive.setdefault(owner, {})[queue] = None
         return queue
 
     def delete_queue(self, queue: Queue, if_unused: bool = False, if_empty: bool = False) -> int:
@@ -265,6 +268,11 @@ class Vhost:
 
     def _remove_queue(self, queue: Queue, removal: Removal) -> int:
         del self.queues[queue.name]
+        if queue.owner is not None:
+            owned = self._exclusive[queue.owner]
+            del owned[queue]
+            if not owned:
+                del self._exclusive[queue.owner]
         count = queue.ready_count
         self._remove(removal)
         for consumer in queue.close():
@@ -273,7 +281,7 @@ class Vhost:
 
     def delete_exclusive_queues(self, session: object) -> None:
         """The connection is gone: its exclusive queues go with it."""
-        for queue in [queue for queue in self.queues.values() if queue.owner is session]:
+        for queue in list(self._exclusive.get(session, ())):
             self.drop_queue(queue)
 
     # --- bindings ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import random
+import tracemalloc
 
 import pytest
 
@@ -90,3 +91,16 @@ def test_quorum_two_of_high_priority_to_one_normal():
     for i in range(10, 16):
         line.push(entry(i, 5))
     assert drain(line) == [10, 11, 0, 12, 13, 1, 14, 15, 2, 3]
+
+
+def test_a_line_costs_nothing_for_priorities_that_were_never_used():
+    def costs(max_priority: int) -> int:
+        tracemalloc.start()
+        try:
+            line = PriorityLine(max_priority)
+            line.push(entry(1, priority=1))
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    assert costs(255) < costs(2) + 4_000

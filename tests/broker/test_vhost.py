@@ -1,9 +1,11 @@
 from itertools import pairwise
+from typing import NoReturn
 
 import pytest
 
 from amqpbroker.broker.exchange import Exchange
 from amqpbroker.broker.message import Message, encode_address
+from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.vhost import PREDECLARED, Vhost
 from amqpbroker.errors import AmqpError
@@ -217,6 +219,25 @@ def test_an_exclusive_queue_is_for_its_connection(vhost: Vhost) -> None:
     assert "q" in vhost.queues
     vhost.delete_exclusive_queues(mine)
     assert "q" not in vhost.queues
+
+
+def test_the_end_of_a_connection_looks_at_no_queues_but_its_own(vhost: Vhost) -> None:
+    class Unwalked(dict[str, Queue]):
+        def __iter__(self) -> NoReturn:
+            pytest.fail("all queues were walked")
+
+        keys = values = items = __iter__  # type: ignore[assignment]
+
+    mine, others = object(), object()
+    for session, name in ((mine, "a"), (mine, "b"), (mine, "c"), (others, "d"), (None, "e")):
+        declare(vhost, name, session=session)
+    vhost.delete_queue(vhost.queue("b", mine))
+    vhost.queues = Unwalked(vhost.queues)
+    vhost.delete_exclusive_queues(mine)
+    assert [name for name in "abcde" if name in vhost.queues] == ["d", "e"]
+    vhost.delete_exclusive_queues(mine)
+    vhost.delete_exclusive_queues(others)
+    assert [name for name in "abcde" if name in vhost.queues] == ["e"]
 
 
 def test_a_queue_that_is_not_there(vhost: Vhost) -> None:
