@@ -37,7 +37,7 @@ conformance: $(DEV) ## Replay what a real RabbitMQ did against the broker.
 	$(PY) -m conformance replay $(ARGS)
 
 bench: $(DEV) ## Measure the core, bytes in to bytes out; ARGS="transient" picks shapes.
-	$(PY) -m tests.bench.core $(ARGS)
+	$(PY) -m tests.bench $(ARGS)
 
 clean: ## Remove .venv and every cache.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
