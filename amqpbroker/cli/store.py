@@ -86,7 +86,8 @@ def dump(directory: Path, living_only: bool, as_json: bool) -> None:
         click.echo(f"error: {wrong}", err=True)
     told = dump.living(reader, Files()) if living_only else dump.everything(reader)
     for one in told:
-        click.echo(json.dumps(_fields(one, names)) if as_json else _line(one, names))
+        # Not click.echo, which flushes every line.
+        sys.stdout.write((json.dumps(_fields(one, names)) if as_json else _line(one, names)) + "\n")
     for finding in reader.findings:
         click.echo(f"{'error' if finding.damage else 'note'}: {finding}", err=True)
     sys.exit(bool(wrong) or any(finding.damage for finding in reader.findings))
