@@ -52,13 +52,13 @@ class Route:
 class Content:
     """A publish whose header or body is still coming in. arguments: those of basic.publish, as on the wire."""
 
-    __slots__ = ("arguments", "left", "parts", "properties")
+    __slots__ = ("arguments", "body", "left", "properties")
 
     def __init__(self, arguments: bytes) -> None:
         self.arguments = arguments
         self.properties: bytes | None = None
         self.left: int = 0
-        self.parts: list[bytes] = []
+        self.body = bytearray()
 
 
 class Channel:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
 from amqpbroker.amqp.channel import Channel, Content
-from amqpbroker.amqp.handshake import Handshake
+from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS, Handshake
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.methods import HANDLERS
 from amqpbroker.amqp.repeat import Repeat
@@ -40,8 +40,6 @@ UNREAD = 8 * 1024 * 1024
 KEEPING = 48
 #: How long a peer may take to answer connection.close (CLOSING_TIMEOUT in rabbit_reader.erl).
 CLOSING_TIMEOUT_MS = 30_000
-#: How long a peer waits for the end after an error that leaves nothing to talk about (rabbit_reader.erl).
-SILENT_CLOSE_DELAY_MS = 3_000
 
 _ACK_ARGUMENTS = struct.Struct(">QB")
 _PUBLISH = 60 << 16 | 40
@@ -159,6 +157,7 @@ class Connection(Session):
         end_of_data = len(data)
         unpack_head = FRAME_HEAD.unpack_from
         channels = self.channels
+        end: int
         while pos + 7 <= end_of_data:
             repeat = self._repeat
             if repeat is not None and data.startswith(repeat.prefix, pos):
@@ -196,8 +195,7 @@ class Connection(Session):
                         self._method(channel, ids, data[pos + 7 : end - 1])
                         if not self.reading and not self._deaf:
                             self._held = True
-                            pos = end
-                            return pos
+                            return end
                 else:
                     self._other(kind, number, channel, data[pos + 7 : end - 1])
             except AmqpError as error:
@@ -272,11 +270,11 @@ class Connection(Session):
             if len(payload) > pending.left:
                 raise errors.frame_error("content body frame exceeds remaining content size")
             if payload:
-                pending.parts.append(payload)
+                pending.body += payload
             pending.left -= len(payload)
         if pending.left == 0:
             channel.content = None
-            channel.publish(pending.arguments, pending.properties, b"".join(pending.parts), 0, None)
+            channel.publish(pending.arguments, pending.properties, bytes(pending.body), 0, None)
 
     def _method(self, channel: Channel, ids: int, payload: bytes) -> None:
         """A method on an open channel that is not on the hot path. Raises AmqpError."""

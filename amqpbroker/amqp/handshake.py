@@ -33,6 +33,9 @@ CAPABILITIES = (
 #: frame-min-size of the specification.
 FRAME_MIN_SIZE = 4096
 
+#: How long a peer waits for the end after an error that leaves nothing to talk about (rabbit_reader.erl).
+SILENT_CLOSE_DELAY_MS = 3_000
+
 
 class Handshake:
     """The methods before a connection is open, in the only order they may come.
@@ -146,7 +149,3 @@ def _within(name: str, value: int, limit: int) -> int:
         shown = "0 (no limit)" if value == 0 else str(value)
         raise errors.not_allowed(f"negotiated {name} = {shown} is higher than the maximum allowed value ({limit})")
     return value
-
-
-#: How long who cannot log in is made to wait (SILENT_CLOSE_DELAY in rabbit_reader.erl).
-SILENT_CLOSE_DELAY_MS = 3_000

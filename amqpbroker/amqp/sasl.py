@@ -49,7 +49,7 @@ def anonymous(response: bytes) -> Credentials:
 
 
 #: Mechanism -> its function, which raises MalformedError for a response that is none. Which of them are offered is
-#: configured; ANONYMOUS is not by default.
+#: configured.
 MECHANISMS: dict[str, Callable[[bytes], Credentials]] = {
     "PLAIN": plain,
     "AMQPLAIN": amqplain,

@@ -148,7 +148,7 @@ class LocalQueue(Queue):
         if self.consumers.all:
             self._drain()
         elif self.auto_delete:
-            self.vhost.delete_queue(self)
+            self.vhost.drop_queue(self)
         else:
             self.touch()
 
@@ -348,7 +348,7 @@ class LocalQueue(Queue):
         if due_ms > self.clock.now_ms():
             self._unused = self.clock.at(due_ms, self._on_unused)
         else:
-            self.vhost.delete_queue(self)
+            self.vhost.drop_queue(self)
 
     def recover(self, pages: list[Page], size: int, deadlines: int) -> None:
         self._sequence = pages[-1].sequences[-1]

@@ -63,3 +63,22 @@ def test_requests_wait_while_the_socket_is_full():
     wire.connection.set_writable(True)
     assert [got.name for got in wire.receive()] == ["basic.get-ok", "queue.delete-ok"]
     assert wire.connection.reading
+
+
+def test_a_body_in_tiny_frames_costs_about_its_size():
+    client = Wire(make_broker()).log_in()
+    client.declare("q")
+    client.send(1, "basic.publish", routing_key="q")
+    size = 500_000
+    client.feed(frame(2, 1, (60).to_bytes(2, "big") + bytes(2) + size.to_bytes(8, "big") + bytes(2)))
+    tiny = frame(3, 1, b"xy") * 1000
+    tracemalloc.start()
+    try:
+        for _ in range(size // 2 // 1000 - 1):
+            client.connection.feed(tiny)
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 3 * size
+    client.connection.feed(tiny)
+    assert client.get("q").body == b"xy" * (size // 2)
