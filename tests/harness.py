@@ -111,21 +111,23 @@ class Wire:
 
     def receive(self) -> list[Received]:
         self._answer += self.turn()
+        answer, start = self._answer, 0
         received = []
-        while len(self._answer) >= 8:
-            if self._answer.startswith(b"AMQP"):
-                received.append(Received(0, "protocol-header", {"header": self._answer[:8]}))
-                self._answer = self._answer[8:]
+        while len(answer) >= start + 8:
+            if answer.startswith(b"AMQP", start):
+                received.append(Received(0, "protocol-header", {"header": answer[start : start + 8]}))
+                start += 8
                 continue
-            kind, channel = self._answer[0], int.from_bytes(self._answer[1:3], "big")
-            end = 8 + int.from_bytes(self._answer[3:7], "big")
-            if len(self._answer) < end:
+            kind, channel = answer[start], int.from_bytes(answer[start + 1 : start + 3], "big")
+            end = start + 8 + int.from_bytes(answer[start + 3 : start + 7], "big")
+            if len(answer) < end:
                 break
-            assert self._answer[end - 1] == 0xCE
-            payload, self._answer = self._answer[7 : end - 1], self._answer[end:]
-            got = self._frame(kind, channel, payload)
+            assert answer[end - 1] == 0xCE
+            got = self._frame(kind, channel, answer[start + 7 : end - 1])
             if got is not None:
                 received.append(got)
+            start = end
+        self._answer = answer[start:]
         return received
 
     def _frame(self, kind: int, channel: int, payload: bytes) -> Received | None:
