@@ -191,6 +191,12 @@ class Connection(Session):
                     elif ids == _ACK and size == 13:
                         tag, multiple = _ACK_ARGUMENTS.unpack_from(data, pos + 11)
                         channel.ack(tag, multiple & 1 == 1)
+                        # Acknowledgements come in runs: the next ones are told by what they begin with.
+                        head = data[pos : pos + 11]
+                        while data.startswith(head, end) and end + 21 <= end_of_data and data[end + 20] == 0xCE:
+                            tag, multiple = _ACK_ARGUMENTS.unpack_from(data, end + 11)
+                            end += 21
+                            channel.ack(tag, multiple & 1 == 1)
                     else:
                         self._method(channel, ids, data[pos + 7 : end - 1])
                         if not self.reading and not self._deaf:

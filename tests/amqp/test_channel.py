@@ -5,6 +5,8 @@ import pytest
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Cut, Received, Wire, make_broker
 
@@ -224,6 +226,37 @@ def test_unknown_tags(holding: Wire, other: Wire, how: str, tag: int, multiple: 
     holding.send(1, f"basic.{how}", delivery_tag=tag, multiple=multiple)
     assert error(holding) == f"PRECONDITION_FAILED - unknown delivery tag {tag}"
     assert [other.get("q").body for _ in range(5)] == [b"1", b"2", b"3", b"4", b"5"]
+
+
+def acks(*tags: int, channel: int = 1) -> bytes:
+    return b"".join(frame(METHOD, channel, methods.encode("basic.ack", delivery_tag=tag)) for tag in tags)
+
+
+def test_acknowledging_in_a_run(holding: Wire, other: Wire) -> None:
+    holding.feed(acks(1, 2, 4))
+    assert holding.receive() == []
+    assert outstanding(holding, other) == [b"3", b"5"]
+
+
+def test_a_wrong_tag_in_a_run_closes_its_channel_and_nothing_else(holding: Wire, other: Wire) -> None:
+    holding.call(2, "channel.open")
+    holding.feed(acks(1, 2, 2, 4) + frame(METHOD, 2, methods.encode("basic.qos")))
+    assert [(got.channel, got.name) for got in holding.receive()] == [(1, "channel.close"), (2, "basic.qos-ok")]
+    assert [other.get("q").body for _ in range(3)] == [b"3", b"4", b"5"]
+
+
+def test_a_broken_frame_ends_a_run(holding: Wire, other: Wire) -> None:
+    holding.feed(acks(1, 2)[:-1] + b"\0" + acks(3))
+    (got,) = holding.receive()
+    assert "invalid_frame_end_marker" in got.arguments["reply_text"]
+    assert [other.get("q").body for _ in range(4)] == [b"2", b"3", b"4", b"5"]
+
+
+def test_runs_of_two_channels_are_kept_apart(holding: Wire, other: Wire) -> None:
+    holding.call(2, "channel.open")
+    holding.feed(acks(1, 2) + acks(3, channel=2) + acks(4))
+    assert error(holding) == "PRECONDITION_FAILED - unknown delivery tag 3"
+    assert outstanding(holding, other) == [b"3", b"5"]
 
 
 def test_a_tag_is_settled_once(holding: Wire, other: Wire) -> None:
