@@ -31,6 +31,10 @@ REPLY_CODES: dict[int, tuple[str, Scope]] = {
 }
 
 
+#: Surrogate escapes, which stand for octets that are no UTF-8 -> the characters that Erlang prints for such octets.
+_LATIN_1 = {0xDC00 + octet: octet for octet in range(0x80, 0x100)}
+
+
 class AmqpError(Exception):
     """A client's mistake or the broker's refusal, with the reply code, text and scope that the wire carries.
 
@@ -41,10 +45,10 @@ class AmqpError(Exception):
     def __init__(self, code: int, explanation: str) -> None:
         name, scope = REPLY_CODES[code]
         self.code = code
-        self.explanation = explanation
+        self.explanation = explanation.translate(_LATIN_1)
         self.scope: Scope = scope
-        self.text = f"{name} - {explanation}"
-        encoded = self.text.encode("utf-8", "replace")
+        self.text = f"{name} - {self.explanation}"
+        encoded = self.text.encode()
         if len(encoded) > 255:
             self.text = encoded[:252].decode("utf-8", "ignore") + "..."
         super().__init__(self.text)
