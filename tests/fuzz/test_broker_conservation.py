@@ -292,7 +292,7 @@ class Machine(RuleBasedStateMachine):
 
 
 class TestConservation(Machine.TestCase):
-    settings = effort(50, steps=40)
+    settings = effort(100, steps=40)
 
     def runTest(self) -> None:
         with no_errors_logged():

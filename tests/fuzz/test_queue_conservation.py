@@ -296,4 +296,4 @@ class Witness(Subscriber):
 
 
 TestConservation = Machine.TestCase
-TestConservation.settings = effort(60, steps=40)
+TestConservation.settings = effort(200, steps=40)
