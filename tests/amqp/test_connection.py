@@ -464,6 +464,23 @@ def test_publishes_that_differ_only_in_size_or_end(client: Wire, other: Wire) ->
     assert [other.get("q").body for _ in range(5)] == [b"12345"] * 4 + [b"1234"]
 
 
+def test_an_alike_publish_within_the_content_of_another_is_none(client: Wire, other: Wire) -> None:
+    client.declare("q")
+    client.feed(published("q", b"12345") * 4)
+    client.feed(method("basic.publish", routing_key="q") + header(9))
+    client.feed(published("q", b"12345"))
+    assert closed(client)[0] == 505
+    assert other.depth("q") == 4
+
+
+def test_the_content_of_a_publish_is_on_its_channel(client: Wire, other: Wire) -> None:
+    client.call(2, "channel.open")
+    client.declare("q")
+    client.feed(method("basic.publish", routing_key="q") + header(5, 2) + frame(BODY, 2, b"12345"))
+    assert closed(client)[0] == 505
+    assert other.depth("q") == 0
+
+
 def between(client: Wire, other: Wire, change: Callable[[], object]) -> list[Received]:
     """Alike publishes to an exchange before and after a change; what the publisher is told."""
     client.feed(published("k", b"12345", "amq.direct", mandatory=True) * 4)

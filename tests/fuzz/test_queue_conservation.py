@@ -33,10 +33,10 @@ class Machine(RuleBasedStateMachine):
         quorum=st.booleans(),
         single=st.sampled_from([False, False, True]),
         priorities=st.sampled_from([0, 0, 3]),
-        length=st.sampled_from([None, None, 0, 1, 3]),
-        octets=st.sampled_from([None, None, None, 12]),
+        length=st.sampled_from([None, None, None, 0, 1, 3]),
+        octets=st.sampled_from([None, None, None, None, 12]),
         overflow=st.sampled_from(["drop-head", "drop-head", "reject-publish", "reject-publish-dlx"]),
-        ttl=st.sampled_from([None, None, 0, 40]),
+        ttl=st.sampled_from([None, None, None, None, 0, 40]),
         limit=st.integers(0, 2),
     )
     def declare(
@@ -73,6 +73,7 @@ class Machine(RuleBasedStateMachine):
         self.held: list[Entry] = []
         self.delivered: list[Copy] = []
         self.returned = 0
+        self.add(2, no_ack=False, priority=0)
 
     # --- the account ------------------------------------------------------------------------------------------------
 
@@ -135,35 +136,41 @@ class Machine(RuleBasedStateMachine):
     # --- what may happen --------------------------------------------------------------------------------------------
 
     @rule(
-        padding=st.integers(0, 6),
+        paddings=st.lists(st.integers(0, 6), min_size=1, max_size=5),
         priority=st.sampled_from([0, 0, 1, 5, 9]),
-        expiration=st.sampled_from([-1, -1, 0, 10, 100]),
+        expiration=st.sampled_from([-1, -1, -1, -1, 0, 10, 100]),
     )
-    def publish(self, padding: int, priority: int, expiration: int) -> None:
+    def publish(self, paddings: list[int], priority: int, expiration: int) -> None:
         times = [ms for ms in (self.ttl, expiration) if ms is not None and ms >= 0]
         deadline_ms = self.clock.now_ms() + min(times) if times else 0
-        copy = Copy(b"%d." % len(self.copies) + b"x" * padding, priority, deadline_ms)
-        self.copies.append(copy)
-        self.ready(copy)
-        if not self.queue.publish(message(copy.body, "q", priority, expiration)):
-            assert self.overflow != "drop-head"
-            assert self.limited
-            copy.place = "refused"
-            if self.overflow == "reject-publish-dlx":
-                letter = self.grave.ready.pop().message
-                assert letter.body == copy.body
-        self.settle_account()
+        for padding in paddings:
+            copy = Copy(b"%d." % len(self.copies) + b"x" * padding, priority, deadline_ms)
+            self.copies.append(copy)
+            self.ready(copy)
+            if not self.queue.publish(message(copy.body, "q", priority, expiration)):
+                assert self.overflow != "drop-head"
+                assert self.limited
+                copy.place = "refused"
+                if self.overflow == "reject-publish-dlx":
+                    letter = self.grave.ready.pop().message
+                    assert letter.body == copy.body
+            self.settle_account()
 
-    @rule(
-        limit=st.sampled_from([0, 1, 2, 1000]), no_ack=st.sampled_from([False, False, True]), priority=st.integers(0, 2)
-    )
-    @precondition(lambda self: len(self.consumers) < 4)
-    def subscribe(self, limit: int, no_ack: bool, priority: int) -> None:
+    def add(self, limit: int, no_ack: bool, priority: int) -> None:
         one = Witness(self.queue, str(len(self.consumers)), limit, no_ack=no_ack, priority=priority)
         one.on_delivery = self.on_delivery
         self.consumers.append(one)
         one.subscribe()
         self.settle_account()
+
+    @rule(
+        limit=st.sampled_from([0, 1, 2, 1000]),
+        no_ack=st.sampled_from([False, False, False, True]),
+        priority=st.integers(0, 2),
+    )
+    @precondition(lambda self: len(self.consumers) < 4)
+    def subscribe(self, limit: int, no_ack: bool, priority: int) -> None:
+        self.add(limit, no_ack, priority)
 
     @rule(data=st.data())
     @precondition(lambda self: self.consumers)
@@ -193,39 +200,38 @@ class Machine(RuleBasedStateMachine):
         self.held = [entry for entry in self.held if entry not in chosen]
         return chosen
 
-    @rule(data=st.data())
+    @rule(data=st.data(), how=st.sampled_from(["ack", "requeue", "requeue", "requeue", "reject"]))
     @precondition(lambda self: self.held)
-    def ack(self, data: st.DataObject) -> None:
-        for entry in self.taken(data):
-            self.copy_of(entry.message).place = "acked"
-            self.queue.ack(entry)
-        self.settle_account()
-
-    @rule(data=st.data())
-    @precondition(lambda self: self.held)
-    def reject(self, data: st.DataObject) -> None:
+    def settle(self, data: st.DataObject, how: str) -> None:
         entries = self.taken(data)
-        for entry in entries:
-            self.copy_of(entry.message).place = "rejecting"
-        self.queue.reject(entries)
+        copies = [self.copy_of(entry.message) for entry in entries]
+        if how == "ack":
+            for entry, copy in zip(entries, copies, strict=True):
+                copy.place = "acked"
+                self.queue.ack(entry)
+        elif how == "reject":
+            for copy in copies:
+                copy.place = "rejecting"
+            self.queue.reject(entries)
+        else:
+            for copy in copies:
+                copy.returns += 1
+                if self.quorum and copy.returns > self.limit:
+                    copy.place = "returning"
+                else:
+                    self.ready(copy)
+            self.queue.requeue(entries)
         self.settle_account()
 
     @rule(data=st.data())
     @precondition(lambda self: self.held)
-    def requeue(self, data: st.DataObject) -> None:
-        entries = self.taken(data)
-        for entry in entries:
-            copy = self.copy_of(entry.message)
-            copy.returns += 1
-            if self.quorum and copy.returns > self.limit:
-                copy.place = "returning"
-            else:
-                self.ready(copy)
-        self.queue.requeue(entries)
-        self.settle_account()
+    def settle_more(self, data: st.DataObject) -> None:
+        self.settle(data, "requeue")
 
-    @rule()
-    def purge(self) -> None:
+    @rule(really=st.sampled_from([False, False, False, True]))
+    def purge(self, really: bool) -> None:
+        if not really:
+            return
         count = self.queue.purge()
         purged = [copy for copy in self.copies if copy.place == "ready"]
         assert count == len(purged)
@@ -253,12 +259,20 @@ class Machine(RuleBasedStateMachine):
         if not self.quorum:
             assert [copy.rank for copy in line] == sorted(copy.rank for copy in line)
 
+    def may_take(self, one: Subscriber) -> bool:
+        """Of a single active consumer only that one, and only until one of higher priority waits to take over."""
+        active = self.queue.consumers.active
+        if not self.single or active is None:
+            return not self.single
+        waiting = self.quorum and any(other.priority > active.priority for other in self.consumers)
+        return one is active and not waiting
+
     @invariant()
     def consumers_are_busy_or_nothing_waits(self) -> None:
         for one in getattr(self, "consumers", []):
             assert one.unacked == sum(entry.consumer is one for entry in self.held)
-            if not self.single or one is self.queue.consumers.active:
-                assert not (one.can_take() and self.queue.ready_count), "a consumer waits although something is ready"
+            if self.may_take(one) and one.can_take():
+                assert self.queue.ready_count == 0, "a consumer waits although something is ready"
 
     @invariant()
     def limits_hold(self) -> None:
