@@ -10,7 +10,7 @@ from tests.load.client import LoadClient, request
 from tests.load.memory import MB, resident_bytes
 
 WARM_UP_S = 1.0
-DURATION_S = 3.0
+DURATION_S = 2.0
 
 
 def connections(client, port):
