@@ -327,20 +327,22 @@ def test_a_lost_connection_gives_everything_back(client: Wire, other: Wire, brok
     assert client.connection.collect() == b""
 
 
-def test_nothing_goes_from_one_channel_of_a_lost_connection_to_the_other(
-    client: Wire, other: Wire, broker: Broker
+@pytest.mark.parametrize("end", ["lost", "connection.close"])
+def test_nothing_goes_from_one_channel_to_another_of_a_connection_that_ends(
+    client: Wire, other: Wire, end: str
 ) -> None:
     client.call(2, "channel.open")
     client.declare("q")
-    client.call(1, "basic.qos", prefetch_count=1)
     client.consume("q", "one")
-    client.consume("q", "two", channel=2)
-    for i in range(6):
-        other.publish("q", b"%d" % i)
-    client.receive()
-    client.connection.lost()
-    got = [other.get("q") for _ in range(6)]
-    assert [each.body for each in got] == [b"%d" % i for i in range(6)]
+    client.consume("q", "two", channel=2, no_ack=True)
+    other.publish("q", b"0")
+    assert [got.arguments["consumer_tag"] for got in client.receive()] == ["one"]
+    if end == "lost":
+        client.connection.lost()
+    else:
+        client.call(0, "connection.close")
+    got = other.get("q")
+    assert (got.body, got.arguments["redelivered"]) == (b"0", True)
 
 
 @pytest.mark.parametrize("error", [KeyError("inside"), RecursionError()])
