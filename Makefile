@@ -3,9 +3,10 @@
 PY := .venv/bin/python
 RUN := .venv/.run
 DEV := .venv/.dev
+ROUNDS ?= 50
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs interop conformance bench clean
+.PHONY: help run test check format docs interop conformance crash bench clean
 
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +36,9 @@ interop: $(DEV) ## Run real clients of several languages against the broker; ins
 
 conformance: $(DEV) ## Replay what a real RabbitMQ did against the broker.
 	$(PY) -m conformance replay $(ARGS)
+
+crash: $(DEV) ## Kill the broker again and again under load, and look that nothing is lost; ROUNDS=50.
+	@ROUNDS=$(ROUNDS) $(PY) -m pytest -s tests/crash $(ARGS)
 
 bench: $(DEV) ## Measure the core, bytes in to bytes out; ARGS="transient" picks shapes.
 	$(PY) -m tests.bench $(ARGS)

@@ -1,0 +1,121 @@
+"""What the clients of one queue know, and what follows from it. One publisher, one consumer at a time.
+
+Messages are numbered from 1 and published once each. The criteria:
+
+- **Confirmed**: the publisher has read the confirm (or tx.commit-ok). Such a message has to be delivered until its ack
+  was sent: in the end it was acked, or the drain finds it. An unconfirmed one may be there or not.
+- **Acked and synced**: the ack was sent, and after it, on the same channel, something whose answer waits for the disk:
+  a persistent message to a durable queue that was confirmed, or a tx.commit that was answered. A channel's frames are
+  acted on in order and batches are written in order, so the ack is on the disk too, and the message must not come back.
+  One whose ack was sent but not synced may come back.
+- **Delivered and synced**: the same for a delivery. If such a message comes again, it says that it is redelivered.
+- **Order**: nothing is requeued while a consumer is there, so within one session the numbers only grow.
+- The body is that of its number, to the octet.
+"""
+
+PATTERN = bytes(range(256)) * 1024
+
+
+def body(number: int) -> bytes:
+    """Mostly small ones; some take a page or many, and one in a thousand two frames."""
+    chance = number * 2654435761 % 1000
+    size = 200_000 if chance == 0 else 20_000 if chance < 40 else chance // 4
+    return b"%d %b" % (number, PATTERN[number % 251 : number % 251 + size])
+
+
+class Ledger:
+    """All rounds of one queue. wrong: what must not have happened."""
+
+    def __init__(self, queue: str, **arguments: object) -> None:
+        self.queue = queue
+        self.arguments = arguments
+        self.sent: int = 0
+        self.confirmed: set[int] = set()
+        self.acked: set[int] = set()
+        self.gone: set[int] = set()
+        self.seen: set[int] = set()
+        self.drained: set[int] = set()
+        self.deliveries: int = 0
+        self.again: int = 0
+        self.wrong: list[str] = []
+
+    @property
+    def backlog(self) -> int:
+        return self.sent - len(self.acked)
+
+    def publish(self) -> tuple[int, bytes]:
+        """The next message, to be sent right away."""
+        self.sent += 1
+        return self.sent, body(self.sent)
+
+    def session(self) -> "Session":
+        return Session(self)
+
+    def complain(self, number: int, text: str) -> None:
+        self.wrong.append(f"{self.queue}: message {number} {text}")
+
+    def settle_accounts(self) -> None:
+        """After the drain: what was confirmed and is nowhere."""
+        for number in sorted(self.confirmed - self.acked - self.drained):
+            self.complain(number, "was confirmed and is lost")
+
+    def counts(self) -> str:
+        return (
+            f"{self.queue}: sent {self.sent}, confirmed {len(self.confirmed)}, deliveries {self.deliveries}, acked"
+            f" {len(self.acked)}, acked and synced {len(self.gone)}, came again after an unsynced ack {self.again},"
+            f" drained {len(self.drained)} (unconfirmed {len(self.drained - self.confirmed)}), wrong {len(self.wrong)}"
+        )
+
+
+class Session:
+    """One consumer, from basic.consume to the end of its connection."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._last = 0
+        self._delivered: list[int] = []
+        self._acked: list[int] = []
+
+    def delivered(self, data: bytes, redelivered: bool) -> int:
+        """Returns the message's number."""
+        ledger = self._ledger
+        number = int(data.partition(b" ")[0])
+        ledger.deliveries += 1
+        if not 0 < number <= ledger.sent:
+            ledger.complain(number, "was never sent")
+        if data != body(number):
+            ledger.complain(number, "has another body")
+        if number in ledger.gone:
+            ledger.complain(number, "is back, though its ack was synced")
+        if number <= self._last:
+            ledger.complain(number, f"came after message {self._last}")
+        if number in ledger.seen and not redelivered:
+            ledger.complain(number, "does not say that it is redelivered")
+        ledger.again += number in ledger.acked
+        self._last = number
+        self._delivered.append(number)
+        return number
+
+    def ack(self, number: int) -> None:
+        """To be called before the ack is sent."""
+        self._ledger.acked.add(number)
+        self._acked.append(number)
+
+    def mark(self) -> "Mark":
+        """To be called before something is sent that is answered when it is synced."""
+        mark = Mark(self._ledger, self._delivered, self._acked)
+        self._delivered, self._acked = [], []
+        return mark
+
+
+class Mark:
+    """What came before an answer that says that it is synced."""
+
+    def __init__(self, ledger: Ledger, delivered: list[int], acked: list[int]) -> None:
+        self._ledger = ledger
+        self._delivered = delivered
+        self._acked = acked
+
+    def synced(self) -> None:
+        self._ledger.seen.update(self._delivered)
+        self._ledger.gone.update(self._acked)

@@ -1,0 +1,150 @@
+"""A broker that is killed with SIGKILL again and again, and clients that remember what they were promised.
+
+What the kernel has survives SIGKILL, so this shows that answers, writes and recovery go together under load; that what
+is confirmed is also synced is shown with files that forget (tests/broker/test_persistence.py). `ledger.py` says what is
+taken for a promise. `make crash` runs 50 rounds, or ROUNDS=n; SEED=n chooses other moments and sizes.
+"""
+
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pika
+import pytest
+from click.testing import CliRunner
+
+from amqpbroker.cli.main import main
+from amqpbroker.wire.values import longstr
+from tests.crash.clients import (
+    CrashClient,
+    PairPublisher,
+    PikaConsumer,
+    PikaPublisher,
+    RawConsumer,
+    RawPublisher,
+    events_of,
+)
+from tests.crash.ledger import Ledger
+from tests.load.client import LoadClient, request
+from tests.process import ENVIRONMENT, BrokerProcess
+
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+SEED = int(os.environ.get("SEED", "1"))
+
+#: How long a broker lives, from when its clients start.
+LIFE_S = (0.15, 1.2)
+
+
+def is_broken_connection(error):
+    # LoadClient asserts that the answer comes that it waits for.
+    return isinstance(error, OSError | pika.exceptions.AMQPError) or "the broker closed" in str(error)
+
+
+class Rounds:
+    """Brokers on one data directory, the clients, and what these know."""
+
+    def __init__(self, tmp_path):
+        self.chance = random.Random(SEED)
+        self.data = tmp_path / "data"
+        self.brokers = tmp_path
+        self.starts = 0
+        self.classic = Ledger("classic")
+        self.quorum = Ledger("quorum", **{"x-queue-type": longstr("quorum")})
+        self.pika = Ledger("pika")
+        self.one = Ledger("one")
+        self.other = Ledger("other")
+        self.ledgers = (self.classic, self.quorum, self.pika, self.one, self.other)
+        self.clients: list[CrashClient] = [
+            RawPublisher(self.chance, self.classic),
+            RawConsumer(self.chance, self.classic, "markers"),
+            RawPublisher(self.chance, self.quorum),
+            RawConsumer(self.chance, self.quorum, "markers"),
+            PikaPublisher(self.chance, self.pika),
+            PikaConsumer(self.chance, self.pika),
+            PairPublisher(self.chance, self.one, self.other),
+        ]
+
+    def broker(self, in_order=True):
+        self.starts += 1
+        directory = self.brokers / str(self.starts)
+        directory.mkdir()
+        return BrokerProcess(directory, "--data-dir", str(self.data), in_order=in_order)
+
+    def kill_while_starting(self):
+        command = [sys.executable, "-m", "amqpbroker", "serve", "--port", "0", "--data-dir", str(self.data)]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=ENVIRONMENT) as process:
+            time.sleep(self.chance.uniform(0.05, 0.4))
+            process.kill()
+
+    def round(self):
+        """A life of the broker."""
+        with self.broker(in_order=False) as broker:
+            for client in self.clients:
+                client.start(broker.port)
+            time.sleep(self.chance.uniform(*LIFE_S))
+            early = [(client, client.join()) for client in self.clients if not client.is_running()]
+            broker.signal(signal.SIGKILL)
+            assert broker.wait() == -signal.SIGKILL, broker.log
+            late = [client.join() for client in self.clients]
+        assert early == [], broker.log
+        assert [error for error in late if not is_broken_connection(error)] == []
+        assert "Traceback" not in broker.log
+
+    def drain(self):
+        """Take everything that is left, in an orderly life of the broker."""
+        with self.broker() as broker:
+            for ledger in self.ledgers:
+                with LoadClient(broker.port) as client:
+                    left = client.depth(ledger.queue)
+                    session = ledger.session()
+                    client.send(request("basic.consume", queue=ledger.queue, no_ack=True))
+                    events = events_of(client)
+                    assert next(events).name == "basic.consume-ok"
+                    for _ in range(left):
+                        event = next(events)
+                        ledger.drained.add(session.delivered(event.body, event.arguments["redelivered"]))
+                    client.close()
+        with self.broker() as broker, LoadClient(broker.port) as client:
+            assert [client.depth(ledger.queue) for ledger in self.ledgers] == [0] * len(self.ledgers)
+
+    def journal_bytes(self):
+        return sum(path.stat().st_size for path in (self.data / "journal").iterdir())
+
+
+@pytest.fixture(autouse=True)
+def _quiet_pika(caplog):
+    """It logs each broken connection several times."""
+    caplog.set_level(logging.CRITICAL, "pika")
+
+
+def test_confirmed_is_never_lost_and_synced_acks_are_never_back(tmp_path):
+    rounds = Rounds(tmp_path)
+    kills = torn = 0
+    for _ in range(ROUNDS):
+        if rounds.chance.random() < 0.3 and rounds.starts:
+            rounds.kill_while_starting()
+            kills += 1
+        rounds.round()
+        kills += 1
+        checked = CliRunner().invoke(main, ["store", "check", str(rounds.data)])
+        assert checked.exit_code == 0, checked.output
+        torn += "torn" in checked.output
+        wrong = [text for ledger in rounds.ledgers for text in ledger.wrong]
+        assert wrong == []
+    before = rounds.journal_bytes()
+    rounds.drain()
+    for ledger in rounds.ledgers:
+        ledger.settle_accounts()
+    print(f"\n{kills} kills (seed {SEED}), {torn} torn ends, journal {before} octets, {rounds.journal_bytes()} drained")
+    for ledger in rounds.ledgers:
+        print(ledger.counts())
+    wrong = [text for ledger in rounds.ledgers for text in ledger.wrong]
+    assert wrong == []
+    assert rounds.one.drained == rounds.other.drained
+    # It was put to the test.
+    assert all(len(ledger.confirmed) > ROUNDS for ledger in rounds.ledgers)
+    assert all(ledger.gone for ledger in (rounds.classic, rounds.quorum, rounds.pika))
