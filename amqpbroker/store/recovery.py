@@ -43,15 +43,19 @@ class Copies:
         return zip(self.sequences, self.positions, self.deadlines_ms, self.sizes, strict=True)
 
     def living(self, settled: dict[int, bytearray]) -> "Copies":
-        """Those not settled, in the order of their sequences; of one written twice, the later."""
-        kept = self
-        if any(1 in flags for flags in settled.values()):
-            kept = Copies()
-            for sequence, position, deadline_ms, size in self._items():
-                if not settled[position >> OFFSET_BITS][(position & OFFSET_MASK) >> _GRAIN_BITS]:
-                    kept._append(sequence, position, deadline_ms, size)
-        in_order = sorted(set(kept.sequences))
-        return kept if array("Q", in_order) == kept.sequences else kept._sorted()
+        """Those not settled, in the order of their sequences.
+
+        Of one written twice only the later counts: if that is settled, the earlier is gone too.
+        """
+        in_order = sorted(set(self.sequences))
+        copies = self if array("Q", in_order) == self.sequences else self._sorted()
+        if not any(1 in flags for flags in settled.values()):
+            return copies
+        kept = Copies()
+        for sequence, position, deadline_ms, size in copies._items():
+            if not settled[position >> OFFSET_BITS][(position & OFFSET_MASK) >> _GRAIN_BITS]:
+                kept._append(sequence, position, deadline_ms, size)
+        return kept
 
     def _sorted(self) -> "Copies":
         latest = {sequence: rest for sequence, *rest in self._items()}
@@ -64,12 +68,14 @@ class Copies:
 class Recovered(record.Visitor):
     """What a journal holds.
 
-    copies: queue id -> its copies that live, oldest first. returned: position -> delivery count of copies that were
-    delivered before. batches: the number of the last whole batch.
+    copies: queue id -> its copies that live, oldest first. gone: segment -> offsets of the other entries in it.
+    returned: position -> delivery count of copies that were delivered before. batches: the number of the last whole
+    batch.
     """
 
     def __init__(self) -> None:
         self.copies: dict[int, Copies] = {}
+        self.gone: dict[int, array[int]] = {}
         self.returned: dict[int, int] = {}
         self.batches: int = 0
         self._settled: dict[int, bytearray] = {}
@@ -103,8 +109,16 @@ class Recovered(record.Visitor):
 
     def finish(self) -> None:
         """All segments are read: keep what lives."""
-        self.copies = {queue_id: copies.living(self._settled) for queue_id, copies in self.copies.items()}
-        self.copies = {queue_id: copies for queue_id, copies in self.copies.items() if copies.positions}
+        found, self.copies = self.copies, {}
+        for queue_id, copies in found.items():
+            living = copies.living(self._settled)
+            if len(living.positions) < len(copies.positions):
+                alive = set(living.positions)
+                for position in copies.positions:
+                    if position not in alive:
+                        self.gone.setdefault(position >> OFFSET_BITS, array("I")).append(position & OFFSET_MASK)
+            if living.positions:
+                self.copies[queue_id] = living
         self._settled = {}
 
 
@@ -144,6 +158,9 @@ def recover(journal: Journal, repair: bool = True) -> Recovered:
             files.sync(descriptor)
     found.finish()
     journal.batches = found.batches
+    for number, offsets in found.gone.items():
+        # What copies stragglers has to know them too.
+        journal.segments[number].settled = offsets
     for copies in found.copies.values():
         for number, count in Counter([position >> OFFSET_BITS for position in copies.positions]).items():
             journal.segments[number].live += count

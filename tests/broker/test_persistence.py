@@ -407,6 +407,28 @@ def test_stragglers_are_written_again_and_their_segment_freed():
     assert bodies(after, "keep") == ["read later"]
 
 
+def test_what_was_settled_in_an_earlier_life_is_not_written_again():
+    node = Node(keep={}, q={})
+    publish(node.client(), *"abcdefgh", queue="keep")
+    client = node.client()
+    publish(client, *map(str, range(100)))
+    client.turn()
+    assert len(bodies(node)) == 100
+    node = node.crash()
+    node.persistence.journal._segment_bytes = 2_000
+    client = node.client()
+    for _ in range(7):
+        client.get("keep")
+    for i in range(100):
+        publish(client, str(i))
+        client.turn()
+        client.get("q")
+    client.turn()
+    after = node.crash()
+    assert (bodies(after, "keep"), bodies(after)) == (["h"], [])
+    assert min(node.persistence.journal.segments) > 1
+
+
 def test_paged_messages_are_found_after_they_were_written_again():
     node = filled(5_000)
     node.persistence.journal._segment_bytes = 20_000

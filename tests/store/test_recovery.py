@@ -94,6 +94,24 @@ def test_a_copy_written_again_counts_once_at_its_later_place(files):
     assert found.copies[1].positions[0] == moved
 
 
+def test_a_copy_written_again_and_settled_at_its_later_place_is_gone(files):
+    writer = Writer(files)
+    writer.write(publish(sequence=1), publish(sequence=2))
+    (moved,) = writer.write(publish(sequence=1))
+    writer.write(record.settle([moved]))
+    found, _ = recovered(files)
+    assert sequences(found) == [2]
+
+
+def test_the_journal_knows_what_was_settled_in_earlier_lives(files):
+    writer = Writer(files)
+    first, second, _ = writer.write(publish(sequence=1), publish(sequence=2), publish(sequence=3))
+    writer.write(publish(sequence=1), record.settle([second]))
+    _, journal = recovered(files)
+    assert sorted(journal.segments[1].settled) == [first & 0xFFFFFFFF, second & 0xFFFFFFFF]
+    assert journal.segments[1].live == 2
+
+
 def test_segments_follow_each_other_and_the_oldest_is_freed(files):
     writer = Writer(files, segment_bytes=200)
     positions = [writer.write(publish(sequence=i))[0] for i in range(10)]
