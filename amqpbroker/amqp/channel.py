@@ -1,6 +1,7 @@
 """A channel: publishing, what is outstanding, consumers. The hot half of the protocol; `methods` has the rest."""
 
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from amqpbroker import errors
@@ -10,6 +11,7 @@ from amqpbroker.amqp.delivery_count import counted
 from amqpbroker.amqp.inspection import KNOWN, inspect
 from amqpbroker.amqp.repeat import Repeat
 from amqpbroker.amqp.transaction import Transaction
+from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import DirectReply
 from amqpbroker.broker.exchange import Exchange
@@ -19,7 +21,7 @@ from amqpbroker.broker.routing import route as route_message
 from amqpbroker.clock import Timer
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
-from amqpbroker.wire.values import MalformedError, is_utf8, text
+from amqpbroker.wire.values import MalformedError, text
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
@@ -213,8 +215,6 @@ class Channel:
         if stop != len(arguments) - 1:
             raise MalformedError("basic.publish: its fields do not fit")
         address, bits = arguments[2:stop], arguments[stop]
-        if not (is_utf8(arguments[3:key]) and is_utf8(arguments[key + 1 : stop])):
-            raise errors.frame_error("Malformed UTF-8 in shortstr")
         if bits & IMMEDIATE:
             raise errors.not_implemented("immediate=true")
         vhost = self.vhost
@@ -248,9 +248,10 @@ class Channel:
         entry = self.unacked.pop(tag, None)
         if entry is None:
             raise errors.unknown_delivery_tag(tag)
-        if entry.consumer is not None:
-            self.outstanding -= 1
+        from_consumer = entry.consumer is not None
         entry.queue.ack(entry)
+        if from_consumer:
+            self.outstanding -= 1
         if self.global_prefetch:
             self._offer_all()
 
@@ -290,18 +291,18 @@ class Channel:
 
     def settle(self, entries: dict[int, Entry], how: str) -> None:
         """Settle entries that `take` gave: `how` is ack, reject or requeue."""
-        for entry in entries.values():
-            if entry.consumer is not None:
-                self.outstanding -= 1
+        from_consumers = sum([entry.consumer is not None for entry in entries.values()])
         if how == "ack":
             for entry in entries.values():
                 entry.queue.ack(entry)
         else:
-            for queue, group in _by_queue(entries).items():
+            for queue, group in entries_by_queue(entries).items():
                 if how == "reject":
                     queue.reject(group)
                 else:
                     queue.requeue(group)
+        # Only now, so that what a limit for the whole channel lets go is shared among all its consumers.
+        self.outstanding -= from_consumers
         if self.global_prefetch:
             self._offer_all()
 
@@ -310,8 +311,8 @@ class Channel:
         self.settle(self.take(0, True), "requeue")
 
     def _offer_all(self) -> None:
-        for consumer in list(self.consumers.values()):
-            consumer.queue.offer(consumer)
+        for queue, consumers in by_queue(self.consumers.values()).items():
+            queue.offer_all(consumers)
 
     # --- consumers --------------------------------------------------------------------------------------------------
 
@@ -381,7 +382,15 @@ class Channel:
         self.recover()
 
 
-def _by_queue(entries: dict[int, Entry]) -> dict[Queue, list[Entry]]:
+def by_queue(consumers: Iterable[ChannelConsumer]) -> dict[Queue, list[Consumer]]:
+    """Consumers by what they consume."""
+    groups: dict[Queue, list[Consumer]] = {}
+    for consumer in consumers:
+        groups.setdefault(consumer.queue, []).append(consumer)
+    return groups
+
+
+def entries_by_queue(entries: dict[int, Entry]) -> dict[Queue, list[Entry]]:
     groups: dict[Queue, list[Entry]] = {}
     for entry in entries.values():
         groups.setdefault(entry.queue, []).append(entry)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
-from amqpbroker.amqp.channel import Channel, Content
+from amqpbroker.amqp.channel import Channel, Content, by_queue
 from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS, Handshake
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.methods import HANDLERS
@@ -130,6 +130,10 @@ class Connection(Session):
             return
         self.clock.now_ms()
         self.heartbeat.heard = True
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Handle what came, together with what was left of what came before."""
         if self._waiting:
             self._waiting.append(data)
             self._waiting_size += len(data)
@@ -147,7 +151,10 @@ class Connection(Session):
             rest = data[left:] if left else data
             self._waiting = [rest]
             self._waiting_size = len(rest)
-            self._waiting_for = 8 if len(rest) < 7 else 8 + int.from_bytes(rest[3:7], "big")
+            if not self._greeted:
+                self._waiting_for = 8
+            else:
+                self._waiting_for = 7 if len(rest) < 7 else 8 + int.from_bytes(rest[3:7], "big")
 
     def _frames(self, data: bytes, pos: int) -> int:
         """Handle every whole frame; returns where the first that is not whole starts.
@@ -416,6 +423,7 @@ class Connection(Session):
     def _close_channel(self, channel: Channel) -> None:
         if channel.awaiting_sync:
             self._write_synced()
+            self.awaiting_sync = [waiting for waiting in self.awaiting_sync if waiting is not channel]
         del self.channels[channel.number]
         channel.stop()
         channel.release()
@@ -497,6 +505,8 @@ class Connection(Session):
         self._running = False
         channels = list(self.channels.values())
         self.channels.clear()
+        # What one channel gives back is not for another of this connection.
+        self.room = min(self.room, 0)
         self.awaiting_sync.clear()
         for channel in channels:
             channel.stop()
@@ -543,7 +553,7 @@ class Connection(Session):
             self.heartbeat.said = True
         if self._held:
             self._held = False
-            self.feed(b"")
+            self._take(b"")
         if self.starved:
             self.starved = False
             self._feed_consumers()
@@ -566,12 +576,13 @@ class Connection(Session):
         self.mark_dirty()
 
     def _feed_consumers(self) -> None:
-        """There is room again. Consumers take turns in being the first, since the first may take all of it."""
-        consumers = [consumer for channel in self.channels.values() for consumer in channel.consumers.values()]
+        """There is room again. Queues take turns in being the first, since the first may take all of it."""
+        groups = by_queue([each for channel in self.channels.values() for each in channel.consumers.values()])
+        queues = list(groups)
         self._turn += 1
-        first = self._turn % len(consumers) if consumers else 0
-        for consumer in consumers[first:] + consumers[:first]:
-            consumer.queue.offer(consumer)
+        first = self._turn % len(queues) if queues else 0
+        for queue in queues[first:] + queues[:first]:
+            queue.offer_all(groups[queue])
 
     def is_flooded(self) -> bool:
         """Whether so much output waits that no more should be made on others' account."""

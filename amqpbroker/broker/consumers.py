@@ -6,6 +6,7 @@ comes back with `wake`, so that a queue with a thousand busy consumers does not 
 """
 
 from collections import deque
+from collections.abc import Iterable
 
 from amqpbroker import errors
 from amqpbroker.broker.consumer import Consumer
@@ -27,6 +28,7 @@ class Consumers:
         self.active: Consumer | None = None
         self._ring: deque[Consumer] = deque()
         self._lower: dict[int, deque[Consumer]] = {}
+        self._resting: dict[Consumer, None] = {}
 
     def add(self, consumer: Consumer) -> None:
         """Raises AmqpError 403 if this or another consumer is exclusive and not alone."""
@@ -43,6 +45,7 @@ class Consumers:
     def remove(self, consumer: Consumer) -> None:
         self.all.remove(consumer)
         consumer.registered = False
+        self._resting.pop(consumer, None)
         self._rest(consumer)
         if consumer is self.active:
             self.active = None
@@ -50,14 +53,21 @@ class Consumers:
             self._elect()
 
     def settled(self, consumer: Consumer) -> bool:
-        """The consumer has less outstanding: it may take again, or hand over. True if another one took over."""
+        """The consumer has less outstanding: it can take again, or hands over. True if another one took over."""
         if self.takeover and self.single_active:
             active = self.active
             self._elect()
             if self.active is not active:
                 return True
-        self.wake(consumer)
+        if not consumer.ringed and consumer.can_take():
+            self.wake(consumer)
         return False
+
+    def revive(self, consumers: Iterable[Consumer]) -> None:
+        """All these may be able to take again: they come back in the order in which they were found not to be."""
+        chosen = set(consumers)
+        for consumer in [each for each in self._resting if each in chosen]:
+            self.wake(consumer)
 
     def wake(self, consumer: Consumer) -> None:
         """Believe again that the consumer can take a message."""
@@ -66,6 +76,7 @@ class Consumers:
         if self.single_active and self._successor() is not consumer:
             return
         consumer.ringed = True
+        self._resting.pop(consumer, None)
         if self._ring and consumer.priority != self._ring[0].priority:
             if consumer.priority < self._ring[0].priority:
                 self._lower.setdefault(consumer.priority, deque()).append(consumer)
@@ -86,6 +97,7 @@ class Consumers:
                     return consumer
                 ring.popleft()
                 consumer.ringed = False
+                self._resting[consumer] = None
             if not self._lower:
                 return None
             self._ring = self._lower.pop(max(self._lower))

@@ -165,6 +165,10 @@ class LocalQueue(Queue):
         if self._expiring:
             self._arm_expiry()
 
+    def offer_all(self, consumers: list[Consumer]) -> None:
+        self.consumers.revive(consumers)
+        self._drain()
+
     def _drain(self) -> None:
         """Deliver to whoever can take, until nothing is ready or nobody can."""
         while self.ready.count:
@@ -372,6 +376,9 @@ class LocalQueue(Queue):
     def apply_settings(self, settings: QueueSettings) -> None:
         self.settings = settings
         self._trim()
+        if self._unused is not None:
+            self._unused.cancel()
+            self._unused = None
         self.touch()
 
     def close(self) -> list[Consumer]:

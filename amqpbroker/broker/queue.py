@@ -63,6 +63,10 @@ class Queue(Destination):
         """The consumer may be able to take messages (again): deliver while it is, up to a bounded number."""
 
     @abstractmethod
+    def offer_all(self, consumers: "list[Consumer]") -> None:
+        """`offer` to several at once, who share by priority and in turn."""
+
+    @abstractmethod
     def get(self, no_ack: bool) -> "Entry | None":
         """Take the head for basic.get; with `no_ack` it is settled at once."""
 

@@ -74,14 +74,6 @@ def text(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
 
 
-def is_utf8(value: bytes) -> bool:
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def decode_table(data: bytes, offset: int, end: int) -> Table:
     """The table whose entries (without the length prefix) fill data[offset:end]. Raises MalformedError."""
     return _decode_table(data, offset, end, 0)

@@ -72,7 +72,7 @@ def closes_silently(client: Wire, clock: ManualClock) -> bool:
 
 
 #: Where the protocol header is cut in two.
-SPLITS = (1, 3, 6)
+SPLITS = (1, 3, 6, 7)
 
 # --- protocol header -------------------------------------------------------------------------------------------------
 

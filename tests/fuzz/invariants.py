@@ -15,7 +15,7 @@ from amqpbroker.amqp.connection import CLOSING_TIMEOUT_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
-from tests.harness import Cut, Received, Wire, make_broker, octets, random_cut, whole
+from tests.harness import Cut, Received, Wire, make_broker, random_cut, whole
 
 Script = Sequence[bytes | int]
 
@@ -75,7 +75,7 @@ def check(script: Script, logged_in: bool = True, reopens: bool = False) -> None
     logged_in: the script starts behind channel.open of 1. reopens: the peer opens a channel anew when that was closed.
     """
     with no_errors_logged():
-        cuts = (whole, random_cut(1) if logged_in else octets)
+        cuts = (whole, random_cut(1))
         answers = [_run(script, logged_in, reopens, cut) for cut in cuts]
     assert answers[0] == answers[1], "the answer depends on how the input is cut"
 

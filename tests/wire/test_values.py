@@ -15,7 +15,6 @@ from amqpbroker.wire.values import (
     decode_table,
     encode_field,
     encode_table,
-    is_utf8,
     longstr,
     text,
 )
@@ -143,8 +142,3 @@ def test_an_unknown_type_is_malformed(raw: bytes) -> None:
 @effort(50)
 def test_strings_lose_nothing(raw: bytes) -> None:
     assert longstr(text(raw)) == Field("S", raw)
-
-
-def test_what_is_utf_8() -> None:
-    assert is_utf8("žluť".encode())
-    assert not is_utf8(b"\xff")
