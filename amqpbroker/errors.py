@@ -160,10 +160,6 @@ def queue_in_exclusive_use(name: str, vhost: str) -> AmqpError:
     return access_refused(f"queue '{name}' in vhost '{vhost}' in exclusive use")
 
 
-def exclusive_consume_on_single_active(name: str, vhost: str) -> AmqpError:
-    return access_refused(f"queue '{name}' in vhost '{vhost}' in exclusive use")
-
-
 # --- declare, delete -------------------------------------------------------------------------------------------------
 
 
