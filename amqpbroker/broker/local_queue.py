@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.consumers import Consumers
 from amqpbroker.broker.message import Entry, Message
-from amqpbroker.broker.persistence import Persistence, StoredPages
+from amqpbroker.broker.persistence import Persistence, StoredPages, pages_of
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.ready import FifoLine, Page, Pager, PriorityLine, QuorumLine, ReadyLine
+from amqpbroker.broker.ready import FifoLine, Pager, PriorityLine, QuorumLine, ReadyLine
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Timer
+from amqpbroker.store.recovery import Copies
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
@@ -354,11 +355,12 @@ class LocalQueue(Queue):
         else:
             self.vhost.drop_queue(self)
 
-    def recover(self, pages: list[Page], size: int, deadlines: int) -> None:
-        self._sequence = pages[-1].sequences[-1]
-        self._expiring += deadlines
+    def recover(self, copies: Copies) -> None:
+        self._sequence = copies.sequences[-1]
+        self._expiring += len(copies.deadlines_ms) - copies.deadlines_ms.count(0)
+        pages = pages_of(copies)
         if isinstance(self.ready, FifoLine):
-            self.ready.add_pages(pages, size)
+            self.ready.add_pages(pages, copies.size)
             return
         # The order of the others is by what the messages say, so that these have to be looked at.
         assert self.log is not None

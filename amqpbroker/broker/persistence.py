@@ -6,10 +6,11 @@ what was gathered unless one is being written. Bytes and files are the store's b
 
 import zlib
 from array import array
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from amqpbroker.broker.deaths import recovered as recovered_deaths
+from amqpbroker.broker.holder import Copy, Holder
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import PAGE_COUNT, Page, Pager
@@ -17,7 +18,7 @@ from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.compaction import Compaction, Moves
 from amqpbroker.store.journal import OFFSET_BITS, Journal
-from amqpbroker.store.recovery import Recovered
+from amqpbroker.store.recovery import Copies, Recovered
 from amqpbroker.store.store import Store
 from amqpbroker.wire.frames import content as content_frames
 from amqpbroker.wire.frames import content_properties
@@ -39,7 +40,7 @@ class Group:
     __slots__ = ("entered", "returned", "settled")
 
     def __init__(self) -> None:
-        self.entered: list[Entry] = []
+        self.entered: list[Copy] = []
         self.settled: list[int] = []
         self.returned: list[Entry] = []
 
@@ -90,7 +91,7 @@ class Persistence(Store):
 
     # --- what the domain says ---------------------------------------------------------------------------------------
 
-    def enqueue(self, entry: Entry) -> None:
+    def enqueue(self, entry: Copy) -> None:
         """A copy is to be stored. Copies of one message that are enqueued one after the other are one group."""
         entry.position = PENDING
         self._open.entered.append(entry)
@@ -98,7 +99,7 @@ class Persistence(Store):
         if not self._gathering:
             self._gather()
 
-    def settle(self, entry: Entry) -> None:
+    def settle(self, entry: Copy) -> None:
         """A copy lives no more. One that was not written yet never will be."""
         if entry.position > 0:
             self._open.settled.append(entry.position)
@@ -222,7 +223,7 @@ class Persistence(Store):
         self,
         parts: list[bytes],
         position: int,
-        publishes: list[list[Entry]],
+        publishes: list[list[Copy]],
         settled: list[int],
         returned: list[Entry],
     ) -> int:
@@ -280,9 +281,9 @@ def _nothing() -> None:
     pass
 
 
-def _by_message(entered: list[Entry]) -> list[list[Entry]]:
+def _by_message(entered: list[Copy]) -> list[list[Copy]]:
     """Entries that are still to be written, those of one message together."""
-    runs: list[list[Entry]] = []
+    runs: list[list[Copy]] = []
     last: Message | None = None
     for entry in entered:
         if entry.position != PENDING:
@@ -295,7 +296,7 @@ def _by_message(entered: list[Entry]) -> list[list[Entry]]:
     return runs
 
 
-def _publish_record(entries: list[Entry]) -> bytes:
+def _publish_record(entries: list[Copy]) -> bytes:
     message = entries[0].message
     frames = message.frames
     if frames is None:
@@ -369,32 +370,35 @@ class StoredPages(Pager):
             self._log.settle(entry)
 
 
-def restore_messages(log: Persistence, found: Recovered, queues: dict[int, Queue], lost: Collection[int] = ()) -> int:
-    """Give recovered copies back to their queues, which are there already; returns how many.
+def pages_of(copies: Copies) -> list[Page]:
+    pages = []
+    for start in range(0, len(copies.positions), PAGE_COUNT):
+        page = Page()
+        page.positions = copies.positions[start : start + PAGE_COUNT]
+        page.sequences = copies.sequences[start : start + PAGE_COUNT]
+        pages.append(page)
+    return pages
 
-    Copies of queues that are gone are dropped; those of queues in `lost`, which are but could not be restored, are
+
+def restore_messages(
+    log: Persistence, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()
+) -> int:
+    """Give recovered copies back to their holders, which are there already, by their ids; returns how many.
+
+    Copies of holders that are gone are dropped; those of holders in `lost`, which are but could not be restored, are
     kept. Raises OSError, DamagedError.
     """
     count = 0
     log.counts.update(found.returned)
     log.safe_position = log.journal.next_position()
-    for queue_id, copies in found.copies.items():
-        queue = queues.get(queue_id)
-        if queue is None and queue_id in lost:
-            continue
-        if queue is None:
+    for holder_id, copies in found.copies.items():
+        holder = holders.get(holder_id)
+        if holder is not None:
+            holder.recover(copies)
+            count += len(copies.positions)
+        elif holder_id not in lost:
             for position in copies.positions:
                 log.journal.settled(position)
-            continue
-        pages = []
-        for start in range(0, len(copies.positions), PAGE_COUNT):
-            page = Page()
-            page.positions = copies.positions[start : start + PAGE_COUNT]
-            page.sequences = copies.sequences[start : start + PAGE_COUNT]
-            pages.append(page)
-        deadlines = len(copies.deadlines_ms) - copies.deadlines_ms.count(0)
-        queue.recover(pages, copies.size, deadlines)
-        count += len(copies.positions)
-    for queue in queues.values():
-        queue.recovered()
+    for holder in holders.values():
+        holder.recovered()
     return count

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.wire.values import Table
 
@@ -12,10 +13,9 @@ if TYPE_CHECKING:
     from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.exchange import Binding
     from amqpbroker.broker.message import Entry
-    from amqpbroker.broker.ready import Page
 
 
-class Queue(Destination):
+class Queue(Destination, Holder):
     """A named queue of a vhost. All calls come on the loop's thread and none waits.
 
     id: names a durable queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to.
@@ -97,17 +97,6 @@ class Queue(Destination):
     @abstractmethod
     def apply_settings(self, settings: QueueSettings) -> None:
         """Work by new settings from now on (a policy changed); limits trim at once."""
-
-    @abstractmethod
-    def recover(self, pages: "list[Page]", size: int, deadlines: int) -> None:
-        """Take in stored copies, in the order of their sequences, before anything else happens to the queue.
-
-        `size` octets of bodies; `deadlines` of the copies have one.
-        """
-
-    @abstractmethod
-    def recovered(self) -> None:
-        """All queues have their messages: what has expired leaves, what exceeds the limits too."""
 
     @abstractmethod
     def close(self) -> "Iterable[Consumer]":
