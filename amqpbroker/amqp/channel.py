@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker import errors
 from amqpbroker.amqp.confirms import Confirms
+from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
 from amqpbroker.amqp.delivery_count import counted
 from amqpbroker.amqp.inspection import KNOWN, inspect
@@ -49,18 +50,6 @@ class Route:
         self.bits = bits
         self.exchange = exchange
         self.destinations = destinations
-
-
-class Content:
-    """A publish whose header or body is still coming in. arguments: those of basic.publish, as on the wire."""
-
-    __slots__ = ("arguments", "body", "left", "properties")
-
-    def __init__(self, arguments: bytes) -> None:
-        self.arguments = arguments
-        self.properties: bytes | None = None
-        self.left: int = 0
-        self.body = bytearray()
 
 
 class Channel:

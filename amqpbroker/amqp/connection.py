@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
-from amqpbroker.amqp.channel import Channel, Content, by_queue
+from amqpbroker.amqp.channel import Channel, by_queue
+from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS, Handshake
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.methods import HANDLERS
@@ -262,32 +263,9 @@ class Connection(Session):
         if pending is None:
             raise errors.unexpected_frame("expected method frame, got non method frame instead")
         self._blamed = _PUBLISH
-        if pending.properties is None:
-            if kind == HEADER and payload[2:4] == b"\0\0" and payload[:2] != b"\0\x3c":
-                class_id = int.from_bytes(payload[:2], "big")
-                raise errors.unexpected_frame(
-                    f"expected content header for class 60, got one for class {class_id} instead"
-                )
-            if kind != HEADER or payload[2:4] != b"\0\0" or len(payload) < 12:
-                raise errors.unexpected_frame(
-                    "expected content header for class 60, got non content header frame instead"
-                )
-            size = int.from_bytes(payload[4:12], "big")
-            if size > self.broker.config.max_message_size:
-                raise errors.message_too_large(size, self.broker.config.max_message_size)
-            pending.properties = payload[12:]
-            pending.left = size
-        else:
-            if kind != BODY:
-                raise errors.unexpected_frame("expected content body, got non content body frame instead")
-            if len(payload) > pending.left:
-                raise errors.frame_error("content body frame exceeds remaining content size")
-            if payload:
-                pending.body += payload
-            pending.left -= len(payload)
-        if pending.left == 0:
+        if pending.take(kind, payload, self.broker.config.max_message_size):
             channel.content = None
-            channel.publish(pending.arguments, pending.properties, bytes(pending.body), 0, None)
+            channel.publish(pending.arguments, pending.properties or b"", bytes(pending.body), 0, None)
 
     def _method(self, channel: Channel, ids: int, payload: bytes) -> None:
         """A method on an open channel that is not on the hot path. Raises AmqpError."""

@@ -1,0 +1,51 @@
+"""A message that comes in frame by frame: header, then body frames (AMQP 0-9-1 section 4.2.6)."""
+
+from amqpbroker import errors
+from amqpbroker.wire.frames import BODY, HEADER
+
+
+class Content:
+    """A publish whose header or body is still coming in.
+
+    arguments: those of basic.publish, as on the wire. properties: as on the wire, None before the header. left: octets
+    of the body still to come.
+    """
+
+    __slots__ = ("arguments", "body", "left", "properties")
+
+    def __init__(self, arguments: bytes) -> None:
+        self.arguments = arguments
+        self.properties: bytes | None = None
+        self.left: int = 0
+        self.body = bytearray()
+
+    def take(self, kind: int, payload: bytes, size_max: int) -> bool:
+        """The next frame; returns whether it was the last one.
+
+        Raises AmqpError 505 for one that is not due, 501 for too long a body, 406 for a message beyond `size_max`.
+        """
+        if self.properties is None:
+            self._header(kind, payload, size_max)
+        else:
+            self._body(kind, payload)
+        return self.left == 0
+
+    def _header(self, kind: int, payload: bytes, size_max: int) -> None:
+        if kind == HEADER and payload[2:4] == b"\0\0" and payload[:2] != b"\0\x3c":
+            class_id = int.from_bytes(payload[:2], "big")
+            raise errors.unexpected_frame(f"expected content header for class 60, got one for class {class_id} instead")
+        if kind != HEADER or payload[2:4] != b"\0\0" or len(payload) < 12:
+            raise errors.unexpected_frame("expected content header for class 60, got non content header frame instead")
+        size = int.from_bytes(payload[4:12], "big")
+        if size > size_max:
+            raise errors.message_too_large(size, size_max)
+        self.properties = payload[12:]
+        self.left = size
+
+    def _body(self, kind: int, payload: bytes) -> None:
+        if kind != BODY:
+            raise errors.unexpected_frame("expected content body, got non content body frame instead")
+        if len(payload) > self.left:
+            raise errors.frame_error("content body frame exceeds remaining content size")
+        self.body += payload
+        self.left -= len(payload)
