@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from amqpbroker.compat import COMPATS, DEPRECATED_FEATURES, Compat
+
 
 class ConfigError(ValueError):
     """A setting that does not exist or a value that it cannot take; the text says what would do."""
@@ -47,6 +49,7 @@ class Config:
     """What one broker runs with. `load` makes it from RabbitMQ's keys; tests may construct it directly.
 
     Where a limit is 0 there is none, and a `consumer_timeout_ms` of 0 is off. An empty `data_dir` is the user's own.
+    `initial_frame_max` and `product_version` are those of `compat` unless they are given.
     """
 
     listeners: tuple[Listener, ...] = (Listener("127.0.0.1", 5672),)
@@ -56,7 +59,7 @@ class Config:
     handshake_timeout_ms: int = 10_000
     heartbeat_s: int = 60
     frame_max: int = 131_072
-    initial_frame_max: int = 4096
+    initial_frame_max: int = 0
     channel_max: int = 2047
     max_connections: int = 0
     max_message_size: int = 16_777_216
@@ -71,7 +74,12 @@ class Config:
     durability: str = "fsync"
     cluster_name: str = "amqpbroker@localhost"
     product_name: str = "RabbitMQ"
-    product_version: str = "4.0.5"
+    product_version: str = ""
+    compat: Compat = COMPATS["4.0"]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "initial_frame_max", self.initial_frame_max or self.compat.frame_min)
+        object.__setattr__(self, "product_version", self.product_version or self.compat.version)
 
     @property
     def host(self) -> str:
@@ -187,8 +195,15 @@ def _listener(text: str) -> tuple[str, int | None]:
     return host, int(port)
 
 
+def _compat(text: str) -> Compat:
+    if text not in COMPATS:
+        raise ValueError(text)
+    return COMPATS[text]
+
+
 _ANY = Accepted("any text", str)
 _BOOLEAN = Accepted("true or false", lambda text: ("false", "true").index(text) == 1)
+_COMPAT = Accepted(" or ".join(COMPATS), _compat)
 _LISTENER = Accepted("PORT, HOST or HOST:PORT, with a port from 0 to 65535", _listener)
 _NAME = Accepted("a name of 1 to 255 bytes", _name)
 _REGEX = Accepted("a regular expression", _regex)
@@ -213,7 +228,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("frame_max", _bytesize(4096, _MAX_INT, **{"0": 0}), "131072",
             "The largest frame. 0 is no limit.", "frame_max"),
     Setting("initial_frame_max", _bytesize(4096, _MAX_INT), "4096",
-            "The largest frame before the client has logged in.", "initial_frame_max"),
+            "The largest frame before the client has logged in. With compat 4.1 and later the default is 8192.",
+            "initial_frame_max"),
     Setting("channel_max", _integer(0, 65535), "2047",
             "How many channels a connection may have open. 0 is no limit.", "channel_max",
             aliases=("max_channels_per_connection",)),
@@ -263,7 +279,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("product.name", _NAME, "RabbitMQ",
             "The product that clients are told; some behave differently for others.", "product_name"),
     Setting("product.version", _NAME, "4.0.5",
-            "The version that clients are told: that of the RabbitMQ whose behaviour this is.", "product_version"),
+            "The version that clients are told. The default is the last release known of the series that compat names.",
+            "product_version"),
+    Setting("compat", _COMPAT, "4.0",
+            "The release series of RabbitMQ whose behaviour clients see; docs/compatibility.md has what differs.",
+            "compat"),
+    Setting("deprecated_features.permit.$name", _BOOLEAN, "",
+            "Whether this deprecated feature of RabbitMQ may be used, whatever the release's default. What is modelled"
+            " are `transient_nonexcl_queues` and `global_qos`."),
 )
 # fmt: on
 
@@ -292,9 +315,11 @@ def load(assignments: Iterable[tuple[str, str]], environ: Mapping[str, str]) -> 
             values.setdefault(setting.key, {})[name] = value
 
     simple = {s.attribute: values[s.key][""] for s in SETTINGS if s.attribute and s.key in values}
-    config = replace(Config(), **simple)
+    config = Config(**simple)
+    _check_frame_max(config)
     return replace(
         config,
+        compat=config.compat.configured(_permit(values)),
         listeners=_listeners(listeners) or config.listeners,
         loopback_users=_loopback_users(values, config.loopback_users),
         auth_mechanisms=_auth_mechanisms(values) or config.auth_mechanisms,
@@ -316,6 +341,23 @@ def find(key: str) -> tuple[Setting, str]:
 
     nearest = difflib.get_close_matches(key, [setting.key for setting in SETTINGS], 1, 0.0)[0]
     raise ConfigError(f"there is no setting {key}; did you mean {nearest}?")
+
+
+def _check_frame_max(config: Config) -> None:
+    """Raises ConfigError where no client could agree on a frame size."""
+    for key, size in (("frame_max", config.frame_max), ("initial_frame_max", config.initial_frame_max)):
+        if 0 < size < config.compat.frame_min:
+            raise ConfigError(f"{key} = {size}: with this compat it must be at least {config.compat.frame_min}")
+
+
+def _permit(values: Mapping[str, Mapping[str, Any]]) -> Mapping[str, bool]:
+    permit = values.get("deprecated_features.permit.$name", {})
+    for name in permit:
+        if name not in DEPRECATED_FEATURES:
+            raise ConfigError(
+                f"deprecated_features.permit.{name}: there is no such feature, only {', '.join(DEPRECATED_FEATURES)}"
+            )
+    return permit
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterable[tuple[str, str]]:

@@ -10,12 +10,13 @@ PACKAGE = Path(__file__).parent.parent / "amqpbroker"
 #: layer -> the layers that it may import, beside itself. The modules of `amqpbroker` itself are layers of their own.
 LAYERS = {
     "errors": set(),
-    "config": set(),
+    "compat": set(),
+    "config": {"compat"},
     "clock": set(),
     "wire": {"errors", "config", "clock"},
     "store": {"errors", "config", "clock"},
-    "broker": {"store", "wire", "errors", "config", "clock"},
-    "amqp": {"broker", "store", "wire", "errors", "config", "clock"},
+    "broker": {"store", "wire", "errors", "compat", "config", "clock"},
+    "amqp": {"broker", "store", "wire", "errors", "compat", "config", "clock"},
     "server": {"amqp", "broker", "store", "wire", "errors", "config", "clock"},
     "cli": {"server", "store", "errors", "config", "clock"},
     "__main__": {"cli"},

@@ -1,0 +1,97 @@
+"""In what RabbitMQ's releases differ, as far as a client can see it here.
+
+`COMPATS` has a row for every release series that the setting `compat` can name. Code asks the fields of a `Compat`,
+never for a version.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+
+#: RabbitMQ's deprecated features: those that are modelled here are fields of Compat, nothing comes of the others.
+DEPRECATED_FEATURES = (
+    "amqp_address_v1",
+    "amqp_filter_set_bug",
+    "classic_queue_mirroring",
+    "global_qos",
+    "management_metrics_collection",
+    "queue_master_locator",
+    "ram_node_type",
+    "transient_nonexcl_queues",
+)
+
+
+class Permission(Enum):
+    """Whether a deprecated feature may be used: DENIED is by default, OVERRIDDEN by the configuration."""
+
+    PERMITTED = 1
+    DENIED = 2
+    OVERRIDDEN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Compat:
+    """What one release series of RabbitMQ does.
+
+    version: what clients are told, its last release that is known of. frame_min: the smallest frame_max that may be
+    negotiated, and the largest frame before the login. tells_tune_errors: a tune-ok that cannot be gets
+    connection.close, where others just close after a while. transient_nonexcl_queues, global_qos: deprecated features.
+    classic_queues_v1: x-queue-mode and x-queue-version 1 are accepted. counts_only_failures: basic.nack and
+    basic.recover do not count against the delivery limit of a quorum queue, which tells of all returns in
+    x-acquired-count. strict_quorum_priorities: a quorum queue has the priorities 0 to 31, highest first, where others
+    have two that share. quorum_consumer_timeout: only quorum queues have one, and it takes messages from their
+    consumer, where others close the channel.
+    """
+
+    version: str
+    frame_min: int
+    tells_tune_errors: bool
+    transient_nonexcl_queues: Permission
+    global_qos: Permission
+    classic_queues_v1: bool
+    counts_only_failures: bool
+    strict_quorum_priorities: bool
+    quorum_consumer_timeout: bool
+
+    def configured(self, permit: Mapping[str, bool]) -> "Compat":
+        """The same with deprecated features permitted or denied (rabbit_deprecated_features:should_be_permitted/2)."""
+        return replace(
+            self,
+            transient_nonexcl_queues=_configured(self.transient_nonexcl_queues, permit.get("transient_nonexcl_queues")),
+            global_qos=_configured(self.global_qos, permit.get("global_qos")),
+        )
+
+
+def _configured(default: Permission, permit: bool | None) -> Permission:
+    if permit is None or (not permit and default is Permission.DENIED):
+        return default
+    return Permission.PERMITTED if permit else Permission.OVERRIDDEN
+
+
+_4_0 = Compat(
+    version="4.0.5",
+    frame_min=4096,
+    tells_tune_errors=False,
+    transient_nonexcl_queues=Permission.PERMITTED,
+    global_qos=Permission.PERMITTED,
+    classic_queues_v1=True,
+    counts_only_failures=False,
+    strict_quorum_priorities=False,
+    quorum_consumer_timeout=False,
+)
+_4_1 = replace(_4_0, version="4.1.8", frame_min=8192)
+_4_2 = replace(_4_1, version="4.2.9", tells_tune_errors=True)
+_4_3 = replace(
+    _4_2,
+    version="4.3.6",
+    transient_nonexcl_queues=Permission.DENIED,
+    global_qos=Permission.DENIED,
+    classic_queues_v1=False,
+    counts_only_failures=True,
+    strict_quorum_priorities=True,
+    quorum_consumer_timeout=True,
+)
+
+#: Release series -> what it does. Sources: the release notes of 4.1.0, 4.2.0 and 4.3.0; rabbit_reader.erl,
+#: rabbit_fifo.erl; pull requests 15387 (what counts as a failure) and 15460 (global_qos) of RabbitMQ.
+COMPATS: dict[str, Compat] = {"4.0": _4_0, "4.1": _4_1, "4.2": _4_2, "4.3": _4_3}
