@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
+from amqpbroker.amqp.blocking import Blocking
 from amqpbroker.amqp.channel import Channel, by_queue
 from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS, Handshake
@@ -102,6 +103,7 @@ class Connection(Session):
         self.frame_max: int = broker.config.frame_max
         self.channel_max: int = broker.config.channel_max
         self.heartbeat = Heartbeat()
+        self.blocking = Blocking()
         self._on_dirty = on_dirty
         self._writable: bool = True
         self._payload_max: int = broker.config.initial_frame_max - 8 + TOLERANCE
@@ -111,7 +113,7 @@ class Connection(Session):
         self._running: bool = False
         self._close_sent: bool = False
         self._deaf: bool = False
-        self._held: bool = False
+        self._stopped: bool = False
         self._ended: bool = False
         self._blamed: int = 0
         self._published: int = 0
@@ -135,13 +137,14 @@ class Connection(Session):
 
     def _take(self, data: bytes) -> None:
         """Handle what came, together with what was left of what came before."""
-        if self._waiting:
+        if self._waiting or self._stopped:
             self._waiting.append(data)
             self._waiting_size += len(data)
-            if self._waiting_size < self._waiting_for:
+            if self._stopped or self._waiting_size < self._waiting_for:
                 return
             data = b"".join(self._waiting)
             self._waiting = []
+            self._waiting_size = 0
         try:
             left = self._frames(data, 0) if self._greeted else self._greet(data)
         except Exception:
@@ -160,7 +163,8 @@ class Connection(Session):
     def _frames(self, data: bytes, pos: int) -> int:
         """Handle every whole frame; returns where the first that is not whole starts.
 
-        It stops where answers pile up, since a short request may have a long answer; `collect` goes on from there.
+        It stops where answers pile up, since a short request may have a long answer, and where the connection is
+        blocked; `collect` goes on from there.
         """
         end_of_data = len(data)
         unpack_head = FRAME_HEAD.unpack_from
@@ -207,17 +211,14 @@ class Connection(Session):
                             channel.ack(tag, multiple & 1 == 1)
                     else:
                         self._method(channel, ids, data[pos + 7 : end - 1])
-                        if not self.reading and not self._deaf:
-                            self._held = True
-                            return end
                 else:
                     self._other(kind, number, channel, data[pos + 7 : end - 1])
             except AmqpError as error:
                 self.fail(error, number, self._blamed)
             except MalformedError as error:
                 self.fail(errors.syntax_error(str(error)), number, self._blamed)
-            if self._deaf:
-                return end_of_data
+            if self._stopped:
+                return end_of_data if self._deaf else end
             pos = end
         return pos
 
@@ -263,7 +264,10 @@ class Connection(Session):
         if pending is None:
             raise errors.unexpected_frame("expected method frame, got non method frame instead")
         self._blamed = _PUBLISH
-        if pending.take(kind, payload, self.broker.config.max_message_size):
+        complete = pending.take(kind, payload, self.broker.config.max_message_size)
+        if self.blocking.alarmed:
+            self.blocking.published(self)
+        if complete:
             channel.content = None
             channel.publish(pending.arguments, pending.properties or b"", bytes(pending.body), 0, None)
 
@@ -373,7 +377,6 @@ class Connection(Session):
         self.channel_max = channel_max
         self.frame_max = frame_max
         self._payload_max = (frame_max or 1 << 31) - 8 + TOLERANCE
-        self._body_max = min(self._payload_max, self.broker.config.max_message_size)
         self.heartbeat.start(self, heartbeat_s)
 
     def opened(self) -> None:
@@ -381,6 +384,15 @@ class Connection(Session):
         self._handshake = None
         self._running = True
         self._deadline.cancel()
+        self.alarms_changed()
+
+    def alarms_changed(self) -> None:
+        # While an alarm is on, messages are taken frame by frame, so that it costs nothing to ask for one otherwise.
+        self._repeat = None
+        self._body_max = min(self._payload_max, self.broker.config.max_message_size)
+        if self.broker.alarms.resources:
+            self._body_max = 0
+        self.blocking.alarms_changed(self)
 
     def knows(self, capability: str) -> bool:
         """Whether the client announced the capability in its client-properties."""
@@ -460,7 +472,7 @@ class Connection(Session):
 
     def end_after(self, delay_ms: int) -> None:
         """Listen no more, and close after a while, if the peer does not close first."""
-        self._deaf = True
+        self._deaf = self._stopped = True
         self._deadline.cancel()
         self._deadline = self.clock.after(delay_ms, self._end)
 
@@ -469,7 +481,7 @@ class Connection(Session):
         if self._ended:
             return
         self._release()
-        self._deaf = self._ended = True
+        self._deaf = self._stopped = self._ended = True
         self._deadline.cancel()
         self.heartbeat.stop()
         # Whatever leads back here goes, so that the connection is freed without the garbage collector.
@@ -481,6 +493,7 @@ class Connection(Session):
     def _release(self) -> None:
         """Give everything back that the connection holds in the broker."""
         self._running = False
+        self.blocking.end()
         channels = list(self.channels.values())
         self.channels.clear()
         # What one channel gives back is not for another of this connection.
@@ -506,9 +519,14 @@ class Connection(Session):
         self.out.append(data)
         self.room -= len(data) + KEEPING
         if self.is_flooded():
-            self.reading = False
+            self.stop_reading()
         if not self.dirty:
             self.mark_dirty()
+
+    def stop_reading(self) -> None:
+        """Handle no further frame, until `collect` finds that nothing stands in the way."""
+        self.reading = False
+        self._stopped = True
 
     def mark_dirty(self) -> None:
         if not self.dirty:
@@ -526,16 +544,22 @@ class Connection(Session):
         data = b"".join(self.out)
         self.out.clear()
         self.room = ROOM
-        self.reading = True
         if data:
             self.heartbeat.said = True
-        if self._held:
-            self._held = False
-            self._take(b"")
+        if not self.blocking.blocked:
+            self._go_on()
         if self.starved:
             self.starved = False
             self._feed_consumers()
         return data
+
+    def _go_on(self) -> None:
+        """Read again, beginning with what is still here."""
+        self.reading = True
+        if self._stopped and not self._deaf:
+            self._stopped = False
+            self._waiting_for = 0
+            self._take(b"")
 
     def _write_synced(self) -> None:
         """Write the confirms and answers that the store's progress has made due."""

@@ -35,6 +35,18 @@ class Heartbeat:
             self._sender = connection.clock.after(self._interval_ms // 2, self._on_send)
             self._monitor = connection.clock.after(self._interval_ms, self._on_check)
 
+    def pause_monitor(self) -> None:
+        """The peer is not read for a while: its silence means nothing."""
+        if self._monitor is not None:
+            self._monitor.cancel()
+
+    def resume_monitor(self) -> None:
+        """The peer is read again, and has as long as one that has just connected."""
+        connection = self._connection
+        if connection is not None:
+            self.heard = True
+            self._monitor = connection.clock.after(self._interval_ms, self._on_check)
+
     def stop(self) -> None:
         for timer in (self._sender, self._monitor):
             if timer is not None:

@@ -4,6 +4,7 @@ import base64
 import secrets
 
 from amqpbroker import errors
+from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.direct_reply import DirectReplies
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
@@ -34,6 +35,7 @@ class Broker:
         self.vhosts: dict[str, Vhost] = {}
         self.sessions: dict[Session, None] = {}
         self.awaiting_sync: dict[Session, None] = {}
+        self.alarms = Alarms(config.cluster_name, self._on_alarms)
         if isinstance(store, Persistence):
             store.on_synced = self._on_synced
         self.lost_queue_ids: frozenset[int] = restore(self)
@@ -77,6 +79,10 @@ class Broker:
         """Permissions changed there: what channels remember of it is void."""
         if vhost in self.vhosts:
             self.vhosts[vhost].route_epoch += 1
+
+    def _on_alarms(self) -> None:
+        for session in list(self.sessions):
+            session.alarms_changed()
 
     def _on_synced(self) -> None:
         waiting, self.awaiting_sync = self.awaiting_sync, {}

@@ -13,5 +13,9 @@ class Session(ABC):
         """The store has come further; called once for each time the session was put into `Broker.awaiting_sync`."""
 
     @abstractmethod
+    def alarms_changed(self) -> None:
+        """An alarm went on or off: see `Broker.alarms`."""
+
+    @abstractmethod
     def force_close(self, error: AmqpError) -> None:
         """Close from the broker's side, with connection.close."""

@@ -1,0 +1,47 @@
+"""Resource alarms: what the broker is short of, so that publishers have to wait (rabbit_alarm.erl)."""
+
+import logging
+from collections.abc import Callable
+from typing import Literal
+
+log = logging.getLogger(__name__)
+
+Resource = Literal["disk", "memory"]
+
+
+class Alarms:
+    """The alarms that are on. Whoever watches a resource sets and clears its alarm, as often as it likes.
+
+    resources: what the broker is short of, in alphabetical order. `on_change()` is called when that has changed.
+    """
+
+    def __init__(self, node: str, on_change: Callable[[], None]) -> None:
+        self.resources: tuple[Resource, ...] = ()
+        self._node = node
+        self._on_change = on_change
+
+    @property
+    def reason(self) -> str:
+        """What publishers are told, such as `low on disk & memory`; empty while there is no alarm."""
+        return f"low on {' & '.join(self.resources)}" if self.resources else ""
+
+    def set(self, resource: Resource) -> None:
+        if resource in self.resources:
+            return
+        log.warning(
+            "%s resource limit alarm set on node %s.\n\n"
+            "**********************************************************\n"
+            "*** Publishers will be blocked until this alarm clears ***\n"
+            "**********************************************************\n",
+            resource,
+            self._node,
+        )
+        self.resources = tuple(sorted({*self.resources, resource}))
+        self._on_change()
+
+    def clear(self, resource: Resource) -> None:
+        if resource not in self.resources:
+            return
+        log.warning("%s resource limit alarm cleared on node %s", resource, self._node)
+        self.resources = tuple(one for one in self.resources if one != resource)
+        self._on_change()

@@ -1,0 +1,232 @@
+"""What an alarm does to connections, as seen of RabbitMQ 4.0.5."""
+
+from collections.abc import Callable
+
+import pytest
+
+from amqpbroker.amqp.connection import UNREAD
+from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import ManualClock
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import METHOD, frame
+from tests.harness import Received, Wire, published
+
+BLOCKED = ("connection.blocked",)
+INTERVAL_S = 10
+
+
+@pytest.fixture
+def client(connect: Callable[..., Wire]) -> Wire:
+    """A client that is told of alarms, with a queue `q`."""
+    client = connect(capabilities=BLOCKED, heartbeat=INTERVAL_S)
+    client.declare("q")
+    return client
+
+
+def names(received: list[Received]) -> list[str]:
+    return [got.name for got in received]
+
+
+def test_publishing_during_an_alarm_blocks_until_it_clears(client: Wire, other: Wire, broker: Broker) -> None:
+    broker.alarms.set("memory")
+    assert client.receive() == []
+    client.publish("q", b"one")
+    client.publish("q", b"two")
+    (told,) = client.receive()
+    assert (told.channel, told.name, told.arguments) == (0, "connection.blocked", {"reason": "low on memory"})
+    assert not client.connection.reading
+    assert other.depth("q") == 0
+    broker.alarms.clear("memory")
+    assert names(client.receive()) == ["connection.unblocked"]
+    assert client.connection.reading
+    assert [other.get("q").body for _ in range(2)] == [b"one", b"two"]
+
+
+def test_a_run_of_like_messages_is_blocked_like_any_other(client: Wire, other: Wire, broker: Broker) -> None:
+    for _ in range(5):
+        client.publish("q", b"before")
+    broker.alarms.set("disk")
+    client.publish("q", b"during")
+    assert names(client.receive()) == ["connection.blocked"]
+    assert other.depth("q") == 5
+    broker.alarms.clear("disk")
+    client.receive()
+    for _ in range(5):
+        client.publish("q", b"behind")
+    assert client.receive() == []
+    assert other.depth("q") == 11
+
+
+def test_an_empty_message_is_published_and_blocks(client: Wire, other: Wire, broker: Broker) -> None:
+    client.call(1, "confirm.select")
+    broker.alarms.set("disk")
+    client.publish("q", b"")
+    client.publish("q", b"")
+    assert names(client.receive()) == ["connection.blocked", "basic.ack"]
+    assert other.depth("q") == 1
+    broker.alarms.clear("disk")
+    assert names(client.receive()) == ["connection.unblocked", "basic.ack"]
+    assert other.depth("q") == 2
+
+
+def test_an_alarm_within_a_message_lets_one_more_frame_through(client: Wire, other: Wire, broker: Broker) -> None:
+    data = published("q", b"123456", frame_max=11)  # body frames of three octets
+    client.feed(data[:-11])
+    broker.alarms.set("disk")
+    assert other.depth("q") == 0
+    client.feed(data[-11:])
+    assert names(client.receive()) == ["connection.blocked"]
+    assert other.get("q").body == b"123456"
+
+
+def test_an_error_of_what_blocked_is_told(client: Wire, broker: Broker) -> None:
+    broker.alarms.set("disk")
+    client.publish("q", b"", exchange="none")
+    client.send(1, "channel.close-ok")
+    client.send(1, "channel.open")
+    assert names(client.receive()) == ["connection.blocked", "channel.close"]
+    broker.alarms.clear("disk")
+    assert names(client.receive()) == ["connection.unblocked", "channel.open-ok"]
+
+
+def test_nothing_else_is_handled_meanwhile(client: Wire, broker: Broker) -> None:
+    broker.alarms.set("disk")
+    client.publish("q", b"x")
+    client.send(1, "queue.declare", queue="q", passive=True)
+    client.send(0, "connection.close", reply_code=200, reply_text="", class_id=0, method_id=0)
+    assert names(client.receive()) == ["connection.blocked"]
+    broker.alarms.clear("disk")
+    assert names(client.receive()) == ["connection.unblocked", "queue.declare-ok", "connection.close-ok"]
+
+
+def test_a_client_without_the_capability_is_blocked_without_a_word(
+    connect: Callable[..., Wire], other: Wire, broker: Broker
+) -> None:
+    client = connect(capabilities=())
+    client.declare("q")
+    broker.alarms.set("disk")
+    client.publish("q", b"x")
+    assert client.receive() == []
+    assert not client.connection.reading
+    assert other.depth("q") == 0
+    broker.alarms.clear("disk")
+    assert client.receive() == []
+    assert other.depth("q") == 1
+
+
+def test_the_reason_is_told_once_and_the_last_alarm_ends_it(client: Wire, broker: Broker) -> None:
+    broker.alarms.set("memory")
+    client.publish("q", b"x")
+    assert names(client.receive()) == ["connection.blocked"]
+    broker.alarms.set("disk")
+    broker.alarms.clear("memory")
+    assert client.receive() == []
+    broker.alarms.clear("disk")
+    assert names(client.receive()) == ["connection.unblocked"]
+
+
+def test_a_later_alarm_blocks_again_once_something_is_published(client: Wire, broker: Broker) -> None:
+    broker.alarms.set("memory")
+    client.publish("q", b"x")
+    client.receive()
+    broker.alarms.clear("memory")
+    broker.alarms.set("disk")
+    # What is left of the message is taken up again, and is content during an alarm.
+    blocked = [got.arguments for got in client.receive() if got.name == "connection.blocked"]
+    assert blocked == [{"reason": "low on disk"}]
+
+
+def test_who_connects_during_an_alarm_is_blocked_by_publishing_only(
+    broker: Broker, connect: Callable[..., Wire]
+) -> None:
+    broker.alarms.set("memory")
+    broker.alarms.set("disk")
+    client = connect(capabilities=BLOCKED)
+    client.declare("q")
+    client.send(1, "basic.publish", routing_key="q")
+    assert client.receive() == []
+    client.feed(published("q", b"x")[len(frame(METHOD, 1, methods.encode("basic.publish", routing_key="q"))) :])
+    (told,) = client.receive()
+    assert told.arguments == {"reason": "low on disk & memory"}
+
+
+def test_consumers_go_on_also_on_a_blocked_connection(client: Wire, other: Wire, broker: Broker) -> None:
+    for _ in range(3):
+        other.publish("q", b"before")
+    client.declare("mine")
+    assert client.consume("mine") == []
+    broker.alarms.set("memory")
+    client.publish("q", b"x")
+    assert names(client.receive()) == ["connection.blocked"]
+    deliveries = other.consume("q")
+    assert names(deliveries) == ["basic.deliver"] * 3
+    other.send(1, "basic.ack", delivery_tag=0, multiple=True)
+    assert other.receive() == []
+    assert other.connection.reading
+
+
+def test_deliveries_reach_a_blocked_connection(client: Wire, connect: Callable[..., Wire], broker: Broker) -> None:
+    first = connect(capabilities=())
+    client.declare("mine")
+    assert client.consume("mine") == []
+    first.feed(published("mine", b"123456", frame_max=11)[:-11])
+    broker.alarms.set("memory")
+    client.publish("q", b"x")
+    assert names(client.receive()) == ["connection.blocked"]
+    first.feed(published("mine", b"123456", frame_max=11)[-11:])
+    assert [got.body for got in client.receive()] == [b"123456"]
+
+
+def test_the_silence_of_a_blocked_peer_is_not_held_against_it(client: Wire, clock: ManualClock, broker: Broker) -> None:
+    broker.alarms.set("memory")
+    client.publish("q", b"x")
+    client.receive()
+    client.heartbeats = 0
+    clock.advance(INTERVAL_S * 100_000)
+    assert not client.connection.closing
+    client.receive()
+    assert client.heartbeats  # it still hears that the broker lives
+    broker.alarms.clear("memory")
+    assert names(client.receive()) == ["connection.unblocked"]
+    clock.advance(INTERVAL_S * 2999)
+    assert not client.connection.closing
+    clock.advance(1 * INTERVAL_S)
+    assert client.connection.closing
+
+
+def test_a_blocked_connection_can_be_closed_from_here(client: Wire, broker: Broker) -> None:
+    broker.alarms.set("memory")
+    client.publish("q", b"x")
+    client.publish("q", b"x")
+    assert names(client.receive()) == ["connection.blocked"]
+    client.connection.shutdown()
+    (close,) = client.receive()
+    assert (close.name, close.arguments["reply_code"]) == ("connection.close", 320)
+    assert client.connection.reading
+    client.send(0, "connection.close-ok")
+    assert client.receive() == []
+    assert client.connection.closing
+    broker.alarms.clear("memory")
+    assert client.receive() == []
+
+
+def test_a_blocked_connection_that_is_lost_is_forgotten(client: Wire, clock: ManualClock, broker: Broker) -> None:
+    broker.alarms.set("memory")
+    client.publish("q", b"x")
+    client.connection.lost()
+    assert clock.next_due_ms() is None
+    assert not broker.sessions
+    broker.alarms.clear("memory")
+    assert clock.next_due_ms() is None
+
+
+def test_what_comes_while_blocked_waits_though_the_output_drains(client: Wire, other: Wire, broker: Broker) -> None:
+    broker.alarms.set("memory")
+    client.publish("q", b"x")
+    client.receive()
+    client.connection.write(b"\0" * (UNREAD * 2))
+    client.turn()
+    client.publish("q", b"x")
+    client.turn()
+    assert not client.connection.reading
+    assert other.depth("q") == 0

@@ -1,0 +1,45 @@
+import logging
+
+import pytest
+
+from amqpbroker.broker.alarms import Alarms
+
+
+class Watcher:
+    """Keeps what the alarms were at each change."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.alarms = Alarms("me@here", lambda: self.reasons.append(self.alarms.reason))
+
+
+def test_the_reason_names_what_is_short_in_alphabetical_order() -> None:
+    watcher = Watcher()
+    watcher.alarms.set("memory")
+    watcher.alarms.set("disk")
+    watcher.alarms.clear("memory")
+    watcher.alarms.clear("disk")
+    assert watcher.reasons == ["low on memory", "low on disk & memory", "low on disk", ""]
+
+
+def test_only_changes_are_told() -> None:
+    watcher = Watcher()
+    watcher.alarms.clear("disk")
+    watcher.alarms.set("disk")
+    watcher.alarms.set("disk")
+    watcher.alarms.clear("memory")
+    assert watcher.reasons == ["low on disk"]
+
+
+def test_both_ends_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    alarms = Watcher().alarms
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            alarms.set("memory")
+        for _ in range(2):
+            alarms.clear("memory")
+    begun, ended = caplog.records
+    assert begun.levelno == ended.levelno == logging.WARNING
+    assert begun.getMessage().startswith("memory resource limit alarm set on node me@here.\n")
+    assert "Publishers will be blocked until this alarm clears" in begun.getMessage()
+    assert ended.getMessage() == "memory resource limit alarm cleared on node me@here"
