@@ -6,8 +6,8 @@ import secrets
 from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.direct_reply import DirectReplies
+from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.persistence import Persistence
-from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.session import Session
 from amqpbroker.broker.users import Users
@@ -22,7 +22,7 @@ class Broker:
     """One broker node. Whoever runs it feeds connections, moves the clock, and calls `sync` at the end of each turn.
 
     It starts with what `definitions` tell or, where these are blank, with the vhost and the users of the configuration.
-    lost_queue_ids: of the durable queues that could not be restored; their messages are to be kept all the same.
+    lost_ids: of durable queues and exchanges that could not be restored; their messages are to be kept all the same.
     """
 
     def __init__(self, config: Config, clock: Clock, store: Store, definitions: Definitions | None = None) -> None:
@@ -38,7 +38,7 @@ class Broker:
         self.alarms = Alarms(config.cluster_name, self._on_alarms)
         if isinstance(store, Persistence):
             store.on_synced = self._on_synced
-        self.lost_queue_ids: frozenset[int] = restore(self)
+        self.lost_ids: frozenset[int] = restore(self)
         if not self.vhosts and not self.users.list_users():
             self._add_defaults()
 
@@ -64,9 +64,15 @@ class Broker:
             self.vhosts[name] = vhost
         return vhost
 
-    def durable_queues(self) -> dict[int, Queue]:
-        """Every durable queue by its id."""
-        return {queue.id: queue for vhost in self.vhosts.values() for queue in vhost.queues.values() if queue.id}
+    def holders(self) -> dict[int, Holder]:
+        """All that may have messages in the store, by id: durable queues, and durable exchanges that hold some back."""
+        found: dict[int, Holder] = {}
+        for vhost in self.vhosts.values():
+            held = [exchange.type.held for exchange in vhost.exchanges.values()]
+            for holder in (*vhost.queues.values(), *held):
+                if holder is not None and holder.id:
+                    found[holder.id] = holder
+        return found
 
     def vhost(self, name: str) -> Vhost:
         """Raises AmqpError 530."""

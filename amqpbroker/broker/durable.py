@@ -10,6 +10,7 @@ def exchange_definition(vhost: str, exchange: Exchange) -> ExchangeDefinition:
     return ExchangeDefinition(
         vhost,
         exchange.name,
+        0 if exchange.type.held is None else exchange.type.held.id,
         exchange.type.name,
         exchange.auto_delete,
         exchange.internal,

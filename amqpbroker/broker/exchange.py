@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Union
 
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.message import Message
 from amqpbroker.wire.values import Table
 
@@ -36,11 +37,13 @@ class ExchangeType(ABC):
 
     `keyed` says that the route depends on nothing but the routing key, so that it may be cached until bindings change.
     `per_key` says that each of the message's routing keys is looked up; otherwise `route` is called for the first only.
+    `held` is what holds messages back, of a type that does.
     """
 
     name: ClassVar[str]
     keyed: bool = True
     per_key: bool = True
+    held: Holder | None = None
 
     def validate_binding(self, routing_key: bytes, arguments: Table) -> None:  # noqa: B027 - most types accept any
         """Raise AmqpError if a binding with this key and these arguments makes no sense for the type."""

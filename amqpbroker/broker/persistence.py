@@ -133,6 +133,10 @@ class Persistence(Store):
         if self._depth == 0:
             self._open = self._loose
 
+    def is_safe(self, entry: Copy) -> bool:
+        """Whether the copy can be read back, whatever happens."""
+        return 0 < entry.position < self.safe_position
+
     def _gather(self) -> None:
         self._gathering = True
         self.on_gathered()
@@ -346,7 +350,7 @@ class StoredPages(Pager):
         self._log = log
 
     def is_safe(self, entry: Entry) -> bool:
-        return 0 < entry.position < self._log.safe_position
+        return self._log.is_safe(entry)
 
     def load(self, page: Page) -> list[Entry]:
         log = self._log

@@ -31,7 +31,7 @@ def restore(broker: "Broker") -> frozenset[int]:
     """Make everything that the broker's definitions tell of, through the functions that clients' declarations take.
 
     What can be made no more (it is refused by now, or its row is damaged) is logged and left out, but stays stored.
-    Returns the ids of such queues. Raises StoreError if the definitions cannot be read.
+    Returns the ids of such queues and exchanges. Raises StoreError if the definitions cannot be read.
     """
     users, definitions = broker.users, broker.definitions
 
@@ -43,7 +43,7 @@ def restore(broker: "Broker") -> frozenset[int]:
             auto_delete=stored.auto_delete,
             internal=stored.internal,
             arguments=stored_arguments(stored.arguments),
-            stored=True,
+            stored_id=stored.id,
         )
 
     def queue(stored: QueueDefinition) -> None:
@@ -70,10 +70,10 @@ def restore(broker: "Broker") -> frozenset[int]:
     _each(definitions.all(UserDefinition), users.restore_user)
     _each(definitions.all(PermissionDefinition), users.restore_permission)
     _each(definitions.all(TopicPermissionDefinition), users.restore_topic_permission)
-    _each(definitions.all(ExchangeDefinition), exchange)
-    lost = _each(definitions.all(QueueDefinition), queue)
+    lost_exchanges = _each(definitions.all(ExchangeDefinition), exchange)
+    lost_queues = _each(definitions.all(QueueDefinition), queue)
     _each(definitions.all(BindingDefinition), binding)
-    return frozenset(stored.id for stored in lost)
+    return frozenset({*(lost.id for lost in lost_exchanges if lost.id), *(lost.id for lost in lost_queues)})
 
 
 def _each(stored: list[D], make: Callable[[D], object]) -> list[D]:

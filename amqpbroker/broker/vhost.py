@@ -110,11 +110,11 @@ class Vhost:
         internal: bool,
         arguments: Table,
         *,
-        stored: bool = False,
+        stored_id: int | None = None,
     ) -> Exchange:
         """Declare, or check that what exists is equivalent. Raises AmqpError 403, 406 or 506.
 
-        stored: it is being restored, from definitions that have it.
+        stored_id: it is being restored, from definitions that have it under this id (0 if it needs none).
         """
         existing = self.exchanges.get(name)
         if kind not in EXCHANGE_TYPES:
@@ -133,7 +133,9 @@ class Vhost:
         if name.startswith("amq."):
             raise errors.reserved_exchange_name(name)
         exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments)
-        if durable and not stored:
+        if durable and exchange.type.held is not None:
+            exchange.type.held.id = stored_id or self.definitions.new_id()
+        if durable and stored_id is None:
             self.definitions.put(exchange_definition(self.name, exchange))
         self._add_exchange(exchange)
         return exchange
@@ -141,7 +143,8 @@ class Vhost:
     def _make_exchange(
         self, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
     ) -> Exchange:
-        exchange_type = build_exchange_type(kind, arguments, self.clock, self._release_to(name))
+        log = self.log if durable else None
+        exchange_type = build_exchange_type(kind, arguments, self.clock, self._release_to(name), log)
         alternate = alternate_exchange(name, self.name, arguments)
         return Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
 
@@ -229,7 +232,7 @@ class Vhost:
         owner = session if exclusive else None
         queue = LocalQueue(self, name, settings, durable and not exclusive, auto_delete, owner, arguments)
         if queue.durable:
-            queue.id = stored_id or self.definitions.new_queue_id()
+            queue.id = stored_id or self.definitions.new_id()
             if not stored_id:
                 self.definitions.put(queue_definition(self.name, queue))
         self.queues[name] = queue

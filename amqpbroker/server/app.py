@@ -105,9 +105,9 @@ class Server:
         self._status = 0
 
     def _restore(self, store: Persistence, found: Recovered) -> None:
-        """Give the queues back what they had. Raises StoreError."""
+        """Give queues and exchanges back what they had. Raises StoreError."""
         try:
-            count = restore_messages(store, found, self._broker.durable_queues(), self._broker.lost_queue_ids)
+            count = restore_messages(store, found, self._broker.holders(), self._broker.lost_ids)
         except (OSError, DamagedError) as error:
             raise data.StoreError(f"{store.journal.directory}: {error}") from error
         if count:

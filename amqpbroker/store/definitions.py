@@ -38,10 +38,14 @@ class TopicPermissionDefinition(NamedTuple):
 
 
 class ExchangeDefinition(NamedTuple):
-    """A durable exchange, but none of those that every vhost has."""
+    """A durable exchange, but none of those that every vhost has.
+
+    id: its name in the journal if it keeps messages there, else 0; nothing else ever has the same.
+    """
 
     vhost: str
     name: str
+    id: int
     type: str
     auto_delete: bool
     internal: bool
@@ -49,7 +53,7 @@ class ExchangeDefinition(NamedTuple):
 
 
 class QueueDefinition(NamedTuple):
-    """A durable queue. id: its name in the journal; no other queue ever has the same."""
+    """A durable queue. id: its name in the journal; nothing else ever has the same."""
 
     vhost: str
     name: str
@@ -88,12 +92,12 @@ class Definitions(ABC):
     around them) return, and the end of the machine after the next `sync`.
     """
 
-    last_queue_id: int = 0
+    last_id: int = 0
 
-    def new_queue_id(self) -> int:
-        """From 1 on; never one that a stored queue has or ever had."""
-        self.last_queue_id += 1
-        return self.last_queue_id
+    def new_id(self) -> int:
+        """From 1 on; never one that a stored queue or exchange has or ever had."""
+        self.last_id += 1
+        return self.last_id
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:

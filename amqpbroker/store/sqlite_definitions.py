@@ -55,6 +55,21 @@ MIGRATIONS: tuple[str, ...] = (
         routing_key BLOB NOT NULL, arguments BLOB NOT NULL,
         PRIMARY KEY (vhost, source, to_exchange, destination, routing_key, arguments));
     """,
+    # Exchanges that delay messages keep them in the journal, so they have ids of the same numbering as queues: the
+    # last one, of what is gone too, is the sequence of the queues' table. Those that there are get theirs.
+    """
+    ALTER TABLE exchange ADD COLUMN id INTEGER NOT NULL DEFAULT 0;
+    INSERT INTO sqlite_sequence (name, seq)
+        SELECT 'queue', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'queue');
+    UPDATE exchange SET id = (SELECT seq FROM sqlite_sequence WHERE name = 'queue')
+        + (SELECT count(*) FROM exchange AS before
+           WHERE before.type = exchange.type AND before.rowid <= exchange.rowid)
+        WHERE type = 'x-delayed-message';
+    UPDATE sqlite_sequence SET seq = max(seq, (SELECT coalesce(max(id), 0) FROM exchange)) WHERE name = 'queue';
+    CREATE TRIGGER exchange_id AFTER INSERT ON exchange BEGIN
+        UPDATE sqlite_sequence SET seq = max(seq, NEW.id) WHERE name = 'queue';
+    END;
+    """,
 )
 
 #: Kind -> its table, and how many of the fields, the first, are its key.
@@ -135,8 +150,7 @@ class SqliteDefinitions(Definitions):
             self._connection.executescript(
                 f"BEGIN IMMEDIATE; {migrations[number]}; PRAGMA user_version = {number + 1}; COMMIT"
             )
-        found = execute("SELECT seq FROM sqlite_sequence WHERE name = 'queue'").fetchone()
-        self.last_queue_id = found[0] if found else 0
+        (self.last_id,) = execute("SELECT seq FROM sqlite_sequence WHERE name = 'queue'").fetchone()
         # SQLite keeps one log file as long as the database is open. The database itself must be opened by SQLite only:
         # closing any other descriptor of it would drop SQLite's locks (fcntl).
         self._log_file = self._files.open(self._path.with_name(self._path.name + "-wal"))

@@ -163,12 +163,12 @@ def test_queues_keep_their_ids_and_new_ones_get_new_ids(node: Node) -> None:
     queue(vhost, "a")
     vhost.delete_queue(queue(vhost, "b"))
     queue(vhost, "c")
-    assert {number: q.name for number, q in node.broker.durable_queues().items()} == {1: "a", 3: "c"}
+    assert {number: q.name for number, q in node.broker.holders().items()} == {1: "a", 3: "c"}
     vhost = node.restart()
-    assert {number: q.name for number, q in node.broker.durable_queues().items()} == {1: "a", 3: "c"}
+    assert {number: q.name for number, q in node.broker.holders().items()} == {1: "a", 3: "c"}
     assert queue(vhost, "a").id == 1
     assert queue(vhost, "b").id == 4
-    assert node.broker.lost_queue_ids == frozenset()
+    assert node.broker.lost_ids == frozenset()
 
 
 def test_the_type_of_a_queue_is_that_of_its_declaration(node: Node) -> None:
@@ -306,7 +306,7 @@ def test_restoring_writes_nothing(node: Node) -> None:
         (QueueDefinition("/", "bad", 50, False, b"\0\0\0\5\3x-"), "queue vhost '/' name 'bad' cannot be restored: "),
         (QueueDefinition("gone", "bad", 50, False, b"\0\0\0\0"), "queue vhost 'gone' name 'bad' cannot be restored: "),
         (
-            ExchangeDefinition("/", "bad", "x-no-more", False, False, b"\0\0\0\0"),
+            ExchangeDefinition("/", "bad", 0, "x-no-more", False, False, b"\0\0\0\0"),
             "exchange vhost '/' name 'bad' cannot be restored: PRECONDITION_FAILED - unknown exchange type 'x-no-more'",
         ),
         (
@@ -337,7 +337,7 @@ def test_it_is_told_left_out_and_stays_stored(
         assert (topology(node.broker), accounts(node.broker)) == before
         (record,) = caplog.records
         assert record.getMessage().startswith(said)
-        assert node.broker.lost_queue_ids == ({50} if isinstance(bad, QueueDefinition) else set())
+        assert node.broker.lost_ids == ({50} if isinstance(bad, QueueDefinition) else set())
     assert bad in node.definitions.all(type(bad))
 
 
@@ -347,7 +347,7 @@ def test_a_queue_that_is_declared_in_place_of_a_lost_one_has_an_id_of_its_own(no
     assert queue(vhost, "q").id == 51
     vhost = node.restart()
     assert vhost.queue("q", None).id == 51
-    assert node.broker.lost_queue_ids == frozenset()
+    assert node.broker.lost_ids == frozenset()
 
 
 def test_no_secrets_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

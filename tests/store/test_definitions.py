@@ -30,8 +30,8 @@ SAMPLES = [
     PermissionDefinition("guest", "tä'st", "", "", ""),
     TopicPermissionDefinition("guest", "/", "x", "^{username}", ".*"),
     TopicPermissionDefinition("guest", "/", "", ".*", ".*"),
-    ExchangeDefinition("/", "x", "x-delayed-message", True, False, b"\0\0\0\1\xff"),
-    ExchangeDefinition("/", "y\0z", "topic", False, True, b"\0\0\0\0"),
+    ExchangeDefinition("/", "x", 5, "x-delayed-message", True, False, b"\0\0\0\1\xff"),
+    ExchangeDefinition("/", "y\0z", 0, "topic", False, True, b"\0\0\0\0"),
     QueueDefinition("/", "q", 3, True, b"\0\0\0\0"),
     QueueDefinition("tä'st", "q", 7, False, b"\0\0\0\1\xff"),
     BindingDefinition("/", "x", False, "q", b"\xff\0", b"\0\0\0\0"),
@@ -132,32 +132,58 @@ def test_in_memory_nothing_is_kept():
     assert everything(definitions) == []
 
 
-# --- ids of queues ----------------------------------------------------------------------------------------------------
+# --- ids --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [opened, lambda path: MemoryDefinitions()], ids=["sqlite", "memory"])
-def test_queue_ids_count_from_1(path, make):
+def test_ids_count_from_1(path, make):
     definitions = make(path)
-    assert [definitions.new_queue_id() for _ in range(3)] == [1, 2, 3]
+    assert [definitions.new_id() for _ in range(3)] == [1, 2, 3]
 
 
 def test_the_id_of_a_queue_that_is_gone_is_never_used_again(path):
     first = opened(path)
     for name in ("a", "b"):
-        first.put(QueueDefinition("/", name, first.new_queue_id(), False, b""))
+        first.put(QueueDefinition("/", name, first.new_id(), False, b""))
     first.remove(QueueDefinition("/", "b", 2, False, b""))
     first.remove(QueueDefinition("/", "a", 1, False, b""))
     first.close()
-    assert opened(path).new_queue_id() == 3
+    assert opened(path).new_id() == 3
 
 
 def test_a_queue_put_in_place_of_another_has_its_own_id(path):
     definitions = opened(path)
     for _ in range(2):
-        definitions.put(QueueDefinition("/", "q", definitions.new_queue_id(), False, b""))
+        definitions.put(QueueDefinition("/", "q", definitions.new_id(), False, b""))
     assert [queue.id for queue in definitions.all(QueueDefinition)] == [2]
     definitions.close()
-    assert opened(path).new_queue_id() == 3
+    assert opened(path).new_id() == 3
+
+
+def test_exchanges_have_ids_of_the_same_numbering(path):
+    first = opened(path)
+    first.put(QueueDefinition("/", "q", first.new_id(), False, b""))
+    delaying = ExchangeDefinition("/", "x", first.new_id(), "x-delayed-message", False, False, b"")
+    first.put(delaying, ExchangeDefinition("/", "y", 0, "direct", False, False, b""))
+    first.close()
+    second = opened(path)
+    assert second.new_id() == 3
+    second.remove(delaying)
+    second.close()
+    third = opened(path)
+    assert third.new_id() == 3
+    third.put(QueueDefinition("/", "q3", 3, False, b""))
+    third.close()
+    assert opened(path).new_id() == 4
+
+
+def test_the_id_of_the_first_exchange_is_never_used_again_either(path):
+    first = opened(path)
+    delaying = ExchangeDefinition("/", "x", first.new_id(), "x-delayed-message", False, False, b"")
+    first.put(delaying)
+    first.remove(delaying)
+    first.close()
+    assert opened(path).new_id() == 2
 
 
 # --- all or nothing ---------------------------------------------------------------------------------------------------
@@ -322,11 +348,88 @@ def test_an_older_version_is_migrated(path, caplog):
     second = opened(path, migrations=MIGRATED)
     assert everything(second) == SAMPLES
     assert second._connection.execute("SELECT DISTINCT description FROM vhost").fetchall() == [("none",)]
-    assert f"{path}: migrating from version 1 to 2" in caplog.text
+    assert f"{path}: migrating from version 2 to 3" in caplog.text
     second.close()
     caplog.clear()
     opened(path, migrations=MIGRATED).close()
     assert caplog.text == ""
+
+
+#: The tables of version 1.
+VERSION_1 = """
+    CREATE TABLE vhost (
+        name TEXT NOT NULL PRIMARY KEY);
+    CREATE TABLE user (
+        name TEXT NOT NULL PRIMARY KEY, password_hash BLOB NOT NULL, tags TEXT NOT NULL);
+    CREATE TABLE permission (
+        user TEXT NOT NULL, vhost TEXT NOT NULL,
+        configure TEXT NOT NULL, write TEXT NOT NULL, read TEXT NOT NULL,
+        PRIMARY KEY (user, vhost));
+    CREATE TABLE topic_permission (
+        user TEXT NOT NULL, vhost TEXT NOT NULL, exchange TEXT NOT NULL,
+        write TEXT NOT NULL, read TEXT NOT NULL,
+        PRIMARY KEY (user, vhost, exchange));
+    CREATE TABLE exchange (
+        vhost TEXT NOT NULL, name TEXT NOT NULL,
+        type TEXT NOT NULL, auto_delete INTEGER NOT NULL, internal INTEGER NOT NULL, arguments BLOB NOT NULL,
+        PRIMARY KEY (vhost, name));
+    CREATE TABLE queue (
+        vhost TEXT NOT NULL, name TEXT NOT NULL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, auto_delete INTEGER NOT NULL, arguments BLOB NOT NULL,
+        UNIQUE (vhost, name));
+    CREATE TABLE binding (
+        vhost TEXT NOT NULL, source TEXT NOT NULL, to_exchange INTEGER NOT NULL, destination TEXT NOT NULL,
+        routing_key BLOB NOT NULL, arguments BLOB NOT NULL,
+        PRIMARY KEY (vhost, source, to_exchange, destination, routing_key, arguments));
+    PRAGMA user_version = 1;
+"""
+
+
+def of_version_1(path, *statements):
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(VERSION_1)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_version_1_is_migrated_and_its_delaying_exchanges_get_ids(path):
+    exchange = "INSERT INTO exchange (vhost, name, type, auto_delete, internal, arguments) VALUES"
+    queue = "INSERT INTO queue (vhost, name, id, auto_delete, arguments) VALUES"
+    of_version_1(
+        path,
+        f"{exchange} ('/', 'x', 'direct', 1, 0, x'00000000')",
+        f"{exchange} ('/', 'late', 'x-delayed-message', 0, 0, x'00000000')",
+        f"{exchange} ('/', 'y', 'topic', 0, 1, x'00000000')",
+        f"{exchange} ('other', 'late', 'x-delayed-message', 0, 0, x'00000000')",
+        f"{queue} ('/', 'q', 3, 0, x'00000000')",
+        f"{queue} ('/', 'gone', 7, 0, x'00000000')",
+        "DELETE FROM queue WHERE name = 'gone'",
+        "INSERT INTO user (name, password_hash, tags) VALUES ('guest', x'01', '[\"administrator\"]')",
+    )
+    for _ in range(2):
+        definitions = opened(path)
+        assert definitions.all(ExchangeDefinition) == [
+            ExchangeDefinition("/", "x", 0, "direct", True, False, b"\0\0\0\0"),
+            ExchangeDefinition("/", "late", 8, "x-delayed-message", False, False, b"\0\0\0\0"),
+            ExchangeDefinition("/", "y", 0, "topic", False, True, b"\0\0\0\0"),
+            ExchangeDefinition("other", "late", 9, "x-delayed-message", False, False, b"\0\0\0\0"),
+        ]
+        assert definitions.all(QueueDefinition) == [QueueDefinition("/", "q", 3, False, b"\0\0\0\0")]
+        assert definitions.all(UserDefinition) == [UserDefinition("guest", b"\1", ("administrator",))]
+        assert definitions.new_id() == 10
+        definitions.close()
+
+
+def test_an_empty_version_1_is_migrated(path):
+    of_version_1(path)
+    definitions = opened(path)
+    assert everything(definitions) == []
+    assert definitions.new_id() == 1
+    definitions.put(*SAMPLES)
+    assert everything(definitions) == SAMPLES
 
 
 def test_a_migration_that_fails_leaves_the_old_version(path):
@@ -343,7 +446,7 @@ def test_a_newer_version_is_refused(path):
     with pytest.raises(StoreError) as raised:
         opened(path)
     assert str(raised.value) == (
-        f"{path}: version 2 of the definitions was written by a newer amqpbroker; this one reads up to version 1"
+        f"{path}: version 3 of the definitions was written by a newer amqpbroker; this one reads up to version 2"
     )
 
 

@@ -13,6 +13,7 @@ from amqpbroker.broker.exchange_types.local_random import LocalRandomType
 from amqpbroker.broker.exchange_types.random import RandomType
 from amqpbroker.broker.exchange_types.topic import TopicType
 from amqpbroker.broker.message import Message
+from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock
 from amqpbroker.wire.values import Table, text
 
@@ -31,12 +32,16 @@ EXCHANGE_TYPES: tuple[str, ...] = tuple(sorted((*_PLAIN, ConsistentHashType.name
 
 
 def build_exchange_type(
-    type_name: str, arguments: Table, clock: Clock, release: Callable[[Message], None]
+    type_name: str,
+    arguments: Table,
+    clock: Clock,
+    release: Callable[[Message], None],
+    log: Persistence | None = None,
 ) -> ExchangeType:
     """The type of a new exchange that is declared with these arguments.
 
-    `release` routes a message through that exchange, for a type that holds messages back. Raises AmqpError 406 for an
-    unknown type and for arguments that the type refuses.
+    `release` routes a message through that exchange, and `log` (of a durable one) stores them, for a type that holds
+    messages back. Raises AmqpError 406 for an unknown type and for arguments that the type refuses.
     """
     plain = _PLAIN.get(type_name)
     if plain is not None:
@@ -45,7 +50,7 @@ def build_exchange_type(
         return ConsistentHashType(arguments)
     if type_name == DelayedType.name:
         inner_name = _delayed_type(arguments)
-        return DelayedType(build_exchange_type(inner_name, arguments, clock, release), clock, release)
+        return DelayedType(build_exchange_type(inner_name, arguments, clock, release), clock, release, log)
     raise unknown_exchange_type(type_name)
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from amqpbroker.broker.deaths import Death, recorded
 from amqpbroker.broker.exchange_types.consistent_hash import ConsistentHashType
-from amqpbroker.broker.exchange_types.delayed import MAX_DELAY_MS, DelayedType, delay_ms
+from amqpbroker.broker.exchange_types.delay import MAX_DELAY_MS, delay_ms
+from amqpbroker.broker.exchange_types.delayed import DelayedType
 from amqpbroker.broker.exchange_types.direct import DirectType
 from amqpbroker.broker.exchange_types.fanout import FanoutType
 from amqpbroker.broker.message import Message

@@ -1,0 +1,191 @@
+"""The messages that a delayed exchange holds back."""
+
+import heapq
+from array import array
+from collections.abc import Callable
+
+from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.exchange_types.delay import delay_ms, released
+from amqpbroker.broker.holder import Holder
+from amqpbroker.broker.message import Message
+from amqpbroker.broker.persistence import NOT_STORED, Persistence
+from amqpbroker.clock import Clock, Timer
+from amqpbroker.store.recovery import Copies
+
+#: How many held messages one firing of the clock releases at most.
+_BATCH = 1000
+#: Octets of messages that may come in before memory is looked through for what is stored by now, what a message counts
+#: beside its body, and when to look again for what was not yet.
+_SWEEP_BYTES = 4 * 1024 * 1024
+_MESSAGE_BYTES = 1024
+_SWEEP_AGAIN_MS = 1000
+
+_BITS = 64
+_MASK = (1 << _BITS) - 1
+
+
+class HeldCopy:
+    """A message that is held, as the store sees it. deadline_ms: when it is due."""
+
+    __slots__ = ("deadline_ms", "message", "position", "queue", "sequence")
+
+    delivery_count = 0
+
+    def __init__(
+        self, message: Message, queue: Holder, sequence: int, deadline_ms: int, position: int = NOT_STORED
+    ) -> None:
+        self.message: Message = message
+        self.queue: Holder = queue
+        self.sequence: int = sequence
+        self.deadline_ms: int = deadline_ms
+        self.position: int = position
+
+
+class HeldMessages(Destination, Holder):
+    """The messages of one exchange that are not due yet. One timer waits for the earliest.
+
+    With a log, persistent ones are stored, and leave memory some time after that. Releasing one is one thing to the
+    store: it leaves here and enters its queues.
+    """
+
+    def __init__(self, clock: Clock, release: Callable[[Message], None], log: Persistence | None = None) -> None:
+        self.name = ""
+        self.id = 0
+        self._clock = clock
+        self._release = release
+        self._log = log
+        # Two heaps, by due time and sequence as one number (the key). In the second, the number goes on with the
+        # position, and is all that memory keeps of the message: about 60 octets.
+        self._recent: list[tuple[int, HeldCopy]] = []
+        self._stored: list[int] = []
+        self._sequence = 0
+        self._recent_bytes = 0
+        self._new_bytes = 0
+        self._timer: Timer | None = None
+        self._sweep_timer: Timer | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self._recent) + len(self._stored)
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def publish(self, message: Message) -> bool:
+        self.hold(message, self._clock.now_ms() + delay_ms(message.headers or {}))
+        return True
+
+    def hold(self, message: Message, due_ms: int) -> None:
+        """Keep the message until then (milliseconds since the epoch; what is past is due at once)."""
+        self._sequence += 1
+        copy = HeldCopy(message, self, self._sequence, due_ms)
+        if self._log is not None and message.persistent:
+            self._log.enqueue(copy)
+        heapq.heappush(self._recent, (due_ms << _BITS | copy.sequence, copy))
+        self._recent_bytes += message.size + _MESSAGE_BYTES
+        self._new_bytes += message.size + _MESSAGE_BYTES
+        if self._log is not None and self._new_bytes > max(_SWEEP_BYTES, self._recent_bytes // 2):
+            self._sweep(self._log)
+        if self._timer is None or due_ms < self._timer.due_ms:
+            self._arm()
+
+    def _sweep(self, log: Persistence) -> None:
+        """Let what is stored by now leave memory."""
+        self._new_bytes = 0
+        rest: list[tuple[int, HeldCopy]] = []
+        pending = False
+        for item in self._recent:
+            key, copy = item
+            if log.is_safe(copy):
+                heapq.heappush(self._stored, key << _BITS | copy.position)
+                self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
+            else:
+                rest.append(item)
+                pending = pending or copy.position != NOT_STORED
+        heapq.heapify(rest)
+        self._recent = rest
+        if pending and self._sweep_timer is None:
+            self._sweep_timer = self._clock.after(_SWEEP_AGAIN_MS, self._sweep_again)
+
+    def _sweep_again(self) -> None:
+        self._sweep_timer = None
+        if self._log is not None:
+            self._sweep(self._log)
+
+    def recover(self, copies: Copies) -> None:
+        self._sequence = copies.sequences[-1]
+        found = zip(copies.deadlines_ms, copies.sequences, copies.positions, strict=True)
+        self._stored = [(due_ms << _BITS | sequence) << _BITS | position for due_ms, sequence, position in found]
+        heapq.heapify(self._stored)
+
+    def recovered(self) -> None:
+        self._arm()
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Drop everything."""
+        recent, self._recent = self._recent, []
+        stored, self._stored = self._stored, []
+        self._recent_bytes = self._new_bytes = 0
+        if self._log is not None:
+            for _, copy in recent:
+                self._log.settle(copy)
+            if stored:
+                self._log.settle_positions(array("Q", [item & _MASK for item in stored]))
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
+        self._arm()
+
+    def _due_ms(self) -> int | None:
+        """When the earliest is due; None if there is none."""
+        if self._is_stored_next():
+            return self._stored[0] >> 2 * _BITS
+        return self._recent[0][0] >> _BITS if self._recent else None
+
+    def _is_stored_next(self) -> bool:
+        """Whether the earliest is one that memory does not have."""
+        stored, recent = self._stored, self._recent
+        return bool(stored) and (not recent or stored[0] >> _BITS < recent[0][0])
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        due_ms = self._due_ms()
+        self._timer = None if due_ms is None else self._clock.at(due_ms, self._release_due)
+
+    def _release_due(self) -> None:
+        """Release what is due, up to a bounded number: other timers and connections get their turn in between."""
+        self._timer = None
+        now_ms = self._clock.now_ms()
+        try:
+            for _ in range(_BATCH):
+                due_ms = self._due_ms()
+                if due_ms is None or due_ms > now_ms:
+                    break
+                self._let_go(self._pop())
+        finally:
+            self._arm()
+
+    def _pop(self) -> HeldCopy:
+        if not self._is_stored_next():
+            copy = heapq.heappop(self._recent)[1]
+            self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
+            return copy
+        assert self._log is not None
+        item = heapq.heappop(self._stored)
+        position = item & _MASK
+        message, due_ms = self._log.load(position)
+        return HeldCopy(message, self, item >> _BITS & _MASK, due_ms, position)
+
+    def _let_go(self, copy: HeldCopy) -> None:
+        message = released(copy.message)
+        if self._log is None:
+            self._release(message)
+            return
+        self._log.begin()
+        try:
+            self._release(message)
+            self._log.settle(copy)
+        finally:
+            self._log.end()
