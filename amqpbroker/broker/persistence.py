@@ -4,6 +4,7 @@ The domain says `enqueue`, `settle` and `returned` as it goes; `sync`, at the en
 what was gathered unless one is being written. Bytes and files are the store's business (docs/store-format.md).
 """
 
+import logging
 import zlib
 from array import array
 from collections.abc import Callable, Collection, Mapping
@@ -14,15 +15,21 @@ from amqpbroker.broker.holder import Copy, Holder
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import PAGE_COUNT, Page, Pager
+from amqpbroker.clock import Clock, Timer
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.compaction import Compaction, Moves
-from amqpbroker.store.journal import OFFSET_BITS, Journal
+from amqpbroker.store.journal import OFFSET_BITS, Batch, Journal, StoreError, UnwrittenError
 from amqpbroker.store.recovery import Copies, Recovered
 from amqpbroker.store.store import Store
 from amqpbroker.wire.frames import content as content_frames
 from amqpbroker.wire.frames import content_properties
 from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties, flags_of
+
+log = logging.getLogger(__name__)
+
+#: How long a batch waits that the disk did not take.
+RETRY_MS = 1000
 
 #: `Entry.position` of a copy that is to be written with the next batch, and of one that is not stored at all.
 PENDING = -1
@@ -44,8 +51,8 @@ class Group:
         self.settled: list[int] = []
         self.returned: list[Entry] = []
 
-    def __bool__(self) -> bool:
-        return bool(self.entered or self.settled or self.returned)
+    def __len__(self) -> int:
+        return len(self.entered) + len(self.settled) + len(self.returned)
 
 
 class Persistence(Store):
@@ -54,15 +61,17 @@ class Persistence(Store):
     appended, synced: numbers of gatherings: everything gathered under a number is safe once `synced` has reached it.
     safe_position: what is stored before it is synced. counts: position -> delivery count of copies that were delivered
     before. on_gathered(): called when there is something to write, after there was nothing;
-    `sync` is to follow soon. on_synced(): called when `synced` has grown. on_failure(error): called when a write or
-    sync has failed; nothing is confirmed from then on.
+    `sync` is to follow soon. on_synced(): called when `synced` has grown. on_stuck(error): called when the disk has not
+    taken a batch, which is tried again every second while what follows is gathered; on_stuck(None): called when it has.
+    on_failure(error): called when anything else has failed; nothing is confirmed from then on.
     """
 
     def __init__(
         self,
         journal: Journal,
         committer: Committer,
-        on_failure: Callable[[OSError], None],
+        on_failure: Callable[[Exception], None],
+        clock: Clock,
         waits: bool = True,
     ) -> None:
         """waits: nothing counts as safe before it is written; else everything does at the end of its turn."""
@@ -71,6 +80,8 @@ class Persistence(Store):
         self.counts: dict[int, int] = {}
         self.on_gathered: Callable[[], None] = _nothing
         self.on_synced: Callable[[], None] = _nothing
+        self.on_stuck: Callable[[OSError | None], None] = _ignore
+        self._clock = clock
         self._committer = committer
         self._on_failure = on_failure
         self._waits = waits
@@ -78,14 +89,14 @@ class Persistence(Store):
         self._compaction = Compaction(journal, self._moves, self.counts)
         self._number: int = 1
         self._gathering: bool = False
-        self._writing: bool = False
+        self._writing: _Writing | None = None
+        self._retry: Timer | None = None
         self._failed: bool = False
         self._closed: bool = False
         self._loose = Group()
         self._groups: list[Group] = []
         self._open: Group = self._loose
         self._depth: int = 0
-        self._written_position: int = 0
         self._read_at: int = 0
         self._read: bytes = b""
 
@@ -146,47 +157,109 @@ class Persistence(Store):
     def sync(self) -> None:
         if not self._waits and not self._failed:
             self.synced = self._number
-        if self._writing or self._failed or not self._gathering:
+        if self._writing is not None or self._failed or not self._gathering:
             return
-        self._gathering = False
-        groups = self._encode()
-        number, self._number = self._number, self._number + 1
-        if not groups:
-            self.synced = number
+        try:
+            writing = self._next()
+        except (OSError, record.DamagedError) as error:
+            self._fail(error)
             return
-        self._writing = True
-        batch = self.journal.batch(groups)
-        self._written_position = self.journal.end_position()
-        self._committer.start(batch, partial(self._done, number))
+        if writing is None:
+            self.synced = self._number - 1
+            return
+        self._writing = writing
+        self._start(writing)
 
-    def _done(self, number: int, error: OSError | None) -> None:
+    def _next(self) -> "_Writing | None":
+        """What was gathered, to be written; None if there is nothing of it left to say."""
+        self._gathering = False
+        number, self._number = self._number, self._number + 1
+        count = len(self._loose) + sum([len(group) for group in self._groups])
+        groups, moved = self._encode()
+        if not groups:
+            return None
+        batch = self.journal.batch(groups)
+        return _Writing(number, batch, self.journal.end_position(), moved, count)
+
+    def _start(self, writing: "_Writing") -> None:
+        self._retry = None
+        self._committer.start(writing.batch, partial(self._done, writing))
+
+    def _done(self, writing: "_Writing", error: OSError | None) -> None:
         if self._closed:
             return
-        self._writing = False
-        if error is not None:
-            self._failed = True
-            self._on_failure(error)
+        if isinstance(error, UnwrittenError):
+            self._wait(writing, error)
             return
-        self.synced = number
-        self.safe_position = self._written_position
-        self.journal.free()
+        self._writing = None
+        if error is not None:
+            self._fail(error)
+            return
+        if writing.is_stuck:
+            log.warning("%s: the disk takes data again", self.journal.directory)
+            self.on_stuck(None)
+        self._written(writing)
         if self._compaction.is_due():
             self._gathering = True
         self.sync()
         self.on_synced()
 
-    def close(self) -> None:
-        """Write what is gathered, and end. Raises OSError."""
-        self._committer.close()
-        self._closed = True
-        if self._gathering and not self._failed:
-            groups = self._encode()
-            if groups:
-                self.journal.write(self.journal.batch(groups))
-        self.journal.close()
+    def _fail(self, error: Exception) -> None:
+        self._failed = True
+        self._on_failure(error)
 
-    def _encode(self) -> list[bytes]:
-        """The gathered groups as bytes; their entries get their positions."""
+    def _wait(self, writing: "_Writing", error: OSError) -> None:
+        """Try again later. What is gathered meanwhile stays gathered."""
+        if not writing.is_stuck:
+            writing.is_stuck = True
+            log.error("%s; nothing is confirmed until that can be written, which is tried every second", error)
+            self.on_stuck(error)
+        self._retry = self._clock.after(RETRY_MS, partial(self._start, writing))
+
+    def _written(self, writing: "_Writing") -> None:
+        self.synced = writing.number
+        self.safe_position = writing.end
+        # Only from now on can a copy be read at its new place; the old one is there until `free`.
+        for old, new in writing.moved:
+            self._moves.move(old, new)
+        self.journal.free()
+
+    def close(self) -> None:
+        """Write what is gathered, and end.
+
+        Raises StoreError if that failed; the log says how much was lost. Nothing of it was confirmed.
+        """
+        error = self._committer.close()
+        self._closed = True
+        again = self._retry is not None or isinstance(error, UnwrittenError)
+        if self._retry is not None:
+            self._retry.cancel()
+        try:
+            if not self._failed:
+                self._finish(None if again else error, again)
+        finally:
+            self.journal.close()
+
+    def _finish(self, error: OSError | None, again: bool) -> None:
+        """error: that of the batch under way. again: it is to be tried once more."""
+        writing = self._writing
+        try:
+            if error is not None:
+                raise error
+            if writing is not None:
+                if again:
+                    self._committer.commit(writing.batch)
+                self._written(writing)
+            if self._gathering and (writing := self._next()) is not None:
+                self._committer.commit(writing.batch)
+                self._written(writing)
+        except (OSError, record.DamagedError) as failure:
+            lost = len(self._loose) + sum([len(group) for group in self._groups]) + (writing.count if writing else 0)
+            log.error("%s: %d operations, not confirmed, are lost", self.journal.directory, lost)  # noqa: TRY400
+            raise StoreError(f"the broker ended without writing everything: {failure}") from failure
+
+    def _encode(self) -> tuple[list[bytes], list[tuple[int, int]]]:
+        """The gathered groups as bytes, and what is moved with them; their entries get their positions."""
         loose, self._loose = self._loose, Group()
         groups, self._groups = self._groups, []
         if self._depth == 0:
@@ -204,9 +277,7 @@ class Persistence(Store):
         position = self._add(parts, position, [], loose.settled, loose.returned)
         for gone in settled:
             self.journal.settled(gone)
-        if self._compaction.is_due():
-            self._compact(parts, position)
-        return parts
+        return parts, self._compact(parts, position) if self._compaction.is_due() else []
 
     def _present(self, settled: list[int]) -> list[int]:
         """Where copies that are settled stand by now; what else is known of them is forgotten."""
@@ -215,13 +286,13 @@ class Persistence(Store):
                 self.counts.pop(position, None)
         return [self._moves.settle(position) for position in settled] if self._moves else settled
 
-    def _compact(self, parts: list[bytes], position: int) -> None:
+    def _compact(self, parts: list[bytes], position: int) -> list[tuple[int, int]]:
         groups, moved = self._compaction.step(position)
         parts += groups
         for old, new in moved:
-            self._moves.move(old, new)
             self.journal.settled(old)
             self.journal.added(new)
+        return moved
 
     def _add(
         self,
@@ -281,7 +352,25 @@ class Persistence(Store):
         return data, position - start
 
 
+class _Writing:
+    """A batch under way. number: of its gathering. end: the position behind it. count: how many operations it has."""
+
+    __slots__ = ("batch", "count", "end", "is_stuck", "moved", "number")
+
+    def __init__(self, number: int, batch: Batch, end: int, moved: list[tuple[int, int]], count: int) -> None:
+        self.number = number
+        self.batch = batch
+        self.end = end
+        self.moved = moved
+        self.count = count
+        self.is_stuck: bool = False
+
+
 def _nothing() -> None:
+    pass
+
+
+def _ignore(error: OSError | None) -> None:
     pass
 
 

@@ -88,7 +88,7 @@ class Server:
         self._store: Persistence | None = None
         if kept.journal is not None:
             committer = ThreadCommitter(kept.journal, loop.call_soon_threadsafe, kept.definitions.sync)
-            self._store = Persistence(kept.journal, committer, self._fail, waits=config.durability != "none")
+            self._store = Persistence(kept.journal, committer, self._fail, clock, waits=config.durability != "none")
         self._broker = Broker(config, clock, self._store or MemoryStore(), kept.definitions)
         self._timers = Timers(loop, clock)
         self._tick = Tick(loop.call_soon, self._broker.sync, self._fail)

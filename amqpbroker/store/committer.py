@@ -7,45 +7,58 @@ from collections.abc import Callable
 
 from amqpbroker.store.journal import Batch, Journal
 
+OnDone = Callable[[OSError | None], None]
+
+
+def _nothing() -> None:
+    pass
+
 
 class Committer(ABC):
     """Takes one batch at a time and makes it safe.
 
-    on_done(error): called on the loop's thread when the batch is synced (None) or has failed.
+    `before()` makes safe what a batch relies on (definitions of the queues in it); it may raise OSError.
+    on_done(error): called on the loop's thread when the batch is synced (None) or has failed: with UnwrittenError if it
+    may be tried again, with another OSError if nothing may be written any more.
     """
 
+    def __init__(self, journal: Journal, before: Callable[[], None] = _nothing) -> None:
+        self._journal = journal
+        self._before = before
+
     @abstractmethod
-    def start(self, batch: Batch, on_done: Callable[[OSError | None], None]) -> None:
+    def start(self, batch: Batch, on_done: OnDone) -> None:
         """Begin. Not before the batch before has called its `on_done`."""
 
     @abstractmethod
-    def close(self) -> None:
-        """Wait for the batch under way, and end."""
+    def close(self) -> OSError | None:
+        """Wait for the batch under way, whose `on_done` may not be called any more, and end; what it failed with."""
+
+    def commit(self, batch: Batch) -> None:
+        """Write and sync, here and now. Raises OSError as `on_done` is told it."""
+        self._before()
+        self._journal.write(batch)
 
 
 class InlineCommitter(Committer):
     """Writes and syncs within `start`: for tests, and while there is no loop."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    def start(self, batch: Batch, on_done: Callable[[OSError | None], None]) -> None:
+    def start(self, batch: Batch, on_done: OnDone) -> None:
         try:
-            self._journal.write(batch)
+            self.commit(batch)
         except OSError as error:
             on_done(error)
             return
         on_done(None)
 
-    def close(self) -> None:
-        pass
+    def close(self) -> OSError | None:
+        return None
 
 
 class ThreadCommitter(Committer):
     """Writes and syncs on a thread of its own.
 
-    `call_on_loop(function)` has the function called on the loop's thread, soon. `before()` makes safe what a batch
-    relies on (definitions of the queues in it); it may raise OSError.
+    `call_on_loop(function)` has the function called on the loop's thread, soon.
     """
 
     def __init__(
@@ -54,27 +67,28 @@ class ThreadCommitter(Committer):
         call_on_loop: Callable[[Callable[[], None]], object],
         before: Callable[[], None],
     ) -> None:
-        self._journal = journal
-        self._before = before
+        super().__init__(journal, before)
         self._call_on_loop = call_on_loop
-        self._work: queue.SimpleQueue[tuple[Batch, Callable[[OSError | None], None]] | None] = queue.SimpleQueue()
+        self._failure: OSError | None = None
+        self._work: queue.SimpleQueue[tuple[Batch, OnDone] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def start(self, batch: Batch, on_done: Callable[[OSError | None], None]) -> None:
+    def start(self, batch: Batch, on_done: OnDone) -> None:
         self._work.put((batch, on_done))
 
-    def close(self) -> None:
+    def close(self) -> OSError | None:
         self._work.put(None)
         self._thread.join()
+        return self._failure
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             batch, on_done = work
             failure: OSError | None = None
             try:
-                self._before()
-                self._journal.write(batch)
+                self.commit(batch)
             except OSError as error:
                 failure = error
+            self._failure = failure
             self._call_on_loop(lambda on_done=on_done, failure=failure: on_done(failure))  # type: ignore[misc]

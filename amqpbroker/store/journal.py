@@ -1,6 +1,6 @@
 """The journal: batches appended to segments, positions to read back from, space given back. docs/store-format.md."""
 
-import threading
+import errno
 from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,16 @@ OFFSET_BITS = 32
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
 
 
+#: What keeps a disk from taking data for now. Whatever else fails is taken for the end.
+_FOR_NOW = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
 class StoreError(Exception):
     """The store cannot go on, or must not start; the text is for the operator."""
+
+
+class UnwrittenError(OSError):
+    """The disk did not take a batch, and the journal is as it was before: the batch may be tried again."""
 
 
 @dataclass(slots=True)
@@ -37,10 +45,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one write and one sync make safe."""
+    """What one write and one sync make safe. offset: where in the segment it goes."""
 
     number: int
     segment: Segment
+    offset: int
     data: bytes
 
 
@@ -51,7 +60,8 @@ def segment_name(number: int) -> str:
 class Journal:
     """The segments of one data directory.
 
-    Everything is called on the loop's thread but `write`, which is called on one other, a batch at a time.
+    Everything is called on the loop's thread but `write`, which is called on one other, a batch at a time; `free` only
+    between two of these.
     """
 
     def __init__(self, directory: Path, files: Files, segment_bytes: int = SEGMENT_BYTES, synced: bool = True) -> None:
@@ -62,7 +72,7 @@ class Journal:
         self.batches: int = 0
         self._segment_bytes = segment_bytes
         self._synced = synced
-        self._lock = threading.Lock()
+        self._unwritten: Batch | None = None
 
     # --- append -----------------------------------------------------------------------------------------------------
 
@@ -82,8 +92,9 @@ class Journal:
         self.batches += 1
         body = b"".join(groups)
         data = record.batch(self.batches, body) + body
+        made = Batch(self.batches, segment, segment.size, data)
         segment.size += len(data)
-        return Batch(self.batches, segment, data)
+        return made
 
     def _current(self) -> Segment:
         last = max(self.segments, default=0)
@@ -93,19 +104,61 @@ class Journal:
         return self.segments[last]
 
     def write(self, batch: Batch) -> None:
-        """Append, and sync unless that is not wanted. Raises OSError, after which nothing may be written any more."""
+        """Append, and sync unless that is not wanted.
+
+        Raises UnwrittenError, after which the same batch is to be tried again and no other, and OSError, after which
+        nothing may be written any more.
+        """
         segment = batch.segment
-        with self._lock:
-            if segment.descriptor < 0:
-                segment.descriptor = self.files.create(segment.path)
-                self.files.write(
-                    segment.descriptor, record.SEGMENT_HEAD.pack(record.SEGMENT_MAGIC, segment.number) + batch.data
-                )
-                self.files.sync_directory(self.directory)
-            else:
-                self.files.write(segment.descriptor, batch.data)
+        is_new = segment.descriptor < 0
+        try:
+            self._append(batch)
+        except OSError as error:
+            if error.errno not in _FOR_NOW:
+                raise
+            self._cut_off(batch, is_new)
+            self._unwritten = batch
+            raise UnwrittenError(error.errno, error.strerror, str(segment.path)) from error
+        if self._unwritten is not None:
+            self._read_back(batch)
+            self._unwritten = None
+        if is_new:
+            self.files.sync_directory(self.directory)
         if self._synced:
             self.files.sync(segment.descriptor)
+
+    def _append(self, batch: Batch) -> None:
+        segment = batch.segment
+        if segment.descriptor >= 0:
+            self.files.write(segment.descriptor, batch.data)
+            return
+        segment.descriptor = self.files.create(segment.path)
+        head = record.SEGMENT_HEAD.pack(record.SEGMENT_MAGIC, segment.number)
+        self.files.write(segment.descriptor, head + batch.data)
+
+    def _cut_off(self, batch: Batch, is_new: bool) -> None:
+        """Have nothing of the batch be there, nor its segment if that is new. Raises OSError."""
+        segment = batch.segment
+        if not is_new:
+            self.files.truncate(segment.descriptor, batch.offset)
+            self._check_size(segment, batch.offset)
+        elif segment.descriptor >= 0:
+            self.files.close(segment.descriptor)
+            segment.descriptor = -1
+            self.files.remove(segment.path)
+
+    def _read_back(self, batch: Batch) -> None:
+        """A disk that has refused a batch and then taken it has to show it. Raises OSError."""
+        segment = batch.segment
+        end = batch.offset + len(batch.data)
+        self._check_size(segment, end)
+        if self.files.read(segment.descriptor, batch.offset, len(batch.data)) != batch.data:
+            raise OSError(errno.EIO, "What was written cannot be read back", str(segment.path))
+
+    def _check_size(self, segment: Segment, size: int) -> None:
+        found = self.files.size(segment.descriptor)
+        if found != size:
+            raise OSError(errno.EIO, f"The file has {found} octets instead of {size}", str(segment.path))
 
     # --- read -------------------------------------------------------------------------------------------------------
 
@@ -132,9 +185,8 @@ class Journal:
             oldest = self.segments[min(self.segments)]
             if oldest.live or oldest.descriptor < 0:
                 return
-            with self._lock:
-                self.files.close(oldest.descriptor)
-                self.files.remove(oldest.path)
+            self.files.close(oldest.descriptor)
+            self.files.remove(oldest.path)
             del self.segments[oldest.number]
 
     def close(self) -> None:

@@ -1,5 +1,8 @@
 """Stored messages through a crash: what a broker did, and what one that starts on the same files has."""
 
+import copy
+import errno
+import logging
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.store.committer import Committer, InlineCommitter
-from amqpbroker.store.journal import Journal
+from amqpbroker.store.journal import Journal, StoreError
 from amqpbroker.store.recovery import recover
 from amqpbroker.wire.values import Field, longstr
 from tests.fault_files import FaultyFiles
@@ -22,6 +25,7 @@ class LaterCommitter(Committer):
     """Does what it was given when the test says so."""
 
     def __init__(self, journal):
+        super().__init__(journal)
         self.inline = InlineCommitter(journal)
         self.work = []
 
@@ -29,7 +33,7 @@ class LaterCommitter(Committer):
         self.work.append((batch, on_done))
 
     def close(self):
-        pass
+        return None
 
     def finish(self):
         work, self.work = self.work, []
@@ -48,7 +52,9 @@ class Node:
         journal = Journal(DIRECTORY, self.files)
         found = recover(journal)
         self.committer = committer(journal)
-        self.persistence = Persistence(journal, self.committer, self.failures.append)
+        self.persistence = Persistence(journal, self.committer, self.failures.append, self.clock)
+        self.stuck = []
+        self.persistence.on_stuck = self.stuck.append
         self.broker = Broker(Config(), self.clock, self.persistence)
         by_id = {}
         for number, (name, arguments) in enumerate(self.queues.items(), 1):
@@ -284,19 +290,187 @@ def test_purged_and_deleted_messages_do_not_come_back_and_free_their_segments():
     assert bodies(node.crash()) == []
 
 
-@pytest.mark.parametrize("fault", ["fail_write", "fail_sync"])
-def test_after_a_failed_write_or_sync_nothing_is_confirmed_and_nothing_confirmed_is_lost(fault):
+def test_after_a_failed_sync_nothing_is_confirmed_and_nothing_confirmed_is_lost():
     node = Node()
     client = node.client()
     client.call(1, "confirm.select")
     publish(client, "safe")
     assert [got.name for got in client.receive()] == ["basic.ack"]
-    setattr(node.files, fault, {"fail_write": node.files.writes, "fail_sync": node.files.syncs}[fault] + 1)
+    node.files.fail_sync = node.files.syncs + 1
     publish(client, "lost")
     assert client.receive() == []
     assert len(node.failures) == 1
     publish(client, "later")
     assert client.receive() == []
+    node.clock.advance(10_000)
+    assert node.stuck == []
+    assert bodies(node.crash()) == ["safe"]
+
+
+# --- a disk that takes nothing for a while ----------------------------------------------------------------------------
+
+
+class FullFiles(FaultyFiles):
+    """Every write fails with `refuses`, an errno, if that is set, and leaves half its data behind."""
+
+    refuses = 0
+    refuses_to_cut = False
+    forgets = False
+
+    def write(self, descriptor, data):
+        if self.refuses:
+            super().write(descriptor, data[: len(data) // 2])
+            raise OSError(self.refuses, "refused")
+        super().write(descriptor, data)
+
+    def truncate(self, descriptor, size):
+        if self.refuses_to_cut:
+            raise OSError(errno.EIO, "refused")
+        super().truncate(descriptor, size)
+
+    def read(self, descriptor, offset, size):
+        data = super().read(descriptor, offset, size)
+        return bytes(len(data)) if self.forgets else data
+
+
+def crashed_copy(node):
+    """What a broker would have that starts now, after the power went; this one goes on."""
+    return Node(copy.deepcopy(node.files)).crash()
+
+
+def confirming(node):
+    client = node.client()
+    client.call(1, "confirm.select")
+    return client
+
+
+def acks(client):
+    return [got.arguments["delivery_tag"] for got in client.receive() if got.name == "basic.ack"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_batch_that_the_disk_does_not_take_is_tried_again_each_second(number, first):
+    node = Node(FullFiles())
+    client = confirming(node)
+    expected = []
+    if not first:
+        publish(client, "before")
+        assert acks(client) == [1]
+        expected = ["before"]
+    before = {path: bytes(content) for path, content in node.files.contents.items()}
+    node.files.refuses = number
+    publish(client, "kept")
+    assert acks(client) == []
+    assert [error.errno for error in node.stuck] == [number]
+    assert node.files.contents == before
+    publish(client, "gathered")
+    assert acks(client) == []
+    node.clock.advance(3_500)
+    assert acks(client) == []
+    assert len(node.stuck) == 1
+    assert node.files.contents == before
+    assert bodies(crashed_copy(node)) == expected
+    node.files.refuses = 0
+    node.clock.advance(499)
+    assert acks(client) == []
+    node.clock.advance(1)
+    assert acks(client) == [len(expected) + 2]
+    assert node.stuck[1:] == [None]
+    assert node.failures == []
+    assert bodies(node.crash()) == [*expected, "kept", "gathered"]
+
+
+def test_while_the_disk_takes_nothing_messages_are_delivered_and_acked():
+    node = Node(FullFiles())
+    client = confirming(node)
+    publish(client, "a")
+    client.receive()
+    node.files.refuses = errno.ENOSPC
+    publish(client, "b")
+    client.receive()
+    assert [client.get("q", no_ack=False).body for _ in range(2)] == [b"a", b"b"]
+    client.send(1, "basic.ack", delivery_tag=2, multiple=True)
+    publish(client, "c")
+    client.turn()
+    node.files.refuses = 0
+    node.clock.advance(1_000)
+    assert acks(client) == [3]
+    assert bodies(node.crash()) == ["c"]
+
+
+def test_a_commit_waits_until_the_disk_takes_it():
+    node = Node(FullFiles())
+    client = node.client()
+    client.call(1, "tx.select")
+    node.files.refuses = errno.ENOSPC
+    publish(client, "x")
+    client.send(1, "tx.commit")
+    assert client.receive() == []
+    node.files.refuses = 0
+    node.clock.advance(1_000)
+    assert [got.name for got in client.receive()] == ["tx.commit-ok"]
+
+
+def test_a_disk_that_is_full_twice_is_told_twice():
+    node = Node(FullFiles())
+    client = confirming(node)
+    for _ in range(2):
+        node.files.refuses = errno.ENOSPC
+        publish(client, "m")
+        client.turn()
+        node.files.refuses = 0
+        node.clock.advance(1_000)
+    assert [error and error.errno for error in node.stuck] == [errno.ENOSPC, None] * 2
+
+
+def stuck_node():
+    node = Node(FullFiles())
+    client = confirming(node)
+    publish(client, "safe")
+    assert acks(client) == [1]
+    node.files.refuses = errno.ENOSPC
+    publish(client, "lost")
+    assert acks(client) == []
+    return node, client
+
+
+@pytest.mark.parametrize("how", ["cannot cut off", "cannot read back", "another error"])
+def test_what_is_in_doubt_after_a_failed_write_is_never_tried_again(how):
+    node = Node(FullFiles())
+    client = confirming(node)
+    publish(client, "safe")
+    assert acks(client) == [1]
+    node.files.refuses_to_cut = how == "cannot cut off"
+    node.files.refuses = errno.EBADF if how == "another error" else errno.ENOSPC
+    publish(client, "lost")
+    assert acks(client) == []
+    node.files.refuses = 0
+    node.files.forgets = how == "cannot read back"
+    node.clock.advance(5_000)
+    assert acks(client) == []
+    assert len(node.failures) == 1
+    assert None not in node.stuck
+    node.files.forgets = False
+    assert bodies(node.crash()) == ["safe"]
+
+
+def test_closing_tries_a_stuck_batch_once_more(caplog):
+    node, client = stuck_node()
+    publish(client, "gathered")
+    client.turn()
+    node.files.refuses = 0
+    node.persistence.close()
+    assert bodies(node.crash()) == ["safe", "lost", "gathered"]
+
+
+def test_closing_with_a_disk_that_takes_nothing_tells_what_is_lost(caplog):
+    node, client = stuck_node()
+    publish(client, "gathered")
+    client.turn()
+    with caplog.at_level(logging.ERROR), pytest.raises(StoreError, match="refused"):
+        node.persistence.close()
+    assert "2 operations, not confirmed, are lost" in caplog.text
     assert bodies(node.crash()) == ["safe"]
 
 
