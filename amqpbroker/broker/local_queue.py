@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.consumers import Consumers
 from amqpbroker.broker.message import Entry, Message
-from amqpbroker.broker.persistence import Persistence, StoredPages, pages_of
+from amqpbroker.broker.paging import QueuePages
+from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.ready import FifoLine, Pager, PriorityLine, QuorumLine, ReadyLine
+from amqpbroker.broker.ready import FifoLine, Pager, PriorityLine, QuorumLine, ReadyLine, pages_of
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Timer
 from amqpbroker.store.recovery import Copies
@@ -58,7 +59,7 @@ class LocalQueue(Queue):
         self.quorum: bool = settings.queue_type == "quorum"
         self.consumers = Consumers(name, vhost.name, settings.single_active_consumer, takeover=self.quorum)
         self.log: Persistence | None = vhost.log if durable else None
-        self.ready: ReadyLine = _ready_line(settings, None if self.log is None else StoredPages(self, self.log))
+        self.ready: ReadyLine = _ready_line(settings, None if self.log is None else QueuePages(self, self.log))
         self.unacked_count: int = 0
         self.closed: bool = False
         self._sequence: int = 0
@@ -358,20 +359,21 @@ class LocalQueue(Queue):
     def recover(self, copies: Copies) -> None:
         self._sequence = copies.sequences[-1]
         self._expiring += len(copies.deadlines_ms) - copies.deadlines_ms.count(0)
-        pages = pages_of(copies)
-        if isinstance(self.ready, FifoLine):
-            self.ready.add_pages(pages, copies.size)
-            return
-        # The order of the others is by what the messages say, so that these have to be looked at.
-        assert self.log is not None
-        pager = StoredPages(self, self.log)
-        for page in pages:
-            for entry in pager.load(page):
-                self.ready.push(entry)
+        self.ready.recover(pages_of(copies), copies.size)
 
     def recovered(self) -> None:
         self._expire()
         self._trim()
+
+    def page_out(self) -> bool:
+        """Memory is short: move some of what waits out of it; returns whether there may be more to move.
+
+        While messages are consumed, as many stay as the next consumers will take soon.
+        """
+        log = self.vhost.log
+        if log is None or not self.ready.count:
+            return False
+        return self.ready.page_out(QueuePages(self, log), keep=bool(self.consumers.all))
 
     # --- change and end ---------------------------------------------------------------------------------------------
 

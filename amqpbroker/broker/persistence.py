@@ -10,21 +10,19 @@ from array import array
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
-from amqpbroker.broker.deaths import recovered as recovered_deaths
 from amqpbroker.broker.holder import Copy, Holder
 from amqpbroker.broker.message import Entry, Message
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.ready import PAGE_COUNT, Page, Pager
+from amqpbroker.broker.reading import Reader
+from amqpbroker.broker.ready import Page, Pager
+from amqpbroker.broker.spill import Spill
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.compaction import Compaction, Moves
-from amqpbroker.store.journal import OFFSET_BITS, Batch, Journal, StoreError, UnwrittenError
-from amqpbroker.store.recovery import Copies, Recovered
+from amqpbroker.store.journal import Batch, Journal, StoreError, UnwrittenError
+from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import Store
 from amqpbroker.wire.frames import content as content_frames
-from amqpbroker.wire.frames import content_properties
-from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties, flags_of
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +33,6 @@ RETRY_MS = 1000
 PENDING = -1
 NOT_STORED = 0
 
-#: How much is read at a time.
-_WINDOW = 1 << 20
 #: The most entries of one record, whose index is 16 bits wide.
 _MAX_ENTRIES = 60_000
 
@@ -63,7 +59,9 @@ class Persistence(Store):
     before. on_gathered(): called when there is something to write, after there was nothing;
     `sync` is to follow soon. on_synced(): called when `synced` has grown. on_stuck(error): called when the disk has not
     taken a batch, which is tried again every second while what follows is gathered; on_stuck(None): called when it has.
-    on_failure(error): called when anything else has failed; nothing is confirmed from then on.
+    on_failure(error): called when anything else has failed; nothing is confirmed from then on. reader: reads stored
+    messages back. unsafe_pages: those that wait for their copies to be safe. spill: where copies go that are not
+    stored, when memory is short; None for nowhere.
     """
 
     def __init__(
@@ -86,6 +84,9 @@ class Persistence(Store):
         self._on_failure = on_failure
         self._waits = waits
         self._moves = Moves()
+        self.reader = Reader(journal, self._moves)
+        self.unsafe_pages: list[tuple[Pager, Page]] = []
+        self.spill: Spill | None = None
         self._compaction = Compaction(journal, self._moves, self.counts)
         self._number: int = 1
         self._gathering: bool = False
@@ -97,8 +98,6 @@ class Persistence(Store):
         self._groups: list[Group] = []
         self._open: Group = self._loose
         self._depth: int = 0
-        self._read_at: int = 0
-        self._read: bytes = b""
 
     # --- what the domain says ---------------------------------------------------------------------------------------
 
@@ -222,6 +221,7 @@ class Persistence(Store):
         # Only from now on can a copy be read at its new place; the old one is there until `free`.
         for old, new in writing.moved:
             self._moves.move(old, new)
+        self._let_go()
         self.journal.free()
 
     def close(self) -> None:
@@ -327,29 +327,16 @@ class Persistence(Store):
         parts.append(data)
         return position + record.GROUP_HEAD.size + len(data)
 
+    def _let_go(self) -> None:
+        """More is safe: pages that waited for it may leave memory."""
+        waiting, self.unsafe_pages = self.unsafe_pages, []
+        self.unsafe_pages += [(pager, page) for pager, page in waiting if not pager.let_go(page)]
+
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def load(self, position: int) -> tuple[Message, int]:
-        """The message whose copy stands there, and the copy's deadline in ms.
-
-        Loading in the order of positions reads each part of the disk once. Raises OSError, DamagedError.
-        """
-        position = self._moves.present(position)
-        data, offset = self._window(position, record.ENTRY.size)
-        deadline_ms = record.deadline_ms(data, offset)
-        start = position - record.back(data, offset)
-        data, offset = self._window(start, record.PUBLISH_HEAD.size)
-        data, offset = self._window(start, record.publish_size(data, offset))
-        return restored(record.content(data, offset)), deadline_ms
-
-    def _window(self, position: int, size: int) -> tuple[bytes, int]:
-        """Bytes that hold `size` octets from the position on (fewer at the end of a segment), and where these start."""
-        start, data = self._read_at, self._read
-        if not (start <= position and position + size <= start + len(data)):
-            start = max(position - 512, position >> OFFSET_BITS << OFFSET_BITS)
-            data = self.journal.read(start, max(_WINDOW, size + 512))
-            self._read_at, self._read = start, data
-        return data, position - start
+        """The message whose copy stands there, and the copy's deadline in ms. Raises OSError, DamagedError."""
+        return next(self.reader.messages((position,)))
 
 
 class _Writing:
@@ -409,68 +396,6 @@ def _publish_record(entries: list[Copy]) -> bytes:
             for entry in entries
         ],
     )
-
-
-def restored(content: record.Content) -> Message:
-    """The message that was stored."""
-    message = Message(
-        content.address, None, None, content.size, content.frames, int.from_bytes(content.frames[1:3], "big")
-    )
-    message.persistent = True
-    message.priority = content.priority
-    message.extra_keys = content.extra_keys
-    message.cc_keys = content.cc_keys
-    properties = content_properties(content.frames)
-    if flags_of(properties) & (HEADERS | EXPIRATION):
-        values = decode_properties(properties)
-        message.headers = values.get("headers")
-        if "expiration" in values:
-            message.expiration_ms = int(values["expiration"])
-        if content.has_deaths and message.headers is not None:
-            message.deaths = recovered_deaths(message.headers)
-    return message
-
-
-class StoredPages(Pager):
-    """The pages of one queue."""
-
-    def __init__(self, queue: Queue, log: Persistence) -> None:
-        self._queue = queue
-        self._log = log
-
-    def is_safe(self, entry: Entry) -> bool:
-        return self._log.is_safe(entry)
-
-    def load(self, page: Page) -> list[Entry]:
-        log = self._log
-        entries = []
-        for position, sequence in zip(page.positions, page.sequences, strict=True):
-            message, deadline_ms = log.load(position)
-            entry = Entry(message, self._queue, sequence, deadline_ms)
-            entry.position = position
-            count = log.counts.get(position, -1)
-            if count >= 0:
-                entry.redelivered = True
-                entry.delivery_count = count
-            entries.append(entry)
-        return entries
-
-    def drop(self, page: Page) -> None:
-        self._log.settle_positions(page.positions)
-
-    def forget(self, entry: Entry) -> None:
-        if entry.position:
-            self._log.settle(entry)
-
-
-def pages_of(copies: Copies) -> list[Page]:
-    pages = []
-    for start in range(0, len(copies.positions), PAGE_COUNT):
-        page = Page()
-        page.positions = copies.positions[start : start + PAGE_COUNT]
-        page.sequences = copies.sequences[start : start + PAGE_COUNT]
-        pages.append(page)
-    return pages
 
 
 def restore_messages(

@@ -7,44 +7,85 @@ counted and what is there cannot differ.
 from abc import ABC, abstractmethod
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from amqpbroker.broker.message import Entry
 
-#: A fifo keeps about so many messages, and so many octets of bodies, at each of its ends; what is stored in between is
-#: dropped from memory, in pages of as much.
+if TYPE_CHECKING:
+    from amqpbroker.store.recovery import Copies
+
+#: A fifo keeps about so many messages, and so many octets of bodies, at each of its ends; what is in between is dropped
+#: from memory, in pages of as much.
 PAGE_COUNT = 1024
 PAGE_BYTES = 2 * 1024 * 1024
 
+#: When memory is short, fewer messages than so many, with fewer octets, stay where they are.
+_WORTH_COUNT = 64
+_WORTH_BYTES = 64 * 1024
+
+
+class Spilled(NamedTuple):
+    """Where copies are that were written to make room (see `spill`): the number of a file, the octets in it."""
+
+    number: int
+    offset: int
+    size: int
+
+
+_NOWHERE = array("Q")
+
 
 class Page:
-    """A run of stored copies that are not in memory: where each is stored, and its place in the queue."""
+    """A run of copies between the two ends of a line.
 
-    __slots__ = ("positions", "sequences")
+    entries: those that are in memory: at first all of them. Once the stored ones are not, `positions` and `sequences`
+    have an item for each copy: where it is stored, 0 if it is not, and its place in the queue; `entries` has the others
+    then, or `spilled` says where these are.
+    """
 
-    def __init__(self) -> None:
-        self.positions = array("Q")
-        self.sequences = array("Q")
+    __slots__ = ("entries", "positions", "sequences", "spilled")
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries: list[Entry] = entries
+        self.positions: array[int] = _NOWHERE
+        self.sequences: Sequence[int] = _NOWHERE
+        self.spilled: Spilled | None = None
 
 
 class Pager(ABC):
-    """Where paged copies come back from."""
+    """Where the pages of a line go, and come back from."""
 
     @abstractmethod
-    def is_safe(self, entry: Entry) -> bool:
-        """Whether the copy can be read back, so that memory may forget it."""
+    def page(self, entries: list[Entry]) -> Page:
+        """A page of these, which leaves memory as soon as it may: the stored ones once they are safe."""
+
+    @abstractmethod
+    def let_go(self, page: Page) -> bool:
+        """Drop from memory what can be read back and, while memory is short, see that the rest can.
+
+        False if that has to be tried again, because stored ones are not safe yet.
+        """
 
     @abstractmethod
     def load(self, page: Page) -> list[Entry]:
-        """The page's copies, in its order."""
+        """The page's copies, in its order. Raises OSError, DamagedError."""
+
+    @abstractmethod
+    def give_up(self, page: Page) -> None:
+        """The page is no more: its copies were loaded and live on."""
 
     @abstractmethod
     def drop(self, page: Page) -> None:
-        """The page's copies live no more."""
+        """The page is no more, and neither are its copies."""
 
     @abstractmethod
     def forget(self, entry: Entry) -> None:
         """The copy lives no more."""
+
+    @abstractmethod
+    def priorities(self, page: Page) -> Iterator[tuple[int, int]]:
+        """(priority, octets of the body) of each copy of a page that is all stored. Raises OSError, DamagedError."""
 
 
 class ReadyLine(ABC):
@@ -75,6 +116,20 @@ class ReadyLine(ABC):
         """Drop everything; what is stored lives no more."""
 
     @abstractmethod
+    def recover(self, pages: list[Page], size: int) -> None:
+        """Take in stored copies, in the order of their sequences, before any others; `size` octets of bodies.
+
+        Raises OSError, DamagedError.
+        """
+
+    @abstractmethod
+    def page_out(self, pager: Pager, keep: bool) -> bool:
+        """Memory is short: move a page from the ends of the line (unless `keep`: from what exceeds them) out of it.
+
+        From now on `pager` has the pages. Returns whether there may be more to move.
+        """
+
+    @abstractmethod
     def __iter__(self) -> Iterator[Entry]:
         """All entries, in about the order in which they would leave; paged ones are read for the purpose."""
 
@@ -100,14 +155,14 @@ class FifoLine(ReadyLine):
     """First in, first out; what is requeued goes back to its original position (classic queues).
 
     With a pager, a long line keeps its two ends in memory: `line` is the head, `tail` the end, and between them are
-    pages of stored copies and runs of those that are not stored and have to stay.
+    pages. Without, `line` is all of it, until memory is short.
     """
 
     def __init__(self, pager: Pager | None = None) -> None:
         super().__init__()
         self.line: deque[Entry] = deque()
         self._pager = pager
-        self._pages: deque[Page | list[Entry]] = deque()
+        self._pages: deque[Page] = deque()
         self._tail: deque[Entry] = deque()
         self._tail_size: int = 0
 
@@ -120,7 +175,10 @@ class FifoLine(ReadyLine):
         self._tail.append(entry)
         self._tail_size += entry.message.size
         if len(self._tail) > 2 * PAGE_COUNT or (self._tail_size > 2 * PAGE_BYTES and len(self._tail) > 1):
-            self._page_out(self._pager)
+            if self.line or self._pages:
+                self._page_tail(self._pager)
+            else:
+                self._page_in()
 
     def requeue(self, entries: list[Entry]) -> None:
         if not self.line:
@@ -128,6 +186,9 @@ class FifoLine(ReadyLine):
         merge(self.line, entries)
         self.count += len(entries)
         self.size += sum([entry.message.size for entry in entries])
+        pager = self._pager
+        while pager is not None and len(self.line) > 2 * PAGE_COUNT:
+            self._page_head(pager, PAGE_COUNT)
 
     def head(self) -> Entry:
         if not self.line:
@@ -146,10 +207,7 @@ class FifoLine(ReadyLine):
         pager = self._pager
         if pager is not None:
             for page in self._pages:
-                if isinstance(page, Page):
-                    pager.drop(page)
-                else:
-                    self.line.extend(page)
+                pager.drop(page)
             for entry in (*self.line, *self._tail):
                 pager.forget(entry)
         self.line.clear()
@@ -160,54 +218,127 @@ class FifoLine(ReadyLine):
     def __iter__(self) -> Iterator[Entry]:
         yield from self.line
         for page in self._pages:
-            if isinstance(page, Page):
-                assert self._pager is not None
-                yield from self._pager.load(page)
-            else:
-                yield from page
+            assert self._pager is not None
+            yield from self._pager.load(page)
         yield from self._tail
 
-    def add_pages(self, pages: list[Page], size: int) -> None:
-        """Stored copies that are not in memory, behind everything else; `size` octets of bodies."""
+    def recover(self, pages: list[Page], size: int) -> None:
         self._pages.extend(pages)
         self.count += sum([len(page.positions) for page in pages])
         self.size += size
 
+    def page_out(self, pager: Pager, keep: bool) -> bool:
+        self._pager = pager
+        least = _first_page(self.line) if keep else 0
+        if _is_worth(self.line, least):
+            self._page_head(pager, least)
+            return True
+        if not keep and _is_worth(self._tail, 0):
+            self._page_tail(pager)
+            return True
+        for page in self._pages:
+            if page.entries:
+                pager.let_go(page)
+                if not page.entries:
+                    return True
+        return False
+
     def _page_in(self) -> None:
         """Make the first page, or else the tail, the head."""
         if self._pages:
-            page = self._pages.popleft()
-            if isinstance(page, Page):
-                assert self._pager is not None
-                self.line.extend(self._pager.load(page))
-            else:
-                self.line.extend(page)
+            pager, page = self._pager, self._pages[0]
+            assert pager is not None
+            self.line.extend(pager.load(page))
+            self._pages.popleft()
+            pager.give_up(page)
         else:
             self.line, self._tail = self._tail, self.line
             self._tail_size = 0
 
-    def _page_out(self, pager: Pager) -> None:
-        """Let the older half of the tail leave memory, if it is stored; short of that, out of the way."""
-        if not self.line and not self._pages:
-            self._page_in()
-            return
-        page = Page()
-        held: list[Entry] = []
-        safe = pager.is_safe(self._tail[0])
+    def _page_tail(self, pager: Pager) -> None:
+        """Make the older part of the tail a page."""
+        entries: list[Entry] = []
         size = 0
-        while len(self._tail) > 1 and len(page.positions) + len(held) < PAGE_COUNT and size <= PAGE_BYTES:
-            entry = self._tail[0]
-            if pager.is_safe(entry) != safe:
-                break
-            self._tail.popleft()
+        while self._tail and len(entries) < PAGE_COUNT and size <= PAGE_BYTES:
+            entry = self._tail.popleft()
             size += entry.message.size
-            if safe:
-                page.positions.append(entry.position)
-                page.sequences.append(entry.sequence)
-            else:
-                held.append(entry)
+            entries.append(entry)
         self._tail_size -= size
-        self._pages.append(page if safe else held)
+        self._pages.append(pager.page(entries))
+
+    def _page_head(self, pager: Pager, least: int) -> None:
+        """Make the end of the head a page, but for the first `least` messages."""
+        entries: list[Entry] = []
+        size = 0
+        while len(self.line) > least and len(entries) < PAGE_COUNT and size <= PAGE_BYTES:
+            entry = self.line.pop()
+            size += entry.message.size
+            entries.append(entry)
+        entries.reverse()
+        self._pages.appendleft(pager.page(entries))
+
+
+def _is_worth(line: deque[Entry], least: int) -> bool:
+    """Whether what is in line beyond the first `least` is worth a page of its own."""
+    more = len(line) - least
+    return more >= _WORTH_COUNT or (more > 0 and sum([entry.message.size for entry in line]) >= _WORTH_BYTES)
+
+
+def _first_page(line: deque[Entry]) -> int:
+    """How many of the entries fill a page."""
+    size = 0
+    for count, entry in enumerate(line, 1):
+        size += entry.message.size
+        if count == PAGE_COUNT or size > PAGE_BYTES:
+            return count
+    return len(line)
+
+
+def pages_of(copies: "Copies") -> list[Page]:
+    """Recovered copies, in the order of their sequences."""
+    return _paged(copies.positions, copies.sequences, copies.sizes)
+
+
+def _paged(positions: "array[int]", sequences: "array[int]", sizes: Sequence[int]) -> list[Page]:
+    pages = []
+    start = size = 0
+    for stop, one in enumerate(sizes, 1):
+        size += one
+        if stop - start == PAGE_COUNT or size > PAGE_BYTES or stop == len(sizes):
+            page = Page([])
+            page.positions = positions[start:stop]
+            page.sequences = sequences[start:stop]
+            pages.append(page)
+            start, size = stop, 0
+    return pages
+
+
+class _Copies:
+    """One item of each array for each stored copy, in the order of their sequences."""
+
+    def __init__(self) -> None:
+        self.positions = array("Q")
+        self.sequences = array("Q")
+        self.sizes = array("I")
+
+
+def _recover_by_level(
+    pager: Pager, pages: list[Page], level_of: Callable[[int], int], line_of: Callable[[int], FifoLine]
+) -> None:
+    """Give each line the copies whose priorities are of its level."""
+    levels: dict[int, _Copies] = {}
+    for page in pages:
+        priorities = pager.priorities(page)
+        for position, sequence, (priority, size) in zip(page.positions, page.sequences, priorities, strict=True):
+            level = level_of(priority)
+            copies = levels.get(level)
+            if copies is None:
+                copies = levels[level] = _Copies()
+            copies.positions.append(position)
+            copies.sequences.append(sequence)
+            copies.sizes.append(size)
+    for level, copies in levels.items():
+        line_of(level).recover(_paged(copies.positions, copies.sequences, copies.sizes), sum(copies.sizes))
 
 
 #: Stands for a priority that was never used: most of 255 never are.
@@ -272,6 +403,18 @@ class PriorityLine(ReadyLine):
             line.clear()
         self.mask = self.count = self.size = 0
 
+    def recover(self, pages: list[Page], size: int) -> None:
+        assert self._pager is not None
+        _recover_by_level(self._pager, pages, lambda priority: min(priority, self.max_priority), self._line)
+        self.mask = sum([1 << level for level, line in enumerate(self.levels) if line.count])
+        self.count += sum([len(page.positions) for page in pages])
+        self.size += size
+
+    def page_out(self, pager: Pager, keep: bool) -> bool:
+        self._pager = pager
+        moved = [line.page_out(pager, keep) for line in self.levels if line.count]
+        return any(moved)
+
     def __iter__(self) -> Iterator[Entry]:
         for line in reversed(self.levels):
             yield from line
@@ -329,6 +472,18 @@ class QuorumLine(ReadyLine):
         self.high.clear()
         self.normal.clear()
         self.count = self.size = 0
+
+    def recover(self, pages: list[Page], size: int) -> None:
+        assert self._pager is not None
+        _recover_by_level(
+            self._pager, pages, lambda priority: priority > 4, lambda high: self.high if high else self.normal
+        )
+        self.count += sum([len(page.positions) for page in pages])
+        self.size += size
+
+    def page_out(self, pager: Pager, keep: bool) -> bool:
+        moved = [line.page_out(pager, keep) for line in (self.high, self.normal)]
+        return any(moved)
 
     def __iter__(self) -> Iterator[Entry]:
         yield from self.returned

@@ -489,8 +489,7 @@ def test_a_long_message_and_extra_keys_survive():
 def in_memory(node, queue="q"):
     """How many of a queue's ready messages are in memory."""
     line = node.broker.vhosts["/"].queues[queue].ready
-    pages = [page for page in line._pages if isinstance(page, list)]
-    return len(line.line) + len(line._tail) + sum(len(page) for page in pages)
+    return len(line.line) + len(line._tail) + sum(len(page.entries) for page in line._pages)
 
 
 def filled(count, **properties):

@@ -1,0 +1,101 @@
+"""What a queue keeps out of memory: its stored copies, and in need of memory the others too."""
+
+from array import array
+from collections.abc import Iterator
+
+from amqpbroker.broker.message import Entry
+from amqpbroker.broker.persistence import Persistence
+from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.ready import Page, Pager
+
+
+class QueuePages(Pager):
+    """The pages of one queue."""
+
+    def __init__(self, queue: Queue, log: Persistence) -> None:
+        self._queue = queue
+        self._log = log
+
+    def page(self, entries: list[Entry]) -> Page:
+        page = Page(entries)
+        if not self.let_go(page):
+            self._log.unsafe_pages.append((self, page))
+        return page
+
+    def let_go(self, page: Page) -> bool:
+        entries = page.entries
+        log = self._log
+        if not page.positions:
+            stored = False
+            for entry in reversed(entries):
+                if entry.position:
+                    stored = True
+                    if not log.is_safe(entry) or (
+                        entry.redelivered and log.counts.get(entry.position, -1) != entry.delivery_count
+                    ):
+                        return False
+            if not entries or not (stored or self._is_wanted()):
+                return True
+            page.positions = array("Q", [entry.position for entry in entries])
+            first, last = entries[0].sequence, entries[-1].sequence
+            if last - first + 1 == len(entries):
+                page.sequences = range(first, last + 1)
+            else:
+                page.sequences = array("Q", [entry.sequence for entry in entries])
+            page.entries = entries = [entry for entry in entries if not entry.position]
+        if entries and log.spill is not None and log.spill.wanted:
+            page.spilled = log.spill.write(entries)
+            if page.spilled is not None:
+                page.entries = []
+        return True
+
+    def _is_wanted(self) -> bool:
+        spill = self._log.spill
+        return spill is not None and spill.wanted
+
+    def load(self, page: Page) -> list[Entry]:
+        if not page.positions:
+            return page.entries
+        log, queue = self._log, self._queue
+        counts = log.counts
+        others = iter(page.entries)
+        if page.spilled is not None:
+            assert log.spill is not None
+            others = iter(log.spill.read(page.spilled, queue))
+        stored = log.reader.messages([position for position in page.positions if position])
+        entries = []
+        for position, sequence in zip(page.positions, page.sequences, strict=True):
+            if not position:
+                entries.append(next(others))
+                continue
+            message, deadline_ms = next(stored)
+            entry = Entry(message, queue, sequence, deadline_ms)
+            entry.position = position
+            if counts:
+                count = counts.get(position, -1)
+                if count >= 0:
+                    entry.redelivered = True
+                    entry.delivery_count = count
+            entries.append(entry)
+        return entries
+
+    def give_up(self, page: Page) -> None:
+        if page.spilled is not None:
+            assert self._log.spill is not None
+            self._log.spill.free(page.spilled)
+            page.spilled = None
+        page.entries = []
+
+    def drop(self, page: Page) -> None:
+        for entry in page.entries:
+            self.forget(entry)
+        self._log.settle_positions(array("Q", [position for position in page.positions if position]))
+        self.give_up(page)
+
+    def forget(self, entry: Entry) -> None:
+        if entry.position:
+            self._log.settle(entry)
+
+    def priorities(self, page: Page) -> Iterator[tuple[int, int]]:
+        for message, _ in self._log.reader.messages(page.positions):
+            yield message.priority, message.size

@@ -1,0 +1,109 @@
+"""Stored messages back out of the journal, many in one pass."""
+
+import struct
+from collections.abc import Iterator, Sequence
+
+from amqpbroker.broker.deaths import recovered as recovered_deaths
+from amqpbroker.broker.message import Message
+from amqpbroker.store import record
+from amqpbroker.store.compaction import Moves
+from amqpbroker.store.journal import Journal
+from amqpbroker.wire.frames import content_properties
+from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties
+
+#: The most that is read at a time, unless one message is longer.
+_WINDOW_BYTES = 1 << 20
+#: What is read beyond the last head that is known to be wanted, so that the end of a small message is there too.
+_BEYOND_BYTES = 8192
+
+_HEAD = record.PUBLISH_HEAD
+_ENTRY = record.ENTRY
+#: A publish record's head and its first entry: what stands where most copies are.
+_COPY = struct.Struct(_HEAD.format + _ENTRY.format.lstrip(">"))
+
+#: Where the high octet of the property flags is in content frames; what in it says that properties must be decoded.
+_FLAGS_AT = 19
+_DECODED = (HEADERS | EXPIRATION) >> 8
+
+
+class Reader:
+    """Reads messages by the positions of their copies. `moves` tells where these stand by now."""
+
+    def __init__(self, journal: Journal, moves: Moves) -> None:
+        self._journal = journal
+        self._moves = moves
+
+    def messages(self, positions: Sequence[int]) -> Iterator[tuple[Message, int]]:
+        """Each copy's message, and the copy's deadline in ms.
+
+        In the order of positions each part of the disk is read once. Raises OSError, DamagedError.
+        """
+        if self._moves:
+            positions = [self._moves.present(position) for position in positions]
+        last = positions[-1]
+        base, data = 0, b""
+        same_address = b""
+        for position in positions:
+            at = position - base - _HEAD.size
+            if at < 0 or at + _COPY.size > len(data):
+                base, at = position - _HEAD.size, 0
+                data = self._read(base, _COPY.size, last)
+            kind, flags, priority, extra, cc_keys, count, address_size, frames_size, size, *entry = _COPY.unpack_from(
+                data, at
+            )
+            _, _, deadline_ms, _, index = entry
+            if index:
+                at -= index * _ENTRY.size
+                if at < 0:
+                    base, at = base + at, 0
+                    data = self._read(base, _HEAD.size, last)
+                kind, flags, priority, extra, cc_keys, count, address_size, frames_size, size = _HEAD.unpack_from(
+                    data, at
+                )
+            start = at + _HEAD.size + count * _ENTRY.size
+            stop = start + address_size
+            if stop + extra * 256 + frames_size > len(data):
+                base, start, stop = base + at, start - at, stop - at
+                data = self._read(base, stop + extra * 256 + frames_size, last)
+            address = data[start:stop]
+            # Most messages of a queue have one address, and deliveries are quicker while that is one object.
+            if address == same_address:
+                address = same_address
+            else:
+                same_address = address
+            keys = []
+            for _ in range(extra):
+                start, stop = stop + 1, stop + 1 + data[stop]
+                keys.append(data[start:stop])
+            frames = data[stop : stop + frames_size]
+            if kind != record.PUBLISH or len(frames) != frames_size:
+                raise record.DamagedError(0, "no publish record")
+            message = Message(address, None, None, size, frames, frames[1] << 8 | frames[2])
+            message.persistent = True
+            message.priority = priority
+            if keys:
+                message.extra_keys = tuple(keys)
+                message.cc_keys = cc_keys
+            if frames[_FLAGS_AT] & _DECODED:
+                decode(message, flags & record.DEATHS)
+            yield message, deadline_ms
+
+    def _read(self, position: int, least: int, last: int) -> bytes:
+        """What is stored from there on: `least` octets or more, up to the last position wanted if that is near.
+
+        Less at the end of a segment. Raises OSError.
+        """
+        ahead = last - position
+        wanted = min(ahead + _BEYOND_BYTES, _WINDOW_BYTES) if ahead >= 0 else _BEYOND_BYTES
+        return self._journal.read(position, max(least, wanted))
+
+
+def decode(message: Message, has_deaths: bool | int) -> None:
+    """Set what the broker needs to know of the properties: headers, expiration and, if it has, deaths."""
+    assert message.frames is not None
+    values = decode_properties(content_properties(message.frames))
+    message.headers = values.get("headers")
+    if "expiration" in values:
+        message.expiration_ms = int(values["expiration"])
+    if has_deaths and message.headers is not None:
+        message.deaths = recovered_deaths(message.headers)
