@@ -99,7 +99,7 @@ class Compaction:
         seen = 0
         while seen < STEP_BYTES and self._at < oldest.size:
             head = journal.read(base | self._at, record.BATCH_HEAD.size)
-            batch = record.read_batch(head, 0)
+            batch = record.read_batch(head, 0, oldest.mark)
             if batch is None:
                 raise record.DamagedError(self._at, "no whole batch header")
             start = self._at + record.BATCH_HEAD.size

@@ -143,18 +143,24 @@ class JournalReader:
         if len(data) < head and last:
             self._torn(path, 0, len(data), "a segment's header is cut off")
             return
-        if data[:head] != record.SEGMENT_HEAD.pack(record.SEGMENT_MAGIC, number):
+        mark = record.read_mark(data, number)
+        if mark is None and last and data.count(0) == len(data):
+            self._torn(path, 0, len(data), "a file of zeros")
+            return
+        if mark is None:
             self.report(path, 0, "not a journal segment's header, or one of another version")
             self.damaged.add(number)
-        yield from self._read_batches(number, data, last)
+            # The first batch begins with it too.
+            mark = data[head : head + record.MARK_BYTES]
+        yield from self._read_batches(number, data, mark, last)
 
-    def _read_batches(self, number: int, data: bytes, last: bool) -> Iterator[Group]:
+    def _read_batches(self, number: int, data: bytes, mark: bytes, last: bool) -> Iterator[Group]:
         path = self.path(number)
         offset = record.SEGMENT_HEAD.size
         while offset < len(data):
             wrong: list[tuple[int, str]] = []
             groups: list[tuple[int, int]] = []
-            batch = record.read_batch(data, offset)
+            batch = record.read_batch(data, offset, mark)
             after = offset + 1
             if batch is None:
                 wrong.append((offset, "no whole batch header"))
@@ -166,7 +172,9 @@ class JournalReader:
                     groups, wrong = _groups(data, offset + record.BATCH_HEAD.size, end)
                     after = end
             if wrong:
-                behind = _next_batch(data, after, self._last_batch + 1 if batch is None else batch[0])
+                behind = record.find_batch(data, after, mark, self._last_batch + 1 if batch is None else batch[0])
+                if behind < 0:
+                    behind = len(data)
                 if last and behind == len(data):
                     self._torn(path, offset, len(data) - offset, wrong[0][1])
                     return
@@ -220,16 +228,6 @@ def _groups(data: bytes, offset: int, end: int) -> tuple[list[tuple[int, int]], 
             wrong.append((offset, "a group's checksum is wrong"))
         offset = stop
     return groups, wrong
-
-
-def _next_batch(data: bytes, offset: int, number: int) -> int:
-    """Where the next batch later than `number` starts from `offset` on; the end of the data if there is none."""
-    while (offset := data.find(record.BATCH_MAGIC, offset)) >= 0:
-        batch = record.read_batch(data, offset)
-        if batch is not None and batch[0] > number:
-            return offset
-        offset += 1
-    return len(data)
 
 
 def _number(name: str) -> int | None:

@@ -1,8 +1,10 @@
 """The journal: batches appended to segments, positions to read back from, space given back. docs/store-format.md."""
 
 import errno
+import secrets
 from array import array
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from amqpbroker.store import record
@@ -32,7 +34,7 @@ class UnwrittenError(OSError):
 class Segment:
     """One file. size: octets in it once everything handed over is written. live: entries in it that are not settled.
 
-    settled: where the entries stand that are. descriptor: -1 until the first batch is written.
+    mark: what its batches begin with. settled: where the entries stand that are. descriptor: -1 before the first batch.
     """
 
     number: int
@@ -41,6 +43,7 @@ class Segment:
     live: int = 0
     settled: "array[int]" = field(default_factory=lambda: array("I"))
     descriptor: int = -1
+    mark: bytes = field(default_factory=partial(secrets.token_bytes, record.MARK_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Journal:
         segment = self._current()
         self.batches += 1
         body = b"".join(groups)
-        data = record.batch(self.batches, body) + body
+        data = record.batch(segment.mark, self.batches, len(body)) + body
         made = Batch(self.batches, segment, segment.size, data)
         segment.size += len(data)
         return made
@@ -133,8 +136,7 @@ class Journal:
             self.files.write(segment.descriptor, batch.data)
             return
         segment.descriptor = self.files.create(segment.path)
-        head = record.SEGMENT_HEAD.pack(record.SEGMENT_MAGIC, segment.number)
-        self.files.write(segment.descriptor, head + batch.data)
+        self.files.write(segment.descriptor, record.segment_head(segment.number, segment.mark) + batch.data)
 
     def _cut_off(self, batch: Batch, is_new: bool) -> None:
         """Have nothing of the batch be there, nor its segment if that is new. Raises OSError."""

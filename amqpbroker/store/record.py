@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 SEGMENT_MAGIC = b"AMQPBJ01"
-SEGMENT_HEAD = struct.Struct(">8sQ")
+SEGMENT_HEAD = struct.Struct(">8sQ8sI")
+_SEGMENT_CHECKED = struct.Struct(">8sQ8s")
 
-BATCH_MAGIC = b"BTCH"
-BATCH_HEAD = struct.Struct(">4sQII")
-_BATCH_CHECKED = struct.Struct(">4sQI")
+MARK_BYTES = 8
+BATCH_HEAD = struct.Struct(">8sQII")
+_BATCH_CHECKED = struct.Struct(">8sQI")
 
 GROUP_HEAD = struct.Struct(">II")
 
@@ -72,20 +73,44 @@ class Visitor(ABC):
         """The copy at that position was delivered, or came back."""
 
 
-def batch(number: int, groups: bytes) -> bytes:
-    """A batch's header; the groups go behind it."""
-    head = _BATCH_CHECKED.pack(BATCH_MAGIC, number, len(groups))
+def segment_head(number: int, mark: bytes) -> bytes:
+    """A segment's header. mark: what its batches begin with, random and known to nobody else."""
+    head = _SEGMENT_CHECKED.pack(SEGMENT_MAGIC, number, mark)
     return head + zlib.crc32(head).to_bytes(4, "big")
 
 
-def read_batch(data: bytes, offset: int) -> tuple[int, int] | None:
+def read_mark(data: bytes, number: int) -> bytes | None:
+    """The mark of the segment of that number; None if `data` does not begin with its header."""
+    mark = data[_SEGMENT_CHECKED.size - MARK_BYTES : _SEGMENT_CHECKED.size]
+    if len(mark) < MARK_BYTES or data[: SEGMENT_HEAD.size] != segment_head(number, mark):
+        return None
+    return mark
+
+
+def batch(mark: bytes, number: int, size: int) -> bytes:
+    """The header of a batch in a segment of that mark; `size` octets of groups go behind it."""
+    head = _BATCH_CHECKED.pack(mark, number, size)
+    return head + zlib.crc32(head).to_bytes(4, "big")
+
+
+def read_batch(data: bytes, offset: int, mark: bytes) -> tuple[int, int] | None:
     """(number, octets of its groups) of the batch header at `offset`, or None if there is none."""
     if len(data) - offset < BATCH_HEAD.size:
         return None
-    magic, number, size, checksum = BATCH_HEAD.unpack_from(data, offset)
-    if magic != BATCH_MAGIC or checksum != zlib.crc32(data[offset : offset + _BATCH_CHECKED.size]):
+    found, number, size, checksum = BATCH_HEAD.unpack_from(data, offset)
+    if found != mark or checksum != zlib.crc32(data[offset : offset + _BATCH_CHECKED.size]):
         return None
     return number, size
+
+
+def find_batch(data: bytes, offset: int, mark: bytes, after: int) -> int:
+    """Where the next batch with a number higher than `after` starts, from `offset` on; -1 if there is none."""
+    while (offset := data.find(mark, offset)) >= 0:
+        batch = read_batch(data, offset, mark)
+        if batch is not None and batch[0] > after:
+            return offset
+        offset += 1
+    return -1
 
 
 def group(payload: bytes) -> bytes:

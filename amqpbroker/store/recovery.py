@@ -154,7 +154,7 @@ def recover(journal: Journal, repair: bool = True) -> Recovered:
         if repair:
             files.truncate(descriptor, end)
             if end == 0:
-                files.write(descriptor, record.SEGMENT_HEAD.pack(record.SEGMENT_MAGIC, number))
+                files.write(descriptor, record.segment_head(number, segment.mark))
             files.sync(descriptor)
     found.finish()
     journal.batches = found.batches
@@ -170,14 +170,17 @@ def recover(journal: Journal, repair: bool = True) -> Recovered:
 def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -> int:
     """Take in every whole batch; returns where the first that is not whole starts. Raises StoreError for damage."""
     head = record.SEGMENT_HEAD.size
-    if len(data) < head and last:
+    mark = record.read_mark(data, segment.number)
+    # A new file may have got its length, but none of its contents.
+    if last and (len(data) < head or (mark is None and data.count(0) == len(data))):
         return 0
-    if data[:head] != record.SEGMENT_HEAD.pack(record.SEGMENT_MAGIC, segment.number):
+    if mark is None:
         raise StoreError(f"{segment.path}: at offset 0: not a journal segment, or one of another version")
+    segment.mark = mark
     found.start_segment(segment.number, len(data))
     offset = head
     while offset < len(data):
-        batch = record.read_batch(data, offset)
+        batch = record.read_batch(data, offset, mark)
         problem = "no whole batch header"
         if batch is not None:
             number, size = batch
@@ -195,20 +198,10 @@ def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -
                 offset = end
                 continue
             problem = wrong
-        if not last or _has_batch_behind(data, offset + 1, found.batches + 1):
+        if not last or record.find_batch(data, offset + 1, mark, found.batches + 1) >= 0:
             raise StoreError(
                 f"{segment.path}: damaged at offset {offset} ({problem}), with synced batches behind it;"
                 " `amqpbroker store check` shows more"
             )
         return offset
     return offset
-
-
-def _has_batch_behind(data: bytes, offset: int, number: int) -> bool:
-    """Whether a batch later than `number` starts somewhere from `offset` on."""
-    while (offset := data.find(record.BATCH_MAGIC, offset)) >= 0:
-        batch = record.read_batch(data, offset)
-        if batch is not None and batch[0] > number:
-            return True
-        offset += 1
-    return False

@@ -182,7 +182,7 @@ def test_every_damaged_place_is_told_and_what_is_between_is_read(directory):
     assert status == 1
     assert findings == [
         f"error: {directory.segment()}: at offset {starts[1]}: a group's checksum is wrong",
-        f"error: {directory.segment()}: at offset {starts[3] - 20}: no whole batch header:"
+        f"error: {directory.segment()}: at offset {starts[3] - record.BATCH_HEAD.size}: no whole batch header:"
         f" {starts[4] - starts[3]} octets cannot be read",
         f"error: {directory.segment()}: at offset {starts[5]}: a group's checksum is wrong",
     ]
@@ -210,7 +210,9 @@ def test_damage_at_the_end_of_a_segment_that_is_not_the_last(directory):
     directory.segment(1).write_bytes(directory.segment(1).read_bytes()[:-1])
     status, figures, findings = check(directory.path)
     assert (status, figures["living"]) == (1, "1 messages, 1 octets")
-    assert findings[0].startswith(f"error: {directory.segment(1)}: at offset 16: batch 1 is cut off")
+    assert findings[0].startswith(
+        f"error: {directory.segment(1)}: at offset {record.SEGMENT_HEAD.size}: batch 1 is cut off"
+    )
 
 
 def test_missing_segments_and_files_that_are_none(directory):

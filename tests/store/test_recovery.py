@@ -153,7 +153,7 @@ def test_a_tail_torn_at_any_octet_is_cut_with_a_warning(files, caplog, what):
 def test_a_segment_torn_within_its_header_is_started_anew(files):
     path = DIRECTORY / "0000000000000001.seg"
     for size in range(record.SEGMENT_HEAD.size):
-        files.contents[path] = bytearray(b"AMQPBJ01\0\0\0\0\0\0\0\1"[:size])
+        files.contents[path] = bytearray(record.segment_head(1, b"any mark")[:size])
         files.synced[path] = size
         found, journal = recovered(files)
         assert sequences(found) == []
@@ -161,6 +161,51 @@ def test_a_segment_torn_within_its_header_is_started_anew(files):
         again.journal = journal
         again.write(publish(sequence=9))
         assert sequences(recovered(files)[0]) == [9]
+
+
+def test_a_segment_that_got_its_length_but_no_contents_is_started_anew(files):
+    writer = Writer(files, segment_bytes=50)
+    writer.write(publish(sequence=1))
+    path = DIRECTORY / "0000000000000002.seg"
+    files.contents[path] = bytearray(1000)
+    files.synced[path] = 1000
+    found, journal = recovered(files)
+    assert sequences(found) == [1]
+    writer.journal = journal
+    writer.write(publish(sequence=2))
+    assert sequences(recovered(files)[0]) == [1, 2]
+
+
+def test_a_damaged_header_of_a_segment_is_reported(files):
+    Writer(files).write(publish(sequence=1))
+    (path,) = files.contents
+    good = bytes(files.contents[path])
+    for offset in range(record.SEGMENT_HEAD.size):
+        files.contents[path][:] = good
+        files.contents[path][offset] ^= 0xFF
+        with pytest.raises(StoreError, match="offset 0"):
+            recovered(files)
+
+
+@pytest.mark.parametrize("batch", [2, 3, 1 << 60])
+def test_a_torn_batch_with_a_body_that_looks_like_later_batches_is_cut(files, batch):
+    """A client knows the format, and may know a mark of another segment, but not that of this one."""
+    others = FaultyFiles()
+    Writer(others).write(publish(sequence=1))
+    other_mark = record.read_mark(bytes(next(iter(others.contents.values()))), 1)
+    body = group(publish(sequence=9))
+    forged = b"".join(record.batch(mark, batch, len(body)) + body for mark in (other_mark, b"BTCHBTCH", bytes(8)))
+    writer = Writer(files)
+    writer.write(publish(sequence=1))
+    (path,) = files.contents
+    whole = len(files.contents[path])
+    content = CONTENT._replace(frames=forged, size=len(forged))
+    writer.write(record.publish(content, [(1, 2, 0, 0)]))
+    assert bytes(forged) in files.contents[path]
+    del files.contents[path][-1:]
+    found, _ = recovered(files)
+    assert sequences(found) == [1]
+    assert len(files.contents[path]) == whole
 
 
 def test_damage_before_synced_batches_is_reported_with_file_and_offset(files):
