@@ -14,10 +14,11 @@ import click
 if TYPE_CHECKING:
     from amqpbroker.store.dump import Told
     from amqpbroker.store.inspection import JournalReader
+    from amqpbroker.store.names import Name
     from amqpbroker.store.recovery import Copies
 
-#: Queue id -> (vhost, name).
-Names = dict[int, tuple[str, str]]
+#: By id.
+Names = dict[int, "Name"]
 
 directory_argument = click.argument(
     "directory", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False)
@@ -56,7 +57,7 @@ def check(directory: Path) -> None:
     click.echo(f"living: {_amount(inspection.copies.values())}")
     for queue_id, copies in sorted(inspection.copies.items()):
         lost = ", which the definitions do not know" if names and queue_id not in names else ""
-        click.echo(f"queue {_queue(queue_id, names)}{lost}: {_amount([copies])}")
+        click.echo(f"{_kind(queue_id, names)} {_named(queue_id, names)}{lost}: {_amount([copies])}")
     for finding in reader.findings:
         click.echo(f"{'error' if finding.damage else 'note'}: {finding}")
     if wrong:
@@ -73,8 +74,9 @@ def check(directory: Path) -> None:
 def dump(directory: Path, living_only: bool, as_json: bool) -> None:
     """Print what is in the journal, a line for each.
 
-    A message is told once for each queue that it entered; "settle" is told of a copy that is gone, "return" of one that
-    was delivered. All name the copy by its position: the segment, as in the name of its file, and the offset in that.
+    A message is told once for each queue that it entered, and for a delayed exchange that holds it ("held"; the
+    deadline is when it is due). "settle" is told of a copy that is gone, "return" of one that was delivered. All name
+    the copy by its position: the segment, as in the name of its file, and the offset in that.
     What cannot be read is told on stderr, and the exit status is 1 then.
     """
     reader = _open(directory)
@@ -108,11 +110,11 @@ def _open(directory: Path) -> "JournalReader":
 
 
 def _names(directory: Path) -> tuple[Names, str]:
-    """The queues' names, and what keeps them from being known."""
-    from amqpbroker.store.queue_names import DATABASE, read_queue_names
+    """The names of queues and exchanges, and what keeps them from being known."""
+    from amqpbroker.store.names import DATABASE, read_names
 
     try:
-        return read_queue_names(directory), ""
+        return read_names(directory), ""
     except (sqlite3.Error, OSError) as error:
         return {}, f"{directory / DATABASE}: {error}"
 
@@ -122,11 +124,16 @@ def _amount(queues: "Iterable[Copies]") -> str:
     return f"{sum(count for count, _ in counted)} messages, {sum(octets for _, octets in counted)} octets"
 
 
-def _queue(queue_id: int, names: Names) -> str:
-    """The queue as one word, or as two with its vhost if that is not the one that everybody has."""
-    if queue_id not in names:
-        return f"#{queue_id}"
-    vhost, name = names[queue_id]
+def _kind(number: int, names: Names) -> str:
+    """Whether a queue has the copies, or an exchange that holds them back; most that is unknown was a queue."""
+    return names[number].kind if number in names else "queue"
+
+
+def _named(number: int, names: Names) -> str:
+    """The queue or exchange as one word, or as two with its vhost if that is not the one that everybody has."""
+    if number not in names:
+        return f"#{number}"
+    _, vhost, name = names[number]
     return _word(name.encode()) + (f" vhost={_word(vhost.encode())}" if vhost != "/" else "")
 
 
@@ -136,8 +143,9 @@ def _line(one: "Told", names: Names) -> str:
 
     if isinstance(one, Published):
         rest = "..." if one.size > len(one.body) else ""
+        holder = "held" if _kind(one.queue_id, names) == "exchange" else "queue"
         return (
-            f"publish {shown(one.position)} queue={_queue(one.queue_id, names)} sequence={one.sequence}"
+            f"publish {shown(one.position)} {holder}={_named(one.queue_id, names)} sequence={one.sequence}"
             f" deadline={_time(one.deadline_ms)} count={one.delivery_count} exchange={_word(one.exchange)}"
             f" key={_word(one.routing_key)} size={one.size} body={_quoted(one.body, whole=not rest)}{rest}"
         )
@@ -176,13 +184,14 @@ def _fields(one: "Told", names: Names) -> dict[str, Any]:
     from amqpbroker.store.inspection import shown
 
     if isinstance(one, Published):
-        vhost, queue = names.get(one.queue_id, (None, None))
+        kind, vhost, name = names.get(one.queue_id, ("queue", None, None))
         return {
             "record": "publish",
             "position": shown(one.position),
             "queue_id": one.queue_id,
             "vhost": vhost,
-            "queue": queue,
+            "queue": name if kind == "queue" else None,
+            "held_by": name if kind == "exchange" else None,
             "sequence": one.sequence,
             "deadline_ms": one.deadline_ms or None,
             "delivery_count": one.delivery_count,

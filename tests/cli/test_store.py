@@ -1,6 +1,7 @@
 import json
 import random
 import re
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -10,11 +11,11 @@ from click.testing import CliRunner
 
 from amqpbroker.cli.main import main
 from amqpbroker.store import record
-from amqpbroker.store.definitions import QueueDefinition
+from amqpbroker.store.definitions import ExchangeDefinition, QueueDefinition
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal import Journal
 from amqpbroker.store.ownership import Ownership
-from amqpbroker.store.sqlite_definitions import SqliteDefinitions
+from amqpbroker.store.sqlite_definitions import MIGRATIONS, SqliteDefinitions
 from amqpbroker.wire.frames import content as content_frames
 
 #: Distance of the entries of messages that are told apart by a body of one octet.
@@ -120,6 +121,63 @@ def test_check_counts_what_there_is(directory):
         "queue #7, which the definitions do not know": "2 messages, 5 octets",
         "errors": "0",
     }
+
+
+def holding(directory):
+    """A message each in a queue and in two exchanges that hold it back."""
+    positions = directory.write(
+        publish(1, b"queued"),
+        publish(1, b"held", queue_id=2, deadline_ms=1_700_000_000_123, exchange=b"late"),
+        publish(5, b"held", queue_id=3, exchange=b"late too"),
+    )
+    directory.define(orders=1)
+    with closing(SqliteDefinitions(directory.path / "definitions.sqlite", Files())) as definitions:
+        definitions.put(
+            ExchangeDefinition("/", "direct", 0, "direct", False, False, b"\0\0\0\0"),
+            ExchangeDefinition("/", "late", 2, "x-delayed-message", False, False, b"\0\0\0\0"),
+            ExchangeDefinition("other", "late too", 3, "x-delayed-message", False, False, b"\0\0\0\0"),
+        )
+    return [position & 0xFFFFFFFF for position in positions]
+
+
+def test_check_names_exchanges_that_hold_messages(directory):
+    holding(directory)
+    status, figures, findings = check(directory.path)
+    assert (status, findings) == (0, [])
+    assert {name: figure for name, figure in figures.items() if name.startswith(("queue", "exchange"))} == {
+        "queue orders": "1 messages, 6 octets",
+        "exchange late": "1 messages, 4 octets",
+        "exchange 'late too' vhost=other": "1 messages, 4 octets",
+    }
+
+
+def test_dump_names_exchanges_that_hold_messages(directory):
+    first, second, third = holding(directory)
+    told = [
+        f"publish 1:{first} queue=orders sequence=1 deadline=- count=0 exchange='' key=q size=6 body='queued'",
+        f"publish 1:{second} held=late sequence=1 deadline=2023-11-14T22:13:20.123+00:00 count=0 exchange=late key=q"
+        " size=4 body='held'",
+        f"publish 1:{third} held='late too' vhost=other sequence=5 deadline=- count=0 exchange='late too' key=q size=4"
+        " body='held'",
+    ]
+    assert run("dump", directory.path) == run("dump", directory.path, "--living") == (0, told, [])
+    told = [json.loads(line) for line in run("dump", directory.path, "--json")[1]]
+    assert [(one["queue_id"], one["vhost"], one["queue"], one["held_by"]) for one in told] == [
+        (1, "/", "orders", None),
+        (2, "/", None, "late"),
+        (3, "other", None, "late too"),
+    ]
+
+
+def test_definitions_of_before_exchanges_had_ids_are_read_as_they_are(directory):
+    directory.write(publish(1))
+    with closing(sqlite3.connect(directory.path / "definitions.sqlite")) as connection:
+        connection.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
+        connection.execute("INSERT INTO queue (vhost, name, auto_delete, arguments) VALUES ('/', 'orders', 0, x'')")
+        connection.commit()
+    before = directory.tree()
+    assert check(directory.path)[1]["queue orders"] == "1 messages, 1 octets"
+    assert directory.tree() == before
 
 
 def test_check_of_a_directory_that_was_never_used(directory):
@@ -360,6 +418,7 @@ def test_dump_as_json(directory):
             "queue_id": 1,
             "vhost": "/",
             "queue": "orders",
+            "held_by": None,
             "sequence": 1,
             "deadline_ms": 5,
             "delivery_count": 1,
@@ -478,7 +537,7 @@ def test_a_directory_that_is_not_there(tmp_path):
 
 def test_it_loads_neither_event_loop_nor_broker():
     script = (
-        "import sys, amqpbroker.cli.main, amqpbroker.cli.store, amqpbroker.store.dump, amqpbroker.store.queue_names;"
+        "import sys, amqpbroker.cli.main, amqpbroker.cli.store, amqpbroker.store.dump, amqpbroker.store.names;"
         " sys.exit(any(name in sys.modules for name in ('asyncio', 'amqpbroker.broker', 'amqpbroker.server')))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -4,6 +4,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 
 import pika
 import pytest
@@ -90,6 +91,39 @@ def test_what_was_declared_survives_a_kill(machine):
         channel.confirm_delivery()
         with pytest.raises(pika.exceptions.UnroutableError):
             channel.basic_publish("x", "a.b", b"nobody listens", mandatory=True)
+
+
+def test_held_messages_survive_a_kill_and_keep_their_due_time(machine):
+    with machine.start(in_order=False) as broker:
+        connection = connected(broker)
+        channel = connection.channel()
+        channel.exchange_declare("late", "x-delayed-message", durable=True, arguments={"x-delayed-type": "fanout"})
+        channel.queue_declare("q", durable=True)
+        channel.queue_bind("q", "late")
+        channel.confirm_delivery()
+        sent = time.time()
+        for delay_ms, body in ((2000, b"later"), (1, b"overdue")):
+            properties = pika.BasicProperties(delivery_mode=2, headers={"x-delay": delay_ms})
+            channel.basic_publish("late", "", body, properties, mandatory=True)
+        kill(broker)
+        with pytest.raises(pika.exceptions.AMQPError):
+            connection.process_data_events(10)
+
+    with machine.start() as broker, connected(broker) as connection:
+        channel = connection.channel()
+        received = []
+        for method, properties, body in channel.consume("q", inactivity_timeout=3):
+            if method is None:
+                break
+            received.append((body, properties.headers["x-delay"], method.redelivered, time.time() - sent))
+            channel.basic_ack(method.delivery_tag)
+        (overdue, later) = received
+        assert overdue[:3] == (b"overdue", -1, False)
+        assert later[:3] == (b"later", -2000, False)
+        assert 1.999 <= later[3] < 4
+
+    with machine.start() as broker, connected(broker) as connection:
+        assert connection.channel().queue_declare("q", passive=True).method.message_count == 0
 
 
 def test_a_directory_has_one_broker(machine):

@@ -13,6 +13,7 @@ from amqpbroker.broker.exchange_types.held import HeldMessages
 from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
+from amqpbroker.store import record
 from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.definitions import ExchangeDefinition
 from amqpbroker.store.files import Files
@@ -25,14 +26,13 @@ from tests.harness import Received, Wire
 
 JOURNAL = Path("/journal")
 FANOUT = {"x-delayed-type": longstr("fanout")}
-#: A segment's header: what the journal starts with.
-HEAD_BYTES = 16
 
 
 class LaterCommitter(Committer):
     """Does what it was given when the test says so."""
 
     def __init__(self, journal: Journal) -> None:
+        super().__init__(journal)
         self._inline = InlineCommitter(journal)
         self._work: list[Callable[[], None]] = []
 
@@ -55,6 +55,7 @@ class Node:
         self.path = path
         self.files: Any = FaultyFiles()
         self.clock = ManualClock()
+        self.failures: list[OSError] = []
         self.segment_bytes = 1 << 26
         self.committer: type[Any] = InlineCommitter
         self.start()
@@ -67,7 +68,7 @@ class Node:
         self.definitions = SqliteDefinitions(self.path, Files())
         journal = Journal(JOURNAL, self.files, self.segment_bytes)
         found = recover(journal)
-        self.log = Persistence(journal, self.committer(journal), lambda error: None)
+        self.log = Persistence(journal, self.committer(journal), self.failures.append, self.clock)
         self.broker = Broker(Config(), self.clock, self.log, self.definitions)
         self.restored = restore_messages(self.log, found, self.broker.holders(), self.broker.lost_ids)
         self.client = Wire(self.broker).log_in()
@@ -257,7 +258,7 @@ def test_a_transaction_with_held_messages_is_all_or_nothing(node: Node) -> None:
     assert node.client.call(2, "tx.commit").name == "tx.commit-ok"
     (path,) = node.files.contents
     data = bytes(node.files.contents[path])
-    for end in range(HEAD_BYTES, len(data) + 1):
+    for end in range(record.SEGMENT_HEAD.size, len(data) + 1):
         node.files.contents[path] = bytearray(data[:end])
         node.files.synced[path] = end
         node.crash()

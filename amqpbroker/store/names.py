@@ -1,18 +1,29 @@
-"""The names of queues, out of a data directory that is only looked at."""
+"""The names of what has copies in the journal, out of a data directory that is only looked at."""
 
 import shutil
 import sqlite3
 import tempfile
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 DATABASE = "definitions.sqlite"
 _LOG = DATABASE + "-wal"
 _LOG_HEAD_BYTES = 32
+#: The version of the definitions from which on exchanges have ids.
+_EXCHANGE_IDS_SINCE = 2
 
 
-def read_queue_names(directory: Path) -> dict[int, tuple[str, str]]:
-    """Queue id -> (vhost, name); nothing if there are no definitions.
+class Name(NamedTuple):
+    """What an id stands for. kind: queue or exchange."""
+
+    kind: str
+    vhost: str
+    name: str
+
+
+def read_names(directory: Path) -> dict[int, Name]:
+    """The names by id; nothing if there are no definitions.
 
     SQLite writes beside a database even if it is only to read it, so it gets a copy of this one and its log. Raises
     sqlite3.Error, also if the database is damaged, and OSError.
@@ -25,8 +36,11 @@ def read_queue_names(directory: Path) -> dict[int, tuple[str, str]]:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise sqlite3.DatabaseError(found)
-            rows = connection.execute("SELECT id, vhost, name FROM queue")
-            return {queue_id: (vhost, name) for queue_id, vhost, name in rows}
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            rows = list(connection.execute("SELECT id, 'queue', vhost, name FROM queue"))
+            if version >= _EXCHANGE_IDS_SINCE:
+                rows += connection.execute("SELECT id, 'exchange', vhost, name FROM exchange WHERE id > 0")
+            return {number: Name(*name) for number, *name in rows}
 
 
 def _copy(directory: Path, to: Path) -> None:
