@@ -4,12 +4,13 @@ PY := .venv/bin/python
 RUN := .venv/.run
 DEV := .venv/.dev
 ROUNDS ?= 50
+FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs interop conformance crash bench clean
+.PHONY: help run test check format docs interop conformance record fuzz-diff crash bench clean
 
 help: ## Show what there is.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(RUN) ## Run the broker on port 5672; ARGS="--port 5673" adds flags.
 	@exec $(PY) -m amqpbroker serve $(ARGS)
@@ -36,6 +37,12 @@ interop: $(DEV) ## Run real clients of several languages against the broker; ins
 
 conformance: $(DEV) ## Replay what a real RabbitMQ did against the broker.
 	$(PY) -m conformance replay $(ARGS)
+
+record: $(DEV) ## Record the cases from RabbitMQ anew, which is installed for it, and show what changed; ARGS="queue" picks some.
+	$(PY) -m conformance record $(ARGS)
+
+fuzz-diff: $(DEV) ## Random scripts on RabbitMQ and on the broker side by side; FUZZ_SECONDS=600, SEED=n replays one.
+	$(PY) -m conformance fuzz --seconds $(FUZZ_SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 crash: $(DEV) ## Kill the broker again and again under load, and look that nothing is lost; ROUNDS=50.
 	@ROUNDS=$(ROUNDS) $(PY) -m pytest -s tests/crash $(ARGS)

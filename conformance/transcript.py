@@ -19,7 +19,7 @@ _INVENTED = re.compile(
 _OF_THE_SOFTWARE = ("cluster_name", "copyright", "information", "platform")
 
 
-class _Placeholders:
+class Placeholders:
     """Numbers each server-made name in order of first appearance."""
 
     def __init__(self, cluster_name: str) -> None:
@@ -61,7 +61,7 @@ def build(
     ordered = {label: [event.shown() for event in received[label]] for label in sorted(received, key=_order)}
     raw = {"received": ordered, "observed": observed, "left": left}
     present = {key: value for key, value in raw.items() if value}
-    normalised: Transcript = _Placeholders(cluster_name).apply(present)
+    normalised: Transcript = Placeholders(cluster_name).apply(present)
     return normalised
 
 

@@ -384,3 +384,14 @@ def tx_quorum(lab: Lab) -> None:
     ch.get_when_there(lab.q())
     ch.ack(1)
     ch.commit()
+
+
+@family({"classic": ({},), "quorum": ({"x-queue-type": "quorum"},)})
+def tx_queue_deleted_by_itself(lab: Lab, arguments: dict[str, str]) -> None:
+    """A channel deletes the queue that it published to, then commits."""
+    ch = lab.channel()
+    ch.queue(lab.q(), durable=True, arguments=arguments)
+    ch.tx()
+    ch.publish("", lab.q())
+    ch.delete(lab.q())
+    ch.commit()

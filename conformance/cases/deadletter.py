@@ -496,3 +496,22 @@ def confirm_does_not_wait(lab: Lab) -> None:
     ch.confirm()
     ch.publish_confirmed("", lab.q())
     ch.get_when_there(lab.q("dead"))
+
+
+@family({"drop_head": ("drop-head",), "expired": ("expired",), "reject_publish_dlx": ("reject-publish-dlx",)})
+def beside_the_message_itself(lab: Lab, reason: str) -> None:
+    """A message that makes a dead letter in one queue reaches its other queues before the dead letter does."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "fanout")
+    limit = {} if reason == "expired" else {"x-max-length": 1, "x-overflow": reason}
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": lab.q("both")}
+    ch.queue(lab.q(), arguments=limit | dead)
+    ch.queue(lab.q("both"))
+    ch.bind(lab.q(), lab.x())
+    ch.bind(lab.q("both"), lab.x())
+    ch.publish("", lab.q(), "1")
+    lab.wait_ready(lab.q(), 1)
+    if reason == "expired":
+        ch.purge(lab.q())
+    ch.publish(lab.x(), "", "2", expiration="0" if reason == "expired" else "60000")
+    lab.quiet()

@@ -240,3 +240,42 @@ def ttl_and_length(lab: Lab) -> None:
     lab.sleep(0.3)
     ch.publish_confirmed("", lab.q(), "new")
     lab.wait_ready(lab.q("dead"), 2)
+
+
+@family({"empty_0": (0, 0), "full_1": (1, 1), "full_2": (2, 2), "room": (2, 1)})
+def ttl_zero(lab: Lab, limit: int, before: int) -> None:
+    """A message of TTL 0 first makes the oldest go, if the queue is full, and then expires itself."""
+    ch = limited(lab, dead=True, max_length=limit)
+    publish(ch, lab.q(), before)
+    ch.publish_confirmed("", lab.q(), "at once", expiration="0")
+    lab.quiet()
+
+
+@case()
+def ttl_zero_reject(lab: Lab) -> None:
+    """A message of TTL 0 is refused by a full queue."""
+    ch = limited(lab, dead=True, max_length=1, overflow="reject-publish")
+    publish(ch, lab.q(), 1)
+    ch.publish_confirmed("", lab.q(), "at once", expiration="0")
+
+
+@family(KINDS)
+def zero_requeued(lab: Lab, kind: str) -> None:
+    """A message given back to a queue of length 0 with a consumer."""
+    ch = limited(lab, kind, dead=True, max_length=0)
+    ch.consume(lab.q(), "a")
+    ch.publish("", lab.q(), delivery_mode=2)
+    ch.deliveries(1)
+    ch.nack(1)
+    lab.quiet()
+
+
+@family(KINDS)
+def requeued_above_the_limit_with_room(lab: Lab, kind: str) -> None:
+    """A message given back to a full queue whose consumer could take one."""
+    ch = limited(lab, kind, dead=True, max_length=1)
+    ch.qos(1)
+    ch.consume(lab.q(), "a")
+    publish(ch, lab.q(), 2)
+    ch.nack(1)
+    lab.quiet()

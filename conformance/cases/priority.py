@@ -175,3 +175,26 @@ def quorum_requeued(lab: Lab) -> None:
         ch.get(lab.q())
     ch.nack(3, multiple=True)
     lab.wait_ready(lab.q(), 4)
+
+
+@case()
+def expires_ahead_of_others(lab: Lab) -> None:
+    """A message that comes ahead of others by its priority, with a TTL, is gone after it."""
+    ch = lab.channel()
+    ch.queue(lab.q(), arguments={"x-max-priority": 2})
+    ch.publish("", lab.q(), "low")
+    ch.publish("", lab.q(), "high", priority=1, expiration="50")
+    lab.sleep(0.4)
+    ch.queue(lab.q(), passive=True)
+    ch.get(lab.q())
+
+
+@family({"high_first": ("hhhhnhn",), "normal_first": ("nhhhhnn",), "between": ("hhnhhnn",), "two": ("nnhhhhhh",)})
+def quorum_turns(lab: Lab, order: str) -> None:
+    """Every third message is a normal one, unless a high one is older."""
+    ch = lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
+    ch.confirm()
+    for number, which in enumerate(order):
+        ch.publish_confirmed("", lab.q(), f"{which}{number}", priority=5 if which == "h" else 4, delivery_mode=2)
+    ch.get_all(lab.q())

@@ -451,3 +451,45 @@ def transient_and_durable(lab: Lab) -> None:
     ch = lab.channel()
     ch.queue(lab.q("transient"))
     ch.queue(lab.q("durable"), durable=True)
+
+
+@case()
+def delete_own_consumed(lab: Lab) -> None:
+    """A channel that deletes the queue it consumes has the reply before its consumer is cancelled."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.consume(lab.q(), "a")
+    ch.delete(lab.q())
+    ch.wait("basic.cancel")
+
+
+@case()
+def delete_cancels_consumers_by_tag(lab: Lab) -> None:
+    """The consumers of one channel are cancelled in the order of their tags, not in that of their start."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q())
+    for tag in ("c", "a", "d", "b", "B", "10", "9"):
+        other.consume(lab.q(), tag)
+    ch.delete(lab.q())
+    other.wait("basic.cancel", 7)
+
+
+@case()
+def delete_cancels_consumers_quorum(lab: Lab) -> None:
+    """The same for a quorum queue."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments=QUORUM)
+    for tag in ("c", "a", "d", "b", "B", "10", "9"):
+        other.consume(lab.q(), tag)
+    ch.delete(lab.q())
+    other.wait("basic.cancel", 7)
+
+
+@case()
+def delete_own_consumed_quorum(lab: Lab) -> None:
+    """Reply and cancel when a channel deletes the quorum queue it consumes."""
+    ch = lab.channel()
+    ch.queue(lab.q(), durable=True, arguments=QUORUM)
+    ch.consume(lab.q(), "a")
+    ch.delete(lab.q())
+    ch.wait("basic.cancel")

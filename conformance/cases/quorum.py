@@ -179,3 +179,58 @@ def cancel_keeps_held(lab: Lab) -> None:
     ch.cancel("a")
     ch.ack(1)
     ch.sync()
+
+
+@family({"consumers": ("consumers",), "get_first": ("get_first",), "get_last": ("get_last",)})
+def channel_gives_back_several(lab: Lab, how: str) -> None:
+    """The order in which messages come back that several consumers of one channel held."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
+    ch.confirm()
+    for number in range(6):
+        ch.publish_confirmed("", lab.q(), str(number), delivery_mode=2)
+    other.qos(1)
+    if how == "get_first":
+        other.get(lab.q())
+    for tag in ("c", "a", "b"):
+        other.consume(lab.q(), tag)
+        other.deliveries(1)
+    if how == "get_last":
+        other.get(lab.q())
+    other.close()
+    lab.wait_ready(lab.q(), 6)
+
+
+@family(
+    {
+        f"{how}_{order}": (how, order)
+        for how in ("nack", "recover", "close", "close_consuming", "tx_nack")
+        for order in ("ab", "ba")
+    }
+)
+def several_give_back(lab: Lab, how: str, order: str) -> None:
+    """The order in which messages come back that two consumers of one channel, started in this order, were given."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
+    ch.confirm()
+    if how == "tx_nack":
+        other.tx()
+    for tag in order:
+        other.consume(lab.q(), tag)
+    for number in range(5):
+        ch.publish_confirmed("", lab.q(), str(number), delivery_mode=2)
+    other.deliveries(5)
+    if how != "close_consuming":
+        other.cancel("a")
+        other.cancel("b")
+    match how:
+        case "nack":
+            other.nack(0, multiple=True)
+        case "tx_nack":
+            other.nack(0, multiple=True)
+            other.commit()
+        case "recover":
+            other.recover()
+        case _:
+            other.close()
+    lab.wait_ready(lab.q(), 5)

@@ -1,0 +1,116 @@
+"""Runs the scripts of many seeds on two brokers and compares what each of them gives."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from conformance import transcript
+from conformance.fuzz.generator import generate
+from conformance.fuzz.player import Pace, Player
+from conformance.fuzz.shrink import shrink
+from conformance.fuzz.step import Outcome, Script, listing
+from conformance.target import Target
+
+#: Our broker answers at once, so its second look sees what the first saw.
+OURS = Pace(quiet_s=0.002)
+QUICK = Pace(quiet_s=0.25)
+CAREFUL = Pace(quiet_s=1.0, matched_s=0.06)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A step whose outcome RabbitMQ gave `expected` for, each time, and the other broker `got`."""
+
+    step: int
+    expected: Outcome
+    got: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of one seed. `difference` is of `script`, the shortest that shows one."""
+
+    seed: int
+    operations: int
+    frames: int
+    script: Script = ()
+    difference: Difference | None = None
+    unsteady: bool = False
+
+    def shown(self) -> str:
+        """The difference, for people."""
+        if self.difference is None:
+            return f"seed {self.seed}: no difference"
+        at = self.difference.step
+        where = self.script[at].shown() if at < len(self.script) else "what is left in the end"
+        return "\n".join(
+            [
+                f"seed {self.seed}: a difference after {len(self.script)} steps, at: {where}",
+                "",
+                listing(self.script),
+                "",
+                "- RabbitMQ",
+                "+ this broker",
+                transcript.difference(self.difference.expected, self.difference.got),
+            ]
+        )
+
+
+class SideBySide:
+    """Two brokers, the first of which is the judge."""
+
+    def __init__(self, judge: Target, other: Target) -> None:
+        self._judge, self._other = judge, other
+        self.judge_version, self._judge_cluster = judge.identity()
+        self.other_version, self._other_cluster = other.identity()
+
+    def compare(self, script: Script, pace: Pace = QUICK) -> tuple[Difference | None, int]:
+        """The first difference, and how many frames were compared."""
+        got = Player(self._other, OURS, self._other_cluster).play(script)
+        player = Player(self._judge, pace, self._judge_cluster)
+        expected = player.play(script, got)
+        for at, outcome in enumerate(expected):
+            if outcome != got[at]:
+                return Difference(at, outcome, got[at]), player.frames
+        return None, player.frames
+
+    def confirmed(self, script: Script) -> Difference | None:
+        """The difference if it shows three times over, with time to settle, and RabbitMQ gives the same each time."""
+        first, _ = self.compare(script, CAREFUL)
+        if first is None or any(self.compare(script, CAREFUL)[0] != first for _ in range(2)):
+            return None
+        return first
+
+    def explore(self, seed: int) -> Found:
+        """Run the script of a seed, and on a difference look for the shortest that shows one."""
+        script = generate(seed)
+        difference, frames = self.compare(script)
+        if difference is None:
+            return Found(seed, len(script), frames)
+        if self.confirmed(script) is None:
+            return Found(seed, len(script), frames, unsteady=True)
+        shortest = shrink(script[: difference.step + 1], lambda one: self.compare(one)[0] is not None)
+        sure = self.confirmed(shortest)
+        if sure is None:
+            shortest, sure = script, self.confirmed(script)
+        return Found(seed, len(script), frames, shortest, sure, unsteady=sure is None)
+
+
+def campaign(explore: Callable[[int], Found], first_seed: int, seconds: float, workers: int) -> Iterator[Found]:
+    """What the seeds from `first_seed` on give, in the order in which they are done, until the time is over."""
+    deadline = time.monotonic() + seconds
+    seeds = itertools.count(first_seed)
+    with ThreadPoolExecutor(workers) as pool:
+        running: set[Future[Found]] = set()
+        while True:
+            while len(running) < workers and time.monotonic() < deadline:
+                running.add(pool.submit(explore, next(seeds)))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()

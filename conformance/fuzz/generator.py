@@ -1,0 +1,582 @@
+"""Makes a script from a seed: always the same one.
+
+A script keeps to what RabbitMQ itself answers the same way every time. Not in it, with the reason:
+
+- consumers of two queues on one channel: which delivery comes first, and so its tag, is a race;
+- an expiry that is neither at once nor far away, but with a pause after it;
+- x-consistent-hash, x-random: what they choose is not decided; x-delayed-message: a plugin the recorded one has not;
+- what differs on purpose (docs/compatibility.md): tx together with queues that refuse publishes, dead letters from one
+  quorum queue to another, basic.get before a limit of the whole channel, direct reply-to, a header twice, streams,
+  an expiry ahead of other messages, as queues of priorities make it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from conformance.fuzz import vocabulary
+from conformance.fuzz.step import Script, Step
+from conformance.fuzz.tags import MIDDLE, NEWEST, OLDEST, SETTLED, UNKNOWN
+
+MISTAKE = 0.06
+"""How many of the operations are mistakes on purpose."""
+
+FEATURES = {
+    "quorum": 0.3,
+    "tx": 0.25,
+    "confirm": 0.5,
+    "reject_publish": 0.3,
+    "whole_channel_limit": 0.15,
+    "exclusive": 0.25,
+    "auto_delete": 0.3,
+    "priority": 0.35,
+    "length": 0.45,
+    "dead_letters": 0.55,
+    "ttl": 0.4,
+    "single_active": 0.15,
+    "alternate": 0.25,
+    "exchanges": 0.8,
+    "many_connections": 0.6,
+}
+"""How often a script has each: a script with few of them gets further into those it has."""
+
+PAUSE_MS = 150
+SHORT_MS = 30
+
+
+@dataclass(slots=True)
+class _Queue:
+    """A queue as a script means to declare it."""
+
+    name: str
+    flags: dict[str, bool]
+    arguments: dict[str, Any]
+    on: str
+
+    @property
+    def is_quorum(self) -> bool:
+        """Whether its type is quorum."""
+        return self.arguments.get("x-queue-type") == "quorum"
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """An exchange as a script means to declare it."""
+
+    name: str
+    kind: str
+    flags: dict[str, bool]
+    arguments: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Channel:
+    """What a script believes of one of its channels: its mode, the queue it consumes, its consumer tags."""
+
+    on: str
+    mode: str = ""
+    consumes: str = ""
+    consumers: list[str] = field(default_factory=list)
+    has_qos: bool = False
+
+
+class Generator:
+    """One script in the making."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._prefix = f"f{seed}."
+        self._steps: list[Step] = []
+        self._bodies = 0
+        self._has = {name for name, share in FEATURES.items() if self._random.random() < share}
+        if "tx" in self._has:
+            self._has.discard("reject_publish")
+        self._channels = [_Channel(on) for on in self._places()]
+        self._exchanges = [self._plan_exchange(f"x{at}") for at in range(1, self._random.randint(1, 3) + 1)]
+        self._queues = [self._plan_queue(f"q{at}") for at in range(1, self._random.randint(2, 4) + 1)]
+        self._operations = self._weighted()
+
+    def script(self) -> Script:
+        """The script: what it declares first, then operations at random."""
+        for exchange in self._exchanges:
+            self._declare_exchange(exchange)
+        for queue in self._queues:
+            self._declare_queue(queue)
+        for channel in self._channels:
+            self._mode(channel)
+        for _ in range(self._random.randint(1, 6)):
+            self._bind()
+        operations, weights = zip(*self._operations, strict=True)
+        for _ in range(self._random.randint(10, 50)):
+            self._random.choices(operations, weights)[0]()
+        return tuple(self._steps)
+
+    # chances
+
+    def _may(self, share: float) -> bool:
+        return self._random.random() < share
+
+    def _mistake(self) -> bool:
+        return self._may(MISTAKE)
+
+    def _add(self, on: str, verb: str, *, times: int = 1, pause_ms: int = 0, **arguments: Any) -> None:
+        self._steps.append(Step(on, verb, {k: v for k, v in arguments.items() if v is not None}, times, pause_ms))
+
+    def _any_channel(self) -> _Channel:
+        return self._random.choice(self._channels)
+
+    def _places(self) -> list[str]:
+        places = ["c1/1", "c1/2"]
+        if "many_connections" in self._has:
+            places += ["c2/1", "c2/2", "c3/1"][: self._random.randint(1, 3)]
+        return places
+
+    def _weighted(self) -> list[tuple[Callable[[], None], float]]:
+        rng = self._random
+        has = self._has
+        every: list[tuple[Callable[[], None], float]] = [
+            (self._publish, 30),
+            (self._burst, 4),
+            (self._get, 0 if "whole_channel_limit" in has else 8),
+            (self._consume, 9),
+            (self._cancel, 3),
+            (self._ack, 12),
+            (self._nack, 8),
+            (self._reject, 5),
+            (self._recover, 2),
+            (self._qos, 3),
+            (self._bind, 4),
+            (self._unbind, 2),
+            (self._bind_exchange, 2),
+            (self._redeclare, 3),
+            (self._purge, 1),
+            (self._delete_queue, 1.5),
+            (self._delete_exchange, 1),
+            (self._close_channel, 1.5),
+            (self._close_connection, 0.8),
+            (self._settle_transaction, 8 if "tx" in has else 0.2),
+            (self._select, 0.7),
+            (self._oddity, 0.7),
+        ]
+        return [(operation, weight * rng.choice((0.3, 1, 1, 2))) for operation, weight in every]
+
+    # plans
+
+    def _plan_exchange(self, short: str) -> _Exchange:
+        rng = self._random
+        flags = {"durable": self._may(0.5)}
+        if self._may(0.1):
+            flags["internal"] = True
+        if "auto_delete" in self._has and self._may(0.2):
+            flags["auto_delete"] = True
+        arguments: dict[str, Any] = {}
+        if "alternate" in self._has and self._may(0.5):
+            arguments["alternate-exchange"] = self._exchange_name(rng.choice(("x1", "x2", "x3", "x9")))
+        return _Exchange(self._exchange_name(short), rng.choice(vocabulary.KINDS), flags, arguments)
+
+    def _exchange_name(self, short: str) -> str:
+        return self._prefix + short
+
+    def _queue_name(self, short: str) -> str:
+        return self._prefix + short
+
+    def _plan_queue(self, short: str) -> _Queue:
+        rng = self._random
+        has = self._has
+        quorum = "quorum" in has and self._may(0.5)
+        flags = {"durable": True} if quorum else {"durable": self._may(0.5)}
+        arguments: dict[str, Any] = {"x-queue-type": "quorum"} if quorum else {}
+        if not quorum and self._may(0.1):
+            arguments["x-queue-type"] = "classic"
+        if not quorum and "exclusive" in has and self._may(0.3):
+            flags["exclusive"] = True
+        if not quorum and "auto_delete" in has and self._may(0.3):
+            flags["auto_delete"] = True
+        if not quorum and "priority" in has and self._may(0.6):
+            arguments["x-max-priority"] = vocabulary.integer(rng, rng.choice((0, 1, 2, 5, 10)))
+        if "length" in has and self._may(0.6) and not quorum:  # AVOID 4
+            arguments |= self._length(quorum)
+        if "ttl" in has and self._may(0.4):
+            arguments["x-message-ttl"] = vocabulary.integer(rng, rng.choice((0, vocabulary.LONG_MS)))
+            if "length" in has or "priority" in has:  # AVOID 2
+                arguments["x-message-ttl"] = vocabulary.LONG_MS
+        if "dead_letters" in has and self._may(0.6):
+            arguments |= self._dead_letters(quorum)
+        if "single_active" in has and self._may(0.5):
+            arguments["x-single-active-consumer"] = True
+        if quorum and self._may(0.4):
+            arguments["x-delivery-limit"] = rng.choice((0, 1, 2, 5))
+        if self._may(0.1):
+            arguments["x-expires"] = vocabulary.LONG_MS
+        if self._may(0.05):
+            arguments["x-anything"] = "goes"
+        if not quorum and self._may(0.1):
+            arguments |= rng.choice(({"x-queue-version": 1}, {"x-queue-version": 2}, {"x-queue-mode": "lazy"}))
+        return _Queue(self._queue_name(short), flags, arguments, self._any_channel().on)
+
+    def _length(self, quorum: bool) -> dict[str, Any]:
+        rng = self._random
+        arguments: dict[str, Any] = {}
+        if self._may(0.8):
+            arguments["x-max-length"] = vocabulary.integer(rng, rng.choice((0, 1, 2, 3, 5)))
+        else:
+            arguments["x-max-length-bytes"] = vocabulary.integer(rng, rng.choice((0, 3, 10, 30)))
+        overflow = rng.choice(("drop-head", "reject-publish", "reject-publish", "reject-publish-dlx"))
+        # A quorum queue tells publishers that it is full when it is, and takes what is under way: a race.
+        if self._may(0.7) and (overflow == "drop-head" or ("reject_publish" in self._has and not quorum)):
+            arguments["x-overflow"] = overflow
+        return arguments
+
+    def _dead_letters(self, quorum: bool) -> dict[str, Any]:
+        rng = self._random
+        queues = [self._queue_name(short) for short in ("q1", "q2", "q3", "q4", "q9")]
+        if quorum:
+            # To the one queue that is never a quorum queue: see above.
+            return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": self._queue_name("qd")}
+        if self._may(0.5):
+            return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": rng.choice(queues)}
+        arguments: dict[str, Any] = {
+            "x-dead-letter-exchange": self._exchange_name(rng.choice(("x1", "x1", "x2", "x3", "x9")))
+        }
+        if self._may(0.4):
+            arguments["x-dead-letter-routing-key"] = rng.choice(vocabulary.ROUTING_KEYS)
+        return arguments
+
+    # declaring
+
+    def _declare_exchange(self, exchange: _Exchange, kind: str | None = None) -> None:
+        flags = {name: True for name, on in exchange.flags.items() if on}
+        self._add(
+            self._any_channel().on,
+            "exchange",
+            name=exchange.name,
+            kind=kind or exchange.kind,
+            arguments=exchange.arguments or None,
+            **flags,
+        )
+
+    def _declare_queue(self, queue: _Queue, changes: dict[str, bool] | None = None) -> None:
+        flags = {name: True for name, on in (queue.flags | (changes or {})).items() if on}
+        dead = queue.arguments.get("x-dead-letter-routing-key")
+        if dead == self._queue_name("qd"):
+            self._add(queue.on, "queue", name=dead)
+        self._add(queue.on, "queue", name=queue.name, arguments=queue.arguments or None, **flags)
+
+    def _redeclare(self) -> None:
+        rng = self._random
+        queue = rng.choice(self._queues)
+        choice = rng.random()
+        if choice < 0.3:
+            self._declare_queue(queue)
+        elif choice < 0.45:
+            self._add(self._any_channel().on, "queue", name=queue.name, passive=True)
+        elif choice < 0.55:
+            self._declare_queue(queue, changes={rng.choice(("durable", "auto_delete", "exclusive")): self._may(0.5)})
+        elif choice < 0.65:
+            self._declare_queue(self._plan_queue(queue.name.removeprefix(self._prefix)))
+        elif choice < 0.7:
+            arguments = queue.arguments | vocabulary.wrong_queue_arguments(rng)
+            self._declare_queue(_Queue(queue.name, queue.flags, arguments, queue.on))
+        elif choice < 0.75:
+            flags = {name: True for name, on in queue.flags.items() if on}
+            self._add(queue.on, "queue", name=queue.name, arguments=queue.arguments or None, nowait=True, **flags)
+        elif choice < 0.8:
+            self._add(self._any_channel().on, "queue", name="", exclusive=True)
+        else:
+            exchange = rng.choice(self._exchanges)
+            if self._may(0.7):
+                self._declare_exchange(exchange)
+            elif self._may(0.5):
+                self._declare_exchange(exchange, kind=rng.choice(vocabulary.KINDS))
+            else:
+                self._add(self._any_channel().on, "exchange", name=exchange.name, passive=True)
+
+    def _purge(self) -> None:
+        self._add(self._any_channel().on, "purge", queue=self._target_queue())
+
+    def _delete_queue(self) -> None:
+        flags = {name: True for name in ("if_unused", "if_empty") if self._may(0.3)}
+        queue = self._random.choice(self._queues)
+        if queue.is_quorum:
+            flags = {}
+        others = [channel for channel in self._channels if channel.consumes != queue.name]  # AVOID 1
+        several = [c for c in self._channels if c.consumes == queue.name and len(c.consumers) > 1]  # AVOID 3
+        if not others or several or ("tx" in self._has and "quorum" in self._has):  # AVOID 7
+            return
+        self._add(self._random.choice(others).on, "delete", queue=queue.name, **flags)
+        if self._may(0.6):
+            if self._may(0.5):
+                self._queues[self._queues.index(queue)] = queue = self._plan_queue(
+                    queue.name.removeprefix(self._prefix)
+                )
+            self._declare_queue(queue)
+            self._bind(queue)
+
+    def _delete_exchange(self) -> None:
+        exchange = self._random.choice(self._exchanges)
+        self._add(
+            self._any_channel().on, "exchange_delete", name=exchange.name, if_unused=True if self._may(0.4) else None
+        )
+        if self._may(0.7):
+            self._declare_exchange(exchange)
+
+    # binding
+
+    def _target_queue(self) -> str:
+        if self._mistake():
+            return self._queue_name("q9")
+        return self._random.choice(self._queues).name
+
+    def _binding(self, exchange: _Exchange) -> dict[str, Any]:
+        rng = self._random
+        if exchange.kind == "headers":
+            return {"key": rng.choice(("", "a")), "arguments": vocabulary.headers_match(rng) or None}
+        return {"key": rng.choice(vocabulary.PATTERNS if exchange.kind == "topic" else vocabulary.ROUTING_KEYS)}
+
+    def _bind(self, queue: _Queue | None = None) -> None:
+        rng = self._random
+        name = queue.name if queue else self._target_queue()
+        if self._may(0.1):
+            where = rng.choice(("amq.direct", "amq.topic"))
+            self._add(self._any_channel().on, "bind", queue=name, exchange=where, key=self._prefix + "a")
+            return
+        exchange = rng.choice(self._exchanges)
+        where = self._exchange_name("x9") if self._may(0.02) else exchange.name
+        self._add(self._any_channel().on, "bind", queue=name, exchange=where, **self._binding(exchange))
+
+    def _unbind(self) -> None:
+        made = [step for step in self._steps if step.verb == "bind"]
+        if made and self._may(0.8):
+            again = self._random.choice(made)
+            self._add(self._any_channel().on, "unbind", **again.arguments)
+        else:
+            exchange = self._random.choice(self._exchanges)
+            name = self._target_queue()
+            self._add(self._any_channel().on, "unbind", queue=name, exchange=exchange.name, **self._binding(exchange))
+
+    def _bind_exchange(self) -> None:
+        rng = self._random
+        source, destination = rng.choice(self._exchanges), rng.choice(self._exchanges)
+        verb = "exchange_bind" if self._may(0.75) else "exchange_unbind"
+        self._add(
+            self._any_channel().on,
+            verb,
+            destination=destination.name,
+            source=source.name,
+            **self._binding(source),
+        )
+
+    # publishing
+
+    def _body(self) -> str:
+        self._bodies += 1
+        if self._may(0.04):
+            return ""
+        return f"m{self._bodies}" + ("." * self._random.choice((8, 300)) if self._may(0.05) else "")
+
+    def _address(self) -> tuple[str, str]:
+        rng = self._random
+        if "exchanges" in self._has and self._may(0.55):
+            if self._may(0.08):
+                return rng.choice(("amq.direct", "amq.topic")), self._prefix + "a"
+            if self._mistake() and self._may(0.3):
+                return self._exchange_name("x9"), "a"
+            return rng.choice(self._exchanges).name, rng.choice(vocabulary.ROUTING_KEYS)
+        return "", self._target_queue()
+
+    def _publish(self) -> None:
+        rng = self._random
+        exchange, key = self._address()
+        properties = vocabulary.properties(rng)
+        pause_ms = 0
+        if self._may(0.06):
+            copies = [self._target_queue() for _ in range(rng.randint(0, 2))] + [rng.choice(vocabulary.ROUTING_KEYS)]
+            properties["headers"] = properties.get("headers", {}) | {rng.choice(("CC", "BCC")): copies}
+        if "quorum" in self._has:  # AVOID 6
+            properties.pop("priority", None)
+        if "ttl" in self._has and self._may(0.3):
+            expiration = rng.choice((0, 0, SHORT_MS, vocabulary.LONG_MS))
+            if "priority" in self._has or ("length" in self._has and expiration == 0):  # AVOID 2
+                expiration = vocabulary.LONG_MS
+            properties["expiration"] = str(expiration)
+            pause_ms = PAUSE_MS if expiration == SHORT_MS else 0
+        if self._mistake() and self._may(0.5):
+            properties |= vocabulary.wrong_properties(rng)
+        self._add(
+            self._any_channel().on,
+            "publish",
+            pause_ms=pause_ms,
+            exchange=exchange,
+            key=key,
+            body=self._body(),
+            mandatory=True if self._may(0.3) else None,
+            immediate=True if self._may(0.004) else None,
+            **properties,
+        )
+
+    def _burst(self) -> None:
+        exchange, key = self._address()
+        properties = vocabulary.properties(self._random)
+        if "quorum" in self._has:  # AVOID 6
+            properties.pop("priority", None)
+        self._add(
+            self._any_channel().on,
+            "publish",
+            times=self._random.randint(2, 8),
+            exchange=exchange,
+            key=key,
+            body=self._body() or "b",
+            mandatory=True if self._may(0.2) else None,
+            **properties,
+        )
+
+    # consuming
+
+    def _get(self) -> None:
+        channel = self._any_channel()
+        if channel.consumers and "quorum" in self._has:  # AVOID 5
+            return
+        self._add(channel.on, "get", queue=self._target_queue(), no_ack=True if self._may(0.3) else None)
+
+    def _consume(self) -> None:
+        rng = self._random
+        channel = self._any_channel()
+        queue = channel.consumes if channel.consumers else self._target_queue()
+        plan = next((one for one in self._queues if one.name == queue), None)
+        if plan is not None and plan.is_quorum and "whole_channel_limit" in self._has and not self._may(0.1):
+            return
+        if channel.consumers and (len(channel.consumers) > 2 or "quorum" in self._has):  # AVOID 8
+            return
+        free = [tag for tag in ("t1", "t2", "t3", "t4") if tag not in channel.consumers]
+        tag = rng.choice(channel.consumers) if channel.consumers and self._mistake() else rng.choice(free)
+        self._add(
+            channel.on,
+            "consume",
+            queue=queue,
+            tag="" if self._may(0.1) else tag,
+            no_ack=True if self._may(0.25) else None,
+            exclusive=True if self._may(0.08) else None,
+            nowait=True if self._may(0.04) else None,
+            arguments={"x-priority": vocabulary.integer(rng, rng.choice((-1, 1, 5)))} if self._may(0.2) else None,
+        )
+        channel.consumes = queue
+        channel.consumers.append(tag)
+
+    def _cancel(self) -> None:
+        channel = self._any_channel()
+        if channel.consumers and not self._mistake():
+            tag = self._random.choice(channel.consumers)
+        else:
+            tag = "t9"
+        self._add(channel.on, "cancel", tag=tag, nowait=True if self._may(0.05) else None)
+        # One without a tag of its own goes on: the channel keeps to its queue until it is closed.
+
+    def _which(self) -> str:
+        if self._mistake() and self._may(0.4):
+            return self._random.choice((UNKNOWN, SETTLED))
+        return self._random.choice((OLDEST, OLDEST, MIDDLE, NEWEST))
+
+    def _ack(self) -> None:
+        multiple = True if self._may(0.25) else None
+        tag: str | int = 0 if multiple and self._may(0.2) else self._which()
+        self._add(self._any_channel().on, "ack", tag=tag, multiple=multiple)
+
+    def _nack(self) -> None:
+        multiple = True if self._may(0.25) else None
+        tag: str | int = 0 if multiple and self._may(0.2) else self._which()
+        self._add(self._any_channel().on, "nack", tag=tag, multiple=multiple, requeue=self._may(0.55))
+
+    def _reject(self) -> None:
+        self._add(self._any_channel().on, "reject", tag=self._which(), requeue=self._may(0.5))
+
+    def _recover(self) -> None:
+        self._add(self._any_channel().on, "recover", requeue=False if self._may(0.03) else None)
+
+    def _qos(self) -> None:
+        channel = self._any_channel()
+        whole = "whole_channel_limit" in self._has and self._may(0.5)
+        self._add(
+            channel.on,
+            "qos",
+            count=self._random.choice((0, 1, 1, 2, 3, 10)),
+            whole_channel=True if whole else None,
+            size=1 if self._may(0.02) else None,
+        )
+
+    # the channel
+
+    def _mode(self, channel: _Channel) -> None:
+        if "confirm" in self._has and self._may(0.6):
+            channel.mode = "confirm"
+        elif "tx" in self._has and self._may(0.6):
+            channel.mode = "tx"
+        if channel.mode:
+            self._add(channel.on, channel.mode)
+
+    def _select(self) -> None:
+        """The mode again, or the other one."""
+        channel = self._any_channel()
+        if "reject_publish" in self._has:
+            self._add(channel.on, "confirm")
+        else:
+            self._add(channel.on, self._random.choice(("confirm", "tx", channel.mode or "confirm")))
+
+    def _settle_transaction(self) -> None:
+        transactional = [channel for channel in self._channels if channel.mode == "tx"]
+        channel = self._random.choice(transactional or self._channels)
+        self._add(channel.on, "commit" if self._may(0.7) else "rollback")
+
+    def _restart(self, channel: _Channel) -> None:
+        channel.consumers.clear()
+        channel.consumes = ""
+        if channel.mode:
+            self._add(channel.on, channel.mode)
+
+    def _close_channel(self) -> None:
+        channel = self._any_channel()
+        self._add(channel.on, "close")
+        self._restart(channel)
+
+    def _close_connection(self) -> None:
+        label = self._random.choice(self._channels).on.partition("/")[0]
+        self._add(label, self._random.choice(("close_connection", "drop_connection")))
+        for channel in self._channels:
+            if channel.on.startswith(f"{label}/"):
+                self._restart(channel)
+
+    def _oddity(self) -> None:
+        """What a client hardly ever does."""
+        rng = self._random
+        on = self._any_channel().on
+        queue = rng.choice(self._queues).name
+        oddities: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("flow", {"active": True}),
+            ("flow", {"active": False}),
+            ("queue", {"name": "amq.mine"}),
+            ("queue", {"name": self._queue_name("q9"), "passive": True}),
+            ("exchange", {"name": "amq.mine"}),
+            ("exchange", {"name": self._exchange_name("x9"), "passive": True}),
+            ("exchange", {"name": self._exchange_name("x8"), "kind": "x-no-such-kind"}),
+            ("exchange", {"name": ""}),
+            ("exchange_delete", {"name": "amq.direct"}),
+            ("exchange_delete", {"name": ""}),
+            ("exchange_delete", {"name": self._exchange_name("x9")}),
+            ("bind", {"queue": queue, "exchange": "", "key": "a"}),
+            ("unbind", {"queue": queue, "exchange": "", "key": "a"}),
+            ("bind", {"queue": "", "exchange": "amq.direct", "key": ""}),
+            ("delete", {"queue": self._queue_name("q9")}),
+            ("get", {"queue": ""}),
+            ("purge", {"queue": ""}),
+            ("ack", {"tag": 0}),
+            ("consume", {"queue": self._queue_name("q9"), "tag": "t8"}),
+        )
+        verb, arguments = rng.choice(oddities)
+        self._add(on, verb, **arguments)
+
+
+def generate(seed: int) -> Script:
+    """The script of this seed."""
+    return Generator(seed).script()

@@ -1,0 +1,61 @@
+"""One operation of a random script, as data: it can be run, compared, left out and printed as a line of a case."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+#: What is done to a whole connection; every other verb is a method of `conformance.channel.Channel`.
+CONNECTION_VERBS = ("close_connection", "drop_connection")
+
+Script = tuple["Step", ...]
+
+#: What came of a step: `received` by channel (`frames`, `returns`, `confirms`), `queues` with what each holds, `notes`.
+Outcome = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`verb` done on `on`: "c1/2" is channel 2 of connection c1, "c1" the connection.
+
+    A channel and its connection are opened when a step first needs them, and anew after they were closed, so that any
+    steps can be left out of a script. `times` publishes that often without a pause between; after the step the script
+    waits `pause_ms`, for what time brings about.
+    """
+
+    on: str
+    verb: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    times: int = 1
+    pause_ms: int = 0
+
+    def shown(self) -> str:
+        """One line in the words of a case."""
+        subject = self.on.replace("/", "_")
+        if self.verb in CONNECTION_VERBS:
+            line = f"{subject}.{'close' if self.verb == 'close_connection' else 'drop'}()"
+        else:
+            line = (
+                f"{subject}.{self.verb}({', '.join(f'{key}={_spelled(one)}' for key, one in self.arguments.items())})"
+            )
+        if self.times > 1:
+            line = f"for _ in range({self.times}): {line}"
+        return line + (f"; lab.sleep({self.pause_ms / 1000})" if self.pause_ms else "")
+
+
+def _spelled(value: Any) -> str:
+    """The value as Python, with `lab.q(...)` and `lab.x(...)` for the names of a script."""
+    return re.sub(r"'f\d+\.([qx])(\w*)'", lambda name: f'lab.{name[1]}("{name[1]}{name[2]}")', repr(value))
+
+
+def listing(script: Sequence[Step]) -> str:
+    """The script as the body of a case."""
+    seen: dict[str, None] = {}
+    for step in script:
+        connection, _, number = step.on.partition("/")
+        seen.setdefault(f"{connection} = lab.connect()")
+        if number:
+            seen.setdefault(f"{connection}_{number} = lab.channel({connection}, {number})")
+    return "\n".join([*sorted(seen, key=lambda line: "channel" in line), *(step.shown() for step in script)])

@@ -1,0 +1,69 @@
+"""Scripts from seeds: the same from the same, of many kinds, and runnable."""
+
+import inspect
+from collections import Counter
+
+import pytest
+
+from conformance.channel import Channel
+from conformance.fuzz.generator import generate
+from conformance.fuzz.step import CONNECTION_VERBS, listing
+
+SCRIPTS = [generate(seed) for seed in range(200)]
+STEPS = [step for script in SCRIPTS for step in script]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4711])
+def test_a_seed_gives_the_same_script_every_time(seed):
+    assert generate(seed) == generate(seed)
+    assert listing(generate(seed)) == listing(generate(seed))
+
+
+def test_seeds_give_different_scripts():
+    assert len({listing(script) for script in SCRIPTS}) == len(SCRIPTS)
+
+
+def test_scripts_use_every_verb():
+    verbs = Counter(step.verb for step in STEPS)
+    every = {
+        *("queue", "exchange", "bind", "unbind", "exchange_bind", "exchange_unbind", "publish", "get", "consume"),
+        *("cancel", "ack", "nack", "reject", "recover", "qos", "purge", "delete", "exchange_delete", "confirm", "tx"),
+        *("commit", "rollback", "close", "flow", *CONNECTION_VERBS),
+    }
+    assert every <= set(verbs)
+
+
+def test_scripts_use_every_kind_of_queue_and_limit():
+    arguments = [step.arguments.get("arguments") or {} for step in STEPS if step.verb == "queue"]
+    assert {"classic", "quorum"} <= {one.get("x-queue-type") for one in arguments if "x-queue-type" in one}
+    names = {name for one in arguments for name in one}
+    assert names >= {
+        *("x-max-priority", "x-max-length", "x-max-length-bytes", "x-overflow", "x-message-ttl", "x-expires"),
+        *("x-dead-letter-exchange", "x-dead-letter-routing-key", "x-single-active-consumer", "x-delivery-limit"),
+    }
+    kinds = {step.arguments.get("kind") for step in STEPS if step.verb == "exchange"}
+    assert kinds >= {"direct", "fanout", "topic", "headers"}
+
+
+def test_every_step_is_a_call_that_a_channel_takes():
+    for step in STEPS:
+        if step.verb not in CONNECTION_VERBS:
+            inspect.signature(getattr(Channel, step.verb)).bind(None, **step.arguments)
+
+
+def test_names_belong_to_the_seed():
+    named = [step.arguments["name"] for step in generate(77) if step.verb == "queue" and step.arguments["name"]]
+    assert named
+    assert all(name.startswith(("f77.", "amq.")) for name in named)
+
+
+def test_a_channel_never_consumes_two_queues_at_a_time():
+    for script in SCRIPTS:
+        consumed = {}
+        for step in script:
+            if step.verb in CONNECTION_VERBS:
+                consumed = {on: queue for on, queue in consumed.items() if not on.startswith(f"{step.on}/")}
+            elif step.verb == "close":
+                consumed.pop(step.on, None)
+            elif step.verb == "consume" and step.arguments["tag"] != "t8":
+                assert consumed.setdefault(step.on, step.arguments["queue"]) == step.arguments["queue"]

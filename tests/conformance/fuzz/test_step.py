@@ -1,0 +1,26 @@
+"""Scripts as lines of a case."""
+
+from conformance.fuzz.step import Step, listing
+
+
+def test_a_step_is_shown_in_the_words_of_a_case():
+    step = Step("c1/2", "queue", {"name": "f7.q1", "arguments": {"x-dead-letter-exchange": "f7.x2"}})
+    assert step.shown() == 'c1_2.queue(name=lab.q("q1"), arguments={\'x-dead-letter-exchange\': lab.x("x2")})'
+
+
+def test_repetition_and_pause_are_shown():
+    step = Step("c1/1", "publish", {"exchange": "", "key": "k", "body": "b"}, times=3, pause_ms=150)
+    assert step.shown().startswith("for _ in range(3): c1_1.publish(")
+    assert step.shown().endswith("; lab.sleep(0.15)")
+
+
+def test_a_listing_opens_what_its_steps_use_first():
+    script = (Step("c2/1", "confirm"), Step("c1", "drop_connection"), Step("c2/1", "close"))
+    assert listing(script).splitlines() == [
+        "c2 = lab.connect()",
+        "c1 = lab.connect()",
+        "c2_1 = lab.channel(c2, 1)",
+        "c2_1.confirm()",
+        "c1.drop()",
+        "c2_1.close()",
+    ]
