@@ -18,8 +18,9 @@ from amqpbroker.broker.spill import Spill
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
-from amqpbroker.store.compaction import Compaction, Moves
+from amqpbroker.store.compaction import Compaction, Moved
 from amqpbroker.store.journal import Batch, Journal, StoreError, UnwrittenError
+from amqpbroker.store.moves import Moves
 from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import Store
 from amqpbroker.wire.frames import content as content_frames
@@ -165,6 +166,7 @@ class Persistence(Store):
             return
         if writing is None:
             self.synced = self._number - 1
+            self.tidy()
             return
         self._writing = writing
         self._start(writing)
@@ -179,6 +181,12 @@ class Persistence(Store):
             return None
         batch = self.journal.batch(groups)
         return _Writing(number, batch, self.journal.end_position(), moved, count)
+
+    def tidy(self) -> None:
+        """Give back the space that nothing lives in, now or soon. Only when everything is written."""
+        self.journal.free()
+        if self._compaction.is_due() and not self._gathering:
+            self._gather()
 
     def _start(self, writing: "_Writing") -> None:
         self._retry = None
@@ -198,6 +206,7 @@ class Persistence(Store):
             log.warning("%s: the disk takes data again", self.journal.directory)
             self.on_stuck(None)
         self._written(writing)
+        self.journal.free()
         if self._compaction.is_due():
             self._gathering = True
         self.sync()
@@ -219,10 +228,9 @@ class Persistence(Store):
         self.synced = writing.number
         self.safe_position = writing.end
         # Only from now on can a copy be read at its new place; the old one is there until `free`.
-        for old, new in writing.moved:
-            self._moves.move(old, new)
+        for copy in writing.moved:
+            self._moves.move(copy.old, copy.new)
         self._let_go()
-        self.journal.free()
 
     def close(self) -> None:
         """Write what is gathered, and end.
@@ -253,12 +261,13 @@ class Persistence(Store):
             if self._gathering and (writing := self._next()) is not None:
                 self._committer.commit(writing.batch)
                 self._written(writing)
+            self.journal.free()
         except (OSError, record.DamagedError) as failure:
             lost = len(self._loose) + sum([len(group) for group in self._groups]) + (writing.count if writing else 0)
             log.error("%s: %d operations, not confirmed, are lost", self.journal.directory, lost)  # noqa: TRY400
             raise StoreError(f"the broker ended without writing everything: {failure}") from failure
 
-    def _encode(self) -> tuple[list[bytes], list[tuple[int, int]]]:
+    def _encode(self) -> tuple[list[bytes], list[Moved]]:
         """The gathered groups as bytes, and what is moved with them; their entries get their positions."""
         loose, self._loose = self._loose, Group()
         groups, self._groups = self._groups, []
@@ -275,8 +284,7 @@ class Persistence(Store):
             position = self._add(parts, position, _by_message(group.entered), group.settled, group.returned)
             settled = settled + group.settled if group.settled else settled
         position = self._add(parts, position, [], loose.settled, loose.returned)
-        for gone in settled:
-            self.journal.settled(gone)
+        self.journal.settle(settled)
         return parts, self._compact(parts, position) if self._compaction.is_due() else []
 
     def _present(self, settled: list[int]) -> list[int]:
@@ -286,12 +294,12 @@ class Persistence(Store):
                 self.counts.pop(position, None)
         return [self._moves.settle(position) for position in settled] if self._moves else settled
 
-    def _compact(self, parts: list[bytes], position: int) -> list[tuple[int, int]]:
-        groups, moved = self._compaction.step(position)
+    def _compact(self, parts: list[bytes], position: int) -> list[Moved]:
+        groups, moved = self._compaction.step(position, sum([len(part) for part in parts]))
         parts += groups
-        for old, new in moved:
-            self.journal.settled(old)
-            self.journal.added(new)
+        self.journal.settle([copy.old for copy in moved])
+        for copy in moved:
+            self.journal.added(copy.new, copy.octets)
         return moved
 
     def _add(
@@ -307,9 +315,10 @@ class Persistence(Store):
         at = position + record.GROUP_HEAD.size
         for entries in publishes:
             data = _publish_record(entries)
+            octets = len(data) // len(entries)
             for i, entry in enumerate(entries):
                 entry.position = at + record.PUBLISH_HEAD.size + i * record.ENTRY.size
-                self.journal.added(entry.position)
+                self.journal.added(entry.position, octets)
             payload.append(data)
             at += len(data)
         if settled:
@@ -344,7 +353,7 @@ class _Writing:
 
     __slots__ = ("batch", "count", "end", "is_stuck", "moved", "number")
 
-    def __init__(self, number: int, batch: Batch, end: int, moved: list[tuple[int, int]], count: int) -> None:
+    def __init__(self, number: int, batch: Batch, end: int, moved: list[Moved], count: int) -> None:
         self.number = number
         self.batch = batch
         self.end = end
@@ -415,8 +424,8 @@ def restore_messages(
             holder.recover(copies)
             count += len(copies.positions)
         elif holder_id not in lost:
-            for position in copies.positions:
-                log.journal.settled(position)
+            log.journal.settle(copies.positions)
     for holder in holders.values():
         holder.recovered()
+    log.tidy()
     return count

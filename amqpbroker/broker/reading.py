@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from amqpbroker.broker.deaths import recovered as recovered_deaths
 from amqpbroker.broker.message import Message
 from amqpbroker.store import record
-from amqpbroker.store.compaction import Moves
 from amqpbroker.store.journal import Journal
+from amqpbroker.store.moves import Moves
 from amqpbroker.wire.frames import content_properties
 from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties
 

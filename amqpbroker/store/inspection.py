@@ -278,9 +278,9 @@ class Inspection(Recovered):
     # --- what records say -------------------------------------------------------------------------------------------
 
     def entered(
-        self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, size: int
+        self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, size: int, octets: int
     ) -> None:
-        super().entered(offset, queue_id, sequence, deadline_ms, delivery_count, size)
+        super().entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, octets)
         self.entries += 1
         data = self._group.data
         back = record.back(data, offset)

@@ -2,13 +2,14 @@
 
 import errno
 import secrets
-from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
+from amqpbroker.store.living import Living
 
 #: A segment that has reached this is closed.
 SEGMENT_BYTES = 64 * 1024 * 1024
@@ -32,16 +33,15 @@ class UnwrittenError(OSError):
 
 @dataclass(slots=True)
 class Segment:
-    """One file. size: octets in it once everything handed over is written. live: entries in it that are not settled.
+    """One file. size: octets in it once everything handed over is written. living: the entries in it that live.
 
-    mark: what its batches begin with. settled: where the entries stand that are. descriptor: -1 before the first batch.
+    mark: what its batches begin with. descriptor: -1 before the first batch.
     """
 
     number: int
     path: Path
     size: int = record.SEGMENT_HEAD.size
-    live: int = 0
-    settled: "array[int]" = field(default_factory=lambda: array("I"))
+    living: Living = field(default_factory=Living)
     descriptor: int = -1
     mark: bytes = field(default_factory=partial(secrets.token_bytes, record.MARK_BYTES))
 
@@ -73,7 +73,7 @@ class Journal:
         self.files = files
         self.segments: dict[int, Segment] = {}
         self.batches: int = 0
-        self._segment_bytes = segment_bytes
+        self.segment_bytes = segment_bytes
         self._synced = synced
         self._unwritten: Batch | None = None
 
@@ -101,7 +101,7 @@ class Journal:
 
     def _current(self) -> Segment:
         last = max(self.segments, default=0)
-        if not last or self.segments[last].size >= self._segment_bytes:
+        if not last or self.segments[last].size >= self.segment_bytes:
             last += 1
             self.segments[last] = Segment(last, self.directory / segment_name(last))
         return self.segments[last]
@@ -171,21 +171,29 @@ class Journal:
 
     # --- space ------------------------------------------------------------------------------------------------------
 
-    def added(self, position: int) -> None:
-        """An entry was given this position."""
-        self.segments[position >> OFFSET_BITS].live += 1
+    @property
+    def octets(self) -> int:
+        return sum([segment.size for segment in self.segments.values()])
 
-    def settled(self, position: int) -> None:
-        """The entry at this position lives no more."""
-        segment = self.segments[position >> OFFSET_BITS]
-        segment.live -= 1
-        segment.settled.append(position & OFFSET_MASK)
+    @property
+    def living_octets(self) -> int:
+        return sum([segment.living.octets for segment in self.segments.values()])
+
+    def added(self, position: int, octets: int) -> None:
+        """An entry was given this position, behind all others. octets: its share of its record."""
+        self.segments[position >> OFFSET_BITS].living.add(position & OFFSET_MASK, octets)
+
+    def settle(self, positions: Iterable[int]) -> None:
+        """The entries at these positions live no more."""
+        segments = self.segments
+        for position in positions:
+            segments[position >> OFFSET_BITS].living.settle(position & OFFSET_MASK)
 
     def free(self) -> None:
         """Remove the oldest segments as long as nothing in them lives. Only what is written and closed."""
         while len(self.segments) > 1:
             oldest = self.segments[min(self.segments)]
-            if oldest.live or oldest.descriptor < 0:
+            if oldest.living.count or oldest.descriptor < 0:
                 return
             self.files.close(oldest.descriptor)
             self.files.remove(oldest.path)

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -60,9 +61,9 @@ class Visitor(ABC):
 
     @abstractmethod
     def entered(
-        self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, size: int
+        self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, size: int, octets: int
     ) -> None:
-        """An entry: one queue's copy of a message with a body of `size` octets."""
+        """An entry: one queue's copy of a message with a body of `size` octets. octets: its share of the record."""
 
     @abstractmethod
     def settled(self, position: int) -> None:
@@ -208,7 +209,7 @@ def visit(data: bytes, offset: int, end: int, visitor: Visitor) -> None:
             if count == 1 and not extra and start + _SMALLEST + address + frames == stop:
                 entry = start + PUBLISH_HEAD.size
                 queue_id, sequence, deadline, delivery_count, _ = ENTRY.unpack_from(data, entry)
-                visitor.entered(entry, queue_id, sequence, deadline, delivery_count, size)
+                visitor.entered(entry, queue_id, sequence, deadline, delivery_count, size, stop - start)
                 offset = stop
                 continue
         visit_payload(data, start, stop, visitor)
@@ -221,15 +222,12 @@ def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
     if kind == PUBLISH[0]:
         _, _, _, extra, _, count, address, frames, size = PUBLISH_HEAD.unpack_from(data, offset)
         offset += PUBLISH_HEAD.size
+        octets = (PUBLISH_HEAD.size + count * ENTRY.size + address + frames) // (count or 1)
         for _ in range(count):
             queue_id, sequence, deadline_ms, delivery_count, _ = ENTRY.unpack_from(data, offset)
-            visitor.entered(offset, queue_id, sequence, deadline_ms, delivery_count, size)
+            visitor.entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, octets)
             offset += ENTRY.size
-        offset += address
-        for _ in range(extra):
-            offset += 1 + data[offset]
-        end: int = offset + frames
-        return end
+        return _end(data, offset + address, extra) + int(frames)
     _, count = LIST_HEAD.unpack_from(data, offset)
     offset += LIST_HEAD.size
     if kind == SETTLE[0]:
@@ -242,6 +240,26 @@ def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
             offset += RETURN.size
         return offset
     return -1
+
+
+def _end(data: bytes, offset: int, keys: int) -> int:
+    """Where so many shortstrs end that begin there."""
+    for _ in range(keys):
+        offset += 1 + data[offset]
+    return offset
+
+
+def excerpt(data: bytes, offset: int, entries: list[int]) -> tuple[bytes, list[int]]:
+    """The publish record at data[offset:], for those of its entries alone that stand at the first of `entries`.
+
+    Returns which these were. Raises DamagedError.
+    """
+    _, _, _, extra, _, count, address, frames, _ = PUBLISH_HEAD.unpack_from(data, offset)
+    rest = offset + PUBLISH_HEAD.size + count * ENTRY.size
+    kept = entries[: bisect_left(entries, rest)]
+    if len(kept) == count:
+        return data[offset : _end(data, rest + address, extra) + frames], kept
+    return publish(content(data, offset), [ENTRY.unpack_from(data, entry)[:4] for entry in kept]), kept
 
 
 def publish_size(data: bytes, offset: int) -> int:

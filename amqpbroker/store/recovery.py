@@ -3,12 +3,12 @@
 import itertools
 import logging
 from array import array
-from collections import Counter
 from pathlib import Path
 
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal import OFFSET_BITS, OFFSET_MASK, Journal, Segment, StoreError, segment_name
+from amqpbroker.store.living import Living
 
 log = logging.getLogger(__name__)
 
@@ -68,25 +68,27 @@ class Copies:
 class Recovered(record.Visitor):
     """What a journal holds.
 
-    copies: queue id -> its copies that live, oldest first. gone: segment -> offsets of the other entries in it.
+    copies: queue id -> its copies that live, oldest first. living: segment -> the entries of these in it.
     returned: position -> delivery count of copies that were delivered before. batches: the number of the last whole
     batch.
     """
 
     def __init__(self) -> None:
         self.copies: dict[int, Copies] = {}
-        self.gone: dict[int, array[int]] = {}
+        self.living: dict[int, Living] = {}
         self.returned: dict[int, int] = {}
         self.batches: int = 0
         self._settled: dict[int, bytearray] = {}
         self._base: int = 0
+        self._entries = Living()
 
     def start_segment(self, number: int, size: int) -> None:
         self._base = number << OFFSET_BITS
+        self._entries = self.living[number] = Living()
         self._settled[number] = bytearray((size >> _GRAIN_BITS) + 1)
 
     def entered(
-        self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, size: int
+        self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, size: int, octets: int
     ) -> None:
         copies = self.copies.get(queue_id)
         if copies is None:
@@ -95,6 +97,7 @@ class Recovered(record.Visitor):
         copies.positions.append(self._base + offset)
         copies.deadlines_ms.append(deadline_ms)
         copies.sizes.append(size)
+        self._entries.add(offset, octets)
         if delivery_count:
             self.returned[self._base + offset] = delivery_count
 
@@ -116,7 +119,7 @@ class Recovered(record.Visitor):
                 alive = set(living.positions)
                 for position in copies.positions:
                     if position not in alive:
-                        self.gone.setdefault(position >> OFFSET_BITS, array("I")).append(position & OFFSET_MASK)
+                        self.living[position >> OFFSET_BITS].settle(position & OFFSET_MASK)
             if living.positions:
                 self.copies[queue_id] = living
         self._settled = {}
@@ -156,14 +159,14 @@ def recover(journal: Journal, repair: bool = True) -> Recovered:
             if end == 0:
                 files.write(descriptor, record.segment_head(number, segment.mark))
             files.sync(descriptor)
+    if repair and numbers:
+        # The last batch may be with the operating system only, and what it replaces is about to be given up.
+        files.sync(journal.segments[numbers[-1]].descriptor)
+        files.sync_directory(journal.directory)
     found.finish()
     journal.batches = found.batches
-    for number, offsets in found.gone.items():
-        # What copies stragglers has to know them too.
-        journal.segments[number].settled = offsets
-    for copies in found.copies.values():
-        for number, count in Counter([position >> OFFSET_BITS for position in copies.positions]).items():
-            journal.segments[number].live += count
+    for number, living in found.living.items():
+        journal.segments[number].living = living
     return found
 
 

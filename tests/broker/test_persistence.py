@@ -3,6 +3,7 @@
 import copy
 import errno
 import logging
+import random
 from pathlib import Path
 
 import pytest
@@ -286,7 +287,7 @@ def test_purged_and_deleted_messages_do_not_come_back_and_free_their_segments():
     client.call(1, "queue.purge", queue="q")
     client.call(1, "queue.delete", queue="other")
     client.turn()
-    assert node.persistence.journal.segments[1].live == 0
+    assert node.persistence.journal.segments[1].living.count == 0
     assert bodies(node.crash()) == []
 
 
@@ -507,7 +508,7 @@ def test_a_deep_queue_keeps_only_its_ends_in_memory_and_its_order():
     assert in_memory(node) < 5_000
     assert node.broker.vhosts["/"].queues["q"].ready_count == 10_000
     assert bodies(node) == [str(i) for i in range(10_000)]
-    assert node.persistence.journal.segments[1].live == 0
+    assert node.persistence.journal.segments[1].living.count == 0
 
 
 def test_what_is_requeued_goes_before_what_is_paged():
@@ -557,7 +558,7 @@ def test_large_bodies_are_paged_by_their_size():
 
 def test_stragglers_are_written_again_and_their_segment_freed():
     node = Node(keep={}, q={})
-    node.persistence.journal._segment_bytes = 20_000
+    node.persistence.journal.segment_bytes = 20_000
     client = node.client()
     publish(client, "straggler", "settled later", "read later", queue="keep")
     client.turn()
@@ -588,7 +589,7 @@ def test_what_was_settled_in_an_earlier_life_is_not_written_again():
     client.turn()
     assert len(bodies(node)) == 100
     node = node.crash()
-    node.persistence.journal._segment_bytes = 2_000
+    node.persistence.journal.segment_bytes = 2_000
     client = node.client()
     for _ in range(7):
         client.get("keep")
@@ -604,7 +605,7 @@ def test_what_was_settled_in_an_earlier_life_is_not_written_again():
 
 def test_paged_messages_are_found_after_they_were_written_again():
     node = filled(5_000)
-    node.persistence.journal._segment_bytes = 20_000
+    node.persistence.journal.segment_bytes = 20_000
     client = node.client()
     for _ in range(4_000):
         client.send(1, "basic.get", queue="q", no_ack=True)
@@ -618,7 +619,7 @@ def test_paged_messages_are_found_after_they_were_written_again():
 
 def test_the_directory_shrinks_after_a_drain():
     node = Node()
-    node.persistence.journal._segment_bytes = 50_000
+    node.persistence.journal.segment_bytes = 50_000
     client = node.client()
     for i in range(5_000):
         client.publish("q", b"%d" % i * 10, delivery_mode=2)
@@ -628,3 +629,152 @@ def test_the_directory_shrinks_after_a_drain():
     assert len(node.files.contents) > 5
     bodies(node)
     assert len(node.files.contents) <= 2
+
+
+# --- space ------------------------------------------------------------------------------------------------------------
+
+SEGMENT_BYTES = 20_000
+
+
+class CountingFiles(FaultyFiles):
+    """written: octets that were."""
+
+    written = 0
+
+    def write(self, descriptor, data):
+        self.written += len(data)
+        super().write(descriptor, data)
+
+
+def journal_bytes(node):
+    return sum(len(content) for content in node.files.contents.values())
+
+
+def bound(node):
+    """Twice what lives and a few segments."""
+    return 2 * node.persistence.journal.living_octets + 4 * SEGMENT_BYTES
+
+
+def test_a_few_parked_messages_do_not_keep_what_passes_them():
+    node = Node(CountingFiles(), parked={}, q={})
+    node.persistence.journal.segment_bytes = SEGMENT_BYTES
+    client = node.client()
+    publish(client, *map(str, range(40)), queue="parked")
+    client.turn()
+    client.consume("q", no_ack=False)
+    for start in range(0, 5_000, 10):
+        publish(client, *(f"{number:0100}" for number in range(start, start + 10)))
+        client.turn()
+        client.send(1, "basic.ack", delivery_tag=start + 10, multiple=True)
+        client.receive()
+        assert journal_bytes(node) <= bound(node)
+    assert len(node.files.contents) <= 5
+    assert bodies(node.crash(), "parked") == [str(number) for number in range(40)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_journal_is_bounded_by_what_lives_and_so_is_what_is_written_for_it(seed):
+    chance = random.Random(seed)
+    queues = {"a": {}, "b": {}, "c": {}}
+    node = Node(CountingFiles(), **queues)
+    node.persistence.journal.segment_bytes = SEGMENT_BYTES
+    client = node.client()
+    for queue in queues:
+        client.call(1, "queue.bind", queue=queue, exchange="amq.fanout")
+    published = 0
+    expected = {queue: [] for queue in queues}
+    for number in range(1_500):
+        body = f"{number:0{chance.choice((10, 100, 1_000))}}".encode()
+        queue = chance.choice(("a", "a", "b", "c", None))
+        exchange = "" if queue else "amq.fanout"
+        client.publish(queue or "", body, exchange=exchange, delivery_mode=2)
+        for name in queues if queue is None else [queue]:
+            expected[name].append(body)
+        published += len(body) + 150
+        if chance.random() < 0.5:
+            client.turn()
+        # One queue keeps nothing for long, one grows to some length, one grows until it is purged.
+        while len(expected["a"]) > chance.randint(0, 5):
+            assert client.get("a").body == expected["a"].pop(0)
+        while len(expected["b"]) > 60:
+            assert client.get("b").body == expected["b"].pop(0)
+        if len(expected["c"]) > 300:
+            client.call(1, "queue.purge", queue="c")
+            expected["c"].clear()
+        client.turn()
+        assert journal_bytes(node) <= bound(node)
+    assert node.files.written < 3 * published
+    after = node.crash()
+    assert {queue: [text.encode() for text in bodies(after, queue)] for queue in queues} == expected
+
+
+def test_what_is_moved_can_be_read_before_its_new_place_is_written():
+    node = Node(committer=LaterCommitter, parked={}, q={})
+    node.persistence.journal.segment_bytes = SEGMENT_BYTES
+    client = node.client()
+    for number in range(3_000):
+        publish(client, f"{number:050}", queue="parked" if number % 50 == 0 else "q")
+        if number % 100 == 99:
+            client.turn()
+            node.committer.finish()
+    positions = [entry.position for entry in node.broker.vhosts["/"].queues["parked"].ready]
+    bodies(node)
+    seen = 0
+    while node.committer.work:
+        seen += bool(node.persistence._writing.moved)
+        read = [message.frames[-51:-1] for message, _ in node.persistence.reader.messages(positions)]
+        assert read == [b"%050d" % number for number in range(0, 3_000, 50)]
+        node.committer.finish()
+        node.broker.sync()
+    assert seen > 1
+
+
+def test_a_restart_gives_back_what_nothing_lives_in():
+    node = Node()
+    node.persistence.journal.segment_bytes = SEGMENT_BYTES
+    client = node.client()
+    for number in range(2_000):
+        publish(client, f"{number:050}")
+        if number % 100 == 99:
+            client.turn()
+    node.persistence.journal.free = lambda: None
+    bodies(node)
+    assert len(node.files.contents) > 10
+    after = node.crash()
+    assert len(after.files.contents) <= 2
+
+
+def test_a_stop_gives_back_what_nothing_lives_in():
+    node = Node(committer=LaterCommitter)
+    node.persistence.journal.segment_bytes = SEGMENT_BYTES
+    client = node.client()
+    for number in range(2_000):
+        publish(client, f"{number:050}")
+        if number % 100 == 99:
+            client.turn()
+            node.committer.finish()
+    while node.committer.work:
+        node.committer.finish()
+    for _ in range(2_000):
+        client.get("q")
+    assert len(node.files.contents) > 5
+    node.committer.close = node.committer.finish
+    node.persistence.close()
+    assert len(node.files.contents) <= 2
+
+
+def test_an_idle_broker_goes_on_until_the_journal_is_small():
+    node = Node(committer=LaterCommitter, parked={}, q={})
+    node.persistence.journal.segment_bytes = SEGMENT_BYTES
+    client = node.client()
+    for number in range(3_000):
+        publish(client, f"{number:050}", queue="parked" if number % 50 == 0 else "q")
+        if number % 100 == 99:
+            client.turn()
+            node.committer.finish()
+    bodies(node)
+    while node.committer.work:
+        node.committer.finish()
+        node.broker.sync()
+    assert journal_bytes(node) <= bound(node)
+    assert len(bodies(node, "parked")) == 60

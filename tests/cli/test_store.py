@@ -57,9 +57,9 @@ class Directory:
         self.journal = Journal(path / "journal", Files(), segment_bytes=1 << 20)
 
     def next_segment(self):
-        self.journal._segment_bytes = 0
+        self.journal.segment_bytes = 0
         self.journal.next_position()
-        self.journal._segment_bytes = 1 << 20
+        self.journal.segment_bytes = 1 << 20
 
     def write(self, *payloads):
         """Each payload as a group, all in one batch; positions of the first entry of each."""
