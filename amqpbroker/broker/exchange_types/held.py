@@ -62,7 +62,7 @@ class HeldMessages(Destination, Holder):
         self._recent_bytes = 0
         self._new_bytes = 0
         self._timer: Timer | None = None
-        self._sweep_timer: Timer | None = None
+        self._sweeps_again = False
 
     @property
     def count(self) -> int:
@@ -103,11 +103,12 @@ class HeldMessages(Destination, Holder):
                 pending = pending or copy.position != NOT_STORED
         heapq.heapify(rest)
         self._recent = rest
-        if pending and self._sweep_timer is None:
-            self._sweep_timer = self._clock.after(_SWEEP_AGAIN_MS, self._sweep_again)
+        if pending and not self._sweeps_again:
+            self._sweeps_again = True
+            self._clock.after(_SWEEP_AGAIN_MS, self._sweep_again)
 
     def _sweep_again(self) -> None:
-        self._sweep_timer = None
+        self._sweeps_again = False
         if self._log is not None:
             self._sweep(self._log)
 
@@ -132,9 +133,6 @@ class HeldMessages(Destination, Holder):
                 self._log.settle(copy)
             if stored:
                 self._log.settle_positions(array("Q", [item & _MASK for item in stored]))
-        if self._sweep_timer is not None:
-            self._sweep_timer.cancel()
-            self._sweep_timer = None
         self._arm()
 
     def _due_ms(self) -> int | None:

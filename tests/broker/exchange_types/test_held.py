@@ -238,6 +238,7 @@ def test_a_release_leaves_the_exchange_and_enters_the_queues_together(node: Node
     before = len(node.files.contents[path])
     node.advance(1000)
     data = bytes(node.files.contents[path])
+    assert len(list(record.payloads(data[before + record.BATCH_HEAD.size :]))) == 1
     seen = set()
     for end in range(before, len(data) + 1):
         node.files.contents[path] = bytearray(data[:end])
