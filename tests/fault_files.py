@@ -1,14 +1,24 @@
 """A file system in memory that fails as told and, when the power goes, forgets what was not synced."""
 
+import copy
 import errno
+import random
 from pathlib import Path
+
+SECTOR_BYTES = 512
+
+
+class PowerCut(BaseException):
+    """The power goes in the middle of a file operation. Nothing in the broker catches it."""
 
 
 class FaultyFiles:
     """The methods of `amqpbroker.store.files.Files`, without a disk.
 
     fail_write, fail_sync: the number, from 1, of the write or sync that fails (0: none does); a failed write leaves
-    half its data behind. `power_loss(keep)` forgets unsynced octets but for the first `keep` of each file.
+    half its data behind. cut_at: the number of the step, which is whatever changes something, in which `PowerCut` is
+    raised. `power_loss` forgets what was not synced; what `kill`, the end of the process, takes with it is only what is
+    open.
     """
 
     def __init__(self):
@@ -17,8 +27,12 @@ class FaultyFiles:
         self.open_files: dict[int, Path] = {}
         self.fail_write = 0
         self.fail_sync = 0
+        self.cut_at = 0
         self.writes = 0
         self.syncs = 0
+        self.steps = 0
+        # Names that came and went since the directory was synced: path, and what a removed file was.
+        self._names: list[tuple[Path, tuple[bytearray, int] | None]] = []
         self._next = 3
 
     def names(self, directory):
@@ -29,8 +43,10 @@ class FaultyFiles:
 
     def create(self, path):
         assert path not in self.contents
+        self._step()
         self.contents[path] = bytearray()
         self.synced[path] = 0
+        self._names.append((path, None))
         return self.open(path)
 
     def open(self, path, write=False):
@@ -46,16 +62,19 @@ class FaultyFiles:
             content += data[: len(data) // 2]
             raise OSError(errno.ENOSPC, "No space left on device")
         content += data
+        self._step()
 
     def sync(self, descriptor):
         self.syncs += 1
         if self.syncs == self.fail_sync:
             raise OSError(errno.EIO, "Input/output error")
+        self._step()
         path = self.open_files[descriptor]
         self.synced[path] = len(self.contents[path])
 
     def sync_directory(self, directory):
-        pass
+        self._step()
+        self._names.clear()
 
     def read(self, descriptor, offset, size):
         return bytes(self.contents[self.open_files[descriptor]][offset : offset + size])
@@ -64,19 +83,69 @@ class FaultyFiles:
         return len(self.contents[self.open_files[descriptor]])
 
     def truncate(self, descriptor, size):
-        del self.contents[self.open_files[descriptor]][size:]
+        self._step()
+        path = self.open_files[descriptor]
+        del self.contents[path][size:]
+        self.synced[path] = min(size, self.synced[path])
 
     def close(self, descriptor):
         del self.open_files[descriptor]
 
     def remove(self, path):
-        del self.contents[path]
-        del self.synced[path]
+        self._step()
+        self._names.append((path, (self.contents.pop(path), self.synced.pop(path))))
+
+    def _step(self):
+        self.steps += 1
+        if self.steps == self.cut_at:
+            raise PowerCut
 
     # --- what happens to machines -----------------------------------------------------------------------------------
 
-    def power_loss(self, keep=0):
+    def kill(self):
         self.open_files.clear()
+        self._mend()
+
+    def power_loss(self, keep=0, chance: random.Random | None = None):
+        """Of what was not synced, the first `keep` octets of each file stay, and no name.
+
+        Or chance decides: how much of each file was written, but for some sectors in it, and how many names, the first.
+        """
+        self.open_files.clear()
+        self._mend()
+        undone, self._names = self._names, []
+        if chance is not None:
+            undone = undone[chance.randint(0, len(undone)) :]
+        for path, removed in reversed(undone):
+            if removed is None:
+                del self.contents[path], self.synced[path]
+            else:
+                self.contents[path], self.synced[path] = removed
         for path, content in self.contents.items():
-            del content[self.synced[path] + keep :]
-        self.fail_write = self.fail_sync = 0
+            synced = self.synced[path]
+            if chance is not None and len(content) > synced:
+                keep = chance.choice((0, chance.randint(0, len(content) - synced), len(content)))
+            del content[synced + keep :]
+            if chance is not None:
+                _tear(content, synced, chance)
+            self.synced[path] = len(content)
+
+    def _mend(self):
+        self.fail_write = self.fail_sync = self.cut_at = 0
+
+    def copy(self) -> "FaultyFiles":
+        """The same files, as another machine would see them."""
+        return copy.deepcopy(self)
+
+
+def _tear(content: bytearray, synced: int, chance: random.Random) -> None:
+    """Have some sectors of what was not synced read as zeros, as if the file had grown before they were written.
+
+    Not a file's first one: that a file's beginning comes first is relied on (docs/store-format.md, "Recovery").
+    """
+    if chance.random() < 0.5:
+        return
+    for start in range(max(synced // SECTOR_BYTES, 1) * SECTOR_BYTES, len(content), SECTOR_BYTES):
+        if chance.random() < 0.3:
+            first, last = max(start, synced), min(start + SECTOR_BYTES, len(content))
+            content[first:last] = bytes(last - first)

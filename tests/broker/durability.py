@@ -1,0 +1,704 @@
+"""A broker and its model side by side, through operations and crashes that a seed chooses.
+
+A run is a list of steps, plain tuples that stay valid when others are left out, so that what fails can be made short.
+`python -m tests.broker.durability --seconds 600` tries new ones for that long.
+"""
+
+import argparse
+import itertools
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from amqpbroker.broker import ready
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.broker.persistence import Persistence, restore_messages
+from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
+from amqpbroker.store.committer import Committer
+from amqpbroker.store.journal import Journal
+from amqpbroker.store.recovery import recover
+from amqpbroker.wire.values import Field, Table, longstr, text
+from tests.fault_definitions import FaultyDefinitions
+from tests.fault_files import FaultyFiles, PowerCut
+from tests.harness import Received, Wire
+from tests.model import NONE, Copy, Line, Model, Spec, State, allowed
+
+Step = tuple[Any, ...]
+
+DIRECTORY = Path("/journal")
+START_MS = 1_700_000_000_000
+CLIENTS = ("publisher", "transaction", "consumer", "admin")
+
+
+class Disk(Committer):
+    """Does what it was given when it is told to. on_start(), on_written(): a batch is closed, and is safe."""
+
+    def __init__(self, journal, definitions, on_start, on_written):
+        super().__init__(journal, definitions.sync)
+        self.on_start = on_start
+        self.on_written = on_written
+        self.work = None
+        self.last = None
+
+    def start(self, batch, on_done):
+        assert self.work is None, "a batch while one is being written"
+        self.work = batch, on_done
+        if batch is not self.last:
+            self.last = batch
+            self.on_start()
+
+    def close(self):
+        pass
+
+    def step(self):
+        if self.work is None:
+            return
+        (batch, on_done), self.work = self.work, None
+        failure = None
+        try:
+            self.commit(batch)
+        except OSError as error:
+            failure = error
+        else:
+            self.on_written()
+        on_done(failure)
+
+
+class Node:
+    """A broker on files and definitions that outlive it."""
+
+    def __init__(self, files, definitions, now_ms, segment_bytes, on_start=lambda: None, on_written=lambda: None):
+        self.clock = ManualClock(now_ms)
+        self.failures: list[Exception] = []
+        journal = Journal(DIRECTORY, files, segment_bytes)
+        found = recover(journal)
+        self.disk = Disk(journal, definitions, on_start, on_written)
+        self.persistence = Persistence(journal, self.disk, self.failures.append, self.clock)
+        self.broker = Broker(Config(), self.clock, self.persistence, definitions)
+        restore_messages(self.persistence, found, self.broker.holders(), self.broker.lost_ids)
+        self.clock.advance(0)
+        self.broker.sync()
+
+    def client(self) -> Wire:
+        return Wire(self.broker).log_in()
+
+
+def arguments(spec: Spec) -> Table:
+    table: Table = {}
+    if spec.quorum:
+        table["x-queue-type"] = longstr("quorum")
+    numbers = {
+        "x-max-priority": spec.max_priority or NONE,
+        "x-message-ttl": spec.ttl_ms,
+        "x-max-length": spec.max_length,
+        "x-delivery-limit": spec.delivery_limit,
+    }
+    table |= {name: Field("I", number) for name, number in numbers.items() if number >= 0}
+    if spec.letters:
+        table |= {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr(spec.letters)}
+    return table
+
+
+def specs(chance: random.Random) -> tuple[Spec, ...]:
+    """The queues of a run: one that retries, three that dead-letter for other reasons, two without."""
+
+    def kind() -> dict[str, Any]:
+        return chance.choice(({}, {"max_priority": 5}, {"quorum": True}))
+
+    return (
+        Spec("work", letters="retry", **kind()),
+        Spec("retry", ttl_ms=chance.choice((50, 200)), letters="work"),
+        Spec("capped", max_length=chance.choice((3, 8)), letters="overflow", **kind()),
+        Spec("timed", ttl_ms=chance.choice((NONE, 100)), letters="expired", **chance.choice(({}, {"quorum": True}))),
+        Spec("limited", quorum=True, delivery_limit=2, letters="exhausted"),
+        Spec("loose", **kind()),
+        Spec("plain", **kind()),
+        *(Spec(name) for name in ("overflow", "expired", "exhausted")),
+    )
+
+
+#: How many messages are persistent. Not fewer yet: a transient one that a quorum queue has kept through a restart is
+#: persistent from then on, so that its dead letter in a classic queue survives, which the model does not allow.
+PERSISTENT = 1.0
+
+FANOUT = ("work", "capped", "plain")
+TARGETS = ("work", "work", "capped", "timed", "limited", "loose", "plain", "plain")
+QUEUES = ("work", "retry", "capped", "timed", "limited", "loose", "plain", "overflow", "expired", "exhausted")
+
+
+def steps(chance: random.Random, count: int) -> list[Step]:
+    """A script. The moods of a run differ: how fast the disk is, how often it crashes."""
+    disk, crash, fault = chance.choice((5, 20, 100)), chance.choice((1, 3, 8)), chance.choice((0, 1, 3))
+    moods = {
+        "publish": 40,
+        "fan": 12,
+        "transact": 10,
+        "get": 25,
+        "consume": 5,
+        "cancel": 2,
+        "ack": 20,
+        "nack": 14,
+        "purge": 1,
+        "delete": 2,
+        "declare": 3,
+        "advance": 8,
+        "disk": disk,
+        "crash": crash,
+        "cut": fault,
+        "fail": fault,
+    }
+    names = chance.choices(list(moods), list(moods.values()), k=count)
+    return [(name, *_details(name, chance)) for name in names]
+
+
+def _message(chance: random.Random) -> tuple[Any, ...]:
+    """persistent, priority, expiration, octets."""
+    return (
+        chance.random() < PERSISTENT,
+        chance.choice((0, 0, 1, 4, 5, 9)),
+        chance.choice((NONE, NONE, NONE, 30, 150)),
+        chance.choice((10, 10, 100, 700, 3000)),
+    )
+
+
+def _details(name: str, chance: random.Random) -> tuple[Any, ...]:
+    any_number = chance.randrange(1 << 16)
+    match name:
+        case "publish":
+            return (chance.choice(TARGETS), *_message(chance))
+        case "fan":
+            return _message(chance)
+        case "transact":
+            targets = tuple(chance.choice((*TARGETS, "*")) for _ in range(chance.randint(0, 4)))
+            how = chance.choice(("ack", "ack", "requeue", "reject"))
+            return targets, *_message(chance), chance.randint(0, 3), how, chance.random() < 0.9
+        case "get":
+            return chance.choice(QUEUES), chance.choice(("consumer", "consumer", "transaction"))
+        case "consume":
+            return chance.choice(QUEUES), chance.choice((1, 3, 10))
+        case "cancel" | "purge":
+            return (chance.choice(QUEUES),)
+        case "ack":
+            return any_number, chance.random() < 0.3
+        case "nack":
+            return any_number, chance.random() < 0.3, chance.random() < 0.5
+        case "advance":
+            return (chance.choice((1, 30, 60, 200, 1000)),)
+        case "disk":
+            return (chance.choice((1, 1, 3)),)
+        case "crash":
+            return chance.choice(("kill", "power")), any_number
+        case "cut":
+            return chance.randint(1, 12), any_number
+        case "fail":
+            return chance.choice(("write", "sync")), chance.randint(1, 5)
+    return ()
+
+
+def seen(got: Received, quorum: bool) -> tuple[Any, ...]:
+    """What a client sees of a message that it gets."""
+    assert got.properties is not None
+    headers = got.properties.get("headers", {})
+    deaths = tuple(
+        (text(death.value["queue"].value), text(death.value["reason"].value), death.value["count"].value)
+        for death in (headers["x-death"].value if "x-death" in headers else ())
+    )
+    first = None
+    if deaths:
+        first = text(headers["x-first-death-queue"].value), text(headers["x-first-death-reason"].value)
+    count = headers["x-delivery-count"].value if "x-delivery-count" in headers else 0
+    return (
+        got.body,
+        got.properties.get("delivery_mode") == 2,
+        got.properties.get("priority", 0),
+        got.properties.get("expiration"),
+        deaths,
+        first,
+        got.arguments["redelivered"],
+        count if quorum else 0,
+    )
+
+
+def wanted(copy: Copy, quorum: bool) -> tuple[Any, ...]:
+    """What it should see."""
+    expiration = str(copy.expiration_ms).encode() if copy.expiration_ms >= 0 else None
+    count = copy.count if quorum else 0
+    return (
+        copy.body,
+        copy.persistent,
+        copy.priority,
+        expiration,
+        copy.deaths,
+        copy.first,
+        copy.redelivered,
+        count,
+    )
+
+
+class Commit(NamedTuple):
+    """A tx.commit that is not answered. settled: what it took out of queues."""
+
+    operation: int
+    published: list[bytes]
+    settled: list[tuple[Line, int]]
+
+
+class Run:
+    """Executes steps on both, and compares whatever there is to see. Raises AssertionError where they differ."""
+
+    def __init__(self, seed: int) -> None:
+        chance = random.Random(seed)
+        self.specs = {spec.name: spec for spec in specs(chance)}
+        self.segment_bytes = chance.choice((1_000, 4_000, 20_000))
+        self.files = FaultyFiles()
+        self.definitions = FaultyDefinitions()
+        self.model = Model(START_MS)
+        self.bodies = itertools.count(1)
+        self.crashes = 0
+        self.messages = 0
+        self.history: list[State] = []
+        self._forget()
+        self._start()
+        admin = self.wires["admin"]
+        admin.call(1, "exchange.declare", exchange="fan", exchange_type="fanout", durable=True)
+        for spec in self.specs.values():
+            self.declare(spec.name)
+        for name in FANOUT:
+            admin.call(1, "queue.bind", queue=name, exchange="fan")
+        self.definitions.sync()
+        self.history[:] = [self.model.state()]
+
+    # --- lives ------------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        """What a broker's end takes with it."""
+        self.synced = self.closed = 0
+        self.cut_chance = 0
+        self.published: dict[int, tuple[int, bytes]] = {}
+        self.tags = 0
+        self.unread: list[Received] = []
+        self.committing: Commit | None = None
+        self.held: dict[str, dict[int, tuple[Line, int]]] = {"consumer": {}, "transaction": {}}
+
+    def _start(self) -> None:
+        self.node = Node(
+            self.files, self.definitions, self.model.now_ms, self.segment_bytes, self._on_start, self._on_written
+        )
+        self.wires = {name: self.node.client() for name in CLIENTS}
+        self.wires["publisher"].call(1, "confirm.select")
+        self.wires["transaction"].call(1, "tx.select")
+
+    def _on_start(self) -> None:
+        self.closed = len(self.history)
+
+    def _on_written(self) -> None:
+        self.synced = self.closed
+
+    def crash(self, how: str, seed: int) -> None:
+        """The end, and what the next broker makes of what is left: something that the model allows."""
+        self.crashes += 1
+        synced, killed = min(self.synced, len(self.history) - 1), how == "kill"
+        # No two lives begin at the same time: so deadlines tell what was done in which.
+        self.model.now_ms += 1
+        chance = random.Random(seed)
+        if killed:
+            self.files.kill()
+            self.definitions = self.definitions.killed()
+        else:
+            self.files.power_loss(chance=chance)
+            self.definitions = self.definitions.after_power_loss(chance)
+        clone = Node(self.files.copy(), self.definitions.killed(), self.model.now_ms, self.segment_bytes)
+        found = self.drained(clone)
+        states = list(allowed(self.history, synced, killed))
+        match = next(((i, state) for i, state in states if self.expected(state) == found), None)
+        if match is None:
+            self._explain(found, [state for _, state in states], f"{how}, {synced} of {len(self.history) - 1} was safe")
+        last, state = match
+        # What the process's end has left, the end of the machine may still undo: the messages, and what exists since.
+        later = [(specs, state[1]) for specs, _ in self.history[last + 1 :]]
+        self.history = [*self.history[synced : last + 1], *later, state] if killed else [state]
+        self.model = self.model.restarted(state)
+        self._forget()
+        if chance.random() < 0.2:
+            self.files.cut_at = self.files.steps + chance.randint(1, 4)
+        try:
+            self._start()
+        except PowerCut:
+            self.model = self.model.restarted(state)
+            self.crash("power", seed + 1)
+            return
+        self.history.append(self.model.state())
+
+    def drained(self, node: Node) -> list[tuple[str, tuple[Any, ...]]]:
+        """Each queue, with what of it decides the future but is not seen, and each message that it gives."""
+        wire = node.client()
+        found: list[tuple[str, tuple[Any, ...]]] = []
+        for name, queue in node.broker.vhost("/").queues.items():
+            assert isinstance(queue, LocalQueue)
+            deadlines = sorted(entry.deadline_ms - START_MS for entry in queue.ready)
+            found.append((name, (getattr(queue.ready, "turn", 0), *deadlines)))
+            while (got := wire.get(name)).name == "basic.get-ok":
+                found.append((name, seen(got, queue.settings.queue_type == "quorum")))
+        return found
+
+    def expected(self, state: State) -> list[tuple[str, tuple[Any, ...]]]:
+        """The same of the model that starts with a state."""
+        model = self.model.restarted(state)
+        found: list[tuple[str, tuple[Any, ...]]] = []
+        for name, line in model.lines.items():
+            deadlines = sorted(copy.deadline_ms - START_MS for copy in (*line.ready, *line.returned))
+            found.append((name, (line.turn, *deadlines)))
+            while (copy := model.get(name, no_ack=True)) is not None:
+                found.append((name, wanted(copy, line.spec.quorum)))
+        return found
+
+    def _explain(self, found: list[tuple[str, tuple[Any, ...]]], states: list[State], when: str) -> NoReturn:
+        lines = [f"{when}: what is found is none of {len(states)} allowed states. Found, and the two nearest:"]
+        lines += [f"  {name}: {shown(message)}" for name, message in found]
+        nearest = []
+        for state in states:
+            expected = self.expected(state)
+            missing = [item for item in expected if item not in found]
+            more = [item for item in found if item not in expected]
+            nearest.append((len(missing) + len(more), missing, more))
+        for _, missing, more in sorted(nearest, key=lambda item: item[0])[:2]:
+            lines.append("or")
+            lines += [f"  is missing {name}: {shown(message)}" for name, message in missing]
+            lines += [f"  is too much {name}: {shown(message)}" for name, message in more]
+            if not missing and not more:
+                lines.append("  the order differs")
+        raise AssertionError("\n".join(lines))
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def do(self, step: Step) -> None:
+        """One step. Where there is nothing that it could be done to, it is skipped."""
+        name, *details = step
+        if name == "crash":
+            self.crash(*details)
+            return
+        try:
+            getattr(self, name)(*details)
+            self.node.clock.advance(0)
+            self.read()
+        except PowerCut:
+            self.crash("power", self.cut_chance)
+            return
+        self.history.append(self.model.state())
+        if self.node.failures:
+            self.crash("power", len(self.history))
+
+    def end(self) -> None:
+        """Everything is taken, and then nothing is left, and hardly a file."""
+        self.crash("kill", 0)
+        self.disk(100)
+        self.read()
+        for name in self.specs:
+            if name in self.model.lines:
+                self.wires["admin"].call(1, "queue.purge", queue=name)
+                self.model.purge(name)
+        self.read()
+        self.disk(100)
+        assert len(self.files.contents) <= 3, f"{len(self.files.contents)} segments of nothing"
+        self.history = [self.model.state()]
+        self.synced = 0
+        self.crash("kill", 0)
+
+    def _copy(self, persistent: bool, priority: int, expiration_ms: int, size: int) -> tuple[Copy, dict[str, Any]]:
+        self.messages += 1
+        body = b"%d " % next(self.bodies)
+        properties: dict[str, Any] = {"delivery_mode": 2 if persistent else 1, "priority": priority}
+        if expiration_ms >= 0:
+            properties["expiration"] = str(expiration_ms)
+        return Copy(body + b"x" * size, persistent, priority, expiration_ms), properties
+
+    def publish(self, target: str, *message: Any) -> None:
+        copy, properties = self._copy(*message)
+        fan = target == "*"
+        self.tags += 1
+        self.model.publish(copy, FANOUT if fan else [target])
+        self.published[self.tags] = len(self.history), copy.body
+        exchange, key = ("fan", "") if fan else ("", target)
+        self.wires["publisher"].publish(key, copy.body, exchange=exchange, **properties)
+
+    def fan(self, *message: Any) -> None:
+        self.publish("*", *message)
+
+    def transact(
+        self,
+        targets: tuple[str, ...],
+        persistent: bool,
+        priority: int,
+        expiration_ms: int,
+        size: int,
+        settled: int,
+        how: str,
+        commit: bool,
+    ) -> None:
+        """One that is not committed is rolled back, and settles nothing."""
+        if self.committing is not None:
+            return
+        wire, held = self.wires["transaction"], self.held["transaction"]
+        copies = []
+        for target in targets:
+            copy, properties = self._copy(persistent, priority, expiration_ms, size)
+            copies.append((copy, FANOUT if target == "*" else [target]))
+            exchange, key = ("fan", "") if target == "*" else ("", target)
+            wire.publish(key, copy.body, exchange=exchange, **properties)
+        if not commit:
+            wire.send(1, "tx.rollback")
+            return
+        tags = list(held)[:settled]
+        for tag in tags:
+            if how == "ack":
+                wire.send(1, "basic.ack", delivery_tag=tag)
+            else:
+                wire.send(1, "basic.nack", delivery_tag=tag, requeue=how == "requeue")
+        wire.send(1, "tx.commit")
+        taken = [held.pop(tag) for tag in tags]
+        self.committing = Commit(
+            len(self.history), [copy.body for copy, _ in copies], [] if how == "requeue" else taken
+        )
+        self.model.commit(copies, taken, how)
+
+    def get(self, name: str, who: str) -> None:
+        if name not in self.model.lines or (who == "transaction" and self.committing is not None):
+            return
+        line = self.model.lines[name]
+        self.wires[who].send(1, "basic.get", queue=name)
+        copy = self.model.get(name)
+        received = self.wires[who].receive()
+        answers = [got for got in received if got.name in ("basic.get-ok", "basic.get-empty")]
+        assert len(answers) == 1, received
+        (got,) = answers
+        self.unread += [other for other in received if other is not got]
+        if copy is None:
+            assert got.name == "basic.get-empty", got
+            return
+        assert got.name == "basic.get-ok", (got, copy)
+        assert got.arguments["message_count"] == len(line), f"{name}: {got.arguments}, but {len(line)} are ready"
+        self._compare(name, seen(got, line.spec.quorum), wanted(copy, line.spec.quorum))
+        self.held[who][got.arguments["delivery_tag"]] = line, copy.sequence
+
+    def _compare(self, name: str, found: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
+        assert found == expected, f"{name}: got {shown(found)} instead of {shown(expected)}"
+
+    def consume(self, name: str, prefetch: int) -> None:
+        line = self.model.lines.get(name)
+        if line is None or line.prefetch != NONE:
+            return
+        wire = self.wires["consumer"]
+        wire.send(1, "basic.qos", prefetch_count=prefetch)
+        wire.send(1, "basic.consume", queue=name, consumer_tag=name)
+        self.model.subscribe(name, prefetch)
+
+    def cancel(self, name: str) -> None:
+        line = self.model.lines.get(name)
+        if line is not None and line.prefetch != NONE:
+            self.wires["consumer"].send(1, "basic.cancel", consumer_tag=name)
+            self.model.cancel(name)
+
+    def _taken(self, number: int, multiple: bool) -> tuple[int, list[tuple[Line, int]]]:
+        held = self.held["consumer"]
+        tag = list(held)[number % len(held)]
+        tags = [each for each in held if each == tag or (multiple and each < tag)]
+        return tag, [held.pop(each) for each in tags]
+
+    def ack(self, number: int, multiple: bool) -> None:
+        if self.held["consumer"]:
+            tag, taken = self._taken(number, multiple)
+            self.wires["consumer"].send(1, "basic.ack", delivery_tag=tag, multiple=multiple)
+            self.model.settle(taken, "ack")
+
+    def nack(self, number: int, multiple: bool, requeue: bool) -> None:
+        if self.held["consumer"]:
+            tag, taken = self._taken(number, multiple)
+            self.wires["consumer"].send(1, "basic.nack", delivery_tag=tag, multiple=multiple, requeue=requeue)
+            self.model.settle(taken, "requeue" if requeue else "reject")
+
+    def purge(self, name: str) -> None:
+        if name in self.model.lines:
+            got = self.wires["admin"].call(1, "queue.purge", queue=name)
+            assert got.arguments["message_count"] == self.model.purge(name)
+
+    def delete(self) -> None:
+        if "loose" in self.model.lines:
+            got = self.wires["admin"].call(1, "queue.delete", queue="loose")
+            assert got.arguments["message_count"] == self.model.delete("loose")
+
+    def declare(self, name: str = "loose") -> None:
+        self.wires["admin"].declare(name, durable=True, arguments=arguments(self.specs[name]))
+        self.model.declare(self.specs[name])
+
+    def advance(self, ms: int) -> None:
+        self.node.clock.advance(ms)
+        self.model.advance(ms)
+
+    def disk(self, batches: int) -> None:
+        for _ in range(batches):
+            self.node.disk.step()
+            self.read()
+
+    def cut(self, after: int, seed: int) -> None:
+        """The power goes in a file operation soon."""
+        self.cut_chance = seed
+        self.files.cut_at = self.files.steps + after
+
+    def fail(self, what: str, after: int) -> None:
+        """A write or sync fails soon."""
+        if what == "write":
+            self.files.fail_write = self.files.writes + after
+        else:
+            self.files.fail_sync = self.files.syncs + after
+
+    # --- what clients see -------------------------------------------------------------------------------------------
+
+    def read(self) -> None:
+        expected: dict[str, deque[tuple[Line, Copy]]] = {}
+        for line, copy in self.model.take_delivered():
+            expected.setdefault(line.spec.name, deque()).append((line, copy))
+        unread, self.unread = self.unread, []
+        for got in unread + [got for wire in self.wires.values() for got in wire.receive()]:
+            if got.name == "basic.deliver":
+                name = got.arguments["consumer_tag"]
+                assert expected.get(name), f"a delivery of {name} that is not due: {got}"
+                line, copy = expected[name].popleft()
+                self._compare(name, seen(got, line.spec.quorum), wanted(copy, line.spec.quorum))
+                self.held["consumer"][got.arguments["delivery_tag"]] = line, copy.sequence
+            else:
+                self.answered(got)
+        missing = [f"{name}: {shown(wanted(copy, True))}" for name, due in expected.items() for _, copy in due]
+        assert not missing, f"not delivered: {missing}"
+        if not self.node.failures:
+            late = [tag for tag, (operation, _) in self.published.items() if operation <= self.synced]
+            assert not late, f"not confirmed though synced: {late}"
+            assert self.committing is None or self.committing.operation > self.synced, "not committed though synced"
+
+    def answered(self, got: Received) -> None:
+        if got.name == "basic.ack":
+            last = got.arguments["delivery_tag"]
+            for tag in [tag for tag in self.published if tag == last or (got.arguments["multiple"] and tag < last)]:
+                operation, body = self.published.pop(tag)
+                if operation > self.synced:
+                    assert not self.model.has_stored(body), f"publish {tag} was confirmed before it was synced"
+        elif got.name == "tx.commit-ok":
+            commit, self.committing = self.committing, None
+            assert commit is not None
+            if commit.operation > self.synced:
+                assert not any(map(self.model.has_stored, commit.published)), "committed before it was synced"
+                safe = self.history[self.synced][1]
+                back = [
+                    copy
+                    for line, sequence in commit.settled
+                    for copy in safe.get(line.number, ())
+                    if copy.sequence == sequence
+                ]
+                assert not back, f"committed, but acks were not synced: {back}"
+        else:
+            assert got.name in (
+                "basic.consume-ok",
+                "basic.cancel-ok",
+                "basic.cancel",
+                "basic.qos-ok",
+                "tx.rollback-ok",
+            ), got
+
+
+def shown(message: tuple[Any, ...]) -> str:
+    if not isinstance(message[0], bytes):
+        return f"turn {message[0]}, deadlines {[ms for ms in message[1:] if ms >= 0]}"
+    body, persistent, priority, expiration, deaths, _, redelivered, count = message
+    facts = [f"priority {priority}" if priority else "", f"expiration {expiration}" if expiration else ""]
+    facts += ["redelivered" if redelivered else "", f"count {count}" if count else ""]
+    facts += [f"{queue} {reason} {times}" for queue, reason, times in deaths]
+    kind = "persistent" if persistent else "transient"
+    return ", ".join([f"message {body.partition(b' ')[0].decode()} ({kind})", *filter(None, facts)])
+
+
+# --- seeds ------------------------------------------------------------------------------------------------------------
+
+
+def execute(seed: int, script: list[Step]) -> Run:
+    run = Run(seed)
+    for step in script:
+        run.do(step)
+    run.end()
+    return run
+
+
+def script(seed: int, count: int) -> list[Step]:
+    return steps(random.Random(f"steps {seed}"), count)
+
+
+def failure(seed: int, trial: list[Step]) -> str:
+    """What is wrong, or nothing."""
+    try:
+        execute(seed, trial)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def shortened(seed: int, failing: list[Step], seconds: float = 30.0) -> list[Step]:
+    """A shorter script that fails as well, in about the same way."""
+    way = failure(seed, failing)[:25]
+    until = time.monotonic() + seconds
+    size = len(failing) // 2
+    while size and time.monotonic() < until:
+        start = 0
+        while start < len(failing) and time.monotonic() < until:
+            trial = failing[:start] + failing[start + size :]
+            if failure(seed, trial).startswith(way):
+                failing = trial
+            else:
+                start += size
+        size = size // 2 if size > 1 else 0
+    return failing
+
+
+def report(seed: int, failing: list[Step]) -> str:
+    short = shortened(seed, failing)
+    lines = [failure(seed, short), "", f"execute({seed}, ["]
+    return "\n".join([*lines, *(f"    {step}," for step in short), "])"])
+
+
+def small_pages(set_attribute: Callable[[Any, str, int], None]) -> None:
+    """Have queues page after a few messages."""
+    set_attribute(ready, "PAGE_COUNT", 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30), help="the first of those tried")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--small-pages", action="store_true", help="have queues page out after a few messages")
+    options = parser.parse_args()
+    logging.disable()
+    if options.small_pages:
+        small_pages(setattr)
+    until = time.monotonic() + options.seconds
+    runs = crashes = messages = wrong = 0
+    for seed in itertools.count(options.seed):
+        if time.monotonic() > until or wrong >= 5:
+            break
+        trial = script(seed, options.steps)
+        try:
+            run = execute(seed, trial)
+        except Exception:
+            wrong += 1
+            print(f"seed {seed}:", report(seed, trial), flush=True)
+            continue
+        runs, crashes, messages = runs + 1, crashes + run.crashes, messages + run.messages
+    print(f"seeds from {options.seed}: {runs} runs, {crashes} crashes, {messages} messages, {wrong} wrong", flush=True)
+    raise SystemExit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main()

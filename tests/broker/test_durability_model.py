@@ -1,0 +1,21 @@
+"""What a broker does, crashes included, is what a small model of it does. durability.py runs both, model.py is it."""
+
+import pytest
+
+from tests.broker.durability import execute, report, script, small_pages
+
+SEEDS = 30
+STEPS = 150
+
+
+@pytest.mark.parametrize("start", range(0, SEEDS, 10))
+@pytest.mark.parametrize("paging", [False, True])
+def test_what_a_crash_leaves_is_what_the_model_allows(start, paging, monkeypatch):
+    if paging:
+        small_pages(monkeypatch.setattr)
+    for seed in range(start, start + 10):
+        steps = script(seed, STEPS)
+        try:
+            execute(seed, steps)
+        except Exception:
+            pytest.fail(report(seed, steps))

@@ -1,0 +1,83 @@
+"""Definitions that outlive the broker but, when the power goes, only as far as they were synced."""
+
+from contextlib import contextmanager
+
+from amqpbroker.store.definitions import (
+    BindingDefinition,
+    Definitions,
+    ExchangeDefinition,
+    PermissionDefinition,
+    QueueDefinition,
+    TopicPermissionDefinition,
+    UserDefinition,
+    VhostDefinition,
+)
+
+#: Kind -> how many of its fields, the first, are its key.
+KEYS = {
+    VhostDefinition: 1,
+    UserDefinition: 1,
+    PermissionDefinition: 2,
+    TopicPermissionDefinition: 3,
+    ExchangeDefinition: 2,
+    QueueDefinition: 2,
+    BindingDefinition: 6,
+}
+
+
+class FaultyDefinitions(Definitions):
+    """versions: what was kept after each transaction since the last sync, that one's first."""
+
+    def __init__(self, versions=None):
+        self.versions = versions or [({}, 0)]
+        self._rows, self.last_id = self.versions[-1]
+        self._rows = dict(self._rows)
+        self._depth = 0
+
+    @contextmanager
+    def transaction(self):
+        before = dict(self._rows)
+        self._depth += 1
+        try:
+            yield
+        except BaseException:
+            self._rows = before
+            raise
+        finally:
+            self._depth -= 1
+        if not self._depth:
+            self.versions.append((dict(self._rows), self.last_id))
+
+    def put(self, *definitions):
+        with self.transaction():
+            for definition in definitions:
+                self._rows.pop(self._key(definition), None)
+                self._rows[self._key(definition)] = definition
+
+    def remove(self, *definitions):
+        with self.transaction():
+            for definition in definitions:
+                self._rows.pop(self._key(definition), None)
+
+    @staticmethod
+    def _key(definition):
+        return type(definition), *definition[: KEYS[type(definition)]]
+
+    def all(self, kind):
+        return [definition for key, definition in self._rows.items() if key[0] is kind]
+
+    def sync(self):
+        del self.versions[:-1]
+
+    def close(self):
+        pass
+
+    # --- what happens to machines -----------------------------------------------------------------------------------
+
+    def killed(self) -> "FaultyDefinitions":
+        """What the next process finds."""
+        return FaultyDefinitions(list(self.versions))
+
+    def after_power_loss(self, chance) -> "FaultyDefinitions":
+        """What the next process finds on a machine that forgot the last transactions, chance says how many."""
+        return FaultyDefinitions([self.versions[chance.randrange(len(self.versions))]])

@@ -1,0 +1,326 @@
+"""A broker in a page: what queues do to messages, as plain lists, and what a crash may leave of it.
+
+The clock is the model's own, and nothing waits: after each operation whatever is overdue and the head of its queue has
+left, and what a consumer can take is with it. One consumer a queue, and no exchanges: whoever publishes says where to.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+NONE = -1
+
+
+class Copy(NamedTuple):
+    """One queue's copy of a message. deaths: (queue, reason, times), the latest first. first: that of all."""
+
+    body: bytes
+    persistent: bool
+    priority: int = 0
+    expiration_ms: int = NONE
+    deaths: tuple[tuple[str, str, int], ...] = ()
+    first: tuple[str, str] | None = None
+    sequence: int = 0
+    deadline_ms: int = 0
+    redelivered: bool = False
+    count: int = 0
+
+    def died(self, queue: str, reason: str) -> "Copy":
+        times = sum([times for at, why, times in self.deaths if (at, why) == (queue, reason)])
+        others = tuple(death for death in self.deaths if death[:2] != (queue, reason))
+        deaths = ((queue, reason, times + 1), *others)
+        return Copy(self.body, self.persistent, self.priority, NONE, deaths, self.first or (queue, reason))
+
+    def may_enter(self, queue: str) -> bool:
+        """Whether it does not go round without a client's doing."""
+        for at, reason, _ in self.deaths:
+            if reason == "rejected":
+                return True
+            if at == queue:
+                return False
+        return True
+
+
+class Spec(NamedTuple):
+    """What a queue was declared with. letters: where its dead letters go, through the default exchange."""
+
+    name: str
+    quorum: bool = False
+    max_priority: int = 0
+    ttl_ms: int = NONE
+    max_length: int = NONE
+    delivery_limit: int = NONE
+    letters: str = ""
+
+
+@dataclass
+class Line:
+    """A queue. number: which of those of its name. held: sequence -> what was taken and not settled."""
+
+    spec: Spec
+    number: int
+    ready: list[Copy] = field(default_factory=list)
+    returned: list[Copy] = field(default_factory=list)
+    held: dict[int, Copy] = field(default_factory=dict)
+    sequence: int = 0
+    turn: int = 0
+    prefetch: int = NONE
+    outstanding: set[int] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.ready) + len(self.returned)
+
+    def head(self) -> Copy:
+        spec = self.spec
+        if self.returned:
+            return self.returned[0]
+        if not spec.quorum:
+            return min(self.ready, key=lambda copy: (-min(copy.priority, spec.max_priority), copy.sequence))
+        high, normal = ([copy for copy in self.ready if (copy.priority > 4) is which] for which in (True, False))
+        return normal[0] if not high or (normal and self.turn == 2) else high[0]
+
+    def pop(self) -> Copy:
+        copy = self.head()
+        if self.returned:
+            return self.returned.pop(0)
+        if self.spec.quorum:
+            self.turn = (self.turn + 1) % 3
+        self.ready.remove(copy)
+        return copy
+
+    def can_take(self) -> bool:
+        return self.prefetch == 0 or len(self.outstanding) < self.prefetch
+
+    def is_stored(self, copy: Copy) -> bool:
+        return copy.persistent or self.spec.quorum
+
+    def stored(self) -> list[Copy]:
+        """What a crash leaves of it: in its old order, what is held among the rest."""
+        held = [copy._replace(redelivered=True) for copy in self.held.values()]
+        copies = [copy for copy in (*self.ready, *self.returned, *held) if self.is_stored(copy)]
+        return sorted(copies, key=lambda copy: copy.sequence)
+
+
+#: Queues that there are, and number -> what they have stored.
+State = tuple[tuple[tuple[Spec, int], ...], dict[int, list[Copy]]]
+
+
+class Model:
+    """lines: the queues there are, in the order of their declaration."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.lines: dict[str, Line] = {}
+        self.numbers = 0
+        self._delivered: list[tuple[Line, Copy]] = []
+
+    # --- what clients do --------------------------------------------------------------------------------------------
+
+    def declare(self, spec: Spec) -> None:
+        if spec.name not in self.lines:
+            self.numbers += 1
+            self.lines[spec.name] = Line(spec, self.numbers)
+
+    def publish(self, copy: Copy, queues: Iterable[str]) -> None:
+        self._route(copy, queues)
+        self._settle_down()
+
+    def get(self, name: str, no_ack: bool = False) -> Copy | None:
+        line = self.lines[name]
+        copy = self._take(line)
+        if copy is not None and not no_ack:
+            line.held[copy.sequence] = copy
+        self._settle_down()
+        return copy
+
+    def subscribe(self, name: str, prefetch: int) -> None:
+        self.lines[name].prefetch = prefetch
+        self._drain(self.lines[name])
+        self._settle_down()
+
+    def cancel(self, name: str) -> None:
+        self.lines[name].prefetch = NONE
+        self.lines[name].outstanding.clear()
+
+    def settle(self, taken: list[tuple[Line, int]], how: str) -> None:
+        """`how` is ack, reject or requeue; of several queues, those come first whose messages do."""
+        self._settle(taken, how)
+        self._settle_down()
+
+    def commit(self, copies: list[tuple[Copy, Iterable[str]]], taken: list[tuple[Line, int]], how: str) -> None:
+        """A transaction: publishes, then one after the other what it settles."""
+        for copy, queues in copies:
+            self._route(copy, queues)
+        for one in taken:
+            self._settle([one], how)
+        self._settle_down()
+
+    def _settle(self, taken: list[tuple[Line, int]], how: str) -> None:
+        lines = {id(line): line for line, _ in taken}.values()
+        for line in lines:
+            copies = [line.held.pop(sequence) for at, sequence in taken if at is line]
+            own = line.outstanding & {copy.sequence for copy in copies}
+            line.outstanding -= own
+            if self.lines.get(line.spec.name) is not line:
+                continue
+            if how == "reject":
+                self._leave(line, copies, "rejected")
+            elif how == "requeue":
+                self._requeue(line, copies)
+            if own or how == "requeue":
+                self._drain(line)
+
+    def purge(self, name: str) -> int:
+        line = self.lines[name]
+        count = len(line)
+        line.ready.clear()
+        line.returned.clear()
+        return count
+
+    def delete(self, name: str) -> int:
+        return len(self.lines.pop(name))
+
+    def advance(self, ms: int) -> None:
+        """Time passes, from one deadline to the next."""
+        end_ms = self.now_ms + ms
+        while True:
+            due = [line.head().deadline_ms for line in self.lines.values() if len(line) and line.head().deadline_ms]
+            if not due or min(due) > end_ms:
+                break
+            self.now_ms = max(self.now_ms, min(due))
+            self._settle_down()
+        self.now_ms = end_ms
+
+    def take_delivered(self) -> list[tuple[Line, Copy]]:
+        """What consumers got since the last call."""
+        delivered, self._delivered = self._delivered, []
+        return delivered
+
+    # --- what queues do ---------------------------------------------------------------------------------------------
+
+    def _route(self, copy: Copy, queues: Iterable[str]) -> None:
+        for name in queues:
+            if name in self.lines:
+                self._enter(self.lines[name], copy)
+
+    def _enter(self, line: Line, copy: Copy) -> None:
+        line.sequence += 1
+        ttls = [ttl for ttl in (line.spec.ttl_ms, copy.expiration_ms) if ttl >= 0]
+        deadline_ms = self.now_ms + min(ttls) if ttls else 0
+        copy = copy._replace(sequence=line.sequence, deadline_ms=deadline_ms, redelivered=False, count=0)
+        if not len(line) and line.can_take():
+            self._deliver(line, copy)
+        else:
+            line.ready.append(copy)
+            if deadline_ms:
+                self._expire(line)
+            self._trim(line)
+
+    def _deliver(self, line: Line, copy: Copy) -> None:
+        line.held[copy.sequence] = copy
+        line.outstanding.add(copy.sequence)
+        self._delivered.append((line, copy))
+
+    def _drain(self, line: Line) -> None:
+        while len(line) and line.can_take():
+            copy = self._take(line)
+            if copy is not None:
+                self._deliver(line, copy)
+
+    def _take(self, line: Line) -> Copy | None:
+        while len(line):
+            copy = line.pop()
+            if not self._is_overdue(copy):
+                return copy
+            self._leave(line, [copy], "expired")
+        return None
+
+    def _requeue(self, line: Line, copies: list[Copy]) -> None:
+        spec = line.spec
+        copies = [copy._replace(redelivered=True, count=copy.count + 1) for copy in copies]
+        limit = spec.delivery_limit if spec.quorum and spec.delivery_limit >= 0 else 1 << 30
+        back = [copy for copy in copies if copy.count <= limit]
+        if spec.quorum:
+            line.returned += back
+        else:
+            line.ready = sorted([*line.ready, *back], key=lambda copy: copy.sequence)
+        self._leave(line, [copy for copy in copies if copy.count > limit], "delivery_limit")
+        self._expire(line)
+        self._trim(line)
+
+    def _trim(self, line: Line) -> None:
+        dropped = []
+        while 0 <= line.spec.max_length < len(line):
+            dropped.append(line.pop())
+        self._leave(line, dropped, "maxlen")
+
+    def _leave(self, line: Line, copies: list[Copy], reason: str) -> None:
+        for copy in copies:
+            letter = copy.died(line.spec.name, reason)
+            if letter.may_enter(line.spec.letters):
+                self._route(letter, [line.spec.letters])
+
+    def _is_overdue(self, copy: Copy) -> bool:
+        return 0 < copy.deadline_ms <= self.now_ms
+
+    def _expire(self, line: Line) -> None:
+        expired = []
+        while len(line) and self._is_overdue(line.head()):
+            expired.append(line.pop())
+        self._leave(line, expired, "expired")
+
+    def _settle_down(self) -> None:
+        """What is overdue at the head of a queue leaves."""
+        while any(len(line) and self._is_overdue(line.head()) for line in self.lines.values()):
+            for line in list(self.lines.values()):
+                self._expire(line)
+
+    # --- crashes ----------------------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """What would be on the disk if everything so far were."""
+        lines = self.lines.values()
+        return tuple((line.spec, line.number) for line in lines), {line.number: line.stored() for line in lines}
+
+    def has_stored(self, body: bytes) -> bool:
+        """Whether any copy of a message, or of what became of it, is to be stored."""
+        return any(copy.body == body for line in self.lines.values() for copy in line.stored())
+
+    def restarted(self, state: State) -> "Model":
+        """The broker that starts with it, at this time."""
+        after = Model(self.now_ms)
+        after.numbers = self.numbers
+        specs, copies = state
+        for spec, number in specs:
+            ready = list(copies.get(number, ()))
+            after.lines[spec.name] = Line(spec, number, ready, sequence=ready[-1].sequence if ready else 0)
+        for line in list(after.lines.values()):
+            after._expire(line)
+            after._trim(line)
+        after._settle_down()
+        return after
+
+
+def allowed(history: list[State], synced: int, killed: bool) -> Iterator[tuple[int, State]]:
+    """What may be found after a crash, and the last operation in it.
+
+    history[i] is the state after operation i, and everything up to `synced` is safe.
+
+    Operations take effect in their order, each as a whole, up to some point. What exists may be of a later time than
+    what is in it, as definitions are synced before messages; if only the process died, it is of the last.
+    """
+    last = len(history) - 1
+    latest = {last: history[last][0]} if killed else {}
+    if not killed:
+        for i in range(synced, last + 1):
+            if i == last or history[i + 1][0] != history[i][0]:
+                latest[i] = history[i][0]
+    seen: list[State] = []
+    for i in range(last, synced - 1, -1):
+        for until, specs in latest.items():
+            if until >= i:
+                numbers = {number for _, number in specs}
+                state = specs, {number: copies for number, copies in history[i][1].items() if number in numbers}
+                if state not in seen:
+                    seen.append(state)
+                    yield i, state
