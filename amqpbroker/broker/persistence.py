@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: How long a batch waits that the disk did not take.
 RETRY_MS = 1000
+#: How long changed definitions wait for a batch, to be synced with it.
+DEFINITIONS_MS = 100
 
 #: `Entry.position` of a copy that is to be written with the next batch, and of one that is not stored at all.
 PENDING = -1
@@ -93,6 +95,8 @@ class Persistence(Store):
         self._gathering: bool = False
         self._writing: _Writing | None = None
         self._retry: Timer | None = None
+        self._definitions: Timer | None = None
+        self._syncing: bool = False
         self._failed: bool = False
         self._closed: bool = False
         self._loose = Group()
@@ -157,7 +161,7 @@ class Persistence(Store):
     def sync(self) -> None:
         if not self._waits and not self._failed:
             self.synced = self._number
-        if self._writing is not None or self._failed or not self._gathering:
+        if self._writing is not None or self._syncing or self._failed or not self._gathering:
             return
         try:
             writing = self._next()
@@ -170,6 +174,31 @@ class Persistence(Store):
             return
         self._writing = writing
         self._start(writing)
+
+    def definitions_changed(self) -> None:
+        """Have the definitions synced soon: with the next batch, or alone."""
+        if self._definitions is None:
+            self._definitions = self._clock.after(DEFINITIONS_MS, self._sync_definitions)
+
+    def _sync_definitions(self) -> None:
+        self._definitions = None
+        if self._failed or self._closed:
+            return
+        if self._writing is not None or self._syncing:
+            # What is under way may have begun before the change.
+            self.definitions_changed()
+            return
+        self._syncing = True
+        self._committer.start(None, self._definitions_done)
+
+    def _definitions_done(self, error: OSError | None) -> None:
+        if self._closed:
+            return
+        self._syncing = False
+        if error is not None:
+            self._fail(error)
+            return
+        self.sync()
 
     def _next(self) -> "_Writing | None":
         """What was gathered, to be written; None if there is nothing of it left to say."""
@@ -190,6 +219,9 @@ class Persistence(Store):
 
     def _start(self, writing: "_Writing") -> None:
         self._retry = None
+        if self._definitions is not None:
+            self._definitions.cancel()
+            self._definitions = None
         self._committer.start(writing.batch, partial(self._done, writing))
 
     def _done(self, writing: "_Writing", error: OSError | None) -> None:
@@ -240,8 +272,9 @@ class Persistence(Store):
         error = self._committer.close()
         self._closed = True
         again = self._retry is not None or isinstance(error, UnwrittenError)
-        if self._retry is not None:
-            self._retry.cancel()
+        for timer in (self._retry, self._definitions):
+            if timer is not None:
+                timer.cancel()
         try:
             if not self._failed:
                 self._finish(None if again else error, again)

@@ -94,6 +94,8 @@ class Server:
         self._tick = Tick(loop.call_soon, self._broker.sync, self._fail)
         if self._store is not None and kept.found is not None:
             self._store.on_gathered = self._tick.request
+            kept.definitions.on_change = self._store.definitions_changed
+            self._store.definitions_changed()
             self._restore(self._store, kept.found)
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._clients: dict[ClientTransport, None] = {}

@@ -27,23 +27,24 @@ class Committer(ABC):
         self._before = before
 
     @abstractmethod
-    def start(self, batch: Batch, on_done: OnDone) -> None:
-        """Begin. Not before the batch before has called its `on_done`."""
+    def start(self, batch: Batch | None, on_done: OnDone) -> None:
+        """Begin; without a batch make safe only what one would rely on. Not before the last one's `on_done`."""
 
     @abstractmethod
     def close(self) -> OSError | None:
         """Wait for the batch under way, whose `on_done` may not be called any more, and end; what it failed with."""
 
-    def commit(self, batch: Batch) -> None:
-        """Write and sync, here and now. Raises OSError as `on_done` is told it."""
+    def commit(self, batch: Batch | None) -> None:
+        """What `start` begins, here and now. Raises OSError as `on_done` is told it."""
         self._before()
-        self._journal.write(batch)
+        if batch is not None:
+            self._journal.write(batch)
 
 
 class InlineCommitter(Committer):
     """Writes and syncs within `start`: for tests, and while there is no loop."""
 
-    def start(self, batch: Batch, on_done: OnDone) -> None:
+    def start(self, batch: Batch | None, on_done: OnDone) -> None:
         try:
             self.commit(batch)
         except OSError as error:
@@ -70,11 +71,11 @@ class ThreadCommitter(Committer):
         super().__init__(journal, before)
         self._call_on_loop = call_on_loop
         self._failure: OSError | None = None
-        self._work: queue.SimpleQueue[tuple[Batch, OnDone] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[Batch | None, OnDone] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def start(self, batch: Batch, on_done: OnDone) -> None:
+    def start(self, batch: Batch | None, on_done: OnDone) -> None:
         self._work.put((batch, on_done))
 
     def close(self) -> OSError | None:

@@ -5,6 +5,7 @@ that every value keeps its wire type.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, TypeVar
 
@@ -85,14 +86,21 @@ Definition = (
 D = TypeVar("D", bound=Definition)
 
 
+def _nothing() -> None:
+    pass
+
+
 class Definitions(ABC):
-    """Where definitions are kept. Called on the loop's thread, but for `sync`.
+    """Where definitions are kept. Called on the loop's thread, but for `sync`. on_change(): called after each change.
 
     What `put` and `remove` were given survives the end of the process, however it ends, when they (or the transaction
     around them) return, and the end of the machine after the next `sync`.
     """
 
     last_id: int = 0
+
+    def __init__(self) -> None:
+        self.on_change: Callable[[], None] = _nothing
 
     def new_id(self) -> int:
         """From 1 on; never one that a stored queue or exchange has or ever had."""

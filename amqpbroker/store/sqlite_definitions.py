@@ -83,10 +83,8 @@ _TABLES: dict[type[Any], tuple[str, int]] = {
     BindingDefinition: ("binding", 6),
 }
 
-#: How many transactions the log of SQLite may gather before `sync` moves them into the database. The second number is
-#: for when nobody syncs, and the loop has to wait for it.
+#: How many transactions the log of SQLite may gather before `sync` moves them into the database.
 CHECKPOINT_CHANGES = 1_000
-OVERDUE_CHANGES = 10_000
 
 
 def _put_statement(kind: type[Definition]) -> str:
@@ -113,6 +111,7 @@ class SqliteDefinitions(Definitions):
     """
 
     def __init__(self, path: Path, files: Files, migrations: Sequence[str] = MIGRATIONS) -> None:
+        super().__init__()
         self._path = path
         self._files = files
         try:
@@ -199,11 +198,7 @@ class SqliteDefinitions(Definitions):
         # After the change: `sync` unmarks before it syncs, so that one made meanwhile is left to the next.
         self._dirty = True
         self._changes += 1
-        if self._changes >= OVERDUE_CHANGES:
-            try:
-                self.sync()
-            except OSError:
-                log.exception("%s: changes may not survive a power failure", self._path)
+        self.on_change()
 
     # --- reading ----------------------------------------------------------------------------------------------------
 

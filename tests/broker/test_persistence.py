@@ -778,3 +778,90 @@ def test_an_idle_broker_goes_on_until_the_journal_is_small():
         node.broker.sync()
     assert journal_bytes(node) <= bound(node)
     assert len(bodies(node, "parked")) == 60
+
+
+# --- definitions ------------------------------------------------------------------------------------------------------
+
+
+class Definitions:
+    """Counts syncs; `error` is raised by them."""
+
+    def __init__(self):
+        self.syncs = 0
+        self.error = None
+
+    def sync(self):
+        self.syncs += 1
+        if self.error is not None:
+            raise self.error
+
+
+def defining(committer=InlineCommitter):
+    definitions = Definitions()
+    node = Node(committer=lambda journal: committer(journal, definitions.sync))
+    return node, definitions
+
+
+def test_definitions_are_synced_soon_without_a_message():
+    node, definitions = defining()
+    for _ in range(3):
+        node.persistence.definitions_changed()
+    node.clock.advance(99)
+    assert definitions.syncs == 0
+    node.clock.advance(1)
+    assert definitions.syncs == 1
+    node.clock.advance(1_000)
+    assert definitions.syncs == 1
+    assert node.files.writes == 0
+    node.persistence.definitions_changed()
+    node.clock.advance(100)
+    assert definitions.syncs == 2
+
+
+def test_a_batch_has_changed_definitions_synced():
+    node, definitions = defining()
+    client = node.client()
+    node.persistence.definitions_changed()
+    publish(client, "a")
+    client.turn()
+    assert definitions.syncs == 1
+    node.clock.advance(1_000)
+    assert definitions.syncs == 1
+
+
+def test_definitions_that_change_while_a_batch_is_written_are_synced_after_it():
+    class Later(LaterCommitter):
+        def __init__(self, journal, before):
+            super().__init__(journal)
+            self.inline = InlineCommitter(journal, before)
+
+    node, definitions = defining(Later)
+    client = confirming(node)
+    publish(client, "a")
+    client.turn()
+    node.persistence.definitions_changed()
+    node.clock.advance(500)
+    assert len(node.committer.work) == 1
+    node.committer.finish()
+    assert acks(client) == [1]
+    assert definitions.syncs == 1
+    node.clock.advance(100)
+    publish(client, "b")
+    assert acks(client) == []
+    node.committer.finish()
+    assert definitions.syncs == 2
+    assert acks(client) == []
+    node.committer.finish()
+    assert acks(client) == [2]
+
+
+def test_definitions_that_cannot_be_synced_stop_everything():
+    node, definitions = defining()
+    client = confirming(node)
+    definitions.error = OSError(errno.ENOSPC, "full")
+    node.persistence.definitions_changed()
+    node.clock.advance(5_000)
+    assert node.failures == [definitions.error]
+    assert definitions.syncs == 1
+    publish(client, "a")
+    assert acks(client) == []

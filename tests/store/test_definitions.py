@@ -311,13 +311,24 @@ def test_a_sync_moves_a_long_log_into_the_database(path, monkeypatch):
     assert len(definitions.all(VhostDefinition)) == 51
 
 
-def test_a_log_that_nobody_syncs_does_not_grow_for_ever(path, monkeypatch):
-    monkeypatch.setattr(sqlite_definitions, "CHECKPOINT_CHANGES", 50)
-    monkeypatch.setattr(sqlite_definitions, "OVERDUE_CHANGES", 100)
+def test_each_change_is_told_once_it_is_made(path):
     definitions = opened(path)
-    for number in range(100):
+    told = []
+    definitions.on_change = lambda: told.append(len(definitions.all(VhostDefinition)))
+    definitions.put(VhostDefinition("a"))
+    with definitions.transaction():
+        definitions.put(VhostDefinition("b"))
+        definitions.put(VhostDefinition("c"))
+    definitions.remove(VhostDefinition("a"))
+    assert told == [1, 3, 2]
+
+
+def test_changes_move_nothing_while_nobody_syncs(path, monkeypatch):
+    monkeypatch.setattr(sqlite_definitions, "CHECKPOINT_CHANGES", 50)
+    definitions = opened(path)
+    for number in range(200):
         definitions.put(VhostDefinition(str(number)))
-    assert database_rows(path) == 100
+    assert database_rows(path) == 0
 
 
 def database_rows(path):
