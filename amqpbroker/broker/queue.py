@@ -99,5 +99,9 @@ class Queue(Destination, Holder):
         """Work by new settings from now on (a policy changed); limits trim at once."""
 
     @abstractmethod
+    def page_out(self) -> bool:
+        """Memory is short: move some of what waits out of it; returns whether there may be more to move."""
+
+    @abstractmethod
     def close(self) -> "Iterable[Consumer]":
         """The queue is deleted: drop everything without dead-lettering; returns the consumers to be told."""

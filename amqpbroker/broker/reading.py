@@ -15,6 +15,8 @@ from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties
 _WINDOW_BYTES = 1 << 20
 #: What is read beyond the last head that is known to be wanted, so that the end of a small message is there too.
 _BEYOND_BYTES = 8192
+#: Content of so many octets is read by itself.
+_LARGE_BYTES = 65536
 
 _HEAD = record.PUBLISH_HEAD
 _ENTRY = record.ENTRY
@@ -22,8 +24,8 @@ _ENTRY = record.ENTRY
 _COPY = struct.Struct(_HEAD.format + _ENTRY.format.lstrip(">"))
 
 #: Where the high octet of the property flags is in content frames; what in it says that properties must be decoded.
-_FLAGS_AT = 19
-_DECODED = (HEADERS | EXPIRATION) >> 8
+FLAGS_AT = 19
+DECODED = (HEADERS | EXPIRATION) >> 8
 
 
 class Reader:
@@ -41,6 +43,8 @@ class Reader:
         if self._moves:
             positions = [self._moves.present(position) for position in positions]
         last = positions[-1]
+        if last - positions[0] > len(positions) * _LARGE_BYTES:
+            last = 0
         base, data = 0, b""
         same_address = b""
         for position in positions:
@@ -48,10 +52,22 @@ class Reader:
             if at < 0 or at + _COPY.size > len(data):
                 base, at = position - _HEAD.size, 0
                 data = self._read(base, _COPY.size, last)
-            kind, flags, priority, extra, cc_keys, count, address_size, frames_size, size, *entry = _COPY.unpack_from(
-                data, at
-            )
-            _, _, deadline_ms, _, index = entry
+            (
+                kind,
+                flags,
+                priority,
+                extra,
+                cc_keys,
+                count,
+                address_size,
+                frames_size,
+                size,
+                _,
+                _,
+                deadline_ms,
+                _,
+                index,
+            ) = _COPY.unpack_from(data, at)
             if index:
                 at -= index * _ENTRY.size
                 if at < 0:
@@ -62,9 +78,11 @@ class Reader:
                 )
             start = at + _HEAD.size + count * _ENTRY.size
             stop = start + address_size
-            if stop + extra * 256 + frames_size > len(data):
+            large = frames_size >= _LARGE_BYTES
+            least = stop + extra * 256 + (0 if large else frames_size)
+            if least > len(data):
                 base, start, stop = base + at, start - at, stop - at
-                data = self._read(base, stop + extra * 256 + frames_size, last)
+                data = self._read(base, least - at, last)
             address = data[start:stop]
             # Most messages of a queue have one address, and deliveries are quicker while that is one object.
             if address == same_address:
@@ -75,7 +93,7 @@ class Reader:
             for _ in range(extra):
                 start, stop = stop + 1, stop + 1 + data[stop]
                 keys.append(data[start:stop])
-            frames = data[stop : stop + frames_size]
+            frames = self._journal.read(base + stop, frames_size) if large else data[stop : stop + frames_size]
             if kind != record.PUBLISH or len(frames) != frames_size:
                 raise record.DamagedError(0, "no publish record")
             message = Message(address, None, None, size, frames, frames[1] << 8 | frames[2])
@@ -84,7 +102,7 @@ class Reader:
             if keys:
                 message.extra_keys = tuple(keys)
                 message.cc_keys = cc_keys
-            if frames[_FLAGS_AT] & _DECODED:
+            if frames[FLAGS_AT] & DECODED:
                 decode(message, flags & record.DEATHS)
             yield message, deadline_ms
 

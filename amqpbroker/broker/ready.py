@@ -181,14 +181,10 @@ class FifoLine(ReadyLine):
                 self._page_in()
 
     def requeue(self, entries: list[Entry]) -> None:
-        if not self.line:
-            self._page_in()
+        self._open(max([entry.sequence for entry in entries]))
         merge(self.line, entries)
         self.count += len(entries)
         self.size += sum([entry.message.size for entry in entries])
-        pager = self._pager
-        while pager is not None and len(self.line) > 2 * PAGE_COUNT:
-            self._page_head(pager, PAGE_COUNT)
 
     def head(self) -> Entry:
         if not self.line:
@@ -253,6 +249,19 @@ class FifoLine(ReadyLine):
             pager.give_up(page)
         else:
             self.line, self._tail = self._tail, self.line
+            self._tail_size = 0
+
+    def _open(self, sequence: int) -> None:
+        """See that everything before that place in the queue is in the head.
+
+        What is paged is behind all that was ever delivered, unless that came back and was paged for want of memory.
+        """
+        line = self.line
+        while self._pages and (not line or line[-1].sequence < sequence):
+            self._page_in()
+        if not self._pages and self._tail and (not line or line[-1].sequence < sequence):
+            line.extend(self._tail)
+            self._tail.clear()
             self._tail_size = 0
 
     def _page_tail(self, pager: Pager) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.reading import decode
+from amqpbroker.broker.reading import DECODED, FLAGS_AT, decode
 from amqpbroker.broker.ready import Spilled
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
@@ -171,7 +171,8 @@ def _decoded(data: bytes, offset: int, queue: Queue) -> tuple[Entry, int]:
     message.priority = content.priority
     message.extra_keys = content.extra_keys
     message.cc_keys = content.cc_keys
-    decode(message, content.has_deaths)
+    if content.frames[FLAGS_AT] & DECODED:
+        decode(message, content.has_deaths)
     entry = Entry(message, queue, sequence, deadline_ms)
     entry.redelivered = bool(flags & _REDELIVERED)
     entry.delivery_count = count

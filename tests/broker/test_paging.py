@@ -1,0 +1,279 @@
+"""Queues whose messages leave memory and come back: nobody may notice but by the memory."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.broker import ready as ready_lines
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.persistence import Persistence, restore_messages
+from amqpbroker.broker.spill import Spill
+from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
+from amqpbroker.store.committer import Committer, InlineCommitter
+from amqpbroker.store.journal import Journal
+from amqpbroker.store.recovery import recover
+from tests.broker.queueing import Subscriber, message, ready, table
+from tests.fault_files import FaultyFiles
+
+
+class LaterCommitter(InlineCommitter):
+    """Writes and syncs when `finish` is called."""
+
+    def __init__(self, journal):
+        super().__init__(journal)
+        self.work = []
+
+    def start(self, batch, on_done):
+        self.work.append((batch, on_done))
+
+    def finish(self):
+        work, self.work = self.work, []
+        for batch, on_done in work:
+            super().start(batch, on_done)
+
+
+class Node:
+    """A broker with one queue "q"."""
+
+    def __init__(self, files=None, committer=InlineCommitter, durable=True, **arguments):
+        self.arguments = {"durable": durable, **arguments}
+        self.files = files or FaultyFiles()
+        self.clock = ManualClock()
+        journal = Journal(Path("/journal"), self.files)
+        found = recover(journal)
+        self.committer: Committer = committer(journal)
+        self.log = Persistence(journal, self.committer, pytest.fail, self.clock)
+        self.spill = self.log.spill = Spill(Path("/spill"), self.files)
+        broker = Broker(Config(), self.clock, self.log)
+        self.queue = broker.vhosts["/"].declare_queue("q", durable, False, False, table(**arguments))
+        if durable:
+            self.queue.id = 1
+            restore_messages(self.log, found, {1: self.queue})
+
+    def restarted(self):
+        self.log.sync()
+        self.files.open_files.clear()
+        return Node(self.files, **self.arguments)
+
+    def publish(self, *texts, persistent=True, priority=0):
+        for text in texts:
+            made = message(text, priority=priority)
+            made.persistent = persistent
+            assert self.queue.publish(made)
+
+    def page_out(self):
+        self.spill.need(True)
+        while self.queue.page_out():
+            pass
+
+    @property
+    def in_memory(self):
+        """How many messages that wait are in memory."""
+        line = self.queue.ready
+        lines = [line]
+        if isinstance(line, ready_lines.PriorityLine):
+            lines = line.levels
+        elif isinstance(line, ready_lines.QuorumLine):
+            lines = [line.high, line.normal]
+        return sum(len(one.line) + len(one._tail) + sum(len(page.entries) for page in one._pages) for one in set(lines))
+
+    def take(self, count):
+        return [entry for entry in (self.queue.get(False) for _ in range(count)) if entry is not None]
+
+
+@pytest.fixture
+def _small_pages(monkeypatch):
+    monkeypatch.setattr(ready_lines, "PAGE_COUNT", 4)
+    monkeypatch.setattr(ready_lines, "_WORTH_COUNT", 1)
+
+
+def texts(count, start=0):
+    return [b"%d" % i for i in range(start, start + count)]
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_stored_ones_leave_memory_once_they_are_safe_though_paged_before():
+    node = Node(committer=LaterCommitter)
+    node.publish(*texts(100))
+    node.log.sync()
+    assert node.in_memory == 100
+    node.committer.finish()
+    assert node.in_memory <= 16
+    assert ready(node.queue) == texts(100)
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_what_is_purged_before_it_is_safe_stays_away():
+    node = Node(committer=LaterCommitter)
+    node.publish(*texts(100))
+    node.log.sync()
+    assert node.queue.purge() == 100
+    node.log.sync()
+    node.committer.finish()
+    node.log.sync()
+    node.committer.finish()
+    assert ready(Node(node.files).queue) == []
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize("arguments", [{"max_priority": 5}, {"queue_type": "quorum"}])
+def test_recovered_messages_of_priorities_stay_on_the_disk_and_keep_their_order(arguments):
+    first, other = Node(**arguments), Node(**arguments)
+    for i in range(100):
+        for node in (first, other):
+            node.publish(b"%d" % i, priority=i % 7)
+    after = first.restarted()
+    assert after.in_memory == 0
+    assert (after.queue.ready.count, after.queue.ready.size) == (100, other.queue.ready.size)
+    assert [entry.message.body for entry in after.take(100)] == [entry.message.body for entry in other.take(100)]
+
+
+def test_recovered_pages_are_bounded_by_octets(monkeypatch):
+    monkeypatch.setattr(ready_lines, "PAGE_BYTES", 100)
+    node = Node()
+    node.publish(*[b"%d" % i * 60 for i in range(10)])
+    after = node.restarted()
+    assert after.queue.get(True).message.body == b"0" * 60
+    assert after.in_memory <= 2
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize("durable", [True, False])
+def test_transient_messages_leave_memory_when_it_is_short_and_come_back(durable):
+    node = Node(durable=durable)
+    node.publish(*texts(100), persistent=False)
+    assert node.in_memory == 100
+    node.page_out()
+    assert node.in_memory == 0
+    node.publish(*texts(100, 100), persistent=False)
+    assert node.in_memory <= 12
+    assert ready(node.queue) == texts(200)
+    assert [entry.message.body for entry in node.take(200)] == texts(200)
+    assert [path for path in node.files.contents if path.parent == node.spill.directory] == []
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_while_messages_are_consumed_the_next_ones_stay():
+    node = Node(durable=False)
+    node.publish(*texts(100), persistent=False)
+    consumer = Subscriber(node.queue, limit=1).subscribe()
+    node.page_out()
+    assert node.in_memory == 4
+    consumer.relimit(200)
+    assert consumer.bodies == texts(100)
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_a_purge_gives_the_files_back():
+    node = Node(durable=False)
+    node.publish(*texts(100), persistent=False)
+    node.page_out()
+    assert node.queue.purge() == 100
+    assert node.files.contents == {}
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_while_writing_fails_messages_stay_in_memory():
+    node = Node(durable=False)
+    node.publish(*texts(50), persistent=False)
+    node.files.fail_write = 1
+    node.page_out()
+    assert node.in_memory == 50
+    node.page_out()
+    assert node.in_memory == 0
+    assert [entry.message.body for entry in node.take(50)] == texts(50)
+
+
+def test_few_small_messages_are_not_worth_a_page():
+    node = Node(durable=False)
+    node.publish(*texts(10), persistent=False)
+    node.page_out()
+    assert node.in_memory == 10
+
+
+def test_few_large_messages_are():
+    node = Node(durable=False)
+    node.publish(*[b"x" * 50_000] * 3, persistent=False)
+    node.page_out()
+    assert node.in_memory == 0
+
+
+def test_many_that_are_requeued_leave_memory_when_it_is_short():
+    node = Node()
+    node.publish(*texts(10_000))
+    node.log.sync()
+    node.queue.requeue(node.take(10_000))
+    node.log.sync()
+    node.page_out()
+    assert node.in_memory == 0
+    assert [entry.redelivered for entry in node.take(10_000)] == [True] * 10_000
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    ("durable", "arguments"),
+    [
+        (False, {}),
+        (True, {}),
+        (False, {"max_priority": 3}),
+        (True, {"max_priority": 3}),
+        (True, {"queue_type": "quorum"}),
+    ],
+    ids=["transient", "durable", "transient priority", "durable priority", "quorum"],
+)
+def test_paging_changes_nothing(seed, durable, arguments):
+    """One queue pages at random, the other never: both give the same."""
+    chance = random.Random(seed)
+    paging, plain = (Node(durable=durable, message_ttl=1_000, dead_letter_exchange="", **arguments) for _ in range(2))
+    nodes = (paging, plain)
+    plain.log.spill = None
+    held = [[], []]
+    number = 0
+
+    def show(entries):
+        return [
+            (one.message.body, one.redelivered, one.delivery_count, one.deadline_ms, one.sequence) for one in entries
+        ]
+
+    for _ in range(150):
+        act = chance.choice(["publish"] * 4 + ["take"] * 2 + ["settle", "requeue", "page", "sync", "time", "enough"])
+        if act == "publish":
+            for _ in range(chance.randrange(20)):
+                options = {"persistent": chance.random() < 0.5, "priority": chance.randrange(8)}
+                number += 1
+                for node in nodes:
+                    node.publish(b"%d" % number, **options)
+        elif act == "take":
+            count = chance.randrange(30)
+            taken = [node.take(count) for node in nodes]
+            assert show(taken[0]) == show(taken[1])
+            for mine, more in zip(held, taken, strict=True):
+                mine += more
+        elif act in ("settle", "requeue"):
+            picked = [i for i in range(len(held[0])) if chance.random() < 0.5]
+            for node, mine in zip(nodes, held, strict=True):
+                entries = [mine[i] for i in picked]
+                if act == "requeue":
+                    node.queue.requeue(entries)
+                else:
+                    for entry in entries:
+                        node.queue.ack(entry)
+                mine[:] = [entry for i, entry in enumerate(mine) if i not in set(picked)]
+        elif act == "page":
+            paging.page_out()
+        elif act == "enough":
+            paging.spill.need(False)
+        elif act == "sync":
+            for node in nodes:
+                node.log.sync()
+        else:
+            for node in nodes:
+                node.clock.advance(100)
+        assert paging.queue.ready.count == plain.queue.ready.count
+        assert paging.queue.ready.size == plain.queue.ready.size
+    left = [node.take(10_000) for node in nodes]
+    assert show(left[0]) == show(left[1])
+    assert [path for path in paging.files.contents if path.parent == paging.spill.directory] == []
