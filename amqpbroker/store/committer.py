@@ -4,6 +4,7 @@ import queue
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 from amqpbroker.store.journal import Batch, Journal
 
@@ -85,11 +86,14 @@ class ThreadCommitter(Committer):
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
-            batch, on_done = work
-            failure: OSError | None = None
-            try:
-                self.commit(batch)
-            except OSError as error:
-                failure = error
-            self._failure = failure
-            self._call_on_loop(lambda on_done=on_done, failure=failure: on_done(failure))  # type: ignore[misc]
+            self._failure = self._try(work[0])
+            self._call_on_loop(partial(work[1], self._failure))
+            # A batch may be large, and the next may be long in coming.
+            del work
+
+    def _try(self, batch: Batch | None) -> OSError | None:
+        try:
+            self.commit(batch)
+        except OSError as error:
+            return error
+        return None

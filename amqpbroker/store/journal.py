@@ -93,8 +93,8 @@ class Journal:
         """The groups as the next batch, for `write`."""
         segment = self._current()
         self.batches += 1
-        body = b"".join(groups)
-        data = record.batch(segment.mark, self.batches, len(body)) + body
+        size = sum([len(part) for part in groups])
+        data = b"".join([record.batch(segment.mark, self.batches, size), *groups])
         made = Batch(self.batches, segment, segment.size, data)
         segment.size += len(data)
         return made
@@ -136,7 +136,8 @@ class Journal:
             self.files.write(segment.descriptor, batch.data)
             return
         segment.descriptor = self.files.create(segment.path)
-        self.files.write(segment.descriptor, record.segment_head(segment.number, segment.mark) + batch.data)
+        self.files.write(segment.descriptor, record.segment_head(segment.number, segment.mark))
+        self.files.write(segment.descriptor, batch.data)
 
     def _cut_off(self, batch: Batch, is_new: bool) -> None:
         """Have nothing of the batch be there, nor its segment if that is new. Raises OSError."""
