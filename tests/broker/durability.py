@@ -140,6 +140,7 @@ def steps(chance: random.Random, count: int) -> list[Step]:
         "fan": 12,
         "transact": 10,
         "get": 25,
+        "take": chance.choice((2, 10, 30)),
         "consume": 5,
         "cancel": 2,
         "ack": 20,
@@ -180,6 +181,8 @@ def _details(name: str, chance: random.Random) -> tuple[Any, ...]:
             return targets, *_message(chance), chance.randint(0, 3), how, chance.random() < 0.9
         case "get":
             return chance.choice(QUEUES), chance.choice(("consumer", "consumer", "transaction"))
+        case "take":
+            return chance.choice(QUEUES), chance.choice((1, 3, 10))
         case "consume":
             return chance.choice(QUEUES), chance.choice((1, 3, 10))
         case "cancel" | "purge":
@@ -195,7 +198,7 @@ def _details(name: str, chance: random.Random) -> tuple[Any, ...]:
         case "crash":
             return chance.choice(("kill", "power")), any_number
         case "cut":
-            return chance.randint(1, 12), any_number
+            return chance.randint(1, 12), chance.choice(("kill", "power")), any_number
         case "fail":
             return chance.choice(("write", "sync")), chance.randint(1, 5)
     return ()
@@ -255,7 +258,7 @@ class Run:
     def __init__(self, seed: int) -> None:
         chance = random.Random(seed)
         self.specs = {spec.name: spec for spec in specs(chance)}
-        self.segment_bytes = chance.choice((1_000, 4_000, 20_000))
+        self.segment_bytes = chance.choice((600, 1_500, 4_000, 20_000))
         self.files = FaultyFiles()
         self.definitions = FaultyDefinitions()
         self.model = Model(START_MS)
@@ -279,7 +282,7 @@ class Run:
     def _forget(self) -> None:
         """What a broker's end takes with it."""
         self.synced = self.closed = 0
-        self.cut_chance = 0
+        self.ending = "power", 0
         self.published: dict[int, tuple[int, bytes]] = {}
         self.tags = 0
         self.unread: list[Received] = []
@@ -388,7 +391,7 @@ class Run:
             self.node.clock.advance(0)
             self.read()
         except PowerCut:
-            self.crash("power", self.cut_chance)
+            self.crash(*self.ending)
             return
         self.history.append(self.model.state())
         if self.node.failures:
@@ -486,6 +489,22 @@ class Run:
         self._compare(name, seen(got, line.spec.quorum), wanted(copy, line.spec.quorum))
         self.held[who][got.arguments["delivery_tag"]] = line, copy.sequence
 
+    def take(self, name: str, count: int) -> None:
+        """Get without acks, which makes room in the journal."""
+        line = self.model.lines.get(name)
+        if line is None:
+            return
+        wire = self.wires["admin"]
+        for _ in range(count):
+            wire.send(1, "basic.get", queue=name, no_ack=True)
+        expected = [copy for _ in range(count) if (copy := self.model.get(name, no_ack=True)) is not None]
+        received = wire.receive()
+        assert len(received) == count
+        for got, copy in zip(received, expected, strict=False):
+            assert got.name == "basic.get-ok", (got, copy)
+            self._compare(name, seen(got, line.spec.quorum), wanted(copy, line.spec.quorum))
+        assert all(got.name == "basic.get-empty" for got in received[len(expected) :]), received
+
     def _compare(self, name: str, found: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
         assert found == expected, f"{name}: got {shown(found)} instead of {shown(expected)}"
 
@@ -545,9 +564,9 @@ class Run:
             self.node.disk.step()
             self.read()
 
-    def cut(self, after: int, seed: int) -> None:
-        """The power goes in a file operation soon."""
-        self.cut_chance = seed
+    def cut(self, after: int, how: str, seed: int) -> None:
+        """The end comes in the middle of a file operation, soon."""
+        self.ending = how, seed
         self.files.cut_at = self.files.steps + after
 
     def fail(self, what: str, after: int) -> None:
