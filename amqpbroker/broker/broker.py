@@ -8,6 +8,7 @@ from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.direct_reply import DirectReplies
 from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.persistence import Persistence
+from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.session import Session
 from amqpbroker.broker.users import Users
@@ -63,6 +64,9 @@ class Broker:
             )
             self.vhosts[name] = vhost
         return vhost
+
+    def queues(self) -> list[Queue]:
+        return [queue for vhost in self.vhosts.values() for queue in vhost.queues.values()]
 
     def holders(self) -> dict[int, Holder]:
         """All that may have messages in the store, by id: durable queues, and durable exchanges that hold some back."""

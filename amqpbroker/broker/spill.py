@@ -52,7 +52,6 @@ class Spill:
         self._segments: dict[int, _Segment] = {}
         self._last: int = 0
         self._failing: bool = False
-        files.make_directory(directory)
         for name in files.names(directory):
             files.remove(directory / name)
 
@@ -104,6 +103,9 @@ class Spill:
     def _current(self) -> _Segment:
         segment = self._segments.get(self._last)
         if segment is None or segment.size >= self._segment_bytes:
+            if not self._last:
+                # Not before it is needed: a broker starts on a full disk as well.
+                self._files.make_directory(self.directory)
             self._last += 1
             path = self.directory / f"{self._last:016x}.spill"
             segment = self._segments[self._last] = _Segment(self._last, path, self._files.create(path))

@@ -11,9 +11,11 @@ from functools import partial
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.persistence import Persistence, restore_messages
+from amqpbroker.broker.shortage import Shortage
 from amqpbroker.clock import Clock, SystemClock
 from amqpbroker.config import Config
 from amqpbroker.server import data
+from amqpbroker.server.allocator import give_back
 from amqpbroker.server.listeners import listen, shown
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
@@ -90,6 +92,11 @@ class Server:
             committer = ThreadCommitter(kept.journal, loop.call_soon_threadsafe, kept.definitions.sync)
             self._store = Persistence(kept.journal, committer, self._fail, clock, waits=config.durability != "none")
         self._broker = Broker(config, clock, self._store or MemoryStore(), kept.definitions)
+        # Told with `set` when memory is short and when it is no more.
+        self._shortage: Shortage | None = None
+        if self._store is not None and kept.spill is not None:
+            self._store.spill = kept.spill
+            self._shortage = Shortage(clock, kept.spill, self._broker.queues, give_back)
         self._timers = Timers(loop, clock)
         self._tick = Tick(loop.call_soon, self._broker.sync, self._fail)
         if self._store is not None and kept.found is not None:

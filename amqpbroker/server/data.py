@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from amqpbroker.broker.spill import Spill
 from amqpbroker.config import Config
 from amqpbroker.store.definitions import Definitions, MemoryDefinitions
 from amqpbroker.store.journal import Journal
@@ -17,11 +18,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What is kept: definitions, and the journal of messages with what was found in it (None if kept in memory)."""
+    """What is kept: definitions, the journal of messages with what was found in it (None if kept in memory).
+
+    spill: where messages go to make room in memory, None for nowhere.
+    """
 
     definitions: Definitions
     journal: Journal | None = None
     found: Recovered | None = None
+    spill: Spill | None = None
 
 
 @contextmanager
@@ -49,10 +54,12 @@ def opened(config: Config) -> Iterator[Data]:
             files.make_directory(directory)
             journal = Journal(directory, files, synced=config.durability == "fsync")
             found = recover(journal)
+            spill = Spill(owned.directory / "spill", files)
         except OSError as error:
             raise StoreError(f"{directory}: {error.strerror}") from error
         log.info("data directory %s", owned.directory)
-        yield Data(definitions, journal, found)
+        with closing(spill):
+            yield Data(definitions, journal, found, spill)
 
 
 def _directory(config: Config) -> Path:

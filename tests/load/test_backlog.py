@@ -1,0 +1,111 @@
+"""A backlog is on the disk, not in memory: what a queue keeps there does not grow with what waits in it."""
+
+import struct
+import time
+
+import pytest
+
+from amqpbroker.wire.values import Field, longstr
+from tests.harness import published
+from tests.load.client import LoadClient, request
+from tests.load.memory import MB, resident_bytes
+from tests.process import BrokerProcess
+
+ACK_EVERY = 100
+
+
+@pytest.fixture
+def broker(tmp_path):
+    with BrokerProcess(tmp_path, "--data-dir", str(tmp_path / "data")) as process:
+        yield process
+
+
+def numbered(number: int, size: int) -> bytes:
+    return struct.pack(">Q", number) + b"x" * (size - 8)
+
+
+def fill(client: LoadClient, queue: str, count: int, size: int, **properties: int) -> None:
+    """Publish as fast as the broker takes it, and wait until it has all."""
+    batch = max(1, 200_000 // size)
+    for start in range(0, count, batch):
+        numbers = range(start, min(start + batch, count))
+        client.send(b"".join([published(queue, numbered(i, size), **properties) for i in numbers]))
+    assert client.depth(queue) == count
+
+
+def settle(pid: int) -> int:
+    """What is resident once it grows no more: the last batches are synced, and then leave memory."""
+    before = resident_bytes(pid)
+    while True:
+        time.sleep(0.3)
+        now = resident_bytes(pid)
+        if abs(now - before) < MB:
+            return now
+        before = now
+
+
+def drain(port: int, queue: str, count: int, prefetch: int) -> None:
+    """Take all of it, in order, with single consumer and acknowledgements of many at a time."""
+    with LoadClient(port) as client:
+        client.call("basic.qos", "basic.qos-ok", prefetch_count=prefetch)
+        client.send(request("basic.consume", queue=queue))
+        client.expect("basic.consume-ok")
+        got = 0
+        expected_body = False
+        for kind, payload in client.frames():
+            if kind == 2:
+                expected_body = True
+            elif kind == 3 and expected_body:
+                expected_body = False
+                assert struct.unpack(">Q", payload[:8]) == (got,)
+                got += 1
+                if got % (prefetch // 2) == 0 or got == count:
+                    client.send(request("basic.ack", delivery_tag=got, multiple=True))
+                if got == count:
+                    break
+        client.call("channel.close", "channel.close-ok", reply_code=200, class_id=0, method_id=0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"x-max-priority": Field("I", 5)}, {"x-queue-type": longstr("quorum")}],
+    ids=["classic", "priority", "quorum"],
+)
+def test_200_000_small_messages(broker, arguments):
+    pid = broker.process.pid
+    with LoadClient(broker.port) as client:
+        client.declare("q", durable=True, arguments=arguments)
+        before = resident_bytes(pid)
+        fill(client, "q", 200_000, 100, delivery_mode=2)
+        grown = settle(pid) - before
+        print(f"200,000 of 100 octets: grew by {grown / MB:.1f} MB")
+        assert grown < 40 * MB
+    drain(broker.port, "q", 200_000, 1_000)
+
+
+def test_100_large_messages(broker):
+    pid = broker.process.pid
+    with LoadClient(broker.port) as client:
+        client.declare("q", durable=True)
+        before = resident_bytes(pid)
+        fill(client, "q", 100, MB, delivery_mode=2)
+        grown = settle(pid) - before
+        print(f"100 of 1 MB: grew by {grown / MB:.1f} MB")
+        assert grown < 60 * MB
+    drain(broker.port, "q", 100, 4)
+
+
+def test_a_restart_reads_no_bodies_into_memory(tmp_path):
+    arguments = ("--data-dir", str(tmp_path / "data"))
+    table = {"x-max-priority": Field("I", 5)}
+    with BrokerProcess(tmp_path, *arguments) as process:
+        before = resident_bytes(process.process.pid)
+        with LoadClient(process.port) as client:
+            client.declare("q", durable=True, arguments=table)
+            fill(client, "q", 100_000, 500, delivery_mode=2)
+    (tmp_path / "ready.json").unlink(missing_ok=True)
+    with BrokerProcess(tmp_path, *arguments) as process:
+        grown = resident_bytes(process.process.pid) - before
+        print(f"100,000 of 500 octets, read back: {grown / MB:.1f} MB")
+        assert grown < 90 * MB
+        drain(process.port, "q", 100_000, 1_000)
