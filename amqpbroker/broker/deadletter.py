@@ -1,8 +1,52 @@
 """Dead letters: what becomes of a message that leaves a queue for its dead letter exchange."""
 
-from amqpbroker.broker.deaths import Death, recorded
+from amqpbroker.broker.deaths import Death, Deaths, recorded
 from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.wire.headers import with_expiration, with_headers
+from amqpbroker.wire.values import Table
+
+
+class Letter(Message):
+    """A dead letter. Its headers and properties are made of the record of its deaths when somebody asks for them.
+
+    The record grows with each queue on the letter's way, and most of these only pass it on: writing it down at every
+    stop would take time that grows with the square of the way's length.
+    """
+
+    __slots__ = ("_headers", "_record", "_sent_headers", "_sent_properties")
+
+    def __init__(self, message: Message, address: bytes, deaths: Deaths) -> None:
+        """`message` has died; it may be a letter itself."""
+        self._headers: Table | None = None
+        super().__init__(address, None, message.body)
+        if isinstance(message, Letter):
+            self._sent_properties: bytes = message._sent_properties
+            self._sent_headers: Table = message._sent_headers
+        else:
+            self._sent_properties = with_expiration(message.properties, -1)
+            self._sent_headers = message.headers or {}
+        self._record: Deaths = deaths
+        self.deaths = deaths
+        self.persistent = message.persistent
+        self.priority = message.priority
+        self.extra_keys = message.extra_keys
+        self.cc_keys = message.cc_keys
+
+    @property
+    def properties(self) -> bytes:
+        if self._properties is None:
+            self._properties = with_headers(self._sent_properties, self._record.headers())
+        return self._properties
+
+    @property
+    def headers(self) -> Table | None:
+        if self._headers is None:
+            self._headers = {**self._sent_headers, **self._record.headers()}
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: Table | None) -> None:
+        self._headers = headers
 
 
 def dead_lettered(
@@ -30,12 +74,8 @@ def dead_lettered(
         expiration_ms=message.expiration_ms,
     )
     deaths = recorded(message.deaths, death)
-    changes = deaths.headers()
-    properties = with_headers(with_expiration(message.properties, -1), changes)
     address = encode_address(exchange, message.routing_key if routing_key is None else routing_key)
-    letter = message.rewritten(address, properties, {**(message.headers or {}), **changes})
-    letter.expiration_ms = -1
-    letter.deaths = deaths
+    letter = Letter(message, address, deaths)
     if routing_key is not None:
         letter.extra_keys = ()
         letter.cc_keys = 0

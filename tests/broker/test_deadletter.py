@@ -3,6 +3,7 @@
 import pytest
 
 from amqpbroker.broker.deadletter import dead_lettered, is_cycle
+from amqpbroker.broker.deaths import Deaths
 from amqpbroker.broker.message import Message
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, longstr
@@ -198,3 +199,31 @@ def test_cycles_are_those_of_the_record_alone() -> None:
     assert is_cycle(expired, "q")
     assert not is_cycle(expired, "other")
     assert not is_cycle(die(expired, "q", "rejected"), "q")
+
+
+def test_looking_at_a_letter_on_its_way_makes_no_difference() -> None:
+    message = publishing(b"src", {"a": longstr("1"), "x-death": integer(7)}, expiration=b"900", priority=3)
+    unseen = seen = message
+    for queue in ("one", "two", "three", "one"):
+        unseen = die(unseen, queue, "expired")
+        seen = die(seen, queue, "expired")
+        assert x_death(seen)[0]["queue"] == longstr(queue)
+    assert unseen.properties == seen.properties
+    assert unseen.headers == seen.headers
+    assert [(entry["queue"], entry["count"].value) for entry in x_death(unseen)] == [
+        (longstr("one"), 2),
+        (longstr("three"), 1),
+        (longstr("two"), 1),
+    ]
+
+
+def test_a_letter_writes_its_record_down_when_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    headers = Deaths.headers
+    monkeypatch.setattr(Deaths, "headers", lambda deaths: written.append(len(deaths.entries)) or headers(deaths))
+    letter = publishing(b"src")
+    for number in range(100):
+        letter = die(letter, f"q{number}", "expired")
+    assert written == []
+    assert letter.properties == letter.properties
+    assert written == [100]
