@@ -212,6 +212,25 @@ def streams_not_implemented(name: str, vhost: str) -> AmqpError:
     )
 
 
+def deprecated_feature_denied(feature: str, overridden: bool) -> AmqpError:
+    """`overridden`: the configuration denies what is permitted by default (rabbit_deprecated_features.erl)."""
+    why = (
+        "Its use is not permitted per the configuration (overriding the default, which is permitted):\n"
+        f'    "deprecated_features.permit.{feature} = false"\n'
+        "Its use will not be permitted by default in a future minor RabbitMQ version and the feature will be removed"
+        " from a future major RabbitMQ version; actual versions to be determined.\n"
+        if overridden
+        else "By default, this feature is not permitted anymore.\n"
+        "The feature will be removed from a future major RabbitMQ version, regardless of the configuration; actual"
+        " version to be determined.\n"
+    )
+    return internal_error(
+        f"Feature `{feature}` is deprecated.\n{why}"
+        "To continue using this feature when it is not permitted by default, set the following parameter in your"
+        f' configuration:\n    "deprecated_features.permit.{feature} = true"'
+    )
+
+
 def in_use(kind: str, name: str, vhost: str) -> AmqpError:
     return precondition_failed(f"{kind} '{name}' in vhost '{vhost}' in use")
 

@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from amqpbroker.compat import COMPATS
 from amqpbroker.config import SETTINGS, Config, ConfigError, DefaultUser, Listener, find, load
 
 
@@ -58,6 +59,7 @@ def test_every_attribute_exists():
         ("max_message_size", "536870912", "max_message_size", 536_870_912),
         ("default_queue_type", "quorum", "default_queue_type", "quorum"),
         ("product.version", "4.1.0", "product_version", "4.1.0"),
+        ("initial_frame_max", "8192", "initial_frame_max", 8192),
         ("loopback_users", "none", "loopback_users", frozenset()),
         ("loopback_users.guest", "false", "loopback_users", frozenset()),
         ("loopback_users.bob", "true", "loopback_users", frozenset({"bob"})),
@@ -81,6 +83,8 @@ def test_one_assignment(key, text, attribute, value):
         ("default_queue_type", "stream", "classic or quorum"),
         ("loopback_users", "all", "none"),
         ("loopback_users.guest", "yes", "true or false"),
+        ("compat", "3.13", "4.0 or 4.1 or 4.2 or 4.3"),
+        ("deprecated_features.permit.global_qos", "yes", "true or false"),
         ("auth_mechanisms.1", "EXTERNAL", "PLAIN or AMQPLAIN or ANONYMOUS"),
         ("default_permissions.read", "(", "a regular expression"),
         ("default_vhost", "", "a name of 1 to 255 bytes"),
@@ -128,6 +132,29 @@ def test_a_listener(text, host, port):
     config = load([("listeners.tcp.default", text)], {})
     assert config.listeners == (Listener(host, port),)
     assert (config.host, config.port) == (host, port)
+
+
+def test_what_compat_says_unless_it_is_set():
+    config = load([("compat", "4.1")], {})
+    assert (config.product_version, config.initial_frame_max) == ("4.1.8", 8192)
+    config = load([("product.version", "1"), ("initial_frame_max", "9000"), ("compat", "4.1")], {})
+    assert (config.product_version, config.initial_frame_max) == ("1", 9000)
+
+
+@pytest.mark.parametrize("key", ["frame_max", "initial_frame_max"])
+def test_a_frame_size_that_no_client_could_agree_on_is_refused(key):
+    assert load([(key, "4096")], {}) == Config(**{key: 4096})
+    with pytest.raises(ConfigError, match=f"^{key} = 4096: with this compat it must be at least 8192$"):
+        load([(key, "4096"), ("compat", "4.2")], {})
+
+
+def test_deprecated_features_are_permitted_and_denied():
+    config = load([("compat", "4.3"), ("deprecated_features.permit.global_qos", "true")], {})
+    assert config == Config(compat=COMPATS["4.3"].configured({"global_qos": True}))
+    with pytest.raises(
+        ConfigError, match=r"^deprecated_features\.permit\.qos: there is no such feature, only .*global_qos"
+    ):
+        load([("deprecated_features.permit.qos", "true")], {})
 
 
 def test_a_later_half_of_a_listener_keeps_the_other():

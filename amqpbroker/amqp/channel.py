@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker import errors
 from amqpbroker.amqp.confirms import Confirms
+from amqpbroker.amqp.consumer_timeout import check_timeouts
 from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
 from amqpbroker.amqp.delivery_count import counted
@@ -82,6 +83,7 @@ class Channel:
         self.last_queue: str = ""
         self.closed: bool = False
         self._held: deque[tuple[int, bytes]] = deque()
+        self._taken_back: set[int] = set()
         self._removed: int = 0
         self._tick: Timer | None = None
 
@@ -236,7 +238,8 @@ class Channel:
             return
         entry = self.unacked.pop(tag, None)
         if entry is None:
-            raise errors.unknown_delivery_tag(tag)
+            self.take(tag, False)
+            return
         from_consumer = entry.consumer is not None
         entry.queue.ack(entry)
         if from_consumer:
@@ -245,8 +248,12 @@ class Channel:
             self._offer_all()
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> None:
-        """basic.nack and basic.reject. Raises AmqpError 406 for a tag that is not outstanding."""
+        """basic.nack. Raises AmqpError 406 for a tag that is not outstanding."""
         self._settle(self.take(tag, multiple), "requeue" if requeue else "reject")
+
+    def reject(self, tag: int, requeue: bool) -> None:
+        """basic.reject, which says that the message was the trouble. Raises AmqpError 406 for an unknown tag."""
+        self._settle(self.take(tag, False), "fail" if requeue else "reject")
 
     def take(self, tag: int, multiple: bool) -> dict[int, Entry]:
         """Take entries out of what is outstanding; tag 0 with multiple means all (rabbit_channel:collect_acks)."""
@@ -255,7 +262,11 @@ class Channel:
             self.unacked = {}
             return unacked
         if tag not in unacked:
-            raise errors.unknown_delivery_tag(tag)
+            if tag not in self._taken_back:
+                raise errors.unknown_delivery_tag(tag)
+            if not multiple:
+                self._taken_back.remove(tag)
+                return {}
         if not multiple:
             return {tag: unacked.pop(tag)}
         taken = {}
@@ -279,7 +290,7 @@ class Channel:
             self.settle(entries, how)
 
     def settle(self, entries: dict[int, Entry], how: str) -> None:
-        """Settle entries that `take` gave: `how` is ack, reject or requeue."""
+        """Settle entries that `take` gave: `how` is ack, reject, requeue, or fail for a requeue after a failure."""
         from_consumers = sum([entry.consumer is not None for entry in entries.values()])
         if how == "ack":
             for entry in entries.values():
@@ -289,7 +300,7 @@ class Channel:
                 if how == "reject":
                     queue.reject(group)
                 else:
-                    queue.requeue(group)
+                    queue.requeue(group, failed=how == "fail")
         # Only now, so that what a limit for the whole channel lets go is shared among all its consumers.
         self.outstanding -= from_consumers
         if self.global_prefetch:
@@ -325,8 +336,13 @@ class Channel:
             entry.delivered_ms = self.clock.turn_ms
             self.watch_timeouts()
         connection = self.connection
-        message = counted(entry.message, entry.queue, entry.delivery_count)
-        connection.write(get_ok(message, self.number, connection.frame_max, self.delivery_tag, entry.redelivered, left))
+        message = entry.message
+        if entry.acquired_count:
+            compat = self.broker.config.compat
+            message = counted(message, entry.queue, entry.acquired_count, entry.delivery_count, compat)
+        connection.write(
+            get_ok(message, self.number, connection.frame_max, self.delivery_tag, entry.acquired_count > 0, left)
+        )
 
     def limit_globally(self, prefetch: int) -> None:
         """basic.qos with global: one limit for all deliveries of the channel."""
@@ -339,16 +355,14 @@ class Channel:
             self._tick = self.clock.after(self.broker.config.channel_tick_interval_ms, self._on_tick)
 
     def _on_tick(self) -> None:
-        """Only the oldest delivery is looked at (rabbit_channel:evaluate_consumer_timeout)."""
         self._tick = None
         self.watch_timeouts()
-        for entry in self.unacked.values():
-            timeout_ms = self.broker.config.consumer_timeout_ms
-            if entry.queue.settings.consumer_timeout_ms >= 0:
-                timeout_ms = entry.queue.settings.consumer_timeout_ms
-            if timeout_ms and self.clock.now_ms() - entry.delivered_ms > timeout_ms:
-                self.connection.fail(errors.delivery_timed_out(self.number, timeout_ms), self.number, 0)
-            break
+        check_timeouts(self)
+
+    def take_back(self, tags: list[int]) -> None:
+        """Requeue these without the client; that it settles them later is none of its mistakes."""
+        self._taken_back.update(tags)
+        self.settle({tag: self.unacked.pop(tag) for tag in tags}, "requeue")
 
     # --- end --------------------------------------------------------------------------------------------------------
 
@@ -368,7 +382,7 @@ class Channel:
         if self.transaction is not None:
             self.transaction.rollback()
             self.transaction = None
-        self.recover()
+        self.settle(self.take(0, True), "fail")
 
 
 def by_queue(consumers: Iterable[ChannelConsumer]) -> dict[Queue, list[Consumer]]:

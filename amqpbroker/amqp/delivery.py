@@ -86,14 +86,15 @@ class ChannelConsumer(Consumer):
         channel.unacked[channel.delivery_tag + 1] = entry
         entry.consumer = self
         entry.delivered_ms = channel.clock.turn_ms
-        self.hand(entry.message, entry.redelivered, entry.delivery_count)
+        self.hand(entry.message, entry.acquired_count, entry.delivery_count)
 
-    def hand(self, message: Message, redelivered: bool, delivery_count: int) -> None:
+    def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
         channel = self.channel
         tag = channel.delivery_tag + 1
         channel.delivery_tag = tag
-        if delivery_count:
-            message = counted(message, self.queue, delivery_count)
+        if acquired_count:
+            compat = channel.broker.config.compat
+            message = counted(message, self.queue, acquired_count, delivery_count, compat)
         address = message.address
         if address is not self._address:
             self._aim(address)
@@ -101,7 +102,7 @@ class ChannelConsumer(Consumer):
         if frames is None or message.frames_channel != self.number or message.size > self._largest:
             frames = content_frames(message, self.number, self.connection.frame_max)
         connection = self.connection
-        connection.out.append(b"".join((self._head, _U64(tag), self._again if redelivered else self._first, frames)))
+        connection.out.append(b"".join((self._head, _U64(tag), self._again if acquired_count else self._first, frames)))
         connection.room -= len(frames)
         if not connection.dirty:
             connection.mark_dirty()

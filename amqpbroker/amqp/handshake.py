@@ -30,9 +30,6 @@ CAPABILITIES = (
     "direct_reply_to",
 )
 
-#: frame-min-size of the specification.
-FRAME_MIN_SIZE = 4096
-
 #: How long a peer waits for the end after an error that leaves nothing to talk about (rabbit_reader.erl).
 SILENT_CLOSE_DELAY_MS = 3_000
 
@@ -40,7 +37,8 @@ SILENT_CLOSE_DELAY_MS = 3_000
 class Handshake:
     """The methods before a connection is open, in the only order they may come.
 
-    authenticated: the client has logged in and agreed on limits; errors are told to it.
+    authenticated: the client has logged in and, unless RabbitMQ's release tells it already what is wrong with its
+    limits, agreed on these; errors are told to it.
     """
 
     def __init__(self, connection: "Connection") -> None:
@@ -120,11 +118,13 @@ class Handshake:
     def _tune_ok(self, arguments: dict[str, Any]) -> None:
         connection = self._connection
         config = connection.broker.config
+        self.authenticated = config.compat.tells_tune_errors
         channel_max = _within("channel_max", arguments["channel_max"], config.channel_max)
         frame_max = _within("frame_max", arguments["frame_max"], config.frame_max)
-        if 0 < frame_max < FRAME_MIN_SIZE:
+        if 0 < frame_max < config.compat.frame_min:
             raise errors.not_allowed(
-                f"negotiated frame_max = {frame_max} is lower than the minimum allowed value ({FRAME_MIN_SIZE})"
+                f"negotiated frame_max = {frame_max} is lower than the minimum allowed value"
+                f" ({config.compat.frame_min})"
             )
         connection.tuned(channel_max, frame_max, arguments["heartbeat"])
         self._next = {"connection.open": Handshake._open}

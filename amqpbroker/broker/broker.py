@@ -59,9 +59,7 @@ class Broker:
         if vhost is None:
             if not stored:
                 self.definitions.put(VhostDefinition(name))
-            vhost = Vhost(
-                name, self.clock, self.store, self.definitions, self.direct_replies, self.config.default_queue_type
-            )
+            vhost = Vhost(name, self.clock, self.store, self.definitions, self.direct_replies, self.config)
             self.vhosts[name] = vhost
         return vhost
 

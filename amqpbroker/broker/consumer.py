@@ -49,8 +49,8 @@ class Consumer(ABC):
         """Deliver for acknowledgement; whoever settles the entry counts `unacked` down again."""
 
     @abstractmethod
-    def hand(self, message: "Message", redelivered: bool, delivery_count: int) -> None:
-        """Deliver to a no-ack consumer; nothing is left to settle."""
+    def hand(self, message: "Message", acquired_count: int, delivery_count: int) -> None:
+        """Deliver to a no-ack consumer; nothing is left to settle. The counts are as in Entry."""
 
     @abstractmethod
     def cancelled(self) -> None:

@@ -32,7 +32,7 @@ class DirectReply(Destination):
 
     def publish(self, message: Message) -> bool:
         if not self._is_flooded():
-            self.consumer.hand(message, False, 0)
+            self.consumer.hand(message, 0, 0)
         return True
 
 

@@ -12,9 +12,18 @@ from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.paging import QueuePages
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.ready import FifoLine, Pager, PriorityLine, QuorumLine, ReadyLine, pages_of
+from amqpbroker.broker.ready import (
+    FifoLine,
+    Pager,
+    PriorityLine,
+    QuorumLine,
+    ReadyLine,
+    StrictQuorumLine,
+    pages_of,
+)
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Timer
+from amqpbroker.compat import Compat
 from amqpbroker.store.recovery import Copies
 from amqpbroker.wire.values import Table
 
@@ -28,9 +37,9 @@ REJECTED = "rejected"
 DELIVERY_LIMIT = "delivery_limit"
 
 
-def _ready_line(settings: QueueSettings, pager: Pager | None) -> ReadyLine:
+def _ready_line(settings: QueueSettings, compat: Compat, pager: Pager | None) -> ReadyLine:
     if settings.queue_type == "quorum":
-        return QuorumLine(pager)
+        return StrictQuorumLine(pager) if compat.strict_quorum_priorities else QuorumLine(pager)
     if settings.max_priority:
         return PriorityLine(settings.max_priority, pager)
     return FifoLine(pager)
@@ -59,7 +68,9 @@ class LocalQueue(Queue):
         self.quorum: bool = settings.queue_type == "quorum"
         self.consumers = Consumers(name, vhost.name, settings.single_active_consumer, takeover=self.quorum)
         self.log: Persistence | None = vhost.log if durable else None
-        self.ready: ReadyLine = _ready_line(settings, None if self.log is None else QueuePages(self, self.log))
+        self.ready: ReadyLine = _ready_line(
+            settings, vhost.config.compat, None if self.log is None else QueuePages(self, self.log)
+        )
         self.unacked_count: int = 0
         self.closed: bool = False
         self._sequence: int = 0
@@ -89,7 +100,7 @@ class LocalQueue(Queue):
             consumer = self.consumers.next()
             if consumer is not None:
                 if consumer.no_ack:
-                    consumer.hand(message, False, 0)
+                    consumer.hand(message, 0, 0)
                     return True
                 self._give(consumer, self._enter(message, deadline_ms))
                 return True
@@ -186,7 +197,7 @@ class LocalQueue(Queue):
     def _give(self, consumer: Consumer, entry: Entry) -> None:
         if consumer.no_ack:
             self.forget(entry)
-            consumer.hand(entry.message, entry.redelivered, entry.delivery_count)
+            consumer.hand(entry.message, entry.acquired_count, entry.delivery_count)
             return
         if entry.position and self.log is not None:
             self.log.returned(entry)
@@ -247,18 +258,19 @@ class LocalQueue(Queue):
         for consumer in consumers:
             self.offer(consumer)
 
-    def requeue(self, entries: list[Entry]) -> None:
+    def requeue(self, entries: list[Entry], failed: bool = True) -> None:
         consumers = self._release(entries)
         if self.closed:
             for entry in entries:
                 self.forget(entry)
             return
         limit = self.settings.delivery_limit if self.quorum else -1
+        counts = failed or not self.vhost.config.compat.counts_only_failures
         back = []
         exhausted = []
         for entry in entries:
-            entry.redelivered = True
-            entry.delivery_count += 1
+            entry.acquired_count += 1
+            entry.delivery_count += counts
             if 0 <= limit < entry.delivery_count:
                 exhausted.append(entry)
                 continue

@@ -123,12 +123,13 @@ class Entry:
     """One queue's copy of a message; while it is delivered, also the record that it is unacknowledged.
 
     sequence: its place in the queue; a requeue goes back to it. deadline_ms: when it expires, 0 for never.
-    redelivered: it has been delivered before. delivery_count: how often it came back. consumer: who has it, None after
-    basic.get. delivered_ms: when it was delivered (for the consumer timeout). position: where it is stored (see
-    `persistence`).
+    acquired_count: how often it was delivered before, so far as is known: at least once if it was. delivery_count: how
+    many of its returns count against a delivery limit. consumer: who has it, None after basic.get. delivered_ms: when
+    it was delivered (for the consumer timeout). position: where it is stored (see `persistence`).
     """
 
     __slots__ = (
+        "acquired_count",
         "consumer",
         "deadline_ms",
         "delivered_ms",
@@ -136,7 +137,6 @@ class Entry:
         "message",
         "position",
         "queue",
-        "redelivered",
         "sequence",
     )
 
@@ -145,8 +145,18 @@ class Entry:
         self.queue: Queue = queue
         self.sequence: int = sequence
         self.deadline_ms: int = deadline_ms
-        self.redelivered: bool = False
+        self.acquired_count: int = 0
         self.delivery_count: int = 0
         self.consumer: Consumer | None = None
         self.delivered_ms: int = 0
         self.position: int = 0
+
+    @property
+    def redelivered(self) -> bool:
+        """It has been delivered before."""
+        return self.acquired_count > 0
+
+    @redelivered.setter
+    def redelivered(self, redelivered: bool) -> None:
+        """For who knows whether, and not how often."""
+        self.acquired_count = int(redelivered)

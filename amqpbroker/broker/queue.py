@@ -83,8 +83,11 @@ class Queue(Destination, Holder):
         """Settle without requeue: dead-lettered as rejected, else dropped."""
 
     @abstractmethod
-    def requeue(self, entries: "list[Entry]") -> None:
-        """Take unacknowledged entries back, given in the order of their return, each where it belongs."""
+    def requeue(self, entries: "list[Entry]", failed: bool = True) -> None:
+        """Take unacknowledged entries back, given in the order of their return, each where it belongs.
+
+        failed: who had them failed at them, rather than just giving them back; only some releases of RabbitMQ care.
+        """
 
     @abstractmethod
     def purge(self) -> int:

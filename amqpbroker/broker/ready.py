@@ -332,7 +332,7 @@ class _Copies:
 
 
 def _recover_by_level(
-    pager: Pager, pages: list[Page], level_of: Callable[[int], int], line_of: Callable[[int], FifoLine]
+    pager: Pager, pages: list[Page], level_of: Callable[[int], int], line_of: Callable[[int], ReadyLine]
 ) -> None:
     """Give each line the copies whose priorities are of its level."""
     levels: dict[int, _Copies] = {}
@@ -441,7 +441,7 @@ class QuorumLine(ReadyLine):
         super().__init__()
         self.returned: deque[Entry] = deque()
         self.high = FifoLine(pager)
-        self.normal = FifoLine(pager)
+        self.normal: ReadyLine = FifoLine(pager)
         self.turn: int = 0
         self._pager = pager
 
@@ -455,7 +455,7 @@ class QuorumLine(ReadyLine):
         self.count += len(entries)
         self.size += sum([entry.message.size for entry in entries])
 
-    def _next(self) -> FifoLine:
+    def _next(self) -> ReadyLine:
         if not self.high.count or (self.normal.count and self.turn == self.WEIGHT):
             return self.normal
         return self.high
@@ -498,3 +498,23 @@ class QuorumLine(ReadyLine):
         yield from self.returned
         yield from self.high
         yield from self.normal
+
+
+class StrictQuorumLine(QuorumLine):
+    """Returned messages first, in the order of their return; then strictly by priority, 0 to 31 (RabbitMQ 4.3)."""
+
+    MAX_PRIORITY = 31
+
+    def __init__(self, pager: Pager | None = None) -> None:
+        super().__init__(pager)
+        self.normal = PriorityLine(self.MAX_PRIORITY, pager)
+
+    def push(self, entry: Entry) -> None:
+        self.normal.push(entry)
+        self.count += 1
+        self.size += entry.message.size
+
+    def recover(self, pages: list[Page], size: int) -> None:
+        self.normal.recover(pages, size)
+        self.count += sum([len(page.positions) for page in pages])
+        self.size += size

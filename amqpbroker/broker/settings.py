@@ -11,11 +11,13 @@ from typing import Any, NamedTuple, final
 from amqpbroker import errors
 from amqpbroker.broker.queue_arguments import (
     DEAD_LETTER_EXCHANGE,
+    check_classic_version,
     check_queue_arguments,
     queue_module,
     queue_type_of,
     with_queue_type,
 )
+from amqpbroker.compat import Compat, Permission
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, text
 
 #: How often a quorum queue takes a message back before it drops it, if nothing else is said (RabbitMQ 4.0).
@@ -160,12 +162,14 @@ def parse_queue_settings(
     arguments: Table,
     default_queue_type: str = "classic",
     server_named: bool = False,
+    compat: Compat | None = None,
 ) -> QueueSettings:
     """The settings of a new queue, or AmqpError 406 for a declaration that RabbitMQ refuses, 540 for a stream.
 
     Checks in RabbitMQ's order: type of the dead letter exchange (rabbit_channel), queue type, values, arguments of
     other types (rabbit_amqqueue:declare/7), properties (rabbit_quorum_queue:declare/2). server_named: the client gave
-    no name, which only classic queues may do.
+    no name, which only classic queues may do. compat: raises AmqpError 541 for a transient queue where that feature is
+    denied, and 406 for classic queues of version 1 where there are none; None for a queue that is there already.
     """
     arguments = with_queue_type(
         arguments,
@@ -178,7 +182,11 @@ def parse_queue_settings(
     queue_type = queue_type_of(name, vhost, arguments, default_queue_type)
     if server_named and queue_type != "classic":
         raise errors.server_named_queue_refused(queue_module(queue_type))
+    if compat is not None and not compat.classic_queues_v1:
+        check_classic_version(name, vhost, queue_type, arguments)
     check_queue_arguments(name, vhost, queue_type, arguments)
+    if compat is not None and not durable and not exclusive:
+        check_transient(compat)
     if queue_type != "classic":
         for prop, wrong in (("auto-delete", auto_delete), ("exclusive-owner", exclusive), ("non-durable", not durable)):
             if wrong:
@@ -186,6 +194,13 @@ def parse_queue_settings(
     if queue_type == "stream":
         raise errors.streams_not_implemented(name, vhost)
     return queue_settings(queue_type, arguments)
+
+
+def check_transient(compat: Compat) -> None:
+    """Raises AmqpError 541 if a queue must not be transient unless it is exclusive."""
+    permission = compat.transient_nonexcl_queues
+    if permission is not Permission.PERMITTED:
+        raise errors.deprecated_feature_denied("transient_nonexcl_queues", permission is Permission.OVERRIDDEN)
 
 
 def alternate_exchange(name: str, vhost: str, arguments: Table) -> str | None:

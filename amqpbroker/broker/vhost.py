@@ -26,6 +26,7 @@ from amqpbroker.broker.removal import Removal
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.settings import QueueSettings, alternate_exchange, parse_queue_settings
 from amqpbroker.clock import Clock
+from amqpbroker.config import Config
 from amqpbroker.store.definitions import Definition, Definitions
 from amqpbroker.store.store import Store
 from amqpbroker.wire.values import Table, encode_table
@@ -57,7 +58,7 @@ class Vhost:
         store: Store,
         definitions: Definitions,
         direct_replies: DirectReplies,
-        default_queue_type: str = "classic",
+        config: Config,
     ) -> None:
         self.name = name
         self.clock = clock
@@ -65,7 +66,8 @@ class Vhost:
         self.definitions = definitions
         self.log: Persistence | None = store if isinstance(store, Persistence) else None
         self.direct_replies = direct_replies
-        self.default_queue_type = default_queue_type
+        self.config = config
+        self.default_queue_type = config.default_queue_type
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self._exclusive: dict[object, dict[Queue, None]] = {}
@@ -221,6 +223,7 @@ class Vhost:
             arguments=arguments,
             default_queue_type=self.default_queue_type,
             server_named=server_named,
+            compat=None if stored_id else self.config.compat,
         )
         arguments = with_queue_type(
             arguments,

@@ -91,8 +91,8 @@ class Subscriber(Consumer):
         self.held.append(entry)
         self.got.append((entry.message.body, entry.redelivered))
 
-    def hand(self, message: Message, redelivered: bool, delivery_count: int) -> None:
-        self.got.append((message.body, redelivered))
+    def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
+        self.got.append((message.body, acquired_count > 0))
 
     def cancelled(self) -> None:
         self.told_cancelled += 1

@@ -4,7 +4,7 @@ import tracemalloc
 import pytest
 
 from amqpbroker.broker.message import Entry, Message
-from amqpbroker.broker.ready import FifoLine, PriorityLine, QuorumLine
+from amqpbroker.broker.ready import FifoLine, PriorityLine, QuorumLine, StrictQuorumLine
 
 
 def entry(sequence: int, priority: int = 0, body: bytes = b"x") -> Entry:
@@ -91,6 +91,16 @@ def test_quorum_two_of_high_priority_to_one_normal():
     for i in range(10, 16):
         line.push(entry(i, 5))
     assert drain(line) == [10, 11, 0, 12, 13, 1, 14, 15, 2, 3]
+
+
+def test_strict_quorum_returned_messages_come_first_and_then_the_highest_priority_up_to_31():
+    line = StrictQuorumLine()
+    for i, priority in enumerate([4, 31, 0, 200, 30]):
+        line.push(entry(i, priority))
+    taken = [line.pop(), line.pop()]
+    line.requeue([taken[1], taken[0]])
+    assert (line.count, line.size) == (5, sum(each.message.size for each in line))
+    assert drain(line) == [3, 1, 4, 0, 2]
 
 
 def test_a_line_costs_nothing_for_priorities_that_were_never_used():

@@ -305,8 +305,8 @@ class Witness(Subscriber):
         super().deliver(entry)
         self.on_delivery(entry.message, entry, entry.redelivered)
 
-    def hand(self, message: Message, redelivered: bool, delivery_count: int) -> None:
-        self.on_delivery(message, None, redelivered)
+    def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
+        self.on_delivery(message, None, acquired_count > 0)
 
 
 TestConservation = Machine.TestCase

@@ -9,16 +9,18 @@ from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.queue_arguments import check_consumer_arguments
+from amqpbroker.compat import Permission
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
 
 
 def qos(channel: "Channel", arguments: dict[str, Any]) -> None:
+    """Where limits for the whole channel are denied, they are taken as limits for each consumer (seen on 4.0.5)."""
     if arguments["prefetch_size"]:
         raise errors.not_implemented(f"prefetch_size!=0 ({arguments['prefetch_size']})")
     channel.send("basic.qos-ok")
-    if arguments["global_"]:
+    if arguments["global_"] and channel.broker.config.compat.global_qos is Permission.PERMITTED:
         channel.limit_globally(arguments["prefetch_count"])
     else:
         channel.prefetch = arguments["prefetch_count"]
@@ -103,7 +105,7 @@ def get(channel: "Channel", arguments: dict[str, Any]) -> None:
 
 
 def reject(channel: "Channel", arguments: dict[str, Any]) -> None:
-    channel.nack(arguments["delivery_tag"], False, arguments["requeue"])
+    channel.reject(arguments["delivery_tag"], arguments["requeue"])
 
 
 def nack(channel: "Channel", arguments: dict[str, Any]) -> None:

@@ -1,0 +1,365 @@
+"""What each release series shows to clients.
+
+4.0 is as seen on a running 4.0.5, which was also asked what it does where a deprecated feature is denied. The others
+are from RabbitMQ's release notes of 4.1.0, 4.2.0 and 4.3.0 and its guide to quorum queues in 4.3.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+
+from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS
+from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import ManualClock
+from amqpbroker.compat import COMPATS, DEPRECATED_FEATURES, Permission
+from amqpbroker.config import Config, load
+from amqpbroker.wire.values import Field, Table, longstr
+from tests.harness import Received, Wire, make_broker
+from tests.process import BrokerProcess
+
+QUORUM: Table = {"x-queue-type": longstr("quorum")}
+SERIES = list(COMPATS)
+BEFORE_4_3 = SERIES[:-1]
+
+DENIED = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.\n"
+BY_DEFAULT = (
+    DENIED + "By default, this feature is not permitted anymore.\n"
+    "The feature will be removed from a future major RabbitMQ version, regardless of the configuration;"
+    " actual version to be determined.\nTo..."
+)
+BY_CONFIGURATION = (
+    DENIED + "Its use is not permitted per the configuration (overriding the default, which is permitted):\n"
+    '    "deprecated_features.permit.transient_nonexcl_queues = false"\nIts use will not be permit...'
+)
+
+
+def broker_of(series: str, permit: dict[str, bool] | None = None, **settings: Any) -> Broker:
+    return make_broker(compat=COMPATS[series].configured(permit or {}), **settings)
+
+
+def client_of(series: str, permit: dict[str, bool] | None = None, **settings: Any) -> Wire:
+    return Wire(broker_of(series, permit, **settings)).log_in()
+
+
+def closed(received: list[Received]) -> tuple[str, int, str]:
+    (got,) = received
+    return got.name, got.arguments["reply_code"], got.arguments["reply_text"]
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def test_versions_belong_to_their_series() -> None:
+    for series, compat in COMPATS.items():
+        assert compat.version.startswith(series + ".")
+        assert Config(compat=compat).product_version == compat.version
+
+
+def test_what_a_client_is_told_can_still_be_set() -> None:
+    config = load([("product.version", "3.13.7"), ("compat", "4.3")], {})
+    assert (config.product_version, config.compat) == ("3.13.7", COMPATS["4.3"])
+
+
+@pytest.mark.parametrize(
+    ("series", "permit", "expected"),
+    [
+        ("4.0", {}, Permission.PERMITTED),
+        ("4.0", {"global_qos": True}, Permission.PERMITTED),
+        ("4.0", {"global_qos": False}, Permission.OVERRIDDEN),
+        ("4.3", {}, Permission.DENIED),
+        ("4.3", {"global_qos": False}, Permission.DENIED),
+        ("4.3", {"global_qos": True}, Permission.PERMITTED),
+        ("4.3", {"transient_nonexcl_queues": True}, Permission.DENIED),
+    ],
+)
+def test_the_configuration_permits_and_denies(series: str, permit: dict[str, bool], expected: Permission) -> None:
+    assert COMPATS[series].configured(permit).global_qos is expected
+
+
+def test_every_deprecated_feature_is_a_setting() -> None:
+    for name in DEPRECATED_FEATURES:
+        load([(f"deprecated_features.permit.{name}", "true")], {})
+
+
+# --- handshake -------------------------------------------------------------------------------------------------------
+
+
+def tuning(series: str) -> Wire:
+    client = Wire(broker_of(series))
+    client.feed(b"AMQP\0\0\x09\x01")
+    (start,) = client.receive()
+    assert start.arguments["server_properties"]["version"] == longstr(COMPATS[series].version)
+    client.send(
+        0,
+        "connection.start-ok",
+        client_properties={},
+        mechanism="PLAIN",
+        response=b"\0guest\0guest",
+        locale="en_US",
+    )
+    assert [got.name for got in client.receive()] == ["connection.tune"]
+    return client
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_the_smallest_frames(series: str) -> None:
+    smallest = 4096 if series == "4.0" else 8192
+    client = tuning(series)
+    client.send(0, "connection.tune-ok", channel_max=1, frame_max=smallest, heartbeat=0)
+    assert client.call(0, "connection.open", virtual_host="/").name == "connection.open-ok"
+    assert Config(compat=COMPATS[series]).initial_frame_max == smallest
+
+
+@pytest.mark.parametrize("series", ["4.0", "4.1"])
+def test_limits_that_cannot_be_get_no_answer_before_4_2(series: str) -> None:
+    client = tuning(series)
+    client.send(0, "connection.tune-ok", channel_max=1, frame_max=4095, heartbeat=0)
+    assert client.receive() == []
+    assert isinstance(client.broker.clock, ManualClock)
+    client.broker.clock.advance(SILENT_CLOSE_DELAY_MS)
+    assert client.receive() == []
+    assert client.connection.closing
+
+
+@pytest.mark.parametrize("series", ["4.2", "4.3"])
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        ({"frame_max": 4096}, "negotiated frame_max = 4096 is lower than the minimum allowed value (8192)"),
+        ({"frame_max": 0}, "negotiated frame_max = 0 (no limit) is higher than the maximum allowed value (131072)"),
+        ({"channel_max": 3000}, "negotiated channel_max = 3000 is higher than the maximum allowed value (2047)"),
+    ],
+)
+def test_limits_that_cannot_be_are_told_from_4_2_on(series: str, wanted: dict[str, int], text: str) -> None:
+    client = tuning(series)
+    client.send(0, "connection.tune-ok", **{"channel_max": 1, "frame_max": 131072, "heartbeat": 0, **wanted})
+    assert closed(client.receive()) == ("connection.close", 530, "NOT_ALLOWED - " + text)
+
+
+# --- transient queues ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("series", BEFORE_4_3)
+def test_transient_queues_may_be_shared_before_4_3(series: str) -> None:
+    assert client_of(series).declare("q") == "q"
+
+
+@pytest.mark.parametrize(
+    ("series", "permit", "text"),
+    [("4.3", None, BY_DEFAULT), ("4.0", False, BY_CONFIGURATION), ("4.3", False, BY_DEFAULT)],
+)
+@pytest.mark.parametrize("arguments", [{}, {"auto_delete": True}, {"arguments": QUORUM}])
+def test_a_transient_queue_that_is_denied(
+    series: str, permit: bool | None, text: str, arguments: dict[str, Any]
+) -> None:
+    client = client_of(series, {} if permit is None else {"transient_nonexcl_queues": permit})
+    client.send(1, "queue.declare", queue="q", **arguments)
+    (close,) = client.receive()
+    assert (close.arguments["class_id"], close.arguments["method_id"]) == (50, 10)
+    assert closed([close]) == ("connection.close", 541, text)
+    assert len(text) == 255
+
+
+def test_where_transient_queues_are_denied_others_are_not() -> None:
+    client = client_of("4.3")
+    assert client.declare("durable", durable=True) == "durable"
+    assert client.declare("exclusive", exclusive=True) == "exclusive"
+    assert client.declare("quorum", durable=True, arguments=QUORUM) == "quorum"
+    assert client_of("4.3", {"transient_nonexcl_queues": True}).declare("q") == "q"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "text"),
+    [
+        (
+            "q",
+            {"x-message-ttl": Field("l", -1)},
+            "invalid arg 'x-message-ttl' for queue 'q' in vhost '/': {value_negative,-1}",
+        ),
+        ("", QUORUM, "Cannot declare a server-named queue for type rabbit_quorum_queue"),
+    ],
+)
+def test_what_is_wrong_with_a_denied_queue_besides_is_told_first(name: str, arguments: Table, text: str) -> None:
+    client = client_of("4.0", {"transient_nonexcl_queues": False})
+    client.send(1, "queue.declare", queue=name, arguments=arguments)
+    assert closed(client.receive()) == ("channel.close", 406, "PRECONDITION_FAILED - " + text)
+
+
+# --- classic queues of version 1 -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [
+        ({"x-queue-mode": longstr("lazy")}, True),
+        ({"x-queue-mode": longstr("default")}, True),
+        ({"x-queue-version": Field("I", 1)}, True),
+        ({"x-queue-version": Field("I", 2)}, False),
+    ],
+)
+def test_classic_queues_v1_are_refused_from_4_3_on(arguments: Table, refused: bool) -> None:
+    client_of("4.2").declare("q", durable=True, arguments=arguments)
+    client = client_of("4.3")
+    got = client.call(1, "queue.declare", queue="q", durable=True, arguments=arguments)
+    (argument,) = arguments
+    if refused:
+        assert closed([got])[1] == 406
+        assert f"invalid arg '{argument}' for queue 'q' in vhost '/'" in got.arguments["reply_text"]
+    else:
+        assert got.name == "queue.declare-ok"
+
+
+# --- prefetch for the whole channel ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("series", "permit", "for_the_channel"),
+    [("4.2", {}, True), ("4.3", {}, False), ("4.3", {"global_qos": True}, True), ("4.0", {"global_qos": False}, False)],
+)
+def test_a_limit_for_the_channel(series: str, permit: dict[str, bool], for_the_channel: bool) -> None:
+    client = client_of(series, permit)
+    client.declare("q", durable=True)
+    for body in b"1", b"2", b"3", b"4", b"5":
+        client.publish("q", body)
+    assert client.call(1, "basic.qos", prefetch_count=2, global_=True).name == "basic.qos-ok"
+    assert len(client.consume("q", "a")) == 2
+    assert len(client.consume("q", "b")) == (0 if for_the_channel else 2)
+
+
+def test_a_limit_for_the_channel_that_is_none_lets_quorum_queues_be_consumed() -> None:
+    client = client_of("4.3")
+    client.declare("q", durable=True, arguments=QUORUM)
+    client.call(1, "basic.qos", prefetch_count=1, global_=True)
+    client.publish("q", b"1")
+    assert [got.body for got in client.consume("q")] == [b"1"]
+
+
+# --- what counts against the delivery limit --------------------------------------------------------------------------
+
+
+def counts(got: Received) -> tuple[int | None, int | None]:
+    """x-acquired-count, x-delivery-count."""
+    assert got.properties is not None
+    headers = got.properties.get("headers", {})
+    values = [headers.get(name) for name in ("x-acquired-count", "x-delivery-count")]
+    assert all(value is None or value.kind == "l" for value in values)
+    first, second = (None if value is None else value.value for value in values)
+    return first, second
+
+
+def returning(series: str) -> Iterator[tuple[int | None, int | None]]:
+    """The counts that a message shows first, and after each of a nack, a reject, a recover and a lost channel."""
+    client = client_of(series)
+    client.declare("q", durable=True, arguments=QUORUM)
+    client.publish("q", b"1")
+    yield counts(client.consume("q")[0])
+    client.send(1, "basic.nack", delivery_tag=1, requeue=True)
+    yield counts(client.receive()[0])
+    client.send(1, "basic.reject", delivery_tag=2, requeue=True)
+    yield counts(client.receive()[0])
+    client.send(1, "basic.recover", requeue=True)
+    yield counts(client.receive()[1])
+    client.send(1, "channel.close")
+    assert [got.name for got in client.receive()] == ["channel.close-ok"]
+    client.call(1, "channel.open")
+    yield counts(client.get("q", no_ack=False))
+    client.send(1, "basic.nack", delivery_tag=0, multiple=True, requeue=True)
+    yield counts(client.get("q"))
+
+
+@pytest.mark.parametrize("series", BEFORE_4_3)
+def test_every_return_counts_before_4_3(series: str) -> None:
+    assert list(returning(series)) == [(None, None), (None, 1), (None, 2), (None, 3), (None, 4), (None, 5)]
+
+
+def test_only_failures_count_from_4_3_on() -> None:
+    assert list(returning("4.3")) == [(None, None), (1, 0), (2, 1), (3, 1), (4, 2), (5, 2)]
+
+
+@pytest.mark.parametrize(("method", "limited"), [("basic.reject", True), ("basic.nack", False)])
+def test_nack_can_return_a_message_without_end_from_4_3_on(method: str, limited: bool) -> None:
+    client = client_of("4.3")
+    client.declare("q", durable=True, arguments={**QUORUM, "x-delivery-limit": Field("I", 2)})
+    client.publish("q", b"1")
+    client.consume("q")
+    for tag in range(1, 4):
+        client.send(1, method, delivery_tag=tag, requeue=True)
+    assert len(client.receive()) == (2 if limited else 3)
+
+
+def test_reject_within_a_transaction_counts_as_well() -> None:
+    client = client_of("4.3")
+    client.declare("q", durable=True, arguments=QUORUM)
+    client.publish("q", b"1")
+    client.consume("q")
+    client.call(1, "tx.select")
+    client.send(1, "basic.reject", delivery_tag=1, requeue=True)
+    client.send(1, "tx.commit")
+    delivered = [got for got in client.receive() if got.name == "basic.deliver"]
+    assert [counts(got) for got in delivered] == [(1, 1)]
+
+
+def test_classic_queues_do_not_count() -> None:
+    client = client_of("4.3")
+    client.declare("q", durable=True)
+    client.publish("q", b"1")
+    client.consume("q")
+    client.send(1, "basic.reject", delivery_tag=1, requeue=True)
+    (got,) = client.receive()
+    assert (got.arguments["redelivered"], counts(got)) == (True, (None, None))
+
+
+# --- priorities ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("series", "order"), [("4.2", [b"9", b"7", b"0", b"40", b"4"]), ("4.3", [b"40", b"9", b"7", b"4", b"0"])]
+)
+def test_priorities_of_quorum_queues(series: str, order: list[bytes]) -> None:
+    client = client_of(series)
+    client.declare("q", durable=True, arguments=QUORUM)
+    for priority in 0, 9, 4, 7, 40:
+        client.publish("q", b"%d" % priority, priority=priority)
+    assert [client.get("q").body for _ in order] == order
+
+
+# --- a real client ---------------------------------------------------------------------------------------------------
+
+
+def test_a_client_tries_an_upgrade_and_a_restart(tmp_path: Path) -> None:
+    """What counts against the limit outlives the broker; how often a message was returned besides does not."""
+    arguments = ("--data-dir", str(tmp_path / "data"), "--set", "compat=4.3")
+
+    def get(channel: Any) -> tuple[int, dict[str, int]]:
+        method, properties, _ = channel.basic_get("q")
+        return method.delivery_tag, properties.headers or {}
+
+    with (
+        BrokerProcess(tmp_path, *arguments) as broker,
+        pika.BlockingConnection(pika.URLParameters(broker.url)) as connection,
+    ):
+        channel = connection.channel()
+        channel.queue_declare("q", durable=True, arguments={"x-queue-type": "quorum"})
+        channel.queue_declare("ranked", durable=True, arguments={"x-queue-type": "quorum"})
+        channel.confirm_delivery()
+        channel.basic_publish("", "q", b"1")
+        for priority in 1, 2, 3:
+            channel.basic_publish("", "ranked", b"%d" % priority, pika.BasicProperties(priority=priority))
+        for requeue in channel.basic_nack, channel.basic_reject, channel.basic_nack:
+            requeue(get(channel)[0], requeue=True)
+        tag, headers = get(channel)
+        assert headers == {"x-acquired-count": 3, "x-delivery-count": 1}
+        channel.basic_nack(tag, requeue=True)
+        with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="transient_nonexcl_queues"):
+            pika.BlockingConnection(pika.URLParameters(broker.url)).channel().queue_declare("transient")
+        channel.queue_declare("q", passive=True)
+    with (
+        BrokerProcess(tmp_path, *arguments) as broker,
+        pika.BlockingConnection(pika.URLParameters(broker.url)) as connection,
+    ):
+        channel = connection.channel()
+        assert get(channel)[1] == {"x-acquired-count": 1, "x-delivery-count": 1}
+        assert [channel.basic_get("ranked")[2] for _ in range(3)] == [b"3", b"2", b"1"]
