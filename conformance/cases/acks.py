@@ -385,3 +385,37 @@ def redelivered_stays(lab: Lab, kind: str) -> None:
         ch.get_when_there(lab.q())
         ch.reject(tag)
     ch.get_when_there(lab.q())
+
+
+@family(
+    {
+        f"{how}_{order}": (how, order)
+        for how in ("nack", "reject_dead", "recover", "tx_nack")
+        for order in ("ab", "ba", "ab_consuming", "ba_consuming")
+        if (how, order[2:]) != ("tx_nack", "_consuming")  # commit-ok and the deliveries are a race
+    }
+)
+def several_consumers(lab: Lab, how: str, order: str) -> None:
+    """What two consumers of one channel held is settled at once: in the order of their tags."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q("dead"))
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": lab.q("dead")}
+    ch.queue(lab.q(), arguments=dead)
+    if how == "tx_nack":
+        other.tx()
+    for tag in order[:2]:
+        other.consume(lab.q(), tag)
+    ch.confirm()
+    for number in range(5):
+        ch.publish_confirmed("", lab.q(), str(number))
+    other.deliveries(5)
+    if "consuming" not in order:
+        other.cancel("a")
+        other.cancel("b")
+    if how == "recover":
+        other.recover()
+    else:
+        other.nack(0, multiple=True, requeue=how != "reject_dead")
+    if how == "tx_nack":
+        other.commit()
+    lab.quiet()

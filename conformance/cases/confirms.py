@@ -395,3 +395,16 @@ def tx_queue_deleted_by_itself(lab: Lab, arguments: dict[str, str]) -> None:
     ch.publish("", lab.q())
     ch.delete(lab.q())
     ch.commit()
+
+
+@case()
+def tx_refused_with_return(lab: Lab) -> None:
+    """An unroutable mandatory message in a transaction that is refused."""
+    ch = lab.channel()
+    ch.exchange(lab.x())
+    ch.queue(lab.q())
+    ch.tx()
+    ch.publish("", lab.q(), "gone")
+    ch.publish(lab.x(), "", "unroutable", mandatory=True)
+    ch.delete(lab.q())
+    ch.commit()

@@ -242,10 +242,16 @@ def ttl_and_length(lab: Lab) -> None:
     lab.wait_ready(lab.q("dead"), 2)
 
 
-@family({"empty_0": (0, 0), "full_1": (1, 1), "full_2": (2, 2), "room": (2, 1)})
-def ttl_zero(lab: Lab, limit: int, before: int) -> None:
+@family(
+    {
+        f"{name}_{kind}": (*numbers, kind)
+        for name, numbers in {"empty_0": (0, 0), "full_1": (1, 1), "full_2": (2, 2), "room": (2, 1)}.items()
+        for kind in KINDS
+    }
+)
+def ttl_zero(lab: Lab, limit: int, before: int, kind: str) -> None:
     """A message of TTL 0 first makes the oldest go, if the queue is full, and then expires itself."""
-    ch = limited(lab, dead=True, max_length=limit)
+    ch = limited(lab, kind, dead=True, max_length=limit)
     publish(ch, lab.q(), before)
     ch.publish_confirmed("", lab.q(), "at once", expiration="0")
     lab.quiet()
@@ -279,3 +285,24 @@ def requeued_above_the_limit_with_room(lab: Lab, kind: str) -> None:
     publish(ch, lab.q(), 2)
     ch.nack(1)
     lab.quiet()
+
+
+@family(KINDS)
+def several_dropped_at_once(lab: Lab, kind: str) -> None:
+    """One large message makes several small ones go: the order of their dead letters."""
+    ch = limited(lab, kind, dead=True, max_length_bytes=10)
+    publish(ch, lab.q(), 4)
+    ch.publish_confirmed("", lab.q(), "0123456789", delivery_mode=2)
+    lab.wait_ready(lab.q("dead"), 4)
+
+
+@family(KINDS)
+def several_dropped_when_given_back(lab: Lab, kind: str) -> None:
+    """Messages that are given back to a queue with room for one: the order of their dead letters."""
+    ch = limited(lab, kind, dead=True, max_length=1)
+    holder = lab.channel()
+    holder.consume(lab.q(), "a")
+    publish(ch, lab.q(), 4)
+    holder.deliveries(4)
+    holder.close()
+    lab.wait_ready(lab.q("dead"), 3)

@@ -222,3 +222,28 @@ def cancel_keeps_the_held(lab: Lab) -> None:
     ch.consume(lab.q(), "b")
     ch.deliveries(1)
     lab.quiet()
+
+
+@family({"before": (True,), "after": (False,)})
+def whole_channel_stops_no_ack(lab: Lab, before: bool) -> None:
+    """A limit for the whole channel that is reached stops consumers that do not ack as well, and an ack starts them."""
+    ch, publisher = lab.channel(), lab.channel()
+    publisher.confirm()
+    for name in ("acked", "not_acked"):
+        ch.queue(lab.q(name))
+    ch.qos(1, whole_channel=True)
+    if before:
+        ch.consume(lab.q("not_acked"), "n", no_ack=True)
+        publisher.publish_confirmed("", lab.q("not_acked"), "0")
+        ch.deliveries(1)
+    ch.consume(lab.q("acked"), "a")
+    publisher.publish_confirmed("", lab.q("acked"), "1")
+    held = ch.deliveries(1)[0]
+    if not before:
+        ch.consume(lab.q("not_acked"), "n", no_ack=True)
+    publisher.publish_confirmed("", lab.q("not_acked"), "2")
+    publisher.publish_confirmed("", lab.q("not_acked"), "3")
+    lab.quiet()
+    publisher.queue(lab.q("not_acked"), passive=True)
+    ch.ack(held.arguments["delivery_tag"])
+    ch.deliveries(2)

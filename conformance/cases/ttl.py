@@ -219,3 +219,50 @@ def expiration_goes_on_dead_letter(lab: Lab) -> None:
     ch = timed(lab, "classic", dead=True)
     ch.publish("", lab.q(), expiration="100", message_id="id")
     ch.get_when_there(lab.q("dead"))
+
+
+@family(KINDS)
+def got_before_an_expired_one(lab: Lab, kind: str) -> None:
+    """The count of basic.get-ok, and of a declare after it, when what comes next has expired."""
+    ch = timed(lab, kind)
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "first", delivery_mode=2)
+    ch.publish_confirmed("", lab.q(), "expired", delivery_mode=2, expiration="0")
+    lab.sleep(0.1)
+    ch.get(lab.q())
+    lab.wait_ready(lab.q(), 0)
+    ch.ack(1)
+    lab.quiet()
+
+
+@family(KINDS)
+def several_expire_at_once(lab: Lab, kind: str) -> None:
+    """Messages that expire behind one that does not, when it goes: the order of their dead letters."""
+    ch = timed(lab, kind, dead=True)
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "first", delivery_mode=2)
+    for number in range(4):
+        ch.publish_confirmed("", lab.q(), str(number), delivery_mode=2, expiration="0")
+    lab.sleep(0.1)
+    ch.get(lab.q(), no_ack=True)
+    lab.wait_ready(lab.q("dead"), 4)
+
+
+@family(KINDS)
+def expired_takes_no_turn(lab: Lab, kind: str) -> None:
+    """A message that is given back and has expired takes no consumer's turn."""
+    ch = timed(lab, kind)
+    ch.confirm()
+    holder, other = lab.channel(), lab.channel()
+    holder.consume(lab.q(), "holder")
+    ch.publish_confirmed("", lab.q(), "1", delivery_mode=2)
+    ch.publish_confirmed("", lab.q(), "expires", delivery_mode=2, expiration="0")
+    holder.deliveries(2)
+    other.consume(lab.q(), "a")
+    other.consume(lab.q(), "b")
+    lab.sleep(0.1)
+    holder.close()
+    other.deliveries(1)
+    ch.publish_confirmed("", lab.q(), "2", delivery_mode=2)
+    ch.publish_confirmed("", lab.q(), "3", delivery_mode=2)
+    other.deliveries(2)

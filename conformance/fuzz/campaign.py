@@ -18,6 +18,7 @@ from conformance.target import Target
 #: Our broker answers at once, so its second look sees what the first saw.
 OURS = Pace(quiet_s=0.002)
 QUICK = Pace(quiet_s=0.25)
+STEADY = Pace(quiet_s=0.3, matched_s=0.02)
 CAREFUL = Pace(quiet_s=1.0, matched_s=0.06)
 
 
@@ -78,6 +79,10 @@ class SideBySide:
                 return Difference(at, outcome, got[at]), player.frames
         return None, player.frames
 
+    def _differs(self, script: Script) -> bool:
+        """Whether there is a difference, and still is when it is looked at again."""
+        return all(self.compare(script, STEADY)[0] is not None for _ in range(2))
+
     def confirmed(self, script: Script) -> Difference | None:
         """The difference if it shows three times over, with time to settle, and RabbitMQ gives the same each time."""
         first, _ = self.compare(script, CAREFUL)
@@ -93,7 +98,7 @@ class SideBySide:
             return Found(seed, len(script), frames)
         if self.confirmed(script) is None:
             return Found(seed, len(script), frames, unsteady=True)
-        shortest = shrink(script[: difference.step + 1], lambda one: self.compare(one)[0] is not None)
+        shortest = shrink(script[: difference.step + 1], self._differs)
         sure = self.confirmed(shortest)
         if sure is None:
             shortest, sure = script, self.confirmed(script)

@@ -5,9 +5,9 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
 - consumers of two queues on one channel: which delivery comes first, and so its tag, is a race;
 - an expiry that is neither at once nor far away, but with a pause after it;
 - x-consistent-hash, x-random: what they choose is not decided; x-delayed-message: a plugin the recorded one has not;
-- what differs on purpose (docs/compatibility.md): tx together with queues that refuse publishes, dead letters from one
-  quorum queue to another, basic.get before a limit of the whole channel, direct reply-to, a header twice, streams,
-  an expiry ahead of other messages, as queues of priorities make it.
+- what differs on purpose (docs/compatibility.md): tx together with queues that refuse publishes or are deleted, dead
+  letters from one quorum queue to another, basic.get before a limit of the whole channel, direct reply-to, a header
+  twice, streams, an expiry ahead of other messages, as queues of priorities make it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Generator:
         self._bodies = 0
         self._has = {name for name, share in FEATURES.items() if self._random.random() < share}
         if "tx" in self._has:
-            self._has.discard("reject_publish")
+            self._has -= {"reject_publish", "exclusive", "auto_delete"}
         self._channels = [_Channel(on) for on in self._places()]
         self._exchanges = [self._plan_exchange(f"x{at}") for at in range(1, self._random.randint(1, 3) + 1)]
         self._queues = [self._plan_queue(f"q{at}") for at in range(1, self._random.randint(2, 4) + 1)]
@@ -197,11 +197,11 @@ class Generator:
             flags["auto_delete"] = True
         if not quorum and "priority" in has and self._may(0.6):
             arguments["x-max-priority"] = vocabulary.integer(rng, rng.choice((0, 1, 2, 5, 10)))
-        if "length" in has and self._may(0.6) and not quorum:  # AVOID 4
+        if "length" in has and self._may(0.6):
             arguments |= self._length(quorum)
         if "ttl" in has and self._may(0.4):
             arguments["x-message-ttl"] = vocabulary.integer(rng, rng.choice((0, vocabulary.LONG_MS)))
-            if "length" in has or "priority" in has:  # AVOID 2
+            if "priority" in has:
                 arguments["x-message-ttl"] = vocabulary.LONG_MS
         if "dead_letters" in has and self._may(0.6):
             arguments |= self._dead_letters(quorum)
@@ -302,11 +302,9 @@ class Generator:
         queue = self._random.choice(self._queues)
         if queue.is_quorum:
             flags = {}
-        others = [channel for channel in self._channels if channel.consumes != queue.name]  # AVOID 1
-        several = [c for c in self._channels if c.consumes == queue.name and len(c.consumers) > 1]  # AVOID 3
-        if not others or several or ("tx" in self._has and "quorum" in self._has):  # AVOID 7
+        if "tx" in self._has:
             return
-        self._add(self._random.choice(others).on, "delete", queue=queue.name, **flags)
+        self._add(self._any_channel().on, "delete", queue=queue.name, **flags)
         if self._may(0.6):
             if self._may(0.5):
                 self._queues[self._queues.index(queue)] = queue = self._plan_queue(
@@ -395,11 +393,9 @@ class Generator:
         if self._may(0.06):
             copies = [self._target_queue() for _ in range(rng.randint(0, 2))] + [rng.choice(vocabulary.ROUTING_KEYS)]
             properties["headers"] = properties.get("headers", {}) | {rng.choice(("CC", "BCC")): copies}
-        if "quorum" in self._has:  # AVOID 6
-            properties.pop("priority", None)
         if "ttl" in self._has and self._may(0.3):
             expiration = rng.choice((0, 0, SHORT_MS, vocabulary.LONG_MS))
-            if "priority" in self._has or ("length" in self._has and expiration == 0):  # AVOID 2
+            if "priority" in self._has:
                 expiration = vocabulary.LONG_MS
             properties["expiration"] = str(expiration)
             pause_ms = PAUSE_MS if expiration == SHORT_MS else 0
@@ -420,8 +416,6 @@ class Generator:
     def _burst(self) -> None:
         exchange, key = self._address()
         properties = vocabulary.properties(self._random)
-        if "quorum" in self._has:  # AVOID 6
-            properties.pop("priority", None)
         self._add(
             self._any_channel().on,
             "publish",
@@ -436,10 +430,7 @@ class Generator:
     # consuming
 
     def _get(self) -> None:
-        channel = self._any_channel()
-        if channel.consumers and "quorum" in self._has:  # AVOID 5
-            return
-        self._add(channel.on, "get", queue=self._target_queue(), no_ack=True if self._may(0.3) else None)
+        self._add(self._any_channel().on, "get", queue=self._target_queue(), no_ack=True if self._may(0.3) else None)
 
     def _consume(self) -> None:
         rng = self._random
@@ -448,7 +439,7 @@ class Generator:
         plan = next((one for one in self._queues if one.name == queue), None)
         if plan is not None and plan.is_quorum and "whole_channel_limit" in self._has and not self._may(0.1):
             return
-        if channel.consumers and (len(channel.consumers) > 2 or "quorum" in self._has):  # AVOID 8
+        if len(channel.consumers) > 2:
             return
         free = [tag for tag in ("t1", "t2", "t3", "t4") if tag not in channel.consumers]
         tag = rng.choice(channel.consumers) if channel.consumers and self._mistake() else rng.choice(free)

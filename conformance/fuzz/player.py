@@ -267,12 +267,19 @@ class Player:
             if any(event.name == "tx.commit-ok" for event in events):
                 # The channel answers as soon as the queues have taken it all; deliveries overtake that or do not.
                 events = sorted(events, key=lambda event: event.name == "basic.deliver")
-            others = [event.shown() for event in events if event.name not in (*CONFIRMS, "basic.return")]
+            others = [self._shown(event) for event in events if event.name not in (*CONFIRMS, "basic.return")]
             returns = [event.shown() for event in events if event.name == "basic.return"]
             confirms = self._tags.get(on, Tags()).confirms(event for event in events if event.name in CONFIRMS)
             parts = {"frames": others, "returns": returns, "confirms": confirms}
             found[on] = {key: value for key, value in parts.items() if value}
         return found
+
+    def _shown(self, event: Event) -> dict[str, Any]:
+        shown = event.shown()
+        queue = self._queues.get(shown.get("queue", ""))
+        if event.name == "queue.declare-ok" and queue is not None and not queue.counts_consumers:
+            del shown["consumer_count"]
+        return shown
 
     def _new(self, connection: Connection) -> dict[str, list[Event]]:
         """What came since the last outcome, by channel."""
