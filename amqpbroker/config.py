@@ -41,6 +41,18 @@ class DefaultUser:
     read: str = ".*"
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A number of bytes or, where that is None, a share of the memory."""
+
+    absolute_bytes: int | None = None
+    relative: float = 0.0
+
+    def of(self, total_bytes: int) -> int:
+        """The limit in bytes, given how much memory there is."""
+        return int(self.relative * total_bytes) if self.absolute_bytes is None else self.absolute_bytes
+
+
 _GUEST = DefaultUser("guest", "guest", ("administrator",), "^/$")
 
 
@@ -49,6 +61,7 @@ class Config:
     """What one broker runs with. `load` makes it from RabbitMQ's keys; tests may construct it directly.
 
     Where a limit is 0 there is none, and a `consumer_timeout_ms` of 0 is off. An empty `data_dir` is the user's own.
+    A `total_memory_bytes` of None is what the machine or the container has.
     `initial_frame_max` and `product_version` are those of `compat` unless they are given.
     """
 
@@ -72,6 +85,9 @@ class Config:
     default_users: tuple[DefaultUser, ...] = (_GUEST,)
     default_queue_type: str = "classic"
     durability: str = "fsync"
+    vm_memory_high_watermark: Limit = Limit(relative=0.6)
+    disk_free_limit: Limit = Limit(absolute_bytes=50_000_000)
+    total_memory_bytes: int | None = None
     cluster_name: str = "amqpbroker@localhost"
     product_name: str = "RabbitMQ"
     product_version: str = ""
@@ -152,6 +168,27 @@ def _bytesize(low: int, high: int, **words: int) -> Accepted:
     return Accepted(" or ".join((*words, number)), parse)
 
 
+_INFORMATION_UNITS = ("", "k", "m", "g", "t", "p")
+
+
+def _information(text: str) -> int:
+    """A number of bytes, as rabbit_resource_monitor_misc reads it: the units are powers of 1000, with an i of 1024."""
+    match = re.fullmatch("([0-9]{1,18})(?:([kmgtp])(i?)b?)?", text.lower())
+    if match is None:
+        raise ValueError(text)
+    factor: int = (1024 if match[3] else 1000) ** _INFORMATION_UNITS.index(match[2] or "")
+    return int(match[1]) * factor
+
+
+def _share(high: float) -> Accepted:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or float(text) > high:
+            raise ValueError(text)
+        return float(text)
+
+    return Accepted(f"a number from 0 to {high:g}, such as 0.5", parse)
+
+
 def _one_of(*words: str) -> Accepted:
     return Accepted(" or ".join(words), lambda text: words[words.index(text)])
 
@@ -204,6 +241,7 @@ def _compat(text: str) -> Compat:
 _ANY = Accepted("any text", str)
 _BOOLEAN = Accepted("true or false", lambda text: ("false", "true").index(text) == 1)
 _COMPAT = Accepted(" or ".join(COMPATS), _compat)
+_INFORMATION = Accepted("a number of bytes, which may end in kB, MB or GB, or KiB, MiB or GiB", _information)
 _LISTENER = Accepted("PORT, HOST or HOST:PORT, with a port from 0 to 65535", _listener)
 _NAME = Accepted("a name of 1 to 255 bytes", _name)
 _REGEX = Accepted("a regular expression", _regex)
@@ -274,6 +312,17 @@ SETTINGS: tuple[Setting, ...] = (
             "What a confirm of a persistent message vouches for: `fsync`, it is on the disk and survives a power loss;"
             " `os`, it is with the operating system and survives kill -9; `none`, the broker has it, and kill -9 may"
             " lose what the last turns of its loop took.", "durability"),
+    Setting("vm_memory_high_watermark.relative", _share(1), "0.6",
+            "The share of the memory that the broker may take before publishers are blocked. The memory is the"
+            " machine's or, if that is less, the container's. Known on Linux only: elsewhere nothing is blocked."),
+    Setting("vm_memory_high_watermark.absolute", _INFORMATION, "",
+            "The same as a number of bytes, which wins over the share."),
+    Setting("total_memory_available_override_value", _INFORMATION, "",
+            "How much memory there is, where the machine or the container says something else."),
+    Setting("disk_free_limit.absolute", _INFORMATION, "50MB",
+            "How much must be free where the data directory is; below that publishers are blocked. 0 never blocks."),
+    Setting("disk_free_limit.relative", _share(1000), "",
+            "The same as a multiple of the memory; disk_free_limit.absolute wins."),
     Setting("cluster_name", _NAME, "amqpbroker@localhost",
             "The name of the cluster that clients are told.", "cluster_name"),
     Setting("product.name", _NAME, "RabbitMQ",
@@ -324,6 +373,9 @@ def load(assignments: Iterable[tuple[str, str]], environ: Mapping[str, str]) -> 
         loopback_users=_loopback_users(values, config.loopback_users),
         auth_mechanisms=_auth_mechanisms(values) or config.auth_mechanisms,
         default_users=_default_users(values, config.default_vhost),
+        vm_memory_high_watermark=_limit(values, "vm_memory_high_watermark", config.vm_memory_high_watermark),
+        disk_free_limit=_limit(values, "disk_free_limit", config.disk_free_limit),
+        total_memory_bytes=values.get("total_memory_available_override_value", {}).get("", config.total_memory_bytes),
     )
 
 
@@ -384,6 +436,15 @@ def _loopback_users(values: Mapping[str, Mapping[str, Any]], default: frozenset[
 def _auth_mechanisms(values: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     numbered = values.get("auth_mechanisms.$n", {})
     return tuple(dict.fromkeys(numbered[n] for n in sorted(numbered, key=lambda n: (len(n), n))))
+
+
+def _limit(values: Mapping[str, Mapping[str, Any]], key: str, default: Limit) -> Limit:
+    """Either half replaces the default; of both, the absolute one wins."""
+    if f"{key}.absolute" in values:
+        return Limit(absolute_bytes=values[f"{key}.absolute"][""])
+    if f"{key}.relative" in values:
+        return Limit(relative=values[f"{key}.relative"][""])
+    return default
 
 
 def _default_users(values: Mapping[str, Mapping[str, Any]], vhost: str) -> tuple[DefaultUser, ...]:

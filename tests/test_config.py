@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from amqpbroker.compat import COMPATS
-from amqpbroker.config import SETTINGS, Config, ConfigError, DefaultUser, Listener, find, load
+from amqpbroker.config import SETTINGS, Config, ConfigError, DefaultUser, Limit, Listener, find, load
 
 
 def test_nothing_assigned_is_the_default():
@@ -64,6 +64,16 @@ def test_every_attribute_exists():
         ("loopback_users.guest", "false", "loopback_users", frozenset()),
         ("loopback_users.bob", "true", "loopback_users", frozenset({"bob"})),
         ("auth_mechanisms.1", "AMQPLAIN", "auth_mechanisms", ("AMQPLAIN",)),
+        ("vm_memory_high_watermark.relative", "0.4", "vm_memory_high_watermark", Limit(relative=0.4)),
+        ("vm_memory_high_watermark.relative", "1", "vm_memory_high_watermark", Limit(relative=1.0)),
+        ("vm_memory_high_watermark.absolute", "0", "vm_memory_high_watermark", Limit(0)),
+        ("vm_memory_high_watermark.absolute", "3MB", "vm_memory_high_watermark", Limit(3_000_000)),
+        ("vm_memory_high_watermark.absolute", "3M", "vm_memory_high_watermark", Limit(3_000_000)),
+        ("vm_memory_high_watermark.absolute", "3MiB", "vm_memory_high_watermark", Limit(3 << 20)),
+        ("disk_free_limit.absolute", "2Gi", "disk_free_limit", Limit(2 << 30)),
+        ("disk_free_limit.absolute", "50000kB", "disk_free_limit", Limit(50_000_000)),
+        ("disk_free_limit.relative", "1.5", "disk_free_limit", Limit(relative=1.5)),
+        ("total_memory_available_override_value", "8GB", "total_memory_bytes", 8_000_000_000),
     ],
 )
 def test_one_assignment(key, text, attribute, value):
@@ -87,6 +97,12 @@ def test_one_assignment(key, text, attribute, value):
         ("deprecated_features.permit.global_qos", "yes", "true or false"),
         ("auth_mechanisms.1", "EXTERNAL", "PLAIN or AMQPLAIN or ANONYMOUS"),
         ("default_permissions.read", "(", "a regular expression"),
+        ("vm_memory_high_watermark.relative", "1.5", "a number from 0 to 1"),
+        ("vm_memory_high_watermark.relative", "0,5", "a number from 0 to 1"),
+        ("vm_memory_high_watermark.absolute", "much", "a number of bytes, which may end in kB"),
+        ("vm_memory_high_watermark.absolute", "1.5GB", "a number of bytes"),
+        ("disk_free_limit.absolute", "-1", "a number of bytes"),
+        ("disk_free_limit.absolute", "5XB", "a number of bytes"),
         ("default_vhost", "", "a name of 1 to 255 bytes"),
         ("listeners.tcp.default", "host:99999", "PORT, HOST or HOST:PORT"),
         ("listeners.tcp.default", "-1", "PORT, HOST or HOST:PORT"),
@@ -221,3 +237,20 @@ def test_default_users():
 def test_passwords_are_not_shown():
     config = load([("default_pass", "hidden1"), ("default_users.bob.password", "hidden2")], {})
     assert "hidden" not in repr(config)
+
+
+@pytest.mark.parametrize("key", ["vm_memory_high_watermark", "disk_free_limit"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_both_kinds_of_limit_the_absolute_one_wins(key, order):
+    assignments = [(f"{key}.relative", "0.1"), (f"{key}.absolute", "7")][::order]
+    assert getattr(load(assignments, {}), key) == Limit(7)
+
+
+def test_documented_defaults_of_limits_are_the_default():
+    keys = ("vm_memory_high_watermark.relative", "disk_free_limit.absolute")
+    assert load([(key, find(key)[0].default) for key in keys], {}) == Config()
+
+
+def test_a_share_is_one_of_the_memory():
+    assert Limit(relative=0.5).of(1001) == 500
+    assert Limit(7, 0.5).of(1000) == 7

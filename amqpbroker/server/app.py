@@ -14,9 +14,10 @@ from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.broker.shortage import Shortage
 from amqpbroker.clock import Clock, SystemClock
 from amqpbroker.config import Config
-from amqpbroker.server import data
+from amqpbroker.server import data, machine
 from amqpbroker.server.allocator import give_back
 from amqpbroker.server.listeners import listen, shown
+from amqpbroker.server.resources import DiskMonitor, MemoryMonitor
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.transport import READ_BYTES, ClientTransport
@@ -37,6 +38,9 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 #: File descriptors kept back from clients.
 RESERVED_FILES = 64
+
+#: How much memory is thought to be there where the system does not say (vm_memory_monitor.erl).
+UNKNOWN_MEMORY_BYTES = 1 << 30
 
 #: (host, port) of each listener.
 Addresses = list[tuple[str, int]]
@@ -104,6 +108,7 @@ class Server:
             kept.definitions.on_change = self._store.definitions_changed
             self._store.definitions_changed()
             self._restore(self._store, kept.found)
+        self._watch_resources()
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._clients: dict[ClientTransport, None] = {}
         self._max_clients = _raise_file_limit() - RESERVED_FILES
@@ -112,6 +117,23 @@ class Server:
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._drained: asyncio.Future[None] = loop.create_future()
         self._status = 0
+
+    def _watch_resources(self) -> None:
+        """Have publishers wait while memory, or space for what is kept, is short."""
+        config, clock, alarms = self._config, self._clock, self._broker.alarms
+        total_bytes = config.total_memory_bytes or machine.total_memory_bytes() or UNKNOWN_MEMORY_BYTES
+        memory_bytes = min(config.vm_memory_high_watermark.of(total_bytes), total_bytes)
+        log.info("memory high watermark set to %d bytes of %d", memory_bytes, total_bytes)
+        memory = MemoryMonitor(clock, alarms, memory_bytes, machine.resident_bytes, give_back)
+        if self._shortage is not None:
+            memory.on_short = self._shortage.set
+        memory.look()
+        if self._store is not None:
+            disk_bytes = config.disk_free_limit.of(total_bytes)
+            log.info("disk free limit set to %d bytes", disk_bytes)
+            disk = DiskMonitor(clock, alarms, disk_bytes, self._store.journal.directory, machine.free_bytes)
+            disk.look()
+            self._store.on_stuck = disk.on_stuck
 
     def _restore(self, store: Persistence, found: Recovered) -> None:
         """Give queues and exchanges back what they had. Raises StoreError."""

@@ -1,0 +1,153 @@
+"""Watches the memory of this process and the disk that it writes to, and sets and clears their alarms."""
+
+import errno
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from amqpbroker.broker.alarms import Alarms
+from amqpbroker.clock import Clock
+
+log = logging.getLogger(__name__)
+
+#: How often to look at the memory (vm_memory_monitor.erl).
+MEMORY_INTERVAL_MS = 1000
+
+#: The share of the memory limit from which on memory is short: time to move to the disk what can be.
+SHORT = 0.5
+
+#: How often the allocator gives back what was freed while memory is short, which may stop everything for 0.1 s. Beyond
+#: the limit it does so at every look: what it keeps would hold publishers up though nothing is queued any more.
+GIVE_BACK_INTERVAL_MS = 10_000
+
+#: Bounds of how long until the disk is looked at again, and how fast it is thought to fill, at most
+#: (rabbit_disk_monitor.erl). During an alarm it is the second in which a stuck write is tried again.
+DISK_INTERVAL_MIN_MS = 100
+DISK_INTERVAL_MAX_MS = 10_000
+DISK_ALARMED_INTERVAL_MS = 1000
+DISK_BYTES_PER_MS = 250_000
+
+#: What to do about a write that failed.
+_ADVICE = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or have the quota raised",
+    errno.EFBIG: "have the limit of file sizes raised (ulimit -f)",
+    errno.EIO: "look after the disk",
+}
+
+
+class MemoryMonitor:
+    """Keeps the memory alarm on while this process takes more than `limit_bytes`.
+
+    short: it takes more than half of that. on_short(short): called when this has changed, the first time for True.
+    `used()` gives the bytes taken; where it raises OSError there is no such alarm. `give_back()` has the allocator give
+    back what was freed, so that it does not count.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        alarms: Alarms,
+        limit_bytes: int,
+        used: Callable[[], int],
+        give_back: Callable[[], None],
+    ) -> None:
+        self.short: bool = False
+        self.on_short: Callable[[bool], None] = lambda short: None
+        self._clock = clock
+        self._alarms = alarms
+        self._limit_bytes = limit_bytes
+        self._used = used
+        self._give_back = give_back
+        self._alarmed = False
+        self._given_back_ms = 0
+
+    def look(self) -> None:
+        """Look now, and from now on again and again."""
+        try:
+            used_bytes = self._used_bytes()
+        except OSError as error:
+            log.warning("the memory is not watched, and never causes an alarm: %s", error)
+            return
+        self._clock.after(MEMORY_INTERVAL_MS, self.look)
+        alarmed = used_bytes > self._limit_bytes
+        if alarmed is not self._alarmed:
+            self._alarmed = alarmed
+            state = "set" if alarmed else "clear"
+            log.warning("vm_memory_high_watermark %s. Memory used:%d allowed:%d", state, used_bytes, self._limit_bytes)
+            (self._alarms.set if alarmed else self._alarms.clear)("memory")
+        short = used_bytes > self._limit_bytes * SHORT
+        if short is not self.short:
+            self.short = short
+            self.on_short(short)
+
+    def _used_bytes(self) -> int:
+        used_bytes = self._used()
+        since_ms = self._clock.turn_ms - self._given_back_ms
+        if used_bytes > self._limit_bytes or (
+            used_bytes > self._limit_bytes * SHORT and since_ms >= GIVE_BACK_INTERVAL_MS
+        ):
+            self._give_back()
+            self._given_back_ms = self._clock.turn_ms
+            used_bytes = self._used()
+        return used_bytes
+
+
+class DiskMonitor:
+    """Keeps the disk alarm on while less than `limit_bytes` are free, and while writing fails.
+
+    `free()` gives the bytes free in `directory`; while it raises OSError the last answer holds.
+    """
+
+    def __init__(
+        self, clock: Clock, alarms: Alarms, limit_bytes: int, directory: Path, free: Callable[[Path], int]
+    ) -> None:
+        self._clock = clock
+        self._alarms = alarms
+        self._limit_bytes = limit_bytes
+        self._directory = directory
+        self._free = free
+        self._low = False
+        self._stuck = False
+        self._unknown = False
+
+    def look(self) -> None:
+        """Look now, and from now on again and again: the nearer to the limit, the sooner."""
+        self._clock.after(self._look(), self.look)
+
+    def _look(self) -> int:
+        """Returns after how many milliseconds to look again."""
+        try:
+            free_bytes = self._free(self._directory)
+        except OSError as error:
+            if not self._unknown:
+                log.warning("cannot tell how much is free in %s: %s", self._directory, error.strerror)
+            self._unknown = True
+            return DISK_INTERVAL_MAX_MS
+        self._unknown = False
+        low = free_bytes < self._limit_bytes
+        if low is not self._low:
+            self._low = low
+            state = "insufficient" if low else "sufficient"
+            log.warning("Free disk space is %s. Free bytes: %d. Limit: %d", state, free_bytes, self._limit_bytes)
+            self._update()
+        if low:
+            return DISK_ALARMED_INTERVAL_MS
+        ideal_ms = 2 * (free_bytes - self._limit_bytes) // DISK_BYTES_PER_MS
+        return max(DISK_INTERVAL_MIN_MS, min(DISK_INTERVAL_MAX_MS, ideal_ms))
+
+    def on_stuck(self, error: OSError | None) -> None:
+        """Writing has failed and is tried again; or, for None, works again."""
+        if error is not None:
+            log.critical(
+                "cannot write to %s: %s. Publishers are blocked, and persistent messages not confirmed, until it works;"
+                " it is tried again every second: %s",
+                self._directory,
+                error.strerror or error,
+                _ADVICE.get(error.errno or 0, "see to what the system says"),
+            )
+        self._stuck = error is not None
+        self._update()
+
+    def _update(self) -> None:
+        (self._alarms.set if self._low or self._stuck else self._alarms.clear)("disk")

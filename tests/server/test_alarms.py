@@ -1,0 +1,118 @@
+"""Alarms of a real process, as pika sees them."""
+
+import resource
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pika
+import pytest
+
+from tests.process import BrokerProcess
+
+TIMEOUT_S = 20.0
+
+
+class Publisher:
+    """A connection with a queue, that keeps what it was told of alarms. Use it in a `with`."""
+
+    def __init__(self, url):
+        self.told = []
+        self.connection = pika.BlockingConnection(pika.URLParameters(url))
+        self.connection.add_on_connection_blocked_callback(lambda _, frame: self.told.append(frame.method.reason))
+        self.connection.add_on_connection_unblocked_callback(lambda _, frame: self.told.append("unblocked"))
+        self.channel = self.connection.channel()
+        self.queue = self.channel.queue_declare("").method.queue
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        if self.connection.is_open:
+            self.connection.close()
+
+    def publish(self, body):
+        self.channel.basic_publish("", self.queue, body)
+
+    def wait_until_told(self, last):
+        until = time.monotonic() + TIMEOUT_S
+        while self.told[-1:] != [last] and time.monotonic() < until:
+            self.connection.process_data_events(0.05)
+        return self.told
+
+
+def drain(url, queue, count):
+    """Consume so many messages."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        bodies = connection.channel().consume(queue, auto_ack=True, inactivity_timeout=TIMEOUT_S)
+        for _, (method, _, _) in zip(range(count), bodies, strict=False):
+            assert method is not None
+
+
+def test_publishers_wait_while_memory_is_short_until_consumers_have_made_room(tmp_path):
+    count = 1000
+    with (
+        BrokerProcess(tmp_path, "--set", "vm_memory_high_watermark.absolute=80MB") as broker,
+        Publisher(broker.url) as publisher,
+        ThreadPoolExecutor(1) as thread,
+    ):
+
+        def drain_once_blocked():
+            until = time.monotonic() + TIMEOUT_S
+            while "memory resource limit alarm set" not in broker.log and time.monotonic() < until:
+                time.sleep(0.05)
+            drain(broker.url, publisher.queue, count)
+
+        drained = thread.submit(drain_once_blocked)
+        for _ in range(count):  # more than fits, so that it gets to the end only if it may go on
+            publisher.publish(bytes(100_000))
+        drained.result()
+        told = publisher.wait_until_told("unblocked")
+        assert told[:2] == ["low on memory", "unblocked"]
+        assert "Publishers will be blocked until this alarm clears" in broker.log
+        assert "memory resource limit alarm cleared" in broker.log
+
+
+@pytest.mark.parametrize("limit", ["absolute=1000TB", "relative=1000"])
+def test_publishers_wait_while_the_disk_is_nearly_full_and_can_be_told_to_go(tmp_path, limit):
+    arguments = ("--data-dir", str(tmp_path / "data"), "--set", f"disk_free_limit.{limit}")
+    total = ("--set", "total_memory_available_override_value=1TB")
+    with BrokerProcess(tmp_path, *arguments, *total) as broker, Publisher(broker.url) as publisher:
+        publisher.publish(b"x")
+        assert publisher.wait_until_told("low on disk") == ["low on disk"]
+        assert "Free disk space is insufficient" in broker.log
+        broker.signal(signal.SIGTERM)
+        with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="320"):
+            publisher.wait_until_told("goodbye")
+
+
+def test_in_memory_the_disk_does_not_matter(tmp_path):
+    with (
+        BrokerProcess(tmp_path, "--set", "disk_free_limit.absolute=1000TB") as broker,
+        Publisher(broker.url) as publisher,
+    ):
+        publisher.publish(b"x")
+        drain(broker.url, publisher.queue, 1)
+        assert publisher.told == []
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits other processes")
+def test_publishers_wait_while_the_disk_takes_nothing(tmp_path):
+    with (
+        BrokerProcess(tmp_path, "--data-dir", str(tmp_path / "data")) as broker,
+        Publisher(broker.url) as publisher,
+    ):
+        publisher.channel.queue_declare("safe", durable=True)
+        before = resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, (100_000, before[1]))
+        publisher.channel.basic_publish("", "safe", bytes(200_000), pika.BasicProperties(delivery_mode=2))
+        until = time.monotonic() + TIMEOUT_S
+        while "alarm set" not in broker.log and time.monotonic() < until:
+            time.sleep(0.01)
+        assert "CRITICAL cannot write to " in broker.log
+        assert "File too large. Publishers are blocked" in broker.log
+        publisher.publish(b"x")
+        assert publisher.wait_until_told("low on disk") == ["low on disk"]
+        resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, before)
+        assert publisher.wait_until_told("unblocked") == ["low on disk", "unblocked"]
+        drain(broker.url, "safe", 1)

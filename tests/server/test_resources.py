@@ -1,0 +1,211 @@
+import errno
+import logging
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.broker.alarms import Alarms
+from amqpbroker.clock import ManualClock
+from amqpbroker.server.resources import DiskMonitor, MemoryMonitor
+
+LIMIT = 1_000_000_000
+
+
+class Machine:
+    """Memory and a disk that are as full as the test says; `alarms` are those of a broker."""
+
+    def __init__(self):
+        self.clock = ManualClock()
+        self.alarms = Alarms("here", lambda: None)
+        self.used = 0
+        self.garbage = 0
+        self.given_back = 0
+        self.free = 10 * LIMIT
+        self.error = None
+        self.looks = []
+        self.short = []
+
+    def used_bytes(self):
+        self.looks.append(self.clock.now_ms())
+        if self.error:
+            raise self.error
+        return self.used + self.garbage
+
+    def give_back(self):
+        self.given_back += 1
+        self.garbage = 0
+
+    def free_bytes(self, directory):
+        assert directory == Path("/data")
+        self.looks.append(self.clock.now_ms())
+        if self.error:
+            raise self.error
+        return self.free
+
+    def memory_monitor(self):
+        monitor = MemoryMonitor(self.clock, self.alarms, LIMIT, self.used_bytes, self.give_back)
+        monitor.on_short = self.short.append
+        monitor.look()
+        return monitor
+
+    def disk_monitor(self, limit=LIMIT):
+        monitor = DiskMonitor(self.clock, self.alarms, limit, Path("/data"), self.free_bytes)
+        monitor.look()
+        return monitor
+
+
+@pytest.fixture
+def machine():
+    return Machine()
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_memory_alarm_is_on_while_more_is_used_than_allowed(machine):
+    machine.memory_monitor()
+    machine.used = LIMIT
+    machine.clock.advance(1000)
+    assert machine.alarms.resources == ()
+    machine.used = LIMIT + 1
+    machine.clock.advance(999)
+    assert machine.alarms.resources == ()
+    machine.clock.advance(1)
+    assert machine.alarms.resources == ("memory",)
+    machine.used = LIMIT
+    machine.clock.advance(1000)
+    assert machine.alarms.resources == ()
+
+
+def test_it_is_on_from_the_start_where_memory_is_short_then(machine):
+    machine.used = LIMIT + 1
+    machine.memory_monitor()
+    assert machine.alarms.resources == ("memory",)
+
+
+def test_what_was_freed_and_is_kept_by_the_allocator_is_no_alarm(machine):
+    machine.garbage = 2 * LIMIT
+    machine.memory_monitor()
+    assert machine.alarms.resources == ()
+    machine.used = 2 * LIMIT
+    machine.clock.advance(1000)
+    assert machine.alarms.resources == ("memory",)
+    machine.used, machine.garbage = 0, 2 * LIMIT
+    machine.clock.advance(1000)
+    assert machine.alarms.resources == ()
+
+
+def test_short_of_the_limit_memory_is_given_back_now_and_then(machine):
+    machine.used = LIMIT // 2
+    machine.memory_monitor()
+    machine.clock.advance(60_000)
+    assert machine.given_back == 0
+    machine.used += 1
+    machine.clock.advance(60_000)
+    assert machine.given_back == 6
+
+
+def test_memory_is_short_beyond_half_of_the_limit(machine):
+    monitor = machine.memory_monitor()
+    assert (monitor.short, machine.short) == (False, [])
+    machine.used = LIMIT // 2 + 1
+    machine.clock.advance(2000)
+    assert (monitor.short, machine.short) == (True, [True])
+    assert machine.alarms.resources == ()
+    machine.used = LIMIT * 2
+    machine.clock.advance(2000)
+    machine.used = LIMIT // 2
+    machine.clock.advance(2000)
+    assert (monitor.short, machine.short) == (False, [True, False])
+
+
+def test_memory_that_cannot_be_told_is_not_watched(machine, caplog):
+    machine.error = FileNotFoundError(errno.ENOENT, "No such file or directory")
+    machine.memory_monitor()
+    machine.clock.advance(100_000)
+    assert len(machine.looks) == 1
+    assert "the memory is not watched" in caplog.text
+
+
+# --- disk ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_disk_alarm_is_on_while_less_is_free_than_the_limit(machine, caplog):
+    machine.disk_monitor()
+    machine.free = LIMIT - 1
+    machine.clock.advance(10_000)
+    assert machine.alarms.resources == ("disk",)
+    assert f"Free disk space is insufficient. Free bytes: {LIMIT - 1}. Limit: {LIMIT}" in caplog.text
+    machine.free = LIMIT
+    machine.clock.advance(1000)
+    assert machine.alarms.resources == ()
+    assert f"Free disk space is sufficient. Free bytes: {LIMIT}. Limit: {LIMIT}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("free", "interval_ms"),
+    [
+        (100 * LIMIT, 10_000),
+        (LIMIT + 125_000_000, 1000),
+        (LIMIT + 1, 100),
+        (LIMIT - 1, 1000),
+    ],
+)
+def test_it_is_looked_at_sooner_the_nearer_it_is_to_the_limit(machine, free, interval_ms):
+    machine.free = free
+    machine.disk_monitor()
+    machine.clock.advance(interval_ms - 1)
+    assert len(machine.looks) == 1
+    machine.clock.advance(1)
+    assert len(machine.looks) == 2
+
+
+def test_a_limit_of_0_is_no_alarm(machine):
+    machine.free = 0
+    machine.disk_monitor(limit=0)
+    assert machine.alarms.resources == ()
+
+
+def test_what_cannot_be_told_changes_nothing_and_is_asked_again(machine, caplog):
+    machine.free = 0
+    machine.disk_monitor()
+    machine.error = OSError(errno.EIO, "Input/output error")
+    machine.clock.advance(60_000)
+    assert machine.alarms.resources == ("disk",)
+    assert caplog.text.count("cannot tell how much is free in /data: Input/output error") == 1
+    machine.error, machine.free = None, LIMIT
+    machine.clock.advance(10_000)
+    assert machine.alarms.resources == ()
+
+
+def test_writing_that_is_stuck_holds_the_alarm_until_it_works(machine, caplog):
+    monitor = machine.disk_monitor()
+    monitor.on_stuck(OSError(errno.ENOSPC, "No space left on device"))
+    assert machine.alarms.resources == ("disk",)
+    machine.clock.advance(60_000)
+    assert machine.alarms.resources == ("disk",)
+    monitor.on_stuck(None)
+    assert machine.alarms.resources == ()
+    (critical,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
+    text = critical.getMessage()
+    assert text.startswith("cannot write to /data: No space left on device. Publishers are blocked")
+    assert text.endswith("make room there")
+
+
+@pytest.mark.parametrize("last", ["space", "writing"])
+def test_the_last_of_two_reasons_clears_the_disk_alarm(machine, last):
+    monitor = machine.disk_monitor()
+    machine.free = 0
+    machine.clock.advance(10_000)
+    monitor.on_stuck(OSError(errno.EIO, "Input/output error"))
+    if last == "writing":
+        machine.free = LIMIT
+        machine.clock.advance(1000)
+        assert machine.alarms.resources == ("disk",)
+        monitor.on_stuck(None)
+    else:
+        monitor.on_stuck(None)
+        assert machine.alarms.resources == ("disk",)
+        machine.free = LIMIT
+        machine.clock.advance(1000)
+    assert machine.alarms.resources == ()
