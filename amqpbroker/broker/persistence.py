@@ -312,7 +312,11 @@ class Persistence(Store):
             group.settled = self._present(group.settled)
         settled = loose.settled
         for entries in _by_message(loose.entered):
-            position = self._add(parts, position, [entries], [], [])
+            message = entries[0].message
+            if len(entries) == 1 and not message.extra_keys and message.frames is not None:
+                position = self._add_lone(parts, position, entries[0], message, message.frames)
+            else:
+                position = self._add(parts, position, [entries], [], [])
         for group in groups:
             position = self._add(parts, position, _by_message(group.entered), group.settled, group.returned)
             settled = settled + group.settled if group.settled else settled
@@ -334,6 +338,24 @@ class Persistence(Store):
         for copy in moved:
             self.journal.added(copy.new, copy.octets)
         return moved
+
+    def _add_lone(self, parts: list[bytes], position: int, entry: Copy, message: Message, frames: bytes) -> int:
+        """`_add` for one message in one queue, as most are."""
+        count = min(entry.delivery_count, record.MAX_COUNT) if entry.delivery_count else 0
+        head = record.lone_publish(
+            message.address,
+            frames,
+            message.size,
+            message.priority,
+            0 if message.deaths is None else record.DEATHS,
+            (entry.queue.id, entry.sequence, entry.deadline_ms, count),
+        )
+        parts.append(head)
+        parts.append(frames)
+        octets = len(head) + len(frames)
+        entry.position = place = position + (record.GROUP_HEAD.size + record.PUBLISH_HEAD.size)
+        self.journal.added(place, octets)
+        return position + octets
 
     def _add(
         self,

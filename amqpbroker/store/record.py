@@ -27,7 +27,8 @@ SETTLE = b"S"
 RETURNED = b"R"
 
 #: A publish record of one entry, without address and frames.
-_SMALLEST = PUBLISH_HEAD.size + ENTRY.size
+_ONE = struct.Struct(PUBLISH_HEAD.format + ENTRY.format.lstrip(">"))
+_SMALLEST = _ONE.size
 
 #: Flag of a publish record: the message's headers carry the broker's record of its deaths.
 DEATHS = 1
@@ -140,6 +141,34 @@ def publish(content: Content, entries: list[tuple[int, int, int, int]]) -> bytes
     parts += [b"%c%b" % (len(key), key) for key in content.extra_keys]
     parts.append(content.frames)
     return b"".join(parts)
+
+
+def lone_publish(
+    address: bytes, frames: bytes, size: int, priority: int, flags: int, entry: tuple[int, int, int, int]
+) -> bytes:
+    """A group that is one message in one queue, with no extra keys, up to the frames; `entry` as in `publish`.
+
+    The frames go behind it as they are, so that they are not copied here.
+    """
+    queue_id, sequence, deadline_ms, count = entry
+    head = _ONE.pack(
+        PUBLISH,
+        flags,
+        priority,
+        0,
+        0,
+        1,
+        len(address),
+        len(frames),
+        size,
+        queue_id,
+        sequence,
+        deadline_ms,
+        count,
+        0,
+    )
+    head += address
+    return GROUP_HEAD.pack(len(head) + len(frames), zlib.crc32(frames, zlib.crc32(head))) + head
 
 
 def settle(positions: list[int]) -> bytes:
