@@ -8,7 +8,7 @@ import pytest
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import published
 from tests.load.client import LoadClient, request
-from tests.load.memory import MB, resident_bytes
+from tests.load.memory import MB, forget_peak, peak_bytes, resident_bytes
 from tests.process import BrokerProcess
 
 ACK_EVERY = 100
@@ -109,3 +109,20 @@ def test_a_restart_reads_no_bodies_into_memory(tmp_path):
         print(f"100,000 of 500 octets, read back: {grown / MB:.1f} MB")
         assert grown < 90 * MB
         drain(process.port, "q", 100_000, 1_000)
+
+
+def test_transient_messages_leave_memory_while_it_is_short(tmp_path):
+    setting = "vm_memory_high_watermark.absolute=240MB"
+    arguments = ("--data-dir", str(tmp_path / "data"), "--set", setting)
+    with BrokerProcess(tmp_path, *arguments) as process:
+        pid = process.process.pid
+        with LoadClient(process.port) as client:
+            client.declare("q")
+            forget_peak(pid)
+            fill(client, "q", 300_000, 1_000)
+            print(f"300,000 of 1 kB: at most {peak_bytes(pid) / MB:.0f} MB, {settle(pid) / MB:.0f} MB in the end")
+            assert peak_bytes(pid) < 240 * MB
+            assert resident_bytes(pid) < 200 * MB
+            assert list((tmp_path / "data" / "spill").iterdir())
+        drain(process.port, "q", 300_000, 1_000)
+        assert list((tmp_path / "data" / "spill").iterdir()) == []
