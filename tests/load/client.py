@@ -7,6 +7,7 @@ from typing import Any
 
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import FRAME_HEAD, HEARTBEAT, METHOD, frame
+from amqpbroker.wire.values import Field, Table
 
 TIMEOUT_S = 20.0
 
@@ -17,9 +18,12 @@ def request(name: str, channel: int = 1, **arguments: Any) -> bytes:
 
 
 class LoadClient:
-    """A connection with channel 1 open, logged in as guest. Leaving its `with` drops the socket."""
+    """A connection with channel 1 open, logged in as guest. Leaving its `with` drops the socket.
 
-    def __init__(self, port: int, receive_buffer_bytes: int = 0) -> None:
+    capabilities: what the client announces that it understands, such as `connection.blocked`.
+    """
+
+    def __init__(self, port: int, receive_buffer_bytes: int = 0, capabilities: tuple[str, ...] = ()) -> None:
         self.socket = socket.socket()
         if receive_buffer_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
@@ -31,7 +35,8 @@ class LoadClient:
         self.socket.sendall(b"AMQP\0\0\x09\x01")
         self.expect("connection.start")
         login = {"mechanism": "PLAIN", "response": "\0guest\0guest", "locale": "en_US"}
-        self.call("connection.start-ok", "connection.tune", channel=0, client_properties={}, **login)
+        known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in capabilities})}
+        self.call("connection.start-ok", "connection.tune", channel=0, client_properties=known, **login)
         tune = request("connection.tune-ok", 0, channel_max=2047, frame_max=131072, heartbeat=0)
         self.socket.sendall(tune + request("connection.open", 0, virtual_host="/") + request("channel.open"))
         self.expect("connection.open-ok")

@@ -1,0 +1,212 @@
+"""A broker process whose disk is full for real: a small tmpfs or, where none may be mounted, a limit on its files."""
+
+import contextlib
+import resource
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.crash.clients import events_of
+from tests.harness import published
+from tests.load.client import TIMEOUT_S, LoadClient, request
+from tests.process import BrokerProcess
+
+DISK_BYTES = 8 << 20
+BALLAST_BYTES = 4 << 20
+FILE_BYTES = 3 << 20
+
+#: Confirms that the publisher does not wait for.
+WINDOW = 20
+SIZE = 20_000
+#: After which nothing more is expected to be confirmed.
+IDLE_S = 0.5
+#: More than fits.
+MOST = 2 * DISK_BYTES // SIZE
+
+
+class SmallDisk:
+    """A tmpfs with a ballast on it, which `free` removes."""
+
+    def __init__(self, directory):
+        directory.mkdir()
+        self.data = directory / "data"
+        self.ballast = directory / "ballast"
+        self.ballast.write_bytes(bytes(BALLAST_BYTES))
+
+    def limit(self, broker):
+        pass
+
+    def free(self, broker):
+        self.ballast.unlink(missing_ok=True)
+
+
+class FileLimit:
+    """No file of the broker may grow beyond a size. The error is EFBIG; the signal that goes with it Python ignores."""
+
+    def __init__(self, directory):
+        self.data = directory / "data"
+
+    def limit(self, broker):
+        _, hard = resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, (FILE_BYTES, hard))
+
+    def free(self, broker):
+        if broker.process.poll() is None:
+            _, hard = resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[SmallDisk | FileLimit]:
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    try:
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "tmpfs", str(mounted)]
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        if not hasattr(resource, "prlimit"):
+            pytest.skip("no file system may be mounted here, and no limit set to another process")
+        yield FileLimit(tmp_path)
+        return
+    try:
+        yield SmallDisk(mounted / "disk")
+    finally:
+        # Lazily: a broker that a failed test has left must not keep the mount for ever.
+        subprocess.run(["umount", "-l", str(mounted)], check=True)
+
+
+class Publisher:
+    """Sends persistent messages that are numbered from 0, and knows which of them were confirmed."""
+
+    def __init__(self, port):
+        self.client = LoadClient(port, capabilities=("connection.blocked",))
+        self.client.declare("q", durable=True)
+        self.client.call("confirm.select", "confirm.select-ok")
+        self.events = events_of(self.client)
+        self.sent = 0
+        self.confirmed: set[int] = set()
+        self.refused: set[int] = set()
+        self.told: list[tuple[str, str]] = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        self.client.socket.close()
+
+    def send(self):
+        self.client.send(published("q", b"%d " % self.sent + b"x" * SIZE, delivery_mode=2))
+        self.sent += 1
+
+    def hear(self):
+        """Whatever comes next."""
+        event = next(self.events)
+        if event.name in ("connection.blocked", "connection.unblocked"):
+            self.told.append((event.name, event.arguments.get("reason", "")))
+            return
+        assert event.name in ("basic.ack", "basic.nack"), event
+        last = event.arguments["delivery_tag"] - 1
+        outstanding = self.outstanding()
+        numbers = [number for number in outstanding if number <= last] if event.arguments["multiple"] else [last]
+        (self.confirmed if event.name == "basic.ack" else self.refused).update(numbers)
+
+    def hears(self):
+        """Hear what comes next, if that is soon."""
+        self.client.socket.settimeout(IDLE_S)
+        try:
+            self.hear()
+        except TimeoutError:
+            self.events = events_of(self.client)
+            return False
+        finally:
+            self.client.socket.settimeout(TIMEOUT_S)
+        return True
+
+    def outstanding(self):
+        return [number for number in range(self.sent) if number not in self.confirmed | self.refused]
+
+    def fill(self):
+        """Publish until the broker says that it takes no more, or refuses."""
+        while not self.told and not self.refused:
+            assert self.sent < MOST, "the disk is not full at all"
+            # One that only waits is not told: the broker tells those that publish.
+            if len(self.outstanding()) < WINDOW or not self.hears():
+                self.send()
+
+
+def started(tmp_path, disk, in_order=True):
+    directory = tmp_path / f"broker{len(list(tmp_path.iterdir()))}"
+    directory.mkdir()
+    # What is free on so small a disk is less than the usual limit from the start.
+    return BrokerProcess(
+        directory, "--data-dir", str(disk.data), "--set", "disk_free_limit.absolute=0", in_order=in_order
+    )
+
+
+def everything(port):
+    """The numbers of all messages in the queue, in their order."""
+    with LoadClient(port) as client:
+        left = client.depth("q")
+        client.send(request("basic.consume", queue="q", no_ack=True))
+        events = events_of(client)
+        assert next(events).name == "basic.consume-ok"
+        bodies = [next(events).body for _ in range(left)]
+    assert all(len(body.partition(b" ")[2]) == SIZE for body in bodies)
+    return [int(body.partition(b" ")[0]) for body in bodies]
+
+
+def check(numbers, publisher):
+    """Everything confirmed is there, in order, and nothing twice."""
+    assert numbers == sorted(set(numbers))
+    assert publisher.confirmed - set(numbers) == set()
+    assert publisher.refused & set(numbers) == set()
+    assert len(publisher.confirmed) > 50
+
+
+def test_publishers_wait_while_the_disk_is_full_and_go_on_when_it_is_not(tmp_path, disk):
+    with started(tmp_path, disk) as broker, Publisher(broker.port) as publisher:
+        disk.limit(broker)
+        publisher.fill()
+        assert publisher.told == [("connection.blocked", "low on disk")]
+        assert "disk resource limit alarm set" in broker.log
+        assert "No space left on device" in broker.log or "File too large" in broker.log
+        with LoadClient(broker.port) as other:
+            # What takes nothing of the disk goes on.
+            assert other.depth("q") > 50
+            got = other.call("basic.get", "basic.get-ok", queue="q")
+            assert got["delivery_tag"] == 1
+        disk.free(broker)
+        while publisher.told[-1][0] != "connection.unblocked" or publisher.outstanding():
+            publisher.hear()
+        for _ in range(WINDOW):
+            publisher.send()
+        while publisher.outstanding():
+            publisher.hear()
+        assert publisher.refused == set()
+        assert "disk resource limit alarm cleared" in broker.log
+    with started(tmp_path, disk) as broker:
+        check(everything(broker.port), publisher)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_what_was_confirmed_is_there_after_an_end_on_a_full_disk(tmp_path, disk, how):
+    with started(tmp_path, disk, in_order=False) as broker, Publisher(broker.port) as publisher:
+        disk.limit(broker)
+        publisher.fill()
+        if how == signal.SIGTERM:
+            # It would be waited for: a blocked one does not answer.
+            publisher.client.socket.close()
+        broker.signal(how)
+        assert broker.wait() == (-signal.SIGKILL if how == signal.SIGKILL else 1), broker.log
+        if how == signal.SIGKILL:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    publisher.hear()
+        else:
+            assert "not confirmed, are lost" in broker.log
+        assert "Traceback" not in broker.log
+        disk.free(broker)
+    with started(tmp_path, disk) as broker:
+        check(everything(broker.port), publisher)
