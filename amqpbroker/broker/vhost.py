@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from amqpbroker import errors
+from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.deadletter import dead_lettered, is_cycle
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies
@@ -243,20 +244,32 @@ class Vhost:
             self._exclusive.setdefault(owner, {})[queue] = None
         return queue
 
-    def delete_queue(self, queue: Queue, if_unused: bool = False, if_empty: bool = False) -> int:
-        """Delete; its consumers are cancelled, its bindings go. Returns how many messages were ready.
+    def delete_queue(
+        self,
+        queue: Queue,
+        if_unused: bool = False,
+        if_empty: bool = False,
+        answer: Callable[[int], None] | None = None,
+    ) -> None:
+        """Delete, unless it is gone; its bindings go, its consumers are cancelled.
 
+        answer(count): called when it is deleted and its consumers are still to be told; `count` messages were ready.
         Raises AmqpError 406 if it is in use or not empty and must not be, 506.
         """
         if if_empty and queue.ready_count:
             raise errors.queue_not_empty(queue.name, self.name)
         if if_unused and queue.consumer_count:
             raise errors.in_use("queue", queue.name, self.name)
-        if self.queues.get(queue.name) is not queue:
-            return 0
-        removal = Removal(queue.incoming)
-        self._unstore(removal, queue)
-        return self._remove_queue(queue, removal)
+        count = 0
+        consumers: list[Consumer] = []
+        if self.queues.get(queue.name) is queue:
+            removal = Removal(queue.incoming)
+            self._unstore(removal, queue)
+            count = queue.ready_count
+            consumers = self._remove_queue(queue, removal)
+        if answer is not None:
+            answer(count)
+        _cancel(consumers)
 
     def drop_queue(self, queue: Queue) -> None:
         """Delete because its time is over, and nobody is there to be told that this cannot be stored.
@@ -270,20 +283,18 @@ class Vhost:
             self._unstore(removal, queue)
         except errors.AmqpError as error:
             log.warning("queue '%s' in vhost '%s' has gone, but not from the store: %s", queue.name, self.name, error)
-        self._remove_queue(queue, removal)
+        _cancel(self._remove_queue(queue, removal))
 
-    def _remove_queue(self, queue: Queue, removal: Removal) -> int:
+    def _remove_queue(self, queue: Queue, removal: Removal) -> list[Consumer]:
+        """Returns the consumers to be told."""
         del self.queues[queue.name]
         if queue.owner is not None:
             owned = self._exclusive[queue.owner]
             del owned[queue]
             if not owned:
                 del self._exclusive[queue.owner]
-        count = queue.ready_count
         self._remove(removal)
-        for consumer in queue.close():
-            consumer.cancelled()
-        return count
+        return list(queue.close())
 
     def delete_exclusive_queues(self, session: object) -> None:
         """The connection is gone: its exclusive queues go with it."""
@@ -398,6 +409,11 @@ class Vhost:
         for destination in route(exchange, letter, self.exchanges.get).destinations:
             if not is_cycle(letter, destination.name):
                 destination.publish(letter)
+
+
+def _cancel(consumers: list[Consumer]) -> None:
+    for consumer in consumers:
+        consumer.cancelled()
 
 
 def _identity(destination: Bindable, routing_key: bytes, arguments: Table) -> BindingIdentity:

@@ -432,11 +432,11 @@ def test_who_does_not_know_it_is_not_told_that_a_consumer_is_gone(
     assert client.connection.channels[1].consumers == {}
 
 
-def test_who_deletes_a_queue_of_its_own_is_told_first(client: Wire) -> None:
+def test_who_deletes_a_queue_of_its_own_is_answered_first(client: Wire) -> None:
     client.declare("q")
     client.consume("q")
     client.send(1, "queue.delete", queue="q")
-    assert [got.name for got in client.receive()] == ["basic.cancel", "queue.delete-ok"]
+    assert [got.name for got in client.receive()] == ["queue.delete-ok", "basic.cancel"]
     client.declare("q")
     assert client.consume("q", "c") == []
 

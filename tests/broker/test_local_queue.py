@@ -664,7 +664,7 @@ def test_a_deleted_queue_dead_letters_nothing(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, message_ttl=100)
     publish(queue, b"1", b"2")
     entry = get(queue)
-    assert vhost.delete_queue(queue) == 1
+    vhost.delete_queue(queue)
     queue.reject([entry])
     clock_of(vhost).advance(1000)
     assert (grave.ready_count, queue.unacked_count) == (0, 0)

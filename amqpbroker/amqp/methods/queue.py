@@ -100,14 +100,19 @@ def purge(channel: "Channel", arguments: dict[str, Any]) -> None:
 def delete(channel: "Channel", arguments: dict[str, Any]) -> None:
     name = queue_name(channel, without_line_breaks(arguments["queue"]))
     channel.permissions.check("configure", "queue", name)
-    count = 0
-    if name in channel.vhost.queues:
-        queue = channel.vhost.queue(name, channel.connection)
-        if queue.settings.queue_type == "quorum" and (arguments["if_unused"] or arguments["if_empty"]):
-            raise errors.quorum_conditional_delete(name, channel.vhost.name, arguments["if_unused"])
-        count = channel.vhost.delete_queue(queue, arguments["if_unused"], arguments["if_empty"])
-    if not arguments["nowait"]:
-        channel.send("queue.delete-ok", message_count=count)
+
+    def answer(count: int) -> None:
+        """Comes before the news to consumers on this channel."""
+        if not arguments["nowait"]:
+            channel.send("queue.delete-ok", message_count=count)
+
+    if name not in channel.vhost.queues:
+        answer(0)
+        return
+    queue = channel.vhost.queue(name, channel.connection)
+    if queue.settings.queue_type == "quorum" and (arguments["if_unused"] or arguments["if_empty"]):
+        raise errors.quorum_conditional_delete(name, channel.vhost.name, arguments["if_unused"])
+    channel.vhost.delete_queue(queue, arguments["if_unused"], arguments["if_empty"], answer)
 
 
 HANDLERS = {
