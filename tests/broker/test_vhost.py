@@ -257,6 +257,20 @@ def test_deleting_says_how_many_messages_were_ready_and_then_cancels_consumers(v
     assert one.told_cancelled == 1
 
 
+def test_consumers_of_a_deleted_queue_are_told_by_their_tags(vhost: Vhost) -> None:
+    told: list[str] = []
+
+    class Listening(Subscriber):
+        def cancelled(self) -> None:
+            told.append(self.tag)
+
+    queue = declare(vhost)
+    for tag in ("c", "9", "B", "a", "10"):
+        Listening(queue, tag).subscribe()
+    vhost.delete_queue(queue)
+    assert told == ["10", "9", "B", "a", "c"]
+
+
 def test_a_new_queue_of_the_same_name_is_not_deleted_for_the_old_one(vhost: Vhost) -> None:
     old = declare(vhost, auto_delete=True)
     one = Subscriber(old).subscribe()
