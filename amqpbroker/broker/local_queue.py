@@ -107,9 +107,10 @@ class LocalQueue(Queue):
         ready.push(self._enter(message, deadline_ms))
         if deadline_ms:
             self._expiring += 1
-            self._expire()
         if limited:
             self._trim()
+        if deadline_ms:
+            self._expire()
         return True
 
     def _enter(self, message: Message, deadline_ms: int) -> Entry:
@@ -147,7 +148,7 @@ class LocalQueue(Queue):
         while self.ready.count and self._exceeds(0, 0):
             dropped.append(self._pop())
         self._leave(dropped, MAXLEN)
-        self._arm_expiry()
+        self._expire()
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -282,9 +283,8 @@ class LocalQueue(Queue):
         if back:
             self.ready.requeue(back)
         self._leave(exhausted, DELIVERY_LIMIT)
+        self._trim()
         self._expire()
-        if not self.settings.plain:
-            self._trim()
         for consumer in consumers:
             self.consumers.settled(consumer)
         self._drain()

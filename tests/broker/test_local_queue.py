@@ -501,6 +501,32 @@ def test_a_limit_of_0_lets_through_what_can_be_delivered_at_once(vhost: Vhost, a
     assert one.bodies == [b"2"]
 
 
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_what_is_too_much_goes_before_what_has_expired(vhost: Vhost, kind: str) -> None:
+    queue, grave = with_graves(vhost, max_length=0, queue_type=kind)
+    publish(queue, b"1", expiration_ms=0)
+    assert reasons(grave) == [(b"1", "maxlen")]
+
+
+def test_what_comes_back_too_late_and_is_too_much_is_too_much(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, max_length=1)
+    publish(queue, b"1", expiration_ms=100)
+    entry = get(queue)
+    publish(queue, b"2")
+    clock_of(vhost).advance(100)
+    queue.requeue([entry])
+    assert reasons(grave) == [(b"1", "maxlen")]
+
+
+def test_what_has_expired_behind_what_is_dropped_goes_as_well(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, max_length=2)
+    publish(queue, b"1")
+    publish(queue, b"2", expiration_ms=0)
+    publish(queue, b"3")
+    assert reasons(grave) == [(b"1", "maxlen"), (b"2", "expired")]
+    assert ready(queue) == [b"3"]
+
+
 @pytest.mark.parametrize("overflow", ["reject-publish", "reject-publish-dlx"])
 @pytest.mark.parametrize("arguments", [{"max_length": 2}, {"max_length_bytes": 3}])
 def test_reject_publish_refuses_the_newest(vhost: Vhost, overflow: str, arguments: dict[str, int]) -> None:
