@@ -84,6 +84,17 @@ def test_any_octet_is_a_sign_of_life(client: Wire, clock: ManualClock) -> None:
     assert client.call(1, "basic.qos").name == "basic.qos-ok"
 
 
+def test_a_peer_that_was_not_read_for_a_while_starts_anew(client: Wire, clock: ManualClock) -> None:
+    clock.advance(INTERVAL_S * 2000)
+    client.connection.heartbeat.pause_monitor()
+    clock.advance(INTERVAL_S * 9000)
+    client.connection.heartbeat.resume_monitor()
+    clock.advance(INTERVAL_S * 2999)
+    assert not client.connection.closing
+    clock.advance(INTERVAL_S)
+    assert client.connection.closing
+
+
 def test_0_is_none_at_all(connect: Callable[..., Wire], clock: ManualClock) -> None:
     client = connect(heartbeat=0)
     clock.advance(10**9)

@@ -173,9 +173,13 @@ def test_what_cannot_be_told_changes_nothing_and_is_asked_again(machine, caplog)
     machine.clock.advance(60_000)
     assert machine.alarms.resources == ("disk",)
     assert caplog.text.count("cannot tell how much is free in /data: Input/output error") == 1
+    failure = machine.error
     machine.error, machine.free = None, LIMIT
     machine.clock.advance(10_000)
     assert machine.alarms.resources == ()
+    machine.error = failure
+    machine.clock.advance(60_000)
+    assert caplog.text.count("cannot tell how much is free") == 2
 
 
 def test_writing_that_is_stuck_holds_the_alarm_until_it_works(machine, caplog):
