@@ -283,11 +283,15 @@ class LocalQueue(Queue):
         if back:
             self.ready.requeue(back)
         self._leave(exhausted, DELIVERY_LIMIT)
-        self._trim()
+        if not self.quorum:
+            self._trim()
         self._expire()
         for consumer in consumers:
             self.consumers.settled(consumer)
         self._drain()
+        if self.quorum:
+            # What consumers can take at once is not too much (rabbit_fifo:checkout).
+            self._trim()
 
     def _release(self, entries: list[Entry]) -> dict[Consumer, None]:
         """Count entries out of what is unacknowledged; returns the consumers that had them."""

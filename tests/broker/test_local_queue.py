@@ -491,6 +491,18 @@ def test_unacknowledged_messages_do_not_count(vhost: Vhost) -> None:
     assert ready(queue) == [b"4", b"5"]
 
 
+@pytest.mark.parametrize(("kind", "redelivered"), [("classic", b"2"), ("quorum", b"1")])
+def test_what_comes_back_to_a_full_queue_is_dropped_unless_a_quorum_queue_can_deliver_it(
+    vhost: Vhost, kind: str, redelivered: bytes
+) -> None:
+    queue = declare(vhost, max_length=1, queue_type=kind)
+    one = Subscriber(queue, limit=1).subscribe()
+    publish(queue, b"1", b"2")
+    one.requeue()
+    assert one.bodies == [b"1", redelivered]
+    assert queue.ready_count == (kind == "quorum")
+
+
 @pytest.mark.parametrize("arguments", [{"max_length": 0}, {"max_length_bytes": 0}])
 def test_a_limit_of_0_lets_through_what_can_be_delivered_at_once(vhost: Vhost, arguments: dict[str, int]) -> None:
     queue, grave = with_graves(vhost, **arguments)
