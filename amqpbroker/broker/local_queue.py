@@ -147,6 +147,9 @@ class LocalQueue(Queue):
         dropped = []
         while self.ready.count and self._exceeds(0, 0):
             dropped.append(self._pop())
+        if self.quorum:
+            # The last one dropped is the first to be dead-lettered (rabbit_fifo:evaluate_limit).
+            dropped.reverse()
         self._leave(dropped, MAXLEN)
         self._expire()
 

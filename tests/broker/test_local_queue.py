@@ -473,6 +473,16 @@ def test_drop_head_by_bytes_drops_as_many_as_it_takes(vhost: Vhost) -> None:
     assert len(reasons(grave)) == 5
 
 
+@pytest.mark.parametrize(("kind", "order"), [("classic", [b"1", b"2", b"3"]), ("quorum", [b"3", b"2", b"1"])])
+def test_several_dropped_at_once_are_dead_lettered_in_the_order_of_the_queues_type(
+    vhost: Vhost, kind: str, order: list[bytes]
+) -> None:
+    queue, grave = with_graves(vhost, max_length_bytes=3, queue_type=kind)
+    publish(queue, b"1", b"2", b"3", b"all")
+    assert ready(queue) == [b"all"]
+    assert ready(grave) == order
+
+
 def test_in_a_priority_queue_the_head_is_of_the_highest_priority(vhost: Vhost) -> None:
     queue = declare(vhost, max_length=2, max_priority=3)
     publish(queue, b"low")
