@@ -432,7 +432,8 @@ class PriorityLine(ReadyLine):
 class QuorumLine(ReadyLine):
     """Returned messages first, in the order of their return; then two of high priority (5 and up) to one normal.
 
-    Source: rabbit_fifo (returns) and rabbit_fifo_q (the weight of 2, one counter that every dequeue moves on).
+    Every third turn is for a normal message, but only if that is older than the first of high priority. Source:
+    rabbit_fifo (returns) and rabbit_fifo_q (the weight of 2, one counter that every dequeue moves on).
     """
 
     WEIGHT = 2
@@ -456,7 +457,9 @@ class QuorumLine(ReadyLine):
         self.size += sum([entry.message.size for entry in entries])
 
     def _next(self) -> ReadyLine:
-        if not self.high.count or (self.normal.count and self.turn == self.WEIGHT):
+        if not self.high.count:
+            return self.normal
+        if self.turn == self.WEIGHT and self.normal.count and self.normal.head().sequence < self.high.head().sequence:
             return self.normal
         return self.high
 

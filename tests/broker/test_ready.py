@@ -93,6 +93,15 @@ def test_quorum_two_of_high_priority_to_one_normal():
     assert drain(line) == [10, 11, 0, 12, 13, 1, 14, 15, 2, 3]
 
 
+def test_quorum_the_turn_of_a_normal_one_is_for_what_is_older_than_the_first_high_one():
+    line = QuorumLine()
+    for i in (0, 1, 2, 4, 6, 7):
+        line.push(entry(i, 5))
+    for i in (3, 5):
+        line.push(entry(i, 0))
+    assert drain(line) == [0, 1, 2, 4, 6, 3, 7, 5]
+
+
 def test_strict_quorum_returned_messages_come_first_and_then_the_highest_priority_up_to_31():
     line = StrictQuorumLine()
     for i, priority in enumerate([4, 31, 0, 200, 30]):
