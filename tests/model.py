@@ -77,7 +77,9 @@ class Line:
         if not spec.quorum:
             return min(self.ready, key=lambda copy: (-min(copy.priority, spec.max_priority), copy.sequence))
         high, normal = ([copy for copy in self.ready if (copy.priority > 4) is which] for which in (True, False))
-        return normal[0] if not high or (normal and self.turn == 2) else high[0]
+        if not high or (normal and self.turn == 2 and normal[0].sequence < high[0].sequence):
+            return normal[0]
+        return high[0]
 
     def pop(self) -> Copy:
         copy = self.head()
@@ -167,7 +169,7 @@ class Model:
                 self._leave(line, copies, "rejected")
             elif how == "requeue":
                 self._requeue(line, copies)
-            if own or how == "requeue":
+            if own:
                 self._drain(line)
 
     def purge(self, name: str) -> int:
@@ -212,9 +214,9 @@ class Model:
             self._deliver(line, copy)
         else:
             line.ready.append(copy)
+            self._trim(line)
             if deadline_ms:
                 self._expire(line)
-            self._trim(line)
 
     def _deliver(self, line: Line, copy: Copy) -> None:
         line.held[copy.sequence] = copy
@@ -245,14 +247,21 @@ class Model:
         else:
             line.ready = sorted([*line.ready, *back], key=lambda copy: copy.sequence)
         self._leave(line, [copy for copy in copies if copy.count > limit], "delivery_limit")
+        if not spec.quorum:
+            self._trim(line)
         self._expire(line)
-        self._trim(line)
+        self._drain(line)
+        if spec.quorum:
+            # What consumers can take at once is not too much.
+            self._trim(line)
 
     def _trim(self, line: Line) -> None:
         dropped = []
         while 0 <= line.spec.max_length < len(line):
             dropped.append(line.pop())
-        self._leave(line, dropped, "maxlen")
+        self._leave(line, dropped[::-1] if line.spec.quorum else dropped, "maxlen")
+        if dropped:
+            self._expire(line)
 
     def _leave(self, line: Line, copies: list[Copy], reason: str) -> None:
         for copy in copies:

@@ -4,8 +4,8 @@ import pytest
 
 from tests.broker.durability import execute, report, script, small_pages
 
-SEEDS = 30
-STEPS = 150
+SEEDS = 20
+STEPS = 300
 
 
 @pytest.mark.parametrize("start", range(0, SEEDS, 10))
