@@ -49,27 +49,37 @@ def drain(url, queue, count):
             assert method is not None
 
 
+def fill(url, queue, count):
+    """Publish so many messages of 100 kB; may take until somebody consumes."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        for _ in range(count):
+            channel.basic_publish("", queue, bytes(100_000))
+
+
+def wait_for_log(broker, text):
+    until = time.monotonic() + TIMEOUT_S
+    while text not in broker.log and time.monotonic() < until:
+        time.sleep(0.01)
+    assert text in broker.log
+
+
 def test_publishers_wait_while_memory_is_short_until_consumers_have_made_room(tmp_path):
-    count = 1000
     with (
         BrokerProcess(tmp_path, "--set", "vm_memory_high_watermark.absolute=80MB") as broker,
         Publisher(broker.url) as publisher,
         ThreadPoolExecutor(1) as thread,
     ):
-
-        def drain_once_blocked():
-            until = time.monotonic() + TIMEOUT_S
-            while "memory resource limit alarm set" not in broker.log and time.monotonic() < until:
-                time.sleep(0.05)
-            drain(broker.url, publisher.queue, count)
-
-        drained = thread.submit(drain_once_blocked)
-        for _ in range(count):  # more than fits, so that it gets to the end only if it may go on
-            publisher.publish(bytes(100_000))
-        drained.result()
-        told = publisher.wait_until_told("unblocked")
-        assert told[:2] == ["low on memory", "unblocked"]
-        assert "Publishers will be blocked until this alarm clears" in broker.log
+        backlog = publisher.channel.queue_declare("").method.queue
+        filled = thread.submit(fill, broker.url, backlog, 800)
+        wait_for_log(broker, "Publishers will be blocked until this alarm clears")
+        publisher.publish(b"waits")
+        assert publisher.wait_until_told("low on memory") == ["low on memory"]
+        drain(broker.url, backlog, 800)
+        filled.result()
+        assert publisher.wait_until_told("unblocked") == ["low on memory", "unblocked"]
+        publisher.publish(b"goes on")
+        drain(broker.url, publisher.queue, 2)
         assert "memory resource limit alarm cleared" in broker.log
 
 
@@ -84,6 +94,7 @@ def test_publishers_wait_while_the_disk_is_nearly_full_and_can_be_told_to_go(tmp
         broker.signal(signal.SIGTERM)
         with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="320"):
             publisher.wait_until_told("goodbye")
+        assert broker.wait() == 0
 
 
 def test_in_memory_the_disk_does_not_matter(tmp_path):
@@ -106,9 +117,7 @@ def test_publishers_wait_while_the_disk_takes_nothing(tmp_path):
         before = resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, (100_000, before[1]))
         publisher.channel.basic_publish("", "safe", bytes(200_000), pika.BasicProperties(delivery_mode=2))
-        until = time.monotonic() + TIMEOUT_S
-        while "alarm set" not in broker.log and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_for_log(broker, "alarm set")
         assert "CRITICAL cannot write to " in broker.log
         assert "File too large. Publishers are blocked" in broker.log
         publisher.publish(b"x")
