@@ -306,3 +306,15 @@ def several_dropped_when_given_back(lab: Lab, kind: str) -> None:
     holder.deliveries(4)
     holder.close()
     lab.wait_ready(lab.q("dead"), 3)
+
+
+@case()
+def given_back_expired(lab: Lab) -> None:
+    """Messages of TTL 0 that are given back to a queue with room for one: what is too much first, then the rest."""
+    ch = limited(lab, dead=True, max_length=1, message_ttl=0)
+    holder = lab.channel()
+    holder.consume(lab.q(), "a")
+    publish(ch, lab.q(), 3)
+    holder.deliveries(3)
+    holder.close()
+    lab.wait_ready(lab.q("dead"), 3)

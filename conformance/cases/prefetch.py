@@ -247,3 +247,20 @@ def whole_channel_stops_no_ack(lab: Lab, before: bool) -> None:
     publisher.queue(lab.q("not_acked"), passive=True)
     ch.ack(held.arguments["delivery_tag"])
     ch.deliveries(2)
+
+
+@family({"classic": ("classic",), "quorum": ("quorum",)})
+def full_consumer_goes_last(lab: Lab, kind: str) -> None:
+    """A consumer that was full while a message waited comes after the others when it gives one back."""
+    ch, small, large = lab.channel(), lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "1", delivery_mode=2)
+    ch.publish_confirmed("", lab.q(), "2", delivery_mode=2)
+    small.qos(1)
+    small.consume(lab.q(), "small")
+    small.deliveries(1)
+    large.consume(lab.q(), "large")
+    large.deliveries(1)
+    small.nack(1)
+    lab.quiet()

@@ -198,3 +198,39 @@ def quorum_turns(lab: Lab, order: str) -> None:
     for number, which in enumerate(order):
         ch.publish_confirmed("", lab.q(), f"{which}{number}", priority=5 if which == "h" else 4, delivery_mode=2)
     ch.get_all(lab.q())
+
+
+@family(
+    {
+        "get": ("get", "nhhn"),
+        "get_twice": ("get", "nnhhhnnh"),
+        "consumer": ("consumer", "nhhn"),
+        "consumer_closed": ("closed", "nhhn"),
+        "no_ack": ("no_ack", "nhhnhhnn"),
+    }
+)
+def quorum_turn_goes_on(lab: Lab, how: str, order: str) -> None:
+    """What was taken before counts for whose turn it is: one message taken (and given back), then these."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
+    ch.confirm()
+    if how in ("consumer", "closed"):
+        other.consume(lab.q(), "a")
+    ch.publish_confirmed("", lab.q(), "first", delivery_mode=2)
+    match how:
+        case "get":
+            other.get(lab.q())
+            other.nack(1)
+        case "no_ack":
+            other.get(lab.q(), no_ack=True)
+        case "consumer":
+            other.deliveries(1)
+            other.cancel("a")
+            other.nack(1)
+        case _:
+            other.deliveries(1)
+            other.close()
+    lab.wait_ready(lab.q(), how != "no_ack")
+    for number, which in enumerate(order):
+        ch.publish_confirmed("", lab.q(), f"{which}{number}", priority=5 if which == "h" else 4, delivery_mode=2)
+    ch.get_all(lab.q())
