@@ -40,6 +40,8 @@ TOLERANCE = 8
 UNREAD = 8 * 1024 * 1024
 #: What it takes to keep an answer, besides its own octets: most are short.
 KEEPING = 48
+#: Octets that may wait for the disk before the broker stops reading from who publishes more.
+UNWRITTEN = 16 * 1024 * 1024
 #: How long a peer may take to answer connection.close (CLOSING_TIMEOUT in rabbit_reader.erl).
 CLOSING_TIMEOUT_MS = 30_000
 
@@ -133,7 +135,11 @@ class Connection(Session):
             return
         self.clock.now_ms()
         self.heartbeat.heard = True
+        store = self.broker.store
+        waiting = store.waiting_octets
         self._take(data)
+        if store.waiting_octets > UNWRITTEN and store.waiting_octets > waiting and not self._deaf:
+            self.blocking.outran(self)
 
     def _take(self, data: bytes) -> None:
         """Handle what came, together with what was left of what came before."""
@@ -546,7 +552,7 @@ class Connection(Session):
         self.room = ROOM
         if data:
             self.heartbeat.said = True
-        if not self.blocking.blocked:
+        if not self.blocking.holds:
             self._go_on()
         if self.starved:
             self.starved = False
@@ -575,6 +581,7 @@ class Connection(Session):
             self.broker.awaiting_sync[self] = None
 
     def synced(self) -> None:
+        self.blocking.caught_up(self)
         self.mark_dirty()
 
     def _feed_consumers(self) -> None:

@@ -36,6 +36,8 @@ DEFINITIONS_MS = 100
 PENDING = -1
 NOT_STORED = 0
 
+#: What a copy takes in memory before it is written, besides its content.
+_COPY_OCTETS = 256
 #: The most entries of one record, whose index is 16 bits wide.
 _MAX_ENTRIES = 60_000
 
@@ -110,6 +112,7 @@ class Persistence(Store):
         """A copy is to be stored. Copies of one message that are enqueued one after the other are one group."""
         entry.position = PENDING
         self._open.entered.append(entry)
+        self.waiting_octets += entry.message.size + _COPY_OCTETS
         self.appended = self._number
         if not self._gathering:
             self._gather()
@@ -203,6 +206,7 @@ class Persistence(Store):
     def _next(self) -> "_Writing | None":
         """What was gathered, to be written; None if there is nothing of it left to say."""
         self._gathering = False
+        self.waiting_octets = 0
         number, self._number = self._number, self._number + 1
         count = len(self._loose) + sum([len(group) for group in self._groups])
         groups, moved = self._encode()

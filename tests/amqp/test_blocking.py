@@ -1,14 +1,21 @@
 """What an alarm does to connections, as seen of RabbitMQ 4.0.5."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from amqpbroker.amqp.connection import UNREAD
+from amqpbroker.amqp.connection import UNREAD, UNWRITTEN
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
+from amqpbroker.store.committer import InlineCommitter
+from amqpbroker.store.journal import Batch, Journal
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
+from tests.fault_files import FaultyFiles
 from tests.harness import Received, Wire, published
 
 BLOCKED = ("connection.blocked",)
@@ -230,3 +237,90 @@ def test_what_comes_while_blocked_waits_though_the_output_drains(client: Wire, o
     client.turn()
     assert not client.connection.reading
     assert other.depth("q") == 0
+
+
+class Outrun:
+    """A broker whose disk takes what it is given when the test says so."""
+
+    def __init__(self) -> None:
+        self.disk: list[tuple[Batch, Callable[[OSError | None], None]]] = []
+        clock = ManualClock()
+        journal = Journal(Path("/journal"), FaultyFiles())
+        self.committer = Later(journal, self.disk)
+        self.broker = Broker(Config(), clock, Persistence(journal, self.committer, pytest.fail, clock))
+        self.broker.vhosts["/"].declare_queue("q", True, False, False, {}).id = 1
+
+    def client(self, **options: Any) -> Wire:
+        return Wire(self.broker).log_in(**options)
+
+
+class Later(InlineCommitter):
+    """Leaves its work in a list, until `finish`."""
+
+    def __init__(self, journal: Journal, work: list[tuple[Batch, Callable[[OSError | None], None]]]) -> None:
+        super().__init__(journal)
+        self.work = work
+
+    def start(self, batch: Batch, on_done: Callable[[OSError | None], None]) -> None:
+        self.work.append((batch, on_done))
+
+    def finish(self) -> None:
+        batch, on_done = self.work.pop()
+        super().start(batch, on_done)
+
+
+MEGABYTE = b"x" * 1_000_000
+
+
+def outrun(client: Wire) -> int:
+    """Publish until the broker reads no more; returns how many messages that took."""
+    for count in range(1, 100):
+        client.publish("q", MEGABYTE, delivery_mode=2)
+        client.receive()
+        if not client.connection.reading:
+            return count
+    pytest.fail("the broker takes whatever comes")
+
+
+def test_who_outruns_the_disk_waits_for_it_without_a_word() -> None:
+    slow = Outrun()
+    client, other = slow.client(), slow.client(capabilities=BLOCKED)
+    # The first is being written; behind it so much may wait.
+    assert outrun(client) == 1 + UNWRITTEN // len(MEGABYTE) + 1
+    client.publish("q", b"one more", delivery_mode=2)
+    assert names(client.receive()) == []
+    # Others do as before, if they publish nothing.
+    assert other.get("q", no_ack=False).body == MEGABYTE
+    assert other.connection.reading
+    depth = other.depth("q")
+    slow.committer.finish()
+    assert client.receive() == []
+    assert client.connection.reading
+    assert other.depth("q") == depth + 1
+
+
+def test_the_silence_of_who_waits_for_the_disk_means_nothing() -> None:
+    slow = Outrun()
+    client = slow.client(heartbeat=INTERVAL_S)
+    outrun(client)
+    assert isinstance(slow.broker.clock, ManualClock)
+    slow.broker.clock.advance(10 * INTERVAL_S * 1000)
+    assert not client.connection.closing
+    slow.committer.finish()
+    client.receive()
+    slow.broker.clock.advance(10 * INTERVAL_S * 1000)
+    assert client.connection.closing
+
+
+def test_who_waits_for_a_disk_that_takes_nothing_is_told_of_the_alarm() -> None:
+    slow = Outrun()
+    client = slow.client(capabilities=BLOCKED)
+    outrun(client)
+    slow.broker.alarms.set("disk")
+    assert names(client.receive()) == ["connection.blocked"]
+    slow.broker.alarms.clear("disk")
+    assert names(client.receive()) == ["connection.unblocked"]
+    assert not client.connection.reading
+    slow.committer.finish()
+    client.receive()
+    assert client.connection.reading
