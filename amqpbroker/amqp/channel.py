@@ -10,6 +10,7 @@ from amqpbroker.amqp.consumer_timeout import check_timeouts
 from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
 from amqpbroker.amqp.delivery_count import counted
+from amqpbroker.amqp.grouping import by_consumer, by_start
 from amqpbroker.amqp.inspection import KNOWN, inspect
 from amqpbroker.amqp.repeat import Repeat
 from amqpbroker.amqp.transaction import Transaction
@@ -292,12 +293,15 @@ class Channel:
     def settle(self, entries: dict[int, Entry], how: str) -> None:
         """Settle entries that `take` gave: `how` is ack, reject, requeue, or fail for a requeue after a failure."""
         from_consumers = sum([entry.consumer is not None for entry in entries.values()])
-        if how == "ack":
+        if how == "ack" and len(self.consumers) < 2:
             for entry in entries.values():
                 entry.queue.ack(entry)
         else:
-            for queue, group in entries_by_queue(entries).items():
-                if how == "reject":
+            for queue, group in by_consumer(entries.values()):
+                if how == "ack":
+                    for entry in group:
+                        queue.ack(entry)
+                elif how == "reject":
                     queue.reject(group)
                 else:
                     queue.requeue(group, failed=how == "fail")
@@ -382,7 +386,8 @@ class Channel:
         if self.transaction is not None:
             self.transaction.rollback()
             self.transaction = None
-        self.settle(self.take(0, True), "fail")
+        for queue, group in by_start(self.take(0, True).values()):
+            queue.requeue(group)
 
 
 def by_queue(consumers: Iterable[ChannelConsumer]) -> dict[Queue, list[Consumer]]:
@@ -390,11 +395,4 @@ def by_queue(consumers: Iterable[ChannelConsumer]) -> dict[Queue, list[Consumer]
     groups: dict[Queue, list[Consumer]] = {}
     for consumer in consumers:
         groups.setdefault(consumer.queue, []).append(consumer)
-    return groups
-
-
-def entries_by_queue(entries: dict[int, Entry]) -> dict[Queue, list[Entry]]:
-    groups: dict[Queue, list[Entry]] = {}
-    for entry in entries.values():
-        groups.setdefault(entry.queue, []).append(entry)
     return groups

@@ -14,8 +14,8 @@ class Consumer(ABC):
     """One subscription to one queue. `amqp` implements it over a channel.
 
     priority: x-priority, higher first. no_ack: deliveries count as acknowledged. unacked: deliveries outstanding.
-    registered: the queue knows it, from add_consumer to remove_consumer. ringed: the queue believes that it can take a
-    message. `Consumers` keeps both.
+    started: a number that grows with each consumer of the queue. registered: the queue knows it, from add_consumer to
+    remove_consumer. ringed: the queue believes that it can take a message. `Consumers` keeps these.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Consumer(ABC):
         self.priority: int = priority
         self.arguments: Table = arguments or {}
         self.unacked: int = 0
+        self.started: int = 0
         self.registered: bool = False
         self.ringed: bool = False
 

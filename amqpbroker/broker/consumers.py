@@ -26,6 +26,7 @@ class Consumers:
         self.takeover = takeover
         self.all: list[Consumer] = []
         self.active: Consumer | None = None
+        self._started: int = 0
         self._ring: deque[Consumer] = deque()
         self._lower: dict[int, deque[Consumer]] = {}
         self._resting: dict[Consumer, None] = {}
@@ -36,6 +37,8 @@ class Consumers:
         if exclusive or (self.all and self.all[0].exclusive):
             raise errors.queue_in_exclusive_use(self.queue_name, self.vhost)
         self.all.append(consumer)
+        self._started += 1
+        consumer.started = self._started
         consumer.registered = True
         if self.single_active:
             self._elect()

@@ -419,3 +419,19 @@ def several_consumers(lab: Lab, how: str, order: str) -> None:
     if how == "tx_nack":
         other.commit()
     lab.quiet()
+
+
+@family({f"{kind}_{order}": (kind, order) for kind in KINDS for order in ("ab", "ba")})
+def several_consumers_acked(lab: Lab, kind: str, order: str) -> None:
+    """What two consumers of one channel held is acknowledged at once: who gets what waits."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
+    other.qos(2)
+    for tag in order:
+        other.consume(lab.q(), tag)
+    ch.confirm()
+    for number in range(8):
+        ch.publish_confirmed("", lab.q(), str(number), delivery_mode=2)
+    other.deliveries(4)
+    other.ack(0, multiple=True)
+    other.deliveries(4)
