@@ -2,7 +2,8 @@
 
 import errno
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -114,14 +115,15 @@ class Journal:
         """
         segment = batch.segment
         is_new = segment.descriptor < 0
-        try:
-            self._append(batch)
-        except OSError as error:
-            if error.errno not in _FOR_NOW:
-                raise
-            self._cut_off(batch, is_new)
-            self._unwritten = batch
-            raise UnwrittenError(error.errno, error.strerror, str(segment.path)) from error
+        if is_new:
+            with self._or_cut_off(batch, is_new):
+                segment.descriptor = self.files.create(segment.path)
+                self.files.write(segment.descriptor, record.segment_head(segment.number, segment.mark))
+            if self._synced:
+                # A header is whole before anything stands behind it, so that one that is not is damage.
+                self.files.sync(segment.descriptor)
+        with self._or_cut_off(batch, is_new):
+            self.files.write(segment.descriptor, batch.data)
         if self._unwritten is not None:
             self._read_back(batch)
             self._unwritten = None
@@ -130,14 +132,17 @@ class Journal:
         if self._synced:
             self.files.sync(segment.descriptor)
 
-    def _append(self, batch: Batch) -> None:
-        segment = batch.segment
-        if segment.descriptor >= 0:
-            self.files.write(segment.descriptor, batch.data)
-            return
-        segment.descriptor = self.files.create(segment.path)
-        self.files.write(segment.descriptor, record.segment_head(segment.number, segment.mark))
-        self.files.write(segment.descriptor, batch.data)
+    @contextmanager
+    def _or_cut_off(self, batch: Batch, is_new: bool) -> Iterator[None]:
+        """Within, the batch is written. Raises UnwrittenError if the disk does not take it for now."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _FOR_NOW:
+                raise
+            self._cut_off(batch, is_new)
+            self._unwritten = batch
+            raise UnwrittenError(error.errno, error.strerror, str(batch.segment.path)) from error
 
     def _cut_off(self, batch: Batch, is_new: bool) -> None:
         """Have nothing of the batch be there, nor its segment if that is new. Raises OSError."""

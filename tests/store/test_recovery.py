@@ -6,7 +6,7 @@ import pytest
 from amqpbroker.store import record
 from amqpbroker.store.journal import Journal, StoreError
 from amqpbroker.store.recovery import recover
-from tests.fault_files import FaultyFiles
+from tests.fault_files import FaultyFiles, PowerCut
 
 DIRECTORY = Path("/journal")
 CONTENT = record.Content(b"\0\1q", b"frames", 3, 0, (), 0, False)
@@ -191,6 +191,16 @@ def test_a_segment_that_got_its_length_but_no_contents_is_started_anew(files):
     writer.journal = journal
     writer.write(publish(sequence=2))
     assert sequences(recovered(files)[0]) == [1, 2]
+
+
+def test_a_new_segment_has_its_header_on_the_disk_before_anything_behind_it(files):
+    writer = Writer(files, segment_bytes=50)
+    writer.write(publish(sequence=1))
+    files.cut_at = files.steps + 4  # the file is there, and so are its header and the header's sync; then the batch
+    with pytest.raises(PowerCut):
+        writer.write(publish(sequence=2))
+    path = DIRECTORY / "0000000000000002.seg"
+    assert files.synced[path] == record.SEGMENT_HEAD.size < len(files.contents[path])
 
 
 def test_a_damaged_header_of_a_segment_is_reported(files):
