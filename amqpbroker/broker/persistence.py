@@ -9,6 +9,7 @@ import zlib
 from array import array
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from itertools import zip_longest
 
 from amqpbroker.broker.holder import Copy, Holder
 from amqpbroker.broker.message import Entry, Message
@@ -40,6 +41,8 @@ NOT_STORED = 0
 _COPY_OCTETS = 256
 #: The most entries of one record, whose index is 16 bits wide.
 _MAX_ENTRIES = 60_000
+#: Where the entry is in a group that is one message in one queue.
+_LONE_ENTRY = record.GROUP_HEAD.size + record.PUBLISH_HEAD.size
 
 
 class Group:
@@ -315,12 +318,7 @@ class Persistence(Store):
         for group in (loose, *groups):
             group.settled = self._present(group.settled)
         settled = loose.settled
-        for entries in _by_message(loose.entered):
-            message = entries[0].message
-            if len(entries) == 1 and not message.extra_keys and message.frames is not None:
-                position = self._add_lone(parts, position, entries[0], message, message.frames)
-            else:
-                position = self._add(parts, position, [entries], [], [])
+        position = self._add_loose(parts, position, loose.entered)
         for group in groups:
             position = self._add(parts, position, _by_message(group.entered), group.settled, group.returned)
             settled = settled + group.settled if group.settled else settled
@@ -339,27 +337,47 @@ class Persistence(Store):
         groups, moved = self._compaction.step(position, sum([len(part) for part in parts]))
         parts += groups
         self.journal.settle([copy.old for copy in moved])
-        for copy in moved:
-            self.journal.added(copy.new, copy.octets)
+        self.journal.added([copy.new for copy in moved], [copy.octets for copy in moved])
         return moved
 
-    def _add_lone(self, parts: list[bytes], position: int, entry: Copy, message: Message, frames: bytes) -> int:
-        """`_add` for one message in one queue, as most are."""
-        count = min(entry.delivery_count, record.MAX_COUNT) if entry.delivery_count else 0
-        head = record.lone_publish(
-            message.address,
-            frames,
-            message.size,
-            message.priority,
-            0 if message.deaths is None else record.DEATHS,
-            (entry.queue.id, entry.sequence, entry.deadline_ms, count),
-        )
-        parts.append(head)
-        parts.append(frames)
-        octets = len(head) + len(frames)
-        entry.position = place = position + (record.GROUP_HEAD.size + record.PUBLISH_HEAD.size)
-        self.journal.added(place, octets)
-        return position + octets
+    def _add_loose(self, parts: list[bytes], position: int, entered: list[Copy]) -> int:
+        """`_add` for each message; those in one queue, as most are, take less."""
+        pending = [entry for entry in entered if entry.position == PENDING]
+        places: list[int] = []
+        sizes: list[int] = []
+        same: list[Copy] = []
+        for entry, after in zip_longest(pending, pending[1:]):
+            message = entry.message
+            frames = message.frames
+            more = after is not None and after.message is message and len(same) < _MAX_ENTRIES - 1
+            if more or same or message.extra_keys or frames is None:
+                same.append(entry)
+                if not more:
+                    self.journal.added(places, sizes)
+                    places, sizes = [], []
+                    position = self._add(parts, position, [same], [], [])
+                    same = []
+                continue
+            head = record.lone_publish(
+                message.address,
+                frames,
+                message.size,
+                message.priority,
+                0 if message.deaths is None else record.DEATHS,
+                entry.queue.id,
+                entry.sequence,
+                entry.deadline_ms,
+                min(entry.delivery_count, record.MAX_COUNT) if entry.delivery_count else 0,
+            )
+            parts.append(head)
+            parts.append(frames)
+            octets = len(head) + len(frames)
+            entry.position = place = position + _LONE_ENTRY
+            places.append(place)
+            sizes.append(octets)
+            position += octets
+        self.journal.added(places, sizes)
+        return position
 
     def _add(
         self,
@@ -377,7 +395,7 @@ class Persistence(Store):
             octets = len(data) // len(entries)
             for i, entry in enumerate(entries):
                 entry.position = at + record.PUBLISH_HEAD.size + i * record.ENTRY.size
-                self.journal.added(entry.position, octets)
+            self.journal.added([entry.position for entry in entries], [octets] * len(entries))
             payload.append(data)
             at += len(data)
         if settled:

@@ -185,9 +185,12 @@ class Journal:
     def living_octets(self) -> int:
         return sum([segment.living.octets for segment in self.segments.values()])
 
-    def added(self, position: int, octets: int) -> None:
-        """An entry was given this position, behind all others. octets: its share of its record."""
-        self.segments[position >> OFFSET_BITS].living.add(position & OFFSET_MASK, octets)
+    def added(self, positions: list[int], octets: list[int]) -> None:
+        """Entries of one batch were given these positions, behind all others. octets: their shares of their records."""
+        if positions:
+            self.segments[positions[0] >> OFFSET_BITS].living.extend(
+                [position & OFFSET_MASK for position in positions], octets
+            )
 
     def settle(self, positions: Iterable[int]) -> None:
         """The entries at these positions live no more."""

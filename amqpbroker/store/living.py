@@ -2,6 +2,7 @@
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Sequence
 
 
 class Living:
@@ -25,6 +26,13 @@ class Living:
         self._octets.append(octets)
         self.count += 1
         self.octets += octets
+
+    def extend(self, offsets: Sequence[int], octets: Sequence[int]) -> None:
+        """`add` for each."""
+        self._offsets.extend(offsets)
+        self._octets.extend(octets)
+        self.count += len(offsets)
+        self.octets += sum(octets)
 
     def settle(self, offset: int) -> int:
         """It lives no more; returns its octets, 0 if it did not live."""

@@ -29,6 +29,7 @@ RETURNED = b"R"
 #: A publish record of one entry, without address and frames.
 _ONE = struct.Struct(PUBLISH_HEAD.format + ENTRY.format.lstrip(">"))
 _SMALLEST = _ONE.size
+_pack_one, _pack_group, _crc32 = _ONE.pack, GROUP_HEAD.pack, zlib.crc32
 
 #: Flag of a publish record: the message's headers carry the broker's record of its deaths.
 DEATHS = 1
@@ -144,31 +145,28 @@ def publish(content: Content, entries: list[tuple[int, int, int, int]]) -> bytes
 
 
 def lone_publish(
-    address: bytes, frames: bytes, size: int, priority: int, flags: int, entry: tuple[int, int, int, int]
+    address: bytes,
+    frames: bytes,
+    size: int,
+    priority: int,
+    flags: int,
+    queue_id: int,
+    sequence: int,
+    deadline_ms: int,
+    count: int,
 ) -> bytes:
-    """A group that is one message in one queue, with no extra keys, up to the frames; `entry` as in `publish`.
+    """A group that is one message in one queue, with no extra keys, up to the frames.
 
     The frames go behind it as they are, so that they are not copied here.
     """
-    queue_id, sequence, deadline_ms, count = entry
-    head = _ONE.pack(
-        PUBLISH,
-        flags,
-        priority,
-        0,
-        0,
-        1,
-        len(address),
-        len(frames),
-        size,
-        queue_id,
-        sequence,
-        deadline_ms,
-        count,
-        0,
+    octets = len(frames)
+    head = (
+        _pack_one(
+            PUBLISH, flags, priority, 0, 0, 1, len(address), octets, size, queue_id, sequence, deadline_ms, count, 0
+        )
+        + address
     )
-    head += address
-    return GROUP_HEAD.pack(len(head) + len(frames), zlib.crc32(frames, zlib.crc32(head))) + head
+    return _pack_group(len(head) + octets, _crc32(frames, _crc32(head))) + head
 
 
 def settle(positions: list[int]) -> bytes:

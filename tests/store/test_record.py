@@ -9,7 +9,7 @@ def test_a_lone_publish_is_the_group_of_its_record(entry, has_deaths):
     content = record.Content(b"\2ex\3key", b"frames", 3, 255, (), 0, has_deaths)
     payload = record.publish(content, [entry])
     flags = record.DEATHS if has_deaths else 0
-    before = record.lone_publish(content.address, content.frames, content.size, content.priority, flags, entry)
+    before = record.lone_publish(content.address, content.frames, content.size, content.priority, flags, *entry)
     assert before + content.frames == record.group(payload) + payload
     assert record.content(before + content.frames, record.GROUP_HEAD.size) == content
 

@@ -134,7 +134,7 @@ def test_segments_follow_each_other_and_the_oldest_is_freed(files):
     writer = Writer(files, segment_bytes=200)
     positions = [writer.write(publish(sequence=i))[0] for i in range(10)]
     for position in positions:
-        writer.journal.added(position, 80)
+        writer.journal.added([position], [80])
     assert len(writer.journal.segments) > 2
     writer.journal.settle(positions[:-1])
     writer.write(record.settle(positions[:-1]))
