@@ -24,7 +24,8 @@ class Transaction:
         self._settled: list[tuple[dict[int, Entry], str]] = []
 
     def publish(self, message: Message, destinations: tuple[Destination, ...], bits: int) -> None:
-        self._publishes.append((message, destinations, bits))
+        """Where a message goes, and whether it goes anywhere, is decided now (bits: those of basic.publish)."""
+        self._publishes.append((message, destinations, 0 if destinations else bits))
 
     def settle(self, entries: dict[int, Entry], how: str) -> None:
         self._settled.append((entries, how))
@@ -40,7 +41,8 @@ class Transaction:
         if log is not None:
             log.begin()
         for message, destinations, bits in publishes:
-            self._channel.place(message, destinations, bits)
+            left = tuple([destination for destination in destinations if not destination.closed])
+            self._channel.place(message, left, bits)
         for entries, how in settled:
             self._channel.settle(entries, how)
         if log is not None:

@@ -8,9 +8,13 @@ if TYPE_CHECKING:
 
 
 class Destination(ABC):
-    """A queue, or whatever else takes messages as a queue does (held delayed messages, a direct reply-to consumer)."""
+    """A queue, or whatever else takes messages as a queue does (held delayed messages, a direct reply-to consumer).
+
+    closed: it is gone; nothing is published to it any more.
+    """
 
     name: str
+    closed: bool = False
 
     @abstractmethod
     def publish(self, message: "Message") -> bool:

@@ -72,7 +72,6 @@ class LocalQueue(Queue):
             settings, vhost.config.compat, None if self.log is None else QueuePages(self, self.log)
         )
         self.unacked_count: int = 0
-        self.closed: bool = False
         self._sequence: int = 0
         self._expiring: int = 0
         self._expiry: Timer | None = None
@@ -131,7 +130,10 @@ class LocalQueue(Queue):
         return True
 
     def refuses(self, count: int, size: int) -> bool:
-        return self.closed or (self.settings.overflow != "drop-head" and self._exceeds(count, size))
+        if self.closed:
+            # RabbitMQ finds nobody to deliver to, and waits for an answer from classic queues only.
+            return not self.quorum
+        return self.settings.overflow != "drop-head" and self._exceeds(count, size)
 
     def _exceeds(self, more_count: int, more_size: int) -> bool:
         settings = self.settings

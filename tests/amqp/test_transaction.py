@@ -1,5 +1,6 @@
 import pytest
 
+from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, Wire
@@ -131,6 +132,28 @@ def test_a_commit_is_all_or_nothing_across_queues(tx: Wire, other: Wire) -> None
     assert other.depth("small") == 1
     assert other.get("q").body == b"old"
     assert other.get("q").name == "basic.get-empty"
+
+
+def test_what_a_quorum_queue_that_is_gone_was_to_get_is_gone(tx: Wire, other: Wire, broker: Broker) -> None:
+    tx.declare("gone", durable=True, arguments={"x-queue-type": longstr("quorum")})
+    gone = broker.vhosts["/"].queues["gone"]
+    tx.publish("gone", b"1", mandatory=True)
+    tx.publish("q", b"2")
+    tx.call(1, "queue.delete", queue="gone")
+    tx.send(1, "tx.commit")
+    assert [got.name for got in tx.receive()] == ["tx.commit-ok"]
+    assert (gone.ready_count, other.depth("q")) == (0, 1)
+
+
+def test_a_classic_queue_that_is_gone_refuses_the_commit(tx: Wire, other: Wire) -> None:
+    tx.declare("gone")
+    tx.publish("gone", b"1")
+    tx.publish("q", b"2")
+    tx.call(1, "queue.delete", queue="gone")
+    tx.send(1, "tx.commit")
+    (got,) = tx.receive()
+    assert (got.name, got.arguments["reply_code"]) == ("channel.close", 406)
+    assert other.depth("q") == 0
 
 
 def test_a_commit_that_fills_a_queue_exactly_is_taken(tx: Wire, other: Wire) -> None:
