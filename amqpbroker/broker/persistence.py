@@ -13,7 +13,7 @@ from itertools import zip_longest
 
 from amqpbroker.broker.holder import Copy, Holder
 from amqpbroker.broker.message import Entry, Message
-from amqpbroker.broker.reading import Reader
+from amqpbroker.broker.reading import Reader, record_flags
 from amqpbroker.broker.ready import Page, Pager
 from amqpbroker.broker.spill import Spill
 from amqpbroker.clock import Clock, Timer
@@ -363,7 +363,7 @@ class Persistence(Store):
                 frames,
                 message.size,
                 message.priority,
-                0 if message.deaths is None else record.DEATHS,
+                0 if message.persistent and message.deaths is None else record_flags(message),
                 entry.queue.id,
                 entry.sequence,
                 entry.deadline_ms,
@@ -475,7 +475,7 @@ def _publish_record(entries: list[Copy]) -> bytes:
             message.priority,
             message.extra_keys,
             message.cc_keys,
-            message.deaths is not None,
+            record_flags(message),
         ),
         [
             (entry.queue.id, entry.sequence, entry.deadline_ms, min(entry.delivery_count, record.MAX_COUNT))

@@ -97,13 +97,13 @@ class Reader:
             if kind != record.PUBLISH or len(frames) != frames_size:
                 raise record.DamagedError(0, "no publish record")
             message = Message(address, None, None, size, frames, frames[1] << 8 | frames[2])
-            message.persistent = True
+            message.persistent = not flags & record.TRANSIENT
             message.priority = priority
             if keys:
                 message.extra_keys = tuple(keys)
                 message.cc_keys = cc_keys
             if frames[FLAGS_AT] & DECODED:
-                decode(message, flags & record.DEATHS)
+                decode(message, flags & record.DEATHS != 0)
             yield message, deadline_ms
 
     def _read(self, position: int, least: int, last: int) -> bytes:
@@ -116,7 +116,12 @@ class Reader:
         return self._journal.read(position, max(least, wanted))
 
 
-def decode(message: Message, has_deaths: bool | int) -> None:
+def record_flags(message: Message) -> int:
+    """What a publish record says of the message that its frames do not."""
+    return (0 if message.deaths is None else record.DEATHS) | (0 if message.persistent else record.TRANSIENT)
+
+
+def decode(message: Message, has_deaths: bool) -> None:
     """Set what the broker needs to know of the properties: headers, expiration and, if it has, deaths."""
     assert message.frames is not None
     values = decode_properties(content_properties(message.frames))

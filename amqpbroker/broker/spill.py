@@ -9,7 +9,7 @@ from pathlib import Path
 
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.reading import DECODED, FLAGS_AT, decode
+from amqpbroker.broker.reading import DECODED, FLAGS_AT, decode, record_flags
 from amqpbroker.broker.ready import Spilled
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
@@ -22,7 +22,6 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 
 #: What a spilled record has in place of a queue's id.
 _REDELIVERED = 1
-_PERSISTENT = 2
 
 
 @dataclass(slots=True)
@@ -149,11 +148,11 @@ def _encoded(entry: Entry) -> bytes:
             message.priority,
             message.extra_keys,
             message.cc_keys,
-            message.deaths is not None,
+            record_flags(message),
         ),
         [
             (
-                _REDELIVERED * entry.redelivered + _PERSISTENT * message.persistent,
+                _REDELIVERED * entry.redelivered,
                 entry.sequence,
                 entry.deadline_ms,
                 min(entry.delivery_count, record.MAX_COUNT),
@@ -169,12 +168,12 @@ def _decoded(data: bytes, offset: int, queue: Queue) -> tuple[Entry, int]:
     message = Message(
         content.address, None, None, content.size, content.frames, int.from_bytes(content.frames[1:3], "big")
     )
-    message.persistent = bool(flags & _PERSISTENT)
+    message.persistent = not content.flags & record.TRANSIENT
     message.priority = content.priority
     message.extra_keys = content.extra_keys
     message.cc_keys = content.cc_keys
     if content.frames[FLAGS_AT] & DECODED:
-        decode(message, content.has_deaths)
+        decode(message, content.flags & record.DEATHS != 0)
     entry = Entry(message, queue, sequence, deadline_ms)
     entry.redelivered = bool(flags & _REDELIVERED)
     entry.delivery_count = count

@@ -31,8 +31,10 @@ _ONE = struct.Struct(PUBLISH_HEAD.format + ENTRY.format.lstrip(">"))
 _SMALLEST = _ONE.size
 _pack_one, _pack_group, _crc32 = _ONE.pack, GROUP_HEAD.pack, zlib.crc32
 
-#: Flag of a publish record: the message's headers carry the broker's record of its deaths.
+#: Flags of a publish record: the message's headers carry the broker's record of its deaths; it is transient, but its
+#: queue keeps all.
 DEATHS = 1
+TRANSIENT = 2
 
 MAX_COUNT = 0xFFFF
 
@@ -55,7 +57,7 @@ class Content(NamedTuple):
     priority: int
     extra_keys: tuple[bytes, ...]
     cc_keys: int
-    has_deaths: bool
+    flags: int
 
 
 class Visitor(ABC):
@@ -127,7 +129,7 @@ def publish(content: Content, entries: list[tuple[int, int, int, int]]) -> bytes
     parts = [
         PUBLISH_HEAD.pack(
             PUBLISH,
-            DEATHS if content.has_deaths else 0,
+            content.flags,
             content.priority,
             len(content.extra_keys),
             content.cc_keys,
@@ -326,4 +328,4 @@ def content(data: bytes, offset: int = 0) -> Content:
         raise DamagedError(0, "a publish record is cut off") from None
     if kind != PUBLISH or len(frames) != frames_size:
         raise DamagedError(0, "no publish record")
-    return Content(address, frames, size, priority, tuple(keys), cc_keys, bool(flags & DEATHS))
+    return Content(address, frames, size, priority, tuple(keys), cc_keys, flags)

@@ -123,9 +123,8 @@ def specs(chance: random.Random) -> tuple[Spec, ...]:
     )
 
 
-#: How many messages are persistent. Not fewer yet: a transient one that a quorum queue has kept through a restart is
-#: persistent from then on, so that its dead letter in a classic queue survives, which the model does not allow.
-PERSISTENT = 1.0
+#: How many messages are persistent.
+PERSISTENT = 0.8
 
 FANOUT = ("work", "capped", "plain")
 TARGETS = ("work", "work", "capped", "timed", "limited", "loose", "plain", "plain")

@@ -3,12 +3,11 @@ import pytest
 from amqpbroker.store import record
 
 
-@pytest.mark.parametrize("has_deaths", [True, False])
+@pytest.mark.parametrize("flags", [0, record.DEATHS, record.TRANSIENT])
 @pytest.mark.parametrize("entry", [(1, 1, 0, 0), (7, 1 << 40, 1_700_000_000_000, record.MAX_COUNT)])
-def test_a_lone_publish_is_the_group_of_its_record(entry, has_deaths):
-    content = record.Content(b"\2ex\3key", b"frames", 3, 255, (), 0, has_deaths)
+def test_a_lone_publish_is_the_group_of_its_record(entry, flags):
+    content = record.Content(b"\2ex\3key", b"frames", 3, 255, (), 0, flags)
     payload = record.publish(content, [entry])
-    flags = record.DEATHS if has_deaths else 0
     before = record.lone_publish(content.address, content.frames, content.size, content.priority, flags, *entry)
     assert before + content.frames == record.group(payload) + payload
     assert record.content(before + content.frames, record.GROUP_HEAD.size) == content
