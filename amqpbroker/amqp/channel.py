@@ -183,10 +183,7 @@ class Channel:
 
     def place(self, message: Message, destinations: tuple[Destination, ...], bits: int) -> None:
         """Give a routed message to its queues, and answer for it."""
-        accepted = True
-        for destination in destinations:
-            if not destination.publish(message):
-                accepted = False
+        accepted = self.vhost.publish(message, destinations)
         if not destinations and bits & MANDATORY:
             connection = self.connection
             connection.write(returned(message, self.number, connection.frame_max))

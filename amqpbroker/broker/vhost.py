@@ -6,7 +6,7 @@ A change of something durable is stored first: where that fails, AmqpError 506 i
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from amqpbroker import errors
 from amqpbroker.broker.consumer import Consumer
@@ -161,8 +161,7 @@ class Vhost:
         def release(message: Message) -> None:
             exchange = self.exchanges.get(name)
             if exchange is not None:
-                for destination in route(exchange, message, self.exchanges.get).destinations:
-                    destination.publish(message)
+                self.publish(message, route(exchange, message, self.exchanges.get).destinations)
 
         return release
 
@@ -365,6 +364,22 @@ class Vhost:
             exchange.type.close()
         self.route_epoch += 1
 
+    # --- publish ----------------------------------------------------------------------------------------------------
+
+    def publish(self, message: Message, destinations: Iterable[Destination]) -> bool:
+        """Give a message to all of these, and only then send the dead letters that come of it; False if one refuses."""
+        accepted = True
+        burying, self._burying = self._burying, True
+        try:
+            for destination in destinations:
+                if not destination.publish(message):
+                    accepted = False
+        finally:
+            self._burying = burying
+        if self._dying and not burying:
+            self._bury_all()
+        return accepted
+
     # --- dead letters -----------------------------------------------------------------------------------------------
 
     def dead_letter(self, queue: Queue, entries: list[Entry], reason: str) -> None:
@@ -374,8 +389,10 @@ class Vhost:
         call stack.
         """
         self._dying.append((queue, entries, reason))
-        if self._burying:
-            return
+        if not self._burying:
+            self._bury_all()
+
+    def _bury_all(self) -> None:
         self._burying = True
         try:
             while self._dying:

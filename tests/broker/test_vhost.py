@@ -4,13 +4,14 @@ from typing import NoReturn
 import pytest
 
 from amqpbroker.broker.exchange import Exchange
+from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.vhost import PREDECLARED, Vhost
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, longstr
-from tests.broker.queueing import Subscriber, clock_of, declare, make_vhost, publish, table
+from tests.broker.queueing import Subscriber, clock_of, declare, make_vhost, message, publish, table
 
 
 @pytest.fixture
@@ -373,6 +374,39 @@ def test_a_cycle_is_cut_in_the_queue_it_came_from_only(vhost: Vhost) -> None:
     vhost.bind(dlx, other, b"", {})
     publish(queue, b"1", b"2")
     assert (queue.ready_count, other.ready_count) == (1, 1)
+
+
+def dying(vhost: Vhost, overflow: str) -> list[Queue]:
+    """A queue "q" of length 0 whose dead letters go to the queue "both"; what is published goes to the two."""
+    dead = {"dead_letter_exchange": "", "dead_letter_routing_key": "both"}
+    return [declare(vhost, max_length=0, overflow=overflow, **dead), declare(vhost, "both")]
+
+
+def is_dead(queue: Queue) -> list[bool]:
+    assert isinstance(queue, LocalQueue)
+    return [entry.message.deaths is not None for entry in queue.ready]
+
+
+@pytest.mark.parametrize(("overflow", "accepted"), [("drop-head", True), ("reject-publish-dlx", False)])
+def test_a_message_reaches_all_its_queues_before_its_dead_letter(vhost: Vhost, overflow: str, accepted: bool) -> None:
+    queues = dying(vhost, overflow)
+    assert vhost.publish(message(b"1"), queues) is accepted
+    assert is_dead(queues[1]) == [False, True]
+    publish(queues[1], b"2")
+    vhost.publish(message(b"3"), queues[:1])
+    assert is_dead(queues[1]) == [False, True, False, True]
+
+
+def test_a_released_message_reaches_all_its_queues_before_its_dead_letter(vhost: Vhost) -> None:
+    source = exchange(vhost, "x", "x-delayed-message", x_delayed_type="fanout")
+    queues = dying(vhost, "drop-head")
+    for queue in queues:
+        vhost.bind(source, queue, b"", {})
+    late = Message(encode_address("x", b""), b"\0\0", b"later")
+    late.headers = {"x-delay": Field("I", 100)}
+    vhost.publish(late, route(source, late, vhost.exchanges.get).destinations)
+    clock_of(vhost).advance(100)
+    assert is_dead(queues[1]) == [False, True]
 
 
 def test_arguments_are_kept_as_they_were_declared(vhost: Vhost) -> None:
