@@ -189,16 +189,18 @@ class LocalQueue(Queue):
         self._drain()
 
     def _drain(self) -> None:
-        """Deliver to whoever can take, until nothing is ready or nobody can."""
+        """Deliver to whoever can take, until nothing is ready or nobody can.
+
+        What has expired goes before a consumer is asked, and takes nobody's turn (rabbit_amqqueue_process:fetch).
+        """
+        self._expire()
         while self.ready.count:
             consumer = self.consumers.next()
             if consumer is None:
                 break
-            entry = self._take_head()
-            if entry is not None:
-                self._give(consumer, entry)
-        if self._expiring:
-            self._arm_expiry()
+            self._give(consumer, self._pop())
+            if self._expiring:
+                self._expire()
 
     def _give(self, consumer: Consumer, entry: Entry) -> None:
         if consumer.no_ack:
@@ -290,7 +292,6 @@ class LocalQueue(Queue):
         self._leave(exhausted, DELIVERY_LIMIT)
         if not self.quorum:
             self._trim()
-        self._expire()
         for consumer in consumers:
             self.consumers.settled(consumer)
         self._drain()

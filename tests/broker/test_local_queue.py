@@ -295,6 +295,20 @@ def test_requeued_messages_are_offered_to_everybody(vhost: Vhost) -> None:
     assert len(a.bodies) == 3
 
 
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_what_has_expired_takes_nobodys_turn(vhost: Vhost, kind: str) -> None:
+    queue = declare(vhost, queue_type=kind)
+    holder = Subscriber(queue, "holder", 3).subscribe()
+    publish(queue, b"1")
+    publish(queue, b"expires", b"expires", expiration_ms=100)
+    a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
+    clock_of(vhost).advance(100)
+    holder.limit = 0
+    holder.requeue(3)
+    publish(queue, b"2", b"3")
+    assert (a.bodies, b.bodies) == ([b"1", b"3"], [b"2"])
+
+
 # --- TTL -------------------------------------------------------------------------------------------------------------
 
 
