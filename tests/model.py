@@ -55,7 +55,10 @@ class Spec(NamedTuple):
 
 @dataclass
 class Line:
-    """A queue. number: which of those of its name. held: sequence -> what was taken and not settled."""
+    """A queue. number: which of those of its name. held: sequence -> what was taken and not settled.
+
+    delivered: of these, those that a consumer got. outstanding: those of the present one.
+    """
 
     spec: Spec
     number: int
@@ -65,6 +68,7 @@ class Line:
     sequence: int = 0
     turn: int = 0
     prefetch: int = NONE
+    delivered: set[int] = field(default_factory=set)
     outstanding: set[int] = field(default_factory=set)
 
     def __len__(self) -> int:
@@ -115,6 +119,8 @@ class Model:
         self.lines: dict[str, Line] = {}
         self.numbers = 0
         self._delivered: list[tuple[Line, Copy]] = []
+        self._dying: list[tuple[Line, list[Copy], str]] = []
+        self._burying = False
 
     # --- what clients do --------------------------------------------------------------------------------------------
 
@@ -145,7 +151,7 @@ class Model:
         self.lines[name].outstanding.clear()
 
     def settle(self, taken: list[tuple[Line, int]], how: str) -> None:
-        """`how` is ack, reject or requeue; of several queues, those come first whose messages do."""
+        """`how` is ack, reject or requeue; queues by their names, in each what was got before what was delivered."""
         self._settle(taken, how)
         self._settle_down()
 
@@ -158,11 +164,15 @@ class Model:
         self._settle_down()
 
     def _settle(self, taken: list[tuple[Line, int]], how: str) -> None:
-        lines = {id(line): line for line, _ in taken}.values()
-        for line in lines:
-            copies = [line.held.pop(sequence) for at, sequence in taken if at is line]
-            own = line.outstanding & {copy.sequence for copy in copies}
-            line.outstanding -= own
+        groups: dict[tuple[int, bool], tuple[Line, list[Copy]]] = {}
+        for line, sequence in taken:
+            key = id(line), sequence in line.delivered
+            groups.setdefault(key, (line, []))[1].append(line.held.pop(sequence))
+        for _, (line, copies) in sorted(groups.items(), key=lambda group: (group[1][0].spec.name, group[0][1])):
+            settled = {copy.sequence for copy in copies}
+            own = line.outstanding & settled
+            line.outstanding -= settled
+            line.delivered -= settled
             if self.lines.get(line.spec.name) is not line:
                 continue
             if how == "reject":
@@ -201,9 +211,14 @@ class Model:
     # --- what queues do ---------------------------------------------------------------------------------------------
 
     def _route(self, copy: Copy, queues: Iterable[str]) -> None:
+        """What dies of it goes on its way only when it has reached all its queues."""
+        burying, self._burying = self._burying, True
         for name in queues:
             if name in self.lines:
                 self._enter(self.lines[name], copy)
+        self._burying = burying
+        if not burying:
+            self._bury()
 
     def _enter(self, line: Line, copy: Copy) -> None:
         line.sequence += 1
@@ -220,6 +235,7 @@ class Model:
 
     def _deliver(self, line: Line, copy: Copy) -> None:
         line.held[copy.sequence] = copy
+        line.delivered.add(copy.sequence)
         line.outstanding.add(copy.sequence)
         self._delivered.append((line, copy))
 
@@ -264,10 +280,19 @@ class Model:
             self._expire(line)
 
     def _leave(self, line: Line, copies: list[Copy], reason: str) -> None:
-        for copy in copies:
-            letter = copy.died(line.spec.name, reason)
-            if letter.may_enter(line.spec.letters):
-                self._route(letter, [line.spec.letters])
+        self._dying.append((line, copies, reason))
+        if not self._burying:
+            self._bury()
+
+    def _bury(self) -> None:
+        self._burying = True
+        while self._dying:
+            line, copies, reason = self._dying.pop(0)
+            for copy in copies:
+                letter = copy.died(line.spec.name, reason)
+                if letter.may_enter(line.spec.letters) and line.spec.letters in self.lines:
+                    self._enter(self.lines[line.spec.letters], letter)
+        self._burying = False
 
     def _is_overdue(self, copy: Copy) -> bool:
         return 0 < copy.deadline_ms <= self.now_ms
