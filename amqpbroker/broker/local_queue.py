@@ -239,7 +239,11 @@ class LocalQueue(Queue):
                 self.log.returned(entry)
             entry.consumer = None
             self.unacked_count += 1
-        self._expire()
+        if self.quorum and not no_ack:
+            # What has expired behind it still counts in the answer (rabbit_fifo, a dequeue that is to be settled).
+            self._arm_expiry()
+        else:
+            self._expire()
         return entry
 
     # --- settled ----------------------------------------------------------------------------------------------------

@@ -309,6 +309,20 @@ def test_what_has_expired_takes_nobodys_turn(vhost: Vhost, kind: str) -> None:
     assert (a.bodies, b.bodies) == ([b"1", b"3"], [b"2"])
 
 
+@pytest.mark.parametrize(("kind", "no_ack", "left"), [("classic", False, 0), ("quorum", False, 1), ("quorum", True, 0)])
+def test_what_has_expired_behind_what_is_got_goes_at_once_or_right_after(
+    vhost: Vhost, kind: str, no_ack: bool, left: int
+) -> None:
+    queue = declare(vhost, queue_type=kind)
+    publish(queue, b"1")
+    publish(queue, b"expires", expiration_ms=0)
+    clock_of(vhost).advance(1)
+    get(queue, no_ack)
+    assert queue.ready_count == left
+    clock_of(vhost).advance(0)
+    assert queue.ready_count == 0
+
+
 # --- TTL -------------------------------------------------------------------------------------------------------------
 
 
