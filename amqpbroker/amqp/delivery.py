@@ -72,7 +72,7 @@ class ChannelConsumer(Consumer):
         if self.unacked >= self.prefetch:
             return False
         channel = self.channel
-        if channel.global_prefetch and not self.no_ack and channel.outstanding >= channel.global_prefetch:
+        if channel.global_prefetch and channel.outstanding >= channel.global_prefetch:
             return False
         connection = self.connection
         if connection.room <= 0:

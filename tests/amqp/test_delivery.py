@@ -195,19 +195,31 @@ def test_both_limits_hold(client: Wire, other: Wire) -> None:
     assert sorted(tags(client.receive())) in (["a", "a", "b"], ["a", "b", "b"])
 
 
-def test_a_global_limit_is_per_channel_and_does_not_bind_no_ack(client: Wire, other: Wire) -> None:
+def test_a_global_limit_is_per_channel(client: Wire, other: Wire) -> None:
     client.call(2, "channel.open")
+    client.declare("q")
+    client.call(1, "basic.qos", prefetch_count=1, global_=True)
+    client.consume("q", "one")
+    client.consume("q", "two", channel=2)
+    for _ in range(4):
+        other.publish("q", b"x")
+    got = tags(client.receive())
+    assert (got.count("one"), got.count("two")) == (1, 3)
+
+
+def test_a_global_limit_that_is_reached_stops_who_does_not_ack_and_whose_messages_do_not_count(
+    client: Wire, other: Wire
+) -> None:
     client.declare("q")
     client.declare("free")
     client.call(1, "basic.qos", prefetch_count=1, global_=True)
     client.consume("q", "one")
     client.consume("free", "no-ack", no_ack=True)
-    client.consume("q", "two", channel=2)
-    for _ in range(4):
-        other.publish("q", b"x")
-        other.publish("free", b"x")
-    got = tags(client.receive())
-    assert (got.count("one"), got.count("two"), got.count("no-ack")) == (1, 3, 4)
+    for queue in ("free", "free", "q", "free", "free"):
+        other.publish(queue, b"x")
+    assert tags(client.receive()) == ["no-ack", "no-ack", "one"]
+    client.send(1, "basic.ack", delivery_tag=3)
+    assert tags(client.receive()) == ["no-ack", "no-ack"]
 
 
 def test_raising_the_global_limit_delivers_at_once(client: Wire, other: Wire) -> None:
