@@ -508,3 +508,23 @@ def stream_no_ack(lab: Lab) -> None:
     lab.hide(lab.q())
     ch.qos(10)
     ch.consume(lab.q(), "a", no_ack=True)
+
+
+@family({"close": ("close",), "error": ("error",)})
+def single_active_on_a_closing_channel(lab: Lab, how: str) -> None:
+    """Both consumers of a single-active-consumer queue are on a channel that closes: the second is given nothing."""
+    ch, both = lab.channel(), lab.channel()
+    ch.queue(lab.q(), arguments={"x-single-active-consumer": True})
+    ch.confirm()
+    both.qos(1)
+    both.consume(lab.q(), "a")
+    both.consume(lab.q(), "b")
+    ch.publish_confirmed("", lab.q(), "1")
+    ch.publish_confirmed("", lab.q(), "2")
+    both.deliveries(1)
+    if how == "close":
+        both.close()
+    else:
+        both.publish(lab.x(), "k")
+        both.closed()
+    lab.wait_ready(lab.q(), 2)

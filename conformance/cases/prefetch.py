@@ -264,3 +264,18 @@ def full_consumer_goes_last(lab: Lab, kind: str) -> None:
     large.deliveries(1)
     small.nack(1)
     lab.quiet()
+
+
+@case()
+def per_consumer_lifts_whole_channel(lab: Lab) -> None:
+    """basic.qos without global takes back the limit for the whole channel."""
+    ch, publisher = lab.channel(), lab.channel()
+    ch.queue(lab.q())
+    publisher.confirm()
+    ch.qos(1, whole_channel=True)
+    ch.consume(lab.q(), "a")
+    for number in range(4):
+        publisher.publish_confirmed("", lab.q(), str(number))
+    ch.deliveries(1)
+    ch.qos(2)
+    ch.deliveries(3)

@@ -3,8 +3,12 @@
 A script keeps to what RabbitMQ itself answers the same way every time. Not in it, with the reason:
 
 - consumers of two queues on one channel: which delivery comes first, and so its tag, is a race;
-- dead letters to a quorum queue that the message itself may reach at the same time: which comes first is a race;
+- two channels of one connection that hold messages: when it ends, what one gives back may still go to the other;
+- dead letters from two queues to the same, and those of several messages at once beside these messages: a race;
+- dead letters to a quorum queue that the message itself may reach at the same time: a race;
 - an expiry that is neither at once nor far away, but with a pause after it;
+- a queue that is declared anew with another type, or while messages of the old one are held: channels and queues of
+  RabbitMQ crash on it;
 - x-consistent-hash, x-random: what they choose is not decided; x-delayed-message: a plugin the recorded one has not;
 - what differs on purpose (docs/compatibility.md): tx together with queues that refuse publishes or are deleted, dead
   letters from one quorum queue to another, basic.get before a limit of the whole channel, direct reply-to, a header
@@ -40,7 +44,7 @@ FEATURES = {
     "single_active": 0.15,
     "alternate": 0.25,
     "exchanges": 0.8,
-    "many_connections": 0.6,
+    "many_connections": 0.8,
 }
 """How often a script has each: a script with few of them gets further into those it has."""
 
@@ -95,7 +99,11 @@ class Generator:
         self._has = {name for name, share in FEATURES.items() if self._random.random() < share}
         if "tx" in self._has:
             self._has -= {"reject_publish", "exclusive", "auto_delete"}
+            self._has -= {"length", "ttl"} if "dead_letters" in self._has else set()
         self._channels = [_Channel(on) for on in self._places()]
+        self._quorum = {f"q{at}" for at in range(1, 5) if "quorum" in self._has and self._may(0.5)}
+        self._letters_by_exchange = self._may(0.4)
+        self._exchange_names = [self._name(short) for short in ("x1", "x1", "x2", "x3", "x9")]
         self._exchanges = [self._plan_exchange(f"x{at}") for at in range(1, self._random.randint(1, 3) + 1)]
         self._queues = [self._plan_queue(f"q{at}") for at in range(1, self._random.randint(2, 4) + 1)]
         self._operations = self._weighted()
@@ -129,10 +137,16 @@ class Generator:
     def _any_channel(self) -> _Channel:
         return self._random.choice(self._channels)
 
+    def _consuming_channel(self) -> _Channel:
+        return self._random.choice([channel for channel in self._channels if channel.on.endswith("/1")])
+
+    def _settling_channel(self) -> _Channel:
+        return self._any_channel() if self._mistake() else self._consuming_channel()
+
     def _places(self) -> list[str]:
         places = ["c1/1", "c1/2"]
         if "many_connections" in self._has:
-            places += ["c2/1", "c2/2", "c3/1"][: self._random.randint(1, 3)]
+            places += ["c2/1", "c3/1", "c2/2"][: self._random.randint(1, 3)]
         return places
 
     def _weighted(self) -> list[tuple[Callable[[], None], float]]:
@@ -175,19 +189,16 @@ class Generator:
             flags["auto_delete"] = True
         arguments: dict[str, Any] = {}
         if "alternate" in self._has and self._may(0.5):
-            arguments["alternate-exchange"] = self._exchange_name(rng.choice(("x1", "x2", "x3", "x9")))
-        return _Exchange(self._exchange_name(short), rng.choice(vocabulary.KINDS), flags, arguments)
+            arguments["alternate-exchange"] = self._name(rng.choice(("x1", "x2", "x3", "x9")))
+        return _Exchange(self._name(short), rng.choice(vocabulary.KINDS), flags, arguments)
 
-    def _exchange_name(self, short: str) -> str:
-        return self._prefix + short
-
-    def _queue_name(self, short: str) -> str:
+    def _name(self, short: str) -> str:
         return self._prefix + short
 
     def _plan_queue(self, short: str) -> _Queue:
         rng = self._random
         has = self._has
-        quorum = "quorum" in has and self._may(0.5)
+        quorum = short in self._quorum
         flags = {"durable": True} if quorum else {"durable": self._may(0.5)}
         arguments: dict[str, Any] = {"x-queue-type": "quorum"} if quorum else {}
         if not quorum and self._may(0.1):
@@ -205,7 +216,7 @@ class Generator:
             if "priority" in has:
                 arguments["x-message-ttl"] = vocabulary.LONG_MS
         if "dead_letters" in has and self._may(0.6):
-            arguments |= self._dead_letters(quorum)
+            arguments |= self._dead_letters(short, quorum)
         if "single_active" in has and self._may(0.5):
             arguments["x-single-active-consumer"] = True
         if quorum and self._may(0.4):
@@ -216,7 +227,7 @@ class Generator:
             arguments["x-anything"] = "goes"
         if not quorum and self._may(0.1):
             arguments |= rng.choice(({"x-queue-version": 1}, {"x-queue-version": 2}, {"x-queue-mode": "lazy"}))
-        return _Queue(self._queue_name(short), flags, arguments, self._any_channel().on)
+        return _Queue(self._name(short), flags, arguments, self._any_channel().on)
 
     def _length(self, quorum: bool) -> dict[str, Any]:
         rng = self._random
@@ -231,20 +242,20 @@ class Generator:
             arguments["x-overflow"] = overflow
         return arguments
 
-    def _dead_letters(self, quorum: bool) -> dict[str, Any]:
+    def _dead_letters(self, short: str, quorum: bool) -> dict[str, Any]:
+        """Queues have different targets, and those of quorum queues are never quorum queues: see above."""
         rng = self._random
-        queues = [self._queue_name(short) for short in ("q1", "q2", "q3", "q4", "q9")]
+        target = "qd" + short[1:]
         if quorum or ("quorum" in self._has and self._has & {"length", "ttl"}):
-            # To the one queue that is never a quorum queue: see above.
-            return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": self._queue_name("qd")}
-        if self._may(0.5):
-            return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": rng.choice(queues)}
-        arguments: dict[str, Any] = {
-            "x-dead-letter-exchange": self._exchange_name(rng.choice(("x1", "x1", "x2", "x3", "x9")))
-        }
-        if self._may(0.4):
-            arguments["x-dead-letter-routing-key"] = rng.choice(vocabulary.ROUTING_KEYS)
-        return arguments
+            pass
+        elif not self._letters_by_exchange:
+            target = rng.choice((target, f"q{int(short[1:]) % 4 + 1}", f"q{int(short[1:]) % 4 + 1}", "q9"))
+        elif short == "q1":
+            arguments: dict[str, Any] = {"x-dead-letter-exchange": rng.choice((*self._exchange_names, ""))}
+            if self._may(0.4):
+                arguments["x-dead-letter-routing-key"] = rng.choice(vocabulary.ROUTING_KEYS)
+            return arguments
+        return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": self._name(target)}
 
     # declaring
 
@@ -262,7 +273,7 @@ class Generator:
     def _declare_queue(self, queue: _Queue, changes: dict[str, bool] | None = None) -> None:
         flags = {name: True for name, on in (queue.flags | (changes or {})).items() if on}
         dead = queue.arguments.get("x-dead-letter-routing-key")
-        if dead == self._queue_name("qd"):
+        if dead and dead.startswith(self._name("qd")):
             self._add(queue.on, "queue", name=dead)
         self._add(queue.on, "queue", name=queue.name, arguments=queue.arguments or None, **flags)
 
@@ -270,6 +281,8 @@ class Generator:
         rng = self._random
         queue = rng.choice(self._queues)
         choice = rng.random()
+        if queue.flags.get("auto_delete"):
+            self._ack_all()
         if choice < 0.3:
             self._declare_queue(queue)
         elif choice < 0.45:
@@ -307,6 +320,7 @@ class Generator:
             return
         self._add(self._any_channel().on, "delete", queue=queue.name, **flags)
         if self._may(0.6):
+            self._ack_all()
             if self._may(0.5):
                 self._queues[self._queues.index(queue)] = queue = self._plan_queue(
                     queue.name.removeprefix(self._prefix)
@@ -326,7 +340,7 @@ class Generator:
 
     def _target_queue(self) -> str:
         if self._mistake():
-            return self._queue_name("q9")
+            return self._name("q9")
         return self._random.choice(self._queues).name
 
     def _binding(self, exchange: _Exchange) -> dict[str, Any]:
@@ -343,7 +357,7 @@ class Generator:
             self._add(self._any_channel().on, "bind", queue=name, exchange=where, key=self._prefix + "a")
             return
         exchange = rng.choice(self._exchanges)
-        where = self._exchange_name("x9") if self._may(0.02) else exchange.name
+        where = self._name("x9") if self._may(0.02) else exchange.name
         self._add(self._any_channel().on, "bind", queue=name, exchange=where, **self._binding(exchange))
 
     def _unbind(self) -> None:
@@ -382,7 +396,7 @@ class Generator:
             if self._may(0.08):
                 return rng.choice(("amq.direct", "amq.topic")), self._prefix + "a"
             if self._mistake() and self._may(0.3):
-                return self._exchange_name("x9"), "a"
+                return self._name("x9"), "a"
             return rng.choice(self._exchanges).name, rng.choice(vocabulary.ROUTING_KEYS)
         return "", self._target_queue()
 
@@ -415,7 +429,7 @@ class Generator:
         )
 
     def _burst(self) -> None:
-        exchange, key = self._address()
+        exchange, key = ("", self._target_queue()) if "dead_letters" in self._has else self._address()
         properties = vocabulary.properties(self._random)
         self._add(
             self._any_channel().on,
@@ -431,11 +445,13 @@ class Generator:
     # consuming
 
     def _get(self) -> None:
-        self._add(self._any_channel().on, "get", queue=self._target_queue(), no_ack=True if self._may(0.3) else None)
+        self._add(
+            self._consuming_channel().on, "get", queue=self._target_queue(), no_ack=True if self._may(0.3) else None
+        )
 
     def _consume(self) -> None:
         rng = self._random
-        channel = self._any_channel()
+        channel = self._consuming_channel()
         queue = channel.consumes if channel.consumers else self._target_queue()
         plan = next((one for one in self._queues if one.name == queue), None)
         if plan is not None and plan.is_quorum and "whole_channel_limit" in self._has and not self._may(0.1):
@@ -474,15 +490,21 @@ class Generator:
     def _ack(self) -> None:
         multiple = True if self._may(0.25) else None
         tag: str | int = 0 if multiple and self._may(0.2) else self._which()
-        self._add(self._any_channel().on, "ack", tag=tag, multiple=multiple)
+        self._add(self._settling_channel().on, "ack", tag=tag, multiple=multiple)
+
+    def _ack_all(self) -> None:
+        """No channel holds messages of a queue that may be gone and is declared anew."""
+        for channel in self._channels:
+            if channel.on.endswith("/1"):
+                self._add(channel.on, "ack", tag=0, multiple=True)
 
     def _nack(self) -> None:
         multiple = True if self._may(0.25) else None
         tag: str | int = 0 if multiple and self._may(0.2) else self._which()
-        self._add(self._any_channel().on, "nack", tag=tag, multiple=multiple, requeue=self._may(0.55))
+        self._add(self._settling_channel().on, "nack", tag=tag, multiple=multiple, requeue=self._may(0.55))
 
     def _reject(self) -> None:
-        self._add(self._any_channel().on, "reject", tag=self._which(), requeue=self._may(0.5))
+        self._add(self._settling_channel().on, "reject", tag=self._which(), requeue=self._may(0.5))
 
     def _recover(self) -> None:
         self._add(self._any_channel().on, "recover", requeue=False if self._may(0.03) else None)
@@ -548,22 +570,20 @@ class Generator:
             ("flow", {"active": True}),
             ("flow", {"active": False}),
             ("queue", {"name": "amq.mine"}),
-            ("queue", {"name": self._queue_name("q9"), "passive": True}),
+            ("queue", {"name": self._name("q9"), "passive": True}),
             ("exchange", {"name": "amq.mine"}),
-            ("exchange", {"name": self._exchange_name("x9"), "passive": True}),
-            ("exchange", {"name": self._exchange_name("x8"), "kind": "x-no-such-kind"}),
+            ("exchange", {"name": self._name("x9"), "passive": True}),
+            ("exchange", {"name": self._name("x8"), "kind": "x-no-such-kind"}),
             ("exchange", {"name": ""}),
             ("exchange_delete", {"name": "amq.direct"}),
             ("exchange_delete", {"name": ""}),
-            ("exchange_delete", {"name": self._exchange_name("x9")}),
+            ("exchange_delete", {"name": self._name("x9")}),
             ("bind", {"queue": queue, "exchange": "", "key": "a"}),
             ("unbind", {"queue": queue, "exchange": "", "key": "a"}),
             ("bind", {"queue": "", "exchange": "amq.direct", "key": ""}),
-            ("delete", {"queue": self._queue_name("q9")}),
-            ("get", {"queue": ""}),
+            ("delete", {"queue": self._name("q9")}),
             ("purge", {"queue": ""}),
             ("ack", {"tag": 0}),
-            ("consume", {"queue": self._queue_name("q9"), "tag": "t8"}),
         )
         verb, arguments = rng.choice(oddities)
         self._add(on, verb, **arguments)
