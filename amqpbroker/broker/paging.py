@@ -27,11 +27,13 @@ class QueuePages(Pager):
         log = self._log
         if not page.positions:
             stored = False
+            safe_position, counts = log.safe_position, log.counts
             for entry in reversed(entries):
-                if entry.position:
+                position = entry.position
+                if position:
                     stored = True
-                    if not log.is_safe(entry) or (
-                        entry.redelivered and log.counts.get(entry.position, -1) != entry.delivery_count
+                    if not 0 < position < safe_position or (
+                        entry.acquired_count and counts.get(position, -1) != entry.delivery_count
                     ):
                         return False
             if not entries or not (stored or self._is_wanted()):

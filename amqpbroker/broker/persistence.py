@@ -400,12 +400,12 @@ class Persistence(Store):
             at += len(data)
         if settled:
             payload.append(record.settle(settled))
-        back = [entry for entry in returned if entry.position > 0]
+        back = [(entry.position, entry.delivery_count) for entry in returned if entry.position > 0]
         if back:
-            self.counts.update([(entry.position, entry.delivery_count) for entry in back])
-            payload.append(
-                record.returned([(self._moves.present(entry.position), entry.delivery_count) for entry in back])
-            )
+            self.counts.update(back)
+            if self._moves:
+                back = [(self._moves.present(position), count) for position, count in back]
+            payload.append(record.returned(back))
         if not payload:
             return position
         data = payload[0] if len(payload) == 1 else b"".join(payload)

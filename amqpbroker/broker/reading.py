@@ -22,6 +22,7 @@ _HEAD = record.PUBLISH_HEAD
 _ENTRY = record.ENTRY
 #: A publish record's head and its first entry: what stands where most copies are.
 _COPY = struct.Struct(_HEAD.format + _ENTRY.format.lstrip(">"))
+_HEAD_OCTETS, _ENTRY_OCTETS, _COPY_OCTETS = _HEAD.size, _ENTRY.size, _COPY.size
 
 #: Where the high octet of the property flags is in content frames; what in it says that properties must be decoded.
 FLAGS_AT = 19
@@ -47,11 +48,12 @@ class Reader:
             last = 0
         base, data = 0, b""
         same_address = b""
+        unpack = _COPY.unpack_from
         for position in positions:
-            at = position - base - _HEAD.size
-            if at < 0 or at + _COPY.size > len(data):
-                base, at = position - _HEAD.size, 0
-                data = self._read(base, _COPY.size, last)
+            at = position - base - _HEAD_OCTETS
+            if at < 0 or at + _COPY_OCTETS > len(data):
+                base, at = position - _HEAD_OCTETS, 0
+                data = self._read(base, _COPY_OCTETS, last)
             (
                 kind,
                 flags,
@@ -67,7 +69,7 @@ class Reader:
                 deadline_ms,
                 _,
                 index,
-            ) = _COPY.unpack_from(data, at)
+            ) = unpack(data, at)
             if index:
                 at -= index * _ENTRY.size
                 if at < 0:
@@ -76,7 +78,7 @@ class Reader:
                 kind, flags, priority, extra, cc_keys, count, address_size, frames_size, size = _HEAD.unpack_from(
                     data, at
                 )
-            start = at + _HEAD.size + count * _ENTRY.size
+            start = at + _HEAD_OCTETS + count * _ENTRY_OCTETS
             stop = start + address_size
             large = frames_size >= _LARGE_BYTES
             least = stop + extra * 256 + (0 if large else frames_size)
@@ -90,9 +92,10 @@ class Reader:
             else:
                 same_address = address
             keys = []
-            for _ in range(extra):
-                start, stop = stop + 1, stop + 1 + data[stop]
-                keys.append(data[start:stop])
+            if extra:
+                for _ in range(extra):
+                    start, stop = stop + 1, stop + 1 + data[stop]
+                    keys.append(data[start:stop])
             frames = self._journal.read(base + stop, frames_size) if large else data[stop : stop + frames_size]
             if kind != record.PUBLISH or len(frames) != frames_size:
                 raise record.DamagedError(0, "no publish record")
