@@ -134,11 +134,13 @@ class Model:
         self._settle_down()
 
     def get(self, name: str, no_ack: bool = False) -> Copy | None:
+        """What has expired behind what is got from a quorum queue goes after the answer: `advance`."""
         line = self.lines[name]
         copy = self._take(line)
         if copy is not None and not no_ack:
             line.held[copy.sequence] = copy
-        self._settle_down()
+        if no_ack or not line.spec.quorum:
+            self._settle_down()
         return copy
 
     def subscribe(self, name: str, prefetch: int) -> None:
@@ -187,6 +189,7 @@ class Model:
         count = len(line)
         line.ready.clear()
         line.returned.clear()
+        line.turn = 0
         return count
 
     def delete(self, name: str) -> int:
@@ -226,6 +229,7 @@ class Model:
         deadline_ms = self.now_ms + min(ttls) if ttls else 0
         copy = copy._replace(sequence=line.sequence, deadline_ms=deadline_ms, redelivered=False, count=0)
         if not len(line) and line.can_take():
+            line.turn = (line.turn + 1) % 3
             self._deliver(line, copy)
         else:
             line.ready.append(copy)

@@ -99,6 +99,7 @@ class LocalQueue(Queue):
             consumer = self.consumers.next()
             if consumer is not None:
                 if consumer.no_ack:
+                    self._sequence += 1
                     consumer.hand(message, 0, 0)
                     return True
                 self._give(consumer, self._enter(message, deadline_ms))

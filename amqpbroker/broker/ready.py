@@ -444,9 +444,13 @@ class QuorumLine(ReadyLine):
         self.high = FifoLine(pager)
         self.normal: ReadyLine = FifoLine(pager)
         self.turn: int = 0
+        self._newest: int = 0
         self._pager = pager
 
     def push(self, entry: Entry) -> None:
+        # What was numbered in between went straight to consumers, which moves the turn on as well.
+        self._advance(entry.sequence - self._newest - 1)
+        self._newest = entry.sequence
         (self.high if entry.message.priority > 4 else self.normal).push(entry)
         self.count += 1
         self.size += entry.message.size
@@ -471,10 +475,13 @@ class QuorumLine(ReadyLine):
             entry = self.returned.popleft()
         else:
             entry = self._next().pop()
-            self.turn = 0 if self.turn == self.WEIGHT else self.turn + 1
+            self._advance(1)
         self.count -= 1
         self.size -= entry.message.size
         return entry
+
+    def _advance(self, turns: int) -> None:
+        self.turn = (self.turn + turns) % (self.WEIGHT + 1)
 
     def clear(self) -> None:
         if self._pager is not None:
@@ -483,13 +490,14 @@ class QuorumLine(ReadyLine):
         self.returned.clear()
         self.high.clear()
         self.normal.clear()
-        self.count = self.size = 0
+        self.count = self.size = self.turn = 0
 
     def recover(self, pages: list[Page], size: int) -> None:
         assert self._pager is not None
         _recover_by_level(
             self._pager, pages, lambda priority: priority > 4, lambda high: self.high if high else self.normal
         )
+        self._newest = pages[-1].sequences[-1]
         self.count += sum([len(page.positions) for page in pages])
         self.size += size
 

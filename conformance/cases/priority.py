@@ -207,6 +207,8 @@ def quorum_turns(lab: Lab, order: str) -> None:
         "consumer": ("consumer", "nhhn"),
         "consumer_closed": ("closed", "nhhn"),
         "no_ack": ("no_ack", "nhhnhhnn"),
+        "no_ack_consumer": ("no_ack_consumer", "nhhnhhnn"),
+        "no_ack_purged": ("purged", "nhhnhhnn"),
     }
 )
 def quorum_turn_goes_on(lab: Lab, how: str, order: str) -> None:
@@ -216,6 +218,8 @@ def quorum_turn_goes_on(lab: Lab, how: str, order: str) -> None:
     ch.confirm()
     if how in ("consumer", "closed"):
         other.consume(lab.q(), "a")
+    elif how == "no_ack_consumer":
+        other.consume(lab.q(), "a", no_ack=True)
     ch.publish_confirmed("", lab.q(), "first", delivery_mode=2)
     match how:
         case "get":
@@ -223,6 +227,13 @@ def quorum_turn_goes_on(lab: Lab, how: str, order: str) -> None:
             other.nack(1)
         case "no_ack":
             other.get(lab.q(), no_ack=True)
+        case "no_ack_consumer":
+            other.deliveries(1)
+            other.cancel("a")
+        case "purged":
+            other.get(lab.q(), no_ack=True)
+            ch.publish_confirmed("", lab.q(), "second", delivery_mode=2)
+            ch.purge(lab.q())
         case "consumer":
             other.deliveries(1)
             other.cancel("a")
@@ -230,7 +241,7 @@ def quorum_turn_goes_on(lab: Lab, how: str, order: str) -> None:
         case _:
             other.deliveries(1)
             other.close()
-    lab.wait_ready(lab.q(), how != "no_ack")
+    lab.wait_ready(lab.q(), how in ("get", "consumer", "closed"))
     for number, which in enumerate(order):
         ch.publish_confirmed("", lab.q(), f"{which}{number}", priority=5 if which == "h" else 4, delivery_mode=2)
     ch.get_all(lab.q())

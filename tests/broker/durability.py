@@ -485,6 +485,9 @@ class Run:
             return
         assert got.name == "basic.get-ok", (got, copy)
         assert got.arguments["message_count"] == len(line), f"{name}: {got.arguments}, but {len(line)} are ready"
+        if line.spec.quorum:
+            self.history.append(self.model.state())
+            self.model.advance(0)
         self._compare(name, seen(got, line.spec.quorum), wanted(copy, line.spec.quorum))
         self.held[who][got.arguments["delivery_tag"]] = line, copy.sequence
 

@@ -285,6 +285,17 @@ def test_in_a_quorum_queue_returned_ones_come_first_in_the_order_of_their_return
     assert one.got == [(b"3", True), (b"2", True), (b"1", True), (b"4", False)]
 
 
+@pytest.mark.parametrize("no_ack", [False, True])
+def test_what_a_quorum_queue_hands_to_a_consumer_takes_a_turn(vhost: Vhost, no_ack: bool) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    one = Subscriber(queue, no_ack=no_ack).subscribe()
+    publish(queue, b"1")
+    one.cancel()
+    publish(queue, b"normal")
+    publish(queue, b"high", b"high", priority=5)
+    assert [get(queue).message.body for _ in range(3)] == [b"high", b"normal", b"high"]
+
+
 def test_requeued_messages_are_offered_to_everybody(vhost: Vhost) -> None:
     queue = declare(vhost)
     a = Subscriber(queue, "a").subscribe()

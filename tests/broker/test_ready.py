@@ -86,20 +86,38 @@ def test_quorum_returned_messages_come_first_in_the_order_of_their_return():
 
 def test_quorum_two_of_high_priority_to_one_normal():
     line = QuorumLine()
-    for i in range(4):
+    for i in range(1, 5):
         line.push(entry(i, 0))
-    for i in range(10, 16):
+    for i in range(5, 11):
         line.push(entry(i, 5))
-    assert drain(line) == [10, 11, 0, 12, 13, 1, 14, 15, 2, 3]
+    assert drain(line) == [5, 6, 1, 7, 8, 2, 9, 10, 3, 4]
+
+
+@pytest.mark.parametrize(("handed", "order"), [(0, "hhnhn"), (1, "hnhhn"), (2, "nhhnh"), (3, "hhnhn")])
+def test_quorum_what_was_handed_past_the_line_takes_its_turn(handed: int, order: str):
+    line = QuorumLine()
+    sequences = range(1 + handed, 6 + handed)
+    for sequence, priority in zip(sequences, (0, 0, 5, 5, 5), strict=True):
+        line.push(entry(sequence, priority))
+    assert "".join(["nh"[line.pop().message.priority > 4] for _ in range(5)]) == order
+
+
+def test_quorum_a_purge_starts_the_turns_anew():
+    line = QuorumLine()
+    for sequence in (1, 2):
+        line.push(entry(sequence))
+    line.pop()
+    line.clear()
+    for sequence, priority in ((3, 0), (4, 5), (5, 5)):
+        line.push(entry(sequence, priority))
+    assert drain(line) == [4, 5, 3]
 
 
 def test_quorum_the_turn_of_a_normal_one_is_for_what_is_older_than_the_first_high_one():
     line = QuorumLine()
-    for i in (0, 1, 2, 4, 6, 7):
-        line.push(entry(i, 5))
-    for i in (3, 5):
-        line.push(entry(i, 0))
-    assert drain(line) == [0, 1, 2, 4, 6, 3, 7, 5]
+    for i, priority in enumerate((5, 5, 5, 0, 5, 0, 5, 5), 1):
+        line.push(entry(i, priority))
+    assert drain(line) == [1, 2, 3, 5, 7, 4, 8, 6]
 
 
 def test_strict_quorum_returned_messages_come_first_and_then_the_highest_priority_up_to_31():
