@@ -375,6 +375,9 @@ class Channel:
         self.close_reply()
         consumers = list(self.consumers.values())
         self.consumers.clear()
+        # A single active consumer that goes makes way for the next, which must not be one of this channel.
+        for consumer in consumers:
+            consumer.prefetch = 0
         for consumer in consumers:
             consumer.queue.remove_consumer(consumer)
 

@@ -222,6 +222,18 @@ def test_a_global_limit_that_is_reached_stops_who_does_not_ack_and_whose_message
     assert tags(client.receive()) == ["no-ack", "no-ack"]
 
 
+def test_a_limit_for_each_consumer_lifts_that_for_the_whole_channel(client: Wire, other: Wire) -> None:
+    client.declare("q")
+    client.call(1, "basic.qos", prefetch_count=1, global_=True)
+    client.consume("q", tag="c")
+    for body in (b"one", b"two", b"three"):
+        other.publish("q", body)
+    other.turn()
+    assert [got.body for got in client.receive()] == [b"one"]
+    client.send(1, "basic.qos", prefetch_count=5)
+    assert [got.body for got in client.receive() if got.name == "basic.deliver"] == [b"two", b"three"]
+
+
 def test_raising_the_global_limit_delivers_at_once(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=1, global_=True)

@@ -24,6 +24,9 @@ def qos(channel: "Channel", arguments: dict[str, Any]) -> None:
         channel.limit_globally(arguments["prefetch_count"])
     else:
         channel.prefetch = arguments["prefetch_count"]
+        # It also takes back a limit for the whole channel (rabbit_limiter:unlimit_prefetch/1).
+        if channel.global_prefetch:
+            channel.limit_globally(0)
 
 
 def consume(channel: "Channel", arguments: dict[str, Any]) -> None:

@@ -176,6 +176,20 @@ def test_quorum_queues_count_deliveries(client: Wire) -> None:
     assert counts == [None, Field("l", 1), Field("l", 2)]
 
 
+def test_no_single_active_consumer_is_elected_on_a_channel_that_closes(client: Wire, other: Wire) -> None:
+    client.declare("q", arguments=SINGLE)
+    client.call(1, "basic.qos", prefetch_count=1)
+    client.consume("q", tag="first")
+    client.consume("q", tag="second")
+    other.publish("q", b"one")
+    other.publish("q", b"two")
+    other.turn()
+    client.receive()
+    client.call(1, "channel.close", reply_code=200, reply_text="", class_id=0, method_id=0)
+    got = [other.get("q") for _ in range(2)]
+    assert [(each.body, each.arguments["redelivered"]) for each in got] == [(b"one", True), (b"two", False)]
+
+
 def test_no_get_from_a_quorum_queue_with_a_single_active_consumer(client: Wire) -> None:
     client.declare("q", durable=True, arguments=QUORUM | SINGLE)
     client.send(1, "basic.get", queue="q")
