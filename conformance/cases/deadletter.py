@@ -515,3 +515,19 @@ def beside_the_message_itself(lab: Lab, reason: str) -> None:
         ch.purge(lab.q())
     ch.publish(lab.x(), "", "2", expiration="0" if reason == "expired" else "60000")
     lab.quiet()
+
+
+@case()
+def after_what_is_got(lab: Lab) -> None:
+    """basic.get lets a message expire behind the one it takes: its dead letter comes after get-ok."""
+    ch, publisher = lab.channel(), lab.channel()
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": lab.q("dead")}
+    ch.queue(lab.q("dead"))
+    ch.queue(lab.q(), arguments=dead)
+    publisher.confirm()
+    publisher.publish_confirmed("", lab.q(), "first")
+    publisher.publish_confirmed("", lab.q(), "expired", expiration="0")
+    ch.consume(lab.q("dead"), "a", no_ack=True)
+    lab.sleep(0.1)
+    ch.get(lab.q(), no_ack=True)
+    ch.deliveries(1)

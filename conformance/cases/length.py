@@ -318,3 +318,17 @@ def given_back_expired(lab: Lab) -> None:
     holder.deliveries(3)
     holder.close()
     lab.wait_ready(lab.q("dead"), 3)
+
+
+@family(KINDS)
+def given_back_expired_and_too_many(lab: Lab, kind: str) -> None:
+    """Of what is given back one has expired and the others are too many: the order of the dead letters."""
+    ch = limited(lab, kind, dead=True, max_length=0)
+    holder = lab.channel()
+    holder.consume(lab.q(), "a")
+    ch.publish_confirmed("", lab.q(), "expired", delivery_mode=2, expiration="0")
+    publish(ch, lab.q(), 2)
+    holder.deliveries(3)
+    lab.sleep(0.1)
+    holder.close()
+    lab.wait_ready(lab.q("dead"), 3)

@@ -279,3 +279,16 @@ def per_consumer_lifts_whole_channel(lab: Lab) -> None:
     ch.deliveries(1)
     ch.qos(2)
     ch.deliveries(3)
+
+
+@case()
+def whole_channel_after_quorum(lab: Lab) -> None:
+    """A limit for the whole channel, set when a quorum queue is consumed already."""
+    ch, publisher = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
+    publisher.confirm()
+    ch.consume(lab.q(), "a")
+    ch.qos(1, whole_channel=True)
+    for number in range(3):
+        publisher.publish_confirmed("", lab.q(), str(number), delivery_mode=2)
+    lab.quiet()
