@@ -290,18 +290,13 @@ class Channel:
     def settle(self, entries: dict[int, Entry], how: str) -> None:
         """Settle entries that `take` gave: `how` is ack, reject, requeue, or fail for a requeue after a failure."""
         from_consumers = sum([entry.consumer is not None for entry in entries.values()])
-        if how == "ack" and len(self.consumers) < 2:
-            for entry in entries.values():
-                entry.queue.ack(entry)
-        else:
-            for queue, group in by_consumer(entries.values()):
-                if how == "ack":
-                    for entry in group:
-                        queue.ack(entry)
-                elif how == "reject":
-                    queue.reject(group)
-                else:
-                    queue.requeue(group, failed=how == "fail")
+        for queue, group in by_consumer(entries.values()):
+            if how == "ack":
+                queue.ack_all(group)
+            elif how == "reject":
+                queue.reject(group)
+            else:
+                queue.requeue(group, failed=how == "fail")
         # Only now, so that what a limit for the whole channel lets go is shared among all its consumers.
         self.outstanding -= from_consumers
         if self.global_prefetch:

@@ -265,6 +265,16 @@ class LocalQueue(Queue):
             elif not consumer.ringed:
                 self.consumers.settled(consumer)
 
+    def ack_all(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            if entry.position:
+                self.forget(entry)
+        for consumer in self._release(entries):
+            if self.ready.count:
+                self.offer(consumer)
+            elif not consumer.ringed:
+                self.consumers.settled(consumer)
+
     def reject(self, entries: list[Entry]) -> None:
         consumers = self._release(entries)
         self._leave(entries, REJECTED)

@@ -79,6 +79,10 @@ class Queue(Destination, Holder):
         """The consumer has acknowledged."""
 
     @abstractmethod
+    def ack_all(self, entries: "list[Entry]") -> None:
+        """`ack` for several, after all of which their consumers are offered more."""
+
+    @abstractmethod
     def reject(self, entries: "list[Entry]") -> None:
         """Settle without requeue: dead-lettered as rejected, else dropped."""
 

@@ -112,6 +112,10 @@ class Subscriber(Consumer):
         for _ in range(count):
             self.queue.ack(self.held.pop(0))
 
+    def ack_all(self, count: int = 1) -> None:
+        taken, self.held = self.held[:count], self.held[count:]
+        self.queue.ack_all(taken)
+
     def reject(self, count: int = 1) -> None:
         taken, self.held = self.held[:count], self.held[count:]
         self.queue.reject(taken)

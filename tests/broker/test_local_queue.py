@@ -72,6 +72,16 @@ def test_when_all_are_full_messages_wait_and_go_to_who_acks(vhost: Vhost) -> Non
     assert (a.bodies, b.bodies) == ([b"0", b"4"], [b"1", b"2", b"3"])
 
 
+def test_what_is_acked_at_once_makes_room_for_as_many(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    a, b = Subscriber(queue, "a", 3).subscribe(), Subscriber(queue, "b", 1).subscribe()
+    publish(queue, *[b"%d" % i for i in range(8)])
+    assert (a.take(), b.take()) == ([b"0", b"2", b"3"], [b"1"])
+    a.ack_all(2)
+    assert (a.take(), b.take()) == ([b"4", b"5"], [])
+    assert (ready(queue), queue.unacked_count, a.unacked) == ([b"6", b"7"], 4, 3)
+
+
 def test_who_can_take_more_says_so_with_an_offer(vhost: Vhost) -> None:
     queue = declare(vhost)
     one = Subscriber(queue, limit=0).subscribe()
@@ -218,7 +228,7 @@ def test_cancelling_twice_counts_once(vhost: Vhost) -> None:
 # --- settling --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settle", ["ack", "reject", "requeue"])
+@pytest.mark.parametrize("settle", ["ack", "ack_all", "reject", "requeue"])
 def test_every_settle_counts_down_once(vhost: Vhost, settle: str) -> None:
     queue = declare(vhost)
     one = Subscriber(queue).subscribe()
@@ -229,7 +239,7 @@ def test_every_settle_counts_down_once(vhost: Vhost, settle: str) -> None:
     assert (queue.unacked_count, one.unacked, queue.ready_count) == (1, 1, left)
 
 
-@pytest.mark.parametrize("settle", ["ack", "reject", "requeue"])
+@pytest.mark.parametrize("settle", ["ack", "ack_all", "reject", "requeue"])
 def test_what_a_cancelled_consumer_holds_can_still_be_settled(vhost: Vhost, settle: str) -> None:
     queue = declare(vhost)
     one = Subscriber(queue).subscribe()
@@ -242,7 +252,7 @@ def test_what_a_cancelled_consumer_holds_can_still_be_settled(vhost: Vhost, sett
     assert queue.ready_count == (2 if settle == "requeue" else 1)
 
 
-@pytest.mark.parametrize("settle", ["ack", "reject", "requeue"])
+@pytest.mark.parametrize("settle", ["ack", "ack_all", "reject", "requeue"])
 def test_what_came_by_get_can_be_settled(vhost: Vhost, settle: str) -> None:
     queue = declare(vhost)
     publish(queue, b"1")
@@ -252,7 +262,7 @@ def test_what_came_by_get_can_be_settled(vhost: Vhost, settle: str) -> None:
     assert ready(queue) == ([b"1"] if settle == "requeue" else [])
 
 
-@pytest.mark.parametrize("settle", ["ack", "reject", "requeue"])
+@pytest.mark.parametrize("settle", ["ack", "ack_all", "reject", "requeue"])
 def test_settling_messages_of_a_deleted_queue_is_harmless(vhost: Vhost, settle: str) -> None:
     queue, grave = with_graves(vhost)
     one = Subscriber(queue).subscribe()
