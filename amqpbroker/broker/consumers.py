@@ -72,6 +72,17 @@ class Consumers:
         for consumer in [each for each in self._resting if each in chosen]:
             self.wake(consumer)
 
+    def took_last(self, consumer: Consumer) -> None:
+        """The consumer, which is in the ring, took the last of what waited; who could not comes after it."""
+        if len(self._ring) > 1 or self._lower:
+            for level in (self._ring, *self._lower.values()):
+                for each in level:
+                    each.ringed = False
+                    self._resting[each] = None
+            self._ring = deque()
+            self._lower.clear()
+            self.wake(consumer)
+
     def wake(self, consumer: Consumer) -> None:
         """Believe again that the consumer can take a message."""
         if consumer.ringed or not consumer.registered or (self.single_active and consumer is not self.active):

@@ -176,12 +176,14 @@ class LocalQueue(Queue):
         if self.consumers.settled(consumer):
             self._drain()
             return
-        if not consumer.ringed:
+        if not consumer.ringed or not self.ready.count:
             return
         while self.ready.count and consumer.can_take():
             entry = self._take_head()
             if entry is not None:
                 self._give(consumer, entry)
+        if not self.ready.count:
+            self.consumers.took_last(consumer)
         if self._expiring:
             self._arm_expiry()
 

@@ -82,6 +82,20 @@ def test_what_is_acked_at_once_makes_room_for_as_many(vhost: Vhost) -> None:
     assert (ready(queue), queue.unacked_count, a.unacked) == ([b"6", b"7"], 4, 3)
 
 
+@pytest.mark.parametrize("priority", [0, 1])
+def test_who_was_full_while_a_message_waited_comes_after_the_others_of_its_priority(
+    vhost: Vhost, priority: int
+) -> None:
+    queue = declare(vhost)
+    publish(queue, b"1", b"2")
+    small = Subscriber(queue, "small", 1, priority=priority).subscribe()
+    large = Subscriber(queue, "large").subscribe()
+    assert (small.take(), large.take()) == ([b"1"], [b"2"])
+    small.ack()
+    publish(queue, b"3", b"4")
+    assert (small.take(), large.take()) == (([b"4"], [b"3"]) if not priority else ([b"3"], [b"4"]))
+
+
 def test_who_can_take_more_says_so_with_an_offer(vhost: Vhost) -> None:
     queue = declare(vhost)
     one = Subscriber(queue, limit=0).subscribe()
