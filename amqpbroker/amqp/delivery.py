@@ -61,6 +61,8 @@ class ChannelConsumer(Consumer):
         self.connection = channel.connection
         self.number: int = channel.number
         self.prefetch: int = UNLIMITED if no_ack or not prefetch else prefetch
+        # Quorum queues know nothing of a limit for the whole channel, if it comes after the consumer.
+        self._is_quorum: bool = queue.settings.queue_type == "quorum"
         self._tag: bytes = methods.shortstr(tag)
         self._largest: int = (self.connection.frame_max or UNLIMITED) - 8
         self._address: bytes = b""
@@ -72,7 +74,7 @@ class ChannelConsumer(Consumer):
         if self.unacked >= self.prefetch:
             return False
         channel = self.channel
-        if channel.global_prefetch and channel.outstanding >= channel.global_prefetch:
+        if channel.global_prefetch and channel.outstanding >= channel.global_prefetch and not self._is_quorum:
             return False
         connection = self.connection
         if connection.room <= 0:

@@ -6,7 +6,8 @@ A change of something durable is stored first: where that fails, AmqpError 506 i
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from amqpbroker import errors
 from amqpbroker.broker.consumer import Consumer
@@ -381,6 +382,17 @@ class Vhost:
         return accepted
 
     # --- dead letters -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def letters_later(self) -> Iterator[None]:
+        """Within, what dies waits: its dead letters are sent at the end."""
+        burying, self._burying = self._burying, True
+        try:
+            yield
+        finally:
+            self._burying = burying
+        if self._dying and not burying:
+            self._bury_all()
 
     def dead_letter(self, queue: Queue, entries: list[Entry], reason: str) -> None:
         """Republish what leaves a queue to its dead letter exchange.

@@ -5,7 +5,7 @@ import pytest
 from amqpbroker.amqp.connection import ROOM
 from amqpbroker.broker.broker import Broker
 from amqpbroker.wire.frames import BODY
-from amqpbroker.wire.values import Field
+from amqpbroker.wire.values import Field, longstr
 from tests.harness import CUTS, Cut, Received, Wire, published
 
 
@@ -220,6 +220,16 @@ def test_a_global_limit_that_is_reached_stops_who_does_not_ack_and_whose_message
     assert tags(client.receive()) == ["no-ack", "no-ack", "one"]
     client.send(1, "basic.ack", delivery_tag=3)
     assert tags(client.receive()) == ["no-ack", "no-ack"]
+
+
+def test_a_global_limit_does_not_bind_who_consumed_a_quorum_queue_before(client: Wire, other: Wire) -> None:
+    client.declare("q", durable=True, arguments={"x-queue-type": longstr("quorum")})
+    client.consume("q")
+    client.call(1, "basic.qos", prefetch_count=1, global_=True)
+    for body in (b"one", b"two"):
+        other.publish("q", body)
+    other.turn()
+    assert [got.body for got in client.receive()] == [b"one", b"two"]
 
 
 def test_a_limit_for_each_consumer_lifts_that_for_the_whole_channel(client: Wire, other: Wire) -> None:

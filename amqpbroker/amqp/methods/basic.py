@@ -100,11 +100,13 @@ def get(channel: "Channel", arguments: dict[str, Any]) -> None:
     queue: Queue = channel.vhost.queue(name, channel.connection)
     if queue.settings.single_active_consumer and queue.settings.queue_type == "quorum":
         raise errors.get_on_single_active_quorum(name, channel.vhost.name)
-    entry = queue.get(arguments["no_ack"])
-    if entry is None:
-        channel.send("basic.get-empty")
-        return
-    channel.send_got(entry, arguments["no_ack"], queue.ready_count)
+    # What expires with it may have this channel for a consumer of its dead letters, and comes after the answer.
+    with channel.vhost.letters_later():
+        entry = queue.get(arguments["no_ack"])
+        if entry is None:
+            channel.send("basic.get-empty")
+        else:
+            channel.send_got(entry, arguments["no_ack"], queue.ready_count)
 
 
 def reject(channel: "Channel", arguments: dict[str, Any]) -> None:

@@ -190,6 +190,20 @@ def test_no_single_active_consumer_is_elected_on_a_channel_that_closes(client: W
     assert [(each.body, each.arguments["redelivered"]) for each in got] == [(b"one", True), (b"two", False)]
 
 
+def test_what_expires_behind_what_is_got_comes_after_the_answer(client: Wire, other: Wire) -> None:
+    client.declare("dead")
+    client.declare("q", arguments={"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")})
+    client.consume("dead", no_ack=True)
+    other.publish("q", b"first")
+    other.publish("q", b"expired", expiration="0")
+    other.turn()
+    client.send(1, "basic.get", queue="q", no_ack=True)
+    assert [(got.name, got.body) for got in client.receive()] == [
+        ("basic.get-ok", b"first"),
+        ("basic.deliver", b"expired"),
+    ]
+
+
 def test_no_get_from_a_quorum_queue_with_a_single_active_consumer(client: Wire) -> None:
     client.declare("q", durable=True, arguments=QUORUM | SINGLE)
     client.send(1, "basic.get", queue="q")
