@@ -86,6 +86,7 @@ class Channel:
         self._held: deque[tuple[int, bytes]] = deque()
         self._taken_back: set[int] = set()
         self._removed: int = 0
+        self._left: Iterable[Queue] = ()
         self._tick: Timer | None = None
 
     def send(self, name: str, **arguments: object) -> None:
@@ -370,11 +371,9 @@ class Channel:
         self.close_reply()
         consumers = list(self.consumers.values())
         self.consumers.clear()
-        # A single active consumer that goes makes way for the next, which must not be one of this channel.
+        self._left = by_queue(consumers)
         for consumer in consumers:
-            consumer.prefetch = 0
-        for consumer in consumers:
-            consumer.queue.remove_consumer(consumer)
+            consumer.queue.remove_consumer(consumer, gives_back=True)
 
     def release(self) -> None:
         """Give back what is outstanding, acknowledged within an open transaction included."""
@@ -383,6 +382,8 @@ class Channel:
             self.transaction = None
         for queue, group in by_start(self.take(0, True).values()):
             queue.requeue(group)
+        for queue in self._left:
+            queue.offer_all([])
 
 
 def by_queue(consumers: Iterable[ChannelConsumer]) -> dict[Queue, list[Consumer]]:

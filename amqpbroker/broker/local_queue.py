@@ -161,12 +161,13 @@ class LocalQueue(Queue):
     def add_consumer(self, consumer: Consumer) -> None:
         self.consumers.add(consumer)
 
-    def remove_consumer(self, consumer: Consumer) -> None:
+    def remove_consumer(self, consumer: Consumer, gives_back: bool = False) -> None:
         if not consumer.registered:
             return
         self.consumers.remove(consumer)
         if self.consumers.all:
-            self._drain()
+            if not gives_back:
+                self._drain()
         elif self.auto_delete:
             self.vhost.drop_queue(self)
         else:

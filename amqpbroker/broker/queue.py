@@ -55,8 +55,11 @@ class Queue(Destination, Holder):
         """Register; nothing is delivered before `offer`. Raises AmqpError 403 when in exclusive use."""
 
     @abstractmethod
-    def remove_consumer(self, consumer: "Consumer") -> None:
-        """Forget a consumer. What it has not acknowledged stays outstanding. May delete an auto-delete queue."""
+    def remove_consumer(self, consumer: "Consumer", gives_back: bool = False) -> None:
+        """Forget a consumer. What it has not acknowledged stays outstanding. May delete an auto-delete queue.
+
+        gives_back: it comes back next, and only then, with `offer_all`, a successor gets anything.
+        """
 
     @abstractmethod
     def offer(self, consumer: "Consumer") -> None:

@@ -510,6 +510,26 @@ def stream_no_ack(lab: Lab) -> None:
     ch.consume(lab.q(), "a", no_ack=True)
 
 
+@family({f"{kind}_{how}": (kind, how) for kind in ("classic", "quorum") for how in ("close", "error")})
+def single_active_after_a_closed_channel(lab: Lab, kind: str, how: str) -> None:
+    """A single active consumer goes with its channel: the next one gets what comes back before what waited."""
+    ch, first, second = lab.channel(), lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-single-active-consumer": True, "x-queue-type": kind})
+    ch.confirm()
+    first.qos(2)
+    first.consume(lab.q(), "a")
+    second.consume(lab.q(), "b")
+    for number in range(3):
+        ch.publish_confirmed("", lab.q(), str(number), delivery_mode=2)
+    first.deliveries(2)
+    if how == "close":
+        first.close()
+    else:
+        first.publish(lab.x(), "k")
+        first.closed()
+    second.deliveries(3)
+
+
 @family({"close": ("close",), "error": ("error",)})
 def single_active_on_a_closing_channel(lab: Lab, how: str) -> None:
     """Both consumers of a single-active-consumer queue are on a channel that closes: the second is given nothing."""

@@ -204,6 +204,32 @@ def test_what_expires_behind_what_is_got_comes_after_the_answer(client: Wire, ot
     ]
 
 
+def test_the_next_single_active_consumer_gets_first_what_a_closed_channel_gives_back(client: Wire, other: Wire) -> None:
+    client.declare("q", arguments=SINGLE)
+    client.call(1, "basic.qos", prefetch_count=1)
+    client.consume("q", tag="first", no_ack=False)
+    other.consume("q", tag="second", no_ack=False)
+    for body in (b"one", b"two"):
+        other.publish("q", body)
+    assert [got.body for got in client.receive()] == [b"one"]
+    client.send(1, "channel.close")
+    assert [(got.body, got.arguments["redelivered"]) for got in other.receive()] == [(b"one", True), (b"two", False)]
+
+
+def test_the_next_single_active_consumer_is_served_when_nothing_comes_back(client: Wire, other: Wire) -> None:
+    client.declare("held")
+    client.declare("q", arguments=SINGLE)
+    client.call(1, "basic.qos", prefetch_count=1, global_=True)
+    client.consume("held", tag="held", no_ack=False)
+    client.consume("q", tag="first", no_ack=False)
+    other.publish("held", b"held")
+    other.consume("q", tag="second", no_ack=False)
+    other.publish("q", b"one")
+    assert [got.body for got in client.receive()] == [b"held"]
+    client.send(1, "channel.close")
+    assert [got.body for got in other.receive()] == [b"one"]
+
+
 def test_no_get_from_a_quorum_queue_with_a_single_active_consumer(client: Wire) -> None:
     client.declare("q", durable=True, arguments=QUORUM | SINGLE)
     client.send(1, "basic.get", queue="q")
