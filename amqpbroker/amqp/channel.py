@@ -86,7 +86,7 @@ class Channel:
         self._held: deque[tuple[int, bytes]] = deque()
         self._taken_back: set[int] = set()
         self._removed: int = 0
-        self._left: Iterable[Queue] = ()
+        self._left: list[Queue] = []
         self._tick: Timer | None = None
 
     def send(self, name: str, **arguments: object) -> None:
@@ -371,7 +371,7 @@ class Channel:
         self.close_reply()
         consumers = list(self.consumers.values())
         self.consumers.clear()
-        self._left = by_queue(consumers)
+        self._left = list(by_queue(consumers))
         for consumer in consumers:
             consumer.queue.remove_consumer(consumer, gives_back=True)
 
