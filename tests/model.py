@@ -158,11 +158,10 @@ class Model:
         self._settle_down()
 
     def commit(self, copies: list[tuple[Copy, Iterable[str]]], taken: list[tuple[Line, int]], how: str) -> None:
-        """A transaction: publishes, then one after the other what it settles."""
+        """A transaction: publishes, then at once what it settles."""
         for copy, queues in copies:
             self._route(copy, queues)
-        for one in taken:
-            self._settle([one], how)
+        self._settle(taken, how)
         self._settle_down()
 
     def _settle(self, taken: list[tuple[Line, int]], how: str) -> None:

@@ -28,7 +28,11 @@ class Transaction:
         self._publishes.append((message, destinations, 0 if destinations else bits))
 
     def settle(self, entries: dict[int, Entry], how: str) -> None:
-        self._settled.append((entries, how))
+        """What is settled alike one after the other is settled at once (rabbit_channel:ack_cons/3)."""
+        if self._settled and self._settled[-1][1] == how:
+            self._settled[-1][0].update(entries)
+        else:
+            self._settled.append((entries, how))
 
     def commit(self) -> None:
         """Raises AmqpError 406, and has done nothing, if a queue would refuse its share of the messages."""
@@ -44,7 +48,7 @@ class Transaction:
             left = tuple([destination for destination in destinations if not destination.closed])
             self._channel.place(message, left, bits)
         for entries, how in settled:
-            self._channel.settle(entries, how)
+            self._channel.settle(dict(sorted(entries.items())), how)
         if log is not None:
             log.end()
 

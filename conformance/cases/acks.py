@@ -421,6 +421,26 @@ def several_consumers(lab: Lab, how: str, order: str) -> None:
     lab.quiet()
 
 
+@family({f"{kind}_{tags}": (kind, tags) for kind in KINDS for tags in ("123", "213", "312")})
+def several_consumers_tx(lab: Lab, kind: str, tags: str) -> None:
+    """What a transaction rejects one by one is rejected at once at its commit: in the order of consumers' tags."""
+    ch, other = lab.channel(), lab.channel()
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": lab.q("dead")}
+    ch.queue(lab.q("dead"))
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind, **dead})
+    other.tx()
+    for tag in "ab":
+        other.consume(lab.q(), tag)
+    ch.confirm()
+    for number in range(4):
+        ch.publish_confirmed("", lab.q(), str(number), delivery_mode=2)
+    other.deliveries(4)
+    for tag in tags:
+        other.nack(int(tag), requeue=False)
+    other.commit()
+    lab.wait_ready(lab.q("dead"), 3)
+
+
 @family({f"{kind}_{order}": (kind, order) for kind in KINDS for order in ("ab", "ba")})
 def several_consumers_acked(lab: Lab, kind: str, order: str) -> None:
     """What two consumers of one channel held is acknowledged at once: who gets what waits."""

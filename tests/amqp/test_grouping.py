@@ -43,6 +43,15 @@ def test_dead_letters_go_by_tag(sharing: Wire, other: Wire, kind: str) -> None:
     assert waiting(other, "dead") == [b"1", b"3", b"0", b"2"]
 
 
+@KINDS
+def test_what_a_transaction_settles_one_by_one_goes_by_tag_as_well(sharing: Wire, other: Wire, kind: str) -> None:
+    sharing.call(1, "tx.select")
+    for tag in (3, 1, 2, 4):
+        sharing.send(1, "basic.nack", delivery_tag=tag, requeue=False)
+    sharing.send(1, "tx.commit")
+    assert waiting(other, "dead") == [b"1", b"3", b"0", b"2"]
+
+
 @pytest.mark.parametrize(("kind", "order"), [("classic", [0, 1, 2, 3]), ("quorum", [1, 3, 0, 2])])
 def test_what_goes_back_goes_by_tag(sharing: Wire, other: Wire, order: list[int]) -> None:
     for tag in "ab":
