@@ -234,3 +234,19 @@ def several_give_back(lab: Lab, how: str, order: str) -> None:
         case _:
             other.close()
     lab.wait_ready(lab.q(), 5)
+
+
+@family({"ab": ("ab",), "ba": ("ba",)})
+def given_to_several_at_once(lab: Lab, order: str) -> None:
+    """Messages that come back together go to two consumers of one channel in turn: in which order they are delivered."""
+    ch, holder, both = lab.channel(), lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
+    holder.consume(lab.q(), "holder")
+    ch.confirm()
+    for number in range(5):
+        ch.publish_confirmed("", lab.q(), str(number), delivery_mode=2)
+    holder.deliveries(5)
+    for tag in order:
+        both.consume(lab.q(), tag)
+    holder.close()
+    both.deliveries(5)
