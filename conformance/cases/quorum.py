@@ -238,7 +238,7 @@ def several_give_back(lab: Lab, how: str, order: str) -> None:
 
 @family({"ab": ("ab",), "ba": ("ba",)})
 def given_to_several_at_once(lab: Lab, order: str) -> None:
-    """Messages that come back together go to two consumers of one channel in turn: in which order they are delivered."""
+    """Messages that come back together go to two consumers of one channel in turn: the order of the deliveries."""
     ch, holder, both = lab.channel(), lab.channel(), lab.channel()
     ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
     holder.consume(lab.q(), "holder")
