@@ -1,9 +1,20 @@
 """Dead letters: what becomes of a message that leaves a queue for its dead letter exchange."""
 
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from amqpbroker.broker.deaths import Death, Deaths, recorded
-from amqpbroker.broker.message import Message, encode_address
+from amqpbroker.broker.message import Entry, Message, encode_address
+from amqpbroker.broker.routing import route
+from amqpbroker.clock import Clock
 from amqpbroker.wire.headers import with_expiration, with_headers
 from amqpbroker.wire.values import Table
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.exchange import Exchange
+    from amqpbroker.broker.persistence import Persistence
+    from amqpbroker.broker.queue import Queue
 
 
 class Letter(Message):
@@ -94,3 +105,61 @@ def _visible_keys(message: Message) -> tuple[bytes, ...]:
         if hidden in keys:
             keys.remove(hidden)
     return tuple(keys)
+
+
+class DeadLetters:
+    """Sends the dead letters of one vhost.
+
+    A letter may at once die again elsewhere, so they wait in a line of their own instead of in each other's call stack.
+    Within `with` they only wait, and are sent at its end.
+    """
+
+    def __init__(self, exchanges: "Mapping[str, Exchange]", clock: Clock, log: "Persistence | None") -> None:
+        self._exchanges = exchanges
+        self._clock = clock
+        self._log = log
+        self._dying: deque[tuple[Queue, list[Entry], str]] = deque()
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._depth == 1 and self._dying:
+                self._send_all()
+        finally:
+            self._depth -= 1
+
+    def send(self, queue: "Queue", entries: list[Entry], reason: str) -> None:
+        """Republish what leaves the queue to its dead letter exchange."""
+        with self:
+            self._dying.append((queue, entries, reason))
+
+    def _send_all(self) -> None:
+        while self._dying:
+            queue, entries, reason = self._dying.popleft()
+            exchange = self._exchanges.get(queue.settings.dead_letter_exchange or "")
+            now_ms = self._clock.now_ms()
+            for entry in entries:
+                if self._log is not None:
+                    self._log.begin()
+                queue.forget(entry)
+                if exchange is not None:
+                    self._send(queue, exchange, entry.message, reason, now_ms)
+                if self._log is not None:
+                    self._log.end()
+
+    def _send(self, queue: "Queue", exchange: "Exchange", message: Message, reason: str, now_ms: int) -> None:
+        """Publish a dead letter to where its exchange leads, but to no queue that would close a cycle."""
+        letter = dead_lettered(
+            message,
+            queue_name=queue.name,
+            reason=reason,
+            now_ms=now_ms,
+            exchange=exchange.name,
+            routing_key=queue.settings.dead_letter_routing_key,
+        )
+        for destination in route(exchange, letter, self._exchanges.get).destinations:
+            if not is_cycle(letter, destination.name):
+                destination.publish(letter)

@@ -332,7 +332,7 @@ class LocalQueue(Queue):
     def _leave(self, entries: list[Entry], reason: str) -> None:
         """The one door for messages that leave unacknowledged."""
         if entries and not self.closed and self.settings.dead_letter_exchange is not None:
-            self.vhost.dead_letter(self, entries, reason)
+            self.vhost.dead_letters.send(self, entries, reason)
             return
         for entry in entries:
             self.forget(entry)

@@ -5,13 +5,11 @@ A change of something durable is stored first: where that fails, AmqpError 506 i
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 from amqpbroker import errors
 from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.deadletter import dead_lettered, is_cycle
+from amqpbroker.broker.deadletter import DeadLetters
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies
 from amqpbroker.broker.durable import binding_definition, exchange_definition, is_durable, queue_definition
@@ -20,7 +18,7 @@ from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Excha
 from amqpbroker.broker.exchange_types.default import DefaultType
 from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, build_exchange_type, unknown_exchange_type
 from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.queue_arguments import with_queue_type
@@ -75,8 +73,7 @@ class Vhost:
         self._exclusive: dict[object, dict[Queue, None]] = {}
         self.route_epoch: int = 0
         self.reply_queue: Queue = LocalQueue(self, PSEUDO_QUEUE, QueueSettings())
-        self._dying: deque[tuple[Queue, list[Entry], str]] = deque()
-        self._burying = False
+        self.dead_letters = DeadLetters(self.exchanges, clock, self.log)
         self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)
         for exchange, kind in PREDECLARED:
             internal = exchange == "amq.rabbitmq.trace"
@@ -370,74 +367,11 @@ class Vhost:
     def publish(self, message: Message, destinations: Iterable[Destination]) -> bool:
         """Give a message to all of these, and only then send the dead letters that come of it; False if one refuses."""
         accepted = True
-        burying, self._burying = self._burying, True
-        try:
+        with self.dead_letters:
             for destination in destinations:
                 if not destination.publish(message):
                     accepted = False
-        finally:
-            self._burying = burying
-        if self._dying and not burying:
-            self._bury_all()
         return accepted
-
-    # --- dead letters -----------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def letters_later(self) -> Iterator[None]:
-        """Within, what dies waits: its dead letters are sent at the end."""
-        burying, self._burying = self._burying, True
-        try:
-            yield
-        finally:
-            self._burying = burying
-        if self._dying and not burying:
-            self._bury_all()
-
-    def dead_letter(self, queue: Queue, entries: list[Entry], reason: str) -> None:
-        """Republish what leaves a queue to its dead letter exchange.
-
-        A dead letter may at once die again elsewhere, so they wait in a line of their own instead of in each other's
-        call stack.
-        """
-        self._dying.append((queue, entries, reason))
-        if not self._burying:
-            self._bury_all()
-
-    def _bury_all(self) -> None:
-        self._burying = True
-        try:
-            while self._dying:
-                self._bury(*self._dying.popleft())
-        finally:
-            self._burying = False
-
-    def _bury(self, queue: Queue, entries: list[Entry], reason: str) -> None:
-        settings = queue.settings
-        exchange = self.exchanges.get(settings.dead_letter_exchange or "")
-        now_ms = self.clock.now_ms()
-        for entry in entries:
-            if self.log is not None:
-                self.log.begin()
-            queue.forget(entry)
-            if exchange is not None:
-                self._send_letter(queue, exchange, entry.message, reason, now_ms)
-            if self.log is not None:
-                self.log.end()
-
-    def _send_letter(self, queue: Queue, exchange: Exchange, message: Message, reason: str, now_ms: int) -> None:
-        """Publish a dead letter to where its exchange leads, but to no queue that would close a cycle."""
-        letter = dead_lettered(
-            message,
-            queue_name=queue.name,
-            reason=reason,
-            now_ms=now_ms,
-            exchange=exchange.name,
-            routing_key=queue.settings.dead_letter_routing_key,
-        )
-        for destination in route(exchange, letter, self.exchanges.get).destinations:
-            if not is_cycle(letter, destination.name):
-                destination.publish(letter)
 
 
 def _cancel(consumers: list[Consumer]) -> None:

@@ -101,7 +101,7 @@ def get(channel: "Channel", arguments: dict[str, Any]) -> None:
     if queue.settings.single_active_consumer and queue.settings.queue_type == "quorum":
         raise errors.get_on_single_active_quorum(name, channel.vhost.name)
     # What expires with it may have this channel for a consumer of its dead letters, and comes after the answer.
-    with channel.vhost.letters_later():
+    with channel.vhost.dead_letters:
         entry = queue.get(arguments["no_ack"])
         if entry is None:
             channel.send("basic.get-empty")
