@@ -31,6 +31,7 @@ class FaultyFiles:
         self.writes = 0
         self.syncs = 0
         self.steps = 0
+        self.expected: list[tuple[Path, int, int]] = []
         # Names that came and went since the directory was synced: path, and what a removed file was.
         self._names: list[tuple[Path, tuple[bytearray, int] | None]] = []
         self._next = 3
@@ -78,6 +79,9 @@ class FaultyFiles:
 
     def read(self, descriptor, offset, size):
         return bytes(self.contents[self.open_files[descriptor]][offset : offset + size])
+
+    def expect(self, descriptor, offset, size):
+        self.expected.append((self.open_files[descriptor], offset, size))
 
     def size(self, descriptor):
         return len(self.contents[self.open_files[descriptor]])

@@ -81,6 +81,11 @@ class QueuePages(Pager):
             entries.append(entry)
         return entries
 
+    def expect(self, page: Page) -> None:
+        stored = [position for position in page.positions if position]
+        if stored:
+            self._log.reader.expect(stored)
+
     def give_up(self, page: Page) -> None:
         if page.spilled is not None:
             assert self._log.spill is not None

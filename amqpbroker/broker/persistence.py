@@ -13,9 +13,10 @@ from itertools import zip_longest
 
 from amqpbroker.broker.holder import Copy, Holder
 from amqpbroker.broker.message import Entry, Message
-from amqpbroker.broker.reading import Reader, record_flags
+from amqpbroker.broker.reading import Reader
 from amqpbroker.broker.ready import Page, Pager
 from amqpbroker.broker.spill import Spill
+from amqpbroker.broker.stored import content_of, record_flags
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
@@ -24,7 +25,6 @@ from amqpbroker.store.journal import Batch, Journal, StoreError, UnwrittenError
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import Store
-from amqpbroker.wire.frames import content as content_frames
 
 log = logging.getLogger(__name__)
 
@@ -463,20 +463,8 @@ def _by_message(entered: list[Copy]) -> list[list[Copy]]:
 
 
 def _publish_record(entries: list[Copy]) -> bytes:
-    message = entries[0].message
-    frames = message.frames
-    if frames is None:
-        frames = content_frames(1, message.properties, message.body, 0)
     return record.publish(
-        record.Content(
-            message.address,
-            frames,
-            message.size,
-            message.priority,
-            message.extra_keys,
-            message.cc_keys,
-            record_flags(message),
-        ),
+        content_of(entries[0].message),
         [
             (entry.queue.id, entry.sequence, entry.deadline_ms, min(entry.delivery_count, record.MAX_COUNT))
             for entry in entries

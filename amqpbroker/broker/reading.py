@@ -3,13 +3,11 @@
 import struct
 from collections.abc import Iterator, Sequence
 
-from amqpbroker.broker.deaths import recovered as recovered_deaths
 from amqpbroker.broker.message import Message
+from amqpbroker.broker.stored import DECODED, FLAGS_AT, decode
 from amqpbroker.store import record
-from amqpbroker.store.journal import Journal
+from amqpbroker.store.journal import OFFSET_BITS, Journal
 from amqpbroker.store.moves import Moves
-from amqpbroker.wire.frames import content_properties
-from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties
 
 #: The most that is read at a time, unless one message is longer.
 _WINDOW_BYTES = 1 << 20
@@ -23,10 +21,6 @@ _ENTRY = record.ENTRY
 #: A publish record's head and its first entry: what stands where most copies are.
 _COPY = struct.Struct(_HEAD.format + _ENTRY.format.lstrip(">"))
 _HEAD_OCTETS, _ENTRY_OCTETS, _COPY_OCTETS = _HEAD.size, _ENTRY.size, _COPY.size
-
-#: Where the high octet of the property flags is in content frames; what in it says that properties must be decoded.
-FLAGS_AT = 19
-DECODED = (HEADERS | EXPIRATION) >> 8
 
 
 class Reader:
@@ -109,6 +103,12 @@ class Reader:
                 decode(message, flags & record.DEATHS != 0)
             yield message, deadline_ms
 
+    def expect(self, positions: Sequence[int]) -> None:
+        """The messages of these copies will be read soon, in this order."""
+        first, last = self._moves.present(positions[0]), self._moves.present(positions[-1])
+        if first <= last and first >> OFFSET_BITS == last >> OFFSET_BITS:
+            self._journal.expect(first, last - first + _BEYOND_BYTES)
+
     def _read(self, position: int, least: int, last: int) -> bytes:
         """What is stored from there on: `least` octets or more, up to the last position wanted if that is near.
 
@@ -117,19 +117,3 @@ class Reader:
         ahead = last - position
         wanted = min(ahead + _BEYOND_BYTES, _WINDOW_BYTES) if ahead >= 0 else _BEYOND_BYTES
         return self._journal.read(position, max(least, wanted))
-
-
-def record_flags(message: Message) -> int:
-    """What a publish record says of the message that its frames do not."""
-    return (0 if message.deaths is None else record.DEATHS) | (0 if message.persistent else record.TRANSIENT)
-
-
-def decode(message: Message, has_deaths: bool) -> None:
-    """Set what the broker needs to know of the properties: headers, expiration and, if it has, deaths."""
-    assert message.frames is not None
-    values = decode_properties(content_properties(message.frames))
-    message.headers = values.get("headers")
-    if "expiration" in values:
-        message.expiration_ms = int(values["expiration"])
-    if has_deaths and message.headers is not None:
-        message.deaths = recovered_deaths(message.headers)

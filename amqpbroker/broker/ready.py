@@ -72,6 +72,10 @@ class Pager(ABC):
         """The page's copies, in its order. Raises OSError, DamagedError."""
 
     @abstractmethod
+    def expect(self, page: Page) -> None:
+        """The page will be loaded soon, so that what is stored of it may be read meanwhile."""
+
+    @abstractmethod
     def give_up(self, page: Page) -> None:
         """The page is no more: its copies were loaded and live on."""
 
@@ -247,6 +251,8 @@ class FifoLine(ReadyLine):
             self.line.extend(pager.load(page))
             self._pages.popleft()
             pager.give_up(page)
+            if self._pages:
+                pager.expect(self._pages[0])
         else:
             self.line, self._tail = self._tail, self.line
             self._tail_size = 0

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.reading import DECODED, FLAGS_AT, decode, record_flags
 from amqpbroker.broker.ready import Spilled
+from amqpbroker.broker.stored import DECODED, FLAGS_AT, content_of, decode
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
-from amqpbroker.wire.frames import content as content_frames
 
 log = logging.getLogger(__name__)
 
@@ -136,20 +135,8 @@ class Spill:
 
 
 def _encoded(entry: Entry) -> bytes:
-    message = entry.message
-    frames = message.frames
-    if frames is None:
-        frames = content_frames(1, message.properties, message.body, 0)
     return record.publish(
-        record.Content(
-            message.address,
-            frames,
-            message.size,
-            message.priority,
-            message.extra_keys,
-            message.cc_keys,
-            record_flags(message),
-        ),
+        content_of(entry.message),
         [
             (
                 _REDELIVERED * entry.redelivered,

@@ -1,5 +1,6 @@
 """The file system as the store uses it: an argument, so that tests can pass one that fails or forgets."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -42,6 +43,12 @@ class Files:
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
         """Up to `size` octets."""
         return os.pread(descriptor, size, offset)
+
+    def expect(self, descriptor: int, offset: int, size: int) -> None:
+        """These octets will be read soon: the system may fetch them meanwhile. A hint, which cannot fail."""
+        if hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
 
     def size(self, descriptor: int) -> int:
         return os.fstat(descriptor).st_size

@@ -175,6 +175,11 @@ class Journal:
         segment = self.segments[position >> OFFSET_BITS]
         return self.files.read(segment.descriptor, position & OFFSET_MASK, size)
 
+    def expect(self, position: int, size: int) -> None:
+        """So many octets from there on will be read soon."""
+        segment = self.segments[position >> OFFSET_BITS]
+        self.files.expect(segment.descriptor, position & OFFSET_MASK, size)
+
     # --- space ------------------------------------------------------------------------------------------------------
 
     @property

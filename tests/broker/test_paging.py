@@ -12,7 +12,7 @@ from amqpbroker.broker.spill import Spill
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.store.committer import Committer, InlineCommitter
-from amqpbroker.store.journal import Journal
+from amqpbroker.store.journal import OFFSET_MASK, Journal
 from amqpbroker.store.recovery import recover
 from tests.broker.queueing import Subscriber, message, ready, table
 from tests.fault_files import FaultyFiles
@@ -102,6 +102,23 @@ def test_stored_ones_leave_memory_once_they_are_safe_though_paged_before():
     node.committer.finish()
     assert node.in_memory <= 16
     assert ready(node.queue) == texts(100)
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_the_next_page_is_asked_of_the_disk_ahead_of_who_takes_it():
+    node = Node()
+    node.publish(*texts(40))
+    node.log.sync()
+    node = node.restarted()
+    assert node.files.expected == []
+    first = node.take(1)[0]
+    assert first.message.body == b"0"
+    (path, offset, size) = node.files.expected.pop()
+    following = node.take(8)[3:7]
+    assert [entry.message.body for entry in following] == texts(4, start=4)
+    assert path in node.files.contents
+    for entry in following:
+        assert offset <= entry.position & OFFSET_MASK < offset + size
 
 
 @pytest.mark.usefixtures("_small_pages")

@@ -58,6 +58,14 @@ class CrashClient(ABC):
         """Until the connection breaks."""
 
 
+class LedgerClient(CrashClient):
+    """One that keeps the book of one queue."""
+
+    def __init__(self, chance: random.Random, ledger: Ledger) -> None:
+        super().__init__(chance)
+        self.ledger = ledger
+
+
 class Event(NamedTuple):
     """A method from the broker, with its content."""
 
@@ -93,12 +101,8 @@ def events_of(client: LoadClient) -> Iterator[Event]:
 # --- a plain socket, pipelining ---------------------------------------------------------------------------------------
 
 
-class RawPublisher(CrashClient):
+class RawPublisher(LedgerClient):
     """Sends many messages before it reads confirms."""
-
-    def __init__(self, chance: random.Random, ledger: Ledger) -> None:
-        super().__init__(chance)
-        self.ledger = ledger
 
     def work(self, port: int) -> None:
         ledger = self.ledger
@@ -134,12 +138,11 @@ class RawPublisher(CrashClient):
                     ledger.confirmed.add(last)
 
 
-class RawConsumer(CrashClient):
+class RawConsumer(LedgerClient):
     """Acks one by one and many at once, leaves some for later, and has the acks synced by confirmed publishes."""
 
     def __init__(self, chance: random.Random, ledger: Ledger, markers: str) -> None:
-        super().__init__(chance)
-        self.ledger = ledger
+        super().__init__(chance, ledger)
         self.markers = markers
 
     def work(self, port: int) -> None:
@@ -217,12 +220,8 @@ class PairPublisher(CrashClient):
 # --- pika -------------------------------------------------------------------------------------------------------------
 
 
-class PikaPublisher(CrashClient):
+class PikaPublisher(LedgerClient):
     """Waits for each confirm."""
-
-    def __init__(self, chance: random.Random, ledger: Ledger) -> None:
-        super().__init__(chance)
-        self.ledger = ledger
 
     def work(self, port: int) -> None:
         channel = _pika_channel(port)
@@ -234,12 +233,8 @@ class PikaPublisher(CrashClient):
             self.ledger.confirmed.add(number)
 
 
-class PikaConsumer(CrashClient):
+class PikaConsumer(LedgerClient):
     """Acks in transactions."""
-
-    def __init__(self, chance: random.Random, ledger: Ledger) -> None:
-        super().__init__(chance)
-        self.ledger = ledger
 
     def work(self, port: int) -> None:
         channel = _pika_channel(port)

@@ -1,0 +1,44 @@
+"""A message as the store's records have it, and what of it is decoded when it comes back."""
+
+from amqpbroker.broker.deaths import recovered as recovered_deaths
+from amqpbroker.broker.message import Message
+from amqpbroker.store import record
+from amqpbroker.wire.frames import content as content_frames
+from amqpbroker.wire.frames import content_properties
+from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties
+
+#: Where the high octet of the property flags is in content frames; what in it says that properties must be decoded.
+FLAGS_AT = 19
+DECODED = (HEADERS | EXPIRATION) >> 8
+
+
+def record_flags(message: Message) -> int:
+    """What a publish record says of the message that its frames do not."""
+    return (0 if message.deaths is None else record.DEATHS) | (0 if message.persistent else record.TRANSIENT)
+
+
+def content_of(message: Message) -> record.Content:
+    """What a publish record has of the message."""
+    frames = message.frames
+    if frames is None:
+        frames = content_frames(1, message.properties, message.body, 0)
+    return record.Content(
+        message.address,
+        frames,
+        message.size,
+        message.priority,
+        message.extra_keys,
+        message.cc_keys,
+        record_flags(message),
+    )
+
+
+def decode(message: Message, has_deaths: bool) -> None:
+    """Set what the broker needs to know of the properties: headers, expiration and, if it has, deaths."""
+    assert message.frames is not None
+    values = decode_properties(content_properties(message.frames))
+    message.headers = values.get("headers")
+    if "expiration" in values:
+        message.expiration_ms = int(values["expiration"])
+    if has_deaths and message.headers is not None:
+        message.deaths = recovered_deaths(message.headers)
