@@ -120,6 +120,10 @@ def test_transient_messages_leave_memory_while_it_is_short(tmp_path):
             client.declare("q")
             forget_peak(pid)
             fill(client, "q", 300_000, 1_000)
+            # Rounds through the queues, and what the allocator gives back after them, are a second apart.
+            until = time.monotonic() + 5
+            while resident_bytes(pid) >= 200 * MB and time.monotonic() < until:
+                time.sleep(0.1)
             print(f"300,000 of 1 kB: at most {peak_bytes(pid) / MB:.0f} MB, {settle(pid) / MB:.0f} MB in the end")
             assert peak_bytes(pid) < 240 * MB
             assert resident_bytes(pid) < 200 * MB

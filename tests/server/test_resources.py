@@ -68,13 +68,30 @@ def test_the_memory_alarm_is_on_while_more_is_used_than_allowed(machine):
     machine.clock.advance(1000)
     assert machine.alarms.resources == ()
     machine.used = LIMIT + 1
-    machine.clock.advance(999)
+    machine.clock.advance(99)
     assert machine.alarms.resources == ()
     machine.clock.advance(1)
     assert machine.alarms.resources == ("memory",)
     machine.used = LIMIT
-    machine.clock.advance(1000)
+    machine.clock.advance(100)
     assert machine.alarms.resources == ()
+
+
+def test_memory_is_looked_at_less_often_while_there_is_plenty(machine):
+    machine.memory_monitor()
+    machine.used = LIMIT + 1
+    machine.clock.advance(999)
+    assert machine.alarms.resources == ()
+    machine.clock.advance(1)
+    assert machine.alarms.resources == ("memory",)
+
+
+def test_beyond_the_limit_memory_is_given_back_once_a_second(machine):
+    machine.used = LIMIT + 1
+    machine.memory_monitor()
+    before = machine.given_back
+    machine.clock.advance(5000)
+    assert machine.given_back == before + 5
 
 
 def test_it_is_on_from_the_start_where_memory_is_short_then(machine):
