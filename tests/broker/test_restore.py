@@ -280,7 +280,9 @@ def test_a_first_start_that_fails_is_a_first_start_again(tmp_path: Path) -> None
     with pytest.raises(AmqpError):
         Broker(Config(), ManualClock(), MemoryStore(), failing)
     failing.close()
-    assert [grant[0] for grant in Node(path).broker.users.list_permissions()] == ["guest"]
+    node = Node(path)
+    assert [grant[0] for grant in node.broker.users.list_permissions()] == ["guest"]
+    node.definitions.close()
 
 
 def test_restoring_writes_nothing(node: Node) -> None:

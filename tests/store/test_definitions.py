@@ -59,8 +59,21 @@ def path(tmp_path):
     return tmp_path / "definitions.sqlite"
 
 
+#: What a test has opened. Some are left as a process that was killed leaves them.
+_OPENED = []
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    while _OPENED:
+        _OPENED.pop()._connection.close()
+
+
 def opened(path, files=None, **options):
-    return SqliteDefinitions(path, files or Files(), **options)
+    definitions = SqliteDefinitions(path, files or Files(), **options)
+    _OPENED.append(definitions)
+    return definitions
 
 
 def everything(definitions):
