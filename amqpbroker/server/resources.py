@@ -10,11 +10,10 @@ from amqpbroker.clock import Clock
 
 log = logging.getLogger(__name__)
 
-#: How often to look at the memory (vm_memory_monitor.erl) and, once a quarter of the limit is taken, how often then: a
-#: fast publisher fills a hundred megabytes in a second.
-MEMORY_INTERVAL_MS = 1000
-MEMORY_NEAR_INTERVAL_MS = 100
-NEAR = 0.25
+#: Bounds of how long until the memory is looked at again, and how fast a publisher is thought to fill it, at most.
+MEMORY_INTERVAL_MIN_MS = 100
+MEMORY_INTERVAL_MAX_MS = 1000
+MEMORY_BYTES_PER_MS = 250_000
 
 #: The share of the memory limit from which on memory is short: time to move to the disk what can be.
 SHORT = 0.5
@@ -41,7 +40,7 @@ _ADVICE = {
 
 
 class MemoryMonitor:
-    """Keeps the memory alarm on while this process takes more than `limit_bytes`.
+    """Keeps the memory alarm on while this process takes more than `limit_bytes`; looks more often the nearer that is.
 
     short: it takes more than half of that. on_short(short): called when this has changed, the first time for True.
     `used()` gives the bytes taken; where it raises OSError there is no such alarm. `give_back()` has the allocator give
@@ -73,8 +72,8 @@ class MemoryMonitor:
         except OSError as error:
             log.warning("the memory is not watched, and never causes an alarm: %s", error)
             return
-        near = used_bytes > self._limit_bytes * NEAR
-        self._clock.after(MEMORY_NEAR_INTERVAL_MS if near else MEMORY_INTERVAL_MS, self.look)
+        enough_ms = (self._limit_bytes * SHORT - used_bytes) // MEMORY_BYTES_PER_MS
+        self._clock.after(int(max(MEMORY_INTERVAL_MIN_MS, min(MEMORY_INTERVAL_MAX_MS, enough_ms))), self.look)
         alarmed = used_bytes > self._limit_bytes
         if alarmed is not self._alarmed:
             self._alarmed = alarmed
