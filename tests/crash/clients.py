@@ -207,9 +207,10 @@ class PairPublisher(CrashClient):
             while True:
                 numbers: list[int] = []
                 for _ in range(self.chance.randint(1, 3)):
-                    for ledger in self.ledgers:
-                        number, data = ledger.publish()
-                        client.send(published(ledger.queue, data, delivery_mode=2))
+                    # Both books know of it before either is sent: a send may fail, and the numbers stay alike.
+                    pair = [(ledger.queue, *ledger.publish()) for ledger in self.ledgers]
+                    for queue, number, data in pair:
+                        client.send(published(queue, data, delivery_mode=2))
                     numbers.append(number)
                 client.call("tx.commit", "tx.commit-ok")
                 for ledger in self.ledgers:

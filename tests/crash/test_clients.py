@@ -1,0 +1,42 @@
+"""What a client of the crash test notes down when its connection breaks."""
+
+import random
+
+import pytest
+
+from tests.crash import clients
+from tests.crash.ledger import Ledger
+
+
+class BreakingClient:
+    """In place of LoadClient: its `sends`-th send finds the connection broken."""
+
+    def __init__(self, sends):
+        self._sends = sends
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        pass
+
+    def declare(self, queue, **flags):
+        pass
+
+    def call(self, name, answer):
+        pass
+
+    def send(self, data):
+        self._sends -= 1
+        if not self._sends:
+            raise ConnectionError
+
+
+@pytest.mark.parametrize("sends", range(1, 7))
+def test_both_books_of_a_pair_count_alike_whichever_send_fails(monkeypatch, sends):
+    monkeypatch.setattr(clients, "LoadClient", lambda port: BreakingClient(sends))
+    one, other = Ledger("one"), Ledger("other")
+    with pytest.raises(ConnectionError):
+        clients.PairPublisher(random.Random(1), one, other).work(0)
+    assert one.sent == other.sent
+    assert one.confirmed == other.confirmed
