@@ -25,7 +25,10 @@ def _assignments(
 @click.command()
 @click.option("--host", help="Host name or address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port for AMQP; 0 takes a free one.  [default: 5672]")
-@click.option("--management-port", type=click.IntRange(0, 65535), help="Port for the management API (not there yet).")
+@click.option("--management-port", type=click.IntRange(0, 65535), help="Port for management; 0 takes a free one.")
+@click.option(
+    "--definitions", type=click.Path(), metavar="FILE", help="Definitions to import, as RabbitMQ exports them."
+)
 @click.option("--data-dir", type=click.Path(file_okay=False), help="Directory of what is kept.  [default: the user's]")
 @click.option("--in-memory", is_flag=True, help="Keep nothing on disk.")
 @click.option(
@@ -53,6 +56,7 @@ def serve(
     host: str | None,
     port: int | None,
     management_port: int | None,
+    definitions: str | None,
     data_dir: str | None,
     in_memory: bool,
     ready_path: Path | None,
@@ -65,7 +69,11 @@ def serve(
     logging.basicConfig(stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     if host is not None and ":" in host:
         host = f"[{host.strip('[]')}]"  # an IPv6 address, whose last part is not a port
-    flags = {"listeners.tcp.default": (host, port), "management.tcp.port": (management_port,)}
+    flags = {
+        "listeners.tcp.default": (host, port),
+        "management.tcp.port": (management_port,),
+        "load_definitions": (definitions,),
+    }
     flagged = [(key, str(value)) for key, values in flags.items() for value in values if value is not None]
     try:
         settings = dataclasses.replace(

@@ -3,7 +3,20 @@ import dataclasses
 import pytest
 
 from amqpbroker.compat import COMPATS
-from amqpbroker.config import SETTINGS, Config, ConfigError, DefaultUser, Limit, Listener, find, load
+from amqpbroker.config import (
+    Config,
+    ConfigError,
+    DefaultUser,
+    Definitions,
+    Limit,
+    Listener,
+    Management,
+    Prometheus,
+    SniHost,
+    Tls,
+    find,
+    load,
+)
 
 
 def test_nothing_assigned_is_the_default():
@@ -13,32 +26,6 @@ def test_nothing_assigned_is_the_default():
 def test_the_default_user_is_guest_with_everything_on_the_default_vhost():
     (user,) = Config().default_users
     assert user == DefaultUser("guest", "guest", ("administrator",), "^/$", ".*", ".*", ".*")
-
-
-@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.attribute], ids=lambda s: s.key)
-def test_a_documented_default_is_the_default(setting):
-    assert setting.accepted.parse(setting.default) == getattr(Config(), setting.attribute)
-
-
-@pytest.mark.parametrize("setting", [s for s in SETTINGS if "=" in s.default], ids=lambda s: s.key)
-def test_documented_defaults_of_lists_are_the_default(setting):
-    assignments = [
-        (setting.key.rpartition(".")[0] + "." + name, value)
-        for name, value in (item.split(" = ") for item in setting.default.split(", "))
-    ]
-    assert load(assignments, {}) == Config()
-
-
-def test_every_row_is_documented_and_found_by_its_key_and_aliases():
-    for setting in SETTINGS:
-        assert setting.doc.endswith(".")
-        for key in (setting.key, *setting.aliases):
-            assert find(key.replace("$", ""))[0] is setting
-
-
-def test_every_attribute_exists():
-    names = {f.name for f in dataclasses.fields(Config)}
-    assert {s.attribute for s in SETTINGS if s.attribute} <= names
 
 
 @pytest.mark.parametrize(
@@ -74,6 +61,20 @@ def test_every_attribute_exists():
         ("disk_free_limit.absolute", "50000kB", "disk_free_limit", Limit(50_000_000)),
         ("disk_free_limit.relative", "1.5", "disk_free_limit", Limit(relative=1.5)),
         ("total_memory_available_override_value", "8GB", "total_memory_bytes", 8_000_000_000),
+        ("auth_mechanisms.1", "EXTERNAL", "auth_mechanisms", ("EXTERNAL",)),
+        ("listeners.tcp", "none", "listeners", ()),
+        ("listeners.ssl.default", "5671", "tls_listeners", (Listener("127.0.0.1", 5671),)),
+        ("ssl_options.verify", "verify_peer", "tls", Tls(verify_peer=True)),
+        ("ssl_options.versions.1", "tlsv1.3", "tls", Tls(versions=("tlsv1.3",))),
+        (r"ssl_options.sni.mq\.example.keyfile", "k.pem", "tls", Tls(sni=(SniHost("mq.example", "", "k.pem"),))),
+        ("management.tcp.port", "none", "management", Management(port=None)),
+        ("management.listener.port", "1", "management", Management(port=1)),
+        ("management.tcp.ip", "::", "management", Management(host="::")),
+        ("management.path_prefix", "/a/b/", "management", Management(path_prefix="/a/b")),
+        ("management.ssl.port", "443", "management", Management(port=None, tls_port=443)),
+        ("prometheus.tcp.port", "none", "prometheus", Prometheus(port=None)),
+        ("load_definitions", "a.json", "definitions", Definitions(("a.json",))),
+        ("collect_statistics_interval", "1000", "collect_statistics_interval_ms", 1000),
     ],
 )
 def test_one_assignment(key, text, attribute, value):
@@ -95,7 +96,13 @@ def test_one_assignment(key, text, attribute, value):
         ("loopback_users.guest", "yes", "true or false"),
         ("compat", "3.13", "4.0 or 4.1 or 4.2 or 4.3"),
         ("deprecated_features.permit.global_qos", "yes", "true or false"),
-        ("auth_mechanisms.1", "EXTERNAL", "PLAIN or AMQPLAIN or ANONYMOUS"),
+        ("auth_mechanisms.1", "GSSAPI", "PLAIN or AMQPLAIN or ANONYMOUS or EXTERNAL"),
+        ("listeners.tcp", "all", "none"),
+        ("management.tcp.port", "off", "65535, or none"),
+        ("management.path_prefix", "rabbit", "a path that begins with /"),
+        ("ssl_options.versions.1", "tlsv1.1", "tlsv1.3 or tlsv1.2"),
+        ("ssl_options.verify", "true", "verify_none or verify_peer"),
+        ("ssl_options.certfile", "", "the name of a file"),
         ("default_permissions.read", "(", "a regular expression"),
         ("vm_memory_high_watermark.relative", "1.5", "a number from 0 to 1"),
         ("vm_memory_high_watermark.relative", "0,5", "a number from 0 to 1"),
@@ -147,7 +154,6 @@ def test_an_unknown_key_is_refused_with_the_nearest_one(key, nearest):
 def test_a_listener(text, host, port):
     config = load([("listeners.tcp.default", text)], {})
     assert config.listeners == (Listener(host, port),)
-    assert (config.host, config.port) == (host, port)
 
 
 def test_what_compat_says_unless_it_is_set():
@@ -200,7 +206,7 @@ def test_the_environment_comes_before_assignments():
     config = load([("default_pass", "other")], environ)
     assert config.listeners == (Listener("0.0.0.0", 5673),)
     assert config.default_users == (DefaultUser("admin", "other", ("administrator",), "^/$"),)
-    assert load([("listeners.tcp.default", "5674")], environ).port == 5674
+    assert load([("listeners.tcp.default", "5674")], environ).listeners == (Listener("0.0.0.0", 5674),)
 
 
 def test_the_last_assignment_wins():
@@ -254,3 +260,40 @@ def test_documented_defaults_of_limits_are_the_default():
 def test_a_share_is_one_of_the_memory():
     assert Limit(relative=0.5).of(1001) == 500
     assert Limit(7, 0.5).of(1000) == 7
+
+
+def test_management_and_metrics_take_a_free_port_where_amqp_does():
+    config = load([("listeners.tcp.default", "0")], {})
+    assert (config.management.port, config.prometheus.port) == (0, 0)
+    config = load([("listeners.tcp.default", "0"), ("management.tcp.port", "1"), ("prometheus.tcp.port", "none")], {})
+    assert (config.management.port, config.prometheus.port) == (1, None)
+    config = load([("listeners.tcp", "none"), ("listeners.ssl.default", "0")], {})
+    assert (config.management.port, config.prometheus.port) == (0, 0)
+
+
+@pytest.mark.parametrize(("prefix", "tls_port"), [("management", 15671), ("prometheus", 15691)])
+def test_options_for_tls_alone_make_it_the_only_listener(prefix, tls_port):
+    certificate = (f"{prefix}.ssl.certfile", "c.pem")
+    only = getattr(load([certificate], {}), prefix)
+    assert (only.port, only.tls_port, only.tls) == (None, tls_port, Tls(certfile="c.pem"))
+    both = getattr(load([certificate, (f"{prefix}.tcp.port", "5"), (f"{prefix}.ssl.port", "6")], {}), prefix)
+    assert (both.port, both.tls_port) == (5, 6)
+    neither = getattr(load([certificate, (f"{prefix}.ssl.port", "none")], {}), prefix)
+    assert (neither.port, neither.tls_port) == (None, None)
+
+
+def test_tls_listeners_have_the_host_of_the_default_one_for_tcp():
+    config = load([("listeners.tcp.default", "::1"), ("listeners.ssl.a", "1"), ("listeners.ssl.b", "127.0.0.1")], {})
+    assert config.tls_listeners == (Listener("::1", 1), Listener("127.0.0.1", 5671))
+    assert load([("listeners.ssl.a", "1"), ("listeners.ssl", "none")], {}).tls_listeners == ()
+
+
+def test_definitions_are_imported_in_order():
+    assignments = [("management.load_definitions", "c"), ("definitions.local.path", "b"), ("load_definitions", "a")]
+    assert load(assignments, {}).definitions.paths == ("a", "b", "c")
+
+
+def test_origins_are_ordered_by_number_and_none_wins():
+    origins = [("management.cors.allow_origins.2", "https://b"), ("management.cors.allow_origins.1", "https://a")]
+    assert load(origins, {}).management.cors_allow_origins == ("https://a", "https://b")
+    assert load([*origins, ("management.cors.allow_origins", "none")], {}).management.cors_allow_origins == ()

@@ -1,0 +1,31 @@
+"""Every setting, once: RabbitMQ's key, what it accepts, where it comes from and one line about it.
+
+`SETTINGS` is the table. `load` reads assignments by it, the reference page and the tests read it too. Key names and
+defaults are RabbitMQ's (deps/rabbit/priv/schema/rabbit.schema); a `$name` in a key stands for any word, in which a dot
+is written `\\.`.
+"""
+
+from amqpbroker.config.accepted import Accepted
+from amqpbroker.config.config import Config, DefaultUser, Definitions, Limit, Listener, Management, Prometheus
+from amqpbroker.config.loading import load
+from amqpbroker.config.setting import ConfigError, Setting
+from amqpbroker.config.table import SETTINGS, find
+from amqpbroker.config.tls import SniHost, Tls
+
+__all__ = [
+    "SETTINGS",
+    "Accepted",
+    "Config",
+    "ConfigError",
+    "DefaultUser",
+    "Definitions",
+    "Limit",
+    "Listener",
+    "Management",
+    "Prometheus",
+    "Setting",
+    "SniHost",
+    "Tls",
+    "find",
+    "load",
+]

@@ -1,0 +1,171 @@
+"""Kinds of value: what a setting accepts, and what it makes of it."""
+
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from amqpbroker.compat import COMPATS, Compat
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A kind of value: `parse` raises ValueError for anything but what `text` describes."""
+
+    text: str
+    parse: Callable[[str], Any]
+
+
+MAX_INT = 2**31 - 1
+
+
+def integer(low: int, high: int, unit: str = "", **words: int) -> Accepted:
+    """A whole number from `low` to `high`; `words` are spelled values, such as infinity for no limit."""
+
+    def parse(text: str) -> int:
+        if text in words:
+            return words[text]
+        if not re.fullmatch("[0-9]{1,18}", text) or not low <= int(text) <= high:
+            raise ValueError(text)
+        return int(text)
+
+    number = f"a whole number from {low} to {high}" + (f" ({unit})" if unit else "")
+    return Accepted(" or ".join((*words, number)), parse)
+
+
+_BYTE_UNITS = {"": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
+
+
+def bytesize(low: int, high: int, **words: int) -> Accepted:
+    """A number of bytes, as cuttlefish reads it: the units are powers of 1024."""
+
+    def parse(text: str) -> int:
+        if text in words:
+            return words[text]
+        match = re.fullmatch("([0-9]{1,18})(|kb|mb|gb)", text.lower())
+        if match is None or not low <= (size := int(match[1]) * _BYTE_UNITS[match[2]]) <= high:
+            raise ValueError(text)
+        return size
+
+    number = f"a number of bytes from {low} to {high}, which may end in kB, MB or GB"
+    return Accepted(" or ".join((*words, number)), parse)
+
+
+_INFORMATION_UNITS = ("", "k", "m", "g", "t", "p")
+
+
+def _information(text: str) -> int:
+    """A number of bytes, as rabbit_resource_monitor_misc reads it: the units are powers of 1000, with an i of 1024."""
+    match = re.fullmatch("([0-9]{1,18})(?:([kmgtp])(i?)b?)?", text.lower())
+    if match is None:
+        raise ValueError(text)
+    factor: int = (1024 if match[3] else 1000) ** _INFORMATION_UNITS.index(match[2] or "")
+    return int(match[1]) * factor
+
+
+def share(high: float) -> Accepted:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or float(text) > high:
+            raise ValueError(text)
+        return float(text)
+
+    return Accepted(f"a number from 0 to {high:g}, such as 0.5", parse)
+
+
+def or_none(accepted: Accepted) -> Accepted:
+    """The same or `none`, which is None."""
+    return Accepted(f"{accepted.text}, or none", lambda text: None if text == "none" else accepted.parse(text))
+
+
+def one_of(*words: str) -> Accepted:
+    return Accepted(" or ".join(words), lambda text: words[words.index(text)])
+
+
+def choice(values: Mapping[str, Any]) -> Accepted:
+    """One of the words, which stands for what it is mapped to."""
+
+    def parse(text: str) -> Any:
+        if text not in values:
+            raise ValueError(text)
+        return values[text]
+
+    return Accepted(" or ".join(values), parse)
+
+
+def _name(text: str) -> str:
+    if not 1 <= len(text.encode()) <= 255:
+        raise ValueError(text)
+    return text
+
+
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(text) from error
+    return text
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6, text.partition("%")[0])
+    except OSError:
+        return False
+    return True
+
+
+def _listener(text: str) -> tuple[str, int | None]:
+    """(host or "", port or None). An IPv6 address may go without brackets, as RabbitMQ writes it: `:::5672`."""
+    if bracketed := re.fullmatch(r"\[([^\[\]]+)\](?::([0-9]{1,5}))?", text):
+        host, port = bracketed[1], bracketed[2] or ""
+    else:
+        host, colon, port = text.rpartition(":")
+        if not (colon and port.isdecimal()) or (":" in host and not _is_ipv6(host)):
+            host, port = ("", text) if text.isdecimal() else (text, "")
+    if not (_is_ipv6(host) or re.fullmatch(r"\w[\w.-]*", host) or (port and not host)):
+        raise ValueError(text)
+    if not port:
+        return host, None
+    if not 0 <= int(port) <= 65535:
+        raise ValueError(text)
+    return host, int(port)
+
+
+def _host(text: str) -> str:
+    if not (_is_ipv6(text) or re.fullmatch(r"\w[\w.-]*", text)):
+        raise ValueError(text)
+    return text
+
+
+def _file(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError(text)
+    return text
+
+
+def _path(text: str) -> str:
+    path = text.rstrip("/")
+    if not re.fullmatch(r"(/[\w.~%-]+)*", path):
+        raise ValueError(text)
+    return path
+
+
+def _compat(text: str) -> Compat:
+    if text not in COMPATS:
+        raise ValueError(text)
+    return COMPATS[text]
+
+
+ANY = Accepted("any text", str)
+BOOLEAN = Accepted("true or false", lambda text: ("false", "true").index(text) == 1)
+COMPAT = Accepted(" or ".join(COMPATS), _compat)
+FILE = Accepted("the name of a file", _file)
+HOST = Accepted("an address or a host name of this machine", _host)
+INFORMATION = Accepted("a number of bytes, which may end in kB, MB or GB, or KiB, MiB or GiB", _information)
+LISTENER = Accepted("PORT, HOST or HOST:PORT, with a port from 0 to 65535", _listener)
+NAME = Accepted("a name of 1 to 255 bytes", _name)
+PATH = Accepted("a path that begins with /, such as /rabbit", _path)
+PORT = integer(0, 65535)
+REGEX = Accepted("a regular expression", _regex)
+TAGS = Accepted("tags, separated by commas", lambda text: tuple(re.findall(r"[^,\s]+", text)))

@@ -1,0 +1,178 @@
+"""What several settings make together: listeners, users, limits, and defaults that depend on others."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from amqpbroker.compat import DEPRECATED_FEATURES
+from amqpbroker.config.accepted import LISTENER
+from amqpbroker.config.config import GUEST, Config, DefaultUser, Definitions, Limit, Listener, Management, Prometheus
+from amqpbroker.config.setting import ConfigError, Setting
+from amqpbroker.config.tls import SniHost, Tls
+
+#: By key of the row, and what stood for its `$` ("" where there is none): the parsed value.
+Values = Mapping[str, Mapping[str, Any]]
+
+MANAGEMENT_TLS_PORT = 15671
+PROMETHEUS_TLS_PORT = 15691
+_LISTENER_DEFAULT = Config().listeners[0]
+
+
+def merged(setting: Setting, earlier: Any, value: Any) -> Any:
+    """What a further assignment of the same key makes: it replaces the value, but for the half that it leaves out."""
+    if setting.accepted is not LISTENER or earlier is None:
+        return value
+    (host, port), (earlier_host, earlier_port) = value, earlier
+    return host or earlier_host, earlier_port if port is None else port
+
+
+def assembled(config: Config, values: Values) -> Config:
+    """`config`, which has the values of single settings, with all that takes several. Raises ConfigError."""
+    _check_frame_max(config)
+    listeners = _listeners(values, "tcp", config.listeners)
+    tls_listeners = _listeners(values, "ssl", ())
+    free = any(listener.port == 0 for listener in (*listeners, *tls_listeners))
+    return replace(
+        config,
+        compat=config.compat.configured(_permit(values)),
+        listeners=listeners,
+        tls_listeners=tls_listeners,
+        tls=_tls(values, "ssl_options", config.tls),
+        management=_management(values, config.management, free),
+        prometheus=_prometheus(values, config.prometheus, free),
+        definitions=_definitions(values, config.definitions),
+        loopback_users=_loopback_users(values, config.loopback_users),
+        auth_mechanisms=_listed(values, "auth_mechanisms.$n") or config.auth_mechanisms,
+        default_users=_default_users(values, config.default_vhost),
+        vm_memory_high_watermark=_limit(values, "vm_memory_high_watermark", config.vm_memory_high_watermark),
+        disk_free_limit=_limit(values, "disk_free_limit", config.disk_free_limit),
+        total_memory_bytes=values.get("total_memory_available_override_value", {}).get("", config.total_memory_bytes),
+    )
+
+
+def _check_frame_max(config: Config) -> None:
+    """Raises ConfigError where no client could agree on a frame size."""
+    for key, size in (("frame_max", config.frame_max), ("initial_frame_max", config.initial_frame_max)):
+        if 0 < size < config.compat.frame_min:
+            raise ConfigError(f"{key} = {size}: with this compat it must be at least {config.compat.frame_min}")
+
+
+def _permit(values: Values) -> Mapping[str, bool]:
+    permit = values.get("deprecated_features.permit.$name", {})
+    for name in permit:
+        if name not in DEPRECATED_FEATURES:
+            raise ConfigError(
+                f"deprecated_features.permit.{name}: there is no such feature, only {', '.join(DEPRECATED_FEATURES)}"
+            )
+    return permit
+
+
+def _listeners(values: Values, kind: str, default: tuple[Listener, ...]) -> tuple[Listener, ...]:
+    """The listeners of a kind; without a host they have that of the default one for TCP."""
+    if f"listeners.{kind}" in values:
+        return ()
+    default_host = values.get("listeners.tcp.default", {}).get("", ("", None))[0] or _LISTENER_DEFAULT.host
+    default_port = _LISTENER_DEFAULT.port if kind == "tcp" else 5671
+    found = [
+        Listener(host or default_host, default_port if port is None else port)
+        for name in ("default", "$name")
+        for host, port in values.get(f"listeners.{kind}.{name}", {}).values()
+    ]
+    return tuple(found) or default
+
+
+def _tls(values: Values, prefix: str, tls: Tls) -> Tls:
+    hosts: dict[str, SniHost] = {}
+    for attribute in ("certfile", "keyfile"):
+        for host, file in values.get(f"{prefix}.sni.$host.{attribute}", {}).items():
+            hosts[host] = replace(hosts.get(host, SniHost(host)), **{attribute: file})
+    return replace(tls, versions=_listed(values, f"{prefix}.versions.$n") or tls.versions, sni=tuple(hosts.values()))
+
+
+def _management(values: Values, management: Management, free: bool) -> Management:
+    return replace(
+        management,
+        port=_http_port(values, "management", management.port, free),
+        tls_port=_http_tls_port(values, "management", MANAGEMENT_TLS_PORT),
+        tls=_tls(values, "management.ssl", management.tls),
+        cors_allow_origins=_listed(values, "management.cors.allow_origins.$n")
+        if "management.cors.allow_origins" not in values
+        else (),
+    )
+
+
+def _prometheus(values: Values, prometheus: Prometheus, free: bool) -> Prometheus:
+    return replace(
+        prometheus,
+        port=_http_port(values, "prometheus", prometheus.port, free),
+        tls_port=_http_tls_port(values, "prometheus", PROMETHEUS_TLS_PORT),
+        tls=_tls(values, "prometheus.ssl", prometheus.tls),
+    )
+
+
+def _http_port(values: Values, prefix: str, port: int | None, free: bool) -> int | None:
+    """As in RabbitMQ, options for TLS alone make it the only listener."""
+    if f"{prefix}.tcp.port" in values:
+        return port
+    if _any(values, f"{prefix}.ssl.") and not _any(values, f"{prefix}.tcp."):
+        return None
+    return 0 if free else port
+
+
+def _http_tls_port(values: Values, prefix: str, default: int) -> int | None:
+    key = f"{prefix}.ssl.port"
+    if key in values:
+        port: int | None = values[key][""]
+        return port
+    return default if _any(values, f"{prefix}.ssl.") else None
+
+
+def _any(values: Values, prefix: str) -> bool:
+    return any(key.startswith(prefix) for key in values)
+
+
+def _definitions(values: Values, definitions: Definitions) -> Definitions:
+    keys = ("load_definitions", "definitions.local.path", "management.load_definitions")
+    return replace(definitions, paths=tuple(dict.fromkeys(values[key][""] for key in keys if key in values)))
+
+
+def _loopback_users(values: Values, default: frozenset[str]) -> frozenset[str]:
+    if "loopback_users" in values:
+        return frozenset()
+    if "loopback_users.$user" not in values:
+        return default
+    return frozenset(user for user, only in values["loopback_users.$user"].items() if only)
+
+
+def _listed(values: Values, key: str) -> tuple[str, ...]:
+    """What was assigned to numbered keys, in the order of their numbers, each once."""
+    numbered = values.get(key, {})
+    return tuple(dict.fromkeys(numbered[n] for n in sorted(numbered, key=lambda n: (len(n), n))))
+
+
+def _limit(values: Values, key: str, default: Limit) -> Limit:
+    """Either half replaces the default; of both, the absolute one wins."""
+    if f"{key}.absolute" in values:
+        return Limit(absolute_bytes=values[f"{key}.absolute"][""])
+    if f"{key}.relative" in values:
+        return Limit(relative=values[f"{key}.relative"][""])
+    return default
+
+
+def _default_users(values: Values, vhost: str) -> tuple[DefaultUser, ...]:
+    tags = values.get("default_user_tags.$tag", {"administrator": True})
+    permissions = ("configure", "write", "read")
+    first = replace(
+        GUEST,
+        name=values.get("default_user", {}).get("", GUEST.name),
+        password=values.get("default_pass", {}).get("", GUEST.password),
+        tags=tuple(tag for tag, has in tags.items() if has),
+        vhost_pattern=f"^{re.escape(vhost)}$",
+        **{p: values[f"default_permissions.{p}"][""] for p in permissions if f"default_permissions.{p}" in values},
+    )
+    further: dict[str, dict[str, Any]] = {}
+    for attribute in ("password", "tags", "vhost_pattern", *permissions):
+        for name, value in values.get(f"default_users.$name.{attribute}", {}).items():
+            further.setdefault(name, {})[attribute] = value
+    return (first, *(DefaultUser(name, **attributes) for name, attributes in further.items() if name != first.name))

@@ -1,0 +1,136 @@
+"""What one broker runs with."""
+
+from dataclasses import dataclass, field
+
+from amqpbroker.compat import COMPATS, Compat
+from amqpbroker.config.tls import Tls
+
+NO_TLS = Tls()
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where to listen: a host name or address, and a port (0 takes a free one)."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultUser:
+    """A user of a new broker, with permissions on every vhost whose name `vhost_pattern` is found in.
+
+    A user without a password cannot log in with one.
+    """
+
+    name: str
+    password: str | None = field(default=None, repr=False)
+    tags: tuple[str, ...] = ()
+    vhost_pattern: str = ".*"
+    configure: str = ".*"
+    write: str = ".*"
+    read: str = ".*"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A number of bytes or, where that is None, a share of the memory."""
+
+    absolute_bytes: int | None = None
+    relative: float = 0.0
+
+    def of(self, total_bytes: int) -> int:
+        """The limit in bytes, given how much memory there is."""
+        return int(self.relative * total_bytes) if self.absolute_bytes is None else self.absolute_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Management:
+    """The management API and page. A port of None is no listener, 0 takes a free one."""
+
+    port: int | None = 15672
+    host: str = "127.0.0.1"
+    tls_port: int | None = None
+    tls_host: str = "127.0.0.1"
+    tls: Tls = NO_TLS
+    path_prefix: str = ""
+    rates_mode: str = "basic"
+    disable_stats: bool = False
+    login_session_timeout_min: int = 480
+    cors_allow_origins: tuple[str, ...] = ()
+    cors_max_age_s: int = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """The metrics. A port of None is no listener, 0 takes a free one."""
+
+    port: int | None = 15692
+    host: str = "127.0.0.1"
+    tls_port: int | None = None
+    tls_host: str = "127.0.0.1"
+    tls: Tls = NO_TLS
+    path: str = "/metrics"
+    return_per_object_metrics: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """Definitions that are imported at start, in this order: files, or directories of them."""
+
+    paths: tuple[str, ...] = ()
+    skip_if_unchanged: bool = False
+
+
+GUEST = DefaultUser("guest", "guest", ("administrator",), "^/$")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What one broker runs with. `load` makes it from RabbitMQ's keys; tests may construct it directly.
+
+    Where a limit is 0 there is none, and a `consumer_timeout_ms` of 0 is off. An empty `data_dir` is the user's own.
+    A `total_memory_bytes` of None is what the machine or the container has.
+    `initial_frame_max` and `product_version` are those of `compat` unless they are given.
+    """
+
+    listeners: tuple[Listener, ...] = (Listener("127.0.0.1", 5672),)
+    tls_listeners: tuple[Listener, ...] = ()
+    tls: Tls = NO_TLS
+    ssl_handshake_timeout_ms: int = 5_000
+    ssl_cert_login_from: str = "distinguished_name"
+    ssl_cert_login_san_type: str = "dns"
+    ssl_cert_login_san_index: int = 0
+    management: Management = Management()
+    prometheus: Prometheus = Prometheus()
+    definitions: Definitions = Definitions()
+    collect_statistics_interval_ms: int = 5_000
+    data_dir: str = ""
+    in_memory: bool = False
+    handshake_timeout_ms: int = 10_000
+    heartbeat_s: int = 60
+    frame_max: int = 131_072
+    initial_frame_max: int = 0
+    channel_max: int = 2047
+    max_connections: int = 0
+    max_message_size: int = 16_777_216
+    consumer_timeout_ms: int = 1_800_000
+    consumer_max_per_channel: int = 0
+    channel_tick_interval_ms: int = 60_000
+    loopback_users: frozenset[str] = frozenset({"guest"})
+    auth_mechanisms: tuple[str, ...] = ("AMQPLAIN", "ANONYMOUS", "PLAIN")
+    default_vhost: str = "/"
+    default_users: tuple[DefaultUser, ...] = (GUEST,)
+    default_queue_type: str = "classic"
+    durability: str = "fsync"
+    vm_memory_high_watermark: Limit = Limit(relative=0.6)
+    disk_free_limit: Limit = Limit(absolute_bytes=50_000_000)
+    total_memory_bytes: int | None = None
+    cluster_name: str = "amqpbroker@localhost"
+    product_name: str = "RabbitMQ"
+    product_version: str = ""
+    compat: Compat = COMPATS["4.0"]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "initial_frame_max", self.initial_frame_max or self.compat.frame_min)
+        object.__setattr__(self, "product_version", self.product_version or self.compat.version)

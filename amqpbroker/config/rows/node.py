@@ -1,0 +1,22 @@
+"""What the broker says it is, and the release that it behaves like."""
+
+from amqpbroker.config.accepted import BOOLEAN, COMPAT, NAME
+from amqpbroker.config.setting import Setting
+
+# fmt: off
+ROWS: tuple[Setting, ...] = (
+    Setting("cluster_name", NAME, "amqpbroker@localhost",
+            "The name of the cluster that clients are told.", "cluster_name"),
+    Setting("product.name", NAME, "RabbitMQ",
+            "The product that clients are told; some behave differently for others.", "product_name"),
+    Setting("product.version", NAME, "4.0.5",
+            "The version that clients are told. The default is the last release known of the series that compat names.",
+            "product_version"),
+    Setting("compat", COMPAT, "4.0",
+            "The release series of RabbitMQ whose behaviour clients see; docs/compatibility.md has what differs.",
+            "compat"),
+    Setting("deprecated_features.permit.$name", BOOLEAN, "",
+            "Whether this deprecated feature of RabbitMQ may be used, whatever the release's default. What is modelled"
+            " are `transient_nonexcl_queues` and `global_qos`."),
+)
+# fmt: on

@@ -1,0 +1,28 @@
+"""A row of the table of settings."""
+
+from dataclasses import dataclass
+
+from amqpbroker.config.accepted import Accepted
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist or a value that it cannot take; the text says what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table.
+
+    `attribute` is the Config attribute that the value becomes, `management.port` one of an attribute; a setting that
+    only together with others makes an attribute has none. `default` is the default as it would be written. What is
+    `secret` is never shown.
+    """
+
+    key: str
+    accepted: Accepted
+    default: str
+    doc: str
+    attribute: str = ""
+    environment: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    secret: bool = False

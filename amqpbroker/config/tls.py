@@ -1,0 +1,27 @@
+"""What a TLS listener works by."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SniHost:
+    """The certificate for clients that ask for this host name."""
+
+    host: str
+    certfile: str = ""
+    keyfile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """RabbitMQ's ssl_options. Files are PEM; an empty name is none."""
+
+    cacertfile: str = ""
+    certfile: str = ""
+    keyfile: str = ""
+    password: str = field(default="", repr=False)
+    depth: int = 10
+    verify_peer: bool = False
+    fail_if_no_peer_cert: bool = False
+    versions: tuple[str, ...] = ("tlsv1.3", "tlsv1.2")
+    sni: tuple[SniHost, ...] = ()
