@@ -17,14 +17,15 @@ LAYERS = {
     "store": {"errors", "config", "clock"},
     "broker": {"store", "wire", "errors", "compat", "config", "clock"},
     "amqp": {"broker", "store", "wire", "errors", "compat", "config", "clock"},
-    "server": {"amqp", "broker", "store", "wire", "errors", "config", "clock"},
+    "management": {"broker", "wire", "errors", "config", "clock"},
+    "server": {"management", "amqp", "broker", "store", "wire", "errors", "config", "clock"},
     "cli": {"server", "store", "errors", "config", "clock"},
     "__main__": {"cli"},
     "__init__": set(),
 }
 
 #: Where an event loop may be seen.
-EVENT_LOOP = {"server", "cli"}
+EVENT_LOOP = {"server", "management", "cli"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

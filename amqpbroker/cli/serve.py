@@ -85,10 +85,10 @@ def serve(
     # Only here, so that a mistake in the command line is told without loading the broker.
     from amqpbroker.server import app, data, listeners, ready_file
 
-    def on_ready(addresses: app.Addresses) -> None:
+    def on_ready(listening: list[app.Listening]) -> None:
         if ready_path is not None:
-            ready_file.write(ready_path, addresses)
-        where = ", ".join(f"amqp {listeners.shown(*address)}" for address in addresses)
+            ready_file.write(ready_path, listening)
+        where = ", ".join(f"{protocol} {listeners.shown(host, port)}" for protocol, host, port in listening)
         click.echo(f"amqpbroker {__version__} ready: {where}", err=True)
 
     try:

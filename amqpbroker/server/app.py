@@ -5,18 +5,22 @@ import contextlib
 import gc
 import logging
 import signal
+import socket
 from collections.abc import Callable
 from functools import partial
 
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.node import Listening as Listening  # cli looks no further down than here
 from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.broker.shortage import Shortage
 from amqpbroker.clock import Clock, SystemClock
-from amqpbroker.config import Config
-from amqpbroker.server import data, machine
+from amqpbroker.config import Config, Listener
+from amqpbroker.server import control, data, machine
 from amqpbroker.server.allocator import give_back
+from amqpbroker.server.http import App, HttpListener
 from amqpbroker.server.listeners import listen, shown
+from amqpbroker.server.node import ServerNode
 from amqpbroker.server.resources import DiskMonitor, MemoryMonitor
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
@@ -36,26 +40,32 @@ STOP_MS = 3000
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+#: The protocols of listeners, as RabbitMQ names them.
+AMQP = "amqp"
+HTTP = "http"
+HTTPS = "https"
+METRICS = "http/prometheus"
+
 #: File descriptors kept back from clients.
 RESERVED_FILES = 64
 
 #: How much memory is thought to be there where the system does not say (vm_memory_monitor.erl).
 UNKNOWN_MEMORY_BYTES = 1 << 30
 
-#: (host, port) of each listener.
-Addresses = list[tuple[str, int]]
+#: Called with the listeners once clients can connect.
+OnReady = Callable[[list[Listening]], None]
 
 
-def run(config: Config, on_ready: Callable[[Addresses], None]) -> int:
+def run(config: Config, on_ready: OnReady) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status, with which the process is to end.
 
-    `on_ready(addresses)` is called once clients can connect. Raises ListenError, StoreError.
+    Raises ListenError, StoreError.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(config, on_ready))
 
 
-async def _serve(config: Config, on_ready: Callable[[Addresses], None]) -> int:
+async def _serve(config: Config, on_ready: OnReady) -> int:
     loop = asyncio.get_running_loop()
     with data.opened(config) as kept:
         server = Server(config, SystemClock(), loop, kept)
@@ -101,6 +111,7 @@ class Server:
         if self._store is not None and kept.spill is not None:
             self._store.spill = kept.spill
             self._shortage = Shortage(clock, kept.spill, self._broker.queues, give_back)
+        self._directory = kept.directory
         self._timers = Timers(loop, clock)
         self._tick = Tick(loop.call_soon, self._broker.sync, self._fail)
         if self._store is not None and kept.found is not None:
@@ -108,18 +119,18 @@ class Server:
             kept.definitions.on_change = self._store.definitions_changed
             self._store.definitions_changed()
             self._restore(self._store, kept.found)
-        self._watch_resources()
+        self._max_clients = _raise_file_limit() - RESERVED_FILES
+        self._node = self._watch_resources()
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._clients: dict[ClientTransport, None] = {}
-        self._max_clients = _raise_file_limit() - RESERVED_FILES
         self._refused = False
         self._failed = False
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._drained: asyncio.Future[None] = loop.create_future()
         self._status = 0
 
-    def _watch_resources(self) -> None:
-        """Have publishers wait while memory, or space for what is kept, is short."""
+    def _watch_resources(self) -> ServerNode:
+        """Have publishers wait while memory, or space for what is kept, is short. Returns the node's facts."""
         config, clock, alarms = self._config, self._clock, self._broker.alarms
         total_bytes = config.total_memory_bytes or machine.total_memory_bytes() or UNKNOWN_MEMORY_BYTES
         memory_bytes = min(config.vm_memory_high_watermark.of(total_bytes), total_bytes)
@@ -128,12 +139,14 @@ class Server:
         if self._shortage is not None:
             memory.on_short = self._shortage.set
         memory.look()
+        disk_bytes = config.disk_free_limit.of(total_bytes)
         if self._store is not None:
-            disk_bytes = config.disk_free_limit.of(total_bytes)
             log.info("disk free limit set to %d bytes", disk_bytes)
             disk = DiskMonitor(clock, alarms, disk_bytes, self._store.journal.directory, machine.free_bytes)
             disk.look()
             self._store.on_stuck = disk.on_stuck
+        max_files = self._max_clients + RESERVED_FILES
+        return ServerNode(config.cluster_name, clock.now_ms(), memory_bytes, disk_bytes, max_files, self._directory)
 
     def _restore(self, store: Persistence, found: Recovered) -> None:
         """Give queues and exchanges back what they had. Raises StoreError."""
@@ -144,22 +157,62 @@ class Server:
         if count:
             log.info("%d messages recovered", count)
 
-    async def serve(self, on_ready: Callable[[Addresses], None]) -> int:
+    async def serve(self, on_ready: OnReady) -> int:
         """Listen, call `on_ready`, and serve until `stop`; returns the exit status. Raises ListenError."""
-        sockets = listen(self._config.listeners)
-        servers = [await self._loop.create_server(self._client, sock=sock, backlog=BACKLOG) for sock in sockets]
-        addresses: Addresses = [sock.getsockname()[:2] for server in servers for sock in server.sockets]
-        on_ready(addresses)
+        bound = self._bind()
+        listening = self._node.listeners
+        for protocol, sockets in bound.items():
+            listening += [Listening(protocol, *sock.getsockname()[:2]) for sock in sockets]
+        amqp = [await self._loop.create_server(self._client, sock=sock, backlog=BACKLOG) for sock in bound[AMQP]]
+        web = [HttpListener(self._loop, bound[name], build) for name, build in self._applications() if name in bound]
+        for listener in web:
+            listener.start()
+        if self._directory is not None:
+            control.write(self._directory, _url(listening, self._config.management.path_prefix), self._node.token)
+        on_ready(listening)
         _calm_collector()
-        log.info("listening on %s", ", ".join(shown(*address) for address in addresses))
+        log.info("listening on %s", ", ".join(f"{name} {shown(host, port)}" for name, host, port in listening))
         await self._stopping
-        for server in servers:
+        for server in amqp:
             server.close()
+        for listener in web:
+            await listener.stop()
+        if self._directory is not None:
+            control.remove(self._directory)
         await self._drain()
         self._timers.close()
         if self._store is not None and not self._failed:
             self._store.close()
         return self._status
+
+    def _bind(self) -> dict[str, list[socket.socket]]:
+        """The sockets of each protocol. Raises ListenError."""
+        config = self._config
+        management, prometheus = config.management, config.prometheus
+        wanted = {
+            AMQP: (config.listeners, "--port"),
+            HTTP: (_listener(management.host, management.port), "--management-port"),
+            METRICS: (_listener(prometheus.host, prometheus.port), "--set prometheus.tcp.port=PORT"),
+        }
+        with contextlib.ExitStack() as opened:
+            bound: dict[str, list[socket.socket]] = {}
+            for protocol, (listeners, flag) in wanted.items():
+                if listeners:
+                    bound[protocol] = listen(listeners, flag)
+                    for sock in bound[protocol]:
+                        opened.enter_context(sock)
+            opened.pop_all()
+        return bound
+
+    def _applications(self) -> list[tuple[str, Callable[[], App]]]:
+        """What is served over HTTP, and how it is made; it is not even imported before."""
+
+        def management() -> App:
+            from amqpbroker.management.app import build_app
+
+            return build_app(self._broker, self._node)
+
+        return [(HTTP, management)]
 
     def stop(self) -> None:
         """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1."""
@@ -208,6 +261,19 @@ class Server:
         self._status = 1
         _resolve(self._stopping)
         _resolve(self._drained)
+
+
+def _url(listening: list[Listening], prefix: str) -> str:
+    """Where the management API is, for who is on this machine; empty if nowhere."""
+    for protocol, host, port in listening:
+        if protocol in (HTTP, HTTPS):
+            anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not listened on
+            return f"{protocol}://{shown(anywhere.get(host, host), port)}{prefix}"
+    return ""
+
+
+def _listener(host: str, port: int | None) -> tuple[Listener, ...]:
+    return () if port is None else (Listener(host, port),)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -20,13 +20,14 @@ log = logging.getLogger(__name__)
 class Data:
     """What is kept: definitions, the journal of messages with what was found in it (None if kept in memory).
 
-    spill: where messages go to make room in memory, None for nowhere.
+    spill: where messages go to make room in memory, None for nowhere. directory: where all that is, None for nowhere.
     """
 
     definitions: Definitions
     journal: Journal | None = None
     found: Recovered | None = None
     spill: Spill | None = None
+    directory: Path | None = None
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def opened(config: Config) -> Iterator[Data]:
             raise StoreError(f"{directory}: {error.strerror}") from error
         log.info("data directory %s", owned.directory)
         with closing(spill):
-            yield Data(definitions, journal, found, spill)
+            yield Data(definitions, journal, found, spill, owned.directory)
 
 
 def _directory(config: Config) -> Path:

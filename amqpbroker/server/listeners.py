@@ -12,10 +12,13 @@ class ListenError(Exception):
     """A listener that cannot be; the text says why and what to do."""
 
 
-def listen(listeners: Iterable[Listener]) -> list[socket.socket]:
-    """A bound socket for each address that the listeners' hosts have. Raises ListenError, and leaves none open then."""
+def listen(listeners: Iterable[Listener], port_flag: str = "--port") -> list[socket.socket]:
+    """A bound socket for each address that the listeners' hosts have. Raises ListenError, and leaves none open then.
+
+    port_flag: what the error's text tells to choose another port with.
+    """
     with contextlib.ExitStack() as opened:
-        sockets = [opened.enter_context(sock) for listener in listeners for sock in _bind(listener)]
+        sockets = [opened.enter_context(sock) for listener in listeners for sock in _bind(listener, port_flag)]
         opened.pop_all()
         return sockets
 
@@ -25,7 +28,7 @@ def shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _bind(listener: Listener) -> list[socket.socket]:
+def _bind(listener: Listener, port_flag: str) -> list[socket.socket]:
     try:
         found = socket.getaddrinfo(
             listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
@@ -48,19 +51,21 @@ def _bind(listener: Listener) -> list[socket.socket]:
             try:
                 sock.bind(address)
             except OSError as error:
-                raise ListenError(_reason(listener, error)) from error
+                raise ListenError(_reason(listener, error, port_flag)) from error
             bound.append(sock)
         opened.pop_all()
     return bound
 
 
-def _reason(listener: Listener, error: OSError) -> str:
+def _reason(listener: Listener, error: OSError, port_flag: str) -> str:
     where = f"cannot listen on {shown(listener.host, listener.port)}: "
     match error.errno:
         case errno.EADDRINUSE:
-            return where + "the port is in use, perhaps by another broker; stop that or choose another with --port"
+            return (
+                where + f"the port is in use, perhaps by another broker; stop that or choose another with {port_flag}"
+            )
         case errno.EACCES | errno.EPERM:
-            return where + "not allowed; ports below 1024 need privileges, choose a higher one with --port"
+            return where + "not allowed; ports below 1024 need privileges, choose a higher one with " + port_flag
         case errno.EADDRNOTAVAIL:
             return where + "this machine has no such address; choose one with --host, such as 127.0.0.1 or 0.0.0.0"
         case _:

@@ -52,7 +52,11 @@ def test_the_ready_line_names_every_listener(tmp_path):
         ready = json.loads(broker.ready_file.read_text())
         ((host, port), (other_host, other_port)) = ready["amqp"]
         assert ready["pid"] == broker.process.pid
-        line = f"amqpbroker {amqpbroker.__version__} ready: amqp {host}:{port}, amqp {other_host}:{other_port}\n"
+        line = (
+            f"amqpbroker {amqpbroker.__version__} ready: amqp {host}:{port}, amqp {other_host}:{other_port},"
+            f" http {ready['http'][0][0]}:{ready['http'][0][1]},"
+            f" http/prometheus {ready['http/prometheus'][0][0]}:{ready['http/prometheus'][0][1]}\n"
+        )
     assert broker.log == line
     assert not broker.ready_file.exists()
 

@@ -209,9 +209,9 @@ class PairPublisher(CrashClient):
                 for _ in range(self.chance.randint(1, 3)):
                     # Both books know of it before either is sent: a send may fail, and the numbers stay alike.
                     pair = [(ledger.queue, *ledger.publish()) for ledger in self.ledgers]
-                    for queue, number, data in pair:
+                    for queue, _, data in pair:
                         client.send(published(queue, data, delivery_mode=2))
-                    numbers.append(number)
+                    numbers.append(pair[0][1])
                 client.call("tx.commit", "tx.commit-ok")
                 for ledger in self.ledgers:
                     ledger.confirmed.update(numbers)

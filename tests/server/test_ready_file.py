@@ -3,13 +3,15 @@ import os
 
 import pytest
 
+from amqpbroker.broker.node import Listening
 from amqpbroker.server import ready_file
 
 
 def test_what_it_says(tmp_path):
     path = tmp_path / "ready.json"
-    ready_file.write(path, [("127.0.0.1", 5672)])
-    assert json.loads(path.read_text()) == {"pid": os.getpid(), "amqp": [["127.0.0.1", 5672]]}
+    ready_file.write(path, [Listening("amqp", "127.0.0.1", 5672), Listening("http", "::1", 15672)])
+    said = {"pid": os.getpid(), "amqp": [["127.0.0.1", 5672]], "http": [["::1", 15672]]}
+    assert json.loads(path.read_text()) == said
     assert list(tmp_path.iterdir()) == [path]
 
 

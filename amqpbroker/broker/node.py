@@ -1,0 +1,54 @@
+"""The node seam: what the machine and the process around the broker are, for those who show it."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+
+class Listening(NamedTuple):
+    """A listener that is open. protocol: as RabbitMQ names it, such as amqp, amqp/ssl, http, http/prometheus."""
+
+    protocol: str
+    host: str
+    port: int
+
+
+class Node(ABC):
+    """Facts of this node. Sizes are in bytes.
+
+    name: as RabbitMQ names nodes, such as rabbit@host. listeners: those open now. started_ms: since the Unix epoch.
+    token: what whoever can read the data directory may do everything with; empty where there is none.
+    """
+
+    name: str
+    started_ms: int
+    token: str = ""
+
+    def __init__(self) -> None:
+        self.listeners: list[Listening] = []
+
+    @abstractmethod
+    def memory_bytes(self) -> int:
+        """What this process takes; 0 where the system does not say."""
+
+    @property
+    @abstractmethod
+    def memory_limit_bytes(self) -> int:
+        """What it may take before publishers are blocked."""
+
+    @abstractmethod
+    def disk_free_bytes(self) -> int | None:
+        """What is free where the data directory is; None if there is none."""
+
+    @property
+    @abstractmethod
+    def disk_free_limit_bytes(self) -> int:
+        """What must be free there, or publishers are blocked."""
+
+    @abstractmethod
+    def files(self) -> tuple[int, int]:
+        """How many files are open, and how many may be."""
+
+    @property
+    @abstractmethod
+    def data_directory(self) -> str:
+        """Where what is kept is kept; empty if it is nowhere."""

@@ -1,0 +1,193 @@
+"""The ASGI application: the API under /api, the page under /.
+
+It runs in the broker's loop, so a handler may call the domain as it likes, and holds everybody up while it does.
+"""
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+from urllib.parse import unquote
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from amqpbroker.errors import AmqpError
+from amqpbroker.management import failure
+from amqpbroker.management.call import Answer, Call
+from amqpbroker.management.door import CSRF_HEADER, Door
+from amqpbroker.management.failure import ApiError
+from amqpbroker.management.listing import Listing, encode, with_columns
+from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.routes import RESOURCES
+from amqpbroker.management.sessions import Sessions
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.node import Node
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+
+#: The largest body of a request. Definitions of a large broker are the largest there are.
+MAX_BODY_BYTES = 20_000_000
+
+SECURITY_HEADERS = {
+    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+_Scope = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
+
+
+def build_app(broker: "Broker", node: "Node", resources: Iterable[Resource] = RESOURCES) -> _App:
+    """The application, under management.path_prefix."""
+    config = broker.config
+    door = Door(broker, Sessions(broker.clock, config.management.login_session_timeout_min * 60_000), node.token)
+    api = [Route(resource.path, _Endpoint(broker, node, door, resource)) for resource in resources]
+    api.append(Route("/{unknown:path}", _Endpoint(broker, node, door, Resource("", Access.ANYBODY))))
+    routes: list[Any] = [Mount("/api", routes=api)]
+    if STATIC.is_dir():
+        routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
+    app: _App = Starlette(routes=routes)
+    return _Prefixed(app, config.management.path_prefix)
+
+
+@final
+class _Prefixed:
+    """Takes the prefix off, leaves paths quoted (%2F is a vhost, not a slash), and adds what every answer has."""
+
+    def __init__(self, app: _App, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix.rstrip("/")
+
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        path = scope.get("raw_path", b"").decode("ascii", "replace")
+        if self._prefix:
+            if path != self._prefix and not path.startswith(self._prefix + "/"):
+                await Response(status_code=404)(scope, receive, send)
+                return
+            if path == self._prefix:
+                await Response(status_code=301, headers={"location": self._prefix + "/"})(scope, receive, send)
+                return
+        scope = {**scope, "path": path, "root_path": self._prefix}
+
+        async def secured(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+                message["headers"] = [*message.get("headers", ()), *headers]
+            await send(message)
+
+        await self._app(scope, receive, secured)
+
+
+@final
+class _Endpoint:
+    """What answers requests to one resource."""
+
+    def __init__(self, broker: "Broker", node: "Node", door: Door, resource: Resource) -> None:
+        self._broker = broker
+        self._node = node
+        self._door = door
+        self._resource = resource
+
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ApiError as error:
+            response = _failed(request, error)
+        except AmqpError as error:
+            response = _failed(request, failure.from_amqp(error))
+        except ValueError as error:
+            response = _failed(request, failure.bad_request(str(error)))
+        except LookupError:
+            response = _failed(request, failure.not_found())
+        except ClientDisconnect:
+            return
+        except Exception:
+            log.exception("internal error: %s %s", request.method, request.url.path)
+            response = _json(500, {"error": "internal_server_error", "reason": "see the broker's log"})
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        resource = self._resource
+        path = {name: unquote(value) for name, value in request.path_params.items()}
+        who = self._door.identify(request)
+        handler = resource.handler(request.method)
+        if not resource.path:
+            raise failure.not_found()
+        if request.method == "OPTIONS":
+            return Response(headers={"allow": ", ".join(resource.methods)})
+        if handler is None:
+            return Response(status_code=405, headers={"allow": ", ".join(resource.methods)})
+        reading = request.method in ("GET", "HEAD")
+        access = resource.access if reading or resource.change is None else resource.change
+        if access is not Access.ANYBODY:
+            if who is None:
+                return _challenge(request)
+            vhost = path.get("vhost")
+            if vhost is not None and vhost not in self._broker.vhosts and not resource.any_vhost:
+                raise failure.not_found()
+            who.require(access, None if resource.any_vhost else vhost)
+        raw = b"" if reading else await _body(request)
+        call = Call(self._broker, self._node, self._door, who, request, path, raw)
+        result = handler(call)
+        if inspect.isawaitable(result):
+            result = await result
+        return await _response(result, call)
+
+
+async def _body(request: Request) -> bytes:
+    """Raises ApiError 400 if it is too large."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            raise failure.bad_request(f"Exceeded HTTP request body size limit of {MAX_BODY_BYTES} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _response(result: Any, call: Call) -> Response:
+    if isinstance(result, Response):
+        return result
+    if isinstance(result, Answer):
+        return _json(result.status, result.json, dict(result.headers))
+    if isinstance(result, Listing):
+        return _json(200, orjson.Fragment(await encode(result, call.query)))
+    columns = [column for column in call.query.get("columns", "").split(",") if column]
+    if columns and isinstance(result, dict):
+        result = with_columns(result, columns)
+    return _json(200, result)
+
+
+def _json(status: int, value: Any, headers: dict[str, str] | None = None) -> Response:
+    content = b"" if value is None else orjson.dumps(value)
+    media_type = None if value is None else "application/json"
+    return Response(content, status, {"cache-control": "no-cache", **(headers or {})}, media_type)
+
+
+def _failed(request: Request, error: ApiError) -> Response:
+    if error.status >= 500:
+        log.warning("%s %s: %s", request.method, request.url.path, error.reason)
+    return _json(error.status, {"error": error.error, "reason": error.reason})
+
+
+def _challenge(request: Request) -> Response:
+    """Nobody has said who asks. A page asks itself, and does not want the browser to."""
+    headers = {} if CSRF_HEADER in request.headers else {"www-authenticate": 'Basic realm="RabbitMQ Management"'}
+    return Response(status_code=401, headers=headers)

@@ -1,0 +1,110 @@
+"""One request to the API, as handlers see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
+
+import orjson
+
+from amqpbroker.management import failure
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from amqpbroker.broker.access import Permissions
+    from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.node import Node
+    from amqpbroker.broker.vhost import Vhost
+    from amqpbroker.management.door import Door
+    from amqpbroker.management.who import Who
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Anything but a 200 with JSON. `json` is left out if it is None."""
+
+    status: int
+    json: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+CREATED = Answer(201)
+NO_CONTENT = Answer(204)
+
+
+def put_answer(created: bool) -> Answer:
+    """To a PUT: 201 for what was not there before, else 204."""
+    return CREATED if created else NO_CONTENT
+
+
+@final
+class Call:
+    """path: the {names} of the resource's path, unquoted. query: the last value of each parameter. raw: the body."""
+
+    def __init__(
+        self,
+        broker: "Broker",
+        node: "Node",
+        door: "Door",
+        who: "Who | None",
+        request: "Request",
+        path: Mapping[str, str],
+        raw: bytes,
+    ) -> None:
+        self.broker = broker
+        self.node = node
+        self.door = door
+        self._who = who
+        self.request = request
+        self.path = path
+        self.query: Mapping[str, str] = request.query_params
+        self.raw = raw
+
+    @property
+    def host(self) -> str:
+        """The address that the request came from."""
+        client = self.request.client
+        return client.host if client is not None else ""
+
+    @property
+    def who(self) -> "Who":
+        if self._who is None:
+            raise failure.wrong_login()
+        return self._who
+
+    @property
+    def vhost(self) -> "Vhost":
+        """The vhost of the path. Raises ApiError 404."""
+        vhost = self.broker.vhosts.get(self.path["vhost"])
+        if vhost is None:
+            raise failure.not_found()
+        return vhost
+
+    @property
+    def permissions(self) -> "Permissions":
+        """The user's, in the vhost of the path. Raises ApiError 401."""
+        permissions = self.who.permissions(self.path["vhost"])
+        if permissions is None:
+            raise failure.not_authorised("User not authorised to access virtual host")
+        return permissions
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object that was sent; an empty body is an empty one. Raises ApiError 400."""
+        if not self.raw.strip():
+            return {}
+        try:
+            decoded = orjson.loads(self.raw)
+        except orjson.JSONDecodeError:
+            raise failure.bad_request("not_json") from None
+        if not isinstance(decoded, dict):
+            raise failure.bad_request("not_json")
+        return decoded
+
+    def need(self, *names: str) -> dict[str, Any]:
+        """The body, which must have all these keys. Raises ApiError 400."""
+        body = self.body()
+        missing = [name for name in names if name not in body]
+        if missing:
+            raise failure.missing_keys(missing)
+        return body

@@ -1,0 +1,45 @@
+"""What a request is refused with: one place turns errors into answers (rabbit_mgmt_util.erl)."""
+
+from amqpbroker.errors import AmqpError
+
+
+class ApiError(Exception):
+    """An answer that is an error. `error` is the short name and `reason` the text of RabbitMQ's JSON."""
+
+    def __init__(self, status: int, error: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.error = error
+        self.reason = reason
+
+
+def not_found() -> ApiError:
+    return ApiError(404, "Object Not Found", "Not Found")
+
+
+def bad_request(reason: str) -> ApiError:
+    return ApiError(400, "bad_request", reason)
+
+
+def wrong_login() -> ApiError:
+    return ApiError(401, "not_authorized", "Not_Authorized")
+
+
+def not_authorised(reason: str) -> ApiError:
+    return ApiError(401, "not_authorised", reason)
+
+
+def missing_keys(names: list[str]) -> ApiError:
+    """A body without keys that it must have, as Erlang prints the list of them."""
+    return bad_request("[" + ",\n ".join(f"{{key_missing,{name}}}" for name in names) + "]")
+
+
+def from_amqp(error: AmqpError) -> ApiError:
+    """What a client of AMQP would be told, as the API says it (rabbit_mgmt_util:amqp_request/4)."""
+    if error.code == 403:
+        return not_authorised(error.explanation)
+    if error.code == 404:
+        return not_found()
+    if error.code == 506:
+        return ApiError(503, "resource_error", error.explanation)
+    return bad_request(error.explanation)

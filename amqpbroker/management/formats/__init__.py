@@ -1,0 +1,1 @@
+"""Objects of the broker as the API shows them."""

@@ -1,0 +1,63 @@
+"""Field tables as JSON, and JSON as field tables (rabbit_mgmt_format:amqp_table/1, rabbit_misc:to_amqp_table/1)."""
+
+import base64
+from typing import Any
+
+from amqpbroker.management import failure
+from amqpbroker.wire.values import Field, Table
+
+
+def plain(table: Table) -> dict[str, Any]:
+    """The table's values without their types."""
+    return {name: plain_value(field) for name, field in table.items()}
+
+
+def plain_value(field: Field) -> Any:
+    kind, value = field
+    if kind in "Sx":
+        return shown_bytes(value)
+    if kind == "F":
+        return plain(value)
+    if kind == "A":
+        return [plain_value(item) for item in value]
+    if kind == "D":
+        scale, unscaled = value
+        return unscaled / 10**scale
+    return value
+
+
+def shown_bytes(value: bytes) -> str:
+    """As text, or in base64 if it is none."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode()
+
+
+def typed(values: Any) -> Table:
+    """A JSON object as a table: whole numbers are longs, others doubles. Raises ApiError 400 for what is no object."""
+    if values in (None, [], ""):
+        return {}
+    if not isinstance(values, dict):
+        raise failure.bad_request("arguments are to be an object")
+    return {str(name): typed_value(value) for name, value in values.items()}
+
+
+def typed_value(value: Any) -> Field:
+    match value:
+        case None:
+            return Field("V", None)
+        case bool():
+            return Field("t", value)
+        case int():
+            if not -(2**63) <= value < 2**63:
+                raise failure.bad_request(f"{value} does not fit a long")
+            return Field("l", value)
+        case float():
+            return Field("d", value)
+        case str():
+            return Field("S", value.encode())
+        case list():
+            return Field("A", [typed_value(item) for item in value])
+        case _:
+            return Field("F", typed(value))

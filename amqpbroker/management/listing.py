@@ -1,0 +1,173 @@
+"""Lists: filtered, sorted, paged, reduced to columns, and made in slices so that the broker goes on meanwhile
+(rabbit_mgmt_util:reply_list/5)."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import orjson
+
+from amqpbroker.management import failure
+
+#: How many rows are made before the broker's other work gets its turn.
+SLICE = 50
+MAX_PAGE_SIZE = 500
+DEFAULT_PAGE_SIZE = 100
+
+Row = dict[str, Any]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Objects, and how to show one. `name(object)` is what a filter looks at and what orders them if nothing else does.
+
+    paged: whether the list can be had in pages; others ignore these parameters.
+    """
+
+    objects: Iterable[Any]
+    show: Callable[[Any], Row]
+    name: Callable[[Any], Any] | None = None
+    paged: bool = True
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What of a list was asked for. number is None for all of it."""
+
+    number: int | None
+    size: int
+    pattern: re.Pattern[str] | None
+
+
+def parse_page(query: Mapping[str, str]) -> Page:
+    """Raises ApiError 400 for what RabbitMQ refuses."""
+    if "page" not in query and query.get("pagination") != "true" and "name" not in query:
+        return Page(None, 0, None)
+    try:
+        number = int(query.get("page") or 1)
+        size = int(query.get("page_size") or DEFAULT_PAGE_SIZE)
+        text = query.get("name", "")
+        pattern = re.compile(text if query.get("use_regex") == "true" else re.escape(text), re.IGNORECASE)
+    except (ValueError, re.error):
+        raise failure.bad_request("Pagination parameters are invalid") from None
+    if number < 1 or not 1 <= size <= MAX_PAGE_SIZE:
+        raise failure.ApiError(
+            400,
+            "invalid_pagination_parameters",
+            f"Invalid pagination parameters: page number {number}, page size {size}",
+        )
+    return Page(number if "page" in query or query.get("pagination") == "true" else None, size, pattern)
+
+
+async def encode(listing: Listing, query: Mapping[str, str]) -> bytes:
+    """The JSON of a list as the query wants it. Raises ApiError 400."""
+    page = parse_page(query) if listing.paged else Page(None, 0, None)
+    objects: Sequence[Any] = list(listing.objects)
+    total = len(objects)
+    name = listing.name
+    sort = query.get("sort")
+    # What needs no rows is done before they are made: a page of many thousands costs no more than the page.
+    by_name = name is not None and sort in (None, "", "name")
+    if page.pattern is not None and name is not None:
+        objects = [each for each in objects if page.pattern.search(_text(name(each)))]
+    if name is not None:
+        objects = sorted(objects, key=name, reverse=by_name and _reversed(query))
+    filtered = len(objects)
+    if page.number is not None and by_name:
+        objects = _cut(objects, page.number, page.size)
+    rows = await _rows(objects, listing.show)
+    if sort and not by_name:
+        rows.sort(key=lambda row: _sort_key(_at(row, sort)), reverse=_reversed(query))
+    if page.number is not None and not by_name:
+        rows = _cut(rows, page.number, page.size)
+    columns = [column for column in query.get("columns", "").split(",") if column]
+    encoded = await _encoded(rows, columns)
+    if page.number is None:
+        return encoded
+    counts = {
+        "filtered_count": filtered,
+        "item_count": len(rows),
+        "items": orjson.Fragment(encoded),
+        "page": page.number,
+        "page_count": max(1, -(-filtered // page.size)),
+        "page_size": page.size,
+        "total_count": total,
+    }
+    return orjson.dumps(counts)
+
+
+def _text(name: Any) -> str:
+    return name if isinstance(name, str) else str(name[-1])
+
+
+def _reversed(query: Mapping[str, str]) -> bool:
+    return query.get("sort_reverse") == "true"
+
+
+def _cut(all_of_it: Sequence[Any], number: int, size: int) -> list[Any]:
+    """One page. Raises ApiError 400 beyond the last one."""
+    start = (number - 1) * size
+    if start and start >= len(all_of_it):
+        raise failure.ApiError(
+            400, "page_out_of_range", f"Page out of range, page: {number} page size: {size}, len: {len(all_of_it)}"
+        )
+    return list(all_of_it[start : start + size])
+
+
+async def _rows(objects: Sequence[Any], show: Callable[[Any], Row]) -> list[Row]:
+    rows = []
+    for start in range(0, len(objects), SLICE):
+        if start:
+            await asyncio.sleep(0)
+        rows += [show(each) for each in objects[start : start + SLICE]]
+    return rows
+
+
+async def _encoded(rows: list[Row], columns: list[str]) -> bytes:
+    parts = []
+    for start in range(0, len(rows), SLICE):
+        if start:
+            await asyncio.sleep(0)
+        some: list[Row] = rows[start : start + SLICE]
+        if columns:
+            some = [with_columns(row, columns) for row in some]
+        parts.append(orjson.dumps(some)[1:-1])
+    return b"[" + b",".join(parts) + b"]"
+
+
+def with_columns(row: Row, columns: Iterable[str]) -> Row:
+    """Only these columns; `a.b` is a column of the object in column `a`."""
+    reduced: Row = {}
+    for column in columns:
+        head, _, rest = column.partition(".")
+        if head not in row:
+            continue
+        if not rest:
+            reduced[head] = row[head]
+        elif isinstance(row[head], dict):
+            inner = with_columns(row[head], [rest])
+            kept = reduced.get(head)
+            reduced[head] = {**kept, **inner} if isinstance(kept, dict) else inner
+    return reduced
+
+
+def _at(row: Row, path: str) -> Any:
+    value: Any = row
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _sort_key(value: Any) -> tuple[int, Any]:
+    """Values of all types in one order: what is missing first, then numbers, then text."""
+    if value is None:
+        return 0, 0
+    if isinstance(value, bool | int | float):
+        return 1, value
+    if isinstance(value, str):
+        return 2, value
+    return 3, str(value)

@@ -1,0 +1,60 @@
+"""A resource of the API: its path, who may use it, and what each method does. Tables of these are the API."""
+
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from amqpbroker.management.call import Call
+
+
+class Access(enum.Enum):
+    """Who may (rabbit_mgmt_util: is_authorized*).
+
+    ANYBODY: without logging in. USER: any user with a tag of the management. VHOST: one with permissions in the vhost
+    of the path. VISIBLE: the same, or one who monitors. MONITOR: monitoring or administrator. POLICYMAKER: policymaker
+    or administrator, with permissions in the vhost. ADMIN: administrator.
+    """
+
+    ANYBODY = "anybody"
+    USER = "user"
+    VHOST = "vhost"
+    VISIBLE = "visible"
+    MONITOR = "monitor"
+    POLICYMAKER = "policymaker"
+    ADMIN = "admin"
+
+
+#: What answers: with a value for the JSON of a 200, a Listing, or an Answer; it may be a coroutine function.
+Handler = Callable[["Call"], Any] | Callable[["Call"], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """`path` below /api, with {names} for its parts, which are unquoted.
+
+    A path with {vhost} is 404 where there is no such vhost, but for PUT and DELETE of the vhost itself. access: to
+    read. change: to do anything else, the same if None.
+    """
+
+    path: str
+    access: Access
+    get: Handler | None = None
+    put: Handler | None = None
+    post: Handler | None = None
+    delete: Handler | None = None
+    change: Access | None = None
+    any_vhost: bool = False
+
+    @property
+    def methods(self) -> list[str]:
+        """In RabbitMQ's order."""
+        present = [("HEAD", self.get), ("GET", self.get), ("PUT", self.put), ("POST", self.post)]
+        present.append(("DELETE", self.delete))
+        return [name for name, handler in present if handler is not None] + ["OPTIONS"]
+
+    def handler(self, method: str) -> Handler | None:
+        return {"GET": self.get, "HEAD": self.get, "PUT": self.put, "POST": self.post, "DELETE": self.delete}.get(
+            method
+        )

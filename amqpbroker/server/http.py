@@ -1,0 +1,120 @@
+"""Listeners for HTTP, whose server is only made when the first client comes: a broker that nobody looks at starts
+sooner and takes less memory."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import uvicorn
+
+log = logging.getLogger(__name__)
+
+#: An ASGI application.
+App = Callable[
+    [
+        MutableMapping[str, Any],
+        Callable[[], Awaitable[MutableMapping[str, Any]]],
+        Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ],
+    Awaitable[None],
+]
+
+#: How many connections the kernel completes before they are accepted.
+BACKLOG = 128
+
+#: How many connections may be open; further ones are answered with 503.
+MAX_CONNECTIONS = 1000
+
+#: How long an idle connection is kept.
+KEEP_ALIVE_S = 60
+
+#: How long requests under way get when the broker stops.
+STOP_S = 1
+
+
+class HttpListener:
+    """Bound sockets, and what serves them. `build()` makes the application, once, on a thread; it may import much."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sockets: list[socket.socket],
+        build: Callable[[], App],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._loop = loop
+        self._sockets = sockets
+        self._build = build
+        self._tls = tls
+        self._server: uvicorn.Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Listen from now on."""
+        for sock in self._sockets:
+            sock.listen(BACKLOG)
+            self._loop.add_reader(sock, self._wake)
+
+    def _wake(self) -> None:
+        """The first client is there; it waits in the backlog meanwhile."""
+        for sock in self._sockets:
+            self._loop.remove_reader(sock)
+        self._task = self._loop.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        try:
+            server = await self._loop.run_in_executor(None, _make_server, self._build, self._tls)
+            self._server = server
+            await server.serve(self._sockets)
+        except Exception:
+            log.exception("the HTTP server failed")
+
+    async def stop(self) -> None:
+        """Close, and give requests under way a moment."""
+        if self._task is None:
+            for sock in self._sockets:
+                self._loop.remove_reader(sock)
+                sock.close()
+            return
+        if self._server is not None:
+            self._server.should_exit = True
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            await asyncio.wait_for(self._task, STOP_S + 1)
+
+
+def _make_server(build: Callable[[], App], tls: ssl.SSLContext | None) -> "uvicorn.Server":
+    import uvicorn
+
+    @contextlib.contextmanager
+    def no_signals() -> Iterator[None]:
+        """They are the broker's."""
+        yield
+
+    config = uvicorn.Config(
+        build(),
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_S,
+        backlog=BACKLOG,
+        ssl_context_factory=None if tls is None else functools.partial(_given, tls),
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.capture_signals = no_signals  # type: ignore[method-assign]
+    return server
+
+
+def _given(tls: ssl.SSLContext, *_: object) -> ssl.SSLContext:
+    return tls

@@ -1,0 +1,201 @@
+import pytest
+
+from amqpbroker.config import Config, Management
+from amqpbroker.errors import AmqpError
+from amqpbroker.management.call import Answer
+from amqpbroker.management.resource import Access, Resource
+from tests.management.api import Api
+
+
+def echo(call):
+    return {"path": dict(call.path), "body": call.body()}
+
+
+async def slow(call):
+    return call.need("a", "b")
+
+
+def broken(call):
+    raise RuntimeError("secret")
+
+
+def refused(call):
+    raise AmqpError(int(call.query["code"]), "the explanation")
+
+
+THINGS = (
+    Resource("/echo/{vhost}/{name}", Access.VISIBLE, get=echo, put=echo, change=Access.VHOST),
+    Resource("/slow", Access.USER, post=slow),
+    Resource("/users", Access.USER, get=lambda call: {}),
+    Resource("/broken", Access.USER, get=broken),
+    Resource("/refused", Access.USER, get=refused),
+    Resource("/teapot", Access.ANYBODY, get=lambda call: Answer(418, {"short": True}, {"x-stout": "no"})),
+    Resource("/admins", Access.ADMIN, get=lambda call: {}),
+    Resource("/monitors", Access.MONITOR, get=lambda call: {}),
+    Resource("/policies/{vhost}", Access.POLICYMAKER, get=lambda call: {}),
+)
+
+
+@pytest.fixture
+def api():
+    return Api(resources=THINGS)
+
+
+# --- paths ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_quoted_slash_is_part_of_a_name(api):
+    answer = await api.get("echo/%2F/a%2Fb%20c")
+    assert answer.json() == {"path": {"vhost": "/", "name": "a/b c"}, "body": {}}
+
+
+async def test_an_unknown_vhost_is_not_found(api):
+    answer = await api.get("echo/nope/q")
+    assert (answer.status_code, answer.json()) == (404, {"error": "Object Not Found", "reason": "Not Found"})
+
+
+async def test_an_unknown_path_is_not_found_even_without_a_login(api):
+    assert (await api.get("nope")).json() == {"error": "Object Not Found", "reason": "Not Found"}
+    assert (await api.get("nope", auth=None)).status_code == 404
+
+
+async def test_a_wrong_method_is_told_the_right_ones(api):
+    answer = await api.delete("echo/%2F/q")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "HEAD, GET, PUT, OPTIONS")
+    answer = await api.request("OPTIONS", "echo/%2F/q")
+    assert (answer.status_code, answer.headers["allow"]) == (200, "HEAD, GET, PUT, OPTIONS")
+
+
+async def test_a_prefix_is_before_everything():
+    api = Api(Config(management=Management(path_prefix="/rabbit")), resources=THINGS)
+    assert (await api.get("/rabbit/api/echo/%2F/q")).status_code == 200
+    assert (await api.get("/api/echo/%2F/q")).status_code == 404
+    assert (await api.get("/rabbitx/api/echo/%2F/q")).status_code == 404
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_body_is_an_object_and_may_be_left_out(api):
+    assert (await api.put("echo/%2F/q", json={"a": 1})).json()["body"] == {"a": 1}
+    assert (await api.put("echo/%2F/q")).json()["body"] == {}
+
+
+@pytest.mark.parametrize("content", ["{bad", "[1]", '"x"'])
+async def test_what_is_no_object_is_refused(api, content):
+    answer = await api.put("echo/%2F/q", content=content)
+    assert (answer.status_code, answer.json()) == (400, {"error": "bad_request", "reason": "not_json"})
+
+
+async def test_missing_keys_are_named(api):
+    answer = await api.post("slow", json={})
+    assert answer.status_code == 400
+    assert answer.json()["reason"] == "[{key_missing,a},\n {key_missing,b}]"
+
+
+async def test_a_body_that_is_too_large_is_refused(api, monkeypatch):
+    monkeypatch.setattr("amqpbroker.management.app.MAX_BODY_BYTES", 10)
+    answer = await api.put("echo/%2F/q", content=b'{"a": "12345"}')
+    assert answer.status_code == 400
+    assert "limit of 10 bytes" in answer.json()["reason"]
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_bug_is_a_500_that_tells_nothing(api, caplog):
+    answer = await api.get("broken")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error", "reason"),
+    [
+        (403, 401, "not_authorised", "the explanation"),
+        (404, 404, "Object Not Found", "Not Found"),
+        (405, 400, "bad_request", "the explanation"),
+        (406, 400, "bad_request", "the explanation"),
+    ],
+)
+async def test_what_amqp_refuses_is_refused(api, code, status, error, reason):
+    answer = await api.get(f"refused?code={code}")
+    assert (answer.status_code, answer.json()) == (status, {"error": error, "reason": reason})
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_has_what_the_handler_says(api):
+    answer = await api.get("teapot")
+    assert (answer.status_code, answer.json(), answer.headers["x-stout"]) == (418, {"short": True}, "no")
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_every_answer_has_the_security_headers(api):
+    for path in ("teapot", "nope", "echo/%2F/q"):
+        headers = (await api.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert headers["referrer-policy"] == "no-referrer"
+
+
+async def test_columns_reduce_an_object(api):
+    assert (await api.get("echo/%2F/q?columns=path.name")).json() == {"path": {"name": "q"}}
+
+
+# --- who may ----------------------------------------------------------------------------------------------------------
+
+
+async def test_without_a_login_there_is_a_challenge(api):
+    answer = await api.get("echo/%2F/q", auth=None)
+    assert (answer.status_code, answer.content) == (401, b"")
+    assert answer.headers["www-authenticate"] == 'Basic realm="RabbitMQ Management"'
+
+
+async def test_a_page_is_not_challenged(api):
+    answer = await api.get("echo/%2F/q", auth=None, headers={"X-Requested-With": "fetch"})
+    assert answer.status_code == 401
+    assert "www-authenticate" not in answer.headers
+
+
+async def reason(api, path, auth):
+    answer = await api.get(path, auth=auth)
+    return answer.json().get("reason") if answer.status_code == 401 else answer.status_code
+
+
+async def test_what_each_tag_opens(api):
+    nobody = api.user("nobody", tags=())
+    manager = api.user("manager", tags=("management",), vhosts=["/"])
+    stranger = api.user("stranger", tags=("management",))
+    watcher = api.user("watcher", tags=("monitoring",))
+    maker = api.user("maker", tags=("policymaker",), vhosts=["/"])
+    no_vhost = "User not authorised to access virtual host"
+    expected = {
+        "users": {nobody: "Not management user"},
+        "echo/%2F/q": {nobody: "Not management user", stranger: no_vhost},
+        "admins": {
+            nobody: "Not management user",
+            **dict.fromkeys((manager, stranger, watcher, maker), "Not administrator user"),
+        },
+        "monitors": {
+            nobody: "Not management user",
+            **dict.fromkeys((manager, stranger, maker), "Not monitor user"),
+        },
+        "policies/%2F": {
+            nobody: "Not management user",
+            **dict.fromkeys((manager, stranger, watcher), "Not policymaker user"),
+        },
+    }
+    for path, refusals in expected.items():
+        for auth in (nobody, manager, stranger, watcher, maker, ("guest", "guest")):
+            assert await reason(api, path, auth) == refusals.get(auth, 200), (path, auth)
+
+
+async def test_who_only_monitors_may_not_change(api):
+    watcher = api.user("watcher", tags=("monitoring",))
+    assert (await api.get("echo/%2F/q", auth=watcher)).status_code == 200
+    answer = await api.put("echo/%2F/q", auth=watcher)
+    assert (answer.status_code, answer.json()["reason"]) == (401, "User not authorised to access virtual host")

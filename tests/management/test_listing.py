@@ -1,0 +1,94 @@
+import json
+
+import pytest
+
+from amqpbroker.management.failure import ApiError
+from amqpbroker.management.listing import Listing, encode
+
+NAMES = ["b", "a", "d", "c"]
+
+
+def show(name):
+    return {"name": name, "size": {"b": 2, "a": 10, "d": None, "c": 1}[name], "more": {"x": name * 2, "y": 1}}
+
+
+async def listed(query, names=NAMES, paged=True):
+    return json.loads(await encode(Listing(names, show, name=lambda name: name, paged=paged), query))
+
+
+async def test_all_of_it_by_name():
+    assert [row["name"] for row in await listed({})] == ["a", "b", "c", "d"]
+
+
+async def test_reversed():
+    assert [row["name"] for row in await listed({"sort_reverse": "true"})] == ["d", "c", "b", "a"]
+
+
+@pytest.mark.parametrize(("path", "names"), [("size", "dcba"), ("more.x", "abcd"), ("nothing", "abcd")])
+async def test_by_any_column_what_is_missing_first(path, names):
+    assert "".join(row["name"] for row in await listed({"sort": path})) == names
+
+
+async def test_columns():
+    rows = await listed({"columns": "name,more.x"})
+    assert rows[0] == {"name": "a", "more": {"x": "aa"}}
+    assert (await listed({"columns": "more.x,more.y"}))[0] == {"more": {"x": "aa", "y": 1}}
+    assert (await listed({"columns": "nothing,name.x"}))[0] == {}
+
+
+async def test_a_page():
+    page = await listed({"page": "2", "page_size": "3"})
+    assert [row["name"] for row in page.pop("items")] == ["d"]
+    assert page == {
+        "filtered_count": 4,
+        "item_count": 1,
+        "page": 2,
+        "page_count": 2,
+        "page_size": 3,
+        "total_count": 4,
+    }
+
+
+async def test_a_page_sorted_by_a_column():
+    page = await listed({"page": "1", "page_size": "2", "sort": "size", "sort_reverse": "true"})
+    assert [row["name"] for row in page["items"]] == ["a", "b"]
+
+
+async def test_a_filter():
+    page = await listed({"page": "1", "name": "A"})
+    assert [row["name"] for row in page["items"]] == ["a"]
+    assert (page["filtered_count"], page["total_count"]) == (1, 4)
+    page = await listed({"page": "1", "name": "^[ab]$", "use_regex": "true"})
+    assert [row["name"] for row in page["items"]] == ["a", "b"]
+    assert (await listed({"page": "1", "name": "[ab]"}))["items"] == []
+
+
+async def test_an_empty_list_has_one_page():
+    assert (await listed({"page": "1"}, names=[]))["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "error", "reason"),
+    [
+        ({"page": "x"}, "bad_request", "Pagination parameters are invalid"),
+        ({"page": "1", "name": "(", "use_regex": "true"}, "bad_request", "Pagination parameters are invalid"),
+        (
+            {"page": "1", "page_size": "501"},
+            "invalid_pagination_parameters",
+            "Invalid pagination parameters: page number 1, page size 501",
+        ),
+        (
+            {"page": "9", "page_size": "1"},
+            "page_out_of_range",
+            "Page out of range, page: 9 page size: 1, len: 4",
+        ),
+    ],
+)
+async def test_what_is_refused(query, error, reason):
+    with pytest.raises(ApiError) as refused:
+        await listed(query)
+    assert (refused.value.status, refused.value.error, refused.value.reason) == (400, error, reason)
+
+
+async def test_a_list_without_pages_takes_no_notice_of_them():
+    assert len(await listed({"page": "9", "name": "a"}, paged=False)) == 4

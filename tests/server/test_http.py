@@ -1,0 +1,67 @@
+import http.client
+import json
+import os
+import socket
+import stat
+
+import pytest
+
+from tests.process import BrokerProcess
+
+
+def ports_of(broker, protocol):
+    return json.loads(broker.ready_file.read_text())[protocol]
+
+
+def whoami(port, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/api/whoami", headers=headers or {"Authorization": "Basic Z3Vlc3Q6Z3Vlc3Q="})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, body
+
+
+def test_the_management_answers_from_the_first_request_on(tmp_path):
+    with BrokerProcess(tmp_path) as broker:
+        ((_, port),) = ports_of(broker, "http")
+        for _ in range(2):
+            status, body = whoami(port)
+            assert status == 200
+            assert json.loads(body)["name"] == "guest"
+
+
+def test_the_broker_stops_while_somebody_holds_a_connection(tmp_path):
+    with BrokerProcess(tmp_path) as broker:
+        ((_, port),) = ports_of(broker, "http")
+        client = socket.create_connection(("127.0.0.1", port))
+        whoami(port)
+    client.close()
+
+
+def test_the_control_file_lets_its_owner_in_and_goes(tmp_path):
+    with BrokerProcess(tmp_path, "--data-dir", str(tmp_path / "data")) as broker:
+        path = tmp_path / "data" / "control.json"
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        control = json.loads(path.read_text())
+        assert control["pid"] == broker.process.pid
+        port = int(control["url"].rpartition(":")[2])
+        assert whoami(port, {"Authorization": f"Bearer {control['token']}"})[0] == 200
+    assert not path.exists()
+
+
+def test_there_is_none_where_it_is_not_wanted(tmp_path):
+    with BrokerProcess(tmp_path, "--set", "management.tcp.port=none", "--set", "prometheus.tcp.port=none") as broker:
+        assert "http" not in json.loads(broker.ready_file.read_text())
+
+
+def test_a_port_in_use_is_told(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(AssertionError, match="choose another with --management-port"),
+            BrokerProcess(tmp_path, "--set", f"management.tcp.port={port}"),
+        ):
+            pass
