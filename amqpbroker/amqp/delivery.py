@@ -82,6 +82,9 @@ class ChannelConsumer(Consumer):
             return False
         return True
 
+    def has_one_left(self) -> bool:
+        return self.unacked + 1 >= self.prefetch
+
     def deliver(self, entry: Entry) -> None:
         channel = self.channel
         channel.outstanding += 1

@@ -46,6 +46,10 @@ class Consumer(ABC):
         """
 
     @abstractmethod
+    def has_one_left(self) -> bool:
+        """Whether one more delivery uses up what may be outstanding."""
+
+    @abstractmethod
     def deliver(self, entry: "Entry") -> None:
         """Deliver for acknowledgement; whoever settles the entry counts `unacked` down again."""
 

@@ -49,7 +49,7 @@ class Consumers:
         self.all.remove(consumer)
         consumer.registered = False
         self._resting.pop(consumer, None)
-        self._rest(consumer)
+        self.rest(consumer)
         if consumer is self.active:
             self.active = None
         if self.single_active:
@@ -100,7 +100,7 @@ class Consumers:
         self._ring.append(consumer)
 
     def next(self) -> Consumer | None:
-        """A consumer that can take a message: highest priority first, round robin within one. None if there is none."""
+        """Who is given the next message: highest priority first, round robin within one. None if nobody can take it."""
         while True:
             ring = self._ring
             while ring:
@@ -116,8 +116,8 @@ class Consumers:
                 return None
             self._ring = self._lower.pop(max(self._lower))
 
-    def _rest(self, consumer: Consumer) -> None:
-        """Take out of the ring."""
+    def rest(self, consumer: Consumer) -> None:
+        """Take out of the ring until it wakes."""
         if not consumer.ringed:
             return
         consumer.ringed = False
@@ -144,9 +144,31 @@ class Consumers:
         successor = self._successor()
         if successor is not self.active:
             if self.active is not None:
-                self._rest(self.active)
+                self.rest(self.active)
                 if self.active.unacked:
                     return
             self.active = successor
         if self.active is not None:
             self.wake(self.active)
+
+
+class QuorumConsumers(Consumers):
+    """The consumers of a quorum queue: who gets what uses up its prefetch leaves the ring with it, and comes back last.
+
+    Elsewhere it leaves when its turn comes and it cannot take, and so keeps its place if it has settled by then
+    (rabbit_fifo:update_or_remove_con against rabbit_queue_consumers:deliver).
+    """
+
+    def __init__(self, queue_name: str, vhost: str, single_active: bool = False) -> None:
+        super().__init__(queue_name, vhost, single_active, takeover=True)
+
+    def took_last(self, consumer: Consumer) -> None:
+        super().took_last(consumer)
+        if not consumer.can_take():
+            self.rest(consumer)
+
+    def next(self) -> Consumer | None:
+        consumer = super().next()
+        if consumer is not None and consumer.has_one_left():
+            self.rest(consumer)
+        return consumer

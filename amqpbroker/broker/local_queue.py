@@ -7,7 +7,7 @@ against its delivery limit; neither is worth a class of its own.
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.consumers import Consumers
+from amqpbroker.broker.consumers import Consumers, QuorumConsumers
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.paging import QueuePages
 from amqpbroker.broker.persistence import Persistence
@@ -66,7 +66,8 @@ class LocalQueue(Queue):
         self.vhost = vhost
         self.clock = vhost.clock
         self.quorum: bool = settings.queue_type == "quorum"
-        self.consumers = Consumers(name, vhost.name, settings.single_active_consumer, takeover=self.quorum)
+        kind = QuorumConsumers if self.quorum else Consumers
+        self.consumers: Consumers = kind(name, vhost.name, settings.single_active_consumer)
         self.log: Persistence | None = vhost.log if durable else None
         self.ready: ReadyLine = _ready_line(
             settings, vhost.config.compat, None if self.log is None else QueuePages(self, self.log)
@@ -185,6 +186,8 @@ class LocalQueue(Queue):
                 self._give(consumer, entry)
         if not self.ready.count:
             self.consumers.took_last(consumer)
+        elif self.quorum:
+            self.consumers.rest(consumer)
         if self._expiring:
             self._arm_expiry()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conformance.cases.consume import fill
+from conformance.channel import Channel
 from conformance.lab import Lab
 from conformance.registry import case, family
 
@@ -292,3 +293,106 @@ def whole_channel_after_quorum(lab: Lab) -> None:
     for number in range(3):
         publisher.publish_confirmed("", lab.q(), str(number), delivery_mode=2)
     lab.quiet()
+
+
+def _one_each(lab: Lab, kind: str, tags: str, prefetch: int) -> tuple[Channel, list[Channel]]:
+    """A confirming channel, and consumers on channels of their own that have each been given `prefetch` messages."""
+    ch = lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
+    ch.confirm()
+    consumers = [lab.channel() for _ in tags]
+    for consumer, tag in zip(consumers, tags, strict=True):
+        consumer.qos(prefetch)
+        consumer.consume(lab.q(), tag)
+    for number in range(len(tags) * prefetch):
+        ch.publish_confirmed("", lab.q(), f"first {number}", delivery_mode=2)
+    for consumer in consumers:
+        consumer.deliveries(prefetch)
+    return ch, consumers
+
+
+@family({f"{kind}_{prefetch}": (kind, prefetch) for kind in ("classic", "quorum") for prefetch in (1, 2)})
+def turns_after_settling(lab: Lab, kind: str, prefetch: int) -> None:
+    """Consumers that were full settle one message each, the last one first: whose turn is it then?"""
+    ch, consumers = _one_each(lab, kind, "abc", prefetch)
+    for consumer in reversed(consumers):
+        consumer.ack(1)
+        consumer.sync()
+    lab.quiet()
+    for number in range(3):
+        ch.publish_confirmed("", lab.q(), f"then {number}", delivery_mode=2)
+    lab.quiet()
+
+
+@family({"classic": ("classic",), "quorum": ("quorum",)})
+def turn_of_who_settles_first(lab: Lab, kind: str) -> None:
+    """Of two consumers on one channel the one that was full settles while the other has had nothing yet."""
+    ch, both = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
+    ch.confirm()
+    both.qos(1)
+    both.consume(lab.q(), "a")
+    ch.publish_confirmed("", lab.q(), "1", delivery_mode=2)
+    both.deliveries(1)
+    both.consume(lab.q(), "b")
+    both.ack(1)
+    both.sync()
+    lab.quiet()
+    ch.publish_confirmed("", lab.q(), "2", delivery_mode=2)
+    both.deliveries(1)
+
+
+@family({"classic": ("classic",), "quorum": ("quorum",)})
+def turn_of_who_took_the_last(lab: Lab, kind: str) -> None:
+    """A consumer settles and takes the last message that waits; then both settle."""
+    ch, (first, second) = _one_each(lab, kind, "ab", 1)
+    ch.publish_confirmed("", lab.q(), "waits", delivery_mode=2)
+    first.ack(1)
+    first.deliveries(1)
+    for consumer, tag in ((second, 1), (first, 2)):
+        consumer.ack(tag)
+        consumer.sync()
+    lab.quiet()
+    for number in range(2):
+        ch.publish_confirmed("", lab.q(), f"then {number}", delivery_mode=2)
+    lab.quiet()
+
+
+@family({"classic": ("classic",), "quorum": ("quorum",)})
+def turns_after_settling_together(lab: Lab, kind: str) -> None:
+    """One ack for what three consumers of one channel hold: whose turn is it then?"""
+    ch, all_three = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
+    ch.confirm()
+    all_three.qos(1)
+    for tag in "bca":
+        all_three.consume(lab.q(), tag)
+    for number in range(3):
+        ch.publish_confirmed("", lab.q(), f"first {number}", delivery_mode=2)
+    all_three.deliveries(3)
+    all_three.ack(0, multiple=True)
+    all_three.sync()
+    lab.quiet()
+    for number in range(3):
+        ch.publish_confirmed("", lab.q(), f"then {number}", delivery_mode=2)
+        all_three.deliveries(1)
+
+
+@case()
+def turn_after_what_had_expired(lab: Lab) -> None:
+    """A consumer of a quorum queue is filled by the first of two messages, the second of which has expired."""
+    ch, both = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "1", delivery_mode=2)
+    ch.publish_confirmed("", lab.q(), "2", delivery_mode=2, expiration="30")
+    lab.sleep(0.15)
+    both.qos(1)
+    both.consume(lab.q(), "a")
+    both.deliveries(1)
+    both.consume(lab.q(), "b")
+    both.ack(1)
+    both.sync()
+    lab.quiet()
+    ch.publish_confirmed("", lab.q(), "3", delivery_mode=2)
+    both.deliveries(1)

@@ -86,6 +86,9 @@ class Subscriber(Consumer):
     def can_take(self) -> bool:
         return self.unacked < self.limit
 
+    def has_one_left(self) -> bool:
+        return self.unacked + 1 >= self.limit
+
     def deliver(self, entry: Entry) -> None:
         entry.consumer = self
         self.held.append(entry)

@@ -1,8 +1,9 @@
 import random
+from collections.abc import Callable
 
 import pytest
 
-from amqpbroker.broker.consumers import Consumers
+from amqpbroker.broker.consumers import Consumers, QuorumConsumers
 from amqpbroker.errors import AmqpError
 from tests.broker.queueing import Subscriber, make_vhost
 
@@ -204,6 +205,49 @@ def test_quorum_the_old_one_may_leave_with_something_outstanding() -> None:
     assert turns(ring, 1) == ["high"]
     assert not settle(ring, a)
     assert ring.active is high
+
+
+# --- quorum queues ---------------------------------------------------------------------------------------------------
+
+
+def quorum_consumers(*these: Subscriber) -> QuorumConsumers:
+    made = QuorumConsumers("q", "/")
+    for one in these:
+        made.add(one)
+    return made
+
+
+@pytest.mark.parametrize(("make", "following"), [(consumers, ["a", "b"]), (quorum_consumers, ["b", "a"])])
+def test_who_used_up_its_prefetch_keeps_its_place_but_for_a_quorum_queue(
+    make: Callable[..., Consumers], following: list[str]
+) -> None:
+    a, b = subscriber("a", 1), subscriber("b", 1)
+    ring = make(a, b)
+    assert turns(ring, 2) == ["a", "b"]
+    settle(ring, b)
+    settle(ring, a)
+    assert turns(ring, 2) == following
+
+
+def test_a_quorum_queues_consumer_with_room_for_more_keeps_its_turn() -> None:
+    a, b = subscriber("a", 2), subscriber("b", 2)
+    ring = quorum_consumers(a, b)
+    assert turns(ring, 2) == ["a", "b"]
+    settle(ring, b)
+    assert turns(ring, 3) == ["a", "b", "b"]
+    assert turns(ring, 1) == ["nobody"]
+
+
+def test_whoever_took_the_last_message_of_a_quorum_queue_and_is_full_comes_after_the_others() -> None:
+    a, b = subscriber("a", 1), subscriber("b", 1)
+    ring = quorum_consumers(a, b)
+    assert turns(ring, 2) == ["a", "b"]
+    settle(ring, a)
+    a.unacked += 1
+    ring.took_last(a)
+    settle(ring, b)
+    settle(ring, a)
+    assert turns(ring, 2) == ["b", "a"]
 
 
 # --- all of it at random ---------------------------------------------------------------------------------------------

@@ -96,6 +96,18 @@ def test_who_was_full_while_a_message_waited_comes_after_the_others_of_its_prior
     assert (small.take(), large.take()) == (([b"4"], [b"3"]) if not priority else ([b"3"], [b"4"]))
 
 
+def test_who_a_quorum_queue_filled_while_another_message_waited_comes_last(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    publish(queue, b"1")
+    publish(queue, b"2", expiration_ms=10)
+    clock_of(vhost).advance(10)
+    a = Subscriber(queue, "a", 1).subscribe()
+    b = Subscriber(queue, "b", 1).subscribe()
+    a.ack()
+    publish(queue, b"3")
+    assert (a.take(), b.take()) == ([b"1"], [b"3"])
+
+
 def test_who_can_take_more_says_so_with_an_offer(vhost: Vhost) -> None:
     queue = declare(vhost)
     one = Subscriber(queue, limit=0).subscribe()
