@@ -16,6 +16,10 @@ ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
     if not name.startswith("RABBITMQ_") and name != "PYTHONDONTWRITEBYTECODE"
+} | {
+    "RABBITMQ_CONFIG_FILE": os.devnull,
+    "RABBITMQ_CONFIG_FILES": os.devnull,
+    "RABBITMQ_ADVANCED_CONFIG_FILE": os.devnull,
 }
 
 

@@ -9,10 +9,27 @@ PATH = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 INTRODUCTION = """\
 # Settings
 
-Keys, values and defaults are those of RabbitMQ's `rabbitmq.conf`. Set one with `--set KEY=VALUE`, as often as needed;
-the last one wins. `--host` and `--port` set the halves of `listeners.tcp.default`, and win over `--set`; a setting
-with an environment variable takes that when nothing else sets it. A `$word` in a key stands for a name of your choice.
-An unknown key or a value that is not accepted ends the start with a line that says what would do.
+Keys, values and defaults are those of RabbitMQ's `rabbitmq.conf`. A `$word` in a key stands for a name of your choice,
+in which a dot is written `\\.`. An unknown key or a value that is not accepted ends the start with a line that says
+where it is and what would do.
+
+## Where they come from
+
+Of several values for one key the last one wins, in this order:
+
+1. RABBITMQ_NODE_PORT, RABBITMQ_NODE_IP_ADDRESS and RABBITMQ_NODENAME, which in RabbitMQ too are weaker than files.
+2. Files: `/etc/rabbitmq/rabbitmq.conf`, then those of `/etc/rabbitmq/conf.d` whose names end in `.conf`, in the order
+   of their names. RABBITMQ_CONFIG_FILE names another file, with or without `.conf`, and RABBITMQ_CONFIG_FILES another
+   directory (all of its files) or pattern. `--config FILE` has only that file or directory read.
+3. The other environment variables that the table names.
+4. Flags: `--set KEY=VALUE`, then the flags of a setting's own, such as `--port`.
+
+The format is RabbitMQ's: `KEY = VALUE` lines, comments behind `#`. A value with a `#` or blanks at its ends stands in
+single quotes, which nothing escapes; double quotes are part of the value. `include FILE` takes in another file, or
+several by a pattern. `$(NAME)` in a value is the environment variable, or the value of that key.
+Erlang terms (`advanced.config`, `rabbitmq.config`) and encrypted values are refused, not ignored.
+
+## The table
 
 """
 

@@ -2,33 +2,20 @@
 
 import dataclasses
 import logging
-import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from amqpbroker import __version__, config
+from amqpbroker import __version__
+from amqpbroker.cli.flags import loaded, with_settings
 
-
-def _assignments(
-    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> tuple[tuple[str, str], ...]:
-    """`--set KEY=VALUE` as (key, value) pairs."""
-    for value in values:
-        if "=" not in value:
-            raise click.BadParameter(f"{value} is not of the form KEY=VALUE")
-    pairs = (value.partition("=") for value in values)
-    return tuple((key.strip(), text.strip()) for key, _, text in pairs)
+log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.option("--host", help="Host name or address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port for AMQP; 0 takes a free one.  [default: 5672]")
-@click.option("--management-port", type=click.IntRange(0, 65535), help="Port for management; 0 takes a free one.")
-@click.option(
-    "--definitions", type=click.Path(), metavar="FILE", help="Definitions to import, as RabbitMQ exports them."
-)
+@with_settings
 @click.option("--data-dir", type=click.Path(file_okay=False), help="Directory of what is kept.  [default: the user's]")
 @click.option("--in-memory", is_flag=True, help="Keep nothing on disk.")
 @click.option(
@@ -38,14 +25,6 @@ def _assignments(
     help="Write pid and ports here, as JSON, once ready.",
 )
 @click.option(
-    "--set",
-    "assignments",
-    metavar="KEY=VALUE",
-    multiple=True,
-    callback=_assignments,
-    help="Set any setting, such as heartbeat=30; repeatable.",
-)
-@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     default="warning",
@@ -53,34 +32,20 @@ def _assignments(
     help="How much to log, on stderr.",
 )
 def serve(
-    host: str | None,
-    port: int | None,
-    management_port: int | None,
-    definitions: str | None,
     data_dir: str | None,
     in_memory: bool,
     ready_path: Path | None,
-    assignments: tuple[tuple[str, str], ...],
     log_level: str,
+    **given: Any,
 ) -> None:
     """Run the broker until SIGTERM or SIGINT."""
     if data_dir and in_memory:
         raise click.UsageError("--data-dir and --in-memory exclude each other")
     logging.basicConfig(stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
-    if host is not None and ":" in host:
-        host = f"[{host.strip('[]')}]"  # an IPv6 address, whose last part is not a port
-    flags = {
-        "listeners.tcp.default": (host, port),
-        "management.tcp.port": (management_port,),
-        "load_definitions": (definitions,),
-    }
-    flagged = [(key, str(value)) for key, values in flags.items() for value in values if value is not None]
-    try:
-        settings = dataclasses.replace(
-            config.load((*assignments, *flagged), os.environ), data_dir=data_dir or "", in_memory=in_memory
-        )
-    except config.ConfigError as error:
-        raise click.ClickException(str(error)) from error
+    found = loaded(given)
+    for warning in found.warnings:
+        log.warning("%s", warning)
+    settings = dataclasses.replace(found.config, data_dir=data_dir or "", in_memory=in_memory)
 
     # Only here, so that a mistake in the command line is told without loading the broker.
     from amqpbroker.server import app, data, listeners, ready_file

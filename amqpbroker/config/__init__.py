@@ -6,8 +6,10 @@ is written `\\.`.
 """
 
 from amqpbroker.config.accepted import Accepted
+from amqpbroker.config.assignment import Assignment, Kind, Origin
 from amqpbroker.config.config import Config, DefaultUser, Definitions, Limit, Listener, Management, Prometheus
-from amqpbroker.config.loading import load
+from amqpbroker.config.files import files_of
+from amqpbroker.config.loading import Loaded, load, load_all
 from amqpbroker.config.setting import ConfigError, Setting
 from amqpbroker.config.table import SETTINGS, find
 from amqpbroker.config.tls import SniHost, Tls
@@ -15,17 +17,23 @@ from amqpbroker.config.tls import SniHost, Tls
 __all__ = [
     "SETTINGS",
     "Accepted",
+    "Assignment",
     "Config",
     "ConfigError",
     "DefaultUser",
     "Definitions",
+    "Kind",
     "Limit",
     "Listener",
+    "Loaded",
     "Management",
+    "Origin",
     "Prometheus",
     "Setting",
     "SniHost",
     "Tls",
+    "files_of",
     "find",
     "load",
+    "load_all",
 ]

@@ -55,7 +55,7 @@ def _check_frame_max(config: Config) -> None:
     """Raises ConfigError where no client could agree on a frame size."""
     for key, size in (("frame_max", config.frame_max), ("initial_frame_max", config.initial_frame_max)):
         if 0 < size < config.compat.frame_min:
-            raise ConfigError(f"{key} = {size}: with this compat it must be at least {config.compat.frame_min}")
+            raise ConfigError(f"{key} = {size}: with this compat it must be at least {config.compat.frame_min}", key)
 
 
 def _permit(values: Values) -> Mapping[str, bool]:
@@ -63,7 +63,8 @@ def _permit(values: Values) -> Mapping[str, bool]:
     for name in permit:
         if name not in DEPRECATED_FEATURES:
             raise ConfigError(
-                f"deprecated_features.permit.{name}: there is no such feature, only {', '.join(DEPRECATED_FEATURES)}"
+                f"deprecated_features.permit.{name}: there is no such feature, only {', '.join(DEPRECATED_FEATURES)}",
+                f"deprecated_features.permit.{name}",
             )
     return permit
 

@@ -1,13 +1,25 @@
 """From keys and values to a Config."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from amqpbroker.config import assembly
+from amqpbroker.config import assembly, environment, files
+from amqpbroker.config.assignment import Assignment, Kind, Origin
 from amqpbroker.config.config import Config
-from amqpbroker.config.setting import ConfigError
+from amqpbroker.config.setting import ConfigError, Setting
 from amqpbroker.config.table import SETTINGS, find
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration, what made it (weakest first), the files that were read, and what to warn of."""
+
+    config: Config
+    assignments: tuple[Assignment, ...]
+    files: tuple[Path, ...]
+    warnings: tuple[str, ...]
 
 
 def load(assignments: Iterable[tuple[str, str]], environ: Mapping[str, str]) -> Config:
@@ -15,13 +27,29 @@ def load(assignments: Iterable[tuple[str, str]], environ: Mapping[str, str]) -> 
 
     Variables of `environ` that the table names count as if they were assigned first. Raises ConfigError.
     """
+    variables = [a for over_files in (False, True) for a in environment.assigned(environ, over_files)]
+    flags = [Assignment(key, text, Origin(Kind.FLAG)) for key, text in assignments]
+    return made([*variables, *flags])
+
+
+def load_all(paths: Sequence[Path] | None, environ: Mapping[str, str], flags: Iterable[Assignment]) -> Loaded:
+    """Files, environment and flags together. Without `paths`, files are read from their places. Raises ConfigError."""
+    warnings: list[str] = []
+    found = files.in_place(environ, warnings.append) if paths is None else paths
+    from_files = files.read(found, environ, warnings.append)
+    weak = list(environment.assigned(environ, over_files=False))
+    if any(_is_named_listener(a.key) for a in from_files):
+        # RABBITMQ_NODE_PORT is that of the listener there is when a file has none.
+        weak = [a for a in weak if a.key != "listeners.tcp.default"]
+    assignments = (*weak, *from_files, *environment.assigned(environ, over_files=True), *flags)
+    return Loaded(made(assignments), assignments, tuple(found), tuple(warnings))
+
+
+def made(assignments: Sequence[Assignment]) -> Config:
+    """The configuration that the assignments make, of which the last one wins. Raises ConfigError."""
     values: dict[str, dict[str, Any]] = {}
-    for key, text in (*_from_environment(environ), *assignments):
-        setting, name = find(key)
-        try:
-            value = setting.accepted.parse(text)
-        except ValueError:
-            raise ConfigError(f"{key} = {text}: this must be {setting.accepted.text}") from None
+    for assignment in assignments:
+        setting, name, value = parsed(assignment)
         named = values.setdefault(setting.key, {})
         named[name] = assembly.merged(setting, named.get(name), value)
 
@@ -35,14 +63,33 @@ def load(assignments: Iterable[tuple[str, str]], environ: Mapping[str, str]) -> 
         config,
         **{name: _with(getattr(config, name), part) for name, part in attributes.items() if isinstance(part, dict)},
     )
-    return assembly.assembled(config, values)
+    try:
+        return assembly.assembled(config, values)
+    except ConfigError as error:
+        for assignment in reversed(assignments):
+            if assignment.key == error.key:
+                raise assignment.origin.error(str(error)) from error
+        raise
 
 
-def _from_environment(environ: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    for setting in SETTINGS:
-        for variable in setting.environment:
-            if environ.get(variable):
-                yield setting.key, environ[variable]
+def parsed(assignment: Assignment) -> tuple[Setting, str, Any]:
+    """The row, the word in place of its `$`, and the value. Raises ConfigError."""
+    key, text, origin = assignment.key, assignment.text, assignment.origin
+    try:
+        setting, name = find(key)
+    except ConfigError as error:
+        raise origin.error(str(error)) from None
+    if setting.secret and text.startswith("encrypted:"):
+        raise origin.error(f"{key}: encrypted values are not read; write $(VARIABLE) for one of the environment's")
+    try:
+        return setting, name, setting.accepted.parse(text)
+    except ValueError:
+        shown = "..." if setting.secret else text
+        raise origin.error(f"{key} = {shown}: this must be {setting.accepted.text}") from None
+
+
+def _is_named_listener(key: str) -> bool:
+    return key.startswith("listeners.tcp.") and key != "listeners.tcp.default"
 
 
 def _put(attributes: dict[str, Any], attribute: str, value: Any) -> None:

@@ -10,7 +10,7 @@ ROWS: tuple[Setting, ...] = (
             "`none` listens for AMQP by TLS only."),
     Setting("listeners.tcp.default", LISTENER, "127.0.0.1:5672",
             "Where to listen for AMQP. A half that is left out keeps its value; port 0 takes a free one.",
-            environment=("RABBITMQ_NODE_IP_ADDRESS", "RABBITMQ_NODE_PORT")),
+            environment=("RABBITMQ_NODE_IP_ADDRESS", "RABBITMQ_NODE_PORT"), over_files=False),
     Setting("listeners.tcp.$name", LISTENER, "",
             "A further listener; without a host it has that of the default one."),
     Setting("listeners.ssl", one_of("none"), "",

@@ -6,7 +6,8 @@ from amqpbroker.config.setting import Setting
 # fmt: off
 ROWS: tuple[Setting, ...] = (
     Setting("cluster_name", NAME, "amqpbroker@localhost",
-            "The name of the cluster that clients are told.", "cluster_name"),
+            "The name of the cluster that clients are told, and of the node.", "cluster_name",
+            environment=("RABBITMQ_NODENAME",), over_files=False),
     Setting("product.name", NAME, "RabbitMQ",
             "The product that clients are told; some behave differently for others.", "product_name"),
     Setting("product.version", NAME, "4.0.5",
