@@ -200,6 +200,10 @@ def invalid_argument_type(argument: str, kind: str, name: str, vhost: str, type_
     return precondition_failed(f"invalid type '{type_name}' for arg '{argument}' in {kind} '{name}' in vhost '{vhost}'")
 
 
+def queue_limit(name: str, vhost: str, limit: int) -> AmqpError:
+    return precondition_failed(f"cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached")
+
+
 def server_named_queue_refused(queue_module: str) -> AmqpError:
     return precondition_failed(f"Cannot declare a server-named queue for type {queue_module}")
 
@@ -366,6 +370,29 @@ def login_refused(mechanism: str) -> AmqpError:
     return access_refused(
         f"Login was refused using authentication mechanism {mechanism}. For details see the broker logfile."
     )
+
+
+def vhost_connection_limit(vhost: str, user: str, limit: int) -> AmqpError:
+    return not_allowed(f"access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached")
+
+
+def user_connection_limit(user: str, limit: int) -> AmqpError:
+    return not_allowed(f"connection refused for user '{user}': user connection limit ({limit}) is reached")
+
+
+def user_channel_limit(node: str, limit: int) -> AmqpError:
+    """RabbitMQ names its node where the text says user."""
+    return not_allowed(
+        f"number of channels opened for user '{node}' has reached the maximum allowed user limit of ({limit})"
+    )
+
+
+def vhost_deleted(name: str) -> AmqpError:
+    return AmqpError(320, f"vhost '{name}' is deleted")
+
+
+def user_deleted(name: str) -> AmqpError:
+    return AmqpError(320, f"user '{name}' is deleted")
 
 
 def too_many_channels(opened: int, limit: int) -> AmqpError:

@@ -6,6 +6,8 @@ from amqpbroker.store.definitions import (
     BindingDefinition,
     Definitions,
     ExchangeDefinition,
+    GlobalParameterDefinition,
+    ParameterDefinition,
     PermissionDefinition,
     QueueDefinition,
     TopicPermissionDefinition,
@@ -21,8 +23,14 @@ KEYS = {
     TopicPermissionDefinition: 3,
     ExchangeDefinition: 2,
     QueueDefinition: 2,
+    ParameterDefinition: 3,
+    GlobalParameterDefinition: 1,
     BindingDefinition: 6,
 }
+
+
+def _vhost_of(definition):
+    return getattr(definition, "vhost", None)
 
 
 class FaultyDefinitions(Definitions):
@@ -58,6 +66,12 @@ class FaultyDefinitions(Definitions):
         with self.transaction():
             for definition in definitions:
                 self._rows.pop(self._key(definition), None)
+
+    def remove_vhost(self, name):
+        with self.transaction():
+            for definition in list(self._rows.values()):
+                if name == (definition.name if type(definition) is VhostDefinition else _vhost_of(definition)):
+                    self.remove(definition)
 
     @staticmethod
     def _key(definition):

@@ -413,6 +413,8 @@ class Connection(Session):
     def _open_channel(self, number: int) -> None:
         if self.channel_max and len(self.channels) >= self.channel_max:
             raise errors.too_many_channels(len(self.channels), self.channel_max)
+        self.broker.limits.check_channels(self.user.name)
+        self.broker.limits.channel_opened(self.user.name)
         self.channels[number] = Channel(self, number)
         self.write(frame(METHOD, number, methods.encode("channel.open-ok")))
 
@@ -421,6 +423,7 @@ class Connection(Session):
             self._write_synced()
             self.awaiting_sync = [waiting for waiting in self.awaiting_sync if waiting is not channel]
         del self.channels[channel.number]
+        self.broker.limits.channels_closed(self.user.name, 1)
         channel.stop()
         channel.release()
 
@@ -511,6 +514,8 @@ class Connection(Session):
             channel.release()
         if self in self.broker.sessions:
             del self.broker.sessions[self]
+            self.broker.limits.connection_closed(self.vhost.name, self.user.name)
+            self.broker.limits.channels_closed(self.user.name, len(channels))
             self.vhost.delete_exclusive_queues(self)
 
     def lost(self) -> None:

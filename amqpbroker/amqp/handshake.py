@@ -70,7 +70,7 @@ class Handshake:
         config = self._connection.broker.config
         return {
             "capabilities": Field("F", {name: Field("t", True) for name in CAPABILITIES}),
-            "cluster_name": longstr(config.cluster_name),
+            "cluster_name": longstr(self._connection.broker.cluster_name),
             "copyright": longstr("Copyright (c) the amqpbroker authors"),
             "information": longstr(f"amqpbroker {amqpbroker.__version__}"),
             "platform": longstr(f"Python {platform.python_version()}"),
@@ -136,9 +136,13 @@ class Handshake:
         limit = broker.config.max_connections
         if limit and len(broker.sessions) >= limit:
             raise errors.node_connection_limit(limit)
+        user = connection.user.name
         connection.vhost = broker.vhost(arguments["virtual_host"])
+        broker.limits.check_vhost_connections(connection.vhost.name, user)
+        broker.limits.check_user_connections(user)
         connection.permissions = broker.users.permissions(connection.user, connection.vhost.name)
         broker.sessions[connection] = None
+        broker.limits.connection_opened(connection.vhost.name, user)
         self._send("connection.open-ok")
         connection.opened()
 

@@ -1,10 +1,10 @@
 """What one user may do in one vhost (rabbit_access_control.erl, rabbit_auth_backend_internal.erl)."""
 
 import re
-import warnings
 from typing import Literal, NamedTuple, final
 
 from amqpbroker import errors
+from amqpbroker.broker.patterns import compile_pattern
 
 Permission = Literal["configure", "write", "read"]
 Kind = Literal["exchange", "queue"]
@@ -31,17 +31,9 @@ class TopicGrant(NamedTuple):
     read: str
 
 
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """A permission's regular expression, ready to search. Raises ValueError, with the pattern, for one that is none.
-
-    What PCRE has and Python's re does not (such as [[:alpha:]]) is refused rather than misread.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)
-            return re.compile(pattern or "^$", re.ASCII)
-    except (re.error, FutureWarning, RecursionError, OverflowError) as problem:
-        raise ValueError(f"invalid regular expression {pattern!r}: {problem}") from None
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Raises PatternError. An empty one allows nothing."""
+    return compile_pattern(pattern or "^$")
 
 
 @final
@@ -85,7 +77,7 @@ class Permissions:
 
     def grant(self, grants: Grant) -> None:
         """Raises ValueError, and changes nothing, if a regular expression is invalid."""
-        self._patterns = {permission: compile_pattern(pattern) for permission, pattern in grants._asdict().items()}
+        self._patterns = {permission: _compiled(pattern) for permission, pattern in grants._asdict().items()}
         self.grants = grants
         self._allowed.clear()
 
@@ -98,7 +90,7 @@ class Permissions:
     def grant_topics(self, exchange: str, grants: TopicGrant) -> None:
         """Raises ValueError, and changes nothing, if a regular expression is invalid."""
         patterns = {
-            (permission, exchange): compile_pattern(self._expanded(pattern))
+            (permission, exchange): _compiled(self._expanded(pattern))
             for permission, pattern in grants._asdict().items()
         }
         self.topic_grants[exchange] = grants

@@ -1,13 +1,18 @@
 """The broker: the vhosts, the users, and what belongs to all of them."""
 
 import base64
+import logging
 import secrets
+from collections.abc import Iterable
 
 from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.direct_reply import DirectReplies
 from amqpbroker.broker.holder import Holder
+from amqpbroker.broker.limits import VHOST_LIMITS, Limits, VhostLimitParameters
+from amqpbroker.broker.parameters import GlobalParameters, Parameters
 from amqpbroker.broker.persistence import Persistence
+from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, PolicyParameters
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.session import Session
@@ -17,6 +22,8 @@ from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.store.definitions import Definitions, MemoryDefinitions, VhostDefinition
 from amqpbroker.store.store import Store
+
+log = logging.getLogger(__name__)
 
 
 class Broker:
@@ -31,9 +38,19 @@ class Broker:
         self.clock = clock
         self.store = store
         self.definitions = definitions or MemoryDefinitions()
-        self.users = Users(config.loopback_users, self._on_permissions, self.definitions)
+        self.users = Users(config.loopback_users, self._on_permissions, self.definitions, self._on_user_deleted)
         self.direct_replies = DirectReplies()
         self.vhosts: dict[str, Vhost] = {}
+        self.policies = Policies(self.definitions, self.vhosts)
+        self.limits = Limits(self.definitions, self.users, config.cluster_name)
+        self.parameters = Parameters(
+            {
+                POLICY: PolicyParameters(self.policies, operator=False),
+                OPERATOR_POLICY: PolicyParameters(self.policies, operator=True),
+                VHOST_LIMITS: VhostLimitParameters(self.limits),
+            }
+        )
+        self.global_parameters = GlobalParameters(self.definitions)
         self.sessions: dict[Session, None] = {}
         self.awaiting_sync: dict[Session, None] = {}
         self.alarms = Alarms(config.cluster_name, self._on_alarms)
@@ -46,22 +63,96 @@ class Broker:
     def _add_defaults(self) -> None:
         """Once in the life of the definitions: what an administrator has deleted does not come back."""
         with self.definitions.transaction():
-            self.add_vhost(self.config.default_vhost)
+            self.add_vhost(self.config.default_vhost, "Default virtual host")
             for user in self.config.default_users:
                 self.users.add_default(user, self.vhosts)
 
-    def add_vhost(self, name: str, *, stored: bool = False) -> Vhost:
-        """The vhost of that name, made if it is not there. Raises AmqpError 506.
+    @property
+    def cluster_name(self) -> str:
+        """That of the global parameter, or else of the configuration."""
+        name = self.global_parameters.value("cluster_name", self.config.cluster_name)
+        return name if isinstance(name, str) else self.config.cluster_name
 
-        stored: it is being restored, from definitions that have it.
+    # --- vhosts -----------------------------------------------------------------------------------------------------
+
+    def add_vhost(
+        self,
+        name: str,
+        description: str = "",
+        tags: Iterable[str] = (),
+        default_queue_type: str | None = None,
+        protected: bool = False,
+    ) -> Vhost:
+        """The vhost of that name, made if it is not there, else as it is.
+
+        default_queue_type: None for the one that is configured now. Raises ValueError if it is none, AmqpError 506.
         """
         vhost = self.vhosts.get(name)
         if vhost is None:
-            if not stored:
-                self.definitions.put(VhostDefinition(name))
-            vhost = Vhost(name, self.clock, self.store, self.definitions, self.direct_replies, self.config)
-            self.vhosts[name] = vhost
+            queue_type = self.config.default_queue_type if default_queue_type is None else default_queue_type
+            definition = VhostDefinition(name, description, tuple(tags), _checked_queue_type(queue_type), protected)
+            self.definitions.put(definition)
+            vhost = self.restore_vhost(definition)
         return vhost
+
+    def update_vhost(
+        self,
+        name: str,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        default_queue_type: str | None = None,
+        protected: bool | None = None,
+    ) -> None:
+        """Change what is not None. Raises LookupError, ValueError, AmqpError 506."""
+        vhost = self._existing_vhost(name)
+        old = vhost.definition
+        definition = VhostDefinition(
+            name,
+            old.description if description is None else description,
+            old.tags if tags is None else tuple(tags),
+            old.default_queue_type if default_queue_type is None else _checked_queue_type(default_queue_type),
+            old.protected if protected is None else protected,
+        )
+        self.definitions.put(definition)
+        vhost.definition = definition
+
+    def restore_vhost(self, definition: VhostDefinition) -> Vhost:
+        """A vhost that the definitions have."""
+        vhost = Vhost(
+            definition,
+            self.clock,
+            self.store,
+            self.definitions,
+            self.direct_replies,
+            self.config,
+            self.policies,
+            self.limits,
+        )
+        self.vhosts[definition.name] = vhost
+        return vhost
+
+    def delete_vhost(self, name: str) -> None:
+        """With all that is in it or said of it; its connections are closed.
+
+        Raises LookupError, ValueError if it is protected, and AmqpError 506, after which all is as before.
+        """
+        vhost = self._existing_vhost(name)
+        if vhost.protected:
+            raise ValueError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
+        self.definitions.remove_vhost(name)
+        del self.vhosts[name]
+        for told in (self.users, self.policies, self.limits):
+            told.forget_vhost(name)
+        vhost.close()
+        log.info("vhost '%s' is deleted", name)
+        for session in list(self.sessions):
+            if session.vhost is vhost:
+                session.force_close(errors.vhost_deleted(name))
+
+    def _existing_vhost(self, name: str) -> Vhost:
+        if name not in self.vhosts:
+            raise LookupError(f"vhost '{name}' does not exist")
+        return self.vhosts[name]
 
     def queues(self) -> list[Queue]:
         return [queue for vhost in self.vhosts.values() for queue in vhost.queues.values()]
@@ -88,6 +179,11 @@ class Broker:
         if vhost in self.vhosts:
             self.vhosts[vhost].route_epoch += 1
 
+    def _on_user_deleted(self, name: str) -> None:
+        for session in list(self.sessions):
+            if session.user.name == name:
+                session.force_close(errors.user_deleted(name))
+
     def _on_alarms(self) -> None:
         for session in list(self.sessions):
             session.alarms_changed()
@@ -100,6 +196,13 @@ class Broker:
     def sync(self) -> None:
         """The end of a loop turn: what was appended becomes safe, now or soon."""
         self.store.sync()
+
+
+def _checked_queue_type(name: str) -> str:
+    """A default queue type as it is kept: empty for that of the configuration. Raises ValueError."""
+    if name not in ("classic", "quorum", "stream", "undefined", ""):
+        raise ValueError(f"Unsupported queue type '{name}'")
+    return "" if name == "undefined" else name
 
 
 def generated_name(prefix: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Union
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.message import Message
+from amqpbroker.broker.policies import NO_POLICY, Effective, Policy
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
@@ -71,10 +72,21 @@ class Exchange:
     """An exchange of a vhost.
 
     bindings: those with this exchange as source. incoming: those that lead here. alternate: where messages without a
-    destination go.
+    destination go. effective: the policies in force.
     """
 
-    __slots__ = ("alternate", "arguments", "auto_delete", "bindings", "durable", "incoming", "internal", "name", "type")
+    __slots__ = (
+        "alternate",
+        "arguments",
+        "auto_delete",
+        "bindings",
+        "durable",
+        "effective",
+        "incoming",
+        "internal",
+        "name",
+        "type",
+    )
 
     def __init__(
         self,
@@ -95,6 +107,17 @@ class Exchange:
         self.alternate = alternate
         self.bindings: dict[BindingIdentity, Binding] = {}
         self.incoming: dict[Binding, None] = {}
+        self.effective: Effective = NO_POLICY
+
+    @property
+    def policy(self) -> Policy | None:
+        """The policy in force."""
+        return self.effective.policy
+
+    @property
+    def operator_policy(self) -> Policy | None:
+        """The operator policy in force."""
+        return self.effective.operator_policy
 
 
 #: Looks an exchange up by its name in the vhost at hand.

@@ -1,11 +1,12 @@
 """The queue seam. What any kind of queue can do; everything above it knows no more than this."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.holder import Holder
+from amqpbroker.broker.policies import NO_POLICY, Effective, Policy
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.wire.values import Table
 
@@ -19,7 +20,8 @@ class Queue(Destination, Holder):
     """A named queue of a vhost. All calls come on the loop's thread and none waits.
 
     id: names a durable queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to.
-    arguments: as declared, unknown ones included. incoming: the bindings that lead here.
+    arguments: as declared, unknown ones included. incoming: the bindings that lead here. effective: the policies in
+    force; the settings have them in.
     """
 
     def __init__(
@@ -39,6 +41,22 @@ class Queue(Destination, Holder):
         self.id: int = 0
         self.arguments: Table = arguments or {}
         self.incoming: dict[Binding, None] = {}
+        self.effective: Effective = NO_POLICY
+
+    @property
+    def policy(self) -> Policy | None:
+        """The policy in force."""
+        return self.effective.policy
+
+    @property
+    def operator_policy(self) -> Policy | None:
+        """The operator policy in force."""
+        return self.effective.operator_policy
+
+    @property
+    def effective_policy(self) -> Mapping[str, Any]:
+        """The definitions of both, merged."""
+        return self.effective.definition
 
     @property
     @abstractmethod

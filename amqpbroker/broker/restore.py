@@ -5,12 +5,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.durable import stored_arguments
+from amqpbroker.broker.limits import VHOST_LIMITS
+from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY
 from amqpbroker.errors import AmqpError
 from amqpbroker.store.definitions import (
     BindingDefinition,
     D,
     Definition,
     ExchangeDefinition,
+    GlobalParameterDefinition,
+    ParameterDefinition,
     PermissionDefinition,
     QueueDefinition,
     TopicPermissionDefinition,
@@ -66,7 +70,16 @@ def restore(broker: "Broker") -> frozenset[int]:
             stored=True,
         )
 
-    _each(definitions.all(VhostDefinition), lambda stored: broker.add_vhost(stored.name, stored=True))
+    def parameter(stored: ParameterDefinition) -> None:
+        if stored.component in (POLICY, OPERATOR_POLICY):
+            broker.policies.restore(stored)
+        elif stored.component == VHOST_LIMITS:
+            broker.limits.restore(stored)
+
+    _each(definitions.all(GlobalParameterDefinition), broker.global_parameters.restore)
+    # Vhosts have exchanges, for which there may be policies.
+    _each(definitions.all(ParameterDefinition), parameter)
+    _each(definitions.all(VhostDefinition), broker.restore_vhost)
     _each(definitions.all(UserDefinition), users.restore_user)
     _each(definitions.all(PermissionDefinition), users.restore_permission)
     _each(definitions.all(TopicPermissionDefinition), users.restore_topic_permission)

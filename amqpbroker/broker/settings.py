@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, final
 
 from amqpbroker import errors
+from amqpbroker.broker.expiry import MAX_EXPIRY_MS
+from amqpbroker.broker.policy_keys import finite
 from amqpbroker.broker.queue_arguments import (
     DEAD_LETTER_EXCHANGE,
     check_classic_version,
@@ -57,6 +59,9 @@ class QueueSettings:
         object.__setattr__(self, "plain", plain)
 
 
+#: Policy keys whose value is a time. RabbitMQ takes any there, and means no more than it takes from arguments.
+_TIMES = ("expires", "message-ttl", "consumer-timeout")
+
 #: Policy and argument -> the value that counts when there are both.
 _Merge = Callable[[Any, Any], Any]
 
@@ -71,11 +76,6 @@ def _argument(policy: object, argument: object) -> object:
 
 def _policy(policy: object, argument: object) -> object:
     return policy
-
-
-def _finite(policy: int, argument: int) -> int:
-    """The smaller limit; a negative one is none."""
-    return max(policy, argument) if policy < 0 or argument < 0 else min(policy, argument)
 
 
 class _Source(NamedTuple):
@@ -102,14 +102,14 @@ _SOURCES = (
     _Source("dead_letter_exchange", "dead-letter-exchange", str, _argument, _argument),
     _Source("dead_letter_routing_key", "dead-letter-routing-key", bytes, _argument, _argument),
     _Source("dead_letter_strategy", "dead-letter-strategy", str, None, _argument),
-    _Source("delivery_limit", "delivery-limit", int, None, _finite),
+    _Source("delivery_limit", "delivery-limit", int, None, finite),
     _Source("consumer_timeout_ms", "consumer-timeout", int, _smaller, _smaller),
 )
 
-_NO_POLICY: Mapping[str, int | str] = MappingProxyType({})
+_NO_POLICY: Mapping[str, Any] = MappingProxyType({})
 
 
-def queue_settings(queue_type: str, arguments: Table, policy: Mapping[str, int | str] = _NO_POLICY) -> QueueSettings:
+def queue_settings(queue_type: str, arguments: Table, policy: Mapping[str, Any] = _NO_POLICY) -> QueueSettings:
     """The settings of a queue with these (valid) arguments under this (valid) policy definition."""
     values: dict[str, Any] = {}
     for source in _SOURCES:
@@ -120,6 +120,8 @@ def queue_settings(queue_type: str, arguments: Table, policy: Mapping[str, int |
         value: int | str | bytes | None = policy.get(source.key)
         if isinstance(value, str) and source.type is bytes:
             value = value.encode()
+        elif isinstance(value, int) and source.key in _TIMES:
+            value = min(value, MAX_EXPIRY_MS)
         if value is None:
             value = argument
         elif argument is not None:
@@ -152,6 +154,10 @@ def _settle_quorum(values: dict[str, Any]) -> None:
         values["dead_letter_strategy"] = "at-most-once"
 
 
+def _nothing() -> None:
+    pass
+
+
 def parse_queue_settings(
     name: str,
     vhost: str,
@@ -163,6 +169,7 @@ def parse_queue_settings(
     default_queue_type: str = "classic",
     server_named: bool = False,
     compat: Compat | None = None,
+    check_limits: Callable[[], None] = _nothing,
 ) -> QueueSettings:
     """The settings of a new queue, or AmqpError 406 for a declaration that RabbitMQ refuses, 540 for a stream.
 
@@ -170,6 +177,7 @@ def parse_queue_settings(
     other types (rabbit_amqqueue:declare/7), properties (rabbit_quorum_queue:declare/2). server_named: the client gave
     no name, which only classic queues may do. compat: raises AmqpError 541 for a transient queue where that feature is
     denied, and 406 for classic queues of version 1 where there are none; None for a queue that is there already.
+    check_limits: called before the properties are checked.
     """
     arguments = with_queue_type(
         arguments,
@@ -187,6 +195,7 @@ def parse_queue_settings(
     check_queue_arguments(name, vhost, queue_type, arguments)
     if compat is not None and not durable and not exclusive:
         check_transient(compat)
+    check_limits()
     if queue_type != "classic":
         for prop, wrong in (("auto-delete", auto_delete), ("exclusive-owner", exclusive), ("non-durable", not durable)):
             if wrong:

@@ -2,8 +2,9 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import final
 
 from amqpbroker import errors
@@ -23,14 +24,21 @@ from amqpbroker.store.definitions import (
 @final
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user, replaced when something of it changes. A connection keeps the one that logged in."""
+    """A user, replaced when something of it changes. A connection keeps the one that logged in.
+
+    limits: see broker.limits.
+    """
 
     name: str
     password_hash: bytes = field(default=NO_PASSWORD, repr=False)
     tags: tuple[str, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
-def _ignore(vhost: str) -> None:
+_NO_LIMITS: Mapping[str, int] = MappingProxyType({})
+
+
+def _ignore(name: str) -> None:
     pass
 
 
@@ -41,7 +49,8 @@ class Users:
     Everything raises LookupError for a user that is not there and ValueError for a value that is none, with a text for
     the one who asked, and AmqpError 506 for a change that cannot be stored; then nothing has changed. Whether a vhost
     exists is the caller's business. on_change: called with the name of a vhost after permissions in it changed, for
-    whoever remembers what was allowed. definitions: where changes are stored.
+    whoever remembers what was allowed. on_delete: called with the name of a user that was deleted. definitions: where
+    changes are stored.
     """
 
     def __init__(
@@ -49,9 +58,11 @@ class Users:
         loopback_users: Collection[str] = ("guest",),
         on_change: Callable[[str], None] = _ignore,
         definitions: Definitions | None = None,
+        on_delete: Callable[[str], None] = _ignore,
     ) -> None:
         self.loopback_users = frozenset(loopback_users)
         self.on_change = on_change
+        self.on_delete = on_delete
         self._definitions = definitions or MemoryDefinitions()
         self._users: dict[str, User] = {}
         self._permissions: dict[tuple[str, str], Permissions] = {}
@@ -102,12 +113,13 @@ class Users:
         return user
 
     def delete_user(self, name: str) -> None:
-        """Connections of the user stay, but may do nothing any more."""
+        """With all permissions and limits."""
         user = self.user(name)
         forgotten = self._matching(name, None)
         self._definitions.remove(_user_definition(user), *_permission_definitions(forgotten))
         del self._users[name]
         self._forget(forgotten)
+        self.on_delete(name)
 
     def change_password(self, name: str, password: str) -> None:
         self._put(replace(self.user(name), password_hash=hash_password(password)))
@@ -122,6 +134,15 @@ class Users:
     def set_tags(self, name: str, tags: Iterable[str]) -> None:
         """Tags mean something to the HTTP API, but for impersonator, which counts from the next connection on."""
         self._put(replace(self.user(name), tags=tuple(tags)))
+
+    def limits(self, name: str) -> Mapping[str, int]:
+        """The limits of a user, none if it is not there (any more)."""
+        user = self._users.get(name)
+        return _NO_LIMITS if user is None else user.limits
+
+    def set_limits(self, name: str, limits: Mapping[str, int]) -> None:
+        """As `Limits` has checked them."""
+        self._put(replace(self.user(name), limits=dict(limits)))
 
     def _put(self, user: User) -> User:
         self._definitions.put(_user_definition(user))
@@ -168,10 +189,8 @@ class Users:
             self.on_change(vhost)
 
     def forget_vhost(self, vhost: str) -> None:
-        """The vhost is deleted: nobody has permissions there any more."""
-        forgotten = self._matching(None, vhost)
-        self._definitions.remove(*_permission_definitions(forgotten))
-        self._forget(forgotten)
+        """The vhost is deleted, also from the definitions: nobody has permissions there any more."""
+        self._forget(self._matching(None, vhost))
 
     def list_permissions(self, name: str | None = None, vhost: str | None = None) -> list[tuple[str, str, Grant]]:
         """(user, vhost, regular expressions) of all, or of one user, or of one vhost."""
@@ -217,7 +236,7 @@ class Users:
 
 
 def _user_definition(user: User) -> UserDefinition:
-    return UserDefinition(user.name, user.password_hash, user.tags)
+    return UserDefinition(user.name, user.password_hash, user.tags, user.limits)
 
 
 def _permission_definitions(several: Iterable[Permissions]) -> list[Definition]:

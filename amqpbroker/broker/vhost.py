@@ -17,17 +17,25 @@ from amqpbroker.broker.equivalence import assert_exchange_equivalent, assert_que
 from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Exchange
 from amqpbroker.broker.exchange_types.default import DefaultType
 from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, build_exchange_type, unknown_exchange_type
+from amqpbroker.broker.limits import Limits
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
+from amqpbroker.broker.policies import NO_POLICY, Effective, Policies
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.queue_arguments import with_queue_type
 from amqpbroker.broker.removal import Removal
 from amqpbroker.broker.routing import route
-from amqpbroker.broker.settings import QueueSettings, alternate_exchange, parse_queue_settings
+from amqpbroker.broker.settings import (
+    ALTERNATE_EXCHANGE,
+    QueueSettings,
+    alternate_exchange,
+    parse_queue_settings,
+    queue_settings,
+)
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
-from amqpbroker.store.definitions import Definition, Definitions
+from amqpbroker.store.definitions import Definition, Definitions, VhostDefinition
 from amqpbroker.store.store import Store
 from amqpbroker.wire.values import Table, encode_table
 
@@ -47,37 +55,63 @@ PREDECLARED = (
 class Vhost:
     """One vhost.
 
-    route_epoch: changes whenever a route that was looked up before may have become wrong. reply_queue: the queue that
-    consumers of direct replies are said to consume from; it is in no table and never holds anything.
+    definition: what is stored of it, replaced when that changes. route_epoch: changes whenever a route that was looked
+    up before may have become wrong. reply_queue: the queue that consumers of direct replies are said to consume from;
+    it is in no table and never holds anything.
     """
 
     def __init__(
         self,
-        name: str,
+        definition: VhostDefinition,
         clock: Clock,
         store: Store,
         definitions: Definitions,
         direct_replies: DirectReplies,
         config: Config,
+        policies: Policies,
+        limits: Limits,
     ) -> None:
-        self.name = name
+        self.definition = definition
+        self.name = name = definition.name
         self.clock = clock
         self.store = store
         self.definitions = definitions
         self.log: Persistence | None = store if isinstance(store, Persistence) else None
         self.direct_replies = direct_replies
         self.config = config
-        self.default_queue_type = config.default_queue_type
+        self.policies = policies
+        self.limits = limits
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self._exclusive: dict[object, dict[Queue, None]] = {}
         self.route_epoch: int = 0
         self.reply_queue: Queue = LocalQueue(self, PSEUDO_QUEUE, QueueSettings())
         self.dead_letters = DeadLetters(self.exchanges, clock, self.log)
-        self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)
+        default = self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)
+        default.effective = policies.effective(name, "exchange", "")
         for exchange, kind in PREDECLARED:
             internal = exchange == "amq.rabbitmq.trace"
             self._add_exchange(self._make_exchange(exchange, kind, True, False, internal, {}))
+
+    # --- what is said of it -----------------------------------------------------------------------------------------
+
+    @property
+    def description(self) -> str:
+        return self.definition.description
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.definition.tags
+
+    @property
+    def default_queue_type(self) -> str:
+        """Of queues that are declared without one and that it suits."""
+        return self.definition.default_queue_type or self.config.default_queue_type
+
+    @property
+    def protected(self) -> bool:
+        """Whether it must not be deleted."""
+        return self.definition.protected
 
     def _queue_named(self, name: str) -> Destination | None:
         return self.queues.get(name) or self.direct_replies.find(name)
@@ -147,7 +181,9 @@ class Vhost:
         log = self.log if durable else None
         exchange_type = build_exchange_type(kind, arguments, self.clock, self._release_to(name), log)
         alternate = alternate_exchange(name, self.name, arguments)
-        return Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
+        exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
+        self._apply_to_exchange(exchange, self.policies.effective(self.name, "exchange", name))
+        return exchange
 
     def _add_exchange(self, exchange: Exchange) -> None:
         self.exchanges[exchange.name] = exchange
@@ -222,6 +258,7 @@ class Vhost:
             default_queue_type=self.default_queue_type,
             server_named=server_named,
             compat=None if stored_id else self.config.compat,
+            check_limits=lambda: None if stored_id else self.limits.check_queues(self.name, name, len(self.queues)),
         )
         arguments = with_queue_type(
             arguments,
@@ -230,8 +267,12 @@ class Vhost:
             auto_delete=auto_delete,
             default_queue_type=self.default_queue_type,
         )
+        effective = self.policies.effective(self.name, settings.queue_type, name)
+        if effective is not NO_POLICY:
+            settings = queue_settings(settings.queue_type, arguments, effective.definition)
         owner = session if exclusive else None
         queue = LocalQueue(self, name, settings, durable and not exclusive, auto_delete, owner, arguments)
+        queue.effective = effective
         if queue.durable:
             queue.id = stored_id or self.definitions.new_id()
             if not stored_id:
@@ -361,6 +402,44 @@ class Vhost:
             del self.exchanges[exchange.name]
             exchange.type.close()
         self.route_epoch += 1
+
+    # --- policies ---------------------------------------------------------------------------------------------------
+
+    def apply_policies(self) -> None:
+        """Policies have changed: have every exchange and queue work by those that are now in force for it."""
+        for exchange in self.exchanges.values():
+            effective = self.policies.effective(self.name, "exchange", exchange.name)
+            if effective != exchange.effective:
+                self._apply_to_exchange(exchange, effective)
+                self.route_epoch += 1
+        with self.dead_letters:
+            for queue in list(self.queues.values()):
+                queue_type = queue.settings.queue_type
+                effective = self.policies.effective(self.name, queue_type, queue.name)
+                if effective != queue.effective:
+                    queue.effective = effective
+                    queue.apply_settings(queue_settings(queue_type, queue.arguments, effective.definition))
+
+    def _apply_to_exchange(self, exchange: Exchange, effective: Effective) -> None:
+        """An alternate exchange of its own comes before that of a policy. The default exchange never has one."""
+        exchange.effective = effective
+        if exchange.name and ALTERNATE_EXCHANGE not in exchange.arguments:
+            exchange.alternate = effective.definition.get(ALTERNATE_EXCHANGE)
+
+    def close(self) -> None:
+        """The vhost is deleted, also from the definitions: what is in it goes.
+
+        Connections to it are to be closed next; consumers are told nothing else.
+        """
+        queues, exchanges = list(self.queues.values()), list(self.exchanges.values())
+        self.queues.clear()
+        self.exchanges.clear()
+        self._exclusive.clear()
+        self.route_epoch += 1
+        for queue in queues:
+            queue.close()
+        for exchange in exchanges:
+            exchange.type.close()
 
     # --- publish ----------------------------------------------------------------------------------------------------
 

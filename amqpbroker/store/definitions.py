@@ -5,21 +5,31 @@ that every value keeps its wire type.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 
 class VhostDefinition(NamedTuple):
+    """default_queue_type: of queues that are declared without one; empty for that of the configuration.
+
+    protected: it must not be deleted.
+    """
+
     name: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    default_queue_type: str = ""
+    protected: bool = False
 
 
 class UserDefinition(NamedTuple):
-    """password_hash: as in broker.passwords; empty for a user without a password."""
+    """password_hash: as in broker.passwords; empty for a user without a password. limits: as in broker.limits."""
 
     name: str
     password_hash: bytes
     tags: tuple[str, ...]
+    limits: Mapping[str, int] = {}
 
 
 class PermissionDefinition(NamedTuple):
@@ -36,6 +46,22 @@ class TopicPermissionDefinition(NamedTuple):
     exchange: str
     write: str
     read: str
+
+
+class ParameterDefinition(NamedTuple):
+    """A parameter of a vhost; policies and the limits of vhosts are among them. value: decoded JSON."""
+
+    component: str
+    vhost: str
+    name: str
+    value: Any
+
+
+class GlobalParameterDefinition(NamedTuple):
+    """A parameter that belongs to no vhost. value: decoded JSON."""
+
+    name: str
+    value: Any
 
 
 class ExchangeDefinition(NamedTuple):
@@ -79,6 +105,8 @@ Definition = (
     | UserDefinition
     | PermissionDefinition
     | TopicPermissionDefinition
+    | ParameterDefinition
+    | GlobalParameterDefinition
     | ExchangeDefinition
     | QueueDefinition
     | BindingDefinition
@@ -123,6 +151,10 @@ class Definitions(ABC):
         """Remove all, each by its key, or none. Raises AmqpError 506 if that cannot be written."""
 
     @abstractmethod
+    def remove_vhost(self, name: str) -> None:
+        """Remove the vhost and everything in it, or nothing. Raises AmqpError 506 if that cannot be written."""
+
+    @abstractmethod
     def all(self, kind: type[D]) -> list[D]:
         """All of one kind, in the order in which they were put."""
 
@@ -149,6 +181,9 @@ class MemoryDefinitions(Definitions):
         pass
 
     def remove(self, *definitions: Definition) -> None:
+        pass
+
+    def remove_vhost(self, name: str) -> None:
         pass
 
     def all(self, kind: type[D]) -> list[D]:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from amqpbroker.store.definitions import (
     Definition,
     Definitions,
     ExchangeDefinition,
+    GlobalParameterDefinition,
+    ParameterDefinition,
     PermissionDefinition,
     QueueDefinition,
     TopicPermissionDefinition,
@@ -70,6 +72,19 @@ MIGRATIONS: tuple[str, ...] = (
         UPDATE sqlite_sequence SET seq = max(seq, NEW.id) WHERE name = 'queue';
     END;
     """,
+    # Policies and parameters, and what there is to say of vhosts and users beside their names.
+    """
+    ALTER TABLE vhost ADD COLUMN description TEXT NOT NULL DEFAULT '';
+    ALTER TABLE vhost ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE vhost ADD COLUMN default_queue_type TEXT NOT NULL DEFAULT '';
+    ALTER TABLE vhost ADD COLUMN protected INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE user ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE parameter (
+        component TEXT NOT NULL, vhost TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
+        PRIMARY KEY (component, vhost, name));
+    CREATE TABLE global_parameter (
+        name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
+    """,
 )
 
 #: Kind -> its table, and how many of the fields, the first, are its key.
@@ -78,6 +93,8 @@ _TABLES: dict[type[Any], tuple[str, int]] = {
     UserDefinition: ("user", 1),
     PermissionDefinition: ("permission", 2),
     TopicPermissionDefinition: ("topic_permission", 3),
+    ParameterDefinition: ("parameter", 3),
+    GlobalParameterDefinition: ("global_parameter", 1),
     ExchangeDefinition: ("exchange", 2),
     QueueDefinition: ("queue", 2),
     BindingDefinition: ("binding", 6),
@@ -181,6 +198,13 @@ class SqliteDefinitions(Definitions):
                 _, key = _TABLES[type(definition)]
                 self._execute(_REMOVE[type(definition)], _encoded(definition)[:key])
 
+    def remove_vhost(self, name: str) -> None:
+        with self.transaction():
+            for kind, (table, _) in _TABLES.items():
+                if "vhost" in kind._fields:
+                    self._execute(f"DELETE FROM {table} WHERE vhost = ?", (name,))  # noqa: S608 - our own names
+            self.remove(VhostDefinition(name))
+
     def _execute(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         try:
             self._connection.execute(statement, values)
@@ -240,18 +264,29 @@ class SqliteDefinitions(Definitions):
         self._connection.close()
 
 
+def _json(value: Any) -> str:
+    return json.dumps(value)
+
+
+#: Type of a field -> what makes of it what SQLite keeps, and the other way round; other types are kept as they are.
+_CODECS: dict[Any, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    bool: (bool, bool),
+    tuple[str, ...]: (_json, lambda text: tuple(json.loads(text))),
+    Mapping[str, int]: (_json, json.loads),
+    Any: (_json, json.loads),
+}
+
+
 def _encoded(definition: Definition) -> tuple[Any, ...]:
-    """The fields as SQLite keeps them. A list, the tags of a user, is JSON."""
-    return tuple(json.dumps(value) if isinstance(value, tuple) else value for value in definition)
-
-
-#: Type of a field -> what makes it of what SQLite gives; other types come as they are.
-_DECODERS: dict[Any, Callable[[Any], Any]] = {bool: bool, tuple[str, ...]: lambda text: tuple(json.loads(text))}
+    return tuple(
+        _CODECS[kept][0](value) if kept in _CODECS else value
+        for kept, value in zip(type(definition).__annotations__.values(), definition, strict=True)
+    )
 
 
 def _decoded(kind: type[D], row: tuple[Any, ...]) -> D:
     values = [
-        _DECODERS[wanted](value) if wanted in _DECODERS else value
+        _CODECS[wanted][1](value) if wanted in _CODECS else value
         for wanted, value in zip(kind.__annotations__.values(), row, strict=True)
     ]
     return kind(*values)

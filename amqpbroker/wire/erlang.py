@@ -1,5 +1,6 @@
 """Field values as RabbitMQ's error texts print them: as Erlang terms (io_lib's ~tp, on one line)."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from amqpbroker.wire.values import TYPE_NAMES, Field
@@ -77,3 +78,25 @@ def erlang_term(field: Field) -> str:
         ]
         return f"[{','.join(entries)}]"
     return str(value)
+
+
+def erlang_json(value: object) -> str:
+    """A decoded JSON value, as RabbitMQ holds it: null, true, 1, 1.5, <<"text">>, [1,2], #{<<"key">> => 1}."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return erlang_binary(value.encode("utf-8", "surrogateescape"))
+    if isinstance(value, float):
+        return erlang_float(value)
+    if isinstance(value, list):
+        return f"[{','.join([erlang_json(item) for item in value])}]"
+    if isinstance(value, dict):
+        return f"#{{{','.join([f'{erlang_json(key)} => {erlang_json(item)}' for key, item in value.items()])}}}"
+    return str(value)
+
+
+def erlang_entries(mapping: Mapping[str, object]) -> str:
+    """A decoded JSON object as a list: [{<<"key">>,1}]."""
+    return f"[{','.join([f'{{{erlang_json(key)},{erlang_json(mapping[key])}}}' for key in sorted(mapping)])}]"

@@ -8,6 +8,7 @@ import pytest
 from amqpbroker.broker.access import Grant, TopicGrant
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchange import Exchange
+from amqpbroker.broker.policies import Policy
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
@@ -113,6 +114,27 @@ def accounts(broker: Broker) -> tuple[Any, ...]:
         [(user.name, user.password_hash, user.tags) for user in users.list_users()],
         users.list_permissions(),
         users.list_topic_permissions(),
+    )
+
+
+def everything(broker: Broker) -> tuple[Any, ...]:
+    vhosts = [(vhost.definition, vhost.route_epoch) for vhost in broker.vhosts.values()]
+    policies = [*broker.policies.list(), *broker.policies.list(operator=True)]
+    limits = broker.limits.vhosts(), [broker.limits.user(user.name) for user in broker.users.list_users()]
+    applied = [
+        (thing.name, thing.effective, getattr(thing, "settings", None))
+        for vhost in broker.vhosts.values()
+        for thing in (*vhost.queues.values(), *vhost.exchanges.values())
+    ]
+    return (
+        topology(broker),
+        accounts(broker),
+        vhosts,
+        policies,
+        limits,
+        applied,
+        broker.global_parameters.list(),
+        broker.parameters.list(),
     )
 
 
@@ -248,7 +270,7 @@ def test_users_and_permissions_come_back(node: Node) -> None:
     assert users.list_topic_permissions("ann") == [("ann", "/", "amq.topic", TopicGrant("^{username}", ".*"))]
     users.delete_user("ann")
     users.clear_password("bob")
-    users.forget_vhost("/")
+    users.clear_permissions("guest", "/")
     before = accounts(node.broker)
     node.restart()
     assert accounts(node.broker) == before
@@ -377,6 +399,9 @@ class Full(MemoryDefinitions):
 
     remove = put
 
+    def remove_vhost(self, name: str) -> None:
+        self.put()
+
 
 def crowded(definitions: Definitions) -> Broker:
     """A broker in which everything is bound to everything, durable and not."""
@@ -389,6 +414,8 @@ def crowded(definitions: Definitions) -> Broker:
     vhost.bind(x, transient, b"", {})
     vhost.bind(auto, transient, b"", {})
     broker.users.set_topic_permissions("guest", "/", "x", ".*", ".*")
+    broker.policies.put(Policy("/", "p", "^x$", {"alternate-exchange": "auto"}))
+    broker.limits.set_vhost("/", "max-connections", 5)
     return broker
 
 
@@ -412,7 +439,14 @@ CHANGES: dict[str, Callable[[Broker, Vhost], object]] = {
     "clear permissions": lambda broker, vhost: broker.users.clear_permissions("guest", "/"),
     "set topic permissions": lambda broker, vhost: broker.users.set_topic_permissions("guest", "/", "x", "", ""),
     "clear topic permissions": lambda broker, vhost: broker.users.clear_topic_permissions("guest", "/"),
-    "forget vhost": lambda broker, vhost: broker.users.forget_vhost("/"),
+    "delete vhost": lambda broker, vhost: broker.delete_vhost("/"),
+    "update vhost": lambda broker, vhost: broker.update_vhost("/", "changed"),
+    "put policy": lambda broker, vhost: broker.policies.put(Policy("/", "new", "^q$", {"max-length": 1})),
+    "delete policy": lambda broker, vhost: broker.policies.delete("/", "p"),
+    "put global parameter": lambda broker, vhost: broker.global_parameters.put("new", 1),
+    "limit vhost": lambda broker, vhost: broker.limits.set_vhost("/", "max-queues", 5),
+    "free vhost": lambda broker, vhost: broker.limits.clear_vhost("/", "max-connections"),
+    "limit user": lambda broker, vhost: broker.limits.set_user("guest", "max-channels", 5),
 }
 
 
@@ -420,17 +454,17 @@ CHANGES: dict[str, Callable[[Broker, Vhost], object]] = {
 def test_a_change_that_cannot_be_stored_is_refused_and_not_made(change: Callable[[Broker, Vhost], object]) -> None:
     definitions = Full()
     broker = crowded(definitions)
-    before = topology(broker), accounts(broker), list(broker.vhosts)
+    before = everything(broker)
     definitions.full = True
     with pytest.raises(AmqpError) as raised:
         change(broker, broker.vhosts["/"])
     assert raised.value.text == "RESOURCE_ERROR - the change cannot be stored: disk is full"
     assert raised.value.scope == "connection"
     clock_of(broker.vhosts["/"]).advance(10_000)
-    assert (topology(broker), accounts(broker), list(broker.vhosts)) == before
+    assert everything(broker) == before
     definitions.full = False
     change(broker, broker.vhosts["/"])
-    assert (topology(broker), accounts(broker), list(broker.vhosts)) != before
+    assert everything(broker) != before
 
 
 def test_an_invalid_permission_is_refused_before_it_is_stored(node: Node) -> None:

@@ -9,7 +9,9 @@ from amqpbroker.store import sqlite_definitions
 from amqpbroker.store.definitions import (
     BindingDefinition,
     ExchangeDefinition,
+    GlobalParameterDefinition,
     MemoryDefinitions,
+    ParameterDefinition,
     PermissionDefinition,
     QueueDefinition,
     TopicPermissionDefinition,
@@ -19,17 +21,22 @@ from amqpbroker.store.definitions import (
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal import StoreError
 from amqpbroker.store.sqlite_definitions import MIGRATIONS, SqliteDefinitions
+from tests.fault_definitions import FaultyDefinitions
 
 #: Two of each kind, with what is hard to store: empty names, octets that are no text, quotes, other scripts, NUL.
 SAMPLES = [
     VhostDefinition("/"),
-    VhostDefinition("tä'st"),
-    UserDefinition("guest", bytes(range(36)), ("administrator", "a, b")),
+    VhostDefinition("tä'st", "süß", ("a, b", ""), "quorum", True),
+    UserDefinition("guest", bytes(range(36)), ("administrator", "a, b"), {"max-channels": -1}),
     UserDefinition("nobody", b"", ()),
     PermissionDefinition("guest", "/", ".*", "", "^q"),
     PermissionDefinition("guest", "tä'st", "", "", ""),
     TopicPermissionDefinition("guest", "/", "x", "^{username}", ".*"),
     TopicPermissionDefinition("guest", "/", "", ".*", ".*"),
+    ParameterDefinition("policy", "/", "p", {"priority": 10**30, "definition": {"é": [1.5, None, True, {}]}}),
+    ParameterDefinition("vhost-limits", "tä'st", "", "\ud800\0"),
+    GlobalParameterDefinition("cluster_name", "ours"),
+    GlobalParameterDefinition("", None),
     ExchangeDefinition("/", "x", 5, "x-delayed-message", True, False, b"\0\0\0\1\xff"),
     ExchangeDefinition("/", "y\0z", 0, "topic", False, True, b"\0\0\0\0"),
     QueueDefinition("/", "q", 3, True, b"\0\0\0\0"),
@@ -120,11 +127,31 @@ def test_what_is_removed_stays_away(path, sample):
     assert everything(opened(path)) == [other for other in SAMPLES if other != sample]
 
 
+@pytest.mark.parametrize("make", [opened, lambda path: FaultyDefinitions()], ids=["sqlite", "faulty"])
+def test_with_a_vhost_goes_all_that_is_in_it(path, make):
+    definitions = make(path)
+    definitions.put(*SAMPLES)
+    definitions.remove_vhost("/")
+    kept = [sample for sample in SAMPLES if "/" not in (sample[0], getattr(sample, "vhost", None))]
+    assert everything(definitions) == kept
+    definitions.remove_vhost("/")
+    assert everything(definitions) == kept
+
+
+def test_a_vhost_goes_whole_or_not_at_all(path):
+    definitions = opened(path)
+    definitions.put(*SAMPLES)
+    definitions._connection.execute("CREATE TRIGGER no BEFORE DELETE ON vhost BEGIN SELECT RAISE(ABORT, 'no'); END")
+    with pytest.raises(AmqpError, match="the change cannot be stored: no"):
+        definitions.remove_vhost("/")
+    assert everything(definitions) == SAMPLES
+
+
 def test_the_key_alone_says_what_is_removed_or_replaced(path):
     definitions = opened(path)
     definitions.put(*SAMPLES)
     definitions.remove(QueueDefinition("/", "q", 0, False, b""))
-    assert definitions.all(QueueDefinition) == [SAMPLES[11]]
+    assert definitions.all(QueueDefinition) == [sample for sample in SAMPLES if sample[:2] == ("tä'st", "q")]
     definitions.put(UserDefinition("guest", b"new", ()))
     assert [user.password_hash for user in definitions.all(UserDefinition)] == [b"", b"new"]
 
@@ -361,7 +388,7 @@ def database_rows(path):
 
 # --- versions ---------------------------------------------------------------------------------------------------------
 
-MIGRATED = (*MIGRATIONS, "ALTER TABLE vhost ADD COLUMN description TEXT NOT NULL DEFAULT 'none'")
+MIGRATED = (*MIGRATIONS, "ALTER TABLE vhost ADD COLUMN colour TEXT NOT NULL DEFAULT 'none'")
 
 
 def test_an_older_version_is_migrated(path, caplog):
@@ -371,8 +398,8 @@ def test_an_older_version_is_migrated(path, caplog):
     caplog.set_level(logging.INFO)
     second = opened(path, migrations=MIGRATED)
     assert everything(second) == SAMPLES
-    assert second._connection.execute("SELECT DISTINCT description FROM vhost").fetchall() == [("none",)]
-    assert f"{path}: migrating from version 2 to 3" in caplog.text
+    assert second._connection.execute("SELECT DISTINCT colour FROM vhost").fetchall() == [("none",)]
+    assert f"{path}: migrating from version 3 to 4" in caplog.text
     second.close()
     caplog.clear()
     opened(path, migrations=MIGRATED).close()
@@ -456,6 +483,22 @@ def test_an_empty_version_1_is_migrated(path):
     assert everything(definitions) == SAMPLES
 
 
+def test_version_2_is_migrated_and_its_vhosts_and_users_are_as_before(path):
+    second = opened(path, migrations=MIGRATIONS[:2])
+    second._connection.execute("INSERT INTO vhost (name) VALUES ('/')")
+    second._connection.execute("INSERT INTO user (name, password_hash, tags) VALUES ('guest', x'01', '[]')")
+    second.put(QueueDefinition("/", "q", 3, False, b"\0\0\0\0"))
+    second.close()
+    for _ in range(2):
+        definitions = opened(path)
+        assert definitions.all(VhostDefinition) == [VhostDefinition("/", "", (), "", False)]
+        assert definitions.all(UserDefinition) == [UserDefinition("guest", b"\1", (), {})]
+        assert definitions.all(ParameterDefinition) == definitions.all(GlobalParameterDefinition) == []
+        assert definitions.all(QueueDefinition) == [QueueDefinition("/", "q", 3, False, b"\0\0\0\0")]
+        assert definitions.new_id() == 4
+        definitions.close()
+
+
 def test_a_migration_that_fails_leaves_the_old_version(path):
     first = opened(path)
     first.put(*SAMPLES)
@@ -470,7 +513,7 @@ def test_a_newer_version_is_refused(path):
     with pytest.raises(StoreError) as raised:
         opened(path)
     assert str(raised.value) == (
-        f"{path}: version 3 of the definitions was written by a newer amqpbroker; this one reads up to version 2"
+        f"{path}: version 4 of the definitions was written by a newer amqpbroker; this one reads up to version 3"
     )
 
 

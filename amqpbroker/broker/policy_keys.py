@@ -1,0 +1,129 @@
+"""What a policy can set: the keys of its definition, what each may be, and how two policies are merged.
+
+Source: rabbit_policies.erl and rabbit_policy_merge_strategy.erl, tried on 4.0.5. Keys that mean nothing here are those
+of streams and of what belongs to a cluster: they are accepted as RabbitMQ accepts them.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from amqpbroker.wire.erlang import erlang_entries, erlang_json
+
+_MAX_SEGMENT_SIZE_BYTES = 3_000_000_000
+
+#: The policy's and the operator policy's value -> the one in force.
+_Merge = Callable[[Any, Any], Any]
+
+
+def finite(a: int, b: int) -> int:
+    """The smaller limit; a negative one is none."""
+    return max(a, b) if a < 0 or b < 0 else min(a, b)
+
+
+def _operators(_: object, operator: object) -> object:
+    return operator
+
+
+def _string(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _one_of(*values: object) -> Callable[[object], bool]:
+    # True is 1 to Python, but not to JSON.
+    return lambda value: not isinstance(value, bool | float | list | dict) and value in values
+
+
+def _integer(low: int | None = None, high: int | None = None) -> Callable[[object], bool]:
+    def is_one(value: object) -> bool:
+        return (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and (low is None or value >= low)
+            and (high is None or value <= high)
+        )
+
+    return is_one
+
+
+def _max_age(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9]+[YMDhms]", value, re.ASCII) is not None
+
+
+_ALL = ("classic", "quorum", "stream")
+_NO_STREAM = ("classic", "quorum")
+_QUORUM = ("quorum",)
+
+
+class _Key(NamedTuple):
+    """accepts: whether a value will do. noun: what it is "not a valid" one of otherwise.
+
+    queue_types: those whose queues take a policy with this key; no other queue takes anything of such a policy.
+    merge: for keys that operator policies have, too.
+    """
+
+    accepts: Callable[[object], bool]
+    noun: str
+    queue_types: tuple[str, ...]
+    merge: _Merge | None = None
+
+
+_LOCATORS = ("client-local", "balanced", "random", "least-leaders")
+_OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
+
+_KEYS: dict[str, _Key] = {
+    "alternate-exchange": _Key(_string, "alternate exchange name", _ALL),
+    "consumer-timeout": _Key(_integer(0), "consumer timeout", _ALL),
+    "dead-letter-exchange": _Key(_string, "dead letter exchange name", _NO_STREAM),
+    "dead-letter-routing-key": _Key(_string, "dead letter routing key", _NO_STREAM),
+    "dead-letter-strategy": _Key(_one_of("at-most-once", "at-least-once"), "dead letter strategy", _QUORUM),
+    "message-ttl": _Key(_integer(0), "message TTL", _NO_STREAM, min),
+    "expires": _Key(_integer(1), "queue expiry", _NO_STREAM, min),
+    "max-length": _Key(_integer(0), "maximum length", _NO_STREAM, min),
+    "max-length-bytes": _Key(_integer(0), "maximum length in bytes", _ALL, min),
+    "max-in-memory-length": _Key(_integer(0), "maximum memory in bytes", _QUORUM, min),
+    "max-in-memory-bytes": _Key(_integer(0), "maximum memory in bytes", _QUORUM, min),
+    "overflow": _Key(_one_of(*_OVERFLOWS), "overflow value", _NO_STREAM, _operators),
+    "delivery-limit": _Key(_integer(), "delivery limit", _QUORUM, finite),
+    "queue-mode": _Key(_one_of("default", "lazy"), "queue-mode value", ("classic",)),
+    "queue-version": _Key(_one_of(1, 2), "queue-version value", _ALL, _operators),
+    "max-age": _Key(_max_age, "max age", ("stream",)),
+    "stream-max-segment-size-bytes": _Key(_integer(0, _MAX_SEGMENT_SIZE_BYTES), "segment size", ("stream",)),
+    "stream-filter-size-bytes": _Key(_integer(16, 255), "filter size. Valid range is 16-255", _ALL),
+    "queue-leader-locator": _Key(_one_of(*_LOCATORS), "queue leader locator value", _ALL),
+    "queue-master-locator": _Key(_one_of(*_LOCATORS, "min-masters"), "master locator", ("classic",), _operators),
+    "initial-cluster-size": _Key(_integer(0), "cluster size", ("stream",)),
+    "target-group-size": _Key(_integer(1), "qq target count value", _QUORUM, _operators),
+}
+
+
+def kinds_of(definition: Mapping[str, Any]) -> frozenset[str]:
+    """What takes a policy with this definition: exchanges always, and queues of the types that take all its keys."""
+    types = [kind for kind in _ALL if all(kind in _KEYS[name].queue_types for name in definition)]
+    return frozenset(("exchange", *types))
+
+
+def definition_problem(definition: object, operator: bool) -> str | None:
+    """What is wrong with a definition, in RabbitMQ's words; None if nothing is."""
+    if not isinstance(definition, dict):
+        return f"definition should be a map, actually was {erlang_json(definition)}"
+    if not definition:
+        return "no policy provided"
+    unknown: dict[str, object] = {}
+    for name in sorted(definition):
+        key = _KEYS.get(name)
+        if key is None or (operator and key.merge is None):
+            unknown[name] = definition[name]
+        elif not key.accepts(definition[name]):
+            return f"{erlang_json(definition[name])} is not a valid {key.noun}"
+    return f"{erlang_entries(unknown)} are not recognised policy settings" if unknown else None
+
+
+def merged(policy: Mapping[str, Any], operator: Mapping[str, Any]) -> dict[str, Any]:
+    """The definition in force where both apply (rabbit_policy:merge_operator_definitions/2)."""
+    both = {**policy, **operator}
+    for name in policy.keys() & operator.keys():
+        merge = _KEYS[name].merge
+        if merge is not None:
+            both[name] = merge(policy[name], operator[name])
+    return both
