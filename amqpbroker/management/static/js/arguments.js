@@ -1,0 +1,61 @@
+// The arguments of queues and exchanges and the keys of policies: names, types, and what they are called.
+
+const TEXT = "string";
+const NUMBER = "number";
+const YES_NO = "boolean";
+
+const QUEUE = [
+  ["message-ttl", NUMBER, "Message TTL", { hint: "milliseconds" }],
+  ["expires", NUMBER, "Queue expires", { hint: "milliseconds unused" }],
+  ["max-length", NUMBER, "Max length", { hint: "messages" }],
+  ["max-length-bytes", NUMBER, "Max length in bytes", { hint: "bytes" }],
+  ["overflow", TEXT, "Overflow", { options: ["drop-head", "reject-publish", "reject-publish-dlx"] }],
+  ["dead-letter-exchange", TEXT, "Dead letter exchange", { hint: "exchange" }],
+  ["dead-letter-routing-key", TEXT, "Dead letter routing key", { hint: "routing key" }],
+  ["delivery-limit", NUMBER, "Delivery limit", { hint: "times" }],
+  ["consumer-timeout", NUMBER, "Consumer timeout", { hint: "milliseconds" }],
+];
+
+const QUEUE_ONLY = [
+  ["max-priority", NUMBER, "Priorities", { hint: "1 to 255" }],
+  ["single-active-consumer", YES_NO, "Single active consumer", { value: "true" }],
+];
+
+const preset = (prefix) => ([key, type, title, more]) => ({ key: `${prefix}${key}`, type, title, ...more });
+
+export const QUEUE_ARGUMENTS = [...QUEUE, ...QUEUE_ONLY].map(preset("x-"));
+
+export const EXCHANGE_ARGUMENTS = [
+  { key: "alternate-exchange", type: TEXT, title: "Alternate exchange", hint: "exchange" },
+  { key: "x-delayed-type", type: TEXT, title: "Delayed: routes as", value: "direct", options: ["direct", "fanout", "topic", "headers"] },
+];
+
+export const BINDING_ARGUMENTS = [
+  { key: "x-match", type: TEXT, title: "Headers match", value: "all", options: ["all", "any", "all-with-x", "any-with-x"] },
+];
+
+export const POLICY_KEYS = [...QUEUE.map(preset("")), { key: "alternate-exchange", type: TEXT, title: "Alternate exchange", hint: "exchange" }];
+
+/** What an operator may put a limit on. */
+export const OPERATOR_POLICY_KEYS = POLICY_KEYS.filter(({ key }) =>
+  ["message-ttl", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit"].includes(key));
+
+/** Short marks for what a queue or an exchange is, in lists: [[mark, what it means]]. */
+export function features(it) {
+  const has = (key) => it.arguments?.[`x-${key}`] !== undefined || it.effective_policy_definition?.[key] !== undefined;
+  return [
+    it.durable && ["D", "Durable"],
+    it.auto_delete && ["AD", "Deleted when it is no longer used"],
+    it.exclusive && ["Excl", "Exclusive to a connection"],
+    it.internal && ["I", "Internal: clients cannot publish to it"],
+    has("message-ttl") && ["TTL", "Messages expire"],
+    has("expires") && ["Exp", "The queue expires when unused"],
+    (has("max-length") || has("max-length-bytes")) && ["Lim", "Limited in length"],
+    has("overflow") && ["Ovfl", "Says what happens when it is full"],
+    has("dead-letter-exchange") && ["DLX", "Dead letters go to an exchange"],
+    has("delivery-limit") && ["DL", "Limited deliveries"],
+    has("max-priority") && ["Pri", "Priorities"],
+    it.arguments?.["x-single-active-consumer"] === true && ["SAC", "Single active consumer"],
+    it.arguments?.["alternate-exchange"] !== undefined && ["AE", "Has an alternate exchange"],
+  ].filter(Boolean);
+}

@@ -1,0 +1,21 @@
+// Changing something outside a form: ask first, say what happened.
+
+import { announce } from "./announce.js";
+import { confirmed } from "./dialog.js";
+
+/** Runs `action` if the user confirms. True if it was done; what went wrong is announced. */
+export async function afterAsking({ title, text, button, action, done }) {
+  if (!(await confirmed(title, text, button))) return false;
+  return attempted(action, done);
+}
+
+export async function attempted(action, done) {
+  try {
+    await action();
+  } catch (error) {
+    announce(error.message);
+    return false;
+  }
+  announce(done);
+  return true;
+}

@@ -1,0 +1,214 @@
+// Charts that move: uPlot draws them, and a legend beside says the same in text.
+
+import { html, useState, useEffect, useRef, useContext, createContext } from "./view.js";
+import { Card } from "./parts.js";
+import { count, rate, short } from "./format.js";
+
+const uPlot = globalThis.uPlot;
+const HEIGHT_PX = 190;
+
+/** How far back charts look: [seconds, seconds between samples, text], as far as the server may keep them. */
+export const AGES = [[60, 5, "minute"], [600, 5, "10 minutes"], [3600, 60, "hour"], [28800, 600, "8 hours"], [86400, 1800, "day"]];
+
+/** The entry of AGES that is looked at. */
+export const Age = createContext(AGES[1]);
+
+/** What to ask the API for so that it gives samples. */
+export function sampled([age, step]) {
+  return { lengths_age: age, lengths_incr: step, msg_rates_age: age, msg_rates_incr: step };
+}
+
+// What stays on a chart although it is zero stands first.
+const LENGTHS = [
+  ["messages", "Total", "c9"], ["messages_ready", "Ready", "c1"], ["messages_unacknowledged", "Unacked", "c2"],
+];
+const RATES = [
+  ["publish", "Published", "c1"], ["confirm", "Confirmed", "c4"], ["deliver", "Delivered, manual ack", "c2"],
+  ["deliver_no_ack", "Delivered, auto ack", "c3"], ["ack", "Acked", "c5"], ["redeliver", "Redelivered", "c6"],
+  ["get", "Got, manual ack", "c7"], ["get_no_ack", "Got, auto ack", "c8"], ["get_empty", "Got nothing", "c9"],
+  ["return_unroutable", "Returned, unroutable", "c6"], ["drop_unroutable", "Dropped, unroutable", "c8"],
+  ["disk_reads", "Disk reads", "c7"], ["disk_writes", "Disk writes", "c9"],
+];
+const EXCHANGE_RATES = [["publish_in", "In", "c1"], ["publish_out", "Out", "c2"]];
+const BYTES = [["recv_oct", "From client", "c1"], ["send_oct", "To client", "c2"]];
+
+/** totals: an object with messages and messages_details.samples, and so on. */
+export function LengthsChart({ totals, title = "Queued messages" }) {
+  return html`<${Chart} title=${title} series=${lines(LENGTHS, totals, 3, false)} format=${count} />`;
+}
+
+/** stats: message_stats. */
+export function RatesChart({ stats, title = "Message rates" }) {
+  return html`<${Chart} title=${title} series=${lines(RATES, stats, 5, true)} format=${(it) => rate(it) || "–"} />`;
+}
+
+export function ExchangeRatesChart({ stats }) {
+  return html`<${Chart} title="Message rates" series=${lines(EXCHANGE_RATES, stats, 2, true)} format=${(it) => rate(it) || "–"} />`;
+}
+
+export function BytesChart({ connection }) {
+  const perSecond = (it) => (typeof it === "number" ? `${short(it)}B/s` : "–");
+  return html`<${Chart} title="Data rates" series=${lines(BYTES, connection, 2, true)} format=${perSecond} />`;
+}
+
+/** Series {name, label, color, points: [[s, value]], now}; those beyond `always` only if there is something to show. */
+function lines(names, stats, always, asRates) {
+  return names
+    .map(([name, label, color]) => {
+      const details = stats?.[`${name}_details`];
+      // The newest sample comes first.
+      const samples = [...(details?.samples ?? [])].reverse();
+      const points = asRates ? rates(samples) : samples.map((it) => [it.timestamp / 1000, it.sample]);
+      const now = asRates ? details?.rate : stats?.[name];
+      return { name, label, color, points, now: now ?? 0 };
+    })
+    .filter((line, index) => index < always || line.now > 0 || line.points.some(([, it]) => it > 0));
+}
+
+function rates(samples) {
+  return samples.slice(1).map((it, index) => {
+    const before = samples[index];
+    const seconds = (it.timestamp - before.timestamp) / 1000;
+    return [it.timestamp / 1000, Math.max(0, (it.sample - before.sample) / seconds)];
+  });
+}
+
+/** One column of times and one of values a series, as uPlot has it; null where a series has no value. */
+function aligned(series) {
+  const times = [...new Set(series.flatMap((line) => line.points.map(([at]) => at)))].sort((a, b) => a - b);
+  return [times, ...series.map((line) => {
+    const values = new Map(line.points);
+    return times.map((at) => values.get(at) ?? null);
+  })];
+}
+
+function color(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+function Chart({ title, series, format }) {
+  const [age] = useContext(Age);
+  const [hidden, setHidden] = useState(new Set());
+  const box = useRef(null);
+  const plot = useRef(null);
+  const dark = useDark();
+  const shown = series.filter((line) => !hidden.has(line.name));
+  const data = aligned(shown);
+  const shape = shown.map((line) => line.name).join();
+
+  useEffect(() => {
+    const width = box.current.clientWidth;
+    plot.current = new uPlot(options(shown, width, age, format), data, box.current);
+    const resized = new ResizeObserver(([entry]) => plot.current?.setSize({ width: entry.contentRect.width, height: HEIGHT_PX }));
+    resized.observe(box.current);
+    return () => {
+      resized.disconnect();
+      plot.current.destroy();
+      plot.current = null;
+    };
+  }, [shape, age, dark]);
+
+  useEffect(() => plot.current?.setData(data));
+
+  const toggle = (name) => {
+    const next = new Set(hidden);
+    if (!next.delete(name)) next.add(name);
+    setHidden(next);
+  };
+  const said = series.map((line) => `${line.label} ${format(line.now)}`).join(", ");
+  const last = data[0].at(-1) ?? 0;
+  return html`
+    <${Card} title=${title} class="chart">
+      <div ref=${box} class="plot" role="img" aria-label=${`${title}, now: ${said}`} data-last=${last} data-points=${data[0].length}></div>
+      <ul class="legend">
+        ${series.map((line) => html`
+          <li key=${line.name}>
+            <button type="button" class="series" aria-pressed=${!hidden.has(line.name)} onClick=${() => toggle(line.name)}>
+              <span class=${`swatch ${line.color}`} aria-hidden="true"></span>
+              <span class="series-name">${line.label}</span>
+              <strong>${format(line.now)}</strong>
+            </button>
+          </li>`)}
+      </ul>
+    <//>`;
+}
+
+function options(series, width, age, format) {
+  const grid = { stroke: color("grid"), width: 1 };
+  const axis = { stroke: color("dim"), grid, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+  return {
+    width,
+    height: HEIGHT_PX,
+    padding: [10, 8, 0, 0],
+    legend: { show: false },
+    cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
+    plugins: [tooltip(series, format)],
+    scales: {
+      // The window is as long as what was asked for, also while there are fewer samples.
+      x: { range: (_, from, until) => (Number.isFinite(until) ? [until - age, until] : [Date.now() / 1000 - age, Date.now() / 1000]) },
+      y: { range: (_, low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] },
+    },
+    axes: [
+      { ...axis, space: 70, size: 28, values: (_, splits) => splits.map((at) => clock(at, age)) },
+      { ...axis, size: 46, values: (_, splits) => splits.map(short) },
+    ],
+    series: [{}, ...series.map((line) => ({
+      label: line.label, stroke: color(line.color), width: 1.75, points: { show: false }, spanGaps: true,
+      fill: line.color === "c1" ? `${color(line.color)}1c` : undefined,
+    }))],
+  };
+}
+
+function clock(at, age) {
+  const date = new Date(at * 1000);
+  const two = (it) => String(it).padStart(2, "0");
+  const minutes = `${two(date.getHours())}:${two(date.getMinutes())}`;
+  return age <= 600 ? `${minutes}:${two(date.getSeconds())}` : minutes;
+}
+
+/** The values under the mouse. */
+function tooltip(series, format) {
+  let box;
+  return {
+    hooks: {
+      init: (plot) => {
+        box = document.createElement("div");
+        box.className = "tooltip";
+        box.hidden = true;
+        plot.over.append(box);
+      },
+      setCursor: (plot) => {
+        const { idx, left } = plot.cursor;
+        box.hidden = idx === null || idx === undefined || left < 0;
+        if (box.hidden) return;
+        const rows = series.map((line, index) => {
+          const row = document.createElement("div");
+          const swatch = document.createElement("span");
+          swatch.className = `swatch ${line.color}`;
+          const at = plot.data[index + 1][idx];
+          row.append(swatch, `${line.label} ${at === null ? "–" : format(at)}`);
+          return row;
+        });
+        const when = document.createElement("div");
+        when.className = "tooltip-time";
+        when.textContent = clock(plot.data[0][idx], 60);
+        box.replaceChildren(when, ...rows);
+        box.classList.toggle("left", left > plot.over.clientWidth / 2);
+        box.style.left = left > plot.over.clientWidth / 2 ? "" : `${left + 12}px`;
+        box.style.right = left > plot.over.clientWidth / 2 ? `${plot.over.clientWidth - left + 12}px` : "";
+      },
+    },
+  };
+}
+
+const scheme = matchMedia("(prefers-color-scheme: dark)");
+
+function useDark() {
+  const [dark, setDark] = useState(scheme.matches);
+  useEffect(() => {
+    const changed = () => setDark(scheme.matches);
+    scheme.addEventListener("change", changed);
+    return () => scheme.removeEventListener("change", changed);
+  }, []);
+  return dark;
+}

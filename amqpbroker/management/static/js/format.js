@@ -1,0 +1,66 @@
+// Numbers and times as people read them.
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/** 12,345; a dash for what is not known. */
+export function count(value) {
+  return typeof value === "number" ? whole.format(value) : "–";
+}
+
+/** A rate per second with as many digits as say something: 0.4/s, 12/s, 1,234/s. Nothing for what is not known. */
+export function rate(value) {
+  if (typeof value !== "number") return "";
+  if (value > 0 && value < 10) return `${value.toFixed(1)}/s`;
+  return `${whole.format(value)}/s`;
+}
+
+/** Short numbers for the axis of a chart: 950, 1.2k, 3M. */
+export function short(value) {
+  const size = Math.abs(value);
+  for (const [unit, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+    if (size >= unit) return `${Number((value / unit).toPrecision(3))}${letter}`;
+  }
+  return String(Number(value.toPrecision(3)));
+}
+
+/** Bytes in units of 1024. */
+export function bytes(value) {
+  if (typeof value !== "number") return "–";
+  let unit = 0;
+  while (Math.abs(value) >= 1024 && unit < 5) {
+    value /= 1024;
+    unit += 1;
+  }
+  const digits = unit === 0 || value >= 100 ? 0 : 1;
+  return `${value.toFixed(digits)} ${["B", "KiB", "MiB", "GiB", "TiB", "PiB"][unit]}`;
+}
+
+/** A span of milliseconds: 3d 4h, 5m 10s. */
+export function span(ms) {
+  if (typeof ms !== "number") return "–";
+  const s = Math.floor(ms / 1000);
+  const parts = [[Math.floor(s / 86400), "d"], [Math.floor(s / 3600) % 24, "h"], [Math.floor(s / 60) % 60, "m"], [s % 60, "s"]];
+  const first = parts.findIndex(([amount]) => amount > 0);
+  if (first < 0) return "0s";
+  return parts.slice(first, first + 2).map(([amount, unit]) => `${amount}${unit}`).join(" ");
+}
+
+/** A point in time, given in milliseconds. */
+export function time(ms) {
+  return typeof ms === "number" ? clock.format(new Date(ms)) : "–";
+}
+
+/** A value of an argument or a property, as text. */
+export function value(it) {
+  return typeof it === "object" && it !== null ? JSON.stringify(it) : String(it);
+}
+
+export function plural(amount, one, many = `${one}s`) {
+  return `${count(amount)} ${amount === 1 ? one : many}`;
+}
+
+/** The name of an exchange; the default one has none. */
+export function exchangeName(name) {
+  return name || "(default)";
+}

@@ -1,0 +1,34 @@
+import { html, useEffect, useRef } from "../view.js";
+import { logIn } from "../api.js";
+import { Form, Field } from "../form.js";
+import { Icon } from "../icons.js";
+
+/** ended: one was logged in before. */
+export function Login({ onLogin, ended }) {
+  const box = useRef(null);
+  useEffect(() => {
+    document.title = "Log in · amqpbroker";
+    box.current.querySelector("input").focus();
+  }, []);
+  const submit = async ({ name, password }, form) => {
+    try {
+      onLogin(await logIn(name, password));
+    } catch (error) {
+      form.elements.password.value = "";
+      form.elements.password.focus();
+      throw error;
+    }
+  };
+  return html`
+    <main class="login" ref=${box}>
+      <div class="login-box">
+        <p class="brand"><${Icon} name="brand" />amqpbroker</p>
+        <h1>Log in</h1>
+        ${ended && html`<p class="hint" role="status">Your session has ended.</p>`}
+        <${Form} label="Log in" submit="Log in" onSubmit=${submit}>
+          <${Field} label="User name" name="name" required autocomplete="username" autocapitalize="none" />
+          <${Field} label="Password" name="password" type="password" autocomplete="current-password" />
+        <//>
+      </div>
+    </main>`;
+}

@@ -1,0 +1,165 @@
+import { html, useState } from "../view.js";
+import { del, get, path, post } from "../api.js";
+import { announce } from "../announce.js";
+import { afterAsking } from "../change.js";
+import { Field, Form } from "../form.js";
+import { useLive } from "../live.js";
+import { go, toChannel, toQueue } from "../router.js";
+import { useSession } from "../session.js";
+import { LengthsChart, RatesChart, sampled } from "../chart.js";
+import { Bindings, loadBefore } from "../bindings.js";
+import { GetMessages } from "../messages.js";
+import { Badge, Card, Facts, Heading, Problem, Tiles, Values } from "../parts.js";
+import { Publish } from "../publish.js";
+import { Table } from "../table.js";
+import { bytes, count, plural, time } from "../format.js";
+import { StateBadge } from "../state.js";
+import { AgeChoice } from "./overview.js";
+import { Features } from "./queues.js";
+
+export function Queue({ names: [vhost, name] }) {
+  const { age } = useSession();
+  const where = path("queues", vhost, name);
+  const query = new URLSearchParams(sampled(age));
+  const { data: it, error, reload } = useLive(`${where} ${age}`, (signal) => get(`${where}?${query}`, signal));
+  const bindings = useLive(`${where} bindings`, async (signal) => {
+    const incoming = await get(`${where}/bindings`, signal);
+    return { incoming, before: await loadBefore(incoming, signal) };
+  });
+  if (!it) return html`<${Heading} title=${name} kind="Queue" /><${Problem} error=${error} />`;
+  const effective = it.effective_policy_definition ?? {};
+  return html`
+    <${Heading} title=${name} kind="Queue"
+      badges=${html`<${Badge} text=${it.type} kind="type" /><${StateBadge} state=${it.state} idleSince=${it.idle_since} /><${Features} of=${it} />`}>
+      <${AgeChoice} />
+      <${Destructive} queue=${it} where=${where} onPurged=${reload} />
+    <//>
+    <${Problem} error=${error} />
+    <${Tiles} tiles=${[
+      ["Ready", count(it.messages_ready), it.message_bytes_ready ? bytes(it.message_bytes_ready) : ""],
+      ["Unacked", count(it.messages_unacknowledged), it.message_bytes_unacknowledged ? bytes(it.message_bytes_unacknowledged) : ""],
+      ["Total", count(it.messages), it.message_bytes ? bytes(it.message_bytes) : ""],
+      ["Consumers", count(it.consumers)],
+      ["Consumer capacity", typeof it.consumer_capacity === "number" ? `${Math.round(it.consumer_capacity * 100)}%` : "–"],
+    ]} />
+    <div class="grid two even">
+      <${LengthsChart} totals=${it} />
+      <${RatesChart} stats=${it.message_stats} />
+    </div>
+    <div class="grid two">
+      <${Bindings} kind="queue" vhost=${vhost} name=${name} bindings=${bindings.data} error=${bindings.error} onChange=${bindings.reload} />
+      <div class="stack">
+        <${Messages} vhost=${vhost} name=${name} onChange=${reload} ready=${it.messages_ready} />
+        <${Card} title="Details">
+          <${Facts} rows=${[
+            ["Virtual host", html`<span class="mono">${it.vhost}</span>`],
+            ["Durable", it.durable ? "yes" : "no"],
+            ["Auto-delete", it.auto_delete ? "yes" : ""],
+            ["Exclusive to", it.exclusive ? it.owner_pid_details?.name ?? "a connection" : ""],
+            ["Policy", it.policy],
+            ["Operator policy", it.operator_policy],
+            Object.keys(effective).length > 0 && ["In force by policy", html`<${Values} table=${effective} />`],
+            Object.keys(it.arguments ?? {}).length > 0 && ["Arguments", html`<${Values} table=${it.arguments} />`],
+            ["Memory", typeof it.memory === "number" ? bytes(it.memory) : ""],
+            ["Oldest message", it.head_message_timestamp ? time(it.head_message_timestamp * 1000) : ""],
+            ["Single active consumer", it.single_active_consumer_tag],
+            ["Leader", it.leader && html`<span class="mono">${it.leader}</span>`],
+            ["Node", !it.leader && html`<span class="mono">${it.node}</span>`],
+            ["Idle since", it.idle_since],
+          ]} />
+        <//>
+      </div>
+    </div>
+    <${Card} title="Consumers">
+      <${Table} caption="Consumers" rows=${it.consumer_details ?? []} rowKey=${(row) => `${row.channel_details?.name} ${row.consumer_tag}`} empty="No consumers." columns=${CONSUMER} />
+    <//>`;
+}
+
+const CONSUMER = [
+  { id: "tag", title: "Tag", class: "mono", cell: (it) => it.consumer_tag },
+  { id: "channel", title: "Channel", cell: (it) => html`<a class="mono" href=${toChannel(it.channel_details?.name ?? "")}>${it.channel_details?.name}</a>` },
+  { id: "ack", title: "Acks", cell: (it) => (it.ack_required ? "manual" : "auto") },
+  { id: "prefetch", title: "Prefetch", num: true, cell: (it) => count(it.prefetch_count) },
+  { id: "active", title: "Active", cell: (it) => (it.active === false ? "waiting" : "yes") },
+  { id: "exclusive", title: "Exclusive", cell: (it) => (it.exclusive ? "yes" : "") },
+  { id: "arguments", title: "Arguments", cell: (it) => html`<${Values} table=${it.arguments} />` },
+];
+
+function Destructive({ queue, where, onPurged }) {
+  const { name } = queue;
+  const waiting = plural(queue.messages_ready ?? 0, "message");
+  const purge = async () => {
+    const done = await afterAsking({
+      title: `Purge the queue ${name}?`, button: "Purge queue", action: () => del(`${where}/contents`), done: `The queue ${name} was purged.`,
+      text: `${waiting} that ${queue.messages_ready === 1 ? "is" : "are"} ready will be gone for good. Those that consumers hold stay.`,
+    });
+    if (done) onPurged();
+  };
+  const remove = async () => {
+    const done = await afterAsking({
+      title: `Delete the queue ${name}?`, button: "Delete queue", action: () => del(where), done: `The queue ${name} was deleted.`,
+      text: `Its ${waiting} and its bindings go with it, and its ${plural(queue.consumers ?? 0, "consumer")} will be cancelled.`,
+    });
+    if (done) go("#/queues");
+  };
+  return html`
+    <button type="button" onClick=${purge}>Purge</button>
+    <button type="button" class="danger" onClick=${remove}>Delete</button>`;
+}
+
+const TABS = [["publish", "Publish"], ["get", "Get"], ["move", "Move"]];
+
+/** What one does with messages by hand. */
+function Messages({ vhost, name, ready, onChange }) {
+  const [tab, setTab] = useState("publish");
+  const turn = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const place = TABS.findIndex(([id]) => id === tab);
+    const [next] = TABS[(place + step + TABS.length) % TABS.length];
+    setTab(next);
+    event.currentTarget.querySelector(`#tab-${next}`).focus();
+  };
+  return html`
+    <${Card} title="Messages">
+      <div class="tabs" role="tablist" aria-label="Messages" onKeyDown=${turn}>
+        ${TABS.map(([id, text]) => html`
+          <button type="button" role="tab" key=${id} id=${`tab-${id}`} aria-selected=${tab === id} aria-controls=${`panel-${id}`}
+            tabindex=${tab === id ? 0 : -1} onClick=${() => setTab(id)}>${text}</button>`)}
+      </div>
+      ${TABS.map(([id]) => html`
+        <div role="tabpanel" key=${id} id=${`panel-${id}`} aria-labelledby=${`tab-${id}`} hidden=${tab !== id}>
+          ${id === "publish" && html`<${Publish} vhost=${vhost} exchange="" routingKey=${name} onPublished=${onChange} />`}
+          ${id === "get" && html`<${GetMessages} vhost=${vhost} name=${name} onGot=${onChange} />`}
+          ${id === "move" && html`<${Move} vhost=${vhost} name=${name} ready=${ready} onMoved=${onChange} />`}
+        </div>`)}
+    <//>`;
+}
+
+function Move({ vhost, name, ready, onMoved }) {
+  const { vhosts } = useSession();
+  const [target, setTarget] = useState(vhost);
+  const [moved, setMoved] = useState(null);
+  const names = useLive(`queues of ${target}`, async (signal) => {
+    const page = await get(`${path("queues", target)}?page=1&page_size=500&pagination=true&columns=name&disable_stats=true`, signal);
+    return page.items.map((it) => it.name).filter((it) => it !== name || target !== vhost);
+  });
+  const move = async (form) => {
+    const body = { destination: form.destination, destination_vhost: target };
+    if (form.count !== "") body.count = Number(form.count);
+    const answer = await post(path("queues", vhost, name, "move"), body);
+    setMoved({ count: answer.moved, to: form.destination, vhost: target });
+    announce(`${plural(answer.moved, "message")} moved to ${form.destination}.`);
+    onMoved();
+  };
+  return html`
+    <${Form} label="Move messages" submit="Move messages" onSubmit=${move}>
+      <div class="fields">
+        <${Field} label="To queue" name="destination" required class="mono" suggestions=${names.data ?? []} />
+        ${vhosts.length > 1 && html`
+          <${Field} label="In virtual host" name="destination_vhost" options=${vhosts} chosen=${target} onChange=${(event) => setTarget(event.currentTarget.value)} />`}
+        <${Field} label="How many" name="count" type="number" min="1" placeholder="all" hint=${`${plural(ready ?? 0, "message")} ready`} />
+      </div>
+    <//>
+    ${moved && html`<p>${plural(moved.count, "message")} moved to <a class="mono" href=${toQueue(moved.vhost, moved.to)}>${moved.to}</a>.</p>`}`;
+}

@@ -1,0 +1,123 @@
+// Bindings as a picture: exchanges and queues in columns, and lines between them. Every box is a link.
+
+import { html, useState } from "./view.js";
+import { exchangeName, plural } from "./format.js";
+import { toExchange, toQueue } from "./router.js";
+
+const BOX = { width: 190, height: 34, gap: 16 };
+const BETWEEN = 200;
+const MARGIN = 8;
+const MOST = 30;
+const LONGEST_NAME = 24;
+const LONGEST_KEY = 24;
+
+function node(kind, vhost, name) {
+  return {
+    id: `${kind} ${name}`,
+    kind,
+    name: kind === "exchange" ? exchangeName(name) : name,
+    href: kind === "exchange" ? toExchange(vhost, name) : toQueue(vhost, name),
+  };
+}
+
+const sourceOf = (binding) => node("exchange", binding.vhost, binding.source);
+const destinationOf = (binding) => node(binding.destination_type, binding.vhost, binding.destination);
+
+/**
+ * kind: of the one in the middle, "exchange" or "queue". incoming: bindings to it, and `before` bindings to their
+ * sources; outgoing: bindings from it.
+ */
+export function BindingsPicture({ kind, vhost, name, before = [], incoming, outgoing = [] }) {
+  const [all, setAll] = useState(false);
+  const middle = { ...node(kind, vhost, name), self: true };
+  const sources = unique(incoming.map(sourceOf));
+  const columns = [
+    unique(before.map(sourceOf)).filter((it) => !sources.some((other) => other.id === it.id) && it.id !== middle.id),
+    sources, [middle], unique(outgoing.map(destinationOf)),
+  ];
+  const bindings = [...before, ...incoming, ...outgoing];
+  if (bindings.length === 0) return html`<p class="empty">No bindings.</p>`;
+  const most = all ? Infinity : MOST;
+  const left = columns.reduce((sum, column) => sum + Math.max(0, column.length - most), 0);
+  const drawn = columns.map((column) => column.slice(0, most)).filter((column) => column.length > 0);
+  return html`
+    <div class="picture-box" role="region" tabindex="0" aria-label="Picture of the bindings">
+      ${draw(drawn, edges(bindings))}
+    </div>
+    ${left > 0 && html`<p><button type="button" class="quiet" onClick=${() => setAll(true)}>Draw ${plural(left, "more", "more")}</button></p>`}`;
+}
+
+function unique(nodes) {
+  return [...new Map(nodes.map((it) => [it.id, it])).values()];
+}
+
+/** Bindings between the same two are one line with all their keys. */
+function edges(bindings) {
+  const found = new Map();
+  for (const binding of bindings) {
+    const [from, to] = [sourceOf(binding).id, destinationOf(binding).id];
+    const edge = found.get(`${from} > ${to}`) ?? { from, to, keys: [] };
+    const hasArguments = Object.keys(binding.arguments ?? {}).length > 0;
+    edge.keys.push(binding.routing_key || (hasArguments ? "(arguments)" : ""));
+    found.set(`${from} > ${to}`, edge);
+  }
+  return [...found.values()];
+}
+
+function draw(columns, lines) {
+  const tallest = Math.max(...columns.map((column) => column.length));
+  const height = tallest * (BOX.height + BOX.gap) - BOX.gap + 2 * MARGIN;
+  const width = columns.length * BOX.width + (columns.length - 1) * BETWEEN + 2 * MARGIN;
+  const places = new Map();
+  columns.forEach((column, x) => {
+    const used = column.length * (BOX.height + BOX.gap) - BOX.gap;
+    column.forEach((it, y) => {
+      // An exchange bound to itself stands only once, in its own column.
+      if (places.has(it.id) && !it.self) return;
+      places.set(it.id, { ...it, x: MARGIN + x * (BOX.width + BETWEEN), y: (height - used) / 2 + y * (BOX.height + BOX.gap) });
+    });
+  });
+  const boxes = [...places.values()];
+  return html`
+    <svg class="picture" viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height} role="group" aria-label="Bindings">
+      <g aria-hidden="true">${lines.map((line) => drawLine(line, places))}</g>
+      ${boxes.map((box) => html`
+        <a href=${box.href} key=${box.id} class=${`node ${box.kind} ${box.self ? "self" : ""}`} aria-label=${`${box.kind} ${box.name}`}
+          aria-current=${box.self ? "true" : null}>
+          <title>${box.kind} ${box.name}</title>
+          <rect x=${box.x} y=${box.y} width=${BOX.width} height=${BOX.height} rx=${box.kind === "exchange" ? BOX.height / 2 : 6} />
+          <text x=${box.x + BOX.width / 2} y=${box.y + BOX.height / 2}>${cut(box.name, LONGEST_NAME)}</text>
+        </a>`)}
+    </svg>`;
+}
+
+function drawLine(line, places) {
+  const [from, to] = [places.get(line.from), places.get(line.to)];
+  if (!from || !to) return null;
+  const [x1, y1] = [from.x + BOX.width, from.y + BOX.height / 2];
+  const [x2, y2] = [to.x, to.y + BOX.height / 2];
+  const bend = Math.max(60, Math.abs(x2 - x1) / 2);
+  const curve = `M ${x1} ${y1} C ${x1 + bend} ${y1}, ${x2 - bend} ${y2}, ${x2 - 6} ${y2}`;
+  // Where many lines meet they are apart at their other end: the key stands there.
+  const nearFrom = to.self;
+  const keys = line.keys.filter((key) => key !== "");
+  return html`
+    <g class="line" key=${`${line.from} > ${line.to}`}>
+      <path d=${curve} />
+      <path class="tip" d=${`M ${x2 - 7} ${y2 - 4} L ${x2} ${y2} L ${x2 - 7} ${y2 + 4} Z`} />
+      ${keys.length > 0 && html`
+        <text x=${nearFrom ? x1 + 12 : x2 - 14} y=${(nearFrom ? y1 : y2) - 6} text-anchor=${nearFrom ? "start" : "end"}>
+          <title>${keys.join(", ")}</title>${label(keys)}
+        </text>`}
+    </g>`;
+}
+
+function label(keys) {
+  const first = cut(keys[0], LONGEST_KEY);
+  return keys.length > 1 ? `${first} +${keys.length - 1}` : first;
+}
+
+function cut(text, length) {
+  const letters = [...text];
+  return letters.length > length ? `${letters.slice(0, length - 1).join("")}…` : text;
+}
