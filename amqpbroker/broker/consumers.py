@@ -75,13 +75,17 @@ class Consumers:
     def took_last(self, consumer: Consumer) -> None:
         """The consumer, which is in the ring, took the last of what waited; who could not comes after it."""
         if len(self._ring) > 1 or self._lower:
-            for level in (self._ring, *self._lower.values()):
-                for each in level:
-                    each.ringed = False
-                    self._resting[each] = None
-            self._ring = deque()
-            self._lower.clear()
+            self.all_full()
             self.wake(consumer)
+
+    def all_full(self) -> None:
+        """What waited is gone without any of them, since none could take it: they are no longer believed to."""
+        for level in (self._ring, *self._lower.values()):
+            for each in level:
+                each.ringed = False
+                self._resting[each] = None
+        self._ring = deque()
+        self._lower.clear()
 
     def wake(self, consumer: Consumer) -> None:
         """Believe again that the consumer can take a message."""

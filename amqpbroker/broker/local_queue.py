@@ -36,6 +36,13 @@ MAXLEN = "maxlen"
 REJECTED = "rejected"
 DELIVERY_LIMIT = "delivery_limit"
 
+#: How full a quorum queue that refuses publishes may be to take them again (rabbit_fifo: LOW_LIMIT).
+REOPENED_AT = 0.8
+
+#: How many messages, and octets of them, a quorum queue deals out to several consumers before it delivers these.
+ROUND = 256
+ROUND_BYTES = 1 << 16
+
 
 def _ready_line(settings: QueueSettings, compat: Compat, pager: Pager | None) -> ReadyLine:
     if settings.queue_type == "quorum":
@@ -73,6 +80,7 @@ class LocalQueue(Queue):
             settings, vhost.config.compat, None if self.log is None else QueuePages(self, self.log)
         )
         self.unacked_count: int = 0
+        self._shut: bool = False
         self._sequence: int = 0
         self._expiring: int = 0
         self._expiry: Timer | None = None
@@ -125,6 +133,8 @@ class LocalQueue(Queue):
     def _full(self, message: Message) -> bool:
         """Whether a reject-publish overflow refuses the message (rabbit_amqqueue_process:will_overflow)."""
         settings = self.settings
+        if self.quorum:
+            return settings.overflow != "drop-head" and self._is_shut()
         if settings.overflow == "drop-head" or not self._exceeds(1, message.size):
             return False
         if settings.overflow == "reject-publish-dlx":
@@ -135,7 +145,21 @@ class LocalQueue(Queue):
         if self.closed:
             # RabbitMQ finds nobody to deliver to, and waits for an answer from classic queues only.
             return not self.quorum
+        if self.quorum:
+            return self.settings.overflow != "drop-head" and self._is_shut()
         return self.settings.overflow != "drop-head" and self._exceeds(count, size)
+
+    def _is_shut(self) -> bool:
+        """Whether a quorum queue refuses publishes: from the one that takes it above a limit, which it still keeps,
+        until it is well below (rabbit_fifo:evaluate_limit). To be asked before anything is added."""
+        settings = self.settings
+        if (
+            self._shut
+            and (settings.max_length < 0 or self.ready.count <= int(settings.max_length * REOPENED_AT))
+            and (settings.max_length_bytes < 0 or self.ready.size <= int(settings.max_length_bytes * REOPENED_AT))
+        ):
+            self._shut = False
+        return self._shut
 
     def _exceeds(self, more_count: int, more_size: int) -> bool:
         settings = self.settings
@@ -145,8 +169,11 @@ class LocalQueue(Queue):
         )
 
     def _trim(self) -> None:
-        """Drop from the head until the limits hold."""
-        if self.settings.overflow != "drop-head" or not self._exceeds(0, 0):
+        """Drop from the head until the limits hold, if that is what is to be done."""
+        if not self._exceeds(0, 0):
+            return
+        if self.settings.overflow != "drop-head":
+            self._shut = self.quorum
             return
         dropped = []
         while self.ready.count and self._exceeds(0, 0):
@@ -201,6 +228,9 @@ class LocalQueue(Queue):
         What has expired goes before a consumer is asked, and takes nobody's turn (rabbit_amqqueue_process:fetch).
         """
         self._expire()
+        if self.quorum and len(self.consumers.all) > 1:
+            self._deal_out()
+            return
         while self.ready.count:
             consumer = self.consumers.next()
             if consumer is None:
@@ -208,6 +238,30 @@ class LocalQueue(Queue):
             self._give(consumer, self._pop())
             if self._expiring:
                 self._expire()
+
+    def _deal_out(self) -> None:
+        """`_drain`, but each consumer gets its part of a round together, who started first before the others
+        (rabbit_fifo:add_delivery_effects)."""
+        while self.ready.count:
+            dealt: dict[Consumer, list[Entry]] = {}
+            count = size = 0
+            while self.ready.count and count < ROUND and size < ROUND_BYTES:
+                consumer = self.consumers.next()
+                if consumer is None:
+                    break
+                entry = self._pop()
+                count += 1
+                size += entry.message.size
+                consumer.unacked += 1
+                dealt.setdefault(consumer, []).append(entry)
+                if self._expiring:
+                    self._expire()
+            if not dealt:
+                return
+            for consumer in sorted(dealt, key=lambda consumer: consumer.started):
+                consumer.unacked -= len(dealt[consumer])
+                for entry in dealt[consumer]:
+                    self._give(consumer, entry)
 
     def _give(self, consumer: Consumer, entry: Entry) -> None:
         if consumer.no_ack:
@@ -238,6 +292,7 @@ class LocalQueue(Queue):
 
     def get(self, no_ack: bool) -> Entry | None:
         self.touch()
+        waited = self.ready.count
         entry = self._take_head()
         if entry is not None and no_ack:
             self.forget(entry)
@@ -251,6 +306,8 @@ class LocalQueue(Queue):
             self._arm_expiry()
         else:
             self._expire()
+        if waited and not self.ready.count:
+            self.consumers.all_full()
         return entry
 
     # --- settled ----------------------------------------------------------------------------------------------------
@@ -309,6 +366,8 @@ class LocalQueue(Queue):
             if entry.deadline_ms:
                 self._expiring += 1
         if back:
+            if self._shut:
+                self._is_shut()
             self.ready.requeue(back)
         self._leave(exhausted, DELIVERY_LIMIT)
         if not self.quorum:
@@ -345,6 +404,8 @@ class LocalQueue(Queue):
         self.ready.clear()
         self._expiring = 0
         self._arm_expiry()
+        if count:
+            self.consumers.all_full()
         return count
 
     # --- time -------------------------------------------------------------------------------------------------------
@@ -378,7 +439,10 @@ class LocalQueue(Queue):
 
     def _on_expiry(self) -> None:
         self._expiry = None
+        waited = self.ready.count
         self._expire()
+        if waited and not self.ready.count:
+            self.consumers.all_full()
 
     def touch(self) -> None:
         if self.settings.expires_ms < 0:

@@ -47,28 +47,78 @@ def drop_head_dead_letters(lab: Lab, kind: str) -> None:
 
 @family(KINDS)
 def reject_publish(lab: Lab, kind: str) -> None:
-    """New ones are refused."""
+    """New ones are refused: a quorum queue refuses once it is above its limit, not before."""
     ch = limited(lab, kind, max_length=3, overflow="reject-publish")
-    publish(ch, lab.q(), 3)
-    if kind == "quorum":
-        lab.hide(lab.q())
-        return
-    publish(ch, lab.q(), 2, start=4)
+    publish(ch, lab.q(), 6)
+
+
+@family({f"{kind}_{limit}": (kind, limit) for kind in ("classic", "quorum") for limit in (0, 1, 2, 5, 10)})
+def reject_publish_reopens(lab: Lab, kind: str, limit: int) -> None:
+    """Messages are taken out of a full queue, one by one, until it takes new ones again; these fill it once more."""
+    ch = limited(lab, kind, max_length=limit, overflow="reject-publish")
+    publish(ch, lab.q(), limit + 3)
+    other = lab.channel()
+    for number in range(limit + 1):
+        other.get(lab.q(), no_ack=True)
+        other.sync()
+        if ch.publish_confirmed("", lab.q(), f"again {number}", delivery_mode=2).name == "basic.ack":
+            break
+    publish(ch, lab.q(), 3, 100)
+
+
+@family({f"{kind}_{when}": (kind, when) for kind in ("classic", "quorum") for when in ("full", "below", "above")})
+def reject_publish_and_requeue(lab: Lab, kind: str, when: str) -> None:
+    """What a consumer holds comes back to a queue that is full, has been full, or gets too full by it."""
+    ch = limited(lab, kind, max_length=5, overflow="reject-publish")
+    other = lab.channel()
+    publish(ch, lab.q(), 5)
+    other.get(lab.q())
+    other.get(lab.q())
+    publish(ch, lab.q(), {"full": 4, "below": 1, "above": 2}[when], 6)
+    if when == "below":
+        other.get(lab.q(), no_ack=True)
+    other.nack(0, multiple=True)
+    other.sync()
+    lab.quiet()
+    publish(ch, lab.q(), 2, 100)
+    for _ in range(3):
+        other.get(lab.q(), no_ack=True)
+    publish(ch, lab.q(), 3, 200)
+
+
+@family(KINDS)
+def reject_publish_purged(lab: Lab, kind: str) -> None:
+    """A purge opens the queue again."""
+    ch = limited(lab, kind, max_length=2, overflow="reject-publish")
+    publish(ch, lab.q(), 4)
+    ch.purge(lab.q())
+    publish(ch, lab.q(), 4, 10)
+
+
+@family(KINDS)
+def reject_publish_by_bytes(lab: Lab, kind: str) -> None:
+    """A limit of octets, with messages of two of them."""
+    ch = limited(lab, kind, max_length_bytes=10, overflow="reject-publish")
+    publish(ch, lab.q(), 8, 10)
+    other = lab.channel()
+    for number in range(4):
+        other.get(lab.q(), no_ack=True)
+        other.sync()
+        ch.publish_confirmed("", lab.q(), f"a{number}", delivery_mode=2)
 
 
 @case()
-def reject_publish_quorum_in_the_end(lab: Lab) -> None:
-    """A quorum queue lets a few more in before it refuses."""
-    ch = limited(lab, "quorum", max_length=1, overflow="reject-publish")
-    lab.hide(lab.q())
-    refused = False
-    for number in range(50):
-        if ch.publish_confirmed("", lab.q(), str(number)).name == "basic.nack":
-            refused = True
-            break
-    lab.observe("refused in the end", refused)
-    for event in [one for one in ch.connection.events if one.name in ("basic.ack", "basic.nack")]:
-        ch.connection.forget(event)
+def reject_publish_quorum_other_channel(lab: Lab) -> None:
+    """A channel that has not published yet, when another one was refused and some room has been made since."""
+    ch = limited(lab, "quorum", max_length=10, overflow="reject-publish")
+    publish(ch, lab.q(), 12)
+    other = lab.channel()
+    other.get(lab.q(), no_ack=True)
+    other.get(lab.q(), no_ack=True)
+    other.sync()
+    publish(ch, lab.q(), 1, 100)
+    other.confirm()
+    publish(other, lab.q(), 3, 200)
 
 
 @case()

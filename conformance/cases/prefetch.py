@@ -396,3 +396,25 @@ def turn_after_what_had_expired(lab: Lab) -> None:
     lab.quiet()
     ch.publish_confirmed("", lab.q(), "3", delivery_mode=2)
     both.deliveries(1)
+
+
+@family({f"{kind}_{how}": (kind, how) for kind in ("classic", "quorum") for how in ("purge", "get", "expire")})
+def turn_after_what_waited_is_gone(lab: Lab, kind: str, how: str) -> None:
+    """A consumer is full while a message waits, which then goes without it; it settles after another one has come."""
+    ch, first, second = lab.channel(), lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
+    ch.confirm()
+    first.qos(1)
+    ch.publish_confirmed("", lab.q(), "1", delivery_mode=2)
+    ch.publish_confirmed("", lab.q(), "2", delivery_mode=2, expiration="500" if how == "expire" else "60000")
+    first.consume(lab.q(), "a")
+    first.deliveries(1)
+    if how == "purge":
+        ch.purge(lab.q())
+    elif how == "get":
+        ch.get(lab.q(), no_ack=True)
+    else:
+        lab.sleep(0.7)
+    second.consume(lab.q(), "b")
+    first.reject(1)
+    lab.quiet()

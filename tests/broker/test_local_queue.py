@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.broker.local_queue import ROUND, LocalQueue
 from amqpbroker.broker.message import Entry
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.broker.vhost import Vhost
@@ -106,6 +106,65 @@ def test_who_a_quorum_queue_filled_while_another_message_waited_comes_last(vhost
     a.ack()
     publish(queue, b"3")
     assert (a.take(), b.take()) == ([b"1"], [b"3"])
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+@pytest.mark.parametrize("how", ["purge", "get", "expire"])
+def test_who_was_full_while_a_message_waited_that_went_without_it_comes_last(vhost: Vhost, kind: str, how: str) -> None:
+    queue = declare(vhost, queue_type=kind)
+    publish(queue, b"1")
+    publish(queue, b"2", expiration_ms=10)
+    a = Subscriber(queue, "a", 1).subscribe()
+    if how == "purge":
+        queue.purge()
+    elif how == "get":
+        queue.get(no_ack=True)
+    else:
+        clock_of(vhost).advance(10)
+    b = Subscriber(queue, "b", 1).subscribe()
+    a.requeue()
+    assert (a.take(), b.take()) == ([b"1"], [b"1"])
+
+
+def test_a_get_that_leaves_nothing_waiting_leaves_the_consumers_that_can_take_their_turn(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
+    assert queue.get(no_ack=True) is None
+    assert queue.purge() == 0
+    publish(queue, b"1", b"2", b"3")
+    assert (a.take(), b.take()) == ([b"1", b"3"], [b"2"])
+
+
+def test_what_a_quorum_queue_deals_out_at_once_each_consumer_gets_together(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    order: list[tuple[str, bytes]] = []
+
+    class Recorder(Subscriber):
+        def deliver(self, entry: Entry) -> None:
+            order.append((self.tag, entry.message.body))
+            super().deliver(entry)
+
+    holder = Subscriber(queue, "holder").subscribe()
+    publish(queue, *[b"%d" % i for i in range(5)])
+    Recorder(queue, "b", 2).subscribe()
+    Recorder(queue, "a", 2).subscribe()
+    queue.remove_consumer(holder)
+    holder.requeue(5)
+    assert order == [("b", b"0"), ("b", b"2"), ("a", b"1"), ("a", b"3")]
+    assert ready(queue) == [b"4"]
+    assert queue.unacked_count == 4
+
+
+def test_a_quorum_queue_deals_out_more_than_a_round(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    holder = Subscriber(queue, "holder").subscribe()
+    count = 2 * ROUND + 1
+    publish(queue, *[b"%d" % i for i in range(count)])
+    a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
+    queue.remove_consumer(holder)
+    holder.requeue(count)
+    assert len(a.take()) + len(b.take()) == count
+    assert not queue.ready_count
 
 
 def test_who_can_take_more_says_so_with_an_offer(vhost: Vhost) -> None:
@@ -635,6 +694,30 @@ def test_reject_publish_refuses_the_newest(vhost: Vhost, overflow: str, argument
     get(queue)
     publish(queue, b"4")
     assert ready(queue) == [b"2", b"4"]
+
+
+def test_a_full_quorum_queue_keeps_one_more_and_takes_none_until_it_is_well_below_its_limit(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum", overflow="reject-publish", max_length=5)
+    taken = [queue.publish(message(b"%d" % i)) for i in range(8)]
+    assert taken == [True] * 6 + [False] * 2
+    assert queue.refuses(1, 1)
+    queue.get(no_ack=True)
+    assert not queue.publish(message(b"at the limit"))
+    queue.get(no_ack=True)
+    assert not queue.refuses(1, 1)
+    assert [queue.publish(message(b"again")) for _ in range(3)] == [True, True, False]
+
+
+def test_what_comes_back_to_a_quorum_queue_shuts_it_as_well_if_it_is_too_much(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum", overflow="reject-publish", max_length=2)
+    publish(queue, b"1", b"2")
+    held = [queue.get(no_ack=False), queue.get(no_ack=False)]
+    publish(queue, b"3")
+    queue.requeue([entry for entry in held if entry is not None])
+    assert queue.ready_count == 3
+    assert not queue.publish(message(b"4"))
+    queue.purge()
+    assert queue.publish(message(b"5"))
 
 
 def test_reject_publish_drops_nothing_that_is_requeued(vhost: Vhost) -> None:

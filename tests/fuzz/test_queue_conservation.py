@@ -71,7 +71,7 @@ class Machine(RuleBasedStateMachine):
         self.copies: list[Copy] = []
         self.consumers: list[Witness] = []
         self.held: list[Entry] = []
-        self.delivered: list[Copy] = []
+        self.delivered: list[tuple[Copy, Subscriber | None]] = []
         self.returned = 0
         self.add(2, no_ack=False, priority=0)
 
@@ -92,11 +92,11 @@ class Machine(RuleBasedStateMachine):
         else:
             copy.rank = (1, number)
 
-    def on_delivery(self, message: Message, entry: Entry | None, redelivered: bool) -> None:
+    def on_delivery(self, message: Message, entry: Entry | None, redelivered: bool, to: Subscriber | None) -> None:
         copy = self.copy_of(message)
         assert copy.place == "ready", copy
         assert redelivered == (copy.returns > 0)
-        self.delivered.append(copy)
+        self.delivered.append((copy, to))
         copy.place = "held" if entry is not None else "handed"
         if entry is not None:
             self.held.append(entry)
@@ -122,9 +122,11 @@ class Machine(RuleBasedStateMachine):
                 assert copy.returns > self.limit
         for copy in self.copies:
             assert copy.place not in ("rejecting", "returning"), copy
-        for i, copy in enumerate(delivered):
+        for i, (copy, to) in enumerate(delivered):
             assert copy.new or not 0 < copy.deadline_ms <= self.clock.now_ms(), "delivered too late"
-            waiting = [other for other in self.copies if other.place == "ready"] + delivered[i + 1 :]
+            # What a quorum queue deals out at once each consumer gets together.
+            later = [other for other, whose in delivered[i + 1 :] if whose is to or not self.quorum]
+            waiting = [other for other in self.copies if other.place == "ready"] + later
             earlier = [other for other in waiting if other.rank < copy.rank]
             if self.quorum:
                 same = copy.priority > 4
@@ -191,7 +193,7 @@ class Machine(RuleBasedStateMachine):
     def get(self, no_ack: bool) -> None:
         entry = self.queue.get(no_ack)
         if entry is not None:
-            self.on_delivery(entry.message, None if no_ack else entry, entry.redelivered)
+            self.on_delivery(entry.message, None if no_ack else entry, entry.redelivered, None)
         self.settle_account()
 
     def taken(self, data: st.DataObject) -> list[Entry]:
@@ -299,14 +301,14 @@ class Machine(RuleBasedStateMachine):
 class Witness(Subscriber):
     """A subscriber that tells of every delivery while it happens."""
 
-    on_delivery: Callable[[Message, Entry | None, bool], None]
+    on_delivery: Callable[[Message, Entry | None, bool, Subscriber | None], None]
 
     def deliver(self, entry: Entry) -> None:
         super().deliver(entry)
-        self.on_delivery(entry.message, entry, entry.redelivered)
+        self.on_delivery(entry.message, entry, entry.redelivered, self)
 
     def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
-        self.on_delivery(message, None, acquired_count > 0)
+        self.on_delivery(message, None, acquired_count > 0, self)
 
 
 TestConservation = Machine.TestCase
