@@ -30,6 +30,7 @@ format: $(DEV) ## Format the code and sort its imports.
 
 docs: $(DEV) ## Write the parts of docs/ that come from tables in the code.
 	$(PY) -m tools.settings_reference
+	$(PY) -m tools.ctl_reference
 
 interop: $(DEV) ## Run real clients of several languages against the broker; installs what they need.
 	$(PY) -m pip install --quiet --disable-pip-version-check -r interop/requirements.txt

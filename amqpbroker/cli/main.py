@@ -10,6 +10,7 @@ from amqpbroker import __version__
 COMMANDS = {
     "serve": "Run the broker until SIGTERM or SIGINT.",
     "ping": "Tell by the exit status whether a broker answers.",
+    "ctl": "Administer a running broker with rabbitmqctl's commands.",
     "store": "Check a data directory, or show what is in it.",
 }
 

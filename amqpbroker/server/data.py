@@ -64,8 +64,11 @@ def opened(config: Config) -> Iterator[Data]:
 
 
 def _directory(config: Config) -> Path:
-    if config.data_dir:
-        return Path(config.data_dir).absolute()
+    return Path(config.data_dir).absolute() if config.data_dir else default_directory()
+
+
+def default_directory() -> Path:
+    """The user's own, where no directory is named."""
     import platformdirs
 
     return platformdirs.user_data_path("amqpbroker", appauthor=False)

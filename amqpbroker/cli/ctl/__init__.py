@@ -1,0 +1,20 @@
+"""`amqpbroker ctl`: rabbitmqctl's and rabbitmq-diagnostics' commands, for what exists here.
+
+They ask the management API. Options may stand anywhere, as rabbitmqctl takes them.
+"""
+
+import sys
+
+import click
+
+from amqpbroker.cli.ctl.run import run
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def ctl(arguments: tuple[str, ...]) -> None:
+    """Administer a running broker with rabbitmqctl's commands."""
+    sys.exit(run(list(arguments)))

@@ -1,0 +1,134 @@
+"""The management API of a running broker, and how to find it."""
+
+import base64
+import http.client
+import json
+import os
+import ssl
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from amqpbroker.cli.ctl.command import DATA, UNAVAILABLE, CtlError
+
+DEFAULT_URL = "http://127.0.0.1:15672"
+
+
+def quoted(name: str) -> str:
+    """A name as a part of a path."""
+    return quote(name, safe="")
+
+
+class ApiError(CtlError):
+    """The API refused; `http_status` is its status."""
+
+    def __init__(self, http_status: int, reason: str) -> None:
+        super().__init__(reason, DATA if http_status == 404 else UNAVAILABLE)
+        self.http_status = http_status
+
+
+class Api:
+    """Requests to one broker. authorization: the header that says who asks."""
+
+    def __init__(self, url: str, authorization: str, timeout_s: float, cacertfile: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._authorization = authorization
+        self._timeout_s = timeout_s
+        self._cacertfile = cacertfile
+
+    def get(self, path: str) -> Any:
+        return self.call("GET", path)
+
+    def put(self, path: str, body: Any = None) -> int:
+        """Returns the status: 201 for something new, 204 for something changed."""
+        return self._request("PUT", path, body)[0]
+
+    def post(self, path: str, body: Any = None) -> Any:
+        return self.call("POST", path, body)
+
+    def delete(self, path: str, headers: dict[str, str] | None = None) -> None:
+        self._request("DELETE", path, None, headers)
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """The JSON of the answer, None if it has none. Raises ApiError, CtlError."""
+        answer = self._request(method, path, body)[1]
+        return json.loads(answer) if answer else None
+
+    def _request(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        parts = urlsplit(self.url)
+        sent = {"Authorization": self._authorization, "Content-Type": "application/json", **(headers or {})}
+        connection = self._connection(parts.scheme, parts.hostname or "127.0.0.1", parts.port)
+        try:
+            connection.request(method, f"{parts.path}/api/{path}", None if body is None else json.dumps(body), sent)
+            response = connection.getresponse()
+            answer = response.read()
+        except OSError as error:
+            raise CtlError(
+                f"Error: unable to perform an operation on the broker at {self.url}: {error.strerror or error}.\n"
+                "Is it running, and its management API open? Name another with --url, or its --data-dir."
+            ) from error
+        finally:
+            connection.close()
+        if response.status >= 400:
+            raise ApiError(response.status, _reason(response.status, answer))
+        return response.status, answer
+
+    def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
+        if scheme == "https":
+            context = ssl.create_default_context(cafile=self._cacertfile)
+            return http.client.HTTPSConnection(host, port, timeout=self._timeout_s, context=context)
+        return http.client.HTTPConnection(host, port, timeout=self._timeout_s)
+
+
+def _reason(status: int, answer: bytes) -> str:
+    try:
+        reason = str(json.loads(answer)["reason"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP status {status}"
+    if reason == "Not_Authorized":
+        reason += ": name a user and its password, --url http://USER:PASSWORD@HOST:PORT"
+    return reason
+
+
+def find(options: dict[str, str], timeout_s: float) -> Api:
+    """The broker that --url names, or the one of the data directory, or the one on this machine's usual port.
+
+    For the first and the last, user and password are those of --url, --user and --password, else of the environment.
+    Raises CtlError.
+    """
+    url = options.get("url") or os.environ.get("AMQPBROKER_URL", "")
+    cacertfile = options.get("cacertfile")
+    if not url:
+        found = _control(options.get("data-dir"))
+        if found is not None:
+            return Api(found[0], f"Bearer {found[1]}", timeout_s, cacertfile)
+    parts = urlsplit(url or DEFAULT_URL)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise CtlError(f"{url} is not of the form http://[USER:PASSWORD@]HOST:PORT")
+    user = options.get("user") or unquote(parts.username or "") or os.environ.get("RABBITMQ_DEFAULT_USER", "guest")
+    password = (
+        options.get("password") or unquote(parts.password or "") or os.environ.get("RABBITMQ_DEFAULT_PASS", "guest")
+    )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default_port = 15671 if parts.scheme == "https" else 15672
+    plain = f"{parts.scheme}://{host}:{parts.port or default_port}{parts.path}"
+    basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return Api(plain, f"Basic {basic}", timeout_s, cacertfile)
+
+
+def _control(named: str | None) -> tuple[str, str] | None:
+    """(url, token) of the broker that owns the data directory. Raises CtlError if one was named and there is none."""
+    from amqpbroker.server import control, data
+
+    directory = Path(named) if named else data.default_directory()
+    try:
+        found = control.read(directory)
+    except PermissionError as error:
+        if named:
+            raise CtlError(f"{directory} may not be read: run this as the user of the broker") from error
+        return None
+    if named and found is None:
+        raise CtlError(f"no broker runs on {directory}")
+    return found if found is not None and found[0] else None

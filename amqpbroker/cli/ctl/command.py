@@ -1,0 +1,86 @@
+"""What a command is: its words, and what it does with them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from amqpbroker.cli.ctl.api import Api
+
+#: Exit statuses (sysexits.h), as rabbitmqctl uses them.
+USAGE = 64
+DATA = 65
+NO_USER = 67
+UNAVAILABLE = 69
+SOFTWARE = 70
+
+
+class CtlError(Exception):
+    """A command that failed; the text is for the one who typed it."""
+
+    def __init__(self, text: str, status: int = UNAVAILABLE) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class UsageError(CtlError):
+    """A command line that does not fit the command."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, USAGE)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table. columns: as asked for, which are also the keys of the JSON. Rows have a value for each."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One command line: the words behind the command's name, and its options."""
+
+    api: "Api"
+    words: list[str]
+    options: dict[str, str]
+    vhost: str
+    timeout_s: float
+
+
+#: Returns what is to be shown: Rows, text, JSON (dict or list), or None for nothing.
+Run = Callable[[Call], Any]
+#: What is said before, unless --quiet.
+Banner = str | Callable[[Call], str]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Command:
+    """words: what the command takes, as its usage shows it: `<one>` is needed, `[<one>]` may be there, and an ending
+    `...` takes any number. options: its own options, with whether they have a value."""
+
+    name: str
+    group: str
+    about: str
+    words: str
+    run: Run
+    banner: Banner = ""
+    options: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def usage(self) -> str:
+        options = " ".join(f"[--{name}{' <value>' if valued else ''}]" for name, valued in self.options.items())
+        return " ".join(part for part in ("amqpbroker ctl [OPTIONS]", self.name, self.words, options) if part)
+
+    def check(self, words: list[str]) -> None:
+        """Raises UsageError if there are too few or too many."""
+        parts = self.words.split()
+        needed = sum(part.startswith("<") for part in parts)
+        if len(words) < needed:
+            raise UsageError("not enough arguments.")
+        if not self.words.endswith("...]") and len(words) > len(parts):
+            raise UsageError("too many arguments.")

@@ -1,0 +1,20 @@
+"""All commands, by name."""
+
+from amqpbroker.cli.ctl.command import Command
+from amqpbroker.cli.ctl.commands import (
+    access,
+    connections,
+    definitions,
+    health,
+    lists,
+    node,
+    parameters,
+    policies,
+    queues,
+    users,
+    vhosts,
+)
+
+_MODULES = (node, users, access, lists, health, parameters, policies, vhosts, queues, connections, definitions)
+
+COMMANDS: dict[str, Command] = {command.name: command for module in _MODULES for command in module.COMMANDS}

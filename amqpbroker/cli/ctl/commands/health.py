@@ -1,0 +1,211 @@
+"""Health checks (rabbitmq-diagnostics)."""
+
+import socket
+from typing import Any
+
+from amqpbroker.cli.ctl.api import ApiError
+from amqpbroker.cli.ctl.command import Call, Command, CtlError
+from amqpbroker.cli.ctl.commands.lists import GROUP
+from amqpbroker.cli.ctl.commands.node import is_running, listener_lines, name, node
+
+_UNITS = {"days", "weeks", "months", "years"}
+
+
+def check_running(call: Call) -> str:
+    return is_running(call)
+
+
+def _alarmed(call: Call, path: str, fine: str) -> str:
+    try:
+        call.api.get(path)
+    except ApiError as error:
+        if error.http_status != 503:
+            raise
+        facts = node(call)
+        on = [what for key, what in (("mem_alarm", "Memory"), ("disk_free_alarm", "Free disk space")) if facts.get(key)]
+        lines = [f"{what} alarm on node {facts['name']}" for what in on]
+        raise CtlError("\n".join([f"Node {facts['name']} reported the following alarms:", *lines])) from error
+    return fine
+
+
+def check_local_alarms(call: Call) -> str:
+    return _alarmed(call, "health/checks/local-alarms", f"Node {name(call)} reported no local alarms")
+
+
+def check_alarms(call: Call) -> str:
+    return _alarmed(call, "health/checks/alarms", f"Node {name(call)} reported no alarms, local or clusterwide")
+
+
+def alarms(call: Call) -> str:
+    try:
+        return check_alarms(call)
+    except CtlError as error:
+        return str(error)
+
+
+def _listeners(call: Call) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = call.api.get("overview")["listeners"]
+    return found
+
+
+def check_port_connectivity(call: Call) -> str:
+    lines, ports, failed = [], [], []
+    for each in _listeners(call):
+        host = call.options.get("address") or {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104 - not listened on
+            each["ip_address"], each["ip_address"]
+        )
+        lines.append(f"Will connect to {host}:{each['port']}")
+        try:
+            socket.create_connection((host, each["port"]), call.timeout_s).close()
+        except OSError as error:
+            failed.append(f"{host}:{each['port']}: {error.strerror or error}")
+        else:
+            ports.append(str(each["port"]))
+    if failed:
+        raise CtlError("Connection attempts to these listeners failed:\n" + "\n".join(failed))
+    return "\n".join([*lines, f"Successfully connected to ports {', '.join(sorted(ports))} on node {name(call)}."])
+
+
+def check_port_listener(call: Call) -> str:
+    ports = sorted(str(each["port"]) for each in _listeners(call))
+    if call.words[0] not in ports:
+        raise CtlError(
+            f"No listener for port {call.words[0]} is active on node {name(call)}."
+            f" Found listeners that use the following ports: {', '.join(ports)}"
+        )
+    return f"A listener for port {call.words[0]} is running on node {name(call)}."
+
+
+def check_protocol_listener(call: Call) -> str:
+    aliases = {"amqp091": "amqp", "amqps": "amqp/ssl"}
+    wanted = aliases.get(call.words[0], call.words[0])
+    protocols = sorted({str(each["protocol"]) for each in _listeners(call)})
+    if wanted not in protocols:
+        raise CtlError(
+            f"No listener for protocol {call.words[0]} is active on node {name(call)}."
+            f" Found listeners for the following protocols: {', '.join(protocols)}"
+        )
+    return f"A listener for protocol {call.words[0]} is running on node {name(call)}."
+
+
+def check_virtual_hosts(call: Call) -> str:
+    call.api.get("health/checks/virtual-hosts")
+    return f"Node {name(call)} reported all vhosts as running"
+
+
+def check_certificate_expiration(call: Call) -> str:
+    within, unit = call.options.get("within", "4"), call.options.get("unit", "weeks")
+    if unit not in _UNITS or not within.isdecimal():
+        raise CtlError(f"--within is a number and --unit one of {', '.join(sorted(_UNITS))}", 64)
+    try:
+        call.api.get(f"health/checks/certificate-expiration/{within}/{unit}")
+    except ApiError as error:
+        if error.http_status == 503:
+            raise CtlError(f"Some certificates are expiring within {within} {unit}: {error}") from error
+        raise
+    return f"No certificates are expiring within {within} {unit}."
+
+
+def check_if_node_is_quorum_critical(call: Call) -> str:
+    return f"Node {name(call)} seems to be the only one in a single node cluster, the check does not apply"
+
+
+def listeners(call: Call) -> Any:
+    overview = call.api.get("overview")
+    if call.options.get("formatter") in ("json", "json_stream"):
+        return {"listeners": overview["listeners"]}
+    return "\n".join(listener_lines(overview))
+
+
+COMMANDS = (
+    Command(
+        "check_running",
+        GROUP,
+        "Exits with an error unless the broker runs.",
+        "",
+        check_running,
+        lambda call: f"Checking if RabbitMQ is running on node {name(call)} ...",
+    ),
+    Command(
+        "check_alarms",
+        GROUP,
+        "Exits with an error while an alarm is on.",
+        "",
+        check_alarms,
+        lambda call: f"Asking node {name(call)} to report any local resource alarms ...",
+    ),
+    Command(
+        "check_local_alarms",
+        GROUP,
+        "The same; there is one node.",
+        "",
+        check_local_alarms,
+        lambda call: f"Asking node {name(call)} to report any local resource alarms ...",
+    ),
+    Command(
+        "alarms",
+        GROUP,
+        "Shows the alarms that are on.",
+        "",
+        alarms,
+        lambda call: f"Asking node {name(call)} to report any known resource alarms ...",
+    ),
+    Command(
+        "check_port_connectivity",
+        GROUP,
+        "Connects to every listener.",
+        "",
+        check_port_connectivity,
+        lambda call: f"Testing TCP connections to all active listeners on node {name(call)} ...",
+        {"address": True},
+    ),
+    Command(
+        "check_port_listener",
+        GROUP,
+        "Exits with an error unless something listens on the port.",
+        "<port>",
+        check_port_listener,
+        lambda call: f"Asking node {name(call)} if there's an active listener on port {call.words[0]} ...",
+    ),
+    Command(
+        "check_protocol_listener",
+        GROUP,
+        "Exits with an error unless the protocol has a listener.",
+        "<protocol>",
+        check_protocol_listener,
+        lambda call: f"Asking node {name(call)} if there's an active listener for protocol {call.words[0]} ...",
+    ),
+    Command(
+        "check_virtual_hosts",
+        GROUP,
+        "Exits with an error unless all vhosts run.",
+        "",
+        check_virtual_hosts,
+        lambda call: f"Checking if all vhosts are running on node {name(call)} ...",
+    ),
+    Command(
+        "check_certificate_expiration",
+        GROUP,
+        "Exits with an error if a certificate expires soon.",
+        "",
+        check_certificate_expiration,
+        lambda call: f"Checking certificate expiration on node {name(call)} ...",
+        {"within": True, "unit": True},
+    ),
+    Command(
+        "check_if_node_is_quorum_critical",
+        GROUP,
+        "Means nothing with one node, and succeeds.",
+        "",
+        check_if_node_is_quorum_critical,
+        lambda call: f"Checking if node {name(call)} is critical for quorum of any queues/streams ...",
+    ),
+    Command(
+        "listeners",
+        GROUP,
+        "Shows what listens where.",
+        "",
+        listeners,
+        lambda call: f"Asking node {name(call)} to report its protocol listeners ...",
+    ),
+)

@@ -1,0 +1,252 @@
+"""The node: whether it is there, what it is, and waiting for it."""
+
+import time
+from typing import Any
+
+from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows
+
+GROUP = "Node"
+
+#: Between two looks whether the broker has started.
+_PAUSE_S = 0.2
+
+
+def node(call: Call) -> dict[str, Any]:
+    found: dict[str, Any] = call.api.get("nodes")[0]
+    return found
+
+
+def name(call: Call) -> str:
+    return str(node(call)["name"])
+
+
+def ping(call: Call) -> str:
+    call.api.get("whoami")
+    return "Ping succeeded"
+
+
+def await_startup(call: Call) -> None:
+    """Until it answers, or the time is over."""
+    deadline = time.monotonic() + (call.timeout_s if "timeout" in call.options else 300.0)
+    while True:
+        try:
+            call.api.get("whoami")
+        except CtlError as error:
+            if time.monotonic() > deadline:
+                raise CtlError(f"the broker at {call.api.url} has not started in time:\n{error}") from error
+            time.sleep(_PAUSE_S)
+        else:
+            return
+
+
+def is_running(call: Call) -> str:
+    return f"RabbitMQ on node {name(call)} is fully booted and running"
+
+
+def server_version(call: Call) -> str:
+    return str(call.api.get("overview")["rabbitmq_version"])
+
+
+def _gb(octets: int) -> str:
+    return f"{round(octets / 1e9, 4)} gb"
+
+
+def _alarms(facts: dict[str, Any]) -> list[str]:
+    names = (("mem_alarm", "memory"), ("disk_free_alarm", "disk"))
+    return [f"{what} resource limit alarm on node {facts['name']}" for key, what in names if facts.get(key)]
+
+
+def listener_lines(overview: dict[str, Any]) -> list[str]:
+    purposes = {
+        "amqp": "AMQP 0-9-1",
+        "amqp/ssl": "AMQP 0-9-1 over TLS",
+        "http": "HTTP API",
+        "https": "HTTP API over TLS (HTTPS)",
+        "http/prometheus": "Prometheus exporter API over HTTP",
+        "https/prometheus": "Prometheus exporter API over TLS (HTTPS)",
+    }
+    lines = []
+    for each in overview["listeners"]:
+        host = f"[{each['ip_address']}]" if ":" in each["ip_address"] else each["ip_address"]
+        protocol = each["protocol"]
+        purpose = purposes.get(protocol, protocol)
+        lines.append(f"Interface: {host}, port: {each['port']}, protocol: {protocol}, purpose: {purpose}")
+    return lines
+
+
+def status(call: Call) -> Any:
+    facts, overview = node(call), call.api.get("overview")
+    alarms = _alarms(facts)
+    listeners = listener_lines(overview)
+    if call.options.get("formatter") in ("json", "json_stream"):
+        return {
+            "node": facts["name"],
+            "os": "Linux",
+            "pid": int(facts["os_pid"]),
+            "uptime": facts["uptime"] // 1000,
+            "rabbitmq_version": overview["rabbitmq_version"],
+            "product_name": overview["product_name"],
+            "product_version": overview["product_version"],
+            "is_under_maintenance": False,
+            "alarms": alarms,
+            "data_directory": facts["db_dir"],
+            "config_files": facts["config_files"],
+            "log_files": facts["log_files"],
+            "memory": {"total": facts["mem_used"], "limit": facts["mem_limit"]},
+            "vm_memory_limit": facts["mem_limit"],
+            "disk_free": facts["disk_free"],
+            "disk_free_limit": facts["disk_free_limit"],
+            "file_descriptors": {"total_used": facts["fd_used"], "total_limit": facts["fd_total"]},
+            "totals": {
+                "connection_count": overview["object_totals"]["connections"],
+                "queue_count": overview["object_totals"]["queues"],
+                "virtual_host_count": len(call.api.get("vhosts?columns=name")),
+            },
+            "listeners": [
+                {"interface": each["ip_address"], "port": each["port"], "protocol": each["protocol"]}
+                for each in overview["listeners"]
+            ],
+        }
+    sections = {
+        "Runtime": [
+            f"OS PID: {facts['os_pid']}",
+            f"Uptime (seconds): {facts['uptime'] // 1000}",
+            "Is under maintenance?: false",
+            f"RabbitMQ version: {overview['rabbitmq_version']}",
+            f"Node name: {facts['name']}",
+        ],
+        "Data directory": [f"Node data directory: {facts['db_dir']}"],
+        "Config files": [f" * {file}" for file in facts["config_files"]],
+        "Log file(s)": [f" * {file}" for file in facts["log_files"]],
+        "Alarms": alarms or ["(none)"],
+        "Memory": [
+            f"Total memory used: {_gb(facts['mem_used'])}",
+            f"Memory high watermark: {_gb(facts['mem_limit'])}",
+        ],
+        "File Descriptors": [f"Total: {facts['fd_used']}, limit: {facts['fd_total']}"],
+        "Free Disk Space": [
+            f"Low free disk space watermark: {_gb(facts['disk_free_limit'])}",
+            f"Free disk space: {_gb(facts['disk_free'])}",
+        ],
+        "Totals": [
+            f"Connection count: {overview['object_totals']['connections']}",
+            f"Queue count: {overview['object_totals']['queues']}",
+            f"Virtual host count: {len(call.api.get('vhosts?columns=name'))}",
+        ],
+        "Listeners": listeners,
+    }
+    return "\n\n".join("\n".join([title, "", *lines]) for title, lines in sections.items())
+
+
+def cluster_status(call: Call) -> Any:
+    facts, overview = node(call), call.api.get("overview")
+    if call.options.get("formatter") in ("json", "json_stream"):
+        return {
+            "cluster_name": overview["cluster_name"],
+            "disk_nodes": [facts["name"]],
+            "running_nodes": [facts["name"]],
+            "alarms": _alarms(facts),
+            "partitions": {},
+            "versions": {facts["name"]: {"rabbitmq_version": overview["rabbitmq_version"]}},
+        }
+    sections = {
+        "Basics": [f"Cluster name: {overview['cluster_name']}"],
+        "Disk Nodes": [facts["name"]],
+        "Running Nodes": [facts["name"]],
+        "Versions": [f"{facts['name']}: RabbitMQ {overview['rabbitmq_version']}"],
+        "Alarms": _alarms(facts) or ["(none)"],
+        "Network Partitions": ["(none)"],
+        "Listeners": [f"Node: {facts['name']}, {line[0].lower()}{line[1:]}" for line in listener_lines(overview)],
+    }
+    return "\n\n".join("\n".join([title, "", *lines]) for title, lines in sections.items())
+
+
+def set_cluster_name(call: Call) -> None:
+    call.api.put("cluster-name", {"name": call.words[0]})
+
+
+def await_online_nodes(call: Call) -> None:
+    if call.words[0] != "1":
+        raise CtlError(f"there is one node, and will be no {call.words[0]}")
+    await_startup(call)
+
+
+def list_node_auth_attempt_stats(call: Call) -> Rows:
+    columns = ["protocol", "auth_attempts", "auth_attempts_failed", "auth_attempts_succeeded"]
+    found = call.api.get(f"auth/attempts/{name(call)}")
+    return Rows(columns, [[each[column] for column in columns] for each in found])
+
+
+def _list_features(path: str, columns: list[str], call: Call) -> Rows:
+    return Rows(columns, [[each.get(column, "") for column in columns] for each in call.api.get(path)])
+
+
+COMMANDS = (
+    Command("ping", GROUP, "Tells whether the broker answers.", "", ping, "Will ping the broker."),
+    Command("await_startup", GROUP, "Waits until the broker answers.", "", await_startup),
+    Command(
+        "await_online_nodes",
+        GROUP,
+        "The same; there is one node.",
+        "<count>",
+        await_online_nodes,
+        lambda call: f"Will wait for at least {call.words[0]} nodes to join the cluster.",
+    ),
+    Command("status", GROUP, "Shows the node.", "", status, lambda call: f"Status of node {name(call)} ..."),
+    Command(
+        "cluster_status",
+        GROUP,
+        "Shows the cluster, which has one node.",
+        "",
+        cluster_status,
+        lambda call: f"Cluster status of node {name(call)} ...",
+    ),
+    Command(
+        "is_running",
+        GROUP,
+        "Tells whether the broker runs.",
+        "",
+        is_running,
+        lambda call: f"Asking node {name(call)} for its status ...",
+    ),
+    Command(
+        "server_version",
+        GROUP,
+        "Shows the version that clients are told.",
+        "",
+        server_version,
+        lambda call: f"Asking node {name(call)} for its RabbitMQ version...",
+    ),
+    Command(
+        "set_cluster_name",
+        GROUP,
+        "Sets the cluster's name.",
+        "<name>",
+        set_cluster_name,
+        lambda call: f"Setting cluster name to {call.words[0]} ...",
+    ),
+    Command(
+        "list_node_auth_attempt_stats",
+        GROUP,
+        "Counts logins.",
+        "",
+        list_node_auth_attempt_stats,
+        lambda call: f'Listing authentication\n attempts for node "{name(call)}" ...',
+    ),
+    Command(
+        "list_feature_flags",
+        GROUP,
+        "Lists RabbitMQ's feature flags.",
+        "",
+        lambda call: _list_features("feature-flags", ["name", "state"], call),
+        "Listing feature flags ...",
+    ),
+    Command(
+        "list_deprecated_features",
+        GROUP,
+        "Lists RabbitMQ's deprecated features.",
+        "",
+        lambda call: _list_features("deprecated-features", ["name", "deprecation_phase"], call),
+        "Listing deprecated features ...",
+    ),
+)

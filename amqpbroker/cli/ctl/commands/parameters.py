@@ -1,0 +1,112 @@
+"""Runtime parameters."""
+
+import json
+
+from amqpbroker.cli.ctl.api import ApiError, quoted
+from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows
+
+GROUP = "Parameters"
+
+
+def _decoded(text: str) -> object:
+    try:
+        decoded: object = json.loads(text)
+    except ValueError:
+        raise CtlError(f"Could not parse JSON document: {text}") from None
+    return decoded
+
+
+def set_parameter(call: Call) -> None:
+    component, name, value = call.words
+    body = {"value": _decoded(value)}
+    call.api.put(f"parameters/{quoted(component)}/{quoted(call.vhost)}/{quoted(name)}", body)
+
+
+def clear_parameter(call: Call) -> None:
+    component, name = call.words
+    _delete(call, f"parameters/{quoted(component)}/{quoted(call.vhost)}/{quoted(name)}")
+
+
+def list_parameters(call: Call) -> Rows:
+    found = [each for each in call.api.get("parameters") if each["vhost"] == call.vhost]
+    return Rows(["component", "name", "value"], [[p["component"], p["name"], json.dumps(p["value"])] for p in found])
+
+
+def set_global_parameter(call: Call) -> None:
+    name, value = call.words
+    call.api.put(f"global-parameters/{quoted(name)}", {"value": _decoded(value)})
+
+
+def clear_global_parameter(call: Call) -> None:
+    _delete(call, f"global-parameters/{quoted(call.words[0])}")
+
+
+def list_global_parameters(call: Call) -> Rows:
+    found = call.api.get("global-parameters")
+    return Rows(["name", "value"], [[p["name"], json.dumps(p["value"], separators=(",", ":"))] for p in found])
+
+
+def _delete(call: Call, path: str) -> None:
+    try:
+        call.api.delete(path)
+    except ApiError as error:
+        if error.http_status == 404:
+            raise CtlError("Parameter does not exist") from error
+        raise
+
+
+COMMANDS = (
+    Command(
+        "set_parameter",
+        GROUP,
+        "Sets a runtime parameter.",
+        "<component> <name> <value>",
+        set_parameter,
+        lambda call: (
+            f'Setting runtime parameter "{call.words[1]}" for component "{call.words[0]}" to "{call.words[2]}" in vhost'
+            f' "{call.vhost}" ...'
+        ),
+    ),
+    Command(
+        "clear_parameter",
+        GROUP,
+        "Takes a runtime parameter away.",
+        "<component> <name>",
+        clear_parameter,
+        lambda call: (
+            f'Clearing runtime parameter "{call.words[1]}" for component "{call.words[0]}" on vhost "{call.vhost}" ...'
+        ),
+    ),
+    Command(
+        "list_parameters",
+        GROUP,
+        "Lists the runtime parameters of a vhost.",
+        "",
+        list_parameters,
+        lambda call: f'Listing runtime parameters for vhost "{call.vhost}" ...',
+    ),
+    Command(
+        "set_global_parameter",
+        GROUP,
+        "Sets a global runtime parameter.",
+        "<name> <value>",
+        set_global_parameter,
+        lambda call: f'Setting global runtime parameter "{call.words[0]}" to "{call.words[1]}" ...',
+    ),
+    Command(
+        "clear_global_parameter",
+        GROUP,
+        "Takes a global runtime parameter away.",
+        "<name>",
+        clear_global_parameter,
+        lambda call: f'Clearing global runtime parameter "{call.words[0]}" ...',
+    ),
+    Command(
+        "list_global_parameters",
+        GROUP,
+        "Lists the global runtime parameters.",
+        "",
+        list_global_parameters,
+        "Listing global runtime parameters ...",
+    ),
+)

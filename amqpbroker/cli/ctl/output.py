@@ -1,0 +1,109 @@
+"""How results are shown: rabbitmqctl's formatters."""
+
+import csv
+import io
+import json
+import sys
+from typing import Any
+
+from amqpbroker.cli.ctl.command import CtlError, Rows
+
+FORMATTERS = ("table", "pretty_table", "json", "json_stream", "csv")
+
+
+def show(result: Any, formatter: str | None, headers: bool = True) -> None:
+    """Print it on stdout. formatter: None for a pretty table where somebody looks, else a plain one."""
+    if result is None:
+        return
+    if not isinstance(result, Rows):
+        as_json = formatter in ("json", "json_stream")
+        print(result if isinstance(result, str) and not as_json else json.dumps(result, ensure_ascii=False))  # noqa: T201
+        return
+    if formatter is None:
+        formatter = "pretty_table" if sys.stdout.isatty() else "table"
+    match formatter:
+        case "table":
+            if result.rows:
+                _print(_table(result, headers))
+        case "json":
+            rows = [json.dumps(dict(zip(result.columns, row, strict=True)), ensure_ascii=False) for row in result.rows]
+            _print("[\n" + "\n,".join(rows) + ("\n]" if rows else "]"))
+        case "json_stream":
+            for row in result.rows:
+                _print(json.dumps(dict(zip(result.columns, row, strict=True)), ensure_ascii=False))
+        case "csv":
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            if headers:
+                writer.writerow(result.columns)
+            writer.writerows([[shown(value) for value in row] for row in result.rows])
+            _print(text.getvalue().rstrip("\n"))
+        case "pretty_table":
+            _pretty(result, headers)
+        case _:
+            raise CtlError(f"there is no formatter {formatter}; choose {', '.join(FORMATTERS)}", 64)
+
+
+def _print(text: str) -> None:
+    print(text)  # noqa: T201
+
+
+def _table(result: Rows, headers: bool) -> str:
+    lines = ["\t".join(result.columns)] if headers else []
+    lines += ["\t".join(shown(value) for value in row) for row in result.rows]
+    return "\n".join(lines)
+
+
+def _pretty(result: Rows, headers: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=headers, header_style="bold")
+    for number, column in enumerate(result.columns):
+        numeric = bool(result.rows) and all(_is_number(row[number]) for row in result.rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in result.rows:
+        table.add_row(*(Text(shown(value)) for value in row))
+    console = Console()
+    if not sys.stdout.isatty():
+        console.width = 200
+    console.print(table)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """One value as rabbitmqctl's tables show it; nothing in it gets at the terminal or breaks the line."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value)
+        case list() if all(isinstance(item, str) for item in value):
+            return f"[{', '.join(shown(item) for item in value)}]"
+        case dict() | list():
+            return erlang(value)
+        case _:
+            return str(value)
+
+
+def erlang(value: Any) -> str:
+    """A JSON value in Erlang's words: an object is a list of pairs."""
+    match value:
+        case None:
+            return "undefined"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case dict():
+            return "[" + ",".join(f"{{{erlang(key)},{erlang(inner)}}}" for key, inner in value.items()) + "]"
+        case list():
+            return "[" + ",".join(erlang(item) for item in value) + "]"
+        case _:
+            return str(value)

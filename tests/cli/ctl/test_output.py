@@ -1,0 +1,70 @@
+import json
+
+import pytest
+
+from amqpbroker.cli.ctl.command import CtlError, Rows
+from amqpbroker.cli.ctl.output import show, shown
+
+ROWS = Rows(["name", "n", "more"], [["a", 1, {"x": "y"}], ["b\tc", 2, ["t", "u"]]])
+
+
+def test_a_table_is_tab_separated(capsys):
+    show(ROWS, "table")
+    assert capsys.readouterr().out == 'name\tn\tmore\na\t1\t[{"x","y"}]\nb\\x09c\t2\t[t, u]\n'
+    show(ROWS, "table", headers=False)
+    assert capsys.readouterr().out.startswith("a\t1")
+
+
+def test_where_nobody_looks_it_is_the_default(capsys):
+    show(ROWS, None)
+    assert capsys.readouterr().out.startswith("name\tn\tmore\n")
+
+
+def test_an_empty_table_is_nothing(capsys):
+    show(Rows(["name"], []), "table")
+    assert capsys.readouterr().out == ""
+
+
+def test_json(capsys):
+    show(ROWS, "json")
+    assert json.loads(capsys.readouterr().out)[1] == {"name": "b\tc", "n": 2, "more": ["t", "u"]}
+    show(Rows(["name"], []), "json")
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_stream_of_json_has_a_row_a_line(capsys):
+    show(ROWS, "json_stream")
+    assert [json.loads(line)["n"] for line in capsys.readouterr().out.splitlines()] == [1, 2]
+
+
+def test_csv(capsys):
+    show(ROWS, "csv")
+    assert capsys.readouterr().out.splitlines()[:2] == ["name,n,more", 'a,1,"[{""x"",""y""}]"']
+
+
+def test_a_pretty_table_has_it_all(capsys):
+    show(ROWS, "pretty_table")
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("name", "more", "[t, u]"))
+
+
+def test_text_as_json_is_a_string(capsys):
+    show("Ping succeeded", "json")
+    assert json.loads(capsys.readouterr().out) == "Ping succeeded"
+
+
+def test_an_unknown_formatter():
+    with pytest.raises(CtlError, match="there is no formatter xml"):
+        show(ROWS, "xml")
+
+
+def test_nothing_gets_at_the_terminal():
+    assert shown("\x1b[31mred\n") == "\\x1b[31mred\\x0a"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, ""), (True, "true"), (False, "false"), (1.5, "1.5"), ([1, "x"], '[1,"x"]'), ([], "[]"), ({}, "[]")],
+)
+def test_values(value, text):
+    assert shown(value) == text

@@ -1,0 +1,74 @@
+import pytest
+
+from amqpbroker.cli.ctl.command import UsageError
+from amqpbroker.cli.ctl.run import parse, run
+
+
+def test_options_stand_anywhere():
+    line = parse(["-q", "list_queues", "-p", "v1", "name", "--formatter", "json", "messages", "--timeout=5"])
+    assert (line.command, line.words) == ("list_queues", ["name", "messages"])
+    assert line.options == {"quiet": "", "vhost": "v1", "formatter": "json", "timeout": "5"}
+
+
+def test_a_command_has_options_of_its_own():
+    line = parse(["set_policy", "--apply-to", "queues", "p", ".*", "{}", "--priority=3"])
+    assert line.words == ["p", ".*", "{}"]
+    assert line.options == {"apply-to": "queues", "priority": "3"}
+
+
+def test_behind_two_dashes_everything_is_a_word():
+    assert parse(["change_password", "u", "--", "-secret"]).words == ["u", "-secret"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["list_queues", "--nope"], "Invalid options for this command: --nope"),
+        (["list_queues", "--apply-to", "x"], "Invalid options for this command: --apply-to"),
+        (["list_queues", "-p"], "-p needs a value"),
+    ],
+)
+def test_wrong_options(arguments, text):
+    with pytest.raises(UsageError, match=text):
+        parse(arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["lst_queues"], "Command 'lst_queues' not found. Did you mean 'list_queues'?"),
+        (["add_user"], "not enough arguments."),
+        (["delete_user", "a", "b"], "too many arguments."),
+        (["ping", "--timeout", "x"], "--timeout x: this must be a number of seconds"),
+    ],
+)
+def test_a_wrong_command_line_is_64_and_told(arguments, text, capsys):
+    assert run(arguments) == 64
+    assert f"Error (argument validation): {text}" in capsys.readouterr().err
+
+
+def test_the_usage_follows(capsys):
+    run(["add_user"])
+    assert "Usage\n\namqpbroker ctl [OPTIONS] add_user <username> [<password>]" in capsys.readouterr().err
+
+
+def test_help(capsys):
+    assert run(["help"]) == 0
+    assert "   list_queues " in capsys.readouterr().out
+    assert run(["help", "purge_queue"]) == 0
+    assert "purge_queue <queue>" in capsys.readouterr().out
+
+
+def test_where_nothing_answers(capsys):
+    assert run(["ping", "--url", "http://127.0.0.1:1"]) == 69
+    assert "unable to perform an operation on the broker at http://127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_what_is_no_url(capsys):
+    assert run(["ping", "--url", "amqp://x"]) == 69
+    assert "http://[USER:PASSWORD@]HOST:PORT" in capsys.readouterr().err
+
+
+def test_no_broker_on_a_directory(tmp_path, capsys):
+    assert run(["ping", "--data-dir", str(tmp_path)]) == 69
+    assert f"no broker runs on {tmp_path}" in capsys.readouterr().err
