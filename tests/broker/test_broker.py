@@ -3,9 +3,12 @@ import re
 import pytest
 
 from amqpbroker.broker.broker import generated_name
+from amqpbroker.broker.policies import Policy
 from amqpbroker.broker.settings import QueueSettings
+from amqpbroker.clock import ManualClock
 from amqpbroker.config import DefaultUser
 from amqpbroker.errors import AmqpError
+from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire, make_broker
 
 
@@ -39,6 +42,122 @@ def test_vhosts_share_nothing_but_the_clock() -> None:
     assert not other.queues
     assert other.exchange("amq.direct") is not broker.vhost("/").exchange("amq.direct")
     assert other.clock is broker.clock
+
+
+def test_what_is_said_of_a_vhost() -> None:
+    broker = make_broker()
+    assert broker.vhost("/").description == "Default virtual host"
+    vhost = broker.add_vhost("v", "ours", ["a", "b"], "quorum", protected=True)
+    assert (vhost.description, vhost.tags, vhost.default_queue_type, vhost.protected) == (
+        "ours", ("a", "b"), "quorum", True,
+    )  # fmt: skip
+    broker.update_vhost("v", tags=())
+    assert (vhost.description, vhost.tags, vhost.default_queue_type, vhost.protected) == ("ours", (), "quorum", True)
+    broker.update_vhost("v", "theirs", default_queue_type="undefined", protected=False)
+    assert (vhost.description, vhost.default_queue_type, vhost.protected) == ("theirs", "classic", False)
+    with pytest.raises(LookupError, match="vhost 'nope' does not exist"):
+        broker.update_vhost("nope", "theirs")
+
+
+def test_a_default_queue_type_that_is_none() -> None:
+    broker = make_broker()
+    with pytest.raises(ValueError, match="Unsupported queue type 'foo'"):
+        broker.add_vhost("v", default_queue_type="foo")
+    assert "v" not in broker.vhosts
+    with pytest.raises(ValueError, match="Unsupported queue type 'foo'"):
+        broker.update_vhost("/", default_queue_type="foo")
+
+
+def test_each_vhost_has_its_default_queue_type() -> None:
+    broker = make_broker()
+    broker.add_vhost("v", default_queue_type="quorum")
+    types = [broker.vhost(name).declare_queue("q", True, False, False, {}).settings.queue_type for name in ("/", "v")]
+    assert types == ["classic", "quorum"]
+    broker.update_vhost("/", default_queue_type="quorum")
+    assert broker.vhost("/").declare_queue("q2", True, False, False, {}).settings.queue_type == "quorum"
+
+
+def test_with_a_vhost_goes_all_that_is_in_it_or_said_of_it() -> None:
+    broker = make_broker()
+    vhost = broker.add_vhost("v")
+    broker.users.set_permissions("guest", "v", ".*", ".*", ".*")
+    broker.policies.put(Policy("v", "p", "", {"expires": 1000}))
+    broker.policies.put(Policy("v", "p", "", {"expires": 1000}, operator=True))
+    broker.limits.set_vhost("v", "max-queues", 5)
+    queue = vhost.declare_queue("q", False, False, False, {})
+    delayed = {"x-delayed-type": longstr("direct")}
+    delaying = vhost.declare_exchange("x", "x-delayed-message", False, False, False, delayed)
+    publisher = Wire(broker).log_in(vhost="v")
+    publisher.publish("q", b"m", "x", headers={"x-delay": Field("l", 500)})
+    broker.delete_vhost("v")
+    assert list(broker.vhosts) == ["/"]
+    assert broker.users.list_permissions(vhost="v") == []
+    assert broker.policies.list() == broker.policies.list(operator=True) == []
+    assert broker.limits.vhosts() == {}
+    assert queue.closed
+    # Nothing of it moves any more, and nothing of it is in one that is made anew.
+    clock = broker.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(10_000)
+    assert not vhost.queues
+    assert delaying.name not in broker.add_vhost("v").exchanges
+    assert broker.vhost("v").declare_queue("q", False, False, False, {}).policy is None
+
+
+def test_connections_to_a_vhost_end_with_it_and_others_stay() -> None:
+    broker = make_broker()
+    broker.add_vhost("v")
+    broker.users.set_permissions("guest", "v", ".*", ".*", ".*")
+    client, other = Wire(broker).log_in(vhost="v"), Wire(broker).log_in()
+    client.declare("q", exclusive=True)
+    client.declare("shared")
+    client.publish("shared", b"1")
+    client.publish("shared", b"2")
+    assert len(client.consume("shared")) == 2
+    broker.delete_vhost("v")
+    (closed,) = client.receive()
+    assert (closed.name, closed.arguments["reply_code"]) == ("connection.close", 320)
+    assert closed.arguments["reply_text"] == "CONNECTION_FORCED - vhost 'v' is deleted"
+    client.send(0, "connection.close-ok")
+    assert client.connection.closing
+    assert list(broker.sessions) == [other.connection]
+    other.declare("q")
+
+
+def test_a_vhost_may_be_protected() -> None:
+    broker = make_broker()
+    broker.update_vhost("/", protected=True)
+    with pytest.raises(ValueError, match="Refusing to delete virtual host '/' because it is protected from deletion"):
+        broker.delete_vhost("/")
+    broker.update_vhost("/", protected=False)
+    broker.delete_vhost("/")
+    with pytest.raises(LookupError, match="vhost '/' does not exist"):
+        broker.delete_vhost("/")
+
+
+def test_connections_of_a_user_end_with_it() -> None:
+    broker = make_broker()
+    broker.users.add_user("ann", "secret")
+    broker.users.set_permissions("ann", "/", ".*", ".*", ".*")
+    client, other = Wire(broker).log_in("ann", "secret"), Wire(broker).log_in()
+    broker.users.delete_user("ann")
+    (closed,) = client.receive()
+    assert (closed.name, closed.arguments["reply_code"]) == ("connection.close", 320)
+    assert closed.arguments["reply_text"] == "CONNECTION_FORCED - user 'ann' is deleted"
+    assert list(broker.sessions) == [other.connection]
+
+
+def test_the_cluster_has_the_name_that_it_was_given_last() -> None:
+    broker = make_broker(cluster_name="configured")
+    assert broker.cluster_name == "configured"
+    broker.global_parameters.put("cluster_name", "ours")
+    client = Wire(broker)
+    client.feed(b"AMQP\0\0\x09\x01")
+    assert client.receive()[0].arguments["server_properties"]["cluster_name"] == longstr("ours")
+    broker.global_parameters.put("cluster_name", 5)
+    assert broker.cluster_name == "configured"
+    broker.global_parameters.delete("cluster_name")
+    assert broker.cluster_name == "configured"
 
 
 def test_a_vhost_that_is_not_there() -> None:

@@ -105,6 +105,21 @@ def test_transient_messages_do_not():
     assert bodies(node.crash()) == ["kept"]
 
 
+def test_messages_of_a_deleted_vhost_do_not_either():
+    node = Node(q={}, other={})
+    client = node.client()
+    publish(client, "ready", "held", queue="q")
+    client.consume("q", no_ack=False)
+    publish(client, "other", queue="other")
+    client.receive()
+    node.broker.delete_vhost("/")
+    node.broker.sync()
+    assert client.receive()[-1].arguments["reply_text"] == "CONNECTION_FORCED - vhost '/' is deleted"
+    node.broker.sync()
+    assert node.persistence.journal.living_octets == 0
+    assert node.crash().restored == 0
+
+
 def test_no_confirm_before_the_sync_has_returned():
     node = Node(committer=LaterCommitter)
     client = node.client()

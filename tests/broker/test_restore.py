@@ -20,6 +20,7 @@ from amqpbroker.store.definitions import (
     Definitions,
     ExchangeDefinition,
     MemoryDefinitions,
+    ParameterDefinition,
     PermissionDefinition,
     QueueDefinition,
     UserDefinition,
@@ -276,6 +277,96 @@ def test_users_and_permissions_come_back(node: Node) -> None:
     assert accounts(node.broker) == before
     assert [user.name for user in node.broker.users.list_users()] == ["guest", "bob"]
     assert node.broker.users.list_permissions() == []
+
+
+# --- policies, parameters, limits, vhosts -----------------------------------------------------------------------------
+
+
+def test_policies_come_back_in_force(node: Node) -> None:
+    policies = node.broker.policies
+    policies.put(Policy("/", "p", "^q", {"max-length": 5}, "queues", 1.5))
+    policies.put(Policy("/", "op", "^q", {"max-length": 3}, operator=True, priority=10**20))
+    policies.put(Policy("/", "x", "", {"alternate-exchange": "amq.fanout"}, "exchanges"))
+    policies.put(Policy("/", "gone", "^q", {"max-length": 1}, priority=9))
+    policies.delete("/", "gone")
+    policies.put(Policy("/", "x", "", {"alternate-exchange": "amq.topic"}, "exchanges"))
+    exchange(node.vhost, "x")
+    queue(node.vhost, "q")
+    before = everything(node.broker)
+    vhost = node.restart()
+    # Only the number of changes of routes is another.
+    assert [part for part in everything(node.broker) if part is not before[2]][:2] == [*before[:2]]
+    assert everything(node.broker)[3:] == before[3:]
+    assert vhost.queues["q"].settings.max_length == 3
+    assert {name: x.alternate for name, x in vhost.exchanges.items()}["amq.direct"] == "amq.topic"
+    assert vhost.exchanges["x"].alternate == "amq.topic"
+
+
+def test_limits_and_global_parameters_come_back(node: Node) -> None:
+    limits = node.broker.limits
+    limits.set_vhost("/", "max-queues", 5)
+    limits.set_vhost("/", "max-connections", 6)
+    limits.clear_vhost("/", "max-connections")
+    limits.set_user("guest", "max-channels", 7)
+    node.broker.global_parameters.put("cluster_name", "ours")
+    node.broker.global_parameters.put("gone", [])
+    node.broker.global_parameters.delete("gone")
+    node.restart()
+    assert node.broker.limits.vhosts() == {"/": {"max-queues": 5}}
+    assert node.broker.limits.user("guest") == {"max-channels": 7}
+    assert node.broker.global_parameters.list() == [("cluster_name", "ours")]
+    node.broker.limits.clear_vhost("/")
+    node.broker.limits.clear_user("guest")
+    node.restart()
+    assert node.broker.limits.vhosts() == node.broker.limits.user("guest") == {}
+
+
+def test_more_queues_than_a_vhost_may_have_come_back(node: Node) -> None:
+    queue(node.vhost, "q1")
+    queue(node.vhost, "q2")
+    node.broker.limits.set_vhost("/", "max-queues", 1)
+    assert sorted(node.restart().queues) == ["q1", "q2"]
+
+
+def test_a_vhost_comes_back_as_it_was_described(node: Node) -> None:
+    node.broker.add_vhost("v", "d", ["t"], "quorum")
+    node.broker.update_vhost("v", "changed", protected=True)
+    before = node.broker.vhosts["v"].definition
+    assert node.restart(default_queue_type="quorum").default_queue_type == "classic"
+    assert node.broker.vhosts["v"].definition == before
+    assert before == ("v", "changed", ("t",), "quorum", True)
+
+
+def test_of_a_deleted_vhost_nothing_comes_back(node: Node) -> None:
+    broker = node.broker
+    vhost = broker.add_vhost("v")
+    vhost.bind(exchange(vhost, "x"), queue(vhost, "q"), b"", {})
+    broker.users.set_permissions("guest", "v", "", "", "")
+    broker.users.set_topic_permissions("guest", "v", "x", "", "")
+    broker.policies.put(Policy("v", "p", "", {"max-length": 1}))
+    broker.limits.set_vhost("v", "max-queues", 5)
+    broker.delete_vhost("v")
+    node.restart()
+    assert list(node.broker.vhosts) == ["/"]
+    assert node.broker.users.list_permissions(vhost="v") == node.broker.users.list_topic_permissions(vhost="v") == []
+    vhost = node.broker.add_vhost("v")
+    assert node.broker.policies.list() == node.broker.parameters.list() == []
+    assert not vhost.queues
+    assert "x" not in vhost.exchanges
+
+
+def test_a_policy_that_is_refused_by_now_is_left_out_and_stays_stored(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = [
+        ParameterDefinition("policy", "/", "odd", {"pattern": "^q"}),
+        ParameterDefinition("shovel", "/", "s", {}),
+    ]
+    node.definitions.put(*odd)
+    node.restart()
+    assert node.broker.policies.list() == []
+    assert "parameter vhost '/' name 'odd' cannot be restored: Validation failed" in caplog.text
+    assert node.definitions.all(ParameterDefinition) == odd
 
 
 # --- the first start --------------------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def test_at_least_once_needs_reject_publish_and_a_dead_letter_exchange(
 
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
 def test_a_policy_alone_counts(queue_type: str) -> None:
-    policy: dict[str, int | str] = {
+    policy = {
         "message-ttl": 5,
         "dead-letter-exchange": "dlx",
         "dead-letter-routing-key": "ü",

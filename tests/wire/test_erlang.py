@@ -2,7 +2,15 @@
 
 import pytest
 
-from amqpbroker.wire.erlang import erlang_binary, erlang_characters, erlang_float, erlang_string, erlang_term
+from amqpbroker.wire.erlang import (
+    erlang_binary,
+    erlang_characters,
+    erlang_entries,
+    erlang_float,
+    erlang_json,
+    erlang_string,
+    erlang_term,
+)
 from amqpbroker.wire.values import Field, longstr
 
 
@@ -100,3 +108,29 @@ def test_strings(characters: str, printed: str) -> None:
 )
 def test_characters(value: bytes, printed: str) -> None:
     assert erlang_characters(value) == printed
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (False, "false"),
+        (5, "5"),
+        (1.5, "1.5"),
+        ("a\n", r'<<"a\n">>'),
+        ("é", '<<"é"/utf8>>'),
+        ("", "<<>>"),
+        ([], "[]"),
+        ([1, "a"], '[1,<<"a">>]'),
+        ({}, "#{}"),
+        ({"b": 1, "a": [None]}, '#{<<"b">> => 1,<<"a">> => [null]}'),
+    ],
+)
+def test_json(value: object, printed: str) -> None:
+    assert erlang_json(value) == printed
+
+
+def test_the_entries_of_a_json_object_by_name() -> None:
+    assert erlang_entries({"b": "x", "a": 1}) == '[{<<"a">>,1},{<<"b">>,<<"x">>}]'
+    assert erlang_entries({}) == "[]"
