@@ -13,6 +13,7 @@ from amqpbroker.amqp.delivery_count import counted
 from amqpbroker.amqp.grouping import by_consumer, by_start
 from amqpbroker.amqp.inspection import KNOWN, inspect
 from amqpbroker.amqp.repeat import Repeat
+from amqpbroker.amqp.tally import ChannelTally
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.destination import Destination
@@ -21,6 +22,8 @@ from amqpbroker.broker.exchange import Exchange
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route as route_message
+from amqpbroker.broker.session import ChannelInfo, ConsumerInfo
+from amqpbroker.broker.stats import CHANNEL_COUNTERS, Counted, Outlet
 from amqpbroker.clock import Timer
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
@@ -40,28 +43,38 @@ class Route:
     """What is known of one publish method's arguments: the user may do that, and where it leads.
 
     address: see Message; one copy of the bytes for all messages. bits: mandatory, immediate. destinations: None if
-    every message has to be routed anew.
+    every message has to be routed anew. outlet: where it is counted.
     """
 
-    __slots__ = ("address", "bits", "destinations", "exchange")
+    __slots__ = ("address", "bits", "destinations", "exchange", "outlet")
 
     def __init__(
-        self, address: bytes, bits: int, exchange: Exchange, destinations: tuple[Destination, ...] | None
+        self,
+        address: bytes,
+        bits: int,
+        exchange: Exchange,
+        destinations: tuple[Destination, ...] | None,
+        outlet: Outlet,
     ) -> None:
         self.address = address
         self.bits = bits
         self.exchange = exchange
+        self.outlet = outlet
         self.destinations = destinations
 
 
-class Channel:
+class Channel(Counted):
     """One open channel of a connection.
 
-    unacked: delivery tag -> Entry, oldest first. outstanding: those of them that went to consumers. prefetch: for
-    consumers started from now on. global_prefetch: for the channel as a whole; 0 is no limit for both.
+    unacked: delivery tag -> Entry, oldest first. delivered: how many went to consumers that acknowledge, and settled:
+    how many of these are not outstanding any more. prefetch: for consumers started from now on. global_prefetch: for
+    the channel as a whole; 0 is no limit for both.
     """
 
+    counter_names = CHANNEL_COUNTERS
+
     def __init__(self, connection: "Connection", number: int) -> None:
+        super().__init__()
         self.connection = connection
         self.number: int = number
         self.broker = connection.broker
@@ -73,7 +86,9 @@ class Channel:
         self.route_epoch: int = -1
         self.delivery_tag: int = 0
         self.unacked: dict[int, Entry] = {}
-        self.outstanding: int = 0
+        self.delivered: int = 0
+        self.settled: int = 0
+        self.tally = ChannelTally()
         self.prefetch: int = 0
         self.global_prefetch: int = 0
         self.consumers: dict[str, ChannelConsumer] = {}
@@ -88,6 +103,14 @@ class Channel:
         self._removed: int = 0
         self._left: list[Queue] = []
         self._tick: Timer | None = None
+        for totals in (self.vhost.traffic, self.broker.totals.traffic):
+            totals.add(self)
+        self.broker.totals.churn.channel_created += 1
+
+    @property
+    def outstanding(self) -> int:
+        """How many deliveries to consumers wait for their acknowledgement."""
+        return self.delivered - self.settled
 
     def send(self, name: str, **arguments: object) -> None:
         """Write one method, such as `send("queue.declare-ok", queue="q")`; behind what is held back, if anything is."""
@@ -132,6 +155,7 @@ class Channel:
         vhost = self.vhost
         if self.route_epoch != vhost.route_epoch:
             self.routes.clear()
+            self.tally.close_outlets()
             self.route_epoch = vhost.route_epoch
         route = self.routes.get(arguments) or self._look_up(arguments)
         message = Message(route.address, properties if body is not None else None, body, size, frames, self.number)
@@ -147,13 +171,14 @@ class Channel:
                 self._check_topics(route.exchange, message.extra_keys)
             destinations = route_message(route.exchange, message, vhost.exchanges.get).destinations
         if self.transaction is not None:
-            self.transaction.publish(message, destinations, route.bits)
+            self.transaction.publish(message, destinations, route.bits, route.exchange)
         elif len(destinations) == 1:
+            route.outlet.single += 1
             accepted = destinations[0].publish(message)
             if self.confirms is not None:
                 self._confirm(self.confirms, accepted)
         else:
-            self.place(message, destinations, route.bits)
+            self.place(message, destinations, route.bits, route.outlet)
 
     def repeatable(
         self, arguments: bytes, properties: bytes, prefix: bytes, total: int, content: int, size: int
@@ -163,10 +188,13 @@ class Channel:
         known = KNOWN.get(properties)
         if route is None or known is None or route.destinations is None or len(route.destinations) != 1:
             return None
-        return Repeat(self, prefix, total, content, size, route.address, known, route.destinations[0])
+        return Repeat(self, prefix, total, content, size, route.address, known, route.destinations[0], route.outlet)
 
     def republish(self, repeat: Repeat, frames: bytes) -> bool:
-        """`publish` for one like the last; False, and nothing done, if what was known then is no longer good."""
+        """`publish` for one like the last; False, and nothing done, if what was known then is no longer good.
+
+        The caller counts it.
+        """
         if (
             repeat.epoch != self.vhost.route_epoch
             or self.closed
@@ -182,12 +210,18 @@ class Channel:
             self._confirm(self.confirms, accepted)
         return True
 
-    def place(self, message: Message, destinations: tuple[Destination, ...], bits: int) -> None:
+    def place(self, message: Message, destinations: tuple[Destination, ...], bits: int, outlet: Outlet) -> None:
         """Give a routed message to its queues, and answer for it."""
+        outlet.other += 1
+        outlet.other_out += len(destinations)
         accepted = self.vhost.publish(message, destinations)
-        if not destinations and bits & MANDATORY:
-            connection = self.connection
-            connection.write(returned(message, self.number, connection.frame_max))
+        if not destinations:
+            if bits & MANDATORY:
+                self.tally.returned += 1
+                connection = self.connection
+                connection.write(returned(message, self.number, connection.frame_max))
+            else:
+                self.tally.dropped += 1
         if self.confirms is not None:
             self._confirm(self.confirms, accepted)
 
@@ -216,7 +250,8 @@ class Channel:
             raise errors.internal_exchange_publish_refused(name, vhost.name)
         self._check_topics(exchange, (message.routing_key,))
         found = route_message(exchange, message, vhost.exchanges.get)
-        route = Route(address, bits, exchange, found.destinations if found.keyed else None)
+        destinations = found.destinations if found.keyed else None
+        route = Route(address, bits, exchange, destinations, self.tally.outlet(exchange))
         if found.destinations or not found.keyed:
             if len(self.routes) >= _ROUTES:
                 self.routes.clear()
@@ -242,7 +277,9 @@ class Channel:
         from_consumer = entry.consumer is not None
         entry.queue.ack(entry)
         if from_consumer:
-            self.outstanding -= 1
+            self.settled += 1
+        else:
+            self.tally.got_acked += 1
         if self.global_prefetch:
             self._offer_all()
 
@@ -299,7 +336,11 @@ class Channel:
             else:
                 queue.requeue(group, failed=how == "fail")
         # Only now, so that what a limit for the whole channel lets go is shared among all its consumers.
-        self.outstanding -= from_consumers
+        self.settled += from_consumers
+        if how == "ack":
+            self.tally.got_acked += len(entries) - from_consumers
+        else:
+            self.tally.given_back += from_consumers
         if self.global_prefetch:
             self._offer_all()
 
@@ -328,13 +369,17 @@ class Channel:
     def send_got(self, entry: Entry, no_ack: bool, left: int) -> None:
         """basic.get-ok for an entry that a queue gave; `left` messages stay ready there."""
         self.delivery_tag += 1
-        if not no_ack:
+        if no_ack:
+            self.tally.got_no_ack += 1
+        else:
+            self.tally.got += 1
             self.unacked[self.delivery_tag] = entry
             entry.delivered_ms = self.clock.turn_ms
             self.watch_timeouts()
         connection = self.connection
         message = entry.message
         if entry.acquired_count:
+            self.tally.redelivered += 1
             compat = self.broker.config.compat
             message = counted(message, entry.queue, entry.acquired_count, entry.delivery_count, compat)
         connection.write(
@@ -384,6 +429,58 @@ class Channel:
             queue.requeue(group)
         for queue in self._left:
             queue.offer_all([])
+        self.tally.close_outlets()
+        for totals in (self.vhost.traffic, self.broker.totals.traffic):
+            totals.remove(self)
+        self.broker.totals.churn.channel_closed += 1
+
+    # --- what it tells of itself ------------------------------------------------------------------------------------
+
+    def counters(self) -> tuple[int, ...]:
+        tally, confirms = self.tally, self.confirms
+        return (
+            tally.published(),
+            confirms.settled - confirms.refused if confirms is not None else 0,
+            tally.returned,
+            tally.dropped,
+            self.delivered,
+            self.delivery_tag - self.delivered - tally.got - tally.got_no_ack,
+            tally.got,
+            tally.got_no_ack,
+            tally.got_empty,
+            tally.redelivered,
+            self.settled - tally.given_back + tally.got_acked,
+            confirms.published if confirms is not None else 0,
+        )
+
+    def info(self) -> ChannelInfo:
+        connection, confirms, transaction, sample = self.connection, self.confirms, self.transaction, self.sample
+        return ChannelInfo(
+            name=f"{connection.peer.name} ({self.number})",
+            number=self.number,
+            connection=connection.peer.name,
+            peer_host=connection.peer.host,
+            peer_port=connection.peer.port,
+            user=connection.user.name,
+            user_who_performed_action=connection.user.name,
+            vhost=self.vhost.name,
+            state="flow" if connection.blocking.outrunning else "running",
+            confirm=confirms is not None,
+            transactional=transaction is not None,
+            consumer_count=len(self.consumers) + (self.reply is not None),
+            prefetch_count=self.prefetch,
+            global_prefetch_count=self.global_prefetch,
+            messages_unacknowledged=len(self.unacked),
+            messages_unconfirmed=confirms.published - confirms.settled if confirms is not None else 0,
+            messages_uncommitted=transaction.uncommitted if transaction is not None else 0,
+            acks_uncommitted=transaction.acks_uncommitted if transaction is not None else 0,
+            message_stats=self.message_stats(),
+            idle_since=None if sample is None else sample.idle_since,
+            counted=self,
+        )
+
+    def consumer_infos(self) -> list[ConsumerInfo]:
+        return [consumer.queue.consumer_info(consumer) for consumer in self.consumers.values()]
 
 
 def by_queue(consumers: Iterable[ChannelConsumer]) -> dict[Queue, list[Consumer]]:

@@ -17,13 +17,14 @@ _REQUEUE = 2
 class Confirms:
     """Numbers the publishes of a channel and says which are due.
 
-    `published` is the number of the last publish, from 1. A publish is due once the store has synced what was appended
-    up to the end of its turn.
+    `published` is the number of the last publish, from 1, and `refused` how many were answered with a nack. A publish
+    is due once the store has synced what was appended up to the end of its turn.
     """
 
     def __init__(self, channel: int, store: Store) -> None:
         self.published: int = 0
         self.settled: int = 0
+        self.refused: int = 0
         self._store = store
         self._head: bytes = FRAME_HEAD.pack(METHOD, channel, 13)
         self._refused: list[int] = []
@@ -69,6 +70,7 @@ class Confirms:
                 parts.append(self._frame(_ACK, number - 1, _MULTIPLE if number - 1 - self.settled > 1 else 0))
             parts.append(self._frame(_NACK, number, _MULTIPLE | _REQUEUE))
             self.settled = number
+        self.refused += len(refused)
         return b"".join(parts), self._refused[len(refused) :]
 
     def _frame(self, method: int, tag: int, bits: int) -> bytes:

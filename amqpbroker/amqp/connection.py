@@ -17,12 +17,12 @@ from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS, Handshake
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.methods import HANDLERS
 from amqpbroker.amqp.repeat import Repeat
-from amqpbroker.broker.session import Session
+from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
 from amqpbroker.wire.erlang import erlang_binary
 from amqpbroker.wire.frames import BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, HEARTBEAT, METHOD, frame
-from amqpbroker.wire.values import MalformedError, Table
+from amqpbroker.wire.values import MalformedError, Table, text
 
 if TYPE_CHECKING:
     from amqpbroker.broker.access import Permissions
@@ -81,10 +81,12 @@ class Connection(Session):
 
     closing: write what `collect` gives, then close the socket. reading: whether the socket should be read at present.
     out: frames not yet collected. room: octets of deliveries that may still be added this turn. starved: a consumer
-    found no room. dirty: `on_dirty` was called and `collect` was not yet.
+    found no room. dirty: `on_dirty` was called and `collect` was not yet. recv_cnt, send_cnt: how often anything came
+    or went, recv_oct, send_oct: how many octets of it.
     """
 
     def __init__(self, broker: "Broker", peer: Peer, on_dirty: Callable[["Connection"], None]) -> None:
+        super().__init__()
         self.broker = broker
         self.peer = peer
         self.clock = broker.clock
@@ -94,6 +96,11 @@ class Connection(Session):
         self.room: int = ROOM
         self.starved: bool = False
         self.dirty: bool = False
+        self.connected_at: int = broker.clock.now_ms()
+        self.recv_oct: int = 0
+        self.recv_cnt: int = 0
+        self.send_oct: int = 0
+        self.send_cnt: int = 0
         self.awaiting_sync: list[Channel] = []
         self.channels: dict[int, Channel] = {}
         self.user: User
@@ -135,6 +142,8 @@ class Connection(Session):
             return
         self.clock.now_ms()
         self.heartbeat.heard = True
+        self.recv_oct += len(data)
+        self.recv_cnt += 1
         store = self.broker.store
         waiting = store.waiting_octets
         self._take(data)
@@ -179,13 +188,9 @@ class Connection(Session):
         while pos + 7 <= end_of_data:
             repeat = self._repeat
             if repeat is not None and data.startswith(repeat.prefix, pos):
-                end = pos + repeat.total
-                if (
-                    end <= end_of_data
-                    and data[end - 1] == 0xCE
-                    and repeat.channel.republish(repeat, data[pos + repeat.content : end])
-                ):
-                    pos = end
+                start = pos
+                pos = self._repeats(repeat, data, pos, end_of_data)
+                if pos > start:
                     continue
             kind, number, size = unpack_head(data, pos)
             end = pos + 8 + size
@@ -207,14 +212,15 @@ class Connection(Session):
                     if ids == _PUBLISH:
                         end = self._publish(channel, data, pos, end, end_of_data)
                     elif ids == _ACK and size == 13:
-                        tag, multiple = _ACK_ARGUMENTS.unpack_from(data, pos + 11)
-                        channel.ack(tag, multiple & 1 == 1)
+                        unpack, ack = _ACK_ARGUMENTS.unpack_from, channel.ack
+                        tag, multiple = unpack(data, pos + 11)
+                        ack(tag, multiple & 1 == 1)
                         # Acknowledgements come in runs: the next ones are told by what they begin with.
                         head = data[pos : pos + 11]
                         while data.startswith(head, end) and end + 21 <= end_of_data and data[end + 20] == 0xCE:
-                            tag, multiple = _ACK_ARGUMENTS.unpack_from(data, end + 11)
+                            tag, multiple = unpack(data, end + 11)
                             end += 21
-                            channel.ack(tag, multiple & 1 == 1)
+                            ack(tag, multiple & 1 == 1)
                     else:
                         self._method(channel, ids, data[pos + 7 : end - 1])
                 else:
@@ -226,6 +232,21 @@ class Connection(Session):
             if self._stopped:
                 return end_of_data if self._deaf else end
             pos = end
+        return pos
+
+    def _repeats(self, repeat: Repeat, data: bytes, pos: int, end_of_data: int) -> int:
+        """A run of publishes, of which the first begins as those before did; returns the end of what was handled."""
+        start = pos
+        prefix, total, content = repeat.prefix, repeat.total, repeat.content
+        republish = repeat.channel.republish
+        while True:
+            end = pos + total
+            if end > end_of_data or data[end - 1] != 0xCE or not republish(repeat, data[pos + content : end]):
+                break
+            pos = end
+            if not data.startswith(prefix, pos):
+                break
+        repeat.outlet.single += (pos - start) // total
         return pos
 
     def _publish(self, channel: Channel, data: bytes, pos: int, end: int, end_of_data: int) -> int:
@@ -516,6 +537,9 @@ class Connection(Session):
             del self.broker.sessions[self]
             self.broker.limits.connection_closed(self.vhost.name, self.user.name)
             self.broker.limits.channels_closed(self.user.name, len(channels))
+            for totals in (self.vhost.octets, self.broker.totals.octets):
+                totals.remove(self)
+            self.broker.totals.churn.connection_closed += 1
             self.vhost.delete_exclusive_queues(self)
 
     def lost(self) -> None:
@@ -557,6 +581,8 @@ class Connection(Session):
         self.room = ROOM
         if data:
             self.heartbeat.said = True
+            self.send_oct += len(data)
+            self.send_cnt += 1
         if not self.blocking.holds:
             self._go_on()
         if self.starved:
@@ -607,6 +633,58 @@ class Connection(Session):
         self._writable = writable
         if writable:
             self.mark_dirty()
+
+    # --- what it tells of itself ------------------------------------------------------------------------------------
+
+    def counters(self) -> tuple[int, ...]:
+        return self.recv_oct, self.send_oct
+
+    def counted_channels(self) -> list[Channel]:
+        return list(self.channels.values())
+
+    def info(self) -> ConnectionInfo:
+        peer, user = self.peer, self.user.name
+        name = self.client_properties.get("connection_name")
+        return ConnectionInfo(
+            name=peer.name,
+            user_provided_name=text(name.value) if name is not None and name.kind == "S" else None,
+            user=user,
+            user_who_performed_action=user,
+            vhost=self.vhost.name,
+            host=peer.local_host,
+            port=peer.local_port,
+            peer_host=peer.host,
+            peer_port=peer.port,
+            state=self._state(),
+            channels=len(self.channels),
+            auth_mechanism=self.mechanism,
+            client_properties=self.client_properties,
+            connected_at=self.connected_at,
+            channel_max=self.channel_max,
+            frame_max=self.frame_max,
+            timeout=self.heartbeat.interval_s,
+            recv_oct=self.recv_oct,
+            recv_cnt=self.recv_cnt,
+            send_oct=self.send_oct,
+            send_cnt=self.send_cnt,
+            send_pend=sum([len(data) for data in self.out]),
+            ssl=peer.tls,
+        )
+
+    def _state(self) -> str:
+        if not self._running:
+            return "closing"
+        if self.blocking.blocked:
+            return "blocked"
+        if self.blocking.alarmed:
+            return "blocking"
+        return "flow" if self.blocking.outrunning else "running"
+
+    def channel_infos(self) -> list[ChannelInfo]:
+        return [channel.info() for _, channel in sorted(self.channels.items())]
+
+    def consumer_infos(self) -> list[ConsumerInfo]:
+        return [info for _, channel in sorted(self.channels.items()) for info in channel.consumer_infos()]
 
 
 def _frame_text(kind: int, payload: bytes) -> str:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from amqpbroker import errors
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.message import Entry
+from amqpbroker.broker.queue import Queue
+from amqpbroker.config import Config
 from amqpbroker.wire.values import INTEGER_KINDS
 
 if TYPE_CHECKING:
@@ -49,9 +51,13 @@ def _take_back_overdue(channel: "Channel") -> None:
 
 
 def _timeout_ms(channel: "Channel", entry: Entry) -> int:
+    return queue_timeout_ms(channel.broker.config, entry.queue)
+
+
+def queue_timeout_ms(config: Config, queue: Queue) -> int:
     """That of the queue, or else of the broker; 0 for none."""
-    of_queue_ms = entry.queue.settings.consumer_timeout_ms
-    return of_queue_ms if of_queue_ms >= 0 else channel.broker.config.consumer_timeout_ms
+    of_queue_ms = queue.settings.consumer_timeout_ms
+    return of_queue_ms if of_queue_ms >= 0 else config.consumer_timeout_ms
 
 
 def _consumer_timeout_ms(consumer: Consumer) -> int:

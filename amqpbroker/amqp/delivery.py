@@ -3,10 +3,12 @@
 import struct
 from typing import TYPE_CHECKING
 
+from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
 from amqpbroker.amqp.delivery_count import counted
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import FRAME_HEAD, METHOD, content, frame
 from amqpbroker.wire.values import Table
@@ -60,6 +62,7 @@ class ChannelConsumer(Consumer):
         self.channel = channel
         self.connection = channel.connection
         self.number: int = channel.number
+        self.prefetch_count: int = prefetch
         self.prefetch: int = UNLIMITED if no_ack or not prefetch else prefetch
         # Quorum queues know nothing of a limit for the whole channel, if it comes after the consumer.
         self._is_quorum: bool = queue.settings.queue_type == "quorum"
@@ -87,7 +90,7 @@ class ChannelConsumer(Consumer):
 
     def deliver(self, entry: Entry) -> None:
         channel = self.channel
-        channel.outstanding += 1
+        channel.delivered += 1
         channel.unacked[channel.delivery_tag + 1] = entry
         entry.consumer = self
         entry.delivered_ms = channel.clock.turn_ms
@@ -98,6 +101,8 @@ class ChannelConsumer(Consumer):
         tag = channel.delivery_tag + 1
         channel.delivery_tag = tag
         if acquired_count:
+            channel.tally.redelivered += 1
+            self.queue.tally.redelivered += 1
             compat = channel.broker.config.compat
             message = counted(message, self.queue, acquired_count, delivery_count, compat)
         address = message.address
@@ -119,6 +124,27 @@ class ChannelConsumer(Consumer):
         self._head = FRAME_HEAD.pack(METHOD, self.number, size) + _DELIVER + self._tag
         self._first = b"\0" + address + b"\xce"
         self._again = b"\1" + address + b"\xce"
+
+    def info(self, active: bool, activity_status: str) -> ConsumerInfo:
+        channel, peer = self.channel, self.connection.peer
+        return ConsumerInfo(
+            queue=self.queue.name,
+            vhost=channel.vhost.name,
+            consumer_tag=self.tag,
+            ack_required=not self.no_ack,
+            exclusive=self.exclusive,
+            prefetch_count=self.prefetch_count,
+            active=active,
+            activity_status=activity_status,
+            arguments=self.arguments,
+            consumer_timeout=queue_timeout_ms(channel.broker.config, self.queue),
+            connection_name=peer.name,
+            channel_name=f"{peer.name} ({self.number})",
+            channel_number=self.number,
+            peer_host=peer.host,
+            peer_port=peer.port,
+            user=self.connection.user.name,
+        )
 
     def cancelled(self) -> None:
         self.channel.consumer_cancelled(self)

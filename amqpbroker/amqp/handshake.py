@@ -92,6 +92,7 @@ class Handshake:
         connection.mechanism = mechanism
         credentials = MECHANISMS[mechanism](arguments["response"])
         user = connection.broker.users.authenticate(credentials.username, credentials.password)
+        connection.broker.totals.auth_attempts.count("amqp091", user is not None)
         if user is None or not connection.broker.users.may_log_in_from(user.name, connection.peer.host):
             log.warning(
                 "connection %s: login of user %r refused (%s)", connection.peer.name, credentials.username, mechanism
@@ -143,6 +144,9 @@ class Handshake:
         connection.permissions = broker.users.permissions(connection.user, connection.vhost.name)
         broker.sessions[connection] = None
         broker.limits.connection_opened(connection.vhost.name, user)
+        for totals in (connection.vhost.octets, broker.totals.octets):
+            totals.add(connection)
+        broker.totals.churn.connection_created += 1
         self._send("connection.open-ok")
         connection.opened()
 

@@ -27,6 +27,11 @@ class Heartbeat:
         self._sender: Timer | None = None
         self._monitor: Timer | None = None
 
+    @property
+    def interval_s(self) -> int:
+        """What was agreed on; 0 is off."""
+        return self._interval_ms // 1000
+
     def start(self, connection: "Connection", interval_s: int) -> None:
         """Keep the connection alive from now on; 0 is off."""
         if interval_s:

@@ -7,6 +7,7 @@ the same every time, and one comparison tells what taking them apart would.
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.stats import Outlet
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
@@ -19,7 +20,7 @@ class Repeat:
     content: where the header frame starts. size: octets of the body. epoch: the vhost's route epoch it is good for.
     """
 
-    __slots__ = ("address", "channel", "content", "destination", "epoch", "known", "prefix", "size", "total")
+    __slots__ = ("address", "channel", "content", "destination", "epoch", "known", "outlet", "prefix", "size", "total")
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Repeat:
         address: bytes,
         known: int,
         destination: Destination,
+        outlet: Outlet,
     ) -> None:
         self.channel = channel
         self.prefix = prefix
@@ -40,4 +42,5 @@ class Repeat:
         self.address = address
         self.known = known
         self.destination = destination
+        self.outlet = outlet
         self.epoch: int = channel.vhost.route_epoch

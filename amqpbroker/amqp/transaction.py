@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker import errors
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.exchange import Exchange
 from amqpbroker.broker.message import Entry, Message
 
 if TYPE_CHECKING:
@@ -20,12 +21,22 @@ class Transaction:
 
     def __init__(self, channel: "Channel") -> None:
         self._channel = channel
-        self._publishes: list[tuple[Message, tuple[Destination, ...], int]] = []
+        self._publishes: list[tuple[Message, tuple[Destination, ...], int, Exchange]] = []
         self._settled: list[tuple[dict[int, Entry], str]] = []
 
-    def publish(self, message: Message, destinations: tuple[Destination, ...], bits: int) -> None:
+    @property
+    def uncommitted(self) -> int:
+        """How many publishes wait for the commit."""
+        return len(self._publishes)
+
+    @property
+    def acks_uncommitted(self) -> int:
+        """How many deliveries are settled once it comes."""
+        return sum([len(entries) for entries, _ in self._settled])
+
+    def publish(self, message: Message, destinations: tuple[Destination, ...], bits: int, exchange: Exchange) -> None:
         """Where a message goes, and whether it goes anywhere, is decided now (bits: those of basic.publish)."""
-        self._publishes.append((message, destinations, 0 if destinations else bits))
+        self._publishes.append((message, destinations, 0 if destinations else bits, exchange))
 
     def settle(self, entries: dict[int, Entry], how: str) -> None:
         """What is settled alike one after the other is settled at once (rabbit_channel:ack_cons/3)."""
@@ -44,9 +55,9 @@ class Transaction:
         log = self._channel.vhost.log
         if log is not None:
             log.begin()
-        for message, destinations, bits in publishes:
+        for message, destinations, bits, exchange in publishes:
             left = tuple([destination for destination in destinations if not destination.closed])
-            self._channel.place(message, left, bits)
+            self._channel.place(message, left, bits, self._channel.tally.outlet(exchange))
         for entries, how in settled:
             self._channel.settle(dict(sorted(entries.items())), how)
         if log is not None:
@@ -55,7 +66,7 @@ class Transaction:
     def _demands(self) -> dict[Destination, tuple[int, int]]:
         """How many messages, and of how many octets, each destination is to take."""
         demands: dict[Destination, tuple[int, int]] = {}
-        for message, destinations, _ in self._publishes:
+        for message, destinations, _, _ in self._publishes:
             for destination in destinations:
                 count, size = demands.get(destination, (0, 0))
                 demands[destination] = count + 1, size + message.size

@@ -14,8 +14,20 @@ from amqpbroker.broker.parameters import GlobalParameters, Parameters
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, PolicyParameters
 from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.rates import Rates
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.session import Session
+from amqpbroker.broker.stats import (
+    BROKER_COUNTERS,
+    GAUGES,
+    STORE_COUNTERS,
+    Counted,
+    MessageStats,
+    message_stats,
+    named,
+    summed,
+)
+from amqpbroker.broker.totals import BrokerTotals
 from amqpbroker.broker.users import Users
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import Clock
@@ -26,14 +38,18 @@ from amqpbroker.store.store import Store
 log = logging.getLogger(__name__)
 
 
-class Broker:
+class Broker(Counted):
     """One broker node. Whoever runs it feeds connections, moves the clock, and calls `sync` at the end of each turn.
 
     It starts with what `definitions` tell or, where these are blank, with the vhost and the users of the configuration.
-    lost_ids: of durable queues and exchanges that could not be restored; their messages are to be kept all the same.
+    totals: what is counted of it as a whole. lost_ids: of durable queues and exchanges that could not be restored;
+    their messages are to be kept all the same.
     """
 
+    counter_names = BROKER_COUNTERS
+
     def __init__(self, config: Config, clock: Clock, store: Store, definitions: Definitions | None = None) -> None:
+        super().__init__()
         self.config = config
         self.clock = clock
         self.store = store
@@ -53,6 +69,8 @@ class Broker:
         self.global_parameters = GlobalParameters(self.definitions)
         self.sessions: dict[Session, None] = {}
         self.awaiting_sync: dict[Session, None] = {}
+        self.totals = BrokerTotals()
+        self.rates = Rates(self, config.collect_statistics_interval_ms)
         self.alarms = Alarms(config.cluster_name, self._on_alarms)
         if isinstance(store, Persistence):
             store.on_synced = self._on_synced
@@ -127,6 +145,7 @@ class Broker:
             self.config,
             self.policies,
             self.limits,
+            self.totals,
         )
         self.vhosts[definition.name] = vhost
         return vhost
@@ -153,6 +172,24 @@ class Broker:
         if name not in self.vhosts:
             raise LookupError(f"vhost '{name}' does not exist")
         return self.vhosts[name]
+
+    def counters(self) -> tuple[int, ...]:
+        totals, store = self.totals, self.store
+        return (*totals.traffic.counters(), *totals.octets.counters(), *self.gauges(), store.loaded, store.stored)
+
+    def gauges(self) -> tuple[int, int]:
+        """How many messages are ready, and how many unacknowledged, in all queues."""
+        ready, unacked = summed((0, 0), [vhost.gauges() for vhost in self.vhosts.values()])
+        return ready, unacked
+
+    def message_stats(self) -> MessageStats:
+        totals, store = self.totals.traffic, self.store
+        names = (*totals.counter_names, *STORE_COUNTERS)
+        return message_stats(names, (*totals.counters(), store.loaded, store.stored))
+
+    def queue_totals(self) -> dict[str, int]:
+        """messages, messages_ready, messages_unacknowledged: in all queues."""
+        return named(GAUGES, self.gauges())
 
     def queues(self) -> list[Queue]:
         return [queue for vhost in self.vhosts.values() for queue in vhost.queues.values()]

@@ -8,6 +8,7 @@ from amqpbroker.wire.values import Table
 if TYPE_CHECKING:
     from amqpbroker.broker.message import Entry, Message
     from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.session import ConsumerInfo
 
 
 class Consumer(ABC):
@@ -56,6 +57,10 @@ class Consumer(ABC):
     @abstractmethod
     def hand(self, message: "Message", acquired_count: int, delivery_count: int) -> None:
         """Deliver to a no-ack consumer; nothing is left to settle. The counts are as in Entry."""
+
+    @abstractmethod
+    def info(self, active: bool, activity_status: str) -> "ConsumerInfo":
+        """The consumer at present; what the queue thinks of it is given."""
 
     @abstractmethod
     def cancelled(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from amqpbroker import errors
 from amqpbroker.broker.consumer import Consumer
+from amqpbroker.broker.session import ConsumerInfo
 
 
 class Consumers:
@@ -54,6 +55,17 @@ class Consumers:
             self.active = None
         if self.single_active:
             self._elect()
+
+    def infos(self) -> list[ConsumerInfo]:
+        """All of them, in the order in which they came."""
+        return [self.info(consumer) for consumer in self.all]
+
+    def info(self, consumer: Consumer) -> ConsumerInfo:
+        if not self.single_active:
+            return consumer.info(True, "up")
+        if consumer is self.active:
+            return consumer.info(True, "single_active")
+        return consumer.info(False, "waiting")
 
     def settled(self, consumer: Consumer) -> bool:
         """The consumer has less outstanding: it can take again, or hands over. True if another one took over."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.broker.deaths import Death, Deaths, recorded
 from amqpbroker.broker.message import Entry, Message, encode_address
+from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.clock import Clock
 from amqpbroker.wire.headers import with_expiration, with_headers
@@ -14,7 +15,6 @@ from amqpbroker.wire.values import Table
 if TYPE_CHECKING:
     from amqpbroker.broker.exchange import Exchange
     from amqpbroker.broker.persistence import Persistence
-    from amqpbroker.broker.queue import Queue
 
 
 class Letter(Message):
@@ -131,7 +131,7 @@ class DeadLetters:
         finally:
             self._depth -= 1
 
-    def send(self, queue: "Queue", entries: list[Entry], reason: str) -> None:
+    def send(self, queue: Queue, entries: list[Entry], reason: str) -> None:
         """Republish what leaves the queue to its dead letter exchange."""
         with self:
             self._dying.append((queue, entries, reason))
@@ -150,7 +150,7 @@ class DeadLetters:
                 if self._log is not None:
                     self._log.end()
 
-    def _send(self, queue: "Queue", exchange: "Exchange", message: Message, reason: str, now_ms: int) -> None:
+    def _send(self, queue: Queue, exchange: "Exchange", message: Message, reason: str, now_ms: int) -> None:
         """Publish a dead letter to where its exchange leads, but to no queue that would close a cycle."""
         letter = dead_lettered(
             message,
@@ -162,4 +162,6 @@ class DeadLetters:
         )
         for destination in route(exchange, letter, self._exchanges.get).destinations:
             if not is_cycle(letter, destination.name):
+                if isinstance(destination, Queue):
+                    destination.tally.letters += 1
                 destination.publish(letter)

@@ -8,6 +8,7 @@ from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.policies import NO_POLICY, Effective, Policy
+from amqpbroker.broker.stats import EXCHANGE_COUNTERS, Counted, Outlet
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
@@ -68,14 +69,16 @@ class ExchangeType(ABC):
         """The exchange is deleted."""
 
 
-class Exchange:
+class Exchange(Counted):
     """An exchange of a vhost.
 
     bindings: those with this exchange as source. incoming: those that lead here. alternate: where messages without a
-    destination go. effective: the policies in force.
+    destination go. effective: the policies in force. outlets: what channels publish here at present.
     """
 
     __slots__ = (
+        "_published_in",
+        "_published_out",
         "alternate",
         "arguments",
         "auto_delete",
@@ -85,8 +88,10 @@ class Exchange:
         "incoming",
         "internal",
         "name",
+        "outlets",
         "type",
     )
+    counter_names = EXCHANGE_COUNTERS
 
     def __init__(
         self,
@@ -98,6 +103,7 @@ class Exchange:
         arguments: Table | None = None,
         alternate: str | None = None,
     ) -> None:
+        super().__init__()
         self.name = name
         self.type = type
         self.durable = durable
@@ -108,6 +114,9 @@ class Exchange:
         self.bindings: dict[BindingIdentity, Binding] = {}
         self.incoming: dict[Binding, None] = {}
         self.effective: Effective = NO_POLICY
+        self.outlets: dict[Outlet, None] = {}
+        self._published_in: int = 0
+        self._published_out: int = 0
 
     @property
     def policy(self) -> Policy | None:
@@ -118,6 +127,24 @@ class Exchange:
     def operator_policy(self) -> Policy | None:
         """The operator policy in force."""
         return self.effective.operator_policy
+
+    def count_published(self, destinations: int) -> None:
+        """A message was published here that is counted by no outlet, and went to so many."""
+        self._published_in += 1
+        self._published_out += destinations
+
+    def add_up(self, outlet: Outlet) -> None:
+        """The outlet is used no more."""
+        del self.outlets[outlet]
+        self._published_in += outlet.single + outlet.other
+        self._published_out += outlet.single + outlet.other_out
+
+    def counters(self) -> tuple[int, ...]:
+        came, went = self._published_in, self._published_out
+        for outlet in self.outlets:
+            came += outlet.single + outlet.other
+            went += outlet.single + outlet.other_out
+        return came, went
 
 
 #: Looks an exchange up by its name in the vhost at hand.

@@ -12,6 +12,7 @@ from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.paging import QueuePages
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queue_info import QueueInfo
 from amqpbroker.broker.ready import (
     FifoLine,
     Pager,
@@ -21,10 +22,12 @@ from amqpbroker.broker.ready import (
     StrictQuorumLine,
     pages_of,
 )
+from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Timer
 from amqpbroker.compat import Compat
 from amqpbroker.store.recovery import Copies
+from amqpbroker.wire.properties import timestamp_of
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
@@ -35,6 +38,11 @@ EXPIRED = "expired"
 MAXLEN = "maxlen"
 REJECTED = "rejected"
 DELIVERY_LIMIT = "delivery_limit"
+
+#: What a queue takes in memory, and what a message does beside its body; about what `tests.bench.scale` and
+#: `tests.bench.memory` measure.
+_QUEUE_OCTETS = 4600
+_ENTRY_OCTETS = 500
 
 #: How full a quorum queue that refuses publishes may be to take them again (rabbit_fifo: LOW_LIMIT).
 REOPENED_AT = 0.8
@@ -57,6 +65,9 @@ class LocalQueue(Queue):
 
     Between calls this holds: if anything is ready, no consumer can take it. So a publish asks the consumers only when
     nothing is ready, and an ack offers only to the consumer it came from.
+
+    entered: how many copies were made. passed: how many messages went by without one, to a no-ack consumer. Both
+    together number the next copy. unacked_size: octets of the bodies of what is unacknowledged.
     """
 
     def __init__(
@@ -81,7 +92,9 @@ class LocalQueue(Queue):
         )
         self.unacked_count: int = 0
         self._shut: bool = False
-        self._sequence: int = 0
+        self.unacked_size: int = 0
+        self.entered: int = 0
+        self.passed: int = 0
         self._expiring: int = 0
         self._expiry: Timer | None = None
         self._used_ms: int = 0
@@ -96,11 +109,78 @@ class LocalQueue(Queue):
     def consumer_count(self) -> int:
         return len(self.consumers.all)
 
+    def counters(self) -> tuple[int, ...]:
+        tally = self.tally
+        ready, unacked = self.ready.count, self.unacked_count
+        came = self.entered - tally.before
+        gone = tally.left + tally.no_ack + tally.got_no_ack
+        acked = came + tally.recovered - ready - unacked - gone
+        return (
+            came + self.passed + tally.refused - tally.letters,
+            acked + tally.returned + unacked - tally.got,
+            self.passed + tally.no_ack,
+            tally.got,
+            tally.got_no_ack,
+            tally.got_empty,
+            tally.redelivered,
+            acked,
+            tally.loaded,
+            tally.stored,
+            ready,
+            unacked,
+        )
+
+    def info(self) -> QueueInfo:
+        ready, consumers, tally, sample = self.ready, self.consumers, self.tally, self.sample
+        unacked = self.unacked_count
+        count = ready.count + unacked
+        size = ready.size + self.unacked_size
+        persistent = tally.recovered + tally.stored - tally.unstored
+        paged_out = ready.paged_out
+        paged_size = ready.size * paged_out // ready.count if paged_out else 0
+        capacity = 0.0
+        if consumers.all:
+            capacity = float(not ready.count) if sample is None else sample.capacity
+        active = consumers.active
+        exclusive = consumers.all[0] if consumers.all and consumers.all[0].exclusive else None
+        head = ready.peek()
+        return QueueInfo(
+            state="running",
+            consumers=len(consumers.all),
+            consumer_capacity=capacity,
+            single_active_consumer_tag=None if active is None else active.tag,
+            exclusive_consumer_tag=None if exclusive is None else exclusive.tag,
+            messages=count,
+            messages_ready=ready.count,
+            messages_unacknowledged=unacked,
+            messages_persistent=persistent,
+            messages_ram=count - paged_out,
+            messages_ready_ram=ready.count - paged_out,
+            messages_unacknowledged_ram=unacked,
+            messages_paged_out=paged_out,
+            message_bytes=size,
+            message_bytes_ready=ready.size,
+            message_bytes_unacknowledged=self.unacked_size,
+            message_bytes_persistent=size * persistent // count if count else 0,
+            message_bytes_ram=size - paged_size,
+            message_bytes_paged_out=paged_size,
+            head_message_timestamp=None if head is None else timestamp_of(head.message.properties),
+            memory=_QUEUE_OCTETS + _ENTRY_OCTETS * (count - paged_out) + size - paged_size,
+            idle_since=None if sample is None else sample.idle_since,
+        )
+
+    def consumer_info(self, consumer: Consumer) -> ConsumerInfo:
+        return self.consumers.info(consumer)
+
+    def consumer_infos(self) -> list[ConsumerInfo]:
+        return self.consumers.infos()
+
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> bool:
         limited = not self.settings.plain
         if limited and self._full(message):
+            self.tally.refused += 1
             return False
         deadline_ms = self._deadline_ms(message) if limited or message.expiration_ms >= 0 else 0
         ready = self.ready
@@ -108,7 +188,7 @@ class LocalQueue(Queue):
             consumer = self.consumers.next()
             if consumer is not None:
                 if consumer.no_ack:
-                    self._sequence += 1
+                    self.passed += 1
                     consumer.hand(message, 0, 0)
                     return True
                 self._give(consumer, self._enter(message, deadline_ms))
@@ -124,9 +204,10 @@ class LocalQueue(Queue):
 
     def _enter(self, message: Message, deadline_ms: int) -> Entry:
         """The queue's copy of a message, stored if it is to be."""
-        self._sequence += 1
-        entry = Entry(message, self, self._sequence, deadline_ms)
+        self.entered += 1
+        entry = Entry(message, self, self.entered + self.passed, deadline_ms)
         if self.log is not None and (message.persistent or self.quorum):
+            self.tally.stored += 1
             self.log.enqueue(entry)
         return entry
 
@@ -138,6 +219,8 @@ class LocalQueue(Queue):
         if settings.overflow == "drop-head" or not self._exceeds(1, message.size):
             return False
         if settings.overflow == "reject-publish-dlx":
+            # It leaves without having come.
+            self.tally.left -= 1
             self._leave([Entry(message, self, 0, 0)], MAXLEN)
         return True
 
@@ -265,12 +348,14 @@ class LocalQueue(Queue):
 
     def _give(self, consumer: Consumer, entry: Entry) -> None:
         if consumer.no_ack:
+            self.tally.no_ack += 1
             self.forget(entry)
             consumer.hand(entry.message, entry.acquired_count, entry.delivery_count)
             return
         if entry.position and self.log is not None:
             self.log.returned(entry)
         self.unacked_count += 1
+        self.unacked_size += entry.message.size
         consumer.unacked += 1
         consumer.deliver(entry)
 
@@ -293,14 +378,23 @@ class LocalQueue(Queue):
     def get(self, no_ack: bool) -> Entry | None:
         self.touch()
         waited = self.ready.count
+        tally = self.tally
         entry = self._take_head()
-        if entry is not None and no_ack:
-            self.forget(entry)
-        elif entry is not None:
-            if entry.position and self.log is not None:
-                self.log.returned(entry)
-            entry.consumer = None
-            self.unacked_count += 1
+        if entry is None:
+            tally.got_empty += 1
+        else:
+            if entry.acquired_count:
+                tally.redelivered += 1
+            if no_ack:
+                tally.got_no_ack += 1
+                self.forget(entry)
+            else:
+                tally.got += 1
+                if entry.position and self.log is not None:
+                    self.log.returned(entry)
+                entry.consumer = None
+                self.unacked_count += 1
+                self.unacked_size += entry.message.size
         if self.quorum and not no_ack:
             # What has expired behind it still counts in the answer (rabbit_fifo, a dequeue that is to be settled).
             self._arm_expiry()
@@ -314,12 +408,14 @@ class LocalQueue(Queue):
 
     def forget(self, entry: Entry) -> None:
         if entry.position and self.log is not None:
+            self.tally.unstored += 1
             self.log.settle(entry)
 
     def ack(self, entry: Entry) -> None:
         if entry.position:
             self.forget(entry)
         self.unacked_count -= 1
+        self.unacked_size -= entry.message.size
         consumer = entry.consumer
         if consumer is not None:
             consumer.unacked -= 1
@@ -340,13 +436,16 @@ class LocalQueue(Queue):
 
     def reject(self, entries: list[Entry]) -> None:
         consumers = self._release(entries)
+        self.tally.returned += len(entries)
         self._leave(entries, REJECTED)
         for consumer in consumers:
             self.offer(consumer)
 
     def requeue(self, entries: list[Entry], failed: bool = True) -> None:
         consumers = self._release(entries)
+        self.tally.returned += len(entries)
         if self.closed:
+            self.tally.left += len(entries)
             for entry in entries:
                 self.forget(entry)
             return
@@ -384,6 +483,7 @@ class LocalQueue(Queue):
         consumers: dict[Consumer, None] = {}
         self.unacked_count -= len(entries)
         for entry in entries:
+            self.unacked_size -= entry.message.size
             consumer = entry.consumer
             if consumer is not None:
                 consumer.unacked -= 1
@@ -393,7 +493,13 @@ class LocalQueue(Queue):
 
     def _leave(self, entries: list[Entry], reason: str) -> None:
         """The one door for messages that leave unacknowledged."""
-        if entries and not self.closed and self.settings.dead_letter_exchange is not None:
+        if not entries:
+            return
+        self.tally.left += len(entries)
+        dead_lettered = not self.closed and self.settings.dead_letter_exchange is not None
+        strategy = self.settings.dead_letter_strategy if dead_lettered else "disabled"
+        self.vhost.totals.count_dead_letters(self.settings.queue_type, strategy, reason, len(entries))
+        if dead_lettered:
             self.vhost.dead_letters.send(self, entries, reason)
             return
         for entry in entries:
@@ -401,6 +507,7 @@ class LocalQueue(Queue):
 
     def purge(self) -> int:
         count = self.ready.count
+        self.tally.left += count
         self.ready.clear()
         self._expiring = 0
         self._arm_expiry()
@@ -464,7 +571,8 @@ class LocalQueue(Queue):
             self.vhost.drop_queue(self)
 
     def recover(self, copies: Copies) -> None:
-        self._sequence = copies.sequences[-1]
+        self.entered = self.tally.before = copies.sequences[-1]
+        self.tally.recovered = len(copies.positions)
         self._expiring += len(copies.deadlines_ms) - copies.deadlines_ms.count(0)
         self.ready.recover(pages_of(copies), copies.size)
 

@@ -64,7 +64,10 @@ class QueuePages(Pager):
         if page.spilled is not None:
             assert log.spill is not None
             others = iter(log.spill.read(page.spilled, queue))
-        stored = log.reader.messages([position for position in page.positions if position])
+        positions = [position for position in page.positions if position]
+        queue.tally.loaded += len(positions)
+        log.loaded += len(positions)
+        stored = log.reader.messages(positions)
         entries = []
         for position, sequence in zip(page.positions, page.sequences, strict=True):
             if not position:
@@ -96,11 +99,14 @@ class QueuePages(Pager):
     def drop(self, page: Page) -> None:
         for entry in page.entries:
             self.forget(entry)
-        self._log.settle_positions(array("Q", [position for position in page.positions if position]))
+        positions = array("Q", [position for position in page.positions if position])
+        self._queue.tally.unstored += len(positions)
+        self._log.settle_positions(positions)
         self.give_up(page)
 
     def forget(self, entry: Entry) -> None:
         if entry.position:
+            self._queue.tally.unstored += 1
             self._log.settle(entry)
 
     def priorities(self, page: Page) -> Iterator[tuple[int, int]]:

@@ -318,6 +318,7 @@ class Persistence(Store):
         for group in (loose, *groups):
             group.settled = self._present(group.settled)
         settled = loose.settled
+        self.stored += len(loose.entered) + sum([len(group.entered) for group in groups])
         position = self._add_loose(parts, position, loose.entered)
         for group in groups:
             position = self._add(parts, position, _by_message(group.entered), group.settled, group.returned)

@@ -7,22 +7,29 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.policies import NO_POLICY, Effective, Policy
+from amqpbroker.broker.queue_info import QueueInfo
 from amqpbroker.broker.settings import QueueSettings
+from amqpbroker.broker.stats import QUEUE_COUNTERS, Counted, QueueTally
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
     from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.exchange import Binding
     from amqpbroker.broker.message import Entry
+    from amqpbroker.broker.session import ConsumerInfo
 
 
-class Queue(Destination, Holder):
+class Queue(Destination, Holder, Counted):
     """A named queue of a vhost. All calls come on the loop's thread and none waits.
 
     id: names a durable queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to.
     arguments: as declared, unknown ones included. incoming: the bindings that lead here. effective: the policies in
-    force; the settings have them in.
+    force; the settings have them in. unacked_count: messages that are delivered and not acknowledged. tally: what
+    happened to its messages.
     """
+
+    counter_names = QUEUE_COUNTERS
+    unacked_count: int
 
     def __init__(
         self,
@@ -33,6 +40,7 @@ class Queue(Destination, Holder):
         owner: object | None = None,
         arguments: Table | None = None,
     ) -> None:
+        super().__init__()
         self.name: str = name
         self.settings: QueueSettings = settings
         self.durable: bool = durable
@@ -41,6 +49,7 @@ class Queue(Destination, Holder):
         self.id: int = 0
         self.arguments: Table = arguments or {}
         self.incoming: dict[Binding, None] = {}
+        self.tally = QueueTally()
         self.effective: Effective = NO_POLICY
 
     @property
@@ -67,6 +76,18 @@ class Queue(Destination, Holder):
     @abstractmethod
     def consumer_count(self) -> int:
         """All consumers, able to take messages or not."""
+
+    @abstractmethod
+    def info(self) -> QueueInfo:
+        """The queue at present."""
+
+    @abstractmethod
+    def consumer_info(self, consumer: "Consumer") -> "ConsumerInfo":
+        """One of its consumers at present."""
+
+    @abstractmethod
+    def consumer_infos(self) -> "list[ConsumerInfo]":
+        """Its consumers, in the order in which they came."""
 
     @abstractmethod
     def add_consumer(self, consumer: "Consumer") -> None:

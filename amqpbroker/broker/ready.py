@@ -116,6 +116,15 @@ class ReadyLine(ABC):
         """Take the head. Only when `count`."""
 
     @abstractmethod
+    def peek(self) -> Entry | None:
+        """The head, if it is in memory."""
+
+    @property
+    @abstractmethod
+    def paged_out(self) -> int:
+        """How many are not in memory."""
+
+    @abstractmethod
     def clear(self) -> None:
         """Drop everything; what is stored lives no more."""
 
@@ -202,6 +211,15 @@ class FifoLine(ReadyLine):
         self.count -= 1
         self.size -= entry.message.size
         return entry
+
+    def peek(self) -> Entry | None:
+        if self.line:
+            return self.line[0]
+        return self._tail[0] if self._tail and not self._pages else None
+
+    @property
+    def paged_out(self) -> int:
+        return sum([len(page.positions) - len(page.entries) for page in self._pages if page.positions])
 
     def clear(self) -> None:
         pager = self._pager
@@ -413,6 +431,13 @@ class PriorityLine(ReadyLine):
         self.size -= entry.message.size
         return entry
 
+    def peek(self) -> Entry | None:
+        return self.levels[self.mask.bit_length() - 1].peek() if self.count else None
+
+    @property
+    def paged_out(self) -> int:
+        return sum([line.paged_out for line in self.levels if line.count])
+
     def clear(self) -> None:
         for line in self.levels:
             line.clear()
@@ -488,6 +513,18 @@ class QuorumLine(ReadyLine):
 
     def _advance(self, turns: int) -> None:
         self.turn = (self.turn + turns) % (self.WEIGHT + 1)
+
+    def peek(self) -> Entry | None:
+        if self.returned:
+            return self.returned[0]
+        high, normal = self.high.peek(), self.normal.peek()
+        if (high is None and self.high.count) or (normal is None and self.normal.count):
+            return None
+        return self._next().peek()
+
+    @property
+    def paged_out(self) -> int:
+        return self.high.paged_out + self.normal.paged_out
 
     def clear(self) -> None:
         if self._pager is not None:

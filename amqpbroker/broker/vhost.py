@@ -33,6 +33,17 @@ from amqpbroker.broker.settings import (
     parse_queue_settings,
     queue_settings,
 )
+from amqpbroker.broker.stats import (
+    CHANNEL_COUNTERS,
+    CONNECTION_COUNTERS,
+    GAUGES,
+    VHOST_COUNTERS,
+    Counted,
+    MessageStats,
+    Totals,
+    named,
+)
+from amqpbroker.broker.totals import BrokerTotals
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.store.definitions import Definition, Definitions, VhostDefinition
@@ -52,13 +63,16 @@ PREDECLARED = (
 )
 
 
-class Vhost:
+class Vhost(Counted):
     """One vhost.
 
     definition: what is stored of it, replaced when that changes. route_epoch: changes whenever a route that was looked
     up before may have become wrong. reply_queue: the queue that consumers of direct replies are said to consume from;
-    it is in no table and never holds anything.
+    it is in no table and never holds anything. traffic, octets: what its channels and connections have done. totals:
+    those of the broker.
     """
+
+    counter_names = VHOST_COUNTERS
 
     def __init__(
         self,
@@ -70,7 +84,9 @@ class Vhost:
         config: Config,
         policies: Policies,
         limits: Limits,
+        totals: BrokerTotals,
     ) -> None:
+        super().__init__()
         self.definition = definition
         self.name = name = definition.name
         self.clock = clock
@@ -81,6 +97,9 @@ class Vhost:
         self.config = config
         self.policies = policies
         self.limits = limits
+        self.totals = totals
+        self.traffic = Totals(CHANNEL_COUNTERS)
+        self.octets = Totals(CONNECTION_COUNTERS)
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self._exclusive: dict[object, dict[Queue, None]] = {}
@@ -112,6 +131,23 @@ class Vhost:
     def protected(self) -> bool:
         """Whether it must not be deleted."""
         return self.definition.protected
+
+    # --- what is counted --------------------------------------------------------------------------------------------
+
+    def counters(self) -> tuple[int, ...]:
+        return (*self.traffic.counters(), *self.octets.counters(), *self.gauges())
+
+    def gauges(self) -> tuple[int, int]:
+        """How many messages are ready, and how many unacknowledged, in all its queues."""
+        queues = self.queues.values()
+        return sum([queue.ready_count for queue in queues]), sum([queue.unacked_count for queue in queues])
+
+    def message_stats(self) -> MessageStats:
+        return self.traffic.message_stats()
+
+    def queue_totals(self) -> dict[str, int]:
+        """messages, messages_ready, messages_unacknowledged: in all its queues."""
+        return named(GAUGES, self.gauges())
 
     def _queue_named(self, name: str) -> Destination | None:
         return self.queues.get(name) or self.direct_replies.find(name)
@@ -247,6 +283,7 @@ class Vhost:
                 default_queue_type=self.default_queue_type,
             )
             existing.touch()
+            self.totals.churn.queue_declared += 1
             return existing
         settings = parse_queue_settings(
             name,
@@ -278,6 +315,10 @@ class Vhost:
             if not stored_id:
                 self.definitions.put(queue_definition(self.name, queue))
         self.queues[name] = queue
+        self.totals.queues[settings.queue_type].add(queue)
+        if not stored_id:
+            self.totals.churn.queue_declared += 1
+            self.totals.churn.queue_created += 1
         if owner is not None:
             self._exclusive.setdefault(owner, {})[queue] = None
         return queue
@@ -332,7 +373,13 @@ class Vhost:
             if not owned:
                 del self._exclusive[queue.owner]
         self._remove(removal)
-        return list(queue.close())
+        return self._close(queue)
+
+    def _close(self, queue: Queue) -> list[Consumer]:
+        consumers = list(queue.close())
+        self.totals.queues[queue.settings.queue_type].remove(queue)
+        self.totals.churn.queue_deleted += 1
+        return consumers
 
     def delete_exclusive_queues(self, session: object) -> None:
         """The connection is gone: its exclusive queues go with it."""
@@ -437,7 +484,7 @@ class Vhost:
         self._exclusive.clear()
         self.route_epoch += 1
         for queue in queues:
-            queue.close()
+            self._close(queue)
         for exchange in exchanges:
             exchange.type.close()
 

@@ -169,6 +169,7 @@ class Server:
             listener.start()
         if self._directory is not None:
             control.write(self._directory, _url(listening, self._config.management.path_prefix), self._node.token)
+        self._broker.rates.start()
         on_ready(listening)
         _calm_collector()
         log.info("listening on %s", ", ".join(f"{name} {shown(host, port)}" for name, host, port in listening))

@@ -11,12 +11,14 @@ from abc import ABC, abstractmethod
 class Store(ABC):
     """Where messages are kept. `appended` and `synced` are read by confirms once a turn.
 
-    waiting_octets: about what is in memory because its writing has not begun. Who adds more when that is too much has
-    to wait until `synced` grows.
+    stored, loaded: how many copies were written, and how many read back. waiting_octets: about what is in memory
+    because its writing has not begun. Who adds more when that is too much has to wait until `synced` grows.
     """
 
     appended: int = 0
     synced: int = 0
+    stored: int = 0
+    loaded: int = 0
     waiting_octets: int = 0
 
     @abstractmethod

@@ -21,6 +21,7 @@ DELIVERY_MODE = Basic.Properties.flags["delivery_mode"]
 PRIORITY = Basic.Properties.flags["priority"]
 REPLY_TO = Basic.Properties.flags["reply_to"]
 EXPIRATION = Basic.Properties.flags["expiration"]
+TIMESTAMP = Basic.Properties.flags["timestamp"]
 USER_ID = Basic.Properties.flags["user_id"]
 
 #: Flags whose property must be read on publish, beyond delivery mode and priority.
@@ -73,6 +74,12 @@ def decode_properties(raw: bytes) -> dict[str, Any]:
     if offset != len(raw):
         raise MalformedError("bytes left behind the properties")
     return values
+
+
+def timestamp_of(raw: bytes) -> int | None:
+    """Seconds since the epoch, as the publisher said, of properties that are known to be well-formed."""
+    timestamp: int | None = decode_properties(raw)["timestamp"] if flags_of(raw) & TIMESTAMP else None
+    return timestamp
 
 
 def encode_properties(values: dict[str, Any]) -> bytes:

@@ -6,6 +6,7 @@ from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.message import Entry, Message, encode_address
 from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire.properties import encode_properties
@@ -96,6 +97,26 @@ class Subscriber(Consumer):
 
     def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
         self.got.append((message.body, acquired_count > 0))
+
+    def info(self, active: bool, activity_status: str) -> ConsumerInfo:
+        return ConsumerInfo(
+            queue=self.queue.name,
+            vhost="/",
+            consumer_tag=self.tag,
+            ack_required=not self.no_ack,
+            exclusive=self.exclusive,
+            prefetch_count=self.limit,
+            active=active,
+            activity_status=activity_status,
+            arguments=self.arguments,
+            consumer_timeout=0,
+            connection_name="",
+            channel_name="",
+            channel_number=0,
+            peer_host="",
+            peer_port=0,
+            user="guest",
+        )
 
     def cancelled(self) -> None:
         self.told_cancelled += 1

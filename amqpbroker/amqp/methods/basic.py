@@ -104,6 +104,7 @@ def get(channel: "Channel", arguments: dict[str, Any]) -> None:
     with channel.vhost.dead_letters:
         entry = queue.get(arguments["no_ack"])
         if entry is None:
+            channel.tally.got_empty += 1
             channel.send("basic.get-empty")
         else:
             channel.send_got(entry, arguments["no_ack"], queue.ready_count)

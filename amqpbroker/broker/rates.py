@@ -1,0 +1,191 @@
+"""How fast what is counted grows: samples every few seconds, rates between them, short histories for charts."""
+
+from collections import deque
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from amqpbroker.broker.stats import EXCHANGE_COUNTERS, Counted, named, summed
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.vhost import Vhost
+
+#: RabbitMQ's collect_statistics_interval.
+INTERVAL_MS = 5_000
+#: How long histories reach back, in time and in looks.
+HISTORY_MS = 600_000
+HISTORY_LENGTH = 601
+#: Of how many things beside the broker a history is kept: those that were asked for last.
+HISTORIES = 32
+#: How many things are looked at in one go, so that nobody waits for long, and the time between two goes.
+SLICE = 250
+PAUSE_MS = 5
+#: What part of a queue's consumer_capacity comes from the last look.
+_WEIGHT = 0.3
+
+Member = TypeVar("Member", bound=Counted)
+#: Milliseconds since the epoch, and the counters then.
+Point = tuple[int, tuple[int, ...]]
+
+
+class Sample:
+    """The last two looks at some counters.
+
+    at_ms: when the last was taken, interval_ms: how long after the one before. idle_since: when it was first seen that
+    nothing happens any more, None while something does. capacity: see QueueInfo.consumer_capacity.
+    """
+
+    __slots__ = ("at_ms", "before", "capacity", "counters", "idle_since", "interval_ms")
+
+    def __init__(self, counters: tuple[int, ...]) -> None:
+        self.counters = counters
+        self.before = counters
+        self.at_ms: int = 0
+        self.interval_ms: int = 0
+        self.idle_since: int | None = None
+        self.capacity: float = 1.0
+
+    def take(self, counters: tuple[int, ...], now_ms: int, interval_ms: int) -> None:
+        """interval_ms: what to take for the time since the look before, if there was none."""
+        if counters == self.counters:
+            # The same object twice takes half the memory.
+            self.before = self.counters
+            if self.idle_since is None:
+                self.idle_since = now_ms
+        else:
+            self.before, self.counters = self.counters, counters
+            self.idle_since = None
+        self.interval_ms = now_ms - self.at_ms if self.at_ms else interval_ms
+        self.at_ms = now_ms
+
+
+class Rates:
+    """Looks at all counters of a broker every `interval_ms`, a few at a time.
+
+    What was never used costs no memory. What broker and vhosts did in all is summed up on the way.
+    """
+
+    def __init__(self, broker: "Broker", interval_ms: int = INTERVAL_MS) -> None:
+        self.interval_ms = interval_ms
+        self._broker = broker
+        self._clock = broker.clock
+        self._round: Generator[None, None, None] | None = None
+        self._started_ms: int = 0
+        self._first: bool = True
+        self._length: int = min(HISTORY_MS // interval_ms + 1, HISTORY_LENGTH)
+        self._history: deque[Point] = deque(maxlen=self._length)
+        # The one that was asked for last is the last.
+        self._histories: dict[Counted, deque[Point]] = {}
+
+    def start(self) -> None:
+        """Look now and from now on. What is there already did not come in an interval."""
+        self._started_ms = self._clock.now_ms()
+        self._round = self._look_at_all(self._broker)
+        self._go_on()
+
+    def of(self, counted: Counted) -> dict[str, float]:
+        """By counter, how many more a second: between the last two looks."""
+        sample = counted.sample
+        if sample is None:
+            return named(counted.counter_names, [0.0] * len(counted.counter_names))
+        seconds = sample.interval_ms / 1000
+        grown = zip(sample.counters, sample.before, strict=True)
+        return named(counted.counter_names, [(now - before) / seconds for now, before in grown])
+
+    def history(self, counted: Counted) -> list[tuple[int, dict[str, int]]]:
+        """Milliseconds since the epoch and the counters then, oldest first, for up to 10 minutes.
+
+        The broker's is always kept. Another begins when it is first asked for, and ends when many others were since.
+        """
+        points = self._history
+        if counted is not self._broker:
+            points = self._histories[counted] = self._histories.pop(counted, deque(maxlen=self._length))
+            if len(self._histories) > HISTORIES:
+                del self._histories[next(iter(self._histories))]
+        return [(at_ms, named(counted.counter_names, counters)) for at_ms, counters in points]
+
+    def _go_on(self) -> None:
+        assert self._round is not None
+        for _ in self._round:
+            self._clock.after(PAUSE_MS, self._go_on)
+            return
+        self._round = None
+        self._first = False
+        earliest_ms = self._clock.now_ms() + PAUSE_MS
+        self._clock.at(max(self._started_ms + self.interval_ms, earliest_ms), self.start)
+
+    def _look_at_all(self, broker: "Broker") -> Generator[None, None, None]:
+        """One round; yields where others may have their turn."""
+        totals = broker.totals
+        traffic, octets = totals.traffic.gone(), totals.octets.gone()
+        ready = unacked = 0
+        # As they are now: what closes before its turn is still looked at, and is not counted as gone.
+        for vhost in [_Vhost(vhost) for vhost in broker.vhosts.values()]:
+            channels = yield from self._look_at(vhost.channels, len(traffic))
+            sessions = yield from self._look_at(vhost.sessions, len(octets))
+            vhost_ready, vhost_unacked = yield from self._look_at_queues(vhost.queues)
+            yield from self._look_at(vhost.exchanges, len(EXCHANGE_COUNTERS))
+            of_vhost = (*summed(vhost.traffic, [channels]), *summed(vhost.octets, [sessions]))
+            self._look(vhost.vhost, (*of_vhost, vhost_ready, vhost_unacked))
+            traffic, octets = summed(traffic, [channels]), summed(octets, [sessions])
+            ready, unacked = ready + vhost_ready, unacked + vhost_unacked
+        self._look(totals.churn, totals.churn.counters())
+        counters = (*traffic, *octets, ready, unacked, broker.store.loaded, broker.store.stored)
+        self._look(broker, counters)
+        self._history.append((self._clock.now_ms(), counters))
+
+    def _look_at(self, members: list[Counted], width: int) -> Generator[None, None, tuple[int, ...]]:
+        """Look at things with so many counters each; returns the sums."""
+        sums: tuple[int, ...] = (0,) * width
+        for some in _sliced(members):
+            seen = [each.counters() for each in some]
+            for each, counters in zip(some, seen, strict=True):
+                self._look(each, counters)
+            sums = summed(sums, seen)
+            yield
+        return sums
+
+    def _look_at_queues(self, queues: "list[Queue]") -> Generator[None, None, tuple[int, int]]:
+        """Returns how many messages are ready, and how many unacknowledged."""
+        all_ready = all_unacked = 0
+        for some in _sliced(queues):
+            for queue in some:
+                counters = queue.counters()
+                ready, unacked = counters[-2:]
+                all_ready += ready
+                all_unacked += unacked
+                self._look(queue, counters)
+                sample = queue.sample
+                if sample is not None and queue.consumer_count:
+                    sample.capacity += _WEIGHT * ((not ready) - sample.capacity)
+            yield
+        return all_ready, all_unacked
+
+    def _look(self, counted: Counted, counters: tuple[int, ...]) -> None:
+        sample = counted.sample
+        if sample is None:
+            if not any(counters):
+                return
+            sample = counted.sample = Sample(counters if self._first else (0,) * len(counters))
+        now_ms = self._clock.turn_ms
+        sample.take(counters, now_ms, self.interval_ms)
+        if counted in self._histories:
+            self._histories[counted].append((now_ms, counters))
+
+
+class _Vhost:
+    """What there is in a vhost at the start of a round."""
+
+    def __init__(self, vhost: "Vhost") -> None:
+        self.vhost = vhost
+        self.traffic = vhost.traffic.gone()
+        self.octets = vhost.octets.gone()
+        self.channels: list[Counted] = list(vhost.traffic.members)
+        self.sessions: list[Counted] = list(vhost.octets.members)
+        self.queues: list[Queue] = list(vhost.queues.values())
+        self.exchanges: list[Counted] = list(vhost.exchanges.values())
+
+
+def _sliced(members: list[Member]) -> Iterable[list[Member]]:
+    return (members[start : start + SLICE] for start in range(0, len(members), SLICE))

@@ -1,0 +1,174 @@
+"""What is counted, under RabbitMQ's names, and how it is asked for.
+
+Little is counted on the way of a message: most of these numbers follow from others that are there anyway. All of them
+grow from the start of the broker on, but for GAUGES.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.rates import Sample
+
+#: RabbitMQ's name -> how many so far. What never happened is left out, as in the management API's message_stats.
+MessageStats = dict[str, int]
+
+_PUBLISHED = ("publish", "confirm", "return_unroutable", "drop_unroutable")
+_ROUTED = ("publish_in", "publish_out")
+#: Their sum is deliver_get.
+_TAKEN = ("deliver", "deliver_no_ack", "get", "get_no_ack")
+_DELIVERED = (*_TAKEN, "get_empty", "redeliver", "ack")
+STORE_COUNTERS = ("disk_reads", "disk_writes")
+#: Those of one group are shown together, once any of them is not 0.
+_GROUPS = (_PUBLISHED, _ROUTED, (*_DELIVERED, "deliver_get"), STORE_COUNTERS)
+
+#: received_confirm: publishes in confirm mode; no part of message_stats.
+CHANNEL_COUNTERS = (*_PUBLISHED, *_DELIVERED, "received_confirm")
+GAUGES = ("messages_ready", "messages_unacknowledged")
+QUEUE_COUNTERS = ("publish", *_DELIVERED, *STORE_COUNTERS, *GAUGES)
+EXCHANGE_COUNTERS = _ROUTED
+CONNECTION_COUNTERS = ("recv_oct", "send_oct")
+
+
+VHOST_COUNTERS = (*CHANNEL_COUNTERS, *CONNECTION_COUNTERS, *GAUGES)
+BROKER_COUNTERS = (*VHOST_COUNTERS, *STORE_COUNTERS)
+
+Number = TypeVar("Number", int, float)
+
+
+class Counted(ABC):
+    """Something that has counters. sample: what `Rates` knows of them."""
+
+    __slots__ = ("sample",)
+
+    counter_names: tuple[str, ...]
+
+    def __init__(self) -> None:
+        self.sample: Sample | None = None
+
+    @abstractmethod
+    def counters(self) -> tuple[int, ...]:
+        """The present numbers, in the order of `counter_names`."""
+
+    def message_stats(self) -> MessageStats:
+        return message_stats(self.counter_names, self.counters())
+
+
+class Totals(Counted):
+    """The sums of several of one kind: of those that are there, and of those that are gone."""
+
+    __slots__ = ("_gone", "counter_names", "members")
+
+    def __init__(self, counter_names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.counter_names = counter_names
+        self.members: dict[Counted, None] = {}
+        self._gone: list[int] = [0] * len(counter_names)
+
+    def add(self, member: Counted) -> None:
+        self.members[member] = None
+
+    def remove(self, member: Counted) -> None:
+        """It is gone, and counts no further."""
+        if member in self.members:
+            del self.members[member]
+            for place, count in enumerate(member.counters()):
+                if self.counter_names[place] not in GAUGES:
+                    self._gone[place] += count
+
+    def count(self, **counts: int) -> None:
+        """Count what was done without a member."""
+        for name, count in counts.items():
+            self._gone[self.counter_names.index(name)] += count
+
+    def gone(self) -> tuple[int, ...]:
+        """What is counted beside the members."""
+        return tuple(self._gone)
+
+    def counters(self) -> tuple[int, ...]:
+        return summed(self._gone, [member.counters() for member in self.members])
+
+
+def summed(first: Iterable[int], others: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """Place by place."""
+    return tuple(map(sum, zip(first, *others, strict=True)))
+
+
+def message_stats(names: tuple[str, ...], counters: tuple[int, ...]) -> MessageStats:
+    """What the management API shows of these."""
+    counts = named(names, counters)
+    shown: MessageStats = {}
+    for group in _GROUPS:
+        members = {name: counts[name] for name in group if name in counts}
+        if any(members.values()):
+            shown.update(members)
+    return shown
+
+
+def named(names: tuple[str, ...], numbers: Sequence[Number]) -> dict[str, Number]:
+    """The numbers by name, and with them RabbitMQ's two sums, deliver_get and messages, if their parts are there."""
+    found = dict(zip(names, numbers, strict=True))
+    for name, parts in (("deliver_get", _TAKEN), ("messages", GAUGES)):
+        if parts[0] in found:
+            found[name] = sum([found[part] for part in parts])
+    return found
+
+
+class QueueTally:
+    """What happened to a queue's messages off the shortest way; all its counters follow from that, and from the queue.
+
+    left: copies that were neither acknowledged nor delivered for good: dead-lettered, dropped, purged. refused:
+    messages that did not become copies. letters: messages that came as dead letters. no_ack: copies that waited and
+    were then delivered without acknowledgement. got, got_no_ack, got_empty: by basic.get. redelivered: of all
+    deliveries. returned: copies that were rejected or requeued. recovered: copies that were there at the start, and
+    `before` the last number given to one then. stored, unstored: copies that went to the store, and left it. loaded:
+    read back from there.
+    """
+
+    __slots__ = (
+        "before",
+        "got",
+        "got_empty",
+        "got_no_ack",
+        "left",
+        "letters",
+        "loaded",
+        "no_ack",
+        "recovered",
+        "redelivered",
+        "refused",
+        "returned",
+        "stored",
+        "unstored",
+    )
+
+    def __init__(self) -> None:
+        self.left: int = 0
+        self.refused: int = 0
+        self.letters: int = 0
+        self.no_ack: int = 0
+        self.got: int = 0
+        self.got_no_ack: int = 0
+        self.got_empty: int = 0
+        self.redelivered: int = 0
+        self.returned: int = 0
+        self.recovered: int = 0
+        self.before: int = 0
+        self.stored: int = 0
+        self.unstored: int = 0
+        self.loaded: int = 0
+
+
+class Outlet:
+    """What one channel has published to one exchange.
+
+    single: messages that went to exactly one destination. other, other_out: the rest, and to how many these went.
+    """
+
+    __slots__ = ("other", "other_out", "single")
+
+    def __init__(self) -> None:
+        self.single: int = 0
+        self.other: int = 0
+        self.other_out: int = 0
