@@ -7,7 +7,17 @@ is written `\\.`.
 
 from amqpbroker.config.accepted import Accepted
 from amqpbroker.config.assignment import Assignment, Kind, Origin
-from amqpbroker.config.config import Config, DefaultUser, Definitions, Limit, Listener, Management, Prometheus
+from amqpbroker.config.config import (
+    Config,
+    DefaultLimits,
+    DefaultOperatorPolicy,
+    DefaultUser,
+    Definitions,
+    Limit,
+    Listener,
+    Management,
+    Prometheus,
+)
 from amqpbroker.config.files import files_of
 from amqpbroker.config.loading import Loaded, load, load_all
 from amqpbroker.config.setting import ConfigError, Setting
@@ -20,6 +30,8 @@ __all__ = [
     "Assignment",
     "Config",
     "ConfigError",
+    "DefaultLimits",
+    "DefaultOperatorPolicy",
     "DefaultUser",
     "Definitions",
     "Kind",

@@ -52,6 +52,27 @@ def bytesize(low: int, high: int, **words: int) -> Accepted:
     return Accepted(" or ".join((*words, number)), parse)
 
 
+_DURATION_UNITS_MS = {
+    "ms": 1,
+    "s": 1_000,
+    "m": 60_000,
+    "h": 3_600_000,
+    "d": 86_400_000,
+    "w": 604_800_000,
+    "f": 1_209_600_000,
+}
+
+
+def _duration_ms(text: str) -> int:
+    """As cuttlefish reads it: numbers with units, such as 1h30m; one without is in ms."""
+    if text.isdecimal():
+        return int(text)
+    if not re.fullmatch(r"([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w|f))+", text):
+        raise ValueError(text)
+    parts = re.findall(r"([0-9.]+)(ms|s|m|h|d|w|f)", text)
+    return round(sum(float(number) * _DURATION_UNITS_MS[unit] for number, unit in parts))
+
+
 _INFORMATION_UNITS = ("", "k", "m", "g", "t", "p")
 
 
@@ -160,6 +181,7 @@ def _compat(text: str) -> Compat:
 ANY = Accepted("any text", str)
 BOOLEAN = Accepted("true or false", lambda text: ("false", "true").index(text) == 1)
 COMPAT = Accepted(" or ".join(COMPATS), _compat)
+DURATION_MS = Accepted("a duration, such as 5d or 1h30m", _duration_ms)
 FILE = Accepted("the name of a file", _file)
 HOST = Accepted("an address or a host name of this machine", _host)
 INFORMATION = Accepted("a number of bytes, which may end in kB, MB or GB, or KiB, MiB or GiB", _information)

@@ -7,7 +7,18 @@ from typing import Any
 
 from amqpbroker.compat import DEPRECATED_FEATURES
 from amqpbroker.config.accepted import LISTENER
-from amqpbroker.config.config import GUEST, Config, DefaultUser, Definitions, Limit, Listener, Management, Prometheus
+from amqpbroker.config.config import (
+    GUEST,
+    Config,
+    DefaultLimits,
+    DefaultOperatorPolicy,
+    DefaultUser,
+    Definitions,
+    Limit,
+    Listener,
+    Management,
+    Prometheus,
+)
 from amqpbroker.config.setting import ConfigError, Setting
 from amqpbroker.config.tls import SniHost, Tls
 
@@ -42,6 +53,12 @@ def assembled(config: Config, values: Values) -> Config:
         management=_management(values, config.management, free),
         prometheus=_prometheus(values, config.prometheus, free),
         definitions=_definitions(values, config.definitions),
+        default_limits=tuple(DefaultLimits(**parts) for parts in _gathered(values, "default_limits.vhosts").values()),
+        default_operator_policies=_operator_policies(values),
+        set_timestamp=_interceptor(values, "set_header_timestamp"),
+        set_routing_node=_interceptor(values, "set_header_routing_node"),
+        cluster_tags=tuple(values.get("cluster_tags.$tag", {}).items()),
+        node_tags=tuple(values.get("node_tags.$tag", {}).items()),
         loopback_users=_loopback_users(values, config.loopback_users),
         auth_mechanisms=_listed(values, "auth_mechanisms.$n") or config.auth_mechanisms,
         default_users=_default_users(values, config.default_vhost),
@@ -138,6 +155,36 @@ def _definitions(values: Values, definitions: Definitions) -> Definitions:
     return replace(definitions, paths=tuple(dict.fromkeys(values[key][""] for key in keys if key in values)))
 
 
+def _gathered(values: Values, prefix: str) -> dict[str, dict[str, Any]]:
+    """By the word behind the prefix, what was assigned to what is behind that."""
+    gathered: dict[str, dict[str, Any]] = {}
+    for key, named in values.items():
+        if key.startswith(f"{prefix}.$"):
+            for name, value in named.items():
+                gathered.setdefault(name, {})[key.split(".", prefix.count(".") + 2)[-1]] = value
+    return gathered
+
+
+def _operator_policies(values: Values) -> tuple[DefaultOperatorPolicy, ...]:
+    """Whatever is not a pattern is a key of the definition, which policies spell with hyphens."""
+    patterns = ("vhost_pattern", "queue_pattern")
+    return tuple(
+        DefaultOperatorPolicy(
+            name,
+            definition=tuple(
+                (key.rpartition(".")[2].replace("_", "-"), value) for key, value in parts.items() if key not in patterns
+            ),
+            **{pattern: parts[pattern] for pattern in patterns if pattern in parts},
+        )
+        for name, parts in _gathered(values, "default_policies.operator").items()
+    )
+
+
+def _interceptor(values: Values, name: str) -> bool | None:
+    overwrite: bool | None = values.get(f"message_interceptors.incoming.{name}.overwrite", {}).get("")
+    return overwrite
+
+
 def _loopback_users(values: Values, default: frozenset[str]) -> frozenset[str]:
     if "loopback_users" in values:
         return frozenset()
@@ -172,8 +219,5 @@ def _default_users(values: Values, vhost: str) -> tuple[DefaultUser, ...]:
         vhost_pattern=f"^{re.escape(vhost)}$",
         **{p: values[f"default_permissions.{p}"][""] for p in permissions if f"default_permissions.{p}" in values},
     )
-    further: dict[str, dict[str, Any]] = {}
-    for attribute in ("password", "tags", "vhost_pattern", *permissions):
-        for name, value in values.get(f"default_users.$name.{attribute}", {}).items():
-            further.setdefault(name, {})[attribute] = value
+    further = _gathered(values, "default_users")
     return (first, *(DefaultUser(name, **attributes) for name, attributes in further.items() if name != first.name))

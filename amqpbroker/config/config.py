@@ -33,6 +33,28 @@ class DefaultUser:
 
 
 @dataclass(frozen=True, slots=True)
+class DefaultLimits:
+    """Limits that a new vhost gets whose name `pattern` is found in; None is no limit."""
+
+    pattern: str = ".*"
+    max_connections: int | None = None
+    max_queues: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultOperatorPolicy:
+    """An operator policy that a new vhost gets whose name `vhost_pattern` is found in.
+
+    `definition` is of (policy key, value) pairs.
+    """
+
+    name: str
+    vhost_pattern: str = ".*"
+    queue_pattern: str = ".*"
+    definition: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A number of bytes or, where that is None, a share of the memory."""
 
@@ -56,6 +78,8 @@ class Management:
     path_prefix: str = ""
     rates_mode: str = "basic"
     disable_stats: bool = False
+    enable_queue_totals: bool = False
+    operator_policy_changes_disabled: bool = False
     login_session_timeout_min: int = 480
     cors_allow_origins: tuple[str, ...] = ()
     cors_max_age_s: int = 1800
@@ -89,9 +113,10 @@ GUEST = DefaultUser("guest", "guest", ("administrator",), "^/$")
 class Config:
     """What one broker runs with. `load` makes it from RabbitMQ's keys; tests may construct it directly.
 
-    Where a limit is 0 there is none, and a `consumer_timeout_ms` of 0 is off. An empty `data_dir` is the user's own.
-    A `total_memory_bytes` of None is what the machine or the container has.
-    `initial_frame_max` and `product_version` are those of `compat` unless they are given.
+    Where a limit is 0 there is none, and a `consumer_timeout_ms` of 0 is off. `set_timestamp` and `set_routing_node`
+    are message interceptors: None is off, True one that overwrites. An empty `data_dir` is the user's own. An
+    `anonymous_login_user` of None lets nobody in. A `total_memory_bytes` of None is what the machine or the container
+    has. `initial_frame_max` and `product_version` are those of `compat` unless they are given.
     """
 
     listeners: tuple[Listener, ...] = (Listener("127.0.0.1", 5672),)
@@ -113,12 +138,23 @@ class Config:
     initial_frame_max: int = 0
     channel_max: int = 2047
     max_connections: int = 0
+    channel_max_per_node: int = 0
+    vhost_max: int = 0
+    cluster_queue_limit: int = 0
+    cluster_exchange_limit: int = 0
+    relaxed_quorum_queue_checks: bool = False
+    set_timestamp: bool | None = None
+    set_routing_node: bool | None = None
     max_message_size: int = 16_777_216
     consumer_timeout_ms: int = 1_800_000
     consumer_max_per_channel: int = 0
     channel_tick_interval_ms: int = 60_000
     loopback_users: frozenset[str] = frozenset({"guest"})
     auth_mechanisms: tuple[str, ...] = ("AMQPLAIN", "ANONYMOUS", "PLAIN")
+    anonymous_login_user: str | None = "guest"
+    anonymous_login_pass: str = field(default="guest", repr=False)
+    default_limits: tuple[DefaultLimits, ...] = ()
+    default_operator_policies: tuple[DefaultOperatorPolicy, ...] = ()
     default_vhost: str = "/"
     default_users: tuple[DefaultUser, ...] = (GUEST,)
     default_queue_type: str = "classic"
@@ -126,6 +162,8 @@ class Config:
     vm_memory_high_watermark: Limit = Limit(relative=0.6)
     disk_free_limit: Limit = Limit(absolute_bytes=50_000_000)
     total_memory_bytes: int | None = None
+    cluster_tags: tuple[tuple[str, str], ...] = ()
+    node_tags: tuple[tuple[str, str], ...] = ()
     cluster_name: str = "amqpbroker@localhost"
     product_name: str = "RabbitMQ"
     product_version: str = ""

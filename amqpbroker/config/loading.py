@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from amqpbroker.config import assembly, environment, files
+from amqpbroker.config import assembly, environment, files, foreign
 from amqpbroker.config.assignment import Assignment, Kind, Origin
 from amqpbroker.config.config import Config
 from amqpbroker.config.setting import ConfigError, Setting
@@ -29,7 +29,7 @@ def load(assignments: Iterable[tuple[str, str]], environ: Mapping[str, str]) -> 
     """
     variables = [a for over_files in (False, True) for a in environment.assigned(environ, over_files)]
     flags = [Assignment(key, text, Origin(Kind.FLAG)) for key, text in assignments]
-    return made([*variables, *flags])
+    return made([*variables, *flags], lambda _: None)
 
 
 def load_all(paths: Sequence[Path] | None, environ: Mapping[str, str], flags: Iterable[Assignment]) -> Loaded:
@@ -42,13 +42,16 @@ def load_all(paths: Sequence[Path] | None, environ: Mapping[str, str], flags: It
         # RABBITMQ_NODE_PORT is that of the listener there is when a file has none.
         weak = [a for a in weak if a.key != "listeners.tcp.default"]
     assignments = (*weak, *from_files, *environment.assigned(environ, over_files=True), *flags)
-    return Loaded(made(assignments), assignments, tuple(found), tuple(warnings))
+    config = made(assignments, warnings.append)
+    return Loaded(config, assignments, tuple(found), tuple(dict.fromkeys(warnings)))
 
 
-def made(assignments: Sequence[Assignment]) -> Config:
+def made(assignments: Sequence[Assignment], warn: files.Warn) -> Config:
     """The configuration that the assignments make, of which the last one wins. Raises ConfigError."""
     values: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
+        if is_foreign(assignment, warn):
+            continue
         setting, name, value = parsed(assignment)
         named = values.setdefault(setting.key, {})
         named[name] = assembly.merged(setting, named.get(name), value)
@@ -70,6 +73,20 @@ def made(assignments: Sequence[Assignment]) -> Config:
             if assignment.key == error.key:
                 raise assignment.origin.error(str(error)) from error
         raise
+
+
+def is_foreign(assignment: Assignment, warn: files.Warn) -> bool:
+    """Whether it is one of RabbitMQ's that mean nothing here. Raises ConfigError if that would not be safe."""
+    key = assignment.key
+    refused = foreign.reason_in(foreign.REFUSED, key)
+    left_out = foreign.reason_in(foreign.LEFT_OUT, key)
+    if not (refused or left_out):
+        return False
+    if assignment.text not in foreign.NOTHING:
+        if refused:
+            raise assignment.origin.error(f"{key}: {refused}")
+        warn(f"{assignment.origin}: {key} has no effect: {left_out}")
+    return True
 
 
 def parsed(assignment: Assignment) -> tuple[Setting, str, Any]:

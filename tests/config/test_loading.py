@@ -6,6 +6,8 @@ from amqpbroker.compat import COMPATS
 from amqpbroker.config import (
     Config,
     ConfigError,
+    DefaultLimits,
+    DefaultOperatorPolicy,
     DefaultUser,
     Definitions,
     Limit,
@@ -73,6 +75,12 @@ def test_the_default_user_is_guest_with_everything_on_the_default_vhost():
         ("management.path_prefix", "/a/b/", "management", Management(path_prefix="/a/b")),
         ("management.ssl.port", "443", "management", Management(port=None, tls_port=443)),
         ("prometheus.tcp.port", "none", "prometheus", Prometheus(port=None)),
+        ("default_queue_type", "rabbit_quorum_queue", "default_queue_type", "quorum"),
+        ("handshake_timeout", "infinity", "handshake_timeout_ms", 2**31 - 1),
+        ("anonymous_login_user", "none", "anonymous_login_user", None),
+        ("cluster_queue_limit", "5", "cluster_queue_limit", 5),
+        ("message_interceptors.incoming.set_header_timestamp.overwrite", "false", "set_timestamp", False),
+        ("cluster_tags.region", "eu", "cluster_tags", (("region", "eu"),)),
         ("load_definitions", "a.json", "definitions", Definitions(("a.json",))),
         ("collect_statistics_interval", "1000", "collect_statistics_interval_ms", 1000),
     ],
@@ -91,12 +99,16 @@ def test_one_assignment(key, text, attribute, value):
         ("frame_max", "4095", "0 or a number of bytes from 4096"),
         ("connection_max", "0", "infinity or a whole number from 1"),
         ("max_message_size", "536870913", "536870912"),
-        ("default_queue_type", "stream", "classic or quorum"),
+        ("default_queue_type", "stream", "classic or quorum or rabbit_classic_queue"),
         ("loopback_users", "all", "none"),
         ("loopback_users.guest", "yes", "true or false"),
         ("compat", "3.13", "4.0 or 4.1 or 4.2 or 4.3"),
         ("deprecated_features.permit.global_qos", "yes", "true or false"),
         ("auth_mechanisms.1", "GSSAPI", "PLAIN or AMQPLAIN or ANONYMOUS or EXTERNAL"),
+        ("auth_backends.1", "ldap", "internal or rabbit_auth_backend_internal"),
+        ("auth_backends.1.authz", "http", "internal or rabbit_auth_backend_internal"),
+        ("queue_types.classic.enabled", "false", "true"),
+        ("default_policies.operator.a.expires", "soon", "a duration, such as 5d or 1h30m"),
         ("listeners.tcp", "all", "none"),
         ("management.tcp.port", "off", "65535, or none"),
         ("management.path_prefix", "rabbit", "a path that begins with /"),
@@ -297,3 +309,35 @@ def test_origins_are_ordered_by_number_and_none_wins():
     origins = [("management.cors.allow_origins.2", "https://b"), ("management.cors.allow_origins.1", "https://a")]
     assert load(origins, {}).management.cors_allow_origins == ("https://a", "https://b")
     assert load([*origins, ("management.cors.allow_origins", "none")], {}).management.cors_allow_origins == ()
+
+
+def test_default_limits_and_operator_policies():
+    config = load(
+        [
+            ("default_limits.vhosts.1.pattern", "^test"),
+            ("default_limits.vhosts.1.max_queues", "100"),
+            ("default_limits.vhosts.2.max_connections", "7"),
+            ("default_policies.operator.all.queue_pattern", "^q"),
+            ("default_policies.operator.all.expires", "1h30m"),
+            ("default_policies.operator.all.max_length_bytes", "1kb"),
+            ("default_policies.operator.all.classic_queues.queue_version", "2"),
+        ],
+        {},
+    )
+    assert config.default_limits == (DefaultLimits("^test", max_queues=100), DefaultLimits(max_connections=7))
+    assert config.default_operator_policies == (
+        DefaultOperatorPolicy(
+            "all",
+            queue_pattern="^q",
+            definition=(("expires", 5_400_000), ("max-length-bytes", 1024), ("queue-version", 2)),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expires_ms"),
+    [("5000", 5000), ("250ms", 250), ("2s", 2000), ("1.5m", 90_000), ("1d2h", 93_600_000), ("1w", 604_800_000)],
+)
+def test_a_duration(text, expires_ms):
+    config = load([("default_policies.operator.a.expires", text)], {})
+    assert config.default_operator_policies[0].definition == (("expires", expires_ms),)

@@ -1,6 +1,6 @@
 """What the broker says it is, and the release that it behaves like."""
 
-from amqpbroker.config.accepted import BOOLEAN, COMPAT, NAME
+from amqpbroker.config.accepted import ANY, BOOLEAN, COMPAT, NAME
 from amqpbroker.config.setting import Setting
 
 # fmt: off
@@ -8,6 +8,8 @@ ROWS: tuple[Setting, ...] = (
     Setting("cluster_name", NAME, "amqpbroker@localhost",
             "The name of the cluster that clients are told, and of the node.", "cluster_name",
             environment=("RABBITMQ_NODENAME",), over_files=False),
+    Setting("cluster_tags.$tag", ANY, "", "What the API tells of the cluster besides."),
+    Setting("node_tags.$tag", ANY, "", "What the API tells of the node besides."),
     Setting("product.name", NAME, "RabbitMQ",
             "The product that clients are told; some behave differently for others.", "product_name"),
     Setting("product.version", NAME, "4.0.5",

@@ -1,7 +1,23 @@
 """Who may log in, and the users and the vhost of a new broker."""
 
-from amqpbroker.config.accepted import ANY, BOOLEAN, NAME, REGEX, TAGS, one_of
+from amqpbroker.config.accepted import (
+    ANY,
+    BOOLEAN,
+    DURATION_MS,
+    MAX_INT,
+    NAME,
+    REGEX,
+    TAGS,
+    bytesize,
+    integer,
+    one_of,
+    or_none,
+)
 from amqpbroker.config.setting import Setting
+
+BYTES = bytesize(1, 2**53)
+INTERNAL = one_of("internal", "rabbit_auth_backend_internal")
+POSITIVE = integer(1, MAX_INT)
 
 # fmt: off
 ROWS: tuple[Setting, ...] = (
@@ -12,6 +28,18 @@ ROWS: tuple[Setting, ...] = (
     Setting("auth_mechanisms.$n", one_of("PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL"),
             "1 = AMQPLAIN, 2 = ANONYMOUS, 3 = PLAIN",
             "The SASL mechanisms offered, in the order of their numbers. Any such line replaces the default."),
+    Setting("auth_backends.$n", INTERNAL, "1 = internal",
+            "Who knows the users; the broker itself is the only one."),
+    Setting("auth_backends.$n.authn", INTERNAL, "", "Who knows their passwords."),
+    Setting("auth_backends.$n.authz", INTERNAL, "", "Who knows their rights."),
+    Setting("password_hashing_module", one_of("rabbit_password_hashing_sha256"), "rabbit_password_hashing_sha256",
+            "How passwords are kept."),
+    Setting("anonymous_login_user", or_none(NAME), "guest",
+            "As whom ANONYMOUS logs in; `none` lets nobody in.", "anonymous_login_user"),
+    Setting("anonymous_login_pass", ANY, "guest",
+            "With which password.", "anonymous_login_pass", secret=True),
+    Setting("vhost_max", integer(1, MAX_INT, infinity=0), "infinity",
+            "How many vhosts there may be.", "vhost_max"),
     Setting("default_vhost", NAME, "/",
             "The vhost that a new broker has.", "default_vhost", environment=("RABBITMQ_DEFAULT_VHOST",)),
     Setting("default_user", NAME, "guest",
@@ -30,5 +58,20 @@ ROWS: tuple[Setting, ...] = (
     Setting("default_users.$name.configure", REGEX, ".*", "What this user may configure."),
     Setting("default_users.$name.write", REGEX, ".*", "What this user may write to."),
     Setting("default_users.$name.read", REGEX, ".*", "What this user may read from."),
+    Setting("default_limits.vhosts.$id.pattern", REGEX, ".*", "The vhosts that get the following limits when made."),
+    Setting("default_limits.vhosts.$id.max_connections", POSITIVE, "", "How many connections they may have."),
+    Setting("default_limits.vhosts.$id.max_queues", POSITIVE, "", "How many queues they may have."),
+    Setting("default_policies.operator.$id.vhost_pattern", REGEX, ".*",
+            "The vhosts that get this operator policy when made."),
+    Setting("default_policies.operator.$id.queue_pattern", REGEX, ".*", "The queues that it is for."),
+    Setting("default_policies.operator.$id.expires", DURATION_MS, "", "What it sets: how long unused queues stay."),
+    Setting("default_policies.operator.$id.message_ttl", DURATION_MS, "", "How long messages stay."),
+    Setting("default_policies.operator.$id.max_length", POSITIVE, "", "How many messages a queue takes."),
+    Setting("default_policies.operator.$id.max_length_bytes", BYTES, "", "How many bytes of them."),
+    Setting("default_policies.operator.$id.max_in_memory_length", POSITIVE, "", "How many it may keep in memory."),
+    Setting("default_policies.operator.$id.max_in_memory_bytes", BYTES, "", "How many bytes of them."),
+    Setting("default_policies.operator.$id.delivery_limit", POSITIVE, "", "How often a message comes back."),
+    Setting("default_policies.operator.$id.classic_queues.queue_version", POSITIVE, "",
+            "The version of classic queues."),
 )
 # fmt: on
