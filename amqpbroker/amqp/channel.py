@@ -9,16 +9,17 @@ from amqpbroker.amqp.confirms import Confirms
 from amqpbroker.amqp.consumer_timeout import check_timeouts
 from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
-from amqpbroker.amqp.delivery_count import counted
 from amqpbroker.amqp.grouping import by_consumer, by_start
-from amqpbroker.amqp.inspection import KNOWN, inspect
 from amqpbroker.amqp.repeat import Repeat
 from amqpbroker.amqp.tally import ChannelTally
 from amqpbroker.amqp.transaction import Transaction
+from amqpbroker.broker.actions import Actions, check_topics, exchange_to_publish_to
 from amqpbroker.broker.consumer import Consumer
+from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import DirectReply
 from amqpbroker.broker.exchange import Exchange
+from amqpbroker.broker.inspection import KNOWN, inspect
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route as route_message
@@ -27,7 +28,7 @@ from amqpbroker.broker.stats import CHANNEL_COUNTERS, Counted, Outlet
 from amqpbroker.clock import Timer
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
-from amqpbroker.wire.values import MalformedError, text
+from amqpbroker.wire.values import MalformedError
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
@@ -112,6 +113,10 @@ class Channel(Counted):
         """How many deliveries to consumers wait for their acknowledgement."""
         return self.delivered - self.settled
 
+    def actions(self) -> Actions:
+        """What the user may do, here."""
+        return Actions(self.vhost, self.permissions, self.connection)
+
     def send(self, name: str, **arguments: object) -> None:
         """Write one method, such as `send("queue.declare-ok", queue="q")`; behind what is held back, if anything is."""
         data = frame(METHOD, self.number, methods.encode(name, **arguments))
@@ -161,14 +166,14 @@ class Channel(Counted):
         message = Message(route.address, properties if body is not None else None, body, size, frames, self.number)
         known = KNOWN.get(properties)
         if known is None:
-            inspect(self, message, properties)
+            inspect(message, properties, self.connection.user, self.reply)
         else:
             message.persistent = known > 255
             message.priority = known & 255
         destinations = route.destinations
         if destinations is None or message.extra_keys:
             if message.extra_keys:
-                self._check_topics(route.exchange, message.extra_keys)
+                check_topics(self.permissions, route.exchange, message.extra_keys)
             destinations = route_message(route.exchange, message, vhost.exchanges.get).destinations
         if self.transaction is not None:
             self.transaction.publish(message, destinations, route.bits, route.exchange)
@@ -243,12 +248,8 @@ class Channel(Counted):
             raise errors.not_implemented("immediate=true")
         vhost = self.vhost
         message = Message(address, b"\0\0", b"")
-        name = message.exchange
-        self.permissions.check("write", "exchange", name)
-        exchange = vhost.exchange(name)
-        if exchange.internal:
-            raise errors.internal_exchange_publish_refused(name, vhost.name)
-        self._check_topics(exchange, (message.routing_key,))
+        keys = (message.routing_key,)
+        exchange = exchange_to_publish_to(vhost, self.permissions, message.exchange, keys)
         found = route_message(exchange, message, vhost.exchanges.get)
         destinations = found.destinations if found.keyed else None
         route = Route(address, bits, exchange, destinations, self.tally.outlet(exchange))
@@ -257,11 +258,6 @@ class Channel(Counted):
                 self.routes.clear()
             self.routes[arguments] = route
         return route
-
-    def _check_topics(self, exchange: Exchange, routing_keys: tuple[bytes, ...]) -> None:
-        if exchange.type.name == "topic":
-            for key in routing_keys:
-                self.permissions.check_topic("write", exchange.name, text(key))
 
     # --- acknowledge ------------------------------------------------------------------------------------------------
 

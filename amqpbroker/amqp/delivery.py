@@ -4,8 +4,8 @@ import struct
 from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
-from amqpbroker.amqp.delivery_count import counted
 from amqpbroker.broker.consumer import Consumer
+from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.session import ConsumerInfo

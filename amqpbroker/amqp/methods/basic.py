@@ -7,7 +7,6 @@ from amqpbroker.amqp.delivery import ChannelConsumer
 from amqpbroker.amqp.methods.queue import queue_name
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
-from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.queue_arguments import check_consumer_arguments
 from amqpbroker.compat import Permission
 
@@ -41,8 +40,7 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     limit = channel.broker.config.consumer_max_per_channel
     if limit and len(channel.consumers) >= limit:
         raise errors.too_many_consumers(limit)
-    channel.permissions.check("read", "queue", name)
-    queue = channel.vhost.queue(name, channel.connection)
+    queue = channel.actions().readable_queue(name)
     quorum = queue.settings.queue_type == "quorum"
     if quorum and channel.global_prefetch:
         raise errors.global_qos_on_quorum(name, channel.vhost.name)
@@ -96,10 +94,7 @@ def cancel_ok(channel: "Channel", arguments: dict[str, Any]) -> None:
 
 def get(channel: "Channel", arguments: dict[str, Any]) -> None:
     name = queue_name(channel, arguments["queue"])
-    channel.permissions.check("read", "queue", name)
-    queue: Queue = channel.vhost.queue(name, channel.connection)
-    if queue.settings.single_active_consumer and queue.settings.queue_type == "quorum":
-        raise errors.get_on_single_active_quorum(name, channel.vhost.name)
+    queue = channel.actions().queue_to_get_from(name)
     # What expires with it may have this channel for a consumer of its dead letters, and comes after the answer.
     with channel.vhost.dead_letters:
         entry = queue.get(arguments["no_ack"])

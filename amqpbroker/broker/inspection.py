@@ -1,17 +1,15 @@
 """What the broker must know of a message's properties when it is published, and what it rewrites in them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from amqpbroker import errors
-from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
+from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReply
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.publish_checks import check_user_id, expiration_ms, extra_routing_keys, without_bcc
+from amqpbroker.broker.users import User
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import SLOW, decode_properties, encode_properties, flags_of, scan
 from amqpbroker.wire.values import Table, text
-
-if TYPE_CHECKING:
-    from amqpbroker.amqp.channel import Channel
 
 #: Properties that carry nothing but delivery mode and priority -> 256 if persistent, plus the priority.
 KNOWN: dict[bytes, int] = {}
@@ -21,27 +19,28 @@ _KNOWN_COUNT = 4096
 _PSEUDO_QUEUE = PSEUDO_QUEUE.encode()
 
 
-def inspect(channel: "Channel", message: Message, properties: bytes) -> None:
-    """Fill in what the message's properties say. Raises AmqpError, or MalformedError for properties that are none.
+def inspect(message: Message, properties: bytes, user: User, reply: DirectReply | None) -> None:
+    """Fill in what the properties say of a message that `user` publishes on a channel where replies come to `reply`.
 
-    Checks in RabbitMQ's order (rabbit_channel:handle_method of basic.publish).
+    Raises AmqpError, or MalformedError for properties that are none. Checks in RabbitMQ's order
+    (rabbit_channel:handle_method of basic.publish).
     """
     flags = flags_of(properties)
     mode, message.priority = scan(properties, flags)
     message.persistent = mode == 2
     if flags & SLOW:
-        _inspect_fields(channel, message, properties)
+        _inspect_fields(message, properties, user, reply)
     elif len(properties) <= _KNOWN_SIZE and len(KNOWN) < _KNOWN_COUNT:
         KNOWN[properties] = (256 if mode == 2 else 0) + message.priority
 
 
-def _inspect_fields(channel: "Channel", message: Message, properties: bytes) -> None:
+def _inspect_fields(message: Message, properties: bytes, user: User, reply: DirectReply | None) -> None:
     values: dict[str, Any] = decode_properties(properties)
     rewritten = False
     if values.get("reply_to") == _PSEUDO_QUEUE:
-        if channel.reply is None:
+        if reply is None:
             raise errors.precondition_failed("fast reply consumer does not exist")
-        values["reply_to"] = channel.reply.name.encode()
+        values["reply_to"] = reply.name.encode()
         rewritten = True
     if "expiration" in values:
         message.expiration_ms = expiration_ms(values["expiration"])
@@ -58,7 +57,6 @@ def _inspect_fields(channel: "Channel", message: Message, properties: bytes) -> 
             rewritten = True
         message.headers = headers
     if "user_id" in values:
-        user = channel.connection.user
         check_user_id(text(values["user_id"]), user.name, user.tags)
     kept = normalised(encode_properties(values) if rewritten else properties)
     if kept is not properties:

@@ -1,0 +1,164 @@
+"""What a user does to what is in a vhost, with the permissions that it takes: the same by AMQP and by the HTTP API."""
+
+from collections.abc import Callable, Iterable
+from typing import final
+
+from amqpbroker import errors
+from amqpbroker.broker.access import Permissions
+from amqpbroker.broker.broker import generated_name
+from amqpbroker.broker.direct_reply import is_direct_reply
+from amqpbroker.broker.exchange import Bindable, Exchange
+from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.settings import alternate_exchange
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.wire.values import Table, text
+
+
+@final
+class Actions:
+    """One user's in one vhost. session: the connection that owns exclusive queues, None for one that owns none.
+
+    Everything raises AmqpError: 403 where a permission is missing, and what `Vhost` raises.
+    """
+
+    __slots__ = ("permissions", "session", "vhost")
+
+    def __init__(self, vhost: Vhost, permissions: Permissions, session: object | None = None) -> None:
+        self.vhost = vhost
+        self.permissions = permissions
+        self.session = session
+
+    # --- queues -----------------------------------------------------------------------------------------------------
+
+    def declare_queue(self, name: str, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table) -> Queue:
+        """Without a name it gets one that nobody else has."""
+        vhost = self.vhost
+        name = without_line_breaks(name)
+        server_named = not name
+        if server_named:
+            name = generated_name("amq.gen-")
+        elif is_direct_reply(name):
+            raise errors.no_queue(name, vhost.name)
+        elif name.startswith("amq."):
+            raise errors.reserved_queue_name(name)
+        self.permissions.check("configure", "queue", name)
+        dead_letter_exchange = arguments.get("x-dead-letter-exchange")
+        if dead_letter_exchange is not None and dead_letter_exchange.kind == "S" and name not in vhost.queues:
+            self.permissions.check("read", "queue", name)
+            self.permissions.check("write", "exchange", text(dead_letter_exchange.value))
+        return vhost.declare_queue(name, durable, exclusive, auto_delete, arguments, self.session, server_named)
+
+    def delete_queue(
+        self, name: str, if_unused: bool, if_empty: bool, answer: Callable[[int], None] | None = None
+    ) -> None:
+        """answer: as in `Vhost.delete_queue`; a queue that is not there had no messages."""
+        name = without_line_breaks(name)
+        vhost = self.vhost
+        self.permissions.check("configure", "queue", name)
+        if name not in vhost.queues:
+            if answer is not None:
+                answer(0)
+            return
+        queue = vhost.queue(name, self.session)
+        if queue.settings.queue_type == "quorum" and (if_unused or if_empty):
+            raise errors.quorum_conditional_delete(name, vhost.name, if_unused)
+        vhost.delete_queue(queue, if_unused, if_empty, answer)
+
+    def purge_queue(self, name: str) -> int:
+        """Returns how many messages it had ready."""
+        return self.readable_queue(name).purge()
+
+    def readable_queue(self, name: str) -> Queue:
+        """One that the user may take messages from."""
+        self.permissions.check("read", "queue", name)
+        return self.vhost.queue(name, self.session)
+
+    def queue_to_get_from(self, name: str) -> Queue:
+        """One that basic.get is allowed on."""
+        queue = self.readable_queue(name)
+        if queue.settings.single_active_consumer and queue.settings.queue_type == "quorum":
+            raise errors.get_on_single_active_quorum(name, self.vhost.name)
+        return queue
+
+    # --- exchanges --------------------------------------------------------------------------------------------------
+
+    def declare_exchange(
+        self, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+    ) -> Exchange:
+        name = without_line_breaks(name)
+        vhost = self.vhost
+        if name == "":
+            raise errors.default_exchange_refused()
+        self.permissions.check("configure", "exchange", name)
+        alternate = alternate_exchange(name, vhost.name, arguments) if name not in vhost.exchanges else None
+        if alternate is not None:
+            self.permissions.check("read", "exchange", name)
+            self.permissions.check("write", "exchange", alternate)
+        return vhost.declare_exchange(name, kind, durable, auto_delete, internal, arguments)
+
+    def delete_exchange(self, name: str, if_unused: bool) -> None:
+        name = without_line_breaks(name)
+        if name == "":
+            raise errors.default_exchange_refused()
+        self.permissions.check("configure", "exchange", name)
+        self.vhost.delete_exchange(name, if_unused)
+
+    # --- bindings ---------------------------------------------------------------------------------------------------
+
+    def bind(self, source: str, destination: str, to_queue: bool, routing_key: str, arguments: Table) -> None:
+        """What is missing is an error."""
+        self._check_binding(source, destination, to_queue)
+        exchange, target, key = self._ends(source, destination, to_queue, routing_key)
+        self.vhost.bind(exchange, target, key, arguments)
+
+    def unbind(self, source: str, destination: str, to_queue: bool, routing_key: str, arguments: Table) -> None:
+        """Where there is no such binding there is nothing to do."""
+        self._check_binding(source, destination, to_queue)
+        vhost = self.vhost
+        key = routing_key.encode("utf-8", "surrogateescape")
+        exchange = vhost.exchanges.get(source)
+        target = vhost.queues.get(destination) if to_queue else vhost.exchanges.get(destination)
+        if exchange is None or target is None or not vhost.is_bound(exchange, target, key, arguments):
+            return
+        exchange, target, key = self._ends(source, destination, to_queue, routing_key)
+        vhost.unbind(exchange, target, key, arguments)
+
+    def _check_binding(self, source: str, destination: str, to_queue: bool) -> None:
+        if source == "" or (destination == "" and not to_queue):
+            raise errors.default_exchange_refused()
+        self.permissions.check("write", "queue" if to_queue else "exchange", destination)
+        self.permissions.check("read", "exchange", source)
+
+    def _ends(
+        self, source: str, destination: str, to_queue: bool, routing_key: str
+    ) -> tuple[Exchange, Bindable, bytes]:
+        vhost = self.vhost
+        exchange = vhost.exchange(source)
+        if exchange.type.name == "topic":
+            self.permissions.check_topic("read", source, routing_key)
+        target = vhost.queue(destination, self.session) if to_queue else vhost.exchange(destination)
+        return exchange, target, routing_key.encode("utf-8", "surrogateescape")
+
+
+def exchange_to_publish_to(
+    vhost: Vhost, permissions: Permissions, name: str, routing_keys: Iterable[bytes]
+) -> Exchange:
+    """The exchange, if the user may publish to it under these keys. Raises AmqpError 403 or 404."""
+    permissions.check("write", "exchange", name)
+    exchange = vhost.exchange(name)
+    if exchange.internal:
+        raise errors.internal_exchange_publish_refused(name, vhost.name)
+    check_topics(permissions, exchange, routing_keys)
+    return exchange
+
+
+def check_topics(permissions: Permissions, exchange: Exchange, routing_keys: Iterable[bytes]) -> None:
+    """Raises AmqpError 403 if the exchange is a topic exchange and not all of these keys may be used there."""
+    if exchange.type.name == "topic":
+        for key in routing_keys:
+            permissions.check_topic("write", exchange.name, text(key))
+
+
+def without_line_breaks(name: str) -> str:
+    """Names of queues and exchanges are taken without CR and LF (rabbit_channel:strip_cr_lf)."""
+    return name.replace("\n", "").replace("\r", "")

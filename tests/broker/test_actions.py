@@ -1,0 +1,103 @@
+import pytest
+
+from amqpbroker.broker.access import Grant, Permissions
+from amqpbroker.broker.actions import Actions, exchange_to_publish_to
+from amqpbroker.errors import AmqpError
+from amqpbroker.wire.values import longstr
+from tests.harness import make_broker
+
+
+@pytest.fixture
+def vhost():
+    return make_broker().vhosts["/"]
+
+
+def actions(vhost, configure="", write="", read=""):
+    permissions = Permissions("u", "/")
+    permissions.grant(Grant(configure, write, read))
+    return Actions(vhost, permissions)
+
+
+def prepared(vhost):
+    """A queue q and exchanges x and y, and who may do anything."""
+    anything = actions(vhost, ".*", ".*", ".*")
+    anything.declare_queue("q", False, False, False, {})
+    for name in "xy":
+        anything.declare_exchange(name, "direct", False, False, False, {})
+    return anything
+
+
+DEAD_LETTERS = {"x-dead-letter-exchange": longstr("x")}
+ALTERNATE = {"alternate-exchange": longstr("y")}
+#: What is done, and the least that it takes.
+NEEDED = {
+    "declare a queue": (lambda a: a.declare_queue("n", False, False, False, {}), ("^n$", "", "")),
+    "with dead letters": (lambda a: a.declare_queue("n", False, False, False, DEAD_LETTERS), ("^n$", "^x$", "^n$")),
+    "delete a queue": (lambda a: a.delete_queue("q", False, False), ("^q$", "", "")),
+    "purge": (lambda a: a.purge_queue("q"), ("", "", "^q$")),
+    "get": (lambda a: a.queue_to_get_from("q"), ("", "", "^q$")),
+    "declare an exchange": (lambda a: a.declare_exchange("n", "direct", False, False, False, {}), ("^n$", "", "")),
+    "with an alternate": (
+        lambda a: a.declare_exchange("n", "direct", False, False, False, ALTERNATE),
+        ("^n$", "^y$", "^n$"),
+    ),
+    "delete an exchange": (lambda a: a.delete_exchange("x", False), ("^x$", "", "")),
+    "bind a queue": (lambda a: a.bind("x", "q", True, "k", {}), ("", "^q$", "^x$")),
+    "unbind a queue": (lambda a: a.unbind("x", "q", True, "k", {}), ("", "^q$", "^x$")),
+    "bind an exchange": (lambda a: a.bind("x", "y", False, "k", {}), ("", "^y$", "^x$")),
+    "publish": (lambda a: exchange_to_publish_to(a.vhost, a.permissions, "x", ()), ("", "^x$", "")),
+}
+
+
+@pytest.mark.parametrize("what", NEEDED)
+def test_what_each_thing_takes(vhost, what):
+    do, least = NEEDED[what]
+    prepared(vhost)
+    for place, pattern in enumerate(least):
+        if pattern:
+            less = (*least[:place], "", *least[place + 1 :])
+            with pytest.raises(AmqpError) as refused:
+                do(actions(vhost, *less))
+            assert refused.value.code == 403
+    do(actions(vhost, *least))
+
+
+def test_nobody_declares_reserved_names(vhost):
+    anything = prepared(vhost)
+    with pytest.raises(AmqpError) as refused:
+        anything.declare_queue("amq.mine", False, False, False, {})
+    assert refused.value.code == 403
+    assert anything.declare_queue("", False, False, False, {}).name.startswith("amq.gen-")
+
+
+def test_line_breaks_are_no_part_of_a_name(vhost):
+    anything = prepared(vhost)
+    anything.declare_queue("a\r\nb", False, False, False, {})
+    assert "ab" in vhost.queues
+    anything.delete_queue("a\nb", False, False)
+    assert "ab" not in vhost.queues
+
+
+def test_deleting_what_is_not_there_answers_nothing(vhost):
+    counts = []
+    prepared(vhost).delete_queue("nope", False, False, counts.append)
+    assert counts == [0]
+
+
+def test_to_unbind_what_is_not_bound_is_nothing(vhost):
+    prepared(vhost).unbind("nope", "neither", True, "k", {})
+
+
+def test_an_internal_exchange_is_not_published_to(vhost):
+    anything = prepared(vhost)
+    with pytest.raises(AmqpError) as refused:
+        exchange_to_publish_to(vhost, anything.permissions, "amq.rabbitmq.trace", ())
+    assert refused.value.code == 403
+
+
+def test_a_queue_of_a_connection_is_locked_to_others(vhost):
+    anything = prepared(vhost)
+    Actions(vhost, anything.permissions, object()).declare_queue("mine", False, True, False, {})
+    with pytest.raises(AmqpError) as refused:
+        anything.purge_queue("mine")
+    assert refused.value.code == 405
