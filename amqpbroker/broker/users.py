@@ -74,6 +74,10 @@ class Users:
         user = self._users.get(name)
         return user if matches(password, user.password_hash if user else NO_PASSWORD) else None
 
+    def has(self, name: str) -> bool:
+        """Whether that is a user's name."""
+        return name in self._users
+
     def may_log_in_from(self, name: str, host: str) -> bool:
         """Whether that user may come from that IP address; some may from this machine only."""
         return name not in self.loopback_users or _is_loopback(host)
