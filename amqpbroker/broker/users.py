@@ -9,7 +9,7 @@ from typing import final
 
 from amqpbroker import errors
 from amqpbroker.broker.access import Grant, Permissions, TopicGrant
-from amqpbroker.broker.passwords import NO_PASSWORD, decode_hash, hash_password, matches
+from amqpbroker.broker.passwords import NO_PASSWORD, SHA256, decode_hash, hash_password, matches
 from amqpbroker.config import DefaultUser
 from amqpbroker.store.definitions import (
     Definition,
@@ -26,13 +26,14 @@ from amqpbroker.store.definitions import (
 class User:
     """A user, replaced when something of it changes. A connection keeps the one that logged in.
 
-    limits: see broker.limits.
+    limits: see broker.limits. hashing: the algorithm of the password's hash, see broker.passwords.
     """
 
     name: str
     password_hash: bytes = field(default=NO_PASSWORD, repr=False)
     tags: tuple[str, ...] = ()
     limits: Mapping[str, int] = field(default_factory=dict, hash=False)
+    hashing: str = SHA256
 
 
 _NO_LIMITS: Mapping[str, int] = MappingProxyType({})
@@ -72,7 +73,8 @@ class Users:
     def authenticate(self, name: str, password: bytes) -> User | None:
         """The user whose password this is. Takes as long for a name that is no user's. Empty passwords never match."""
         user = self._users.get(name)
-        return user if matches(password, user.password_hash if user else NO_PASSWORD) else None
+        right = matches(password, user.password_hash, user.hashing) if user else matches(password, NO_PASSWORD)
+        return user if right else None
 
     def has(self, name: str) -> bool:
         """Whether that is a user's name."""
@@ -108,6 +110,15 @@ class Users:
             raise ValueError(f"user '{name}' already exists")
         return self._put(User(name, NO_PASSWORD if password is None else hash_password(password), tuple(tags)))
 
+    def put_user(self, name: str, password_hash: bytes, hashing: str, tags: Iterable[str]) -> bool:
+        """A user with these, whose permissions and limits stay if there was one; whether there was none before."""
+        if not name:
+            raise ValueError("a user needs a name")
+        old = self._users.get(name)
+        limits = {} if old is None else old.limits
+        self._put(User(name, password_hash, tuple(tags), limits, hashing))
+        return old is None
+
     def add_default(self, default: DefaultUser, vhosts: Iterable[str]) -> User:
         """A user from the configuration, with its permissions in those of the vhosts that its pattern is found in."""
         user = self.add_user(default.name, default.password, default.tags)
@@ -126,11 +137,11 @@ class Users:
         self.on_delete(name)
 
     def change_password(self, name: str, password: str) -> None:
-        self._put(replace(self.user(name), password_hash=hash_password(password)))
+        self._put(replace(self.user(name), password_hash=hash_password(password), hashing=SHA256))
 
     def set_password_hash(self, name: str, encoded: str) -> None:
-        """A hash made elsewhere, in base64 (see `passwords`); "" for no password."""
-        self._put(replace(self.user(name), password_hash=decode_hash(encoded)))
+        """A hash made elsewhere by SHA256, in base64 (see `passwords`); "" for no password."""
+        self._put(replace(self.user(name), password_hash=decode_hash(encoded), hashing=SHA256))
 
     def clear_password(self, name: str) -> None:
         self._put(replace(self.user(name), password_hash=NO_PASSWORD))
@@ -240,7 +251,7 @@ class Users:
 
 
 def _user_definition(user: User) -> UserDefinition:
-    return UserDefinition(user.name, user.password_hash, user.tags, user.limits)
+    return UserDefinition(user.name, user.password_hash, user.tags, user.limits, user.hashing)
 
 
 def _permission_definitions(several: Iterable[Permissions]) -> list[Definition]:

@@ -138,10 +138,11 @@ class _Endpoint:
         if access is not Access.ANYBODY:
             if who is None:
                 return _challenge(request)
-            vhost = path.get("vhost")
-            if vhost is not None and vhost not in self._broker.vhosts and not resource.any_vhost:
-                raise failure.not_found()
-            who.require(access, None if resource.any_vhost else vhost)
+            vhost = None if resource.any_vhost else path.get("vhost")
+            who.require(access, None)
+            if vhost is not None and vhost not in self._broker.vhosts:
+                raise failure.no_vhost() if request.method in ("PUT", "POST") else failure.not_found()
+            who.require(access, vhost)
         raw = b"" if reading else await _body(request)
         call = Call(self._broker, self._node, self._door, who, request, path, raw)
         result = handler(call)

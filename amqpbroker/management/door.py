@@ -6,7 +6,6 @@ import hmac
 import logging
 from typing import TYPE_CHECKING, final
 
-from amqpbroker.broker.logins import HTTP
 from amqpbroker.broker.users import User
 from amqpbroker.management import failure
 from amqpbroker.management.sessions import COOKIE, Sessions
@@ -34,8 +33,9 @@ class Door:
 
     def knock(self, name: str, password: bytes, host: str) -> Who:
         """By name and password, from that address. Raises ApiError 401."""
-        user = self._broker.logins.by_password(name, password, host, HTTP)
-        if user is None:
+        users = self._broker.users
+        user = users.authenticate(name, password)
+        if user is None or not users.may_log_in_from(user.name, host):
             log.warning("HTTP access denied: user '%s' - invalid credentials", name)
             raise failure.wrong_login()
         return Who(self._broker, user)

@@ -2,11 +2,14 @@
 
 from amqpbroker.errors import AmqpError
 
+#: How long a line can be before Erlang's ~p breaks it.
+_ERLANG_LINE = 80
+
 
 class ApiError(Exception):
-    """An answer that is an error. `error` is the short name and `reason` the text of RabbitMQ's JSON."""
+    """An answer that is an error. `error` is the short name and `reason` the text of RabbitMQ's JSON, or a list."""
 
-    def __init__(self, status: int, error: str, reason: str) -> None:
+    def __init__(self, status: int, error: str, reason: str | list[str]) -> None:
         super().__init__(reason)
         self.status = status
         self.error = error
@@ -17,8 +20,18 @@ def not_found() -> ApiError:
     return ApiError(404, "Object Not Found", "Not Found")
 
 
-def bad_request(reason: str) -> ApiError:
+def no_vhost() -> ApiError:
+    """To a PUT or POST of something in a vhost that is not there."""
+    return ApiError(404, "not_found", "vhost_not_found")
+
+
+def bad_request(reason: str | list[str]) -> ApiError:
     return ApiError(400, "bad_request", reason)
+
+
+def invalid(error: ValueError) -> ApiError:
+    """A parameter or policy that is none; these texts come escaped (rabbit_mgmt_format:escape_html_tags/1)."""
+    return bad_request(str(error).replace("<", "&lt;").replace(">", "&gt;"))
 
 
 def wrong_login() -> ApiError:
@@ -31,7 +44,9 @@ def not_authorised(reason: str) -> ApiError:
 
 def missing_keys(names: list[str]) -> ApiError:
     """A body without keys that it must have, as Erlang prints the list of them."""
-    return bad_request("[" + ",\n ".join(f"{{key_missing,{name}}}" for name in names) + "]")
+    terms = [f"{{key_missing,{name}}}" for name in names]
+    one_line = f"[{','.join(terms)}]"
+    return bad_request(one_line if len(one_line) <= _ERLANG_LINE else "[" + ",\n ".join(terms) + "]")
 
 
 def from_amqp(error: AmqpError) -> ApiError:

@@ -13,8 +13,8 @@ class Access(enum.Enum):
     """Who may (rabbit_mgmt_util: is_authorized*).
 
     ANYBODY: without logging in. USER: any user with a tag of the management. VHOST: one with permissions in the vhost
-    of the path. VISIBLE: the same, or one who monitors. MONITOR: monitoring or administrator. POLICYMAKER: policymaker
-    or administrator, with permissions in the vhost. ADMIN: administrator.
+    of the path, or an administrator. VISIBLE: the same, or one who monitors. MONITOR: monitoring or administrator.
+    POLICYMAKER: policymaker with permissions in the vhost, or administrator. ADMIN: administrator.
     """
 
     ANYBODY = "anybody"
@@ -34,8 +34,8 @@ Handler = Callable[["Call"], Any] | Callable[["Call"], Awaitable[Any]]
 class Resource:
     """`path` below /api, with {names} for its parts, which are unquoted.
 
-    A path with {vhost} is 404 where there is no such vhost, but for PUT and DELETE of the vhost itself. access: to
-    read. change: to do anything else, the same if None.
+    A path with {vhost} is 404 where there is no such vhost, unless any_vhost. access: to read. change: to do anything
+    else, the same if None.
     """
 
     path: str

@@ -45,6 +45,10 @@ class Who:
         """Whether what is in the vhost is shown."""
         return self.monitors or self.permissions(vhost) is not None
 
+    def enters_vhost(self, vhost: str) -> bool:
+        """Whether the user may go into the vhost; administrators may into all."""
+        return self.is_administrator or self.permissions(vhost) is not None
+
     def vhosts(self) -> "list[Vhost]":
         """Those that are shown, by name."""
         found = [vhost for name, vhost in self.broker.vhosts.items() if self.sees_vhost(name)]
@@ -58,9 +62,9 @@ class Who:
             raise failure.not_authorised("Not administrator user")
         if access is Access.MONITOR and not self.monitors:
             raise failure.not_authorised("Not monitor user")
-        if access is Access.POLICYMAKER and not self.makes_policies:
-            raise failure.not_authorised("Not policymaker user")
+        if access is Access.POLICYMAKER and not (self.makes_policies and (vhost is None or self.enters_vhost(vhost))):
+            raise failure.not_authorised("User not authorised to access object")
         if vhost is None or access in (Access.USER, Access.ADMIN, Access.MONITOR):
             return
-        if not (self.sees_vhost(vhost) if access is Access.VISIBLE else self.permissions(vhost) is not None):
+        if not (self.sees_vhost(vhost) if access is Access.VISIBLE else self.enters_vhost(vhost)):
             raise failure.not_authorised("User not authorised to access virtual host")

@@ -24,12 +24,16 @@ class VhostDefinition(NamedTuple):
 
 
 class UserDefinition(NamedTuple):
-    """password_hash: as in broker.passwords; empty for a user without a password. limits: as in broker.limits."""
+    """password_hash and hashing, its algorithm: as in broker.passwords; an empty hash is no password.
+
+    limits: as in broker.limits.
+    """
 
     name: str
     password_hash: bytes
     tags: tuple[str, ...]
     limits: Mapping[str, int] = {}
+    hashing: str = "rabbit_password_hashing_sha256"
 
 
 class PermissionDefinition(NamedTuple):

@@ -85,6 +85,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE global_parameter (
         name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
     """,
+    # Users may come from elsewhere, with hashes of other algorithms.
+    """
+    ALTER TABLE user ADD COLUMN hashing TEXT NOT NULL DEFAULT 'rabbit_password_hashing_sha256';
+    """,
 )
 
 #: Kind -> its table, and how many of the fields, the first, are its key.

@@ -1,8 +1,18 @@
 import base64
+import hashlib
 
 import pytest
 
-from amqpbroker.broker.passwords import NO_PASSWORD, decode_hash, encode_hash, hash_password, matches
+from amqpbroker.broker.passwords import (
+    MD5,
+    NO_PASSWORD,
+    SHA256,
+    SHA512,
+    decode_hash,
+    encode_hash,
+    hash_password,
+    matches,
+)
 
 #: Made by RabbitMQ 4.0.5 for "gu€st".
 RABBITMQ = "nVD/SVE0YOiFqMtNBtUqdH7jzD+5s4nDIdxtN0lKvWeW+8sm"
@@ -41,6 +51,19 @@ def test_a_hash_is_base64(encoded: str) -> None:
         decode_hash(encoded)
 
 
-def test_a_hash_has_a_salt_and_a_sha_256() -> None:
-    with pytest.raises(ValueError, match="has 36 octets, not 20"):
-        decode_hash(base64.b64encode(bytes(20)).decode())
+@pytest.mark.parametrize("octets", [1, 4, 20, 37])
+def test_nothing_matches_a_hash_of_the_wrong_length(octets: int) -> None:
+    stored = decode_hash(base64.b64encode(bytes(octets)).decode())
+    assert not matches(b"x", stored)
+
+
+@pytest.mark.parametrize(("hashing", "digest"), [(SHA256, "sha256"), (SHA512, "sha512"), (MD5, "md5")])
+def test_takes_hashes_of_each_algorithm_and_no_other(hashing: str, digest: str) -> None:
+    stored = b"salt" + hashlib.new(digest, b"salts3cret").digest()
+    assert matches(b"s3cret", stored, hashing)
+    assert not matches(b"s3cre", stored, hashing)
+    assert not any(matches(b"s3cret", stored, other) for other in {SHA256, SHA512, MD5} - {hashing})
+
+
+def test_nothing_matches_by_an_algorithm_that_is_none() -> None:
+    assert not matches(b"s3cret", hash_password("s3cret"), "nope")

@@ -46,7 +46,9 @@ def test_passwords_change(users: Users) -> None:
 
 
 def test_no_hash_in_a_repr(users: Users) -> None:
-    assert repr(users.user("ann")) == "User(name='ann', tags=('management',), limits={})"
+    assert repr(users.user("ann")) == (
+        "User(name='ann', tags=('management',), limits={}, hashing='rabbit_password_hashing_sha256')"
+    )
 
 
 def test_who_logged_in_keeps_the_tags(users: Users) -> None:

@@ -52,6 +52,13 @@ async def test_a_quoted_slash_is_part_of_a_name(api):
 async def test_an_unknown_vhost_is_not_found(api):
     answer = await api.get("echo/nope/q")
     assert (answer.status_code, answer.json()) == (404, {"error": "Object Not Found", "reason": "Not Found"})
+    answer = await api.put("echo/nope/q")
+    assert (answer.status_code, answer.json()) == (404, {"error": "not_found", "reason": "vhost_not_found"})
+
+
+async def test_who_may_not_use_the_api_cannot_find_out_which_vhosts_there_are(api):
+    nobody = api.user("nobody", tags=())
+    assert await reason(api, "echo/nope/q", nobody) == await reason(api, "echo/%2F/q", nobody) == "Not management user"
 
 
 async def test_an_unknown_path_is_not_found_even_without_a_login(api):
@@ -90,7 +97,7 @@ async def test_what_is_no_object_is_refused(api, content):
 async def test_missing_keys_are_named(api):
     answer = await api.post("slow", json={})
     assert answer.status_code == 400
-    assert answer.json()["reason"] == "[{key_missing,a},\n {key_missing,b}]"
+    assert answer.json()["reason"] == "[{key_missing,a},{key_missing,b}]"
 
 
 async def test_a_body_that_is_too_large_is_refused(api, monkeypatch):
@@ -186,12 +193,17 @@ async def test_what_each_tag_opens(api):
         },
         "policies/%2F": {
             nobody: "Not management user",
-            **dict.fromkeys((manager, stranger, watcher), "Not policymaker user"),
+            **dict.fromkeys((manager, stranger, watcher), "User not authorised to access object"),
         },
     }
     for path, refusals in expected.items():
         for auth in (nobody, manager, stranger, watcher, maker, ("guest", "guest")):
             assert await reason(api, path, auth) == refusals.get(auth, 200), (path, auth)
+
+
+async def test_an_administrator_enters_every_vhost(api):
+    assert await reason(api, "echo/%2F/q", api.user("ada", tags=("administrator",))) == 200
+    assert await reason(api, "policies/%2F", ("ada", "p")) == 200
 
 
 async def test_who_only_monitors_may_not_change(api):

@@ -399,7 +399,7 @@ def test_an_older_version_is_migrated(path, caplog):
     second = opened(path, migrations=MIGRATED)
     assert everything(second) == SAMPLES
     assert second._connection.execute("SELECT DISTINCT colour FROM vhost").fetchall() == [("none",)]
-    assert f"{path}: migrating from version 3 to 4" in caplog.text
+    assert f"{path}: migrating from version 4 to 5" in caplog.text
     second.close()
     caplog.clear()
     opened(path, migrations=MIGRATED).close()
@@ -513,7 +513,7 @@ def test_a_newer_version_is_refused(path):
     with pytest.raises(StoreError) as raised:
         opened(path)
     assert str(raised.value) == (
-        f"{path}: version 4 of the definitions was written by a newer amqpbroker; this one reads up to version 3"
+        f"{path}: version 5 of the definitions was written by a newer amqpbroker; this one reads up to version 4"
     )
 
 

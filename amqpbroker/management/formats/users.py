@@ -1,0 +1,62 @@
+"""A user as the API and definitions write it (rabbit_mgmt_format:internal_user/1, rabbit_auth_backend_internal.erl)."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from amqpbroker.broker.passwords import NO_PASSWORD, SHA256, decode_hash, encode_hash, hash_password
+from amqpbroker.broker.users import User
+from amqpbroker.management import failure
+
+
+class Credentials(NamedTuple):
+    """What a user logs in with and as."""
+
+    password_hash: bytes
+    hashing: str
+    tags: tuple[str, ...]
+
+
+def shown_user(user: User) -> dict[str, Any]:
+    """With the hash of the password: for administrators."""
+    return {
+        "name": user.name,
+        "password_hash": encode_hash(user.password_hash),
+        "hashing_algorithm": user.hashing,
+        "tags": list(user.tags),
+        "limits": dict(user.limits),
+    }
+
+
+def credentials(body: Mapping[str, Any], hashing: str = SHA256) -> Credentials:
+    """From password, or password_hash and hashing_algorithm, or neither, and tags. Raises ApiError 400.
+
+    hashing: the algorithm of a hash that does not say its own.
+    """
+    if "tags" not in body:
+        raise failure.bad_request("tags_not_present")
+    tags = parsed_tags(body["tags"])
+    if "password" in body and "password_hash" in body:
+        raise failure.bad_request("both_password_and_password_hash_are_provided")
+    if "password" in body:
+        if not isinstance(body["password"], str):
+            raise failure.bad_request("password is to be a string")
+        return Credentials(hash_password(body["password"]), SHA256, tags)
+    if "password_hash" not in body:
+        return Credentials(NO_PASSWORD, SHA256, tags)
+    encoded, hashing = body["password_hash"], body.get("hashing_algorithm", hashing)
+    if not isinstance(encoded, str) or not isinstance(hashing, str):
+        raise failure.bad_request("password_hash and hashing_algorithm are to be strings")
+    try:
+        return Credentials(decode_hash(encoded), hashing, tags)
+    except ValueError:
+        raise failure.bad_request(["not_base64", encoded]) from None
+
+
+def parsed_tags(given: Any) -> tuple[str, ...]:
+    """A list, or names with commas between them as older versions wrote them. Raises ApiError 400."""
+    if isinstance(given, str):
+        given = given.split(",")
+    if not isinstance(given, list):
+        raise failure.bad_request("tags are to be a list, or names with commas between them")
+    tags = (str(tag).strip() for tag in given)
+    return tuple(tag for tag in tags if tag)

@@ -1,0 +1,69 @@
+"""A vhost as the API and definitions write it (rabbit_vhost.erl)."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.management import failure
+from amqpbroker.management.formats.users import parsed_tags
+
+
+class Described(NamedTuple):
+    """What is said of a vhost. default_queue_type and protected: None if nothing is."""
+
+    description: str
+    tags: tuple[str, ...]
+    default_queue_type: str | None
+    protected: bool | None
+
+
+def described_vhost(vhost: Vhost) -> dict[str, Any]:
+    """As in definitions."""
+    metadata: dict[str, Any] = {
+        "description": vhost.description,
+        "tags": list(vhost.tags),
+        "default_queue_type": vhost.default_queue_type,
+    }
+    if vhost.protected:
+        metadata["protected_from_deletion"] = True
+    return {
+        "name": vhost.name,
+        "description": vhost.description,
+        "metadata": metadata,
+        "tags": list(vhost.tags),
+        "default_queue_type": vhost.default_queue_type,
+    }
+
+
+def description(body: Mapping[str, Any], metadata: Any = None) -> Described:
+    """From a body and, for what is not in there, its metadata. Raises ApiError 400."""
+    said = {**(metadata if isinstance(metadata, dict) else {}), **body}
+    queue_type = said.get("default_queue_type")
+    if not isinstance(queue_type, str) or queue_type in ("", "undefined"):
+        queue_type = None
+    protected = said.get("protected_from_deletion")
+    text = said.get("description")
+    if not isinstance(text, str | None):
+        raise failure.bad_request("description is to be a string")
+    return Described(
+        text or "",
+        parsed_tags(said.get("tags") or ""),
+        queue_type,
+        protected if isinstance(protected, bool) else None,
+    )
+
+
+def put_vhost(broker: Broker, name: str, described: Described, maker: str | None) -> bool:
+    """Make or change a vhost; whether it was made. Whoever makes one, if it is a user, has all permissions there.
+
+    Raises ValueError, AmqpError 506.
+    """
+    created = name not in broker.vhosts
+    if created:
+        broker.add_vhost(name, *described[:3], bool(described.protected))
+    else:
+        broker.update_vhost(name, *described)
+    if created and maker is not None and broker.users.has(maker):
+        broker.users.set_permissions(maker, name, ".*", ".*", ".*")
+    return created

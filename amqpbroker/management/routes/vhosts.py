@@ -1,0 +1,84 @@
+"""Virtual hosts (rabbit_mgmt_wm_vhost*.erl)."""
+
+from typing import Any
+
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.management import failure
+from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
+from amqpbroker.management.formats.permissions import shown_permission, shown_topic_permission
+from amqpbroker.management.formats.vhosts import described_vhost, description, put_vhost
+from amqpbroker.management.listing import Listing
+from amqpbroker.management.resource import Access, Resource
+
+
+def _shown(call: Call, vhost: Vhost) -> dict[str, Any]:
+    ready = sum([queue.ready_count for queue in vhost.queues.values()])
+    unacked = sum([queue.unacked_count for queue in vhost.queues.values()])
+    still = {"rate": 0.0}
+    return {
+        **described_vhost(vhost),
+        "tracing": False,
+        "cluster_state": {call.node.name: "running"},
+        "messages": ready + unacked,
+        "messages_details": still,
+        "messages_ready": ready,
+        "messages_ready_details": still,
+        "messages_unacknowledged": unacked,
+        "messages_unacknowledged_details": still,
+    }
+
+
+def vhosts(call: Call) -> Listing:
+    return Listing(call.who.vhosts(), lambda vhost: _shown(call, vhost), lambda vhost: vhost.name)
+
+
+def vhost(call: Call) -> dict[str, Any]:
+    return _shown(call, call.vhost)
+
+
+def put(call: Call) -> Answer:
+    return put_answer(put_vhost(call.broker, call.path["vhost"], description(call.body()), call.who.user.name))
+
+
+def delete(call: Call) -> Answer:
+    if call.vhost.protected:
+        reason = f"Refusing to delete virtual host '{call.vhost.name}' because it is protected from deletion"
+        raise failure.ApiError(412, "precondition_failed", reason)
+    call.broker.delete_vhost(call.vhost.name)
+    return NO_CONTENT
+
+
+def permissions(call: Call) -> Listing:
+    return Listing(call.broker.users.list_permissions(vhost=call.vhost.name), shown_permission, paged=False)
+
+
+def topic_permissions(call: Call) -> Listing:
+    listed = call.broker.users.list_topic_permissions(vhost=call.vhost.name)
+    return Listing(listed, shown_topic_permission, paged=False)
+
+
+def start(call: Call) -> Answer:
+    """Vhosts never stop here, so there is nothing to do."""
+    if call.path["node"] != call.node.name:
+        raise failure.bad_request(f"Request to node {call.path['node']} failed with nodedown")
+    return NO_CONTENT
+
+
+def protect(call: Call) -> Answer:
+    call.broker.update_vhost(call.vhost.name, protected=True)
+    return NO_CONTENT
+
+
+def unprotect(call: Call) -> Answer:
+    call.broker.update_vhost(call.vhost.name, protected=False)
+    return NO_CONTENT
+
+
+RESOURCES = (
+    Resource("/vhosts", Access.USER, get=vhosts),
+    Resource("/vhosts/{vhost}", Access.ADMIN, get=vhost, put=put, delete=delete, any_vhost=True),
+    Resource("/vhosts/{vhost}/permissions", Access.ADMIN, get=permissions),
+    Resource("/vhosts/{vhost}/topic-permissions", Access.ADMIN, get=topic_permissions),
+    Resource("/vhosts/{vhost}/start/{node}", Access.ADMIN, post=start),
+    Resource("/vhosts/{vhost}/deletion/protection", Access.ADMIN, post=protect, delete=unprotect),
+)

@@ -1,0 +1,97 @@
+import pytest
+
+from tests.management.api import Api
+
+
+@pytest.fixture
+def api():
+    return Api()
+
+
+async def test_a_vhost_is_made_and_its_maker_may_do_everything_there(api):
+    assert (await api.put("vhosts/new")).status_code == 201
+    assert (await api.get("permissions/new/guest")).json()["configure"] == ".*"
+    await api.delete("permissions/new/guest")
+    assert (await api.put("vhosts/new")).status_code == 204
+    assert (await api.get("permissions/new/guest")).status_code == 404
+
+
+async def test_the_token_is_nobody_to_give_permissions_to(api):
+    headers = {"Authorization": "Bearer the-token"}
+    assert (await api.put("vhosts/new", auth=None, headers=headers)).status_code == 201
+    assert (await api.get("vhosts/new/permissions")).json() == []
+
+
+async def test_what_is_said_of_it(api):
+    body = {"description": "d", "tags": "a, b", "default_queue_type": "quorum"}
+    await api.put("vhosts/new", body)
+    shown = (await api.get("vhosts/new")).json()
+    said = {"description": "d", "tags": ["a", "b"], "default_queue_type": "quorum"}
+    assert shown == {
+        "name": "new",
+        **said,
+        "metadata": said,
+        "tracing": False,
+        "cluster_state": {"rabbit@test": "running"},
+        "messages": 0,
+        "messages_details": {"rate": 0.0},
+        "messages_ready": 0,
+        "messages_ready_details": {"rate": 0.0},
+        "messages_unacknowledged": 0,
+        "messages_unacknowledged_details": {"rate": 0.0},
+    }
+    await api.put("vhosts/new", {"tags": ["x"]})
+    shown = (await api.get("vhosts/new")).json()
+    assert (shown["description"], shown["tags"], shown["default_queue_type"]) == ("", ["x"], "quorum")
+
+
+@pytest.mark.parametrize("body", [{"default_queue_type": "nope"}, {"description": 5}, {"tags": 5}])
+async def test_what_is_refused_makes_nothing(api, body):
+    answer = await api.put("vhosts/new", body)
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
+    assert (await api.get("vhosts/new")).status_code == 404
+
+
+async def test_one_sees_those_that_one_may_enter(api):
+    await api.put("vhosts/new")
+    ann = api.user("ann", vhosts=["new"])
+    watcher = api.user("watcher", tags=("monitoring",))
+
+    async def names(auth):
+        return [row["name"] for row in (await api.get("vhosts", auth=auth)).json()]
+
+    assert await names(ann) == ["new"]
+    assert await names(watcher) == ["/", "new"]
+
+
+async def test_who_may_what_there(api):
+    assert (await api.get("vhosts/%2F/permissions")).json() == [
+        {"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
+    ]
+    api.broker.users.set_topic_permissions("guest", "/", "x", "w", "r")
+    assert (await api.get("vhosts/%2F/topic-permissions")).json() == [
+        {"user": "guest", "vhost": "/", "exchange": "x", "write": "w", "read": "r"}
+    ]
+    assert (await api.get("vhosts/nope/permissions")).status_code == 404
+
+
+async def test_deleting(api):
+    await api.put("vhosts/new")
+    assert (await api.delete("vhosts/new")).status_code == 204
+    assert (await api.delete("vhosts/new")).json() == {"error": "Object Not Found", "reason": "Not Found"}
+
+
+async def test_a_protected_one_is_not_deleted(api):
+    await api.put("vhosts/new")
+    assert (await api.post("vhosts/new/deletion/protection")).status_code == 204
+    assert (await api.get("vhosts/new")).json()["metadata"]["protected_from_deletion"]
+    answer = await api.delete("vhosts/new")
+    assert (answer.status_code, answer.json()["error"]) == (412, "precondition_failed")
+    assert (await api.delete("vhosts/new/deletion/protection")).status_code == 204
+    assert (await api.delete("vhosts/new")).status_code == 204
+
+
+async def test_starting_one_that_runs(api):
+    assert (await api.post("vhosts/%2F/start/rabbit@test")).status_code == 204
+    answer = await api.post("vhosts/%2F/start/other")
+    assert (answer.status_code, answer.json()["reason"]) == (400, "Request to node other failed with nodedown")
