@@ -221,6 +221,10 @@ class Channel:
         """basic.recover"""
         return self.call("basic.recover", requeue=requeue)
 
+    def recover_async(self, *, requeue: bool = True) -> None:
+        """basic.recover-async"""
+        self.cast("basic.recover-async", requeue=requeue)
+
     def qos(self, count: int, *, size: int = 0, whole_channel: bool = False) -> Event:
         """basic.qos"""
         return self.call("basic.qos", prefetch_count=count, prefetch_size=size, global_=whole_channel)

@@ -108,6 +108,10 @@ class Actions:
     def bind(self, source: str, destination: str, to_queue: bool, routing_key: str, arguments: Table) -> None:
         """What is missing is an error."""
         self._check_binding(source, destination, to_queue)
+        known = self.vhost.exchanges.get(source)
+        if to_queue and known is not None and destination in self.vhost.queues:
+            # That the arguments are good comes before whose the queue is (rabbit_binding:add/4).
+            known.type.validate_binding(routing_key.encode("utf-8", "surrogateescape"), arguments)
         exchange, target, key = self._ends(source, destination, to_queue, routing_key)
         self.vhost.bind(exchange, target, key, arguments)
 

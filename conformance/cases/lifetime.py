@@ -36,6 +36,16 @@ def exclusive_unbind_bound(lab: Lab) -> None:
     lab.channel(lab.connect()).unbind(lab.q(), "amq.direct", lab.q())
 
 
+@family({"queue": (True,), "no_queue": (False,)})
+def exclusive_bind_wrongly(lab: Lab, there: bool) -> None:
+    """Binding another connection's queue, or none, with arguments that the exchange refuses."""
+    ch, other = lab.channel(), lab.channel(lab.connect())
+    if there:
+        ch.queue(lab.q(), exclusive=True)
+    other.exchange(lab.x(), "headers")
+    other.bind(lab.q(), lab.x(), arguments={"x-match": "some"})
+
+
 @case()
 def exclusive_publish(lab: Lab) -> None:
     """Publishing to an exclusive queue is open to all."""

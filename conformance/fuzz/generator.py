@@ -3,7 +3,8 @@
 A script keeps to what RabbitMQ itself answers the same way every time. Not in it, with the reason:
 
 - consumers of two queues on one channel: which delivery comes first, and so its tag, is a race;
-- two channels of one connection that hold messages: when it ends, what one gives back may still go to the other;
+- the end of a connection with two channels that hold messages: what one gives back may still go to the other;
+- reject-publish of a quorum queue: what is under way when it is full, and whom it tells so, are races;
 - dead letters from two queues to the same, and those of several messages at once beside these messages: a race;
 - dead letters to a quorum queue that the message itself may reach at the same time: a race;
 - an expiry that is neither at once nor far away, but with a pause after it;
@@ -11,8 +12,8 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
   RabbitMQ crash on it;
 - x-consistent-hash, x-random: what they choose is not decided; x-delayed-message: a plugin the recorded one has not;
 - what differs on purpose (docs/compatibility.md): tx together with queues that refuse publishes or are deleted, dead
-  letters from one quorum queue to another, basic.get before a limit of the whole channel, direct reply-to, a header
-  twice, streams, an expiry ahead of other messages, as queues of priorities make it.
+  letters from one quorum queue to another, basic.get before a limit of the whole channel, replies to direct
+  reply-to, a header twice, streams, an expiry ahead of other messages, as queues of priorities make it.
 """
 
 from __future__ import annotations
@@ -45,8 +46,15 @@ FEATURES = {
     "alternate": 0.25,
     "exchanges": 0.8,
     "many_connections": 0.8,
+    "both_channels": 0.3,
+    "reply_to": 0.15,
+    "large": 0.1,
 }
 """How often a script has each: a script with few of them gets further into those it has."""
+
+REPLY_TO = "amq.rabbitmq.reply-to"
+LARGE = 150_000
+"""More than a frame takes."""
 
 PAUSE_MS = 150
 SHORT_MS = 30
@@ -138,7 +146,15 @@ class Generator:
         return self._random.choice(self._channels)
 
     def _consuming_channel(self) -> _Channel:
-        return self._random.choice([channel for channel in self._channels if channel.on.endswith("/1")])
+        return self._random.choice([channel for channel in self._channels if self._may_hold(channel)])
+
+    def _may_hold(self, channel: _Channel) -> bool:
+        """Whether it consumes: one channel of each connection, or all where no connection ends while they do."""
+        return "both_channels" in self._has or channel.on.endswith("/1")
+
+    def _fatal(self, share: float) -> bool:
+        """Whether to do what costs a connection."""
+        return "both_channels" not in self._has and self._may(share)
 
     def _settling_channel(self) -> _Channel:
         return self._any_channel() if self._mistake() else self._consuming_channel()
@@ -175,6 +191,7 @@ class Generator:
             (self._settle_transaction, 8 if "tx" in has else 0.2),
             (self._select, 0.7),
             (self._oddity, 0.7),
+            (self._await_replies, 1 if "reply_to" in has else 0),
         ]
         return [(operation, weight * rng.choice((0.3, 1, 1, 2))) for operation, weight in every]
 
@@ -305,11 +322,25 @@ class Generator:
                 self._declare_exchange(exchange)
             elif self._may(0.5):
                 self._declare_exchange(exchange, kind=rng.choice(vocabulary.KINDS))
+            elif self._may(0.5):
+                flag = rng.choice(("durable", "auto_delete", "internal"))
+                other = exchange.flags | {flag: not exchange.flags.get(flag)}
+                self._declare_exchange(_Exchange(exchange.name, exchange.kind, other, exchange.arguments))
+            elif self._may(0.5):
+                other = {"alternate-exchange": rng.choice((self._name("x3"), 1)), "x-any": "thing"}
+                self._declare_exchange(_Exchange(exchange.name, exchange.kind, exchange.flags, other))
             else:
                 self._add(self._any_channel().on, "exchange", name=exchange.name, passive=True)
 
     def _purge(self) -> None:
-        self._add(self._any_channel().on, "purge", queue=self._target_queue())
+        self._add(self._any_channel().on, "purge", queue=self._queue_or_last(), nowait=self._nowait())
+
+    def _nowait(self) -> bool | None:
+        return True if self._may(0.05) else None
+
+    def _queue_or_last(self) -> str:
+        """A queue by its name, or now and then the one that the channel declared last."""
+        return "" if self._may(0.03) else self._target_queue()
 
     def _delete_queue(self) -> None:
         flags = {name: True for name in ("if_unused", "if_empty") if self._may(0.3)}
@@ -318,7 +349,7 @@ class Generator:
             flags = {}
         if "tx" in self._has:
             return
-        self._add(self._any_channel().on, "delete", queue=queue.name, **flags)
+        self._add(self._any_channel().on, "delete", queue=queue.name, nowait=self._nowait(), **flags)
         if self._may(0.6):
             self._ack_all()
             if self._may(0.5):
@@ -331,7 +362,11 @@ class Generator:
     def _delete_exchange(self) -> None:
         exchange = self._random.choice(self._exchanges)
         self._add(
-            self._any_channel().on, "exchange_delete", name=exchange.name, if_unused=True if self._may(0.4) else None
+            self._any_channel().on,
+            "exchange_delete",
+            name=exchange.name,
+            if_unused=True if self._may(0.4) else None,
+            nowait=self._nowait(),
         )
         if self._may(0.7):
             self._declare_exchange(exchange)
@@ -358,13 +393,16 @@ class Generator:
             return
         exchange = rng.choice(self._exchanges)
         where = self._name("x9") if self._may(0.02) else exchange.name
-        self._add(self._any_channel().on, "bind", queue=name, exchange=where, **self._binding(exchange))
+        binding = self._binding(exchange)
+        if exchange.kind == "headers" and self._mistake():
+            binding["arguments"] = vocabulary.wrong_headers_match(rng)
+        self._add(self._any_channel().on, "bind", queue=name, exchange=where, nowait=self._nowait(), **binding)
 
     def _unbind(self) -> None:
         made = [step for step in self._steps if step.verb == "bind"]
         if made and self._may(0.8):
-            again = self._random.choice(made)
-            self._add(self._any_channel().on, "unbind", **again.arguments)
+            again = {name: one for name, one in self._random.choice(made).arguments.items() if name != "nowait"}
+            self._add(self._any_channel().on, "unbind", **again)
         else:
             exchange = self._random.choice(self._exchanges)
             name = self._target_queue()
@@ -379,6 +417,7 @@ class Generator:
             verb,
             destination=destination.name,
             source=source.name,
+            nowait=self._nowait() if verb == "exchange_bind" else None,
             **self._binding(source),
         )
 
@@ -388,6 +427,8 @@ class Generator:
         self._bodies += 1
         if self._may(0.04):
             return ""
+        if "large" in self._has and self._may(0.1):
+            return f"m{self._bodies}" + "." * LARGE
         return f"m{self._bodies}" + ("." * self._random.choice((8, 300)) if self._may(0.05) else "")
 
     def _address(self) -> tuple[str, str]:
@@ -424,9 +465,18 @@ class Generator:
             key=key,
             body=self._body(),
             mandatory=True if self._may(0.3) else None,
-            immediate=True if self._may(0.004) else None,
+            immediate=True if self._fatal(0.004) else None,
             **properties,
         )
+
+    def _await_replies(self) -> None:
+        """A consumer of direct replies, which nobody sends, or a request for one."""
+        channel = self._any_channel()
+        if self._may(0.5):
+            self._add(channel.on, "consume", queue=REPLY_TO, tag="", no_ack=True if self._may(0.9) else None)
+            return
+        exchange, key = self._address()
+        self._add(channel.on, "publish", exchange=exchange, key=key, body=self._body(), reply_to=REPLY_TO)
 
     def _burst(self) -> None:
         exchange, key = ("", self._target_queue()) if "dead_letters" in self._has else self._address()
@@ -446,7 +496,7 @@ class Generator:
 
     def _get(self) -> None:
         self._add(
-            self._consuming_channel().on, "get", queue=self._target_queue(), no_ack=True if self._may(0.3) else None
+            self._consuming_channel().on, "get", queue=self._queue_or_last(), no_ack=True if self._may(0.3) else None
         )
 
     def _consume(self) -> None:
@@ -459,7 +509,7 @@ class Generator:
         if len(channel.consumers) > 2:
             return
         free = [tag for tag in ("t1", "t2", "t3", "t4") if tag not in channel.consumers]
-        tag = rng.choice(channel.consumers) if channel.consumers and self._mistake() else rng.choice(free)
+        tag = rng.choice(channel.consumers) if channel.consumers and self._fatal(MISTAKE) else rng.choice(free)
         self._add(
             channel.on,
             "consume",
@@ -468,10 +518,15 @@ class Generator:
             no_ack=True if self._may(0.25) else None,
             exclusive=True if self._may(0.08) else None,
             nowait=True if self._may(0.04) else None,
-            arguments={"x-priority": vocabulary.integer(rng, rng.choice((-1, 1, 5)))} if self._may(0.2) else None,
+            arguments=self._consumer_arguments(),
         )
         channel.consumes = queue
         channel.consumers.append(tag)
+
+    def _consumer_arguments(self) -> dict[str, Any] | None:
+        if self._may(0.2):
+            return {"x-priority": vocabulary.integer(self._random, self._random.choice((-1, 1, 5)))}
+        return {"x-priority": self._random.choice(("high", 1.5, True, None))} if self._may(0.01) else None
 
     def _cancel(self) -> None:
         channel = self._any_channel()
@@ -479,7 +534,10 @@ class Generator:
             tag = self._random.choice(channel.consumers)
         else:
             tag = "t9"
-        self._add(channel.on, "cancel", tag=tag, nowait=True if self._may(0.05) else None)
+        self._add(channel.on, "cancel", tag=tag, nowait=self._nowait())
+        if tag in channel.consumers and self._may(0.3):
+            # The tag is free again, and a consumer of that name may hold messages of its first life.
+            self._add(channel.on, "consume", queue=channel.consumes, tag=tag, arguments=self._consumer_arguments())
         # One without a tag of its own goes on: the channel keeps to its queue until it is closed.
 
     def _which(self) -> str:
@@ -495,7 +553,7 @@ class Generator:
     def _ack_all(self) -> None:
         """No channel holds messages of a queue that may be gone and is declared anew."""
         for channel in self._channels:
-            if channel.on.endswith("/1"):
+            if self._may_hold(channel):
                 self._add(channel.on, "ack", tag=0, multiple=True)
 
     def _nack(self) -> None:
@@ -507,7 +565,8 @@ class Generator:
         self._add(self._settling_channel().on, "reject", tag=self._which(), requeue=self._may(0.5))
 
     def _recover(self) -> None:
-        self._add(self._any_channel().on, "recover", requeue=False if self._may(0.03) else None)
+        verb = "recover" if self._may(0.8) else "recover_async"
+        self._add(self._any_channel().on, verb, requeue=False if self._fatal(0.03) else None)
 
     def _qos(self) -> None:
         channel = self._any_channel()
@@ -517,7 +576,7 @@ class Generator:
             "qos",
             count=self._random.choice((0, 1, 1, 2, 3, 10)),
             whole_channel=True if whole else None,
-            size=1 if self._may(0.02) else None,
+            size=1 if self._fatal(0.02) else None,
         )
 
     # the channel
@@ -555,6 +614,8 @@ class Generator:
         self._restart(channel)
 
     def _close_connection(self) -> None:
+        if "both_channels" in self._has:
+            return
         label = self._random.choice(self._channels).on.partition("/")[0]
         self._add(label, self._random.choice(("close_connection", "drop_connection")))
         for channel in self._channels:
@@ -568,7 +629,7 @@ class Generator:
         queue = rng.choice(self._queues).name
         oddities: tuple[tuple[str, dict[str, Any]], ...] = (
             ("flow", {"active": True}),
-            ("flow", {"active": False}),
+            ("flow", {"active": "both_channels" in self._has}),
             ("queue", {"name": "amq.mine"}),
             ("queue", {"name": self._name("q9"), "passive": True}),
             ("exchange", {"name": "amq.mine"}),

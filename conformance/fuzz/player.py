@@ -114,7 +114,7 @@ class Player:
             if arguments["tag"] is None:
                 return False
             tags.settles(arguments["tag"], arguments.get("multiple", False))
-        if step.verb == "recover":
+        if step.verb in ("recover", "recover_async"):
             tags.gives_all_back()
         if step.verb == "exchange":
             self._made.append(("exchange", arguments["name"]))
@@ -306,10 +306,7 @@ class Player:
     # the end
 
     def _end(self, expected: Outcome | None) -> Outcome:
-        for connection in self._connections.values():
-            connection.close()
-        self._connections.clear()
-        self._channels.clear()
+        self._close_all()
         self._gone = {}
         wanted = {key: one for key, one in expected.items() if key != "left"} if expected is not None else None
         outcome = self._watch(lambda: self._look(set()), wanted)
@@ -321,6 +318,19 @@ class Player:
         messages: Outcome = self._placeholders.apply({"left": left})
         self.frames += sum(len(found.get("messages", ())) for found in left)
         return outcome | messages
+
+    def _close_all(self) -> None:
+        """Close every connection; of several channels one after the other, each when the one before has given back."""
+        for label, connection in self._connections.items():
+            channels = [on for on in self._channels if on.partition("/")[0] == label]
+            for on in sorted(channels)[:-1]:
+                with contextlib.suppress(CaseStoppedError, MalformedFrameError):
+                    self._channels[on].close()
+                    self._watch(lambda: self._look(set()), None)
+                    self._take_note()
+            connection.close()
+        self._connections.clear()
+        self._channels.clear()
 
     def _clean(self) -> None:
         for connection in self._connections.values():

@@ -10,6 +10,9 @@ from typing import Any
 #: What is done to a whole connection; every other verb is a method of `conformance.channel.Channel`.
 CONNECTION_VERBS = ("close_connection", "drop_connection")
 
+SHOWN = 20
+"""How many dots at the end of a body are shown one by one."""
+
 Script = tuple["Step", ...]
 
 #: What came of a step: `received` by channel (`frames`, `returns`, `confirms`), `queues` with what each holds, `notes`.
@@ -46,7 +49,10 @@ class Step:
 
 
 def _spelled(value: Any) -> str:
-    """The value as Python, with `lab.q(...)` and `lab.x(...)` for the names of a script."""
+    """The value as Python, with `lab.q(...)` and `lab.x(...)` for the names of a script, and long bodies in short."""
+    if isinstance(value, str) and value.endswith("." * SHOWN):
+        start = value.rstrip(".")
+        return f"{start!r} + {len(value) - len(start)} * '.'"
     return re.sub(r"'f\d+\.([qx])(\w*)'", lambda name: f'lab.{name[1]}("{name[1]}{name[2]}")', repr(value))
 
 

@@ -23,6 +23,13 @@ HEADERS: tuple[dict[str, Any], ...] = (
     {"h": None},
     {"x-h": "w"},
 )
+#: What a message may carry beside these: headers that the broker itself writes.
+BROKER_HEADERS: tuple[dict[str, Any], ...] = (
+    {"x-death": [{"queue": "elsewhere", "reason": "rejected", "count": Value("l", 3)}]},
+    {"x-death": "no list"},
+    {"x-first-death-queue": "elsewhere", "x-last-death-reason": "expired"},
+    {"x-delivery-count": 7},
+)
 MATCHES: tuple[Any, ...] = (None, "all", "any", "all-with-x", "any-with-x")
 LONG_MS = 600_000
 
@@ -102,6 +109,8 @@ def properties(rng: random.Random) -> dict[str, Any]:
         found |= rng.choice(_PROPERTIES)
     if rng.random() < 0.3:
         found["headers"] = dict(rng.choice(HEADERS))
+    if rng.random() < 0.04:
+        found["headers"] = found.get("headers", {}) | rng.choice(BROKER_HEADERS)
     return found
 
 
@@ -110,3 +119,8 @@ def headers_match(rng: random.Random) -> dict[str, Any]:
     arguments = dict(rng.choice(HEADERS))
     match = rng.choice(MATCHES)
     return arguments if match is None else arguments | {"x-match": match}
+
+
+def wrong_headers_match(rng: random.Random) -> dict[str, Any]:
+    """Arguments that a headers exchange refuses."""
+    return {"h": 1, "x-match": rng.choice(("some", 1, True, None))}

@@ -67,6 +67,15 @@ def test_somebody_elses_queue(client: Wire, other: Wire) -> None:
     assert other.depth("mine") == 1
 
 
+def test_wrong_binding_arguments_are_told_before_whose_queue_it_is(client: Wire, other: Wire) -> None:
+    other.declare("mine", exclusive=True)
+    wrong = {"x-match": longstr("some")}
+    client.send(1, "queue.bind", queue="mine", exchange="amq.headers", arguments=wrong)
+    assert close(client)[0] == 406
+    client.send(1, "queue.bind", queue="nobody's", exchange="amq.headers", arguments=wrong)
+    assert close(client)[0] == 404
+
+
 def test_binding_and_unbinding(client: Wire) -> None:
     client.declare("q")
     for _ in range(2):

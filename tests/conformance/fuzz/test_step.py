@@ -8,6 +8,11 @@ def test_a_step_is_shown_in_the_words_of_a_case():
     assert step.shown() == 'c1_2.queue(name=lab.q("q1"), arguments={\'x-dead-letter-exchange\': lab.x("x2")})'
 
 
+def test_a_long_body_is_shown_in_short():
+    step = Step("c1/2", "publish", {"exchange": "", "key": "k", "body": "m1" + 300 * "."})
+    assert step.shown() == "c1_2.publish(exchange='', key='k', body='m1' + 300 * '.')"
+
+
 def test_repetition_and_pause_are_shown():
     step = Step("c1/1", "publish", {"exchange": "", "key": "k", "body": "b"}, times=3, pause_ms=150)
     assert step.shown().startswith("for _ in range(3): c1_1.publish(")
