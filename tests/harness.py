@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from amqpbroker.amqp.connection import Connection, Peer
+from amqpbroker.amqp.encryption import Encryption
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
@@ -64,10 +65,12 @@ def make_broker(clock: ManualClock | None = None, **settings: Any) -> Broker:
 class Wire:
     """One client connection. `send` and `publish` write, `receive` runs a turn and returns what was answered."""
 
-    def __init__(self, broker: Broker, cut: Cut = whole, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, broker: Broker, cut: Cut = whole, host: str = "127.0.0.1", tls: Encryption | None = None
+    ) -> None:
         self.broker = broker
         self.dirty = False
-        self.connection = Connection(broker, Peer(host, 40000, "127.0.0.1", 5672), self._on_dirty)
+        self.connection = Connection(broker, Peer(host, 40000, "127.0.0.1", 5672, tls), self._on_dirty)
         self.heartbeats = 0
         self._cut = cut
         self._answer = b""

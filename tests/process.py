@@ -59,8 +59,13 @@ class BrokerProcess:
                 raise AssertionError(f"the broker did not start: {self.log}")
             time.sleep(0.002)
         self.start_s = time.monotonic() - started
-        self.port = json.loads(self.ready_file.read_text())["amqp"][0][1]
+        self.port = self.port_of("amqp")
         return self
+
+    def port_of(self, protocol: str) -> int:
+        """That of its first listener for the protocol, as in the ready file."""
+        port: int = json.loads(self.ready_file.read_text())[protocol][0][1]
+        return port
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)

@@ -13,6 +13,7 @@ from amqpbroker import errors
 from amqpbroker.amqp.blocking import Blocking
 from amqpbroker.amqp.channel import Channel, by_queue
 from amqpbroker.amqp.content import Content
+from amqpbroker.amqp.encryption import Encryption
 from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS, Handshake
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.methods import HANDLERS
@@ -62,13 +63,13 @@ _PROTOCOL_HEADER_0_9 = b"AMQP\x01\x01\0\x09"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The two ends of a connection's socket."""
+    """The two ends of a connection's socket. tls: what they agreed on, None for a connection in the clear."""
 
     host: str
     port: int
     local_host: str
     local_port: int
-    tls: bool = False
+    tls: Encryption | None = None
 
     @property
     def name(self) -> str:
@@ -668,7 +669,8 @@ class Connection(Session):
             send_oct=self.send_oct,
             send_cnt=self.send_cnt,
             send_pend=sum([len(data) for data in self.out]),
-            ssl=peer.tls,
+            ssl=peer.tls is not None,
+            **({} if peer.tls is None else peer.tls.info()),
         )
 
     def _state(self) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import amqpbroker
 from amqpbroker import errors
-from amqpbroker.amqp.sasl import MECHANISMS
+from amqpbroker.amqp.sasl import EXTERNAL, MECHANISMS, external
+from amqpbroker.broker.logins import AMQP
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
@@ -14,6 +15,7 @@ from amqpbroker.wire.values import Field, MalformedError, Table, longstr
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
+    from amqpbroker.broker.users import User
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Handshake:
             version_major=0,
             version_minor=9,
             server_properties=self._server_properties(),
-            mechanisms=" ".join(connection.broker.config.auth_mechanisms),
+            mechanisms=" ".join(self._mechanisms()),
             locales="en_US",
         )
 
@@ -87,16 +89,11 @@ class Handshake:
                 name for name, field in capabilities.value.items() if field.kind == "t" and field.value
             )
         mechanism = arguments["mechanism"]
-        if mechanism not in connection.broker.config.auth_mechanisms:
+        if mechanism not in self._mechanisms():
             raise MalformedError(f"{mechanism!r} is none of the authentication mechanisms offered")
         connection.mechanism = mechanism
-        credentials = MECHANISMS[mechanism](arguments["response"])
-        user = connection.broker.users.authenticate(credentials.username, credentials.password)
-        connection.broker.totals.auth_attempts.count("amqp091", user is not None)
-        if user is None or not connection.broker.users.may_log_in_from(user.name, connection.peer.host):
-            log.warning(
-                "connection %s: login of user %r refused (%s)", connection.peer.name, credentials.username, mechanism
-            )
+        user = self._log_in(mechanism, arguments["response"])
+        if user is None:
             self._refuse(errors.login_refused(mechanism))
             return
         connection.user = user
@@ -108,6 +105,28 @@ class Handshake:
             frame_max=config.frame_max,
             heartbeat=config.heartbeat_s,
         )
+
+    def _mechanisms(self) -> list[str]:
+        """Those offered. A certificate can be shown by TLS only; whether one was shown, the login tells."""
+        connection = self._connection
+        offered = connection.broker.config.auth_mechanisms
+        return [name for name in offered if name != EXTERNAL or connection.peer.tls is not None]
+
+    def _log_in(self, mechanism: str, response: bytes) -> "User | None":
+        """None if it is refused. Raises MalformedError for a response that is none."""
+        connection = self._connection
+        logins, host = connection.broker.logins, connection.peer.host
+        if mechanism == EXTERNAL:
+            certificate = connection.peer.tls.certificate if connection.peer.tls is not None else None
+            name = external(certificate, connection.broker.config)
+            user = logins.by_certificate(name, host, AMQP)
+        else:
+            credentials = MECHANISMS[mechanism](response)
+            name = credentials.username
+            user = logins.by_password(name, credentials.password, host, AMQP)
+        if user is None:
+            log.warning("connection %s: login of user %r refused (%s)", connection.peer.name, name, mechanism)
+        return user
 
     def _refuse(self, error: AmqpError) -> None:
         """A failed login is told only to clients that announced authentication_failure_close."""

@@ -1,12 +1,11 @@
-"""The SASL mechanisms of connection.start-ok: from a response to credentials.
-
-EXTERNAL is the name that certificates will have; it takes TLS and is not here yet.
-"""
+"""The SASL mechanisms of connection.start-ok: from a response, or a certificate, to who somebody claims to be."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import final
 
+from amqpbroker.config import Config
+from amqpbroker.wire.certificate import Certificate
 from amqpbroker.wire.values import MalformedError, decode_table, text
 
 
@@ -55,3 +54,22 @@ MECHANISMS: dict[str, Callable[[bytes], Credentials]] = {
     "AMQPLAIN": amqplain,
     "ANONYMOUS": anonymous,
 }
+
+#: The mechanism that takes no response, but the certificate that the client has shown.
+EXTERNAL = "EXTERNAL"
+
+
+def external(certificate: Certificate | None, config: Config) -> str:
+    """The user's name as ssl_cert_login_from has it, or "" for none (rabbit_auth_mechanism_ssl.erl)."""
+    if certificate is None:
+        return ""
+    match config.ssl_cert_login_from:
+        case "distinguished_name":
+            return certificate.subject
+        case "common_name":
+            return ",".join(certificate.common_names)
+        case _:
+            wanted = config.ssl_cert_login_san_type
+            names = [name for kind, name in certificate.alternative_names if kind == wanted]
+            index = config.ssl_cert_login_san_index
+            return names[index] if index < len(names) else ""

@@ -10,6 +10,7 @@ from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.direct_reply import DirectReplies
 from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.limits import VHOST_LIMITS, Limits, VhostLimitParameters
+from amqpbroker.broker.logins import Logins
 from amqpbroker.broker.parameters import GlobalParameters, Parameters
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, PolicyParameters
@@ -70,6 +71,7 @@ class Broker(Counted):
         self.sessions: dict[Session, None] = {}
         self.awaiting_sync: dict[Session, None] = {}
         self.totals = BrokerTotals()
+        self.logins = Logins(self.users, clock, self.totals.auth_attempts)
         self.rates = Rates(self, config.collect_statistics_interval_ms)
         self.alarms = Alarms(config.cluster_name, self._on_alarms)
         if isinstance(store, Persistence):

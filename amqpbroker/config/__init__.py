@@ -19,7 +19,7 @@ from amqpbroker.config.config import (
     Prometheus,
 )
 from amqpbroker.config.files import files_of
-from amqpbroker.config.loading import Loaded, load, load_all
+from amqpbroker.config.loading import Loaded, load, load_all, problems
 from amqpbroker.config.setting import ConfigError, Setting
 from amqpbroker.config.table import SETTINGS, find
 from amqpbroker.config.tls import SniHost, Tls
@@ -48,4 +48,5 @@ __all__ = [
     "find",
     "load",
     "load_all",
+    "problems",
 ]

@@ -179,6 +179,11 @@ REFUSED: dict[str, str] = {
 NOTHING = frozenset({"false", "none", "off", "undefined", "rabbit_credential_validator_accept_everything"})
 
 
+def is_foreign(key: str) -> bool:
+    """Whether the key is in one of the tables."""
+    return bool(reason_in(LEFT_OUT, key) or reason_in(REFUSED, key))
+
+
 def reason_in(table: dict[str, str], key: str) -> str:
     """What a table has for a key, or "" where it has nothing."""
     for pattern, reason in table.items():

@@ -50,7 +50,8 @@ def made(assignments: Sequence[Assignment], warn: files.Warn) -> Config:
     """The configuration that the assignments make, of which the last one wins. Raises ConfigError."""
     values: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
-        if is_foreign(assignment, warn):
+        if foreign.is_foreign(assignment.key):
+            check_foreign(assignment, warn)
             continue
         setting, name, value = parsed(assignment)
         named = values.setdefault(setting.key, {})
@@ -75,18 +76,38 @@ def made(assignments: Sequence[Assignment], warn: files.Warn) -> Config:
         raise
 
 
-def is_foreign(assignment: Assignment, warn: files.Warn) -> bool:
-    """Whether it is one of RabbitMQ's that mean nothing here. Raises ConfigError if that would not be safe."""
-    key = assignment.key
-    refused = foreign.reason_in(foreign.REFUSED, key)
-    left_out = foreign.reason_in(foreign.LEFT_OUT, key)
-    if not (refused or left_out):
-        return False
-    if assignment.text not in foreign.NOTHING:
-        if refused:
-            raise assignment.origin.error(f"{key}: {refused}")
-        warn(f"{assignment.origin}: {key} has no effect: {left_out}")
-    return True
+def check_foreign(assignment: Assignment, warn: files.Warn) -> None:
+    """Warn of a key of RabbitMQ's that means nothing here. Raises ConfigError if it must not be left out."""
+    if assignment.text in foreign.NOTHING:
+        return
+    refused = foreign.reason_in(foreign.REFUSED, assignment.key)
+    if refused:
+        raise assignment.origin.error(f"{assignment.key}: {refused}")
+    left_out = foreign.reason_in(foreign.LEFT_OUT, assignment.key)
+    warn(f"{assignment.origin}: {assignment.key} has no effect: {left_out}")
+
+
+def problems(path: Path, environ: Mapping[str, str], warn: files.Warn) -> list[str]:
+    """All that is wrong in a file, or in those of a directory."""
+    try:
+        assignments = files.read(files.files_of(str(path)) if path.is_dir() else [path], environ, warn)
+    except ConfigError as error:
+        return [str(error)]
+    found: list[str] = []
+    for assignment in assignments:
+        try:
+            if foreign.is_foreign(assignment.key):
+                check_foreign(assignment, warn)
+            else:
+                parsed(assignment)
+        except ConfigError as error:
+            found.append(str(error))
+    if not found:
+        try:
+            made(assignments, lambda _: None)
+        except ConfigError as error:
+            found.append(str(error))
+    return found
 
 
 def parsed(assignment: Assignment) -> tuple[Setting, str, Any]:

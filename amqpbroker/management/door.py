@@ -6,6 +6,7 @@ import hmac
 import logging
 from typing import TYPE_CHECKING, final
 
+from amqpbroker.broker.logins import HTTP
 from amqpbroker.broker.users import User
 from amqpbroker.management import failure
 from amqpbroker.management.sessions import COOKIE, Sessions
@@ -33,9 +34,8 @@ class Door:
 
     def knock(self, name: str, password: bytes, host: str) -> Who:
         """By name and password, from that address. Raises ApiError 401."""
-        users = self._broker.users
-        user = users.authenticate(name, password)
-        if user is None or not users.may_log_in_from(user.name, host):
+        user = self._broker.logins.by_password(name, password, host, HTTP)
+        if user is None:
             log.warning("HTTP access denied: user '%s' - invalid credentials", name)
             raise failure.wrong_login()
         return Who(self._broker, user)

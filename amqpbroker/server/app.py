@@ -24,6 +24,8 @@ from amqpbroker.server.node import ServerNode
 from amqpbroker.server.resources import DiskMonitor, MemoryMonitor
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
+from amqpbroker.server.tls import TlsContexts
+from amqpbroker.server.tls_listener import TlsListener
 from amqpbroker.server.transport import READ_BYTES, ClientTransport
 from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.record import DamagedError
@@ -40,11 +42,16 @@ STOP_MS = 3000
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+#: Has certificates read again.
+RELOAD_SIGNAL = getattr(signal, "SIGHUP", None)
+
 #: The protocols of listeners, as RabbitMQ names them.
 AMQP = "amqp"
+AMQPS = "amqp/ssl"
 HTTP = "http"
 HTTPS = "https"
 METRICS = "http/prometheus"
+METRICS_TLS = "https/prometheus"
 
 #: File descriptors kept back from clients.
 RESERVED_FILES = 64
@@ -59,7 +66,7 @@ OnReady = Callable[[list[Listening]], None]
 def run(config: Config, on_ready: OnReady) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status, with which the process is to end.
 
-    Raises ListenError, StoreError.
+    Raises ListenError, StoreError, TlsError.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(config, on_ready))
@@ -71,6 +78,8 @@ async def _serve(config: Config, on_ready: OnReady) -> int:
         server = Server(config, SystemClock(), loop, kept)
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, server.stop)
+        if RELOAD_SIGNAL is not None and server.has_tls:
+            loop.add_signal_handler(RELOAD_SIGNAL, server.reload)
         try:
             return await server.serve(on_ready)
         finally:
@@ -101,6 +110,7 @@ class Server:
         self._config = config
         self._clock = clock
         self._loop = loop
+        self._tls = _tls_contexts(config)
         self._store: Persistence | None = None
         if kept.journal is not None:
             committer = ThreadCommitter(kept.journal, loop.call_soon_threadsafe, kept.definitions.sync)
@@ -163,8 +173,17 @@ class Server:
         listening = self._node.listeners
         for protocol, sockets in bound.items():
             listening += [Listening(protocol, *sock.getsockname()[:2]) for sock in sockets]
-        amqp = [await self._loop.create_server(self._client, sock=sock, backlog=BACKLOG) for sock in bound[AMQP]]
-        web = [HttpListener(self._loop, bound[name], build) for name, build in self._applications() if name in bound]
+        amqp = [
+            await self._loop.create_server(self._client, sock=sock, backlog=BACKLOG) for sock in bound.get(AMQP, ())
+        ]
+        amqps = [self._tls_listener(sock) for sock in bound.get(AMQPS, ())]
+        for tls in amqps:
+            tls.start(BACKLOG)
+        web = [
+            HttpListener(self._loop, bound[name], build, self._tls[name].context if name in self._tls else None)
+            for name, build in self._applications()
+            if name in bound
+        ]
         for listener in web:
             listener.start()
         if self._directory is not None:
@@ -176,6 +195,8 @@ class Server:
         await self._stopping
         for server in amqp:
             server.close()
+        for tls in amqps:
+            await tls.close()
         for listener in web:
             await listener.stop()
         if self._directory is not None:
@@ -192,8 +213,11 @@ class Server:
         management, prometheus = config.management, config.prometheus
         wanted = {
             AMQP: (config.listeners, "--port"),
+            AMQPS: (config.tls_listeners, "--set listeners.ssl.default=PORT"),
             HTTP: (_listener(management.host, management.port), "--management-port"),
+            HTTPS: (_listener(management.tls_host, management.tls_port), "--set management.ssl.port=PORT"),
             METRICS: (_listener(prometheus.host, prometheus.port), "--set prometheus.tcp.port=PORT"),
+            METRICS_TLS: (_listener(prometheus.tls_host, prometheus.tls_port), "--set prometheus.ssl.port=PORT"),
         }
         with contextlib.ExitStack() as opened:
             bound: dict[str, list[socket.socket]] = {}
@@ -213,7 +237,7 @@ class Server:
 
             return build_app(self._broker, self._node)
 
-        return [(HTTP, management)]
+        return [(HTTP, management), (HTTPS, management)]
 
     def stop(self) -> None:
         """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1."""
@@ -222,19 +246,43 @@ class Server:
             _resolve(self._drained)
         _resolve(self._stopping)
 
+    @property
+    def has_tls(self) -> bool:
+        return bool(self._tls)
+
+    def reload(self) -> None:
+        """Read the certificates again, for the connections to come."""
+        for contexts in self._tls.values():
+            contexts.reload()
+
+    def _tls_listener(self, sock: socket.socket) -> TlsListener:
+        return TlsListener(
+            self._loop,
+            self._clock,
+            sock,
+            self._tls[AMQPS].context,
+            self._config.ssl_handshake_timeout_ms,
+            self._client,
+            lambda shaking: self._is_full(shaking + 1),
+        )
+
     def _client(self) -> ClientTransport:
         connect = partial(Connection, self._broker)
         return ClientTransport(self._buffer, connect, self._clock, self._tick, self._admit, self._forget)
 
     def _admit(self, client: ClientTransport) -> bool:
-        if self._stopping.done():
-            return False
-        if len(self._clients) >= self._max_clients:
-            if not self._refused:
-                log.error("refusing clients: %d are connected, and no more files may be open", len(self._clients))
-            self._refused = True
+        if self._stopping.done() or self._is_full():
             return False
         self._clients[client] = None
+        return True
+
+    def _is_full(self, coming: int = 0) -> bool:
+        """Whether no further client may come, beside `coming` ones of whom it is not known yet who they are."""
+        if len(self._clients) + coming < self._max_clients:
+            return False
+        if not self._refused:
+            log.error("refusing clients: %d are connected, and no more files may be open", len(self._clients))
+        self._refused = True
         return True
 
     def _forget(self, client: ClientTransport) -> None:
@@ -275,6 +323,19 @@ def _url(listening: list[Listening], prefix: str) -> str:
 
 def _listener(host: str, port: int | None) -> tuple[Listener, ...]:
     return () if port is None else (Listener(host, port),)
+
+
+def _tls_contexts(config: Config) -> dict[str, TlsContexts]:
+    """By protocol, for those that are listened for. Raises TlsError."""
+    management, prometheus = config.management, config.prometheus
+    contexts: dict[str, TlsContexts] = {}
+    if config.tls_listeners:
+        contexts[AMQPS] = TlsContexts(config.tls, "ssl_options")
+    if management.tls_port is not None:
+        contexts[HTTPS] = TlsContexts(management.tls, "management.ssl")
+    if prometheus.tls_port is not None:
+        contexts[METRICS_TLS] = TlsContexts(prometheus.tls, "prometheus.ssl")
+    return contexts
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -9,6 +9,7 @@ from typing import cast
 from amqpbroker.amqp.connection import Connection, Peer
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.server.tick import Tick
+from amqpbroker.server.tls import TlsError, describe
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +65,23 @@ class ClientTransport(asyncio.BufferedProtocol):
         if not self._admit(self):
             self._transport.abort()
             return
+        encryption = None
+        ssl_object = self._transport.get_extra_info("ssl_object")
+        if ssl_object is not None:
+            try:
+                encryption = describe(ssl_object)
+            except TlsError as error:
+                log.warning("a client by TLS is refused: %s", error)
+                self._transport.abort()
+                self._forget(self)
+                return
         self._transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
         sock = self._transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         host, port = _address(self._transport.get_extra_info("peername"))
         local_host, local_port = _address(self._transport.get_extra_info("sockname"))
-        peer = Peer(host=host, port=port, local_host=local_host, local_port=local_port, tls=False)
+        peer = Peer(host=host, port=port, local_host=local_host, local_port=local_port, tls=encryption)
         self._connection = self._connect(peer, self._on_dirty)
 
     def get_buffer(self, sizehint: int) -> memoryview:

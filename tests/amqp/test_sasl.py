@@ -1,6 +1,10 @@
+from typing import Any
+
 import pytest
 
-from amqpbroker.amqp.sasl import MECHANISMS, Credentials, amqplain, plain
+from amqpbroker.amqp.sasl import MECHANISMS, Credentials, amqplain, external, plain
+from amqpbroker.config import Config
+from amqpbroker.wire.certificate import Certificate
 from amqpbroker.wire.values import Field, MalformedError, Table, encode_table, longstr
 
 
@@ -59,3 +63,35 @@ def test_a_malformed_response_is_not_shown() -> None:
     with pytest.raises(MalformedError) as malformed:
         plain(b"\0guest\0s3cret\0")
     assert "s3cret" not in str(malformed.value)
+
+
+# --- EXTERNAL ---------------------------------------------------------------------------------------------------------
+
+CERTIFICATE = Certificate(
+    subject="CN=second,CN=first,O=x",
+    issuer="CN=authority",
+    validity="",
+    common_names=("first", "second"),
+    alternative_names=(("dns", "a.example"), ("email", "m@example"), ("dns", "b.example")),
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "CN=second,CN=first,O=x"),
+        ({"from": "common_name"}, "first,second"),
+        ({"from": "subject_alternative_name"}, "a.example"),
+        ({"from": "subject_alt_name", "san_index": 1}, "b.example"),
+        ({"from": "subject_alternative_name", "san_index": 2}, ""),
+        ({"from": "subject_alternative_name", "san_type": "email"}, "m@example"),
+        ({"from": "subject_alternative_name", "san_type": "uri"}, ""),
+    ],
+)
+def test_whose_certificate_it_is(settings: dict[str, Any], name: str) -> None:
+    config = Config(**{f"ssl_cert_login_{key}": value for key, value in settings.items()})
+    assert external(CERTIFICATE, config) == name
+
+
+def test_no_certificate_is_nobodys() -> None:
+    assert external(None, Config()) == ""

@@ -63,7 +63,7 @@ class Transport:
         self.aborted = False
 
     def get_extra_info(self, name):
-        return self.extra[name]
+        return self.extra.get(name)
 
     def set_write_buffer_limits(self, high, low):
         assert low < high
@@ -134,7 +134,7 @@ def test_a_connection_knows_its_peer():
         4711,
         "10.0.0.1",
         5672,
-        False,
+        None,
     )
 
 

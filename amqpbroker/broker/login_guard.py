@@ -1,0 +1,123 @@
+"""Slows down who guesses passwords, and nobody else."""
+
+import hashlib
+import ipaddress
+import logging
+import secrets
+from dataclasses import dataclass, field
+from typing import NamedTuple, final
+
+from amqpbroker.clock import Clock
+
+log = logging.getLogger(__name__)
+
+#: How many different wrong passwords for a user an address may send before it has to pause.
+FREE_GUESSES = 10
+
+#: The first pause. It doubles with each further wrong password, up to the longest.
+PAUSE_MS = 1_000
+MAX_PAUSE_MS = 300_000
+
+#: After how long without a wrong password the wrong ones are forgotten. In that time the longest pause comes round
+#: more often than the free guesses, so that waiting gains nothing.
+FORGET_MS = 3_600_000
+
+#: How many pairs of address and user are remembered; of more, those are forgotten that were heard of least lately.
+MAX_PAIRS = 10_000
+
+
+class Guess(NamedTuple):
+    """A password somebody tries, as a digest that means nothing outside of this process."""
+
+    pair: tuple[str, str]
+    digest: bytes
+
+
+@final
+@dataclass(slots=True)
+class _Record:
+    """What is known of one address and user. accepted: the password that was right last."""
+
+    accepted: bytes = b""
+    wrong: list[bytes] = field(default_factory=list)
+    count: int = 0
+    last_ms: int = 0
+    paused_until_ms: int = 0
+
+
+@final
+class LoginGuard:
+    """Refuses, for a while, further passwords for a user from an address that has sent many different wrong ones.
+
+    A client that has a wrong password and tries it again and again guesses nothing and is never slowed down; nor is one
+    with a password that was right before, whatever others at the same address (a build machine, say) do meanwhile.
+
+    Ask `allows` before a login counts, and say of one that was allowed whether it was right: `accepted`, `rejected`.
+    Only names that are users' should be told, or names that are made up would push the others out.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._key = secrets.token_bytes(32)
+        self._records: dict[tuple[str, str], _Record] = {}
+
+    def guess(self, name: str, password: bytes, host: str) -> Guess:
+        digest = hashlib.blake2b(password, key=self._key, salt=b"login guard", digest_size=16).digest()
+        return Guess((_network(host), name), digest)
+
+    def allows(self, guess: Guess) -> bool:
+        record = self._records.get(guess.pair)
+        return (
+            record is None
+            or guess.digest == record.accepted
+            or guess.digest in record.wrong
+            or self._clock.now_ms() >= record.paused_until_ms
+        )
+
+    def accepted(self, guess: Guess) -> None:
+        """Wrong ones that came before still count: they may have been somebody else's."""
+        self._record(guess).accepted = guess.digest
+
+    def rejected(self, guess: Guess) -> None:
+        record = self._record(guess)
+        now_ms = self._clock.now_ms()
+        if now_ms - record.last_ms >= FORGET_MS:
+            record.wrong.clear()
+            record.count = 0
+        record.last_ms = now_ms
+        if guess.digest in record.wrong:
+            return
+        record.wrong = [*record.wrong[1 - FREE_GUESSES :], guess.digest]
+        record.count += 1
+        if record.count >= FREE_GUESSES:
+            pause_ms = min(PAUSE_MS << min(record.count - FREE_GUESSES, 30), MAX_PAUSE_MS)
+            record.paused_until_ms = now_ms + pause_ms
+            address, name = guess.pair
+            log.warning(
+                "user '%s' from %s: %d different wrong passwords; for %d s no further one is tried",
+                name,
+                address,
+                record.count,
+                pause_ms // 1000,
+            )
+
+    def _record(self, guess: Guess) -> _Record:
+        """That of the pair, which is now the one heard of last."""
+        record = self._records.pop(guess.pair, None) or _Record()
+        self._records[guess.pair] = record
+        if len(self._records) > MAX_PAIRS:
+            del self._records[next(iter(self._records))]
+        return record
+
+
+def _network(host: str) -> str:
+    """The part of an address that its owner cannot choose freely: of IPv6 the first half."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address.packed[:8] + bytes(8), 64)))
+    return host

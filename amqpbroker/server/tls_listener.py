@@ -1,0 +1,113 @@
+"""A listening socket whose clients have to shake hands by TLS before they are clients."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import final
+
+from amqpbroker.clock import Clock
+from amqpbroker.server.listeners import shown
+
+log = logging.getLogger(__name__)
+
+#: How many clients may be shaking hands at a time. Each takes some ten kB, and nobody knows it yet: the others wait
+#: with the kernel until one is through or has taken too long.
+MAX_HANDSHAKES = 1000
+
+#: How many clients are accepted in a turn of the loop.
+_AT_ONCE = 100
+
+#: How long accepting pauses where the system has nothing left to accept with.
+_PAUSE_MS = 1000
+
+
+@final
+class TlsListener:
+    """Accepts clients of a bound socket.
+
+    make(): its protocol, which hears of it when the handshake is done.
+    is_full(count): whether no further client may come, while `count` are shaking hands.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        timeout_ms: int,
+        make: Callable[[], asyncio.BaseProtocol],
+        is_full: Callable[[int], bool],
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._socket = sock
+        self._context = context
+        self._timeout_s = timeout_ms / 1000
+        self._make = make
+        self._is_full = is_full
+        self._shaking: set[asyncio.Task[None]] = set()
+        self._accepting = False
+        self._closed = False
+
+    def start(self, backlog: int) -> None:
+        self._socket.listen(backlog)
+        self._set_accepting(True)
+
+    async def close(self) -> None:
+        """Listen no more, and drop who has not finished shaking hands."""
+        self._closed = True
+        self._set_accepting(False)
+        self._socket.close()
+        shaking = list(self._shaking)
+        for task in shaking:
+            task.cancel()
+        await asyncio.gather(*shaking, return_exceptions=True)
+
+    def _set_accepting(self, accepting: bool) -> None:
+        if accepting is self._accepting or (accepting and self._closed):
+            return
+        self._accepting = accepting
+        if accepting:
+            self._loop.add_reader(self._socket, self._accept)
+        else:
+            self._loop.remove_reader(self._socket)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            if len(self._shaking) >= MAX_HANDSHAKES:
+                self._set_accepting(False)
+                return
+            try:
+                client, address = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.error("cannot accept clients: %s", error.strerror)  # noqa: TRY400 - no bug, nothing to trace
+                self._set_accepting(False)
+                self._clock.after(_PAUSE_MS, lambda: self._set_accepting(True))
+                return
+            if self._is_full(len(self._shaking)):
+                client.close()
+                continue
+            client.setblocking(False)
+            task = self._loop.create_task(self._shake(client, shown(*address[:2])))
+            self._shaking.add(task)
+            task.add_done_callback(self._done)
+
+    async def _shake(self, client: socket.socket, name: str) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                self._make, client, ssl=self._context, ssl_handshake_timeout=self._timeout_s
+            )
+        except OSError as error:
+            reason = getattr(error, "reason", None)
+            log.warning("TLS handshake with %s failed: %s", name, reason or error or type(error).__name__)
+        except Exception:
+            log.exception("internal error in the TLS handshake with %s", name)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._shaking.discard(task)
+        self._set_accepting(True)

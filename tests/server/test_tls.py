@@ -1,0 +1,274 @@
+"""Contexts from files, and what two ends agree on: handshakes in memory."""
+
+import contextlib
+import logging
+import ssl
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.amqp.encryption import Encryption
+from amqpbroker.config import SniHost, Tls
+from amqpbroker.server.tls import TlsContexts, TlsError, describe
+from tests.certificates import Authority, name
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def server(authority):
+    return authority.issue("server")
+
+
+def contexts(server, **options):
+    return TlsContexts(Tls(certfile=server.certfile, keyfile=server.keyfile, **options), "ssl_options")
+
+
+class Ends:
+    """A client and a server that talk in memory; `shake` raises what the server's handshake raises."""
+
+    def __init__(self, context, authority, certificate=None, host="localhost", version=None, again=None):
+        """again: other ends, whose session the client takes up."""
+        if again is not None:
+            trusting = again.client.context
+        else:
+            trusting = ssl.create_default_context(cafile=authority.cafile)
+        if certificate is not None:
+            trusting.load_cert_chain(*certificate)
+        if version is not None:
+            trusting.minimum_version = trusting.maximum_version = version
+        to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = None if again is None else again.client.session
+        self.client = trusting.wrap_bio(to_client, to_server, server_hostname=host, session=session)
+        self.server = context.wrap_bio(to_server, to_client, server_side=True)
+
+    def shake(self):
+        for _ in range(4):
+            for end in (self.client, self.server):
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    end.do_handshake()
+        return self
+
+
+def common_name_seen(context, authority, host="localhost"):
+    """Of the server, as the client sees it."""
+    subject = Ends(context, authority, host=host).shake().client.getpeercert()["subject"]
+    return dict(pair for part in subject for pair in part)["commonName"]
+
+
+# --- what is spoken ---------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_trusts_the_authority_gets_through(authority, server):
+    ends = Ends(contexts(server).context, authority).shake()
+    assert describe(ends.server) == Encryption("tlsv1.3", "any", "aes_256_gcm", "aead")
+
+
+def test_tls_1_2_is_spoken(authority, server):
+    ends = Ends(contexts(server).context, authority, version=ssl.TLSVersion.TLSv1_2).shake()
+    assert describe(ends.server) == Encryption("tlsv1.2", "ecdhe_ecdsa", "aes_256_gcm", "aead")
+
+
+def test_tls_1_2_is_refused_where_it_is_not_wanted(authority, server):
+    ends = Ends(contexts(server, versions=("tlsv1.3",)).context, authority, version=ssl.TLSVersion.TLSv1_2)
+    with pytest.raises(ssl.SSLError, match="UNSUPPORTED_PROTOCOL"):
+        ends.shake()
+
+
+def test_a_client_may_take_up_its_session_until_certificates_are_read_again(authority, server):
+    kept = contexts(server, cacertfile=authority.cafile, verify_peer=True)
+    first = Ends(kept.context, authority, authority.issue("client"), version=ssl.TLSVersion.TLSv1_2).shake()
+    assert not first.client.session.has_ticket
+    again = Ends(kept.context, authority, again=first).shake()
+    assert again.server.session_reused
+    assert describe(again.server) == describe(first.server)
+    kept.reload()
+    assert not Ends(kept.context, authority, again=first).shake().server.session_reused
+
+
+# --- clients' certificates --------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_is_not_asked_for_by_default(authority, server):
+    ends = Ends(contexts(server).context, authority, authority.issue("client")).shake()
+    assert describe(ends.server).certificate is None
+
+
+def test_a_certificate_is_asked_for_and_shown(authority, server):
+    asking = contexts(server, cacertfile=authority.cafile, verify_peer=True)
+    assert (
+        describe(Ends(asking.context, authority, authority.issue("client")).shake().server).certificate.subject
+        == "CN=client"
+    )
+    assert describe(Ends(asking.context, authority).shake().server).certificate is None
+
+
+def test_one_is_required(authority, server):
+    demanding = contexts(server, cacertfile=authority.cafile, verify_peer=True, fail_if_no_peer_cert=True)
+    Ends(demanding.context, authority, authority.issue("client")).shake()
+    with pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
+        Ends(demanding.context, authority).shake()
+
+
+def test_one_of_another_authority_is_refused(authority, server, tmp_path):
+    other = Authority(tmp_path, "other authority")
+    asking = contexts(server, cacertfile=authority.cafile, verify_peer=True)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        Ends(asking.context, authority, other.issue("client")).shake()
+
+
+def test_an_expired_one_is_refused(authority, server):
+    import datetime
+
+    expired = authority.issue("client", not_after=datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC))
+    asking = contexts(server, cacertfile=authority.cafile, verify_peer=True)
+    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+        Ends(asking.context, authority, expired).shake()
+
+
+@pytest.mark.parametrize(("depth", "reaches"), [(0, False), (1, True)])
+def test_how_far_an_authority_may_be(authority, server, tmp_path, depth, reaches):
+    between = Authority(tmp_path, "between", between=authority)
+    asking = contexts(server, cacertfile=authority.cafile, verify_peer=True, depth=depth)
+    ends = Ends(asking.context, authority, between.issue("client")).shake()
+    if reaches:
+        assert describe(ends.server).certificate.issuer == "CN=between"
+    else:
+        with pytest.raises(TlsError, match="too far from its authority"):
+            describe(ends.server)
+
+
+def test_a_session_that_did_not_pass_is_not_taken_up_again(authority, server, tmp_path):
+    client = Authority(tmp_path, "between", between=authority).issue("client")
+    asking = contexts(server, cacertfile=authority.cafile, verify_peer=True, depth=0)
+    first = Ends(asking.context, authority, client, version=ssl.TLSVersion.TLSv1_2).shake()
+    del first.server  # as when a socket is dropped
+    with pytest.raises(TlsError, match="too far from its authority"):
+        describe(Ends(asking.context, authority, again=first).shake().server)
+
+
+def test_whatever_is_in_the_file_of_authorities_is_trusted(authority, server, tmp_path):
+    between = Authority(tmp_path, "between", between=authority)
+    asking = contexts(server, cacertfile=between.cafile, verify_peer=True, depth=0)
+    ends = Ends(asking.context, authority, between.issue("client")).shake()
+    assert describe(ends.server).certificate.subject == "CN=client"
+
+
+# --- by host ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_host(authority, server):
+    from cryptography import x509
+
+    other = authority.issue("other", name("the other"), [x509.DNSName("other.example")])
+    return contexts(server, sni=(SniHost("other.example", other.certfile, other.keyfile),))
+
+
+def test_the_certificate_is_that_of_the_host_that_is_asked_for(by_host, authority):
+    context = by_host.context
+    assert common_name_seen(context, authority) == "server"
+    assert common_name_seen(context, authority, "other.example") == "the other"
+    assert common_name_seen(context, authority, "OTHER.example") == "the other"
+
+
+# --- reading them again -----------------------------------------------------------------------------------------------
+
+
+def test_new_certificates_are_for_new_connections(authority, server):
+    kept = contexts(server)
+    authority.issue("server", name("the new one"))
+    assert common_name_seen(kept.context, authority) == "server"
+    kept.reload()
+    assert common_name_seen(kept.context, authority) == "the new one"
+
+
+def test_new_authorities_count_for_new_connections(authority, server, tmp_path):
+    other = Authority(tmp_path, "other authority")
+    file = tmp_path / "authorities.pem"
+    file.write_bytes(authority.pem)
+    asking = contexts(server, cacertfile=str(file), verify_peer=True, fail_if_no_peer_cert=True)
+    file.write_bytes(other.pem)
+    asking.reload()
+    context = asking.context
+    Ends(context, authority, other.issue("client")).shake()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        Ends(context, authority, authority.issue("old")).shake()
+
+
+def test_wrong_new_files_are_told_and_the_old_ones_stay(authority, server, caplog):
+    kept = contexts(server)
+    Path(server.certfile).write_text("nonsense")
+    with caplog.at_level(logging.ERROR):
+        kept.reload()
+    assert f"{server.certfile}: there is no certificate in it, as PEM" in caplog.text
+    assert common_name_seen(kept.context, authority) == "server"
+
+
+# --- what does not work -----------------------------------------------------------------------------------------------
+
+
+def problem(**options):
+    with pytest.raises(TlsError) as raised:
+        TlsContexts(Tls(**options), "ssl_options")
+    return str(raised.value)
+
+
+def test_no_certificate_at_all():
+    assert problem() == "ssl_options.certfile is not set: TLS needs a certificate"
+
+
+def test_files_that_are_not_there(server, tmp_path):
+    gone = str(tmp_path / "gone.pem")
+    reason = f"{gone}: No such file or directory"
+    assert problem(certfile=gone, keyfile=server.keyfile) == reason
+    assert problem(certfile=server.certfile, keyfile=gone) == reason
+    assert problem(certfile=server.certfile, keyfile=server.keyfile, cacertfile=gone) == reason
+
+
+def test_files_with_something_else(server, tmp_path):
+    bad = tmp_path / "bad.pem"
+    bad.write_text("hello")
+    no_certificate = f"{bad}: there is no certificate in it, as PEM"
+    assert problem(certfile=str(bad), keyfile=server.keyfile).startswith(no_certificate)
+    assert problem(certfile=server.certfile, keyfile=server.keyfile, cacertfile=str(bad)).startswith(no_certificate)
+    no_key = f"{bad}: there is no private key in it, as PEM"
+    assert problem(certfile=server.certfile, keyfile=str(bad)).startswith(no_key)
+
+
+def test_a_key_that_is_missing(server):
+    assert problem(certfile=server.certfile).startswith(f"{server.certfile}: there is no private key in it")
+
+
+def test_certificate_and_key_in_one_file(authority, server, tmp_path):
+    both = tmp_path / "both.pem"
+    both.write_text(Path(server.certfile).read_text() + Path(server.keyfile).read_text())
+    Ends(TlsContexts(Tls(certfile=str(both)), "ssl_options").context, authority).shake()
+
+
+def test_the_key_of_another_certificate(authority, server):
+    other = authority.issue("other")
+    assert problem(certfile=server.certfile, keyfile=other.keyfile) == (
+        f"{other.keyfile}: this is not the key of the certificate in {server.certfile}"
+    )
+
+
+def test_an_encrypted_key(authority):
+    issued = authority.issue("secret", password=b"hunter2")
+    files = {"certfile": issued.certfile, "keyfile": issued.keyfile}
+    assert problem(**files) == f"{issued.keyfile}: the key is encrypted: set ssl_options.password"
+    wrong = problem(**files, password="hunter3")
+    assert wrong == f"{issued.keyfile}: ssl_options.password is not the password of this key"
+    TlsContexts(Tls(**files, password="hunter2"), "ssl_options")
+
+
+def test_clients_cannot_be_verified_without_authorities(server):
+    assert "cacertfile must name" in problem(certfile=server.certfile, keyfile=server.keyfile, verify_peer=True)
+
+
+def test_the_host_whose_certificate_is_missing_is_named(server):
+    incomplete = problem(certfile=server.certfile, keyfile=server.keyfile, sni=(SniHost("a.example"),))
+    assert incomplete == "ssl_options.sni.a.example.certfile is not set: TLS needs a certificate"

@@ -1,0 +1,328 @@
+"""TLS at a real broker, with real clients."""
+
+import contextlib
+import signal
+import socket
+import ssl
+import threading
+import time
+
+import aio_pika
+import pika
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from tests.certificates import Authority, name
+from tests.process import BrokerProcess
+
+#: The user that a client's certificate logs in as, by its distinguished name.
+USER = "CN=client,O=x"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("tls")
+
+
+@pytest.fixture(scope="module")
+def authority(folder):
+    return Authority(folder)
+
+
+@pytest.fixture(scope="module")
+def client_certificate(authority):
+    return authority.issue("client", name("client", (NameOID.ORGANIZATION_NAME, "x")))
+
+
+def options(issued, authority, **further):
+    settings = {
+        "listeners.ssl.default": "127.0.0.1:0",
+        "ssl_options.certfile": issued.certfile,
+        "ssl_options.keyfile": issued.keyfile,
+        "ssl_options.cacertfile": authority.cafile,
+        "ssl_options.verify": "verify_peer",
+        "ssl_handshake_timeout": "1000",
+        "auth_mechanisms.1": "PLAIN",
+        "auth_mechanisms.2": "EXTERNAL",
+        "default_user": USER,
+        "default_users.guest.password": "guest",
+    }
+    return [part for key, value in (settings | further).items() for part in ("--set", f"{key}={value}")]
+
+
+@pytest.fixture(scope="module")
+def broker(folder, authority):
+    other = authority.issue("other", name("the other"), [x509.DNSName("other.example")])
+    hosts = {
+        r"ssl_options.sni.other\.example.certfile": other.certfile,
+        r"ssl_options.sni.other\.example.keyfile": other.keyfile,
+    }
+    arguments = options(authority.issue("server"), authority, **hosts)
+    with BrokerProcess(folder, "--log-level", "info", *arguments) as process:
+        yield process
+
+
+def trusting(authority, certificate=None):
+    context = ssl.create_default_context(cafile=authority.cafile)
+    if certificate is not None:
+        context.load_cert_chain(*certificate)
+    return context
+
+
+def parameters(broker, context, **further):
+    tls = pika.SSLOptions(context, "localhost")
+    return pika.ConnectionParameters("127.0.0.1", broker.port_of("amqp/ssl"), ssl_options=tls, **further)
+
+
+def external(broker, context):
+    return parameters(broker, context, credentials=pika.credentials.ExternalCredentials())
+
+
+def connected(broker):
+    return socket.create_connection(("127.0.0.1", broker.port_of("amqp/ssl")), timeout=10)
+
+
+def shaken(broker, context, host="localhost"):
+    plain = connected(broker)
+    try:
+        return context.wrap_socket(plain, server_hostname=host)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def common_name(client):
+    return dict(pair for part in client.getpeercert()["subject"] for pair in part)["commonName"]
+
+
+def wait_for_log(broker, text):
+    deadline = time.monotonic() + 10
+    while text not in broker.log:
+        assert time.monotonic() < deadline, broker.log
+        time.sleep(0.01)
+
+
+# --- clients ----------------------------------------------------------------------------------------------------------
+
+
+def test_pika(broker, authority):
+    with pika.BlockingConnection(parameters(broker, trusting(authority))) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.queue_declare("tls", exclusive=True)
+        channel.basic_publish("", "tls", b"x" * 300_000)
+        assert channel.basic_get("tls", auto_ack=True)[2] == b"x" * 300_000
+
+
+async def test_aio_pika_with_many_messages(broker, authority):
+    url = f"amqps://guest:guest@localhost:{broker.port_of('amqp/ssl')}/"
+    async with await aio_pika.connect(url, ssl_context=trusting(authority)) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue(exclusive=True)
+        for number in range(2000):
+            message = aio_pika.Message(b"%d" % number + b"x" * 1000)
+            await channel.default_exchange.publish(message, queue.name, mandatory=False)
+        got = []
+        async with queue.iterator() as messages:
+            async for message in messages:
+                await message.ack()
+                got.append(int(message.body.rstrip(b"x")))
+                if len(got) == 2000:
+                    break
+        assert got == list(range(2000))
+
+
+def test_a_large_message_both_ways_at_once(broker, authority):
+    """More than the socket takes at once, to one that reads late."""
+    with pika.BlockingConnection(parameters(broker, trusting(authority))) as connection:
+        channel = connection.channel()
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        bodies = [bytes([number]) * 3_000_000 for number in range(4)]
+        for body in bodies:
+            channel.basic_publish("", queue, body)
+        assert [channel.basic_get(queue, auto_ack=True)[2] for _ in bodies] == bodies
+
+
+# --- EXTERNAL ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_logs_its_user_in(broker, authority, client_certificate):
+    with pika.BlockingConnection(external(broker, trusting(authority, client_certificate))) as connection:
+        properties = pika.BasicProperties(user_id=USER)
+        channel = connection.channel()
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        channel.basic_publish("", queue, b"", properties)
+        assert channel.basic_get(queue, auto_ack=True)[1].user_id == USER
+
+
+def test_no_certificate_is_refused(broker, authority):
+    with pytest.raises(pika.exceptions.ProbableAuthenticationError, match="mechanism EXTERNAL"):
+        pika.BlockingConnection(external(broker, trusting(authority)))
+
+
+def test_a_certificate_of_nobody_is_refused(broker, authority):
+    stranger = authority.issue("stranger")
+    with pytest.raises(pika.exceptions.ProbableAuthenticationError, match="mechanism EXTERNAL"):
+        pika.BlockingConnection(external(broker, trusting(authority, stranger)))
+
+
+def test_a_certificate_of_another_authority_is_refused(broker, authority, folder):
+    forged = Authority(folder, "other authority").issue("forged", name("client", (NameOID.ORGANIZATION_NAME, "x")))
+    with pytest.raises((pika.exceptions.AMQPConnectionError, ssl.SSLError)):
+        pika.BlockingConnection(external(broker, trusting(authority, forged)))
+    wait_for_log(broker, "CERTIFICATE_VERIFY_FAILED")
+
+
+@pytest.mark.parametrize(("tls", "offered"), [(True, b"PLAIN EXTERNAL"), (False, b"PLAIN")])
+def test_it_is_offered_by_tls_only(broker, authority, tls, offered):
+    port = broker.port_of("amqp/ssl") if tls else broker.port
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+        client = trusting(authority).wrap_socket(plain, server_hostname="localhost") if tls else plain
+        with client:
+            client.sendall(b"AMQP\0\0\x09\x01")
+            start = b""
+            while not start.endswith(b"\xce"):
+                start += client.recv(4096)
+    assert len(offered).to_bytes(4, "big") + offered + b"\0\0\0\x05en_US" in start
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_does_not_trust_the_broker(broker):
+    with pytest.raises((pika.exceptions.AMQPConnectionError, ssl.SSLError)):
+        pika.BlockingConnection(parameters(broker, ssl.create_default_context()))
+    wait_for_log(broker, "TLSV1_ALERT_UNKNOWN_CA")
+
+
+def test_tls_1_1(broker, authority):
+    context = trusting(authority)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        shaken(broker, context)
+    wait_for_log(broker, "UNSUPPORTED_PROTOCOL")
+
+
+@pytest.mark.parametrize("data", [b"AMQP\0\0\x09\x01", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 100])
+def test_what_is_no_tls_is_dropped(broker, data):
+    with connected(broker) as client, contextlib.suppress(ConnectionError):
+        client.sendall(data)
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+        assert len(answer) < 10  # at most an alert
+
+
+def test_who_takes_too_long_is_dropped(broker):
+    with connected(broker) as client:
+        began = time.monotonic()
+        assert client.recv(1) == b""
+        assert time.monotonic() - began < 8
+    wait_for_log(broker, "TLS handshake with 127.0.0.1")
+
+
+def test_one_that_dribbles_is_dropped_too(broker):
+    with connected(broker) as client, contextlib.suppress(ConnectionError):
+        client.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        began = time.monotonic()
+        for _ in range(100):
+            client.sendall(b"\0")
+            time.sleep(0.1)
+            client.settimeout(0.001)
+            with contextlib.suppress(TimeoutError):
+                if client.recv(1) == b"":
+                    break
+        assert time.monotonic() - began < 8
+
+
+def test_who_shakes_hands_does_not_hold_up_the_others(broker, authority):
+    with contextlib.ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(connected(broker))
+        began = time.monotonic()
+        with pika.BlockingConnection(parameters(broker, trusting(authority))):
+            assert time.monotonic() - began < 3
+
+
+def test_one_that_says_nothing_by_tls_is_dropped_as_in_the_clear(folder, authority, tmp_path):
+    arguments = options(authority.issue("server"), authority, handshake_timeout="500")
+    with BrokerProcess(tmp_path, *arguments) as broker, shaken(broker, trusting(authority)) as client:
+        assert client.recv(1) == b""
+
+
+# --- hosts, and new certificates --------------------------------------------------------------------------------------
+
+
+def test_the_certificate_is_that_of_the_host(broker, authority):
+    for host, shown in (("localhost", "server"), ("other.example", "the other")):
+        with shaken(broker, trusting(authority), host) as client:
+            assert common_name(client) == shown
+
+
+def test_certificates_are_read_again_and_connections_stay(tmp_path, authority):
+    own = Authority(tmp_path)
+    issued = own.issue("server", name("the first"))
+    with (
+        BrokerProcess(tmp_path, "--log-level", "info", *options(issued, own)) as broker,
+        pika.BlockingConnection(parameters(broker, trusting(own))) as before,
+    ):
+        own.issue("server", name("the second"))
+        broker.signal(signal.SIGHUP)
+        wait_for_log(broker, "again")
+        with shaken(broker, trusting(own)) as client:
+            assert common_name(client) == "the second"
+
+        with open(issued.certfile, "w") as file:
+            file.write("nonsense")
+        broker.signal(signal.SIGHUP)
+        wait_for_log(broker, "the certificates stay as they are")
+        with shaken(broker, trusting(own)) as client:
+            assert common_name(client) == "the second"
+        before.channel().queue_declare("", exclusive=True)
+
+
+# --- start and stop ---------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_file_keeps_the_broker_from_starting(tmp_path, authority):
+    issued = authority.issue("wrong")
+    with (
+        pytest.raises(AssertionError, match=r"gone\.pem: No such file or directory"),
+        BrokerProcess(tmp_path, *options(issued, authority, **{"ssl_options.certfile": str(tmp_path / "gone.pem")})),
+    ):
+        pass
+
+
+def test_it_stops_while_clients_are_connected_or_shaking_hands(tmp_path, authority):
+    arguments = options(authority.issue("server"), authority, ssl_handshake_timeout="60000")
+    with BrokerProcess(tmp_path, *arguments) as broker:
+        shaking = connected(broker)
+        with shaken(broker, trusting(authority)) as idle:
+            began = time.monotonic()
+            broker.signal()
+            assert broker.wait() == 0
+            assert time.monotonic() - began < 5
+            with contextlib.suppress(OSError):
+                assert idle.recv(1) == b""
+        shaking.close()
+
+
+def test_clients_are_told_that_it_stops(tmp_path, authority):
+    closed = []
+    with BrokerProcess(tmp_path, *options(authority.issue("server"), authority)) as broker:
+        connection = pika.BlockingConnection(parameters(broker, trusting(authority)))
+
+        def serve():
+            try:
+                while True:
+                    connection.process_data_events(1)
+            except pika.exceptions.ConnectionClosedByBroker as error:
+                closed.append(error.reply_code)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        broker.signal()
+        assert broker.wait() == 0
+        thread.join(10)
+    assert closed == [320]
