@@ -80,10 +80,6 @@ class Users:
         """Whether that is a user's name."""
         return name in self._users
 
-    def has(self, name: str) -> bool:
-        """Whether that is a user's name."""
-        return name in self._users
-
     def may_log_in_from(self, name: str, host: str) -> bool:
         """Whether that user may come from that IP address; some may from this machine only."""
         return name not in self.loopback_users or _is_loopback(host)
