@@ -59,6 +59,7 @@ $(RUN): pyproject.toml tools/venv
 	@tools/venv
 	@touch $@
 
-$(DEV): pyproject.toml tools/venv
+$(DEV): pyproject.toml tools/venv tools/chromium
 	@tools/venv dev
+	@tools/chromium
 	@touch $(RUN) $@

@@ -85,7 +85,7 @@ function Payload({ message }) {
         ${pretty !== null && html`<button type="button" class="quiet" aria-pressed=${raw} onClick=${() => setRaw(!raw)}>As sent</button>`}
         ${navigator.clipboard && html`<button type="button" class="quiet" onClick=${copy}>Copy</button>`}
       </div>
-      <pre tabindex="0" role="region" aria-label="Payload">${pretty !== null && !raw ? pretty : message.payload}</pre>
+      <pre tabindex="0" role="group" aria-label="Payload">${pretty !== null && !raw ? pretty : message.payload}</pre>
     </div>`;
 }
 

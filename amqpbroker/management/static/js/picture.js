@@ -5,7 +5,7 @@ import { exchangeName, plural } from "./format.js";
 import { toExchange, toQueue } from "./router.js";
 
 const BOX = { width: 190, height: 34, gap: 16 };
-const BETWEEN = 200;
+const BETWEEN = 190;
 const MARGIN = 8;
 const MOST = 30;
 const LONGEST_NAME = 24;
@@ -29,22 +29,32 @@ const destinationOf = (binding) => node(binding.destination_type, binding.vhost,
  */
 export function BindingsPicture({ kind, vhost, name, before = [], incoming, outgoing = [] }) {
   const [all, setAll] = useState(false);
-  const middle = { ...node(kind, vhost, name), self: true };
-  const sources = unique(incoming.map(sourceOf));
-  const columns = [
-    unique(before.map(sourceOf)).filter((it) => !sources.some((other) => other.id === it.id) && it.id !== middle.id),
-    sources, [middle], unique(outgoing.map(destinationOf)),
-  ];
   const bindings = [...before, ...incoming, ...outgoing];
   if (bindings.length === 0) return html`<p class="empty">No bindings.</p>`;
+  const middle = { ...node(kind, vhost, name), self: true };
+  const columns = [...sources(middle, [...incoming, ...before]), [middle], unique(outgoing.map(destinationOf))];
   const most = all ? Infinity : MOST;
   const left = columns.reduce((sum, column) => sum + Math.max(0, column.length - most), 0);
   const drawn = columns.map((column) => column.slice(0, most)).filter((column) => column.length > 0);
   return html`
-    <div class="picture-box" role="region" tabindex="0" aria-label="Picture of the bindings">
+    <div class="picture-box" role="group" tabindex="0" aria-label="Picture of the bindings">
       ${draw(drawn, edges(bindings))}
     </div>
     ${left > 0 && html`<p><button type="button" class="quiet" onClick=${() => setAll(true)}>Draw ${plural(left, "more", "more")}</button></p>`}`;
+}
+
+/** Two columns of exchanges left of the middle: whatever is a source of another one stands left of it. */
+function sources(middle, bindings) {
+  const depths = new Map([[middle.id, 0]]);
+  for (let round = 0; round < 2; round += 1) {
+    for (const binding of bindings) {
+      const [from, to] = [sourceOf(binding).id, destinationOf(binding).id];
+      if (from === middle.id || from === to || !depths.has(to)) continue;
+      depths.set(from, Math.min(2, Math.max(depths.get(from) ?? 0, depths.get(to) + 1)));
+    }
+  }
+  const nodes = unique(bindings.map(sourceOf));
+  return [2, 1].map((depth) => nodes.filter((it) => depths.get(it.id) === depth));
 }
 
 function unique(nodes) {
@@ -65,6 +75,7 @@ function edges(bindings) {
 }
 
 function draw(columns, lines) {
+  columns = withWaysThrough(columns, lines);
   const tallest = Math.max(...columns.map((column) => column.length));
   const height = tallest * (BOX.height + BOX.gap) - BOX.gap + 2 * MARGIN;
   const width = columns.length * BOX.width + (columns.length - 1) * BETWEEN + 2 * MARGIN;
@@ -73,13 +84,13 @@ function draw(columns, lines) {
     const used = column.length * (BOX.height + BOX.gap) - BOX.gap;
     column.forEach((it, y) => {
       // An exchange bound to itself stands only once, in its own column.
-      if (places.has(it.id) && !it.self) return;
+      if (places.has(it.id)) return;
       places.set(it.id, { ...it, x: MARGIN + x * (BOX.width + BETWEEN), y: (height - used) / 2 + y * (BOX.height + BOX.gap) });
     });
   });
-  const boxes = [...places.values()];
+  const boxes = [...places.values()].filter((it) => !it.way);
   return html`
-    <svg class="picture" viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height} role="group" aria-label="Bindings">
+    <svg class="picture" viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height}>
       <g aria-hidden="true">${lines.map((line) => drawLine(line, places))}</g>
       ${boxes.map((box) => html`
         <a href=${box.href} key=${box.id} class=${`node ${box.kind} ${box.self ? "self" : ""}`} aria-label=${`${box.kind} ${box.name}`}
@@ -91,25 +102,60 @@ function draw(columns, lines) {
     </svg>`;
 }
 
+const wayOf = (line) => `way ${line.from} > ${line.to}`;
+
+/** A line that passes a column keeps a place free there, so that it does not run through a box. */
+function withWaysThrough(columns, lines) {
+  const column = new Map(columns.flatMap((nodes, x) => nodes.map((it) => [it.id, x])));
+  const wide = columns.map((nodes) => [...nodes]);
+  for (const line of lines) {
+    const [from, to] = [column.get(line.from), column.get(line.to)];
+    if (to - from === 2) wide[from + 1].push({ id: wayOf(line), way: true });
+  }
+  return wide;
+}
+
 function drawLine(line, places) {
   const [from, to] = [places.get(line.from), places.get(line.to)];
   if (!from || !to) return null;
   const [x1, y1] = [from.x + BOX.width, from.y + BOX.height / 2];
   const [x2, y2] = [to.x, to.y + BOX.height / 2];
-  const bend = Math.max(60, Math.abs(x2 - x1) / 2);
-  const curve = `M ${x1} ${y1} C ${x1 + bend} ${y1}, ${x2 - bend} ${y2}, ${x2 - 6} ${y2}`;
-  // Where many lines meet they are apart at their other end: the key stands there.
-  const nearFrom = to.self;
+  const way = places.get(wayOf(line));
+  const { curve, tip } = x1 < x2 ? forward(x1, y1, x2, y2, way) : back(x1, y1, to.x + BOX.width, y2);
   const keys = line.keys.filter((key) => key !== "");
   return html`
     <g class="line" key=${`${line.from} > ${line.to}`}>
       <path d=${curve} />
-      <path class="tip" d=${`M ${x2 - 7} ${y2 - 4} L ${x2} ${y2} L ${x2 - 7} ${y2 + 4} Z`} />
-      ${keys.length > 0 && html`
-        <text x=${nearFrom ? x1 + 12 : x2 - 14} y=${(nearFrom ? y1 : y2) - 6} text-anchor=${nearFrom ? "start" : "end"}>
-          <title>${keys.join(", ")}</title>${label(keys)}
-        </text>`}
+      <path class="tip" d=${tip} />
+      ${keys.length > 0 && html`<text ...${placeOfKeys(x1, y1, x2, y2, to.self, way)}><title>${keys.join(", ")}</title>${label(keys)}</text>`}
     </g>`;
+}
+
+/** Where many lines meet they are apart at their other end: the keys stand there. */
+function placeOfKeys(x1, y1, x2, y2, meetAtEnd, way) {
+  if (way) return { x: way.x + BOX.width / 2, y: way.y + BOX.height / 2 - 6, "text-anchor": "middle" };
+  return meetAtEnd ? { x: x1 + 12, y: y1 - 6, "text-anchor": "start" } : { x: x2 - 14, y: y2 - 6, "text-anchor": "end" };
+}
+
+function forward(x1, y1, x2, y2, way) {
+  const tip = `M ${x2 - 7} ${y2 - 4} L ${x2} ${y2} L ${x2 - 7} ${y2 + 4} Z`;
+  if (!way) return { curve: `M ${x1} ${y1} ${bent(x1, y1, x2 - 6, y2)}`, tip };
+  const [from, until, y] = [way.x, way.x + BOX.width, way.y + BOX.height / 2];
+  return { curve: `M ${x1} ${y1} ${bent(x1, y1, from, y)} L ${until} ${y} ${bent(until, y, x2 - 6, y2)}`, tip };
+}
+
+function bent(x1, y1, x2, y2) {
+  const middle = (x1 + x2) / 2;
+  return `C ${middle} ${y1}, ${middle} ${y2}, ${x2} ${y2}`;
+}
+
+/** To what stands in the same column or left of it, as in a circle: in a loop, from right side to right side. */
+function back(x1, y1, x2, y2) {
+  const turn = Math.max(x1, x2) + 70;
+  return {
+    curve: `M ${x1} ${y1 + 6} C ${turn} ${y1 + 6}, ${turn} ${y2 + 10}, ${x2 + 6} ${y2 + 10}`,
+    tip: `M ${x2 + 7} ${y2 + 6} L ${x2} ${y2 + 10} L ${x2 + 7} ${y2 + 14} Z`,
+  };
 }
 
 function label(keys) {

@@ -14,7 +14,7 @@ import { Problem } from "./parts.js";
 export function Table({ caption, columns, rows, rowKey, empty, order, onOrder, busy }) {
   if (rows.length === 0) return html`<p class="empty">${empty}</p>`;
   return html`
-    <div class="table-box" role="region" aria-label=${caption} tabindex="0" aria-busy=${busy ? "true" : null}>
+    <div class="table-box" role="group" aria-label=${caption} tabindex="0" aria-busy=${busy ? "true" : null}>
       <table>
         <caption class="visually-hidden">${caption}</caption>
         <thead><tr>${columns.map((column) => html`<${Head} key=${column.id} column=${column} order=${order} onOrder=${onOrder} />`)}</tr></thead>
@@ -45,7 +45,7 @@ function Head({ column, order, onOrder }) {
   return html`
     <th scope="col" class=${kind} aria-sort=${direction}>
       <button type="button" class="sort" title=${column.note} onClick=${() => onOrder(column.sort, next)}>
-        ${column.title}<span class="arrow" aria-hidden="true">${sorted ? (order.reverse ? "▼" : "▲") : ""}</span>
+        ${column.title}${sorted && html`<span class="arrow" aria-hidden="true">${order.reverse ? "▼" : "▲"}</span>`}
       </button>
     </th>`;
 }
@@ -84,7 +84,7 @@ export function Listing({ where, parts, query, columns, rowKey, one, many, none,
   return html`
     <div class="toolbar">
       <${Filter} value=${query.name ?? ""} regex=${query.regex === "true"} many=${many} onChange=${change} />
-      <p class="shown" aria-live="polite">${data && shownOf(data, one, many)}</p>
+      <p class="shown" aria-live="polite">${data && shownOf(data, one, many.toLowerCase())}</p>
       <div class="toolbar-end">${children}</div>
     </div>
     <${Problem} error=${error} />

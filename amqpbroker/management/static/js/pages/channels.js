@@ -19,7 +19,7 @@ function Mode({ channel }) {
 
 /** Columns for the channels of one connection too. */
 export const CHANNELS = [
-  { id: "name", title: "Channel", sort: "name", cell: (it) => html`<a class="mono" href=${toChannel(it.name)}>${it.name}</a>` },
+  { id: "name", title: "Channel", class: "nowrap", sort: "name", cell: (it) => html`<a class="mono" href=${toChannel(it.name)}>${it.name}</a>` },
   { id: "mode", title: "Mode", cell: (it) => html`<${Mode} channel=${it} />` },
   { id: "state", title: "State", sort: "state", cell: (it) => html`<${StateBadge} state=${it.state} idleSince=${it.idle_since} />` },
   { id: "consumers", title: "Consumers", sort: "consumer_count", num: true, cell: (it) => count(it.consumer_count) },

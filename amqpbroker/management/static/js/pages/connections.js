@@ -15,7 +15,7 @@ const perSecond = (details) => (details ? `${bytes(details.rate)}/s` : "");
 
 const COLUMNS = [
   {
-    id: "name", title: "Name", sort: "name",
+    id: "name", title: "Name", class: "nowrap", sort: "name",
     cell: (it) => html`<a class="mono" href=${toConnection(it.name)}>${it.name}</a>${it.user_provided_name && html`<small>${it.user_provided_name}</small>`}`,
   },
   { id: "vhost", title: "Vhost", sort: "vhost", class: "mono", cell: (it) => it.vhost },

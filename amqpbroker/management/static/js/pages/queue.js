@@ -46,29 +46,27 @@ export function Queue({ names: [vhost, name] }) {
       <${LengthsChart} totals=${it} />
       <${RatesChart} stats=${it.message_stats} />
     </div>
+    <${Bindings} kind="queue" vhost=${vhost} name=${name} bindings=${bindings.data} error=${bindings.error} onChange=${bindings.reload} />
     <div class="grid two">
-      <${Bindings} kind="queue" vhost=${vhost} name=${name} bindings=${bindings.data} error=${bindings.error} onChange=${bindings.reload} />
-      <div class="stack">
-        <${Messages} vhost=${vhost} name=${name} onChange=${reload} ready=${it.messages_ready} />
-        <${Card} title="Details">
-          <${Facts} rows=${[
-            ["Virtual host", html`<span class="mono">${it.vhost}</span>`],
-            ["Durable", it.durable ? "yes" : "no"],
-            ["Auto-delete", it.auto_delete ? "yes" : ""],
-            ["Exclusive to", it.exclusive ? it.owner_pid_details?.name ?? "a connection" : ""],
-            ["Policy", it.policy],
-            ["Operator policy", it.operator_policy],
-            Object.keys(effective).length > 0 && ["In force by policy", html`<${Values} table=${effective} />`],
-            Object.keys(it.arguments ?? {}).length > 0 && ["Arguments", html`<${Values} table=${it.arguments} />`],
-            ["Memory", typeof it.memory === "number" ? bytes(it.memory) : ""],
-            ["Oldest message", it.head_message_timestamp ? time(it.head_message_timestamp * 1000) : ""],
-            ["Single active consumer", it.single_active_consumer_tag],
-            ["Leader", it.leader && html`<span class="mono">${it.leader}</span>`],
-            ["Node", !it.leader && html`<span class="mono">${it.node}</span>`],
-            ["Idle since", it.idle_since],
-          ]} />
-        <//>
-      </div>
+      <${Messages} vhost=${vhost} name=${name} onChange=${reload} ready=${it.messages_ready} />
+      <${Card} title="Details">
+        <${Facts} rows=${[
+          ["Virtual host", html`<span class="mono">${it.vhost}</span>`],
+          ["Durable", it.durable ? "yes" : "no"],
+          ["Auto-delete", it.auto_delete ? "yes" : ""],
+          ["Exclusive to", it.exclusive ? it.owner_pid_details?.name ?? "a connection" : ""],
+          ["Policy", it.policy],
+          ["Operator policy", it.operator_policy],
+          Object.keys(effective).length > 0 && ["In force by policy", html`<${Values} table=${effective} />`],
+          Object.keys(it.arguments ?? {}).length > 0 && ["Arguments", html`<${Values} table=${it.arguments} />`],
+          ["Memory", typeof it.memory === "number" ? bytes(it.memory) : ""],
+          ["Oldest message", it.head_message_timestamp ? time(it.head_message_timestamp * 1000) : ""],
+          ["Single active consumer", it.single_active_consumer_tag],
+          ["Leader", it.leader && html`<span class="mono">${it.leader}</span>`],
+          ["Node", !it.leader && html`<span class="mono">${it.node}</span>`],
+          ["Idle since", it.idle_since],
+        ]} />
+      <//>
     </div>
     <${Card} title="Consumers">
       <${Table} caption="Consumers" rows=${it.consumer_details ?? []} rowKey=${(row) => `${row.channel_details?.name} ${row.consumer_tag}`} empty="No consumers." columns=${CONSUMER} />

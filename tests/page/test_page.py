@@ -1,0 +1,602 @@
+"""The page as its users have it: in a browser, in front of a broker."""
+
+import json
+import re
+import time
+
+import pika
+import pytest
+from playwright.sync_api import expect
+
+from tests.page.conftest import log_in, subject_on
+
+
+def say(page, text):
+    """Waits for an announcement."""
+    expect(page.get_by_role("status").filter(has_text=text)).to_be_visible()
+
+
+def confirm(page, action):
+    page.get_by_role("dialog").get_by_role("button", name=action, exact=True).click()
+
+
+def wait_for_messages(subject, queue, messages):
+    for _ in range(100):
+        if subject.get(f"queues/%2F/{queue}").get("messages") == messages:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{queue} never had {messages} messages")
+
+
+def queue(subject, name, **body):
+    subject.put(f"queues/%2F/{name}", durable=True, **body)
+    return name
+
+
+# --- logging in -------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_password_is_refused_in_words(watched, subject):
+    page = watched.open(subject.url)
+    log_in(page, password="wrong")
+    expect(page.get_by_role("alert")).to_contain_text("user name or the password is wrong")
+    expect(page.get_by_label("Password")).to_be_focused()
+    expect(page.get_by_label("Password")).to_have_value("")
+
+
+def test_logging_in_and_out(watched, subject):
+    page = watched.open(subject.url)
+    log_in(page)
+    expect(page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
+    if subject.is_ours:
+        page.reload()
+        expect(page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+
+def test_nothing_is_kept_where_scripts_can_read_it(page):
+    kept = page.evaluate("JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}])")
+    assert "guest" not in kept
+    assert json.loads(kept)[0] == ""
+
+
+def test_a_session_that_ended_leads_back_to_the_login(page, subject):
+    if not subject.is_ours:
+        pytest.skip("RabbitMQ's logins have no end")
+    page.context.clear_cookies()
+    page.get_by_role("link", name="Queues").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    expect(page.get_by_text("Your session has ended.")).to_be_visible()
+
+
+def test_who_may_do_little_is_shown_little(watched, subject):
+    subject.put("users/clerk", password="clerk", tags="management")
+    page = watched.open(subject.url)
+    log_in(page, "clerk", "clerk")
+    expect(page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
+    navigation = page.get_by_role("navigation", name="Main")
+    expect(navigation.get_by_role("link", name="Queues")).to_be_visible()
+    expect(navigation.get_by_role("link", name="Users")).to_have_count(0)
+
+
+# --- queues and messages ----------------------------------------------------------------------------------------------
+
+
+def test_a_queue_is_created_published_to_got_from_moved_purged_and_deleted(page, visit, subject):
+    queue(subject, "target")
+    visit("#/queues")
+    page.get_by_role("button", name="Add queue").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("made by hand")
+    dialog.get_by_role("button", name="+ Max length", exact=True).click()
+    dialog.get_by_label("Value of x-max-length").fill("100")
+    dialog.get_by_role("button", name="Add queue").click()
+    say(page, "The queue made by hand was added.")
+    assert subject.get("queues/%2F/made by hand")["arguments"]["x-max-length"] == 100
+
+    page.get_by_role("link", name="made by hand").click()
+    expect(page.get_by_role("heading", name="made by hand", level=1)).to_be_focused()
+    publish = page.get_by_role("form", name="Publish message")
+    publish.get_by_label("Payload", exact=True).fill('{"order": 17}')
+    publish.get_by_role("group", name="Headers").get_by_role("button", name="+ Any").click()
+    publish.get_by_label("Header", exact=True).fill("tries")
+    publish.get_by_label("Type of tries").select_option("number")
+    publish.get_by_label("Value of tries").fill("3")
+    publish.get_by_role("button", name="+ Content type").click()
+    publish.get_by_role("button", name="Publish message").click()
+    say(page, "The message was published.")
+
+    page.get_by_role("tab", name="Get").click()
+    page.get_by_role("button", name="Get messages").click()
+    message = page.get_by_role("article", name="Message 1")
+    expect(message.get_by_role("group", name="Payload")).to_have_text('{\n  "order": 17\n}')
+    expect(message).to_contain_text("tries 3")
+    expect(message).to_contain_text("application/json")
+    wait_for_messages(subject, "made by hand", 1)
+
+    if subject.is_ours:
+        page.get_by_role("tab", name="Move").click()
+        page.get_by_label("To queue").fill("target")
+        page.get_by_role("button", name="Move messages").click()
+        say(page, "1 message moved to target.")
+        wait_for_messages(subject, "target", 1)
+        wait_for_messages(subject, "made by hand", 0)
+
+    subject.publish("made by hand", "x", 3)
+    page.get_by_role("button", name="Purge").click()
+    confirm(page, "Purge queue")
+    say(page, "The queue made by hand was purged.")
+    wait_for_messages(subject, "made by hand", 0)
+
+    page.get_by_role("button", name="Delete").click()
+    confirm(page, "Cancel")
+    assert subject.get("queues/%2F/made by hand")["name"] == "made by hand"
+    page.get_by_role("button", name="Delete").click()
+    confirm(page, "Delete queue")
+    say(page, "The queue made by hand was deleted.")
+    expect(page.get_by_role("heading", name="Queues", level=1)).to_be_visible()
+    assert subject.api.get("queues/%2F/made by hand").status_code == 404
+
+
+def test_what_the_broker_refuses_is_shown_in_the_form(page, visit, subject):
+    queue(subject, "exists", arguments={"x-max-length": 5})
+    visit("#/queues")
+    page.get_by_role("button", name="Add queue").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("exists")
+    dialog.get_by_role("button", name="Add queue").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("inequivalent arg 'x-max-length' for queue 'exists'")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="Add queue")).to_be_focused()
+
+
+def test_messages_taken_out_are_gone_and_binary_ones_are_shown(page, visit, subject):
+    queue(subject, "binary")
+    body = {"properties": {}, "routing_key": "binary", "payload": "/wD+", "payload_encoding": "base64"}
+    subject.api.post("exchanges/%2F/amq.default/publish", json=body)
+    visit("#/queues/%2F/binary")
+    page.get_by_role("tab", name="Get").click()
+    page.get_by_label("What becomes of them").select_option("ack_requeue_false")
+    page.get_by_role("button", name="Get messages").click()
+    message = page.get_by_role("article", name="Message 1")
+    expect(message.get_by_role("group", name="Payload")).to_have_text("/wD+")
+    expect(message).to_contain_text("base64")
+    wait_for_messages(subject, "binary", 0)
+    page.get_by_role("button", name="Get messages").click()
+    expect(page.get_by_text("The queue has no message that is ready.").first).to_be_visible()
+
+
+def test_names_are_never_markup(page, visit, subject):
+    name = "<img src=x onerror=alert(1)>'\"&/%2F?#"
+    quoted = "%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E'%22%26%2F%252F%3F%23"
+    subject.put(f"queues/%2F/{quoted}", durable=True)
+    subject.publish(name, "<script>alert(1)</script>")
+    visit("#/queues")
+    page.get_by_role("link", name=name).click()
+    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+    page.get_by_role("tab", name="Get").click()
+    page.get_by_role("button", name="Get messages").click()
+    expect(page.get_by_role("group", name="Payload")).to_have_text("<script>alert(1)</script>")
+    page.get_by_role("button", name="Delete").click()
+    confirm(page, "Delete queue")
+    expect(page.get_by_role("heading", name="Queues", level=1)).to_be_visible()
+
+
+# --- charts -----------------------------------------------------------------------------------------------------------
+
+
+def plot(page, title):
+    return page.get_by_role("img", name=re.compile(f"^{title}, now:"))
+
+
+def test_the_charts_of_the_overview_move(page, subject):
+    queue(subject, "busy")
+    chart = plot(page, "Message rates")
+    chart.wait_for()
+    before = float(chart.get_attribute("data-last"))
+    seen = page.evaluate("plot => plot.querySelector('canvas').toDataURL()", chart.element_handle())
+    deadline = time.monotonic() + 30
+    said = ""
+    while time.monotonic() < deadline:
+        subject.publish("busy", "x", 20)
+        said = chart.get_attribute("aria-label")
+        if "Published 0/s" not in said and float(chart.get_attribute("data-last")) > before:
+            break
+        page.wait_for_timeout(300)
+    assert re.search(r"Published [1-9]", said)
+    assert float(chart.get_attribute("data-last")) > before
+    assert page.evaluate("plot => plot.querySelector('canvas').toDataURL()", chart.element_handle()) != seen
+    expect(plot(page, "Queued messages")).to_have_attribute("aria-label", re.compile("Ready [1-9]"), timeout=20_000)
+
+
+def test_a_series_is_hidden_by_its_legend(page):
+    button = page.get_by_role("button", name=re.compile("^Acked"))
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "false")
+
+
+def test_refreshing_can_be_paused(page):
+    asked = []
+    page.get_by_label("Refresh").select_option("0")
+    page.wait_for_timeout(300)
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(1500)
+    assert asked == []
+
+
+# --- exchanges and bindings -------------------------------------------------------------------------------------------
+
+
+def test_exchanges_and_bindings_are_made_and_drawn(page, visit, subject):
+    queue(subject, "bound")
+    visit("#/exchanges")
+    page.get_by_role("button", name="Add exchange").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("drawn")
+    dialog.get_by_label("Type", exact=True).select_option("topic")
+    dialog.get_by_role("button", name="Add exchange").click()
+    say(page, "The exchange drawn was added.")
+    subject.put("exchanges/%2F/upstream", type="fanout", durable=True)
+    subject.api.post("bindings/%2F/e/upstream/e/drawn", json={})
+
+    visit("#/exchanges/%2F/drawn")
+    page.get_by_text("Add binding").first.click()
+    form = page.get_by_role("form", name="Add binding")
+    form.get_by_role("textbox", name="To queue").fill("bound")
+    form.get_by_label("Routing key").fill("order.#")
+    form.get_by_role("button", name="Add binding").click()
+    say(page, "The binding was added.")
+    picture = page.get_by_role("group", name="Picture of the bindings")
+    expect(picture.get_by_role("link", name="exchange upstream")).to_be_visible()
+    expect(picture.get_by_role("link", name="exchange drawn")).to_be_visible()
+    expect(picture.get_by_role("link", name="queue bound")).to_be_visible()
+    expect(picture.locator(".line")).to_have_count(2)
+    expect(picture).to_contain_text("order.#")
+
+    picture.get_by_role("link", name="queue bound").click()
+    expect(page.get_by_role("heading", name="bound", level=1)).to_be_visible()
+    picture = page.get_by_role("group", name="Picture of the bindings")
+    expect(picture.get_by_role("link", name="exchange upstream")).to_be_visible()
+    expect(picture.locator(".line")).to_have_count(3)
+    page.get_by_role("button", name="Remove binding drawn order.# bound").click()
+    confirm(page, "Remove binding")
+    say(page, "The binding was removed.")
+    expect(picture.locator(".line")).to_have_count(1)
+
+
+def test_bindings_in_a_circle_are_drawn(page, visit, subject):
+    for name, other in (("circle", "circle2"), ("circle2", "circle")):
+        subject.put(f"exchanges/%2F/{name}", type="fanout", durable=True)
+        subject.put(f"exchanges/%2F/{other}", type="fanout", durable=True)
+        subject.api.post(f"bindings/%2F/e/{name}/e/{other}", json={})
+    subject.api.post("bindings/%2F/e/circle/e/circle", json={})
+    visit("#/exchanges/%2F/circle")
+    picture = page.get_by_role("group", name="Picture of the bindings")
+    expect(picture.locator(".node")).to_have_count(2)
+    expect(picture.locator(".line")).to_have_count(3)
+
+
+def test_publishing_to_an_exchange_says_whether_a_queue_took_it(page, visit, subject):
+    visit("#/exchanges/%2F/amq.direct")
+    page.get_by_label("Routing key").last.fill("nowhere")
+    page.get_by_role("button", name="Publish message").click()
+    say(page, "no queue took it")
+
+
+# --- connections ------------------------------------------------------------------------------------------------------
+
+
+def test_connections_channels_and_consumers_are_shown_and_closed(page, visit, subject):
+    name = queue(subject, "consumed")
+    parameters = pika.ConnectionParameters(
+        "127.0.0.1", subject.amqp_port, client_properties={"connection_name": "the client of the test"}
+    )
+    connection = pika.BlockingConnection(parameters)
+    channel = connection.channel()
+    channel.basic_consume(name, lambda *_: None, consumer_tag="the consumer")
+    visit("#/connections")
+    row = page.get_by_role("row").filter(has_text="the client of the test")
+    expect(row).to_be_visible(timeout=20_000)
+    visit("#/queues/%2F/consumed")
+    expect(
+        page.get_by_role("cell", name="the consumer").or_(page.get_by_role("rowheader", name="the consumer"))
+    ).to_be_visible(timeout=20_000)
+    visit("#/channels")
+    page.get_by_role("rowheader").get_by_role("link").first.click()
+    expect(page.get_by_text("Channel", exact=True)).to_be_visible()
+    visit("#/connections")
+    row.get_by_role("link").first.click()
+    page.get_by_role("button", name="Close connection").click()
+    confirm(page, "Close connection")
+    say(page, "was closed")
+    with pytest.raises(pika.exceptions.AMQPError):
+        connection.sleep(5)
+
+
+# --- administration ---------------------------------------------------------------------------------------------------
+
+
+def test_users_permissions_and_limits(page, visit, subject):
+    visit("#/users")
+    page.get_by_role("button", name="Add user").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("worker")
+    dialog.get_by_label("Password", exact=True).fill("secret")
+    dialog.get_by_label("Password again").fill("other")
+    dialog.get_by_label("Tag").select_option("monitoring")
+    dialog.get_by_role("button", name="Add user").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("not the same")
+    dialog.get_by_label("Password again").fill("secret")
+    dialog.get_by_role("button", name="Add user").click()
+    say(page, "The user worker was added.")
+    assert subject.get("users/worker")["tags"] == ["monitoring"]
+
+    page.get_by_role("link", name="worker").click()
+    page.get_by_role("form", name="Set permissions").get_by_label("Write").fill("^out")
+    page.get_by_role("button", name="Set permissions").click()
+    say(page, "Permissions of worker in / were set.")
+    assert subject.get("permissions/%2F/worker")["write"] == "^out"
+
+    page.get_by_text("Set limit").first.click()
+    page.get_by_label("At most").fill("7")
+    page.get_by_role("button", name="Set limit").click()
+    say(page, "The limit of worker was set.")
+    assert subject.get("user-limits/worker")[0]["value"] == {"max-connections": 7}
+
+    page.get_by_role("checkbox", name=re.compile("^policymaker")).check()
+    page.get_by_role("button", name="Change user").click()
+    say(page, "The user worker was changed.")
+    assert set(subject.get("users/worker")["tags"]) == {"monitoring", "policymaker"}
+    assert subject.api.get("whoami", auth=("worker", "secret")).status_code == 200
+
+    page.get_by_role("button", name="Delete").click()
+    confirm(page, "Delete user")
+    say(page, "The user worker was deleted.")
+    assert subject.api.get("users/worker").status_code == 404
+
+
+def test_policies(page, visit, subject):
+    queue(subject, "governed")
+    visit("#/policies")
+    page.get_by_role("button", name="Add policy").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("short")
+    dialog.get_by_label("Pattern").fill("^governed$")
+    dialog.get_by_role("button", name="+ Max length", exact=True).click()
+    dialog.get_by_label("Value of max-length").fill("many")
+    dialog.get_by_role("button", name="Add policy").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("max-length has to be a number")
+    dialog.get_by_label("Value of max-length").fill("5")
+    dialog.get_by_role("button", name="Add policy").click()
+    say(page, "The policy short was added.")
+    assert subject.get("policies/%2F/short")["definition"] == {"max-length": 5}
+
+    page.get_by_role("button", name="Change policy short").click()
+    dialog.get_by_label("Value of max-length").fill("6")
+    dialog.get_by_role("button", name="Save").click()
+    say(page, "The policy short was changed.")
+    assert subject.get("policies/%2F/short")["definition"] == {"max-length": 6}
+
+    page.get_by_role("button", name="Delete policy short").click()
+    confirm(page, "Delete")
+    say(page, "The policy short was deleted.")
+
+
+def test_a_virtual_host_is_made_looked_at_and_deleted(page, visit, subject):
+    visit("#/vhosts")
+    page.get_by_role("button", name="Add virtual host").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("tenant")
+    dialog.get_by_label("Description").fill("Somebody's")
+    dialog.get_by_role("button", name="Add virtual host").click()
+    say(page, "The virtual host tenant was added.")
+    subject.put("permissions/tenant/guest", configure=".*", write=".*", read=".*")
+    subject.put("queues/tenant/theirs", durable=True)
+    queue(subject, "ours")
+    page.get_by_label("Virtual host", exact=True).first.select_option("tenant")
+    visit("#/queues")
+    expect(page.get_by_role("link", name="theirs")).to_be_visible()
+    expect(page.get_by_role("link", name="ours")).to_have_count(0)
+    visit("#/vhosts/tenant")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    confirm(page, "Delete virtual host")
+    say(page, "The virtual host tenant was deleted.")
+    expect(page.get_by_label("Virtual host", exact=True).first).to_have_value("")
+
+
+def test_definitions_out_and_in(page, visit, subject, tmp_path):
+    queue(subject, "defined")
+    visit("#/definitions")
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Export definitions").click()
+    path = tmp_path / "definitions.json"
+    started.value.save_as(path)
+    assert re.fullmatch(r"definitions_.+\.json", started.value.suggested_filename)
+    definitions = json.loads(path.read_text())
+    assert "defined" in [it["name"] for it in definitions["queues"]]
+
+    subject.api.delete("queues/%2F/defined")
+    page.get_by_label("File").set_input_files(path)
+    expect(page.get_by_text("Holds", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Import definitions").click()
+    confirm(page, "Import")
+    say(page, "Definitions were imported")
+    assert subject.get("queues/%2F/defined")["durable"] is True
+
+
+# --- many queues ------------------------------------------------------------------------------------------------------
+
+
+def test_ten_thousand_queues_are_quick(page, visit, subject):
+    if not subject.is_ours:
+        pytest.skip("RabbitMQ takes minutes to declare them")
+    subject.put("vhosts/many")
+    subject.put("permissions/many/guest", configure=".*", write=".*", read=".*")
+    names = [f"q{number:05}" for number in range(10_000)]
+    queues = [{"name": name, "durable": True, "auto_delete": False, "arguments": {}} for name in names]
+    subject.api.post("definitions/many", json={"queues": queues}, timeout=300).raise_for_status()
+    page.get_by_label("Virtual host", exact=True).first.select_option("many")
+    started = time.monotonic()
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Queues").click()
+    page.get_by_role("link", name="q00099").wait_for()
+    shown_s = time.monotonic() - started
+    expect(page.get_by_text("10,000 queues")).to_be_visible()
+
+    page.get_by_label("Filter by name").fill("q0123")
+    expect(page.get_by_text("10 of 10,000 queues")).to_be_visible()
+    page.get_by_label("Filter by name").fill("")
+    started = time.monotonic()
+    page.get_by_role("button", name="Last").click()
+    page.get_by_role("link", name="q09999").wait_for()
+    turned_s = time.monotonic() - started
+    page.get_by_role("button", name="Name", exact=True).click()
+    page.get_by_role("link", name="q09950").wait_for()
+    expect(page.get_by_role("columnheader", name="Name")).to_have_attribute("aria-sort", "descending")
+    subject.api.delete("vhosts/many", timeout=300)
+    assert (shown_s < 1, turned_s < 1) == (True, True), f"shown in {shown_s:.2f} s, turned in {turned_s:.2f} s"
+
+
+def test_the_place_in_a_list_is_in_the_address(page, visit, subject):
+    queue(subject, "address.one")
+    queue(subject, "address.two")
+    visit("#/queues?name=address.t&sort=messages&reverse=true")
+    expect(page.get_by_label("Filter by name")).to_have_value("address.t")
+    expect(page.get_by_role("link", name="address.two")).to_be_visible()
+    expect(page.get_by_role("link", name="address.one")).to_have_count(0)
+    expect(page.get_by_role("columnheader", name="Total")).to_have_attribute("aria-sort", "descending")
+
+
+# --- keyboard, screen readers, prefix ---------------------------------------------------------------------------------
+
+
+def tab_to(page, name, most=40):
+    """Presses Tab until what has the focus is called so, as someone without a mouse does."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        called = page.evaluate(
+            "(it => it.getAttribute('aria-label') || (it.labels?.[0] ?? it).textContent.trim())(document.activeElement)"
+        )
+        if called == name:
+            seen = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert seen != "none", f"the focus on {name} is not to be seen"
+            return
+    raise AssertionError(f"{name} is not reached by Tab")
+
+
+def test_a_queue_is_created_by_keyboard_alone(watched, subject):
+    page = watched.open(subject.url)
+    expect(page.get_by_label("User name")).to_be_focused()
+    page.keyboard.type("guest")
+    page.keyboard.press("Tab")
+    page.keyboard.type("guest")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Overview", level=1)).to_be_focused()
+    page.reload() if subject.is_ours else None
+    page.get_by_role("heading", name="Overview", level=1).wait_for()
+    page.evaluate("document.activeElement.blur()")
+    tab_to(page, "Skip to the content")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    page.evaluate("document.querySelector('.skip').focus()")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent").startswith("Queues"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Queues", level=1)).to_be_focused()
+    tab_to(page, "Add queue")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").get_by_label("Name", exact=True)).to_be_focused()
+    page.keyboard.type("typed")
+    page.keyboard.press("Enter")
+    say(page, "The queue typed was added.")
+    expect(page.get_by_role("button", name="Add queue")).to_be_focused()
+    assert subject.get("queues/%2F/typed")["durable"] is True
+
+
+PLACES = {
+    "overview": "#/",
+    "connections": "#/connections",
+    "channels": "#/channels",
+    "exchanges": "#/exchanges",
+    "exchange": "#/exchanges/%2F/read.aloud",
+    "queues": "#/queues",
+    "queue": "#/queues/%2F/read.aloud",
+    "users": "#/users",
+    "user": "#/users/guest",
+    "virtual hosts": "#/vhosts",
+    "virtual host": "#/vhosts/%2F",
+    "policies": "#/policies",
+    "limits": "#/limits",
+    "definitions": "#/definitions",
+    "nowhere": "#/nowhere",
+}
+
+
+def arrive(page, address):
+    """Goes there, and waits until what is there has been read."""
+    page.evaluate("where => { location.hash = where }", address)
+    page.locator("h1").wait_for()
+    expect(page.get_by_text("Loading…")).to_have_count(0)
+    page.wait_for_timeout(400)
+
+
+@pytest.fixture(scope="module")
+def axe():
+    base = pytest.importorskip("axe_playwright_python.base")
+    return base.AXE_FILE_PATH.read_text()
+
+
+def violations(page, axe):
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [(it["id"], it["help"], [node["html"][:120] for node in it["nodes"]][:3]) for it in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_that_keeps_screen_readers_out(watched, subject, axe, scheme):
+    queue(subject, "read.aloud")
+    subject.put("exchanges/%2F/read.aloud", type="topic", durable=True)
+    subject.api.post("bindings/%2F/e/read.aloud/q/read.aloud", json={"routing_key": "a"})
+    page = watched.open(subject.url, color_scheme=scheme, reduced_motion="reduce")
+    found = {"login": violations(page, axe)}
+    log_in(page)
+    page.get_by_role("heading", name="Overview", level=1).wait_for()
+    for name, address in PLACES.items():
+        arrive(page, address)
+        found[name] = violations(page, axe)
+    page.evaluate("location.hash = '#/queues'")
+    page.get_by_role("button", name="Add queue").click()
+    page.get_by_role("button", name="+ Message TTL").click()
+    found["add queue"] = violations(page, axe)
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def test_it_works_on_a_narrow_screen(watched, subject):
+    queue(subject, "narrow")
+    page = watched.open(subject.url)
+    page.set_viewport_size({"width": 390, "height": 800})
+    log_in(page)
+    for address in PLACES.values():
+        arrive(page, address)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 390, f"{address} is {wide} wide"
+
+
+def test_it_works_under_a_path_prefix(watched, tmp_path):
+    with subject_on(tmp_path, "/tools/mq") as subject:
+        page = watched.open(subject.url)
+        log_in(page)
+        expect(page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
+        queue(subject, "prefixed")
+        page.get_by_role("navigation", name="Main").get_by_role("link", name="Queues").click()
+        page.get_by_role("link", name="prefixed").click()
+        expect(page.get_by_role("heading", name="prefixed", level=1)).to_be_visible()
+        if subject.is_ours:
+            page.goto(subject.url.rstrip("/"))
+            expect(page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
