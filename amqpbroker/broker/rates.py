@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Generator, Iterable
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 from amqpbroker.broker.stats import EXCHANGE_COUNTERS, Counted, named, summed
@@ -87,8 +88,8 @@ class Rates:
     def of(self, counted: Counted) -> dict[str, float]:
         """By counter, how many more a second: between the last two looks."""
         sample = counted.sample
-        if sample is None:
-            return named(counted.counter_names, [0.0] * len(counted.counter_names))
+        if sample is None or sample.before is sample.counters:
+            return _zeros(counted.counter_names).copy()
         seconds = sample.interval_ms / 1000
         grown = zip(sample.counters, sample.before, strict=True)
         return named(counted.counter_names, [(now - before) / seconds for now, before in grown])
@@ -185,6 +186,11 @@ class _Vhost:
         self.sessions: list[Counted] = list(vhost.octets.members)
         self.queues: list[Queue] = list(vhost.queues.values())
         self.exchanges: list[Counted] = list(vhost.exchanges.values())
+
+
+@cache
+def _zeros(names: tuple[str, ...]) -> dict[str, float]:
+    return named(names, [0.0] * len(names))
 
 
 def _sliced(members: list[Member]) -> Iterable[list[Member]]:

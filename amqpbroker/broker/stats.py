@@ -6,6 +6,7 @@ grow from the start of the broker on, but for GAUGES.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _TAKEN = ("deliver", "deliver_no_ack", "get", "get_no_ack")
 _DELIVERED = (*_TAKEN, "get_empty", "redeliver", "ack")
 STORE_COUNTERS = ("disk_reads", "disk_writes")
 #: Those of one group are shown together, once any of them is not 0.
-_GROUPS = (_PUBLISHED, _ROUTED, (*_DELIVERED, "deliver_get"), STORE_COUNTERS)
+_GROUPS = (_PUBLISHED, _ROUTED, _DELIVERED, STORE_COUNTERS)
 
 #: received_confirm: publishes in confirm mode; no part of message_stats.
 CHANNEL_COUNTERS = (*_PUBLISHED, *_DELIVERED, "received_confirm")
@@ -97,13 +98,22 @@ def summed(first: Iterable[int], others: list[tuple[int, ...]]) -> tuple[int, ..
 
 def message_stats(names: tuple[str, ...], counters: tuple[int, ...]) -> MessageStats:
     """What the management API shows of these."""
-    counts = named(names, counters)
     shown: MessageStats = {}
-    for group in _GROUPS:
-        members = {name: counts[name] for name in group if name in counts}
-        if any(members.values()):
-            shown.update(members)
+    if any(counters):
+        for members, places in _groups_among(names):
+            numbers = [counters[place] for place in places]
+            if any(numbers):
+                shown.update(zip(members, numbers, strict=True))
+                if "deliver" in shown:
+                    shown["deliver_get"] = sum([shown[name] for name in _TAKEN])
     return shown
+
+
+@cache
+def _groups_among(names: tuple[str, ...]) -> list[tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Of each group the members that are there, and their places."""
+    present = [tuple([name for name in group if name in names]) for group in _GROUPS]
+    return [(members, tuple([names.index(name) for name in members])) for members in present]
 
 
 def named(names: tuple[str, ...], numbers: Sequence[Number]) -> dict[str, Number]:

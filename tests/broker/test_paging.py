@@ -294,3 +294,68 @@ def test_paging_changes_nothing(seed, durable, arguments):
     left = [node.take(10_000) for node in nodes]
     assert show(left[0]) == show(left[1])
     assert [path for path in paging.files.contents if path.parent == paging.spill.directory] == []
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize("arguments", [{}, {"max_priority": 5}, {"queue_type": "quorum"}])
+def test_a_queue_tells_how_much_is_not_in_memory(arguments):
+    node = Node(**arguments)
+    node.publish(*[b"xx"] * 100, persistent=True)
+    node.log.sync()
+    held = node.take(2)
+    info = node.queue.info()
+    assert (info.messages, info.messages_paged_out, info.messages_ram) == (100, 98 - node.in_memory, node.in_memory + 2)
+    assert 0 < info.messages_paged_out < 98
+    assert info.message_bytes_paged_out + info.message_bytes_ram == info.message_bytes == 200
+    assert info.message_bytes_paged_out == 2 * info.messages_paged_out
+    node.queue.ack_all(held)
+    node.take(98)
+    assert node.queue.info().messages_paged_out == 0
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_a_queue_tells_how_much_is_stored():
+    node = Node()
+    node.publish(*texts(30), persistent=False)
+    node.publish(*texts(90))
+    node.log.sync()
+    assert (node.queue.info().messages_persistent, node.log.stored) == (90, 90)
+    for count in (40, 20):
+        for entry in node.take(count):
+            node.queue.ack(entry)
+    assert node.queue.info().messages_persistent == 60
+    node.queue.reject(node.take(5))
+    node.queue.requeue(node.take(5))
+    Subscriber(node.queue, no_ack=True, limit=0).subscribe()
+    assert node.queue.get(True) is not None
+    assert node.queue.info().messages_persistent == 54
+    held = node.take(4)
+    node.queue.purge()
+    assert node.queue.info().messages_persistent == 4
+    node.queue.ack_all(held)
+    assert node.queue.info().messages_persistent == 0
+    assert node.queue.message_stats()["disk_writes"] == 90
+    assert node.queue.message_stats()["disk_reads"] == node.log.loaded > 0
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_recovered_messages_are_there_and_stored_but_were_not_published():
+    node = Node()
+    node.publish(*texts(20))
+    node.take(3)
+    after = node.restarted()
+    assert after.queue.info().messages_persistent == 20
+    assert after.queue.message_stats() == {}
+    after.publish(b"more")
+    after.queue.ack(after.take(1)[0])
+    found = after.queue.message_stats()
+    assert (found["publish"], found["get"], found["ack"], found["redeliver"]) == (1, 1, 1, 1)
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_a_head_that_is_not_in_memory_is_not_fetched_to_be_shown():
+    node = Node()
+    node.publish(*texts(40))
+    after = node.restarted()
+    assert after.queue.info().head_message_timestamp is None
+    assert after.in_memory == 0

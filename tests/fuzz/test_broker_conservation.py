@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.broker.stats import summed
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.fuzz.effort import effort
@@ -266,6 +267,21 @@ class Machine(RuleBasedStateMachine):
         self.dropped |= self.expected - self.gone - set(places)
         assert self.drops or self.dropped <= self.binned, "lost"
         assert not self.dropped & set(places), "back from the dead"
+
+    @invariant()
+    def channels_exchanges_and_queues_count_alike(self) -> None:
+        if not hasattr(self, "drops"):
+            return
+        traffic = self.vhost.traffic
+        by_channels = dict(zip(traffic.counter_names, traffic.counters(), strict=True))
+        assert traffic.counters() == self.broker.totals.traffic.counters()
+        kinds = self.broker.totals.queues.values()
+        names = next(iter(kinds)).counter_names
+        by_queues = dict(zip(names, summed((0,) * len(names), [kind.counters() for kind in kinds]), strict=True))
+        for name in ("deliver", "deliver_no_ack", "get", "get_no_ack", "get_empty", "redeliver", "ack"):
+            assert by_channels[name] == by_queues[name], name
+        assert self.vhost.exchanges[""].counters() == (by_channels["publish"], by_queues["publish"])
+        assert by_queues["messages_unacknowledged"] == sum(map(len, self.outstanding().values()))
 
     @invariant()
     def consumers_are_busy_or_nothing_waits(self) -> None:

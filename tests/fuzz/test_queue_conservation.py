@@ -4,6 +4,7 @@ A machine does what publishers, consumers and the clock may do, and keeps its ow
 hard it tries: see effort.py.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -73,6 +74,7 @@ class Machine(RuleBasedStateMachine):
         self.held: list[Entry] = []
         self.delivered: list[tuple[Copy, Subscriber | None]] = []
         self.returned = 0
+        self.counts: Counter[str] = Counter()
         self.add(2, no_ack=False, priority=0)
 
     # --- the account ------------------------------------------------------------------------------------------------
@@ -98,6 +100,8 @@ class Machine(RuleBasedStateMachine):
         assert redelivered == (copy.returns > 0)
         self.delivered.append((copy, to))
         copy.place = "held" if entry is not None else "handed"
+        how = "deliver" if to is not None else "get"
+        self.counts[how if entry is not None else f"{how}_no_ack"] += 1
         if entry is not None:
             self.held.append(entry)
 
@@ -260,6 +264,24 @@ class Machine(RuleBasedStateMachine):
         assert queue.unacked_count == len(self.held) == sum(copy.place == "held" for copy in self.copies)
         if not self.quorum:
             assert [copy.rank for copy in line] == sorted(copy.rank for copy in line)
+
+    @invariant()
+    def everything_is_counted(self) -> None:
+        if not hasattr(self, "queue"):
+            return
+        places = Counter(copy.place for copy in self.copies)
+        found = dict(zip(self.queue.counter_names, self.queue.counters(), strict=True))
+        self.counts |= {"publish": len(self.copies), "ack": places["acked"]}
+        for name in ("publish", "deliver", "deliver_no_ack", "get", "get_no_ack", "ack"):
+            assert found[name] == self.counts[name], name
+        assert (found["messages_ready"], found["messages_unacknowledged"]) == (places["ready"], places["held"])
+        assert self.queue.unacked_size == sum(len(entry.message.body) for entry in self.held)
+        letters = sum(
+            count for (_, strategy, _), count in self.vhost.totals.dead_letters.items() if strategy != "disabled"
+        )
+        died = sum(places[reason] for reason in ("expired", "rejected", "maxlen", "delivery_limit"))
+        refused = places["refused"] if self.overflow == "reject-publish-dlx" else 0
+        assert letters == died + refused
 
     def may_take(self, one: Subscriber) -> bool:
         """Of a single active consumer only that one, and only until one of higher priority waits to take over."""
