@@ -399,6 +399,11 @@ def too_many_channels(opened: int, limit: int) -> AmqpError:
     return not_allowed(f"number of channels opened ({opened}) has reached the negotiated channel_max ({limit})")
 
 
+def closed_by_management(reason: str) -> AmqpError:
+    """reason: what the X-Reason header of the request says, "" for none."""
+    return AmqpError(320, reason or "Closed via management plugin")
+
+
 def shutdown() -> AmqpError:
     return AmqpError(320, "broker forced connection closure with reason 'shutdown'")
 
