@@ -463,7 +463,7 @@ class Channel(Counted):
             state="flow" if connection.blocking.outrunning else "running",
             confirm=confirms is not None,
             transactional=transaction is not None,
-            consumer_count=len(self.consumers),
+            consumer_count=len(self.consumers) + (self.reply is not None),
             prefetch_count=self.prefetch,
             global_prefetch_count=self.global_prefetch,
             messages_unacknowledged=len(self.unacked),

@@ -1,6 +1,7 @@
 """The session seam: what the broker may ask of a connection."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -125,6 +126,11 @@ class Session(Counted):
     user: "User"
     vhost: "Vhost"
 
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """As RabbitMQ names connections: `127.0.0.1:59058 -> 127.0.0.1:5672`."""
+
     @abstractmethod
     def synced(self) -> None:
         """The store has come further; called once for each time the session was put into `Broker.awaiting_sync`."""
@@ -148,3 +154,7 @@ class Session(Counted):
     @abstractmethod
     def consumer_infos(self) -> list[ConsumerInfo]:
         """The consumers on its channels."""
+
+    @abstractmethod
+    def counted_channels(self) -> Iterable[Counted]:
+        """What `Rates` knows its open channels as."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import orjson
 
+from amqpbroker.broker.actions import Actions
 from amqpbroker.management import failure
 
 if TYPE_CHECKING:
@@ -86,8 +87,23 @@ class Call:
         """The user's, in the vhost of the path. Raises ApiError 401."""
         permissions = self.who.permissions(self.path["vhost"])
         if permissions is None:
-            raise failure.not_authorised("User not authorised to access virtual host")
+            raise failure.not_authorised("Access refused.")
         return permissions
+
+    @property
+    def actions(self) -> Actions:
+        """What the user may do in the vhost of the path. Raises ApiError 401 or 404."""
+        return Actions(self.vhost, self.permissions)
+
+    @property
+    def stats(self) -> bool:
+        """Whether what is counted is to be shown."""
+        return not (self.broker.config.management.disable_stats or self.query.get("disable_stats") == "true")
+
+    def visible_vhosts(self) -> "list[Vhost]":
+        """Those whose queues, exchanges and bindings the user sees, by name."""
+        found = [vhost for name, vhost in self.broker.vhosts.items() if self.who.enters_vhost(name)]
+        return sorted(found, key=lambda vhost: vhost.name)
 
     def body(self) -> dict[str, Any]:
         """The JSON object that was sent; an empty body is an empty one. Raises ApiError 400."""

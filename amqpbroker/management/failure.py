@@ -1,5 +1,7 @@
 """What a request is refused with: one place turns errors into answers (rabbit_mgmt_util.erl)."""
 
+from typing import Any
+
 from amqpbroker.errors import AmqpError
 
 #: How long a line can be before Erlang's ~p breaks it.
@@ -9,7 +11,7 @@ _ERLANG_LINE = 80
 class ApiError(Exception):
     """An answer that is an error. `error` is the short name and `reason` the text of RabbitMQ's JSON, or a list."""
 
-    def __init__(self, status: int, error: str, reason: str | list[str]) -> None:
+    def __init__(self, status: int, error: str, reason: str | list[Any]) -> None:
         super().__init__(reason)
         self.status = status
         self.error = error
@@ -25,7 +27,7 @@ def no_vhost() -> ApiError:
     return ApiError(404, "not_found", "vhost_not_found")
 
 
-def bad_request(reason: str | list[str]) -> ApiError:
+def bad_request(reason: str | list[Any]) -> ApiError:
     return ApiError(400, "bad_request", reason)
 
 
@@ -50,11 +52,18 @@ def missing_keys(names: list[str]) -> ApiError:
 
 
 def from_amqp(error: AmqpError) -> ApiError:
-    """What a client of AMQP would be told, as the API says it (rabbit_mgmt_util:amqp_request/4)."""
+    """What a client of AMQP would be told, as the API says it (rabbit_mgmt_util:direct_request/6)."""
     if error.code == 403:
-        return not_authorised(error.explanation)
+        return not_authorised("Access refused.")
     if error.code == 404:
-        return not_found()
+        return ApiError(404, "not_found", error.explanation)
     if error.code == 506:
         return ApiError(503, "resource_error", error.explanation)
     return bad_request(error.explanation)
+
+
+def from_channel(error: AmqpError, what: str) -> ApiError:
+    """The same where RabbitMQ's API uses a channel, for which a queue or exchange, `what`, had to be there."""
+    if error.code == 404:
+        return ApiError(404, "not_found", f"{what}_not_found")
+    return bad_request(f"{error.code} {error.text}")

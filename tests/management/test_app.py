@@ -120,8 +120,8 @@ async def test_a_bug_is_a_500_that_tells_nothing(api, caplog):
 @pytest.mark.parametrize(
     ("code", "status", "error", "reason"),
     [
-        (403, 401, "not_authorised", "the explanation"),
-        (404, 404, "Object Not Found", "Not Found"),
+        (403, 401, "not_authorised", "Access refused."),
+        (404, 404, "not_found", "the explanation"),
         (405, 400, "bad_request", "the explanation"),
         (406, 400, "bad_request", "the explanation"),
     ],

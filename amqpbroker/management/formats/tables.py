@@ -9,7 +9,12 @@ from amqpbroker.wire.values import Field, Table
 
 def plain(table: Table) -> dict[str, Any]:
     """The table's values without their types."""
-    return {name: plain_value(field) for name, field in table.items()}
+    return {shown_name(name): plain_value(field) for name, field in table.items()}
+
+
+def shown_name(name: str) -> str:
+    """As text, if it may have come from the wire as something else."""
+    return name if name.isascii() else shown_bytes(name.encode("utf-8", "surrogateescape"))
 
 
 def plain_value(field: Field) -> Any:
@@ -23,15 +28,15 @@ def plain_value(field: Field) -> Any:
     if kind == "D":
         scale, unscaled = value
         return unscaled / 10**scale
-    return value
+    return "undefined" if kind == "V" else value
 
 
 def shown_bytes(value: bytes) -> str:
-    """As text, or in base64 if it is none."""
+    """As text, or in base64 if it is none (rabbit_mgmt_format:escape_bytes/1)."""
     try:
         return value.decode()
     except UnicodeDecodeError:
-        return base64.b64encode(value).decode()
+        return f"Not UTF-8, base64 is: {base64.b64encode(value).decode()}"
 
 
 def typed(values: Any) -> Table:
@@ -46,7 +51,7 @@ def typed(values: Any) -> Table:
 def typed_value(value: Any) -> Field:
     match value:
         case None:
-            return Field("V", None)
+            raise failure.bad_request("null_not_allowed")
         case bool():
             return Field("t", value)
         case int():

@@ -1,9 +1,29 @@
 """Every resource of the API, a file for each family."""
 
 from amqpbroker.management.resource import Resource
-from amqpbroker.management.routes import limits, parameters, permissions, policies, sessions, users, vhosts
+from amqpbroker.management.routes import (
+    bindings,
+    connections,
+    exchanges,
+    limits,
+    nodes,
+    overview,
+    parameters,
+    permissions,
+    policies,
+    queues,
+    sessions,
+    users,
+    vhosts,
+)
 
 RESOURCES: tuple[Resource, ...] = (
+    *overview.RESOURCES,
+    *nodes.RESOURCES,
+    *connections.RESOURCES,
+    *exchanges.RESOURCES,
+    *queues.RESOURCES,
+    *bindings.RESOURCES,
     *limits.RESOURCES,
     *parameters.RESOURCES,
     *permissions.RESOURCES,

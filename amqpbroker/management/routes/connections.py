@@ -1,0 +1,166 @@
+"""Connections, channels and consumers (rabbit_mgmt_wm_connection*.erl, _channel*.erl, _consumers.erl)."""
+
+from functools import partial
+from typing import Any
+
+from amqpbroker import errors
+from amqpbroker.broker.session import ChannelInfo, Session
+from amqpbroker.broker.stats import Counted
+from amqpbroker.management import failure
+from amqpbroker.management.call import NO_CONTENT, Answer, Call
+from amqpbroker.management.formats import connections as formats
+from amqpbroker.management.formats.consumers import consumer_row
+from amqpbroker.management.formats.rates import Details, asked_range, rates_of, sampled
+from amqpbroker.management.listing import Listing
+from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.visible import find_session, gather, sessions
+
+#: What a client is told whose connection is closed without a reason.
+NO_REASON = "Closed via management plugin"
+
+
+# --- connections ------------------------------------------------------------------------------------------------------
+
+
+def _listed(call: Call, found: list[Session], paged: bool) -> Listing:
+    node, rates = call.node.name, call.broker.rates
+    if not call.stats:
+        return Listing(found, partial(formats.basic_connection_row, node=node), _name, paged)
+    return Listing(
+        found,
+        lambda session: formats.connection_row(session.info(), node, rates_of(rates, session)),
+        _name,
+        paged,
+    )
+
+
+def _name(session: Session) -> str:
+    return session.name
+
+
+def connections(call: Call) -> Listing:
+    return _listed(call, sessions(call), paged=True)
+
+
+def vhost_connections(call: Call) -> Listing:
+    return _listed(call, sessions(call, call.vhost.name), paged=False)
+
+
+def connection(call: Call) -> dict[str, Any]:
+    session = find_session(call, call.path["name"])
+    details = _sampled(call, session, "data_rates")
+    return formats.connection(session.info(), call.node.name, details)
+
+
+def _sampled(call: Call, counted: Counted, kind: str) -> Details:
+    return sampled(call.broker.rates, [counted], asked_range(call.query, kind))
+
+
+def close(call: Call) -> Answer:
+    """With the reason of the header X-Reason."""
+    _close(call, find_session(call, call.path["name"]))
+    return NO_CONTENT
+
+
+def _close(call: Call, session: Session) -> None:
+    """Who only monitors closes no connections of others."""
+    _check_own(call, session.user.name)
+    session.force_close(errors.connection_forced(call.request.headers.get("x-reason") or NO_REASON))
+
+
+def _check_own(call: Call, user: str) -> None:
+    if not call.who.is_administrator and user != call.who.user.name:
+        raise failure.not_authorised("User not authorised to access object")
+
+
+def user_connections(call: Call) -> Listing:
+    user = call.path["user"]
+    if not call.who.monitors:
+        _check_own(call, user)
+    return Listing(_of_user(call), partial(formats.basic_connection_row, node=call.node.name), _name, paged=False)
+
+
+def close_user_connections(call: Call) -> Answer:
+    _check_own(call, call.path["user"])
+    for session in _of_user(call):
+        _close(call, session)
+    return NO_CONTENT
+
+
+def _of_user(call: Call) -> list[Session]:
+    return [session for session in call.broker.sessions if session.user.name == call.path["user"]]
+
+
+# --- channels ---------------------------------------------------------------------------------------------------------
+
+
+async def _listed_channels(call: Call, found: list[Session], paged: bool) -> Listing:
+    _need_stats(call)
+    node, rates = call.node.name, call.broker.rates
+    infos = await gather(found, lambda session: session.channel_infos())
+    return Listing(
+        infos,
+        lambda info: formats.channel_row(info, node, rates_of(rates, info.counted)),
+        lambda info: info.name,
+        paged,
+    )
+
+
+def _need_stats(call: Call) -> None:
+    """Raises ApiError 400."""
+    if not call.stats:
+        raise failure.bad_request("Stats in management UI are disabled on this node")
+
+
+async def channels(call: Call) -> Listing:
+    return await _listed_channels(call, sessions(call), paged=True)
+
+
+async def vhost_channels(call: Call) -> Listing:
+    return await _listed_channels(call, sessions(call, call.vhost.name), paged=False)
+
+
+async def connection_channels(call: Call) -> Listing:
+    return await _listed_channels(call, [find_session(call, call.path["name"])], paged=False)
+
+
+def channel(call: Call) -> dict[str, Any]:
+    _need_stats(call)
+    session = find_session(call, call.path["name"].rpartition(" (")[0])
+    info = _channel(session, call.path["name"])
+    row = formats.channel_row(info, call.node.name, _sampled(call, info.counted, "msg_rates"))
+    consumers = [each for each in session.consumer_infos() if each.channel_name == info.name]
+    row["consumer_details"] = [consumer_row(each, call.node.name) for each in consumers]
+    return {**row, "deliveries": [], "publishes": []}
+
+
+def _channel(session: Session, name: str) -> ChannelInfo:
+    """Raises ApiError 404."""
+    for info in session.channel_infos():
+        if info.name == name:
+            return info
+    raise failure.not_found()
+
+
+# --- consumers --------------------------------------------------------------------------------------------------------
+
+
+async def consumers(call: Call) -> Listing:
+    """Those of the path's vhost, if there is one."""
+    _need_stats(call)
+    infos = await gather(sessions(call, call.path.get("vhost")), lambda session: session.consumer_infos())
+    return Listing(infos, partial(consumer_row, node=call.node.name), paged=False)
+
+
+RESOURCES = (
+    Resource("/connections", Access.USER, get=connections),
+    Resource("/connections/{name}", Access.USER, get=connection, delete=close),
+    Resource("/connections/{name}/channels", Access.USER, get=connection_channels),
+    Resource("/connections/username/{user}", Access.USER, get=user_connections, delete=close_user_connections),
+    Resource("/vhosts/{vhost}/connections", Access.VHOST, get=vhost_connections),
+    Resource("/channels", Access.USER, get=channels),
+    Resource("/channels/{name}", Access.USER, get=channel),
+    Resource("/vhosts/{vhost}/channels", Access.VHOST, get=vhost_channels),
+    Resource("/consumers", Access.USER, get=consumers),
+    Resource("/consumers/{vhost}", Access.USER, get=consumers),
+)

@@ -1,0 +1,62 @@
+"""The one node, and how much memory it takes (rabbit_mgmt_wm_node*.erl)."""
+
+import asyncio
+from typing import Any
+
+from amqpbroker.management import failure
+from amqpbroker.management.call import Call
+from amqpbroker.management.formats import nodes as formats
+from amqpbroker.management.resource import Access, Resource
+
+#: How many queues are asked before the broker's other work gets its turn.
+SLICE = 250
+
+
+def nodes(call: Call) -> list[dict[str, Any]]:
+    return [_shown(call)]
+
+
+def node(call: Call) -> dict[str, Any]:
+    _check_name(call)
+    return _shown(call)
+
+
+def _check_name(call: Call) -> None:
+    """Raises ApiError 404."""
+    if call.path["node"] != call.node.name:
+        raise failure.not_found()
+
+
+def _shown(call: Call) -> dict[str, Any]:
+    return formats.node_row(call.broker, call.node) if call.stats else formats.bare_node(call.node)
+
+
+async def memory(call: Call) -> dict[str, Any]:
+    _check_name(call)
+    return {"memory": formats.memory(call.node.memory_bytes(), await _queues_bytes(call))}
+
+
+async def relative_memory(call: Call) -> dict[str, Any]:
+    _check_name(call)
+    return {"memory": formats.relative_memory(call.node.memory_bytes(), await _queues_bytes(call))}
+
+
+async def _queues_bytes(call: Call) -> dict[str, int]:
+    """What the queues of each type take."""
+    classic = quorum = 0
+    for number, queue in enumerate(call.broker.queues(), 1):
+        if queue.settings.queue_type == "quorum":
+            quorum += queue.info().memory
+        else:
+            classic += queue.info().memory
+        if not number % SLICE:
+            await asyncio.sleep(0)
+    return {"queue_procs": classic, "quorum_queue_procs": quorum}
+
+
+RESOURCES = (
+    Resource("/nodes", Access.MONITOR, get=nodes),
+    Resource("/nodes/{node}", Access.MONITOR, get=node),
+    Resource("/nodes/{node}/memory", Access.MONITOR, get=memory),
+    Resource("/nodes/{node}/memory/relative", Access.MONITOR, get=relative_memory),
+)

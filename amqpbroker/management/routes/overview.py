@@ -1,0 +1,148 @@
+"""The broker as a whole (rabbit_mgmt_wm_overview.erl and others)."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES
+from amqpbroker.broker.stats import Counted
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.management import failure
+from amqpbroker.management.call import NO_CONTENT, Answer, Call
+from amqpbroker.management.formats.exchanges import exchange_types
+from amqpbroker.management.formats.nodes import contexts, listeners, runtime
+from amqpbroker.management.formats.rates import asked_range, sampled, with_details
+from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.visible import sessions
+
+#: How long samples are kept, in seconds. RabbitMQ keeps some for a day.
+RETENTION = {"global": [600], "basic": [600], "detailed": [600]}
+
+
+def overview(call: Call) -> dict[str, Any]:
+    broker, config = call.broker, call.broker.config
+    shown: dict[str, Any] = {
+        "management_version": config.product_version,
+        "rates_mode": config.management.rates_mode,
+        "sample_retention_policies": RETENTION,
+        "exchange_types": exchange_types(EXCHANGE_TYPES),
+        "product_version": config.product_version,
+        "product_name": config.product_name,
+        "rabbitmq_version": config.product_version,
+        "cluster_name": broker.cluster_name,
+        "cluster_tags": broker.global_parameters.value("cluster_tags", {}),
+        "node_tags": {},
+        **runtime(),
+        "disable_stats": config.management.disable_stats,
+        "default_queue_type": config.default_queue_type,
+        "is_op_policy_updating_enabled": True,
+        "enable_queue_totals": False,
+    }
+    if call.stats:
+        shown.update(_counted(call))
+    if call.who.monitors:
+        web = contexts(call.node, config.management.path_prefix)
+        shown["node"] = call.node.name
+        shown["listeners"] = listeners(call.node)
+        shown["contexts"] = [{"ssl_opts": [], "node": call.node.name, **each} for each in web]
+    return shown
+
+
+def _counted(call: Call) -> dict[str, Any]:
+    """Of all if the user monitors, else of the vhosts that the user may use."""
+    broker, rates = call.broker, call.broker.rates
+    everything = call.who.monitors
+    vhosts = list(broker.vhosts.values()) if everything else call.visible_vhosts()
+    several: list[Counted] = [broker] if everything else [*vhosts]
+    msg_rates = asked_range(call.query, "msg_rates")
+    details = sampled(rates, several, msg_rates)
+    lengths = sampled(rates, several, asked_range(call.query, "lengths"))
+    churn = broker.totals.churn
+    churned = dict(zip(churn.counter_names, churn.counters(), strict=True))
+    stats = broker.message_stats() if everything else _summed(vhost.message_stats() for vhost in vhosts)
+    totals = broker.queue_totals() if everything else _summed(vhost.queue_totals() for vhost in vhosts)
+    return {
+        "message_stats": with_details(stats, details),
+        "churn_rates": with_details(churned, sampled(rates, [churn], msg_rates)),
+        "queue_totals": with_details(totals, lengths),
+        "object_totals": _objects(call, vhosts),
+        "statistics_db_event_queue": 0,
+    }
+
+
+def _summed(several: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for counts in several:
+        total.update(counts)
+    return dict(total)
+
+
+def _objects(call: Call, vhosts: list[Vhost]) -> dict[str, int]:
+    if call.who.monitors:
+        connections = len(call.broker.sessions)
+        channels = sum([len(vhost.traffic.members) for vhost in vhosts])
+    else:
+        own = sessions(call)
+        connections, channels = len(own), sum([len(list(session.counted_channels())) for session in own])
+    counts = {
+        "channels": channels,
+        "connections": connections,
+        "exchanges": sum([len(vhost.exchanges) for vhost in vhosts]),
+        "queues": sum([len(vhost.queues) for vhost in vhosts]),
+    }
+    if call.who.monitors:
+        counts["consumers"] = sum([queue.consumer_count for vhost in vhosts for queue in vhost.queues.values()])
+    return counts
+
+
+def version(call: Call) -> str:
+    return call.broker.config.product_version
+
+
+def extensions(call: Call) -> list[dict[str, str]]:
+    return [{"javascript": "dispatcher.js"}]
+
+
+def cluster_name(call: Call) -> dict[str, str]:
+    return {"name": call.broker.cluster_name}
+
+
+def name_cluster(call: Call) -> Answer:
+    name = call.need("name")["name"]
+    if not isinstance(name, str) or not name:
+        raise failure.bad_request("name is to be a text")
+    call.broker.global_parameters.put("cluster_name", name)
+    return NO_CONTENT
+
+
+# --- what there is nothing of -----------------------------------------------------------------------------------------
+
+
+def nothing(call: Call) -> list[Any]:
+    return []
+
+
+def no_such_feature(call: Call) -> Answer:
+    raise failure.bad_request("unsupported")
+
+
+def done(call: Call) -> Answer:
+    """There is nothing to do: queues have one replica, and counts are kept where they are counted."""
+    if call.path.get("node", call.node.name) != call.node.name:
+        raise failure.not_found()
+    return NO_CONTENT
+
+
+RESOURCES = (
+    Resource("/overview", Access.USER, get=overview),
+    Resource("/version", Access.ANYBODY, get=version),
+    Resource("/extensions", Access.USER, get=extensions),
+    Resource("/cluster-name", Access.USER, get=cluster_name, put=name_cluster, change=Access.ADMIN),
+    Resource("/feature-flags", Access.USER, get=nothing),
+    Resource("/feature-flags/{name}/enable", Access.ADMIN, put=no_such_feature),
+    Resource("/deprecated-features", Access.USER, get=nothing),
+    Resource("/deprecated-features/used", Access.USER, get=nothing),
+    Resource("/rebalance/queues", Access.ADMIN, post=done),
+    Resource("/reset", Access.ADMIN, delete=done),
+    Resource("/reset/{node}", Access.ADMIN, delete=done),
+)

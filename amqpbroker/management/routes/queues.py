@@ -1,0 +1,146 @@
+"""Queues (rabbit_mgmt_wm_queue*.erl)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.management import failure
+from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
+from amqpbroker.management.formats import queues as formats
+from amqpbroker.management.formats.rates import asked_range, rates_of, sampled
+from amqpbroker.management.formats.tables import typed
+from amqpbroker.management.listing import Listing
+from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.values import boolean, check_name
+
+#: A queue with its vhost.
+Found = tuple[Vhost, Queue]
+
+
+def _all(call: Call) -> list[Found]:
+    return [(vhost, queue) for vhost in call.visible_vhosts() for queue in vhost.queues.values()]
+
+
+def _of_vhost(call: Call) -> list[Found]:
+    return [(call.vhost, queue) for queue in call.vhost.queues.values()]
+
+
+def _name(found: Found) -> tuple[str, str]:
+    return found[0].name, found[1].name
+
+
+def _listed(call: Call, queues: list[Found]) -> Listing:
+    node, rates = call.node.name, call.broker.rates
+    if not call.stats:
+        totals = call.query.get("enable_queue_totals") == "true"
+        return Listing(queues, lambda found: formats.bare_row(found[0].name, found[1], node, totals), _name)
+    return Listing(
+        queues, lambda found: formats.queue_row(found[0].name, found[1], node, rates_of(rates, found[1])), _name
+    )
+
+
+def queues(call: Call) -> Listing:
+    return _listed(call, _all(call))
+
+
+def vhost_queues(call: Call) -> Listing:
+    return _listed(call, _of_vhost(call))
+
+
+def detailed(call: Call) -> Listing:
+    node, rates = call.node.name, call.broker.rates
+    return Listing(
+        _all(call),
+        lambda found: formats.detailed_row(found[0].name, found[1], node, rates_of(rates, found[1])),
+        _name,
+    )
+
+
+def queue(call: Call) -> dict[str, Any]:
+    found, node = _existing(call), call.node.name
+    if not call.stats:
+        return formats.bare_row(call.vhost.name, found, node, call.query.get("enable_queue_totals") == "true")
+    lengths = sampled(call.broker.rates, [found], asked_range(call.query, "lengths"))
+    rates = sampled(call.broker.rates, [found], asked_range(call.query, "msg_rates"))
+    return formats.queue(
+        call.vhost.name, found, node, lambda name: (lengths if name.startswith("messages") else rates)(name)
+    )
+
+
+def _existing(call: Call) -> Queue:
+    """The queue of the path. Raises ApiError 404."""
+    found = call.vhost.queues.get(call.path["name"])
+    if found is None:
+        raise failure.not_found()
+    return found
+
+
+def put(call: Call) -> Answer:
+    body, name = call.body(), call.path["name"]
+    check_name("queue", name)
+    node = body.get("node")
+    if node not in (None, "", call.node.name):
+        raise failure.bad_request(f"Node {node} could not be contacted")
+    exists = name in call.vhost.queues
+    call.actions.declare_queue(
+        name, boolean(body, "durable"), False, boolean(body, "auto_delete"), typed(body.get("arguments"))
+    )
+    return put_answer(not exists)
+
+
+def delete(call: Call) -> Answer:
+    found = _existing(call)
+    if_unused, if_empty = (call.query.get(condition) == "true" for condition in ("if-unused", "if-empty"))
+    call.actions.delete_queue(found.name, if_unused, if_empty)
+    return NO_CONTENT
+
+
+def purge(call: Call) -> Answer:
+    call.actions.purge_queue(_existing(call).name)
+    return NO_CONTENT
+
+
+def act(call: Call) -> Answer:
+    """All that RabbitMQ once did here was about mirrored queues."""
+    action = call.need("action")["action"]
+    if call.path["name"] not in call.vhost.queues:
+        raise failure.ApiError(404, "not_found", "queue_not_found")
+    raise failure.bad_request(["unknown", action])
+
+
+def quorum_status(call: Call) -> Answer | list[dict[str, Any]]:
+    """Of a quorum queue whose only replica is here."""
+    found = _existing(call)
+    if found.settings.queue_type != "quorum":
+        return Answer(503, {"status": "failed", "reason": "classic_queue_not_supported"})
+    written = found.message_stats().get("publish", 0)
+    return [
+        {
+            "Node Name": call.node.name,
+            "Raft State": "leader",
+            "Membership": "voter",
+            "Last Log Index": written,
+            "Last Written": written,
+            "Last Applied": written,
+            "Commit Index": written,
+            "Snapshot Index": -1,
+            "Term": 1,
+            "Machine Version": 5,
+        }
+    ]
+
+
+_LIST: tuple[tuple[str, Access, Callable[[Call], Listing]], ...] = (
+    ("/queues", Access.USER, queues),
+    ("/queues/detailed", Access.USER, detailed),
+    ("/queues/{vhost}", Access.VHOST, vhost_queues),
+)
+
+RESOURCES = (
+    *(Resource(path, access, get=get) for path, access, get in _LIST),
+    Resource("/queues/quorum/{vhost}/{name}/status", Access.USER, get=quorum_status),
+    Resource("/queues/{vhost}/{name}", Access.VHOST, get=queue, put=put, delete=delete),
+    Resource("/queues/{vhost}/{name}/contents", Access.VHOST, delete=purge),
+    Resource("/queues/{vhost}/{name}/actions", Access.VHOST, post=act),
+)

@@ -1,0 +1,45 @@
+"""Values out of bodies, as strict and as lenient as RabbitMQ is with them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from amqpbroker.management import failure
+
+#: The most octets of a name or a routing key.
+MAX_NAME_BYTES = 255
+
+
+def boolean(body: Mapping[str, Any], key: str) -> bool:
+    """False if it is not there. Raises ApiError 400."""
+    value = body.get(key, False)
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return bool(value == "true")
+    raise failure.bad_request(["not_boolean", value])
+
+
+def integer(value: Any) -> int:
+    """Raises ApiError 400."""
+    try:
+        if not isinstance(value, bool):
+            return int(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise failure.bad_request(["not_integer", value])
+
+
+def string(body: Mapping[str, Any], key: str) -> str:
+    """Empty if it is not there; a number is taken as it is written. Raises ApiError 400 for others, and if too long."""
+    value = body.get(key, "")
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise failure.bad_request(["not_string", key])
+    check_name(key, str(value))
+    return str(value)
+
+
+def check_name(what: str, name: str) -> None:
+    """Raises ApiError 400 if it is longer than AMQP allows."""
+    size = len(name.encode("utf-8", "surrogateescape"))
+    if size > MAX_NAME_BYTES:
+        raise failure.bad_request(f"{what} should be less than 255 bytes, actually was {size}\n")

@@ -1,0 +1,44 @@
+"""Connections, and what they have, as far as the user who asks may see them."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from amqpbroker.broker.session import Session
+from amqpbroker.management import failure
+from amqpbroker.management.call import Call
+
+#: How many connections are asked before the broker's other work gets its turn.
+SLICE = 100
+
+Info = TypeVar("Info")
+
+
+def sessions(call: Call, vhost: str | None = None) -> list[Session]:
+    """All of a vhost or of all; who does not monitor sees only those of the same user."""
+    who = call.who
+    return [
+        session
+        for session in call.broker.sessions
+        if vhost in (None, session.vhost.name) and (who.monitors or session.user.name == who.user.name)
+    ]
+
+
+def find_session(call: Call, name: str) -> Session:
+    """Raises ApiError 404, 401 for somebody else's."""
+    for session in call.broker.sessions:
+        if session.name == name:
+            if not call.who.monitors and session.user.name != call.who.user.name:
+                raise failure.not_authorised("User not authorised to access object")
+            return session
+    raise failure.not_found()
+
+
+async def gather(several: Iterable[Session], infos: Callable[[Session], Iterable[Info]]) -> list[Info]:
+    """What each of them tells, in slices."""
+    found: list[Info] = []
+    for number, session in enumerate(several, 1):
+        found += infos(session)
+        if not number % SLICE:
+            await asyncio.sleep(0)
+    return found
