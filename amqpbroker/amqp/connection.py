@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
+from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.blocking import Blocking
 from amqpbroker.amqp.channel import Channel, by_queue
 from amqpbroker.amqp.content import Content
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.users import User
     from amqpbroker.broker.vhost import Vhost
 
-log = logging.getLogger(__name__)
+log = connection_log.CONNECTION
 
 #: Octets of deliveries that one turn may put into a connection's output before its consumers have to wait.
 ROOM = 256 * 1024
@@ -98,6 +99,7 @@ class Connection(Session):
         self.starved: bool = False
         self.dirty: bool = False
         self.connected_at: int = broker.clock.now_ms()
+        self.serial: int = next(connection_log.numbers)
         self.recv_oct: int = 0
         self.recv_cnt: int = 0
         self.send_oct: int = 0
@@ -125,6 +127,7 @@ class Connection(Session):
         self._deaf: bool = False
         self._stopped: bool = False
         self._ended: bool = False
+        self._ending = connection_log.CLIENT_GONE
         self._blamed: int = 0
         self._published: int = 0
         self._repeat: Repeat | None = None
@@ -373,7 +376,9 @@ class Connection(Session):
         """The protocol header; whatever is not AMQP 0-9-1 is answered with the version that would be."""
         if len(data) < 8:
             return 0
+        connection_log.accepting(self)
         if data[:8] not in (_PROTOCOL_HEADER, _PROTOCOL_HEADER_0_9):
+            self._ending = connection_log.bad_header(data)
             self.write(_PROTOCOL_HEADER)
             self._end()
             return len(data)
@@ -411,6 +416,7 @@ class Connection(Session):
         """connection.open was answered: channels may be opened."""
         self._handshake = None
         self._running = True
+        connection_log.granted(self)
         self._deadline.cancel()
         self.alarms_changed()
 
@@ -427,7 +433,7 @@ class Connection(Session):
         return capability in self.capabilities
 
     def _handshake_timeout(self) -> None:
-        log.warning("connection %s: handshake timeout", self.peer.name)
+        self._ending = connection_log.TIMED_OUT
         self._end()
 
     # --- channels ---------------------------------------------------------------------------------------------------
@@ -457,17 +463,10 @@ class Connection(Session):
         Who has not logged in is told nothing, and made to wait for the end (rabbit_reader:handle_exception).
         """
         if self._handshake is not None and not self._handshake.authenticated:
-            log.warning("connection %s: %s", self.peer.name, error.text)
+            connection_log.handshake_failed(self, "starting", error.explanation)
             self.end_after(SILENT_CLOSE_DELAY_MS)
             return
         channel = self.channels.get(number)
-        log.log(
-            logging.WARNING if error.code != 320 else logging.INFO,
-            "closing %s of connection %s: %s",
-            f"channel {number}" if error.scope == "channel" and channel else "all",
-            self.peer.name,
-            error.text,
-        )
         arguments = {
             "reply_code": error.code,
             "reply_text": error.text,
@@ -475,10 +474,16 @@ class Connection(Session):
             "method_id": ids & 0xFFFF,
         }
         if error.scope == "channel" and channel is not None:
+            connection_log.channel_failed(self, number, ids, error)
             self._gated.add(number)
             self._close_channel(channel)
             self.write(frame(METHOD, number, methods.encode("channel.close", **arguments)))
         elif not self._close_sent:
+            if self._handshake is not None:
+                connection_log.handshake_failed(self, "opening", error.explanation)
+            else:
+                connection_log.connection_failed(self, number, ids, error)
+            self._ending = connection_log.IN_ORDER
             self._write_synced()
             self._release()
             self._close_sent = True
@@ -489,12 +494,14 @@ class Connection(Session):
     def _malformed(self, error: AmqpError) -> None:
         """The frames can no longer be told apart: say so, read no more, and give the peer time to see it."""
         self.fail(error, 0, 0)
+        self._ending = connection_log.TORN_FRAMES
         self.end_after(SILENT_CLOSE_DELAY_MS)
 
     def force_close(self, error: AmqpError) -> None:
         if self._running:
             self.fail(error, 0, 0)
         else:
+            self._ending = connection_log.IN_ORDER
             self._end()
 
     def shutdown(self) -> None:
@@ -503,6 +510,8 @@ class Connection(Session):
 
     def end_after(self, delay_ms: int) -> None:
         """Listen no more, and close after a while, if the peer does not close first."""
+        if self._ending is connection_log.CLIENT_GONE:
+            self._ending = connection_log.IN_ORDER
         self._deaf = self._stopped = True
         self._deadline.cancel()
         self._deadline = self.clock.after(delay_ms, self._end)
@@ -511,6 +520,7 @@ class Connection(Session):
         """Nothing more is read; the socket closes once the output is written."""
         if self._ended:
             return
+        self._log_end()
         self._release()
         self._deaf = self._stopped = self._ended = True
         self._deadline.cancel()
@@ -520,6 +530,14 @@ class Connection(Session):
         self._repeat = None
         self.closing = True
         self.mark_dirty()
+
+    def _log_end(self) -> None:
+        """Whoever said nothing, such as a health check, is worth a line only to those who want all of them."""
+        if self._ending is connection_log.CLIENT_GONE and not self.recv_cnt:
+            self._ending = connection_log.NOTHING_CAME
+        if not self.recv_cnt:
+            connection_log.accepting(self, self._ending.level if self._ending.level < logging.INFO else logging.INFO)
+        connection_log.closing(self, self._ending)
 
     def _release(self) -> None:
         """Give everything back that the connection holds in the broker."""
@@ -543,8 +561,10 @@ class Connection(Session):
             self.broker.totals.churn.connection_closed += 1
             self.vhost.delete_exclusive_queues(self)
 
-    def lost(self) -> None:
-        """The socket is gone."""
+    def lost(self, ending: connection_log.Ending | None = None) -> None:
+        """The socket is gone, or is to be given up because of `ending`."""
+        if ending is not None:
+            self._ending = ending
         self._end()
         self.out.clear()
 

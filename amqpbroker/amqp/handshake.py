@@ -1,11 +1,11 @@
 """From the protocol header to connection.open-ok (AMQP 0-9-1 section 2.2.4, rabbit_reader.erl)."""
 
-import logging
 import platform
 from typing import TYPE_CHECKING, Any
 
 import amqpbroker
 from amqpbroker import errors
+from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.sasl import EXTERNAL, MECHANISMS, external
 from amqpbroker.broker.logins import AMQP
 from amqpbroker.errors import AmqpError
@@ -16,8 +16,6 @@ from amqpbroker.wire.values import Field, MalformedError, Table, longstr
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
     from amqpbroker.broker.users import User
-
-log = logging.getLogger(__name__)
 
 #: What the broker can do beyond AMQP 0-9-1, as RabbitMQ announces it.
 CAPABILITIES = (
@@ -88,6 +86,7 @@ class Handshake:
             connection.capabilities = frozenset(
                 name for name, field in capabilities.value.items() if field.kind == "t" and field.value
             )
+        connection_log.named(connection)
         mechanism = arguments["mechanism"]
         if mechanism not in self._mechanisms():
             raise MalformedError(f"{mechanism!r} is none of the authentication mechanisms offered")
@@ -125,7 +124,7 @@ class Handshake:
             name = credentials.username
             user = logins.by_password(name, credentials.password, host, AMQP)
         if user is None:
-            log.warning("connection %s: login of user %r refused (%s)", connection.peer.name, name, mechanism)
+            connection_log.refused(connection, mechanism, name)
         return user
 
     def _refuse(self, error: AmqpError) -> None:

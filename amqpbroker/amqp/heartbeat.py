@@ -1,15 +1,13 @@
 """Heartbeats both ways (AMQP 0-9-1 section 4.2.7, rabbit_heartbeat.erl)."""
 
-import logging
 from typing import TYPE_CHECKING
 
+from amqpbroker.amqp.connection_log import missed_heartbeats
 from amqpbroker.clock import Timer
 from amqpbroker.wire.frames import HEARTBEAT_FRAME
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
-
-log = logging.getLogger(__name__)
 
 
 class Heartbeat:
@@ -74,7 +72,6 @@ class Heartbeat:
         self._silent = 0 if self.heard else self._silent + 1
         self.heard = False
         if self._silent >= 2:
-            log.warning("connection %s: missed heartbeats from client", connection.peer.name)
-            connection.lost()
+            connection.lost(missed_heartbeats(self.interval_s))
             return
         self._monitor = connection.clock.after(self._interval_ms, self._on_check)

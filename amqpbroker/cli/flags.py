@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from amqpbroker import config
+from amqpbroker.config.log import LEVELS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,6 +43,11 @@ _OPTIONS = (
         "--definitions", type=click.Path(), metavar="FILE", help="Definitions to import, as RabbitMQ exports them."
     ),
     click.option(
+        "--log-level",
+        type=click.Choice(LEVELS, case_sensitive=False),
+        help="How much to log on the console.  [default: warning]",
+    ),
+    click.option(
         "--set",
         "pairs",
         metavar="KEY=VALUE",
@@ -52,7 +58,7 @@ _OPTIONS = (
 )
 
 #: The parameters that a command with these flags passes on to `loaded`.
-NAMES = ("files", "host", "port", "management_port", "definitions", "pairs")
+NAMES = ("files", "host", "port", "management_port", "definitions", "log_level", "pairs")
 
 #: The keys that flags set, each after all of --set.
 _KEYS = {
@@ -60,6 +66,7 @@ _KEYS = {
     "port": "listeners.tcp.default",
     "management_port": "management.tcp.port",
     "definitions": "load_definitions",
+    "log_level": "log.console.level",
 }
 
 

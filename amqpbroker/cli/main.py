@@ -9,7 +9,7 @@ from amqpbroker import __version__
 #: name -> what it does. The command is in the module of that name.
 COMMANDS = {
     "serve": "Run the broker until SIGTERM or SIGINT.",
-    "config": "Show the settings in force and where they come from, or check a file of them.",
+    "config": "Show the settings in force, or check a file of them.",
     "ping": "Tell by the exit status whether a broker answers.",
     "ctl": "Administer a running broker with rabbitmqctl's commands.",
     "store": "Check a data directory, or show what is in it.",

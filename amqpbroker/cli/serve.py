@@ -10,6 +10,7 @@ import click
 
 from amqpbroker import __version__
 from amqpbroker.cli.flags import loaded, with_settings
+from amqpbroker.server.log import set_up
 
 log = logging.getLogger(__name__)
 
@@ -24,25 +25,20 @@ log = logging.getLogger(__name__)
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write pid and ports here, as JSON, once ready.",
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-    default="warning",
-    show_default=True,
-    help="How much to log, on stderr.",
-)
 def serve(
     data_dir: str | None,
     in_memory: bool,
     ready_path: Path | None,
-    log_level: str,
     **given: Any,
 ) -> None:
     """Run the broker until SIGTERM or SIGINT."""
     if data_dir and in_memory:
         raise click.UsageError("--data-dir and --in-memory exclude each other")
-    logging.basicConfig(stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     found = loaded(given)
+    try:
+        set_up(found.config.log)
+    except OSError as error:
+        raise click.ClickException(f"cannot log to {error.filename}: {error.strerror}") from error
     for warning in found.warnings:
         log.warning("%s", warning)
     settings = dataclasses.replace(found.config, data_dir=data_dir or "", in_memory=in_memory)

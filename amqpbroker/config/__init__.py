@@ -20,6 +20,7 @@ from amqpbroker.config.config import (
 )
 from amqpbroker.config.files import files_of
 from amqpbroker.config.loading import Loaded, load, load_all, problems
+from amqpbroker.config.log import Log
 from amqpbroker.config.setting import ConfigError, Setting
 from amqpbroker.config.table import SETTINGS, find
 from amqpbroker.config.tls import SniHost, Tls
@@ -38,6 +39,7 @@ __all__ = [
     "Limit",
     "Listener",
     "Loaded",
+    "Log",
     "Management",
     "Origin",
     "Prometheus",

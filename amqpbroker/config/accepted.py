@@ -165,6 +165,11 @@ def _file(text: str) -> str:
     return text
 
 
+def _log_file(text: str) -> str:
+    """RabbitMQ takes `-` in its environment for no file."""
+    return "" if text in ("false", "-") else _file(text)
+
+
 def _path(text: str) -> str:
     path = text.rstrip("/")
     if not re.fullmatch(r"(/[\w.~%-]+)*", path):
@@ -186,6 +191,7 @@ FILE = Accepted("the name of a file", _file)
 HOST = Accepted("an address or a host name of this machine", _host)
 INFORMATION = Accepted("a number of bytes, which may end in kB, MB or GB, or KiB, MiB or GiB", _information)
 LISTENER = Accepted("PORT, HOST or HOST:PORT, with a port from 0 to 65535", _listener)
+LOG_FILE = Accepted("the name of a file, or false", _log_file)
 NAME = Accepted("a name of 1 to 255 bytes", _name)
 PATH = Accepted("a path that begins with /, such as /rabbit", _path)
 PORT = integer(0, 65535)

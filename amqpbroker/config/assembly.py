@@ -19,6 +19,7 @@ from amqpbroker.config.config import (
     Management,
     Prometheus,
 )
+from amqpbroker.config.log import CATEGORIES
 from amqpbroker.config.setting import ConfigError, Setting
 from amqpbroker.config.tls import SniHost, Tls
 
@@ -59,6 +60,7 @@ def assembled(config: Config, values: Values) -> Config:
         set_routing_node=_interceptor(values, "set_header_routing_node"),
         cluster_tags=tuple(values.get("cluster_tags.$tag", {}).items()),
         node_tags=tuple(values.get("node_tags.$tag", {}).items()),
+        log=replace(config.log, levels=_log_levels(values)),
         loopback_users=_loopback_users(values, config.loopback_users),
         auth_mechanisms=_listed(values, "auth_mechanisms.$n") or config.auth_mechanisms,
         default_users=_default_users(values, config.default_vhost),
@@ -183,6 +185,16 @@ def _operator_policies(values: Values) -> tuple[DefaultOperatorPolicy, ...]:
 def _interceptor(values: Values, name: str) -> bool | None:
     overwrite: bool | None = values.get(f"message_interceptors.incoming.{name}.overwrite", {}).get("")
     return overwrite
+
+
+def _log_levels(values: Values) -> tuple[tuple[str, str], ...]:
+    levels = values.get("log.$category.level", {})
+    for name in levels:
+        if name not in CATEGORIES:
+            raise ConfigError(
+                f"log.{name}.level: there is no such category, only {', '.join(CATEGORIES)}", f"log.{name}.level"
+            )
+    return tuple(levels.items())
 
 
 def _loopback_users(values: Values, default: frozenset[str]) -> frozenset[str]:

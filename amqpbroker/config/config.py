@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 
 from amqpbroker.compat import COMPATS, Compat
+from amqpbroker.config.log import Log
 from amqpbroker.config.tls import Tls
 
 NO_TLS = Tls()
+DEFAULT_LOG = Log()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ class Config:
     management: Management = Management()
     prometheus: Prometheus = Prometheus()
     definitions: Definitions = Definitions()
+    log: Log = DEFAULT_LOG
     collect_statistics_interval_ms: int = 5_000
     data_dir: str = ""
     in_memory: bool = False

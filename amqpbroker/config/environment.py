@@ -17,3 +17,16 @@ def assigned(environ: Mapping[str, str], over_files: bool) -> Iterator[Assignmen
             for variable in setting.environment:
                 if environ.get(variable):
                     yield Assignment(setting.key, environ[variable], Origin(Kind.ENVIRONMENT, variable))
+    if over_files:
+        origin = Origin(Kind.ENVIRONMENT, "RABBITMQ_LOG")
+        yield from (Assignment(key, text, origin) for key, text in _log_levels(environ.get("RABBITMQ_LOG", "")))
+
+
+def _log_levels(text: str) -> Iterator[tuple[str, str]]:
+    """`debug,channel=error`: a level for everything, and those of categories. `+color` and the like do nothing."""
+    for item in filter(None, text.split(",")):
+        category, equals, level = item.partition("=")
+        if equals:
+            yield f"log.{category}.level", level
+        elif item[0] not in "+-":
+            yield from ((f"log.{where}.level", item) for where in ("default", "console", "file"))

@@ -2,7 +2,7 @@
 
 import re
 
-from amqpbroker.config.rows import connections, definitions, listeners, management, node, queues, resources, users
+from amqpbroker.config.rows import connections, definitions, listeners, log, management, node, queues, resources, users
 from amqpbroker.config.setting import ConfigError, Setting
 
 SETTINGS: tuple[Setting, ...] = (
@@ -13,6 +13,7 @@ SETTINGS: tuple[Setting, ...] = (
     *resources.ROWS,
     *management.ROWS,
     *definitions.ROWS,
+    *log.ROWS,
     *node.ROWS,
 )
 

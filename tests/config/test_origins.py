@@ -57,3 +57,16 @@ def test_what_is_wrong_in_a_file_is_told_with_its_line(text, said, loaded, tmp_p
 def test_what_is_wrong_in_the_environment_is_told_with_its_variable(loaded):
     with pytest.raises(ConfigError, match=r"^RABBITMQ_NODE_PORT: listeners\.tcp\.default = x:y:z: this must be PORT"):
         loaded("", {"RABBITMQ_NODE_PORT": "x:y:z"})
+
+
+def test_levels_of_the_log_in_the_environment(loaded):
+    log = loaded("log.console.level = info", {"RABBITMQ_LOG": "debug,+color,channel=error"}).config.log
+    assert (log.console_level, log.file_level) == ("debug", "debug")
+    assert dict(log.levels) == {"default": "debug", "channel": "error"}
+    log = loaded("log.file = a.log", {"RABBITMQ_LOGS": "-", "RABBITMQ_LOG_BASE": "/tmp"}).config.log
+    assert (log.file, log.dir) == ("", "/tmp")
+
+
+def test_a_category_of_the_log_that_is_not_there_is_refused(loaded):
+    with pytest.raises(ConfigError, match=r":1: log\.conection\.level: there is no such category, only default, conn"):
+        loaded("log.conection.level = debug")

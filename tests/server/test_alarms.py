@@ -118,7 +118,7 @@ def test_publishers_wait_while_the_disk_takes_nothing(tmp_path):
         resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, (100_000, before[1]))
         publisher.channel.basic_publish("", "safe", bytes(200_000), pika.BasicProperties(delivery_mode=2))
         wait_for_log(broker, "alarm set")
-        assert "CRITICAL cannot write to " in broker.log
+        assert "[critical] <0.0.0> cannot write to " in broker.log
         assert "File too large. Publishers are blocked" in broker.log
         publisher.publish(b"x")
         assert publisher.wait_until_told("low on disk") == ["low on disk"]
