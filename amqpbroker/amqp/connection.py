@@ -200,13 +200,13 @@ class Connection(Session):
             end = pos + 8 + size
             if size > self._payload_max:
                 reason = f": {{frame_too_large,{size},{self._payload_max - TOLERANCE}}}"
-                self._malformed(errors.frame_error(_frame_text(kind, b"") + reason))
+                self._malformed(errors.frame_error(self._frame_text(kind, b"") + reason))
                 return end_of_data
             if end > end_of_data:
                 return pos
             if data[end - 1] != 0xCE:
                 reason = f": {{invalid_frame_end_marker,{data[end - 1]}}}"
-                self._malformed(errors.frame_error(_frame_text(kind, data[pos + 7 : end - 1]) + reason))
+                self._malformed(errors.frame_error(self._frame_text(kind, data[pos + 7 : end - 1]) + reason))
                 return end_of_data
             channel = channels.get(number)
             try:
@@ -327,7 +327,16 @@ class Connection(Session):
                 self._blamed = 0
             raise errors.frame_error("Malformed UTF-8 in shortstr") from None
         except MalformedError:
-            raise errors.frame_error(f"cannot decode {erlang_binary(payload[4:])}") from None
+            raise errors.frame_error(f"cannot decode {self._octets(payload[4:], method.ids)}") from None
+
+    def _octets(self, payload: bytes, ids: int = 0) -> str:
+        """Octets as an error's text has them, which is logged: how many, where there may be a password among them."""
+        secret = ids == _UPDATE_SECRET or (self._handshake is not None and not self._handshake.authenticated)
+        return f"{len(payload)} octets" if secret else erlang_binary(payload)
+
+    def _frame_text(self, kind: int, payload: bytes) -> str:
+        """As rabbit_reader words a frame that it cannot use."""
+        return f"type {kind}, all octets = {self._octets(payload[:256])}"
 
     def _other(self, kind: int, number: int, channel: Channel | None, payload: bytes) -> None:
         """A frame that is not a method of an open channel, or not one that is due now. Raises AmqpError."""
@@ -335,19 +344,19 @@ class Connection(Session):
         if self._close_sent and number:
             return
         if kind not in (METHOD, HEADER, BODY, HEARTBEAT) or (kind == METHOD and len(payload) < 4):
-            raise errors.frame_error(_frame_text(kind, payload) + ": unknown_frame")
+            raise errors.frame_error(self._frame_text(kind, payload) + ": unknown_frame")
         if kind == HEARTBEAT:
             if number:
-                raise errors.unexpected_frame(_frame_text(kind, payload))
+                raise errors.unexpected_frame(self._frame_text(kind, payload))
             if payload:
-                raise errors.frame_error(_frame_text(kind, payload) + ": unknown_frame")
+                raise errors.frame_error(self._frame_text(kind, payload) + ": unknown_frame")
             return
         ids = int.from_bytes(payload[:4], "big") if kind == METHOD else 0
         if number == 0 and kind == METHOD:
             self._blamed = ids
             self._on_channel_0(ids, payload)
         elif number == 0 or not self._running:
-            raise errors.unexpected_frame(_frame_text(kind, payload))
+            raise errors.unexpected_frame(self._frame_text(kind, payload))
         elif channel is not None:
             self._content(kind, channel, payload)
         elif number in self._gated:
@@ -711,8 +720,3 @@ class Connection(Session):
 
     def consumer_infos(self) -> list[ConsumerInfo]:
         return [info for _, channel in sorted(self.channels.items()) for info in channel.consumer_infos()]
-
-
-def _frame_text(kind: int, payload: bytes) -> str:
-    """As rabbit_reader words a frame that it cannot use."""
-    return f"type {kind}, all octets = {erlang_binary(payload[:256])}"

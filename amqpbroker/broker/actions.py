@@ -8,6 +8,7 @@ from amqpbroker.broker.access import Permissions
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.direct_reply import is_direct_reply
 from amqpbroker.broker.exchange import Bindable, Exchange
+from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, unknown_exchange_type
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.settings import alternate_exchange
 from amqpbroker.broker.vhost import Vhost
@@ -87,6 +88,8 @@ class Actions:
     ) -> Exchange:
         name = without_line_breaks(name)
         vhost = self.vhost
+        if kind not in EXCHANGE_TYPES:
+            raise unknown_exchange_type(kind)
         if name == "":
             raise errors.default_exchange_refused()
         self.permissions.check("configure", "exchange", name)
@@ -100,6 +103,8 @@ class Actions:
         name = without_line_breaks(name)
         if name == "":
             raise errors.default_exchange_refused()
+        if name.startswith("amq."):
+            raise errors.system_exchange_deletion_refused(name, self.vhost.name)
         self.permissions.check("configure", "exchange", name)
         self.vhost.delete_exchange(name, if_unused)
 
@@ -128,9 +133,9 @@ class Actions:
         vhost.unbind(exchange, target, key, arguments)
 
     def _check_binding(self, source: str, destination: str, to_queue: bool) -> None:
+        self.permissions.check("write", "queue" if to_queue else "exchange", destination)
         if source == "" or (destination == "" and not to_queue):
             raise errors.default_exchange_refused()
-        self.permissions.check("write", "queue" if to_queue else "exchange", destination)
         self.permissions.check("read", "exchange", source)
 
     def _ends(

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
-    name = without_line_breaks(arguments["exchange"])
-    if name == "":
-        raise errors.default_exchange_refused()
     if arguments["passive"]:
+        name = without_line_breaks(arguments["exchange"])
+        if name == "":
+            raise errors.default_exchange_refused()
         channel.vhost.exchange(name)
     else:
         channel.actions().declare_exchange(
-            name,
+            arguments["exchange"],
             arguments["exchange_type"],
             arguments["durable"],
             arguments["auto_delete"],

@@ -1,0 +1,368 @@
+"""What a user without any permission in a vhost can do or learn there by AMQP. docs/security.md has the table.
+
+What is refused, and with which text, is as a RabbitMQ 4.0.5 answered the same requests.
+"""
+
+import pytest
+
+from amqpbroker.wire.values import Field, longstr
+from tests.harness import Wire, make_broker, published
+
+#: One after another: what is there, what is not, what is another connection's own, a quorum queue.
+QUEUES = ("there", "missing", "locked", "quorum")
+EXCHANGES = ("x", "missing", "inner", "amq.direct", "amq.rabbitmq.trace")
+
+
+@pytest.fixture
+def broker():
+    broker = make_broker()
+    broker.add_vhost("shared")
+    broker.add_vhost("secret")
+    for user in ("owner", "nobody"):
+        broker.users.add_user(user, "p")
+    broker.users.set_permissions("owner", "shared", ".*", ".*", ".*")
+    broker.users.set_permissions("owner", "secret", ".*", ".*", ".*")
+    broker.users.set_permissions("nobody", "shared", "", "", "")
+    return broker
+
+
+@pytest.fixture
+def owner(broker):
+    owner = Wire(broker).log_in("owner", "p", "shared")
+    owner.declare("there")
+    owner.declare("locked", exclusive=True)
+    owner.declare("quorum", durable=True, arguments={"x-queue-type": longstr("quorum")})
+    owner.call(1, "exchange.declare", exchange="x", exchange_type="topic")
+    owner.call(1, "exchange.declare", exchange="y", exchange_type="fanout")
+    owner.call(1, "exchange.declare", exchange="inner", exchange_type="fanout", internal=True)
+    owner.call(1, "queue.bind", queue="there", exchange="x", routing_key="k")
+    owner.publish("there", b"secret")
+    return owner
+
+
+@pytest.fixture
+def nobody(broker, owner):
+    return Wire(broker).log_in("nobody", "p", "shared")
+
+
+class Channels:
+    """A channel for each request, since a refusal closes it."""
+
+    def __init__(self, wire):
+        self.wire = wire
+        self.number = 1
+
+    def call(self, method, **arguments):
+        """Answers as (name, text)."""
+        self.number += 1
+        self.wire.call(self.number, "channel.open")
+        return self._shown(self.wire.call(self.number, method, **arguments))
+
+    def publish(self, exchange, routing_key, **properties):
+        self.number += 1
+        self.wire.call(self.number, "channel.open")
+        self.wire.feed(published(routing_key, b"x", exchange, self.number, mandatory=True, **properties))
+        return [self._shown(got) for got in self.wire.receive()]
+
+    def _shown(self, got):
+        return got.name, got.arguments.get("reply_text", "")
+
+
+@pytest.fixture
+def channels(nobody):
+    return Channels(nobody)
+
+
+def refusal(permission, kind, name):
+    return (
+        "channel.close",
+        f"ACCESS_REFUSED - {permission} access to {kind} '{name}' in vhost 'shared' refused for user 'nobody'",
+    )
+
+
+def snapshot(broker):
+    """All that there is in the vhost, as far as somebody could have changed it."""
+    vhost = broker.vhosts["shared"]
+    return (
+        sorted(vhost.exchanges),
+        {name: (queue.ready_count, queue.consumer_count) for name, queue in vhost.queues.items()},
+        {name: len(exchange.bindings) for name, exchange in vhost.exchanges.items()},
+    )
+
+
+# --- queues -----------------------------------------------------------------------------------------------------------
+
+ON_QUEUES = {
+    "declare": ("configure", "queue.declare", {}),
+    "declare durable": ("configure", "queue.declare", {"durable": True}),
+    "declare with wrong arguments": ("configure", "queue.declare", {"arguments": {"x-message-ttl": Field("I", -1)}}),
+    "declare with dead letters": (
+        "configure",
+        "queue.declare",
+        {"arguments": {"x-dead-letter-exchange": longstr("x")}},
+    ),
+    "delete": ("configure", "queue.delete", {}),
+    "delete if empty": ("configure", "queue.delete", {"if_empty": True}),
+    "delete if unused": ("configure", "queue.delete", {"if_unused": True}),
+    "purge": ("read", "queue.purge", {}),
+    "consume": ("read", "basic.consume", {}),
+    "get": ("read", "basic.get", {}),
+    "bind": ("write", "queue.bind", {"exchange": "x", "routing_key": "k"}),
+    "bind to a missing exchange": ("write", "queue.bind", {"exchange": "missing", "routing_key": "k"}),
+    "bind to the default exchange": ("write", "queue.bind", {"exchange": "", "routing_key": "k"}),
+    "unbind": ("write", "queue.unbind", {"exchange": "x", "routing_key": "k"}),
+}
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+@pytest.mark.parametrize("operation", ON_QUEUES)
+def test_queues_are_closed_and_whether_one_exists_makes_no_difference(broker, channels, operation, queue):
+    permission, method, arguments = ON_QUEUES[operation]
+    before = snapshot(broker)
+    assert channels.call(method, queue=queue, **arguments) == refusal(permission, "queue", queue)
+    assert snapshot(broker) == before
+
+
+def test_no_queue_can_be_had_not_even_one_of_ones_own(channels):
+    name, text = channels.call("queue.declare", queue="", exclusive=True)
+    assert (name, text[:49]) == ("channel.close", "ACCESS_REFUSED - configure access to queue 'amq.g")
+    assert "reserved prefix" in channels.call("queue.declare", queue="amq.gen-mine")[1]
+
+
+# --- exchanges --------------------------------------------------------------------------------------------------------
+
+ON_EXCHANGES = {
+    "declare": ("configure", "exchange.declare", {"exchange": "{}", "exchange_type": "direct"}),
+    "declare with alternate": (
+        "configure",
+        "exchange.declare",
+        {"exchange": "{}", "exchange_type": "direct", "arguments": {"alternate-exchange": longstr("x")}},
+    ),
+    "bind to": ("write", "exchange.bind", {"destination": "{}", "source": "x"}),
+    "unbind from": ("write", "exchange.unbind", {"destination": "{}", "source": "x"}),
+}
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize("operation", ON_EXCHANGES)
+def test_exchanges_are_closed_and_whether_one_exists_makes_no_difference(broker, channels, operation, exchange):
+    permission, method, arguments = ON_EXCHANGES[operation]
+    arguments = {key: value.format(exchange) if isinstance(value, str) else value for key, value in arguments.items()}
+    before = snapshot(broker)
+    assert channels.call(method, **arguments) == refusal(permission, "exchange", exchange)
+    assert snapshot(broker) == before
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES[:3])
+def test_exchanges_are_not_deleted(broker, channels, exchange):
+    for if_unused in (False, True):
+        answer = channels.call("exchange.delete", exchange=exchange, if_unused=if_unused)
+        assert answer == refusal("configure", "exchange", exchange)
+
+
+@pytest.mark.parametrize("source", ["x", "missing", "inner"])
+def test_a_source_is_not_read(channels, source):
+    """Write permission on the destination does not tell whether a source exists."""
+    channels.wire.broker.users.set_permissions("nobody", "shared", "", "^(there|y)$", "")
+    answer = channels.call("exchange.bind", destination="y", source=source)
+    assert answer == refusal("read", "exchange", source)
+    answer = channels.call("queue.bind", queue="there", exchange=source)
+    assert answer == refusal("read", "exchange", source)
+
+
+# --- publishing -------------------------------------------------------------------------------------------------------
+
+BODIES = {
+    "plain": {},
+    "with CC and BCC": {"headers": {name: Field("A", [longstr("there")]) for name in ("CC", "BCC")}},
+    "that cannot expire": {"expiration": "never"},
+    "in another's name": {"user_id": "owner"},
+    "for replies": {"reply_to": "amq.rabbitmq.reply-to"},
+}
+
+
+@pytest.mark.parametrize("message", BODIES)
+@pytest.mark.parametrize("exchange", [*EXCHANGES, ""])
+def test_nothing_is_published_and_no_check_comes_before_that_of_the_permission(broker, channels, exchange, message):
+    before = snapshot(broker)
+    answer = channels.publish(exchange, "there", **BODIES[message])
+    assert answer == [refusal("write", "exchange", exchange or "amq.default")]
+    assert snapshot(broker) == before
+
+
+def test_topic_permissions_count_for_every_routing_key(broker, owner, channels):
+    broker.users.set_permissions("nobody", "shared", "", "^x$", "")
+    broker.users.set_topic_permissions("nobody", "shared", "x", "^mine$", "")
+    assert channels.publish("x", "k")[0][1].startswith("ACCESS_REFUSED - write access to topic 'k'")
+    further = {"headers": {"BCC": Field("A", [longstr("k")])}}
+    assert channels.publish("x", "mine", **further)[0][1].startswith("ACCESS_REFUSED - write access to topic 'k'")
+    assert owner.depth("there") == 1
+
+
+def test_an_inner_exchange_takes_nothing_even_with_permission(channels):
+    channels.wire.broker.users.set_permissions("nobody", "shared", "", ".*", "")
+    assert channels.publish("inner", "k") == [
+        ("channel.close", "ACCESS_REFUSED - cannot publish to internal exchange 'inner' in vhost 'shared'")
+    ]
+
+
+def test_nobody_speaks_in_anothers_name_without_being_an_impersonator(channels):
+    channels.wire.broker.users.set_permissions("nobody", "shared", "", ".*", "")
+    ((name, text),) = channels.publish("", "there", user_id="owner")
+    assert (name, text[:19]) == ("channel.close", "PRECONDITION_FAILED")
+
+
+# --- what leads from one permission to another ------------------------------------------------------------------------
+
+
+def test_a_queue_of_ones_own_does_not_lead_dead_letters_where_one_may_not_write(broker, channels):
+    broker.users.set_permissions("nobody", "shared", "^mine", "^mine", "^mine")
+    dead_letters = {"x-dead-letter-exchange": longstr("x"), "x-message-ttl": Field("I", 0)}
+    answer = channels.call("queue.declare", queue="mine", arguments=dead_letters)
+    assert answer == refusal("write", "exchange", "x")
+    default = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("there")}
+    answer = channels.call("queue.declare", queue="mine", arguments=default)
+    assert answer == refusal("write", "exchange", "amq.default")
+
+
+def test_an_exchange_of_ones_own_does_not_lead_where_one_may_not_write(broker, channels):
+    broker.users.set_permissions("nobody", "shared", "^mine", "^mine", "^mine")
+    arguments = {"alternate-exchange": longstr("x")}
+    answer = channels.call("exchange.declare", exchange="mine", exchange_type="fanout", arguments=arguments)
+    assert answer == refusal("write", "exchange", "x")
+    channels.call("exchange.declare", exchange="mine", exchange_type="fanout")
+    assert channels.call("exchange.bind", destination="x", source="mine") == refusal("write", "exchange", "x")
+    assert channels.call("queue.bind", queue="there", exchange="mine") == refusal("write", "queue", "there")
+
+
+def test_a_delayed_exchange_of_ones_own_leads_nowhere_either(broker, channels):
+    broker.users.set_permissions("nobody", "shared", "^mine", "^mine", "^mine")
+    arguments = {"x-delayed-type": longstr("fanout"), "alternate-exchange": longstr("x")}
+    answer = channels.call("exchange.declare", exchange="mine", exchange_type="x-delayed-message", arguments=arguments)
+    assert answer == refusal("write", "exchange", "x")
+
+
+# --- what belongs to other connections --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("queue.declare", {}),
+        ("queue.delete", {}),
+        ("queue.purge", {}),
+        ("queue.bind", {"exchange": "x"}),
+        ("basic.consume", {}),
+        ("basic.get", {}),
+    ],
+)
+def test_an_exclusive_queue_is_its_connections_whatever_the_permissions(broker, channels, method, arguments):
+    broker.users.set_permissions("nobody", "shared", ".*", ".*", ".*")
+    before = snapshot(broker)
+    name, text = channels.call(method, queue="locked", **arguments)
+    assert (name, text[:15]) == ("channel.close", "RESOURCE_LOCKED")
+    assert snapshot(broker) == before
+
+
+def test_consumers_and_deliveries_of_others_are_out_of_reach(broker, owner, channels):
+    owner.consume("there", "tag")
+    assert channels.call("basic.cancel", consumer_tag="tag")[0] == "basic.cancel-ok"
+    assert channels.call("basic.nack", delivery_tag=1, requeue=True)[1] == (
+        "PRECONDITION_FAILED - unknown delivery tag 1"
+    )
+    assert channels.call("basic.recover", requeue=True)[0] == "basic.recover-ok"
+    assert owner.receive() == []
+    assert broker.vhosts["shared"].queues["there"].consumer_count == 1
+
+
+def test_names_for_direct_replies_cannot_be_guessed_and_lead_to_one_channel(broker, owner, channels):
+    names = set()
+    for number in range(2, 12):
+        owner.call(number, "channel.open")
+        owner.consume("amq.rabbitmq.reply-to", f"r{number}", number, no_ack=True)
+        owner.publish("there", b"", channel=number, reply_to="amq.rabbitmq.reply-to")
+    owner.receive()
+    for _ in range(11):
+        got = owner.get("there")
+        if "reply_to" in got.properties:
+            names.add(got.properties["reply_to"].decode())
+    assert len(names) == 10
+    assert all(len(name) - len("amq.rabbitmq.reply-to.") >= 32 for name in names)
+    # Even whoever has learned one may only answer with permission for the default exchange, and read nothing.
+    name = names.pop()
+    assert channels.publish("", name) == [refusal("write", "exchange", "amq.default")]
+    for method in ("basic.consume", "basic.get", "queue.purge"):
+        assert channels.call(method, queue=name)[1].startswith("ACCESS_REFUSED - read access to queue")
+    assert owner.receive() == []
+
+
+# --- vhosts -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_vhost_without_permissions_is_not_opened(broker):
+    with pytest.raises(AssertionError, match="access to vhost 'secret' refused for user 'nobody'"):
+        Wire(broker).log_in("nobody", "p", "secret")
+
+
+def test_names_in_one_vhost_mean_nothing_in_another(broker, channels):
+    elsewhere = Wire(broker).log_in("owner", "p", "secret")
+    elsewhere.declare("hidden")
+    broker.users.set_permissions("nobody", "shared", ".*", ".*", ".*")
+    assert channels.call("queue.declare", queue="hidden", passive=True)[1] == (
+        "NOT_FOUND - no queue 'hidden' in vhost 'shared'"
+    )
+
+
+# --- permissions that are taken away ----------------------------------------------------------------------------------
+
+
+def test_what_is_taken_away_counts_for_connections_that_are_open(broker, channels):
+    broker.users.set_permissions("nobody", "shared", ".*", ".*", ".*")
+    assert channels.publish("x", "k") == []
+    broker.users.set_permissions("nobody", "shared", "", "", "")
+    assert channels.publish("x", "k") == [refusal("write", "exchange", "x")]
+    assert channels.call("basic.get", queue="there") == refusal("read", "queue", "there")
+
+
+def test_a_user_that_is_deleted_is_thrown_out(broker, nobody):
+    broker.users.delete_user("nobody")
+    assert [got.name for got in nobody.receive()] == ["connection.close"]
+
+
+# --- what is known, as in RabbitMQ ------------------------------------------------------------------------------------
+
+
+def test_passive_declarations_tell_what_exists_and_how_full_it_is(channels):
+    """As in RabbitMQ before 4.2.6: whoever may open a vhost may ask."""
+    assert channels.call("queue.declare", queue="there", passive=True)[0] == "queue.declare-ok"
+    assert channels.call("queue.declare", queue="missing", passive=True)[1].startswith("NOT_FOUND")
+    assert channels.call("queue.declare", queue="locked", passive=True)[1].startswith("RESOURCE_LOCKED")
+    assert channels.call("exchange.declare", exchange="x", passive=True)[0] == "exchange.declare-ok"
+    assert channels.call("exchange.declare", exchange="missing", passive=True)[1].startswith("NOT_FOUND")
+
+
+def test_whether_a_vhost_exists_can_be_told(broker):
+    """As in RabbitMQ: a user who has logged in is told apart a vhost that is closed and one that is not there."""
+    with pytest.raises(AssertionError, match="vhost nothing not found"):
+        Wire(broker).log_in("nobody", "p", "nothing")
+
+
+def test_what_anybody_may_do_on_a_channel(channels):
+    """It costs the channel's own memory only."""
+    for method, arguments in {
+        "confirm.select": {},
+        "tx.select": {},
+        "basic.qos": {"prefetch_count": 10},
+        "access.request": {},
+        "channel.flow": {"active": True},
+    }.items():
+        assert channels.call(method, **arguments)[0] == f"{method}-ok"
+    assert channels.call("basic.consume", queue="amq.rabbitmq.reply-to", no_ack=True)[0] == "basic.consume-ok"
+
+
+def test_channels_are_as_many_as_were_agreed_on(nobody):
+    for number in range(2, 2048):
+        nobody.send(number, "channel.open")
+    nobody.receive()
+    nobody.send(2048, "channel.open")
+    assert [got.name for got in nobody.receive()] == ["connection.close"]

@@ -1,0 +1,31 @@
+"""The audit's table has every test of this folder, and names no others than there are."""
+
+import ast
+import re
+from pathlib import Path
+
+TESTS = Path(__file__).parent.parent
+PAGE = TESTS.parent / "docs" / "security.md"
+
+
+def names_of_tests(paths):
+    return {
+        node.name
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    }
+
+
+def named():
+    rows = re.findall(r"^\|.*\|$", PAGE.read_text(), re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`(test_\w+)`", row)}
+
+
+def test_every_test_of_the_audit_has_a_line():
+    audit = [path for path in Path(__file__).parent.glob("test_*.py") if path != Path(__file__)]
+    assert names_of_tests(audit) - named() == set()
+
+
+def test_every_test_that_is_named_exists():
+    assert named() - names_of_tests(TESTS.rglob("test_*.py")) == set()
