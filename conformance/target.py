@@ -60,7 +60,7 @@ class Target:
 
 @contextlib.contextmanager
 def own_amqpbroker() -> Iterator[Target]:
-    """This checkout's broker on a free port, in a process of its own that ends with the block."""
+    """This checkout's broker and its management API on free ports, in a process that ends with the block."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         ready, log = Path(folder, "ready.json"), Path(folder, "log")
         command = [
@@ -70,6 +70,8 @@ def own_amqpbroker() -> Iterator[Target]:
             "serve",
             "--port",
             "0",
+            "--management-port",
+            "0",
             "--in-memory",
             "--ready-file",
             str(ready),
@@ -77,8 +79,10 @@ def own_amqpbroker() -> Iterator[Target]:
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
-            host, port = _wait_ready(process, ready, log)["amqp"][0]
-            yield Target(host, port)
+            listening = _wait_ready(process, ready, log)
+            host, port = listening["amqp"][0]
+            _, management = listening["http"][0]
+            yield Target(host, port, management_url=f"http://guest:guest@{host}:{management}")
         finally:
             process.terminate()
             try:

@@ -162,7 +162,7 @@ class Channel(Counted):
             self.routes.clear()
             self.tally.close_outlets()
             self.route_epoch = vhost.route_epoch
-        route = self.routes.get(arguments) or self._look_up(arguments)
+        route = self.routes.get(arguments) or self._look_up(arguments, properties)
         message = Message(route.address, properties if body is not None else None, body, size, frames, self.number)
         known = KNOWN.get(properties)
         if known is None:
@@ -237,8 +237,11 @@ class Channel(Counted):
         if not self.awaiting_sync:
             self._await_sync()
 
-    def _look_up(self, arguments: bytes) -> Route:
-        """Check that the user may publish there and find where it leads; remembered until a route changes."""
+    def _look_up(self, arguments: bytes, properties: bytes) -> Route:
+        """Check that the user may publish there and find where it leads; remembered until a route changes.
+
+        What is wrong with the properties is told before that a routing key is not permitted.
+        """
         key = 3 + arguments[2] if len(arguments) > 2 else 0
         stop = key + 1 + arguments[key] if 0 < key < len(arguments) else 0
         if stop != len(arguments) - 1:
@@ -248,8 +251,12 @@ class Channel(Counted):
             raise errors.not_implemented("immediate=true")
         vhost = self.vhost
         message = Message(address, b"\0\0", b"")
-        keys = (message.routing_key,)
-        exchange = exchange_to_publish_to(vhost, self.permissions, message.exchange, keys)
+        exchange = exchange_to_publish_to(vhost, self.permissions, message.exchange, ())
+        try:
+            check_topics(self.permissions, exchange, (message.routing_key,))
+        except errors.AmqpError:
+            inspect(message, properties, None, self.reply)
+            raise
         found = route_message(exchange, message, vhost.exchanges.get)
         destinations = found.destinations if found.keyed else None
         route = Route(address, bits, exchange, destinations, self.tally.outlet(exchange))

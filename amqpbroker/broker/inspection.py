@@ -19,8 +19,10 @@ _KNOWN_COUNT = 4096
 _PSEUDO_QUEUE = PSEUDO_QUEUE.encode()
 
 
-def inspect(message: Message, properties: bytes, user: User, reply: DirectReply | None) -> None:
+def inspect(message: Message, properties: bytes, user: User | None, reply: DirectReply | None) -> None:
     """Fill in what the properties say of a message that `user` publishes on a channel where replies come to `reply`.
+
+    Without a user the property user-id may be any.
 
     Raises AmqpError, or MalformedError for properties that are none. Checks in RabbitMQ's order
     (rabbit_channel:handle_method of basic.publish).
@@ -34,7 +36,7 @@ def inspect(message: Message, properties: bytes, user: User, reply: DirectReply 
         KNOWN[properties] = (256 if mode == 2 else 0) + message.priority
 
 
-def _inspect_fields(message: Message, properties: bytes, user: User, reply: DirectReply | None) -> None:
+def _inspect_fields(message: Message, properties: bytes, user: User | None, reply: DirectReply | None) -> None:
     values: dict[str, Any] = decode_properties(properties)
     rewritten = False
     if values.get("reply_to") == _PSEUDO_QUEUE:
@@ -56,7 +58,7 @@ def _inspect_fields(message: Message, properties: bytes, user: User, reply: Dire
             values["headers"] = headers
             rewritten = True
         message.headers = headers
-    if "user_id" in values:
+    if user is not None and "user_id" in values:
         check_user_id(text(values["user_id"]), user.name, user.tags)
     kept = normalised(encode_properties(values) if rewritten else properties)
     if kept is not properties:

@@ -345,6 +345,30 @@ def topic_write(lab: Lab) -> None:
     ch.closed()
 
 
+@family(
+    {
+        "expiration": ({"expiration": "abc"},),
+        "cc": ({"headers": {"CC": "text"}},),
+        "user_id": ({"user_id": "bob"},),
+        "reply_to": ({"reply_to": "amq.rabbitmq.reply-to"},),
+    },
+    requires=NEEDS,
+)
+def topic_write_and(lab: Lab, properties: dict[str, Any]) -> None:
+    """A refused routing key, and something wrong with the message: which one is told."""
+    ch = topic_member(lab, "^a\\.", ".*")
+    ch.publish(lab.x(), "b.1", **properties)
+    ch.closed()
+
+
+@case(requires=NEEDS)
+def topic_write_and_too_large(lab: Lab) -> None:
+    """A refused routing key, and a body that is too large."""
+    ch = topic_member(lab, "^a\\.", ".*")
+    ch.publish(lab.x(), "b.1", b"x" * (16 * 1024 * 1024 + 1))
+    ch.closed()
+
+
 @case(requires=NEEDS)
 def topic_write_not_topic(lab: Lab) -> None:
     """Exchanges of other types do not ask for topic permissions."""

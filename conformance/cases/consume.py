@@ -548,3 +548,16 @@ def single_active_on_a_closing_channel(lab: Lab, how: str) -> None:
         both.publish(lab.x(), "k")
         both.closed()
     lab.wait_ready(lab.q(), 2)
+
+
+@family({"classic": ("classic",), "quorum": ("quorum",)})
+def timeout_of_a_queue(lab: Lab, kind: str) -> None:
+    """A queue's own consumer timeout: the channel is looked at once a minute, and only its oldest delivery."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind, "x-consumer-timeout": 1000})
+    fill(ch, lab.q(), 2)
+    other.consume(lab.q(), "a")
+    other.deliveries(2)
+    other.ack(2)
+    other.connection.wait(other.number, "channel.close", within_s=130)
+    lab.wait_ready(lab.q(), 1)

@@ -87,6 +87,15 @@ def order_of_checks(lab: Lab, properties: dict[str, Any], missing: bool, _: str)
     ch.closed()
 
 
+@family({"reply_to": ({"reply_to": "amq.rabbitmq.reply-to"},), "expiration": ({"expiration": "abc"},)})
+def order_of_checks_internal_before(lab: Lab, properties: dict[str, Any]) -> None:
+    """That the exchange is internal is told before what is wrong with the properties."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), internal=True)
+    ch.publish(lab.x(), "k", **properties)
+    ch.closed()
+
+
 @case()
 def after_error_further_publishes_are_ignored(lab: Lab) -> None:
     """What was sent behind a publish that closed the channel is dropped."""

@@ -4,6 +4,7 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
 
 - consumers of two queues on one channel: which delivery comes first, and so its tag, is a race;
 - the end of a connection with two channels that hold messages: what one gives back may still go to the other;
+- consumers of a quorum queue without acks but with a prefetch count: RabbitMQ settles for them, some time later;
 - reject-publish of a quorum queue: what is under way when it is full, and whom it tells so, are races;
 - dead letters from two queues to the same, and those of several messages at once beside these messages: a race;
 - dead letters to a quorum queue that the message itself may reach at the same time: a race;
@@ -515,7 +516,7 @@ class Generator:
             "consume",
             queue=queue,
             tag="" if self._may(0.1) else tag,
-            no_ack=True if self._may(0.25) else None,
+            no_ack=True if self._may(0.25) and not (channel.has_qos and plan is not None and plan.is_quorum) else None,
             exclusive=True if self._may(0.08) else None,
             nowait=True if self._may(0.04) else None,
             arguments=self._consumer_arguments(),
@@ -578,6 +579,7 @@ class Generator:
             whole_channel=True if whole else None,
             size=1 if self._fatal(0.02) else None,
         )
+        channel.has_qos = True
 
     # the channel
 
@@ -600,11 +602,14 @@ class Generator:
     def _settle_transaction(self) -> None:
         transactional = [channel for channel in self._channels if channel.mode == "tx"]
         channel = self._random.choice(transactional or self._channels)
-        self._add(channel.on, "commit" if self._may(0.7) else "rollback")
+        # What the transaction publishes may expire after a short while, as from now.
+        pause_ms = PAUSE_MS if "ttl" in self._has else 0
+        self._add(channel.on, "commit" if self._may(0.7) else "rollback", pause_ms=pause_ms)
 
     def _restart(self, channel: _Channel) -> None:
         channel.consumers.clear()
         channel.consumes = ""
+        channel.has_qos = False
         if channel.mode:
             self._add(channel.on, channel.mode)
 

@@ -53,13 +53,11 @@ def _simpler_steps(script: Script, still: Callable[[Script], bool]) -> Script:
 def _simpler(step: Step) -> Iterator[Step]:
     """The step with one thing less: an option, an entry of its arguments or headers, a repetition.
 
-    Its pause stays while there is something that takes time: without it the brokers would be looked at too early.
+    Its pause stays: without it the brokers would be looked at too early.
     """
     if step.times > 1:
         yield replace(step, times=1)
         yield replace(step, times=step.times - 1)
-    if step.pause_ms and "expiration" not in step.arguments:
-        yield replace(step, pause_ms=0)
     for name, value in step.arguments.items():
         rest = {key: one for key, one in step.arguments.items() if key != name}
         if isinstance(value, dict):

@@ -37,6 +37,17 @@ def holding(client: Wire, other: Wire) -> Wire:
 # --- publish ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("properties", "code"), [({"expiration": "soon"}, 406), ({"user_id": "bob"}, 403), ({"priority": 1}, 403)]
+)
+def test_wrong_properties_are_told_before_a_refused_routing_key_but_for_the_user(
+    client: Wire, properties: dict[str, object], code: int
+) -> None:
+    client.broker.users.set_topic_permissions("guest", "/", "amq.topic", "^mine$", "")
+    client.publish("other", b"", exchange="amq.topic", **properties)
+    assert close(client)[1] == code
+
+
 def test_unroutable_messages_come_back_if_they_are_to(client: Wire) -> None:
     client.publish("nowhere", b"1")
     client.publish("nowhere", b"2", mandatory=True, priority=3)
