@@ -399,9 +399,9 @@ def too_many_channels(opened: int, limit: int) -> AmqpError:
     return not_allowed(f"number of channels opened ({opened}) has reached the negotiated channel_max ({limit})")
 
 
-def connection_forced(reason: str) -> AmqpError:
-    """An operator closed the connection, for that reason."""
-    return AmqpError(320, reason)
+def closed_by_management(reason: str) -> AmqpError:
+    """reason: what the X-Reason header of the request says, "" for none."""
+    return AmqpError(320, reason or "Closed via management plugin")
 
 
 def shutdown() -> AmqpError:

@@ -470,7 +470,7 @@ class Channel(Counted):
             state="flow" if connection.blocking.outrunning else "running",
             confirm=confirms is not None,
             transactional=transaction is not None,
-            consumer_count=len(self.consumers) + (self.reply is not None),
+            consumer_count=len(self.consumers),
             prefetch_count=self.prefetch,
             global_prefetch_count=self.global_prefetch,
             messages_unacknowledged=len(self.unacked),

@@ -669,9 +669,6 @@ class Connection(Session):
     def counters(self) -> tuple[int, ...]:
         return self.recv_oct, self.send_oct
 
-    def counted_channels(self) -> list[Channel]:
-        return list(self.channels.values())
-
     @property
     def name(self) -> str:
         return self.peer.name

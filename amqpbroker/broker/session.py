@@ -1,7 +1,6 @@
 """The session seam: what the broker may ask of a connection."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -154,7 +153,3 @@ class Session(Counted):
     @abstractmethod
     def consumer_infos(self) -> list[ConsumerInfo]:
         """The consumers on its channels."""
-
-    @abstractmethod
-    def counted_channels(self) -> Iterable[Counted]:
-        """What `Rates` knows its open channels as."""

@@ -142,6 +142,11 @@ class Vhost(Counted):
         queues = self.queues.values()
         return sum([queue.ready_count for queue in queues]), sum([queue.unacked_count for queue in queues])
 
+    def count(self, **counts: int) -> None:
+        """Count what was done here without a channel, under the names of CHANNEL_COUNTERS."""
+        for totals in (self.traffic, self.totals.traffic):
+            totals.count(**counts)
+
     def message_stats(self) -> MessageStats:
         return self.traffic.message_stats()
 

@@ -182,6 +182,13 @@ def test_declaring_again_is_declaring_but_not_creating():
     assert counts(vhost.totals.churn) == {"queue_created": 1, "queue_declared": 2}
 
 
+def test_what_is_done_without_a_channel_counts_for_the_vhost_and_the_broker():
+    vhost = make_vhost()
+    vhost.count(publish=1, drop_unroutable=1)
+    assert counts(vhost.totals.traffic) == {"publish": 1, "drop_unroutable": 1}
+    assert vhost.message_stats() == {"publish": 1, "confirm": 0, "return_unroutable": 0, "drop_unroutable": 1}
+
+
 def test_an_exchange_counts_what_is_published_without_a_channel():
     exchange = make_vhost().exchange("amq.fanout")
     exchange.count_published(3)

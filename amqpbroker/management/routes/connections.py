@@ -15,10 +15,6 @@ from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.visible import find_session, gather, sessions
 
-#: What a client is told whose connection is closed without a reason.
-NO_REASON = "Closed via management plugin"
-
-
 # --- connections ------------------------------------------------------------------------------------------------------
 
 
@@ -65,7 +61,7 @@ def close(call: Call) -> Answer:
 def _close(call: Call, session: Session) -> None:
     """Who only monitors closes no connections of others."""
     _check_own(call, session.user.name)
-    session.force_close(errors.connection_forced(call.request.headers.get("x-reason") or NO_REASON))
+    session.force_close(errors.closed_by_management(call.request.headers.get("x-reason", "")))
 
 
 def _check_own(call: Call, user: str) -> None:

@@ -83,7 +83,7 @@ def _objects(call: Call, vhosts: list[Vhost]) -> dict[str, int]:
         channels = sum([len(vhost.traffic.members) for vhost in vhosts])
     else:
         own = sessions(call)
-        connections, channels = len(own), sum([len(list(session.counted_channels())) for session in own])
+        connections, channels = len(own), sum([session.info().channels for session in own])
     counts = {
         "channels": channels,
         "connections": connections,
