@@ -1,6 +1,10 @@
 """TLS at a real broker, with real clients."""
 
+import asyncio
 import contextlib
+import http.client
+import json
+import os
 import signal
 import socket
 import ssl
@@ -13,6 +17,11 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from amqpbroker.clock import ManualClock
+from amqpbroker.config import Tls
+from amqpbroker.server import tls_listener
+from amqpbroker.server.tls import TlsContexts
+from amqpbroker.server.tls_listener import TlsListener
 from tests.certificates import Authority, name
 from tests.process import BrokerProcess
 
@@ -249,6 +258,125 @@ def test_one_that_says_nothing_by_tls_is_dropped_as_in_the_clear(folder, authori
     arguments = options(authority.issue("server"), authority, handshake_timeout="500")
     with BrokerProcess(tmp_path, *arguments) as broker, shaken(broker, trusting(authority)) as client:
         assert client.recv(1) == b""
+
+
+# --- the listener by itself -------------------------------------------------------------------------------------------
+
+
+class Sink(asyncio.Protocol):
+    """A client that is through; it is dropped when the test ends."""
+
+    def __init__(self, there):
+        self.there = there
+
+    def connection_made(self, transport):
+        self.there.append(transport)
+
+
+@contextlib.asynccontextmanager
+async def listening(issued, is_full=lambda count: False, timeout_ms=60_000):
+    """A listener, its address, and the clients that got through."""
+    there = []
+    sock = socket.create_server(("127.0.0.1", 0))
+    sock.setblocking(False)
+    context = TlsContexts(Tls(certfile=issued.certfile, keyfile=issued.keyfile), "ssl_options").context
+    loop = asyncio.get_running_loop()
+    listener = TlsListener(loop, ManualClock(), sock, context, timeout_ms, lambda: Sink(there), is_full)
+    listener.start(100)
+    try:
+        yield listener, sock.getsockname(), there
+    finally:
+        for transport in there:
+            transport.abort()
+        await listener.close()
+        await asyncio.sleep(0)
+
+
+async def poll(condition):
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def shake(address, authority):
+    _, writer = await asyncio.open_connection(*address, ssl=trusting(authority), server_hostname="localhost")
+    return writer
+
+
+@pytest.fixture(scope="module")
+def issued(authority):
+    return authority.issue("by-itself")
+
+
+async def test_so_many_shake_hands_at_a_time_and_the_others_wait(authority, issued, monkeypatch):
+    monkeypatch.setattr(tls_listener, "MAX_HANDSHAKES", 3)
+    async with listening(issued) as (listener, address, there):
+        idle = [socket.create_connection(address) for _ in range(3)]
+        await poll(lambda: len(listener._shaking) == 3)
+        waiting = asyncio.create_task(shake(address, authority))
+        await asyncio.sleep(0.1)
+        assert there == []
+        idle.pop().close()
+        writer = await waiting
+        await poll(lambda: len(there) == 1)
+        writer.transport.abort()
+        for client in idle:
+            client.close()
+
+
+async def test_where_there_is_no_room_clients_are_dropped(authority, issued):
+    counts = []
+    async with listening(issued, is_full=lambda count: counts.append(count) or True) as (_, address, there):
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            await shake(address, authority)
+        assert (counts, there) == ([0], [])
+
+
+async def test_handshakes_that_fail_leave_no_file_open(issued, authority):
+    async with listening(issued) as (listener, address, _):
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            with socket.create_connection(address) as client:
+                client.sendall(b"nonsense, and enough of it")
+        with socket.create_connection(address):
+            await poll(lambda: listener._shaking)
+        await poll(lambda: not listener._shaking and len(os.listdir("/proc/self/fd")) <= before)
+
+
+async def test_closing_drops_who_has_not_finished(issued):
+    async with listening(issued) as (listener, address, _):
+        client = socket.create_connection(address)
+        await poll(lambda: listener._shaking)
+        await listener.close()
+        client.settimeout(5)
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.to_thread(client.recv, 1) == b""
+        client.close()
+
+
+# --- the management API -----------------------------------------------------------------------------------------------
+
+
+def test_the_management_api_by_tls_alone_and_with_new_certificates(tmp_path):
+    own = Authority(tmp_path)
+    first = own.issue("server", name("the first"))
+    settings = {"management.ssl.port": "0", "management.ssl.certfile": first.certfile}
+    settings["management.ssl.keyfile"] = first.keyfile
+    arguments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    with BrokerProcess(tmp_path, "--log-level", "info", *arguments) as broker:
+        seen = []
+        for _ in range(2):
+            connection = http.client.HTTPSConnection("localhost", broker.port_of("https"), context=trusting(own))
+            with contextlib.closing(connection):
+                connection.request("GET", "/api/whoami", headers={"Authorization": "Basic Z3Vlc3Q6Z3Vlc3Q="})
+                seen.append(common_name(connection.sock))
+                answer = connection.getresponse()
+                assert (answer.status, json.loads(answer.read())["name"]) == (200, "guest")
+            own.issue("server", name("the second"))
+            broker.signal(signal.SIGHUP)
+            wait_for_log(broker, "again")
+        assert seen == ["the first", "the second"]
+        assert "http" not in json.loads(broker.ready_file.read_text())
 
 
 # --- hosts, and new certificates --------------------------------------------------------------------------------------
