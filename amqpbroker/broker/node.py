@@ -12,10 +12,20 @@ class Listening(NamedTuple):
     port: int
 
 
+class Certificates(NamedTuple):
+    """The certificates of a kind of listener: the files, and when each that is in them ends, since the Unix epoch."""
+
+    certfile: str
+    cacertfile: str
+    certfile_expires_ms: tuple[int, ...]
+    cacertfile_expires_ms: tuple[int, ...]
+
+
 class Node(ABC):
     """Facts of this node. Sizes are in bytes.
 
-    name: as RabbitMQ names nodes, such as rabbit@host. listeners: those open now. started_ms: since the Unix epoch.
+    name: as RabbitMQ names nodes, such as rabbit@host. listeners: those open now. certificates: of those by TLS, by
+    their protocol. started_ms: since the Unix epoch.
     token: what whoever can read the data directory may do everything with; empty where there is none.
     """
 
@@ -25,6 +35,7 @@ class Node(ABC):
 
     def __init__(self) -> None:
         self.listeners: list[Listening] = []
+        self.certificates: dict[str, Certificates] = {}
 
     @abstractmethod
     def memory_bytes(self) -> int:

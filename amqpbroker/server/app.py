@@ -131,6 +131,7 @@ class Server:
             self._restore(self._store, kept.found)
         self._max_clients = _raise_file_limit() - RESERVED_FILES
         self._node = self._watch_resources()
+        self._tell_certificates()
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._clients: dict[ClientTransport, None] = {}
         self._refused = False
@@ -254,6 +255,10 @@ class Server:
         """Read the certificates again, for the connections to come."""
         for contexts in self._tls.values():
             contexts.reload()
+        self._tell_certificates()
+
+    def _tell_certificates(self) -> None:
+        self._node.certificates = {protocol: contexts.certificates for protocol, contexts in self._tls.items()}
 
     def _tls_listener(self, sock: socket.socket) -> TlsListener:
         return TlsListener(

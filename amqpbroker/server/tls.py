@@ -1,16 +1,20 @@
 """TLS for listeners: from options and files to what new connections are offered, and again when the files change."""
 
 import logging
+import re
 import ssl
 from pathlib import Path
 from typing import Any, final
 
 from amqpbroker.amqp.encryption import Encryption, encryption
+from amqpbroker.broker.node import Certificates
 from amqpbroker.config import Tls
 from amqpbroker.wire.certificate import decode_certificate
 from amqpbroker.wire.values import MalformedError
 
 log = logging.getLogger(__name__)
+
+_PEM = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 _VERSIONS = {"tlsv1.2": ssl.TLSVersion.TLSv1_2, "tlsv1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -24,13 +28,14 @@ class TlsContexts:
     """What the listeners of one kind offer to clients, by the host that these ask for.
 
     prefix: of the options' keys, such as `ssl_options`. context: for listeners; each new connection gets by it what was
-    read last. Raises TlsError.
+    read last. certificates: what was read last. Raises TlsError.
     """
 
     def __init__(self, options: Tls, prefix: str) -> None:
         self._options = options
         self._prefix = prefix
         self._current = self._load()
+        self.certificates: Certificates = _certificates(options)
         self.context: ssl.SSLContext = _Latest(ssl.PROTOCOL_TLS_SERVER)
         self.context.wrap_bio = self._wrap  # type: ignore[method-assign]
 
@@ -41,6 +46,7 @@ class TlsContexts:
         """
         try:
             self._current = self._load()
+            self.certificates = _certificates(self._options)
         except TlsError as error:
             log.error("TLS: the certificates stay as they are: %s", error)  # noqa: TRY400 - no bug, nothing to trace
         else:
@@ -158,6 +164,23 @@ def _load_authorities(context: ssl.SSLContext, cacertfile: str) -> None:
         context.load_verify_locations(cacertfile)
     except ssl.SSLError as error:
         raise TlsError(f"{cacertfile}: there is no certificate in it, as PEM ({_reason(error)})") from error
+
+
+def _certificates(options: Tls) -> Certificates:
+    """Raises TlsError."""
+    files = options.certfile, options.cacertfile
+    return Certificates(*files, *[_expiries_ms(file) if file else () for file in files])
+
+
+def _expiries_ms(file: str) -> tuple[int, ...]:
+    """When each of the certificates in a PEM file ends. Raises TlsError."""
+    try:
+        found = _PEM.findall(Path(file).read_text("latin-1"))
+        return tuple([decode_certificate(ssl.PEM_cert_to_DER_cert(pem)).expires_ms for pem in found])
+    except OSError as error:
+        raise TlsError(f"{file}: {error.strerror}") from error
+    except ValueError as error:
+        raise TlsError(f"{file}: a certificate in it cannot be read") from error
 
 
 def _check_readable(file: str) -> None:

@@ -6,6 +6,7 @@ Only for certificates that have been verified: here they are read, from their DE
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import final
 
 from amqpbroker.wire.values import MalformedError
@@ -61,6 +62,11 @@ class Certificate:
     validity: str
     common_names: tuple[str, ...]
     alternative_names: tuple[tuple[str, str], ...]
+
+    @property
+    def expires_ms(self) -> int:
+        """When it ends, since the Unix epoch."""
+        return int(datetime.fromisoformat(self.validity.rpartition(" ")[2]).timestamp()) * 1000
 
 
 def decode_certificate(der: bytes) -> Certificate:

@@ -1,6 +1,7 @@
 """Contexts from files, and what two ends agree on: handshakes in memory."""
 
 import contextlib
+import datetime
 import logging
 import ssl
 from pathlib import Path
@@ -8,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from amqpbroker.amqp.encryption import Encryption
+from amqpbroker.broker.node import Certificates
 from amqpbroker.config import SniHost, Tls
 from amqpbroker.server.tls import TlsContexts, TlsError, describe
-from tests.certificates import Authority, name
+from tests.certificates import NOT_AFTER, Authority, name
 
 
 @pytest.fixture
@@ -121,8 +123,6 @@ def test_one_of_another_authority_is_refused(authority, server, tmp_path):
 
 
 def test_an_expired_one_is_refused(authority, server):
-    import datetime
-
     expired = authority.issue("client", not_after=datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC))
     asking = contexts(server, cacertfile=authority.cafile, verify_peer=True)
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
@@ -197,6 +197,16 @@ def test_new_authorities_count_for_new_connections(authority, server, tmp_path):
     Ends(context, authority, other.issue("client")).shake()
     with pytest.raises(ssl.SSLCertVerificationError):
         Ends(context, authority, authority.issue("old")).shake()
+
+
+def test_when_certificates_end(authority, server):
+    kept = contexts(server, cacertfile=authority.cafile)
+    ends_ms = (int(NOT_AFTER.timestamp()) * 1000,)
+    assert kept.certificates == Certificates(server.certfile, authority.cafile, ends_ms, ends_ms)
+    authority.issue("server", not_after=datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC))
+    kept.reload()
+    assert kept.certificates.certfile_expires_ms == (1_893_456_000_000,)
+    assert contexts(server).certificates.cacertfile_expires_ms == ()
 
 
 def test_wrong_new_files_are_told_and_the_old_ones_stay(authority, server, caplog):
