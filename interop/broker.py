@@ -32,6 +32,7 @@ class Broker(ABC):
         self._directory = tempfile.TemporaryDirectory(prefix="interop-broker-", ignore_cleanup_errors=True)
         self.directory = Path(self._directory.name)
         self.port = 0
+        self.management_port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,11 +46,15 @@ class Broker(ABC):
 
     @abstractmethod
     def _ready(self) -> bool:
-        """True once clients can connect; sets `port` where the broker chose it."""
+        """True once clients can connect; sets the ports where the broker chose them."""
 
     @property
     def url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    @property
+    def management_url(self) -> str:
+        return f"http://127.0.0.1:{self.management_port}"
 
     @property
     def log(self) -> str:
@@ -141,6 +146,7 @@ class AmqpBroker(Broker):
     def _command(self) -> tuple[list[str], dict[str, str]]:
         self._ready_file.unlink(missing_ok=True)
         options = ["--port", str(self.port), "--in-memory", "--ready-file", str(self._ready_file)]
+        options += ["--management-port", str(self.management_port), "--set", "prometheus.tcp.port=none"]
         return [*self.command, "serve", *options, "--set", f"max_message_size={MAX_MESSAGE_SIZE}"], {}
 
     def _ready(self) -> bool:
@@ -148,5 +154,5 @@ class AmqpBroker(Broker):
             ready = json.loads(self._ready_file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):  # not there yet, or being written
             return False
-        self.port = ready["amqp"][0][1]
+        self.port, self.management_port = ready["amqp"][0][1], ready["http"][0][1]
         return True

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
+MANAGEMENT_URL = os.environ.get("MANAGEMENT_URL", "http://127.0.0.1:15672")
 
 E = TypeVar("E", bound=BaseException)
 
@@ -24,7 +25,17 @@ _failures = 0
 
 def version(package: str) -> None:
     """Say which version of an installed package is at work."""
-    _say(f"VERSION {package} {importlib.metadata.version(package)}")
+    version_is(f"{package} {importlib.metadata.version(package)}")
+
+
+def version_is(text: str) -> None:
+    """Say which version is at work, for what is no package."""
+    _say(f"VERSION {text}")
+
+
+def not_applicable(name: str, reason: str) -> None:
+    """The client cannot express the check `name`."""
+    _say(f"NA {name} {reason}")
 
 
 @contextmanager

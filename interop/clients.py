@@ -26,6 +26,18 @@ CHECKS = (
     "channel-error",
 )
 
+# What every tool of the management API does, or says that it cannot express.
+MANAGEMENT_CHECKS = (
+    "lists",
+    "topology",
+    "messages",
+    "purge-delete",
+    "users",
+    "policies",
+    "definitions",
+    "errors",
+)
+
 
 @dataclass(frozen=True)
 class Client:
@@ -33,6 +45,8 @@ class Client:
 
     `command` is run in the repository's root; `build` before it, untimed. `environment` is added to both.
     `apt` and `npm` (a folder with a package.json) are what `--install` installs; Python clients have requirements.txt.
+    `apt_file` is a (package, file) that is taken out of a Debian package without installing that, into `WORK`.
+    `checks` are those of a client of AMQP, or of a tool of the management API.
     """
 
     name: str
@@ -41,12 +55,16 @@ class Client:
     build: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     apt: tuple[str, ...] = ()
+    apt_file: tuple[str, str] | None = None
     npm: str = ""
     timeout_s: float = 60.0
+    checks: tuple[str, ...] = CHECKS
 
     @property
     def missing(self) -> str:
         """The program that is not installed here, or an empty string."""
+        if self.apt_file is not None and not (WORK / Path(self.apt_file[1]).name).exists():
+            return Path(self.apt_file[1]).name
         for command in (self.build, self.command):
             if command and shutil.which(command[0], path=os.environ.get("PATH")) is None:
                 is_built_here = Path(command[0]).is_relative_to(WORK)
@@ -58,6 +76,22 @@ class Client:
 def _python(name: str, module: str, timeout_s: float = 60.0) -> Client:
     return Client(name, "Python", (sys.executable, "-m", f"interop.{module}"), timeout_s=timeout_s)
 
+
+def _python_tool(
+    name: str, apt_file: tuple[str, str] | None = None, environment: dict[str, str] | None = None
+) -> Client:
+    return Client(
+        name,
+        "Python",
+        (sys.executable, "-m", f"interop.{name}.tool"),
+        environment=environment or {},
+        apt_file=apt_file,
+        timeout_s=120.0,
+        checks=MANAGEMENT_CHECKS,
+    )
+
+
+RABBITMQADMIN = WORK / "rabbitmqadmin"
 
 CLIENTS = (
     _python("pika", "pika.blocking"),
@@ -78,4 +112,16 @@ CLIENTS = (
     Client("rabbitmq_c", "C", ("bash", "interop/rabbitmq_c/client.sh"), apt=("amqp-tools",)),
     Client("bunny", "Ruby", ("ruby", "interop/bunny/client.rb"), apt=("ruby", "ruby-bunny")),
     Client("php_amqplib", "PHP", ("php", "interop/php_amqplib/client.php"), apt=("php-cli", "php-amqplib")),
+    _python_tool("rabbitmqadmin", ("rabbitmq-server", "usr/bin/rabbitmqadmin"), {"RABBITMQADMIN": str(RABBITMQADMIN)}),
+    _python_tool("flower"),
+    _python_tool("amqpstorm"),
+    _python_tool("pyrabbit2"),
+    Client(
+        "rabbitmq_admin",
+        "Node.js",
+        ("node", "interop/rabbitmq_admin/tool.cjs"),
+        npm="interop/rabbitmq_admin",
+        apt=("nodejs", "npm"),
+        checks=MANAGEMENT_CHECKS,
+    ),
 )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 
-from interop.clients import HERE, ROOT, Client
+from interop.clients import HERE, ROOT, WORK, Client
 
 
 def install(clients: Iterable[Client], *, rabbitmq: bool = False) -> list[str]:
@@ -20,8 +23,12 @@ def install(clients: Iterable[Client], *, rabbitmq: bool = False) -> list[str]:
     packages = sorted({package for client in clients for package in client.apt if not _has_program(package)})
     if rabbitmq:
         packages.append("rabbitmq-server")
-    if packages:
+    files = [client.apt_file for client in clients if client.apt_file is not None]
+    if packages or files:
         failures += _run("apt-get", "update", "-q")
+    for package, file in files:
+        failures += _take_out(package, file)
+    if packages:
         failures += _run("apt-get", "install", "-qy", "--no-install-recommends", *packages)
     for client in clients:
         if client.npm:
@@ -31,17 +38,31 @@ def install(clients: Iterable[Client], *, rabbitmq: bool = False) -> list[str]:
     return failures
 
 
+def _take_out(package: str, file: str) -> list[str]:
+    """Put one file of a Debian package into `WORK`, without installing the package (which may start a server)."""
+    WORK.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="interop-") as folder:
+        failures = _run("apt-get", "download", "-q", package, cwd=folder)
+        for archive in Path(folder).glob("*.deb"):
+            failures += _run("dpkg-deb", "-x", str(archive), folder)
+        if (Path(folder) / file).exists():
+            shutil.copy(Path(folder) / file, WORK)
+        elif not failures:
+            failures.append(f"{package} has no {file}")
+    return failures
+
+
 def _has_program(package: str) -> bool:
     """True for a package that is only wanted for its program, when that is there from elsewhere (nodejs, npm)."""
     program = {"nodejs": "node", "npm": "npm"}.get(package)
     return program is not None and subprocess.run(["which", program], capture_output=True, check=False).returncode == 0
 
 
-def _run(*command: str) -> list[str]:
+def _run(*command: str, cwd: str | Path = ROOT) -> list[str]:
     print("+", *command, flush=True)
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     try:
-        status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+        status = subprocess.run(command, cwd=cwd, env=environment, check=False).returncode
     except OSError as error:
         return [f"{' '.join(command)}: {error}"]
     return [f"{' '.join(command)}: exit status {status}"] if status else []

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from interop.clients import CHECKS, ROOT
+from interop.clients import CHECKS, MANAGEMENT_CHECKS, ROOT
 from interop.run import Result
 
 PAGE = ROOT / "docs" / "interop.md"
@@ -25,16 +25,17 @@ _STYLES = {"PASS": "green", "FAIL": "bold red", "NA": "dim"}
 
 def show(results: list[Result], broker: str, console: Console) -> None:
     """Print the matrix, and under it the reason of each failure and of each thing a client cannot express."""
-    table = Table(title=f"Clients on {broker}", show_lines=False)
-    table.add_column("client")
-    for name in CHECKS:
-        table.add_column(name.replace("-", "\n"), justify="center")
-    table.add_column("also")
-    table.add_column("s", justify="right")
-    for result in results:
-        cells = [_styled(result.checks[name][0]) for name in CHECKS]
-        table.add_row(f"{result.client.name}", *cells, _more(result, styled=True), f"{result.seconds:.1f}")
-    console.print(table)
+    for title, checks, group in _groups(results):
+        table = Table(title=f"{title} on {broker}", show_lines=False)
+        table.add_column("client")
+        for name in checks:
+            table.add_column(name.replace("-", "\n"), justify="center")
+        table.add_column("also")
+        table.add_column("s", justify="right")
+        for result in group:
+            cells = [_styled(result.checks[name][0]) for name in checks]
+            table.add_row(f"{result.client.name}", *cells, _more(result, styled=True), f"{result.seconds:.1f}")
+        console.print(table)
     for result in results:
         for name, (status, reason) in result.checks.items():
             if status != "PASS":
@@ -45,11 +46,13 @@ def show(results: list[Result], broker: str, console: Console) -> None:
 
 def markdown(results: list[Result], broker: str) -> str:
     """The matrix as Markdown, with the clients' versions and what is n/a and why."""
-    head = ["client", "version", *CHECKS, "also"]
-    rows = ["| " + " | ".join(head) + " |", "|---|---|" + ":-:|" * len(CHECKS) + "---|"]
-    for result in results:
-        cells = [_MARKS[result.checks[name][0]] for name in CHECKS]
-        rows.append("| " + " | ".join([result.client.name, result.version, *cells, _more(result)]) + " |")
+    rows: list[str] = []
+    for title, checks, group in _groups(results):
+        head = ["client", "version", *checks, "also"]
+        rows += ["", f"## {title}", "", "| " + " | ".join(head) + " |", "|---|---|" + ":-:|" * len(checks) + "---|"]
+        for result in group:
+            cells = [_MARKS[result.checks[name][0]] for name in checks]
+            rows.append("| " + " | ".join([result.client.name, result.version, *cells, _more(result)]) + " |")
     reasons = [
         f"- {result.client.name}, {name}: {reason}"
         for result in results
@@ -57,7 +60,14 @@ def markdown(results: list[Result], broker: str) -> str:
         if status == "NA"
     ]
     shown = ["n/a is what a client cannot express:", "", *reasons, ""] if reasons else []
-    return "\n".join([f"Run against {broker}.", "", *rows, "", *shown])
+    return "\n".join([f"Run against {broker}.", *rows, "", *shown])
+
+
+def _groups(results: list[Result]) -> list[tuple[str, tuple[str, ...], list[Result]]]:
+    """Clients of AMQP, and tools of the management API: each with its checks, if any was run."""
+    kinds = (("Clients", CHECKS), ("Tools of the management API", MANAGEMENT_CHECKS))
+    groups = [(title, checks, [r for r in results if r.client.checks == checks]) for title, checks in kinds]
+    return [group for group in groups if group[2]]
 
 
 def write(results: list[Result], broker: str, page: Path = PAGE) -> None:
@@ -71,7 +81,7 @@ def write(results: list[Result], broker: str, page: Path = PAGE) -> None:
 
 def _more(result: Result, *, styled: bool = False) -> str:
     """The checks that only this client makes."""
-    names = [name for name in result.checks if name not in CHECKS]
+    names = [name for name in result.checks if name not in result.client.checks]
     if not styled:
         return ", ".join(name if result.checks[name][0] == "PASS" else f"{name} FAIL" for name in names)
     return " ".join(_styled(result.checks[name][0], name) for name in names)

@@ -23,10 +23,12 @@ class RabbitMQ(Broker):
         """`extra_config` is appended to the node's rabbitmq.conf."""
         super().__init__()
         self.port = _free_port()
+        self.management_port = _free_port()
         self._distribution_port = _free_port()
-        config = f"loopback_users.guest = true\nmax_message_size = {MAX_MESSAGE_SIZE}\n{extra_config}"
+        management = f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
+        config = f"loopback_users.guest = true\nmax_message_size = {MAX_MESSAGE_SIZE}\n{management}{extra_config}"
         (self.directory / "rabbitmq.conf").write_text(config)
-        (self.directory / "enabled_plugins").write_text("[rabbitmq_consistent_hash_exchange].\n")
+        (self.directory / "enabled_plugins").write_text("[rabbitmq_management,rabbitmq_consistent_hash_exchange].\n")
 
     @property
     def version(self) -> str:
@@ -50,12 +52,13 @@ class RabbitMQ(Broker):
         }
 
     def _ready(self) -> bool:
-        """RabbitMQ opens its listener last, so an accepted connection means ready."""
+        """RabbitMQ opens its listeners last, so accepted connections mean ready."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                return True
+            for port in (self.port, self.management_port):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             return False
+        return True
 
 
 def _free_port() -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from interop.broker import Broker, BrokerError
-from interop.clients import CHECKS, ROOT, WORK, Client
+from interop.clients import ROOT, WORK, Client
 
 BUILD_TIMEOUT_S = 300.0
 
@@ -58,7 +58,7 @@ def run_client(client: Client, start_broker: Callable[[], Broker]) -> Result:
             broker.close()
     if reason and not result.failures:
         result.checks["script"] = ("FAIL", reason)
-    for name in CHECKS:
+    for name in client.checks:
         result.checks.setdefault(name, ("FAIL", "the script told nothing of it"))
     result.seconds = time.monotonic() - started
     return result
@@ -85,7 +85,8 @@ def _build(client: Client) -> str:
 
 def _run_script(client: Client, broker: Broker, result: Result) -> str:
     """Run the script to its end or its time limit; the reason if it did not end well."""
-    environment = os.environ | client.environment | {"AMQP_URL": broker.url, "PYTHONPATH": str(ROOT)}
+    urls = {"AMQP_URL": broker.url, "MANAGEMENT_URL": broker.management_url}
+    environment = os.environ | client.environment | urls | {"PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(
             client.command,

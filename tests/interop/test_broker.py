@@ -11,7 +11,12 @@ from interop.broker import AmqpBroker, BrokerError
 
 def broker_that(does: str) -> AmqpBroker:
     """A stand-in for the command `amqpbroker`: with its arguments, and `ready()` to write the ready file."""
-    ready = "import json, sys\ndef ready(): open(sys.argv[-3], 'w').write(json.dumps({'amqp': [['127.0.0.1', 5]]}))\n"
+    ready = (
+        "import json, sys\n"
+        "def ready():\n"
+        "    ports = dict.fromkeys(['amqp', 'http'], [['127.0.0.1', 5]])\n"
+        "    open(sys.argv[sys.argv.index('--ready-file') + 1], 'w').write(json.dumps(ports))\n"
+    )
     return AmqpBroker([sys.executable, "-c", ready + does])
 
 

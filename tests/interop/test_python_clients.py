@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from interop.broker import AmqpBroker
-from interop.clients import CLIENTS, Client
+from interop.clients import CHECKS, CLIENTS, Client
 from interop.run import run_client
 
-PYTHON_CLIENTS = [client for client in CLIENTS if client.language == "Python"]
+PYTHON_CLIENTS = [client for client in CLIENTS if client.language == "Python" and client.checks == CHECKS]
 
 
 @pytest.mark.parametrize("client", PYTHON_CLIENTS, ids=lambda client: client.name)
