@@ -82,6 +82,8 @@ class _Prefixed:
             if path == self._prefix:
                 await Response(status_code=301, headers={"location": self._prefix + "/"})(scope, receive, send)
                 return
+        if path.endswith("/") and path.startswith(self._prefix + "/api/"):
+            path = path[:-1]  # as cowboy's router does; some clients leave the vhost out behind a slash
         scope = {**scope, "path": path, "root_path": self._prefix}
 
         async def secured(message: MutableMapping[str, Any]) -> None:

@@ -49,6 +49,11 @@ async def test_a_quoted_slash_is_part_of_a_name(api):
     assert answer.json() == {"path": {"vhost": "/", "name": "a/b c"}, "body": {}}
 
 
+async def test_one_slash_at_the_end_means_nothing(api):
+    assert (await api.get("echo/%2F/q/")).json()["path"] == {"vhost": "/", "name": "q"}
+    assert (await api.get("echo/%2F/q//")).status_code == 404
+
+
 async def test_an_unknown_vhost_is_not_found(api):
     answer = await api.get("echo/nope/q")
     assert (answer.status_code, answer.json()) == (404, {"error": "Object Not Found", "reason": "Not Found"})
