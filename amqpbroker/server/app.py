@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -78,7 +79,8 @@ async def _serve(config: Config, on_ready: OnReady) -> int:
         server = Server(config, SystemClock(), loop, kept)
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, server.stop)
-        if RELOAD_SIGNAL is not None and server.has_tls:
+        # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
+        if RELOAD_SIGNAL is not None and (server.has_tls or not os.isatty(0)):
             loop.add_signal_handler(RELOAD_SIGNAL, server.reload)
         try:
             return await server.serve(on_ready)

@@ -410,6 +410,13 @@ def test_certificates_are_read_again_and_connections_stay(tmp_path, authority):
         before.channel().queue_declare("", exclusive=True)
 
 
+def test_a_broker_without_certificates_has_nothing_to_read_again_and_goes_on(tmp_path):
+    with BrokerProcess(tmp_path) as broker:
+        broker.signal(signal.SIGHUP)
+        with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+            connection.channel().queue_declare("", exclusive=True)
+
+
 # --- start and stop ---------------------------------------------------------------------------------------------------
 
 
