@@ -38,11 +38,15 @@ from amqpbroker.store.store import Store
 
 log = logging.getLogger(__name__)
 
+#: What the default queue type of a vhost may be.
+QUEUE_TYPES = ("classic", "quorum", "stream")
+
 
 class Broker(Counted):
     """One broker node. Whoever runs it feeds connections, moves the clock, and calls `sync` at the end of each turn.
 
-    It starts with what `definitions` tell or, where these are blank, with the vhost and the users of the configuration.
+    It starts with what `definitions` tell or, where these are blank, with the vhost and the users of the configuration,
+    unless definitions are to be imported and the configuration names neither.
     totals: what is counted of it as a whole. lost_ids: of durable queues and exchanges that could not be restored;
     their messages are to be kept all the same.
     """
@@ -77,15 +81,33 @@ class Broker(Counted):
         if isinstance(store, Persistence):
             store.on_synced = self._on_synced
         self.lost_ids: frozenset[int] = restore(self)
-        if not self.vhosts and not self.users.list_users():
-            self._add_defaults()
+        if self.blank and (config.defaults_given or not config.definitions.paths):
+            with self.definitions.transaction():
+                self.add_default_vhost()
+                self.add_default_users()
+                self.permit_default_users()
 
-    def _add_defaults(self) -> None:
-        """Once in the life of the definitions: what an administrator has deleted does not come back."""
-        with self.definitions.transaction():
-            self.add_vhost(self.config.default_vhost, "Default virtual host")
-            for user in self.config.default_users:
-                self.users.add_default(user, self.vhosts)
+    # --- what a blank one gets --------------------------------------------------------------------------------------
+
+    @property
+    def blank(self) -> bool:
+        """Whether there is no vhost and no user. What an administrator has deleted does not come back."""
+        return not self.vhosts and not self.users.list_users()
+
+    def add_default_vhost(self) -> None:
+        """That of the configuration."""
+        self.add_vhost(self.config.default_vhost, "Default virtual host")
+
+    def add_default_users(self) -> None:
+        """Those of the configuration, still without permissions."""
+        for user in self.config.default_users:
+            self.users.add_user(user.name, user.password, user.tags)
+
+    def permit_default_users(self) -> None:
+        """Permissions for those of them who are there and have none, in the vhosts of their patterns."""
+        for user in self.config.default_users:
+            if self.users.has(user.name) and not self.users.list_permissions(user.name):
+                self.users.permit_default(user, self.vhosts)
 
     @property
     def cluster_name(self) -> str:
@@ -239,7 +261,7 @@ class Broker(Counted):
 
 def _checked_queue_type(name: str) -> str:
     """A default queue type as it is kept: empty for that of the configuration. Raises ValueError."""
-    if name not in ("classic", "quorum", "stream", "undefined", ""):
+    if name not in (*QUEUE_TYPES, "undefined", ""):
         raise ValueError(f"Unsupported queue type '{name}'")
     return "" if name == "undefined" else name
 

@@ -5,7 +5,7 @@ A negative limit is none.
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import final
+from typing import Any, final
 
 from amqpbroker import errors
 from amqpbroker.broker.parameters import Component, validation_failed
@@ -66,9 +66,7 @@ class Limits:
 
     def replace_vhost(self, vhost: str, limits: Mapping[str, int]) -> None:
         """These, and no others."""
-        problems = _problems(limits, _OF_VHOSTS, "limits")
-        if problems:
-            raise validation_failed(*problems)
+        self.check_vhost(limits)
         stored = ParameterDefinition(VHOST_LIMITS, vhost, _LIMITS, dict(limits))
         if limits:
             self._definitions.put(stored)
@@ -76,6 +74,12 @@ class Limits:
         else:
             self._definitions.remove(stored)
             self._vhosts.pop(vhost, None)
+
+    def check_vhost(self, limits: Mapping[str, object]) -> None:
+        """Raises ValueError for limits that no vhost can have."""
+        problems = _problems(limits, _OF_VHOSTS, "limits")
+        if problems:
+            raise validation_failed(*problems)
 
     def restore(self, stored: ParameterDefinition) -> None:
         """From definitions that have it."""
@@ -103,10 +107,14 @@ class Limits:
 
     def replace_user(self, user: str, limits: Mapping[str, int]) -> None:
         """These, and no others."""
+        self.check_user(limits)
+        self._users.set_limits(user, limits)
+
+    def check_user(self, limits: Mapping[str, object]) -> None:
+        """Raises ValueError for limits that no user can have."""
         problems = _problems(limits, _OF_USERS, "user-limits")
         if problems:
             raise ValueError(problems[0])
-        self._users.set_limits(user, limits)
 
     # --- in force ---------------------------------------------------------------------------------------------------
 
@@ -161,15 +169,11 @@ class VhostLimitParameters(Component):
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
 
+    def check(self, name: str, value: object) -> None:
+        self._limits.check_vhost(_vhost_limits(name, value))
+
     def put(self, vhost: str, name: str, value: object) -> None:
-        if name != _LIMITS:
-            raise validation_failed(f"{VHOST_LIMITS} of a vhost are named {_LIMITS}, not {name}")
-        if value == []:
-            # As RabbitMQ writes an empty object in its definitions.
-            value = {}
-        if not isinstance(value, dict):
-            raise validation_failed(f"{name} not a list {erlang_json(value)}")
-        self._limits.replace_vhost(vhost, value)
+        self._limits.replace_vhost(vhost, _vhost_limits(name, value))
 
     def delete(self, vhost: str, name: str) -> None:
         self._limits.clear_vhost(vhost)
@@ -177,6 +181,17 @@ class VhostLimitParameters(Component):
     def values(self, vhost: str | None) -> list[tuple[str, str, object]]:
         limits = self._limits.vhosts()
         return [(each, _LIMITS, limits[each]) for each in limits if vhost in (None, each)]
+
+
+def _vhost_limits(name: str, value: object) -> dict[str, Any]:
+    """Raises ValueError if they are named or written as nothing of the kind is."""
+    if name != _LIMITS:
+        raise validation_failed(f"{VHOST_LIMITS} of a vhost are named {_LIMITS}, not {name}")
+    if value == []:
+        return {}  # as RabbitMQ writes an empty object in its definitions
+    if not isinstance(value, dict):
+        raise validation_failed(f"{name} not a list {erlang_json(value)}")
+    return value
 
 
 def _problems(limits: Mapping[str, object], names: tuple[str, ...], what: str) -> list[str]:

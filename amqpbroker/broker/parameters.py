@@ -30,6 +30,10 @@ class Component(ABC):
     """
 
     @abstractmethod
+    def check(self, name: str, value: object) -> None:
+        """Raises ValueError for what `put` would refuse."""
+
+    @abstractmethod
     def put(self, vhost: str, name: str, value: object) -> None:
         """Set, and put in force."""
 
@@ -56,9 +60,14 @@ class Parameters:
 
     def put(self, component: str, vhost: str, name: str, value: object) -> None:
         """Raises ValueError for a component that there is not, or a value that it does not take."""
+        self.check(component, name, value)
+        self._components[component].put(vhost, name, value)
+
+    def check(self, component: str, name: str, value: object) -> None:
+        """Raises ValueError for what `put` would refuse."""
         if component not in self._components:
             raise validation_failed(f"component {component} not found")
-        self._components[component].put(vhost, name, value)
+        self._components[component].check(name, value)
 
     def delete(self, component: str, vhost: str, name: str) -> None:
         """Raises LookupError."""

@@ -86,9 +86,13 @@ class Policies:
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
+    def check(self, policy: Policy) -> None:
+        """Raises ValueError for one that `put` would refuse."""
+        _check(policy.name, policy.value, policy.operator)
+
     def put(self, policy: Policy) -> None:
         """Add it, or replace the one of its name."""
-        _check(policy.name, policy.value, policy.operator)
+        self.check(policy)
         if policy.vhost not in self._vhosts:
             raise LookupError(f"vhost '{policy.vhost}' does not exist")
         self._definitions.put(_stored(policy))
@@ -208,9 +212,13 @@ class PolicyParameters(Component):
         self._policies = policies
         self._operator = operator
 
-    def put(self, vhost: str, name: str, value: object) -> None:
+    def check(self, name: str, value: object) -> None:
         if not self._operator:
             raise ValueError("policies may not be set using this method")
+        _check(name, value, self._operator)
+
+    def put(self, vhost: str, name: str, value: object) -> None:
+        self.check(name, value)
         self._policies.put_value(vhost, name, value, self._operator)
 
     def delete(self, vhost: str, name: str) -> None:

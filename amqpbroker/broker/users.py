@@ -119,13 +119,11 @@ class Users:
         self._put(User(name, password_hash, tuple(tags), limits, hashing))
         return old is None
 
-    def add_default(self, default: DefaultUser, vhosts: Iterable[str]) -> User:
-        """A user from the configuration, with its permissions in those of the vhosts that its pattern is found in."""
-        user = self.add_user(default.name, default.password, default.tags)
+    def permit_default(self, default: DefaultUser, vhosts: Iterable[str]) -> None:
+        """The permissions of a user of the configuration, in those of the vhosts that its pattern is found in."""
         for vhost in vhosts:
             if re.search(default.vhost_pattern, vhost):
                 self.set_permissions(default.name, vhost, default.configure, default.write, default.read)
-        return user
 
     def delete_user(self, name: str) -> None:
         """With all permissions and limits."""

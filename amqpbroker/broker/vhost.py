@@ -268,12 +268,13 @@ class Vhost(Counted):
         server_named: bool = False,
         *,
         stored_id: int = 0,
+        unlimited: bool = False,
     ) -> Queue:
         """Declare, or check that what exists is equivalent. Raises AmqpError 405, 406 or 506.
 
         An exclusive queue counts as transient: it goes with its connection anyway. Reserved names are the caller's to
         refuse: the broker's own names come through here as well. stored_id: it is being restored, from definitions that
-        have it under this id.
+        have it under this id. unlimited: the vhost's limit does not count.
         """
         existing = self.queues.get(name)
         if existing is not None:
@@ -300,7 +301,9 @@ class Vhost(Counted):
             default_queue_type=self.default_queue_type,
             server_named=server_named,
             compat=None if stored_id else self.config.compat,
-            check_limits=lambda: None if stored_id else self.limits.check_queues(self.name, name, len(self.queues)),
+            check_limits=lambda: (
+                None if stored_id or unlimited else self.limits.check_queues(self.name, name, len(self.queues))
+            ),
         )
         arguments = with_queue_type(
             arguments,

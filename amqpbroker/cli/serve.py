@@ -44,7 +44,7 @@ def serve(
     settings = dataclasses.replace(found.config, data_dir=data_dir or "", in_memory=in_memory)
 
     # Only here, so that a mistake in the command line is told without loading the broker.
-    from amqpbroker.server import app, data, listeners, ready_file, tls
+    from amqpbroker.server import app, data, definitions, listeners, ready_file, tls
 
     def on_ready(listening: list[app.Listening]) -> None:
         if ready_path is not None:
@@ -54,7 +54,12 @@ def serve(
 
     try:
         status = app.run(settings, on_ready)
-    except (listeners.ListenError, data.StoreError, tls.TlsError) as error:
+    except (
+        definitions.UnusableDefinitionsError,
+        listeners.ListenError,
+        data.StoreError,
+        tls.TlsError,
+    ) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"cannot write {error.filename}: {error.strerror}") from error

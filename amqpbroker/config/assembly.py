@@ -64,6 +64,10 @@ def assembled(config: Config, values: Values) -> Config:
         loopback_users=_loopback_users(values, config.loopback_users),
         auth_mechanisms=_listed(values, "auth_mechanisms.$n") or config.auth_mechanisms,
         default_users=_default_users(values, config.default_vhost),
+        defaults_given=any(
+            key in ("default_user", "default_pass", "default_vhost") or key.startswith("default_users.")
+            for key in values
+        ),
         vm_memory_high_watermark=_limit(values, "vm_memory_high_watermark", config.vm_memory_high_watermark),
         disk_free_limit=_limit(values, "disk_free_limit", config.disk_free_limit),
         total_memory_bytes=values.get("total_memory_available_override_value", {}).get("", config.total_memory_bytes),

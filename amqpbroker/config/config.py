@@ -119,6 +119,7 @@ class Config:
     are message interceptors: None is off, True one that overwrites. An empty `data_dir` is the user's own. An
     `anonymous_login_user` of None lets nobody in. A `total_memory_bytes` of None is what the machine or the container
     has. `initial_frame_max` and `product_version` are those of `compat` unless they are given.
+    `defaults_given`: the vhost or the users of a new broker are somebody's choice.
     """
 
     listeners: tuple[Listener, ...] = (Listener("127.0.0.1", 5672),)
@@ -160,6 +161,7 @@ class Config:
     default_operator_policies: tuple[DefaultOperatorPolicy, ...] = ()
     default_vhost: str = "/"
     default_users: tuple[DefaultUser, ...] = (GUEST,)
+    defaults_given: bool = field(default=False, compare=False)
     default_queue_type: str = "classic"
     durability: str = "fsync"
     vm_memory_high_watermark: Limit = Limit(relative=0.6)

@@ -79,18 +79,18 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> bytes:
     filtered = len(objects)
     if page.number is not None and by_name:
         objects = _cut(objects, page.number, page.size)
-    rows = await _rows(objects, listing.show)
+    shown = await rows(objects, listing.show)
     if sort and not by_name:
-        rows.sort(key=lambda row: _sort_key(_at(row, sort)), reverse=_reversed(query))
+        shown.sort(key=lambda row: _sort_key(_at(row, sort)), reverse=_reversed(query))
     if page.number is not None and not by_name:
-        rows = _cut(rows, page.number, page.size)
+        shown = _cut(shown, page.number, page.size)
     columns = [column for column in query.get("columns", "").split(",") if column]
-    encoded = await _encoded(rows, columns)
+    encoded = await _encoded(shown, columns)
     if page.number is None:
         return encoded
     counts = {
         "filtered_count": filtered,
-        "item_count": len(rows),
+        "item_count": len(shown),
         "items": orjson.Fragment(encoded),
         "page": page.number,
         "page_count": max(1, -(-filtered // page.size)),
@@ -118,13 +118,14 @@ def _cut(all_of_it: Sequence[Any], number: int, size: int) -> list[Any]:
     return list(all_of_it[start : start + size])
 
 
-async def _rows(objects: Sequence[Any], show: Callable[[Any], Row]) -> list[Row]:
-    rows = []
+async def rows(objects: Sequence[Any], show: Callable[[Any], Row]) -> list[Row]:
+    """What is to be shown of each, made in slices."""
+    made = []
     for start in range(0, len(objects), SLICE):
         if start:
             await asyncio.sleep(0)
-        rows += [show(each) for each in objects[start : start + SLICE]]
-    return rows
+        made += [show(each) for each in objects[start : start + SLICE]]
+    return made
 
 
 async def _encoded(rows: list[Row], columns: list[str]) -> bytes:

@@ -19,6 +19,7 @@ from amqpbroker.clock import Clock, SystemClock
 from amqpbroker.config import Config, Listener
 from amqpbroker.server import control, data, machine
 from amqpbroker.server.allocator import give_back
+from amqpbroker.server.definitions import import_definitions
 from amqpbroker.server.http import App, HttpListener
 from amqpbroker.server.listeners import listen, shown
 from amqpbroker.server.node import ServerNode
@@ -67,7 +68,7 @@ OnReady = Callable[[list[Listening]], None]
 def run(config: Config, on_ready: OnReady) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status, with which the process is to end.
 
-    Raises ListenError, StoreError, TlsError.
+    Raises UnusableDefinitionsError, ListenError, StoreError, TlsError.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(config, on_ready))
@@ -171,7 +172,11 @@ class Server:
             log.info("%d messages recovered", count)
 
     async def serve(self, on_ready: OnReady) -> int:
-        """Listen, call `on_ready`, and serve until `stop`; returns the exit status. Raises ListenError."""
+        """Listen, call `on_ready`, and serve until `stop`; returns the exit status.
+
+        Raises UnusableDefinitionsError, ListenError.
+        """
+        import_definitions(self._broker, self._config.definitions)
         bound = self._bind()
         listening = self._node.listeners
         for protocol, sockets in bound.items():

@@ -12,9 +12,11 @@ class Plain(Component):
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], object] = {}
 
-    def put(self, vhost: str, name: str, value: object) -> None:
+    def check(self, name: str, value: object) -> None:
         if value is None:
             raise validation_failed("nothing")
+
+    def put(self, vhost: str, name: str, value: object) -> None:
         self.kept[vhost, name] = value
 
     def delete(self, vhost: str, name: str) -> None:

@@ -4,6 +4,7 @@ from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes import (
     bindings,
     connections,
+    definitions,
     exchanges,
     limits,
     nodes,
@@ -24,6 +25,7 @@ RESOURCES: tuple[Resource, ...] = (
     *exchanges.RESOURCES,
     *queues.RESOURCES,
     *bindings.RESOURCES,
+    *definitions.RESOURCES,
     *limits.RESOURCES,
     *parameters.RESOURCES,
     *permissions.RESOURCES,

@@ -1,0 +1,50 @@
+"""What is wrong with definitions."""
+
+from amqpbroker.broker.patterns import PatternError
+from amqpbroker.errors import REPLY_CODES, AmqpError
+from amqpbroker.management.failure import ApiError
+from amqpbroker.wire.erlang import erlang_json
+
+
+class DefinitionsError(ValueError):
+    """They cannot be imported. The text is RabbitMQ's where it has one."""
+
+
+def not_json() -> DefinitionsError:
+    return DefinitionsError("failed_to_parse_json")
+
+
+def malformed(where: str, what: str) -> DefinitionsError:
+    """where: such as queues[3]."""
+    return DefinitionsError(f"{where}: {what}")
+
+
+def no_vhost(name: str) -> DefinitionsError:
+    return DefinitionsError(f'Please create virtual host "{name}" prior to importing definitions.')
+
+
+def no_user(name: str) -> DefinitionsError:
+    return DefinitionsError(f"{{no_such_user,{erlang_json(name)}}}")
+
+
+def missing(kind: str, vhost: str, name: str) -> DefinitionsError:
+    """An end of a binding that is not there. kind: queue or exchange."""
+    resource = f"{{resource,{erlang_json(vhost)},{kind},{erlang_json(name)}}}"
+    return DefinitionsError(f"{{resources_missing,[{{not_found,{resource}}}]}}")
+
+
+def refused(error: AmqpError) -> DefinitionsError:
+    """What a client that declares the same would be told."""
+    return DefinitionsError(f"{REPLY_CODES[error.code][0].lower()}: {error.explanation}")
+
+
+def invalid_pattern(pattern: str, error: PatternError) -> DefinitionsError:
+    return DefinitionsError(f'{{invalid_regexp,"{pattern}",{{"{error.reason}",{error.at}}}}}')
+
+
+def explained(error: ApiError) -> DefinitionsError:
+    """What a request with the same would be told; a list of words as a tuple."""
+    if isinstance(error.reason, str):
+        return DefinitionsError(error.reason)
+    name, *values = error.reason
+    return DefinitionsError(f"{{{','.join([name, *map(erlang_json, values)])}}}")

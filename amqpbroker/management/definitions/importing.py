@@ -1,0 +1,94 @@
+"""Taking the steps of a plan: while the broker serves, or before it does."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.errors import AmqpError
+from amqpbroker.management.definitions import failure
+from amqpbroker.management.definitions.failure import DefinitionsError
+from amqpbroker.management.definitions.plan import IMPORTED_HASH, Plan, Step, parsed
+
+log = logging.getLogger(__name__)
+
+#: How many steps are made or taken before the broker's other work gets its turn.
+_SLICE = 50
+
+
+async def imported(plan: Plan) -> None:
+    """Raises DefinitionsError: if the plan does, nothing has changed; if a step fails, what came before stays."""
+    steps = []
+    for number, step in enumerate(plan, 1):
+        steps.append(step)
+        if number % _SLICE == 0:
+            await asyncio.sleep(0)
+    for number, step in enumerate(steps, 1):
+        _take(step)
+        if number % _SLICE == 0:
+            await asyncio.sleep(0)
+
+
+def _take(step: Step) -> None:
+    try:
+        step()
+    except AmqpError as error:
+        raise failure.refused(error) from error
+    except (ValueError, LookupError) as error:
+        raise DefinitionsError(str(error)) from error
+
+
+def import_at_start(broker: Broker, paths: Iterable[str], skip_if_unchanged: bool = False) -> None:
+    """Import these files, and directories of *.json, in this order; all of it or nothing of it is stored.
+
+    A blank broker gets the vhosts and users of the configuration, too, as far as no file brings any: without a user
+    nobody could do anything about that. skip_if_unchanged: import nothing that the start before has imported.
+    Raises DefinitionsError, with the name of the file.
+    """
+    documents = [(path, text) for named in paths for path, text in _read(Path(named))]
+    digest = hashlib.sha256(b"".join([hashlib.sha256(text).digest() for _, text in documents])).hexdigest()
+    if skip_if_unchanged and broker.global_parameters.value(IMPORTED_HASH, "") == digest:
+        log.info("definitions have not changed since they were imported")
+        return
+    loaded = [(path, _named(path, text)) for path, text in documents]
+    blank = broker.blank
+    with broker.definitions.transaction():
+        if blank and not any(document.get("vhosts") for _, document in loaded):
+            broker.add_default_vhost()
+        if blank and not any(document.get("users") for _, document in loaded):
+            broker.add_default_users()
+        for path, document in loaded:
+            log.info("importing definitions from %s", path)
+            _import(broker, path, document)
+        if blank:
+            broker.permit_default_users()
+        if skip_if_unchanged:
+            broker.global_parameters.put(IMPORTED_HASH, digest)
+
+
+def _read(path: Path) -> Sequence[tuple[Path, bytes]]:
+    try:
+        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        return [(file, file.read_bytes()) for file in files]
+    except OSError as error:
+        raise DefinitionsError(f"definitions {error.filename}: {error.strerror}") from error
+
+
+def _named(path: Path, text: bytes) -> dict[str, Any]:
+    try:
+        return parsed(text)
+    except DefinitionsError as error:
+        raise DefinitionsError(f"definitions {path}: {error}") from error
+
+
+def _import(broker: Broker, path: Path, document: dict[str, Any]) -> None:
+    vhost = document.get("original_vhost_name")
+    single = document.get("rabbitmq_definition_format") == "single_virtual_host" and isinstance(vhost, str)
+    try:
+        for step in list(Plan(broker, document, vhost if single else None)):
+            _take(step)
+    except DefinitionsError as error:
+        raise DefinitionsError(f"definitions {path}: {error}") from error

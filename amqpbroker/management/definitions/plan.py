@@ -1,0 +1,326 @@
+"""From a document to the steps that import it, in RabbitMQ's order.
+
+All of it is checked before the first step is taken, so that what cannot be imported changes nothing. Importing adds and
+changes, and takes nothing away; done again, it changes nothing. Queues and exchanges that exist stay as they are.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
+from typing import Any, final
+
+import orjson
+
+from amqpbroker.broker.broker import QUEUE_TYPES, Broker
+from amqpbroker.broker.exchange import ExchangeType
+from amqpbroker.broker.exchange_types.registry import build_exchange_type
+from amqpbroker.broker.message import Message
+from amqpbroker.broker.passwords import MD5, SHA256
+from amqpbroker.broker.patterns import PatternError, compile_pattern
+from amqpbroker.broker.policies import Policy
+from amqpbroker.broker.settings import alternate_exchange, parse_queue_settings
+from amqpbroker.broker.vhost import PREDECLARED
+from amqpbroker.errors import AmqpError
+from amqpbroker.management.definitions import failure
+from amqpbroker.management.definitions.failure import DefinitionsError
+from amqpbroker.management.failure import ApiError
+from amqpbroker.management.formats.tables import typed
+from amqpbroker.management.formats.users import Credentials, credentials
+from amqpbroker.management.formats.vhosts import description, put_vhost
+from amqpbroker.wire.values import Table
+
+#: The global parameter by which a start knows the definitions that the start before has imported.
+IMPORTED_HASH = "imported_definition_hash_value"
+
+#: Something that is to be done. Raises AmqpError, ValueError, LookupError.
+Step = Callable[[], object]
+
+
+def _ignore(message: Message) -> None:
+    pass
+
+
+def parsed(text: bytes) -> dict[str, Any]:
+    """The document. Raises DefinitionsError."""
+    if not text.strip():
+        return {}
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise failure.not_json() from None
+    if not isinstance(document, dict):
+        raise failure.not_json()
+    return document
+
+
+@final
+class _Entry:
+    """One object of a section. where: its section and number, for who has to find it."""
+
+    def __init__(self, where: str, values: Mapping[str, Any]) -> None:
+        self.where = where
+        self.values = values
+
+    def text(self, key: str) -> str:
+        """Raises DefinitionsError if it is missing or no string."""
+        if key not in self.values:
+            raise failure.malformed(self.where, f'"{key}" is missing')
+        value = self.values[key]
+        if not isinstance(value, str):
+            raise failure.malformed(self.where, f'"{key}" is to be a string')
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        """Raises DefinitionsError if it is neither true nor false."""
+        value = self.values.get(key, default)
+        if not isinstance(value, bool):
+            raise failure.malformed(self.where, f'"{key}" is to be true or false')
+        return value
+
+    def arguments(self) -> Table:
+        return typed(self.values.get("arguments"))
+
+
+@final
+class Plan:
+    """Iterated, it checks the document and yields the steps; raises DefinitionsError.
+
+    vhost: if the document is for that one; then nothing but what is in a vhost is looked at, and whatever vhost it
+    names does not count. maker: who gets all permissions in vhosts that are made.
+    """
+
+    def __init__(
+        self, broker: Broker, document: Mapping[str, Any], vhost: str | None = None, maker: str | None = None
+    ) -> None:
+        self._broker = broker
+        self._document = document
+        self._vhost = vhost
+        self._maker = maker
+        self._users = {user.name for user in broker.users.list_users()}
+        #: name -> the type of queues that are declared there without one.
+        self._vhosts = {name: each.default_queue_type for name, each in broker.vhosts.items()}
+        #: What the document will have made: exchanges with their types, and queues.
+        self._exchanges: dict[tuple[str, str], ExchangeType] = {}
+        self._queues: set[tuple[str, str]] = set()
+
+    def __iter__(self) -> Iterator[Step]:
+        whole = self._vhost is None
+        sections = (
+            ("users", self._user, whole),
+            ("vhosts", self._vhost_step, whole),
+            ("permissions", self._permission, whole),
+            ("exchanges", self._exchange, True),
+            ("topic_permissions", self._topic_permission, whole),
+            ("global_parameters", self._global_parameter, whole),
+            ("policies", self._policy, True),
+            ("parameters", self._parameter, True),
+            ("queues", self._queue, True),
+            ("bindings", self._binding, True),
+        )
+        for section, make, wanted in sections:
+            for entry in self._entries(section) if wanted else ():
+                try:
+                    step = make(entry)
+                except DefinitionsError:
+                    raise
+                except ApiError as error:
+                    raise failure.explained(error) from error
+                except AmqpError as error:
+                    raise failure.refused(error) from error
+                except ValueError as error:
+                    raise DefinitionsError(str(error)) from error
+                if step is not None:
+                    yield step
+
+    def _entries(self, section: str) -> Iterator[_Entry]:
+        entries = self._document.get(section)
+        if not isinstance(entries, list | None):
+            raise failure.malformed(section, "this is to be a list")
+        for number, values in enumerate(entries or ()):
+            where = f"{section}[{number}]"
+            if not isinstance(values, dict):
+                raise failure.malformed(where, "this is to be an object")
+            yield _Entry(where, values)
+
+    # --- who ----------------------------------------------------------------------------------------------------------
+
+    def _user(self, entry: _Entry) -> Step:
+        name = entry.text("name")
+        if not name:
+            raise failure.malformed(entry.where, "a user needs a name")
+        known = credentials(entry.values, self._hashing)
+        limits = entry.values.get("limits") or {}
+        if not isinstance(limits, dict):
+            raise failure.malformed(entry.where, '"limits" is to be an object')
+        self._broker.limits.check_user(limits)
+        self._users.add(name)
+        return partial(self._put_user, name, known, limits)
+
+    @cached_property
+    def _hashing(self) -> str:
+        """The algorithm of hashes that do not say their own: RabbitMQ before 3.6.0 had another."""
+        version = self._document.get("rabbitmq_version") or self._document.get("rabbit_version")
+        numbers = re.match(r"(\d+)\.(\d+)", version if isinstance(version, str) else "")
+        return MD5 if numbers is not None and (int(numbers[1]), int(numbers[2])) < (3, 6) else SHA256
+
+    def _put_user(self, name: str, known: Credentials, limits: dict[str, int]) -> None:
+        self._broker.users.put_user(name, *known)
+        if limits:
+            self._broker.limits.replace_user(name, {**self._broker.limits.user(name), **limits})
+
+    def _permission(self, entry: _Entry) -> Step:
+        user, vhost, *patterns = (entry.text(key) for key in ("user", "vhost", "configure", "write", "read"))
+        self._check_patterns(patterns)
+        self._check_user_and_vhost(user, vhost)
+        return partial(self._broker.users.set_permissions, user, vhost, *patterns)
+
+    def _topic_permission(self, entry: _Entry) -> Step:
+        user, vhost, exchange, *patterns = (entry.text(key) for key in ("user", "vhost", "exchange", "write", "read"))
+        self._check_patterns(patterns)
+        self._check_user_and_vhost(user, vhost)
+        return partial(self._broker.users.set_topic_permissions, user, vhost, exchange, *patterns)
+
+    def _check_patterns(self, patterns: list[str]) -> None:
+        for pattern in patterns:
+            try:
+                compile_pattern(pattern)
+            except PatternError as error:
+                raise failure.invalid_pattern(pattern, error) from error
+
+    def _check_user_and_vhost(self, user: str, vhost: str) -> None:
+        if user not in self._users:
+            raise failure.no_user(user)
+        self._check_vhost(vhost)
+
+    # --- where --------------------------------------------------------------------------------------------------------
+
+    def _vhost_step(self, entry: _Entry) -> Step:
+        name = entry.text("name")
+        described = description(entry.values, entry.values.get("metadata"))
+        queue_type = described.default_queue_type
+        if queue_type is not None and queue_type not in QUEUE_TYPES:
+            raise failure.malformed(entry.where, f"Unsupported queue type '{queue_type}'")
+        if name in self._vhosts:
+            described = described._replace(default_queue_type=None)  # as in RabbitMQ, it stays what it is
+        else:
+            self._vhosts[name] = queue_type or self._broker.config.default_queue_type
+        return partial(put_vhost, self._broker, name, described, self._maker)
+
+    def _vhost_of(self, entry: _Entry) -> str:
+        vhost = entry.text("vhost") if self._vhost is None else self._vhost
+        self._check_vhost(vhost)
+        return vhost
+
+    def _check_vhost(self, vhost: str) -> None:
+        if vhost not in self._vhosts:
+            raise failure.no_vhost(vhost)
+
+    # --- parameters and policies --------------------------------------------------------------------------------------
+
+    def _global_parameter(self, entry: _Entry) -> Step | None:
+        name, value = entry.text("name"), entry.values.get("value")
+        return None if name == IMPORTED_HASH else partial(self._broker.global_parameters.put, name, value)
+
+    def _policy(self, entry: _Entry) -> Step:
+        vhost, name = self._vhost_of(entry), entry.text("name")
+        values = entry.values
+        policy = Policy(
+            vhost,
+            name,
+            entry.text("pattern"),
+            values.get("definition", {}),
+            values.get("apply-to", "all"),
+            values.get("priority", 0),
+        )
+        try:
+            self._broker.policies.check(policy)
+        except ValueError as error:
+            raise DefinitionsError(f"{error} ({vhost}/{name})") from error
+        return partial(self._broker.policies.put, policy)
+
+    def _parameter(self, entry: _Entry) -> Step:
+        vhost = self._vhost_of(entry)
+        component, name, value = entry.text("component"), entry.text("name"), entry.values.get("value")
+        try:
+            self._broker.parameters.check(component, name, value)
+        except ValueError as error:
+            raise DefinitionsError(f"{error} ({vhost}/{component}/{name})") from error
+        return partial(self._broker.parameters.put, component, vhost, name, value)
+
+    # --- exchanges, queues, bindings ----------------------------------------------------------------------------------
+
+    def _exchange(self, entry: _Entry) -> Step | None:
+        vhost, name = self._vhost_of(entry), entry.text("name")
+        if name == "" or name.startswith("amq.") or self._finds_exchange(vhost, name):
+            return None
+        kind, arguments = entry.text("type"), entry.arguments()
+        durable, auto_delete = entry.flag("durable", False), entry.flag("auto_delete", False)
+        internal = entry.flag("internal", False)
+        self._exchanges[vhost, name] = build_exchange_type(kind, arguments, self._broker.clock, _ignore)
+        alternate_exchange(name, vhost, arguments)
+        return partial(self._declare_exchange, vhost, name, kind, durable, auto_delete, internal, arguments)
+
+    def _declare_exchange(self, vhost: str, name: str, *declared: Any) -> None:
+        if name not in self._broker.vhosts[vhost].exchanges:
+            self._broker.vhosts[vhost].declare_exchange(name, *declared)
+
+    def _queue(self, entry: _Entry) -> Step | None:
+        vhost, name = self._vhost_of(entry), entry.text("name")
+        if name.startswith("amq.") or self._finds_queue(vhost, name):
+            return None
+        durable, auto_delete = entry.flag("durable", False), entry.flag("auto_delete", False)
+        arguments = entry.arguments()
+        parse_queue_settings(
+            name,
+            vhost,
+            durable=durable,
+            exclusive=False,
+            auto_delete=auto_delete,
+            arguments=arguments,
+            default_queue_type=self._vhosts[vhost],
+            compat=self._broker.config.compat,
+        )
+        self._queues.add((vhost, name))
+        return partial(self._declare_queue, vhost, name, durable, auto_delete, arguments)
+
+    def _declare_queue(self, vhost: str, name: str, durable: bool, auto_delete: bool, arguments: Table) -> None:
+        if name not in self._broker.vhosts[vhost].queues:
+            self._broker.vhosts[vhost].declare_queue(name, durable, False, auto_delete, arguments, unlimited=True)
+
+    def _binding(self, entry: _Entry) -> Step | None:
+        vhost, source = self._vhost_of(entry), entry.text("source")
+        destination, kind = entry.text("destination"), entry.text("destination_type")
+        routing_key, arguments = entry.text("routing_key").encode(), entry.arguments()
+        if source == "":
+            return None
+        if kind not in ("queue", "exchange"):
+            raise failure.malformed(entry.where, '"destination_type" is to be queue or exchange')
+        source_type = self._finds_exchange(vhost, source)
+        if source_type is None:
+            raise failure.missing("exchange", vhost, source)
+        found = self._finds_queue if kind == "queue" else self._finds_exchange
+        if not found(vhost, destination):
+            raise failure.missing(kind, vhost, destination)
+        if kind == "exchange" and destination == "":
+            raise failure.malformed(entry.where, "nothing can be bound to the default exchange")
+        source_type.validate_binding(routing_key, arguments)
+        return partial(self._bind, vhost, source, kind, destination, routing_key, arguments)
+
+    def _bind(self, name: str, source: str, kind: str, destination: str, routing_key: bytes, arguments: Table) -> None:
+        vhost = self._broker.vhosts[name]
+        end = vhost.queue(destination, None) if kind == "queue" else vhost.exchange(destination)
+        vhost.bind(vhost.exchange(source), end, routing_key, arguments)
+
+    def _finds_exchange(self, vhost: str, name: str) -> ExchangeType | None:
+        """The type of an exchange that is there, or will be when bindings are made."""
+        existing = self._broker.vhosts.get(vhost)
+        if existing is not None and name in existing.exchanges:
+            return existing.exchanges[name].type
+        if name.startswith("amq.") and existing is None:
+            kind = dict(PREDECLARED).get(name)
+            return None if kind is None else build_exchange_type(kind, {}, self._broker.clock, _ignore)
+        return self._exchanges.get((vhost, name))
+
+    def _finds_queue(self, vhost: str, name: str) -> bool:
+        existing = self._broker.vhosts.get(vhost)
+        return (existing is not None and name in existing.queues) or (vhost, name) in self._queues

@@ -1,0 +1,47 @@
+"""Definitions out and in (rabbit_mgmt_wm_definitions.erl)."""
+
+import re
+from typing import Any
+
+from amqpbroker.management import failure
+from amqpbroker.management.call import NO_CONTENT, Answer, Call
+from amqpbroker.management.definitions.export import exported, exported_vhost
+from amqpbroker.management.definitions.importing import imported
+from amqpbroker.management.definitions.plan import Plan, parsed
+from amqpbroker.management.multipart import field
+from amqpbroker.management.resource import Access, Resource
+
+
+async def export(call: Call) -> Answer:
+    return _offered(call, await exported(call.broker))
+
+
+async def export_vhost(call: Call) -> Answer:
+    vhost = call.broker.vhosts.get(call.path["vhost"])
+    if vhost is None:
+        raise failure.bad_request("vhost_not_found")
+    return _offered(call, await exported_vhost(call.broker, vhost))
+
+
+def _offered(call: Call, document: dict[str, Any]) -> Answer:
+    """With a name to be saved under, if one is asked for."""
+    name = re.sub(r"[^\w.-]", "_", call.query.get("download", ""), flags=re.ASCII)
+    return Answer(200, document, {"content-disposition": f"attachment; filename={name}"} if name else {})
+
+
+async def load(call: Call) -> Answer:
+    """The body is the document, or a form with the document as `file`. Nothing changes if it cannot be imported."""
+    vhost = call.path.get("vhost")
+    if vhost is not None and vhost not in call.broker.vhosts:
+        raise failure.no_vhost()
+    content_type = call.request.headers.get("content-type", "")
+    text = field(call.raw, content_type, "file") if content_type.startswith("multipart/") else call.raw
+    await imported(Plan(call.broker, parsed(text), vhost, call.who.user.name))
+    return NO_CONTENT
+
+
+RESOURCES = (
+    Resource("/definitions", Access.ADMIN, get=export, post=load),
+    Resource("/all-configuration", Access.ADMIN, get=export, post=load),
+    Resource("/definitions/{vhost}", Access.ADMIN, get=export_vhost, post=load, any_vhost=True),
+)

@@ -1,0 +1,146 @@
+import json
+
+import pytest
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config, DefaultUser, Definitions
+from amqpbroker.management.definitions.failure import DefinitionsError
+from amqpbroker.management.definitions.importing import import_at_start
+from amqpbroker.store.files import Files
+from amqpbroker.store.sqlite_definitions import SqliteDefinitions
+from amqpbroker.store.store import MemoryStore
+from tests.management.definitions.test_plan import WHOLE
+
+ANN = {"name": "ann", "password": "pw", "tags": "administrator"}
+
+
+class Start:
+    """A directory of definitions, and a broker that starts with them, again and again."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.definitions = None
+
+    def write(self, name, document):
+        path = self.directory / name
+        path.write_text(document if isinstance(document, str) else json.dumps(document))
+        return path
+
+    def __call__(self, *paths, skip=False, **settings):
+        if self.definitions is not None:
+            self.definitions.close()
+        self.definitions = SqliteDefinitions(self.directory / "definitions.sqlite", Files())
+        config = Config(definitions=Definitions(tuple(map(str, paths)), skip), **settings)
+        broker = Broker(config, ManualClock(1_000_000), MemoryStore(), self.definitions)
+        import_at_start(broker, config.definitions.paths, skip)
+        return broker
+
+
+@pytest.fixture
+def start(tmp_path):
+    start = Start(tmp_path)
+    yield start
+    if start.definitions is not None:
+        start.definitions.close()
+
+
+def names(broker):
+    return [user.name for user in broker.users.list_users()]
+
+
+def test_they_are_there_and_stay(start):
+    path = start.write("d.json", WHOLE)
+    assert "in.quorum" in start(path).vhosts["orders"].queues
+    path = start.write("d.json", {})
+    assert "in.quorum" in start(path).vhosts["orders"].queues
+
+
+def test_a_directory_is_its_json_files_in_the_order_of_their_names(start):
+    folder = start.directory / "several"
+    folder.mkdir()
+    start.write("several/2.json", {"queues": [{"vhost": "new", "name": "q"}]})
+    start.write("several/1.json", {"vhosts": [{"name": "new"}]})
+    start.write("several/note.txt", "not JSON")
+    assert list(start(folder).vhosts["new"].queues) == ["q"]
+
+
+# --- beside the configuration's own -----------------------------------------------------------------------------------
+
+
+def test_users_and_vhosts_of_the_file_are_all_there_are(start):
+    path = start.write("d.json", {"users": [ANN], "vhosts": [{"name": "new"}]})
+    broker = start(path)
+    assert (names(broker), list(broker.vhosts)) == (["ann"], ["new"])
+
+
+def test_those_that_are_configured_are_there_too(start):
+    path = start.write("d.json", {"users": [ANN], "vhosts": [{"name": "new"}]})
+    broker = start(path, default_users=(DefaultUser("eve", "pw"),), defaults_given=True)
+    assert (names(broker), list(broker.vhosts)) == (["eve", "ann"], ["/", "new"])
+    assert broker.users.authenticate("eve", b"pw") is not None
+    assert [listed[:2] for listed in broker.users.list_permissions()] == [("eve", "/")]
+
+
+def test_a_file_without_users_locks_nobody_out(start):
+    path = start.write(
+        "d.json", {"vhosts": [{"name": "/"}, {"name": "new"}], "queues": [{"vhost": "new", "name": "q"}]}
+    )
+    broker = start(path)
+    assert names(broker) == ["guest"]
+    assert [listed[:2] for listed in broker.users.list_permissions()] == [("guest", "/")]
+
+
+def test_a_file_without_vhosts_is_for_the_default_one(start):
+    broker = start(start.write("d.json", {"queues": [{"vhost": "/", "name": "q"}]}))
+    assert list(broker.vhosts["/"].queues) == ["q"]
+
+
+def test_what_was_deleted_does_not_come_back(start):
+    path = start.write("d.json", {"queues": [{"vhost": "/", "name": "q"}]})
+    broker = start(path)
+    broker.users.add_user("ann")
+    broker.users.delete_user("guest")
+    assert names(start(path)) == ["ann"]
+
+
+# --- unchanged ones ---------------------------------------------------------------------------------------------------
+
+
+def test_unchanged_ones_can_be_skipped(start):
+    path = start.write("d.json", {"users": [ANN], "vhosts": [{"name": "new"}, {"name": "other"}]})
+    start(path, skip=True).delete_vhost("other")
+    assert list(start(path, skip=True).vhosts) == ["new"]
+    start.write("d.json", {"users": [ANN], "vhosts": [{"name": "other"}]})
+    assert list(start(path, skip=True).vhosts) == ["new", "other"]
+
+
+def test_otherwise_they_are_imported_at_every_start(start):
+    path = start.write("d.json", {"users": [ANN], "vhosts": [{"name": "new"}, {"name": "other"}]})
+    start(path).delete_vhost("other")
+    assert list(start(path).vhosts) == ["new", "other"]
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_not_there_is_named(start):
+    missing = start.directory / "missing.json"
+    with pytest.raises(DefinitionsError, match=f"definitions {missing}: No such file or directory"):
+        start(missing)
+
+
+def test_a_file_that_is_not_json_is_named(start):
+    path = start.write("d.json", "{")
+    with pytest.raises(DefinitionsError, match=f"definitions {path}: failed_to_parse_json"):
+        start(path)
+
+
+def test_after_an_error_nothing_is_stored(start):
+    good = start.write("good.json", WHOLE)
+    bad = start.write("bad.json", {"queues": [{"vhost": "nope", "name": "q"}]})
+    with pytest.raises(DefinitionsError, match=f'definitions {bad}: Please create virtual host "nope"'):
+        start(good, bad)
+    assert start.write("bad.json", {"users": [ANN], "vhosts": [{"name": "new"}]})
+    broker = start(bad)
+    assert (names(broker), list(broker.vhosts)) == (["ann"], ["new"])

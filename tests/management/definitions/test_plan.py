@@ -1,0 +1,255 @@
+import base64
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
+from amqpbroker.management.definitions.export import exported, exported_vhost
+from amqpbroker.management.definitions.failure import DefinitionsError
+from amqpbroker.management.definitions.importing import imported
+from amqpbroker.management.definitions.plan import Plan, parsed
+from amqpbroker.store.store import MemoryStore
+
+HERE = Path(__file__).parent
+
+#: Exported by a RabbitMQ 4.0.5: all of it, and its vhost `orders`.
+WHOLE = json.loads((HERE / "rabbitmq-4.0.5.json").read_text())
+ORDERS = json.loads((HERE / "rabbitmq-4.0.5-vhost.json").read_text())
+
+
+def make_broker():
+    return Broker(Config(), ManualClock(1_000_000), MemoryStore())
+
+
+@pytest.fixture
+def broker():
+    return make_broker()
+
+
+async def take(broker, document, vhost=None, maker=None):
+    await imported(Plan(broker, document, vhost, maker))
+
+
+def normal(document):
+    """Lists in any order, for RabbitMQ has none."""
+
+    def sort(values):
+        return sorted(values, key=lambda value: json.dumps(value, sort_keys=True))
+
+    return {section: sort(values) if isinstance(values, list) else values for section, values in document.items()}
+
+
+# --- RabbitMQ's own ---------------------------------------------------------------------------------------------------
+
+
+async def test_what_rabbitmq_exports_is_exported_again(broker):
+    await take(broker, WHOLE)
+    assert normal(await exported(broker)) == normal(WHOLE)
+
+
+async def test_and_works(broker):
+    await take(broker, WHOLE)
+    orders = broker.vhosts["orders"]
+    assert orders.queues["in.classic"].settings.message_ttl_ms == 60_000
+    assert orders.queues["in.quorum"].policy.name == "dlx"
+    assert orders.queues["in.quorum"].effective_policy["max-length"] == 1000
+    assert orders.exchanges["events"].alternate == "unrouted"
+    assert broker.users.authenticate("ann", b"s3cret").tags == ("administrator",)
+    assert broker.users.authenticate("bob", b"s3cret") is not None
+    assert broker.users.authenticate("eve", b"s3cret") is not None
+    assert broker.users.authenticate("nopass", b"") is None
+    assert broker.limits.vhost("orders") == {"max-connections": -1, "max-queues": 100}
+    assert broker.cluster_name == "shop"
+
+
+async def test_importing_again_changes_nothing(broker):
+    await take(broker, WHOLE)
+    queue = broker.vhosts["orders"].queues["in.quorum"]
+    await take(broker, WHOLE)
+    assert broker.vhosts["orders"].queues["in.quorum"] is queue
+    assert normal(await exported(broker)) == normal(WHOLE)
+
+
+async def test_what_one_vhost_has_goes_into_another(broker):
+    broker.add_vhost("copy", "Orders", ("prod", "eu"), "quorum")
+    await take(broker, ORDERS, "copy")
+    copy = await exported_vhost(broker, broker.vhosts["copy"])
+    assert copy.pop("original_vhost_name") == "copy"
+    assert copy.pop("explanation") == "Definitions of virtual host 'copy'"
+    assert normal(copy).items() <= normal(ORDERS).items()
+    assert list(broker.vhosts) == ["/", "copy"]
+
+
+async def test_for_one_vhost_the_names_of_vhosts_and_all_that_is_in_none_do_not_count(broker):
+    broker.add_vhost("copy")
+    await take(broker, WHOLE | {"queues": [{"vhost": "/", "name": "q", "durable": True}], "bindings": []}, "copy")
+    assert list(broker.vhosts["copy"].queues) == ["q"]
+    assert [user.name for user in broker.users.list_users()] == ["guest"]
+
+
+# --- additions --------------------------------------------------------------------------------------------------------
+
+
+async def test_existing_queues_and_exchanges_stay_as_they_are(broker):
+    vhost = broker.vhosts["/"]
+    queue = vhost.declare_queue("q", True, False, False, {})
+    vhost.declare_exchange("x", "fanout", True, False, False, {})
+    document = {
+        "queues": [{"vhost": "/", "name": "q", "durable": False, "arguments": {"x-max-length": 5}}],
+        "exchanges": [{"vhost": "/", "name": "x", "type": "topic", "durable": True}],
+    }
+    await take(broker, document)
+    assert vhost.queues["q"] is queue
+    assert vhost.exchanges["x"].type.name == "fanout"
+
+
+async def test_reserved_names_and_bindings_of_the_default_exchange_are_left_out(broker):
+    document = {
+        "exchanges": [{"vhost": "/", "name": name, "type": "direct"} for name in ("", "amq.direct", "amq.new")],
+        "queues": [{"vhost": "/", "name": "amq.gen-x"}, {"vhost": "/", "name": "q"}],
+        "bindings": [
+            {"vhost": "/", "source": "", "destination": "q", "destination_type": "queue", "routing_key": "q"},
+            {"vhost": "/", "source": "amq.topic", "destination": "q", "destination_type": "queue", "routing_key": "a"},
+        ],
+    }
+    await take(broker, document)
+    assert list(broker.vhosts["/"].queues) == ["q"]
+    assert "amq.new" not in broker.vhosts["/"].exchanges
+    assert len(broker.vhosts["/"].exchanges["amq.topic"].bindings) == 1
+
+
+async def test_the_limit_of_a_vhost_keeps_no_queue_out(broker):
+    broker.limits.set_vhost("/", "max-queues", 0)
+    await take(broker, {"queues": [{"vhost": "/", "name": "q", "durable": True}]})
+    assert list(broker.vhosts["/"].queues) == ["q"]
+
+
+async def test_who_imports_may_do_everything_in_new_vhosts(broker):
+    await take(broker, {"vhosts": [{"name": "new"}, {"name": "/"}]}, maker="guest")
+    assert [vhost for _, vhost, _ in broker.users.list_permissions("guest")] == ["/", "new"]
+
+
+async def test_unknown_keys_are_left_out(broker):
+    await take(broker, {"federations": [1], "queues": [{"vhost": "/", "name": "q", "colour": "red"}]})
+    assert list(broker.vhosts["/"].queues) == ["q"]
+
+
+# --- older forms ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "digest"), [("3.5.6", "md5"), ("3.6.0", "sha256"), ("4.0.5", "sha256"), (None, "sha256")]
+)
+async def test_hashes_that_do_not_say_their_algorithm_are_of_the_version_s(broker, version, digest):
+    encoded = base64.b64encode(b"salt" + hashlib.new(digest, b"salts3cret").digest()).decode()
+    users = [{"name": "ann", "password_hash": encoded, "tags": "administrator, x"}]
+    await take(broker, {"rabbit_version": version, "users": users})
+    assert broker.users.authenticate("ann", b"s3cret").tags == ("administrator", "x")
+
+
+async def test_plain_passwords_and_metadata_of_vhosts(broker):
+    vhost = {"name": "new", "metadata": {"description": "d", "tags": ["t"], "default_queue_type": "quorum"}}
+    await take(broker, {"users": [{"name": "ann", "password": "pw", "tags": []}], "vhosts": [vhost]})
+    assert broker.users.authenticate("ann", b"pw") is not None
+    new = broker.vhosts["new"]
+    assert (new.description, new.tags, new.default_queue_type) == ("d", ("t",), "quorum")
+
+
+async def test_limits_of_a_user_are_added_to_those_there_are(broker):
+    broker.limits.set_user("guest", "max-channels", 1)
+    user = {"name": "guest", "password": "guest", "tags": [], "limits": {"max-connections": 2}}
+    await take(broker, {"users": [user]})
+    assert broker.limits.user("guest") == {"max-channels": 1, "max-connections": 2}
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+PERMISSION = {"user": "guest", "vhost": "/", "configure": "", "write": "", "read": ""}
+QUEUE = {"vhost": "/", "name": "new", "durable": True}
+BINDING = {"vhost": "/", "source": "x", "destination": "q", "destination_type": "queue", "routing_key": ""}
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "text"),
+    [
+        ("users", {"name": "ann"}, "tags_not_present"),
+        ("users", {"name": "ann", "password_hash": "!!", "tags": ""}, '{not_base64,<<"!!">>}'),
+        (
+            "users",
+            {"name": "ann", "tags": "", "limits": {"zz": 4}},
+            'Unrecognised terms [{<<"zz">>,4}] in user-limits',
+        ),
+        ("users", {"tags": ""}, 'users[1]: "name" is missing'),
+        ("vhosts", {"name": "new", "default_queue_type": "nope"}, "vhosts[1]: Unsupported queue type 'nope'"),
+        ("permissions", {**PERMISSION, "user": "nope"}, '{no_such_user,<<"nope">>}'),
+        (
+            "permissions",
+            {**PERMISSION, "vhost": "nope"},
+            'Please create virtual host "nope" prior to importing definitions.',
+        ),
+        ("permissions", {"user": "guest"}, 'permissions[1]: "vhost" is missing'),
+        ("topic_permissions", {**PERMISSION, "exchange": 5}, 'topic_permissions[1]: "exchange" is to be a string'),
+        (
+            "policies",
+            {"vhost": "/", "name": "p", "pattern": "a", "definition": {"zzz": 1}},
+            'Validation failed\n\n[{<<"zzz">>,1}] are not recognised policy settings\n (//p)',
+        ),
+        (
+            "parameters",
+            {"vhost": "/", "component": "nope", "name": "p", "value": 1},
+            "Validation failed\n\ncomponent nope not found\n (//nope/p)",
+        ),
+        ("queues", {**QUEUE, "vhost": "nope"}, 'Please create virtual host "nope" prior to importing definitions.'),
+        ("queues", {**QUEUE, "durable": "yes"}, 'queues[1]: "durable" is to be true or false'),
+        ("queues", "new", "queues[1]: this is to be an object"),
+        (
+            "exchanges",
+            {"vhost": "/", "name": "new", "type": "nope"},
+            "precondition_failed: invalid exchange type 'nope'",
+        ),
+        (
+            "bindings",
+            {**BINDING, "source": "amq.topic"},
+            '{resources_missing,[{not_found,{resource,<<"/">>,queue,<<"q">>}}]}',
+        ),
+        ("bindings", BINDING, '{resources_missing,[{not_found,{resource,<<"/">>,exchange,<<"x">>}}]}'),
+    ],
+)
+async def test_what_cannot_be_imported_changes_nothing(broker, section, entry, text):
+    good = {
+        "users": [{"name": "first", "tags": ""}],
+        "vhosts": [{"name": "first"}],
+        "permissions": [PERMISSION],
+        "topic_permissions": [{**PERMISSION, "exchange": "x"}],
+        "policies": [{"vhost": "/", "name": "first", "pattern": "a", "definition": {"max-length": 1}}],
+        "parameters": [{"vhost": "/", "component": "vhost-limits", "name": "limits", "value": {"max-queues": 7}}],
+        "exchanges": [{"vhost": "/", "name": "first", "type": "direct"}],
+        "queues": [{"vhost": "/", "name": "first"}],
+        "bindings": [{**BINDING, "source": "first", "destination": "first"}],
+    }
+    before = await exported(broker)
+    await take(make_broker(), good)
+    with pytest.raises(DefinitionsError) as refused:
+        await take(broker, {**good, section: [*good[section], entry]})
+    assert str(refused.value) == text
+    assert await exported(broker) == before
+
+
+@pytest.mark.parametrize("section", [5, {"a": 1}, "x"])
+async def test_a_section_is_a_list(broker, section):
+    with pytest.raises(DefinitionsError, match="users: this is to be a list"):
+        await take(broker, {"users": section})
+
+
+def test_no_document_is_an_empty_one():
+    assert parsed(b" \n") == {}
+
+
+@pytest.mark.parametrize("text", [b"{", b"[]", b"5"])
+def test_a_document_is_a_json_object(text):
+    with pytest.raises(DefinitionsError, match="failed_to_parse_json"):
+        parsed(text)
