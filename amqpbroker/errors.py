@@ -200,6 +200,14 @@ def invalid_argument_type(argument: str, kind: str, name: str, vhost: str, type_
     return precondition_failed(f"invalid type '{type_name}' for arg '{argument}' in {kind} '{name}' in vhost '{vhost}'")
 
 
+def cluster_queue_limit(name: str, limit: int) -> AmqpError:
+    return precondition_failed(f"cannot declare queue '{name}': queue limit in cluster ({limit}) is reached")
+
+
+def cluster_exchange_limit(name: str, limit: int) -> AmqpError:
+    return precondition_failed(f"cannot declare exchange '{name}': exchange limit in cluster ({limit}) is reached")
+
+
 def queue_limit(name: str, vhost: str, limit: int) -> AmqpError:
     return precondition_failed(f"cannot declare queue '{name}': queue limit in vhost '{vhost}' ({limit}) is reached")
 
@@ -378,6 +386,10 @@ def vhost_connection_limit(vhost: str, user: str, limit: int) -> AmqpError:
 
 def user_connection_limit(user: str, limit: int) -> AmqpError:
     return not_allowed(f"connection refused for user '{user}': user connection limit ({limit}) is reached")
+
+
+def node_channel_limit(node: str, limit: int) -> AmqpError:
+    return not_allowed(f"number of channels opened on node '{node}' has reached the maximum allowed limit of ({limit})")
 
 
 def user_channel_limit(node: str, limit: int) -> AmqpError:

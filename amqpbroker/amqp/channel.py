@@ -82,6 +82,9 @@ class Channel(Counted):
         self.vhost = connection.vhost
         self.clock = self.broker.clock
         self.permissions = connection.permissions
+        self.intercept = self.broker.intercept
+        #: Where every message is changed, none is known by its properties.
+        self.known = KNOWN if self.intercept is None else {}
         self.content: Content | None = None
         self.routes: dict[bytes, Route] = {}
         self.route_epoch: int = -1
@@ -164,9 +167,11 @@ class Channel(Counted):
             self.route_epoch = vhost.route_epoch
         route = self.routes.get(arguments) or self._look_up(arguments, properties)
         message = Message(route.address, properties if body is not None else None, body, size, frames, self.number)
-        known = KNOWN.get(properties)
+        known = self.known.get(properties)
         if known is None:
             inspect(message, properties, self.connection.user, self.reply)
+            if self.intercept is not None:
+                self.intercept(message)
         else:
             message.persistent = known > 255
             message.priority = known & 255
@@ -190,7 +195,7 @@ class Channel(Counted):
     ) -> Repeat | None:
         """What to know of the publish just handled if the next one is like it; None if it needs a closer look."""
         route = self.routes.get(arguments)
-        known = KNOWN.get(properties)
+        known = self.known.get(properties)
         if route is None or known is None or route.destinations is None or len(route.destinations) != 1:
             return None
         return Repeat(self, prefix, total, content, size, route.address, known, route.destinations[0], route.outlet)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import amqpbroker
 from amqpbroker import errors
 from amqpbroker.amqp import connection_log
-from amqpbroker.amqp.sasl import EXTERNAL, MECHANISMS, external
+from amqpbroker.amqp.sasl import ANONYMOUS, EXTERNAL, MECHANISMS, Credentials, external
 from amqpbroker.broker.logins import AMQP
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
@@ -107,9 +107,13 @@ class Handshake:
 
     def _mechanisms(self) -> list[str]:
         """Those offered. A certificate can be shown by TLS only; whether one was shown, the login tells."""
-        connection = self._connection
-        offered = connection.broker.config.auth_mechanisms
-        return [name for name in offered if name != EXTERNAL or connection.peer.tls is not None]
+        config, tls = self._connection.broker.config, self._connection.peer.tls
+        missing = {EXTERNAL: tls is None, ANONYMOUS: config.anonymous_login_user is None}
+        return [name for name in config.auth_mechanisms if not missing.get(name)]
+
+    def _anonymous(self) -> Credentials:
+        config = self._connection.broker.config
+        return Credentials(config.anonymous_login_user or "", config.anonymous_login_pass.encode())
 
     def _log_in(self, mechanism: str, response: bytes) -> "User | None":
         """None if it is refused. Raises MalformedError for a response that is none."""
@@ -120,7 +124,7 @@ class Handshake:
             name = external(certificate, connection.broker.config)
             user = logins.by_certificate(name, host, AMQP)
         else:
-            credentials = MECHANISMS[mechanism](response)
+            credentials = self._anonymous() if mechanism == ANONYMOUS else MECHANISMS[mechanism](response)
             name = credentials.username
             user = logins.by_password(name, credentials.password, host, AMQP)
         if user is None:

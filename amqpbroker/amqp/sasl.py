@@ -18,10 +18,6 @@ class Credentials:
     password: bytes = field(repr=False)
 
 
-#: As whom ANONYMOUS logs in (RabbitMQ's default anonymous_login_user and anonymous_login_pass).
-_ANONYMOUS = Credentials("guest", b"guest")
-
-
 def plain(response: bytes) -> Credentials:
     """NUL, user, NUL, password; RabbitMQ takes no authorization identity (rabbit_auth_mechanism_plain.erl)."""
     parts = response.split(b"\0")
@@ -42,18 +38,15 @@ def amqplain(response: bytes) -> Credentials:
     return Credentials(text(values[0]), values[1])
 
 
-def anonymous(response: bytes) -> Credentials:
-    """Whatever is sent (a trace, RFC 4505) does not matter (rabbit_auth_mechanism_anonymous.erl)."""
-    return _ANONYMOUS
-
-
 #: Mechanism -> its function, which raises MalformedError for a response that is none. Which of them are offered is
 #: configured.
 MECHANISMS: dict[str, Callable[[bytes], Credentials]] = {
     "PLAIN": plain,
     "AMQPLAIN": amqplain,
-    "ANONYMOUS": anonymous,
 }
+
+#: The mechanism whose response (a trace, RFC 4505) does not matter: who it logs in as is configured.
+ANONYMOUS = "ANONYMOUS"
 
 #: The mechanism that takes no response, but the certificate that the client has shown.
 EXTERNAL = "EXTERNAL"

@@ -2,6 +2,7 @@
 
 import base64
 import logging
+import re
 import secrets
 from collections.abc import Iterable
 
@@ -9,11 +10,12 @@ from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.direct_reply import DirectReplies
 from amqpbroker.broker.holder import Holder
-from amqpbroker.broker.limits import VHOST_LIMITS, Limits, VhostLimitParameters
+from amqpbroker.broker.interceptors import interceptor
+from amqpbroker.broker.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
 from amqpbroker.broker.logins import Logins
 from amqpbroker.broker.parameters import GlobalParameters, Parameters
 from amqpbroker.broker.persistence import Persistence
-from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, PolicyParameters
+from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.rates import Rates
 from amqpbroker.broker.restore import restore
@@ -63,7 +65,7 @@ class Broker(Counted):
         self.direct_replies = DirectReplies()
         self.vhosts: dict[str, Vhost] = {}
         self.policies = Policies(self.definitions, self.vhosts)
-        self.limits = Limits(self.definitions, self.users, config.cluster_name)
+        self.limits = Limits(self.definitions, self.users, config.cluster_name, config.channel_max_per_node)
         self.parameters = Parameters(
             {
                 POLICY: PolicyParameters(self.policies, operator=False),
@@ -78,6 +80,7 @@ class Broker(Counted):
         self.logins = Logins(self.users, clock, self.totals.auth_attempts)
         self.rates = Rates(self, config.collect_statistics_interval_ms)
         self.alarms = Alarms(config.cluster_name, self._on_alarms)
+        self.intercept = interceptor(config, clock)
         if isinstance(store, Persistence):
             store.on_synced = self._on_synced
         self.lost_ids: frozenset[int] = restore(self)
@@ -127,15 +130,38 @@ class Broker(Counted):
     ) -> Vhost:
         """The vhost of that name, made if it is not there, else as it is.
 
-        default_queue_type: None for the one that is configured now. Raises ValueError if it is none, AmqpError 506.
+        default_queue_type: None for the one that is configured now. A new vhost gets the limits and operator policies
+        that are configured for it. Raises ValueError if the type is none or there are as many vhosts as there may be,
+        AmqpError 506.
         """
         vhost = self.vhosts.get(name)
         if vhost is None:
+            if 0 < self.config.vhost_max <= len(self.vhosts):
+                raise ValueError(f"cannot create vhost '{name}': vhost limit of {self.config.vhost_max} is reached")
             queue_type = self.config.default_queue_type if default_queue_type is None else default_queue_type
             definition = VhostDefinition(name, description, tuple(tags), _checked_queue_type(queue_type), protected)
-            self.definitions.put(definition)
-            vhost = self.restore_vhost(definition)
+            try:
+                with self.definitions.transaction():
+                    self.definitions.put(definition)
+                    vhost = self.restore_vhost(definition)
+                    self._add_vhost_defaults(name)
+            except BaseException:
+                self.vhosts.pop(name, None)
+                self._forget_vhost(name)
+                raise
         return vhost
+
+    def _add_vhost_defaults(self, vhost: str) -> None:
+        """The first limits that are for it, and all operator policies (rabbit_db_vhost_defaults.erl)."""
+        for limits in self.config.default_limits:
+            if re.search(limits.pattern, vhost):
+                given = {MAX_CONNECTIONS: limits.max_connections, MAX_QUEUES: limits.max_queues}
+                self.limits.replace_vhost(vhost, {name: value for name, value in given.items() if value is not None})
+                break
+        for policy in self.config.default_operator_policies:
+            if re.search(policy.vhost_pattern, vhost):
+                definition = dict(policy.definition)
+                self.policies.put(Policy(vhost, policy.name, policy.queue_pattern, definition, operator=True))
 
     def update_vhost(
         self,
@@ -170,9 +196,13 @@ class Broker(Counted):
             self.policies,
             self.limits,
             self.totals,
+            self._count_exchanges,
         )
         self.vhosts[definition.name] = vhost
         return vhost
+
+    def _count_exchanges(self) -> int:
+        return sum(len(vhost.exchanges) for vhost in self.vhosts.values())
 
     def delete_vhost(self, name: str) -> None:
         """With all that is in it or said of it; its connections are closed.
@@ -184,13 +214,16 @@ class Broker(Counted):
             raise ValueError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
         self.definitions.remove_vhost(name)
         del self.vhosts[name]
-        for told in (self.users, self.policies, self.limits):
-            told.forget_vhost(name)
+        self._forget_vhost(name)
         vhost.close()
         log.info("vhost '%s' is deleted", name)
         for session in list(self.sessions):
             if session.vhost is vhost:
                 session.force_close(errors.vhost_deleted(name))
+
+    def _forget_vhost(self, name: str) -> None:
+        for told in (self.users, self.policies, self.limits):
+            told.forget_vhost(name)
 
     def _existing_vhost(self, name: str) -> Vhost:
         if name not in self.vhosts:

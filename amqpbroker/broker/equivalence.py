@@ -23,11 +23,13 @@ def assert_queue_equivalent(
     arguments: Table,
     owned: bool,
     default_queue_type: str = "classic",
+    relaxed: bool = False,
 ) -> None:
     """Raises AmqpError 405, 406 unless a declaration repeats what `existing` is; compared in RabbitMQ's order.
 
     owned: the queue is not exclusive, or belongs to the connection that declares. Of the arguments, those are compared
     that the existing queue's type knows. An exclusive queue counts as transient, whatever was asked for.
+    relaxed: a quorum queue may be declared as another type of queue (rabbit_amqqueue:assert_equivalence).
     """
     name = existing.name
     was_exclusive = existing.owner is not None
@@ -46,7 +48,10 @@ def assert_queue_equivalent(
     )
     queue_type = existing.settings.queue_type
     current = {QUEUE_TYPE: longstr(queue_type), **existing.arguments}
+    relaxed = relaxed and queue_type == "quorum"
     for argument in ARGUMENTS[queue_type]:
+        if relaxed and argument == QUEUE_TYPE:
+            continue
         _assert_same_argument(argument, "queue", name, vhost, declared.get(argument), current.get(argument))
 
 

@@ -35,7 +35,7 @@ class Limits:
     the caller's business.
     """
 
-    def __init__(self, definitions: Definitions, users: Users, node: str) -> None:
+    def __init__(self, definitions: Definitions, users: Users, node: str, max_channels: int = 0) -> None:
         self._definitions = definitions
         self._users = users
         self._node = node
@@ -43,6 +43,8 @@ class Limits:
         self._connections_of_vhosts: Counter[str] = Counter()
         self._connections_of_users: Counter[str] = Counter()
         self._channels_of_users: Counter[str] = Counter()
+        self._channels: int = 0
+        self._max_channels = max_channels
 
     # --- of vhosts --------------------------------------------------------------------------------------------------
 
@@ -131,7 +133,9 @@ class Limits:
             raise errors.user_connection_limit(user, limit)
 
     def check_channels(self, user: str) -> None:
-        """Raises AmqpError 530 if the user has all the channels that it may have."""
+        """Raises AmqpError 530 if the node or the user has all the channels that it may have."""
+        if 0 < self._max_channels <= self._channels:
+            raise errors.node_channel_limit(self._node, self._max_channels)
         limit = self._limit_of_user(user, MAX_CHANNELS)
         if 0 <= limit <= self._channels_of_users[user]:
             raise errors.user_channel_limit(self._node, limit)
@@ -158,9 +162,11 @@ class Limits:
 
     def channel_opened(self, user: str) -> None:
         self._channels_of_users[user] += 1
+        self._channels += 1
 
     def channels_closed(self, user: str, count: int) -> None:
         _less(self._channels_of_users, user, count)
+        self._channels -= count
 
 
 class VhostLimitParameters(Component):

@@ -69,7 +69,7 @@ class Vhost(Counted):
     definition: what is stored of it, replaced when that changes. route_epoch: changes whenever a route that was looked
     up before may have become wrong. reply_queue: the queue that consumers of direct replies are said to consume from;
     it is in no table and never holds anything. traffic, octets: what its channels and connections have done. totals:
-    those of the broker.
+    those of the broker. count_exchanges: how many the broker has.
     """
 
     counter_names = VHOST_COUNTERS
@@ -85,6 +85,7 @@ class Vhost(Counted):
         policies: Policies,
         limits: Limits,
         totals: BrokerTotals,
+        count_exchanges: Callable[[], int],
     ) -> None:
         super().__init__()
         self.definition = definition
@@ -98,6 +99,7 @@ class Vhost(Counted):
         self.policies = policies
         self.limits = limits
         self.totals = totals
+        self._count_exchanges = count_exchanges
         self.traffic = Totals(CHANNEL_COUNTERS)
         self.octets = Totals(CONNECTION_COUNTERS)
         self.exchanges: dict[str, Exchange] = {}
@@ -208,6 +210,9 @@ class Vhost(Counted):
             return existing
         if name.startswith("amq."):
             raise errors.reserved_exchange_name(name)
+        limit = self.config.cluster_exchange_limit
+        if limit and stored_id is None and self._count_exchanges() >= limit:
+            raise errors.cluster_exchange_limit(name, limit)
         exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments)
         if durable and exchange.type.held is not None:
             exchange.type.held.id = stored_id or self.definitions.new_id()
@@ -287,6 +292,7 @@ class Vhost(Counted):
                 arguments=arguments,
                 owned=existing.owner is None or existing.owner is session,
                 default_queue_type=self.default_queue_type,
+                relaxed=self.config.relaxed_quorum_queue_checks,
             )
             existing.touch()
             self.totals.churn.queue_declared += 1
@@ -301,9 +307,7 @@ class Vhost(Counted):
             default_queue_type=self.default_queue_type,
             server_named=server_named,
             compat=None if stored_id else self.config.compat,
-            check_limits=lambda: (
-                None if stored_id or unlimited else self.limits.check_queues(self.name, name, len(self.queues))
-            ),
+            check_limits=lambda: None if stored_id or unlimited else self._check_queue_limits(name),
         )
         arguments = with_queue_type(
             arguments,
@@ -330,6 +334,13 @@ class Vhost(Counted):
         if owner is not None:
             self._exclusive.setdefault(owner, {})[queue] = None
         return queue
+
+    def _check_queue_limits(self, name: str) -> None:
+        """Raises AmqpError 406 where there may be no further queue."""
+        self.limits.check_queues(self.name, name, len(self.queues))
+        limit = self.config.cluster_queue_limit
+        if limit and sum(len(queues.members) for queues in self.totals.queues.values()) >= limit:
+            raise errors.cluster_queue_limit(name, limit)
 
     def delete_queue(
         self,

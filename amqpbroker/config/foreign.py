@@ -64,6 +64,9 @@ LEFT_OUT: dict[str, str] = {
     "session_max_per_connection": "AMQP 1.0 is not spoken",
     "link_max_per_session": "AMQP 1.0 is not spoken",
     "collect_statistics": "management.rates_mode is what decides",
+    "log.summarize_process_state": _LOG,
+    "log.error_logger_format_depth": _LOG,
+    "management.require_auth_for_api_reference": "there is no such page",
     "motd_file": "nothing is printed at the start",
     "definitions.hashing.algorithm": "definitions are compared in another way",
     "ssl_allow_poodle_attack": "the versions of TLS that it is about are not spoken",
@@ -134,6 +137,7 @@ LEFT_OUT: dict[str, str] = {
             "auth_ldap",
             "auth_oauth2",
             "event_exchange",
+            "federation",
             "mqtt",
             "shovel",
             "stomp",
@@ -149,6 +153,7 @@ _FILES_ONLY = "definitions are imported from files only, by load_definitions"
 
 #: Pattern -> why it cannot be left out.
 REFUSED: dict[str, str] = {
+    "http_dispatch.auth_backends.*": "the broker itself is the only one that knows users",
     "proxy_protocol": "clients' addresses cannot be taken from a proxy, and users would not be held to theirs",
     "credential_validator.*": "passwords are not held to rules, and weak ones would be let in",
     "definitions.https.*": _FILES_ONLY,

@@ -7,7 +7,7 @@ rabbit_binary_generator of 4.0); what that does to them is done here, once, when
 import struct
 from collections.abc import Iterator
 
-from amqpbroker.wire.properties import EXPIRATION, HEADERS, PROPERTIES
+from amqpbroker.wire.properties import EXPIRATION, HEADERS, PROPERTIES, TIMESTAMP
 from amqpbroker.wire.values import MAX_DEPTH, MalformedError, Table, encode_field
 
 _U32 = struct.Struct(">I")
@@ -79,6 +79,16 @@ def with_expiration(properties: bytes, expiration_ms: int) -> bytes:
     digits = b"%d" % expiration_ms
     flags = bytes((properties[0] | EXPIRATION >> 8, properties[1]))
     return flags + properties[2:place] + bytes((len(digits),)) + digits + properties[end:]
+
+
+def with_timestamp(properties: bytes, timestamp: int) -> bytes:
+    """The properties with this timestamp."""
+    place = end = _place(properties, TIMESTAMP)
+    flags = properties[0] << 8 | properties[1]
+    if flags & TIMESTAMP:
+        end += 8
+    head = (flags | TIMESTAMP).to_bytes(2, "big") + properties[2:place]
+    return head + timestamp.to_bytes(8, "big") + properties[end:]
 
 
 def _place(properties: bytes, wanted: int) -> int:

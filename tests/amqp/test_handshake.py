@@ -7,6 +7,7 @@ import pytest
 from amqpbroker.amqp.handshake import CAPABILITIES, SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
+from amqpbroker.config import DefaultUser
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, encode_table, longstr
@@ -442,3 +443,24 @@ def test_the_time_is_configured(cut: Cut) -> None:
 def test_a_peer_that_is_lost_in_between_leaves_no_timer(tuned: Wire, clock: ManualClock) -> None:
     tuned.connection.lost()
     assert clock.next_due_ms() is None
+
+
+@pytest.mark.parametrize("response", [b"", b"trace"])
+def test_anonymous_logs_in_as_whom_the_configuration_says(response: bytes) -> None:
+    broker = make_broker(anonymous_login_user="eve", anonymous_login_pass="secret")
+    client = Wire(broker)
+    client.feed(HEADER)
+    client.feed(start_ok(response, "ANONYMOUS"))
+    assert [got.name for got in client.receive()] == ["connection.start"]
+    broker.users.add_default(DefaultUser("eve", "secret"), broker.vhosts)
+    client = Wire(broker)
+    client.feed(HEADER + start_ok(response, "ANONYMOUS"))
+    assert [got.name for got in client.receive()] == ["connection.start", "connection.tune"]
+    assert client.connection.user.name == "eve"
+
+
+def test_anonymous_is_not_offered_where_it_logs_in_as_nobody() -> None:
+    client = Wire(make_broker(anonymous_login_user=None))
+    client.feed(HEADER + start_ok(b"", "ANONYMOUS"))
+    (start,) = client.receive()
+    assert start.arguments["mechanisms"] == b"AMQPLAIN PLAIN"

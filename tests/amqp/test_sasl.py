@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.amqp.sasl import MECHANISMS, Credentials, amqplain, external, plain
+from amqpbroker.amqp.sasl import Credentials, amqplain, external, plain
 from amqpbroker.config import Config
 from amqpbroker.wire.certificate import Certificate
 from amqpbroker.wire.values import Field, MalformedError, Table, encode_table, longstr
@@ -45,11 +45,6 @@ def test_amqplain(kind: str) -> None:
 def test_what_is_no_amqplain_response(response: bytes) -> None:
     with pytest.raises(MalformedError):
         amqplain(response)
-
-
-@pytest.mark.parametrize("response", [b"", b"trace"])
-def test_anonymous_is_the_guest(response: bytes) -> None:
-    assert MECHANISMS["ANONYMOUS"](response) == Credentials("guest", b"guest")
 
 
 def test_a_password_is_never_shown() -> None:

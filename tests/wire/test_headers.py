@@ -1,12 +1,13 @@
 """The pairs of bytes in and out were recorded from RabbitMQ 4.0.5: what was published and what basic.get gave back."""
 
 import contextlib
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amqpbroker.wire.headers import normalised, with_expiration, with_headers
+from amqpbroker.wire.headers import normalised, with_expiration, with_headers, with_timestamp
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import MAX_DEPTH, Field, MalformedError, Table, longstr
 
@@ -150,3 +151,11 @@ def test_with_expiration(before: dict[str, object], others: dict[str, object]) -
     assert decode_properties(with_expiration(raw, 900)) == {**others, "expiration": b"900"}
     assert decode_properties(with_expiration(raw, 0)) == {**others, "expiration": b"0"}
     assert with_expiration(raw, -1) == encode_properties(dict(others))
+
+
+@pytest.mark.parametrize(
+    "before", [{}, {"timestamp": 5}, {"delivery_mode": 2, "message_id": b"m", "timestamp": 5, "app_id": b"a"}]
+)
+def test_a_timestamp_is_set_or_replaced(before: dict[str, Any]) -> None:
+    properties = with_timestamp(encode_properties(before), 1_795_570_159)
+    assert decode_properties(properties) == {**before, "timestamp": 1_795_570_159}

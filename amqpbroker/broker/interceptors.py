@@ -1,0 +1,42 @@
+"""What is added to every message that is published, where it is configured (rabbit_message_interceptor.erl)."""
+
+from collections.abc import Callable
+
+from amqpbroker.broker.message import Message
+from amqpbroker.clock import Clock
+from amqpbroker.config import Config
+from amqpbroker.wire.headers import with_headers, with_timestamp
+from amqpbroker.wire.properties import TIMESTAMP, flags_of
+from amqpbroker.wire.values import Field, Table, longstr
+
+#: Changes a message that was inspected, before it is routed.
+Interceptor = Callable[[Message], None]
+
+RECEIVED_AT = "timestamp_in_ms"
+ROUTED_BY = "x-routed-by"
+
+
+def interceptor(config: Config, clock: Clock) -> Interceptor | None:
+    """What is configured, None for nothing. What a publisher has set himself stays, unless it is to be overwritten."""
+    set_timestamp, set_routing_node = config.set_timestamp, config.set_routing_node
+    if set_timestamp is None and set_routing_node is None:
+        return None
+
+    def intercept(message: Message) -> None:
+        headers, properties = message.headers or {}, message.properties
+        changes: Table = {}
+        if set_timestamp is not None:
+            now_ms = clock.now_ms()
+            if set_timestamp or RECEIVED_AT not in headers:
+                changes[RECEIVED_AT] = Field("l", now_ms)
+            if set_timestamp or not flags_of(properties) & TIMESTAMP:
+                properties = with_timestamp(properties, now_ms // 1000)
+        if set_routing_node is not None and (set_routing_node or ROUTED_BY not in headers):
+            changes[ROUTED_BY] = longstr(config.cluster_name)
+        if changes:
+            properties = with_headers(properties, changes)
+            message.headers = {**headers, **changes}
+        if properties is not message.properties:
+            message.replace_properties(properties)
+
+    return intercept
