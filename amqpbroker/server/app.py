@@ -184,11 +184,13 @@ class Server:
         amqp = [
             await self._loop.create_server(self._client, sock=sock, backlog=BACKLOG) for sock in bound.get(AMQP, ())
         ]
-        amqps = [self._tls_listener(sock) for sock in bound.get(AMQPS, ())]
+        amqps = [self._tls_listener(AMQPS, sock, self._client) for sock in bound.get(AMQPS, ())]
         for tls in amqps:
             tls.start(BACKLOG)
         web = [
-            HttpListener(self._loop, bound[name], build, self._tls[name].context if name in self._tls else None)
+            HttpListener(
+                self._loop, bound[name], build, partial(self._tls_listener, name) if name in self._tls else None
+            )
             for name, build in self._applications()
             if name in bound
         ]
@@ -267,14 +269,16 @@ class Server:
     def _tell_certificates(self) -> None:
         self._node.certificates = {protocol: contexts.certificates for protocol, contexts in self._tls.items()}
 
-    def _tls_listener(self, sock: socket.socket) -> TlsListener:
+    def _tls_listener(
+        self, protocol: str, sock: socket.socket, make: Callable[[], asyncio.BaseProtocol]
+    ) -> TlsListener:
         return TlsListener(
             self._loop,
             self._clock,
             sock,
-            self._tls[AMQPS].context,
+            self._tls[protocol].context,
             self._config.ssl_handshake_timeout_ms,
-            self._client,
+            make,
             lambda shaking: self._is_full(shaking + 1),
         )
 

@@ -6,12 +6,16 @@ import contextlib
 import functools
 import logging
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from amqpbroker.server.tls_listener import TlsListener
+
 if TYPE_CHECKING:
     import uvicorn
+
+#: Makes a TLS listener of a bound socket and of what makes the protocol of a client that is through.
+MakeTls = Callable[[socket.socket, Callable[[], asyncio.BaseProtocol]], TlsListener]
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +32,6 @@ App = Callable[
 #: How many connections the kernel completes before they are accepted.
 BACKLOG = 128
 
-#: How many connections may be open; further ones are answered with 503.
-MAX_CONNECTIONS = 1000
-
 #: How long an idle connection is kept.
 KEEP_ALIVE_S = 60
 
@@ -46,7 +47,7 @@ class HttpListener:
         loop: asyncio.AbstractEventLoop,
         sockets: list[socket.socket],
         build: Callable[[], App],
-        tls: ssl.SSLContext | None = None,
+        tls: MakeTls | None = None,
     ) -> None:
         self._loop = loop
         self._sockets = sockets
@@ -54,6 +55,7 @@ class HttpListener:
         self._tls = tls
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
+        self._tls_listeners: list[TlsListener] = []
 
     def start(self) -> None:
         """Listen from now on."""
@@ -69,9 +71,19 @@ class HttpListener:
 
     async def _serve(self) -> None:
         try:
-            server = await self._loop.run_in_executor(None, _make_server, self._build, self._tls)
+            server = await self._loop.run_in_executor(None, _make_server, self._build)
             self._server = server
-            await server.serve(self._sockets)
+            if self._tls is None:
+                await server.serve(self._sockets)
+                return
+            from amqpbroker.server.http_protocol import HttpProtocol
+
+            # uvicorn would neither limit who shakes hands by TLS nor let the time for it be set.
+            make = functools.partial(HttpProtocol, config=server.config, server_state=server.server_state, app_state={})
+            self._tls_listeners = [self._tls(sock, make) for sock in self._sockets]
+            for listener in self._tls_listeners:
+                listener.start(BACKLOG)
+            await server.serve([])
         except Exception:
             log.exception("the HTTP server failed")
 
@@ -82,14 +94,18 @@ class HttpListener:
                 self._loop.remove_reader(sock)
                 sock.close()
             return
+        for listener in self._tls_listeners:
+            await listener.close()
         if self._server is not None:
             self._server.should_exit = True
         with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(self._task, STOP_S + 1)
 
 
-def _make_server(build: Callable[[], App], tls: ssl.SSLContext | None) -> "uvicorn.Server":
+def _make_server(build: Callable[[], App]) -> "uvicorn.Server":
     import uvicorn
+
+    from amqpbroker.server.http_protocol import HttpProtocol
 
     @contextlib.contextmanager
     def no_signals() -> Iterator[None]:
@@ -104,17 +120,12 @@ def _make_server(build: Callable[[], App], tls: ssl.SSLContext | None) -> "uvico
         lifespan="off",
         ws="none",
         server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        http=HttpProtocol,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
         backlog=BACKLOG,
-        ssl_context_factory=None if tls is None else functools.partial(_given, tls),
     )
     config.load()
     server = uvicorn.Server(config)
     server.capture_signals = no_signals  # type: ignore[method-assign]
     return server
-
-
-def _given(tls: ssl.SSLContext, *_: object) -> ssl.SSLContext:
-    return tls

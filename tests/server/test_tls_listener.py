@@ -361,7 +361,7 @@ def test_the_management_api_by_tls_alone_and_with_new_certificates(tmp_path):
     own = Authority(tmp_path)
     first = own.issue("server", name("the first"))
     settings = {"management.ssl.port": "0", "management.ssl.certfile": first.certfile}
-    settings["management.ssl.keyfile"] = first.keyfile
+    settings |= {"management.ssl.keyfile": first.keyfile, "ssl_handshake_timeout": "1000"}
     arguments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     with BrokerProcess(tmp_path, "--log-level", "info", *arguments) as broker:
         seen = []
@@ -375,6 +375,12 @@ def test_the_management_api_by_tls_alone_and_with_new_certificates(tmp_path):
             own.issue("server", name("the second"))
             broker.signal(signal.SIGHUP)
             wait_for_log(broker, "again")
+        with socket.create_connection(("127.0.0.1", broker.port_of("https")), timeout=10) as client:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                assert len(b"".join(iter(lambda: client.recv(4096), b""))) < 10
+        with socket.create_connection(("127.0.0.1", broker.port_of("https")), timeout=10) as client:
+            assert client.recv(1) == b""
         assert seen == ["the first", "the second"]
         assert "http" not in json.loads(broker.ready_file.read_text())
 
