@@ -447,13 +447,12 @@ def test_a_peer_that_is_lost_in_between_leaves_no_timer(tuned: Wire, clock: Manu
 
 @pytest.mark.parametrize("response", [b"", b"trace"])
 def test_anonymous_logs_in_as_whom_the_configuration_says(response: bytes) -> None:
+    eve = DefaultUser("eve", "secret")
     broker = make_broker(anonymous_login_user="eve", anonymous_login_pass="secret")
     client = Wire(broker)
-    client.feed(HEADER)
-    client.feed(start_ok(response, "ANONYMOUS"))
+    client.feed(HEADER + start_ok(response, "ANONYMOUS"))
     assert [got.name for got in client.receive()] == ["connection.start"]
-    broker.users.add_default(DefaultUser("eve", "secret"), broker.vhosts)
-    client = Wire(broker)
+    client = Wire(make_broker(anonymous_login_user="eve", anonymous_login_pass="secret", default_users=(eve,)))
     client.feed(HEADER + start_ok(response, "ANONYMOUS"))
     assert [got.name for got in client.receive()] == ["connection.start", "connection.tune"]
     assert client.connection.user.name == "eve"
