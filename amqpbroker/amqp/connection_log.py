@@ -70,14 +70,20 @@ def granted(connection: "Connection") -> None:
         )
 
 
-def refused(connection: "Connection", mechanism: str, user: str, reason: str = "invalid credentials") -> None:
-    """A login has failed. The reason is for the log only."""
+def refused(connection: "Connection", mechanism: str, user: str) -> None:
+    """A login has failed; without a name there was no certificate, or none in it. The reason is for the log only."""
+    tls = connection.peer.tls
+    if user or mechanism != "EXTERNAL":
+        reason = f"user '{user}' - invalid credentials"
+    elif tls is None or tls.certificate is None:
+        reason = "connection peer presented no TLS (x.509) certificate"
+    else:
+        reason = "no name found"
     CONNECTION.error(
-        "Error on AMQP connection %s (%s, state: starting):\n%s login refused: user '%s' - %s",
+        "Error on AMQP connection %s (%s, state: starting):\n%s login refused: %s",
         _pid(connection),
         _name(connection),
         mechanism,
-        user,
         reason,
         extra=_fields(connection),
     )

@@ -168,12 +168,14 @@ def test_a_certificate_logs_its_user_in(broker, authority, client_certificate):
 def test_no_certificate_is_refused(broker, authority):
     with pytest.raises(pika.exceptions.ProbableAuthenticationError, match="mechanism EXTERNAL"):
         pika.BlockingConnection(external(broker, trusting(authority)))
+    wait_for_log(broker, "EXTERNAL login refused: connection peer presented no TLS (x.509) certificate")
 
 
 def test_a_certificate_of_nobody_is_refused(broker, authority):
     stranger = authority.issue("stranger")
     with pytest.raises(pika.exceptions.ProbableAuthenticationError, match="mechanism EXTERNAL"):
         pika.BlockingConnection(external(broker, trusting(authority, stranger)))
+    wait_for_log(broker, "EXTERNAL login refused: user 'CN=stranger' - invalid credentials")
 
 
 def test_a_certificate_of_another_authority_is_refused(broker, authority, folder):
