@@ -9,8 +9,12 @@ from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.direct_reply import is_direct_reply
 from amqpbroker.broker.exchange import Bindable, Exchange
 from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, unknown_exchange_type
+from amqpbroker.broker.inspection import inspect
+from amqpbroker.broker.message import Message
 from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.routing import route
 from amqpbroker.broker.settings import alternate_exchange
+from amqpbroker.broker.users import User
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.wire.values import Table, text
 
@@ -81,6 +85,11 @@ class Actions:
             raise errors.get_on_single_active_quorum(name, self.vhost.name)
         return queue
 
+    def writable_queue(self, name: str) -> Queue:
+        """One that the user may put messages into, past any exchange."""
+        self.permissions.check("write", "queue", name)
+        return self.vhost.queue(name, self.session)
+
     # --- exchanges --------------------------------------------------------------------------------------------------
 
     def declare_exchange(
@@ -147,6 +156,23 @@ class Actions:
             self.permissions.check_topic("read", source, routing_key)
         target = vhost.queue(destination, self.session) if to_queue else vhost.exchange(destination)
         return exchange, target, routing_key.encode("utf-8", "surrogateescape")
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def publish(self, message: Message, user: User) -> tuple[bool, bool]:
+        """As `user`, who comes without a channel. Returns whether it went anywhere, and whether all took it."""
+        vhost = self.vhost
+        limit = vhost.config.max_message_size
+        if message.size > limit:
+            raise errors.message_too_large(message.size, limit)
+        exchange = exchange_to_publish_to(vhost, self.permissions, message.exchange, ())
+        inspect(message, message.properties, user, None)
+        check_topics(self.permissions, exchange, message.routing_keys)
+        destinations = route(exchange, message, vhost.exchanges.get).destinations
+        exchange.count_published(len(destinations))
+        accepted = vhost.publish(message, destinations)
+        vhost.count(publish=1, received_confirm=1, confirm=int(accepted), return_unroutable=int(not destinations))
+        return bool(destinations), accepted
 
 
 def exchange_to_publish_to(

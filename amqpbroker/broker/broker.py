@@ -19,7 +19,7 @@ from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, Policy
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.rates import Rates
 from amqpbroker.broker.restore import restore
-from amqpbroker.broker.session import Session
+from amqpbroker.broker.session import Session, Synced
 from amqpbroker.broker.stats import (
     BROKER_COUNTERS,
     GAUGES,
@@ -75,7 +75,7 @@ class Broker(Counted):
         )
         self.global_parameters = GlobalParameters(self.definitions)
         self.sessions: dict[Session, None] = {}
-        self.awaiting_sync: dict[Session, None] = {}
+        self.awaiting_sync: dict[Synced, None] = {}
         self.totals = BrokerTotals()
         self.logins = Logins(self.users, clock, self.totals.auth_attempts)
         self.rates = Rates(self, config.collect_statistics_interval_ms)

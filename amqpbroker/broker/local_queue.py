@@ -515,6 +515,29 @@ class LocalQueue(Queue):
             self.consumers.all_full()
         return count
 
+    def move(self, destination: Queue, count: int, size: int) -> int:
+        moved = 0
+        log = self.vhost.log
+        self._expire()
+        with self.vhost.dead_letters:
+            while moved < count and size > 0 and self.ready.count:
+                message = self.ready.head().message
+                if destination.closed or destination.refuses(1, message.size):
+                    break
+                if log is not None:
+                    log.begin()
+                self.forget(self._pop())
+                destination.publish(message)
+                if log is not None:
+                    log.end()
+                moved += 1
+                size -= message.size
+        self.tally.left += moved
+        if moved and not self.ready.count:
+            self.consumers.all_full()
+        self._arm_expiry()
+        return moved
+
     # --- time -------------------------------------------------------------------------------------------------------
 
     def _deadline_ms(self, message: Message) -> int:

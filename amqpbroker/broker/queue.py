@@ -140,6 +140,14 @@ class Queue(Destination, Holder, Counted):
         """Drop all ready messages; returns how many."""
 
     @abstractmethod
+    def move(self, destination: "Queue", count: int, size: int) -> int:
+        """Give up to `count` ready messages, with about `size` octets of bodies, to another queue, head first.
+
+        To the store, each leaves here and enters there as one thing. Returns how many went, before the other refused or
+        nothing was ready.
+        """
+
+    @abstractmethod
     def touch(self) -> None:
         """The queue was used (declared): x-expires starts anew."""
 

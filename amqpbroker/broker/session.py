@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from amqpbroker.broker.stats import CONNECTION_COUNTERS, Counted, MessageStats
 from amqpbroker.errors import AmqpError
@@ -115,6 +115,13 @@ class ConsumerInfo:
     user: str
 
 
+class Synced(Protocol):
+    """Whoever waits for the store in `Broker.awaiting_sync`."""
+
+    def synced(self) -> None:
+        """The store has come further; called once for each time it was put there."""
+
+
 class Session(Counted):
     """One client connection as the domain sees it: an owner of exclusive queues, and something to close.
 
@@ -132,7 +139,7 @@ class Session(Counted):
 
     @abstractmethod
     def synced(self) -> None:
-        """The store has come further; called once for each time the session was put into `Broker.awaiting_sync`."""
+        """See Synced."""
 
     @abstractmethod
     def alarms_changed(self) -> None:

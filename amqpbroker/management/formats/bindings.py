@@ -3,7 +3,7 @@
 import base64
 import zlib
 from typing import Any, NamedTuple
-from urllib.parse import quote_plus, unquote_plus
+from urllib.parse import quote_plus, unquote, unquote_plus
 
 from amqpbroker.broker.exchange import Binding, Exchange
 from amqpbroker.management.formats.tables import plain
@@ -67,12 +67,15 @@ def properties_key(routing_key: str, arguments: Table) -> str:
     return f"{_quoted(routing_key)}~{_hash(arguments)}"
 
 
-def has_key(binding: Shown, key: str) -> bool:
-    """Whether that is its properties_key, which a client may have unquoted."""
-    routing_key, _, digest = key.partition("~")
-    if unquote_plus(routing_key) != binding.routing_key:
-        return False
-    return digest == (_hash(binding.arguments) if binding.arguments else "")
+def found_by(bindings: list[Shown], key: str) -> Shown | None:
+    """The one with that properties_key, which clients may have put into a path as it is."""
+    own = {properties_key(binding.routing_key, binding.arguments): binding for binding in bindings}
+    if key in own:
+        return own[key]
+    for name, binding in own.items():
+        if key in (unquote(name), unquote_plus(name)):
+            return binding
+    return None
 
 
 def location(destination: str, routing_key: str, arguments: Table) -> str:

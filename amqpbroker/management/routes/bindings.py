@@ -8,7 +8,7 @@ from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
-from amqpbroker.management.formats.bindings import Shown, binding_row, has_key, implied, location, order, shown
+from amqpbroker.management.formats.bindings import Shown, binding_row, found_by, implied, location, order, shown
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Access, Resource
@@ -85,10 +85,10 @@ def _bind(call: Call, to_queue: bool) -> Answer:
 
 def _one(call: Call, to_queue: bool) -> Shown:
     """The one of the path. Raises ApiError 404."""
-    for binding in _between(call, to_queue):
-        if has_key(binding, call.path["properties_key"]):
-            return binding
-    raise failure.not_found()
+    found = found_by(_between(call, to_queue), call.path["properties_key"])
+    if found is None:
+        raise failure.not_found()
+    return found
 
 
 def _unbind(call: Call, to_queue: bool) -> Answer:

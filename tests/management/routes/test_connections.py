@@ -1,0 +1,154 @@
+from urllib.parse import quote
+
+import pytest
+
+from tests.harness import Wire
+from tests.management.api import Api
+
+
+@pytest.fixture
+def api():
+    api = Api()
+    api.user("u", tags=(), vhosts=["/"])
+    return api
+
+
+@pytest.fixture
+def client(api):
+    """Has a name of its own for the broker, and two channels, a consumer on the second."""
+    client = Wire(api.broker, host="127.0.0.2").log_in()
+    client.call(2, "channel.open")
+    client.declare("q")
+    client.call(2, "basic.qos", prefetch_count=5)
+    client.consume("q", "tag", channel=2)
+    client.publish("q", b"x")
+    client.receive()
+    return client
+
+
+@pytest.fixture
+def other(api):
+    """Another user's."""
+    api.broker.users.add_user("somebody", "p")
+    api.broker.users.set_permissions("somebody", "/", ".*", ".*", ".*")
+    return Wire(api.broker).log_in("somebody", "p")
+
+
+def quoted(client, suffix=""):
+    return quote(client.connection.name + suffix, safe="")
+
+
+def names(answer):
+    return [row["name"] for row in answer.json()]
+
+
+async def test_connections(api, client):
+    (row,) = (await api.get("connections")).json()
+    assert row["name"] == client.connection.name == "127.0.0.2:40000 -> 127.0.0.1:5672"
+    assert (row["user"], row["vhost"], row["node"], row["channels"]) == ("guest", "/", "rabbit@test", 2)
+    assert (row["state"], row["protocol"], row["auth_mechanism"]) == ("running", "AMQP 0-9-1", "PLAIN")
+    assert row["client_properties"]["capabilities"]["consumer_cancel_notify"] is True
+    assert row["ssl_protocol"] is None
+    alone = (await api.get(f"connections/{quoted(client)}")).json()
+    assert alone == {**row, **{key: "" for key in row if row[key] is None}}
+    assert (await api.get("vhosts/%2F/connections")).json() == [row]
+    assert (await api.get("connections?disable_stats=true")).json() == [
+        {"name": row["name"], "vhost": "/", "user": "guest", "node": "rabbit@test"}
+    ]
+
+
+async def test_channels(api, client):
+    first, second = (await api.get("channels")).json()
+    assert (first["number"], second["number"]) == (1, 2)
+    assert second["name"] == f"{client.connection.name} (2)"
+    assert (second["prefetch_count"], second["consumer_count"], second["messages_unacknowledged"]) == (5, 1, 1)
+    assert second["connection_details"] == {
+        "name": client.connection.name,
+        "peer_host": "127.0.0.2",
+        "peer_port": 40000,
+    }
+    assert first["message_stats"]["publish"] == 1
+    assert second["message_stats"]["deliver"] == 1
+    assert (await api.get(f"connections/{quoted(client)}/channels")).json() == [first, second]
+    assert (await api.get("vhosts/%2F/channels")).json() == [first, second]
+    alone = (await api.get(f"channels/{quoted(client, ' (2)')}")).json()
+    assert [each["consumer_tag"] for each in alone["consumer_details"]] == ["tag"]
+    assert (await api.get(f"channels/{quoted(client, ' (3)')}")).status_code == 404
+    assert (await api.get("channels/nope")).status_code == 404
+
+
+async def test_consumers(api, client):
+    rows = (await api.get("consumers")).json()
+    assert [(row["consumer_tag"], row["queue"]["name"], row["prefetch_count"]) for row in rows] == [("tag", "q", 5)]
+    assert (await api.get("consumers/%2F")).json() == rows
+    assert (await api.get("consumers/nope")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["channels", "consumers"])
+async def test_there_are_none_without_stats(api, path):
+    answer = await api.get(f"{path}?disable_stats=true")
+    assert (answer.status_code, answer.json()["reason"]) == (400, "Stats in management UI are disabled on this node")
+
+
+async def test_closing_with_a_reason(api, client):
+    path = f"connections/{quoted(client)}"
+    assert (await api.delete(path, headers={"X-Reason": "because"})).status_code == 204
+    (close,) = client.receive()
+    assert close.arguments["reply_text"] == "CONNECTION_FORCED - because"
+    assert (await api.delete(path)).status_code == 404
+    assert (await api.get(path)).status_code == 404
+
+
+async def test_closing_without(api, client):
+    await api.delete(f"connections/{quoted(client)}")
+    (close,) = client.receive()
+    assert close.arguments["reply_text"] == "CONNECTION_FORCED - Closed via management plugin"
+
+
+async def test_by_user(api, client, other):
+    row = {"name": other.connection.name, "vhost": "/", "user": "somebody", "node": "rabbit@test"}
+    assert (await api.get("connections/username/somebody")).json() == [row]
+    assert (await api.get("connections/username/nobody")).json() == []
+    assert (await api.delete("connections/username/somebody")).status_code == 204
+    assert names(await api.get("connections")) == [client.connection.name]
+
+
+# --- who sees and does what -------------------------------------------------------------------------------------------
+
+OWN_ONLY = {"error": "not_authorised", "reason": "User not authorised to access object"}
+
+
+async def test_who_does_not_monitor_sees_only_own_ones(api, client, other):
+    other.declare("own", exclusive=True)
+    other.consume("own", "own")
+    api.broker.users.set_tags("somebody", ["management"])
+    auth = "somebody", "p"
+    for path in ("connections", "vhosts/%2F/connections"):
+        assert names(await api.get(path, auth=auth)) == [other.connection.name]
+    for path in ("channels", "vhosts/%2F/channels"):
+        assert names(await api.get(path, auth=auth)) == [f"{other.connection.name} (1)"]
+    assert [row["consumer_tag"] for row in (await api.get("consumers", auth=auth)).json()] == ["own"]
+    for path in (
+        f"connections/{quoted(client)}",
+        f"connections/{quoted(client)}/channels",
+        f"channels/{quoted(client, ' (1)')}",
+        "connections/username/guest",
+    ):
+        answer = await api.get(path, auth=auth)
+        assert (answer.status_code, answer.json()) == (401, OWN_ONLY), path
+    for path in (f"connections/{quoted(client)}", "connections/username/guest"):
+        answer = await api.delete(path, auth=auth)
+        assert (answer.status_code, answer.json()) == (401, OWN_ONLY), path
+    assert (await api.delete(f"connections/{quoted(other)}", auth=auth)).status_code == 204
+
+
+async def test_who_monitors_sees_all_and_closes_none(api, client, other):
+    auth = api.user("watcher", tags=("monitoring",))
+    assert len((await api.get("connections", auth=auth)).json()) == 2
+    assert len((await api.get("channels", auth=auth)).json()) == 3
+    assert (await api.get(f"connections/{quoted(client)}", auth=auth)).status_code == 200
+    assert (await api.get("connections/username/guest", auth=auth)).status_code == 200
+    for path in (f"connections/{quoted(client)}", "connections/username/guest"):
+        answer = await api.delete(path, auth=auth)
+        assert (answer.status_code, answer.json()) == (401, OWN_ONLY)
+    assert (await api.get("vhosts/%2F/connections", auth=auth)).status_code == 401

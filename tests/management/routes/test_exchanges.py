@@ -1,0 +1,81 @@
+import pytest
+
+from tests.harness import Wire
+from tests.management.api import Api
+
+
+@pytest.fixture
+def api():
+    return Api()
+
+
+async def test_every_vhost_has_some(api):
+    rows = (await api.get("exchanges/%2F")).json()
+    assert [row["name"] for row in rows] == [
+        "",
+        "amq.direct",
+        "amq.fanout",
+        "amq.headers",
+        "amq.match",
+        "amq.rabbitmq.trace",
+        "amq.topic",
+    ]
+    assert (await api.get("exchanges/%2F/amq.default")).json()["name"] == ""
+
+
+async def test_put_and_delete(api):
+    body = {"type": "topic", "durable": True, "internal": True, "arguments": {"alternate-exchange": "lost"}}
+    assert (await api.put("exchanges/%2F/x", body)).status_code == 201
+    assert (await api.put("exchanges/%2F/x", body)).status_code == 204
+    row = (await api.get("exchanges/%2F/x")).json()
+    assert (row["type"], row["durable"], row["internal"], row["auto_delete"]) == ("topic", True, True, False)
+    assert row["arguments"] == {"alternate-exchange": "lost"}
+    assert (await api.delete("exchanges/%2F/x")).status_code == 204
+    assert (await api.delete("exchanges/%2F/x")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "reason"),
+    [
+        ("x", {"type": "nope"}, 400, "invalid exchange type 'nope'"),
+        ("x", {"type": 5}, 400, "invalid exchange type '5'"),
+        ("x", {"durable": "x"}, 400, ["not_boolean", "x"]),
+        ("amq.mine", {}, 401, "Access refused."),
+        ("amq.default", {}, 401, "Access refused."),
+        (
+            "amq.direct",
+            {"type": "fanout", "durable": True},
+            400,
+            "inequivalent arg 'type' for exchange 'amq.direct' in vhost '/': received 'fanout' but current is 'direct'",
+        ),
+    ],
+)
+async def test_wrong_declarations(api, name, body, status, reason):
+    answer = await api.put(f"exchanges/%2F/{name}", body)
+    assert (answer.status_code, answer.json()["reason"]) == (status, reason)
+
+
+@pytest.mark.parametrize("name", ["amq.default", "amq.direct"])
+async def test_what_is_not_deleted(api, name):
+    answer = await api.delete(f"exchanges/%2F/{name}")
+    assert (answer.status_code, answer.json()["reason"]) == (401, "Access refused.")
+
+
+async def test_in_use(api):
+    await api.put("exchanges/%2F/x", {})
+    await api.put("queues/%2F/q", {})
+    await api.post("bindings/%2F/e/x/q/q", {})
+    answer = await api.delete("exchanges/%2F/x?if-unused=true")
+    assert (answer.status_code, answer.json()["reason"]) == (400, "exchange 'x' in vhost '/' in use")
+
+
+async def test_what_was_published_is_counted(api):
+    client = Wire(api.broker).log_in()
+    client.declare("q")
+    assert "message_stats" not in (await api.get("exchanges/%2F/amq.default")).json()
+    client.publish("q")
+    client.publish("nowhere")
+    client.receive()
+    stats = (await api.get("exchanges/%2F/amq.default")).json()["message_stats"]
+    assert (stats["publish_in"], stats["publish_out"]) == (2, 1)
+    assert "message_stats" not in (await api.get("exchanges/%2F/amq.default?disable_stats=true")).json()

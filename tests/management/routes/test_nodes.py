@@ -1,0 +1,57 @@
+import pytest
+
+from tests.harness import Wire
+from tests.management.api import Api
+
+
+@pytest.fixture
+def api():
+    return Api()
+
+
+async def test_there_is_one(api):
+    (row,) = (await api.get("nodes")).json()
+    assert row == (await api.get("nodes/rabbit@test")).json()
+    assert (row["name"], row["running"], row["partitions"]) == ("rabbit@test", True, [])
+    assert (row["mem_used"], row["mem_limit"], row["mem_alarm"]) == (600, 1000, False)
+    assert (row["disk_free"], row["disk_free_limit"], row["disk_free_alarm"]) == (80_000_000, 50_000_000, False)
+    assert (row["fd_used"], row["fd_total"]) == (10, 1024)
+    assert row["uptime"] == 1_000_000
+    assert (await api.get("nodes/rabbit@elsewhere")).status_code == 404
+
+
+async def test_alarms(api):
+    api.broker.alarms.set("memory")
+    api.broker.alarms.set("disk")
+    row = (await api.get("nodes/rabbit@test")).json()
+    assert (row["mem_alarm"], row["disk_free_alarm"]) == (True, True)
+
+
+async def test_what_came_and_went_is_counted(api):
+    Wire(api.broker).log_in().declare("q")
+    row = (await api.get("nodes/rabbit@test")).json()
+    assert (row["connection_created"], row["channel_created"], row["queue_created"]) == (1, 1, 1)
+
+
+async def test_without_stats(api):
+    assert (await api.get("nodes?disable_stats=true")).json() == [
+        {"name": "rabbit@test", "type": "disc", "running": True, "being_drained": False}
+    ]
+
+
+async def test_without_a_data_directory_there_is_no_disk(api, monkeypatch):
+    monkeypatch.setattr(type(api.node), "disk_free_bytes", lambda self: None)
+    row = (await api.get("nodes/rabbit@test")).json()
+    assert (row["disk_free"], row["disk_free_limit"]) == (0, 0)
+
+
+async def test_memory(api, monkeypatch):
+    await api.put("queues/%2F/q", {})
+    taken = api.broker.vhosts["/"].queues["q"].info().memory
+    monkeypatch.setattr(type(api.node), "memory_bytes", lambda self: 10 * taken)
+    memory = (await api.get("nodes/rabbit@test/memory")).json()["memory"]
+    assert (memory["queue_procs"], memory["quorum_queue_procs"], memory["other_system"]) == (taken, 0, 9 * taken)
+    assert memory["total"] == {"erlang": 10 * taken, "rss": 10 * taken, "allocated": 10 * taken}
+    relative = (await api.get("nodes/rabbit@test/memory/relative")).json()["memory"]
+    assert (relative["queue_procs"], relative["other_system"], relative["total"]) == (10, 90, 100)
+    assert (await api.get("nodes/nope/memory")).status_code == 404

@@ -1,0 +1,110 @@
+import itertools
+
+import pytest
+
+from amqpbroker.config import Config, Management
+from tests.harness import Wire
+from tests.management.api import Api
+
+SECOND = 1000
+
+
+@pytest.fixture
+def api():
+    return Api()
+
+
+async def test_what_it_is(api):
+    shown = (await api.get("overview")).json()
+    assert (shown["product_name"], shown["rabbitmq_version"]) == ("RabbitMQ", "4.0.5")
+    assert (shown["node"], shown["cluster_name"]) == ("rabbit@test", "amqpbroker@localhost")
+    assert [(each["protocol"], each["port"]) for each in shown["listeners"]] == [("amqp", 5672)]
+    assert {"direct", "topic", "fanout", "headers", "x-delayed-message"} <= {
+        each["name"] for each in shown["exchange_types"]
+    }
+
+
+async def test_counts(api):
+    client = Wire(api.broker).log_in()
+    client.declare("q")
+    client.publish("q", b"x")
+    client.publish("q", b"x")
+    client.consume("q", "c", channel=1)
+    shown = (await api.get("overview")).json()
+    assert shown["object_totals"] == {"channels": 1, "connections": 1, "consumers": 1, "exchanges": 7, "queues": 1}
+    assert {key: shown["queue_totals"][key] for key in ("messages", "messages_ready", "messages_unacknowledged")} == {
+        "messages": 2,
+        "messages_ready": 0,
+        "messages_unacknowledged": 2,
+    }
+    assert shown["message_stats"]["publish"] == 2
+    assert shown["churn_rates"]["connection_created"] == 1
+
+
+async def test_rates_and_samples(api):
+    api.broker.rates.start()
+    client = Wire(api.broker).log_in()
+    client.declare("q")
+    api.clock.advance(5 * SECOND + 500)
+    for _ in range(10):
+        client.publish("q")
+    api.clock.advance(5 * SECOND + 500)
+    query = "msg_rates_age=10&msg_rates_incr=5&lengths_age=10&lengths_incr=5"
+    shown = (await api.get(f"overview?{query}")).json()
+    details = shown["message_stats"]["publish_details"]
+    assert details["rate"] == 2.0
+    assert [sample["sample"] for sample in details["samples"]] == [10, 0, 0]
+    assert details["avg_rate"] == 1.0
+    times = [sample["timestamp"] for sample in details["samples"]]
+    assert [later - earlier for later, earlier in itertools.pairwise(times)] == [5000, 5000]
+    assert [each["sample"] for each in shown["queue_totals"]["messages_details"]["samples"]] == [10, 0, 0]
+    assert "samples" not in (await api.get("overview")).json()["message_stats"]["publish_details"]
+
+
+@pytest.mark.parametrize("query", ["msg_rates_age=x&msg_rates_incr=5", "lengths_age=60&lengths_incr=0"])
+async def test_wrong_ranges(api, query):
+    assert (await api.get(f"overview?{query}")).status_code == 400
+
+
+async def test_who_does_not_monitor_sees_less(api):
+    api.broker.add_vhost("other")
+    guest = Wire(api.broker).log_in()
+    guest.declare("q")
+    guest.publish("q")
+    guest.receive()
+    auth = api.user("u", vhosts=["other"])
+    shown = (await api.get("overview", auth=auth)).json()
+    assert not {"node", "listeners", "contexts"} & set(shown)
+    assert shown["object_totals"] == {"channels": 0, "connections": 0, "exchanges": 7, "queues": 0}
+    assert shown["message_stats"] == {}
+    assert shown["queue_totals"]["messages"] == 0
+
+
+async def test_without_stats(api):
+    for each, query in ((api, "?disable_stats=true"), (Api(Config(management=Management(disable_stats=True))), "")):
+        shown = (await each.get(f"overview{query}")).json()
+        assert not {"message_stats", "queue_totals", "object_totals", "churn_rates"} & set(shown)
+
+
+async def test_small_ones(api):
+    assert (await api.get("version", auth=None)).json() == "4.0.5"
+    assert (await api.get("extensions")).json() == [{"javascript": "dispatcher.js"}]
+    for path in ("feature-flags", "deprecated-features", "deprecated-features/used"):
+        assert (await api.get(path)).json() == []
+    for method, path in (("POST", "rebalance/queues"), ("DELETE", "reset"), ("DELETE", "reset/rabbit@test")):
+        assert (await api.request(method, path)).status_code == 204
+    assert (await api.delete("reset/nope")).status_code == 404
+    assert (await api.put("feature-flags/x/enable", {})).json()["reason"] == "unsupported"
+
+
+async def test_the_cluster_has_a_name(api):
+    assert (await api.put("cluster-name", {"name": "mine"})).status_code == 204
+    assert (await api.get("cluster-name")).json() == {"name": "mine"}
+    assert (await api.put("cluster-name", {})).json()["reason"] == "[{key_missing,name}]"
+    auth = api.user("watcher", tags=("monitoring",))
+    assert (await api.put("cluster-name", {"name": "x"}, auth=auth)).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["shovels", "federation-links", "traces", "stream/connections", "queues/quorum"])
+async def test_what_there_is_not(api, path):
+    assert (await api.get(path)).status_code == 404

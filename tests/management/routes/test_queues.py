@@ -1,0 +1,262 @@
+import pytest
+
+from tests.harness import Wire
+from tests.management.api import Api
+
+NOT_FOUND = (404, {"error": "Object Not Found", "reason": "Not Found"})
+NOT_ALLOWED = (401, {"error": "not_authorised", "reason": "Access refused."})
+
+
+@pytest.fixture
+def api():
+    return Api()
+
+
+@pytest.fixture
+def client(api):
+    return Wire(api.broker).log_in()
+
+
+def refused(answer):
+    return answer.status_code, answer.json()
+
+
+def bad_request(reason):
+    return 400, {"error": "bad_request", "reason": reason}
+
+
+# --- declaring --------------------------------------------------------------------------------------------------------
+
+
+async def test_put_makes_a_queue_once(api):
+    assert (await api.put("queues/%2F/q", {"durable": True})).status_code == 201
+    assert (await api.put("queues/%2F/q", {"durable": True})).status_code == 204
+    assert api.broker.vhosts["/"].queues["q"].durable
+
+
+async def test_what_is_not_said_is_transient_and_stays(api):
+    assert (await api.put("queues/%2F/q")).status_code == 201
+    queue = api.broker.vhosts["/"].queues["q"]
+    assert not queue.durable
+    assert not queue.auto_delete
+    assert queue.owner is None
+
+
+@pytest.mark.parametrize("name", ["a/b", "a%b", "a b", "üml", "..", ".", "a?b#c", "quorum", "detailed", "x" * 255])
+async def test_any_name(api, name):
+    from urllib.parse import quote
+
+    path = "queues/%2F/" + quote(name, safe="").replace(".", "%2E")
+    assert (await api.put(path)).status_code == 201
+    assert (await api.get(path)).json()["name"] == name
+    assert [row["name"] for row in (await api.get("queues/%2F")).json()] == [name]
+    assert (await api.delete(path)).status_code == 204
+    assert not api.broker.vhosts["/"].queues
+
+
+async def test_booleans_may_be_written_as_text(api):
+    await api.put("queues/%2F/q", {"durable": "true", "auto_delete": "false"})
+    queue = api.broker.vhosts["/"].queues["q"]
+    assert (queue.durable, queue.auto_delete) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"durable": "maybe"}, ["not_boolean", "maybe"]),
+        ({"durable": 1}, ["not_boolean", 1]),
+        ({"arguments": {"a": None}}, "null_not_allowed"),
+        (
+            {"arguments": {"x-message-ttl": "a"}},
+            "invalid arg 'x-message-ttl' for queue 'q' in vhost '/': \"expected integer, got longstr\"",
+        ),
+        ({"node": "rabbit@elsewhere"}, "Node rabbit@elsewhere could not be contacted"),
+    ],
+)
+async def test_wrong_declarations(api, body, reason):
+    assert refused(await api.put("queues/%2F/q", body)) == bad_request(reason)
+    assert not api.broker.vhosts["/"].queues
+
+
+async def test_another_declaration_of_what_is_there(api):
+    await api.put("queues/%2F/q")
+    assert refused(await api.put("queues/%2F/q", {"durable": True})) == bad_request(
+        "inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'"
+    )
+
+
+async def test_too_long_a_name(api):
+    assert refused(await api.put("queues/%2F/" + "x" * 300)) == bad_request(
+        "queue should be less than 255 bytes, actually was 300\n"
+    )
+
+
+async def test_reserved_names(api):
+    assert refused(await api.put("queues/%2F/amq.mine")) == NOT_ALLOWED
+
+
+async def test_in_a_vhost_that_is_not_there(api):
+    assert refused(await api.put("queues/nope/q")) == (404, {"error": "not_found", "reason": "vhost_not_found"})
+    assert refused(await api.get("queues/nope/q")) == NOT_FOUND
+
+
+# --- deleting and purging ---------------------------------------------------------------------------------------------
+
+
+async def test_conditions_of_deletion(api, client):
+    client.declare("q")
+    client.publish("q", b"x")
+    client.receive()
+    assert refused(await api.delete("queues/%2F/q?if-empty=true")) == bad_request("queue 'q' in vhost '/' not empty")
+    client.consume("q")
+    assert refused(await api.delete("queues/%2F/q?if-unused=true")) == bad_request("queue 'q' in vhost '/' in use")
+    assert (await api.delete("queues/%2F/q")).status_code == 204
+    assert refused(await api.delete("queues/%2F/q")) == NOT_FOUND
+
+
+async def test_purge_leaves_what_is_unacknowledged(api, client):
+    client.declare("q")
+    for _ in range(3):
+        client.publish("q", b"x")
+    client.get("q", no_ack=False)
+    assert (await api.delete("queues/%2F/q/contents")).status_code == 204
+    row = (await api.get("queues/%2F/q")).json()
+    assert (row["messages_ready"], row["messages_unacknowledged"]) == (0, 1)
+    assert refused(await api.delete("queues/%2F/nope/contents")) == NOT_FOUND
+
+
+async def test_an_exclusive_queue_is_locked(api, client):
+    client.declare("q", exclusive=True)
+    for answer in (await api.delete("queues/%2F/q"), await api.delete("queues/%2F/q/contents")):
+        assert answer.status_code == 400
+        assert answer.json()["reason"].startswith("cannot obtain exclusive access to locked queue 'q' in vhost '/'.")
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+
+
+async def test_counts_are_exact_at_once(api, client):
+    client.declare("q", durable=True)
+    for size in (1, 2, 3):
+        client.publish("q", b"x" * size, delivery_mode=2)
+    client.get("q", no_ack=False)
+    row = (await api.get("queues/%2F/q")).json()
+    assert (row["messages"], row["messages_ready"], row["messages_unacknowledged"]) == (3, 2, 1)
+    assert (row["message_bytes"], row["message_bytes_ready"], row["message_bytes_unacknowledged"]) == (6, 5, 1)
+    assert row["message_stats"]["publish"] == 3
+    assert row["message_stats"]["get"] == 1
+
+
+async def test_policies_are_named(api, client):
+    client.declare("q")
+    row = (await api.get("queues/%2F")).json()[0]
+    assert "policy" not in row
+    from amqpbroker.broker.policies import Policy
+
+    api.broker.policies.put(Policy("/", "short", ".*", {"max-length": 9}))
+    api.broker.policies.put(Policy("/", "shorter", ".*", {"max-length": 5}, operator=True))
+    row = (await api.get("queues/%2F")).json()[0]
+    assert (row["policy"], row["operator_policy"]) == ("short", "shorter")
+    assert row["effective_policy_definition"] == {"max-length": 5}
+
+
+async def test_consumers_and_the_owner_are_told(api, client):
+    client.declare("q", exclusive=True)
+    client.consume("q", "tag", exclusive=True)
+    row = (await api.get("queues/%2F/q")).json()
+    assert row["owner_pid_details"]["name"] == client.connection.name
+    assert row["exclusive_consumer_tag"] == "tag"
+    (consumer,) = row["consumer_details"]
+    assert consumer["consumer_tag"] == "tag"
+    assert consumer["queue"] == {"name": "q", "vhost": "/"}
+    assert consumer["channel_details"]["name"] == f"{client.connection.name} (1)"
+
+
+async def test_a_single_active_consumer_is_told(api):
+    api.broker.vhosts["/"]
+    first, second = Wire(api.broker).log_in(), Wire(api.broker).log_in()
+    await api.put("queues/%2F/q", {"arguments": {"x-single-active-consumer": True}})
+    first.consume("q", "first")
+    second.consume("q", "second")
+    row = (await api.get("queues/%2F/q")).json()
+    assert row["single_active_consumer_tag"] == "first"
+    assert {each["consumer_tag"]: each["activity_status"] for each in row["consumer_details"]} == {
+        "first": "single_active",
+        "second": "waiting",
+    }
+
+
+async def test_without_stats(api, client):
+    client.declare("q")
+    client.publish("q")
+    client.receive()
+    row = (await api.get("queues/%2F/q?disable_stats=true")).json()
+    assert "messages" not in row
+    row = (await api.get("queues?disable_stats=true&enable_queue_totals=true")).json()[0]
+    assert (row["messages"], row["messages_ready"], row["messages_unacknowledged"]) == (1, 1, 0)
+    assert "message_stats" not in row
+
+
+async def test_lists_are_paged_and_filtered(api):
+    for name in ("b1", "a1", "b2"):
+        await api.put(f"queues/%2F/{name}")
+    page = (await api.get("queues?page=1&page_size=1&name=b&columns=name")).json()
+    assert page["items"] == [{"name": "b1"}]
+    assert (page["filtered_count"], page["total_count"], page["page_count"]) == (2, 3, 2)
+
+
+# --- who sees and does what -------------------------------------------------------------------------------------------
+
+
+async def test_who_sees_which_vhosts(api):
+    api.broker.add_vhost("other")
+    await api.put("queues/%2F/q")
+    watcher = api.user("watcher", tags=("monitoring",))
+    mine = api.user("mine", vhosts=["other"])
+    root = api.user("root", tags=("administrator",))
+    for auth, names in ((watcher, []), (mine, []), (root, ["q"])):
+        assert [row["name"] for row in (await api.get("queues", auth=auth)).json()] == names
+    assert (await api.get("queues/%2F/q", auth=mine)).status_code == 401
+    assert (await api.get("queues/%2F/q", auth=root)).status_code == 200
+    assert refused(await api.put("queues/%2F/q2", {}, auth=root)) == NOT_ALLOWED
+
+
+async def test_the_permissions_are_those_of_amqp(api):
+    auth = api.user("u")
+    api.broker.users.set_permissions("u", "/", "^c", "^w", "^r")
+    await api.put("queues/%2F/q")
+    for answer in (
+        await api.put("queues/%2F/w", {}, auth=auth),
+        await api.put("queues/%2F/c", {"arguments": {"x-dead-letter-exchange": "w"}}, auth=auth),
+        await api.delete("queues/%2F/q", auth=auth),
+        await api.delete("queues/%2F/q/contents", auth=auth),
+    ):
+        assert refused(answer) == NOT_ALLOWED
+    assert (await api.put("queues/%2F/c", {}, auth=auth)).status_code == 201
+
+
+# --- the rest ---------------------------------------------------------------------------------------------------------
+
+
+async def test_actions_are_no_more(api):
+    await api.put("queues/%2F/q")
+    assert refused(await api.post("queues/%2F/q/actions", {"action": "sync"})) == bad_request(["unknown", "sync"])
+    assert refused(await api.post("queues/%2F/q/actions", {})) == bad_request("[{key_missing,action}]")
+    assert refused(await api.post("queues/%2F/nope/actions", {"action": "sync"})) == (
+        404,
+        {"error": "not_found", "reason": "queue_not_found"},
+    )
+
+
+async def test_a_quorum_queue_has_one_replica(api):
+    await api.put("queues/%2F/q", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
+    await api.put("queues/%2F/classic")
+    (replica,) = (await api.get("queues/quorum/%2F/q/status")).json()
+    assert (replica["Node Name"], replica["Raft State"]) == ("rabbit@test", "leader")
+    row = (await api.get("queues/%2F/q")).json()
+    assert (row["leader"], row["members"], row["delivery_limit"]) == ("rabbit@test", ["rabbit@test"], 20)
+    assert refused(await api.get("queues/quorum/%2F/classic/status")) == (
+        503,
+        {"status": "failed", "reason": "classic_queue_not_supported"},
+    )
+    assert refused(await api.get("queues/quorum/%2F/nope/status")) == NOT_FOUND
