@@ -15,7 +15,8 @@ export const Age = createContext(AGES[1]);
 
 /** What to ask the API for so that it gives samples. */
 export function sampled([age, step]) {
-  return { lengths_age: age, lengths_incr: step, msg_rates_age: age, msg_rates_incr: step };
+  const kinds = ["lengths", "msg_rates", "data_rates"];
+  return Object.fromEntries(kinds.flatMap((kind) => [[`${kind}_age`, age], [`${kind}_incr`, step]]));
 }
 
 // What stays on a chart although it is zero stands first.
@@ -23,12 +24,14 @@ const LENGTHS = [
   ["messages", "Total", "c9"], ["messages_ready", "Ready", "c1"], ["messages_unacknowledged", "Unacked", "c2"],
 ];
 const RATES = [
-  ["publish", "Published", "c1"], ["confirm", "Confirmed", "c4"], ["deliver", "Delivered, manual ack", "c2"],
-  ["deliver_no_ack", "Delivered, auto ack", "c3"], ["ack", "Acked", "c5"], ["redeliver", "Redelivered", "c6"],
-  ["get", "Got, manual ack", "c7"], ["get_no_ack", "Got, auto ack", "c8"], ["get_empty", "Got nothing", "c9"],
+  ["publish", "Published", "c1"], ["deliver", "Delivered", "c2"], ["ack", "Acked", "c5"], ["confirm", "Confirmed", "c4"],
+  ["deliver_no_ack", "Delivered, auto ack", "c3"], ["redeliver", "Redelivered", "c6"],
+  ["get", "Got", "c7"], ["get_no_ack", "Got, auto ack", "c8"], ["get_empty", "Got nothing", "c9"],
   ["return_unroutable", "Returned, unroutable", "c6"], ["drop_unroutable", "Dropped, unroutable", "c8"],
   ["disk_reads", "Disk reads", "c7"], ["disk_writes", "Disk writes", "c9"],
 ];
+// They say little of what clients do, so they are drawn only if one asks.
+const HIDDEN_AT_FIRST = ["disk_reads", "disk_writes"];
 const EXCHANGE_RATES = [["publish_in", "In", "c1"], ["publish_out", "Out", "c2"]];
 const BYTES = [["recv_oct", "From client", "c1"], ["send_oct", "To client", "c2"]];
 
@@ -39,7 +42,7 @@ export function LengthsChart({ totals, title = "Queued messages" }) {
 
 /** stats: message_stats. */
 export function RatesChart({ stats, title = "Message rates" }) {
-  return html`<${Chart} title=${title} series=${lines(RATES, stats, 5, true)} format=${(it) => rate(it) || "–"} />`;
+  return html`<${Chart} title=${title} series=${lines(RATES, stats, 3, true)} format=${(it) => rate(it) || "–"} />`;
 }
 
 export function ExchangeRatesChart({ stats }) {
@@ -88,7 +91,7 @@ function color(name) {
 
 function Chart({ title, series, format }) {
   const [age] = useContext(Age);
-  const [hidden, setHidden] = useState(new Set());
+  const [hidden, setHidden] = useState(new Set(HIDDEN_AT_FIRST));
   const box = useRef(null);
   const plot = useRef(null);
   const dark = useDark();

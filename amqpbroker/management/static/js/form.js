@@ -52,9 +52,9 @@ export function Field({ label, hint, options, rows, suggestions, wide, chosen, .
       })}
     </select>`;
   } else if (rows) {
-    input = html`<textarea rows=${rows} spellcheck="false" ...${common}></textarea>`;
+    input = html`<textarea rows=${rows} spellcheck=${false} ...${common}></textarea>`;
   } else {
-    input = html`<input autocomplete="off" spellcheck="false" list=${suggestions ? `${id}-list` : null} ...${common} />`;
+    input = html`<input autocomplete="off" spellcheck=${false} list=${suggestions ? `${id}-list` : null} ...${common} />`;
   }
   return html`
     <div class=${wide ? "field wide" : "field"}>
@@ -155,7 +155,7 @@ export function Arguments({ legend, rows, onChange, presets = [], keyLabel = "Na
       ${rows.map((row, index) => html`
         <div class="argument" key=${index}>
           <input class="argument-key mono" aria-label=${keyLabel} placeholder=${keyLabel.toLowerCase()} list=${names} value=${row.key}
-            autocomplete="off" spellcheck="false" onInput=${(event) => change(index, { key: event.currentTarget.value })} />
+            autocomplete="off" spellcheck=${false} onInput=${(event) => change(index, { key: event.currentTarget.value })} />
           ${value(row, index, known.get(row.key), change)}
           <select aria-label=${`Type of ${row.key || "value"}`} onChange=${(event) => change(index, { type: event.currentTarget.value })}>
             ${TYPES.map(([type, text]) => html`<option value=${type} key=${type} selected=${type === row.type}>${text}</option>`)}
@@ -184,5 +184,5 @@ function value(row, index, preset, change) {
   }
   return html`
     <input class="argument-value mono" aria-label=${label} placeholder=${preset?.hint ?? "value"} value=${row.value} autocomplete="off"
-      spellcheck="false" inputmode=${row.type === "number" ? "decimal" : null} onInput=${set} />`;
+      spellcheck=${false} inputmode=${row.type === "number" ? "decimal" : null} onInput=${set} />`;
 }

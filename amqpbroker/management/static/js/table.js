@@ -127,7 +127,7 @@ function Filter({ value, regex, many, onChange }) {
   return html`
     <div class="filter" role="search" aria-label=${`Filter ${many.toLowerCase()}`}>
       <label for=${id} class="visually-hidden">Filter by name</label>
-      <input id=${id} type="search" placeholder="Filter by name" value=${text} onInput=${type} autocomplete="off" spellcheck="false" />
+      <input id=${id} type="search" placeholder="Filter by name" value=${text} onInput=${type} autocomplete="off" spellcheck=${false} />
       <label class="inline"><input type="checkbox" checked=${regex}
         onChange=${(event) => onChange({ regex: event.currentTarget.checked ? "true" : "" })} /> Regex</label>
     </div>`;

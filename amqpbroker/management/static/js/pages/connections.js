@@ -81,10 +81,8 @@ export function Connection({ names: [name] }) {
         ]} />
       <//>
     </div>
-    <div class="grid two">
-      <${Card} title="Channels">
-        <${Table} caption="Channels" columns=${CHANNELS} rows=${channels.data ?? []} rowKey=${(row) => row.name} empty="No channels." />
-      <//>
-      <${Card} title="Client"><${Values} table=${it.client_properties} /><//>
-    </div>`;
+    <${Card} title="Channels">
+      <${Table} caption="Channels" columns=${CHANNELS} rows=${channels.data ?? []} rowKey=${(row) => row.name} empty="No channels." />
+    <//>
+    <${Card} title="Client"><${Values} table=${it.client_properties} /><//>`;
 }
