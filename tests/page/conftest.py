@@ -61,11 +61,14 @@ class Subject:
 
 
 @contextlib.contextmanager
-def subject_on(directory, prefix=""):
-    prefixed = ["--set", f"management.path_prefix={prefix}"] if prefix else []
+def subject_on(directory, prefix="", **settings):
+    """settings: of our broker, with __ for a dot."""
+    named = {"management.path_prefix": prefix} if prefix else {}
+    named |= {name.replace("__", "."): value for name, value in settings.items()}
+    flags = [flag for name, value in named.items() for flag in ("--set", f"{name}={value}")]
     with contextlib.ExitStack() as stack:
         if BEHIND == "amqpbroker":
-            broker = stack.enter_context(BrokerProcess(directory, "--management-port", "0", *prefixed))
+            broker = stack.enter_context(BrokerProcess(directory, "--management-port", "0", *flags))
             subject = Subject(f"http://127.0.0.1:{broker.port_of('http')}{prefix}/", broker.port, is_ours=True)
         else:
             rabbitmq = stack.enter_context(own_rabbitmq())

@@ -228,6 +228,26 @@ def test_refreshing_can_be_paused(page):
     assert asked == []
 
 
+def test_a_broker_that_is_gone_is_said_to_be(page):
+    page.get_by_label("Refresh").select_option("1000")
+    page.route("**/api/**", lambda route: route.abort())
+    lost = page.get_by_role("status").filter(has_text="The broker cannot be reached.")
+    expect(lost).to_be_visible()
+    page.unroute("**/api/**")
+    expect(lost).to_have_count(0)
+
+
+def test_an_alarm_stands_on_every_page(watched, subject, tmp_path):
+    if not subject.is_ours:
+        pytest.skip("takes a broker of its own settings")
+    with subject_on(tmp_path, vm_memory_high_watermark__absolute=1) as short:
+        page = watched.open(short.url)
+        log_in(page)
+        expect(page.get_by_role("alert").filter(has_text="Memory alarm")).to_be_visible()
+        page.get_by_role("navigation", name="Main").get_by_role("link", name="Queues").click()
+        expect(page.get_by_role("alert").filter(has_text="Memory alarm")).to_be_visible()
+
+
 # --- exchanges and bindings -------------------------------------------------------------------------------------------
 
 

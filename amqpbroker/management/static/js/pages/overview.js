@@ -77,7 +77,7 @@ function Node({ node }) {
         <${Meter} label="File descriptors" value=${node.fd_used} max=${node.fd_total} text=${`${count(node.fd_used)} of ${count(node.fd_total)}`} />
       </div>
       <${Facts} rows=${[
-        ["Disk free", html`<span class=${node.disk_free_alarm ? "bad-text" : ""}>${bytes(node.disk_free)}</span> <span class="dim">alarm below ${bytes(node.disk_free_limit)}</span>`],
+        node.disk_free_limit > 0 && ["Disk free", html`<span class=${node.disk_free_alarm ? "bad-text" : ""}>${bytes(node.disk_free)}</span> <span class="dim">alarm below ${bytes(node.disk_free_limit)}</span>`],
         ["Uptime", span(node.uptime)],
         ["Processors", node.processors],
         ["Process id", node.os_pid],
