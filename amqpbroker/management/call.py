@@ -100,6 +100,11 @@ class Call:
         """Whether what is counted is to be shown."""
         return not (self.broker.config.management.disable_stats or self.query.get("disable_stats") == "true")
 
+    @property
+    def queue_totals(self) -> bool:
+        """Whether queues' messages are to be shown where nothing else that is counted is."""
+        return self.broker.config.management.enable_queue_totals or self.query.get("enable_queue_totals") == "true"
+
     def visible_vhosts(self) -> "list[Vhost]":
         """Those whose queues, exchanges and bindings the user sees, by name."""
         found = [vhost for name, vhost in self.broker.vhosts.items() if self.who.enters_vhost(name)]

@@ -31,6 +31,10 @@ def bad_request(reason: str | list[Any]) -> ApiError:
     return ApiError(400, "bad_request", reason)
 
 
+def operator_policies_locked() -> ApiError:
+    return ApiError(405, "method_not_allowed", "Broker settings disallow editing of operator policies.")
+
+
 def invalid(error: ValueError) -> ApiError:
     """A parameter or policy that is none; these texts come escaped (rabbit_mgmt_format:escape_html_tags/1)."""
     return bad_request(str(error).replace("<", "&lt;").replace(">", "&gt;"))

@@ -30,13 +30,13 @@ def overview(call: Call) -> dict[str, Any]:
         "product_name": config.product_name,
         "rabbitmq_version": config.product_version,
         "cluster_name": broker.cluster_name,
-        "cluster_tags": broker.global_parameters.value("cluster_tags", {}),
-        "node_tags": {},
+        "cluster_tags": broker.global_parameters.value("cluster_tags", dict(config.cluster_tags)),
+        "node_tags": dict(config.node_tags),
         **runtime(),
         "disable_stats": config.management.disable_stats,
         "default_queue_type": config.default_queue_type,
-        "is_op_policy_updating_enabled": True,
-        "enable_queue_totals": False,
+        "is_op_policy_updating_enabled": not config.management.operator_policy_changes_disabled,
+        "enable_queue_totals": config.management.enable_queue_totals,
     }
     if call.stats:
         shown.update(_counted(call))

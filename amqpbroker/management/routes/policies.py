@@ -26,6 +26,7 @@ def policy(call: Call, operator: bool) -> dict[str, Any]:
 
 
 def put(call: Call, operator: bool) -> Answer:
+    _check_unlocked(call, operator)
     body = call.need("pattern", "definition")
     name = call.path["name"]
     created = all(other.name != name for other in call.broker.policies.list(call.vhost.name, operator))
@@ -46,8 +47,15 @@ def put(call: Call, operator: bool) -> Answer:
 
 
 def delete(call: Call, operator: bool) -> Answer:
+    _check_unlocked(call, operator)
     call.broker.policies.delete(call.vhost.name, call.path["name"], operator)
     return NO_CONTENT
+
+
+def _check_unlocked(call: Call, operator: bool) -> None:
+    """Raises ApiError 405 where the configuration has operator policies left as they are."""
+    if operator and call.broker.config.management.operator_policy_changes_disabled:
+        raise failure.operator_policies_locked()
 
 
 def _resources(path: str, access: Access, operator: bool) -> tuple[Resource, ...]:

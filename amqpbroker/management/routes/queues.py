@@ -33,7 +33,7 @@ def _name(found: Found) -> tuple[str, str]:
 def _listed(call: Call, queues: list[Found]) -> Listing:
     node, rates = call.node.name, call.broker.rates
     if not call.stats:
-        totals = call.query.get("enable_queue_totals") == "true"
+        totals = call.queue_totals
         return Listing(queues, lambda found: formats.bare_row(found[0].name, found[1], node, totals), _name)
     return Listing(
         queues, lambda found: formats.queue_row(found[0].name, found[1], node, rates_of(rates, found[1])), _name
@@ -60,7 +60,7 @@ def detailed(call: Call) -> Listing:
 def queue(call: Call) -> dict[str, Any]:
     found, node = _existing(call), call.node.name
     if not call.stats:
-        return formats.bare_row(call.vhost.name, found, node, call.query.get("enable_queue_totals") == "true")
+        return formats.bare_row(call.vhost.name, found, node, call.queue_totals)
     lengths = sampled(call.broker.rates, [found], asked_range(call.query, "lengths"))
     rates = sampled(call.broker.rates, [found], asked_range(call.query, "msg_rates"))
     return formats.queue(

@@ -108,3 +108,8 @@ async def test_the_cluster_has_a_name(api):
 @pytest.mark.parametrize("path", ["shovels", "federation-links", "traces", "stream/connections", "queues/quorum"])
 async def test_what_there_is_not(api, path):
     assert (await api.get(path)).status_code == 404
+
+
+async def test_tags_are_those_of_the_configuration():
+    shown = (await Api(Config(cluster_tags=(("region", "eu"),), node_tags=(("zone", "a"),))).get("overview")).json()
+    assert (shown["cluster_tags"], shown["node_tags"]) == ({"region": "eu"}, {"zone": "a"})

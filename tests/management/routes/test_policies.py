@@ -1,5 +1,6 @@
 import pytest
 
+from amqpbroker.config import Config, Management
 from tests.management.api import Api
 
 LENGTH = {"pattern": "^a", "definition": {"max-length": 1}}
@@ -72,3 +73,15 @@ async def test_one_sees_those_of_vhosts_that_may_be_entered(api, family):
     assert len((await api.get(family, auth=api.user("ann", vhosts=["/"]))).json()) == 1
     assert (await api.get(family, auth=api.user("watcher", tags=("monitoring",)))).json() == []
     assert (await api.get(f"{family}/nope")).status_code == 404
+
+
+async def test_operator_policies_may_be_locked():
+    api = Api(Config(management=Management(operator_policy_changes_disabled=True)))
+    for answer in (await api.put("operator-policies/%2F/p", LENGTH), await api.delete("operator-policies/%2F/p")):
+        assert answer.status_code == 405
+        assert answer.json() == {
+            "error": "method_not_allowed",
+            "reason": "Broker settings disallow editing of operator policies.",
+        }
+    assert (await api.put("policies/%2F/p", LENGTH)).status_code == 201
+    assert (await api.get("overview")).json()["is_op_policy_updating_enabled"] is False

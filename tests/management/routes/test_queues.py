@@ -1,5 +1,6 @@
 import pytest
 
+from amqpbroker.config import Config, Management
 from tests.harness import Wire
 from tests.management.api import Api
 
@@ -260,3 +261,11 @@ async def test_a_quorum_queue_has_one_replica(api):
         {"status": "failed", "reason": "classic_queue_not_supported"},
     )
     assert refused(await api.get("queues/quorum/%2F/nope/status")) == NOT_FOUND
+
+
+async def test_messages_may_be_told_though_nothing_else_is():
+    api = Api(Config(management=Management(disable_stats=True, enable_queue_totals=True)))
+    api.broker.vhosts["/"].declare_queue("q", False, False, False, {})
+    (shown,) = (await api.get("queues")).json()
+    assert shown["messages"] == 0
+    assert "message_stats" not in shown
