@@ -15,7 +15,7 @@ from tests.process import BrokerProcess
 REQUIRED = os.environ.get("PAGE_TESTS") == "required"
 
 #: Which broker is behind the page: ours, or a real RabbitMQ, which the page has to suit as well.
-BEHIND = os.environ.get("PAGE_API", "rabbitmq")
+BEHIND = os.environ.get("PAGE_API", "amqpbroker")
 
 # Nothing but the page is asked for anything, and a container without user namespaces will do.
 ARGUMENTS = [

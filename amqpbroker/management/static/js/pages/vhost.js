@@ -57,7 +57,7 @@ export function Vhost({ names: [name] }) {
             ["Description", it.description],
             ["Tags", (it.tags ?? []).join(", ")],
             ["Default queue type", it.default_queue_type],
-            ["Protected from deletion", it.protected_from_deletion ? "yes" : ""],
+            ["Protected from deletion", it.metadata?.protected_from_deletion ? "yes" : ""],
           ]} />
         <//>
         <${LimitsCard} of="vhost" name=${name} values=${limits.data?.[0]?.value ?? {}} onChange=${limits.reload} />
