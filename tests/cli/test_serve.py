@@ -149,10 +149,29 @@ def test_an_ipv6_listener(tmp_path):
     assert "ready: amqp [::1]:" in broker.log
 
 
-def test_passwords_are_not_logged(tmp_path):
-    with BrokerProcess(tmp_path, "--log-level", "debug", "--set", "default_pass=hush-hush") as broker:
+@pytest.mark.parametrize("formatter", ["plaintext", "json"])
+def test_passwords_are_not_logged(formatter, tmp_path):
+    log = ("--log-level", "debug", "--set", f"log.console.formatter={formatter}")
+    with BrokerProcess(tmp_path, *log, "--set", "default_pass=hush-hush") as broker:
         with pytest.raises(pika.exceptions.ProbableAuthenticationError):
             pika.BlockingConnection(pika.URLParameters(broker.url))
         url = broker.url.replace("guest@", "hush-hush@")
         pika.BlockingConnection(pika.URLParameters(url)).close()
     assert "hush-hush" not in broker.log
+    assert "user 'guest' authenticated and granted access to vhost '/'" in broker.log
+
+
+def test_settings_come_from_a_file(tmp_path):
+    path = tmp_path / "rabbitmq.conf"
+    path.write_text("raft.wal_max_entries = 5\nlog.file = broker.json\nlog.file.formatter = json\n")
+    with BrokerProcess(tmp_path, "--config", str(path), "--set", f"log.dir={tmp_path}") as broker:
+        assert f"[warning] <0.0.0> {path}:1: raft.wal_max_entries has no effect: " in broker.log
+    first, *_ = (tmp_path / "broker.json").read_text().splitlines()
+    assert json.loads(first)["level"] == "warning"
+
+
+def test_a_log_that_cannot_be_written_is_told_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    status, output = failed_start("--set", "log.file=a.log", "--set", f"log.dir={tmp_path}/file")
+    assert status == 1
+    assert output == f"Error: cannot log to {tmp_path}/file: File exists\n"
