@@ -25,7 +25,7 @@ class Node(ABC):
     """Facts of this node. Sizes are in bytes.
 
     name: as RabbitMQ names nodes, such as rabbit@host. listeners: those open now. certificates: of those by TLS, by
-    their protocol. started_ms: since the Unix epoch.
+    their protocol. started_ms: since the Unix epoch. settings: those in force, without secrets.
     token: what whoever can read the data directory may do everything with; empty where there is none.
     """
 
@@ -36,6 +36,7 @@ class Node(ABC):
     def __init__(self) -> None:
         self.listeners: list[Listening] = []
         self.certificates: dict[str, Certificates] = {}
+        self.settings: dict[str, str] = {}
 
     @abstractmethod
     def memory_bytes(self) -> int:

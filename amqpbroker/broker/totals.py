@@ -50,6 +50,11 @@ class AuthAttempts:
         counts = self.succeeded if succeeded else self.failed
         counts[protocol] = counts.get(protocol, 0) + 1
 
+    def reset(self) -> None:
+        """Count from 0."""
+        self.succeeded.clear()
+        self.failed.clear()
+
 
 class BrokerTotals:
     """Counts that outlive what they were counted of.

@@ -10,6 +10,7 @@ import click
 
 from amqpbroker import __version__
 from amqpbroker.cli.flags import loaded, with_settings
+from amqpbroker.config.effective import effective
 from amqpbroker.server.log import set_up
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def serve(
         click.echo(f"amqpbroker {__version__} ready: {where}", err=True)
 
     try:
-        status = app.run(settings, on_ready)
+        status = app.run(settings, on_ready, {row.key: row.value for row in effective(found)})
     except (
         definitions.UnusableDefinitionsError,
         listeners.ListenError,

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import orjson
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
@@ -62,6 +63,18 @@ def build_app(broker: "Broker", node: "Node", resources: Iterable[Resource] = RE
     if STATIC.is_dir():
         routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
     app: _App = Starlette(routes=routes)
+    origins = config.management.cors_allow_origins
+    if origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=origins,
+            allow_methods=("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"),
+            allow_headers=("authorization", "content-type", "x-reason", CSRF_HEADER),
+            # With pages of anywhere, no browser is to send what it remembers of its own accord.
+            allow_credentials="*" not in origins,
+            expose_headers=("location",),
+            max_age=config.management.cors_max_age_s,
+        )
     return _Prefixed(app, config.management.path_prefix)
 
 

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from amqpbroker.amqp.connection import Connection
@@ -65,19 +65,21 @@ UNKNOWN_MEMORY_BYTES = 1 << 30
 OnReady = Callable[[list[Listening]], None]
 
 
-def run(config: Config, on_ready: OnReady) -> int:
+def run(config: Config, on_ready: OnReady, settings: Mapping[str, str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status, with which the process is to end.
+
+    settings: those in force, to be shown to administrators.
 
     Raises UnusableDefinitionsError, ListenError, StoreError, TlsError.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(config, on_ready))
+        return runner.run(_serve(config, on_ready, settings))
 
 
-async def _serve(config: Config, on_ready: OnReady) -> int:
+async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str]) -> int:
     loop = asyncio.get_running_loop()
     with data.opened(config) as kept:
-        server = Server(config, SystemClock(), loop, kept)
+        server = Server(config, SystemClock(), loop, kept, settings)
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, server.stop)
         # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
@@ -109,7 +111,14 @@ def _calm_collector() -> None:
 class Server:
     """A broker, its listeners and its clients' sockets."""
 
-    def __init__(self, config: Config, clock: Clock, loop: asyncio.AbstractEventLoop, kept: data.Data) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        kept: data.Data,
+        settings: Mapping[str, str],
+    ) -> None:
         self._config = config
         self._clock = clock
         self._loop = loop
@@ -134,6 +143,7 @@ class Server:
             self._restore(self._store, kept.found)
         self._max_clients = _raise_file_limit() - RESERVED_FILES
         self._node = self._watch_resources()
+        self._node.settings.update(settings)
         self._tell_certificates()
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._clients: dict[ClientTransport, None] = {}

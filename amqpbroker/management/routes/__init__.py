@@ -2,10 +2,13 @@
 
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes import (
+    auth,
     bindings,
     connections,
     definitions,
     exchanges,
+    features,
+    health,
     limits,
     messages,
     nodes,
@@ -28,6 +31,9 @@ RESOURCES: tuple[Resource, ...] = (
     *bindings.RESOURCES,
     *definitions.RESOURCES,
     *messages.RESOURCES,
+    *auth.RESOURCES,
+    *features.RESOURCES,
+    *health.RESOURCES,
     *limits.RESOURCES,
     *parameters.RESOURCES,
     *permissions.RESOURCES,

@@ -118,14 +118,6 @@ def name_cluster(call: Call) -> Answer:
 # --- what there is nothing of -----------------------------------------------------------------------------------------
 
 
-def nothing(call: Call) -> list[Any]:
-    return []
-
-
-def no_such_feature(call: Call) -> Answer:
-    raise failure.bad_request("unsupported")
-
-
 def done(call: Call) -> Answer:
     """There is nothing to do: queues have one replica, and counts are kept where they are counted."""
     if call.path.get("node", call.node.name) != call.node.name:
@@ -138,10 +130,6 @@ RESOURCES = (
     Resource("/version", Access.ANYBODY, get=version),
     Resource("/extensions", Access.USER, get=extensions),
     Resource("/cluster-name", Access.USER, get=cluster_name, put=name_cluster, change=Access.ADMIN),
-    Resource("/feature-flags", Access.USER, get=nothing),
-    Resource("/feature-flags/{name}/enable", Access.ADMIN, put=no_such_feature),
-    Resource("/deprecated-features", Access.USER, get=nothing),
-    Resource("/deprecated-features/used", Access.USER, get=nothing),
     Resource("/rebalance/queues", Access.ADMIN, post=done),
     Resource("/reset", Access.ADMIN, delete=done),
     Resource("/reset/{node}", Access.ADMIN, delete=done),

@@ -139,7 +139,7 @@ _LIST: tuple[tuple[str, Access, Callable[[Call], Listing]], ...] = (
 
 RESOURCES = (
     *(Resource(path, access, get=get) for path, access, get in _LIST),
-    Resource("/queues/quorum/{vhost}/{name}/status", Access.USER, get=quorum_status),
+    Resource("/queues/quorum/{vhost}/{name}/status", Access.VISIBLE, get=quorum_status),
     Resource("/queues/{vhost}/{name}", Access.VHOST, get=queue, put=put, delete=delete),
     Resource("/queues/{vhost}/{name}/contents", Access.VHOST, delete=purge),
     Resource("/queues/{vhost}/{name}/actions", Access.VHOST, post=act),

@@ -2,30 +2,25 @@
 
 from typing import Any
 
+from amqpbroker.broker.stats import CONNECTION_COUNTERS, named
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.permissions import shown_permission, shown_topic_permission
+from amqpbroker.management.formats.rates import rates_of, with_details
 from amqpbroker.management.formats.vhosts import described_vhost, description, put_vhost
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Access, Resource
 
 
 def _shown(call: Call, vhost: Vhost) -> dict[str, Any]:
-    ready = sum([queue.ready_count for queue in vhost.queues.values()])
-    unacked = sum([queue.unacked_count for queue in vhost.queues.values()])
-    still = {"rate": 0.0}
-    return {
-        **described_vhost(vhost),
-        "tracing": False,
-        "cluster_state": {call.node.name: "running"},
-        "messages": ready + unacked,
-        "messages_details": still,
-        "messages_ready": ready,
-        "messages_ready_details": still,
-        "messages_unacknowledged": unacked,
-        "messages_unacknowledged_details": still,
-    }
+    shown = {**described_vhost(vhost), "tracing": False, "cluster_state": {call.node.name: "running"}}
+    if call.stats:
+        details = rates_of(call.broker.rates, vhost)
+        octets = named(CONNECTION_COUNTERS, vhost.octets.counters())
+        shown |= with_details({**vhost.queue_totals(), **octets}, details)
+        shown["message_stats"] = with_details(vhost.message_stats(), details)
+    return shown
 
 
 def vhosts(call: Call) -> Listing:

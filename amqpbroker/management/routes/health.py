@@ -1,0 +1,172 @@
+"""Health checks (rabbit_mgmt_wm_health_check_*.erl, rabbit_mgmt_wm_aliveness_test.erl).
+
+Those of clusters always do well: one node is all there is.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from amqpbroker.broker.message import Message
+from amqpbroker.management import failure
+from amqpbroker.management.call import Answer, Call
+from amqpbroker.management.resource import Access, Resource
+
+_OK = {"status": "ok"}
+
+#: The queue through which a message goes; as RabbitMQ's, it stays there.
+_ALIVENESS_QUEUE = "aliveness-test"
+
+_DAY_MS = 86_400_000
+_UNITS_MS = {"days": _DAY_MS, "weeks": 7 * _DAY_MS, "months": 30 * _DAY_MS, "years": 365 * _DAY_MS}
+
+#: What protocols are called beside the names of listeners.
+_PROTOCOLS = {
+    "amqp091": "amqp",
+    "amqp10": "amqp",
+    "amqps": "amqp/ssl",
+    "amqp091s": "amqp/ssl",
+    "prometheus": "http/prometheus",
+}
+
+
+def failed(reason: str, **more: Any) -> Answer:
+    return Answer(503, {"status": "failed", "reason": reason, **more})
+
+
+def fine(call: Call) -> dict[str, Any]:
+    return _OK
+
+
+def no_replicas(call: Call) -> dict[str, Any]:
+    return {**_OK, "reason": "single node cluster"}
+
+
+# --- alarms -----------------------------------------------------------------------------------------------------------
+
+
+def _alarms(where: str) -> Callable[[Call], Any]:
+    def check(call: Call) -> Any:
+        alarms = [{"node": call.node.name, "resource": resource} for resource in call.broker.alarms.resources]
+        return failed(f"There are alarms in effect {where}", alarms=alarms) if alarms else _OK
+
+    return check
+
+
+def node(call: Call) -> Any:
+    """What RabbitMQ's first health check was: the alarms, as Erlang prints them."""
+    name = call.node.name
+    if call.path.get("node", name) != name:
+        raise failure.not_found()
+    atom = name if re.fullmatch(r"[a-z][\w@]*", name, re.ASCII) else f"'{name}'"
+    on = ",".join([f"{{resource_limit,{resource},{atom}}}" for resource in call.broker.alarms.resources])
+    return failed(f"resource alarm(s) in effect:[{on}]") if on else _OK
+
+
+# --- listeners --------------------------------------------------------------------------------------------------------
+
+
+def port_listener(call: Call) -> Any:
+    try:
+        port = int(call.path["port"])
+    except ValueError:
+        raise failure.bad_request("Invalid port") from None
+    ports = [listener.port for listener in call.node.listeners]
+    if port not in ports:
+        return failed("No active listener", missing=port, ports=list(dict.fromkeys(ports)))
+    return {**_OK, "port": port}
+
+
+def protocol_listener(call: Call) -> Any:
+    """All of several, with commas between them."""
+    protocols = list(dict.fromkeys([listener.protocol for listener in call.node.listeners]))
+    wanted = [_PROTOCOLS.get(name, name) for name in call.path["protocols"].split(",")]
+    missing = [name for name in wanted if name not in protocols]
+    if missing:
+        return failed("No active listener", missing=",".join(missing), protocols=protocols)
+    return {**_OK, "protocol": ",".join(wanted)}
+
+
+def certificate_expiration(call: Call) -> Any:
+    """Those of listeners that end within so many days, weeks, months or years."""
+    unit_ms = _UNITS_MS.get(call.path["unit"])
+    if unit_ms is None:
+        raise failure.bad_request("Time unit not recognised. Supported units: days, weeks, months, years.")
+    try:
+        until_ms = call.broker.clock.now_ms() + int(call.path["within"]) * unit_ms
+    except ValueError:
+        raise failure.bad_request("Invalid expiration value.") from None
+    expired = []
+    for protocol, host, port in call.node.listeners:
+        found = call.node.certificates.get(protocol)
+        if (
+            found is not None
+            and min((*found.certfile_expires_ms, *found.cacertfile_expires_ms), default=until_ms) < until_ms
+        ):
+            expired.append(
+                {
+                    "node": call.node.name,
+                    "protocol": protocol,
+                    "interface": host,
+                    "port": port,
+                    "certfile": found.certfile,
+                    "cacertfile": found.cacertfile,
+                    "certfile_expires_on": [_shown_ms(at_ms) for at_ms in found.certfile_expires_ms],
+                    "cacertfile_expires_on": [_shown_ms(at_ms) for at_ms in found.cacertfile_expires_ms],
+                }
+            )
+    return failed("Certificates expiring", expired=expired) if expired else _OK
+
+
+def _shown_ms(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def below_connection_limit(call: Call) -> Any:
+    limit, connections = call.broker.config.max_connections, len(call.broker.sessions)
+    counted = {"limit": limit or "infinity", "connections": connections}
+    if limit and connections >= limit:
+        return failed("node connection limit is reached", **counted)
+    return {**_OK, **counted}
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def aliveness(call: Call) -> Any:
+    """Whether a message gets through a queue of the vhost."""
+    permissions, name = call.permissions, _ALIVENESS_QUEUE
+    permissions.check("write", "exchange", "")
+    permissions.check("read", "queue", name)
+    queue = call.vhost.queues.get(name) or call.actions.declare_queue(name, False, False, False, {})
+    call.vhost.publish(Message(b"\0" + bytes((len(name),)) + name.encode(), b"\0\0", b"test_message"), [queue])
+    return _OK if queue.get(no_ack=True) is not None else failed("aliveness_test_failed")
+
+
+def _check(path: str, check: Callable[[Call], Any], access: Access = Access.USER) -> Resource:
+    return Resource(f"/health/checks/{path}", access, get=check)
+
+
+RESOURCES = (
+    Resource("/aliveness-test/{vhost}", Access.VHOST, get=aliveness),
+    Resource("/healthchecks/node", Access.USER, get=node),
+    Resource("/healthchecks/node/{node}", Access.USER, get=node),
+    _check("alarms", _alarms("in the cluster")),
+    _check("local-alarms", _alarms("on the node")),
+    _check("metadata-store/initialized", fine),
+    _check("metadata-store/initialized/with-data", fine),
+    _check("certificate-expiration/{within}/{unit}", certificate_expiration),
+    _check("port-listener/{port}", port_listener),
+    _check("protocol-listener/{protocols}", protocol_listener),
+    _check("virtual-hosts", fine),
+    _check("quorum-queues-without-elected-leaders/all-vhosts", fine),
+    _check("quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}", fine),
+    _check("quorum-queues-without-elected-leaders/vhost/{vhost}", fine, Access.VISIBLE),
+    _check("quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}", fine, Access.VISIBLE),
+    _check("node-is-quorum-critical", no_replicas),
+    _check("is-in-service", fine),
+    _check("below-node-connection-limit", below_connection_limit),
+    _check("ready-to-serve-clients", fine),
+    _check("reached-target-cluster-size", fine),
+)

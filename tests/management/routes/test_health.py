@@ -1,0 +1,127 @@
+import pytest
+
+from amqpbroker.broker.node import Certificates, Listening
+from amqpbroker.config import Config
+from tests.management.api import Api
+
+OK = {"status": "ok"}
+
+
+@pytest.fixture
+def api():
+    return Api()
+
+
+async def check(api, path):
+    answer = await api.get(path if "/" in path and path.startswith("h") else f"health/checks/{path}")
+    return answer.json() if answer.status_code == 200 else (answer.status_code, answer.json())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "alarms",
+        "local-alarms",
+        "metadata-store/initialized",
+        "metadata-store/initialized/with-data",
+        "certificate-expiration/1/weeks",
+        "virtual-hosts",
+        "quorum-queues-without-elected-leaders/all-vhosts",
+        "quorum-queues-without-elected-leaders/all-vhosts/pattern/%5Ea",
+        "quorum-queues-without-elected-leaders/vhost/%2F",
+        "quorum-queues-without-elected-leaders/vhost/%2F/pattern/%5Ea",
+        "is-in-service",
+        "ready-to-serve-clients",
+        "reached-target-cluster-size",
+        "healthchecks/node",
+        "healthchecks/node/rabbit@test",
+    ],
+)
+async def test_a_broker_that_is_well(api, path):
+    assert await check(api, path) == OK
+
+
+async def test_alarms(api):
+    api.broker.alarms.set("memory")
+    alarms = [{"node": "rabbit@test", "resource": "memory"}]
+    for path, where in (("alarms", "in the cluster"), ("local-alarms", "on the node")):
+        reason = f"There are alarms in effect {where}"
+        assert await check(api, path) == (503, {"status": "failed", "reason": reason, "alarms": alarms})
+    reason = "resource alarm(s) in effect:[{resource_limit,memory,rabbit@test}]"
+    assert await check(api, "healthchecks/node") == (503, {"status": "failed", "reason": reason})
+    api.broker.alarms.clear("memory")
+    assert await check(api, "alarms") == OK
+
+
+async def test_listeners(api):
+    api.node.listeners.append(Listening("amqp/ssl", "127.0.0.1", 5671))
+    assert await check(api, "port-listener/5672") == {**OK, "port": 5672}
+    missing = {"status": "failed", "reason": "No active listener"}
+    assert await check(api, "port-listener/1") == (503, {**missing, "missing": 1, "ports": [5672, 5671]})
+    assert (await check(api, "port-listener/x"))[1]["reason"] == "Invalid port"
+    for name, protocol in (
+        ("amqp", "amqp"),
+        ("amqp091", "amqp"),
+        ("amqps", "amqp/ssl"),
+        ("amqp,amqps", "amqp,amqp/ssl"),
+    ):
+        assert await check(api, f"protocol-listener/{name}") == {**OK, "protocol": protocol}
+    assert await check(api, "protocol-listener/amqp,mqtt") == (
+        503,
+        {**missing, "missing": "mqtt", "protocols": ["amqp", "amqp/ssl"]},
+    )
+
+
+async def test_certificates(api):
+    api.node.listeners.append(Listening("amqp/ssl", "::1", 5671))
+    now_ms = api.clock.now_ms()
+    api.node.certificates["amqp/ssl"] = Certificates("c.pem", "ca.pem", (now_ms + 3 * 86_400_000,), (10**13,))
+    assert await check(api, "certificate-expiration/2/days") == OK
+    status, body = await check(api, "certificate-expiration/4/days")
+    assert (status, body["reason"]) == (503, "Certificates expiring")
+    [expired] = body["expired"]
+    assert (expired["port"], expired["certfile"], expired["certfile_expires_on"]) == (
+        5671,
+        "c.pem",
+        ["1970-01-04 00:16:40"],
+    )
+    assert (await check(api, "certificate-expiration/x/days"))[1]["reason"] == "Invalid expiration value."
+    assert (await check(api, "certificate-expiration/1/foo"))[1]["reason"].startswith("Time unit not recognised.")
+
+
+async def test_a_single_node_is_not_critical(api):
+    assert await check(api, "node-is-quorum-critical") == {**OK, "reason": "single node cluster"}
+
+
+async def test_the_limit_of_connections():
+    api = Api()
+    assert await check(api, "below-node-connection-limit") == {**OK, "limit": "infinity", "connections": 0}
+    api = Api(Config(max_connections=1))
+    api.broker.sessions[object()] = None
+    counted = {"limit": 1, "connections": 1}
+    assert await check(api, "below-node-connection-limit") == (
+        503,
+        {"status": "failed", "reason": "node connection limit is reached", **counted},
+    )
+
+
+async def test_what_is_not_there(api):
+    for path in ("nope", "quorum-queues-without-elected-leaders/vhost/nope", "healthchecks/node/other"):
+        assert (await check(api, path))[0] == 404
+
+
+async def test_a_message_gets_through(api):
+    for _ in range(2):
+        assert (await api.get("aliveness-test/%2F")).json() == OK
+    assert api.broker.vhosts["/"].queues["aliveness-test"].ready_count == 0
+    assert (await api.get("aliveness-test/nope")).status_code == 404
+
+
+async def test_unless_its_sender_may_not(api):
+    ada = api.user("ada", tags=("administrator",))
+    answer = await api.get("aliveness-test/%2F", auth=ada)
+    assert (answer.status_code, answer.json()["reason"]) == (401, "Access refused.")
+    api.broker.users.set_permissions("ada", "/", ".*", "", ".*")
+    answer = await api.get("aliveness-test/%2F", auth=ada)
+    assert answer.status_code == 401
+    assert "aliveness-test" not in api.broker.vhosts["/"].queues

@@ -1,0 +1,139 @@
+"""What strangers and users with little to say can reach or learn over HTTP: every resource, and every method."""
+
+import re
+
+import pytest
+
+from amqpbroker.management.resource import Access
+from amqpbroker.management.routes import RESOURCES
+from tests.management.api import Api
+
+HASH = "password_hash"
+
+#: What stands in paths, for things that are there.
+NAMES = {
+    "vhost": "%2F",
+    "user": "guest",
+    "node": "rabbit@test",
+    "exchange": "amq.topic",
+    "component": "vhost-limits",
+    "name": "x",
+    "password": "x",
+    "unit": "days",
+    "within": "1",
+    "protocols": "amqp",
+    "port": "5672",
+}
+
+#: Resources that anybody may ask for, and why.
+OPEN = {"/login": "it is the door", "/version": "as in RabbitMQ"}
+
+
+def requests():
+    for resource in RESOURCES:
+        path = re.sub(r"\{(\w+)(:\w+)?\}", lambda found: NAMES.get(found[1], "x"), resource.path)
+        for method in resource.methods:
+            if method not in ("HEAD", "OPTIONS"):
+                yield pytest.param(resource, method, path[1:], id=f"{method} {resource.path}")
+
+
+EVERY = pytest.mark.parametrize(("resource", "method", "path"), list(requests()))
+
+
+@pytest.fixture
+def api():
+    return Api()
+
+
+def state(api):
+    users = api.broker.users
+    return (
+        users.list_users(),
+        users.list_permissions(),
+        users.list_topic_permissions(),
+        list(api.broker.vhosts.items()),
+        api.broker.parameters.list(),
+        api.broker.policies.list(),
+        api.broker.global_parameters.list(),
+        [(queue.name, queue.ready_count) for queue in api.broker.queues()],
+        [list(vhost.exchanges) for vhost in api.broker.vhosts.values()],
+    )
+
+
+@EVERY
+async def test_without_a_login_nothing_is_told_or_done(api, resource, method, path):
+    if resource.path in OPEN:
+        assert resource.access is Access.ANYBODY
+        return
+    before = state(api)
+    answer = await api.request(method, path, auth=None, json={})
+    assert (answer.status_code, answer.content) == (401, b"")
+    assert state(api) == before
+
+
+@EVERY
+async def test_a_wrong_login_is_told_nothing_either(api, resource, method, path):
+    answer = await api.request(method, path, auth=("guest", "wrong"), json={})
+    if resource.path in OPEN and answer.status_code != 401:
+        return
+    assert (answer.status_code, answer.json()["error"]) == (401, "not_authorized")
+
+
+@EVERY
+async def test_a_user_without_a_tag_may_nothing(api, resource, method, path):
+    nobody = api.user("nobody", tags=(), vhosts=["/"])
+    if resource.path in OPEN:
+        return
+    before = state(api)
+    answer = await api.request(method, path, auth=nobody, json={})
+    assert (answer.status_code, answer.json()) == (
+        401,
+        {"error": "not_authorised", "reason": "Not management user"},
+    )
+    assert state(api) == before
+
+
+@EVERY
+async def test_who_may_enter_no_vhost_is_told_of_none_and_changes_nothing(api, resource, method, path):
+    stranger = api.user("stranger")
+    vhost = api.broker.vhosts["/"]
+    vhost.declare_queue("very-secret", True, False, False, {})
+    api.broker.limits.set_vhost("/", "max-queues", 77)
+    before = state(api)
+    answer = await api.request(method, path, auth=stranger, json={})
+    if "{vhost}" in resource.path and answer.content != b"[]":
+        assert answer.status_code == 401
+    assert "very-secret" not in answer.text
+    assert "77" not in answer.text
+    assert state(api) == before
+
+
+@EVERY
+async def test_who_only_monitors_changes_nothing(api, resource, method, path):
+    watcher = api.user("watcher", tags=("monitoring",))
+    if resource.path.startswith("/aliveness-test"):
+        return
+    before = state(api)
+    await api.request(method, path, auth=watcher, json={})
+    assert state(api) == before
+
+
+@EVERY
+async def test_only_administrators_see_hashes(api, resource, method, path):
+    if method != "GET":
+        return
+    stored = (await api.get("users/guest")).json()[HASH]
+    for tag in ("management", "policymaker", "monitoring"):
+        answer = await api.get(path, auth=api.user(tag, tags=(tag,), vhosts=["/"]))
+        assert HASH not in answer.text
+        assert stored not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [resource.path for resource in RESOURCES if re.match("/(users|permissions|topic-perm|definitions)", resource.path)],
+)
+def test_users_and_definitions_are_for_administrators(path):
+    [resource] = [resource for resource in RESOURCES if resource.path == path]
+    assert resource.access is Access.ADMIN
+    assert resource.change in (None, Access.ADMIN)

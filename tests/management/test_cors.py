@@ -1,0 +1,38 @@
+import pytest
+
+from amqpbroker.config import Config, Management
+from tests.management.api import Api
+
+PAGE = "https://ops.example"
+PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
+
+
+def api(*origins):
+    return Api(Config(management=Management(cors_allow_origins=origins, cors_max_age_s=60)))
+
+
+async def test_by_default_no_other_origin_may():
+    answer = await api().get("whoami", headers={"Origin": PAGE})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_one_that_is_named_may():
+    answer = await api(PAGE).get("whoami", headers={"Origin": PAGE})
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    answer = await api(PAGE).get("whoami", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_browser_asks_first_without_a_login():
+    answer = await api(PAGE).request("OPTIONS", "users/x", auth=None, headers={"Origin": PAGE, **PREFLIGHT})
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "PUT" in answer.headers["access-control-allow-methods"]
+    assert answer.headers["access-control-max-age"] == "60"
+
+
+@pytest.mark.parametrize(("origins", "credentials"), [((PAGE,), "true"), (("*",), None)])
+async def test_what_a_browser_remembers_goes_to_named_origins_only(origins, credentials):
+    answer = await api(*origins).get("whoami", headers={"Origin": PAGE})
+    assert answer.headers.get("access-control-allow-credentials") == credentials
+    assert answer.headers["access-control-allow-origin"] in (PAGE, "*")
