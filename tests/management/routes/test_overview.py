@@ -89,12 +89,9 @@ async def test_without_stats(api):
 async def test_small_ones(api):
     assert (await api.get("version", auth=None)).json() == "4.0.5"
     assert (await api.get("extensions")).json() == [{"javascript": "dispatcher.js"}]
-    for path in ("feature-flags", "deprecated-features", "deprecated-features/used"):
-        assert (await api.get(path)).json() == []
     for method, path in (("POST", "rebalance/queues"), ("DELETE", "reset"), ("DELETE", "reset/rabbit@test")):
         assert (await api.request(method, path)).status_code == 204
     assert (await api.delete("reset/nope")).status_code == 404
-    assert (await api.put("feature-flags/x/enable", {})).json()["reason"] == "unsupported"
 
 
 async def test_the_cluster_has_a_name(api):
