@@ -36,8 +36,8 @@ interop: $(DEV) ## Run real clients of several languages against the broker; ins
 	$(PY) -m pip install --quiet --disable-pip-version-check -r interop/requirements.txt
 	$(PY) -m interop --install $(ARGS)
 
-conformance: $(DEV) ## Replay what a real RabbitMQ did against the broker.
-	$(PY) -m conformance replay $(ARGS)
+conformance: $(DEV) ## Replay what a real RabbitMQ did; TARGET=amqp://... MANAGEMENT=http://... for another broker than this.
+	$(PY) -m conformance replay $(if $(TARGET),--target $(TARGET)) $(if $(MANAGEMENT),--management $(MANAGEMENT)) $(ARGS)
 
 record: $(DEV) ## Record the cases from RabbitMQ anew, which is installed for it, and show what changed; ARGS="queue" picks some.
 	$(PY) -m conformance record $(ARGS)

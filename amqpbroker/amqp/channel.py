@@ -96,6 +96,7 @@ class Channel(Counted):
         self.prefetch: int = 0
         self.global_prefetch: int = 0
         self.consumers: dict[str, ChannelConsumer] = {}
+        self.cancelled_tags: set[str] = set()
         self.confirms: Confirms | None = None
         self.awaiting_sync: bool = False
         self.transaction: Transaction | None = None

@@ -90,6 +90,11 @@ class Consumers:
             self.all_full()
             self.wake(consumer)
 
+    def found_full(self, consumer: Consumer) -> None:
+        """Something waits that this one cannot take."""
+        self.rest(consumer)
+        self._resting[consumer] = None
+
     def all_full(self) -> None:
         """What waited is gone without any of them, since none could take it: they are no longer believed to."""
         for level in (self._ring, *self._lower.values()):
@@ -177,6 +182,11 @@ class QuorumConsumers(Consumers):
 
     def __init__(self, queue_name: str, vhost: str, single_active: bool = False) -> None:
         super().__init__(queue_name, vhost, single_active, takeover=True)
+
+    def add(self, consumer: Consumer) -> None:
+        super().add(consumer)
+        if not consumer.can_take():
+            self.rest(consumer)
 
     def took_last(self, consumer: Consumer) -> None:
         super().took_last(consumer)

@@ -92,6 +92,8 @@ class LocalQueue(Queue):
         )
         self.unacked_count: int = 0
         self._shut: bool = False
+        self._got: int = 0
+        self._former: list[Consumer] = []
         self.unacked_size: int = 0
         self.entered: int = 0
         self.passed: int = 0
@@ -107,7 +109,11 @@ class LocalQueue(Queue):
 
     @property
     def consumer_count(self) -> int:
-        return len(self.consumers.all)
+        count = len(self.consumers.all)
+        if self.quorum:
+            # Whoever holds a message is one, and so is each basic.get (rabbit_fifo:query_consumer_count/1).
+            count += self._got + sum([each.unacked > 0 for each in self._former])
+        return count
 
     def counters(self) -> tuple[int, ...]:
         tally = self.tally
@@ -276,6 +282,9 @@ class LocalQueue(Queue):
         if not consumer.registered:
             return
         self.consumers.remove(consumer)
+        if self.quorum and consumer.unacked:
+            self._former = [each for each in self._former if each.unacked]
+            self._former.append(consumer)
         if self.consumers.all:
             if not gives_back:
                 self._drain()
@@ -296,8 +305,8 @@ class LocalQueue(Queue):
                 self._give(consumer, entry)
         if not self.ready.count:
             self.consumers.took_last(consumer)
-        elif self.quorum:
-            self.consumers.rest(consumer)
+        elif self.quorum or not consumer.unacked:
+            self.consumers.found_full(consumer)
         if self._expiring:
             self._arm_expiry()
 
@@ -393,6 +402,7 @@ class LocalQueue(Queue):
                 if entry.position and self.log is not None:
                     self.log.returned(entry)
                 entry.consumer = None
+                self._got += 1
                 self.unacked_count += 1
                 self.unacked_size += entry.message.size
         if self.quorum and not no_ack:
@@ -423,6 +433,8 @@ class LocalQueue(Queue):
                 self.offer(consumer)
             elif not consumer.ringed:
                 self.consumers.settled(consumer)
+        else:
+            self._got -= 1
 
     def ack_all(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -489,6 +501,8 @@ class LocalQueue(Queue):
                 consumer.unacked -= 1
                 consumers[consumer] = None
                 entry.consumer = None
+            else:
+                self._got -= 1
         return consumers
 
     def _leave(self, entries: list[Entry], reason: str) -> None:

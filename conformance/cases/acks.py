@@ -455,3 +455,35 @@ def several_consumers_acked(lab: Lab, kind: str, order: str) -> None:
     other.deliveries(4)
     other.ack(0, multiple=True)
     other.deliveries(4)
+
+
+@family({"classic": ("classic",), "quorum": ("quorum",)})
+def holders_that_count_as_consumers(lab: Lab, kind: str) -> None:
+    """How many consumers the queue tells of, while channels hold messages of basic.get and of a cancelled consumer."""
+    ch, one, two = lab.channel(), lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
+    ch.confirm()
+
+    def count() -> None:
+        lab.quiet()
+        ch.queue(lab.q(), passive=True)
+
+    for number in range(8):
+        ch.publish_confirmed("", lab.q(), str(number), delivery_mode=2)
+    for _ in range(3):
+        one.get(lab.q())
+    two.get(lab.q())
+    two.get(lab.q(), no_ack=True)
+    count()
+    one.ack(1)
+    two.reject(1)
+    count()
+    one.ack(3, multiple=True)
+    count()
+    one.qos(1)
+    one.consume(lab.q(), "a")
+    one.deliveries(1)
+    one.cancel("a")
+    count()
+    one.nack(4)
+    count()

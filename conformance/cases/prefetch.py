@@ -418,3 +418,64 @@ def turn_after_what_waited_is_gone(lab: Lab, kind: str, how: str) -> None:
     second.consume(lab.q(), "b")
     first.reject(1)
     lab.quiet()
+
+
+@family({f"{kind}_{prefetch}": (kind, prefetch) for kind in ("classic", "quorum") for prefetch in (1, 2)})
+def tag_taken_up_again(lab: Lab, kind: str, prefetch: int) -> None:
+    """A consumer is cancelled while it holds messages, and another one starts under its tag: what each may hold."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
+    ch.confirm()
+    for number in range(8):
+        ch.publish_confirmed("", lab.q(), str(number), delivery_mode=2)
+    other.qos(prefetch)
+    other.consume(lab.q(), "a")
+    other.deliveries(prefetch)
+    other.cancel("a")
+    other.consume(lab.q(), "a")
+    lab.quiet()
+    for tag in (1, 2):
+        other.ack(tag)
+        lab.quiet()
+        ch.queue(lab.q(), passive=True)
+    other.consume(lab.q(), "b")
+    lab.quiet()
+    other.cancel("a")
+    other.ack(0, multiple=True)
+    lab.quiet()
+
+
+@case()
+def tag_taken_up_on_another_queue(lab: Lab) -> None:
+    """The tag of a cancelled consumer that holds a message is taken up on another queue."""
+    ch, other = lab.channel(), lab.channel()
+    ch.confirm()
+    for name in ("q1", "q2"):
+        ch.queue(lab.q(name))
+        for number in range(3):
+            ch.publish_confirmed("", lab.q(name), f"{name} {number}")
+    other.qos(1)
+    other.consume(lab.q("q1"), "a")
+    other.deliveries(1)
+    other.cancel("a")
+    other.consume(lab.q("q2"), "a")
+    other.deliveries(1)
+    other.ack(1)
+    lab.quiet()
+
+
+@case()
+def whole_channel_turn_of_who_comes_when_it_is_full(lab: Lab) -> None:
+    """A consumer that starts while its channel is full and a message waits comes after the one that is there."""
+    ch, both = lab.channel(), lab.channel()
+    ch.queue(lab.q())
+    ch.confirm()
+    both.qos(1, whole_channel=True)
+    both.consume(lab.q(), "a")
+    for number in range(3):
+        ch.publish_confirmed("", lab.q(), str(number))
+    both.deliveries(1)
+    both.consume(lab.q(), "b")
+    for tag in (1, 2):
+        both.ack(tag)
+        both.deliveries(1)

@@ -536,7 +536,7 @@ class Generator:
         else:
             tag = "t9"
         self._add(channel.on, "cancel", tag=tag, nowait=self._nowait())
-        if tag in channel.consumers and self._may(0.3):
+        if tag in channel.consumers and self._may(0.4):
             # The tag is free again, and a consumer of that name may hold messages of its first life.
             self._add(channel.on, "consume", queue=channel.consumes, tag=tag, arguments=self._consumer_arguments())
         # One without a tag of its own goes on: the channel keeps to its queue until it is closed.

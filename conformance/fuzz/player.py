@@ -36,14 +36,6 @@ class Pace:
     matched_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Queue:
-    """A queue the script declared: the connection it belongs to, if to one; whether its consumers are compared."""
-
-    owner: str | None
-    counts_consumers: bool
-
-
 class Player:
     """One run of one script; `play` may be called once. `frames` counts what was received and compared."""
 
@@ -58,7 +50,7 @@ class Player:
         self._reported: dict[str, int] = {}
         self._channels: dict[str, Channel] = {}
         self._tags: dict[str, Tags] = {}
-        self._queues: dict[str, _Queue] = {}
+        self._owners: dict[str, str | None] = {}
         self._gone: dict[str, str] = {}
         self._made: list[tuple[str, str]] = []
 
@@ -136,9 +128,7 @@ class Player:
         if verb == "queue" and reply.name in ("queue.declare-ok", NOWAIT) and not arguments.get("passive"):
             name = reply.arguments.get("queue") or arguments["name"]
             owner = on.partition("/")[0] if arguments.get("exclusive") else None
-            kind = (arguments.get("arguments") or {}).get("x-queue-type")
-            # That of a quorum queue differs on purpose: docs/compatibility.md.
-            self._queues.setdefault(name, _Queue(owner, kind != "quorum"))
+            self._owners.setdefault(name, owner)
             self._made.append(("queue", name))
 
     # connections and channels
@@ -214,16 +204,16 @@ class Player:
 
     def _counts(self) -> dict[str, str]:
         """By queue, in the order in which they were declared."""
-        counts: dict[str, str] = dict.fromkeys(self._queues, "")
+        counts: dict[str, str] = dict.fromkeys(self._owners, "")
         by_owner: dict[str | None, list[str]] = {}
-        for name, queue in self._queues.items():
-            owner = self._connections.get(queue.owner or "")
-            by_owner.setdefault(queue.owner if owner and owner.is_open() else None, []).append(name)
+        for name, label in self._owners.items():
+            owner = self._connections.get(label or "")
+            by_owner.setdefault(label if owner and owner.is_open() else None, []).append(name)
         for label, names in by_owner.items():
             while names:
                 names = self._count(self._control(label) if label else self._janitor.channel(), names, counts)
         for name in self._gone:
-            self._queues.pop(name, None)
+            self._owners.pop(name, None)
         return {name: shown for name, shown in counts.items() if name not in self._gone}
 
     def _control(self, label: str) -> Channel:
@@ -248,9 +238,7 @@ class Player:
                 return names[at + 1 :]
             control.connection.events.remove(reply)
             ready, consumers = reply.arguments["message_count"], reply.arguments["consumer_count"]
-            counts[name] = f"{ready} ready"
-            if self._queues[name].counts_consumers:
-                counts[name] += f", {consumers} consumers"
+            counts[name] = f"{ready} ready, {consumers} consumers"
         return []
 
     def _received(self, connection: Connection) -> dict[str, Any]:
@@ -267,19 +255,12 @@ class Player:
             if any(event.name == "tx.commit-ok" for event in events):
                 # The channel answers as soon as the queues have taken it all; deliveries overtake that or do not.
                 events = sorted(events, key=lambda event: event.name == "basic.deliver")
-            others = [self._shown(event) for event in events if event.name not in (*CONFIRMS, "basic.return")]
+            others = [event.shown() for event in events if event.name not in (*CONFIRMS, "basic.return")]
             returns = [event.shown() for event in events if event.name == "basic.return"]
             confirms = self._tags.get(on, Tags()).confirms(event for event in events if event.name in CONFIRMS)
             parts = {"frames": others, "returns": returns, "confirms": confirms}
             found[on] = {key: value for key, value in parts.items() if value}
         return found
-
-    def _shown(self, event: Event) -> dict[str, Any]:
-        shown = event.shown()
-        queue = self._queues.get(shown.get("queue", ""))
-        if event.name == "queue.declare-ok" and queue is not None and not queue.counts_consumers:
-            del shown["consumer_count"]
-        return shown
 
     def _new(self, connection: Connection) -> dict[str, list[Event]]:
         """What came since the last outcome, by channel."""
@@ -311,7 +292,7 @@ class Player:
         wanted = {key: one for key, one in expected.items() if key != "left"} if expected is not None else None
         outcome = self._watch(lambda: self._look(set()), wanted)
         left = []
-        for name in self._queues:
+        for name in self._owners:
             found = self._janitor.left_in(name)
             found.pop("consumers", None)
             left.append(found)

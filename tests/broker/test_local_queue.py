@@ -135,6 +135,24 @@ def test_a_get_that_leaves_nothing_waiting_leaves_the_consumers_that_can_take_th
     assert (a.take(), b.take()) == ([b"1", b"3"], [b"2"])
 
 
+def test_a_quorum_queue_counts_whoever_holds_a_message_as_a_consumer(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    publish(queue, *[b"%d" % i for i in range(6)])
+    first, second = queue.get(no_ack=False), queue.get(no_ack=False)
+    assert first is not None
+    assert second is not None
+    queue.get(no_ack=True)
+    assert queue.consumer_count == 2
+    queue.ack(first)
+    queue.requeue([second])
+    assert queue.consumer_count == 0
+    one = Subscriber(queue, "one", 1).subscribe()
+    queue.remove_consumer(one)
+    assert queue.consumer_count == 1
+    one.ack()
+    assert queue.consumer_count == 0
+
+
 def test_what_a_quorum_queue_deals_out_at_once_each_consumer_gets_together(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum")
     order: list[tuple[str, bytes]] = []

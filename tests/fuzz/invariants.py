@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from amqpbroker.amqp.connection import CLOSING_TIMEOUT_MS
+from amqpbroker.amqp.connection_log import CHANNEL, CONNECTION
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
@@ -30,14 +31,15 @@ SETTINGS = {
 
 
 class _Errors(logging.Handler):
-    """Collects what is logged as an error."""
+    """Collects what is logged as an error of the broker, not as one of its clients."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.records: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(logging.Formatter().format(record))
+        if record.exc_info or record.name not in (CONNECTION.name, CHANNEL.name):
+            self.records.append(logging.Formatter().format(record))
 
 
 @contextmanager

@@ -1,12 +1,15 @@
 """The basic class off the hot path: qos, consume, cancel, get, reject, nack, recover."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from amqpbroker import errors
 from amqpbroker.amqp.delivery import ChannelConsumer
 from amqpbroker.amqp.methods.queue import queue_name
 from amqpbroker.broker.broker import generated_name
+from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
+from amqpbroker.broker.message import Entry
+from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.queue_arguments import check_consumer_arguments
 from amqpbroker.compat import Permission
 
@@ -56,13 +59,35 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
         arguments["arguments"],
         channel.prefetch,
     )
+    held = _held_under(channel, queue, tag)
+    if quorum:
+        consumer.unacked = len(held)
     queue.add_consumer(consumer)
     channel.consumers[tag] = consumer
+    for entry in held:
+        former = cast(Consumer, entry.consumer)
+        former.unacked -= 1
+        entry.consumer = consumer
+        if quorum:
+            consumer.started = former.started
     if not consumer.no_ack:
         channel.watch_timeouts()
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)
     queue.offer(consumer)
+
+
+def _held_under(channel: "Channel", queue: Queue, tag: str) -> list[Entry]:
+    """What a cancelled consumer of that tag still holds: from now on the new one has it, for it is known by its tag.
+
+    To a quorum queue that counts against the new one's prefetch (rabbit_fifo:merge_consumer/4); from a classic one its
+    acknowledgement is room for one more, as if the new one had held it (rabbit_queue_consumers:subtract_acks/3).
+    """
+    if tag not in channel.cancelled_tags:
+        return []
+    channel.cancelled_tags.discard(tag)
+    held = channel.unacked.values()
+    return [each for each in held if each.consumer is not None and each.consumer.tag == tag and each.queue is queue]
 
 
 def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) -> None:
@@ -82,6 +107,8 @@ def cancel(channel: "Channel", arguments: dict[str, Any]) -> None:
     consumer = channel.consumers.pop(tag, None)
     if consumer is not None:
         consumer.queue.remove_consumer(consumer)
+        if consumer.unacked:
+            channel.cancelled_tags.add(tag)
     elif channel.reply is not None and channel.reply.consumer.tag == tag:
         channel.close_reply()
     if not arguments["nowait"]:
