@@ -43,7 +43,7 @@ def install() -> None:
             POLICY.unlink()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -51,17 +51,21 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def own_rabbitmq() -> Iterator[Target]:
-    """A RabbitMQ with blank state, its management API and the consistent hash exchange; gone with the block."""
+def own_rabbitmq(plugins: str = PLUGINS, settings: str = "") -> Iterator[Target]:
+    """A RabbitMQ with blank state, its management API and the consistent hash exchange; gone with the block.
+
+    settings: further lines of its rabbitmq.conf.
+    """
     install()
     with tempfile.TemporaryDirectory(prefix="rabbitmq-") as folder:
         base = Path(folder)
         base.chmod(0o777)
-        amqp, management, distribution = _free_port(), _free_port(), _free_port()
+        amqp, management, distribution = free_port(), free_port(), free_port()
         node = f"conformance{amqp}@localhost"
-        (base / "enabled_plugins").write_text(PLUGINS + "\n")
+        (base / "enabled_plugins").write_text(plugins + "\n")
         (base / "rabbitmq.conf").write_text(
             f"loopback_users.guest = true\nmanagement.tcp.port = {management}\nmanagement.tcp.ip = 127.0.0.1\n"
+            + settings
         )
         environment = os.environ | {
             "HOME": folder,

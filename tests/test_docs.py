@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from amqpbroker.cli.main import COMMANDS, main
-from tools import ctl_reference, settings_reference
+from tools import ctl_reference, metrics_reference, settings_reference
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -18,6 +18,10 @@ def test_the_page_of_settings_is_what_the_table_says():
 
 def test_the_page_of_ctl_is_what_its_table_says():
     assert ctl_reference.PATH.read_text() == ctl_reference.page(), "run `make docs`"
+
+
+def test_the_page_of_metrics_is_what_their_table_says():
+    assert metrics_reference.PATH.read_text() == metrics_reference.page(), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -18,14 +18,15 @@ LAYERS = {
     "broker": {"store", "wire", "errors", "compat", "config", "clock"},
     "amqp": {"broker", "store", "wire", "errors", "compat", "config", "clock"},
     "management": {"broker", "wire", "errors", "config", "clock"},
-    "server": {"management", "amqp", "broker", "store", "wire", "errors", "config", "clock"},
+    "metrics": {"broker", "wire", "errors", "config", "clock"},
+    "server": {"management", "metrics", "amqp", "broker", "store", "wire", "errors", "config", "clock"},
     "cli": {"server", "store", "errors", "config", "clock"},
     "__main__": {"cli"},
     "__init__": set(),
 }
 
 #: Where an event loop may be seen.
-EVENT_LOOP = {"server", "management", "cli"}
+EVENT_LOOP = {"server", "management", "metrics", "cli"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -667,7 +667,7 @@ class Connection(Session):
     # --- what it tells of itself ------------------------------------------------------------------------------------
 
     def counters(self) -> tuple[int, ...]:
-        return self.recv_oct, self.send_oct
+        return self.recv_oct, self.send_oct, self.recv_cnt, self.send_cnt
 
     @property
     def name(self) -> str:

@@ -29,7 +29,7 @@ CHANNEL_COUNTERS = (*_PUBLISHED, *_DELIVERED, "received_confirm")
 GAUGES = ("messages_ready", "messages_unacknowledged")
 QUEUE_COUNTERS = ("publish", *_DELIVERED, *STORE_COUNTERS, *GAUGES)
 EXCHANGE_COUNTERS = _ROUTED
-CONNECTION_COUNTERS = ("recv_oct", "send_oct")
+CONNECTION_COUNTERS = ("recv_oct", "send_oct", "recv_cnt", "send_cnt")
 
 
 VHOST_COUNTERS = (*CHANNEL_COUNTERS, *CONNECTION_COUNTERS, *GAUGES)

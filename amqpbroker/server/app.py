@@ -257,7 +257,12 @@ class Server:
 
             return build_app(self._broker, self._node)
 
-        return [(HTTP, management), (HTTPS, management)]
+        def metrics() -> App:
+            from amqpbroker.metrics.app import build_app
+
+            return build_app(self._broker, self._node)
+
+        return [(HTTP, management), (HTTPS, management), (METRICS, metrics), (METRICS_TLS, metrics)]
 
     def stop(self) -> None:
         """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1."""

@@ -216,8 +216,10 @@ def test_churn_and_logins():
 
 def test_octets(broker: Broker, connect: Callable[..., Wire]):
     client = connect()
-    received, sent = client.connection.recv_oct, client.connection.send_oct
-    assert counts(client.connection) == {"recv_oct": received, "send_oct": sent}
+    before = client.connection.info()
+    received, sent = before.recv_oct, before.send_oct
+    packets = {"recv_cnt": before.recv_cnt, "send_cnt": before.send_cnt}
+    assert counts(client.connection) == {"recv_oct": received, "send_oct": sent, **packets}
     data = published("nowhere", b"x" * 100, mandatory=True)
     client.feed(data)
     answer = client.turn()
@@ -225,4 +227,4 @@ def test_octets(broker: Broker, connect: Callable[..., Wire]):
     assert (info.recv_oct, info.send_oct) == (received + len(data), sent + len(answer))
     client.connection.lost()
     for octets in (broker.totals.octets, broker.vhost("/").octets):
-        assert octets.counters() == (info.recv_oct, info.send_oct)
+        assert octets.counters() == (info.recv_oct, info.send_oct, info.recv_cnt, info.send_cnt)

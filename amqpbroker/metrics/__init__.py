@@ -1,0 +1,1 @@
+"""The metrics under RabbitMQ's names, in Prometheus's formats."""

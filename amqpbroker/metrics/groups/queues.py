@@ -1,0 +1,133 @@
+"""Queues."""
+
+from collections.abc import Callable, Sequence
+from math import nan
+
+from amqpbroker.broker.stats import QUEUE_COUNTERS
+from amqpbroker.metrics.family import COUNTER, GAUGE, Family, Group, Labels
+from amqpbroker.metrics.snapshot import QueueRow, Snapshot
+
+QUEUES = frozenset({"queues"})
+
+
+def _rows(snapshot: Snapshot) -> Sequence[QueueRow]:
+    return snapshot.queues
+
+
+def _labels(row: QueueRow) -> Labels:
+    return ("vhost", row.vhost), ("queue", row.queue.name)
+
+
+def _published_labels(row: QueueRow) -> Labels:
+    return ("queue_vhost", row.vhost), ("queue", row.queue.name)
+
+
+def _nothing(_: Snapshot) -> None:
+    """A sum would mean nothing."""
+
+
+def _head_timestamp(row: QueueRow) -> float:
+    timestamp = row.info.head_message_timestamp
+    return nan if timestamp is None else timestamp
+
+
+def _counter(name: str, text: str, counter: str) -> Family:
+    place = QUEUE_COUNTERS.index(counter)
+
+    def of(row: QueueRow) -> int:
+        return row.counters[place]
+
+    def total(snapshot: Snapshot) -> int:
+        return snapshot.of_queues(counter)
+
+    return Family(name, COUNTER, text, of, total)
+
+
+def _gauge(name: str, text: str, of: Callable[[QueueRow], float]) -> Family:
+    return Family(name, GAUGE, text, of)
+
+
+def _group(name: str, *families: Family) -> Group:
+    return Group(name, families, QUEUES, _rows, _labels, ("vhost", "queue"), summed=True, filtered=True)
+
+
+# fmt: off
+_CONSUMERS = _gauge("queue_consumers", "Consumers on a queue", lambda row: row.info.consumers)
+
+COARSE = _group(
+    "queue_coarse_metrics",
+    _gauge("queue_messages_ready", "Messages ready to be delivered to consumers",
+           lambda row: row.info.messages_ready),
+    _gauge("queue_messages_unacked", "Messages delivered to consumers but not yet acknowledged",
+           lambda row: row.info.messages_unacknowledged),
+    _gauge("queue_messages", "Sum of ready and unacknowledged messages - total queue depth",
+           lambda row: row.info.messages),
+)
+
+CONSUMER_COUNT = Group("queue_consumer_count", (_CONSUMERS,), QUEUES, _rows, _labels, ("vhost", "queue"),
+                       filtered=True, pages=())
+
+METRICS = _group(
+    "queue_metrics",
+    _CONSUMERS,
+    _gauge("queue_consumer_capacity", "Consumer capacity", lambda row: row.info.consumer_capacity),
+    _gauge("queue_consumer_utilisation", "Same as consumer capacity", lambda row: row.info.consumer_capacity),
+    _gauge("queue_process_memory_bytes", "Memory in bytes used by the Erlang queue process",
+           lambda row: row.info.memory),
+    _gauge("queue_messages_ram", "Ready and unacknowledged messages stored in memory",
+           lambda row: row.info.messages_ram),
+    _gauge("queue_messages_ram_bytes", "Size of ready and unacknowledged messages stored in memory",
+           lambda row: row.info.message_bytes_ram),
+    _gauge("queue_messages_ready_ram", "Ready messages stored in memory", lambda row: row.info.messages_ready_ram),
+    _gauge("queue_messages_unacked_ram", "Unacknowledged messages stored in memory",
+           lambda row: row.info.messages_unacknowledged_ram),
+    _gauge("queue_messages_persistent", "Persistent messages", lambda row: row.info.messages_persistent),
+    _gauge("queue_messages_persistent_bytes", "Size in bytes of persistent messages",
+           lambda row: row.info.message_bytes_persistent),
+    _gauge("queue_messages_bytes", "Size in bytes of ready and unacknowledged messages",
+           lambda row: row.info.message_bytes),
+    _gauge("queue_messages_ready_bytes", "Size in bytes of ready messages", lambda row: row.info.message_bytes_ready),
+    _gauge("queue_messages_unacked_bytes", "Size in bytes of all unacknowledged messages",
+           lambda row: row.info.message_bytes_unacknowledged),
+    _gauge("queue_messages_paged_out", "Messages paged out to disk", lambda row: row.info.messages_paged_out),
+    _gauge("queue_messages_paged_out_bytes", "Size in bytes of messages paged out to disk",
+           lambda row: row.info.message_bytes_paged_out),
+    Family("queue_head_message_timestamp", GAUGE, "Timestamp of the first message in the queue, if any",
+           _head_timestamp, _nothing),
+    _counter("queue_disk_reads_total", "Total number of times queue read messages from disk", "disk_reads"),
+    _counter("queue_disk_writes_total", "Total number of times queue wrote messages to disk", "disk_writes"),
+)
+
+DELIVERY = _group(
+    "queue_delivery_metrics",
+    _counter("queue_get_ack_total",
+             "Total number of messages fetched from a queue with basic.get in manual acknowledgement mode", "get"),
+    _counter("queue_get_total",
+             "Total number of messages fetched from a queue with basic.get in automatic acknowledgement mode",
+             "get_no_ack"),
+    _counter("queue_messages_delivered_ack_total",
+             "Total number of messages delivered from a queue to consumers in manual acknowledgement mode", "deliver"),
+    _counter("queue_messages_delivered_total",
+             "Total number of messages delivered from a queue to consumers in automatic acknowledgement mode",
+             "deliver_no_ack"),
+    _counter("queue_messages_redelivered_total",
+             "Total number of messages redelivered from a queue to consumers", "redeliver"),
+    _counter("queue_messages_acked_total",
+             "Total number of messages acknowledged by consumers on a queue", "ack"),
+    _counter("queue_get_empty_total",
+             "Total number of times basic.get operations fetched no message on a queue", "get_empty"),
+)
+
+EXCHANGE = _group(
+    "queue_exchange_metrics",
+    _counter("queue_exchange_messages_published_total",
+             "Total number of messages published into a queue through an exchange", "publish"),
+)
+
+PUBLISHED = Group(
+    "channel_queue_exchange_metrics",
+    (_counter("queue_messages_published_total", "Total number of messages published into a queue through an exchange"
+              " on a channel", "publish"),),
+    QUEUES, _rows, _published_labels, ("queue_vhost", "queue"), summed=True, filtered=True,
+)
+# fmt: on

@@ -1,0 +1,97 @@
+"""The pages of metrics: which groups each has, under which names, and their text."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from amqpbroker.metrics.exposition import Format, head, label_text, line
+from amqpbroker.metrics.family import Family, Group
+from amqpbroker.metrics.groups import GROUPS, queues
+from amqpbroker.metrics.snapshot import Snapshot, take
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.node import Node
+
+METRICS = "metrics"
+PER_OBJECT = "per-object"
+DETAILED = "detailed"
+MEMORY_BREAKDOWN = "memory-breakdown"
+
+#: How many samples are made before the broker's other work gets its turn.
+SLICE = 500
+
+
+class Page:
+    """One page as somebody asked for it. names: of the groups of /metrics/detailed. vhosts: none are all."""
+
+    def __init__(self, name: str, names: Iterable[str] = (), vhosts: Iterable[str] = ()) -> None:
+        self._name = name
+        self._names = frozenset(names)
+        self._vhosts = frozenset(vhosts)
+        self.groups: list[Group] = [group for group in GROUPS if self._has(group)]
+
+    def _has(self, group: Group) -> bool:
+        if self._name in group.pages:
+            return True
+        if self._name != DETAILED or not group.name:
+            return False
+        covered = group is queues.CONSUMER_COUNT and queues.METRICS.name in self._names
+        return group.name in self._names and not covered
+
+    def prefix(self, group: Group) -> str:
+        """What the names of its families begin with here."""
+        if self._name != DETAILED or not group.name:
+            return group.prefix
+        return f"{group.prefix}{'cluster' if group.cluster else 'detailed'}_"
+
+    async def text(self, broker: "Broker", node: "Node", style: Format) -> AsyncIterator[bytes]:
+        """Piece by piece."""
+        wanted = [need for group in self.groups for need in group.needs]
+        snapshot = await take(broker, node, wanted)
+        for group in self.groups:
+            prefix = self.prefix(group)
+            if group.summed and self._name == METRICS:
+                async for piece in _sums(group, prefix, snapshot, style):
+                    yield piece
+            else:
+                rows = await _rows(group, self._vhosts, snapshot)
+                for family in group.families:
+                    yield head(family, prefix, style).encode()
+                    async for piece in _samples(prefix, family, rows):
+                        yield piece
+        yield style.end.encode()
+
+
+async def _rows(group: Group, vhosts: frozenset[str], snapshot: Snapshot) -> list[tuple[str, Any]]:
+    """The objects, and their labels as text."""
+    rows: Sequence[Any] = group.rows(snapshot)
+    if vhosts and group.filtered:
+        rows = [row for row in rows if row.vhost in vhosts]
+    labelled: list[tuple[str, Any]] = []
+    for start in range(0, len(rows), SLICE):
+        if start:
+            await asyncio.sleep(0)
+        labelled += [(label_text(group.labels(row)), row) for row in rows[start : start + SLICE]]
+    return labelled
+
+
+async def _samples(prefix: str, family: Family, rows: list[tuple[str, Any]]) -> AsyncIterator[bytes]:
+    name, of = prefix + family.name, family.of
+    if of is None:
+        return
+    for start in range(0, len(rows), SLICE):
+        if start:
+            await asyncio.sleep(0)
+        lines = [line(name, labels, of(row)) for labels, row in rows[start : start + SLICE]]
+        yield "".join(lines).encode(errors="replace")
+
+
+async def _sums(group: Group, prefix: str, snapshot: Snapshot, style: Format) -> AsyncIterator[bytes]:
+    rows = group.rows(snapshot)
+    for family in group.families:
+        value = family.total(snapshot) if family.total is not None else None
+        if family.total is None and family.of is not None:
+            value = sum([family.of(row) or 0 for row in rows])
+            await asyncio.sleep(0)
+        yield (head(family, prefix, style) + line(prefix + family.name, "", value)).encode()

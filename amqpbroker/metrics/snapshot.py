@@ -1,0 +1,184 @@
+"""What there is to measure, looked at a few objects at a time so that the broker goes on meanwhile."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from operator import neg
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from amqpbroker.broker.session import ChannelInfo, ConnectionInfo
+from amqpbroker.broker.stats import Counted, Totals, named, summed
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.node import Node
+    from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.queue_info import QueueInfo
+
+#: How many objects are looked at before the broker's other work gets its turn.
+SLICE = 100
+
+Member = TypeVar("Member")
+
+
+class QueueRow(NamedTuple):
+    """A queue. counters: in the order of QUEUE_COUNTERS."""
+
+    vhost: str
+    queue: "Queue"
+    info: "QueueInfo"
+    counters: tuple[int, ...]
+
+
+class ChannelRow(NamedTuple):
+    """A channel. counters: in the order of CHANNEL_COUNTERS."""
+
+    vhost: str
+    info: ChannelInfo
+    counters: tuple[int, ...]
+
+
+class ConnectionRow(NamedTuple):
+    """A connection. counters: in the order of CONNECTION_COUNTERS."""
+
+    vhost: str
+    info: ConnectionInfo
+    counted: Counted
+    counters: tuple[int, ...]
+
+
+class ExchangeRow(NamedTuple):
+    """An exchange, how many messages were published to it, and how many bindings lead out of it."""
+
+    vhost: str
+    name: str
+    type: str
+    internal: bool
+    published: int
+    bindings: int
+
+
+class NodeRow(NamedTuple):
+    """The node."""
+
+    open_files: int
+    max_files: int
+    memory_bytes: int
+    memory_limit_bytes: int
+    disk_free_bytes: int | None
+    disk_free_limit_bytes: int
+    uptime_s: float
+
+
+class Snapshot:
+    """What some metrics are made of; what was not asked for is empty.
+
+    traffic, octets, by_type: what all channels, all connections and all queues of each type have done since the broker
+    started, by the names of their counters. They never go down.
+    """
+
+    def __init__(self, broker: "Broker", node: "Node") -> None:
+        self.broker = broker
+        self.node = node
+        self.queues: list[QueueRow] = []
+        self.channels: list[ChannelRow] = []
+        self.connections: list[ConnectionRow] = []
+        self.exchanges: list[ExchangeRow] = []
+        self.traffic: dict[str, int] = {}
+        self.octets: dict[str, int] = {}
+        self.by_type: dict[str, dict[str, int]] = {}
+
+    def of_queues(self, name: str) -> int:
+        """A counter of all queues."""
+        return sum([counters[name] for counters in self.by_type.values()])
+
+    def node_row(self) -> NodeRow:
+        node = self.node
+        return NodeRow(
+            *node.files(),
+            node.memory_bytes(),
+            node.memory_limit_bytes,
+            node.disk_free_bytes(),
+            node.disk_free_limit_bytes,
+            (self.broker.clock.now_ms() - node.started_ms) / 1000,
+        )
+
+
+async def take(broker: "Broker", node: "Node", wanted: Iterable[str]) -> Snapshot:
+    """wanted: which of `queues`, `channels`, `connections` and `exchanges` to look at."""
+    snapshot = Snapshot(broker, node)
+    for name in sorted(set(wanted)):
+        await _LOOKS[name](snapshot)
+    return snapshot
+
+
+async def _look_at_queues(snapshot: Snapshot) -> None:
+    rows = snapshot.queues
+    for vhost in list(snapshot.broker.vhosts.values()):
+        for some in _sliced(list(vhost.queues.values())):
+            there = [queue for queue in some if vhost.queues.get(queue.name) is queue]
+            rows += [QueueRow(vhost.name, queue, queue.info(), queue.counters()) for queue in there]
+            await asyncio.sleep(0)
+    for kind, totals in snapshot.broker.totals.queues.items():
+        of_kind = [(row.queue, row.counters) for row in rows if row.queue.settings.queue_type == kind]
+        snapshot.by_type[kind] = await _totalled(totals, of_kind)
+
+
+async def _look_at_channels(snapshot: Snapshot) -> None:
+    rows = snapshot.channels
+    for some in _sliced(list(snapshot.broker.sessions)):
+        for session in some:
+            for info in session.channel_infos():
+                rows.append(ChannelRow(info.vhost, info, info.counted.counters()))
+                if not len(rows) % SLICE:
+                    await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    totals = snapshot.broker.totals.traffic
+    snapshot.traffic = await _totalled(totals, [(row.info.counted, row.counters) for row in rows])
+
+
+async def _look_at_connections(snapshot: Snapshot) -> None:
+    rows = snapshot.connections
+    for some in _sliced(list(snapshot.broker.sessions)):
+        for session in some:
+            info = session.info()
+            rows.append(ConnectionRow(info.vhost, info, session, session.counters()))
+        await asyncio.sleep(0)
+    snapshot.octets = await _totalled(snapshot.broker.totals.octets, [(row.counted, row.counters) for row in rows])
+
+
+async def _look_at_exchanges(snapshot: Snapshot) -> None:
+    for vhost in list(snapshot.broker.vhosts.values()):
+        for some in _sliced(list(vhost.exchanges.values())):
+            snapshot.exchanges += [
+                ExchangeRow(
+                    vhost.name, each.name, each.type.name, each.internal, each.counters()[0], len(each.bindings)
+                )
+                for each in some
+            ]
+            await asyncio.sleep(0)
+
+
+_LOOKS: dict[str, Callable[[Snapshot], Awaitable[None]]] = {
+    "queues": _look_at_queues,
+    "channels": _look_at_channels,
+    "connections": _look_at_connections,
+    "exchanges": _look_at_exchanges,
+}
+
+
+async def _totalled(totals: Totals, seen: Sequence[tuple[Counted, tuple[int, ...]]]) -> dict[str, int]:
+    """What those that are gone have counted, and those that are still there had when they were seen.
+
+    What went since it was seen is counted as gone, and what came meanwhile next time: so no total ever goes down.
+    """
+    sums: tuple[int, ...] = (0,) * len(totals.counter_names)
+    for some in _sliced(seen):
+        sums = summed(sums, [counters for _, counters in some])
+        await asyncio.sleep(0)
+    members = totals.members
+    went = [tuple(map(neg, counters)) for member, counters in seen if member not in members]
+    return named(totals.counter_names, summed(sums, [totals.gone(), *went]))
+
+
+def _sliced(members: Sequence[Member]) -> Iterable[Sequence[Member]]:
+    return (members[start : start + SLICE] for start in range(0, len(members), SLICE))

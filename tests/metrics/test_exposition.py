@@ -1,0 +1,87 @@
+import math
+
+import prometheus_client
+import pytest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from amqpbroker.metrics.exposition import OPENMETRICS, TEXT, chosen, head, label_text, line
+from amqpbroker.metrics.family import COUNTER, GAUGE, UNTYPED, Family
+from tests.metrics.scrape import Scraper
+
+LABELS = {"a": "", "b": 'quote " backslash \\ line\nend', "c": "\N{SNOWMAN} {x=1,}"}
+
+ACCEPTED = [
+    ("", TEXT),
+    ("*/*", TEXT),
+    ("text/plain", TEXT),
+    ("text/*;q=0.1", TEXT),
+    ("text/plain; version=0.0.4; charset=utf-8", TEXT),
+    ("application/openmetrics-text", OPENMETRICS),
+    ("application/openmetrics-text; version=1.0.0; charset=utf-8", OPENMETRICS),
+    ("application/openmetrics-text;q=0.2, text/plain;q=0.3", TEXT),
+    (
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.4",
+        OPENMETRICS,
+    ),
+    ("application/openmetrics-text;version=0.0.1,*/*;q=0.1", TEXT),
+    ("application/json", None),
+    ("text/plain;q=0", None),
+    ("text/plain;q=x", None),
+    (";;,=", None),
+]
+
+
+class Given:
+    def __init__(self, metric):
+        self.metric = metric
+
+    def collect(self):
+        yield self.metric
+
+
+@pytest.mark.parametrize(("accept", "style"), ACCEPTED)
+def test_the_format_that_a_client_likes_best(accept, style):
+    assert chosen(accept) is style
+
+
+@pytest.mark.parametrize("style", [TEXT, OPENMETRICS])
+@pytest.mark.parametrize(("name", "kind"), [("some_total", COUNTER), ("some", GAUGE), ("some", UNTYPED)])
+@pytest.mark.parametrize("value", [0.5, 1e300, math.inf, math.nan])
+@pytest.mark.parametrize("labels", [{}, LABELS])
+def test_it_is_what_the_library_writes(style, name, kind, value, labels):
+    family = Family(name, kind, "What it is \\ \n said to be", None)
+    metric = prometheus_client.Metric("pre_some", family.help, kind)
+    metric.add_sample(f"pre_{name}", labels, value)
+    generate = prometheus_client.generate_latest if style is TEXT else openmetrics.generate_latest
+    ours = head(family, "pre_", style) + line(f"pre_{name}", label_text(tuple(labels.items())), value) + style.end
+    assert ours == generate(Given(metric)).decode()
+
+
+def test_whole_numbers_stay_whole():
+    assert line("n", "", 2**60) == f"n {2**60}\n"
+
+
+def test_no_value_is_no_sample():
+    assert line("n", "", None) == ""
+
+
+@pytest.mark.parametrize("page", ["", "/per-object", "/memory-breakdown", "/detailed?family=queue_metrics"])
+async def test_both_formats_say_the_same(page):
+    scraper = Scraper()
+    wire = scraper.wire()
+    wire.declare('a "queue" \\ {of} \N{SNOWMAN}')
+    wire.publish('a "queue" \\ {of} \N{SNOWMAN}', b"x")
+    text = (await scraper.get(f"/metrics{page}", accept="text/plain")).text
+    other = (await scraper.get(f"/metrics{page}", accept="application/openmetrics-text")).text
+
+    def samples(families):
+        return [
+            (family.type, sample.name, sample.labels, repr(sample.value))
+            for family in families
+            for sample in family.samples
+            if "memory" not in sample.name
+        ]
+
+    assert samples(parse_text(text)) == samples(parse_openmetrics(other))

@@ -1,0 +1,229 @@
+import math
+
+import pytest
+
+from amqpbroker.wire.values import Field
+from tests.metrics.scrape import Scraper
+
+
+def busy(scraper, vhost="/"):
+    """One of everything, a queue for each."""
+    wire = scraper.wire(vhost)
+    wire.call(1, "confirm.select")
+    for queue in ("waits", "taken", "got", "short"):
+        arguments = {"x-max-length": 1} if queue == "short" else {}
+        wire.declare(queue, arguments=table(arguments))
+    for queue in ("waits", "waits", "taken", "taken", "got", "got", "got", "short", "short"):
+        wire.publish(queue, b"body", timestamp=1_700_000_000)
+    wire.publish("nowhere", b"dropped")
+    wire.publish("nowhere", b"returned", mandatory=True)
+    wire.receive()
+    wire.send(1, "basic.qos", prefetch_count=1)
+    wire.receive()
+    delivered = wire.consume("taken")
+    wire.send(1, "basic.ack", delivery_tag=delivered[0].arguments["delivery_tag"])
+    wire.receive()
+    wire.get("got", no_ack=True)
+    tag = wire.get("got", no_ack=False).arguments["delivery_tag"]
+    wire.send(1, "basic.reject", delivery_tag=tag, requeue=True)
+    wire.get("got", no_ack=False)
+    wire.get("got", no_ack=True)
+    wire.get("got")
+    return wire
+
+
+def table(values):
+    return {name: Field("I", value) for name, value in values.items()}
+
+
+async def test_totals():
+    scraper = Scraper()
+    busy(scraper)
+    samples = await scraper.samples()
+    expected = {
+        "rabbitmq_connections": 1,
+        "rabbitmq_channels": 1,
+        "rabbitmq_consumers": 1,
+        "rabbitmq_queues": 4,
+        "rabbitmq_queue_messages": 5,
+        "rabbitmq_queue_messages_ready": 3,
+        "rabbitmq_queue_messages_unacked": 2,
+        "rabbitmq_queue_messages_bytes": 20,
+        "rabbitmq_channel_messages_published_total": 11,
+        "rabbitmq_channel_messages_confirmed_total": 11,
+        "rabbitmq_channel_messages_unroutable_dropped_total": 1,
+        "rabbitmq_channel_messages_unroutable_returned_total": 1,
+        "rabbitmq_channel_messages_delivered_ack_total": 2,
+        "rabbitmq_channel_messages_delivered_total": 0,
+        "rabbitmq_channel_messages_acked_total": 1,
+        "rabbitmq_channel_messages_redelivered_total": 1,
+        "rabbitmq_channel_get_total": 2,
+        "rabbitmq_channel_get_ack_total": 2,
+        "rabbitmq_channel_get_empty_total": 1,
+        "rabbitmq_queue_messages_published_total": 9,
+        "rabbitmq_queue_messages_delivered_ack_total": 2,
+        "rabbitmq_queues_declared_total": 4,
+        "rabbitmq_queues_created_total": 4,
+    }
+    assert {name: samples[(name,)] for name in expected} == expected
+    assert ("rabbitmq_queue_head_message_timestamp",) not in samples
+
+
+async def test_global_counters():
+    scraper = Scraper()
+    busy(scraper)
+    samples = await scraper.samples()
+
+    def of(name, *labels):
+        return samples[(f"rabbitmq_global_{name}", *labels)]
+
+    assert of("messages_received_total", "amqp091") == 11
+    assert of("messages_received_confirm_total", "amqp091") == 11
+    assert of("messages_routed_total", "amqp091") == 9
+    assert of("publishers", "amqp091") == 1
+    assert of("consumers", "amqp091") == 1
+    assert of("messages_delivered_total", "amqp091", "rabbit_classic_queue") == 6
+    assert of("messages_delivered_total", "amqp091", "rabbit_quorum_queue") == 0
+    assert of("messages_dead_lettered_maxlen_total", "disabled", "rabbit_classic_queue") == 1
+
+
+async def test_of_each_object():
+    scraper = Scraper()
+    busy(scraper)
+    samples = await scraper.samples("/metrics/per-object")
+    assert samples["rabbitmq_queue_messages", "waits", "/"] == 2
+    assert samples["rabbitmq_queue_messages", "short", "/"] == 1
+    assert samples["rabbitmq_queue_consumers", "taken", "/"] == 1
+    assert samples["rabbitmq_queue_get_empty_total", "got", "/"] == 1
+    assert samples["rabbitmq_queue_head_message_timestamp", "waits", "/"] == 1_700_000_000
+    assert math.isnan(samples["rabbitmq_queue_head_message_timestamp", "got", "/"])
+    assert samples["rabbitmq_queue_messages_published_total", "got", "/"] == 3
+    assert samples["rabbitmq_exchange_messages_published_total", "", "/"] == 11
+    channel, connection = "127.0.0.1:40000 -> 127.0.0.1:5672 (1)", "127.0.0.1:40000 -> 127.0.0.1:5672"
+    assert samples["rabbitmq_channel_messages_published_total", channel, "/"] == 11
+    assert samples["rabbitmq_channel_consumers", channel] == 1
+    assert samples["rabbitmq_consumer_prefetch", channel] == 1
+    assert samples["rabbitmq_connection_channels", connection] == 1
+    assert samples["rabbitmq_connection_incoming_bytes_total", connection] > 500
+    assert samples["rabbitmq_connection_incoming_packets_total", connection] > 10
+
+
+async def test_the_node():
+    scraper = Scraper()
+    scraper.clock.advance(2_500)
+    samples = await scraper.samples()
+    expected = {
+        "rabbitmq_process_open_fds": 10,
+        "rabbitmq_process_max_fds": 1024,
+        "rabbitmq_process_resident_memory_bytes": 600,
+        "rabbitmq_resident_memory_limit_bytes": 1_000,
+        "rabbitmq_disk_space_available_bytes": 80_000_000,
+        "rabbitmq_disk_space_available_limit_bytes": 50_000_000,
+        "rabbitmq_erlang_uptime_seconds": 1_002.5,
+        "process_start_time_seconds": 0,
+        "rabbitmq_unreachable_cluster_peers_count": 0,
+    }
+    assert {name: samples[(name,)] for name in expected} == expected
+
+
+async def test_no_data_directory_has_no_space():
+    scraper = Scraper()
+    scraper.node.disk_free_bytes = lambda: None
+    assert ("rabbitmq_disk_space_available_bytes",) not in await scraper.samples()
+
+
+@pytest.mark.parametrize(
+    ("resource", "name"), [("memory", "memory_used_watermark"), ("disk", "free_disk_space_watermark")]
+)
+async def test_alarms(resource, name):
+    scraper = Scraper()
+    assert (await scraper.samples())[(f"rabbitmq_alarms_{name}",)] == 0
+    scraper.broker.alarms.set(resource)
+    samples = await scraper.samples()
+    assert samples[(f"rabbitmq_alarms_{name}",)] == 1
+    assert sum(value for (each, *_), value in samples.items() if each.startswith("rabbitmq_alarms_")) == 1
+    scraper.broker.alarms.clear(resource)
+    assert (await scraper.samples())[(f"rabbitmq_alarms_{name}",)] == 0
+
+
+async def test_logins():
+    scraper = Scraper()
+    scraper.broker.totals.auth_attempts.count("http", succeeded=False)
+    scraper.wire()
+    samples = await scraper.samples()
+    assert samples["rabbitmq_auth_attempts_total", "amqp091"] == 1
+    assert samples["rabbitmq_auth_attempts_succeeded_total", "amqp091"] == 1
+    assert samples["rabbitmq_auth_attempts_failed_total", "http"] == 1
+
+
+async def test_what_it_is():
+    scraper = Scraper()
+    text = (await scraper.get()).text
+    assert 'rabbitmq_build_info{rabbitmq_version="4.0.5",prometheus_plugin_version="4.0.5",' in text
+    identity = 'rabbitmq_identity_info{rabbitmq_node="rabbit@test",rabbitmq_cluster="'
+    assert identity + f'{scraper.broker.cluster_name}",rabbitmq_cluster_permanent_id="rabbitmq-cluster-id-' in text
+    scraper.broker.global_parameters.put("cluster_name", "house")
+    scraper.broker.global_parameters.put("internal_cluster_id", "rabbitmq-cluster-id-x")
+    text = (await scraper.get()).text
+    assert f'{identity}house",rabbitmq_cluster_permanent_id="rabbitmq-cluster-id-x"}}' in text
+
+
+async def test_memory_adds_up():
+    scraper = Scraper()
+    scraper.node.memory_bytes = lambda: 100_000_000
+    scraper.wire().declare("q")
+    samples = await scraper.samples("/metrics/memory-breakdown")
+    parts = {name: value for (name, *_), value in samples.items() if name.startswith("rabbitmq_memory_")}
+    assert sum(parts.values()) == 100_000_000
+    assert 0 < parts["rabbitmq_memory_classic_queue_erlang_process_bytes"] < 100_000
+    assert parts["rabbitmq_memory_quorum_queue_erlang_process_bytes"] == 0
+
+
+def counters(samples):
+    return {key: value for key, value in samples.items() if key[0].endswith("_total")}
+
+
+async def test_counters_never_go_down():
+    scraper = Scraper()
+    scraper.broker.add_vhost("other")
+    scraper.broker.users.set_permissions("guest", "other", ".*", ".*", ".*")
+    wires = [busy(scraper), busy(scraper, "other")]
+    before = counters(await scraper.samples())
+    assert before[("rabbitmq_channel_messages_published_total",)] == 22
+    steps = [
+        lambda: wires[0].send(1, "queue.delete", queue="taken"),
+        lambda: wires[0].send(1, "channel.close", reply_code=200, reply_text="", class_id=0, method_id=0),
+        wires[0].connection.lost,
+        lambda: scraper.broker.delete_vhost("other"),
+        wires[1].connection.lost,
+    ]
+    for step in steps:
+        step()
+        after = counters(await scraper.samples())
+        assert {key: value for key, value in before.items() if after.get(key, -1) < value} == {}
+        before = after
+    assert before[("rabbitmq_channel_messages_published_total",)] == 22
+    assert before[("rabbitmq_channel_messages_acked_total",)] == 2
+    assert before[("rabbitmq_connections_closed_total",)] == 2
+
+
+async def test_what_goes_while_it_is_measured_counts_once(monkeypatch):
+    scraper = Scraper()
+    busy(scraper)
+    before = counters(await scraper.samples())
+    vhost = scraper.broker.vhosts["/"]
+    queues = list(vhost.queues.values())
+    look, looks = type(queues[0]).info, []
+
+    def info(queue):
+        looks.append(queue)
+        if queue is queues[1]:
+            vhost.drop_queue(queues[0])
+        return look(queue)
+
+    monkeypatch.setattr(type(queues[0]), "info", info)
+    after = counters(await scraper.samples())
+    assert queues[0] in looks
+    assert {key: value for key, value in before.items() if after.get(key, -1) < value} == {}
+    published = ("rabbitmq_queue_messages_published_total",)
+    assert after[published] == before[published]

@@ -1,0 +1,51 @@
+import json
+import urllib.request
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from tests.process import BrokerProcess
+from tools.metrics_golden import ENDPOINTS, busy
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+@pytest.fixture(scope="module")
+def metrics(tmp_path_factory):
+    """The address of a broker's metrics while pika's connections are open that did a little of everything."""
+    directory = tmp_path_factory.mktemp("metrics")
+    with BrokerProcess(directory, "--data-dir", str(directory / "data")) as broker:
+        ((_, port),) = json.loads(broker.ready_file.read_text())["http/prometheus"]
+        connections = busy("127.0.0.1", broker.port, ("/",))
+        yield f"http://127.0.0.1:{port}/metrics"
+        for connection in connections:
+            connection.close()
+
+
+def read(url, accept="text/plain"):
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"accept": accept}), timeout=10) as answer:
+        return answer.read().decode()
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_prometheus_can_read_it(metrics, endpoint):
+    text = list(parse_text(read(metrics + endpoint)))
+    other = list(parse_openmetrics(read(metrics + endpoint, OPENMETRICS)))
+    assert [(each.name, each.type) for each in text] == [(each.name, each.type) for each in other]
+    assert "rabbitmq_build_info" in {each.name for each in text}
+
+
+def test_it_tells_what_happened(metrics):
+    families = list(parse_text(read(metrics)))
+    samples = {(each.name, *each.labels.values()): each.value for family in families for each in family.samples}
+    expired = "rabbitmq_global_messages_dead_lettered_expired_total"
+    assert samples[("rabbitmq_connections",)] == 1
+    assert samples[("rabbitmq_channel_messages_published_total",)] == 23
+    assert samples[("rabbitmq_channel_messages_confirmed_total",)] == 20
+    assert samples[("rabbitmq_queue_messages_published_total",)] == 21
+    assert samples[("rabbitmq_global_messages_received_total", "amqp091")] == 23
+    assert samples[(expired, "rabbit_classic_queue", "at_most_once")] == 5
+    assert samples[("rabbitmq_process_resident_memory_bytes",)] > 10_000_000
+    assert samples[("rabbitmq_disk_space_available_bytes",)] > 0
+    assert samples[("rabbitmq_process_open_fds",)] > 5
