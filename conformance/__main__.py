@@ -11,6 +11,7 @@ import click
 
 from conformance import registry, transcript
 from conformance.client import Timing
+from conformance.definitions import passed_on, sample
 from conformance.errors import SetupError
 from conformance.fuzz.campaign import SideBySide, campaign
 from conformance.fuzz.generator import generate
@@ -143,6 +144,16 @@ def show(target: str | None, management: str | None, names: tuple[str, ...]) -> 
             click.echo("\n".join(run.trace))
             click.echo(f"stopped: {run.stopped}\n" if run.stopped else "")
             click.echo(transcript.dump(run.transcript))
+
+
+@main.command()
+def definitions() -> None:
+    """Pass definitions from this checkout's amqpbroker to a RabbitMQ and on to another amqpbroker, and compare."""
+    with _readable_errors(), contextlib.ExitStack() as stack:
+        brokers = [stack.enter_context(own()) for own in (own_amqpbroker, own_rabbitmq, own_amqpbroker)]
+        differences = passed_on(sample(), [str(broker.management_url) for broker in brokers])
+    click.echo("\n".join(differences) or "amqpbroker, RabbitMQ and amqpbroker export the same")
+    sys.exit(1 if differences else 0)
 
 
 @main.command()
