@@ -137,3 +137,13 @@ def test_users_and_definitions_are_for_administrators(path):
     [resource] = [resource for resource in RESOURCES if resource.path == path]
     assert resource.access is Access.ADMIN
     assert resource.change in (None, Access.ADMIN)
+
+
+async def test_what_a_user_with_a_tag_can_learn(api):
+    """As in RabbitMQ; docs/security.md says so."""
+    stranger = api.user("stranger")
+    api.broker.limits.set_user("guest", "max-channels", 3)
+    assert (await api.get("queues/nope", auth=stranger)).status_code == 404
+    assert (await api.get("queues/%2F", auth=stranger)).status_code == 401
+    assert (await api.get("user-limits", auth=stranger)).json() == [{"user": "guest", "value": {"max-channels": 3}}]
+    assert (await api.get("health/checks/port-listener/1", auth=stranger)).json()["ports"] == [5672]
