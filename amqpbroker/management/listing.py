@@ -24,13 +24,15 @@ Row = dict[str, Any]
 class Listing:
     """Objects, and how to show one. `name(object)` is what a filter looks at and what orders them if nothing else does.
 
-    paged: whether the list can be had in pages; others ignore these parameters.
+    paged: whether the list can be had in pages; others ignore these parameters. ordered: the objects come in the order
+    of their names.
     """
 
     objects: Iterable[Any]
     show: Callable[[Any], Row]
     name: Callable[[Any], Any] | None = None
     paged: bool = True
+    ordered: bool = False
 
 
 @final
@@ -45,7 +47,7 @@ class Page:
 
 def parse_page(query: Mapping[str, str]) -> Page:
     """Raises ApiError 400 for what RabbitMQ refuses."""
-    if "page" not in query and query.get("pagination") != "true" and "name" not in query:
+    if "page" not in query and query.get("pagination") != "true":
         return Page(None, 0, None)
     try:
         number = int(query.get("page") or 1)
@@ -60,11 +62,11 @@ def parse_page(query: Mapping[str, str]) -> Page:
             "invalid_pagination_parameters",
             f"Invalid pagination parameters: page number {number}, page size {size}",
         )
-    return Page(number if "page" in query or query.get("pagination") == "true" else None, size, pattern)
+    return Page(number, size, pattern if text else None)
 
 
-async def encode(listing: Listing, query: Mapping[str, str]) -> bytes:
-    """The JSON of a list as the query wants it. Raises ApiError 400."""
+async def encode(listing: Listing, query: Mapping[str, str]) -> list[bytes]:
+    """The JSON of a list as the query wants it, in parts. Raises ApiError 400."""
     page = parse_page(query) if listing.paged else Page(None, 0, None)
     objects: Sequence[Any] = list(listing.objects)
     total = len(objects)
@@ -74,30 +76,37 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> bytes:
     by_name = name is not None and sort in (None, "", "name")
     if page.pattern is not None and name is not None:
         objects = [each for each in objects if page.pattern.search(_text(name(each)))]
-    if name is not None:
-        objects = sorted(objects, key=name, reverse=by_name and _reversed(query))
+    if name is not None and not listing.ordered:
+        objects = sorted(objects, key=name)
+    if by_name and _reversed(query):
+        objects = objects[::-1]
     filtered = len(objects)
     if page.number is not None and by_name:
         objects = _cut(objects, page.number, page.size)
-    shown = await rows(objects, listing.show)
-    if sort and not by_name:
-        shown.sort(key=lambda row: _sort_key(_at(row, sort)), reverse=_reversed(query))
-    if page.number is not None and not by_name:
-        shown = _cut(shown, page.number, page.size)
+    show = listing.show
+    if not by_name and (sort or page.number is not None):
+        objects, show = await rows(objects, show), _as_it_is
+        if sort:
+            objects.sort(key=lambda row: _sort_key(_at(row, sort)), reverse=_reversed(query))
+        if page.number is not None:
+            objects = _cut(objects, page.number, page.size)
     columns = [column for column in query.get("columns", "").split(",") if column]
-    encoded = await _encoded(shown, columns)
+    encoded = await _encoded(objects, show, columns)
     if page.number is None:
-        return encoded
+        return [b"[", *encoded, b"]"]
     counts = {
         "filtered_count": filtered,
-        "item_count": len(shown),
-        "items": orjson.Fragment(encoded),
+        "item_count": len(objects),
         "page": page.number,
         "page_count": max(1, -(-filtered // page.size)),
         "page_size": page.size,
         "total_count": total,
     }
-    return orjson.dumps(counts)
+    return [b'{"items":[', *encoded, b"],", orjson.dumps(counts)[1:]]
+
+
+def _as_it_is(row: Row) -> Row:
+    return row
 
 
 def _text(name: Any) -> str:
@@ -128,16 +137,18 @@ async def rows(objects: Sequence[Any], show: Callable[[Any], Row]) -> list[Row]:
     return made
 
 
-async def _encoded(rows: list[Row], columns: list[str]) -> bytes:
+async def _encoded(objects: Sequence[Any], show: Callable[[Any], Row], columns: list[str]) -> list[bytes]:
+    """The rows with commas between them, made in slices."""
     parts = []
-    for start in range(0, len(rows), SLICE):
+    for start in range(0, len(objects), SLICE):
         if start:
+            parts.append(b",")
             await asyncio.sleep(0)
-        some: list[Row] = rows[start : start + SLICE]
+        some: list[Row] = [show(each) for each in objects[start : start + SLICE]]
         if columns:
             some = [with_columns(row, columns) for row in some]
         parts.append(orjson.dumps(some)[1:-1])
-    return b"[" + b",".join(parts) + b"]"
+    return parts
 
 
 def with_columns(row: Row, columns: Iterable[str]) -> Row:

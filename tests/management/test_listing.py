@@ -13,7 +13,7 @@ def show(name):
 
 
 async def listed(query, names=NAMES, paged=True):
-    return json.loads(await encode(Listing(names, show, name=lambda name: name, paged=paged), query))
+    return json.loads(b"".join(await encode(Listing(names, show, name=lambda name: name, paged=paged), query)))
 
 
 async def test_all_of_it_by_name():

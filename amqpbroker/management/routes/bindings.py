@@ -17,25 +17,24 @@ from amqpbroker.management.values import string
 
 
 def _of_vhost(vhost: Vhost) -> list[Shown]:
-    found = [implied(vhost.name, name) for name in vhost.queues]
-    for exchange in vhost.exchanges.values():
-        found += [shown(vhost.name, binding) for binding in exchange.bindings.values()]
-    return found
+    return [binding for source in sorted(vhost.exchanges) for binding in _from(vhost, source)]
 
 
 def _from(vhost: Vhost, source: str) -> list[Shown]:
     if source == "":
-        return [implied(vhost.name, name) for name in vhost.queues]
+        return [implied(vhost.name, name) for name in sorted(vhost.queues)]
     exchange = vhost.exchanges.get(source)
-    return [] if exchange is None else [shown(vhost.name, binding) for binding in exchange.bindings.values()]
+    found = [] if exchange is None else [shown(vhost.name, binding) for binding in exchange.bindings.values()]
+    return sorted(found, key=order)
 
 
 def _to(vhost: Vhost, destination: Exchange | Queue | None) -> list[Shown]:
-    return [] if destination is None else [shown(vhost.name, binding) for binding in destination.incoming]
+    return [] if destination is None else sorted((shown(vhost.name, each) for each in destination.incoming), key=order)
 
 
 def _listed(found: Iterable[Shown]) -> Listing:
-    return Listing(found, binding_row, order, paged=False)
+    """They come in order: by vhost, source, destination, routing key."""
+    return Listing(found, binding_row, order, paged=False, ordered=True)
 
 
 def bindings(call: Call) -> Listing:

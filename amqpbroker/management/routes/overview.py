@@ -1,5 +1,6 @@
 """The broker as a whole (rabbit_mgmt_wm_overview.erl and others)."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -15,11 +16,14 @@ from amqpbroker.management.formats.rates import asked_range, sampled, with_detai
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.visible import sessions
 
+#: How many queues are counted before the broker's other work gets its turn.
+SLICE = 1000
+
 #: How long samples are kept, in seconds. RabbitMQ keeps some for a day.
 RETENTION = {"global": [600], "basic": [600], "detailed": [600]}
 
 
-def overview(call: Call) -> dict[str, Any]:
+async def overview(call: Call) -> dict[str, Any]:
     broker, config = call.broker, call.broker.config
     shown: dict[str, Any] = {
         "management_version": config.product_version,
@@ -39,7 +43,7 @@ def overview(call: Call) -> dict[str, Any]:
         "enable_queue_totals": config.management.enable_queue_totals,
     }
     if call.stats:
-        shown.update(_counted(call))
+        shown.update(await _counted(call))
     if call.who.monitors:
         web = contexts(call.node, config.management.path_prefix)
         shown["node"] = call.node.name
@@ -48,7 +52,7 @@ def overview(call: Call) -> dict[str, Any]:
     return shown
 
 
-def _counted(call: Call) -> dict[str, Any]:
+async def _counted(call: Call) -> dict[str, Any]:
     """Of all if the user monitors, else of the vhosts that the user may use."""
     broker, rates = call.broker, call.broker.rates
     everything = call.who.monitors
@@ -60,12 +64,13 @@ def _counted(call: Call) -> dict[str, Any]:
     churn = broker.totals.churn
     churned = dict(zip(churn.counter_names, churn.counters(), strict=True))
     stats = broker.message_stats() if everything else _summed(vhost.message_stats() for vhost in vhosts)
-    totals = broker.queue_totals() if everything else _summed(vhost.queue_totals() for vhost in vhosts)
+    ready, unacked, consumers = await _queue_counts(vhosts)
+    totals = {"messages": ready + unacked, "messages_ready": ready, "messages_unacknowledged": unacked}
     return {
         "message_stats": with_details(stats, details),
         "churn_rates": with_details(churned, sampled(rates, [churn], msg_rates)),
         "queue_totals": with_details(totals, lengths),
-        "object_totals": _objects(call, vhosts),
+        "object_totals": _objects(call, vhosts, consumers),
         "statistics_db_event_queue": 0,
     }
 
@@ -77,7 +82,21 @@ def _summed(several: Iterable[dict[str, int]]) -> dict[str, int]:
     return dict(total)
 
 
-def _objects(call: Call, vhosts: list[Vhost]) -> dict[str, int]:
+async def _queue_counts(vhosts: list[Vhost]) -> tuple[int, int, int]:
+    """How many messages are ready, and how many unacknowledged, and how many consumers there are."""
+    ready = unacked = consumers = 0
+    queues = [queue for vhost in vhosts for queue in vhost.queues.values()]
+    for start in range(0, len(queues), SLICE):
+        if start:
+            await asyncio.sleep(0)
+        for queue in queues[start : start + SLICE]:
+            ready += queue.ready_count
+            unacked += queue.unacked_count
+            consumers += queue.consumer_count
+    return ready, unacked, consumers
+
+
+def _objects(call: Call, vhosts: list[Vhost], consumers: int) -> dict[str, int]:
     if call.who.monitors:
         connections = len(call.broker.sessions)
         channels = sum([len(vhost.traffic.members) for vhost in vhosts])
@@ -91,7 +110,7 @@ def _objects(call: Call, vhosts: list[Vhost]) -> dict[str, int]:
         "queues": sum([len(vhost.queues) for vhost in vhosts]),
     }
     if call.who.monitors:
-        counts["consumers"] = sum([queue.consumer_count for vhost in vhosts for queue in vhost.queues.values()])
+        counts["consumers"] = consumers
     return counts
 
 

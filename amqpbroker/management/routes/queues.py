@@ -19,11 +19,17 @@ Found = tuple[Vhost, Queue]
 
 
 def _all(call: Call) -> list[Found]:
-    return [(vhost, queue) for vhost in call.visible_vhosts() for queue in vhost.queues.values()]
+    return [found for vhost in call.visible_vhosts() for found in _in_order(vhost)]
 
 
 def _of_vhost(call: Call) -> list[Found]:
-    return [(call.vhost, queue) for queue in call.vhost.queues.values()]
+    return _in_order(call.vhost)
+
+
+def _in_order(vhost: Vhost) -> list[Found]:
+    """By name; quicker than a sort by a key."""
+    queues = vhost.queues
+    return [(vhost, queues[name]) for name in sorted(queues)]
 
 
 def _name(found: Found) -> tuple[str, str]:
@@ -34,9 +40,14 @@ def _listed(call: Call, queues: list[Found]) -> Listing:
     node, rates = call.node.name, call.broker.rates
     if not call.stats:
         totals = call.queue_totals
-        return Listing(queues, lambda found: formats.bare_row(found[0].name, found[1], node, totals), _name)
+        return Listing(
+            queues, lambda found: formats.bare_row(found[0].name, found[1], node, totals), _name, ordered=True
+        )
     return Listing(
-        queues, lambda found: formats.queue_row(found[0].name, found[1], node, rates_of(rates, found[1])), _name
+        queues,
+        lambda found: formats.queue_row(found[0].name, found[1], node, rates_of(rates, found[1])),
+        _name,
+        ordered=True,
     )
 
 
@@ -54,6 +65,7 @@ def detailed(call: Call) -> Listing:
         _all(call),
         lambda found: formats.detailed_row(found[0].name, found[1], node, rates_of(rates, found[1])),
         _name,
+        ordered=True,
     )
 
 
