@@ -1,10 +1,12 @@
 import json
+import ssl
 import urllib.request
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from tests.certificates import Authority
 from tests.process import BrokerProcess
 from tools.metrics_golden import ENDPOINTS, busy
 
@@ -23,8 +25,9 @@ def metrics(tmp_path_factory):
             connection.close()
 
 
-def read(url, accept="text/plain"):
-    with urllib.request.urlopen(urllib.request.Request(url, headers={"accept": accept}), timeout=10) as answer:
+def read(url, accept="text/plain", context=None):
+    request = urllib.request.Request(url, headers={"accept": accept})
+    with urllib.request.urlopen(request, timeout=10, context=context) as answer:
         return answer.read().decode()
 
 
@@ -49,3 +52,16 @@ def test_it_tells_what_happened(metrics):
     assert samples[("rabbitmq_process_resident_memory_bytes",)] > 10_000_000
     assert samples[("rabbitmq_disk_space_available_bytes",)] > 0
     assert samples[("rabbitmq_process_open_fds",)] > 5
+
+
+def test_by_tls_alone(tmp_path):
+    authority = Authority(tmp_path)
+    issued = authority.issue("server")
+    settings = {"port": "0", "certfile": issued.certfile, "keyfile": issued.keyfile}
+    arguments = [part for key, value in settings.items() for part in ("--set", f"prometheus.ssl.{key}={value}")]
+    with BrokerProcess(tmp_path, *arguments) as broker:
+        context = ssl.create_default_context(cafile=authority.cafile)
+        assert "rabbitmq_build_info{" in read(
+            f"https://localhost:{broker.port_of('https/prometheus')}/metrics", context=context
+        )
+        assert "http/prometheus" not in json.loads(broker.ready_file.read_text())
