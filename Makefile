@@ -32,6 +32,7 @@ docs: $(DEV) ## Write the parts of docs/ that come from tables in the code.
 	$(PY) -m tools.settings_reference
 	$(PY) -m tools.ctl_reference
 	$(PY) -m tools.metrics_reference
+	$(PY) -m tools.http_api_reference
 
 interop: $(DEV) ## Run real clients of several languages against the broker; installs what they need.
 	$(PY) -m pip install --quiet --disable-pip-version-check -r interop/requirements.txt

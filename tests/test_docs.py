@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from amqpbroker.cli.main import COMMANDS, main
-from tools import ctl_reference, metrics_reference, settings_reference
+from tools import ctl_reference, http_api_reference, metrics_reference, settings_reference
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -22,6 +22,10 @@ def test_the_page_of_ctl_is_what_its_table_says():
 
 def test_the_page_of_metrics_is_what_their_table_says():
     assert metrics_reference.PATH.read_text() == metrics_reference.page(), "run `make docs`"
+
+
+def test_the_page_of_the_http_api_is_what_its_resources_say():
+    assert http_api_reference.PATH.read_text() == http_api_reference.page(), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -892,3 +892,51 @@ def test_a_deleted_queue_dead_letters_nothing(vhost: Vhost) -> None:
     queue.reject([entry])
     clock_of(vhost).advance(1000)
     assert (grave.ready_count, queue.unacked_count) == (0, 0)
+
+
+# --- moving -----------------------------------------------------------------------------------------------------------
+
+
+def test_messages_move_head_first_up_to_a_count_or_a_size(vhost: Vhost) -> None:
+    queue, other = declare(vhost), declare(vhost, "other")
+    publish(queue, b"11", b"22", b"33", b"44")
+    assert queue.move(other, 1, 1000) == 1
+    assert queue.move(other, 10, 3) == 2
+    assert (ready(queue), ready(other)) == ([b"44"], [b"11", b"22", b"33"])
+    assert queue.move(other, 10, 1000) == 1
+    assert queue.move(other, 10, 1000) == 0
+
+
+def test_a_move_is_counted_as_no_delivery(vhost: Vhost) -> None:
+    queue, other = declare(vhost), declare(vhost, "other")
+    publish(queue, b"1", b"2")
+    queue.move(other, 10, 1000)
+    assert (queue.message_stats()["publish"], queue.message_stats().get("ack", 0)) == (2, 0)
+    assert other.message_stats()["publish"] == 2
+
+
+def test_what_is_dead_lettered_where_it_is_moved_to_may_come_back(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    other = declare(vhost, "other", max_length=1, dead_letter_exchange="", dead_letter_routing_key="q")
+    publish(queue, b"1", b"2", b"3")
+    assert queue.move(other, 3, 1000) == 3
+    assert (ready(queue), ready(other)) == ([b"1", b"2"], [b"3"])
+
+
+def test_nothing_moves_to_a_queue_that_is_gone(vhost: Vhost) -> None:
+    queue, other = declare(vhost), declare(vhost, "other")
+    publish(queue, b"1")
+    vhost.delete_queue(other)
+    assert queue.move(other, 10, 1000) == 0
+    assert ready(queue) == [b"1"]
+
+
+def test_what_is_moved_goes_to_consumers_there(vhost: Vhost) -> None:
+    queue, other = declare(vhost), declare(vhost, "other")
+    publish(queue, b"1", b"2")
+    subscriber = Subscriber(other, limit=1)
+    other.add_consumer(subscriber)
+    other.offer(subscriber)
+    assert queue.move(other, 10, 1000) == 2
+    assert [body for body, _ in subscriber.got] == [b"1"]
+    assert ready(other) == [b"2"]

@@ -257,6 +257,41 @@ def test_a_dead_letter_leaves_one_queue_and_enters_the_next_together():
     assert dead.properties["headers"]["x-first-death-reason"] == longstr("rejected")
 
 
+def test_a_moved_message_leaves_one_queue_and_enters_the_next_together():
+    node = Node(q={}, to={})
+    client = node.client()
+    publish(client, "1", "2")
+    client.receive()
+    (path,) = node.files.contents
+    before = len(node.files.contents[path])
+    queues = node.broker.vhosts["/"].queues
+    assert queues["q"].move(queues["to"], 10, 1000) == 2
+    node.broker.sync()
+    data = bytes(node.files.contents[path])
+    seen = set()
+    for end in range(before, len(data) + 1):
+        files = FaultyFiles()
+        files.contents[path] = bytearray(data[:end])
+        files.synced[path] = end
+        after = Node(files, q={}, to={})
+        where = tuple(bodies(after, "q")), tuple(bodies(after, "to"))
+        assert sorted(where[0] + where[1]) == ["1", "2"]
+        seen.add(where)
+    assert where == ((), ("1", "2"))
+    assert seen == {(("1", "2"), ()), ((), ("1", "2"))}
+
+
+def test_what_is_moved_before_it_is_written_is_written_once():
+    node = Node(q={}, to={})
+    client = node.client()
+    publish(client, "1")
+    queues = node.broker.vhosts["/"].queues
+    assert queues["q"].move(queues["to"], 10, 1000) == 1
+    node.broker.sync()
+    node = node.crash()
+    assert (bodies(node, "q"), bodies(node, "to")) == ([], ["1"])
+
+
 def test_deadline_priority_headers_and_deaths_survive():
     arguments = {"x-max-priority": Field("I", 5), "x-message-ttl": Field("I", 60_000)}
     node = Node(q=arguments)
