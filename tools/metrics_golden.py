@@ -68,7 +68,7 @@ def written(found: dict[str, dict[str, dict[str, Any]]]) -> str:
     """JSON with a line for each family."""
     pages = []
     for endpoint, families in sorted(found.items()):
-        lines = [f"  {json.dumps(name)}: {json.dumps(each)}" for name, each in sorted(families.items())]
+        lines = [f"  {json.dumps(name)}: {json.dumps(each, sort_keys=True)}" for name, each in sorted(families.items())]
         pages.append(f" {json.dumps(endpoint)}: {{\n" + ",\n".join(lines) + "\n }")
     return "{\n" + ",\n".join(pages) + "\n}\n"
 
