@@ -1,0 +1,36 @@
+"""What the API has answered for is there after the broker was killed."""
+
+import signal
+
+import httpx
+
+from tests.process import BrokerProcess
+
+
+def client(broker):
+    return httpx.Client(base_url=f"http://guest:guest@127.0.0.1:{broker.port_of('http')}/api/")
+
+
+def test_what_was_published_and_moved_survives(tmp_path):
+    data = ("--data-dir", str(tmp_path / "data"))
+    with BrokerProcess(tmp_path, *data, in_order=False) as broker, client(broker) as api:
+        for name in ("from", "to"):
+            assert api.put(f"queues/%2F/{name}", json={"durable": True}).status_code == 201
+        for number in range(3):
+            body = {"routing_key": "from", "payload": str(number), "payload_encoding": "string"}
+            answer = api.post(
+                "exchanges/%2F/amq.default/publish", json={**body, "properties": {"delivery_mode": 2, "type": "t"}}
+            )
+            assert answer.json() == {"routed": True}
+        assert api.post("queues/%2F/from/move", json={"destination": "to", "count": 2}).json() == {"moved": 2}
+        broker.signal(signal.SIGKILL)
+        broker.wait()
+        broker.ready_file.unlink()
+    with BrokerProcess(tmp_path, *data) as broker, client(broker) as api:
+        get = {"count": 10, "ackmode": "ack_requeue_true", "encoding": "auto"}
+        found = {}
+        for name in ("from", "to"):
+            messages = api.post(f"queues/%2F/{name}/get", json=get).json()
+            found[name] = [(message["payload"], message["properties"]) for message in messages]
+    properties = {"delivery_mode": 2, "type": "t"}
+    assert found == {"from": [("2", properties)], "to": [("0", properties), ("1", properties)]}
