@@ -22,7 +22,7 @@ amqpbroker ctl list_connections --formatter json
 ## Which broker
 
 - `--url http://USER:PASSWORD@HOST:PORT`, or the environment variable `AMQPBROKER_URL`: that one, as that user.
-  `--user` and `--password` may stand apart, `--cacertfile` says whose certificates are trusted with `https`.
+  `--username` and `--password` may stand apart, `--cacertfile` says whose certificates are trusted with `https`.
 - `--data-dir DIR`: the one that owns this data directory, as its owner. A running broker leaves a file `control.json`
   there, which only its own user may read; who can read it may do everything, as with RabbitMQ's cookie.
 - Without either the one of your own data directory, else the one on port 15672 of this machine, as `guest` or as

@@ -95,7 +95,7 @@ def _reason(status: int, answer: bytes) -> str:
 def find(options: dict[str, str], timeout_s: float) -> Api:
     """The broker that --url names, or the one of the data directory, or the one on this machine's usual port.
 
-    For the first and the last, user and password are those of --url, --user and --password, else of the environment.
+    For the first and the last, user and password are those of --url, --username and --password, else of the environment.
     Raises CtlError.
     """
     url = options.get("url") or os.environ.get("AMQPBROKER_URL", "")
@@ -107,7 +107,7 @@ def find(options: dict[str, str], timeout_s: float) -> Api:
     parts = urlsplit(url or DEFAULT_URL)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise CtlError(f"{url} is not of the form http://[USER:PASSWORD@]HOST:PORT")
-    user = options.get("user") or unquote(parts.username or "") or os.environ.get("RABBITMQ_DEFAULT_USER", "guest")
+    user = options.get("username") or unquote(parts.username or "") or os.environ.get("RABBITMQ_DEFAULT_USER", "guest")
     password = (
         options.get("password") or unquote(parts.password or "") or os.environ.get("RABBITMQ_DEFAULT_PASS", "guest")
     )

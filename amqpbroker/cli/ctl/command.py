@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
 if TYPE_CHECKING:
@@ -40,15 +41,20 @@ class Rows:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
-    """One command line: the words behind the command's name, and its options."""
+    """One command line: the words behind the command's name, and its options. find: looks for the broker."""
 
-    api: "Api"
+    find: Callable[[], "Api"]
     words: list[str]
     options: dict[str, str]
     vhost: str
     timeout_s: float
+
+    @cached_property
+    def api(self) -> "Api":
+        """The broker's. Raises CtlError if none is found."""
+        return self.find()
 
 
 #: Returns what is to be shown: Rows, text, JSON (dict or list), or None for nothing.

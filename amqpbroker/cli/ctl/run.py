@@ -1,6 +1,7 @@
 """From a command line to its exit status."""
 
 import sys
+from functools import partial
 from typing import NamedTuple
 
 from amqpbroker import __version__
@@ -20,7 +21,7 @@ OPTIONS = {
     "no-table-headers": False,
     "timeout": True,
     "url": True,
-    "user": True,
+    "username": True,
     "password": True,
     "data-dir": True,
     "cacertfile": True,
@@ -43,7 +44,7 @@ Usage: amqpbroker ctl [OPTIONS] COMMAND [ARGUMENTS]
   -q, --quiet               Only results. -s, --silent: without the table's head, too.
   -t, --timeout SECONDS     How long it may take.
   --url URL                 http://[USER:PASSWORD@]HOST:PORT of the management API (or AMQPBROKER_URL).
-  --user, --password        Who asks, with --url.
+  --username, --password    Who asks, with --url.
   --cacertfile FILE         Whose certificates are trusted, with https.
   --data-dir DIR            Reach the broker that owns this data directory, as its owner.
 
@@ -135,7 +136,7 @@ def _do(command: Command, line: Line) -> None:
         raise UsageError(f"--timeout {options['timeout']}: this must be a number of seconds") from None
     if timeout_s <= 0:
         timeout_s = DEFAULT_TIMEOUT_S
-    call = Call(find(options, timeout_s), line.words, options, options.get("vhost", "/"), timeout_s)
+    call = Call(partial(find, options, timeout_s), line.words, options, options.get("vhost", "/"), timeout_s)
     formatter = options.get("formatter")
     quiet = "quiet" in options or "silent" in options or formatter in ("json", "json_stream", "csv")
     banner = "" if quiet else command.banner if isinstance(command.banner, str) else command.banner(call)

@@ -30,10 +30,10 @@ def await_startup(call: Call) -> None:
     deadline = time.monotonic() + (call.timeout_s if "timeout" in call.options else 300.0)
     while True:
         try:
-            call.api.get("whoami")
+            call.find().get("whoami")
         except CtlError as error:
             if time.monotonic() > deadline:
-                raise CtlError(f"the broker at {call.api.url} has not started in time:\n{error}") from error
+                raise CtlError(f"the broker has not started in time:\n{error}") from error
             time.sleep(_PAUSE_S)
         else:
             return

@@ -1,0 +1,298 @@
+"""The commands against a real broker. Texts, columns and exit statuses are those of RabbitMQ 4.0.5."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import pika
+import pytest
+
+from amqpbroker.cli.ctl.run import run
+from tests.process import ENVIRONMENT, BrokerProcess
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    with BrokerProcess(tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def url(broker):
+    return f"http://guest:guest@127.0.0.1:{json.loads(broker.ready_file.read_text())['http'][0][1]}"
+
+
+@pytest.fixture
+def ctl(url, capsys):
+    """Runs a command that is to succeed, or with `status` to fail so; returns what it wrote."""
+
+    def call(*words, status=0):
+        capsys.readouterr()
+        found = run([*words, "--url", url])
+        out, err = capsys.readouterr()
+        assert found == status, out + err
+        return err if status else out
+
+    return call
+
+
+@pytest.fixture
+def vhost(ctl):
+    ctl("add_vhost", "v")
+    yield "v"
+    ctl("delete_vhost", "v")
+
+
+@pytest.fixture
+def user(ctl):
+    ctl("add_user", "u", "secret")
+    yield "u"
+    ctl("delete_user", "u")
+
+
+@pytest.fixture
+def channel(broker):
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        yield connection.channel()
+
+
+def lines(text):
+    return text.rstrip("\n").split("\n")
+
+
+# --- users and permissions --------------------------------------------------------------------------------------------
+
+
+def test_a_user_comes_and_goes(ctl):
+    assert lines(ctl("add_user", "u", "secret"))[0] == 'Adding user "u" ...'
+    assert ctl("add_user", "u", "x", status=70) == 'Error:\nUser "u" already exists\n'
+    ctl("set_user_tags", "u", "management", "policymaker")
+    assert "u\t[management, policymaker]" in lines(ctl("-q", "list_users"))
+    assert {"user": "u", "tags": ["management", "policymaker"]} in json.loads(ctl("list_users", "--formatter", "json"))
+    ctl("set_user_tags", "u")
+    assert "u\t[]" in lines(ctl("-q", "list_users"))
+    ctl("delete_user", "u")
+    assert "u\t[]" not in lines(ctl("-q", "list_users"))
+    ctl("delete_user", "u")
+
+
+def test_passwords(ctl, user):
+    assert lines(ctl("authenticate_user", user, "secret"))[-1] == "Success"
+    assert "user 'u' - invalid credentials" in ctl("authenticate_user", user, "wrong", status=65)
+    ctl("set_user_tags", user, "monitoring")
+    ctl("change_password", user, "new")
+    ctl("authenticate_user", user, "new")
+    ctl("authenticate_user", user, "secret", status=65)
+    assert "u\t[monitoring]" in lines(ctl("-q", "list_users")), "the tags stay"
+    ctl("clear_password", user)
+    ctl("authenticate_user", user, "new", status=65)
+
+
+def test_a_hash_made_here_is_a_password_there(ctl):
+    made = ctl("hash_password", "abc").strip()
+    ctl("add_user", "hashed", made, "--pre-hashed-password")
+    ctl("authenticate_user", "hashed", "abc")
+    ctl("delete_user", "hashed")
+
+
+def test_permissions(ctl, user, vhost):
+    ctl("set_permissions", "-p", vhost, user, ".*", "", "x")
+    assert "u\t.*\t\tx" in lines(ctl("list_permissions", "-p", vhost))
+    assert lines(ctl("-q", "list_user_permissions", user)) == ["vhost\tconfigure\twrite\tread", "v\t.*\t\tx"]
+    ctl("clear_permissions", "-p", vhost, user)
+    assert ctl("-q", "list_user_permissions", user) == ""
+    assert ctl("set_permissions", "-p", "nope", user, "", "", "", status=69) == (
+        "Error:\nVirtual host nope does not exist\n"
+    )
+    assert ctl("set_permissions", "nobody", "", "", "", status=67) == "Error:\nUser nobody does not exist\n"
+    ctl("set_permissions_globally", user, "a", "b", "c")
+    assert {"/\ta\tb\tc", "v\ta\tb\tc"} <= set(lines(ctl("list_user_permissions", user)))
+
+
+def test_topic_permissions(ctl, user, vhost):
+    ctl("set_topic_permissions", "-p", vhost, user, "amq.topic", "^a", "^b")
+    assert "u\tamq.topic\t^a\t^b" in lines(ctl("list_topic_permissions", "-p", vhost))
+    assert "v\tamq.topic\t^a\t^b" in lines(ctl("list_user_topic_permissions", user))
+    ctl("clear_topic_permissions", "-p", vhost, user, "amq.topic")
+    assert ctl("-q", "list_topic_permissions", "-p", vhost) == ""
+
+
+def test_user_limits(ctl, user):
+    ctl("set_user_limits", user, '{"max-connections": 10, "max-channels": 20}')
+    assert json.loads(ctl("-q", "list_user_limits", "--user", user)) == {"max-connections": 10, "max-channels": 20}
+    ctl("clear_user_limits", user, "max-connections")
+    assert json.loads(ctl("-q", "list_user_limits", "--user", user)) == {"max-channels": 20}
+    ctl("clear_user_limits", user, "all")
+    assert ctl("-q", "list_user_limits", "--user", user) == "{}\n"
+    assert "Could not parse JSON document: 5" in ctl("set_user_limits", user, "5", status=69)
+
+
+# --- vhosts, policies, parameters -------------------------------------------------------------------------------------
+
+
+def test_a_vhost_has_metadata(ctl):
+    ctl("add_vhost", "meta", "--description", "my vhost", "--tags", "a,b", "--default-queue-type", "quorum")
+    columns = ("name", "description", "tags", "default_queue_type")
+    assert [line for line in lines(ctl("list_vhosts", *columns)) if line.startswith("meta")] == [
+        "meta\tmy vhost\t[a, b]\tquorum"
+    ]
+    ctl("set_vhost_tags", "meta", "x")
+    ctl("update_vhost_metadata", "meta", "--description", "other")
+    assert "meta\tother\t[x]\tquorum" in lines(ctl("list_vhosts", *columns))
+    ctl("delete_vhost", "meta")
+    assert ctl("delete_vhost", "meta", status=65) == "Error:\nVirtual host 'meta' does not exist\n"
+    assert "Info key(s) nope are not supported" in ctl("list_vhosts", "nope", status=64)
+
+
+def test_vhost_limits(ctl, vhost):
+    ctl("set_vhost_limits", "-p", vhost, '{"max-queues": 10}')
+    assert json.loads(ctl("-q", "list_vhost_limits", "-p", vhost)) == {"max-queues": 10}
+    ctl("clear_vhost_limits", "-p", vhost)
+    assert ctl("-q", "list_vhost_limits", "-p", vhost) == ""
+
+
+@pytest.mark.parametrize(("one", "many"), [("policy", "policies"), ("operator_policy", "operator_policies")])
+def test_policies(ctl, vhost, one, many):
+    ctl(f"set_{one}", "-p", vhost, "pol", "^x", '{"max-length": 5}', "--priority", "3", "--apply-to", "queues")
+    assert 'v\tpol\t^x\tqueues\t{"max-length":5}\t3' in lines(ctl(f"list_{many}", "-p", vhost))
+    ctl(f"clear_{one}", "-p", vhost, "pol")
+    assert ctl(f"clear_{one}", "-p", vhost, "pol", status=69) == "Error:\nParameter does not exist\n"
+    assert "Could not parse JSON document: bad" in ctl(f"set_{one}", "-p", vhost, "pol", "^x", "bad", status=69)
+    assert "are not recognised" in ctl(f"set_{one}", "-p", vhost, "pol", "^x", '{"max-lengt": 5}', status=69)
+
+
+def test_parameters(ctl):
+    ctl("set_global_parameter", "g", '{"a": 1}')
+    assert 'g\t{"a":1}' in lines(ctl("list_global_parameters"))
+    ctl("clear_global_parameter", "g")
+    assert ctl("clear_global_parameter", "g", status=69) == "Error:\nParameter does not exist\n"
+    assert "component nope not found" in ctl("set_parameter", "nope", "x", "1", status=69)
+
+
+# --- what runs --------------------------------------------------------------------------------------------------------
+
+
+def test_queues_and_bindings(ctl, channel):
+    channel.queue_declare("q", arguments={"x-max-length": 3})
+    channel.queue_bind("q", "amq.topic", "a.#")
+    channel.basic_publish("", "q", b"x")
+    wait_for(lambda: "q\t1" in lines(ctl("list_queues")))
+    assert lines(ctl("list_queues"))[:3] == [
+        "Timeout: 60.0 seconds ...",
+        "Listing queues for vhost / ...",
+        "name\tmessages",
+    ]
+    (row,) = json.loads(ctl("list_queues", "name", "messages", "type", "durable", "arguments", "--formatter", "json"))
+    assert row["arguments"] == {"x-max-length": 3, "x-queue-type": "classic"}
+    assert (row["messages"], row["type"], row["durable"]) == (1, "classic", False)
+    assert "amq.topic\texchange\tq\tqueue\ta.#\t[]" in lines(ctl("list_bindings"))
+    assert "amq.topic\ttopic" in lines(ctl("list_exchanges"))
+    ctl("purge_queue", "q")
+    assert "q\t0" in lines(ctl("list_queues"))
+    assert lines(ctl("delete_queue", "q"))[-1] == "Queue was successfully deleted with 0 ready messages"
+    assert "was not found" in ctl("purge_queue", "q", status=65)
+    assert ctl("delete_queue", "q", status=64) == "Error:\nQueue not found\n"
+    assert "Virtual host 'nope' does not exist" in ctl("list_queues", "-p", "nope", status=65)
+
+
+def test_connections_channels_and_consumers(ctl, channel):
+    channel.queue_declare("c", exclusive=True)
+    channel.basic_qos(prefetch_count=7)
+    channel.basic_consume("c", lambda *_: None, consumer_tag="tag")
+    ((user, _, _, state),) = [line.split("\t") for line in lines(ctl("-s", "list_connections"))]
+    assert (user, state) == ("guest", "running")
+    (row,) = json.loads(ctl("list_channels", "number", "consumer_count", "connection", "--formatter", "json"))
+    assert (row["number"], row["consumer_count"]) == (1, 1)
+    (row,) = json.loads(ctl("list_consumers", "--formatter", "json"))
+    assert (row["queue_name"], row["consumer_tag"], row["prefetch_count"]) == ("c", "tag", 7)
+
+
+def test_connections_are_closed_with_the_reason(ctl, broker):
+    connection = pika.BlockingConnection(pika.URLParameters(broker.url))
+    (name,) = lines(ctl("-s", "list_connections", "name"))
+    ctl("close_connection", name, "go away")
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="CONNECTION_FORCED - go away"):
+        connection.channel()
+    assert "There is no connection" in ctl("close_connection", name, "again", status=69)
+    connection = pika.BlockingConnection(pika.URLParameters(broker.url))
+    assert lines(ctl("close_all_connections", "bye"))[-1] == "Closed 1 connections"
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="CONNECTION_FORCED - bye"):
+        connection.channel()
+
+
+# --- node -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_node(ctl, broker):
+    assert lines(ctl("ping"))[-1] == "Ping succeeded"
+    ctl("await_startup")
+    status = json.loads(ctl("status", "--formatter", "json"))
+    assert status["pid"] == broker.process.pid
+    assert f"OS PID: {broker.process.pid}" in lines(ctl("status"))
+    assert "Disk Nodes" in ctl("cluster_status")
+    assert lines(ctl("server_version"))[-1] == "4.0.5"
+    assert "is fully booted and running" in ctl("check_running")
+
+
+def test_health(ctl, broker):
+    assert "reported no alarms" in ctl("check_alarms")
+    assert "reported no local alarms" in ctl("check_local_alarms")
+    assert "Successfully connected to ports" in ctl("check_port_connectivity")
+    ctl("check_port_listener", str(broker.port))
+    assert "No listener for port 5 is active" in ctl("check_port_listener", "5", status=69)
+    ctl("check_protocol_listener", "amqp")
+    assert "for protocol mqtt" in ctl("check_protocol_listener", "mqtt", status=69)
+    ctl("check_virtual_hosts")
+    ctl("check_certificate_expiration", "--within", "1", "--unit", "weeks")
+    assert f"port: {broker.port}, protocol: amqp" in ctl("listeners")
+
+
+def test_a_wrong_password_is_told_with_what_to_do(url, capsys):
+    assert run(["list_queues", "--url", url, "--password", "wrong"]) == 69
+    assert "--url http://USER:PASSWORD@HOST:PORT" in capsys.readouterr().err
+
+
+def test_definitions_out_and_in(ctl, tmp_path):
+    ctl("add_vhost", "kept")
+    path = tmp_path / "definitions.json"
+    ctl("export_definitions", str(path))
+    ctl("delete_vhost", "kept")
+    ctl("import_definitions", str(path))
+    assert "kept" in lines(ctl("list_vhosts"))
+    ctl("delete_vhost", "kept")
+    assert json.loads(ctl("export_definitions", "-"))["users"]
+    assert "does not exist" in ctl("import_definitions", str(tmp_path / "nope"), status=65)
+
+
+def test_the_owner_of_the_data_directory_needs_no_password(tmp_path, capsys):
+    directory = str(tmp_path / "data")
+    with BrokerProcess(tmp_path, "--data-dir", directory):
+        assert run(["list_vhosts", "-s", "--data-dir", directory]) == 0
+        assert capsys.readouterr().out == "/\n"
+
+
+def test_await_startup_waits(tmp_path):
+    """Started before the broker, it ends once that answers."""
+    directory = str(tmp_path / "data")
+    words = [sys.executable, "-m", "amqpbroker", "ctl", "await_startup", "--data-dir", directory, "--timeout", "30"]
+    done = []
+
+    def wait():
+        done.append(subprocess.run(words, env=ENVIRONMENT, check=False).returncode)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    time.sleep(0.3)
+    assert not done
+    with BrokerProcess(tmp_path, "--data-dir", directory):
+        waiting.join(30)
+    assert done == [0]
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
