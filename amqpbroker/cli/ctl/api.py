@@ -95,7 +95,8 @@ def _reason(status: int, answer: bytes) -> str:
 def find(options: dict[str, str], timeout_s: float) -> Api:
     """The broker that --url names, or the one of the data directory, or the one on this machine's usual port.
 
-    For the first and the last, user and password are those of --url, --username and --password, else of the environment.
+    For the first and the last, user and password are those of the URL, or of --username and --password, else of the
+    environment.
     Raises CtlError.
     """
     url = options.get("url") or os.environ.get("AMQPBROKER_URL", "")
