@@ -63,9 +63,10 @@ class ChannelConsumer(Consumer):
         self.connection = channel.connection
         self.number: int = channel.number
         self.prefetch_count: int = prefetch
-        self.prefetch: int = UNLIMITED if no_ack or not prefetch else prefetch
         # Quorum queues know nothing of a limit for the whole channel, if it comes after the consumer.
         self._is_quorum: bool = queue.settings.queue_type == "quorum"
+        # Who does not acknowledge gets from quorum queues so many at a time all the same.
+        self.prefetch: int = prefetch if prefetch and (self._is_quorum or not no_ack) else UNLIMITED
         self._tag: bytes = methods.shortstr(tag)
         self._largest: int = (self.connection.frame_max or UNLIMITED) - 8
         self._address: bytes = b""

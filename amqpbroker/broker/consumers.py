@@ -197,4 +197,6 @@ class QuorumConsumers(Consumers):
         consumer = super().next()
         if consumer is not None and consumer.has_one_left():
             self.rest(consumer)
+            if consumer.no_ack and not consumer.unacked:
+                self.wake(consumer)
         return consumer

@@ -109,11 +109,20 @@ class LocalQueue(Queue):
 
     @property
     def consumer_count(self) -> int:
-        count = len(self.consumers.all)
-        if self.quorum:
-            # Whoever holds a message is one, and so is each basic.get (rabbit_fifo:query_consumer_count/1).
-            count += self._got + sum([each.unacked > 0 for each in self._former])
-        return count
+        return len(self.consumers.all)
+
+    @property
+    def told_consumer_count(self) -> int:
+        """Of a quorum queue with one active consumer those that wait to be it are none (rabbit_fifo)."""
+        if self.quorum and self.settings.single_active_consumer and self.consumers.all:
+            return 1 + self._holders()
+        return len(self.consumers.all) + self._holders()
+
+    def _holders(self) -> int:
+        """To a quorum queue, whoever holds a message is a consumer, each basic.get one of its own (rabbit_fifo)."""
+        if not self.quorum:
+            return 0
+        return self._got + sum([each.unacked > 0 for each in self._former])
 
     def counters(self) -> tuple[int, ...]:
         tally = self.tally
@@ -152,7 +161,7 @@ class LocalQueue(Queue):
         head = ready.peek()
         return QueueInfo(
             state="running",
-            consumers=len(consumers.all),
+            consumers=len(consumers.all) + self._holders(),
             consumer_capacity=capacity,
             single_active_consumer_tag=None if active is None else active.tag,
             exclusive_consumer_tag=None if exclusive is None else exclusive.tag,
@@ -354,6 +363,8 @@ class LocalQueue(Queue):
                 consumer.unacked -= len(dealt[consumer])
                 for entry in dealt[consumer]:
                     self._give(consumer, entry)
+                if consumer.no_ack and consumer.can_take():
+                    self.consumers.wake(consumer)
 
     def _give(self, consumer: Consumer, entry: Entry) -> None:
         if consumer.no_ack:

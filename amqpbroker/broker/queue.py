@@ -77,6 +77,11 @@ class Queue(Destination, Holder, Counted):
     def consumer_count(self) -> int:
         """All consumers, able to take messages or not."""
 
+    @property
+    def told_consumer_count(self) -> int:
+        """AMQP's consumer-count, as queue.declare-ok has it."""
+        return self.consumer_count
+
     @abstractmethod
     def info(self) -> QueueInfo:
         """The queue at present."""

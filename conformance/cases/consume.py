@@ -551,6 +551,26 @@ def single_active_on_a_closing_channel(lab: Lab, how: str) -> None:
 
 
 @family({"classic": ("classic",), "quorum": ("quorum",)})
+def single_active_count(lab: Lab, kind: str) -> None:
+    """How many consumers a queue with a single active one tells of, and once that is cancelled and holds a message."""
+    ch, one = lab.channel(), lab.channel()
+    arguments = {"x-queue-type": kind, "x-single-active-consumer": True}
+    ch.queue(lab.q(), durable=True, arguments=arguments)
+    for tag in "abc":
+        one.consume(lab.q(), tag)
+    fill(ch, lab.q(), 1)
+    one.deliveries(1)
+    ch.queue(lab.q(), passive=True)
+    one.cancel("a")
+    lab.quiet()
+    ch.queue(lab.q(), passive=True)
+    one.ack(1)
+    one.sync()
+    lab.quiet()
+    ch.queue(lab.q(), passive=True)
+
+
+@family({"classic": ("classic",), "quorum": ("quorum",)})
 def timeout_of_a_queue(lab: Lab, kind: str) -> None:
     """A queue's own consumer timeout: the channel is looked at once a minute, and only its oldest delivery."""
     ch, other = lab.channel(), lab.channel()

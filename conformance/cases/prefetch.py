@@ -479,3 +479,54 @@ def whole_channel_turn_of_who_comes_when_it_is_full(lab: Lab) -> None:
     for tag in (1, 2):
         both.ack(tag)
         both.deliveries(1)
+
+
+@case()
+def whole_channel_set_after_a_get(lab: Lab) -> None:
+    """A limit for the whole channel, set while it holds a message of basic.get, which is acknowledged then."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q())
+    ch.confirm()
+    for number in range(4):
+        ch.publish_confirmed("", lab.q(), str(number))
+    other.get(lab.q())
+    other.qos(2, whole_channel=True)
+    other.consume(lab.q(), "a")
+    other.deliveries(1)
+    lab.quiet()
+    other.ack(1)
+    lab.quiet()
+
+
+@case()
+def whole_channel_set_within_a_transaction(lab: Lab) -> None:
+    """A limit for the whole channel, set while an open transaction has settled what the channel holds."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q())
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "1")
+    other.tx()
+    other.consume(lab.q(), "a")
+    other.deliveries(1)
+    other.ack(1)
+    other.qos(1, whole_channel=True)
+    ch.publish_confirmed("", lab.q(), "2")
+    lab.quiet()
+
+
+@family({"classic": ("classic",), "quorum": ("quorum",)})
+def no_ack_is_dealt(lab: Lab, kind: str) -> None:
+    """What comes back at once goes to a consumer without acks, first by its priority, and with a count of 1."""
+    ch, holder, first, second = lab.channel(), lab.channel(), lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
+    ch.confirm()
+    for number in range(4):
+        ch.publish_confirmed("", lab.q(), str(number), delivery_mode=2)
+    holder.consume(lab.q(), "holder")
+    holder.deliveries(4)
+    holder.cancel("holder")
+    first.qos(1)
+    first.consume(lab.q(), "first", no_ack=True, arguments={"x-priority": 1})
+    second.consume(lab.q(), "second")
+    holder.nack(0, multiple=True)
+    lab.quiet()

@@ -13,7 +13,7 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
   RabbitMQ crash on it;
 - x-consistent-hash, x-random: what they choose is not decided; x-delayed-message: a plugin the recorded one has not;
 - what differs on purpose (docs/compatibility.md): tx together with queues that refuse publishes or are deleted, dead
-  letters from one quorum queue to another, basic.get before a limit of the whole channel, replies to direct
+  letters from one quorum queue to another, basic.get or tx before a limit of the whole channel, replies to direct
   reply-to, a header twice, streams, an expiry ahead of other messages, as queues of priorities make it.
 """
 
@@ -107,7 +107,7 @@ class Generator:
         self._bodies = 0
         self._has = {name for name, share in FEATURES.items() if self._random.random() < share}
         if "tx" in self._has:
-            self._has -= {"reject_publish", "exclusive", "auto_delete"}
+            self._has -= {"reject_publish", "exclusive", "auto_delete", "whole_channel_limit"}
             self._has -= {"length", "ttl"} if "dead_letters" in self._has else set()
         self._channels = [_Channel(on) for on in self._places()]
         self._quorum = {f"q{at}" for at in range(1, 5) if "quorum" in self._has and self._may(0.5)}
@@ -505,7 +505,7 @@ class Generator:
         channel = self._consuming_channel()
         queue = channel.consumes if channel.consumers else self._target_queue()
         plan = next((one for one in self._queues if one.name == queue), None)
-        if plan is not None and plan.is_quorum and "whole_channel_limit" in self._has and not self._may(0.1):
+        if plan is not None and plan.is_quorum and "whole_channel_limit" in self._has and not self._fatal(0.1):
             return
         if len(channel.consumers) > 2:
             return
@@ -536,7 +536,7 @@ class Generator:
         else:
             tag = "t9"
         self._add(channel.on, "cancel", tag=tag, nowait=self._nowait())
-        if tag in channel.consumers and self._may(0.4):
+        if tag in channel.consumers and "whole_channel_limit" not in self._has and self._may(0.4):
             # The tag is free again, and a consumer of that name may hold messages of its first life.
             self._add(channel.on, "consume", queue=channel.consumes, tag=tag, arguments=self._consumer_arguments())
         # One without a tag of its own goes on: the channel keeps to its queue until it is closed.

@@ -88,7 +88,7 @@ class Subscriber(Consumer):
         return self.unacked < self.limit
 
     def has_one_left(self) -> bool:
-        return not self.no_ack and self.unacked + 1 >= self.limit
+        return self.unacked + 1 >= self.limit
 
     def deliver(self, entry: Entry) -> None:
         entry.consumer = self

@@ -142,15 +142,24 @@ def test_a_quorum_queue_counts_whoever_holds_a_message_as_a_consumer(vhost: Vhos
     assert first is not None
     assert second is not None
     queue.get(no_ack=True)
-    assert queue.consumer_count == 2
+    assert queue.told_consumer_count == 2
     queue.ack(first)
     queue.requeue([second])
-    assert queue.consumer_count == 0
+    assert queue.told_consumer_count == 0
     one = Subscriber(queue, "one", 1).subscribe()
     queue.remove_consumer(one)
-    assert queue.consumer_count == 1
+    assert queue.told_consumer_count == 1
     one.ack()
-    assert queue.consumer_count == 0
+    assert queue.told_consumer_count == 0
+
+
+def test_who_waits_to_be_the_active_consumer_is_not_told_of_by_a_quorum_queue(vhost: Vhost) -> None:
+    for kind, told in (("classic", 2), ("quorum", 1)):
+        queue = declare(vhost, kind, queue_type=kind, single_active_consumer=True)
+        assert queue.told_consumer_count == 0
+        for tag in "ab":
+            Subscriber(queue, tag).subscribe()
+        assert (queue.told_consumer_count, queue.consumer_count, queue.info().consumers) == (told, 2, 2)
 
 
 def test_what_a_quorum_queue_deals_out_at_once_each_consumer_gets_together(vhost: Vhost) -> None:
@@ -171,6 +180,19 @@ def test_what_a_quorum_queue_deals_out_at_once_each_consumer_gets_together(vhost
     assert order == [("b", b"0"), ("b", b"2"), ("a", b"1"), ("a", b"3")]
     assert ready(queue) == [b"4"]
     assert queue.unacked_count == 4
+
+
+def test_a_quorum_queue_deals_out_to_who_does_not_ack_as_many_as_its_prefetch_at_a_time(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    holder = Subscriber(queue, "holder").subscribe()
+    publish(queue, b"1", b"2", b"3", b"4")
+    hasty = Subscriber(queue, "hasty", 1, no_ack=True, priority=1).subscribe()
+    slow = Subscriber(queue, "slow", 2).subscribe()
+    queue.remove_consumer(holder)
+    holder.requeue(4)
+    assert (hasty.take(), slow.take()) == ([b"1", b"4"], [b"2", b"3"])
+    publish(queue, b"5", b"6")
+    assert hasty.take() == [b"5", b"6"]
 
 
 def test_a_quorum_queue_deals_out_more_than_a_round(vhost: Vhost) -> None:

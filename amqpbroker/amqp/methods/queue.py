@@ -29,7 +29,7 @@ def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
     else:
         queue = _passive(channel, name) if arguments["passive"] else _declare(channel, name, arguments)
         channel.last_queue = name = queue.name
-        counts = queue.ready_count, queue.consumer_count
+        counts = queue.ready_count, queue.told_consumer_count
     if not arguments["nowait"]:
         channel.send("queue.declare-ok", queue=name, message_count=counts[0], consumer_count=counts[1])
 

@@ -72,7 +72,7 @@ def test_a_channel_never_consumes_two_queues_at_a_time():
 def test_connections_with_two_channels_that_hold_messages_do_not_end():
     for script in SCRIPTS:
         holding = {step.on for step in script if step.verb in ("get", "consume") and not is_reply(step)}
-        if {on.partition("/")[2] for on in holding} != {"1"}:
+        if "2" in {on.partition("/")[2] for on in holding}:
             assert not [step for step in script if step.verb in CONNECTION_VERBS]
 
 
