@@ -266,7 +266,7 @@ def test_exchanges_and_bindings_are_made_and_drawn(page, visit, subject):
     visit("#/exchanges/%2F/drawn")
     page.get_by_text("Add binding").first.click()
     form = page.get_by_role("form", name="Add binding")
-    form.get_by_role("textbox", name="To queue").fill("bound")
+    form.get_by_role("combobox", name="To queue").fill("bound")
     form.get_by_label("Routing key").fill("order.#")
     form.get_by_role("button", name="Add binding").click()
     say(page, "The binding was added.")

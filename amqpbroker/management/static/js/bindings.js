@@ -6,6 +6,7 @@ import { announce } from "./announce.js";
 import { BINDING_ARGUMENTS } from "./arguments.js";
 import { afterAsking } from "./change.js";
 import { Arguments, Field, Form, argumentTable } from "./form.js";
+import { NameField } from "./names.js";
 import { toExchange, toQueue } from "./router.js";
 import { Card, Problem, Values } from "./parts.js";
 import { BindingsPicture } from "./picture.js";
@@ -92,7 +93,8 @@ function AddBinding({ kind, vhost, name, onAdded }) {
         ${kind === "exchange" && html`
           <${Field} label="Direction" name="direction" chosen=${direction} onChange=${(event) => setDirection(event.currentTarget.value)}
             options=${[["queue", "To queue"], ["exchange", "To exchange"], ["from", "From exchange"]]} />`}
-        <${Field} label=${direction === "from" ? "From exchange" : direction === "queue" ? "To queue" : "To exchange"} name="other" required class="mono" />
+        <${NameField} of=${direction === "queue" ? "queues" : "exchanges"} vhost=${vhost} name="other" required
+          label=${direction === "from" ? "From exchange" : direction === "queue" ? "To queue" : "To exchange"} />
         <${Field} label="Routing key" name="routing_key" class="mono" />
       </div>
       <${Arguments} legend="Arguments" rows=${rows} onChange=${setRows} presets=${BINDING_ARGUMENTS} />

@@ -32,6 +32,8 @@ const RATES = [
 ];
 // They say little of what clients do, so they are drawn only if one asks.
 const HIDDEN_AT_FIRST = ["disk_reads", "disk_writes"];
+// They mostly lie on the line of what they answer, which is seen between the dashes.
+const ANSWERS = new Set(["ack", "confirm"]);
 const EXCHANGE_RATES = [["publish_in", "In", "c1"], ["publish_out", "Out", "c2"]];
 const BYTES = [["recv_oct", "From client", "c1"], ["send_oct", "To client", "c2"]];
 
@@ -157,6 +159,7 @@ function options(series, width, age, format) {
     ],
     series: [{}, ...series.map((line) => ({
       label: line.label, stroke: color(line.color), width: 1.75, points: { show: false }, spanGaps: true,
+      dash: ANSWERS.has(line.name) ? [5, 4] : undefined,
       fill: line.color === "c1" ? `${color(line.color)}1c` : undefined,
     }))],
   };

@@ -1,6 +1,6 @@
 // Forms: fields with labels, errors in words beside the button, and an editor for arguments.
 
-import { html, useState, useId, useRef } from "./view.js";
+import { html, Fragment, useState, useId, useRef } from "./view.js";
 
 /**
  * `onSubmit(values, form)` may be async; `values` are the fields by name. What it raises is shown in the form.
@@ -9,6 +9,7 @@ import { html, useState, useId, useRef } from "./view.js";
 export function Form({ label, submit, onSubmit, onCancel, reset, danger, children }) {
   const [error, setError] = useState("");
   const [busy, setBusy] = useState(false);
+  const [round, setRound] = useState(0);
   const failed = useId();
   const send = async (event) => {
     event.preventDefault();
@@ -17,7 +18,7 @@ export function Form({ label, submit, onSubmit, onCancel, reset, danger, childre
     setError("");
     try {
       await onSubmit(Object.fromEntries(new FormData(form)), form);
-      if (reset) form.reset();
+      if (reset) setRound((before) => before + 1);
     } catch (problem) {
       if (problem.name !== "AbortError") setError(problem.message);
     } finally {
@@ -26,7 +27,7 @@ export function Form({ label, submit, onSubmit, onCancel, reset, danger, childre
   };
   return html`
     <form aria-label=${label} onSubmit=${send} aria-describedby=${error ? failed : null}>
-      ${children}
+      <${Fragment} key=${round}>${children}<//>
       <p class="form-error" role="alert" id=${failed}>${error}</p>
       <div class="actions">
         ${onCancel && html`<button type="button" onClick=${onCancel}>Cancel</button>`}

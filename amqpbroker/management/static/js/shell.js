@@ -132,7 +132,7 @@ function Side({ route, rights, overview }) {
       <p class="brand"><a href="#/"><${Icon} name="brand" /><span class="nav-text">amqpbroker</span></a></p>
       <ul>${PLACES.map(link)}</ul>
       ${admin.length > 0 && html`<p class="nav-group" id="nav-admin">Admin</p><ul aria-labelledby="nav-admin">${admin.map(link)}</ul>`}
-      <p class="version">${overview && `${overview.product_name} ${overview.product_version}`}</p>
+      <p class="version">${overview && `Compatible with RabbitMQ ${overview.rabbitmq_version}`}</p>
     </nav>`;
 }
 

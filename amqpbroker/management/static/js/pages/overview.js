@@ -38,8 +38,8 @@ export function Overview() {
       <//>
       <${Card} title="About">
         <${Facts} rows=${[
-          ["Broker", `${overview.product_name} ${overview.product_version}`],
-          ["Compatible with RabbitMQ", overview.rabbitmq_version],
+          overview.product_name !== "RabbitMQ" && ["Product", `${overview.product_name} ${overview.product_version}`],
+          ["Compatible with", `RabbitMQ ${overview.rabbitmq_version}`],
           ["Cluster name", html`<span class="mono">${overview.cluster_name}</span>`],
           ["Node", html`<span class="mono">${overview.node}</span>`],
           ["Default queue type", overview.default_queue_type],

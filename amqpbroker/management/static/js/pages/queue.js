@@ -10,6 +10,7 @@ import { LengthsChart, RatesChart, sampled } from "../chart.js";
 import { Bindings, loadBefore } from "../bindings.js";
 import { GetMessages } from "../messages.js";
 import { Badge, Card, Facts, Heading, Problem, Tiles, Values } from "../parts.js";
+import { NameField } from "../names.js";
 import { Publish } from "../publish.js";
 import { Table } from "../table.js";
 import { bytes, count, plural, time } from "../format.js";
@@ -138,10 +139,6 @@ function Move({ vhost, name, ready, onMoved }) {
   const { vhosts } = useSession();
   const [target, setTarget] = useState(vhost);
   const [moved, setMoved] = useState(null);
-  const names = useLive(`queues of ${target}`, async (signal) => {
-    const page = await get(`${path("queues", target)}?page=1&page_size=500&pagination=true&columns=name&disable_stats=true`, signal);
-    return page.items.map((it) => it.name).filter((it) => it !== name || target !== vhost);
-  });
   const move = async (form) => {
     const body = { destination: form.destination, destination_vhost: target };
     if (form.count !== "") body.count = Number(form.count);
@@ -153,7 +150,7 @@ function Move({ vhost, name, ready, onMoved }) {
   return html`
     <${Form} label="Move messages" submit="Move messages" onSubmit=${move}>
       <div class="fields">
-        <${Field} label="To queue" name="destination" required class="mono" suggestions=${names.data ?? []} />
+        <${NameField} of="queues" vhost=${target} label="To queue" name="destination" required />
         ${vhosts.length > 1 && html`
           <${Field} label="In virtual host" name="destination_vhost" options=${vhosts} chosen=${target} onChange=${(event) => setTarget(event.currentTarget.value)} />`}
         <${Field} label="How many" name="count" type="number" min="1" placeholder="all" hint=${`${plural(ready ?? 0, "message")} ready`} />
