@@ -83,11 +83,10 @@ def _held_under(channel: "Channel", queue: Queue, tag: str) -> list[Entry]:
     To a quorum queue that counts against the new one's prefetch (rabbit_fifo:merge_consumer/4); from a classic one its
     acknowledgement is room for one more, as if the new one had held it (rabbit_queue_consumers:subtract_acks/3).
     """
-    if tag not in channel.cancelled_tags:
+    former = channel.former.pop(tag, None)
+    if former is None or former.queue is not queue:
         return []
-    channel.cancelled_tags.discard(tag)
-    held = channel.unacked.values()
-    return [each for each in held if each.consumer is not None and each.consumer.tag == tag and each.queue is queue]
+    return [each for each in channel.unacked.values() if each.consumer is former]
 
 
 def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) -> None:
@@ -107,8 +106,7 @@ def cancel(channel: "Channel", arguments: dict[str, Any]) -> None:
     consumer = channel.consumers.pop(tag, None)
     if consumer is not None:
         consumer.queue.remove_consumer(consumer)
-        if consumer.unacked:
-            channel.cancelled_tags.add(tag)
+        channel.former = {each.tag: each for each in (*channel.former.values(), consumer) if each.unacked}
     elif channel.reply is not None and channel.reply.consumer.tag == tag:
         channel.close_reply()
     if not arguments["nowait"]:
