@@ -6,6 +6,7 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
 - the end of a connection with two channels that hold messages: what one gives back may still go to the other;
 - consumers of a quorum queue without acks but with a prefetch count: RabbitMQ settles for them, some time later;
 - reject-publish of a quorum queue: what is under way when it is full, and whom it tells so, are races;
+- quorum queues with a TTL of 0 and a limit: what comes within one millisecond has not expired, and is too much;
 - dead letters from two queues to the same, and those of several messages at once beside these messages: a race;
 - dead letters to a quorum queue that the message itself may reach at the same time: a race;
 - an expiry that is neither at once nor far away, but with a pause after it;
@@ -231,7 +232,7 @@ class Generator:
             arguments |= self._length(quorum)
         if "ttl" in has and self._may(0.4):
             arguments["x-message-ttl"] = vocabulary.integer(rng, rng.choice((0, vocabulary.LONG_MS)))
-            if "priority" in has:
+            if "priority" in has or (quorum and {"x-max-length", "x-max-length-bytes"} & arguments.keys()):
                 arguments["x-message-ttl"] = vocabulary.LONG_MS
         if "dead_letters" in has and self._may(0.6):
             arguments |= self._dead_letters(short, quorum)
