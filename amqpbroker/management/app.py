@@ -3,6 +3,7 @@
 It runs in the broker's loop, so a handler may call the domain as it likes, and holds everybody up while it does.
 """
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -24,6 +25,7 @@ from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.door import CSRF_HEADER, Door
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.listing import Listing, encode, with_columns
+from amqpbroker.management.origin import comes_from_elsewhere
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
@@ -38,6 +40,12 @@ STATIC = Path(__file__).parent / "static"
 
 #: The largest body of a request. Definitions of a large broker are the largest there are.
 MAX_BODY_BYTES = 20_000_000
+
+#: The same for one who has not said who it is: a name and a password.
+MAX_LOGIN_BYTES = 10_000
+
+#: How long a body may take to come.
+BODY_S = 60.0
 
 SECURITY_HEADERS = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -149,6 +157,8 @@ class _Endpoint:
         if handler is None:
             return Response(status_code=405, headers={"allow": ", ".join(resource.methods)})
         reading = request.method in ("GET", "HEAD")
+        if not reading and comes_from_elsewhere(request.headers, self._broker.config.management.cors_allow_origins):
+            raise failure.foreign_origin()
         access = resource.access if reading or resource.change is None else resource.change
         if access is not Access.ANYBODY:
             if who is None:
@@ -158,7 +168,7 @@ class _Endpoint:
             if vhost is not None and vhost not in self._broker.vhosts:
                 raise failure.no_vhost() if request.method in ("PUT", "POST") else failure.not_found()
             who.require(access, vhost)
-        raw = b"" if reading else await _body(request)
+        raw = b"" if reading else await _body(request, MAX_BODY_BYTES if who is not None else MAX_LOGIN_BYTES)
         call = Call(self._broker, self._node, self._door, who, request, path, raw)
         result = handler(call)
         if inspect.isawaitable(result):
@@ -166,15 +176,19 @@ class _Endpoint:
         return await _response(result, call)
 
 
-async def _body(request: Request) -> bytes:
-    """Raises ApiError 400 if it is too large."""
+async def _body(request: Request, max_bytes: int) -> bytes:
+    """Raises ApiError 400 if it is too large, 408 if it does not come."""
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise failure.bad_request(f"Exceeded HTTP request body size limit of {MAX_BODY_BYTES} bytes")
-        parts.append(part)
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for part in request.stream():
+                size += len(part)
+                if size > max_bytes:
+                    raise failure.bad_request(f"Exceeded HTTP request body size limit of {max_bytes} bytes")
+                parts.append(part)
+    except TimeoutError:
+        raise failure.slow_body() from None
     return b"".join(parts)
 
 

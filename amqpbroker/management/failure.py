@@ -48,6 +48,17 @@ def not_authorised(reason: str) -> ApiError:
     return ApiError(401, "not_authorised", reason)
 
 
+def foreign_origin() -> ApiError:
+    """What the page of another site had a browser send."""
+    reason = "pages of other sites may change nothing, unless management.cors.allow_origins names them"
+    return ApiError(403, "forbidden", reason)
+
+
+def slow_body() -> ApiError:
+    """The head of a request came, and its body did not."""
+    return ApiError(408, "request_timeout", "the body of the request did not come in time")
+
+
 def missing_keys(names: list[str]) -> ApiError:
     """A body without keys that it must have, as Erlang prints the list of them."""
     terms = [f"{{key_missing,{name}}}" for name in names]

@@ -8,8 +8,9 @@ if TYPE_CHECKING:
 
 COOKIE = "amqpbroker_session"
 
-#: How many logins are kept; a further one ends the oldest.
+#: How many logins are kept, of all and of one user; a further one ends the oldest of these.
 MAX_SESSIONS = 1000
+MAX_SESSIONS_PER_USER = 50
 
 
 @final
@@ -27,7 +28,10 @@ class Sessions:
     def open(self, user: str, password_hash: bytes) -> str:
         """Returns the token of a new session."""
         self._drop_expired()
-        while len(self._sessions) >= MAX_SESSIONS:
+        own = [token for token, (name, _, _) in self._sessions.items() if name == user]
+        if len(own) >= MAX_SESSIONS_PER_USER:
+            del self._sessions[own[0]]
+        elif len(self._sessions) >= MAX_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
         token = secrets.token_urlsafe(32)
         self._sessions[token] = (user, password_hash, self._clock.now_ms() + self.timeout_ms)
