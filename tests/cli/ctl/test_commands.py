@@ -236,6 +236,14 @@ def test_the_node(ctl, broker):
     assert "is fully booted and running" in ctl("check_running")
 
 
+def test_what_it_is_set_to_and_takes(ctl, broker):
+    assert {"key": "heartbeat", "value": "60"} in json.loads(ctl("environment", "--formatter", "json"))
+    assert "secret" not in ctl("environment")
+    parts = json.loads(ctl("memory_breakdown", "--formatter", "json"))
+    assert sum(parts.values()) > 10_000_000
+    assert "(100.0%)" in ctl("memory_breakdown") or len(parts) > 1
+
+
 def test_health(ctl, broker):
     assert "reported no alarms" in ctl("check_alarms")
     assert "reported no local alarms" in ctl("check_local_alarms")

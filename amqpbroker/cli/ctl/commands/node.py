@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows
 
 GROUP = "Node"
@@ -161,6 +162,21 @@ def cluster_status(call: Call) -> Any:
     return "\n\n".join("\n".join([title, "", *lines]) for title, lines in sections.items())
 
 
+def memory_breakdown(call: Call) -> Any:
+    parts = call.api.get(f"nodes/{quoted(name(call))}/memory")["memory"]
+    shares = {part: size for part, size in parts.items() if isinstance(size, int) and size}
+    if call.options.get("formatter") in ("json", "json_stream"):
+        return shares
+    total = sum(shares.values()) or 1
+    ordered = sorted(shares.items(), key=lambda each: each[1], reverse=True)
+    return "\n".join(f"{part}: {_gb(size)} ({round(100 * size / total, 2)}%)" for part, size in ordered)
+
+
+def environment(call: Call) -> Rows:
+    """What is configured, as `config/effective` tells it."""
+    return Rows(["key", "value"], [list(each) for each in sorted(call.api.get("config/effective").items())])
+
+
 def set_cluster_name(call: Call) -> None:
     call.api.put("cluster-name", {"name": call.words[0]})
 
@@ -216,6 +232,22 @@ COMMANDS = (
         "",
         server_version,
         lambda call: f"Asking node {name(call)} for its RabbitMQ version...",
+    ),
+    Command(
+        "environment",
+        GROUP,
+        "Shows the settings in force.",
+        "",
+        environment,
+        lambda call: f"Application environment of node {name(call)} ...",
+    ),
+    Command(
+        "memory_breakdown",
+        GROUP,
+        "Shows what takes the memory.",
+        "",
+        memory_breakdown,
+        lambda call: f"Reporting memory breakdown on node {name(call)}...",
     ),
     Command(
         "set_cluster_name",
