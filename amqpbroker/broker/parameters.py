@@ -69,6 +69,9 @@ class Parameters:
             raise validation_failed(f"component {component} not found")
         self._components[component].check(name, value)
 
+    def has(self, component: str) -> bool:
+        return component in self._components
+
     def delete(self, component: str, vhost: str, name: str) -> None:
         """Raises LookupError."""
         self.get(component, vhost, name)

@@ -103,18 +103,21 @@ def kinds_of(definition: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(("exchange", *types))
 
 
+def unknown_keys(definition: Mapping[str, Any], operator: bool) -> list[str]:
+    """Those that no policy, or no operator policy, has here: of plugins, say."""
+    return [name for name in sorted(definition) if (key := _KEYS.get(name)) is None or (operator and key.merge is None)]
+
+
 def definition_problem(definition: object, operator: bool) -> str | None:
     """What is wrong with a definition, in RabbitMQ's words; None if nothing is."""
     if not isinstance(definition, dict):
         return f"definition should be a map, actually was {erlang_json(definition)}"
     if not definition:
         return "no policy provided"
-    unknown: dict[str, object] = {}
-    for name in sorted(definition):
-        key = _KEYS.get(name)
-        if key is None or (operator and key.merge is None):
-            unknown[name] = definition[name]
-        elif not key.accepts(definition[name]):
+    unknown = {name: definition[name] for name in unknown_keys(definition, operator)}
+    for name in sorted(definition.keys() - unknown.keys()):
+        key = _KEYS[name]
+        if not key.accepts(definition[name]):
             return f"{erlang_json(definition[name])} is not a valid {key.noun}"
     return f"{erlang_entries(unknown)} are not recognised policy settings" if unknown else None
 

@@ -136,6 +136,9 @@ class SqliteDefinitions(Definitions):
         self._path = path
         self._files = files
         try:
+            # It has the hashes of passwords. SQLite gives its log and the like the mode of the database.
+            with contextlib.suppress(FileExistsError):
+                files.close(files.create(path))
             # The lock on the directory lets no other process in; nobody here waits for another either.
             self._connection = sqlite3.connect(path, timeout=0, isolation_level=None)
             try:

@@ -523,8 +523,19 @@ def test_what_is_no_database_is_refused(path):
         opened(path)
 
 
+def test_nobody_else_reads_the_hashes_of_passwords(path):
+    before = os.umask(0)
+    try:
+        opened(path).put(*SAMPLES)
+    finally:
+        os.umask(before)
+    files = list(path.parent.glob(path.name + "*"))
+    assert len(files) == 3
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
 def test_a_directory_that_is_not_there_is_told(path):
-    with pytest.raises(StoreError, match="unable to open database file"):
+    with pytest.raises(StoreError, match="No such file or directory"):
         opened(path.parent / "nowhere" / "definitions.sqlite")
 
 

@@ -54,6 +54,16 @@ def build_exchange_type(
     raise unknown_exchange_type(type_name)
 
 
+def missing_exchange_type(type_name: str, arguments: Table) -> str | None:
+    """The type that an exchange of this type and these arguments would need, and that there is not, if any."""
+    if type_name not in EXCHANGE_TYPES:
+        return type_name
+    field = arguments.get("x-delayed-type") if type_name == DelayedType.name else None
+    if field is None or field.kind not in "Sx" or text(field.value) in EXCHANGE_TYPES:
+        return None
+    return text(field.value)
+
+
 def unknown_exchange_type(type_name: str) -> errors.AmqpError:
     """RabbitMQ says `unknown` if its Erlang has no atom of that name (rabbit_exchange:check_type), and else `invalid`.
 

@@ -11,6 +11,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.errors import AmqpError
 from amqpbroker.management.definitions import failure
 from amqpbroker.management.definitions.failure import DefinitionsError
+from amqpbroker.management.definitions.left_out import LeftOut
 from amqpbroker.management.definitions.plan import IMPORTED_HASH, Plan, Step, parsed
 
 log = logging.getLogger(__name__)
@@ -60,9 +61,10 @@ def import_at_start(broker: Broker, paths: Iterable[str], skip_if_unchanged: boo
             broker.add_default_vhost()
         if blank and not any(document.get("users") for _, document in loaded):
             broker.add_default_users()
+        left_out = LeftOut()
         for path, document in loaded:
             log.info("importing definitions from %s", path)
-            _import(broker, path, document)
+            _import(broker, path, document, left_out)
         if blank:
             broker.permit_default_users()
         if skip_if_unchanged:
@@ -84,11 +86,11 @@ def _named(path: Path, text: bytes) -> dict[str, Any]:
         raise DefinitionsError(f"definitions {path}: {error}") from error
 
 
-def _import(broker: Broker, path: Path, document: dict[str, Any]) -> None:
+def _import(broker: Broker, path: Path, document: dict[str, Any], left_out: LeftOut) -> None:
     vhost = document.get("original_vhost_name")
     single = document.get("rabbitmq_definition_format") == "single_virtual_host" and isinstance(vhost, str)
     try:
-        for step in list(Plan(broker, document, vhost if single else None)):
+        for step in list(Plan(broker, document, vhost if single else None, left_out=left_out)):
             _take(step)
     except DefinitionsError as error:
         raise DefinitionsError(f"definitions {path}: {error}") from error

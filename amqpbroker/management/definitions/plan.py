@@ -1,7 +1,8 @@
 """From a document to the steps that import it, in RabbitMQ's order.
 
 All of it is checked before the first step is taken, so that what cannot be imported changes nothing. Importing adds and
-changes, and takes nothing away; done again, it changes nothing. Queues and exchanges that exist stay as they are.
+changes, and takes nothing away; done again, it changes nothing. Queues and exchanges that exist stay as they are. What
+a RabbitMQ may have and this broker has not is left out, by a step that warns of it.
 """
 
 import re
@@ -13,16 +14,18 @@ import orjson
 
 from amqpbroker.broker.broker import QUEUE_TYPES, Broker
 from amqpbroker.broker.exchange import ExchangeType
-from amqpbroker.broker.exchange_types.registry import build_exchange_type
+from amqpbroker.broker.exchange_types.registry import build_exchange_type, missing_exchange_type
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.passwords import MD5, SHA256
 from amqpbroker.broker.patterns import PatternError, compile_pattern
-from amqpbroker.broker.policies import Policy
+from amqpbroker.broker.policies import OPERATOR_POLICY, Policy
+from amqpbroker.broker.policy_keys import unknown_keys
 from amqpbroker.broker.settings import alternate_exchange, parse_queue_settings
 from amqpbroker.broker.vhost import PREDECLARED
 from amqpbroker.errors import AmqpError
 from amqpbroker.management.definitions import failure
 from amqpbroker.management.definitions.failure import DefinitionsError
+from amqpbroker.management.definitions.left_out import LeftOut, quoted, warning
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.formats.users import Credentials, credentials
@@ -86,11 +89,16 @@ class Plan:
     """Iterated, it checks the document and yields the steps; raises DefinitionsError.
 
     vhost: if the document is for that one; then nothing but what is in a vhost is looked at, and whatever vhost it
-    names does not count. maker: who gets all permissions in vhosts that are made.
+    names does not count. maker: who gets all permissions in vhosts that are made. left_out: of documents before this.
     """
 
     def __init__(
-        self, broker: Broker, document: Mapping[str, Any], vhost: str | None = None, maker: str | None = None
+        self,
+        broker: Broker,
+        document: Mapping[str, Any],
+        vhost: str | None = None,
+        maker: str | None = None,
+        left_out: LeftOut | None = None,
     ) -> None:
         self._broker = broker
         self._document = document
@@ -102,6 +110,7 @@ class Plan:
         #: What the document will have made: exchanges with their types, and queues.
         self._exchanges: dict[tuple[str, str], ExchangeType] = {}
         self._queues: set[tuple[str, str]] = set()
+        self._left_out = LeftOut() if left_out is None else left_out
 
     def __iter__(self) -> Iterator[Step]:
         whole = self._vhost is None
@@ -224,11 +233,16 @@ class Plan:
     def _policy(self, entry: _Entry) -> Step:
         vhost, name = self._vhost_of(entry), entry.text("name")
         values = entry.values
+        pattern, whole = entry.text("pattern"), values.get("definition", {})
+        definition, unknown = _without_unknown_keys(whole, operator=False)
+        what = f"policy {quoted(name)} in vhost {quoted(vhost)}"
+        if unknown and not definition:
+            return warning(what, f"it has nothing but keys that do not exist here, {unknown}")
         policy = Policy(
             vhost,
             name,
-            entry.text("pattern"),
-            values.get("definition", {}),
+            pattern,
+            definition,
             values.get("apply-to", "all"),
             values.get("priority", 0),
         )
@@ -236,16 +250,25 @@ class Plan:
             self._broker.policies.check(policy)
         except ValueError as error:
             raise DefinitionsError(f"{error} ({vhost}/{name})") from error
-        return partial(self._broker.policies.put, policy)
+        return _both(partial(self._broker.policies.put, policy), _keys_warning(what, unknown))
 
     def _parameter(self, entry: _Entry) -> Step:
         vhost = self._vhost_of(entry)
         component, name, value = entry.text("component"), entry.text("name"), entry.values.get("value")
+        what = f"parameter {quoted(name)} of {quoted(component)} in vhost {quoted(vhost)}"
+        if not self._broker.parameters.has(component):
+            return warning(what, "there is no such component here")
+        unknown = ""
+        if component == OPERATOR_POLICY and isinstance(value, dict):
+            definition, unknown = _without_unknown_keys(value.get("definition"), operator=True)
+            if unknown and not definition:
+                return warning(what, f"it has nothing but keys that do not exist here, {unknown}")
+            value = {**value, "definition": definition} if unknown else value
         try:
             self._broker.parameters.check(component, name, value)
         except ValueError as error:
             raise DefinitionsError(f"{error} ({vhost}/{component}/{name})") from error
-        return partial(self._broker.parameters.put, component, vhost, name, value)
+        return _both(partial(self._broker.parameters.put, component, vhost, name, value), _keys_warning(what, unknown))
 
     # --- exchanges, queues, bindings ----------------------------------------------------------------------------------
 
@@ -256,6 +279,10 @@ class Plan:
         kind, arguments = entry.text("type"), entry.arguments()
         durable, auto_delete = entry.flag("durable", False), entry.flag("auto_delete", False)
         internal = entry.flag("internal", False)
+        missing_type = missing_exchange_type(kind, arguments)
+        if missing_type is not None:
+            why = f"there is no exchange type {quoted(missing_type)} here"
+            return self._left_out.add("exchange", vhost, name, why)
         self._exchanges[vhost, name] = build_exchange_type(kind, arguments, self._broker.clock, _ignore)
         alternate_exchange(name, vhost, arguments)
         return partial(self._declare_exchange, vhost, name, kind, durable, auto_delete, internal, arguments)
@@ -266,20 +293,27 @@ class Plan:
 
     def _queue(self, entry: _Entry) -> Step | None:
         vhost, name = self._vhost_of(entry), entry.text("name")
-        if name.startswith("amq.") or self._finds_queue(vhost, name):
+        if self._finds_queue(vhost, name):
             return None
+        if name.startswith("amq."):
+            return self._left_out.add("queue", vhost, name, "its name is reserved for what the broker itself names")
         durable, auto_delete = entry.flag("durable", False), entry.flag("auto_delete", False)
         arguments = entry.arguments()
-        parse_queue_settings(
-            name,
-            vhost,
-            durable=durable,
-            exclusive=False,
-            auto_delete=auto_delete,
-            arguments=arguments,
-            default_queue_type=self._vhosts[vhost],
-            compat=self._broker.config.compat,
-        )
+        try:
+            parse_queue_settings(
+                name,
+                vhost,
+                durable=durable,
+                exclusive=False,
+                auto_delete=auto_delete,
+                arguments=arguments,
+                default_queue_type=self._vhosts[vhost],
+                compat=self._broker.config.compat,
+            )
+        except AmqpError as error:
+            if error.code != 540:
+                raise
+            return self._left_out.add("queue", vhost, name, "there are no streams here")
         self._queues.add((vhost, name))
         return partial(self._declare_queue, vhost, name, durable, auto_delete, arguments)
 
@@ -296,11 +330,17 @@ class Plan:
         if kind not in ("queue", "exchange"):
             raise failure.malformed(entry.where, '"destination_type" is to be queue or exchange')
         source_type = self._finds_exchange(vhost, source)
-        if source_type is None:
-            raise failure.missing("exchange", vhost, source)
         found = self._finds_queue if kind == "queue" else self._finds_exchange
-        if not found(vhost, destination):
-            raise failure.missing(kind, vhost, destination)
+        for end, name, there in (
+            ("exchange", source, source_type is not None),
+            (kind, destination, bool(found(vhost, destination))),
+        ):
+            if not there and self._left_out.has(end, vhost, name):
+                what = f"binding of exchange {quoted(source)} to {kind} {quoted(destination)} in vhost {quoted(vhost)}"
+                return warning(what, f"{end} {quoted(name)} is not here")
+            if not there:
+                raise failure.missing(end, vhost, name)
+        assert source_type is not None
         if kind == "exchange" and destination == "":
             raise failure.malformed(entry.where, "nothing can be bound to the default exchange")
         source_type.validate_binding(routing_key, arguments)
@@ -324,3 +364,25 @@ class Plan:
     def _finds_queue(self, vhost: str, name: str) -> bool:
         existing = self._broker.vhosts.get(vhost)
         return (existing is not None and name in existing.queues) or (vhost, name) in self._queues
+
+
+def _without_unknown_keys(definition: Any, operator: bool) -> tuple[Any, str]:
+    """The definition of a policy without the keys that there are not, and these in words."""
+    unknown = unknown_keys(definition, operator) if isinstance(definition, dict) else []
+    if not unknown:
+        return definition, ""
+    known = {key: value for key, value in definition.items() if key not in unknown}
+    return known, ", ".join(map(quoted, unknown))
+
+
+def _keys_warning(what: str, unknown: str) -> Step | None:
+    return warning(f"{unknown} of {what}", "there are no such keys here") if unknown else None
+
+
+def _both(step: Step, further: Step | None) -> Step:
+    def take() -> None:
+        step()
+        if further is not None:
+            further()
+
+    return step if further is None else take

@@ -57,7 +57,7 @@ COMMANDS = (
     Command(
         "import_definitions",
         GROUP,
-        "Adds what a file of definitions has, or stdin.",
+        "Adds what a file of definitions has, or stdin; what is left out is in the broker's log.",
         "[<file>]",
         import_definitions,
         lambda call: f'Importing definitions in JSON from a file at "{(call.words or ["-"])[0]}" ...',

@@ -1,0 +1,136 @@
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config, Definitions
+from amqpbroker.management.definitions.failure import DefinitionsError
+from amqpbroker.management.definitions.importing import import_at_start, imported
+from amqpbroker.management.definitions.plan import Plan
+from amqpbroker.store.store import MemoryStore
+from tests.management.api import Api
+
+#: Exported by a RabbitMQ 4.0.5 with shovels, federation, sharding and the exchanges of its plugins.
+PLUGINS = json.loads(Path(__file__).with_name("rabbitmq-4.0.5-plugins.json").read_text())
+
+STREAM = {"vhost": "/", "name": "s", "durable": True, "arguments": {"x-queue-type": "stream"}}
+BINDING = {"vhost": "/", "source": "amq.topic", "destination": "s", "destination_type": "queue", "routing_key": ""}
+
+
+@pytest.fixture
+def broker():
+    return Broker(Config(), ManualClock(1_000_000), MemoryStore())
+
+
+@pytest.fixture
+def warnings(caplog):
+    """What is left out by `take` and why, made as the test asks for it."""
+    caplog.set_level(logging.WARNING)
+    return lambda: [record.getMessage().removeprefix("left out of the definitions: ") for record in caplog.records]
+
+
+async def take(broker, **document):
+    await imported(Plan(broker, document))
+
+
+async def test_what_plugins_have_is_left_out_and_the_rest_is_there(broker, warnings):
+    await take(broker, **PLUGINS)
+    vhost = broker.vhosts["/"]
+    shards = [f"sharding: shards - rabbit@localhost - {number}" for number in (0, 1)]
+    assert set(vhost.queues) == {"work", *shards}
+    assert {name for name in vhost.exchanges if not name.startswith("amq.")} == {"", "own", "ring"}
+    own = vhost.exchanges["own"].bindings.values()
+    assert [(binding.destination.name, binding.routing_key) for binding in own] == [("work", b"a.b")]
+    assert len(vhost.exchanges["amq.rabbitmq.trace"].bindings) == 1
+    policies = [(policy.name, policy.definition) for policy in broker.policies.list()]
+    assert policies == [("aged", {"max-age": "1D"}), ("both", {"max-length": 1000})]
+    assert [policy.name for policy in broker.policies.list(operator=True)] == ["cap"]
+    assert broker.limits.vhost("/")["max-connections"] == 100
+    generated = next(queue["name"] for queue in PLUGINS["queues"] if queue["name"].startswith("amq.gen-"))
+    at = 'in vhost "/"'
+    assert sorted(warnings()) == sorted(
+        [
+            f'"federation-upstream" of policy "both" {at}: there are no such keys here',
+            f'policy "federated" {at}: it has nothing but keys that do not exist here, "federation-upstream-set"',
+            f'policy "sharded" {at}: it has nothing but keys that do not exist here, "routing-key", "shards-per-node"',
+            f'parameter "up" of "federation-upstream" {at}: there is no such component here',
+            f'parameter "ups" of "federation-upstream-set" {at}: there is no such component here',
+            f'parameter "move" of "shovel" {at}: there is no such component here',
+            f'exchange "recent" {at}: there is no exchange type "x-recent-history" here',
+            f'exchange "shards" {at}: there is no exchange type "x-modulus-hash" here',
+            f'exchange "jms" {at}: there is no exchange type "x-jms-topic" here',
+            f'queue "events" {at}: there are no streams here',
+            f'queue "{generated}" {at}: its name is reserved for what the broker itself names',
+            f'binding of exchange "amq.fanout" to queue "{generated}" {at}: queue "{generated}" is not here',
+            f'binding of exchange "amq.rabbitmq.event" to queue "work" {at}: exchange "amq.rabbitmq.event" is not here',
+            f'binding of exchange "own" to queue "events" {at}: queue "events" is not here',
+            f'binding of exchange "own" to exchange "shards" {at}: exchange "shards" is not here',
+            f'binding of exchange "recent" to queue "work" {at}: exchange "recent" is not here',
+            f'binding of exchange "shards" to exchange "own" {at}: exchange "shards" is not here',
+            *[f'binding of exchange "shards" to queue "{q}" {at}: exchange "shards" is not here' for q in shards],
+        ]
+    )
+
+
+async def test_over_http_too():
+    api = Api()
+    answer = await api.post("definitions", json=PLUGINS)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert "work" in api.broker.vhosts["/"].queues
+
+
+def test_at_the_start_also_if_bindings_are_in_a_file_of_their_own(tmp_path, broker, warnings):
+    (tmp_path / "1.json").write_text(json.dumps({"queues": [STREAM]}))
+    (tmp_path / "2.json").write_text(json.dumps({"bindings": [BINDING]}))
+    config = Config(definitions=Definitions((str(tmp_path),), False))
+    broker = Broker(config, ManualClock(1_000_000), MemoryStore())
+    import_at_start(broker, config.definitions.paths)
+    assert len(warnings()) == 2
+    assert not broker.vhosts["/"].queues
+
+
+async def test_queues_that_are_streams_by_the_default_of_their_vhost(broker, warnings):
+    vhost = {"name": "logs", "default_queue_type": "stream"}
+    await take(broker, vhosts=[vhost], queues=[{"vhost": "logs", "name": "s", "durable": True}])
+    assert warnings() == ['queue "s" in vhost "logs": there are no streams here']
+
+
+async def test_a_delaying_exchange_of_a_plugin_s_type(broker, warnings):
+    arguments = {"x-delayed-type": "x-recent-history"}
+    await take(broker, exchanges=[{"vhost": "/", "name": "x", "type": "x-delayed-message", "arguments": arguments}])
+    assert warnings() == ['exchange "x" in vhost "/": there is no exchange type "x-recent-history" here']
+
+
+async def test_keys_of_operator_policies(broker, warnings):
+    def parameter(name, **definition):
+        value = {"pattern": "a", "definition": definition, "priority": 0, "apply-to": "queues"}
+        return {"vhost": "/", "component": "operator_policy", "name": name, "value": value}
+
+    await take(broker, parameters=[parameter("some", zzz=1, **{"max-length": 5}), parameter("none", zzz=1)])
+    assert [policy.definition for policy in broker.policies.list(operator=True)] == [{"max-length": 5}]
+    assert warnings() == [
+        '"zzz" of parameter "some" of "operator_policy" in vhost "/": there are no such keys here',
+        'parameter "none" of "operator_policy" in vhost "/": it has nothing but keys that do not exist here, "zzz"',
+    ]
+
+
+async def test_no_value_is_in_the_log(broker, caplog):
+    value = {"src-uri": "amqp://ann:s3cret@host"}
+    await take(broker, parameters=[{"vhost": "/", "component": "shovel", "name": "p", "value": value}])
+    assert "s3cret" not in caplog.text
+
+
+async def test_what_is_there_already_gets_the_bindings(broker, warnings):
+    queue = broker.vhosts["/"].declare_queue("s", True, False, False, {})
+    await take(broker, queues=[STREAM], bindings=[BINDING])
+    assert warnings() == []
+    assert [binding.destination for binding in broker.vhosts["/"].exchanges["amq.topic"].bindings.values()] == [queue]
+
+
+async def test_nothing_is_said_of_what_is_refused_after_all(broker, warnings):
+    with pytest.raises(DefinitionsError):
+        await take(broker, queues=[STREAM, {"vhost": "nope", "name": "q"}])
+    assert warnings() == []
