@@ -4,7 +4,7 @@ import re
 from typing import Literal, NamedTuple, final
 
 from amqpbroker import errors
-from amqpbroker.broker.patterns import compile_pattern
+from amqpbroker.broker.patterns import Pattern
 
 Permission = Literal["configure", "write", "read"]
 Kind = Literal["exchange", "queue"]
@@ -31,9 +31,9 @@ class TopicGrant(NamedTuple):
     read: str
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> Pattern:
     """Raises PatternError. An empty one allows nothing."""
-    return compile_pattern(pattern or "^$")
+    return Pattern(pattern or "^$")
 
 
 @final
@@ -48,8 +48,8 @@ class Permissions:
         self.vhost = vhost
         self.grants: Grant | None = None
         self.topic_grants: dict[str, TopicGrant] = {}
-        self._patterns: dict[str, re.Pattern[str]] = {}
-        self._topic_patterns: dict[tuple[str, str], re.Pattern[str]] = {}
+        self._patterns: dict[str, Pattern] = {}
+        self._topic_patterns: dict[tuple[str, str], Pattern] = {}
         self._allowed: set[tuple[str, str]] = set()
 
     def check(self, permission: Permission, kind: Kind, name: str) -> None:
@@ -58,7 +58,7 @@ class Permissions:
             return
         shown = name or "amq.default"
         pattern = self._patterns.get(permission)
-        if pattern is None or pattern.search(shown) is None:
+        if pattern is None or not pattern.found_in(shown):
             raise errors.access_refused_to(permission, kind, shown, self.vhost, self.user)
         if len(self._allowed) >= _REMEMBERED:
             self._allowed.clear()
@@ -72,7 +72,7 @@ class Permissions:
         if not self._topic_patterns:
             return
         pattern = self._topic_patterns.get((permission, exchange))
-        if pattern is not None and pattern.search(routing_key) is None:
+        if pattern is not None and not pattern.found_in(routing_key):
             raise errors.topic_access_refused(permission, routing_key, exchange, self.vhost, self.user)
 
     def grant(self, grants: Grant) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import logging
-import re
 import secrets
 from collections.abc import Iterable
 
@@ -14,6 +13,7 @@ from amqpbroker.broker.interceptors import interceptor
 from amqpbroker.broker.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
 from amqpbroker.broker.logins import Logins
 from amqpbroker.broker.parameters import GlobalParameters, Parameters
+from amqpbroker.broker.patterns import Pattern
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
 from amqpbroker.broker.queue import Queue
@@ -154,12 +154,12 @@ class Broker(Counted):
     def _add_vhost_defaults(self, vhost: str) -> None:
         """The first limits that are for it, and all operator policies (rabbit_db_vhost_defaults.erl)."""
         for limits in self.config.default_limits:
-            if re.search(limits.pattern, vhost):
+            if Pattern(limits.pattern).found_in(vhost):
                 given = {MAX_CONNECTIONS: limits.max_connections, MAX_QUEUES: limits.max_queues}
                 self.limits.replace_vhost(vhost, {name: value for name, value in given.items() if value is not None})
                 break
         for policy in self.config.default_operator_policies:
-            if re.search(policy.vhost_pattern, vhost):
+            if Pattern(policy.vhost_pattern).found_in(vhost):
                 definition = dict(policy.definition)
                 self.policies.put(Policy(vhost, policy.name, policy.queue_pattern, definition, operator=True))
 

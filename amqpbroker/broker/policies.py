@@ -3,13 +3,12 @@
 At most one of each is in force for a queue or an exchange: of those that match it, the one of highest priority.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from amqpbroker.broker.parameters import Component, validation_failed
-from amqpbroker.broker.patterns import PatternError, compile_pattern
+from amqpbroker.broker.patterns import Pattern, PatternError
 from amqpbroker.broker.policy_keys import definition_problem, kinds_of, merged
 from amqpbroker.store.definitions import Definitions, ParameterDefinition
 from amqpbroker.wire.erlang import erlang_characters, erlang_entries, erlang_json, erlang_string
@@ -189,7 +188,7 @@ class Policies:
 
     def _matching(self, operator: bool, vhost: str, kind: str, name: str) -> Policy | None:
         for ranked in self._ranked.get((operator, vhost), ()):
-            if kind in ranked.kinds and ranked.pattern.search(name) is not None:
+            if kind in ranked.kinds and ranked.pattern.found_in(name):
                 return ranked.policy
         return None
 
@@ -201,7 +200,7 @@ class _Ranked:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.pattern: re.Pattern[str] = compile_pattern(policy.pattern)
+        self.pattern = Pattern(policy.pattern)
         self.kinds: frozenset[str] = kinds_of(policy.definition).intersection(_APPLIES[policy.apply_to])
 
 
@@ -271,7 +270,7 @@ def _pattern_problem(given: object) -> str | None:
     if not isinstance(given, str):
         return f"pattern should be a binary but was {erlang_json(given)}"
     try:
-        compile_pattern(given)
+        Pattern(given)
     except PatternError as error:
         return f"pattern should be regular expression but is invalid: {{{erlang_string(error.reason)},{error.at}}}"
     return None

@@ -1,7 +1,6 @@
 """The users: who they are, how they log in, and what they may do where (rabbit_auth_backend_internal.erl)."""
 
 import ipaddress
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -10,6 +9,7 @@ from typing import final
 from amqpbroker import errors
 from amqpbroker.broker.access import Grant, Permissions, TopicGrant
 from amqpbroker.broker.passwords import NO_PASSWORD, SHA256, decode_hash, hash_password, matches
+from amqpbroker.broker.patterns import Pattern
 from amqpbroker.config import DefaultUser
 from amqpbroker.store.definitions import (
     Definition,
@@ -121,8 +121,9 @@ class Users:
 
     def permit_default(self, default: DefaultUser, vhosts: Iterable[str]) -> None:
         """The permissions of a user of the configuration, in those of the vhosts that its pattern is found in."""
+        pattern = Pattern(default.vhost_pattern)
         for vhost in vhosts:
-            if re.search(default.vhost_pattern, vhost):
+            if pattern.found_in(vhost):
                 self.set_permissions(default.name, vhost, default.configure, default.write, default.read)
 
     def delete_user(self, name: str) -> None:

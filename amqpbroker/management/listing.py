@@ -3,16 +3,20 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 import orjson
 
+from amqpbroker.broker.patterns import Pattern
 from amqpbroker.management import failure
 
 #: How many rows are made before the broker's other work gets its turn.
 SLICE = 50
+#: How long names are filtered before it does.
+FILTER_SLICE_S = 0.01
 MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 100
 
@@ -42,7 +46,7 @@ class Page:
 
     number: int | None
     size: int
-    pattern: re.Pattern[str] | None
+    pattern: Pattern | None
 
 
 def parse_page(query: Mapping[str, str]) -> Page:
@@ -53,8 +57,9 @@ def parse_page(query: Mapping[str, str]) -> Page:
         number = int(query.get("page") or 1)
         size = int(query.get("page_size") or DEFAULT_PAGE_SIZE)
         text = query.get("name", "")
-        pattern = re.compile(text if query.get("use_regex") == "true" else re.escape(text), re.IGNORECASE)
-    except (ValueError, re.error):
+        written = text if query.get("use_regex") == "true" else re.escape(text)
+        pattern = Pattern(written, ignore_case=True, unicode=True)
+    except ValueError:
         raise failure.bad_request("Pagination parameters are invalid") from None
     if number < 1 or not 1 <= size <= MAX_PAGE_SIZE:
         raise failure.ApiError(
@@ -75,7 +80,7 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> list[bytes]:
     # What needs no rows is done before they are made: a page of many thousands costs no more than the page.
     by_name = name is not None and sort in (None, "", "name")
     if page.pattern is not None and name is not None:
-        objects = [each for each in objects if page.pattern.search(_text(name(each)))]
+        objects = await _found(page.pattern, objects, name)
     if name is not None and not listing.ordered:
         objects = sorted(objects, key=name)
     if by_name and _reversed(query):
@@ -103,6 +108,19 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> list[bytes]:
         "total_count": total,
     }
     return [b'{"items":[', *encoded, b"],", orjson.dumps(counts)[1:]]
+
+
+async def _found(pattern: Pattern, objects: Sequence[Any], name: Callable[[Any], Any]) -> list[Any]:
+    """Those in whose names the pattern is found. One that takes long, but not too long, is searched for in slices."""
+    found = []
+    began = time.perf_counter()
+    for each in objects:
+        if pattern.found_in(_text(name(each))):
+            found.append(each)
+        if time.perf_counter() - began > FILTER_SLICE_S:
+            await asyncio.sleep(0)
+            began = time.perf_counter()
+    return found
 
 
 def _as_it_is(row: Row) -> Row:

@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -323,3 +324,16 @@ def test_a_parameter_that_is_no_policy(broker: Broker, value: object, reason: st
 def test_a_parameter_need_not_say_what_it_applies_to(broker: Broker) -> None:
     broker.parameters.put("operator_policy", "/", "op", {k: VALUE[k] for k in VALUE if k != "apply-to"})
     assert broker.policies.get("/", "op", operator=True).apply_to == "all"
+
+
+@pytest.mark.parametrize("operator", [False, True])
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|aa)+$"])
+def test_a_pattern_that_would_take_for_ever_matches_nothing(
+    broker: Broker, vhost: Vhost, pattern: str, operator: bool
+) -> None:
+    began = time.process_time()
+    put(broker, {"max-length": 5}, pattern=pattern, operator=operator)
+    for number in range(50):
+        queue = declare(vhost, f"{'a' * 200}!{number}")
+        assert (queue.policy, queue.operator_policy) == (None, None)
+    assert time.process_time() - began < 2

@@ -1,4 +1,6 @@
+import asyncio
 import json
+import time
 
 import pytest
 
@@ -92,3 +94,29 @@ async def test_what_is_refused(query, error, reason):
 
 async def test_a_list_without_pages_takes_no_notice_of_them():
     assert len(await listed({"page": "9", "name": "a"}, paged=False)) == 4
+
+
+@pytest.mark.parametrize("pattern", ["^m(a+)+$", "^m(a|aa)+$"])
+async def test_a_filter_that_would_take_for_ever_finds_nothing(pattern):
+    names = [f"m{'a' * 200}!{number}" for number in range(100)]
+    listing = Listing(names, lambda name: {"name": name}, name=lambda name: name)
+    began = time.process_time()
+    page = json.loads(b"".join(await encode(listing, {"page": "1", "use_regex": "true", "name": pattern})))
+    assert (page["items"], page["filtered_count"], page["total_count"]) == ([], 0, 100)
+    assert time.process_time() - began < 1
+
+
+async def test_a_slow_filter_lets_others_go_on(monkeypatch):
+    monkeypatch.setattr("amqpbroker.management.listing.FILTER_SLICE_S", 0)
+    turns = []
+
+    async def other():
+        while True:
+            turns.append(1)
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(other())
+    page = await listed({"page": "1", "use_regex": "true", "name": "^[abc]$"})
+    others.cancel()
+    assert [row["name"] for row in page["items"]] == ["a", "b", "c"]
+    assert len(turns) >= 3

@@ -17,7 +17,7 @@ from amqpbroker.broker.exchange import ExchangeType
 from amqpbroker.broker.exchange_types.registry import build_exchange_type, missing_exchange_type
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.passwords import MD5, SHA256
-from amqpbroker.broker.patterns import PatternError, compile_pattern
+from amqpbroker.broker.patterns import Pattern, PatternError
 from amqpbroker.broker.policies import OPERATOR_POLICY, Policy
 from amqpbroker.broker.policy_keys import unknown_keys
 from amqpbroker.broker.settings import alternate_exchange, parse_queue_settings
@@ -192,7 +192,7 @@ class Plan:
     def _check_patterns(self, patterns: list[str]) -> None:
         for pattern in patterns:
             try:
-                compile_pattern(pattern)
+                Pattern(pattern)
             except PatternError as error:
                 raise failure.invalid_pattern(pattern, error) from error
 
