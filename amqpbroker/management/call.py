@@ -8,6 +8,7 @@ import orjson
 
 from amqpbroker.broker.actions import Actions
 from amqpbroker.management import failure
+from amqpbroker.management.nesting import MAX_BODY_LEVELS, too_deep
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -111,13 +112,19 @@ class Call:
         return sorted(found, key=lambda vhost: vhost.name)
 
     def body(self) -> dict[str, Any]:
-        """The JSON object that was sent; an empty body is an empty one. Raises ApiError 400."""
+        """The JSON object that was sent; an empty body and null are an empty one. Raises ApiError 400."""
         if not self.raw.strip():
             return {}
         try:
             decoded = orjson.loads(self.raw)
         except orjson.JSONDecodeError:
             raise failure.bad_request("not_json") from None
+        if decoded is None:
+            return {}
+        if isinstance(decoded, str):
+            raise failure.encoded_twice()
+        if too_deep(self.raw, decoded, MAX_BODY_LEVELS):
+            raise failure.too_deep(MAX_BODY_LEVELS)
         if not isinstance(decoded, dict):
             raise failure.bad_request("not_json")
         return decoded

@@ -31,6 +31,11 @@ def bad_request(reason: str | list[Any]) -> ApiError:
     return ApiError(400, "bad_request", reason)
 
 
+def too_deep(levels: int) -> ApiError:
+    """Objects and lists inside one another, more than that many."""
+    return bad_request(f"nested too deeply: there may be {levels} objects and lists inside one another")
+
+
 def operator_policies_locked() -> ApiError:
     return ApiError(405, "method_not_allowed", "Broker settings disallow editing of operator policies.")
 
@@ -46,6 +51,12 @@ def wrong_login() -> ApiError:
 
 def not_authorised(reason: str) -> ApiError:
     return ApiError(401, "not_authorised", reason)
+
+
+def encoded_twice() -> ApiError:
+    """A body that is text within JSON."""
+    reason = "invalid payload: the request body JSON-decoded to a string. Is the input doubly-JSON-encoded?"
+    return bad_request(reason)
 
 
 def foreign_origin() -> ApiError:

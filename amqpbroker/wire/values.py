@@ -143,18 +143,23 @@ def _decode_array(data: bytes, offset: int, end: int, depth: int) -> list[Field]
     return values
 
 
-def encode_table(table: Table) -> bytes:
-    """The table with its length prefix, in the order of the dict."""
+def encode_table(table: Table, depth: int = 0) -> bytes:
+    """The table with its length prefix, in the order of the dict.
+
+    Raises MalformedError if it is nested more deeply than it could be read. depth: how many tables and arrays it is in.
+    """
+    if depth > MAX_DEPTH:
+        raise MalformedError("field table nested too deeply")
     parts = []
     for name, field in table.items():
         raw = name.encode("utf-8", "surrogateescape")
-        parts += [bytes((len(raw),)), raw, encode_field(field)]
+        parts += [bytes((len(raw),)), raw, encode_field(field, depth)]
     body = b"".join(parts)
     return _U32.pack(len(body)) + body
 
 
-def encode_field(field: Field) -> bytes:
-    """One value with its type octet."""
+def encode_field(field: Field, depth: int = 0) -> bytes:
+    """One value with its type octet. Raises MalformedError as encode_table() does."""
     kind, value = field
     if kind == "S":
         return b"S" + _U32.pack(len(value)) + bytes(value)
@@ -166,9 +171,11 @@ def encode_field(field: Field) -> bytes:
     if kind == "x":
         return tag + _U32.pack(len(value)) + bytes(value)
     if kind == "F":
-        return tag + encode_table(value)
+        return tag + encode_table(value, depth + 1)
     if kind == "A":
-        body = b"".join([encode_field(item) for item in value])
+        if depth >= MAX_DEPTH:
+            raise MalformedError("field array nested too deeply")
+        body = b"".join([encode_field(item, depth + 1) for item in value])
         return tag + _U32.pack(len(body)) + body
     if kind == "t":
         return b"t\1" if value else b"t\0"

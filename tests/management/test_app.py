@@ -3,6 +3,7 @@ import pytest
 from amqpbroker.config import Config, Management
 from amqpbroker.errors import AmqpError
 from amqpbroker.management.call import Answer
+from amqpbroker.management.nesting import MAX_BODY_LEVELS
 from amqpbroker.management.resource import Access, Resource
 from tests.management.api import Api
 
@@ -93,10 +94,32 @@ async def test_a_body_is_an_object_and_may_be_left_out(api):
     assert (await api.put("echo/%2F/q")).json()["body"] == {}
 
 
-@pytest.mark.parametrize("content", ["{bad", "[1]", '"x"'])
+async def test_null_is_an_empty_body(api):
+    assert (await api.put("echo/%2F/q", content="null")).json()["body"] == {}
+
+
+@pytest.mark.parametrize("content", ["{bad", "[1]", "[]", "1", "true"])
 async def test_what_is_no_object_is_refused(api, content):
     answer = await api.put("echo/%2F/q", content=content)
     assert (answer.status_code, answer.json()) == (400, {"error": "bad_request", "reason": "not_json"})
+
+
+async def test_text_within_json_is_refused_with_a_hint(api):
+    answer = await api.put("echo/%2F/q", content='"{}"')
+    assert answer.status_code == 400
+    assert answer.json()["reason"].endswith(
+        "the request body JSON-decoded to a string. Is the input doubly-JSON-encoded?"
+    )
+
+
+async def test_a_body_that_is_nested_too_deeply_is_refused(api):
+    def body(levels):
+        return '{"a":' * levels + "1" + "}" * levels
+
+    assert (await api.put("echo/%2F/q", content=body(MAX_BODY_LEVELS))).status_code == 200
+    answer = await api.put("echo/%2F/q", content=body(MAX_BODY_LEVELS + 1))
+    reason = "nested too deeply: there may be 66 objects and lists inside one another"
+    assert (answer.status_code, answer.json()["reason"]) == (400, reason)
 
 
 async def test_missing_keys_are_named(api):

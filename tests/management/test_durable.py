@@ -4,6 +4,7 @@ import signal
 
 import httpx
 
+from amqpbroker.wire.values import MAX_DEPTH
 from tests.process import BrokerProcess
 
 
@@ -34,3 +35,26 @@ def test_what_was_published_and_moved_survives(tmp_path):
             found[name] = [(message["payload"], message["properties"]) for message in messages]
     properties = {"delivery_mode": 2, "type": "t"}
     assert found == {"from": [("2", properties)], "to": [("0", properties), ("1", properties)]}
+
+
+def test_arguments_as_deep_as_are_taken_survive(tmp_path):
+    def nested(levels):
+        return {"a": nested(levels - 1)} if levels else 1
+
+    data = ("--data-dir", str(tmp_path / "data"))
+    binding = "bindings/%2F/e/amq.topic/q/q"
+    with BrokerProcess(tmp_path, *data, in_order=False) as broker, client(broker) as api:
+        for levels, status in ((MAX_DEPTH, 201), (MAX_DEPTH + 1, 400)):
+            body = {"durable": True, "arguments": {"x": nested(levels)}}
+            name = "q" if status == 201 else "deeper"
+            assert api.put(f"queues/%2F/{name}", json=body).status_code == status
+            assert api.put(f"exchanges/%2F/{name}", json=body).status_code == status
+            assert api.post(binding, json={"routing_key": name, **body}).status_code == status
+        before = api.get("definitions").json()
+    with BrokerProcess(tmp_path, *data) as broker, client(broker) as api:
+        after = api.get("definitions").json()
+        assert api.post("definitions", json=after).status_code == 204
+    assert [queue["name"] for queue in after["queues"]] == ["q"]
+    assert {key: after[key] for key in ("queues", "exchanges", "bindings")} == {
+        key: before[key] for key in ("queues", "exchanges", "bindings")
+    }

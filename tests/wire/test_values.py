@@ -115,9 +115,14 @@ def test_nesting_has_a_limit(kind: str) -> None:
         return field
 
     table = {"k": nested(MAX_DEPTH)}
-    assert decoded(encode_table(table)[4:]) == table
+    raw = encode_table(table)[4:]
+    assert decoded(raw) == table
+    body = raw[2:]
     with pytest.raises(MalformedError, match="deep"):
-        decoded(encode_table({"k": nested(MAX_DEPTH + 1)})[4:])
+        body = (b"\0" if kind == "F" else b"") + body
+        decoded(b"\x01k" + kind.encode() + len(body).to_bytes(4, "big") + body)
+    with pytest.raises(MalformedError, match="deep"):
+        encode_table({"k": nested(MAX_DEPTH + 1)})
 
 
 def test_very_deep_nesting_is_malformed_and_nothing_worse() -> None:

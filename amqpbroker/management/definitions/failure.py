@@ -14,6 +14,11 @@ def not_json() -> DefinitionsError:
     return DefinitionsError("failed_to_parse_json")
 
 
+def too_deep(levels: int) -> DefinitionsError:
+    """Objects and lists inside one another, more than that many."""
+    return DefinitionsError(f"nested too deeply: there may be {levels} objects and lists inside one another")
+
+
 def malformed(where: str, what: str) -> DefinitionsError:
     """where: such as queues[3]."""
     return DefinitionsError(f"{where}: {what}")

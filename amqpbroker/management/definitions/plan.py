@@ -30,6 +30,7 @@ from amqpbroker.management.failure import ApiError
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.formats.users import Credentials, credentials
 from amqpbroker.management.formats.vhosts import description, put_vhost
+from amqpbroker.management.nesting import MAX_DEFINITIONS_LEVELS, too_deep
 from amqpbroker.wire.values import Table
 
 #: The global parameter by which a start knows the definitions that the start before has imported.
@@ -51,6 +52,8 @@ def parsed(text: bytes) -> dict[str, Any]:
         document = orjson.loads(text)
     except orjson.JSONDecodeError:
         raise failure.not_json() from None
+    if too_deep(text, document, MAX_DEFINITIONS_LEVELS):
+        raise failure.too_deep(MAX_DEFINITIONS_LEVELS)
     if not isinstance(document, dict):
         raise failure.not_json()
     return document

@@ -4,7 +4,8 @@ import base64
 from typing import Any
 
 from amqpbroker.management import failure
-from amqpbroker.wire.values import Field, Table
+from amqpbroker.management.values import check_name
+from amqpbroker.wire.values import MAX_DEPTH, Field, Table
 
 
 def plain(table: Table) -> dict[str, Any]:
@@ -39,16 +40,28 @@ def shown_bytes(value: bytes) -> str:
         return f"Not UTF-8, base64 is: {base64.b64encode(value).decode()}"
 
 
-def typed(values: Any) -> Table:
-    """A JSON object as a table: whole numbers are longs, others doubles. Raises ApiError 400 for what is no object."""
+def typed(values: Any, depth: int = 0) -> Table:
+    """A JSON object as a table: whole numbers are longs, others doubles.
+
+    Raises ApiError 400 for what is no object, and for what could be written but not be read again. depth: how many
+    tables and arrays it is in.
+    """
     if values in (None, [], ""):
         return {}
     if not isinstance(values, dict):
         raise failure.bad_request("arguments are to be an object")
-    return {str(name): typed_value(value) for name, value in values.items()}
+    _check_depth(depth)
+    for name in values:
+        check_name("the name of an argument", name)
+    return {name: typed_value(value, depth) for name, value in values.items()}
 
 
-def typed_value(value: Any) -> Field:
+def _check_depth(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise failure.bad_request(f"arguments are nested too deeply: there may be {MAX_DEPTH} levels below the first")
+
+
+def typed_value(value: Any, depth: int = 0) -> Field:
     match value:
         case None:
             raise failure.bad_request("null_not_allowed")
@@ -63,6 +76,7 @@ def typed_value(value: Any) -> Field:
         case str():
             return Field("S", value.encode())
         case list():
-            return Field("A", [typed_value(item) for item in value])
+            _check_depth(depth + 1)
+            return Field("A", [typed_value(item, depth + 1) for item in value])
         case _:
-            return Field("F", typed(value))
+            return Field("F", typed(value, depth + 1))

@@ -12,7 +12,9 @@ from amqpbroker.management.definitions.export import exported, exported_vhost
 from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.importing import imported
 from amqpbroker.management.definitions.plan import Plan, parsed
+from amqpbroker.management.nesting import MAX_DEFINITIONS_LEVELS
 from amqpbroker.store.store import MemoryStore
+from amqpbroker.wire.values import MAX_DEPTH
 
 HERE = Path(__file__).parent
 
@@ -266,3 +268,28 @@ def test_no_document_is_an_empty_one():
 def test_a_document_is_a_json_object(text):
     with pytest.raises(DefinitionsError, match="failed_to_parse_json"):
         parsed(text)
+
+
+def test_a_document_that_is_nested_too_deeply_is_refused():
+    def document(levels):
+        return b'{"a":' * levels + b"1" + b"}" * levels
+
+    assert parsed(document(MAX_DEFINITIONS_LEVELS))
+    with pytest.raises(DefinitionsError, match="nested too deeply: there may be 70 objects and lists"):
+        parsed(document(MAX_DEFINITIONS_LEVELS + 1))
+
+
+async def test_arguments_that_could_not_be_read_again_are_refused(broker):
+    queue = {"vhost": "/", "name": "q", "durable": True, "arguments": {"x": nested(MAX_DEPTH)}}
+    await take(broker, {"vhosts": [{"name": "/"}], "queues": [queue]})
+    document = json.dumps(await exported(broker)).encode()
+    other = make_broker()
+    await take(other, parsed(document))
+    assert other.vhosts["/"].queues["q"].arguments == broker.vhosts["/"].queues["q"].arguments
+    deeper = {**queue, "name": "deeper", "arguments": {"x": nested(MAX_DEPTH + 1)}}
+    with pytest.raises(DefinitionsError, match="nested too deeply"):
+        await take(broker, {"queues": [deeper]})
+
+
+def nested(levels):
+    return {"a": nested(levels - 1)} if levels else 1
