@@ -6,7 +6,8 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from operator import itemgetter
+from typing import Any, TypeVar, final
 
 import orjson
 
@@ -21,6 +22,7 @@ MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 100
 
 Row = dict[str, Any]
+Made = TypeVar("Made")
 
 
 @final
@@ -90,9 +92,8 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> list[bytes]:
         objects = _cut(objects, page.number, page.size)
     show = listing.show
     if not by_name and (sort or page.number is not None):
-        objects, show = await rows(objects, show), _as_it_is
-        if sort:
-            objects.sort(key=lambda row: _sort_key(_at(row, sort)), reverse=_reversed(query))
+        objects = await (_sorted(objects, show, sort, _reversed(query)) if sort else rows(objects, show))
+        show = _as_it_is
         if page.number is not None:
             objects = _cut(objects, page.number, page.size)
     columns = [column for column in query.get("columns", "").split(",") if column]
@@ -147,12 +148,29 @@ def _cut(all_of_it: Sequence[Any], number: int, size: int) -> list[Any]:
 
 async def rows(objects: Sequence[Any], show: Callable[[Any], Row]) -> list[Row]:
     """What is to be shown of each, made in slices."""
-    made = []
+    return await _made(objects, show)
+
+
+async def _made(objects: Sequence[Any], make: Callable[[Any], Made]) -> list[Made]:
+    made: list[Made] = []
     for start in range(0, len(objects), SLICE):
         if start:
             await asyncio.sleep(0)
-        made += [show(each) for each in objects[start : start + SLICE]]
+        made += [make(each) for each in objects[start : start + SLICE]]
     return made
+
+
+async def _sorted(objects: Sequence[Any], show: Callable[[Any], Row], column: str, backwards: bool) -> list[Row]:
+    """The rows in the order of a column. Its values are made with them, so that but little is done in one go."""
+
+    def keyed(each: Any) -> tuple[tuple[int, Any], Row]:
+        row = show(each)
+        return _sort_key(_at(row, column)), row
+
+    pairs = await _made(objects, keyed)
+    await asyncio.sleep(0)
+    pairs.sort(key=itemgetter(0), reverse=backwards)
+    return [row for _, row in pairs]
 
 
 async def _encoded(objects: Sequence[Any], show: Callable[[Any], Row], columns: list[str]) -> list[bytes]:

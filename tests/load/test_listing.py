@@ -19,11 +19,17 @@ TIMES = 3
 #: How long one kind of list is asked for again and again, and how often that is tried on a machine that others use.
 LISTING_S = 1.0
 ATTEMPTS = 5
+#: What is allowed for a list, and for a message beside it (p99).
+LIST_S = 0.5
+MESSAGE_MS = 20
+#: Messages beside almost nothing are quicker than this (p99) on a machine that is not busy with something else.
+QUIET_MS = 5
 
 #: What one who looks asks for: everything, a page by name as the page does, a page in another order, few columns.
 ASKED = {
     "all": ("/api/queues", QUEUES),
     "a page": ("/api/queues?page=1&page_size=100", 100),
+    "sorted": ("/api/queues?sort=messages", QUEUES),
     "a sorted page": ("/api/queues?page=1&page_size=100&sort=messages&sort_reverse=true", 100),
     "columns": ("/api/queues?columns=name,messages", QUEUES),
     "detailed": ("/api/queues/detailed", QUEUES),
@@ -57,25 +63,26 @@ def listed(port, path):
     return took, answer
 
 
-def cpu_s(pid):
-    """What the process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def waited_s(*pids):
+    """How long these processes would have run so far, had others not been running."""
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
 
 
 def test_listing_is_quick(filled):
     port, pid = filled.port_of("http"), filled.process.pid
     listed(port, "/api/nodes")
     for name, (path, count) in ASKED.items():
-        before = cpu_s(pid)
-        took, answer = min([listed(port, path) for _ in range(TIMES)], key=lambda each: each[0])
-        cpu = (cpu_s(pid) - before) / TIMES
+        took = []
+        for _ in range(TIMES):
+            before = waited_s(pid, os.getpid())
+            whole, answer = listed(port, path)
+            # Time in which others had the processor says nothing about the list.
+            took.append(whole - (waited_s(pid, os.getpid()) - before))
+            print(f"{name}: {whole * 1000:.0f} ms, {took[-1] * 1000:.0f} ms without waiting for a processor")
         rows = json.loads(answer)
         rows = rows["items"] if isinstance(rows, dict) else rows
-        print(f"{name}: {took * 1000:.0f} ms, {cpu * 1000:.0f} ms of CPU")
         assert len(rows) >= count
-        # Where others use the machine, it may take longer without taking more.
-        assert min(took, cpu) < 0.5, name
+        assert sorted(took)[TIMES // 2] < LIST_S, name
 
 
 def test_messages_go_through_meanwhile(filled):
@@ -83,13 +90,16 @@ def test_messages_go_through_meanwhile(filled):
     listed(port, "/api/nodes")
     for name, (path, _) in ASKED.items():
         for _ in range(ATTEMPTS):
-            usual = p99(beside_listing(filled, "/api/whoami"))
+            before = p99(beside_listing(filled, "/api/whoami"))
             took = beside_listing(filled, path)
+            usual = max(before, p99(beside_listing(filled, "/api/whoami")))
             print(f"{name}: p50 {took[len(took) // 2]:.2f} ms, p99 {p99(took):.2f} ms, else {usual:.2f} ms")
-            if p99(took) < 20 + usual:
+            # A machine that is quiet before and after decides at once; one that is busy delays everything.
+            quiet = usual < QUIET_MS
+            passed = p99(took) < (MESSAGE_MS if quiet else MESSAGE_MS + usual)
+            if passed or quiet:
                 break
-        else:
-            raise AssertionError(f"{name}: messages took too long")
+        assert passed, f"{name}: messages took {p99(took):.1f} ms, and {usual:.1f} ms beside almost nothing"
 
 
 def beside_listing(filled, path):

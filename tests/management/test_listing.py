@@ -5,7 +5,7 @@ import time
 import pytest
 
 from amqpbroker.management.failure import ApiError
-from amqpbroker.management.listing import Listing, encode
+from amqpbroker.management.listing import SLICE, Listing, encode
 
 NAMES = ["b", "a", "d", "c"]
 
@@ -29,6 +29,18 @@ async def test_reversed():
 @pytest.mark.parametrize(("path", "names"), [("size", "dcba"), ("more.x", "abcd"), ("nothing", "abcd")])
 async def test_by_any_column_what_is_missing_first(path, names):
     assert "".join(row["name"] for row in await listed({"sort": path})) == names
+
+
+async def test_what_is_equal_stays_in_the_order_of_names_both_ways():
+    names = [f"{number:04}" for number in range(2 * SLICE + 1)]
+
+    async def sorted_(**query):
+        listing = Listing(names, lambda name: {"name": name, "n": int(name) % 2}, name=lambda name: name)
+        return [row["name"] for row in json.loads(b"".join(await encode(listing, {"sort": "n", **query})))]
+
+    even, odd = names[::2], names[1::2]
+    assert await sorted_() == even + odd
+    assert await sorted_(sort_reverse="true") == odd + even
 
 
 async def test_columns():
