@@ -157,6 +157,8 @@ class LocalQueue(Queue):
         if consumers.all:
             capacity = float(not ready.count) if sample is None else sample.capacity
         active = consumers.active
+        if active is None and consumers.all and self.settings.queue_type == "quorum":
+            active = consumers.all[0]
         exclusive = consumers.all[0] if consumers.all and consumers.all[0].exclusive else None
         head = ready.peek()
         return QueueInfo(

@@ -10,6 +10,7 @@ class QueueInfo(NamedTuple):
     message_bytes_paged_out, message_bytes_persistent: estimates, exact where all messages are of a size. memory: in
     octets, an estimate. idle_since: milliseconds since the epoch, to within a sample; None while something happens.
     consumer_capacity: which part of the time consumers could take more, 0 to 1; also known as consumer_utilisation.
+    single_active_consumer_tag: of a quorum queue's first consumer too, where all of them are active (rabbit_fifo.erl).
     head_message_timestamp: seconds since the epoch, as the publisher said; None if it did not or the head is paged out.
     """
 

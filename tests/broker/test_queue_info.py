@@ -45,6 +45,14 @@ def test_consumers():
     assert queue.info().single_active_consumer_tag is None
 
 
+def test_a_quorum_queue_tells_of_its_first_consumer():
+    queue = declare(make_vhost(), queue_type="quorum")
+    assert queue.info().single_active_consumer_tag is None
+    for tag in ("a", "b"):
+        Subscriber(queue, tag).subscribe()
+    assert queue.info().single_active_consumer_tag == "a"
+
+
 def test_a_single_active_consumer():
     queue = declare(make_vhost(), single_active_consumer=True)
     first = Subscriber(queue, "a").subscribe()

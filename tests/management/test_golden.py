@@ -21,7 +21,6 @@ ABSENT = {
 #: Paths that ours have and RabbitMQ's need not.
 ADDED = {
     r"message_stats\.disk_": "RabbitMQ counts them of queues whose messages go to its message store",
-    r"global_prefetch_count": "RabbitMQ shows it where it is not 0",
     r"\.listeners\[\]\.socket_opts": "RabbitMQ has an array for a kind of listener that does not exist here",
     r"\.exclusive": "null for quorum queues, which is an accident",
 }

@@ -90,7 +90,6 @@ def channel_row(info: ChannelInfo, node: str, details: Details) -> dict[str, Any
         },
         "consumer_count": info.consumer_count,
         "garbage_collection": GARBAGE_COLLECTION,
-        "global_prefetch_count": info.global_prefetch_count,
         "messages_unacknowledged": info.messages_unacknowledged,
         "messages_uncommitted": info.messages_uncommitted,
         "messages_unconfirmed": info.messages_unconfirmed,
@@ -107,6 +106,8 @@ def channel_row(info: ChannelInfo, node: str, details: Details) -> dict[str, Any
         "user_who_performed_action": info.user_who_performed_action,
         "vhost": info.vhost,
     }
+    if info.global_prefetch_count:
+        row["global_prefetch_count"] = info.global_prefetch_count
     if info.idle_since is not None:
         row["idle_since"] = iso(info.idle_since)
     if info.message_stats:

@@ -55,6 +55,8 @@ def queue_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str
         row["messages_ready_high"] = row["messages_ready_returned"] = row["publishers"] = 0
         row["messages_ready_normal"] = info.messages_ready
         row["open_files"] = {node: 0}
+        if info.single_active_consumer_tag is not None:
+            row["single_active_consumer_tag"] = info.single_active_consumer_tag
     else:
         row["message_bytes_paged_out"] = info.message_bytes_paged_out
         row["messages_paged_out"] = info.messages_paged_out

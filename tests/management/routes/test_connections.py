@@ -77,6 +77,12 @@ async def test_channels(api, client):
     assert (await api.get("channels/nope")).status_code == 404
 
 
+async def test_a_channel_s_prefetch_is_shown_where_there_is_one(api, client):
+    assert "global_prefetch_count" not in (await api.get("channels")).json()[0]
+    client.call(1, "basic.qos", prefetch_count=7, global_=True)
+    assert (await api.get("channels")).json()[0]["global_prefetch_count"] == 7
+
+
 async def test_consumers(api, client):
     rows = (await api.get("consumers")).json()
     assert [(row["consumer_tag"], row["queue"]["name"], row["prefetch_count"]) for row in rows] == [("tag", "q", 5)]

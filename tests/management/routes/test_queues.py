@@ -173,6 +173,14 @@ async def test_consumers_and_the_owner_are_told(api, client):
     assert consumer["channel_details"]["name"] == f"{client.connection.name} (1)"
 
 
+async def test_lists_tell_of_a_quorum_queue_s_consumer(api):
+    await api.put("queues/%2F/q", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
+    assert "single_active_consumer_tag" not in (await api.get("queues/%2F")).json()[0]
+    Wire(api.broker).log_in().consume("q", "tag")
+    assert (await api.get("queues/%2F")).json()[0]["single_active_consumer_tag"] == "tag"
+    assert (await api.get("queues/%2F/q")).json()["single_active_consumer_tag"] == "tag"
+
+
 async def test_a_single_active_consumer_is_told(api):
     api.broker.vhosts["/"]
     first, second = Wire(api.broker).log_in(), Wire(api.broker).log_in()
