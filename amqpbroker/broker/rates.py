@@ -106,6 +106,10 @@ class Rates:
                 del self._histories[next(iter(self._histories))]
         return [(at_ms, named(counted.counter_names, counters)) for at_ms, counters in points]
 
+    def keeps(self, counted: Counted) -> bool:
+        """Whether there is a history that `history` need not begin."""
+        return counted is self._broker or counted in self._histories
+
     def _go_on(self) -> None:
         assert self._round is not None
         for _ in self._round:

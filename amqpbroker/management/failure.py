@@ -36,6 +36,12 @@ def too_deep(levels: int) -> ApiError:
     return bad_request(f"nested too deeply: there may be {levels} objects and lists inside one another")
 
 
+def wrong_range(age: int, step: int, listed: bool) -> ApiError:
+    """Samples that nobody can have; RabbitMQ calls that differently where it fills up a list."""
+    error = "invalid_range_parameters" if listed else "bad_request"
+    return ApiError(400, error, f"Invalid range parameters: age {age}, incr {step}")
+
+
 def operator_policies_locked() -> ApiError:
     return ApiError(405, "method_not_allowed", "Broker settings disallow editing of operator policies.")
 

@@ -80,6 +80,13 @@ def test_what_is_there_at_the_start_has_not_just_come():
     assert watched.rates.of(watched.queue)["messages_ready"] == 1.0
 
 
+def test_a_history_is_kept_once_it_was_asked_for():
+    watched = Watched().start()
+    assert [watched.rates.keeps(watched.queue), watched.rates.keeps(watched.broker)] == [False, True]
+    watched.rates.history(watched.queue)
+    assert watched.rates.keeps(watched.queue)
+
+
 def test_what_is_never_used_costs_no_sample_and_has_rates_of_0():
     watched = Watched().start()
     watched.next_look()

@@ -1,16 +1,20 @@
 """Counts with their rates and, where they are asked for, samples (rabbit_mgmt_stats.erl)."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from amqpbroker.broker.rates import Rates
-from amqpbroker.broker.stats import Counted, named
+from amqpbroker.broker.stats import CONNECTION_COUNTERS, Counted, named
 from amqpbroker.management import failure
 from amqpbroker.management.formats.erlang import NO_RATE
 
-#: The most samples of one number.
-MAX_SAMPLES = 1_000
+#: How many steps a range has at most.
+MAX_STEPS = 500
+
+#: No longer than what a JSON number can hold in milliseconds.
+_NUMBER = re.compile(r"[+-]?[0-9]{1,15}")
 
 #: What to ask for the rate of a count, by the count's name.
 Details = Callable[[str], Any]
@@ -47,33 +51,60 @@ class Range:
     step_ms: int
 
 
-def asked_range(query: Mapping[str, str], kind: str) -> Range | None:
-    """What the parameters KIND_age and KIND_incr ask for, in seconds. Raises ApiError 400."""
-    age, step = query.get(f"{kind}_age"), query.get(f"{kind}_incr")
-    if not age or not step:
+class Ranges(NamedTuple):
+    """Of which numbers samples are wanted: messages that are there, what is done with messages, octets, the node."""
+
+    lengths: Range | None = None
+    msg_rates: Range | None = None
+    data_rates: Range | None = None
+    node_stats: Range | None = None
+
+    def of(self, name: str) -> Range | None:
+        """The one for a count of that name."""
+        if name.startswith("messages"):
+            return self.lengths
+        return self.data_rates if name in CONNECTION_COUNTERS else self.msg_rates
+
+
+def asked_ranges(query: Mapping[str, str], listed: bool = False) -> Ranges:
+    """What the parameters KIND_age and KIND_incr ask for, in seconds; nothing where one of them is no number.
+
+    listed: whether it is a list that RabbitMQ fills up with them. Raises ApiError 400.
+    """
+    return Ranges(*[_asked_range(query, kind, listed) for kind in Ranges._fields])
+
+
+def _asked_range(query: Mapping[str, str], kind: str, listed: bool) -> Range | None:
+    age, step = query.get(f"{kind}_age", ""), query.get(f"{kind}_incr", "")
+    if not _NUMBER.fullmatch(age) or not _NUMBER.fullmatch(step):
         return None
-    try:
-        found = Range(int(age) * 1000, int(step) * 1000)
-    except ValueError:
-        raise failure.bad_request(f"invalid {kind}_age or {kind}_incr") from None
-    if found.step_ms <= 0 or not 0 <= found.age_ms <= found.step_ms * MAX_SAMPLES:
-        raise failure.bad_request(f"invalid {kind}_age or {kind}_incr")
-    return found
+    age_s, step_s = int(age), int(step)
+    if age_s <= 0 or step_s <= 0 or age_s // step_s > MAX_STEPS:
+        raise failure.wrong_range(age_s, step_s, listed)
+    return Range(age_s * 1000, step_s * 1000)
 
 
-def sampled(rates: Rates, several: Iterable[Counted], wanted: Range | None) -> Details:
-    """The rates of several things taken together; with samples if there is a range."""
+def sampled(rates: Rates, several: Iterable[Counted], wanted: Ranges) -> Details:
+    """The rates of several things taken together; with samples where there is a range."""
     several = list(several)
     found = [rates.of(counted) for counted in several]
 
     def details(name: str) -> Any:
         shown: dict[str, Any] = {"rate": sum([each.get(name, 0.0) for each in found])}
-        if wanted is not None:
-            shown.update(_samples(histories, name, wanted))
+        asked = wanted.of(name)
+        if asked is not None:
+            shown.update(_samples(histories, name, asked))
         return shown
 
-    histories = [_history(rates, counted) for counted in several] if wanted is not None else []
+    histories = [_history(rates, counted) for counted in several] if any(wanted) else []
     return details
+
+
+def listed(rates: Rates, counted: Counted, wanted: Ranges) -> Details:
+    """The same for one of many: samples only if its history is kept already, as there is no room for all."""
+    if any(wanted) and rates.keeps(counted):
+        return sampled(rates, [counted], wanted)
+    return rates_of(rates, counted)
 
 
 def _history(rates: Rates, counted: Counted) -> list[tuple[int, dict[str, int]]]:

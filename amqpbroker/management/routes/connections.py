@@ -10,7 +10,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats import connections as formats
 from amqpbroker.management.formats.consumers import consumer_row
-from amqpbroker.management.formats.rates import Details, asked_range, rates_of, sampled
+from amqpbroker.management.formats.rates import Details, asked_ranges, listed, sampled
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.visible import find_session, gather, sessions
@@ -22,9 +22,10 @@ def _listed(call: Call, found: list[Session], paged: bool) -> Listing:
     node, rates = call.node.name, call.broker.rates
     if not call.stats:
         return Listing(found, partial(formats.basic_connection_row, node=node), _name, paged)
+    wanted = asked_ranges(call.query)
     return Listing(
         found,
-        lambda session: formats.connection_row(session.info(), node, rates_of(rates, session)),
+        lambda session: formats.connection_row(session.info(), node, listed(rates, session, wanted)),
         _name,
         paged,
     )
@@ -44,12 +45,12 @@ def vhost_connections(call: Call) -> Listing:
 
 def connection(call: Call) -> dict[str, Any]:
     session = find_session(call, call.path["name"])
-    details = _sampled(call, session, "data_rates")
+    details = _sampled(call, session)
     return formats.connection(session.info(), call.node.name, details)
 
 
-def _sampled(call: Call, counted: Counted, kind: str) -> Details:
-    return sampled(call.broker.rates, [counted], asked_range(call.query, kind))
+def _sampled(call: Call, counted: Counted) -> Details:
+    return sampled(call.broker.rates, [counted], asked_ranges(call.query))
 
 
 def close(call: Call) -> Answer:
@@ -92,11 +93,11 @@ def _of_user(call: Call) -> list[Session]:
 
 async def _listed_channels(call: Call, found: list[Session], paged: bool) -> Listing:
     _need_stats(call)
-    node, rates = call.node.name, call.broker.rates
+    node, rates, wanted = call.node.name, call.broker.rates, asked_ranges(call.query)
     infos = await gather(found, lambda session: session.channel_infos())
     return Listing(
         infos,
-        lambda info: formats.channel_row(info, node, rates_of(rates, info.counted)),
+        lambda info: formats.channel_row(info, node, listed(rates, info.counted, wanted)),
         lambda info: info.name,
         paged,
     )
@@ -124,7 +125,7 @@ def channel(call: Call) -> dict[str, Any]:
     _need_stats(call)
     session = find_session(call, call.path["name"].rpartition(" (")[0])
     info = _channel(session, call.path["name"])
-    row = formats.channel_row(info, call.node.name, _sampled(call, info.counted, "msg_rates"))
+    row = formats.channel_row(info, call.node.name, _sampled(call, info.counted))
     consumers = [each for each in session.consumer_infos() if each.channel_name == info.name]
     row["consumer_details"] = [consumer_row(each, call.node.name) for each in consumers]
     return {**row, "deliveries": [], "publishes": []}

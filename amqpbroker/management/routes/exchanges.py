@@ -7,7 +7,7 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.exchanges import exchange_row
-from amqpbroker.management.formats.rates import asked_range, rates_of, sampled
+from amqpbroker.management.formats.rates import Ranges, asked_ranges, listed, sampled
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Access, Resource
@@ -27,9 +27,10 @@ def exchange_name(name: str) -> str:
 
 def _listed(call: Call, found: list[Found]) -> Listing:
     rates, stats = call.broker.rates, call.stats
+    wanted = asked_ranges(call.query, listed=True) if stats else Ranges()
     return Listing(
         found,
-        lambda found: exchange_row(found[0].name, found[1], rates_of(rates, found[1]) if stats else None),
+        lambda found: exchange_row(found[0].name, found[1], listed(rates, found[1], wanted) if stats else None),
         lambda found: (found[0].name, found[1].name),
     )
 
@@ -46,7 +47,7 @@ def exchange(call: Call) -> dict[str, Any]:
     found = _existing(call)
     if not call.stats:
         return exchange_row(call.vhost.name, found, None)
-    details = sampled(call.broker.rates, [found], asked_range(call.query, "msg_rates"))
+    details = sampled(call.broker.rates, [found], asked_ranges(call.query))
     return {**exchange_row(call.vhost.name, found, details), "incoming": [], "outgoing": []}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
 from amqpbroker.management.formats import nodes as formats
+from amqpbroker.management.formats.rates import asked_ranges
 from amqpbroker.management.resource import Access, Resource
 
 #: How many queues are asked before the broker's other work gets its turn.
@@ -28,7 +29,11 @@ def _check_name(call: Call) -> None:
 
 
 def _shown(call: Call) -> dict[str, Any]:
-    return formats.node_row(call.broker, call.node) if call.stats else formats.bare_node(call.node)
+    if not call.stats:
+        return formats.bare_node(call.node)
+    # What the node's own numbers were is not kept.
+    asked_ranges(call.query)
+    return formats.node_row(call.broker, call.node)
 
 
 async def memory(call: Call) -> dict[str, Any]:

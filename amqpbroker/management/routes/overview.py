@@ -12,7 +12,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.nodes import contexts, listeners, runtime
-from amqpbroker.management.formats.rates import asked_range, sampled, with_details
+from amqpbroker.management.formats.rates import asked_ranges, sampled, with_details
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.visible import sessions
 
@@ -58,9 +58,8 @@ async def _counted(call: Call) -> dict[str, Any]:
     everything = call.who.monitors
     vhosts = list(broker.vhosts.values()) if everything else call.visible_vhosts()
     several: list[Counted] = [broker] if everything else [*vhosts]
-    msg_rates = asked_range(call.query, "msg_rates")
-    details = sampled(rates, several, msg_rates)
-    lengths = sampled(rates, several, asked_range(call.query, "lengths"))
+    wanted = asked_ranges(call.query)
+    details = sampled(rates, several, wanted)
     churn = broker.totals.churn
     churned = dict(zip(churn.counter_names, churn.counters(), strict=True))
     stats = broker.message_stats() if everything else _summed(vhost.message_stats() for vhost in vhosts)
@@ -68,8 +67,8 @@ async def _counted(call: Call) -> dict[str, Any]:
     totals = {"messages": ready + unacked, "messages_ready": ready, "messages_unacknowledged": unacked}
     return {
         "message_stats": with_details(stats, details),
-        "churn_rates": with_details(churned, sampled(rates, [churn], msg_rates)),
-        "queue_totals": with_details(totals, lengths),
+        "churn_rates": with_details(churned, sampled(rates, [churn], wanted)),
+        "queue_totals": with_details(totals, details),
         "object_totals": _objects(call, vhosts, consumers),
         "statistics_db_event_queue": 0,
     }

@@ -8,7 +8,7 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats import queues as formats
-from amqpbroker.management.formats.rates import asked_range, rates_of, sampled
+from amqpbroker.management.formats.rates import asked_ranges, listed, sampled
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Access, Resource
@@ -43,9 +43,10 @@ def _listed(call: Call, queues: list[Found]) -> Listing:
         return Listing(
             queues, lambda found: formats.bare_row(found[0].name, found[1], node, totals), _name, ordered=True
         )
+    wanted = asked_ranges(call.query, listed=True)
     return Listing(
         queues,
-        lambda found: formats.queue_row(found[0].name, found[1], node, rates_of(rates, found[1])),
+        lambda found: formats.queue_row(found[0].name, found[1], node, listed(rates, found[1], wanted)),
         _name,
         ordered=True,
     )
@@ -60,10 +61,10 @@ def vhost_queues(call: Call) -> Listing:
 
 
 def detailed(call: Call) -> Listing:
-    node, rates = call.node.name, call.broker.rates
+    node, rates, wanted = call.node.name, call.broker.rates, asked_ranges(call.query, listed=True)
     return Listing(
         _all(call),
-        lambda found: formats.detailed_row(found[0].name, found[1], node, rates_of(rates, found[1])),
+        lambda found: formats.detailed_row(found[0].name, found[1], node, listed(rates, found[1], wanted)),
         _name,
         ordered=True,
     )
@@ -73,11 +74,8 @@ def queue(call: Call) -> dict[str, Any]:
     found, node = _existing(call), call.node.name
     if not call.stats:
         return formats.bare_row(call.vhost.name, found, node, call.queue_totals)
-    lengths = sampled(call.broker.rates, [found], asked_range(call.query, "lengths"))
-    rates = sampled(call.broker.rates, [found], asked_range(call.query, "msg_rates"))
-    return formats.queue(
-        call.vhost.name, found, node, lambda name: (lengths if name.startswith("messages") else rates)(name)
-    )
+    details = sampled(call.broker.rates, [found], asked_ranges(call.query))
+    return formats.queue(call.vhost.name, found, node, details)
 
 
 def _existing(call: Call) -> Queue:

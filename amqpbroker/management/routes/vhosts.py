@@ -7,16 +7,16 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.permissions import shown_permission, shown_topic_permission
-from amqpbroker.management.formats.rates import rates_of, with_details
+from amqpbroker.management.formats.rates import Details, Ranges, asked_ranges, listed, sampled, with_details
 from amqpbroker.management.formats.vhosts import described_vhost, description, put_vhost
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Access, Resource
 
 
-def _shown(call: Call, vhost: Vhost) -> dict[str, Any]:
+def _shown(call: Call, vhost: Vhost, details: Details | None) -> dict[str, Any]:
+    """details: None where nothing that is counted is shown."""
     shown = {**described_vhost(vhost), "tracing": False, "cluster_state": {call.node.name: "running"}}
-    if call.stats:
-        details = rates_of(call.broker.rates, vhost)
+    if details is not None:
         octets = named(CONNECTION_COUNTERS, vhost.octets.counters())
         shown |= with_details({**vhost.queue_totals(), **octets}, details)
         shown["message_stats"] = with_details(vhost.message_stats(), details)
@@ -24,11 +24,18 @@ def _shown(call: Call, vhost: Vhost) -> dict[str, Any]:
 
 
 def vhosts(call: Call) -> Listing:
-    return Listing(call.who.vhosts(), lambda vhost: _shown(call, vhost), lambda vhost: vhost.name)
+    rates, stats = call.broker.rates, call.stats
+    wanted = asked_ranges(call.query, listed=True) if stats else Ranges()
+    return Listing(
+        call.who.vhosts(),
+        lambda vhost: _shown(call, vhost, listed(rates, vhost, wanted) if stats else None),
+        lambda vhost: vhost.name,
+    )
 
 
 def vhost(call: Call) -> dict[str, Any]:
-    return _shown(call, call.vhost)
+    details = sampled(call.broker.rates, [call.vhost], asked_ranges(call.query)) if call.stats else None
+    return _shown(call, call.vhost, details)
 
 
 def put(call: Call) -> Answer:

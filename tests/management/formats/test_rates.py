@@ -3,7 +3,7 @@ import pytest
 
 from amqpbroker.broker.rates import Rates
 from amqpbroker.management.failure import ApiError
-from amqpbroker.management.formats.rates import Range, asked_range, rates_of, sampled, with_details
+from amqpbroker.management.formats.rates import Range, Ranges, asked_ranges, listed, rates_of, sampled, with_details
 from tests.harness import Wire, make_broker
 
 STEP = 5_000
@@ -49,7 +49,7 @@ def test_the_rate_of_the_last_interval(broker, client):
 def test_samples_begin_when_they_are_first_asked_for(broker, client):
     publish(broker, client, 10)
     queue = broker.vhosts["/"].queues["q"]
-    wanted = Range(2 * STEP, STEP)
+    wanted = Ranges(msg_rates=Range(2 * STEP, STEP))
     assert [sample["sample"] for sample in sampled(broker.rates, [queue], wanted)("publish")["samples"]] == [10]
     publish(broker, client, 5)
     publish(broker, client, 0)
@@ -61,26 +61,82 @@ def test_samples_begin_when_they_are_first_asked_for(broker, client):
 def test_several_are_summed(broker, client):
     publish(broker, client, 10)
     publish(broker, client, 5)
-    details = sampled(broker.rates, [broker, broker], Range(STEP, STEP))("publish")
+    details = sampled(broker.rates, [broker, broker], Ranges(msg_rates=Range(STEP, STEP)))("publish")
     assert [sample["sample"] for sample in details["samples"]] == [30, 20]
     assert (details["rate"], details["avg"], details["avg_rate"]) == (2.0, 25.0, 2.0)
 
 
 def test_nothing_is_known_before_the_first_look():
     broker = make_broker()
-    details = sampled(Rates(broker), [broker], Range(STEP, STEP))("publish")
+    details = sampled(Rates(broker), [broker], Ranges(msg_rates=Range(STEP, STEP)))("publish")
     assert details == {"rate": 0.0, "samples": [], "avg_rate": 0.0, "avg": 0.0}
 
 
+def test_each_number_has_the_range_of_its_kind(broker, client):
+    publish(broker, client, 10)
+    details = sampled(broker.rates, [broker], Ranges(lengths=Range(STEP, STEP), data_rates=Range(STEP, STEP)))
+    assert [name for name in ("messages", "messages_ready", "publish", "recv_oct") if "samples" in details(name)] == [
+        "messages",
+        "messages_ready",
+        "recv_oct",
+    ]
+
+
+def test_a_list_begins_no_history(broker, client):
+    publish(broker, client, 10)
+    queue = broker.vhosts["/"].queues["q"]
+    wanted = Ranges(msg_rates=Range(STEP, STEP))
+    for _ in range(2):
+        assert listed(broker.rates, queue, wanted)("publish") == {"rate": 2.0}
+    sampled(broker.rates, [queue], wanted)
+    publish(broker, client, 0)
+    assert [sample["sample"] for sample in listed(broker.rates, queue, wanted)("publish")["samples"]] == [10]
+    assert orjson.dumps(listed(broker.rates, queue, Ranges())("publish")) == b'{"rate":0.0}'
+
+
 def test_what_is_asked_for():
-    assert asked_range({"lengths_age": "60", "lengths_incr": "5"}, "lengths") == Range(60_000, 5_000)
-    assert asked_range({"lengths_age": "60"}, "lengths") is None
-    assert asked_range({"lengths_age": "60", "lengths_incr": "5"}, "msg_rates") is None
+    query = {"lengths_age": "60", "lengths_incr": "5", "msg_rates_age": "+1001", "msg_rates_incr": "2"}
+    assert asked_ranges(query) == Ranges(lengths=Range(60_000, 5_000), msg_rates=Range(1_001_000, 2_000))
+    assert asked_ranges({"data_rates_age": "5", "data_rates_incr": "60"}).data_rates == Range(5_000, 60_000)
 
 
 @pytest.mark.parametrize(
-    ("age", "step"), [("x", "5"), ("60", "x"), ("60", "0"), ("60", "-1"), ("-1", "5"), ("9999", "1")]
+    ("age", "step"),
+    [
+        ("", ""),
+        ("60", ""),
+        ("x", "5"),
+        ("60", "x"),
+        ("5.5", "5"),
+        ("6_0", "5"),
+        (" 60", "5"),
+        ("9" * 16, "1"),
+        ("60", "9" * 16),
+    ],
 )
-def test_what_cannot_be_asked_for(age, step):
-    with pytest.raises(ApiError):
-        asked_range({"lengths_age": age, "lengths_incr": step}, "lengths")
+def test_what_is_no_number_asks_for_nothing(age, step):
+    assert asked_ranges({"lengths_age": age, "lengths_incr": step}) == Ranges()
+
+
+@pytest.mark.parametrize(
+    ("age", "step"), [("60", "0"), ("60", "-1"), ("-1", "5"), ("-60", "-5"), ("0", "5"), ("501", "1"), ("1002", "2")]
+)
+@pytest.mark.parametrize("kind", ["lengths", "msg_rates", "data_rates", "node_stats"])
+def test_what_cannot_be_asked_for(kind, age, step):
+    with pytest.raises(ApiError) as caught:
+        asked_ranges({f"{kind}_age": age, f"{kind}_incr": step})
+    reason = f"Invalid range parameters: age {age}, incr {step}"
+    assert (caught.value.status, caught.value.error, caught.value.reason) == (400, "bad_request", reason)
+
+
+def test_lists_call_it_differently():
+    with pytest.raises(ApiError) as caught:
+        asked_ranges({"lengths_age": "60", "lengths_incr": "0"}, listed=True)
+    assert caught.value.error == "invalid_range_parameters"
+
+
+def test_the_longest_steps_are_shown(broker, client):
+    publish(broker, client, 10)
+    wanted = asked_ranges({"msg_rates_age": "9" * 15, "msg_rates_incr": "9" * 15})
+    details = sampled(broker.rates, [broker], wanted)("publish")
+    assert [sample["sample"] for sample in orjson.loads(orjson.dumps(details))["samples"]] == [10]

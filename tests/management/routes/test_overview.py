@@ -61,9 +61,33 @@ async def test_rates_and_samples(api):
     assert "samples" not in (await api.get("overview")).json()["message_stats"]["publish_details"]
 
 
-@pytest.mark.parametrize("query", ["msg_rates_age=x&msg_rates_incr=5", "lengths_age=60&lengths_incr=0"])
+@pytest.mark.parametrize("query", ["msg_rates_age=60&msg_rates_incr=0", "node_stats_age=600&node_stats_incr=1"])
 async def test_wrong_ranges(api, query):
     assert (await api.get(f"overview?{query}")).status_code == 400
+    assert (await api.get(f"overview?{query}&disable_stats=true")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("queues", "invalid_range_parameters"),
+        ("queues/detailed", "invalid_range_parameters"),
+        ("queues/%2F", "invalid_range_parameters"),
+        ("queues/%2F/q", "bad_request"),
+        ("exchanges", "invalid_range_parameters"),
+        ("exchanges/%2F/amq.topic", "bad_request"),
+        ("vhosts", "invalid_range_parameters"),
+        ("vhosts/%2F", "bad_request"),
+        ("connections", "bad_request"),
+        ("channels", "bad_request"),
+        ("nodes", "bad_request"),
+    ],
+)
+async def test_all_that_has_samples_refuses_wrong_ranges(api, path, error):
+    await api.put("queues/%2F/q")
+    answer = await api.get(f"{path}?lengths_age=-60&lengths_incr=-5")
+    assert answer.status_code == 400
+    assert answer.json() == {"error": error, "reason": "Invalid range parameters: age -60, incr -5"}
 
 
 async def test_who_does_not_monitor_sees_less(api):

@@ -1,5 +1,6 @@
 import pytest
 
+from tests.harness import Wire
 from tests.management.api import Api
 
 
@@ -36,6 +37,25 @@ async def test_what_is_said_of_it(api):
     await api.put("vhosts/new", {"tags": ["x"]})
     shown = (await api.get("vhosts/new")).json()
     assert (shown["description"], shown["tags"], shown["default_queue_type"]) == ("", ["x"], "quorum")
+
+
+async def test_samples(api):
+    api.broker.rates.start()
+    client = Wire(api.broker).log_in()
+    client.declare("q")
+    query = "lengths_age=10&lengths_incr=5&msg_rates_age=10&msg_rates_incr=5&data_rates_age=10&data_rates_incr=5"
+    assert "samples" not in (await api.get(f"vhosts?{query}")).json()[0]["messages_details"]
+    await api.get(f"vhosts/%2F?{query}")
+    for _ in range(10):
+        client.publish("q")
+    api.clock.advance(5_500)
+    (listed,) = (await api.get(f"vhosts?{query}")).json()
+    for shown in (listed, (await api.get(f"vhosts/%2F?{query}")).json()):
+        for details in (shown["messages_details"], shown["message_stats"]["publish_details"]):
+            assert [sample["sample"] for sample in details["samples"]] == [10]
+            assert (details["avg"], details["avg_rate"]) == (10.0, 0.0)
+        assert shown["recv_oct_details"]["samples"]
+    assert (await api.get("vhosts/%2F")).json()["messages_details"] == {"rate": 2.0}
 
 
 @pytest.mark.parametrize("body", [{"default_queue_type": "nope"}, {"description": 5}, {"tags": 5}])
