@@ -20,7 +20,7 @@ ABSENT = {
 }
 #: Paths that ours have and RabbitMQ's need not.
 ADDED = {
-    r"message_stats\.disk_": "RabbitMQ counts them of queues whose messages go to its message store",
+    r"message_stats\.disk_": "RabbitMQ documents them for queues, and shows them in the overview only",
     r"\.listeners\[\]\.socket_opts": "RabbitMQ has an array for a kind of listener that does not exist here",
     r"\.exclusive": "null for quorum queues, which is an accident",
 }
