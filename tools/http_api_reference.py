@@ -19,8 +19,8 @@ Names that RabbitMQ's server cannot be asked for, such as `..`, can be here (as 
 ## What is different
 
 - Counts are exact when they are asked for. Rates are those of the last interval of `collect_statistics_interval`.
-  Samples (`msg_rates_age`, `msg_rates_incr` and the like) reach back 10 minutes; those of one queue, exchange, channel
-  or connection begin when they are first asked for.
+  Samples (`msg_rates_age`, `msg_rates_incr` and the like) reach back 10 minutes; those of one vhost, queue, exchange,
+  channel or connection begin when it alone is first asked for, and lists show them of what has them. Nodes have none.
 - What tells of Erlang's virtual machine (`reductions`, `garbage_collection`, `context_switches` and such) is there for
   clients that read it, and is 0. `erlang_version` is that of Python. `memory` is an estimate.
 - `deliveries`, `incoming`, `outgoing` and `publishes` are empty, as with RabbitMQ's `rates_mode` basic. Who made an
