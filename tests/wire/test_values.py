@@ -118,8 +118,8 @@ def test_nesting_has_a_limit(kind: str) -> None:
     raw = encode_table(table)[4:]
     assert decoded(raw) == table
     body = raw[2:]
+    body = (b"\0" if kind == "F" else b"") + body
     with pytest.raises(MalformedError, match="deep"):
-        body = (b"\0" if kind == "F" else b"") + body
         decoded(b"\x01k" + kind.encode() + len(body).to_bytes(4, "big") + body)
     with pytest.raises(MalformedError, match="deep"):
         encode_table({"k": nested(MAX_DEPTH + 1)})
