@@ -24,7 +24,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.door import CSRF_HEADER, Door
 from amqpbroker.management.failure import ApiError
-from amqpbroker.management.listing import Listing, encode, with_columns
+from amqpbroker.management.listing import Listing, asked_columns, encode, only
 from amqpbroker.management.origin import comes_from_elsewhere
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.routes import RESOURCES
@@ -199,9 +199,9 @@ async def _response(result: Any, call: Call) -> Response:
         return _json(result.status, result.json, dict(result.headers))
     if isinstance(result, Listing):
         return _Parts(await encode(result, call.query))
-    columns = [column for column in call.query.get("columns", "").split(",") if column]
-    if columns and isinstance(result, dict):
-        result = with_columns(result, columns)
+    columns = asked_columns(call.query)
+    if columns is not None and isinstance(result, dict):
+        result = only(result, columns)
     return _json(200, result)
 
 

@@ -42,7 +42,7 @@ def put_answer(created: bool) -> Answer:
 
 @final
 class Call:
-    """path: the {names} of the resource's path, unquoted. query: the last value of each parameter. raw: the body."""
+    """path: the {names} of the resource's path, unquoted. query: the first value of each parameter. raw: the body."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Call:
         self._who = who
         self.request = request
         self.path = path
-        self.query: Mapping[str, str] = request.query_params
+        self.query: Mapping[str, str] = dict(reversed(request.query_params.multi_items()))
         self.raw = raw
 
     @property

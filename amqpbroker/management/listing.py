@@ -53,10 +53,10 @@ class Page:
 
 def parse_page(query: Mapping[str, str]) -> Page:
     """Raises ApiError 400 for what RabbitMQ refuses."""
-    if "page" not in query and query.get("pagination") != "true":
+    if "page" not in query:
         return Page(None, 0, None)
     try:
-        number = int(query.get("page") or 1)
+        number = int(query["page"])
         size = int(query.get("page_size") or DEFAULT_PAGE_SIZE)
         text = query.get("name", "")
         written = text if query.get("use_regex") == "true" else re.escape(text)
@@ -96,7 +96,7 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> list[bytes]:
         show = _as_it_is
         if page.number is not None:
             objects = _cut(objects, page.number, page.size)
-    columns = [column for column in query.get("columns", "").split(",") if column]
+    columns = asked_columns(query)
     encoded = await _encoded(objects, show, columns)
     if page.number is None:
         return [b"[", *encoded, b"]"]
@@ -173,18 +173,28 @@ async def _sorted(objects: Sequence[Any], show: Callable[[Any], Row], column: st
     return [row for _, row in pairs]
 
 
-async def _encoded(objects: Sequence[Any], show: Callable[[Any], Row], columns: list[str]) -> list[bytes]:
+async def _encoded(objects: Sequence[Any], show: Callable[[Any], Row], columns: list[str] | None) -> list[bytes]:
     """The rows with commas between them, made in slices."""
     parts = []
     for start in range(0, len(objects), SLICE):
         if start:
             parts.append(b",")
             await asyncio.sleep(0)
-        some: list[Row] = [show(each) for each in objects[start : start + SLICE]]
-        if columns:
-            some = [with_columns(row, columns) for row in some]
+        some: list[Any] = [show(each) for each in objects[start : start + SLICE]]
+        if columns is not None:
+            some = [only(row, columns) for row in some]
         parts.append(orjson.dumps(some)[1:-1])
     return parts
+
+
+def asked_columns(query: Mapping[str, str]) -> list[str] | None:
+    """Those that are to be shown, which may be none; None for all of them."""
+    return query["columns"].split(",") if "columns" in query else None
+
+
+def only(row: Row, columns: Iterable[str]) -> Row | list[Any]:
+    """These columns of it; an empty list if it has none of them, as RabbitMQ writes it."""
+    return with_columns(row, columns) or []
 
 
 def with_columns(row: Row, columns: Iterable[str]) -> Row:

@@ -94,6 +94,10 @@ async def test_a_body_is_an_object_and_may_be_left_out(api):
     assert (await api.put("echo/%2F/q")).json()["body"] == {}
 
 
+async def test_of_a_parameter_that_is_repeated_the_first_counts(api):
+    assert (await api.get("echo/%2F/q?columns=path&columns=body")).json() == {"path": {"vhost": "/", "name": "q"}}
+
+
 async def test_null_is_an_empty_body(api):
     assert (await api.put("echo/%2F/q", content="null")).json()["body"] == {}
 

@@ -47,7 +47,7 @@ async def test_columns():
     rows = await listed({"columns": "name,more.x"})
     assert rows[0] == {"name": "a", "more": {"x": "aa"}}
     assert (await listed({"columns": "more.x,more.y"}))[0] == {"more": {"x": "aa", "y": 1}}
-    assert (await listed({"columns": "nothing,name.x"}))[0] == {}
+    assert (await listed({"columns": "nothing,name.x"}))[0] == []
 
 
 async def test_a_page():
@@ -84,6 +84,7 @@ async def test_an_empty_list_has_one_page():
 @pytest.mark.parametrize(
     ("query", "error", "reason"),
     [
+        ({"page": ""}, "bad_request", "Pagination parameters are invalid"),
         ({"page": "x"}, "bad_request", "Pagination parameters are invalid"),
         ({"page": "1", "name": "(", "use_regex": "true"}, "bad_request", "Pagination parameters are invalid"),
         (
@@ -102,6 +103,15 @@ async def test_what_is_refused(query, error, reason):
     with pytest.raises(ApiError) as refused:
         await listed(query)
     assert (refused.value.status, refused.value.error, refused.value.reason) == (400, error, reason)
+
+
+@pytest.mark.parametrize("columns", ["", "zzz", ",", "zzz.a"])
+async def test_rows_without_any_of_the_columns_are_empty_lists(columns):
+    assert await listed({"columns": columns}) == [[], [], [], []]
+
+
+async def test_pages_are_had_by_asking_for_one():
+    assert len(await listed({"pagination": "true", "name": "a"})) == 4
 
 
 async def test_a_list_without_pages_takes_no_notice_of_them():

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import orjson
+
 from amqpbroker.broker.exchange import Exchange
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
@@ -63,9 +65,10 @@ def put(call: Call) -> Answer:
     body, name = call.body(), exchange_name(call.path["name"])
     check_name("exchange", name)
     exists = name in call.vhost.exchanges
+    kind = body.get("type", "direct")
     call.actions.declare_exchange(
         name,
-        str(body.get("type", "direct")),
+        kind if isinstance(kind, str) else orjson.dumps(kind).decode(),
         boolean(body, "durable"),
         boolean(body, "auto_delete"),
         boolean(body, "internal"),

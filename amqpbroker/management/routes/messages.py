@@ -118,7 +118,7 @@ async def move(call: Call) -> dict[str, int]:
     destination = _destination(call, body)
     if destination is source:
         raise failure.bad_request("destination is the queue itself")
-    wanted = integer(body["count"]) if body.get("count") is not None else source.ready_count
+    wanted = _wanted(body["count"]) if body.get("count") is not None else source.ready_count
     left = min(wanted, source.ready_count)
     moved = 0
     while moved < left:
@@ -131,6 +131,14 @@ async def move(call: Call) -> dict[str, int]:
             await all_synced(call.broker)
     await all_synced(call.broker)
     return {"moved": moved}
+
+
+def _wanted(count: Any) -> int:
+    """Raises ApiError 400."""
+    wanted = integer(count)
+    if isinstance(count, float) or wanted < 0:
+        raise failure.bad_request("count is to be a whole number, and not negative")
+    return wanted
 
 
 def _destination(call: Call, body: dict[str, Any]) -> Queue:

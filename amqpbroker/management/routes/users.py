@@ -42,7 +42,7 @@ def delete_user(call: Call) -> Answer:
 
 def bulk_delete(call: Call) -> Answer:
     names = call.need("users")["users"]
-    if not isinstance(names, list):
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise failure.bad_request("users is to be a list of names")
     existing = {user.name for user in call.broker.users.list_users()}
     for name in dict.fromkeys(names):

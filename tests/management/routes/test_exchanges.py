@@ -38,6 +38,8 @@ async def test_put_and_delete(api):
     ("name", "body", "status", "reason"),
     [
         ("x", {"type": "nope"}, 400, "invalid exchange type 'nope'"),
+        ("x", {"type": None}, 400, "invalid exchange type 'null'"),
+        ("x", {"type": True}, 400, "invalid exchange type 'true'"),
         ("x", {"type": 5}, 400, "invalid exchange type '5'"),
         ("x", {"durable": "x"}, 400, ["not_boolean", "x"]),
         ("amq.mine", {}, 401, "Access refused."),

@@ -69,3 +69,13 @@ async def test_limits_of_a_user(api):
     assert (await api.get("user-limits")).json() == []
     assert (await api.get("user-limits/nope")).status_code == 404
     assert (await api.delete("user-limits/nope/max-channels")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["vhost-limits/%2F/max-queues", "user-limits/ann/max-channels"])
+async def test_the_largest_numbers(api, path):
+    listed = path.rpartition("/")[0]
+    assert (await api.put(path, {"value": 2**64 - 1})).status_code == 204
+    (row,) = (await api.get(listed)).json()
+    assert list(row["value"].values()) == [2**64 - 1]
+    assert (await api.put(path, {"value": 10**30})).status_code == 400
+    assert (await api.get(listed)).json() == [row]

@@ -369,6 +369,8 @@ async def test_moving_takes_permissions_at_both_ends(api):
         ({"destination": 5}, 400),
         ({"destination_vhost": "nope"}, 404),
         ({"count": "x"}, 400),
+        ({"count": 1.5}, 400),
+        ({"count": -3}, 400),
     ],
 )
 async def test_what_cannot_be_moved(api, body, status):

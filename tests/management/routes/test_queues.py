@@ -277,3 +277,11 @@ async def test_messages_may_be_told_though_nothing_else_is():
     (shown,) = (await api.get("queues")).json()
     assert shown["messages"] == 0
     assert "message_stats" not in shown
+
+
+async def test_odd_bodies(api):
+    assert (await api.put("queues/%2F/q", content="null")).status_code == 201
+    long_name = {"arguments": {"n" * 300: 1}}
+    reason = "the name of an argument should be less than 255 bytes, actually was 300\n"
+    assert refused(await api.put("queues/%2F/other", long_name)) == bad_request(reason)
+    assert refused(await api.post("bindings/%2F/e/amq.topic/q/q", long_name)) == bad_request(reason)

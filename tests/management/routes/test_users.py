@@ -128,7 +128,10 @@ async def test_deleting_several_at_once(api):
     assert (await api.post("users/bulk-delete", {"users": ["ann", "nobody", "bob", "ann"]})).status_code == 204
     assert [row["name"] for row in (await api.get("users")).json()] == ["guest"]
     assert (await api.post("users/bulk-delete", {})).json() == refused("[{key_missing,users}]")
-    assert (await api.post("users/bulk-delete", {"users": "x"})).status_code == 400
+    for wrong in ("x", [1], ["guest", None]):
+        answer = await api.post("users/bulk-delete", {"users": wrong})
+        assert (answer.status_code, answer.json()) == (400, refused("users is to be a list of names"))
+    assert api.broker.users.has("guest")
     assert (await api.get("users/bulk-delete")).headers["allow"] == "POST, OPTIONS"
 
 
