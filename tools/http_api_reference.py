@@ -27,6 +27,9 @@ Names that RabbitMQ's server cannot be asked for, such as `..`, can be here (as 
   exchange is not kept: `user_who_performed_action` of exchanges is `unknown`.
 - Wrong bodies that RabbitMQ breaks on (500 without a reason) are answered with 400 and a reason, but for a wrong
   `ackmode`, which is a 500 here, too.
+- At most 66 objects and lists may be inside one another in a body (70 in definitions), and names of arguments have at
+  most 255 bytes: what is deeper or longer is answered with 400.
+- `/api/` and `/cli/` lead to their `index.html` as in RabbitMQ, but these pages are not there.
 - There are no streams, shovels, federation links and traces: their paths are 404, as where RabbitMQ's plugins are not
   enabled. A quorum queue has one replica.
 - `POST /api/queues/VHOST/NAME/move` is an extension.

@@ -103,6 +103,11 @@ class _Prefixed:
             if path == self._prefix:
                 await Response(status_code=301, headers={"location": self._prefix + "/"})(scope, receive, send)
                 return
+        directory = path.removeprefix(self._prefix).removesuffix("/")
+        if directory in ("/api", "/cli"):
+            location = f"{self._prefix}{directory}/index.html"
+            await Response(status_code=301, headers={"location": location})(scope, receive, send)
+            return
         if path.endswith("/") and path.startswith(self._prefix + "/api/"):
             path = path[:-1]  # as cowboy's router does; some clients leave the vhost out behind a slash
         scope = {**scope, "path": path, "root_path": self._prefix}

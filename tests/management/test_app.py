@@ -55,6 +55,15 @@ async def test_one_slash_at_the_end_means_nothing(api):
     assert (await api.get("echo/%2F/q//")).status_code == 404
 
 
+@pytest.mark.parametrize("directory", ["/api", "/cli"])
+@pytest.mark.parametrize("prefix", ["", "/rabbit"])
+async def test_directories_lead_to_their_index(directory, prefix):
+    api = Api(Config(management=Management(path_prefix=prefix)))
+    for slash in ("", "/"):
+        answer = await api.get(prefix + directory + slash, auth=None)
+        assert (answer.status_code, answer.headers["location"]) == (301, f"{prefix}{directory}/index.html")
+
+
 async def test_an_unknown_vhost_is_not_found(api):
     answer = await api.get("echo/nope/q")
     assert (answer.status_code, answer.json()) == (404, {"error": "Object Not Found", "reason": "Not Found"})

@@ -82,6 +82,26 @@ MEMORY_PARTS = (
 )
 
 
+#: What takes binaries in RabbitMQ.
+BINARY_PARTS = (
+    "connection_readers",
+    "connection_writers",
+    "connection_channels",
+    "connection_other",
+    "queue_procs",
+    "quorum_queue_procs",
+    "quorum_queue_dlx_procs",
+    "stream_queue_procs",
+    "stream_queue_replica_reader_procs",
+    "stream_queue_coordinator_procs",
+    "metadata_store",
+    "plugins",
+    "mgmt_db",
+    "msg_index",
+    "other",
+)
+
+
 def runtime() -> dict[str, str]:
     """What this runs on, under the keys that tell of Erlang."""
     return {
@@ -200,6 +220,11 @@ def memory(total: int, parts: dict[str, int]) -> dict[str, Any]:
     known = dict.fromkeys(MEMORY_PARTS, 0) | parts
     known["other_system"] = max(0, total - sum(parts.values()))
     return {**known, "strategy": "rss", "total": {"erlang": total, "rss": total, "allocated": total}}
+
+
+def binary() -> dict[str, int]:
+    """Octets that Erlang's processes share: there are none."""
+    return dict.fromkeys(BINARY_PARTS, 0)
 
 
 def relative_memory(total: int, parts: dict[str, int]) -> dict[str, Any]:

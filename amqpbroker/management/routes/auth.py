@@ -8,6 +8,11 @@ from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.resource import Access, Resource
 
 
+def oauth(call: Call) -> dict[str, bool]:
+    """How the page is to log in: there is no OAuth."""
+    return {"oauth_enabled": False}
+
+
 def hashed(call: Call) -> dict[str, str]:
     return {"ok": encode_hash(hash_password(call.path["password"]))}
 
@@ -53,6 +58,7 @@ def settings(call: Call) -> dict[str, str]:
 
 
 RESOURCES = (
+    Resource("/auth", Access.ANYBODY, get=oauth),
     Resource("/auth/hash_password/{password}", Access.ADMIN, get=hashed),
     Resource("/auth/attempts/{node}", Access.MONITOR, get=attempts, delete=forget_attempts),
     Resource("/auth/attempts/{node}/source", Access.MONITOR, get=attempts_by_source, delete=forget_attempts_by_source),

@@ -17,9 +17,15 @@ def nodes(call: Call) -> list[dict[str, Any]]:
     return [_shown(call)]
 
 
-def node(call: Call) -> dict[str, Any]:
+async def node(call: Call) -> dict[str, Any]:
+    """With what takes its memory, if that is asked for."""
     _check_name(call)
-    return _shown(call)
+    row = _shown(call)
+    if call.query.get("memory") == "true":
+        row |= await memory(call)
+    if call.query.get("binary") == "true":
+        row["binary"] = formats.binary()
+    return row
 
 
 def _check_name(call: Call) -> None:
@@ -39,6 +45,12 @@ def _shown(call: Call) -> dict[str, Any]:
 async def memory(call: Call) -> dict[str, Any]:
     _check_name(call)
     return {"memory": formats.memory(call.node.memory_bytes(), await _queues_bytes(call))}
+
+
+def ets_memory(call: Call) -> dict[str, str]:
+    """Of Erlang's tables, of which there are none; RabbitMQ says it so if none has the name."""
+    _check_name(call)
+    return {"ets_tables_memory": "no_tables"}
 
 
 async def relative_memory(call: Call) -> dict[str, Any]:
@@ -64,4 +76,6 @@ RESOURCES = (
     Resource("/nodes/{node}", Access.MONITOR, get=node),
     Resource("/nodes/{node}/memory", Access.MONITOR, get=memory),
     Resource("/nodes/{node}/memory/relative", Access.MONITOR, get=relative_memory),
+    Resource("/nodes/{node}/memory/ets", Access.MONITOR, get=ets_memory),
+    Resource("/nodes/{node}/memory/ets/{filter}", Access.MONITOR, get=ets_memory),
 )

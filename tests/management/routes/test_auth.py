@@ -34,3 +34,7 @@ async def test_attempts_by_source_are_not_counted(api):
 async def test_settings(api):
     api.node.settings["heartbeat"] = "30"
     assert (await api.get("config/effective")).json() == {"heartbeat": "30"}
+
+
+async def test_there_is_no_oauth_which_anybody_may_know(api):
+    assert (await api.get("auth", auth=None)).json() == {"oauth_enabled": False}

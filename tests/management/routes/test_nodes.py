@@ -55,3 +55,20 @@ async def test_memory(api, monkeypatch):
     relative = (await api.get("nodes/rabbit@test/memory/relative")).json()["memory"]
     assert (relative["queue_procs"], relative["other_system"], relative["total"]) == (10, 90, 100)
     assert (await api.get("nodes/nope/memory")).status_code == 404
+
+
+async def test_memory_beside_the_rest(api):
+    row = (await api.get("nodes/rabbit@test")).json()
+    assert not {"memory", "binary"} & set(row)
+    assert (await api.get("nodes/rabbit@test?memory=true&binary=false")).json() == {
+        **row,
+        **(await api.get("nodes/rabbit@test/memory")).json(),
+    }
+    binary = (await api.get("nodes/rabbit@test?binary=true")).json()["binary"]
+    assert (len(binary), sum(binary.values())) == (15, 0)
+
+
+@pytest.mark.parametrize("path", ["ets", "ets/msg_store"])
+async def test_there_are_no_tables_of_erlang(api, path):
+    assert (await api.get(f"nodes/rabbit@test/memory/{path}")).json() == {"ets_tables_memory": "no_tables"}
+    assert (await api.get(f"nodes/nope/memory/{path}")).status_code == 404
