@@ -56,6 +56,7 @@ def serve(
     try:
         status = app.run(settings, on_ready, {row.key: row.value for row in effective(found)})
     except (
+        app.PatternError,
         definitions.UnusableDefinitionsError,
         listeners.ListenError,
         data.StoreError,

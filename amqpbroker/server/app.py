@@ -13,6 +13,7 @@ from functools import partial
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.node import Listening as Listening  # cli looks no further down than here
+from amqpbroker.broker.patterns import PatternError as PatternError
 from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.broker.shortage import Shortage
 from amqpbroker.clock import Clock, SystemClock
@@ -70,7 +71,7 @@ def run(config: Config, on_ready: OnReady, settings: Mapping[str, str]) -> int:
 
     settings: those in force, to be shown to administrators.
 
-    Raises UnusableDefinitionsError, ListenError, StoreError, TlsError.
+    Raises UnusableDefinitionsError, ListenError, StoreError, TlsError, PatternError (one of the settings).
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(config, on_ready, settings))

@@ -175,3 +175,14 @@ def test_a_log_that_cannot_be_written_is_told_in_one_line(tmp_path):
     status, output = failed_start("--set", "log.file=a.log", "--set", f"log.dir={tmp_path}/file")
     assert status == 1
     assert output == f"Error: cannot log to {tmp_path}/file: File exists\n"
+
+
+def test_a_users_pattern_that_cannot_be_searched_for_ends_the_start_with_a_line(tmp_path):
+    pattern = "(" * 7 + "a" + ")" * 7
+    with (
+        pytest.raises(AssertionError) as failed,
+        BrokerProcess(tmp_path, "--set", f"default_users.x.configure={pattern}"),
+    ):
+        pass
+    assert f"invalid regular expression '{pattern}': parentheses are too deeply nested" in str(failed.value)
+    assert "Traceback" not in str(failed.value)
