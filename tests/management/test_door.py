@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from tests.management.api import Api
+from tests.management.api import Api, StillNode
 
 PAGE = {"X-Requested-With": "fetch"}
 
@@ -114,7 +114,6 @@ async def test_no_other_token_does(api, token):
     assert await whoami(api, headers={"Authorization": f"Bearer {token}"}) == 401
 
 
-async def test_without_a_token_nothing_is_one():
-    api = Api()
-    api.node.token = ""
+async def test_without_a_token_nothing_is_one(monkeypatch):
+    monkeypatch.setattr(StillNode, "token", "")
     assert await whoami(Api(), headers={"Authorization": "Bearer "}) == 401

@@ -49,6 +49,16 @@ class Api:
     def delete(self, path: str, headers: dict[str, str] | None = None) -> None:
         self._request("DELETE", path, None, headers)
 
+    def discard(self, path: str, headers: dict[str, str] | None = None) -> bool:
+        """Delete what is there; returns whether it was."""
+        try:
+            self.delete(path, headers)
+        except ApiError as error:
+            if error.http_status != 404:
+                raise
+            return False
+        return True
+
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON of the answer, None if it has none. Raises ApiError, CtlError."""
         answer = self._request(method, path, body)[1]

@@ -45,15 +45,7 @@ def set_permissions_globally(call: Call) -> None:
 
 def clear_permissions(call: Call) -> None:
     _check(call)
-    _without_404(call, f"permissions/{quoted(call.vhost)}/{quoted(call.words[0])}")
-
-
-def _without_404(call: Call, path: str) -> None:
-    try:
-        call.api.delete(path)
-    except ApiError as error:
-        if error.http_status != 404:
-            raise
+    call.api.discard(f"permissions/{quoted(call.vhost)}/{quoted(call.words[0])}")
 
 
 def list_permissions(call: Call) -> Rows:
@@ -78,7 +70,7 @@ def set_topic_permissions(call: Call) -> None:
 def clear_topic_permissions(call: Call) -> None:
     _check(call)
     exchange = f"/{quoted(call.words[1])}" if len(call.words) > 1 else ""
-    _without_404(call, f"topic-permissions/{quoted(call.vhost)}/{quoted(call.words[0])}{exchange}")
+    call.api.discard(f"topic-permissions/{quoted(call.vhost)}/{quoted(call.words[0])}{exchange}")
 
 
 def list_topic_permissions(call: Call) -> Rows:

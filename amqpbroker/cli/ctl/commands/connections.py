@@ -26,15 +26,8 @@ def close_all_user_connections(call: Call) -> str:
 
 
 def _close(call: Call, path: str, reason: str) -> str:
-    closed = 0
-    for connection in call.api.get(path):
-        try:
-            call.api.delete(f"connections/{quoted(connection['name'])}", {"X-Reason": reason})
-        except ApiError as error:
-            if error.http_status != 404:
-                raise
-        else:
-            closed += 1
+    names = [connection["name"] for connection in call.api.get(path)]
+    closed = sum([call.api.discard(f"connections/{quoted(name)}", {"X-Reason": reason}) for name in names])
     return f"Closed {closed} connections"
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from amqpbroker.cli.ctl.api import ApiError, quoted
+from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows
 
 GROUP = "Parameters"
@@ -24,7 +24,7 @@ def set_parameter(call: Call) -> None:
 
 def clear_parameter(call: Call) -> None:
     component, name = call.words
-    _delete(call, f"parameters/{quoted(component)}/{quoted(call.vhost)}/{quoted(name)}")
+    clear(call, f"parameters/{quoted(component)}/{quoted(call.vhost)}/{quoted(name)}")
 
 
 def list_parameters(call: Call) -> Rows:
@@ -38,7 +38,7 @@ def set_global_parameter(call: Call) -> None:
 
 
 def clear_global_parameter(call: Call) -> None:
-    _delete(call, f"global-parameters/{quoted(call.words[0])}")
+    clear(call, f"global-parameters/{quoted(call.words[0])}")
 
 
 def list_global_parameters(call: Call) -> Rows:
@@ -46,13 +46,10 @@ def list_global_parameters(call: Call) -> Rows:
     return Rows(["name", "value"], [[p["name"], json.dumps(p["value"], separators=(",", ":"))] for p in found])
 
 
-def _delete(call: Call, path: str) -> None:
-    try:
-        call.api.delete(path)
-    except ApiError as error:
-        if error.http_status == 404:
-            raise CtlError("Parameter does not exist") from error
-        raise
+def clear(call: Call, path: str) -> None:
+    """Policies are parameters to RabbitMQ. Raises CtlError if there is no such one."""
+    if not call.api.discard(path):
+        raise CtlError("Parameter does not exist")
 
 
 COMMANDS = (

@@ -3,8 +3,9 @@
 import json
 from functools import partial
 
-from amqpbroker.cli.ctl.api import ApiError, quoted
+from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows
+from amqpbroker.cli.ctl.commands.parameters import clear
 
 GROUP = "Policies"
 _COLUMNS = ["vhost", "name", "pattern", "apply-to", "definition", "priority"]
@@ -27,12 +28,7 @@ def _set(path: str, call: Call) -> None:
 
 
 def _clear(path: str, call: Call) -> None:
-    try:
-        call.api.delete(f"{path}/{quoted(call.vhost)}/{quoted(call.words[0])}")
-    except ApiError as error:
-        if error.http_status == 404:
-            raise CtlError("Parameter does not exist") from error
-        raise
+    clear(call, f"{path}/{quoted(call.vhost)}/{quoted(call.words[0])}")
 
 
 def _list(path: str, call: Call) -> Rows:

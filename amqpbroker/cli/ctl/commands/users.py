@@ -74,11 +74,7 @@ def set_user_tags(call: Call) -> None:
 
 
 def delete_user(call: Call) -> None:
-    try:
-        call.api.delete(f"users/{quoted(call.words[0])}")
-    except ApiError as error:
-        if error.http_status != 404:
-            raise
+    call.api.discard(f"users/{quoted(call.words[0])}")
 
 
 def list_users(call: Call) -> Rows:
@@ -126,11 +122,7 @@ def clear_user_limits(call: Call) -> None:
     name, limit = call.words
     names = ["max-connections", "max-channels"] if limit == "all" else [limit]
     for each in names:
-        try:
-            call.api.delete(f"user-limits/{quoted(name)}/{quoted(each)}")
-        except ApiError as error:
-            if error.http_status != 404:
-                raise
+        call.api.discard(f"user-limits/{quoted(name)}/{quoted(each)}")
 
 
 def list_user_limits(call: Call) -> Any:

@@ -67,11 +67,7 @@ def set_vhost_limits(call: Call) -> None:
 
 def clear_vhost_limits(call: Call) -> None:
     for limit in ("max-connections", "max-queues"):
-        try:
-            call.api.delete(f"vhost-limits/{quoted(call.vhost)}/{limit}")
-        except ApiError as error:
-            if error.http_status != 404:
-                raise
+        call.api.discard(f"vhost-limits/{quoted(call.vhost)}/{limit}")
 
 
 def list_vhost_limits(call: Call) -> Any:
