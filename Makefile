@@ -7,7 +7,7 @@ ROUNDS ?= 50
 FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs interop conformance record fuzz-diff crash bench clean
+.PHONY: help run test check format docs interop conformance record fuzz-diff crash bench bench-core clean
 
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +50,10 @@ fuzz-diff: $(DEV) ## Random scripts on RabbitMQ and on the broker side by side; 
 crash: $(DEV) ## Kill the broker again and again under load, and look that nothing is lost; ROUNDS=50.
 	@ROUNDS=$(ROUNDS) $(PY) -m pytest -s tests/crash $(ARGS)
 
-bench: $(DEV) ## Measure the core, bytes in to bytes out; ARGS="transient" picks shapes.
+bench: $(DEV) ## Measure beside RabbitMQ, which is installed for it, and write docs/performance.md; ARGS="transient --no-write".
+	$(PY) -m tests.bench.side_by_side $(ARGS)
+
+bench-core: $(DEV) ## Measure the core, bytes in to bytes out; ARGS="transient" picks shapes.
 	$(PY) -m tests.bench $(ARGS)
 
 clean: ## Remove .venv and every cache.

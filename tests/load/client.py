@@ -33,7 +33,7 @@ class LoadClient:
         self._received = b""
         self._start = 0
         self.socket.sendall(b"AMQP\0\0\x09\x01")
-        self.expect("connection.start")
+        self.server_properties: Table = self.expect("connection.start")["server_properties"]
         login = {"mechanism": "PLAIN", "response": "\0guest\0guest", "locale": "en_US"}
         known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in capabilities})}
         self.call("connection.start-ok", "connection.tune", channel=0, client_properties=known, **login)
@@ -79,6 +79,11 @@ class LoadClient:
                 return
             self._received = received[self._start :] + data
             self._start = 0
+
+    @property
+    def unread_bytes(self) -> int:
+        """Octets that are here already and belong to no frame that was given out."""
+        return len(self._received) - self._start
 
     def declare(self, queue: str, **arguments: Any) -> None:
         self.call("queue.declare", "queue.declare-ok", queue=queue, **arguments)

@@ -1,0 +1,104 @@
+"""Charts as SVG: readable on light and on dark pages, the same file for the same figures."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Becomes the page's own text colour; the others stand out from white and from black.
+INK = "#123456"
+OURS_COLOUR = "#2f81f7"
+SECOND_COLOUR = "#db6d28"
+THIRD_COLOUR = "#3fa34d"
+LIGHT, DARK = "#1f2328", "#e6edf3"
+STYLE = f"<style>svg{{color:{LIGHT}}}@media(prefers-color-scheme:dark){{svg{{color:{DARK}}}}}</style>"
+
+SETTINGS = {
+    "svg.hashsalt": "amqpbroker",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def adapted(svg: str) -> str:
+    """The drawing with the reader's colour of text."""
+    head, opening, rest = svg.partition("<svg")
+    attributes, closing, drawing = rest.partition(">")
+    return f"{head}{opening}{attributes}{closing}\n {STYLE}{drawing.replace(INK, 'currentColor')}"
+
+
+@contextmanager
+def chart(path: Path, height: float = 3.2, panels: int = 1) -> Iterator[Any]:
+    """The axes of a new chart, or of several side by side, which is written when the `with` ends."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(SETTINGS):
+        figure = Figure(figsize=(8, height))
+        yield figure.subplots(1, panels)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    path.write_text(adapted(path.read_text()))
+
+
+def ratios(path: Path, ratios: dict[str, float], targets: dict[str, float]) -> None:
+    """A bar for each row, and a mark where its target is."""
+    names = {name: f"{name}  {ratio:.1f}" for name, ratio in ratios.items()}
+    with chart(path, height=0.9 + 0.28 * len(names)) as axes:
+        axes.barh(list(names.values()), list(ratios.values()), height=0.6, color=OURS_COLOUR)
+        marks = [names[name] for name in targets]
+        axes.plot(list(targets.values()), marks, "|", color=SECOND_COLOUR, ms=14, mew=2.5, label="target")
+        axes.axvline(1, color=INK, lw=1, ls=":")
+        axes.invert_yaxis()
+        axes.margins(x=0.08)
+        axes.set_xlabel("times the messages per second of RabbitMQ")
+        axes.legend(frameon=False, loc="lower right")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A panel of one line."""
+
+    label: str
+    values: list[float]
+    colour: str = OURS_COLOUR
+
+
+def growth(path: Path, along: str, steps: list[float], lines: list[Line], log: bool = True) -> None:
+    """A panel for each line, from nothing upwards, over what grows."""
+    with chart(path, panels=len(lines)) as panels:
+        for axes, line in zip(panels if len(lines) > 1 else [panels], lines, strict=True):
+            _draw(axes, steps, line)
+            axes.set_xlabel(along)
+            axes.set_title(line.label, fontsize=10)
+            axes.set_xscale("log" if log else "linear")
+            axes.set_xticks(steps, [short(step) for step in steps])
+            axes.minorticks_off()
+
+
+def _draw(axes: "Axes", steps: list[float], line: Line) -> None:
+    axes.plot(steps, line.values, "o-", color=line.colour, lw=1.8, ms=4)
+    axes.set_ylim(0, max(line.values) * 1.15 or 1)
+    axes.yaxis.set_major_formatter(lambda value, _: short(value))
+    axes.grid(axis="y", color=INK, alpha=0.15)
+
+
+def short(value: float) -> str:
+    """As on an axis: 1.5M, 20k, 0.5."""
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{letter}"
+    return f"{value:g}"

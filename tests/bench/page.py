@@ -1,0 +1,54 @@
+"""Parts of docs/performance.md that programs write, each between two comments with its name."""
+
+import datetime
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "performance.md"
+CHARTS = PAGE.parent / "performance"
+
+
+def write(name: str, text: str, page: Path = PAGE) -> None:
+    """Put the text where the page has this part. Raises LookupError if it has none."""
+    page.write_text(replaced(page.read_text(), name, text))
+
+
+def replaced(page: str, name: str, text: str) -> str:
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    before, found, rest = page.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise LookupError(f"the page has no part named {name}")
+    return f"{before}{begin}{text.strip()}\n{end}{after}"
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Markdown; all columns but the first are figures."""
+    lines = [head, ("---", *["--:"] * (len(head) - 1)), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def machine() -> str:
+    """The day, the machine and the versions, for a sentence."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.machine()
+    try:
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        system = platform.system()
+    versions = f"CPython {platform.python_version()}, uvloop {metadata.version('uvloop')}"
+    return f"{datetime.date.today()}, {os.cpu_count()} cores of {model}; {system}; {versions}"
+
+
+def load() -> str:
+    """How busy the machine was in the last minute. What was measured beside other programs has to say so."""
+    busy = os.getloadavg()[0]
+    return f"load before it {busy:.1f}" + (" (**not a quiet machine**)" if busy > BUSY_LOAD else "")
+
+
+BUSY_LOAD = 0.5

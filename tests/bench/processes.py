@@ -1,0 +1,70 @@
+"""What a process and those it started have taken of the machine, as Linux tells in /proc."""
+
+import os
+import time
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+QUIET_SHARE = 0.1
+SETTLE_WITHIN_S = 6.0
+
+
+def stat(process: Path) -> list[str]:
+    """The fields of /proc/PID/stat behind the name: state, parent, ... Empty if the process is gone."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def family(pid: int) -> list[int]:
+    """The process and all that descend from it."""
+    parents = {int(path.name): int(fields[1]) for path in PROC.glob("[0-9]*") if (fields := stat(path))}
+    found = [pid]
+    for member in found:
+        found += [child for child, parent in parents.items() if parent == member]
+    return found
+
+
+def cpu_s(pids: list[int]) -> float:
+    """Seconds of CPU that all threads of these have taken so far, in user space and in the kernel."""
+    fields = [stat(PROC / str(pid)) for pid in pids]
+    return sum(int(each[11]) + int(each[12]) for each in fields if each) / TICKS_PER_S
+
+
+def memory_bytes(pids: list[int]) -> int:
+    """Their proportional set size: what is resident, shared pages divided among those who share them."""
+    total = 0
+    for pid in pids:
+        try:
+            lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def settle(pids: list[int], look_every_s: float = 0.1) -> None:
+    """Wait until they take next to no CPU any more, or for some seconds if they go on."""
+    deadline = time.monotonic() + SETTLE_WITHIN_S
+    before = cpu_s(pids)
+    while time.monotonic() < deadline:
+        time.sleep(look_every_s)
+        now = cpu_s(pids)
+        if now - before <= QUIET_SHARE * look_every_s:
+            return
+        before = now
+
+
+def with_environment(program: str, variable: str) -> int:
+    """The pid of the process that runs `program` and was given `variable`, as NAME=VALUE. Raises LookupError."""
+    for process in PROC.glob("[0-9]*"):
+        try:
+            if (process / "comm").read_text().strip() != program:
+                continue
+            if variable.encode() in (process / "environ").read_bytes().split(b"\0"):
+                return int(process.name)
+        except OSError:
+            continue
+    raise LookupError(f"no {program} runs with {variable}")

@@ -1,0 +1,42 @@
+"""The tables of the comparison with RabbitMQ."""
+
+from tests.bench import report
+from tests.bench.crew import Measured
+from tests.bench.report import Pair, Row
+
+
+def row(ratio, target):
+    return Row(
+        "transient", "16 B", Measured(70_000.4, 15.25, 136_000_000), Measured(70_000.4 * ratio, 1.234, 0), target
+    )
+
+
+def test_a_row_has_both_and_their_ratio_beside_the_target():
+    line = report.rates([row(8.04, 18)]).splitlines()[2]
+    assert line == (
+        "| transient: 16 B | 70,000/s | 15.2 us | 136 MB | 562,803/s | 1.23 us | 0 MB | 8.0 | 18 | **no** |"
+    )
+
+
+def test_a_target_is_met_from_its_value_on():
+    assert [report.rates([row(ratio, 8)]).endswith("| yes |\n") for ratio in (7.99, 8, 8.1)] == [False, True, True]
+
+
+def test_without_a_target_there_is_no_verdict():
+    assert report.rates([row(8, None)]).endswith("| 8.0 |  |  |\n")
+
+
+def verdicts(text):
+    return [line.split(" | ")[-1].rstrip(" |") for line in text.splitlines()[2:]]
+
+
+def test_the_other_targets_are_judged():
+    good = report.others(Pair(3.0, 0.3), Pair(1.2e8, 5.9e7), {"lat p50": Pair(0.2, 0.1)}, Pair(15, 0.79))
+    assert verdicts(good) == ["yes"] * 4
+    bad = report.others(Pair(3.0, 0.31), Pair(1.2e8, 6e7), {"lat p99": Pair(0.2, 0.2)}, Pair(15, 0.8))
+    assert verdicts(bad) == ["**no**"] * 4
+
+
+def test_p99_9_is_shown_and_not_judged():
+    text = report.others(Pair(3.0, 0.3), Pair(1.0, 1.0), {"lat p99.9": Pair(1.0, 2.0)}, None)
+    assert text.splitlines()[-1] == "| lat p99.9 | 1.00 ms | 2.00 ms |  |  |"
