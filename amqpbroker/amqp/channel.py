@@ -69,7 +69,7 @@ class Channel(Counted):
 
     unacked: delivery tag -> Entry, oldest first. delivered: how many went to consumers that acknowledge, and settled:
     how many of these are not outstanding any more. prefetch: for consumers started from now on. global_prefetch: for
-    the channel as a whole; 0 is no limit for both. former: cancelled consumers that hold messages, by their tags.
+    the channel as a whole; 0 is no limit for both. former: cancelled consumers that hold messages.
     """
 
     counter_names = CHANNEL_COUNTERS
@@ -96,7 +96,7 @@ class Channel(Counted):
         self.prefetch: int = 0
         self.global_prefetch: int = 0
         self.consumers: dict[str, ChannelConsumer] = {}
-        self.former: dict[str, ChannelConsumer] = {}
+        self.former: list[ChannelConsumer] = []
         self.confirms: Confirms | None = None
         self.awaiting_sync: bool = False
         self.transaction: Transaction | None = None

@@ -45,7 +45,11 @@ def content_frames(message: Message, channel: int, frame_max: int) -> bytes:
 
 
 class ChannelConsumer(Consumer):
-    """A consumer on a channel. `prefetch` is how many deliveries may be outstanding (UNLIMITED for no limit)."""
+    """A consumer on a channel.
+
+    prefetch: how many deliveries may be outstanding (UNLIMITED for no limit). has_taken_over: it was given what a
+    cancelled consumer of its tag held.
+    """
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class ChannelConsumer(Consumer):
         self._is_quorum: bool = queue.settings.queue_type == "quorum"
         # Who does not acknowledge gets from quorum queues so many at a time all the same.
         self.prefetch: int = prefetch if prefetch and (self._is_quorum or not no_ack) else UNLIMITED
+        self.has_taken_over: bool = False
         self._tag: bytes = methods.shortstr(tag)
         self._largest: int = (self.connection.frame_max or UNLIMITED) - 8
         self._address: bytes = b""

@@ -45,6 +45,10 @@ class Transaction:
         else:
             self._settled.append((entries, how))
 
+    def settled(self) -> list[Entry]:
+        """What is settled once it is committed."""
+        return [entry for entries, _ in self._settled for entry in entries.values()]
+
     def commit(self) -> None:
         """Raises AmqpError 406, and has done nothing, if a queue would refuse its share of the messages."""
         for destination, (count, size) in self._demands().items():

@@ -197,6 +197,6 @@ class QuorumConsumers(Consumers):
         consumer = super().next()
         if consumer is not None and consumer.has_one_left():
             self.rest(consumer)
-            if consumer.no_ack and not consumer.unacked:
+            if consumer.no_ack:
                 self.wake(consumer)
         return consumer

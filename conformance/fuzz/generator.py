@@ -15,7 +15,8 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
 - x-consistent-hash, x-random: what they choose is not decided; x-delayed-message: a plugin the recorded one has not;
 - what differs on purpose (docs/compatibility.md): tx together with queues that refuse publishes or are deleted, dead
   letters from one quorum queue to another, basic.get or tx before a limit of the whole channel, replies to direct
-  reply-to, a header twice, streams, an expiry ahead of other messages, as queues of priorities make it.
+  reply-to, a header twice, streams, an expiry ahead of other messages, as queues of priorities make it, a tag that is
+  taken up again on a quorum queue with one active consumer.
 """
 
 from __future__ import annotations
@@ -75,6 +76,11 @@ class _Queue:
     def is_quorum(self) -> bool:
         """Whether its type is quorum."""
         return self.arguments.get("x-queue-type") == "quorum"
+
+    @property
+    def loses_cancelled(self) -> bool:
+        """Whether RabbitMQ may lose a consumer there, or what it holds, under whose tag another one starts."""
+        return self.is_quorum and bool(self.arguments.get("x-single-active-consumer"))
 
 
 @dataclass(slots=True)
@@ -511,7 +517,8 @@ class Generator:
         if len(channel.consumers) > 2:
             return
         free = [tag for tag in ("t1", "t2", "t3", "t4") if tag not in channel.consumers]
-        tag = rng.choice(channel.consumers) if channel.consumers and self._fatal(MISTAKE) else rng.choice(free)
+        used = channel.consumers if plan is None or not plan.loses_cancelled else []
+        tag = rng.choice(used) if used and self._fatal(MISTAKE) else rng.choice(free)
         self._add(
             channel.on,
             "consume",
@@ -537,6 +544,8 @@ class Generator:
         else:
             tag = "t9"
         self._add(channel.on, "cancel", tag=tag, nowait=self._nowait())
+        if any(one.name == channel.consumes and one.loses_cancelled for one in self._queues):
+            return
         if tag in channel.consumers and "whole_channel_limit" not in self._has and self._may(0.4):
             # The tag is free again, and a consumer of that name may hold messages of its first life.
             self._add(channel.on, "consume", queue=channel.consumes, tag=tag, arguments=self._consumer_arguments())

@@ -1,15 +1,13 @@
 """The basic class off the hot path: qos, consume, cancel, get, reject, nack, recover."""
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
 from amqpbroker.amqp.delivery import ChannelConsumer
 from amqpbroker.amqp.methods.queue import queue_name
+from amqpbroker.amqp.takeover import OverfullConsumer, held_under, remember, take_over
 from amqpbroker.broker.broker import generated_name
-from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
-from amqpbroker.broker.message import Entry
-from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.queue_arguments import check_consumer_arguments
 from amqpbroker.compat import Permission
 
@@ -49,7 +47,9 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
         raise errors.global_qos_on_quorum(name, channel.vhost.name)
     check_consumer_arguments(name, channel.vhost.name, queue.settings.queue_type, arguments["arguments"])
     priority = arguments["arguments"].get("x-priority")
-    consumer = ChannelConsumer(
+    held = held_under(channel, queue, tag)
+    kind = OverfullConsumer if quorum and 0 < channel.prefetch < len(held) else ChannelConsumer
+    consumer = kind(
         channel,
         queue,
         tag,
@@ -59,34 +59,19 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
         arguments["arguments"],
         channel.prefetch,
     )
-    held = _held_under(channel, queue, tag)
-    if quorum:
-        consumer.unacked = len(held)
+    if held:
+        consumer.has_taken_over = True
+        if quorum:
+            consumer.unacked = len(held)
+            consumer.prefetch = max(consumer.prefetch, len(held))
     queue.add_consumer(consumer)
     channel.consumers[tag] = consumer
-    for entry in held:
-        former = cast(Consumer, entry.consumer)
-        former.unacked -= 1
-        entry.consumer = consumer
-        if quorum:
-            consumer.started = former.started
+    take_over(consumer, held)
     if not consumer.no_ack:
         channel.watch_timeouts()
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)
     queue.offer(consumer)
-
-
-def _held_under(channel: "Channel", queue: Queue, tag: str) -> list[Entry]:
-    """What a cancelled consumer of that tag still holds: from now on the new one has it, for it is known by its tag.
-
-    To a quorum queue that counts against the new one's prefetch (rabbit_fifo:merge_consumer/4); from a classic one its
-    acknowledgement is room for one more, as if the new one had held it (rabbit_queue_consumers:subtract_acks/3).
-    """
-    former = channel.former.pop(tag, None)
-    if former is None or former.queue is not queue:
-        return []
-    return [each for each in channel.unacked.values() if each.consumer is former]
 
 
 def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) -> None:
@@ -106,7 +91,7 @@ def cancel(channel: "Channel", arguments: dict[str, Any]) -> None:
     consumer = channel.consumers.pop(tag, None)
     if consumer is not None:
         consumer.queue.remove_consumer(consumer)
-        channel.former = {each.tag: each for each in (*channel.former.values(), consumer) if each.unacked}
+        remember(channel, consumer)
     elif channel.reply is not None and channel.reply.consumer.tag == tag:
         channel.close_reply()
     if not arguments["nowait"]:

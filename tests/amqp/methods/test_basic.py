@@ -265,27 +265,3 @@ def test_reading_takes_permission(client: Wire, name: str) -> None:
     client.call(2, "channel.open")
     client.send(2, name, queue="q")
     assert close(client)[2] == "ACCESS_REFUSED - read access to queue 'q' in vhost '/' refused for user 'guest'"
-
-
-# --- a tag that is taken up again -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("kind", "again", "acked"), [("classic", [2], [3]), ("quorum", [], [2])])
-def test_a_consumer_has_what_another_one_of_its_tag_holds(
-    client: Wire, other: Wire, kind: str, again: list[int], acked: list[int]
-) -> None:
-    client.declare("q", durable=True, arguments={"x-queue-type": longstr(kind)})
-    for number in range(5):
-        other.publish("q", b"%d" % number)
-    client.call(1, "basic.qos", prefetch_count=1)
-    client.consume("q", tag="c")
-    client.receive()
-    client.call(1, "basic.cancel", consumer_tag="c")
-
-    def tags() -> list[int]:
-        return [got.arguments["delivery_tag"] for got in client.receive() if got.name == "basic.deliver"]
-
-    client.send(1, "basic.consume", queue="q", consumer_tag="c")
-    assert tags() == again
-    client.send(1, "basic.ack", delivery_tag=1)
-    assert tags() == acked

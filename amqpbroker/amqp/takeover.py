@@ -1,0 +1,76 @@
+"""A consumer under the tag of a cancelled one that holds messages: it has them from now on, for its tag is its name.
+
+To a quorum queue they count against its prefetch (rabbit_fifo:merge_consumer/5); from a classic one each of their
+acknowledgements is room for one more, as if it had held them itself (rabbit_queue_consumers:subtract_acks/3).
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, cast
+
+from amqpbroker.amqp.delivery import ChannelConsumer
+from amqpbroker.broker.message import Entry
+from amqpbroker.broker.queue import Queue
+
+if TYPE_CHECKING:
+    from amqpbroker.amqp.channel import Channel
+
+
+class OverfullConsumer(ChannelConsumer):
+    """A consumer of a quorum queue that has taken over more than its prefetch.
+
+    Each message that it settles, one of these too, is room for one more, until there is as much as its prefetch
+    (rabbit_fifo:increase_credit/2). So what it has in excess of that counts as allowed, and less with every time that
+    it has less.
+    """
+
+    def can_take(self) -> bool:
+        """Asked before every delivery: between two of them messages only become less."""
+        self.prefetch = min(self.prefetch, self.unacked + self.prefetch_count)
+        return super().can_take()
+
+
+def held_under(channel: "Channel", queue: Queue, tag: str) -> list[Entry]:
+    """What the next consumer of that tag is to take over.
+
+    One that has to wait until it is the active one of a quorum queue takes over nothing.
+    """
+    if not any(each.tag == tag and each.queue is queue for each in channel.former):
+        return []
+    settings = queue.settings
+    if settings.queue_type == "quorum" and settings.single_active_consumer and queue.consumer_count:
+        return []
+    return [each for each in _outstanding(channel) if _is_of(each, queue, tag)]
+
+
+def take_over(consumer: ChannelConsumer, held: list[Entry]) -> None:
+    """Let the consumer, which its queue knows by now, have what `held_under` gave."""
+    quorum = consumer.queue.settings.queue_type == "quorum"
+    for entry in reversed(held):
+        former = cast(ChannelConsumer, entry.consumer)
+        former.unacked -= 1
+        entry.consumer = consumer
+        if quorum:
+            consumer.started = former.started
+
+
+def remember(channel: "Channel", consumer: ChannelConsumer) -> None:
+    """The consumer is cancelled; the channel knows it while it holds anything."""
+    channel.former = [each for each in (*channel.former, consumer) if _holds(each)]
+
+
+def _holds(consumer: ChannelConsumer) -> bool:
+    # What one of a classic queue took over is not in its count.
+    return consumer.unacked > 0 or (
+        consumer.has_taken_over and any(each.consumer is consumer for each in _outstanding(consumer.channel))
+    )
+
+
+def _outstanding(channel: "Channel") -> Iterator[Entry]:
+    """All that the channel's consumers hold, also what an open transaction has settled."""
+    transaction = channel.transaction
+    return chain(channel.unacked.values(), transaction.settled() if transaction is not None else ())
+
+
+def _is_of(entry: Entry, queue: Queue, tag: str) -> bool:
+    return entry.queue is queue and entry.consumer is not None and entry.consumer.tag == tag
