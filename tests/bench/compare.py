@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""Two checkouts of this project beside each other: CPU per message of the core, in runs that take turns.
+
+usage: tests/bench/compare.py REF [REF2] [--shapes a,b] [--pairs N] [-n MESSAGES] [--compiled]
+
+REF and REF2 are whatever git knows as a commit; without REF2 it is this checkout as it is, with what is not committed.
+Each is checked out into a directory of its own, which is gone at the end. Each run is a process of its own, of
+the bench and the code of its checkout; who is first changes with every pair. It prints the median of each, that of
+the ratios of pairs (below 1: the second is faster) and the range in which the latter lies with at least 95 %
+confidence, whatever the distribution; where 1 is in it, the difference is within the noise.
+"""
+
+import argparse
+import contextlib
+import math
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SHAPES = ("transient", "single-ack", "multiple-ack", "confirm", "priority", "fanout10", "ready", "backlog")
+CONFIDENCE = 0.95
+RUN_WITHIN_S = 120.0
+
+
+@dataclass
+class Shape:
+    """CPU per message of one shape, run by run, of the first checkout and of the second."""
+
+    first: list[float] = field(default_factory=list)
+    second: list[float] = field(default_factory=list)
+
+    @property
+    def ratios(self) -> list[float]:
+        return sorted(after / before for before, after in zip(self.first, self.second, strict=True))
+
+
+def confident_range(ordered: list[float]) -> tuple[float, float] | None:
+    """Between which of them the median they stand for lies with CONFIDENCE; None if they are too few to say."""
+    pairs = len(ordered)
+    cut, outside = -1, 0.0
+    while True:
+        outside += 2 * math.comb(pairs, cut + 1) / 2**pairs
+        if outside > 1 - CONFIDENCE or cut + 1 >= pairs / 2:
+            break
+        cut += 1
+    return (ordered[cut], ordered[-1 - cut]) if cut >= 0 else None
+
+
+def verdict(ordered: list[float]) -> str:
+    """What the ratios of pairs say."""
+    found = confident_range(ordered)
+    if found is None:
+        return "too few pairs to tell"
+    least, most = found
+    ranged = f"{least:.3f} to {most:.3f}"
+    if least <= 1 <= most:
+        return f"{ranged}  within the noise"
+    return f"{ranged}  {'faster' if most < 1 else 'SLOWER'}"
+
+
+def line(name: str, shape: Shape) -> str:
+    first, second, ratios = statistics.median(shape.first), statistics.median(shape.second), shape.ratios
+    return f"{name:13s} {first:7.2f} us {second:7.2f} us  x{statistics.median(ratios):.3f}  {verdict(ratios)}"
+
+
+@contextlib.contextmanager
+def checkout(ref: str | None, compiled: bool) -> Iterator[Path]:
+    """A directory with that commit; this one without a ref."""
+    if ref is None:
+        if compiled:
+            build(ROOT)
+        yield ROOT
+        return
+    with tempfile.TemporaryDirectory(prefix="compare-") as folder:
+        path = Path(folder) / "checkout"
+        git("worktree", "add", "--quiet", "--detach", str(path), ref)
+        try:
+            if compiled:
+                build(path)
+            yield path
+        finally:
+            git("worktree", "remove", "--force", str(path))
+
+
+def git(*arguments: str) -> None:
+    subprocess.run(["git", "-C", str(ROOT), *arguments], check=True, stdin=subprocess.DEVNULL)
+
+
+def build(path: Path) -> None:
+    """Compile the hot path of a checkout where it is."""
+    if not (path / "setup.py").exists():
+        raise SystemExit(f"{path} has no setup.py: nothing is compiled there")
+    subprocess.run([python(), "setup.py", "--quiet", "build_ext", "--inplace"], cwd=path, check=True)
+
+
+def python() -> str:
+    """The project's own interpreter, which has what it needs, however this program was started."""
+    own = ROOT / ".venv" / "bin" / "python"
+    return str(own) if own.exists() else sys.executable
+
+
+def run(path: Path, shape: str, messages: int) -> float | None:
+    """CPU microseconds per message; None if that checkout has no such shape."""
+    command = [python(), "-m", "tests.bench", shape, "-n", str(messages), "--rounds", "1"]
+    environment = os.environ | {"PYTHONPATH": str(path)}
+    done = subprocess.run(
+        command, cwd=path, env=environment, capture_output=True, text=True, timeout=RUN_WITHIN_S, check=False
+    )
+    if done.returncode:
+        print(f"{shape}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        return None
+    return parsed(done.stdout, shape)
+
+
+def parsed(output: str, shape: str) -> float:
+    """Out of a line such as `transient       1.27 us/message`."""
+    words = next(words for words in map(str.split, output.splitlines()) if words and words[0] == shape)
+    return float(words[1])
+
+
+def measured(first: Path, second: Path, name: str, pairs: int, messages: int) -> Shape | None:
+    """So many pairs of runs; None if one of the two cannot run it."""
+    shape = Shape()
+    sides = [(first, shape.first), (second, shape.second)]
+    for _ in range(pairs):
+        for path, times in sides:
+            taken = run(path, name, messages)
+            if taken is None:
+                return None
+            times.append(taken)
+        sides.reverse()
+    return shape
+
+
+def options(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ref")
+    parser.add_argument("ref2", nargs="?")
+    parser.add_argument("--shapes", type=lambda text: text.split(","), default=list(SHAPES), metavar="A,B")
+    parser.add_argument("--pairs", type=int, default=9, help="six are the least that can tell anything")
+    parser.add_argument("-n", type=int, default=50_000, metavar="MESSAGES")
+    parser.add_argument("--compiled", action="store_true", help="compile the hot path of both first")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.shapes) - set(SHAPES):
+        parser.error(f"no such shape: {', '.join(sorted(unknown))}; there are {', '.join(SHAPES)}")
+    return given
+
+
+def main() -> None:
+    given = options()
+    # Ended by a signal it still has to remove what it checked out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with checkout(given.ref, given.compiled) as first, checkout(given.ref2, given.compiled) as second:
+        print(f"CPU per message: {given.ref}, then {given.ref2 or 'this checkout'}; {given.pairs} pairs of runs")
+        for name in given.shapes:
+            shape = measured(first, second, name, given.pairs, given.n)
+            print(line(name, shape) if shape else f"{name:13s} cannot be run by both", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

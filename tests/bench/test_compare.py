@@ -1,0 +1,93 @@
+"""Comparing two checkouts: what is told apart from noise, and that nothing is left behind."""
+
+import subprocess
+
+import pytest
+
+from tests.bench import compare, core
+from tests.bench.compare import Shape, confident_range, verdict
+
+
+@pytest.mark.parametrize(
+    ("pairs", "cut"), [(1, None), (5, None), (6, 0), (8, 0), (9, 1), (11, 1), (12, 2), (15, 3), (20, 5)]
+)
+def test_the_range_is_that_of_the_sign_test(pairs, cut):
+    ordered = [float(n) for n in range(pairs)]
+    assert confident_range(ordered) == (None if cut is None else (float(cut), float(pairs - 1 - cut)))
+
+
+def test_a_difference_that_every_pair_shows_is_one():
+    assert verdict([0.8, 0.82, 0.85, 0.9, 0.91, 0.93]).endswith("faster")
+    assert verdict([1.01, 1.02, 1.03, 1.1, 1.2, 1.3]).endswith("SLOWER")
+
+
+def test_a_difference_that_goes_both_ways_is_noise():
+    assert verdict([0.9, 0.95, 0.99, 1.0, 1.01, 1.1]).endswith("within the noise")
+    assert verdict([0.5, 0.6, 0.7]) == "too few pairs to tell"
+
+
+def test_one_odd_pair_of_nine_does_not_hide_a_difference():
+    assert verdict([0.5, 0.81, 0.82, 0.83, 0.84, 0.85, 0.86, 0.9, 1.4]).endswith("faster")
+
+
+def test_the_line_has_both_medians_and_the_ratio_of_pairs():
+    shape = Shape(first=[2.0, 4.0, 2.0, 2.0, 2.0, 2.0], second=[1.0, 2.0, 1.0, 1.0, 1.0, 1.0])
+    assert compare.line("transient", shape).split() == (
+        ["transient", "2.00", "us", "1.00", "us", "x0.500", "0.500", "to", "0.500", "faster"]
+    )
+
+
+def test_who_is_first_changes_with_every_pair(monkeypatch):
+    order = []
+    monkeypatch.setattr(compare, "run", lambda path, *_: order.append(path) or len(order))
+    shape = compare.measured("a", "b", "transient", 3, 1)
+    assert order == ["a", "b", "b", "a", "a", "b"]
+    assert (shape.first, shape.second) == ([1, 4, 5], [2, 3, 6])
+
+
+def test_a_shape_that_one_of_them_lacks_is_no_comparison(monkeypatch):
+    monkeypatch.setattr(compare, "run", lambda path, *_: None if path == "b" else 1.0)
+    assert compare.measured("a", "b", "transient", 3, 1) is None
+
+
+def test_the_output_of_the_core_bench_is_read():
+    assert compare.parsed("transient       1.27 us/message\n", "transient") == 1.27
+
+
+def worktrees():
+    listed = ["git", "-C", str(compare.ROOT), "worktree", "list"]
+    return subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.skipif(not (compare.ROOT / ".git").exists(), reason="not a git checkout")
+def test_a_checkout_is_gone_however_it_ends():
+    paths = []
+
+    def interrupted():
+        with compare.checkout("HEAD", compiled=False) as path:
+            paths.append(path)
+            assert (path / "tests" / "bench" / "core.py").exists()
+            assert str(path) in worktrees()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    (path,) = paths
+    assert not path.exists()
+    assert str(path) not in worktrees()
+
+
+def test_this_checkout_is_used_where_it_is():
+    with compare.checkout(None, compiled=False) as path:
+        assert path == compare.ROOT
+
+
+def test_shapes_that_there_are_not_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        compare.options(["HEAD", "--shapes", "transient,x"])
+    assert "no such shape: x" in capsys.readouterr().err
+    assert compare.options(["HEAD", "--shapes", "transient,confirm"]).shapes == ["transient", "confirm"]
+
+
+def test_it_knows_the_shapes_of_the_core_bench():
+    assert compare.SHAPES == core.SHAPES
