@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from amqpbroker import errors
 from amqpbroker.amqp.confirms import Confirms
@@ -24,7 +24,7 @@ from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route as route_message
 from amqpbroker.broker.session import ChannelInfo, ConsumerInfo
-from amqpbroker.broker.stats import CHANNEL_COUNTERS, Counted, Outlet
+from amqpbroker.broker.stats import CHANNEL_COUNTERS, MessageStats, Outlet, message_stats
 from amqpbroker.clock import Timer
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
@@ -32,6 +32,7 @@ from amqpbroker.wire.values import MalformedError
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
+    from amqpbroker.broker.rates import Sample
 
 #: How many routes a channel remembers.
 _ROUTES = 4096
@@ -64,7 +65,7 @@ class Route:
         self.destinations = destinations
 
 
-class Channel(Counted):
+class Channel:
     """One open channel of a connection.
 
     unacked: delivery tag -> Entry, oldest first. delivered: how many went to consumers that acknowledge, and settled:
@@ -72,10 +73,10 @@ class Channel(Counted):
     the channel as a whole; 0 is no limit for both. former: cancelled consumers that hold messages.
     """
 
-    counter_names = CHANNEL_COUNTERS
+    counter_names: ClassVar[tuple[str, ...]] = CHANNEL_COUNTERS
 
     def __init__(self, connection: "Connection", number: int) -> None:
-        super().__init__()
+        self.sample: Sample | None = None
         self.connection = connection
         self.number: int = number
         self.broker = connection.broker
@@ -461,6 +462,9 @@ class Channel(Counted):
             self.settled - tally.given_back + tally.got_acked,
             confirms.published if confirms is not None else 0,
         )
+
+    def message_stats(self) -> MessageStats:
+        return message_stats(self.counter_names, self.counters())
 
     def info(self) -> ChannelInfo:
         connection, confirms, transaction, sample = self.connection, self.confirms, self.transaction, self.sample

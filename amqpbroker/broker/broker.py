@@ -4,6 +4,7 @@ import base64
 import logging
 import secrets
 from collections.abc import Iterable
+from typing import ClassVar
 
 from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
@@ -17,14 +18,13 @@ from amqpbroker.broker.patterns import Pattern
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.rates import Rates
+from amqpbroker.broker.rates import Rates, Sample
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.session import Session, Synced
 from amqpbroker.broker.stats import (
     BROKER_COUNTERS,
     GAUGES,
     STORE_COUNTERS,
-    Counted,
     MessageStats,
     message_stats,
     named,
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 QUEUE_TYPES = ("classic", "quorum", "stream")
 
 
-class Broker(Counted):
+class Broker:
     """One broker node. Whoever runs it feeds connections, moves the clock, and calls `sync` at the end of each turn.
 
     It starts with what `definitions` tell or, where these are blank, with the vhost and the users of the configuration,
@@ -53,10 +53,10 @@ class Broker(Counted):
     their messages are to be kept all the same.
     """
 
-    counter_names = BROKER_COUNTERS
+    counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
 
     def __init__(self, config: Config, clock: Clock, store: Store, definitions: Definitions | None = None) -> None:
-        super().__init__()
+        self.sample: Sample | None = None
         self.config = config
         self.clock = clock
         self.store = store

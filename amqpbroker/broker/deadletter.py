@@ -24,11 +24,10 @@ class Letter(Message):
     stop would take time that grows with the square of the way's length.
     """
 
-    __slots__ = ("_headers", "_record", "_sent_headers", "_sent_properties")
+    __slots__ = ("_record", "_sent_headers", "_sent_properties")
 
     def __init__(self, message: Message, address: bytes, deaths: Deaths) -> None:
         """`message` has died; it may be a letter itself."""
-        self._headers: Table | None = None
         super().__init__(address, None, message.body)
         if isinstance(message, Letter):
             self._sent_properties: bytes = message._sent_properties

@@ -13,8 +13,9 @@ class Destination(ABC):
     closed: it is gone; nothing is published to it any more.
     """
 
-    name: str
-    closed: bool = False
+    def __init__(self, name: str) -> None:
+        self.name: str = name
+        self.closed: bool = False
 
     @abstractmethod
     def publish(self, message: "Message") -> bool:

@@ -26,7 +26,7 @@ class DirectReply(Destination):
     """Where replies to one channel go. They wait nowhere: a requester that has stopped reading loses further ones."""
 
     def __init__(self, name: str, consumer: Consumer, is_flooded: Callable[[], bool]) -> None:
-        self.name = name
+        super().__init__(name)
         self.consumer = consumer
         self._is_flooded = is_flooded
 

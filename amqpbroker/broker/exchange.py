@@ -8,11 +8,12 @@ from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.policies import NO_POLICY, Effective, Policy
-from amqpbroker.broker.stats import EXCHANGE_COUNTERS, Counted, Outlet
+from amqpbroker.broker.stats import EXCHANGE_COUNTERS, MessageStats, Outlet, message_stats
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
     from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.rates import Sample
 
 #: What a message is routed to next.
 Target = Union["Exchange", Destination]
@@ -69,7 +70,7 @@ class ExchangeType(ABC):
         """The exchange is deleted."""
 
 
-class Exchange(Counted):
+class Exchange:
     """An exchange of a vhost.
 
     bindings: those with this exchange as source. incoming: those that lead here. alternate: where messages without a
@@ -89,9 +90,10 @@ class Exchange(Counted):
         "internal",
         "name",
         "outlets",
+        "sample",
         "type",
     )
-    counter_names = EXCHANGE_COUNTERS
+    counter_names: ClassVar[tuple[str, ...]] = EXCHANGE_COUNTERS
 
     def __init__(
         self,
@@ -103,7 +105,7 @@ class Exchange(Counted):
         arguments: Table | None = None,
         alternate: str | None = None,
     ) -> None:
-        super().__init__()
+        self.sample: Sample | None = None
         self.name = name
         self.type = type
         self.durable = durable
@@ -145,6 +147,9 @@ class Exchange(Counted):
             came += outlet.single + outlet.other
             went += outlet.single + outlet.other_out
         return came, went
+
+    def message_stats(self) -> MessageStats:
+        return message_stats(self.counter_names, self.counters())
 
 
 #: Looks an exchange up by its name in the vhost at hand.

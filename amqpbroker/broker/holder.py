@@ -1,6 +1,5 @@
 """Who has copies of messages in the store, and what such a copy is to it."""
 
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 from amqpbroker.store.recovery import Copies
@@ -9,7 +8,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.message import Message
 
 
-class Holder(ABC):
+class Holder(Protocol):
     """A durable queue, or a durable exchange that holds messages back.
 
     id: its name in the journal, 0 for one that stores nothing.
@@ -17,11 +16,9 @@ class Holder(ABC):
 
     id: int
 
-    @abstractmethod
     def recover(self, copies: Copies) -> None:
         """Take in its stored copies, before anything else happens to it."""
 
-    @abstractmethod
     def recovered(self) -> None:
         """All holders have their copies: whatever is overdue may leave."""
 

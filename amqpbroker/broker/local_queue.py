@@ -90,7 +90,6 @@ class LocalQueue(Queue):
         self.ready: ReadyLine = _ready_line(
             settings, vhost.config.compat, None if self.log is None else QueuePages(self, self.log)
         )
-        self.unacked_count: int = 0
         self._shut: bool = False
         self._got: int = 0
         self._former: list[Consumer] = []

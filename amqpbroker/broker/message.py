@@ -29,6 +29,7 @@ class Message:
 
     __slots__ = (
         "_body",
+        "_headers",
         "_properties",
         "address",
         "cc_keys",
@@ -37,7 +38,6 @@ class Message:
         "extra_keys",
         "frames",
         "frames_channel",
-        "headers",
         "persistent",
         "priority",
         "size",
@@ -62,7 +62,7 @@ class Message:
         self.persistent: bool = False
         self.priority: int = 0
         self.expiration_ms: int = -1
-        self.headers: Table | None = None
+        self._headers: Table | None = None
         self.extra_keys: tuple[bytes, ...] = ()
         self.cc_keys: int = 0
         self.deaths: Deaths | None = None
@@ -80,6 +80,14 @@ class Message:
             return self._body
         assert self.frames is not None
         return content_body(self.frames, self.size)
+
+    @property
+    def headers(self) -> Table | None:
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: Table | None) -> None:
+        self._headers = headers
 
     def replace_properties(self, properties: bytes) -> None:
         """Rewrite the properties, while the publish is still being handled."""

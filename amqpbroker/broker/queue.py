@@ -2,24 +2,25 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.policies import NO_POLICY, Effective, Policy
 from amqpbroker.broker.queue_info import QueueInfo
 from amqpbroker.broker.settings import QueueSettings
-from amqpbroker.broker.stats import QUEUE_COUNTERS, Counted, QueueTally
+from amqpbroker.broker.stats import QUEUE_COUNTERS, MessageStats, QueueTally, message_stats
+from amqpbroker.store.recovery import Copies
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
     from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.exchange import Binding
     from amqpbroker.broker.message import Entry
+    from amqpbroker.broker.rates import Sample
     from amqpbroker.broker.session import ConsumerInfo
 
 
-class Queue(Destination, Holder, Counted):
+class Queue(Destination):
     """A named queue of a vhost. All calls come on the loop's thread and none waits.
 
     id: names a durable queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to.
@@ -28,8 +29,7 @@ class Queue(Destination, Holder, Counted):
     happened to its messages.
     """
 
-    counter_names = QUEUE_COUNTERS
-    unacked_count: int
+    counter_names: ClassVar[tuple[str, ...]] = QUEUE_COUNTERS
 
     def __init__(
         self,
@@ -40,9 +40,10 @@ class Queue(Destination, Holder, Counted):
         owner: object | None = None,
         arguments: Table | None = None,
     ) -> None:
-        super().__init__()
-        self.name: str = name
+        super().__init__(name)
+        self.sample: Sample | None = None
         self.settings: QueueSettings = settings
+        self.unacked_count: int = 0
         self.durable: bool = durable
         self.auto_delete: bool = auto_delete
         self.owner: object | None = owner
@@ -81,6 +82,13 @@ class Queue(Destination, Holder, Counted):
     def told_consumer_count(self) -> int:
         """AMQP's consumer-count, as queue.declare-ok has it."""
         return self.consumer_count
+
+    @abstractmethod
+    def counters(self) -> tuple[int, ...]:
+        """The present numbers, in the order of `counter_names`."""
+
+    def message_stats(self) -> MessageStats:
+        return message_stats(self.counter_names, self.counters())
 
     @abstractmethod
     def info(self) -> QueueInfo:
@@ -159,6 +167,14 @@ class Queue(Destination, Holder, Counted):
     @abstractmethod
     def apply_settings(self, settings: QueueSettings) -> None:
         """Work by new settings from now on (a policy changed); limits trim at once."""
+
+    @abstractmethod
+    def recover(self, copies: Copies) -> None:
+        """See Holder."""
+
+    @abstractmethod
+    def recovered(self) -> None:
+        """See Holder."""
 
     @abstractmethod
     def page_out(self) -> bool:

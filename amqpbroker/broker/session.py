@@ -1,17 +1,15 @@
 """The session seam: what the broker may ask of a connection."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from amqpbroker.broker.stats import CONNECTION_COUNTERS, Counted, MessageStats
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.vhost import Vhost
-
-if TYPE_CHECKING:
+    from amqpbroker.broker.rates import Sample
     from amqpbroker.broker.users import User
     from amqpbroker.broker.vhost import Vhost
 
@@ -122,15 +120,22 @@ class Synced(Protocol):
         """The store has come further; called once for each time it was put there."""
 
 
-class Session(Counted):
+class Session(ABC):
     """One client connection as the domain sees it: an owner of exclusive queues, and something to close.
 
     user, vhost: who opened it and where, once it is open.
     """
 
-    counter_names = CONNECTION_COUNTERS
+    counter_names: ClassVar[tuple[str, ...]] = CONNECTION_COUNTERS
     user: "User"
     vhost: "Vhost"
+
+    def __init__(self) -> None:
+        self.sample: Sample | None = None
+
+    @abstractmethod
+    def counters(self) -> tuple[int, ...]:
+        """The present numbers, in the order of `counter_names`."""
 
     @property
     @abstractmethod

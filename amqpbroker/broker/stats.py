@@ -4,10 +4,9 @@ Little is counted on the way of a message: most of these numbers follow from oth
 grow from the start of the broker on, but for GAUGES.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from amqpbroker.broker.rates import Sample
@@ -38,32 +37,26 @@ BROKER_COUNTERS = (*VHOST_COUNTERS, *STORE_COUNTERS)
 Number = TypeVar("Number", int, float)
 
 
-class Counted(ABC):
+class Counted(Protocol):
     """Something that has counters. sample: what `Rates` knows of them."""
 
-    __slots__ = ("sample",)
+    sample: "Sample | None"
 
-    counter_names: tuple[str, ...]
+    @property
+    def counter_names(self) -> tuple[str, ...]: ...
 
-    def __init__(self) -> None:
-        self.sample: Sample | None = None
-
-    @abstractmethod
     def counters(self) -> tuple[int, ...]:
         """The present numbers, in the order of `counter_names`."""
 
-    def message_stats(self) -> MessageStats:
-        return message_stats(self.counter_names, self.counters())
 
-
-class Totals(Counted):
+class Totals:
     """The sums of several of one kind: of those that are there, and of those that are gone."""
 
-    __slots__ = ("_gone", "counter_names", "members")
+    __slots__ = ("_gone", "counter_names", "members", "sample")
 
     def __init__(self, counter_names: tuple[str, ...]) -> None:
-        super().__init__()
-        self.counter_names = counter_names
+        self.sample: Sample | None = None
+        self.counter_names: tuple[str, ...] = counter_names
         self.members: dict[Counted, None] = {}
         self._gone: list[int] = [0] * len(counter_names)
 

@@ -1,24 +1,31 @@
 """What is counted for the broker as a whole: traffic, what came and went, logins, dead letters."""
 
-from amqpbroker.broker.stats import CHANNEL_COUNTERS, CONNECTION_COUNTERS, QUEUE_COUNTERS, Counted, Totals
+from typing import TYPE_CHECKING, ClassVar
+
+from amqpbroker.broker.stats import CHANNEL_COUNTERS, CONNECTION_COUNTERS, QUEUE_COUNTERS, Totals
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.rates import Sample
+
+CHURN_COUNTERS = (
+    "channel_closed",
+    "channel_created",
+    "connection_closed",
+    "connection_created",
+    "queue_created",
+    "queue_declared",
+    "queue_deleted",
+)
 
 
-class Churn(Counted):
+class Churn:
     """What came and went, as in `churn_rates` of the management API's overview."""
 
-    __slots__ = (
-        "channel_closed",
-        "channel_created",
-        "connection_closed",
-        "connection_created",
-        "queue_created",
-        "queue_declared",
-        "queue_deleted",
-    )
-    counter_names = __slots__
+    __slots__ = ("sample", *CHURN_COUNTERS)
+    counter_names: ClassVar[tuple[str, ...]] = CHURN_COUNTERS
 
     def __init__(self) -> None:
-        super().__init__()
+        self.sample: Sample | None = None
         self.connection_created: int = 0
         self.connection_closed: int = 0
         self.channel_created: int = 0

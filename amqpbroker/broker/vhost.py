@@ -6,6 +6,7 @@ A change of something durable is stored first: where that fails, AmqpError 506 i
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, ClassVar
 
 from amqpbroker import errors
 from amqpbroker.broker.consumer import Consumer
@@ -38,9 +39,9 @@ from amqpbroker.broker.stats import (
     CONNECTION_COUNTERS,
     GAUGES,
     VHOST_COUNTERS,
-    Counted,
     MessageStats,
     Totals,
+    message_stats,
     named,
 )
 from amqpbroker.broker.totals import BrokerTotals
@@ -49,6 +50,9 @@ from amqpbroker.config import Config
 from amqpbroker.store.definitions import Definition, Definitions, VhostDefinition
 from amqpbroker.store.store import Store
 from amqpbroker.wire.values import Table, encode_table
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.rates import Sample
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +67,7 @@ PREDECLARED = (
 )
 
 
-class Vhost(Counted):
+class Vhost:
     """One vhost.
 
     definition: what is stored of it, replaced when that changes. route_epoch: changes whenever a route that was looked
@@ -72,7 +76,7 @@ class Vhost(Counted):
     those of the broker. count_exchanges: how many the broker has.
     """
 
-    counter_names = VHOST_COUNTERS
+    counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
 
     def __init__(
         self,
@@ -87,7 +91,7 @@ class Vhost(Counted):
         totals: BrokerTotals,
         count_exchanges: Callable[[], int],
     ) -> None:
-        super().__init__()
+        self.sample: Sample | None = None
         self.definition = definition
         self.name = name = definition.name
         self.clock = clock
@@ -150,7 +154,7 @@ class Vhost(Counted):
             totals.count(**counts)
 
     def message_stats(self) -> MessageStats:
-        return self.traffic.message_stats()
+        return message_stats(CHANNEL_COUNTERS, self.traffic.counters())
 
     def queue_totals(self) -> dict[str, int]:
         """messages, messages_ready, messages_unacknowledged: in all its queues."""

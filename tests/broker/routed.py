@@ -13,7 +13,7 @@ class Box(Destination):
     """A queue that keeps what it gets, and prints as its name."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        super().__init__(name)
         self.messages: list[Message] = []
 
     def publish(self, message: Message) -> bool:

@@ -41,7 +41,7 @@ class HeldCopy:
         self.position: int = position
 
 
-class HeldMessages(Destination, Holder):
+class HeldMessages(Destination):
     """The messages of one exchange that are not due yet. One timer waits for the earliest.
 
     With a log, persistent ones are stored, and leave memory some time after that. Releasing one is one thing to the
@@ -49,8 +49,8 @@ class HeldMessages(Destination, Holder):
     """
 
     def __init__(self, clock: Clock, release: Callable[[Message], None], log: Persistence | None = None) -> None:
-        self.name = ""
-        self.id = 0
+        super().__init__("")
+        self.id: int = 0
         self._clock = clock
         self._release = release
         self._log = log
