@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.session import ConsumerInfo
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Consumer(ABC):
     """One subscription to one queue. `amqp` implements it over a channel.
 

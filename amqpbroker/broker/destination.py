@@ -3,10 +3,13 @@
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 if TYPE_CHECKING:
     from amqpbroker.broker.message import Message
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Destination(ABC):
     """A queue, or whatever else takes messages as a queue does (held delayed messages, a direct reply-to consumer).
 

@@ -7,8 +7,10 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from mypy_extensions import mypyc_attr
+
 SEGMENT_MAGIC = b"AMQPBJ01"
-SEGMENT_HEAD = struct.Struct(">8sQ8sI")
+SEGMENT_HEAD: struct.Struct = struct.Struct(">8sQ8sI")
 _SEGMENT_CHECKED = struct.Struct(">8sQ8s")
 
 MARK_BYTES = 8
@@ -60,6 +62,7 @@ class Content(NamedTuple):
     flags: int
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Visitor(ABC):
     """Told what records say, in their order. Offsets count from where reading began."""
 

@@ -7,7 +7,10 @@ turn's input and calls `sync` once at its end; a confirm waits until the positio
 
 from abc import ABC, abstractmethod
 
+from mypy_extensions import mypyc_attr
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Store(ABC):
     """Where messages are kept. `appended` and `synced` are read by confirms once a turn.
 
@@ -26,6 +29,7 @@ class Store(ABC):
         """Make everything appended so far safe, now or soon; `synced` tells how far that has come."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MemoryStore(Store):
     """Keeps nothing beyond the process: whatever is appended is as safe as it will ever be."""
 

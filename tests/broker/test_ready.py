@@ -5,12 +5,16 @@ import pytest
 
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.ready import FifoLine, PriorityLine, QuorumLine, StrictQuorumLine
+from tests.broker.queueing import declare, make_vhost
+
+#: Whose copies they are, which is nothing to a line.
+QUEUE = declare(make_vhost())
 
 
 def entry(sequence: int, priority: int = 0, body: bytes = b"x") -> Entry:
     message = Message(b"\0\0", b"\0\0", body)
     message.priority = priority
-    return Entry(message, None, sequence, 0)
+    return Entry(message, QUEUE, sequence, 0)
 
 
 def drain(line):

@@ -9,13 +9,15 @@ from amqpbroker.broker.spill import Spill
 from amqpbroker.wire.frames import content
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, longstr
+from tests.broker.queueing import declare, make_vhost
 from tests.fault_files import FaultyFiles
 
 DIRECTORY = Path("/data/spill")
+QUEUE = declare(make_vhost())
 
 
 def entry(body: bytes = b"body", sequence: int = 1) -> Entry:
-    return Entry(Message(b"\0\1q", b"\0\0", body), None, sequence, 0)
+    return Entry(Message(b"\0\1q", b"\0\0", body), QUEUE, sequence, 0)
 
 
 def bodies(entries):
@@ -30,12 +32,12 @@ def test_everything_about_a_copy_comes_back():
     message.persistent, message.priority, message.expiration_ms = True, 3, 500
     message.headers = {"k": Field("l", 7), "CC": Field("A", [longstr("x")])}
     message.extra_keys, message.cc_keys = (b"x", b"blind"), 1
-    full = Entry(message, None, 70, 1_700_000_000_500)
+    full = Entry(message, QUEUE, 70, 1_700_000_000_500)
     full.redelivered, full.delivery_count = True, 4
     framed = Message(b"\0\1q", None, None, 2, content(5, b"\x10\0\1", b"hi", 0), 5)
     spill = Spill(DIRECTORY, FaultyFiles())
     queue = object()
-    got, plain = spill.read(spill.write([full, Entry(framed, None, 71, 0)]), queue)
+    got, plain = spill.read(spill.write([full, Entry(framed, QUEUE, 71, 0)]), queue)
     assert (got.queue, got.sequence, got.deadline_ms, got.redelivered, got.delivery_count, got.position) == (
         queue,
         70,
@@ -58,14 +60,14 @@ def test_a_file_goes_with_its_last_page():
     assert len(files.contents) == 4
     spill.free(pages[1])
     assert len(files.contents) == 3
-    assert [bodies(spill.read(page, None)) for page in pages if page is not pages[1]] == [
+    assert [bodies(spill.read(page, QUEUE)) for page in pages if page is not pages[1]] == [
         [b"%d" % i * 60] for i in (0, 2, 3)
     ]
     for page in (pages[0], pages[2], pages[3]):
         spill.free(page)
     assert files.contents == {}
     assert files.open_files == {}
-    assert bodies(spill.read(spill.write([entry(b"again")]), None)) == [b"again"]
+    assert bodies(spill.read(spill.write([entry(b"again")]), QUEUE)) == [b"again"]
 
 
 def test_pages_share_a_file_which_stays_for_the_last_of_them():
@@ -74,7 +76,7 @@ def test_pages_share_a_file_which_stays_for_the_last_of_them():
     first, second = spill.write([entry(b"a")]), spill.write([entry(b"b"), entry(b"c")])
     spill.free(first)
     assert len(files.contents) == 1
-    assert bodies(spill.read(second, None)) == [b"b", b"c"]
+    assert bodies(spill.read(second, QUEUE)) == [b"b", b"c"]
 
 
 def test_what_an_earlier_process_left_is_removed_and_so_is_all_at_the_end():
@@ -107,8 +109,8 @@ def test_a_failed_write_is_told_once_and_tried_again_later(caplog):
         spill.need(True)
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert "No space left on device" in caplog.text
-    assert bodies(spill.read(spill.write([entry(b"later")]), None)) == [b"later"]
-    assert bodies(spill.read(kept, None)) == [b"kept"]
+    assert bodies(spill.read(spill.write([entry(b"later")]), QUEUE)) == [b"later"]
+    assert bodies(spill.read(kept, QUEUE)) == [b"kept"]
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
     spill.close()
     assert files.contents == {}
@@ -129,4 +131,4 @@ def test_a_file_that_was_cut_is_noticed():
     (content_,) = files.contents.values()
     del content_[-1:]
     with pytest.raises(ValueError, match="cut off"):
-        spill.read(page, None)
+        spill.read(page, QUEUE)

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from amqpbroker.amqp.handler import Handler
+
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
 
@@ -10,4 +12,4 @@ def request(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.send("access.request-ok", ticket=1)
 
 
-HANDLERS = {"access.request": request}
+HANDLERS: dict[str, Handler] = {"access.request": request}

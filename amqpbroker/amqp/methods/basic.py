@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
 from amqpbroker.amqp.delivery import ChannelConsumer
+from amqpbroker.amqp.handler import Handler
 from amqpbroker.amqp.methods.queue import queue_name
 from amqpbroker.amqp.takeover import OverfullConsumer, held_under, remember, take_over
 from amqpbroker.broker.broker import generated_name
@@ -140,7 +141,7 @@ def _recover(channel: "Channel", arguments: dict[str, Any], reply: bool) -> None
     channel.recover()
 
 
-HANDLERS = {
+HANDLERS: dict[str, Handler] = {
     "basic.qos": qos,
     "basic.consume": consume,
     "basic.cancel": cancel,

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
+from amqpbroker.amqp.handler import Handler
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
@@ -15,4 +16,4 @@ def flow(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.send("channel.flow-ok", active=True)
 
 
-HANDLERS = {"channel.flow": flow}
+HANDLERS: dict[str, Handler] = {"channel.flow": flow}

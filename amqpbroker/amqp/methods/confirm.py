@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
 from amqpbroker.amqp.confirms import Confirms
+from amqpbroker.amqp.handler import Handler
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
@@ -18,4 +19,4 @@ def select(channel: "Channel", arguments: dict[str, Any]) -> None:
         channel.send("confirm.select-ok")
 
 
-HANDLERS = {"confirm.select": select}
+HANDLERS: dict[str, Handler] = {"confirm.select": select}

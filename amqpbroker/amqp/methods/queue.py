@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
+from amqpbroker.amqp.handler import Handler
 from amqpbroker.broker.actions import without_line_breaks
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
 from amqpbroker.broker.queue import Queue
@@ -82,7 +83,7 @@ def delete(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.actions().delete_queue(name, arguments["if_unused"], arguments["if_empty"], answer)
 
 
-HANDLERS = {
+HANDLERS: dict[str, Handler] = {
     "queue.declare": declare,
     "queue.bind": bind,
     "queue.unbind": unbind,

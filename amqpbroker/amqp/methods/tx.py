@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
+from amqpbroker.amqp.handler import Handler
 from amqpbroker.amqp.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -33,4 +34,4 @@ def rollback(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.send("tx.rollback-ok")
 
 
-HANDLERS = {"tx.select": select, "tx.commit": commit, "tx.rollback": rollback}
+HANDLERS: dict[str, Handler] = {"tx.select": select, "tx.commit": commit, "tx.rollback": rollback}
