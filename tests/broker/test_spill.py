@@ -36,7 +36,7 @@ def test_everything_about_a_copy_comes_back():
     full.redelivered, full.delivery_count = True, 4
     framed = Message(b"\0\1q", None, None, 2, content(5, b"\x10\0\1", b"hi", 0), 5)
     spill = Spill(DIRECTORY, FaultyFiles())
-    queue = object()
+    queue = declare(make_vhost(), "other")
     got, plain = spill.read(spill.write([full, Entry(framed, QUEUE, 71, 0)]), queue)
     assert (got.queue, got.sequence, got.deadline_ms, got.redelivered, got.delivery_count, got.position) == (
         queue,
