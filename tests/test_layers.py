@@ -20,7 +20,7 @@ LAYERS = {
     "management": {"broker", "wire", "errors", "config", "clock"},
     "metrics": {"broker", "wire", "errors", "config", "clock"},
     "server": {"management", "metrics", "amqp", "broker", "store", "wire", "errors", "config", "clock"},
-    "cli": {"server", "store", "errors", "config", "clock"},
+    "cli": {"server", "store", "wire", "errors", "config", "clock"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -12,6 +12,7 @@ COMMANDS = {
     "config": "Show the settings in force, or check a file of them.",
     "ping": "Tell by the exit status whether a broker answers.",
     "ctl": "Administer a running broker with rabbitmqctl's commands.",
+    "perf": "Put load on any AMQP 0-9-1 broker, and measure it.",
     "store": "Check a data directory, or show what is in it.",
 }
 

@@ -1,0 +1,19 @@
+"""`amqpbroker perf`: load on any AMQP 0-9-1 broker, and what it made of it."""
+
+import click
+
+from amqpbroker.cli.perf.churning import channel_churn, connection_churn, queue_churn
+from amqpbroker.cli.perf.connection_count import connection_count
+from amqpbroker.cli.perf.throughput import latency, throughput
+
+
+@click.group(context_settings={"help_option_names": ["--help"]})
+def perf() -> None:
+    """Put load on any AMQP 0-9-1 broker, and measure it.
+
+    A run declares what it needs, and deletes what has no name of yours. Ctrl-C ends it early, with its result.
+    """
+
+
+for _command in (throughput, latency, connection_churn, channel_churn, queue_churn, connection_count):
+    perf.add_command(_command)

@@ -1,0 +1,222 @@
+"""A connection that waits for each answer: to log in, to declare, to churn, to close."""
+
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from amqpbroker import __version__
+from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.uri import Uri
+from amqpbroker.wire import frames, methods
+from amqpbroker.wire.values import Field, Table, longstr, text
+
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+
+#: What is asked for at most: a frame then fits into every buffer.
+FRAME_MAX = 131072
+
+#: How long an orderly end may take where something went wrong before.
+ABANDON_S = 1.0
+
+CAPABILITIES: Table = {
+    name: Field("t", True)
+    for name in (
+        "publisher_confirms",
+        "basic.nack",
+        "consumer_cancel_notify",
+        "connection.blocked",
+        "authentication_failure_close",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to get at the broker. heartbeat_s: None takes what the broker suggests, 0 is none."""
+
+    uri: Uri
+    heartbeat_s: int | None = None
+    cacertfile: str | None = None
+    insecure: bool = False
+    timeout_s: float = 10.0
+
+
+def refusal(method: str, arguments: dict[str, Any]) -> PerfError:
+    """What to say of a close that the broker sent."""
+    what = "channel" if method == "channel.close" else "connection"
+    return PerfError(f"the broker closed the {what}: {arguments['reply_code']} {arguments['reply_text']}")
+
+
+class Client:
+    """One connection. Everything raises PerfError, with the broker's text if it closed the connection or channel."""
+
+    def __init__(self, access: Access, name: str = "amqpbroker perf") -> None:
+        self.access = access
+        self.frame_max = FRAME_MAX
+        self.heartbeat_s = 0
+        self.server_properties: Table = {}
+        self.buffer = bytearray()
+        with self._telling("connecting"):
+            self.socket = self._connected()
+        try:
+            with self._telling("logging in"):
+                self._log_in(name)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    @property
+    def product(self) -> str:
+        """What the broker says it is, such as "RabbitMQ 4.0.5"."""
+        values = [self.server_properties.get(key, longstr("")).value for key in ("product", "version")]
+        return " ".join(text(value) for value in values if isinstance(value, bytes)).strip()
+
+    def open_channel(self, number: int = 1) -> None:
+        self.call("channel.open", number)
+
+    def call(self, method: str, channel: int = 1, **arguments: Any) -> dict[str, Any]:
+        """Send a method and return the arguments of its -ok."""
+        with self._telling(method):
+            self.send(frames.frame(frames.METHOD, channel, methods.encode(method, **arguments)))
+            return self._wait(f"{method}-ok")
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def close(self, timeout_s: float = 5.0) -> bool:
+        """Close in order, reading over whatever still comes. Returns whether the broker answered in time."""
+        deadline = time.monotonic() + timeout_s
+        try:
+            self.socket.settimeout(timeout_s)
+            arguments = {"reply_code": 200, "reply_text": "done"}
+            self.send(frames.frame(frames.METHOD, 0, methods.encode("connection.close", **arguments)))
+            while True:
+                method, _ = self._method(deadline)
+                if method == "connection.close-ok":
+                    return True
+        except (OSError, ValueError, PerfError):
+            return False
+        finally:
+            self.socket.close()
+
+    def drop(self) -> None:
+        self.socket.close()
+
+    def _connected(self) -> socket.socket:
+        uri = self.access.uri
+        sock = socket.create_connection((uri.host, uri.port), self.access.timeout_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not uri.tls:
+            return sock
+        context = ssl.create_default_context(cafile=self.access.cacertfile)
+        if self.access.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        try:
+            return context.wrap_socket(sock, server_hostname=uri.host)
+        except BaseException:
+            sock.close()
+            raise
+
+    def _log_in(self, name: str) -> None:
+        uri = self.access.uri
+        self.send(PROTOCOL_HEADER)
+        self.server_properties = self._wait("connection.start")["server_properties"]
+        properties: Table = {
+            "product": longstr("amqpbroker perf"),
+            "version": longstr(__version__),
+            "platform": longstr("Python"),
+            "connection_name": longstr(name),
+            "capabilities": Field("F", CAPABILITIES),
+        }
+        response = f"\0{uri.user}\0{uri.password}"
+        self._send_method(
+            "connection.start-ok",
+            client_properties=properties,
+            mechanism="PLAIN",
+            response=response,
+            locale="en_US",
+        )
+        tune = self._wait("connection.tune")
+        self.frame_max = min(tune["frame_max"] or FRAME_MAX, FRAME_MAX)
+        self.heartbeat_s = tune["heartbeat"] if self.access.heartbeat_s is None else self.access.heartbeat_s
+        self._send_method(
+            "connection.tune-ok",
+            channel_max=tune["channel_max"],
+            frame_max=self.frame_max,
+            heartbeat=self.heartbeat_s,
+        )
+        self._send_method("connection.open", virtual_host=uri.vhost)
+        self._wait("connection.open-ok")
+
+    def _send_method(self, method: str, **arguments: Any) -> None:
+        self.send(frames.frame(frames.METHOD, 0, methods.encode(method, **arguments)))
+
+    def _wait(self, awaited: str) -> dict[str, Any]:
+        deadline = time.monotonic() + self.access.timeout_s
+        while True:
+            method, arguments = self._method(deadline)
+            if method == awaited:
+                return arguments
+            if method in ("connection.close", "channel.close"):
+                if method == "connection.close":
+                    self._send_method("connection.close-ok")
+                else:
+                    self.close(ABANDON_S)
+                raise refusal(method, arguments)
+
+    def _method(self, deadline: float) -> tuple[str, dict[str, Any]]:
+        """The next method frame; other frames are passed over."""
+        while True:
+            kind, payload = self._frame(deadline)
+            if kind == frames.METHOD:
+                method = methods.METHODS.get(int.from_bytes(payload[:4], "big"))
+                if method is not None:
+                    return method.name, methods.decode(method, payload)
+
+    def _frame(self, deadline: float) -> tuple[int, bytes]:
+        buffer = self.buffer
+        while True:
+            if buffer[:4] == b"AMQP":
+                raise PerfError("the broker does not speak AMQP 0-9-1")
+            if len(buffer) >= frames.OVERHEAD:
+                kind, _, size = frames.FRAME_HEAD.unpack_from(buffer)
+                stop = size + frames.OVERHEAD
+                if size > FRAME_MAX or kind not in (1, 2, 3, 8):
+                    raise PerfError("what answers does not speak AMQP 0-9-1")
+                if len(buffer) >= stop:
+                    payload = bytes(buffer[7 : stop - 1])
+                    del buffer[:stop]
+                    return kind, payload
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            more = self.socket.recv(1 << 16)
+            if not more:
+                raise PerfError("the broker closed the connection without a word")
+            buffer += more
+
+    @contextmanager
+    def _telling(self, doing: str) -> Iterator[None]:
+        """What goes wrong at the socket or with the bytes is told as a PerfError that names address and step."""
+        address = self.access.uri.address
+        try:
+            yield
+        except TimeoutError:
+            raise PerfError(f"{address}: no answer to {doing} within {self.access.timeout_s:g} s") from None
+        except ConnectionRefusedError:
+            raise PerfError(f"{address}: connection refused; is a broker running there? Name it with --uri") from None
+        except ssl.SSLCertVerificationError as error:
+            raise PerfError(
+                f"{address}: {error.verify_message}; name the authority with --cacertfile, or use --insecure"
+            ) from None
+        except OSError as error:
+            raise PerfError(f"{address}: {(error.strerror or str(error)).lower()}, {doing}") from None
+        except (ValueError, struct.error) as error:
+            raise PerfError(f"{address}: what answers does not speak AMQP 0-9-1: {error}") from None
+        except PerfError as error:
+            raise PerfError(f"{address}: {error}") from None

@@ -1,0 +1,68 @@
+"""Leading a run: from the start to the last report, with what is shown on the way."""
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import repeat
+
+from amqpbroker.cli.perf.crew import Crew, Interrupt, Worker
+from amqpbroker.cli.perf.progress import Progress, described
+from amqpbroker.cli.perf.report import Report
+
+SHOW_EVERY_S = 1.0
+#: Reports are late by as much as this when a run is over by its time.
+_LISTEN_S = 0.1
+
+#: Says which processes are to stop now, though their own time is not over.
+Superfluous = Callable[[float], Sequence[Worker]]
+
+
+def nobody(now: float) -> Sequence[Worker]:
+    """All go on until they are done themselves."""
+    return ()
+
+
+def conduct(
+    crew: Crew,
+    interrupt: Interrupt,
+    progress: Progress,
+    shown: Sequence[str],
+    superfluous: Superfluous,
+    totals: Sequence[str] = (),
+) -> None:
+    """Start the crew and listen until all of it has ended.
+
+    shown: the counts whose rates are shown. totals: those that are shown themselves.
+    """
+    crew.start()
+    before = [worker.last for worker in crew.workers]
+    shown_at = crew.started
+    was_blocked = was_interrupted = False
+    while not crew.is_over:
+        crew.hear(_LISTEN_S)
+        now = time.monotonic()
+        if interrupt.came and not was_interrupted:
+            was_interrupted = True
+            crew.stop()
+        crew.stop(superfluous(now))
+        if bool(crew.blocked) != was_blocked:
+            was_blocked = not was_blocked
+            progress.note(
+                f"the broker blocks publishers: {crew.blocked}" if was_blocked else "the broker takes publishes again"
+            )
+        if now - shown_at >= SHOW_EVERY_S:
+            shown_at = now
+            after = [worker.last for worker in crew.workers]
+            rates = {name: sum(map(_rate, before, after, repeat(name))) for name in shown}
+            blocked = f"  blocked: {crew.blocked}" if was_blocked else ""
+            counts = crew.counts()
+            text = described({name: counts[name] for name in totals}, rates, crew.recent)
+            progress.show(now - crew.started, text + blocked)
+            crew.recent = {}
+            before = after
+
+
+def _rate(before: Report, after: Report, name: str) -> float:
+    """How fast the count grew from one report of a process to another; 0 if it is the same."""
+    if after is before:
+        return 0.0
+    return (after.counts.get(name, 0) - before.counts.get(name, 0)) / (after.at - before.at)

@@ -1,0 +1,119 @@
+"""A connection that is set up and never waits: output that the socket did not take yet, and heartbeats."""
+
+import ssl
+import time
+
+from amqpbroker.cli.perf.client import Client
+from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.wire.frames import HEARTBEAT_FRAME
+
+_LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Link:
+    """Sends what it is given in order, and reads what is there."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._socket = client.socket
+        self._socket.setblocking(False)
+        self._current = memoryview(b"")  # what goes first, part of it sent
+        self._is_given = False
+        self._queued = bytearray()
+        self._heartbeat_s = client.heartbeat_s
+        self._heard = self._wrote = False
+        self._heard_at = self._wrote_at = time.monotonic()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    @property
+    def unsent(self) -> int:
+        """Octets of what `send` was given and the socket has not taken."""
+        return len(self._current) if self._is_given else 0
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._current and not self._queued
+
+    def send(self, data: memoryview) -> bool:
+        """Begin to send, only while it is idle. Returns whether all went; until it has, `data` must stay as it is."""
+        self._current = data
+        self._is_given = True
+        return self.flush()
+
+    def queue(self, data: bytes) -> None:
+        """Send behind whatever is being sent."""
+        self._queued += data
+        self.flush()
+
+    def flush(self) -> bool:
+        """Send what the socket takes. Returns whether that was everything."""
+        try:
+            while True:
+                if self._current:
+                    self._current = self._current[self._socket.send(self._current) :]
+                    self._wrote = True
+                elif self._queued:
+                    self._current, self._queued = memoryview(bytes(self._queued)), bytearray()
+                    self._is_given = False
+                else:
+                    return True
+        except _LATER:
+            return False
+        except OSError as error:
+            raise self._lost(error) from None
+
+    def receive_into(self, space: memoryview) -> int:
+        """Octets read; 0 if there are none now."""
+        left = self.client.buffer
+        if left:  # it came with the last answer of the set-up
+            size = min(len(left), len(space))
+            space[:size] = left[:size]
+            del left[:size]
+            return size
+        try:
+            size = self._socket.recv_into(space)
+        except _LATER:
+            return 0
+        except OSError as error:
+            raise self._lost(error) from None
+        if not size:
+            raise PerfError(f"{self.client.access.uri.address}: the broker closed the connection without a word")
+        self._heard = True
+        return size
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is input which the operating system does not know of any more."""
+        return bool(self.client.buffer) or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0)
+
+    def beat(self, now: float, is_reading: bool) -> None:
+        """Heartbeats both ways; to be called every second or so. is_reading: whether what comes is read now."""
+        if self._heard or not is_reading:
+            self._heard, self._heard_at = False, now
+        if self._wrote:
+            self._wrote, self._wrote_at = False, now
+        if not self._heartbeat_s:
+            return
+        if now - self._heard_at > 2 * self._heartbeat_s + 1:
+            raise PerfError(f"{self.client.access.uri.address}: nothing heard of the broker for two heartbeats")
+        if now - self._wrote_at >= self._heartbeat_s / 2 and self.is_idle:
+            self.queue(HEARTBEAT_FRAME)
+
+    def finish(self, timeout_s: float, unread: bytes) -> bool:
+        """Wait until everything is sent, then close in order. Returns whether the broker took it all in time."""
+        self._socket.settimeout(timeout_s)
+        try:
+            self._socket.sendall(self._current)
+            self._socket.sendall(self._queued)
+        except (OSError, PerfError):
+            self.client.drop()
+            return False
+        self.client.buffer += unread
+        return self.client.close(timeout_s)
+
+    def _lost(self, error: OSError) -> PerfError:
+        return PerfError(
+            f"{self.client.access.uri.address}: the connection is lost: {(error.strerror or str(error)).lower()}"
+        )

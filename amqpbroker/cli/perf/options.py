@@ -1,0 +1,79 @@
+"""The options that all commands of `amqpbroker perf` have, and kinds of value."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from amqpbroker.cli.perf.arguments import parsed
+from amqpbroker.cli.perf.client import Access
+from amqpbroker.cli.perf.uri import Uri
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+COUNT = click.IntRange(min=0)
+POSITIVE = click.IntRange(min=1)
+RATE = click.FloatRange(min=0, min_open=True)
+SECONDS = click.FloatRange(min=0)
+
+DEFAULT_SECONDS = 10.0
+
+
+def _uri(context: click.Context, parameter: click.Parameter, text: str | None) -> Uri:
+    """What is wrong is told without repeating it: it may have a password."""
+    try:
+        return Uri() if text is None else Uri.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def pairs(context: click.Context, parameter: click.Parameter, text: str | None) -> dict[str, Any]:
+    """key=value,key=value, or a JSON object."""
+    try:
+        return {} if text is None else parsed(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def valid(option: str, make: Callable[[dict[str, Any]], dict[str, Any]], values: dict[str, Any]) -> dict[str, Any]:
+    """What `make` makes of the values of an option. Raises UsageError where it raises ValueError."""
+    try:
+        return make(values)
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {error}") from None
+
+
+_OPTIONS = (
+    click.option(
+        "-h",
+        "--uri",
+        metavar="URI",
+        callback=_uri,
+        envvar="AMQPBROKER_PERF_URI",
+        show_envvar=True,
+        help="The broker: amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps://...  [default: guest on this machine]",
+    ),
+    click.option("-b", "--heartbeat", type=click.IntRange(0, 65535), help="Heartbeat in seconds; 0: none."),
+    click.option("--cacertfile", type=click.Path(exists=True, dir_okay=False), help="Whom to trust with amqps."),
+    click.option("--insecure", is_flag=True, help="With amqps, do not verify the broker's certificate."),
+    click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
+)
+
+
+def with_access(command: Command) -> Command:
+    """Gives a command the options that say which broker, and how the result is shown."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def access(given: dict[str, Any]) -> Access:
+    """Takes the options out that say which broker."""
+    return Access(given.pop("uri"), given.pop("heartbeat"), given.pop("cacertfile"), given.pop("insecure"))
+
+
+def duration(seconds: float | None, has_limit: bool) -> float | None:
+    """How long a run takes. None is until it is done: 0 says so, and a limit does where no time is given."""
+    if seconds is None:
+        return None if has_limit else DEFAULT_SECONDS
+    return seconds or None

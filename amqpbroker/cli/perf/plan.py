@@ -1,0 +1,42 @@
+"""What a run is to do, as its processes are told it."""
+
+from dataclasses import dataclass, field
+
+from amqpbroker.cli.perf.client import Access
+from amqpbroker.cli.perf.template import Kind
+from amqpbroker.wire.values import Table
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """What each publisher does. kinds: what they publish, by turns. None is no limit."""
+
+    kinds: tuple[Kind, ...]
+    limit: int | None = None
+    rate: float | None = None
+    #: How many may wait for their confirm; None: no confirms.
+    window: int | None = None
+
+
+@dataclass(frozen=True)
+class Consuming:
+    """What each consumer does. queues: what they consume, by turns. None is no limit."""
+
+    queues: tuple[str, ...]
+    auto_ack: bool = False
+    #: 0 is no limit.
+    prefetch: int = 0
+    #: One acknowledgement for so many; 0: one for each.
+    ack_every: int = 0
+    limit: int | None = None
+    rate: float | None = None
+    arguments: Table = field(default_factory=dict)
+    mark: bytes = b""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """seconds: None is until all is done, or somebody says stop."""
+
+    access: Access
+    seconds: float | None

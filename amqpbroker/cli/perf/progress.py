@@ -1,0 +1,90 @@
+"""What a person sees while a run goes on, on stderr: a bar on a terminal, else a line a second."""
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import click
+
+from amqpbroker.cli.perf.latencies import Latencies
+
+
+def described(totals: Mapping[str, int], rates: Mapping[str, float], latencies: Mapping[str, Latencies]) -> str:
+    """Such as "published 412,345/s  consumed 410,002/s  latency p50 0.21 ms, p99 0.90 ms"."""
+    parts = [f"{name} {total:,}" for name, total in totals.items()]
+    parts += [f"{name} {rate:,.0f}/s" for name, rate in rates.items()]
+    for name, some in latencies.items():
+        if some.count:
+            median, high = some.percentile_ns(50) / 1e6, some.percentile_ns(99) / 1e6
+            parts.append(f"{name} latency p50 {median:.2f} ms, p99 {high:.2f} ms")
+    return "  ".join(parts)
+
+
+class Progress(ABC):
+    """Use it in a `with`."""
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        return
+
+    @abstractmethod
+    def show(self, elapsed_s: float, text: str) -> None: ...
+
+    @abstractmethod
+    def note(self, text: str) -> None:
+        """Something that stays to be read."""
+
+
+class Silent(Progress):
+    """For programs, which read the result."""
+
+    def show(self, elapsed_s: float, text: str) -> None:
+        return
+
+    def note(self, text: str) -> None:
+        click.echo(text, err=True)
+
+
+class Lines(Progress):
+    """A line for each time."""
+
+    def show(self, elapsed_s: float, text: str) -> None:
+        click.echo(f"{elapsed_s:5.1f} s  {text}", err=True)
+
+    def note(self, text: str) -> None:
+        click.echo(text, err=True)
+
+
+class Bar(Progress):
+    """One line that moves. seconds: None is nobody knows how long."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> "Bar":
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (TimeElapsedColumn(), BarColumn(bar_width=20), TextColumn("{task.description}"))
+        self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.start()
+        self._task = self._bar.add_task("", total=self._seconds)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._bar.stop()
+
+    def show(self, elapsed_s: float, text: str) -> None:
+        self._bar.update(self._task, completed=elapsed_s, description=text)
+
+    def note(self, text: str) -> None:
+        self._bar.console.print(text, style="yellow", markup=False, highlight=False)
+
+
+def progress(seconds: float | None, as_json: bool) -> Progress:
+    if sys.stderr.isatty():
+        return Bar(seconds)
+    return Silent() if as_json else Lines()

@@ -1,0 +1,40 @@
+"""A link without a socket: what was sent, what is to be read, and how much the socket takes."""
+
+from amqpbroker.cli.perf.uri import Uri
+
+
+class FakeLink:
+    def __init__(self):
+        self.sent = b""
+        self.incoming = b""
+        self.takes = 1 << 30
+        self.current = b""
+        self.client = self
+        self.access = self
+        self.uri = Uri()
+
+    @property
+    def unsent(self):
+        return len(self.current)
+
+    @property
+    def is_idle(self):
+        return not self.current
+
+    def send(self, data):
+        self.current = bytes(data)
+        return self.flush()
+
+    def queue(self, data):
+        self.sent += data
+
+    def flush(self):
+        taken, self.current = self.current[: self.takes], self.current[self.takes :]
+        self.takes -= len(taken)
+        self.sent += taken
+        return not self.current
+
+    def receive_into(self, space):
+        size = min(len(space), len(self.incoming))
+        space[:size], self.incoming = self.incoming[:size], self.incoming[size:]
+        return size

@@ -1,0 +1,103 @@
+import struct
+
+import pytest
+
+from amqpbroker.cli.perf.acknowledgements import SingleAcks, up_to
+from amqpbroker.cli.perf.consumer import Consumer
+from amqpbroker.cli.perf.deliveries import Deliveries
+from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.plan import Consuming
+from amqpbroker.cli.perf.stamp import now_ns
+from amqpbroker.wire import frames, methods
+from tests.cli.perf.link import FakeLink
+
+MARK = b"thisrun!"
+
+
+def deliveries(first, last, body=b"x" * 16):
+    return b"".join(
+        frames.frame(frames.METHOD, 1, methods.encode("basic.deliver", consumer_tag="perf", delivery_tag=tag))
+        + frames.content(1, b"\0\0", body, 4096)
+        for tag in range(first, last + 1)
+    )
+
+
+def consumer(**work):
+    link = FakeLink()
+    some = Consumer(link, Consuming(("q",), **work), Deliveries(work.get("mark", b""), 1 << 16))
+    some.begin(100.0)
+    return some, link
+
+
+def read(some, link, data):
+    link.incoming = data
+    while link.incoming:
+        some.readable()
+
+
+def test_one_acknowledgement_each():
+    some, link = consumer()
+    read(some, link, deliveries(1, 3))
+    read(some, link, deliveries(4, 9))
+    assert some.counts() == {"consumed": 9}
+    assert link.sent == SingleAcks().between(1, 9)
+
+
+def test_one_for_many():
+    some, link = consumer(ack_every=5)
+    read(some, link, deliveries(1, 4))
+    assert link.sent == b""
+    read(some, link, deliveries(5, 7))
+    assert link.sent == up_to(7)
+    read(some, link, deliveries(8, 12))
+    assert link.sent == up_to(7) + up_to(12)
+
+
+def test_none():
+    some, link = consumer(auto_ack=True)
+    read(some, link, deliveries(1, 2000))
+    assert (some.counts(), link.sent) == ({"consumed": 2000}, b"")
+
+
+@pytest.mark.parametrize("ack_every", [0, 100])
+def test_what_is_beyond_the_limit_is_neither_counted_nor_acknowledged(ack_every):
+    some, link = consumer(limit=7, ack_every=ack_every)
+    read(some, link, deliveries(1, 5))
+    assert not some.done
+    read(some, link, deliveries(6, 20))
+    assert some.done
+    assert some.counts() == {"consumed": 7}
+    assert link.sent == (up_to(7) if ack_every else SingleAcks().between(1, 7))
+
+
+def test_a_rate(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    some, link = consumer(rate=10.0)
+    read(some, link, deliveries(1, 20))
+    assert some.counts() == {"consumed": 0}
+    assert some.wake == pytest.approx(100.1)
+    now = 101.05
+    some.due(now)
+    assert some.counts() == {"consumed": 10}
+    assert link.sent == SingleAcks().between(1, 10)
+    read(some, link, deliveries(21, 1020))
+    assert not some.reads
+    now = 300.0
+    some.due(now)
+    assert (some.counts(), some.reads, some.wake) == ({"consumed": 1020}, True, float("inf"))
+
+
+def test_latencies():
+    some, link = consumer(mark=MARK)
+    read(some, link, deliveries(1, 4, struct.pack(">8sQ", MARK, now_ns() - 5_000_000)))
+    found = some.latencies()["message"]
+    assert found.count == 4
+    assert found.shortest_ns >= 5_000_000
+    assert some.latencies()["message"].count == 0
+
+
+def test_a_cancelled_consumer():
+    some, link = consumer()
+    with pytest.raises(PerfError, match="cancelled the consumer"):
+        read(some, link, frames.frame(frames.METHOD, 1, methods.encode("basic.cancel", consumer_tag="perf")))

@@ -1,0 +1,125 @@
+import struct
+from itertools import cycle, repeat
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amqpbroker.cli.perf.deliveries import Deliveries
+from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.stamp import now_ns
+from amqpbroker.wire import frames, methods
+
+MARK = b"thisrun!"
+
+
+def delivery(tag, body, frame_max=4096, key="key", redelivered=False):
+    arguments = {"consumer_tag": "perf", "delivery_tag": tag, "redelivered": redelivered, "exchange": "ex"}
+    method = methods.encode("basic.deliver", routing_key=key, **arguments)
+    return frames.frame(frames.METHOD, 1, method) + frames.content(1, b"\x10\x00\x02", body, frame_max)
+
+
+def method(name, **arguments):
+    return frames.frame(frames.METHOD, 0, methods.encode(name, **arguments))
+
+
+def fed(data, sizes, mark=b"", buffer_bytes=1 << 16):
+    """What comes of the data, read in pieces of these sizes."""
+    deliveries, others = Deliveries(mark, buffer_bytes), []
+    at, sizes = 0, iter(sizes)
+    while at < len(data):
+        space = deliveries.space()
+        piece = data[at : at + min(next(sizes), len(space))]
+        space[: len(piece)] = piece
+        others += deliveries.advance(len(piece))
+        at += len(piece)
+    return deliveries, others
+
+
+MIXED = b"".join(
+    [
+        *(delivery(tag, b"x" * 16) for tag in range(1, 8)),
+        frames.HEARTBEAT_FRAME,
+        *(delivery(tag, b"x" * 16) for tag in range(8, 12)),
+        delivery(12, b"y" * 600, frame_max=256),
+        delivery(13, b""),
+        delivery(14, b""),
+        method("connection.blocked", reason="low on memory"),
+        *(delivery(tag, b"x" * 16, key="other") for tag in range(15, 20)),
+        *(delivery(tag, b"x" * 16, redelivered=True) for tag in range(20, 25)),
+    ]
+)
+MIXED_OCTETS = 11 * 16 + 600 + 10 * 16
+
+
+def test_what_is_counted_is_the_same_for_every_split():
+    for split in range(len(MIXED)):
+        deliveries, others = fed(MIXED, [split or 1, *[len(MIXED)] * 3])
+        assert (deliveries.count, deliveries.octets, deliveries.rest()) == (24, MIXED_OCTETS, b"")
+        assert others == [(0, methods.encode("connection.blocked", reason="low on memory"))]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 50, 87, 88, 89, 1000])
+def test_and_for_pieces_of_every_size(size):
+    deliveries, others = fed(MIXED, repeat(size))
+    assert (deliveries.count, deliveries.octets, len(others)) == (24, MIXED_OCTETS, 1)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(st.sampled_from([0, 1, 16, 16, 16, 17, 5000]), max_size=40), st.lists(st.integers(1, 900), min_size=200)
+)
+def test_bodies_of_all_sizes(bodies, pieces):
+    data = b"".join(delivery(tag, b"x" * size, 128) for tag, size in enumerate(bodies, 1))
+    deliveries, _ = fed(data, cycle(pieces))
+    assert (deliveries.count, deliveries.octets) == (len(bodies), sum(bodies))
+
+
+def test_within_a_run_nothing_is_looked_at():
+    one = len(delivery(1, b"x" * 16))
+    data = bytearray(b"".join(delivery(tag, b"x" * 16) for tag in range(1, 501)))
+    data[100 * one - 1] = 0  # an end octet, for which reading it frame by frame would end with an error
+    deliveries, _ = fed(data, [one, len(data)])
+    assert deliveries.count == 500
+
+
+def test_a_gap_in_the_tags_is_counted_as_it_is():
+    data = b"".join(delivery(tag, b"x" * 16) for tag in [1, 2, 3, 9, 10, 11])
+    deliveries, _ = fed(data, [200, *[len(data)] * 2])
+    assert deliveries.count == 6
+
+
+def test_two_that_are_as_long_as_three_are_two():
+    one = len(delivery(1, b"x" * 16))
+    longer = delivery(2, b"y" * (16 + one))
+    assert len(longer) == 2 * one
+    data = delivery(1, b"x" * 16) + longer + delivery(3, b"x" * 16)
+    deliveries, _ = fed(data, [one, len(data)])
+    assert (deliveries.count, deliveries.octets) == (3, 48 + one)
+
+
+@pytest.mark.parametrize("size", [16, 40, 10_000])
+@pytest.mark.parametrize("piece", [61, 1 << 16])
+def test_ages_of_stamped_messages(size, piece):
+    sent = now_ns() - 1_000_000
+    body = struct.pack(">8sQ", MARK, sent).ljust(size, b"x")
+    foreign = struct.pack(">8sQ", b"another!", sent).ljust(size, b"x")
+    bodies = [body, body, body, foreign, body, foreign, body]
+    data = b"".join(delivery(tag, one) for tag, one in enumerate(bodies, 1))
+    deliveries, _ = fed(data, [len(data) // 7, *[piece] * (len(data) // piece + 2)], mark=MARK)
+    assert deliveries.count == 7
+    assert len(deliveries.ages_ns) == 5
+    assert all(1_000_000 <= age < 10**9 for age in deliveries.ages_ns)
+
+
+def test_small_messages_of_others_have_no_age():
+    data = b"".join(delivery(tag, MARK) for tag in range(1, 9))
+    deliveries, _ = fed(data, [100, len(data)], mark=MARK)
+    assert (deliveries.count, deliveries.ages_ns) == (8, [])
+
+
+def test_what_is_no_frame_is_told():
+    with pytest.raises(PerfError, match="end octet"):
+        fed(b"\x01\x00\x01\x00\x00\x00\x04\x00\x0a\x00\x0a\x00", [100])
+    with pytest.raises(PerfError, match="more than was agreed"):
+        fed(b"\x03\x00\x01\xff\x00\x00\x04\x00\x0a\x00\x0a\x00", [100])

@@ -1,0 +1,51 @@
+import random
+
+import pytest
+
+from amqpbroker.cli.perf.latencies import Latencies
+
+
+def of(values):
+    latencies = Latencies()
+    latencies.add(values)
+    return latencies
+
+
+def test_none():
+    assert Latencies().summary_ms() is None
+    assert Latencies().percentile_ns(50) == 0
+
+
+def test_one():
+    assert of([1_500_000]).summary_ms() == {
+        "min": 1.5,
+        "mean": 1.5,
+        "p50": 1.5,
+        "p95": 1.5,
+        "p99": 1.5,
+        "p99.9": 1.5,
+        "max": 1.5,
+    }
+
+
+@pytest.mark.parametrize("percent", [1, 50, 95, 99, 99.9, 100])
+def test_percentiles_are_exact_to_one_percent(percent):
+    values = [int(random.Random(percent).lognormvariate(12, 2)) for _ in range(5000)]
+    exact = sorted(values)[max(0, -(-len(values) * percent // 100) - 1).__int__()]
+    assert exact <= of(values).percentile_ns(percent) <= exact * 1.01
+
+
+def test_merging_is_as_if_all_had_been_added_to_one():
+    values = [7, 900, 12_345, 12_345, 88_888_888]
+    merged = Latencies()
+    for some in ([], values[:2], values[2:], []):
+        merged.merge(of(some))
+    assert merged.summary_ms() == of(values).summary_ms()
+    assert merged.buckets == of(values).buckets
+
+
+def test_a_bucket_reaches_to_the_next():
+    # 256 to 511 have buckets of 2, 512 to 1023 of 4
+    assert of([256, 257]).buckets == {256: 2}
+    assert of([511, 512, 515]).buckets == {510: 1, 512: 2}
+    assert of([258, 259, 512]).percentile_ns(50) == 259

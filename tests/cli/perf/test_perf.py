@@ -1,0 +1,211 @@
+"""The command as users run it, against a broker process."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pika
+import pytest
+from click.testing import CliRunner
+
+from amqpbroker.cli.main import main
+from amqpbroker.cli.perf import perf
+from amqpbroker.cli.perf.churn import ChannelChurn, ConnectionChurn, QueueChurn
+from amqpbroker.cli.perf.client import Access
+from amqpbroker.cli.perf.uri import Uri
+from tests.process import ENVIRONMENT
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "command-line.md"
+SECTION = REFERENCE.read_text().split("## `amqpbroker perf`")[1].split("\n## ")[0]
+
+
+def started(*arguments):
+    command = [sys.executable, "-m", "amqpbroker", "perf", *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
+    )
+
+
+def ended(process):
+    """(exit status, stdout, stderr)"""
+    stdout, stderr = process.communicate(timeout=30)
+    return process.returncode, stdout, stderr
+
+
+def run(*arguments):
+    return ended(started(*arguments))
+
+
+def result(*arguments):
+    status, stdout, stderr = run(*arguments, "--json")
+    assert status == 0, stderr
+    return json.loads(stdout)
+
+
+@pytest.fixture
+def consumers(broker):
+    """How many consumers a queue has; None if it is not there."""
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+
+        def count(name):
+            channel = connection.channel()
+            try:
+                found = channel.queue_declare(name, passive=True).method.consumer_count
+            except pika.exceptions.ChannelClosedByBroker:
+                return None
+            channel.close()
+            return found
+
+        yield count
+
+
+def test_all_that_is_published_is_consumed(broker):
+    found = result("throughput", "--uri", broker.url, "-C", 20_000, "-D", 20_000, "-c", 500, "-x", 2, "-y", 2)
+    assert (found["published"], found["confirmed"], found["consumed"]) == (40_000, 40_000, 40_000)
+    assert found["consumed_per_s"] > 1000
+    keys = set(re.findall(r"`(\w+)`", SECTION.split("keys of `throughput`")[1].split("\n\n")[1]))
+    assert set(found) == keys
+
+
+def test_a_run_by_time(broker):
+    found = result("latency", "--uri", broker.url, "-z", 0.5, "-r", 400, "-a")
+    assert 0.5 <= found["seconds"] < 2
+    assert 150 <= found["published"] <= 201
+    assert found["published"] * 0.9 <= found["consumed"] <= found["published"]
+    latency = found["latency_ms"]
+    assert list(latency) == ["min", "mean", "p50", "p95", "p99", "p99.9", "max"]
+    assert 0 < latency["min"] <= latency["p50"] <= latency["p99"] <= latency["max"] < 2000
+
+
+def test_a_queue_with_a_name_is_kept_and_can_be_read_later(broker, consumers):
+    arguments = ["--uri", broker.url, "-u", "perf-kept", "-s", 5000, "-f", "persistent"]
+    assert result("throughput", *arguments, "-y", 0, "-C", 50)["published"] == 50
+    assert consumers("perf-kept") == 0
+    found = result("throughput", *arguments, "-x", 0, "-D", 50, "-A", 10, "-q", 10, "--delete")
+    assert found["consumed"] == 50
+    assert consumers("perf-kept") is None
+
+
+def test_a_fanout_exchange_and_what_a_person_sees(broker, consumers):
+    several = ["--queue-pattern", "perf-fan-%d", "--queue-pattern-to", 2, "-y", 2, "--delete"]
+    status, stdout, _ = run("throughput", "-h", broker.url, "-e", "perf-fan", "-t", "fanout", *several, "-C", 100)
+    assert status == 0
+    assert re.search(r"published +100 *\n", stdout)
+    assert re.search(r"consumed +200 *\n", stdout)
+    assert f"amqp://guest@127.0.0.1:{broker.port}/" in stdout
+    assert consumers("perf-fan-1") is None
+
+
+@pytest.mark.parametrize("churn", [ConnectionChurn, ChannelChurn, QueueChurn])
+def test_churn(broker, churn):
+    more = {"durable": True, "arguments": {}} if churn is QueueChurn else {}
+    some = churn(Access(Uri.parse(broker.url)), None, 3, **more)
+    some.set_up()
+    report = some.run(None)
+    assert report.counts == {"operations": 3}
+    assert report.latencies["operation"].count == 3
+
+
+def test_churn_by_command(broker):
+    found = result("queue-churn", "--uri", broker.url, "-C", 20)
+    assert (found["operations"], found["parallel"]) == (20, 1)
+    assert found["latency_ms"]["min"] > 0
+
+
+def test_nobody_there_to_churn():
+    status, _, output = run("connection-churn", "--uri", "amqp://guest:hush@127.0.0.1:1")
+    assert status == 1
+    assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --uri\n"
+
+
+def test_many_connections(broker):
+    found = result("connection-count", "--uri", broker.url, "-x", 30, "-z", 0.1)
+    assert (found["connections"], found["channels"]) == (30, 30)
+
+
+def test_ctrl_c_ends_it_with_its_result(broker, consumers):
+    process = started("throughput", "--uri", broker.url, "-z", 0, "-r", 100, "-u", "perf-ctrl-c", "--delete")
+    while not consumers("perf-ctrl-c"):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    status, stdout, stderr = ended(process)
+    assert status == 0, stderr
+    assert "Traceback" not in stderr
+    assert "interrupted" in stdout
+    assert consumers("perf-ctrl-c") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-p", "-u", "perf-none"], "404 NOT_FOUND - no queue 'perf-none' in vhost '/'"),  # while setting up
+        (["-y", 0, "-e", "amq.none", "-p", "-u", "x"], "404 NOT_FOUND - no exchange 'amq.none' in vhost '/'"),  # later
+    ],
+)
+def test_what_the_broker_refuses(broker, arguments, said):
+    status, stdout, stderr = run("throughput", "--uri", broker.url, *arguments, "-z", 5)
+    assert (status, stdout) == (1, "")
+    assert said in stderr
+    assert "Traceback" not in stderr
+
+
+def invoked(*arguments):
+    outcome = CliRunner().invoke(main, ["perf", *map(str, arguments)])
+    return outcome.exit_code, outcome.output
+
+
+def test_nobody_there():
+    status, output = invoked("throughput", "--uri", "amqp://guest:hush@127.0.0.1:1")
+    assert status == 1
+    assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --uri\n"
+
+
+def test_a_wrong_password_is_told_but_not_shown(broker):
+    status, output = invoked("throughput", "--uri", f"amqp://guest:hush@127.0.0.1:{broker.port}")
+    assert status == 1
+    assert "403 ACCESS_REFUSED" in output
+    assert "hush" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["throughput", "-x", 0, "-y", 0], "nothing to do"),
+        (["latency", "-s", 8], "-s is to be at least 16"),
+        (["latency", "-y", 0], "-y at least 1 or --confirm"),
+        (["throughput", "-a", "-A", 5], "exclude each other"),
+        (["throughput", "-q", 5, "-A", 6], "at most --qos"),
+        (["throughput", "-t", "fanout"], "name it with --exchange"),
+        (["throughput", "-p"], "name it with --queue"),
+        (["throughput", "-u", "q", "--queue-pattern", "q%d"], "exclude each other"),
+        (["throughput", "--queue-pattern", "q"], "one %d, such as perf-%d"),
+        (["throughput", "--queue-pattern", "q%d", "--queue-pattern-from", 2], "at least --queue-pattern-from"),
+        (["throughput", "--queue-args", "x"], "not of the form KEY=VALUE"),
+        (["throughput", "--properties", "priority=300"], "--properties: priority must be"),
+        (["throughput", "-h", "http://me:hush@host"], "write amqp://USER:PASSWORD@HOST:PORT/VHOST"),
+        (["throughput", "-r", 0], "-r"),
+        (["queue-churn", "--queue-args", '{"a": 99999999999999999999}'], "--queue-args: a is too large"),
+    ],
+)
+def test_mistakes_in_the_command_line(arguments, said):
+    status, output = invoked(*arguments)
+    assert status == 2
+    assert said in output
+    assert "hush" not in output
+
+
+@pytest.mark.parametrize("name", perf.commands)
+def test_every_option_is_documented(name):
+    assert f"`amqpbroker perf {name}`" in SECTION
+    for parameter in perf.commands[name].params:
+        for flag in parameter.opts:
+            assert re.search(rf"`{flag}[ `]", SECTION), flag
+
+
+def test_the_start_of_the_broker_does_not_load_it():
+    script = "import sys, amqpbroker.cli.main, amqpbroker.cli.serve; sys.exit('amqpbroker.cli.perf' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

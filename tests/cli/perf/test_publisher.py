@@ -1,0 +1,144 @@
+import pytest
+
+from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.plan import Publishing
+from amqpbroker.cli.perf.publisher import Publisher
+from amqpbroker.cli.perf.template import Kind, Template
+from amqpbroker.wire import frames, methods
+from tests.cli.perf.link import FakeLink
+
+MARK = b"thisrun!"
+
+
+def method(name, channel=1, **arguments):
+    return frames.frame(frames.METHOD, channel, methods.encode(name, **arguments))
+
+
+def publisher(mark=b"", chunk=10, **work):
+    kind = Kind("", "q", 20, {}, mark=mark)
+    each = Template(kind, 4096).each
+    link = FakeLink()
+    return Publisher(link, Publishing((kind,), **work), Template(kind, 4096, each * chunk), bool(mark)), link, each
+
+
+def test_it_stops_at_its_limit():
+    some, link, each = publisher(limit=25)
+    some.begin(0.0)
+    assert len(link.sent) == 25 * each
+    assert (some.published, some.done, some.writes) == (25, True, False)
+
+
+def test_only_whole_messages_count_as_published():
+    some, link, each = publisher(limit=25)
+    link.takes = 12 * each + 1
+    some.begin(0.0)
+    assert (some.published, some.done, some.writes) == (12, False, True)
+    link.takes = each - 1
+    some.due(0.0)
+    assert some.published == 13
+    link.takes = 1 << 20
+    some.due(0.0)
+    assert (some.published, some.done) == (25, True)
+    assert len(link.sent) == 25 * each
+
+
+def test_confirms_make_room_for_more():
+    some, link, _ = publisher(limit=100, window=8)
+    some.begin(0.0)
+    assert (some.published, some.writes) == (8, False)
+    link.incoming = method("basic.ack", delivery_tag=1)
+    some.readable()
+    assert some.published == 8  # not a write for each confirm
+    link.incoming = method("basic.ack", delivery_tag=5, multiple=True) + method("basic.nack", delivery_tag=7)
+    some.readable()
+    assert some.published == 14
+    assert some.counts() == {"published": 14, "returned": 0, "confirmed": 5, "refused": 1}
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 100])
+def test_it_is_done_when_all_is_confirmed(window):
+    some, link, _ = publisher(limit=10, window=window)
+    some.begin(0.0)
+    for _ in range(10):
+        assert not some.done
+        link.incoming = method("basic.ack", delivery_tag=some.published, multiple=True)
+        some.readable()
+        if some.published == 10 and some.counts()["confirmed"] == 10:
+            break
+    assert some.done
+
+
+def test_what_comes_may_be_split_anywhere():
+    told = method("basic.ack", delivery_tag=2, multiple=True) + frames.HEARTBEAT_FRAME
+    told += method("basic.return", reply_code=312, reply_text="NO_ROUTE") + frames.content(1, b"\0\0", b"body", 4096)
+    told += method("basic.ack", delivery_tag=3)
+    for split in range(1, len(told)):
+        some, link, _ = publisher(limit=3, window=3)
+        some.begin(0.0)
+        for piece in (told[:split], told[split:]):
+            link.incoming = piece
+            some.readable()
+        assert some.counts() == {"published": 3, "returned": 1, "confirmed": 3, "refused": 0}
+        assert some.done
+
+
+def test_a_blocked_connection_publishes_nothing():
+    some, link, _ = publisher(limit=100, window=10)
+    some.begin(0.0)
+    link.incoming = method("connection.blocked", 0, reason="low on disk")
+    some.readable()
+    assert some.blocked == "low on disk"
+    link.incoming = method("basic.ack", delivery_tag=10, multiple=True)
+    some.readable()
+    assert (some.published, some.writes) == (10, False)
+    link.incoming = method("connection.unblocked", 0)
+    some.readable()
+    assert (some.published, some.blocked) == (20, "")
+    assert some.blocked_s > 0
+
+
+def test_flow_is_answered_and_heeded():
+    some, link, _ = publisher(window=10)
+    some.begin(0.0)
+    link.sent = b""
+    link.incoming = method("channel.flow", active=False) + method("basic.ack", delivery_tag=10, multiple=True)
+    some.readable()
+    assert link.sent == method("channel.flow-ok", active=False)
+    link.incoming = method("channel.flow", active=True)
+    some.readable()
+    assert link.sent.startswith(method("channel.flow-ok", active=False) + method("channel.flow-ok", active=True))
+    assert some.published == 20
+
+
+@pytest.mark.parametrize("name", ["channel.close", "connection.close"])
+def test_a_close_is_told_with_the_brokers_text(name):
+    some, link, _ = publisher(window=1)
+    some.begin(0.0)
+    link.incoming = method(name, reply_code=404, reply_text="NOT_FOUND - no exchange 'x' in vhost '/'")
+    with pytest.raises(PerfError, match=r"127.0.0.1:5672: the broker closed the .*: 404 NOT_FOUND - no exchange 'x'"):
+        some.readable()
+
+
+def test_how_long_confirms_took():
+    some, link, _ = publisher(mark=MARK, limit=5, window=5)
+    some.begin(0.0)
+    link.incoming = method("basic.ack", delivery_tag=2) + method("basic.ack", delivery_tag=4, multiple=True)
+    some.readable()
+    assert some.latencies()["confirm"].count == 4
+    link.incoming = method("basic.ack", delivery_tag=5)
+    some.readable()
+    assert some.latencies()["confirm"].count == 1
+    assert some.latencies()["confirm"].count == 0
+
+
+def test_with_a_rate_the_first_goes_out_at_once_and_the_next_when_it_is_due(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    some, _, _ = publisher(rate=10.0)
+    some.begin(now)
+    assert some.published == 1
+    assert some.wake == pytest.approx(100.1)
+    now = 100.31
+    some.due(now)
+    assert some.published == 4
+    assert some.wake == pytest.approx(100.4)
