@@ -7,7 +7,7 @@ ROUNDS ?= 50
 FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs interop conformance record fuzz-diff crash bench bench-core clean
+.PHONY: help run test check format docs interop conformance record fuzz-diff crash bench bench-core bench-growth clean
 
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench: $(DEV) ## Measure beside RabbitMQ, which is installed for it, and write d
 
 bench-core: $(DEV) ## Measure the core, bytes in to bytes out; ARGS="transient" picks shapes.
 	$(PY) -m tests.bench $(ARGS)
+
+bench-growth: $(DEV) ## Measure what it costs as work grows, and write that into docs/performance.md; ARGS="queues --no-write".
+	$(PY) -m tests.bench.growth $(ARGS)
 
 clean: ## Remove .venv and every cache.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 
 #: Becomes the page's own text colour; the others stand out from white and from black.
 INK = "#123456"
-OURS_COLOUR = "#2f81f7"
-SECOND_COLOUR = "#db6d28"
-THIRD_COLOUR = "#3fa34d"
+COLOURS = ("#2f81f7", "#db6d28", "#3fa34d")
 LIGHT, DARK = "#1f2328", "#e6edf3"
 STYLE = f"<style>svg{{color:{LIGHT}}}@media(prefers-color-scheme:dark){{svg{{color:{DARK}}}}}</style>"
 
@@ -41,14 +39,14 @@ def adapted(svg: str) -> str:
 
 
 @contextmanager
-def chart(path: Path, height: float = 3.2, panels: int = 1) -> Iterator[Any]:
-    """The axes of a new chart, or of several side by side, which is written when the `with` ends."""
+def chart(path: Path, height: float, rows: int = 1, columns: int = 1) -> Iterator[Any]:
+    """The panels of a new chart, one after the other, which is written when the `with` ends."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(8, height))
-        yield figure.subplots(1, panels)
+        yield figure.subplots(rows, columns, squeeze=False).flat
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     path.write_text(adapted(path.read_text()))
@@ -57,10 +55,10 @@ def chart(path: Path, height: float = 3.2, panels: int = 1) -> Iterator[Any]:
 def ratios(path: Path, ratios: dict[str, float], targets: dict[str, float]) -> None:
     """A bar for each row, and a mark where its target is."""
     names = {name: f"{name}  {ratio:.1f}" for name, ratio in ratios.items()}
-    with chart(path, height=0.9 + 0.28 * len(names)) as axes:
-        axes.barh(list(names.values()), list(ratios.values()), height=0.6, color=OURS_COLOUR)
+    with chart(path, height=0.9 + 0.28 * len(names)) as (axes,):
+        axes.barh(list(names.values()), list(ratios.values()), height=0.6, color=COLOURS[0])
         marks = [names[name] for name in targets]
-        axes.plot(list(targets.values()), marks, "|", color=SECOND_COLOUR, ms=14, mew=2.5, label="target")
+        axes.plot(list(targets.values()), marks, "|", color=COLOURS[1], ms=14, mew=2.5, label="target")
         axes.axvline(1, color=INK, lw=1, ls=":")
         axes.invert_yaxis()
         axes.margins(x=0.08)
@@ -69,31 +67,39 @@ def ratios(path: Path, ratios: dict[str, float], targets: dict[str, float]) -> N
 
 
 @dataclass(frozen=True)
-class Line:
-    """A panel of one line."""
+class Panel:
+    """A line, or several by name, over what grows."""
 
-    label: str
-    values: list[float]
-    colour: str = OURS_COLOUR
+    title: str
+    lines: dict[str, list[float]]
+    log: bool = False
 
 
-def growth(path: Path, along: str, steps: list[float], lines: list[Line], log: bool = True) -> None:
-    """A panel for each line, from nothing upwards, over what grows."""
-    with chart(path, panels=len(lines)) as panels:
-        for axes, line in zip(panels if len(lines) > 1 else [panels], lines, strict=True):
-            _draw(axes, steps, line)
+def growth(path: Path, along: str, steps: list[float], panels: list[Panel], log: bool = True) -> None:
+    """Panels in rows of up to three; four are two and two."""
+    columns = 2 if len(panels) == 4 else min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    with chart(path, 3 * rows, rows, columns) as drawn:
+        for axes, panel in zip(drawn, panels, strict=True):
+            _draw(axes, steps, panel)
             axes.set_xlabel(along)
-            axes.set_title(line.label, fontsize=10)
             axes.set_xscale("log" if log else "linear")
             axes.set_xticks(steps, [short(step) for step in steps])
             axes.minorticks_off()
 
 
-def _draw(axes: "Axes", steps: list[float], line: Line) -> None:
-    axes.plot(steps, line.values, "o-", color=line.colour, lw=1.8, ms=4)
-    axes.set_ylim(0, max(line.values) * 1.15 or 1)
+def _draw(axes: "Axes", steps: list[float], panel: Panel) -> None:
+    for colour, (name, values) in zip(COLOURS, panel.lines.items(), strict=False):
+        axes.plot(steps[-len(values) :], values, "o-", color=colour, lw=1.8, ms=4, label=name)
+    if panel.log:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, max(map(max, panel.lines.values())) * 1.15 or 1)
     axes.yaxis.set_major_formatter(lambda value, _: short(value))
     axes.grid(axis="y", color=INK, alpha=0.15)
+    axes.set_title(panel.title, fontsize=10)
+    if len(panel.lines) > 1:
+        axes.legend(frameon=False, fontsize=9)
 
 
 def short(value: float) -> str:

@@ -6,6 +6,7 @@ names and bodies are of the same length throughout.
 """
 
 import contextlib
+import select
 import socket
 import struct
 import time
@@ -13,7 +14,7 @@ from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
 
 from tests.harness import published
-from tests.load.client import LoadClient, request
+from tests.load.client import LoadClient, allow_open_files, request
 
 #: What the cells hold: messages counted, when the first and the last one was (ns), ready, to end, samples kept.
 COUNT, FIRST_NS, LAST_NS, READY, END = range(5)
@@ -248,6 +249,41 @@ def _answer(sock: socket.socket) -> None:
         if not more:
             raise EOFError("the broker closed the connection")
         data += more
+
+
+def circulate(port: int, cells: Cells, connections: int, batch: int, size: int) -> None:
+    """Many connections, each with a queue of its own: sends a batch there, and the next one when it has it back."""
+    allow_open_files(connections + 100)
+    clients = [LoadClient(port) for _ in range(connections)]
+    answers = select.epoll()
+    batches: dict[int, tuple[LoadClient, bytes]] = {}
+    for index, client in enumerate(clients):
+        queue = f"bench.{index:05}"
+        client.declare(queue, exclusive=True)
+        client.call("basic.consume", "basic.consume-ok", queue=queue, consumer_tag="c", no_ack=True)
+        batches[client.socket.fileno()] = client, published(queue, b"x" * size) * batch
+        answers.register(client.socket, select.EPOLLIN)
+    first, chunk = batches[clients[0].socket.fileno()]
+    first.send(chunk)
+    back = batch * _octets_of_first(first, cells)
+    missing = dict.fromkeys(batches, back)
+    missing[first.socket.fileno()] -= back // batch + first.unread_bytes
+    for client, chunk in batches.values():
+        client.socket.settimeout(None)
+        if client is not first:
+            client.send(chunk)
+    cells[READY] = 1
+    while not cells[END]:
+        for number, _ in answers.poll(LOOK_EVERY_S):
+            client, chunk = batches[number]
+            received = len(client.socket.recv(1 << 16))
+            if not received:
+                raise EOFError("the broker closed the connection")
+            missing[number] -= received
+            if not missing[number]:
+                missing[number] = back
+                cells[COUNT] += batch
+                client.send(chunk)
 
 
 def publish_paced(port: int, cells: Cells, what: Publishing, rate: int) -> None:

@@ -1,0 +1,163 @@
+"""What it costs as work grows, as tables and charts in docs/performance.md.
+
+usage: python -m tests.bench.growth [WHAT ...] [--seconds S] [--most N] [--no-write]
+
+WHAT: queues, connections, bindings, sizes, backlog; all by default. Every step has a broker process of its own, with a
+data directory and fsync. A run of everything takes three to four minutes on an idle machine and at most eight.
+"""
+
+import argparse
+import time
+
+from tests.bench import charts, page
+from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, measured
+from tests.bench.charts import Panel
+from tests.bench.crew import Measured
+from tests.bench.growths import GROWTHS
+from tests.bench.report import MB, cpu
+
+NAMES = [*GROWTHS, "backlog"]
+KINDS = {"persistent": True, "transient": False}
+
+
+def grown(name: str, seconds: float) -> dict[int, Measured]:
+    found = {}
+    for step, figures in GROWTHS[name].measured(seconds):
+        print(f"{step:>10,} {GROWTHS[name].along:12s} {' '.join(shown(figures))}", flush=True)
+        found[step] = figures
+    return found
+
+
+def shown(figures: Measured) -> tuple[str, ...]:
+    return f"{figures.rate:,.0f}/s", cpu(figures.cpu_us), f"{figures.memory_bytes / MB:.0f} MB"
+
+
+def grown_text(name: str, found: dict[int, Measured], how: str) -> str:
+    along = GROWTHS[name].along
+    head = (along, "messages/s", "CPU", "memory")
+    rows = [(f"{step:,}", *shown(figures)) for step, figures in found.items()]
+    if name == "sizes":
+        head = (*head, "octets/s", "CPU per kB")
+        rows = [
+            (*row, f"{step * figures.rate / MB:,.0f} MB/s", f"{figures.cpu_us / step * 1000:.3f} us")
+            for row, (step, figures) in zip(rows, found.items(), strict=True)
+        ]
+    summary = f"{how} {times(name, found)}"
+    return f"{summary}\n\n{page.table(head, rows)}\n{picture(name)}"
+
+
+def times(name: str, found: dict[int, Measured]) -> str:
+    """How the last step compares with the first."""
+    steps = list(found.items())
+    (least, first), (most, last) = steps[0], steps[-1]
+    if name == "sizes":
+        each = f"{first.cpu_us / least * 1000:.2f} us in messages of {least:,} octets"
+        return f"A kB costs {each} and {last.cpu_us / most * 1000:.2f} us in messages of {most:,}."
+    at_last = f"with {most:,} {GROWTHS[name].along} {cpu(last.cpu_us)}"
+    return f"A message costs {cpu(first.cpu_us)} with {least:,}, {at_last}: x{last.cpu_us / first.cpu_us:.1f}."
+
+
+def grown_panels(name: str, found: dict[int, Measured]) -> list[Panel]:
+    figures = list(found.values())
+    wide = name == "sizes"
+    panels = [
+        Panel("messages/s", {"": [each.rate for each in figures]}, log=wide),
+        Panel("CPU per message, us", {"": [each.cpu_us for each in figures]}, log=wide),
+    ]
+    if wide:
+        return [*panels, Panel("MB/s", {"": [step * each.rate / MB for step, each in found.items()]})]
+    return [*panels, Panel("memory, MB", {"": [each.memory_bytes / MB for each in figures]})]
+
+
+def backlog_text(found: dict[str, Backlog], how: str) -> str:
+    head = ("backlog", "rate", "CPU", "memory", "longest stall", "p99 round trip")
+    parts = [f"{how}\n"]
+    for kind, backlog in found.items():
+        stretches = [("at rest with", backlog.empty), *(("up to", each) for each in backlog.filled)]
+        stretches += [("at rest with", backlog.rest)]
+        stretches += [("down from", each) for each in reversed(backlog.drained)]
+        rows = [(f"{kind}, {words} {each.depth:,}", *stretch_shown(each)) for words, each in stretches]
+        worst = max((each.stall_ms for _, each in stretches), default=0.0)
+        parts += [page.table(head, rows), f"Longest stall beside a backlog of {kind} messages: {worst:.0f} ms.\n"]
+    return "\n".join([*parts, picture("backlog")])
+
+
+def stretch_shown(each: Stretch) -> tuple[str, ...]:
+    moving = (f"{each.rate:,.0f}/s", cpu(each.cpu_us)) if each.rate else ("", "")
+    return *moving, f"{each.memory_bytes / MB:.0f} MB", f"{each.stall_ms:.1f} ms", f"{each.p99_ms:.2f} ms"
+
+
+def backlog_panels(found: dict[str, Backlog]) -> list[Panel]:
+    def lines(of: str, figure: str) -> dict[str, list[float]]:
+        return {kind: [getattr(each, figure) for each in getattr(backlog, of)] for kind, backlog in found.items()}
+
+    memory = {kind: [value / MB for value in values] for kind, values in lines("filled", "memory_bytes").items()}
+    stalls = {f"{kind}, filled": values for kind, values in lines("filled", "stall_ms").items()}
+    return [
+        Panel("CPU per message published, us", lines("filled", "cpu_us")),
+        Panel("CPU per message consumed, us", lines("drained", "cpu_us")),
+        Panel("memory, MB", memory),
+        Panel("longest stall, ms", stalls),
+    ]
+
+
+def picture(name: str) -> str:
+    return f"![What it costs as this grows: {name}](performance/{name}.svg)"
+
+
+def options(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long each step is measured")
+    parser.add_argument("--most", type=count, default=LEVELS[-1], metavar="N", help="the backlog; 5M by default")
+    parser.add_argument("--no-write", action="store_true", help="print only")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.what) - set(NAMES):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    return given
+
+
+def count(text: str) -> int:
+    """Out of 500000, 500k or 5M."""
+    units = {"k": 1_000, "M": 1_000_000}
+    number = float(text[:-1]) * units[text[-1]] if text[-1:] in units else float(text)
+    if number < 1 or number != int(number):
+        raise ValueError(text)
+    return int(number)
+
+
+def levels(most: int) -> tuple[int, ...]:
+    """LEVELS as far as they go, and the last one."""
+    return (*(level for level in LEVELS if level < most), most)
+
+
+def main() -> None:
+    given = options()
+    began = time.monotonic()
+    for name in given.what or NAMES:
+        how = f"{page.machine()}; {page.load()}."
+        if name == "backlog":
+            found = {}
+            for kind, persistent in KINDS.items():
+                found[kind] = measured(
+                    persistent, levels(given.most), lambda words, each, kind=kind: show(kind, words, each)
+                )
+            text, steps, panels = backlog_text(found, how), levels(given.most), backlog_panels(found)
+        else:
+            sizes = grown(name, given.seconds)
+            text, steps, panels = grown_text(name, sizes, how), tuple(sizes), grown_panels(name, sizes)
+        print(f"\n{text}\n", flush=True)
+        if not given.no_write:
+            along = "messages queued" if name == "backlog" else GROWTHS[name].along
+            path = page.CHARTS / f"{name}.svg"
+            charts.growth(path, along, list(map(float, steps)), panels, log=name != "backlog")
+            page.write(f"growth: {name}", text)
+    print(f"took {time.monotonic() - began:.0f} s")
+
+
+def show(kind: str, words: str, each: Stretch) -> None:
+    print(f"{kind:10s} {words:13s} {each.depth:>9,} {' '.join(stretch_shown(each))}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Broker processes under work that grows: what a message costs beside more queues, connections, bindings, octets."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tests.bench.brokers import Running, amqpbroker
+from tests.bench.clients import Consuming, Publishing, circulate, consume, publish
+from tests.bench.crew import Crew, Measured, measure
+from tests.bench.shapes import Flow, queues
+from tests.load.client import LoadClient, allow_open_files, request
+
+BATCH = 200
+TOPIC = "bench.topic"
+CIRCULATING = 20
+MOST_KEYS = 1_000
+
+
+@dataclass(frozen=True)
+class Growth:
+    """along: what grows. steps: how many of it. run: measures a broker, which is new for each step."""
+
+    along: str
+    steps: tuple[int, ...]
+    run: Callable[[Running, int, float], Measured]
+    open_files: Callable[[int], int] = lambda step: 0
+
+    def measured(self, seconds: float) -> Iterator[tuple[int, Measured]]:
+        """Step by step, those left out that take more open files than this process may have."""
+        for step in self.steps:
+            wanted = self.open_files(step)
+            if wanted and not allow_open_files(wanted):
+                print(f"{step:,} {self.along}: left out, {wanted:,} files may not be open here (ulimit -Hn)")
+                continue
+            with amqpbroker() as broker:
+                yield step, self.run(broker, step, seconds)
+
+
+def many_queues(broker: Running, count: int, seconds: float) -> Measured:
+    """One publisher that takes them in turn, one connection that consumes from all of them."""
+    with queues(broker, count) as names, Crew(broker.port) as crew:
+        taker = crew.add(consume, Consuming(tuple(names)))
+        crew.ready()
+        crew.add(publish, Publishing(tuple(names), size=100))
+        return measure([taker], broker.pids, seconds)
+
+
+def many_connections(broker: Running, count: int, seconds: float) -> Measured:
+    """Each with a queue of its own, through which it sends 20 messages at a time."""
+    with Crew(broker.port) as crew:
+        ring = crew.add(circulate, count, CIRCULATING, 100)
+        crew.ready()
+        return measure([ring], broker.pids, seconds)
+
+
+def many_bindings(broker: Running, count: int, seconds: float) -> Measured:
+    """Of one queue, half of them with `*` and half with `#`; keys that match one of them each."""
+    endings = (".*.created", ".#")
+    with queues(broker, 1) as (queue,), Crew(broker.port) as crew:
+        patterns = [f"{i:06}{endings[i % 2]}" for i in range(count)]
+        _bind(broker.port, queue, patterns)
+        taker = crew.add(consume, Consuming((queue,)))
+        crew.ready()
+        keys = [f"{i:06}.eu.created" for i in range(0, count, max(1, count // MOST_KEYS))]
+        crew.add(publish, Publishing(tuple(keys), TOPIC, size=100))
+        return measure([taker], broker.pids, seconds)
+
+
+def _bind(port: int, queue: str, patterns: list[str]) -> None:
+    with contextlib.closing(LoadClient(port)) as client:
+        client.call("exchange.declare", "exchange.declare-ok", exchange=TOPIC, exchange_type="topic", auto_delete=True)
+        for first in range(0, len(patterns), BATCH):
+            batch = patterns[first : first + BATCH]
+            client.send(
+                b"".join([request("queue.bind", queue=queue, exchange=TOPIC, routing_key=key) for key in batch])
+            )
+            for _ in batch:
+                client.expect("queue.bind-ok")
+
+
+def large_messages(broker: Running, size: int, seconds: float) -> Measured:
+    """One publisher, one auto-ack consumer."""
+    return Flow(size=size).run(broker, seconds)[""]
+
+
+GROWTHS = {
+    "queues": Growth("queues", (1, 10, 100, 1_000, 10_000), many_queues),
+    "connections": Growth("connections", (10, 100, 1_000, 5_000), many_connections, lambda step: step + 200),
+    "bindings": Growth("bindings", (10, 100, 1_000, 10_000, 100_000), many_bindings),
+    "sizes": Growth("octets", (16, 256, 4_096, 65_536, 1_000_000, 16_000_000), large_messages),
+}

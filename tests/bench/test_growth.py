@@ -1,0 +1,95 @@
+"""What grows: arguments, tables and charts, and one step of each kind for a moment."""
+
+import pytest
+
+from tests.bench import charts, growth, growths
+from tests.bench.backlog_growth import LEVELS, Backlog, Stretch
+from tests.bench.brokers import Running
+from tests.bench.crew import Measured
+
+FOUND = {1: Measured(500_000, 1.5, 25_000_000), 10_000: Measured(50_000, 15, 80_000_000)}
+
+
+def stretch(depth, stall_ms=1.0):
+    return Stretch(depth, 1000.0, 2.0, 30_000_000, stall_ms, 0.5)
+
+
+BACKLOG = Backlog(stretch(0), [stretch(5, 7.25), stretch(10, 3.0)], stretch(10), [stretch(5), stretch(10, 30.4)])
+
+
+@pytest.mark.parametrize(("text", "number"), [("500", 500), ("500k", 500_000), ("5M", 5_000_000), ("1.5M", 1_500_000)])
+def test_counts_have_units(text, number):
+    assert growth.count(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "k", "0", "-1", "1.5", "5G"])
+def test_what_is_no_count_is_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        growth.options(["--most", text])
+    assert "--most" in capsys.readouterr().err
+
+
+def test_what_there_is_not_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        growth.options(["queues", "exchanges"])
+    assert "there is no exchanges" in capsys.readouterr().err
+
+
+def test_the_backlog_ends_where_it_is_told_to():
+    assert growth.levels(LEVELS[-1]) == LEVELS
+    assert growth.levels(1_500_000) == (500_000, 1_000_000, 1_500_000)
+    assert growth.levels(10) == (10,)
+
+
+def test_the_text_compares_the_last_step_with_the_first():
+    text = growth.grown_text("queues", FOUND, "Today.")
+    assert text.startswith("Today. A message costs 1.50 us with 1, with 10,000 queues 15.0 us: x10.0.\n\n| queues |")
+    assert "| 10,000 | 50,000/s | 15.0 us | 80 MB |" in text
+    assert text.endswith("(performance/queues.svg)")
+
+
+def test_sizes_are_compared_by_the_octet():
+    text = growth.grown_text("sizes", {100: Measured(1000, 1, 0), 10_000: Measured(10, 50, 0)}, "Today.")
+    assert "A kB costs 10.00 us in messages of 100 octets and 5.00 us in messages of 10,000." in text
+    assert "| 10,000 | 10/s | 50.0 us | 0 MB | 0 MB/s | 5.000 us |" in text
+
+
+def test_the_longest_stall_is_that_of_the_worst_stretch():
+    text = growth.backlog_text({"transient": BACKLOG}, "Today.")
+    assert "Longest stall beside a backlog of transient messages: 30 ms." in text
+    lines = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| transient")]
+    assert [line.removeprefix("| transient, ") for line in lines] == [
+        "at rest with 0",
+        "up to 5",
+        "up to 10",
+        "at rest with 10",
+        "down from 10",
+        "down from 5",
+    ]
+
+
+def test_several_lines_are_told_apart_in_a_chart(tmp_path):
+    assert [panel.title for panel in growth.grown_panels("queues", FOUND)][-1] == "memory, MB"
+    panels = growth.backlog_panels({"persistent": BACKLOG, "transient": BACKLOG})
+    assert panels[-1].lines["transient, filled"] == [7.25, 3.0]
+    charts.growth(tmp_path / "a.svg", "messages", [5, 10_000], panels[-1:], log=False)
+    text = (tmp_path / "a.svg").read_text()
+    assert ">10k<" in text
+    assert ">transient, filled<" in text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (100, "100"), (20_000, "20k"), (1_500_000, "1.5M")])
+def test_numbers_on_axes_are_short(value, text):
+    assert charts.short(value) == text
+
+
+def test_a_step_is_left_out_where_too_few_files_may_be_open(monkeypatch, capsys):
+    monkeypatch.setattr(growths, "allow_open_files", lambda wanted: False)
+    assert list(growths.GROWTHS["connections"].measured(1.0)) == []
+    assert "5,000 connections: left out, 5,200 files may not be open here" in capsys.readouterr().out
+
+
+def test_a_small_step_is_measured(broker):
+    running = Running("amqpbroker", "", broker.port, [broker.process.pid], 0.0, 0)
+    assert growths.many_connections(running, 5, 0.1).rate > 100
+    assert growths.many_bindings(running, 50, 0.1).rate > 100
