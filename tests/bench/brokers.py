@@ -1,17 +1,18 @@
 """The brokers that are compared, each a process of its own on loopback with a data directory of its own."""
 
 import contextlib
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from amqpbroker import __version__
 from conformance.rabbitmq import install, own_rabbitmq
 from tests.bench.processes import family, memory_bytes, settle, with_environment
 from tests.load.client import LoadClient
-from tests.process import BrokerProcess
+from tests.process import ENVIRONMENT, BrokerProcess
 
 OURS = "amqpbroker"
 THEIRS = "RabbitMQ"
@@ -29,14 +30,14 @@ class Running:
     rest_bytes: int
 
     @classmethod
-    def now(cls, name: str, port: int, pid: int, start_s: float) -> "Running":
+    def now(cls, name: str, port: int, pid: int, start_s: float, version: str = "") -> "Running":
+        """version: in place of the one that it tells its clients."""
         with LoadClient(port) as client:
-            version, platform = (client.server_properties[key].value.decode() for key in ("version", "platform"))
+            told, platform = (client.server_properties[key].value.decode() for key in ("version", "platform"))
             client.close()
         pids = family(pid)
         settle(pids)
-        version = __version__ if name == OURS else version
-        return cls(name, f"{version} ({platform})", port, pids, start_s, memory_bytes(pids))
+        return cls(name, f"{version or told} ({platform})", port, pids, start_s, memory_bytes(pids))
 
 
 @contextlib.contextmanager
@@ -45,7 +46,14 @@ def amqpbroker() -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         directory = Path(folder)
         with BrokerProcess(directory, "--data-dir", str(directory / "data")) as broker:
-            yield Running.now(OURS, broker.port, broker.process.pid, broker.start_s)
+            yield Running.now(OURS, broker.port, broker.process.pid, broker.start_s, own_version())
+
+
+def own_version() -> str:
+    """As `amqpbroker --version` says it: with whatever else there is to say of how it was built."""
+    command = [sys.executable, "-m", "amqpbroker", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    return done.stdout.strip().removeprefix("amqpbroker ")
 
 
 @contextlib.contextmanager
