@@ -156,6 +156,20 @@ class ChannelConsumer(Consumer):
         self.channel.consumer_cancelled(self)
 
 
+class OverfullConsumer(ChannelConsumer):
+    """A consumer of a quorum queue that has taken over more than its prefetch.
+
+    Each message that it settles, one of these too, is room for one more, but never for more than the prefetch at once
+    (rabbit_fifo:increase_credit). So it may hold as many as it has taken over, and less once it has settled several
+    without being given any.
+    """
+
+    def can_take(self) -> bool:
+        """Asked before every delivery, and between two of them `unacked` only falls: so it is at its lowest now."""
+        self.prefetch = min(self.prefetch, self.unacked + self.prefetch_count)
+        return super().can_take()
+
+
 def get_ok(message: Message, channel: int, frame_max: int, tag: int, redelivered: bool, left: int) -> bytes:
     """basic.get-ok with its content; `left` messages stay ready."""
     payload = b"%b%b%c%b%b" % (_GET_OK, _U64(tag), redelivered, message.address, left.to_bytes(4, "big"))

@@ -16,20 +16,6 @@ if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
 
 
-class OverfullConsumer(ChannelConsumer):
-    """A consumer of a quorum queue that has taken over more than its prefetch.
-
-    Each message that it settles, one of these too, is room for one more, until there is as much as its prefetch
-    (rabbit_fifo:increase_credit/2). So what it has in excess of that counts as allowed, and less with every time that
-    it has less.
-    """
-
-    def can_take(self) -> bool:
-        """Asked before every delivery: between two of them messages only become less."""
-        self.prefetch = min(self.prefetch, self.unacked + self.prefetch_count)
-        return super().can_take()
-
-
 def held_under(channel: "Channel", queue: Queue, tag: str) -> list[Entry]:
     """What the next consumer of that tag is to take over.
 

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
-from amqpbroker.amqp.delivery import ChannelConsumer
+from amqpbroker.amqp.delivery import ChannelConsumer, OverfullConsumer
 from amqpbroker.amqp.handler import Handler
 from amqpbroker.amqp.methods.queue import queue_name
-from amqpbroker.amqp.takeover import OverfullConsumer, held_under, remember, take_over
+from amqpbroker.amqp.takeover import held_under, remember, take_over
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
 from amqpbroker.broker.queue_arguments import check_consumer_arguments
