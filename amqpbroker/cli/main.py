@@ -5,6 +5,7 @@ import importlib
 import click
 
 from amqpbroker import __version__
+from amqpbroker.compiled import how_it_runs
 
 #: name -> what it does. The command is in the module of that name.
 COMMANDS = {
@@ -40,7 +41,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="amqpbroker %(version)s")
+@click.version_option(f"{__version__} ({how_it_runs()})", message="amqpbroker %(version)s")
 def main() -> None:
     """An AMQP 0-9-1 broker that RabbitMQ's clients connect to unchanged.
 

@@ -10,6 +10,7 @@ import click
 
 from amqpbroker import __version__
 from amqpbroker.cli.flags import loaded, with_settings
+from amqpbroker.compiled import how_it_runs
 from amqpbroker.config.effective import effective
 from amqpbroker.server.log import set_up
 
@@ -51,7 +52,7 @@ def serve(
         if ready_path is not None:
             ready_file.write(ready_path, listening)
         where = ", ".join(f"{protocol} {listeners.shown(host, port)}" for protocol, host, port in listening)
-        click.echo(f"amqpbroker {__version__} ready: {where}", err=True)
+        click.echo(f"amqpbroker {__version__} ({how_it_runs()}) ready: {where}", err=True)
 
     try:
         status = app.run(settings, on_ready, {row.key: row.value for row in effective(found)})

@@ -5,11 +5,13 @@ import contextlib
 import gc
 import logging
 import os
+import platform
 import signal
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from amqpbroker import __version__
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.node import Listening as Listening  # cli looks no further down than here
@@ -17,6 +19,7 @@ from amqpbroker.broker.patterns import PatternError as PatternError
 from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.broker.shortage import Shortage
 from amqpbroker.clock import Clock, SystemClock
+from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config, Listener
 from amqpbroker.server import control, data, machine
 from amqpbroker.server.allocator import give_back
@@ -73,6 +76,7 @@ def run(config: Config, on_ready: OnReady, settings: Mapping[str, str]) -> int:
 
     Raises UnusableDefinitionsError, ListenError, StoreError, TlsError, PatternError (one of the settings).
     """
+    log.info("amqpbroker %s (%s) on Python %s", __version__, how_it_runs(), platform.python_version())
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(config, on_ready, settings))
 

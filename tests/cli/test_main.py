@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 import amqpbroker
 from amqpbroker.cli.main import COMMANDS, main
+from amqpbroker.compiled import how_it_runs
 
 
 def run(*arguments):
@@ -15,7 +16,7 @@ def run(*arguments):
 
 
 def test_version():
-    assert run("--version") == (0, f"amqpbroker {amqpbroker.__version__}\n")
+    assert run("--version") == (0, f"amqpbroker {amqpbroker.__version__} ({how_it_runs()})\n")
 
 
 def test_help_lists_every_command():

@@ -10,6 +10,7 @@ import pytest
 from pika.exceptions import ConnectionClosedByBroker
 
 import amqpbroker
+from amqpbroker.compiled import how_it_runs
 from tests.process import ENVIRONMENT, BrokerProcess
 
 
@@ -53,7 +54,8 @@ def test_the_ready_line_names_every_listener(tmp_path):
         ((host, port), (other_host, other_port)) = ready["amqp"]
         assert ready["pid"] == broker.process.pid
         line = (
-            f"amqpbroker {amqpbroker.__version__} ready: amqp {host}:{port}, amqp {other_host}:{other_port},"
+            f"amqpbroker {amqpbroker.__version__} ({how_it_runs()}) ready:"
+            f" amqp {host}:{port}, amqp {other_host}:{other_port},"
             f" http {ready['http'][0][0]}:{ready['http'][0][1]},"
             f" http/prometheus {ready['http/prometheus'][0][0]}:{ready['http/prometheus'][0][1]}\n"
         )

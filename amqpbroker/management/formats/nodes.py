@@ -5,9 +5,11 @@ import platform
 import sys
 from typing import Any
 
+from amqpbroker import __version__
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES
 from amqpbroker.broker.node import Listening, Node
+from amqpbroker.compiled import how_it_runs
 from amqpbroker.management.formats.erlang import NO_RATE
 from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.rates import rates_of, with_details
@@ -104,9 +106,10 @@ BINARY_PARTS = (
 
 def runtime() -> dict[str, str]:
     """What this runs on, under the keys that tell of Erlang."""
+    python = f"{platform.python_implementation()} {' '.join(sys.version.split())}"
     return {
         "erlang_version": platform.python_version(),
-        "erlang_full_version": f"{platform.python_implementation()} {' '.join(sys.version.split())}",
+        "erlang_full_version": f"{python}; amqpbroker {__version__} ({how_it_runs()})",
     }
 
 

@@ -1,0 +1,165 @@
+"""Compiles the hot path when a wheel is built; all metadata is in pyproject.toml.
+
+AMQPBROKER_COMPILE: unset, it is compiled where a C compiler is, and installed interpreted where none is or where it
+fails; 0, it is not compiled; 1, the build fails unless it is. Editable installs are never compiled: what is edited
+would not be what runs. docs/decisions/0010-compiled.md says why it is so.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+
+#: What ships compiled, as one group so that calls within it are calls in C: what runs for every message, and the
+#: classes that it is made of. All else is interpreted, and stays easy to look into.
+HOT = [
+    "clock",
+    "wire/frames",
+    "wire/properties",
+    "store/store",
+    "store/record",
+    "store/moves",
+    "broker/message",
+    "broker/queue",
+    "broker/local_queue",
+    "broker/queue_info",
+    "broker/ready",
+    "broker/consumer",
+    "broker/consumers",
+    "broker/destination",
+    "broker/deadletter",
+    "broker/delivery_count",
+    "broker/inspection",
+    "broker/persistence",
+    "broker/stored",
+    "broker/paging",
+    "broker/reading",
+    "broker/stats",
+    "broker/session",
+    "amqp/connection",
+    "amqp/channel",
+    "amqp/content",
+    "amqp/repeat",
+    "amqp/delivery",
+    "amqp/grouping",
+    "amqp/confirms",
+    "amqp/tally",
+]
+
+#: The extension that has them all, beside the package.
+GROUP = "amqpbroker"
+
+#: mypy has the types of this package only: a build has none of what the package imports.
+MYPY = ["--config-file=", "--ignore-missing-imports"]
+
+#: Says in an installed package why it is not compiled; amqpbroker/compiled.py reads it.
+REASON = "interpreted.txt"
+
+ASKED = os.environ.get("AMQPBROKER_COMPILE", "")
+
+ROOT = Path(__file__).parent
+
+
+def missing() -> str:
+    """What keeps anything from being compiled here, or nothing."""
+    if sys.implementation.name != "cpython":
+        return f"{sys.implementation.name} compiles by itself"
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "")
+    if not command:
+        return ""  # not a Unix: only trying tells
+    if not shutil.which(command[0]):
+        return "no C compiler"
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "header.c")
+        source.write_text("#include <Python.h>\n")
+        include = sysconfig.get_path("include")
+        tried = subprocess.run(  # noqa: S603
+            [*command, "-fsyntax-only", "-I", include, str(source)], capture_output=True, check=False
+        )
+    return "no header files of Python" if tried.returncode else ""
+
+
+def extensions() -> list[Extension]:
+    """The hot path, as C. Raises what keeps it from being that."""
+    from mypyc.build import mypycify
+
+    os.chdir(ROOT)
+    found: list[Extension] = mypycify(
+        [*MYPY, *(f"amqpbroker/{name}.py" for name in HOT)], opt_level="3", debug_level="0", group_name=GROUP
+    )
+    for extension in found:
+        # mypyc makes errors of warnings, which a newer compiler has more of.
+        extension.extra_compile_args += [] if sys.platform == "win32" else ["-Wno-error"]
+    return found
+
+
+class Interpreted:
+    """Why the package is not compiled, if so: told in the build's output, and kept for who asks the package."""
+
+    reason = ""
+
+    @classmethod
+    def because(cls, reason: str) -> None:
+        if ASKED == "1":
+            raise SystemExit(f"AMQPBROKER_COMPILE=1, but amqpbroker cannot be compiled: {reason}")
+        cls.reason = reason
+        print(
+            f"\nWARNING: amqpbroker is not compiled, and several times slower: {reason}\n", file=sys.stderr, flush=True
+        )
+
+    @classmethod
+    def write(cls, build_lib: str) -> None:
+        if cls.reason:
+            Path(build_lib, "amqpbroker", REASON).write_text(f"{cls.reason}\n")
+
+
+class BuildPackage(build_py):
+    def run(self) -> None:
+        # setuptools leaves what earlier builds made, an extension of what is interpreted now among it.
+        shutil.rmtree(Path(self.build_lib, "amqpbroker"), ignore_errors=True)
+        super().run()
+        if "bdist_wheel" in sys.argv:
+            Interpreted.write(self.build_lib)
+
+
+class BuildHot(build_ext):
+    """All of the group or nothing."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception as error:
+            Interpreted.because(f"the C compiler failed: {str(error).splitlines()[0]}")
+            for path in self.get_outputs():
+                Path(path).unlink(missing_ok=True)
+            self.extensions = []
+            Interpreted.write(self.build_lib)
+
+
+def compiled() -> list[Extension]:
+    """What setuptools is to compile."""
+    if "bdist_wheel" not in sys.argv:
+        return []
+    if ASKED == "0":
+        Interpreted.because("AMQPBROKER_COMPILE=0")
+        return []
+    if reason := missing():
+        Interpreted.because(f"{reason} when it was installed")
+        return []
+    try:
+        return extensions()
+    except (Exception, SystemExit) as error:  # mypyc exits where it finds a mistake, having printed it
+        Interpreted.because(f"mypyc failed: {error}")
+        return []
+
+
+if __name__ == "__main__":
+    setup(ext_modules=compiled(), cmdclass={"build_py": BuildPackage, "build_ext": BuildHot})

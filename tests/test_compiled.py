@@ -1,0 +1,64 @@
+"""What says whether the hot path is compiled."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from amqpbroker import compiled
+from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.compiled import how_it_runs, is_compiled
+
+ROOT = Path(__file__).parent.parent
+
+#: tools/passes.py sets it, to what it runs the tests with.
+EXPECTED = os.environ.get("AMQPBROKER_TESTED", "")
+
+
+@pytest.fixture
+def interpreted(monkeypatch):
+    monkeypatch.setattr(compiled, "is_compiled", lambda: False)
+
+
+def test_an_interpreted_one_says_why(interpreted, monkeypatch, tmp_path):
+    reason = tmp_path / "interpreted.txt"
+    reason.write_text("no C compiler when it was installed\n")
+    monkeypatch.setattr(compiled, "REASON", reason)
+    assert how_it_runs() == "interpreted: no C compiler when it was installed"
+
+
+def test_a_checkout_has_no_reason(interpreted, monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled, "REASON", tmp_path / "none")
+    assert how_it_runs() == "interpreted: run from its source code"
+
+
+def test_it_tells_what_python_found():
+    """A compiled function is none of Python's."""
+    assert is_compiled() == (not hasattr(LocalQueue.publish, "__code__"))
+    assert how_it_runs().partition(":")[0] == ("compiled" if is_compiled() else "interpreted")
+
+
+@pytest.mark.skipif(not EXPECTED, reason="run as what there is")
+def test_this_run_tests_what_it_is_to_test():
+    assert how_it_runs().partition(":")[0] == EXPECTED
+
+
+@pytest.mark.skipif(not EXPECTED, reason="run as what there is")
+def test_a_broker_that_tests_start_is_what_is_to_be_tested(broker):
+    assert f" ({EXPECTED}" in broker.log
+
+
+@pytest.mark.skipif(not EXPECTED, reason="run as what there is")
+@pytest.mark.parametrize("module", ["amqp.connection", "broker.local_queue", "wire.frames", "store.record"])
+def test_a_program_that_tests_start_gets_it_too(module):
+    code = f"import json, amqpbroker.{module} as module; print(json.dumps(module.__file__))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout).endswith(".py") == (EXPECTED == "interpreted")
+
+
+def test_nothing_compiled_lies_beside_its_source():
+    """It would be imported in place of what is edited."""
+    assert [str(path) for path in (ROOT / "amqpbroker").rglob("*") if path.suffix in (".so", ".pyd")] == []

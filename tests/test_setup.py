@@ -1,0 +1,134 @@
+"""What is compiled, and what becomes of a build that cannot compile."""
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from amqpbroker import compiled
+from tests.test_layers import EVENT_LOOP, PACKAGE, imported, layer_of
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def setup(monkeypatch):
+    """setup.py, as if a wheel were built."""
+    spec = importlib.util.spec_from_file_location("amqpbroker_setup", ROOT / "setup.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(sys, "argv", ["setup.py", "bdist_wheel"])
+    monkeypatch.setattr(module, "ASKED", "")
+    return module
+
+
+def test_every_hot_module_is_there_once(setup):
+    assert len(setup.HOT) == len(set(setup.HOT))
+    assert [name for name in setup.HOT if not (PACKAGE / f"{name}.py").exists()] == []
+
+
+def test_what_is_compiled_is_below_the_event_loop(setup):
+    for name in setup.HOT:
+        path = PACKAGE / f"{name}.py"
+        assert layer_of(path) not in EVENT_LOOP
+        assert "asyncio" not in {top.partition(".")[0] for top in imported(path)}
+
+
+def test_the_module_that_tells_is_one_of_them(setup):
+    """It is asked of one module whether all are compiled."""
+    assert f'find_spec("amqpbroker.{setup.HOT[0]}")' in Path(compiled.__file__).read_text()
+    assert compiled.REASON.name == setup.REASON
+
+
+def test_it_has_no_metadata():
+    (call,) = [
+        node
+        for node in ast.walk(ast.parse((ROOT / "setup.py").read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "setup"
+    ]
+    assert {keyword.arg for keyword in call.keywords} == {"ext_modules", "cmdclass"}
+
+
+@pytest.mark.parametrize("command", ["editable_wheel", "sdist", "egg_info", "build_ext", "develop"])
+def test_only_a_wheel_is_compiled(setup, monkeypatch, command):
+    monkeypatch.setattr(sys, "argv", ["setup.py", command])
+    monkeypatch.setattr(setup, "extensions", lambda: pytest.fail("compiled"))
+    assert setup.compiled() == []
+    assert setup.Interpreted.reason == ""
+
+
+def test_a_wheel_is_compiled(setup, monkeypatch):
+    monkeypatch.setattr(setup, "missing", str)
+    monkeypatch.setattr(setup, "extensions", lambda: ["an extension"])
+    assert setup.compiled() == ["an extension"]
+
+
+def test_it_is_not_compiled_where_that_is_asked_for(setup, monkeypatch):
+    monkeypatch.setattr(setup, "ASKED", "0")
+    monkeypatch.setattr(setup, "extensions", lambda: pytest.fail("compiled"))
+    assert setup.compiled() == []
+    assert setup.Interpreted.reason == "AMQPBROKER_COMPILE=0"
+
+
+def test_without_a_compiler_the_build_warns_and_goes_on(setup, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("CC", "no-such-compiler -pthread")
+    assert setup.compiled() == []
+    assert "WARNING: amqpbroker is not compiled" in capsys.readouterr().err
+    (tmp_path / "amqpbroker").mkdir()
+    setup.Interpreted.write(str(tmp_path))
+    written = (tmp_path / "amqpbroker" / setup.REASON).read_text()
+    assert written == "no C compiler when it was installed\n"
+
+
+def test_a_compiler_without_pythons_header_files_is_told(setup, monkeypatch):
+    monkeypatch.setenv("CC", "false")
+    assert setup.missing() == "no header files of Python"
+    monkeypatch.setenv("CC", "true")
+    assert setup.missing() == ""
+
+
+@pytest.mark.parametrize("failure", [SystemExit(1), ImportError("no mypyc")])
+def test_what_mypyc_cannot_compile_is_installed_all_the_same(setup, monkeypatch, failure):
+    def extensions():
+        raise failure
+
+    monkeypatch.setattr(setup, "missing", str)
+    monkeypatch.setattr(setup, "extensions", extensions)
+    assert setup.compiled() == []
+    assert setup.Interpreted.reason == f"mypyc failed: {failure}"
+
+
+def test_a_compiler_that_fails_leaves_nothing_half_compiled(setup, monkeypatch, tmp_path):
+    made = tmp_path / "half.so"
+    made.touch()
+    (tmp_path / "amqpbroker").mkdir()
+    command = setup.BuildHot.__new__(setup.BuildHot)
+    command.build_lib, command.extensions = str(tmp_path), ["an extension"]
+    command.get_outputs = lambda: [str(made), str(tmp_path / "not made.so")]
+
+    def run(self):
+        raise RuntimeError("command 'cc' failed\nand much more")
+
+    monkeypatch.setattr(setup.build_ext, "run", run)
+    command.run()
+    assert not made.exists()
+    assert command.extensions == []
+    written = (tmp_path / "amqpbroker" / setup.REASON).read_text()
+    assert written == "the C compiler failed: command 'cc' failed\n"
+
+
+def test_it_fails_where_it_has_to_be_compiled(setup, monkeypatch):
+    monkeypatch.setattr(setup, "ASKED", "1")
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(SystemExit, match="no C compiler"):
+        setup.compiled()
+
+
+def test_setuptools_takes_it_from_an_editable_install_as_nothing_to_compile(tmp_path):
+    """Run as setuptools runs it: nothing is left in the checkout."""
+    command = [sys.executable, str(ROOT / "setup.py"), "--quiet", "build_ext", "--inplace"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert list(tmp_path.iterdir()) == []
