@@ -197,7 +197,8 @@ class Client:
                 raise TimeoutError
             more = self.socket.recv(1 << 16)
             if not more:
-                raise PerfError("the broker closed the connection without a word")
+                hint = "" if self.server_properties else "; if it expects TLS there, write amqps://"
+                raise PerfError(f"the broker closed the connection without a word{hint}")
             buffer += more
 
     @contextmanager
@@ -214,6 +215,10 @@ class Client:
             raise PerfError(
                 f"{address}: {error.verify_message}; name the authority with --cacertfile, or use --insecure"
             ) from None
+        except ssl.SSLError as error:
+            if error.reason == "WRONG_VERSION_NUMBER":
+                raise PerfError(f"{address}: no TLS there; write amqp:// in place of amqps://") from None
+            raise PerfError(f"{address}: TLS failed: {error.reason or error}") from None
         except OSError as error:
             raise PerfError(f"{address}: {(error.strerror or str(error)).lower()}, {doing}") from None
         except (ValueError, struct.error) as error:

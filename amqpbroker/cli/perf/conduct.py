@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from itertools import repeat
+from operator import is_
 
 from amqpbroker.cli.perf.crew import Crew, Interrupt, Worker
 from amqpbroker.cli.perf.progress import Progress, described
@@ -52,6 +53,8 @@ def conduct(
         if now - shown_at >= SHOW_EVERY_S:
             shown_at = now
             after = [worker.last for worker in crew.workers]
+            if all(map(is_, before, after)):  # they only wait for the broker to answer their closing
+                continue
             rates = {name: sum(map(_rate, before, after, repeat(name))) for name in shown}
             blocked = f"  blocked: {crew.blocked}" if was_blocked else ""
             counts = crew.counts()

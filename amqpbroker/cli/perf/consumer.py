@@ -65,10 +65,10 @@ class Consumer(Role):
         self.link.flush()
         self._account(now)
 
-    def finish(self, timeout_s: float) -> None:
+    def finish(self, timeout_s: float) -> bool:
         if not self._auto_ack and self._consumed > self._acked:
             self.link.queue(up_to(self._consumed))
-        self.link.finish(timeout_s, self._deliveries.rest())
+        return self.link.finish(timeout_s, self._deliveries.rest())
 
     def _account(self, now: float) -> None:
         """Take what may be taken now of what has come, and acknowledge it."""

@@ -14,7 +14,8 @@ from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.report import Failed, Ready, Report
 from amqpbroker.cli.perf.worker import Job, work
 
-END_WITHIN_S = 10.0
+#: How long processes may take to end once they are told to.
+END_WITHIN_S = 2.0
 
 
 class Interrupt:
@@ -131,13 +132,12 @@ class Crew:
         )
 
     def end(self) -> None:
-        """End all processes, by their ids."""
+        """End all processes, by their ids. Those that are at work may close their connections first."""
         for worker in self.workers:
             worker.pipe.close()  # as good as saying stop
-        deadline = time.monotonic() + (0 if self._interrupt.came else END_WITHIN_S)
+        deadline = time.monotonic() + END_WITHIN_S
         for worker in self.workers:
-            if worker.is_over:
-                worker.process.join(max(0.0, deadline - time.monotonic()) + 0.5)
+            worker.process.join(max(0.0, deadline - time.monotonic()))
             if worker.process.is_alive():
                 worker.process.terminate()
                 worker.process.join(1)

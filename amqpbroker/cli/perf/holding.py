@@ -55,8 +55,8 @@ class Holder(Role):
             data = data[stop:]
         self._data = bytes(data)
 
-    def finish(self, timeout_s: float) -> None:
-        self.link.finish(timeout_s, self._data)
+    def finish(self, timeout_s: float) -> bool:
+        return self.link.finish(timeout_s, self._data)
 
 
 class Holding(Job):
@@ -69,7 +69,6 @@ class Holding(Job):
         self._seconds = seconds
         self._latencies = Latencies()
         self._roles: list[Holder] = []
-        self._opened_at = 0.0
 
     def set_up(self) -> str:
         _raise_limit(self._count)

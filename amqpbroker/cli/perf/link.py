@@ -106,6 +106,7 @@ class Link:
         self._socket.settimeout(timeout_s)
         try:
             self._socket.sendall(self._current)
+            self._current = memoryview(b"")
             self._socket.sendall(self._queued)
         except (OSError, PerfError):
             self.client.drop()

@@ -104,8 +104,8 @@ class Publisher(Role):
         if settled or self.blocked or not self.flowing or self._waits:
             self.due(time.monotonic())
 
-    def finish(self, timeout_s: float) -> None:
-        self.link.finish(timeout_s, bytes(self._view[: self._kept]))
+    def finish(self, timeout_s: float) -> bool:
+        return self.link.finish(timeout_s, bytes(self._view[: self._kept]))
 
     def _unconfirmed(self) -> int:
         return 0 if self._window is None else self._begun - self._outstanding.settled

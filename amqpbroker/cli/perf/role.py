@@ -52,8 +52,8 @@ class Role(ABC):
         """Those since it was last asked."""
 
     @abstractmethod
-    def finish(self, timeout_s: float) -> None:
-        """Close the connection; what was begun is brought to its end."""
+    def finish(self, timeout_s: float) -> bool:
+        """Bring what was begun to its end, and close the connection. Returns whether the broker answered in time."""
 
     @property
     def blocked_s(self) -> float:

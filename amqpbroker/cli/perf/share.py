@@ -18,6 +18,8 @@ from amqpbroker.cli.perf.worker import Control, Job
 
 #: How long the broker may take to read what it was sent, at the end.
 FINISH_S = 5.0
+#: And if it blocks publishers, when it reads nothing more.
+BLOCKED_S = 0.1
 
 
 class Share(Job):
@@ -42,10 +44,12 @@ class Share(Job):
         started = time.monotonic()
         pump.run(started, self._plan.seconds)
         if isinstance(self._work, Publishing):
+            ended = time.monotonic()
             # What is with the operating system counts as published, so the time ends when the broker has read it.
-            self._finish()
+            if self._finish():
+                ended = time.monotonic()
             report = self._report()
-            report.ended = time.monotonic()
+            report.ended = ended
             return report
         report = self._report()
         now, seconds = time.monotonic(), self._plan.seconds
@@ -58,9 +62,14 @@ class Share(Job):
         for role in self._roles:
             role.link.client.close(ABANDON_S)
 
-    def _finish(self) -> None:
+    def _finish(self) -> bool:
+        """Close everything. Returns whether the broker answered each in time."""
+        deadline = time.monotonic() + FINISH_S
+        in_time = True
         for role in self._roles:
-            role.finish(FINISH_S)
+            left_s = BLOCKED_S if role.blocked else deadline - time.monotonic()
+            in_time = role.finish(max(BLOCKED_S, left_s)) and in_time
+        return in_time
 
     def _report(self) -> Report:
         counts: Counter[str] = Counter()

@@ -1,0 +1,113 @@
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.link import Link
+from amqpbroker.cli.perf.uri import Uri
+from amqpbroker.wire.frames import HEARTBEAT_FRAME
+
+
+@pytest.fixture
+def ends():
+    """A link, and the broker's end of it."""
+    ours, theirs = socket.socketpair()
+    access = SimpleNamespace(uri=Uri())
+    client = SimpleNamespace(
+        socket=ours, buffer=bytearray(), heartbeat_s=10, access=access, close=lambda timeout_s: True, drop=ours.close
+    )
+    with ours, theirs:
+        theirs.settimeout(1)
+        yield Link(client), theirs
+
+
+def everything(theirs, size):
+    data = b""
+    while len(data) < size:
+        data += theirs.recv(1 << 20)
+    return data
+
+
+def test_what_the_socket_does_not_take_goes_later_and_in_order(ends):
+    link, theirs = ends
+    data = bytes(range(256)) * 40_000
+    assert not link.send(memoryview(data))
+    assert 0 < link.unsent < len(data)
+    link.queue(b"behind")
+    got = b""
+    while not link.flush():
+        got += theirs.recv(1 << 20)
+    got += everything(theirs, len(data) + 6 - len(got))
+    assert got == data + b"behind"
+    assert (link.unsent, link.is_idle) == (0, True)
+
+
+def test_what_is_queued_is_not_counted_as_unsent(ends):
+    link, _ = ends
+    link.queue(b"x" * 10_000_000)
+    assert (link.unsent, link.is_idle) == (0, False)
+
+
+def test_what_came_with_the_set_up_is_read_first(ends):
+    link, theirs = ends
+    link.client.buffer += b"abc"
+    theirs.sendall(b"def")
+    space = memoryview(bytearray(2))
+    assert link.has_more
+    read = [bytes(space[: link.receive_into(space)]) for _ in range(5)]
+    assert read == [b"ab", b"c", b"de", b"f", b""]
+    assert not link.has_more
+
+
+def test_a_connection_that_ends(ends):
+    link, theirs = ends
+    theirs.close()
+    with pytest.raises(PerfError, match=r"127.0.0.1:5672: the broker closed the connection without a word"):
+        link.receive_into(memoryview(bytearray(2)))
+    with pytest.raises(PerfError, match=r"127.0.0.1:5672: the connection is lost: broken pipe"):
+        link.send(memoryview(b"x"))
+
+
+def test_heartbeats_are_sent_while_nothing_else_is(ends):
+    link, theirs = ends
+    start = link._wrote_at
+    theirs.sendall(b"something")
+    link.receive_into(memoryview(bytearray(10)))
+    for second in range(1, 11):
+        link.beat(start + second, is_reading=True)
+    assert theirs.recv(100) == HEARTBEAT_FRAME
+    link.send(memoryview(b"data"))
+    for second in range(11, 15):
+        link.beat(start + second, is_reading=True)
+    assert theirs.recv(100) == b"data"
+
+
+def test_a_silent_broker_is_told(ends):
+    link, _ = ends
+    start = link._heard_at
+    link.beat(start + 21, is_reading=True)
+    with pytest.raises(PerfError, match="nothing heard of the broker for two heartbeats"):
+        link.beat(start + 22, is_reading=True)
+
+
+def test_who_does_not_read_hears_nothing(ends):
+    link, _ = ends
+    start = link._heard_at
+    link.beat(start + 100, is_reading=False)
+    link.beat(start + 110, is_reading=True)
+
+
+def test_finishing_sends_everything(ends):
+    link, theirs = ends
+    link.send(memoryview(b"abc"))
+    link.queue(b"def")
+    assert link.finish(1.0, b"rest")
+    assert theirs.recv(100) == b"abcdef"
+    assert link.client.buffer == b"rest"
+
+
+def test_finishing_gives_up_on_a_broker_that_does_not_read(ends):
+    link, _ = ends
+    link.send(memoryview(b"x" * 10_000_000))
+    assert not link.finish(0.05, b"")
