@@ -252,3 +252,28 @@ def single_active_that_waits(lab: Lab) -> None:
     ch.cancel("b")
     _publish(lab, ch, 1, 2)
     _see(lab, ch)
+
+
+@family(
+    {
+        f"{kind}_{before}_{after}": (kind, before, after)
+        for kind in ("classic", "quorum")
+        for before, after in ((0, 0), (1, 0), (0, 1))
+    }
+)
+def place(lab: Lab, kind: str, before: int, after: int) -> None:
+    """Where among others the new one comes, with and without another priority."""
+    ch, other, third = lab.channel(), lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
+    ch.confirm()
+    other.consume(lab.q(), "a", arguments={"x-priority": before})
+    _publish(lab, ch, 1, 1)
+    other.deliveries(1)
+    third.consume(lab.q(), "b")
+    lab.quiet()
+    other.cancel("a")
+    other.consume(lab.q(), "a", arguments={"x-priority": after})
+    lab.quiet()
+    for number in range(2, 7):
+        _publish(lab, ch, number, number)
+        lab.quiet()

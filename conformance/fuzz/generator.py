@@ -16,7 +16,7 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
 - what differs on purpose (docs/compatibility.md): tx together with queues that refuse publishes or are deleted, dead
   letters from one quorum queue to another, basic.get or tx before a limit of the whole channel, replies to direct
   reply-to, a header twice, streams, an expiry ahead of other messages, as queues of priorities make it, a tag that is
-  taken up again on a quorum queue with one active consumer.
+  taken up again on a quorum queue with one active consumer, or with several consumers.
 """
 
 from __future__ import annotations
@@ -517,7 +517,7 @@ class Generator:
         if len(channel.consumers) > 2:
             return
         free = [tag for tag in ("t1", "t2", "t3", "t4") if tag not in channel.consumers]
-        used = channel.consumers if plan is None or not plan.loses_cancelled else []
+        used = channel.consumers if self._may_take_up(queue) else []
         tag = rng.choice(used) if used and self._fatal(MISTAKE) else rng.choice(free)
         self._add(
             channel.on,
@@ -544,12 +544,20 @@ class Generator:
         else:
             tag = "t9"
         self._add(channel.on, "cancel", tag=tag, nowait=self._nowait())
-        if any(one.name == channel.consumes and one.loses_cancelled for one in self._queues):
+        if not self._may_take_up(channel.consumes):
             return
         if tag in channel.consumers and "whole_channel_limit" not in self._has and self._may(0.4):
             # The tag is free again, and a consumer of that name may hold messages of its first life.
             self._add(channel.on, "consume", queue=channel.consumes, tag=tag, arguments=self._consumer_arguments())
         # One without a tag of its own goes on: the channel keeps to its queue until it is closed.
+
+    def _may_take_up(self, queue: str) -> bool:
+        """Whether a tag may be taken up again there: on a quorum queue the turn of several consumers differs then."""
+        plan = next((one for one in self._queues if one.name == queue), None)
+        if plan is None or not plan.is_quorum:
+            return True
+        several = sum(len(one.consumers) for one in self._channels if one.consumes == queue) > 1
+        return not several and not plan.loses_cancelled
 
     def _which(self) -> str:
         if self._mistake() and self._may(0.4):
