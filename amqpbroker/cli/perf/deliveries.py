@@ -13,7 +13,7 @@ from amqpbroker.cli.perf.stamp import STAMP, now_ns
 from amqpbroker.wire import frames
 from amqpbroker.wire.methods import BY_NAME
 
-BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 18
 
 _DELIVER = BY_NAME["basic.deliver"].ids.to_bytes(4, "big")
 _U64 = struct.Struct(">Q")

@@ -71,7 +71,6 @@ class Holding(Job):
         self._roles: list[Holder] = []
 
     def set_up(self) -> str:
-        _raise_limit(self._count)
         client = Client(self.access, "perf")
         client.close()
         return client.product
@@ -120,16 +119,3 @@ class Holding(Job):
     def _report(self) -> Report:
         taken, self._latencies = self._latencies, Latencies()
         return Report({"connections": len(self._roles)}, {"opening": taken})
-
-
-def _raise_limit(files: int) -> None:
-    """Allow this process as many open files as it takes, as far as the system lets it."""
-    try:
-        import resource
-    except ImportError:  # another system, other limits
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = files + 64
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

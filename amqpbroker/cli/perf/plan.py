@@ -9,8 +9,9 @@ from amqpbroker.wire.values import Table
 
 @dataclass(frozen=True)
 class Publishing:
-    """What each publisher does. kinds: what they publish, by turns. None is no limit."""
+    """What each of so many publishers does. kinds: what they publish, by turns. None is no limit."""
 
+    producers: int
     kinds: tuple[Kind, ...]
     limit: int | None = None
     rate: float | None = None

@@ -17,7 +17,7 @@ from amqpbroker.wire.methods import BY_NAME
 
 BUFFER_BYTES = 1 << 18
 #: So many writes, then what comes is looked at.
-WRITES_A_TURN = 16
+WRITES_A_TURN = 8
 #: With a rate, publishes that are due within this time go out together.
 LEAST_WAIT_S = 0.0002
 #: A message that goes out later than this counts from when it was due, else from when it went out.

@@ -23,6 +23,8 @@ class Report:
     #: In the last report: the CPU time that was taken, and when the work ended, by the monotonic clock.
     cpu_s: float = 0.0
     ended: float | None = None
+    #: There as well: whether the broker has read all that was published.
+    is_read: bool = True
 
 
 @dataclass(frozen=True)

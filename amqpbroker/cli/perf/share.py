@@ -1,5 +1,6 @@
 """The publishers or consumers of one process."""
 
+import socket
 import time
 from collections import Counter
 
@@ -20,6 +21,11 @@ from amqpbroker.cli.perf.worker import Control, Job
 FINISH_S = 5.0
 #: And if it blocks publishers, when it reads nothing more.
 BLOCKED_S = 0.1
+
+#: What the operating system may hold of all publishers together, and of one. It counts as published, unread as it is.
+SENDING_BYTES = 1 << 22
+MOST_SENDING_BYTES = 1 << 18
+LEAST_SENDING_BYTES = 1 << 15
 
 
 class Share(Job):
@@ -46,10 +52,10 @@ class Share(Job):
         if isinstance(self._work, Publishing):
             ended = time.monotonic()
             # What is with the operating system counts as published, so the time ends when the broker has read it.
-            if self._finish():
-                ended = time.monotonic()
+            is_read = self._finish()
             report = self._report()
-            report.ended = ended
+            report.is_read = is_read
+            report.ended = time.monotonic() if is_read else ended
             return report
         report = self._report()
         now, seconds = time.monotonic(), self._plan.seconds
@@ -87,6 +93,9 @@ class Share(Job):
 
     def _publisher(self, work: Publishing, number: int) -> Publisher:
         client = Client(self._plan.access, f"perf publisher {number}")
+        share_bytes = SENDING_BYTES // work.producers
+        sending_bytes = min(max(share_bytes, LEAST_SENDING_BYTES), MOST_SENDING_BYTES)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sending_bytes)
         client.open_channel()
         if work.window is not None:
             client.call("confirm.select")

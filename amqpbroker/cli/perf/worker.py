@@ -58,6 +58,7 @@ def work(job: Job, pipe: Connection) -> None:
     """The process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; who leads says when to stop
     control = Control(pipe)
+    _allow_sockets()
     try:
         control.tell(Ready(job.set_up()))
         if control.wait_for_start():
@@ -74,3 +75,13 @@ def work(job: Job, pipe: Connection) -> None:
         job.abandon()
     finally:
         pipe.close()
+
+
+def _allow_sockets() -> None:
+    """As many open files as the system lets this process have."""
+    try:
+        import resource
+    except ImportError:  # another system, other limits
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

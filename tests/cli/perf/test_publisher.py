@@ -18,7 +18,7 @@ def publisher(mark=b"", chunk=10, **work):
     kind = Kind("", "q", 20, {}, mark=mark)
     each = Template(kind, 4096).each
     link = FakeLink()
-    return Publisher(link, Publishing((kind,), **work), Template(kind, 4096, each * chunk), bool(mark)), link, each
+    return Publisher(link, Publishing(1, (kind,), **work), Template(kind, 4096, each * chunk), bool(mark)), link, each
 
 
 def test_it_stops_at_its_limit():
