@@ -6,6 +6,10 @@ DEV := .venv/.dev
 ROUNDS ?= 50
 FUZZ_SECONDS ?= 600
 
+# What is measured is what is shipped: the compiled package, before the source of everything else. COMPILE=0 goes without.
+COMPILED := $(if $(filter 0,$(COMPILE)),,build/compiled)
+SHIPPED := $(if $(COMPILED),PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR))
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check format docs interop conformance record fuzz-diff crash bench bench-core bench-growth clean
 
@@ -50,18 +54,22 @@ fuzz-diff: $(DEV) ## Random scripts on RabbitMQ and on the broker side by side; 
 crash: $(DEV) ## Kill the broker again and again under load, and look that nothing is lost; ROUNDS=50.
 	@ROUNDS=$(ROUNDS) $(PY) -m pytest -s tests/crash $(ARGS)
 
-bench: $(DEV) ## Measure beside RabbitMQ, which is installed for it, and write docs/performance.md; ARGS="transient --no-write".
-	$(PY) -m tests.bench.side_by_side $(ARGS)
+bench: $(DEV) $(COMPILED) ## Measure beside RabbitMQ, which is installed for it, and write docs/performance.md; ARGS="transient --no-write".
+	$(SHIPPED) $(PY) -m tests.bench.side_by_side $(ARGS)
 
-bench-core: $(DEV) ## Measure the core, bytes in to bytes out; ARGS="transient" picks shapes.
-	$(PY) -m tests.bench $(ARGS)
+bench-core: $(DEV) $(COMPILED) ## Measure the core, bytes in to bytes out; ARGS="transient" picks shapes.
+	$(SHIPPED) $(PY) -m tests.bench $(ARGS)
 
-bench-growth: $(DEV) ## Measure what it costs as work grows, and write that into docs/performance.md; ARGS="queues --no-write".
-	$(PY) -m tests.bench.growth $(ARGS)
+bench-growth: $(DEV) $(COMPILED) ## Measure what it costs as work grows, and write that into docs/performance.md; ARGS="queues --no-write".
+	$(SHIPPED) $(PY) -m tests.bench.growth $(ARGS)
 
 clean: ## Remove .venv and every cache.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+build/compiled: $(shell find amqpbroker -name '*.py') setup.py pyproject.toml tools/compiled
+	@tools/compiled
+	@touch $@
 
 $(RUN): pyproject.toml tools/venv
 	@tools/venv

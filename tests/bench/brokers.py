@@ -37,7 +37,7 @@ class Running:
             client.close()
         pids = family(pid)
         settle(pids)
-        return cls(name, f"{version or told} ({platform})", port, pids, start_s, memory_bytes(pids))
+        return cls(name, f"{version or told} on {platform}", port, pids, start_s, memory_bytes(pids))
 
 
 @contextlib.contextmanager

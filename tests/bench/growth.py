@@ -11,6 +11,7 @@ import time
 
 from tests.bench import charts, page
 from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, measured
+from tests.bench.brokers import own_version
 from tests.bench.charts import Panel
 from tests.bench.crew import Measured
 from tests.bench.growths import GROWTHS
@@ -135,7 +136,7 @@ def main() -> None:
     given = options()
     began = time.monotonic()
     for name in given.what or NAMES:
-        how = f"{page.machine()}; {page.load()}."
+        how = f"{page.machine()}; amqpbroker {own_version()}; {page.load()}."
         if name == "backlog":
             found = {}
             for kind, persistent in KINDS.items():

@@ -2,7 +2,8 @@
 
 usage: python -m tests.bench.side_by_side [SHAPE ...] [--rounds N] [--seconds S] [--no-write]
 
-RabbitMQ is Debian's, installed if it is missing. Only a run of all shapes is written.
+RabbitMQ is Debian's, installed if it is missing. amqpbroker is what this Python imports: `make bench` has it be the
+compiled one. Only a run of all shapes is written.
 """
 
 import argparse
@@ -121,7 +122,7 @@ def main() -> None:
 
 def part(given: argparse.Namespace, load: str, starts: Starts, rows: list[Row], latencies: dict[str, Pair]) -> str:
     """What it all comes to, as the page has it."""
-    versions = f"RabbitMQ {starts.theirs[0].version}, amqpbroker {starts.ours[0].version}"
+    versions = f"RabbitMQ {starts.theirs[0].version}; amqpbroker {starts.ours[0].version}"
     how = f"`make bench`: {given.rounds} rounds of {given.seconds:g} s for each shape, medians; {load}"
     transient = next((Pair(row.theirs.cpu_us, row.ours.cpu_us) for row in rows if row.name == "transient"), None)
     start_s, rest_bytes = starts.pair(lambda each: each.start_s), starts.pair(lambda each: float(each.rest_bytes))

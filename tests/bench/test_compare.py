@@ -37,21 +37,42 @@ def test_the_line_has_both_medians_and_the_ratio_of_pairs():
     )
 
 
+THREE = compare.options(["HEAD", "--pairs", "3"])
+
+
 def test_who_is_first_changes_with_every_pair(monkeypatch):
     order = []
     monkeypatch.setattr(compare, "run", lambda path, *_: order.append(path) or len(order))
-    shape = compare.measured("a", "b", "transient", 3, 1)
+    shape = compare.measured("a", "b", "transient", THREE)
     assert order == ["a", "b", "b", "a", "a", "b"]
     assert (shape.first, shape.second) == ([1, 4, 5], [2, 3, 6])
 
 
 def test_a_shape_that_one_of_them_lacks_is_no_comparison(monkeypatch):
     monkeypatch.setattr(compare, "run", lambda path, *_: None if path == "b" else 1.0)
-    assert compare.measured("a", "b", "transient", 3, 1) is None
+    assert compare.measured("a", "b", "transient", THREE) is None
 
 
 def test_the_output_of_the_core_bench_is_read():
     assert compare.parsed("transient       1.27 us/message\n", "transient") == 1.27
+
+
+@pytest.mark.parametrize(("compiled", "where"), [(False, ["/x"]), (True, ["/x/build/compiled", "/x"])])
+def test_the_compiled_package_comes_before_the_source(monkeypatch, compiled, where):
+    seen = []
+
+    def ran(command, env, **_):
+        seen.append(env["PYTHONPATH"].split(":"))
+        return subprocess.CompletedProcess(command, 0, "transient 1.0 us/message\n", "")
+
+    monkeypatch.setattr(compare.subprocess, "run", ran)
+    assert compare.run(compare.Path("/x"), "transient", 1, compiled) == 1.0
+    assert seen == [where]
+
+
+def test_what_cannot_be_compiled_says_so(tmp_path):
+    with pytest.raises(SystemExit, match=r"has no setup\.py"):
+        compare.build(tmp_path)
 
 
 def worktrees():
