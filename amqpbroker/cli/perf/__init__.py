@@ -7,7 +7,7 @@ from amqpbroker.cli.perf.connection_count import connection_count
 from amqpbroker.cli.perf.throughput import latency, throughput
 
 
-@click.group(context_settings={"help_option_names": ["--help"]})
+@click.group()
 def perf() -> None:
     """Put load on any AMQP 0-9-1 broker, and measure it.
 

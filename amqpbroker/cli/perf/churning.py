@@ -10,7 +10,7 @@ from amqpbroker.cli.perf.churn import ChannelChurn, Churn, ConnectionChurn, Queu
 from amqpbroker.cli.perf.conduct import conduct, nobody
 from amqpbroker.cli.perf.crew import Crew, Interrupt
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.options import POSITIVE, SECONDS, access, duration, pairs, valid, with_access
+from amqpbroker.cli.perf.options import HELP, POSITIVE, SECONDS, access, duration, pairs, valid, with_access
 from amqpbroker.cli.perf.progress import progress
 from amqpbroker.cli.perf.summary import show_json, show_tables, title
 
@@ -29,7 +29,7 @@ def _with_churn(command: Command) -> Command:
     return with_access(command)
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @_with_churn
 def connection_churn(**given: Any) -> None:
     """Open and close connections."""
@@ -37,7 +37,7 @@ def connection_churn(**given: Any) -> None:
     _run("connection-churn", [ConnectionChurn(where, seconds, count) for _ in range(given["parallel"])], given)
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @_with_churn
 def channel_churn(**given: Any) -> None:
     """Open and close channels."""
@@ -45,7 +45,7 @@ def channel_churn(**given: Any) -> None:
     _run("channel-churn", [ChannelChurn(where, seconds, count) for _ in range(given["parallel"])], given)
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @_with_churn
 @click.option("--durable", is_flag=True, help="Durable queues, in place of exclusive ones.")
 @click.option(

@@ -4,6 +4,7 @@ import socket
 import ssl
 import struct
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ class Client:
         self.heartbeat_s = 0
         self.server_properties: Table = {}
         self.buffer = bytearray()
+        #: Methods that came while the connection was being closed.
+        self.passed_over: Counter[str] = Counter()
         with self._telling("connecting"):
             self.socket = self._connected()
         try:
@@ -99,6 +102,7 @@ class Client:
                 method, _ = self._method(deadline)
                 if method == "connection.close-ok":
                     return True
+                self.passed_over[method] += 1
         except (OSError, ValueError, PerfError):
             return False
         finally:

@@ -8,12 +8,12 @@ from amqpbroker.cli.perf.conduct import conduct, nobody
 from amqpbroker.cli.perf.crew import Crew, Interrupt
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.holding import Holding
-from amqpbroker.cli.perf.options import COUNT, POSITIVE, SECONDS, access, duration, with_access
+from amqpbroker.cli.perf.options import COUNT, HELP, POSITIVE, SECONDS, access, duration, with_access
 from amqpbroker.cli.perf.progress import progress
 from amqpbroker.cli.perf.summary import show_json, show_tables, title
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.option("-x", "--count", type=POSITIVE, default=100, show_default=True, help="How many connections.")
 @click.option("--channels", type=COUNT, default=1, show_default=True, help="Channels of each.")
 @click.option(

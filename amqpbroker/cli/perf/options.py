@@ -18,6 +18,9 @@ SECONDS = click.FloatRange(min=0)
 
 DEFAULT_SECONDS = 10.0
 
+#: -h is the broker's address, as in PerfTest.
+HELP = {"help_option_names": ["--help"]}
+
 
 def _uri(context: click.Context, parameter: click.Parameter, text: str | None) -> Uri:
     """What is wrong is told without repeating it: it may have a password."""

@@ -105,7 +105,9 @@ class Publisher(Role):
             self.due(time.monotonic())
 
     def finish(self, timeout_s: float) -> bool:
-        return self.link.finish(timeout_s, bytes(self._view[: self._kept]))
+        in_time = self.link.finish(timeout_s, bytes(self._view[: self._kept]))
+        self._returned += self.link.client.passed_over["basic.return"]
+        return in_time
 
     def _unconfirmed(self) -> int:
         return 0 if self._window is None else self._begun - self._outstanding.settled

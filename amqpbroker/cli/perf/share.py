@@ -24,7 +24,7 @@ BLOCKED_S = 0.1
 
 #: What the operating system may hold of all publishers together, and of one. It counts as published, unread as it is.
 SENDING_BYTES = 1 << 22
-MOST_SENDING_BYTES = 1 << 18
+MOST_SENDING_BYTES = 1 << 20
 LEAST_SENDING_BYTES = 1 << 15
 
 

@@ -11,7 +11,18 @@ from amqpbroker.cli.perf import arguments
 from amqpbroker.cli.perf.conduct import conduct
 from amqpbroker.cli.perf.crew import Crew, Interrupt, Worker
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.options import COUNT, POSITIVE, RATE, SECONDS, access, duration, pairs, valid, with_access
+from amqpbroker.cli.perf.options import (
+    COUNT,
+    HELP,
+    POSITIVE,
+    RATE,
+    SECONDS,
+    access,
+    duration,
+    pairs,
+    valid,
+    with_access,
+)
 from amqpbroker.cli.perf.plan import Consuming, Plan, Publishing
 from amqpbroker.cli.perf.progress import progress
 from amqpbroker.cli.perf.share import Share
@@ -24,6 +35,8 @@ from amqpbroker.cli.perf.worker import Job
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LATENCY_RATE = 1000.0
+#: Of what names a queue, an exchange or a route, in octets.
+LONGEST_NAME = 255
 #: Once the publishers are done, consumers stop when nothing came for so long.
 IDLE_S = 0.75
 
@@ -80,7 +93,7 @@ def _with_load(command: Command) -> Command:
     return with_access(command)
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @_with_load
 @click.option("--measure-latency", is_flag=True, help="Measure how long messages take, too.")
 def throughput(measure_latency: bool, as_json: bool, **given: Any) -> None:
@@ -88,7 +101,7 @@ def throughput(measure_latency: bool, as_json: bool, **given: Any) -> None:
     _run("throughput", measure_latency, as_json, given)
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @_with_load
 def latency(as_json: bool, **given: Any) -> None:
     """Measure how long messages take, at a rate: 1000 a second unless --rate says otherwise."""
@@ -173,6 +186,9 @@ def _check(given: dict[str, Any], measured: bool) -> None:
         raise click.UsageError("--type is that of an exchange: name it with --exchange")
     if given["predeclared"] and not (given["queue"] or given["queue_pattern"]):
         raise click.UsageError("--predeclared takes a queue that is there: name it with --queue")
+    for name in ("queue", "exchange", "routing_key"):
+        if len((given[name] or "").encode()) > LONGEST_NAME:
+            raise click.UsageError(f"--{name.replace('_', '-')} is to be at most {LONGEST_NAME} octets")
     if given["queue"] and given["queue_pattern"]:
         raise click.UsageError("--queue and --queue-pattern exclude each other")
     if given["queue_pattern_to"] < given["queue_pattern_from"]:

@@ -93,12 +93,19 @@ def test_latencies_at_a_rate(broker):
 
 
 def test_a_queue_with_a_name_is_kept_and_can_be_read_later(broker, consumers):
-    arguments = ["--uri", broker.url, "-u", "perf-kept", "-s", 5000, "-f", "persistent"]
-    assert result("throughput", *arguments, "-y", 0, "-C", 50)["published"] == 50
+    arguments = ["--uri", broker.url, "-u", "perf-kept", "-s", 5000, "-f", "persistent", "-f", "mandatory"]
+    found = result("throughput", *arguments, "-y", 0, "-C", 50)
+    assert (found["published"], found["returned"]) == (50, 0)
     assert consumers("perf-kept") == 0
     found = result("throughput", *arguments, "-x", 0, "-D", 50, "-A", 10, "-q", 10, "--delete")
     assert found["consumed"] == 50
     assert consumers("perf-kept") is None
+
+
+def test_what_is_returned_is_counted_to_the_last(broker):
+    nowhere = ["-e", "amq.direct", "-k", "nowhere", "-p", "-u", "none", "-f", "mandatory"]
+    found = result("throughput", "--uri", broker.url, *nowhere, "-y", 0, "-C", 3000)
+    assert (found["published"], found["returned"]) == (3000, 3000)
 
 
 def test_a_fanout_exchange_and_what_a_person_sees(broker, consumers):
@@ -191,6 +198,7 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-q", 5, "-A", 6], "at most --qos"),
         (["throughput", "-t", "fanout"], "name it with --exchange"),
         (["throughput", "-p"], "name it with --queue"),
+        (["throughput", "-k", "é" * 128], "--routing-key is to be at most 255 octets"),
         (["throughput", "-u", "q", "--queue-pattern", "q%d"], "exclude each other"),
         (["throughput", "--queue-pattern", "q"], "one %d, such as perf-%d"),
         (["throughput", "--queue-pattern", "q%d", "--queue-pattern-from", 2], "at least --queue-pattern-from"),
