@@ -6,7 +6,7 @@ Nothing else in the broker reads a clock. The server fires what is due from its 
 
 import heapq
 import time
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 
 
@@ -26,7 +26,7 @@ class Timer:
             self.clock.forget()
 
 
-class Clock(ABC):
+class Clock(metaclass=ABCMeta):
     """Time in milliseconds since the Unix epoch, never going backwards, and the timers that wait for it.
 
     `turn_ms` is what `now_ms` gave last: the time to within a loop turn, for whoever needs no better.

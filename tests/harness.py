@@ -109,7 +109,7 @@ class Wire:
         while self.dirty:
             self.dirty = False
             self.broker.sync()
-            data += self.connection.collect()
+            data += b"".join(self.connection.collect())
         return data
 
     def receive(self) -> list[Received]:

@@ -4,10 +4,11 @@ Nothing here does I/O: `feed` takes what came from the socket, `collect` gives w
 """
 
 import logging
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from mypy_extensions import i64
 
 from amqpbroker import errors
 from amqpbroker.amqp import connection_log
@@ -18,12 +19,14 @@ from amqpbroker.amqp.encryption import Encryption
 from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS, Handshake
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.methods import HANDLERS
+from amqpbroker.amqp.output import Output
 from amqpbroker.amqp.repeat import Repeat
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
 from amqpbroker.wire.erlang import erlang_binary
-from amqpbroker.wire.frames import BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, HEARTBEAT, METHOD, frame
+from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, HEARTBEAT, METHOD, frame
+from amqpbroker.wire.octets import read_i32_be, read_i64_be
 from amqpbroker.wire.values import MalformedError, Table, text
 
 if TYPE_CHECKING:
@@ -44,10 +47,11 @@ UNREAD = 8 * 1024 * 1024
 KEEPING = 48
 #: Octets that may wait for the disk before the broker stops reading from who publishes more.
 UNWRITTEN = 16 * 1024 * 1024
+#: A frame with basic.ack.
+ACK_OCTETS = 21
 #: How long a peer may take to answer connection.close (CLOSING_TIMEOUT in rabbit_reader.erl).
 CLOSING_TIMEOUT_MS = 30_000
 
-_ACK_ARGUMENTS = struct.Struct(">QB")
 _PUBLISH = 60 << 16 | 40
 _ACK = 60 << 16 | 80
 _CHANNEL_OPEN = 20 << 16 | 10
@@ -82,7 +86,7 @@ class Connection(Session):
     """One client's connection.
 
     closing: write what `collect` gives, then close the socket. reading: whether the socket should be read at present.
-    out: frames not yet collected. room: octets of deliveries that may still be added this turn. starved: a consumer
+    out: what is not yet collected. room: octets of deliveries that may still be added this turn. starved: a consumer
     found no room. dirty: `on_dirty` was called and `collect` was not yet. recv_cnt, send_cnt: how often anything came
     or went, recv_oct, send_oct: how many octets of it.
     """
@@ -94,7 +98,7 @@ class Connection(Session):
         self.clock = broker.clock
         self.closing: bool = False
         self.reading: bool = True
-        self.out: list[bytes] = []
+        self.out = Output()
         self.room: int = ROOM
         self.starved: bool = False
         self.dirty: bool = False
@@ -185,101 +189,121 @@ class Connection(Session):
         It stops where answers pile up, since a short request may have a long answer, and where the connection is
         blocked; `collect` goes on from there.
         """
-        end_of_data = len(data)
-        unpack_head = FRAME_HEAD.unpack_from
-        channels = self.channels
-        end: int
-        while pos + 7 <= end_of_data:
+        end_of_data: i64 = len(data)
+        end: i64
+        at: i64 = pos
+        while at + 7 <= end_of_data:
             repeat = self._repeat
-            if repeat is not None and data.startswith(repeat.prefix, pos):
-                start = pos
-                pos = self._repeats(repeat, data, pos, end_of_data)
-                if pos > start:
+            if repeat is not None and data[at : at + len(repeat.prefix)] == repeat.prefix:
+                end = self._repeats(repeat, data, at, end_of_data)
+                if end > at:
+                    at = end
                     continue
-            kind, number, size = unpack_head(data, pos)
-            end = pos + 8 + size
+            head = read_i64_be(data, at) if at + 8 <= end_of_data else read_i64_be(data[at:] + b"\0", 0)
+            kind = head >> 56 & 0xFF
+            number = head >> 40 & 0xFFFF
+            size = head >> 8 & 0xFFFFFFFF
+            end = at + 8 + size
             if size > self._payload_max:
                 reason = f": {{frame_too_large,{size},{self._payload_max - TOLERANCE}}}"
                 self._malformed(errors.frame_error(self._frame_text(kind, b"") + reason))
                 return end_of_data
             if end > end_of_data:
-                return pos
+                return at
             if data[end - 1] != 0xCE:
                 reason = f": {{invalid_frame_end_marker,{data[end - 1]}}}"
-                self._malformed(errors.frame_error(self._frame_text(kind, data[pos + 7 : end - 1]) + reason))
+                self._malformed(errors.frame_error(self._frame_text(kind, data[at + 7 : end - 1]) + reason))
                 return end_of_data
-            channel = channels.get(number)
+            channel = self.channels.get(number)
             try:
                 if kind == METHOD and channel is not None and channel.content is None and size >= 4:
-                    ids = int.from_bytes(data[pos + 7 : pos + 11], "big")
+                    ids: int = read_i32_be(data, at + 7)
                     self._blamed = ids
                     if ids == _PUBLISH:
-                        end = self._publish(channel, data, pos, end, end_of_data)
+                        end = self._publish(channel, data, at, end, end_of_data)
                     elif ids == _ACK and size == 13:
-                        unpack, ack = _ACK_ARGUMENTS.unpack_from, channel.ack
-                        tag, multiple = unpack(data, pos + 11)
-                        ack(tag, multiple & 1 == 1)
-                        # Acknowledgements come in runs: the next ones are told by what they begin with.
-                        head = data[pos : pos + 11]
-                        while data.startswith(head, end) and end + 21 <= end_of_data and data[end + 20] == 0xCE:
-                            tag, multiple = unpack(data, end + 11)
-                            end += 21
-                            ack(tag, multiple & 1 == 1)
+                        end = self._acks(channel, data, at, end_of_data)
                     else:
-                        self._method(channel, ids, data[pos + 7 : end - 1])
+                        self._method(channel, ids & 0xFFFFFFFF, data[at + 7 : end - 1])
                 else:
-                    self._other(kind, number, channel, data[pos + 7 : end - 1])
+                    self._other(kind, number, channel, data[at + 7 : end - 1])
             except AmqpError as error:
                 self.fail(error, number, self._blamed)
             except MalformedError as error:
                 self.fail(errors.syntax_error(str(error)), number, self._blamed)
             if self._stopped:
                 return end_of_data if self._deaf else end
-            pos = end
-        return pos
+            at = end
+        return at
 
-    def _repeats(self, repeat: Repeat, data: bytes, pos: int, end_of_data: int) -> int:
+    def _acks(self, channel: Channel, data: bytes, at: i64, end_of_data: i64) -> i64:
+        """basic.ack, and those that follow on the same channel, since they come in runs; returns the end of the last.
+
+        What is wrong closes the channel, which ends the run.
+        """
+        head, ids = read_i64_be(data, at), read_i32_be(data, at + 7)
+        try:
+            while True:
+                tag: int = read_i64_be(data, at + 11)
+                multiple = data[at + 19] & 1 == 1
+                at += ACK_OCTETS
+                channel.ack(tag if tag >= 0 else tag + (1 << 64), multiple)
+                if (
+                    at + ACK_OCTETS > end_of_data
+                    or read_i64_be(data, at) != head
+                    or read_i32_be(data, at + 7) != ids
+                    or data[at + ACK_OCTETS - 1] != 0xCE
+                ):
+                    return at
+        except AmqpError as error:
+            self.fail(error, channel.number, _ACK)
+            return at
+
+    def _repeats(self, repeat: Repeat, data: bytes, pos: i64, end_of_data: i64) -> i64:
         """A run of publishes, of which the first begins as those before did; returns the end of what was handled."""
         start = pos
-        prefix, total, content = repeat.prefix, repeat.total, repeat.content
-        republish = repeat.channel.republish
+        prefix, channel = repeat.prefix, repeat.channel
+        total: i64 = repeat.total
+        content: i64 = repeat.content
+        length: i64 = len(prefix)
         while True:
             end = pos + total
-            if end > end_of_data or data[end - 1] != 0xCE or not republish(repeat, data[pos + content : end]):
+            if end > end_of_data or data[end - 1] != 0xCE or not channel.republish(repeat, data[pos + content : end]):
                 break
             pos = end
-            if not data.startswith(prefix, pos):
+            if data[pos : pos + length] != prefix:
                 break
         repeat.outlet.single += (pos - start) // total
         return pos
 
-    def _publish(self, channel: Channel, data: bytes, pos: int, end: int, end_of_data: int) -> int:
+    def _publish(self, channel: Channel, data: bytes, pos: i64, end: i64, end_of_data: i64) -> i64:
         """basic.publish; returns the end of what was handled.
 
         If its header and its only body frame are here as well, they are taken in one go, without being copied apart.
         """
         arguments = data[pos + 11 : end - 1]
         if end + 30 < end_of_data:
-            kind, number, size, class_id, weight, body_size = CONTENT_HEAD.unpack_from(data, end)
-            body = end + 8 + size
-            stop: int = body + 8 + body_size
+            mark: i64 = channel.number
+            mark <<= 32
+            size: i64 = read_i64_be(data, end) >> 8 & 0xFFFFFFFF
+            body_size: i64 = read_i64_be(data, end + 11)
+            body: i64 = end + 8 + size
+            stop: i64 = body + 8 + body_size
             if (
-                stop <= end_of_data
-                and kind == HEADER
-                and number == channel.number
-                and class_id == 60
-                and weight == 0
+                read_i64_be(data, end) >> 8 == HEADER << 48 | mark | size
+                and read_i32_be(data, end + 7) == BASIC_CLASS << 16
                 and 0 < body_size <= self._body_max
                 and 14 <= size <= self._payload_max
+                and stop <= end_of_data
                 and data[body - 1] == 0xCE
                 and data[stop - 1] == 0xCE
-                and FRAME_HEAD.unpack_from(data, body) == (BODY, number, body_size)
+                and read_i64_be(data, body) >> 8 == BODY << 48 | mark | body_size
             ):
                 properties = data[end + 19 : body - 1]
                 try:
                     channel.publish(arguments, properties, None, body_size, data[end:stop])
                 except AmqpError as error:
-                    self.fail(error, number, _PUBLISH)
+                    self.fail(error, channel.number, _PUBLISH)
                 if stop - pos == self._published:
                     self._repeat = channel.repeatable(
                         arguments, properties, data[pos : body + 7], stop - pos, end - pos, body_size
@@ -575,13 +599,13 @@ class Connection(Session):
         if ending is not None:
             self._ending = ending
         self._end()
-        self.out.clear()
+        self.out = Output()
 
     # --- out --------------------------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """Add frames that are not deliveries to the output."""
-        self.out.append(data)
+        self.out.add(data)
         self.room -= len(data) + KEEPING
         if self.is_flooded():
             self.stop_reading()
@@ -598,27 +622,27 @@ class Connection(Session):
             self.dirty = True
             self._on_dirty(self)
 
-    def collect(self) -> bytes:
-        """The end of a turn: everything that is to be written now."""
+    def collect(self) -> list[bytes]:
+        """The end of a turn: everything that is to be written now, in parts."""
         if not self._writable:
             self.dirty = False
-            return b""
+            return []
         if self.awaiting_sync:
             self._write_synced()
         self.dirty = False
-        data = b"".join(self.out)
-        self.out.clear()
+        size = len(self.out)
+        parts = self.out.take()
         self.room = ROOM
-        if data:
+        if parts:
             self.heartbeat.said = True
-            self.send_oct += len(data)
+            self.send_oct += size
             self.send_cnt += 1
         if not self.blocking.holds:
             self._go_on()
         if self.starved:
             self.starved = False
             self._feed_consumers()
-        return data
+        return parts
 
     def _go_on(self) -> None:
         """Read again, beginning with what is still here."""
@@ -698,7 +722,7 @@ class Connection(Session):
             recv_cnt=self.recv_cnt,
             send_oct=self.send_oct,
             send_cnt=self.send_cnt,
-            send_pend=sum([len(data) for data in self.out]),
+            send_pend=len(self.out),
             ssl=peer.tls is not None,
             **({} if peer.tls is None else peer.tls.info()),
         )

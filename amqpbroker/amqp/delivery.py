@@ -4,6 +4,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
+from amqpbroker.amqp.output import LARGE
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.message import Entry, Message
@@ -11,6 +12,7 @@ from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import FRAME_HEAD, METHOD, content, frame
+from amqpbroker.wire.octets import write_i64_be
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ _U64 = struct.Struct(">Q").pack
 _DELIVER = struct.pack(">HH", 60, 60)
 _GET_OK = struct.pack(">HH", 60, 71)
 UNLIMITED = 1 << 62
+#: Frames with a body of fewer octets are surely not LARGE.
+SMALL = LARGE // 2
 
 
 def content_frames(message: Message, channel: int, frame_max: int) -> bytes:
@@ -118,7 +122,15 @@ class ChannelConsumer(Consumer):
         if frames is None or message.frames_channel != self.number or message.size > self._largest:
             frames = content_frames(message, self.number, self.connection.frame_max)
         connection = self.connection
-        connection.out.append(b"".join((self._head, _U64(tag), self._again if acquired_count else self._first, frames)))
+        out = connection.out
+        head = out.small
+        head.write(self._head)
+        write_i64_be(head, tag)
+        head.write(self._again if acquired_count else self._first)
+        if message.size < SMALL:
+            head.write(frames)
+        else:
+            out.add(frames)
         connection.room -= len(frames)
         if not connection.dirty:
             connection.mark_dirty()

@@ -1,6 +1,6 @@
 """The consumer seam: what a queue delivers to."""
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING
 
 from mypy_extensions import mypyc_attr
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Consumer(ABC):
+class Consumer(metaclass=ABCMeta):
     """One subscription to one queue. `amqp` implements it over a channel.
 
     priority: x-priority, higher first. no_ack: deliveries count as acknowledged. unacked: deliveries outstanding.

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from amqpbroker.broker.deaths import Death, Deaths, recorded
 from amqpbroker.broker.message import Entry, Message, encode_address
 from amqpbroker.broker.queue import Queue
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.persistence import Persistence
 
 
+@mypyc_attr(acyclic=True)
 class Letter(Message):
     """A dead letter. Its headers and properties are made of the record of its deaths when somebody asks for them.
 

@@ -1,6 +1,6 @@
 """What a message can be routed to."""
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING
 
 from mypy_extensions import mypyc_attr
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Destination(ABC):
+class Destination(metaclass=ABCMeta):
     """A queue, or whatever else takes messages as a queue does (held delayed messages, a direct reply-to consumer).
 
     closed: it is gone; nothing is published to it any more.

@@ -90,6 +90,7 @@ class LocalQueue(Queue):
         self.ready: ReadyLine = _ready_line(
             settings, vhost.config.compat, None if self.log is None else QueuePages(self, self.log)
         )
+        self._limited: bool = not settings.plain
         self._shut: bool = False
         self._got: int = 0
         self._former: list[Consumer] = []
@@ -194,7 +195,7 @@ class LocalQueue(Queue):
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> bool:
-        limited = not self.settings.plain
+        limited = self._limited
         if limited and self._full(message):
             self.tally.refused += 1
             return False
@@ -643,6 +644,7 @@ class LocalQueue(Queue):
 
     def apply_settings(self, settings: QueueSettings) -> None:
         self.settings = settings
+        self._limited = not settings.plain
         self._trim()
         if self._unused is not None:
             self._unused.cancel()

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from amqpbroker.wire.frames import content_body, content_properties
 from amqpbroker.wire.values import Table, text
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.queue import Queue
 
 
+@mypyc_attr(acyclic=True)
 class Message:
     """What a publisher sent. Shared by all queues that hold it, and never changed.
 
@@ -127,6 +130,7 @@ def encode_address(exchange: str, routing_key: bytes) -> bytes:
     return b"%c%b%c%b" % (len(name), name, len(routing_key), routing_key)
 
 
+@mypyc_attr(acyclic=True)
 class Entry:
     """One queue's copy of a message; while it is delivered, also the record that it is unacknowledged.
 

@@ -4,7 +4,7 @@ A line is chosen when the queue is declared. `count` and `size` (octets of the b
 counted and what is there cannot differ.
 """
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +53,7 @@ class Page:
         self.spilled: Spilled | None = None
 
 
-class Pager(ABC):
+class Pager(metaclass=ABCMeta):
     """Where the pages of a line go, and come back from."""
 
     @abstractmethod
@@ -92,7 +92,7 @@ class Pager(ABC):
         """(priority, octets of the body) of each copy of a page that is all stored. Raises OSError, DamagedError."""
 
 
-class ReadyLine(ABC):
+class ReadyLine(metaclass=ABCMeta):
     """What waits in a queue, head first."""
 
     def __init__(self) -> None:

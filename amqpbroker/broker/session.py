@@ -1,6 +1,6 @@
 """The session seam: what the broker may ask of a connection."""
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -120,7 +120,7 @@ class Synced(Protocol):
         """The store has come further; called once for each time it was put there."""
 
 
-class Session(ABC):
+class Session(metaclass=ABCMeta):
     """One client connection as the domain sees it: an owner of exclusive queues, and something to close.
 
     user, vhost: who opened it and where, once it is open.

@@ -131,12 +131,14 @@ class ClientTransport(asyncio.BufferedProtocol):
         if connection is None or self._transport is None:
             return
         try:
-            data = connection.collect()
+            parts = connection.collect()
         except Exception:
             self._fail()
             return
-        if data:
-            self._transport.write(data)
+        if len(parts) == 1:
+            self._transport.write(parts[0])
+        elif parts:
+            self._transport.writelines(parts)
         if connection.closing:
             self._close()
         else:

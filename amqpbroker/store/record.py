@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -63,7 +63,7 @@ class Content(NamedTuple):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Visitor(ABC):
+class Visitor(metaclass=ABCMeta):
     """Told what records say, in their order. Offsets count from where reading began."""
 
     @abstractmethod

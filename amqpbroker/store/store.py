@@ -5,13 +5,13 @@ turn's input and calls `sync` once at its end; a confirm waits until the positio
 `synced`.
 """
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 
 from mypy_extensions import mypyc_attr
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Store(ABC):
+class Store(metaclass=ABCMeta):
     """Where messages are kept. `appended` and `synced` are read by confirms once a turn.
 
     stored, loaded: how many copies were written, and how many read back. waiting_octets: about what is in memory

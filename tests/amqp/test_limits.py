@@ -45,7 +45,7 @@ def test_requests_wait_while_their_answers_pile_up():
     turns = []
     while wire.dirty:
         wire.dirty = False
-        turns.append(wire.connection.collect())
+        turns.append(b"".join(wire.connection.collect()))
     assert max(len(data) for data in turns) < UNREAD + 5_000_000
     assert b"".join(turns).count(b"\0\x3c\0\x47") == 20
 

@@ -31,7 +31,7 @@ class Connection:
     def collect(self):
         self._called("collect")
         output, self.output = self.output, b""
-        return output
+        return [output] if output else []
 
     def set_writable(self, writable):
         self._called("set_writable", writable)
@@ -70,6 +70,9 @@ class Transport:
 
     def write(self, data):
         self.written.append(data)
+
+    def writelines(self, parts):
+        self.written.append(b"".join(parts))
 
     def close(self):
         self.closed = True

@@ -1,0 +1,50 @@
+"""What `octets` gives where there is no `librt`."""
+
+import struct
+
+_I16 = struct.Struct(">h").unpack_from
+_I32 = struct.Struct(">i").unpack_from
+_I64 = struct.Struct(">q")
+
+
+class BytesWriter:
+    """Octets, gathered to be taken as one bytes object."""
+
+    __slots__ = ("_octets",)
+
+    def __init__(self) -> None:
+        self._octets = bytearray()
+
+    def append(self, octet: int) -> None:
+        self._octets.append(octet)
+
+    def write(self, data: bytes) -> None:
+        self._octets += data
+
+    def getvalue(self) -> bytes:
+        return bytes(self._octets)
+
+    def truncate(self, size: int) -> None:
+        del self._octets[size:]
+
+    def __len__(self) -> int:
+        return len(self._octets)
+
+
+def write_i64_be(writer: BytesWriter, number: int) -> None:
+    writer.write(_I64.pack(number))
+
+
+def read_i16_be(data: bytes, at: int) -> int:
+    number: int = _I16(data, at)[0]
+    return number
+
+
+def read_i32_be(data: bytes, at: int) -> int:
+    number: int = _I32(data, at)[0]
+    return number
+
+
+def read_i64_be(data: bytes, at: int) -> int:
+    number: int = _I64.unpack_from(data, at)[0]
+    return number
