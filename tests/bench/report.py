@@ -48,7 +48,7 @@ def rates(rows: list[Row]) -> str:
                 f"{row.name}: {row.what}",
                 *_figures(row.theirs),
                 *_figures(row.ours),
-                f"{row.ratio:.1f}",
+                times(row.ratio),
                 "" if row.target is None else f"{row.target:g}",
                 "" if row.target is None else met(row.ratio >= row.target),
             )
@@ -63,6 +63,11 @@ def _figures(measured: Measured) -> tuple[str, str, str]:
 
 def cpu(microseconds: float) -> str:
     return f"{microseconds:.2f} us" if microseconds < 10 else f"{microseconds:,.1f} us"
+
+
+def times(ratio: float) -> str:
+    """With two places where they can decide whether a target is met."""
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
 
 
 def met(yes: bool) -> str:

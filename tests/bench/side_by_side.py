@@ -140,7 +140,7 @@ def shown(row: Row) -> str:
     """One line while it goes on."""
     theirs, ours = (f"{each.rate:>10,.0f}/s {each.cpu_us:>9.2f} us" for each in (row.theirs, row.ours))
     wanted = "" if row.target is None else f"  target {row.target:g}"
-    return f"{row.name:16s} {theirs}  {ours}  x{row.ratio:.1f}{wanted}"
+    return f"{row.name:16s} {theirs}  {ours}  x{report.times(row.ratio)}{wanted}"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def row(ratio, target):
 def test_a_row_has_both_and_their_ratio_beside_the_target():
     line = report.rates([row(8.04, 18)]).splitlines()[2]
     assert line == (
-        "| transient: 16 B | 70,000/s | 15.2 us | 136 MB | 562,803/s | 1.23 us | 0 MB | 8.0 | 18 | **no** |"
+        "| transient: 16 B | 70,000/s | 15.2 us | 136 MB | 562,803/s | 1.23 us | 0 MB | 8.04 | 18 | **no** |"
     )
 
 
@@ -23,7 +23,7 @@ def test_a_target_is_met_from_its_value_on():
 
 
 def test_without_a_target_there_is_no_verdict():
-    assert report.rates([row(8, None)]).endswith("| 8.0 |  |  |\n")
+    assert report.rates([row(8, None)]).endswith("| 8.00 |  |  |\n")
 
 
 def verdicts(text):
