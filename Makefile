@@ -3,12 +3,18 @@
 PY := .venv/bin/python
 RUN := .venv/.run
 DEV := .venv/.dev
+
+# What is run and measured is what is shipped: the package as a wheel of it would be installed, with its hot path compiled
+# where there is a C compiler. It is made anew when the compiler comes or goes, too. COMPILE=0 runs the checkout as it is.
+COMPILED := build/compiled
+BUILT := $(if $(filter 0,$(COMPILE)),,$(COMPILED)/.made-with-$(notdir $(shell command -v $${CC:-cc} || echo none)))
+SOURCES := $(shell find amqpbroker -type f -not -path '*/__pycache__/*') setup.py pyproject.toml tools/compiled
+
+# In front of a program of this checkout that is to import it. `python -m` would look into the checkout first.
+SHIPPED := $(if $(BUILT),PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(COMPILED):$(CURDIR)")
+
 ROUNDS ?= 50
 FUZZ_SECONDS ?= 600
-
-# What is measured is what is shipped: the compiled package, before the source of everything else. COMPILE=0 goes without.
-COMPILED := $(if $(filter 0,$(COMPILE)),,build/compiled)
-SHIPPED := $(if $(COMPILED),PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format docs interop conformance record fuzz-diff crash bench bench-core bench-growth clean
@@ -16,17 +22,17 @@ SHIPPED := $(if $(COMPILED),PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(RUN) ## Run the broker on port 5672; ARGS="--port 5673" adds flags.
-	@exec $(PY) -m amqpbroker serve $(ARGS)
+run: $(RUN) $(BUILT) ## Run the broker on port 5672; ARGS="--port 5673" adds flags, COMPILE=0 runs it interpreted.
+	@exec env $(SHIPPED) $(PY) -m amqpbroker serve $(ARGS)
 
-test: $(DEV) ## Run the tests; ARGS="tests/broker" picks some.
-	@$(PY) -m pytest $(ARGS)
+test: $(DEV) $(BUILT) ## Run the tests, interpreted and compiled; ARGS="tests/broker" picks some, COMPILE=0 leaves out the latter.
+	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) $(ARGS)
 
-check: $(DEV) ## Everything that has to hold: format, lint, types, layers, docs, tests.
+check: $(DEV) $(BUILT) ## Everything that has to hold: format, lint, types, layers, docs, tests.
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	$(PY) -m pytest
+	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted)
 
 format: $(DEV) ## Format the code and sort its imports.
 	$(PY) -m ruff check --fix --select I .
@@ -38,36 +44,36 @@ docs: $(DEV) ## Write the parts of docs/ that come from tables in the code.
 	$(PY) -m tools.metrics_reference
 	$(PY) -m tools.http_api_reference
 
-interop: $(DEV) ## Run real clients of several languages against the broker; installs what they need.
+interop: $(DEV) $(BUILT) ## Run real clients of several languages against the broker; installs what they need.
 	$(PY) -m pip install --quiet --disable-pip-version-check -r interop/requirements.txt
-	$(PY) -m interop --install $(ARGS)
+	$(SHIPPED) $(PY) -m interop --install $(ARGS)
 
-conformance: $(DEV) ## Replay what a real RabbitMQ did; TARGET=amqp://... MANAGEMENT=http://... for another broker than this.
-	$(PY) -m conformance replay $(if $(TARGET),--target $(TARGET)) $(if $(MANAGEMENT),--management $(MANAGEMENT)) $(ARGS)
+conformance: $(DEV) $(BUILT) ## Replay what a real RabbitMQ did; TARGET=amqp://... MANAGEMENT=http://... for another broker than this.
+	$(SHIPPED) $(PY) -m conformance replay $(if $(TARGET),--target $(TARGET)) $(if $(MANAGEMENT),--management $(MANAGEMENT)) $(ARGS)
 
 record: $(DEV) ## Record the cases from RabbitMQ anew, which is installed for it, and show what changed; ARGS="queue" picks some.
 	$(PY) -m conformance record $(ARGS)
 
-fuzz-diff: $(DEV) ## Random scripts on RabbitMQ and on the broker side by side; FUZZ_SECONDS=600, SEED=n replays one.
-	$(PY) -m conformance fuzz --seconds $(FUZZ_SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+fuzz-diff: $(DEV) $(BUILT) ## Random scripts on RabbitMQ and on the broker side by side; FUZZ_SECONDS=600, SEED=n replays one.
+	$(SHIPPED) $(PY) -m conformance fuzz --seconds $(FUZZ_SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-crash: $(DEV) ## Kill the broker again and again under load, and look that nothing is lost; ROUNDS=50.
-	@ROUNDS=$(ROUNDS) $(PY) -m pytest -s tests/crash $(ARGS)
+crash: $(DEV) $(BUILT) ## Kill the broker again and again under load, and look that nothing is lost; ROUNDS=50.
+	@ROUNDS=$(ROUNDS) $(SHIPPED) $(PY) -m pytest -s $(if $(BUILT),-o pythonpath='$(COMPILED) .') tests/crash $(ARGS)
 
-bench: $(DEV) $(COMPILED) ## Measure beside RabbitMQ, which is installed for it, and write docs/performance.md; ARGS="transient --no-write".
+bench: $(DEV) $(BUILT) ## Measure beside RabbitMQ, which is installed for it, and write docs/performance.md; ARGS="transient --no-write".
 	$(SHIPPED) $(PY) -m tests.bench.side_by_side $(ARGS)
 
-bench-core: $(DEV) $(COMPILED) ## Measure the core, bytes in to bytes out; ARGS="transient" picks shapes.
+bench-core: $(DEV) $(BUILT) ## Measure the core, bytes in to bytes out; ARGS="transient" picks shapes.
 	$(SHIPPED) $(PY) -m tests.bench $(ARGS)
 
-bench-growth: $(DEV) $(COMPILED) ## Measure what it costs as work grows, and write that into docs/performance.md; ARGS="queues --no-write".
+bench-growth: $(DEV) $(BUILT) ## Measure what it costs as work grows, and write that into docs/performance.md; ARGS="queues --no-write".
 	$(SHIPPED) $(PY) -m tests.bench.growth $(ARGS)
 
 clean: ## Remove .venv and every cache.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-build/compiled: $(shell find amqpbroker -name '*.py') setup.py pyproject.toml tools/compiled
+$(BUILT): $(SOURCES) | $(RUN)
 	@tools/compiled
 	@touch $@
 

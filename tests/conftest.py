@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from tests.process import BrokerProcess
@@ -8,3 +10,21 @@ def broker(tmp_path_factory):
     """One broker process for the whole run; tests take names of their own on it. See tests/process.py."""
     with BrokerProcess(tmp_path_factory.mktemp("broker")) as process:
         yield process
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """What is logged of names that are no UTF-8 cannot be sent from one pytest process to another."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
+#: What takes longest: begun first where several processes share the tests, so that not all wait for one at the end.
+LONG = ("page", "interop", "load", "crash", "fuzz", "server")
+
+
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):
+        here = Path(__file__).parent
+        items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in LONG)

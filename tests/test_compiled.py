@@ -14,7 +14,7 @@ from amqpbroker.compiled import how_it_runs, is_compiled
 
 ROOT = Path(__file__).parent.parent
 
-#: tools/passes.py sets it, to what it runs the tests with.
+#: tests/passes.py sets it, to what it runs the tests with.
 EXPECTED = os.environ.get("AMQPBROKER_TESTED", "")
 
 

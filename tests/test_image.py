@@ -40,6 +40,13 @@ def test_what_it_copies_is_there_and_not_left_out_of_the_build():
             assert source.split("/")[0] not in ignored
 
 
+def test_it_is_compiled_by_a_compiler_that_is_left_behind():
+    assert "AMQPBROKER_COMPILE=1 /opt/amqpbroker/bin/pip install" in stage(0)
+    assert "setup.py" in stage(0)
+    assert "gcc" in stage(0)
+    assert "apt-get" not in stage(1)
+
+
 def test_it_does_not_run_as_root():
     assert instructions("USER")[-1] == "rabbitmq"
     assert DOCKERFILE.index("USER rabbitmq") < DOCKERFILE.index("ENTRYPOINT")

@@ -11,6 +11,8 @@ from tests.load.client import LoadClient
 from tests.load.load import beside, p99, round_trips_ms
 from tests.load.memory import MB, forget_peak, peak_bytes, resident_bytes
 
+pytestmark = pytest.mark.alone
+
 DURATION_S = 2.0
 
 

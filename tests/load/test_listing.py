@@ -13,6 +13,8 @@ from tests.harness import published
 from tests.load.client import LoadClient, request
 from tests.load.load import beside, p99, round_trips_ms
 
+pytestmark = pytest.mark.alone
+
 QUEUES = 10_000
 BATCH = 200
 TIMES = 3

@@ -11,6 +11,8 @@ from tests.load.client import TIMEOUT_S, LoadClient, request
 from tests.load.load import beside, p99, round_trips_ms
 from tests.load.memory import MB, forget_peak, peak_bytes, resident_bytes
 
+pytestmark = pytest.mark.alone
+
 SENT = 200 * MB
 #: What waits in the broker's own output, and what the allocator makes of it.
 BUFFERS = 12 * MB

@@ -11,6 +11,8 @@ from amqpbroker.metrics.page import Page
 from amqpbroker.server.app import _calm_collector
 from tests.metrics.scrape import Scraper
 
+pytestmark = pytest.mark.alone
+
 QUEUES = 10_000
 
 #: What the loop may be held for at a time, and what a page may take: several times what they take on a slow machine.

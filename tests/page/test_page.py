@@ -451,6 +451,7 @@ def test_definitions_out_and_in(page, visit, subject, tmp_path):
 # --- many queues ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_ten_thousand_queues_are_quick(page, visit, subject):
     if not subject.is_ours:
         pytest.skip("RabbitMQ takes minutes to declare them")

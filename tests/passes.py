@@ -1,0 +1,149 @@
+"""The tests, interpreted and compiled: what `make test` and `make check` run.
+
+usage: python -m tests.passes [--interpreted] [PYTEST'S ARGUMENTS ...]
+
+The suite is run twice. The interpreted pass imports the checkout and runs everything. The compiled one imports
+build/compiled, in the test process and in the brokers that tests start, and runs what the compiled modules can
+change: RUN_COMPILED below. What is left out there tests tools, texts and pages that no compiled module has a part in.
+
+Either pass has PROCESSES, each with files of its own, because many tests wait for other processes. Tests marked `alone`
+measure time, memory or CPU and are run afterwards, one after another. With arguments, both passes run what these say,
+in one process.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COMPILED = ROOT / "build" / "compiled"
+
+#: The compiled modules, everything that goes through them, and what would notice that they are not what is run.
+RUN_COMPILED = (
+    "tests/wire",
+    "tests/store",
+    "tests/broker",
+    "tests/amqp",
+    "tests/fuzz",
+    "tests/server",
+    "tests/security",
+    "tests/management",
+    "tests/metrics",
+    "tests/load",
+    "tests/crash",
+    "tests/cli/test_serve.py",
+    "tests/cli/test_store.py",
+    "tests/test_clock.py",
+    "tests/test_compat.py",
+    "tests/test_compiled.py",
+    "tests/test_readme.py",
+)
+
+PROCESSES = 3
+
+NONE_COLLECTED = 5
+
+#: pytest's words for how tests end, in its order.
+ENDS = ("failed", "passed", "skipped", "xfailed", "xpassed", "error", "errors", "warning", "warnings")
+
+
+@dataclass
+class Pass:
+    """What is run with one kind of hot path."""
+
+    name: str
+    paths: tuple[str, ...]
+    environment: dict[str, str]
+    options: list[str] = field(default_factory=list)
+
+
+# PYTHONSAFEPATH: what is started as `python -m` would else look into its working directory first, the checkout.
+INTERPRETED = Pass("interpreted", (), {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT)})
+
+AS_COMPILED = Pass(
+    "compiled",
+    RUN_COMPILED,
+    {"PYTHONSAFEPATH": "1", "PYTHONPATH": f"{COMPILED}{os.pathsep}{ROOT}"},
+    ["-o", f"pythonpath='{COMPILED}' ."],
+)
+
+
+@dataclass
+class Outcome:
+    """The sum of several runs of pytest."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    def add(self, what: str, status: int, output: str) -> None:
+        for end, number in counted(output).items():
+            self.counts[end] = self.counts.get(end, 0) + number
+        if status not in (0, NONE_COLLECTED):
+            self.failed.append(what)
+
+    def summary(self, seconds: float) -> str:
+        """In the form of pytest's last line."""
+        ends = [f"{self.counts[end]} {end}" for end in ENDS if self.counts.get(end)]
+        return f"{', '.join(ends) or 'no tests ran'} in {seconds:.2f}s"
+
+
+def counted(output: str) -> dict[str, int]:
+    """Of pytest's last line, such as `1 failed, 20 passed in 3.21s`."""
+    last = output.strip().rpartition("\n")[2]
+    return {end: int(number) for number, end in re.findall(r"(\d+) ([a-z]+)", last.rpartition(" in ")[0])}
+
+
+def pytest(kind: Pass, arguments: list[str], outcome: Outcome, what: str) -> None:
+    """Run pytest, show what it says while it says it, and add it to the outcome."""
+    print(f"--- {what}", flush=True)
+    environment = os.environ | kind.environment | {"AMQPBROKER_TESTED": kind.name}
+    command = [sys.executable, "-m", "pytest", *kind.options, *arguments]
+    output = []
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            output.append(line)
+            print(line, end="", flush=True)
+    outcome.add(what, running.returncode, "".join(output))
+
+
+def passes() -> list[Pass]:
+    """The compiled one only where it could be compiled."""
+    reason = COMPILED / "amqpbroker" / "interpreted.txt"
+    if reason.exists() or not (COMPILED / "amqpbroker").exists():
+        why = reason.read_text().strip() if reason.exists() else "build/compiled is not there; `make test` makes it"
+        if os.environ.get("AMQPBROKER_COMPILE") == "1":
+            raise SystemExit(f"The tests cannot be run compiled: {why}.")
+        print(f"The compiled pass is left out: {why}.", flush=True)
+        return [INTERPRETED]
+    return [INTERPRETED, AS_COMPILED]
+
+
+def main(arguments: list[str]) -> int:
+    started = time.monotonic()
+    outcome = Outcome()
+    kinds = passes() if arguments[:1] != ["--interpreted"] else [INTERPRETED]
+    arguments = arguments[1:] if arguments[:1] == ["--interpreted"] else arguments
+    if arguments:
+        for kind in kinds:
+            pytest(kind, arguments, outcome, kind.name)
+    else:
+        together = ["-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder", "-m", "not alone"]
+        for kind in kinds:
+            pytest(kind, [*together, *kind.paths], outcome, kind.name)
+        for kind in kinds:
+            pytest(kind, ["-m", "alone", *kind.paths], outcome, f"{kind.name}, one after another")
+    if not outcome.counts.get("passed"):
+        outcome.failed.append("nothing was run")
+    for what in outcome.failed:
+        print(f"FAILED: {what}")
+    print(outcome.summary(time.monotonic() - started))
+    return 1 if outcome.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

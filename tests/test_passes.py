@@ -1,0 +1,108 @@
+"""How the tests are run twice."""
+
+import pytest
+
+from tests import passes
+from tests.passes import AS_COMPILED, INTERPRETED, ROOT, RUN_COMPILED, Outcome, counted
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The runs of pytest, none of which is made; `says` is what pytest's last line would be, by the kind of pass."""
+    made = []
+    says = {"interpreted": (0, "9 passed, 1 skipped in 2.00s"), "compiled": (0, "5 passed in 1.00s")}
+
+    def run(kind, arguments, outcome, what):
+        made.append((kind.name, arguments))
+        outcome.add(what, *says[kind.name])
+
+    monkeypatch.setattr(passes, "pytest", run)
+    monkeypatch.setattr(passes, "passes", lambda: [INTERPRETED, AS_COMPILED])
+    made.append(says)
+    return made
+
+
+def test_what_the_compiled_pass_runs_is_there():
+    assert [path for path in RUN_COMPILED if not (ROOT / path).exists()] == []
+
+
+def test_each_kind_runs_together_and_then_alone(runs, capsys):
+    assert passes.main([]) == 0
+    _, *made = runs
+    assert [name for name, _ in made] == ["interpreted", "compiled", "interpreted", "compiled"]
+    assert ["not alone" in arguments for _, arguments in made] == [True, True, False, False]
+    assert ["-n" in arguments for _, arguments in made] == [True, True, False, False]
+    assert [set(RUN_COMPILED) <= set(arguments) for _, arguments in made] == [False, True, False, True]
+    assert capsys.readouterr().out.startswith("28 passed, 2 skipped in ")
+
+
+def test_arguments_go_to_both(runs):
+    assert passes.main(["tests/wire", "-x"]) == 0
+    assert runs[1:] == [("interpreted", ["tests/wire", "-x"]), ("compiled", ["tests/wire", "-x"])]
+
+
+def test_the_compiled_pass_can_be_left_out(runs):
+    assert passes.main(["--interpreted", "tests/wire"]) == 0
+    assert runs[1:] == [("interpreted", ["tests/wire"])]
+
+
+@pytest.mark.parametrize("kind", ["interpreted", "compiled"])
+def test_it_fails_if_either_does(runs, capsys, kind):
+    runs[0][kind] = (1, "1 failed, 3 passed in 1.00s")
+    assert passes.main([]) == 1
+    assert f"FAILED: {kind}\n" in capsys.readouterr().out
+
+
+def test_nothing_to_run_is_no_failure_of_one_part(runs):
+    runs[0]["compiled"] = (5, "20 deselected in 0.10s")
+    assert passes.main([]) == 0
+
+
+def test_nothing_to_run_at_all_is_one(runs, capsys):
+    runs[0].update(dict.fromkeys(runs[0], (5, "20 deselected in 0.10s")))
+    assert passes.main([]) == 1
+    assert "no tests ran in " in capsys.readouterr().out
+
+
+def test_a_run_that_is_killed_is_a_failure(runs):
+    runs[0]["compiled"] = (-9, "....")
+    assert passes.main([]) == 1
+
+
+def test_pytests_last_line_is_read():
+    line = "1 failed, 20 passed, 3 skipped, 2 deselected, 1 error in 3.21s (0:01:03)"
+    assert counted(f"....\n=== {line} ===\n") == {"failed": 1, "passed": 20, "skipped": 3, "deselected": 2, "error": 1}
+    assert counted("no tests ran in 0.01s") == {}
+    assert counted("") == {}
+
+
+def test_the_sum_is_in_pytests_form():
+    outcome = Outcome()
+    outcome.add("a", 0, "20 passed, 2 deselected in 3.00s")
+    outcome.add("b", 1, "1 failed, 2 passed, 4 skipped in 1.00s")
+    assert outcome.summary(4.2) == "1 failed, 22 passed, 4 skipped in 4.20s"
+    assert outcome.failed == ["b"]
+
+
+class TestWithoutCompiler:
+    @pytest.fixture(autouse=True)
+    def built(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(passes, "COMPILED", tmp_path)
+        monkeypatch.delenv("AMQPBROKER_COMPILE", raising=False)
+        (tmp_path / "amqpbroker").mkdir()
+        (tmp_path / "amqpbroker" / "interpreted.txt").write_text("no C compiler when it was installed\n")
+        return tmp_path
+
+    def test_the_compiled_pass_is_left_out_and_that_is_said(self, capsys):
+        assert passes.passes() == [INTERPRETED]
+        said = capsys.readouterr().out
+        assert said == "The compiled pass is left out: no C compiler when it was installed.\n"
+
+    def test_it_fails_where_it_has_to_be_compiled(self, monkeypatch):
+        monkeypatch.setenv("AMQPBROKER_COMPILE", "1")
+        with pytest.raises(SystemExit, match="no C compiler when it was installed"):
+            passes.passes()
+
+    def test_with_one_there_are_both(self, built):
+        (built / "amqpbroker" / "interpreted.txt").unlink()
+        assert passes.passes() == [INTERPRETED, AS_COMPILED]
