@@ -57,7 +57,7 @@ def own_rabbitmq(plugins: str = PLUGINS, settings: str = "") -> Iterator[Target]
     settings: further lines of its rabbitmq.conf.
     """
     install()
-    with tempfile.TemporaryDirectory(prefix="rabbitmq-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rabbitmq-", ignore_cleanup_errors=True) as folder:
         base = Path(folder)
         base.chmod(0o777)
         amqp, management, distribution = free_port(), free_port(), free_port()

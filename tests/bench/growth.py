@@ -15,6 +15,7 @@ from tests.bench.brokers import own_version
 from tests.bench.charts import Panel
 from tests.bench.crew import Measured
 from tests.bench.growths import GROWTHS
+from tests.bench.processes import end_in_order
 from tests.bench.report import MB, cpu
 
 NAMES = [*GROWTHS, "backlog"]
@@ -134,6 +135,7 @@ def levels(most: int) -> tuple[int, ...]:
 
 def main() -> None:
     given = options()
+    end_in_order()
     began = time.monotonic()
     for name in given.what or NAMES:
         how = f"{page.machine()}; amqpbroker {own_version()}; {page.load()}."

@@ -158,7 +158,10 @@ EXCHANGE = "bench.fanout"
 def queues(
     broker: Running, count: int, persistent: bool = False, arguments: Table | None = None, fanout: bool = False
 ) -> Iterator[list[str]]:
-    """So many queues, without any message in them; gone with the `with`, and the broker at rest."""
+    """So many queues, without any message in them; gone with the `with`, and the broker at rest.
+
+    Not if that ends by an exception: then the broker may be gone too.
+    """
     names = [f"bench.{i:05}" for i in range(count)]
     _delete(broker.port, names)
     with LoadClient(broker.port) as client:
@@ -169,11 +172,9 @@ def queues(
             if fanout:
                 client.call("queue.bind", "queue.bind-ok", queue=name, exchange=EXCHANGE)
         client.close()
-    try:
-        yield names
-    finally:
-        _delete(broker.port, names)
-        settle(broker.pids)
+    yield names
+    _delete(broker.port, names)
+    settle(broker.pids)
 
 
 def _delete(port: int, names: list[str]) -> None:

@@ -17,6 +17,7 @@ from typing import TypeVar
 from tests.bench import charts, page, report
 from tests.bench.brokers import Running, amqpbroker, rabbitmq
 from tests.bench.crew import Measured, medians
+from tests.bench.processes import end_in_order
 from tests.bench.report import Pair, Row
 from tests.bench.shapes import LATENCIES, SHAPES
 
@@ -96,6 +97,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     given = options()
+    end_in_order()
     began, load = time.monotonic(), page.load()
     starts = Starts()
     for _ in range(given.rounds - 1):
