@@ -50,6 +50,8 @@ HOT = [
     "amqp/channel",
     "amqp/content",
     "amqp/output",
+    "amqp/pieces",
+    "amqp/body_stream",
     "amqp/repeat",
     "amqp/delivery",
     "amqp/grouping",

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.rates import Sample
 
 #: How many routes a channel remembers.
-_ROUTES = 4096
+ROUTES = 16384
 
 MANDATORY = 1
 IMMEDIATE = 2
@@ -230,8 +230,7 @@ class Channel:
         if not destinations:
             if bits & MANDATORY:
                 self.tally.returned += 1
-                connection = self.connection
-                connection.write(returned(message, self.number, connection.frame_max))
+                self.connection.write_content(returned(message, self.number), message, self.number)
             else:
                 self.tally.dropped += 1
         if self.confirms is not None:
@@ -268,7 +267,7 @@ class Channel:
         destinations = found.destinations if found.keyed else None
         route = Route(address, bits, exchange, destinations, self.tally.outlet(exchange))
         if found.destinations or not found.keyed:
-            if len(self.routes) >= _ROUTES:
+            if len(self.routes) >= ROUTES:
                 self.routes.clear()
             self.routes[arguments] = route
         return route
@@ -386,15 +385,13 @@ class Channel:
             self.unacked[self.delivery_tag] = entry
             entry.delivered_ms = self.clock.turn_ms
             self.watch_timeouts()
-        connection = self.connection
         message = entry.message
         if entry.acquired_count:
             self.tally.redelivered += 1
             compat = self.broker.config.compat
             message = counted(message, entry.queue, entry.acquired_count, entry.delivery_count, compat)
-        connection.write(
-            get_ok(message, self.number, connection.frame_max, self.delivery_tag, entry.acquired_count > 0, left)
-        )
+        head = get_ok(message, self.number, self.delivery_tag, entry.acquired_count > 0, left)
+        self.connection.write_content(head, message, self.number)
 
     def limit_globally(self, prefetch: int) -> None:
         """basic.qos with global: one limit for all deliveries of the channel."""

@@ -4,7 +4,7 @@ Nothing here does I/O: `feed` takes what came from the socket, `collect` gives w
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +13,21 @@ from mypy_extensions import i64
 from amqpbroker import errors
 from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.blocking import Blocking
+from amqpbroker.amqp.body_stream import STREAMED, BodyStream
 from amqpbroker.amqp.channel import Channel, by_queue
 from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.encryption import Encryption
 from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS, Handshake
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.methods import HANDLERS
-from amqpbroker.amqp.output import Output
+from amqpbroker.amqp.output import Output, Part
 from amqpbroker.amqp.repeat import Repeat
+from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
 from amqpbroker.wire.erlang import erlang_binary
-from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, HEARTBEAT, METHOD, frame
+from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, HEARTBEAT, METHOD, OVERHEAD, frame
 from amqpbroker.wire.octets import read_i32_be, read_i64_be
 from amqpbroker.wire.values import MalformedError, Table, text
 
@@ -139,6 +141,7 @@ class Connection(Session):
         self._waiting: list[bytes] = []
         self._waiting_size: int = 0
         self._waiting_for: int = 8
+        self._stream: BodyStream | None = None
         self._turn: int = 0
         self._deadline = self.clock.after(broker.config.handshake_timeout_ms, self._handshake_timeout)
 
@@ -169,7 +172,7 @@ class Connection(Session):
             self._waiting = []
             self._waiting_size = 0
         try:
-            left = self._frames(data, 0) if self._greeted else self._greet(data)
+            left = self._frames(data, self._streamed(data)) if self._greeted else self._greet(data)
         except Exception:
             log.exception("internal error on connection %s", self.peer.name)
             self.fail(errors.internal_error("internal error, see the broker's log"), 0, 0)
@@ -209,6 +212,9 @@ class Connection(Session):
                 self._malformed(errors.frame_error(self._frame_text(kind, b"") + reason))
                 return end_of_data
             if end > end_of_data:
+                if kind == BODY and size >= STREAMED:
+                    self._stream = BodyStream(number, size)
+                    return self._stream.take(data, at + 7)
                 return at
             if data[end - 1] != 0xCE:
                 reason = f": {{invalid_frame_end_marker,{data[end - 1]}}}"
@@ -235,6 +241,39 @@ class Connection(Session):
                 return end_of_data if self._deaf else end
             at = end
         return at
+
+    def _streamed(self, data: bytes) -> int:
+        """What of `data` belongs to a body frame that comes in pieces; returns where the next frame starts."""
+        stream = self._stream
+        if stream is None:
+            return 0
+        end = stream.take(data, 0)
+        if end == len(data):
+            return end
+        self._stream = None
+        if data[end] != 0xCE:
+            reason = f": {{invalid_frame_end_marker,{data[end]}}}"
+            self._malformed(errors.frame_error(self._frame_text(BODY, stream.pieces.join()) + reason))
+            return len(data)
+        channel = self.channels.get(stream.channel)
+        try:
+            pending = None if channel is None else channel.content
+            if channel is not None and pending is not None and pending.properties is not None:
+                self._blamed = _PUBLISH
+                self._took(channel, pending, pending.take_body(stream.pieces, stream.size))
+            else:
+                self._other(BODY, stream.channel, channel, stream.pieces.join())
+        except AmqpError as error:
+            self.fail(error, stream.channel, self._blamed)
+        except MalformedError as error:
+            self.fail(errors.syntax_error(str(error)), stream.channel, self._blamed)
+        return len(data) if self._deaf else end + 1
+
+    @property
+    def wanted(self) -> int:
+        """How many octets are missing of a large body frame, up to the payload of the next frame; 0 if none is."""
+        stream = self._stream
+        return 0 if stream is None else stream.left + OVERHEAD
 
     def _acks(self, channel: Channel, data: bytes, at: i64, end_of_data: i64) -> i64:
         """basic.ack, and those that follow on the same channel, since they come in runs; returns the end of the last.
@@ -319,12 +358,14 @@ class Connection(Session):
         if pending is None:
             raise errors.unexpected_frame("expected method frame, got non method frame instead")
         self._blamed = _PUBLISH
-        complete = pending.take(kind, payload, self.broker.config.max_message_size)
+        self._took(channel, pending, pending.take(kind, payload, self.broker.config.max_message_size))
+
+    def _took(self, channel: Channel, pending: Content, complete: bool) -> None:
         if self.blocking.alarmed:
             self.blocking.published(self)
         if complete:
             channel.content = None
-            channel.publish(pending.arguments, pending.properties or b"", bytes(pending.body), 0, None)
+            channel.publish(pending.arguments, pending.properties or b"", pending.body, 0, None)
 
     def _method(self, channel: Channel, ids: int, payload: bytes) -> None:
         """A method on an open channel that is not on the hot path. Raises AmqpError."""
@@ -606,11 +647,22 @@ class Connection(Session):
     def write(self, data: bytes) -> None:
         """Add frames that are not deliveries to the output."""
         self.out.add(data)
-        self.room -= len(data) + KEEPING
+        self._wrote(len(data))
+
+    def _wrote(self, size: int) -> None:
+        self.room -= size + KEEPING
         if self.is_flooded():
             self.stop_reading()
         if not self.dirty:
             self.mark_dirty()
+
+    def write_content(self, head: bytes, message: Message, channel: int) -> None:
+        """`write` for a method frame with content."""
+        out = self.out
+        size = len(out)
+        out.add(head)
+        out.add_content(message, channel, self.frame_max)
+        self._wrote(len(out) - size)
 
     def stop_reading(self) -> None:
         """Handle no further frame, until `collect` finds that nothing stands in the way."""
@@ -622,7 +674,7 @@ class Connection(Session):
             self.dirty = True
             self._on_dirty(self)
 
-    def collect(self) -> list[bytes]:
+    def collect(self) -> Sequence[Part]:
         """The end of a turn: everything that is to be written now, in parts."""
         if not self._writable:
             self.dirty = False

@@ -1,6 +1,7 @@
 """A message that comes in frame by frame: header, then body frames (AMQP 0-9-1 section 4.2.6)."""
 
 from amqpbroker import errors
+from amqpbroker.amqp.pieces import Pieces
 from amqpbroker.wire.frames import BODY, HEADER
 
 
@@ -11,13 +12,18 @@ class Content:
     of the body still to come.
     """
 
-    __slots__ = ("arguments", "body", "left", "properties")
+    __slots__ = ("_body", "arguments", "left", "properties")
 
     def __init__(self, arguments: bytes) -> None:
-        self.arguments = arguments
+        self.arguments: bytes = arguments
         self.properties: bytes | None = None
         self.left: int = 0
-        self.body = bytearray()
+        self._body = Pieces()
+
+    @property
+    def body(self) -> bytes:
+        """What has come of it."""
+        return self._body.join()
 
     def take(self, kind: int, payload: bytes, size_max: int) -> bool:
         """The next frame; returns whether it was the last one.
@@ -26,9 +32,23 @@ class Content:
         """
         if self.properties is None:
             self._header(kind, payload, size_max)
-        else:
-            self._body(kind, payload)
+            return self.left == 0
+        if kind != BODY:
+            raise errors.unexpected_frame("expected content body, got non content body frame instead")
+        self._count(len(payload))
+        self._body.add(payload)
         return self.left == 0
+
+    def take_body(self, pieces: Pieces, size: int) -> bool:
+        """`take` for a body frame of `size` octets that came in pieces, when one is due."""
+        self._count(size)
+        self._body.add_all(pieces)
+        return self.left == 0
+
+    def _count(self, size: int) -> None:
+        if size > self.left:
+            raise errors.frame_error("content body frame exceeds remaining content size")
+        self.left -= size
 
     def _header(self, kind: int, payload: bytes, size_max: int) -> None:
         if kind == HEADER and payload[2:4] == b"\0\0" and payload[:2] != b"\0\x3c":
@@ -41,11 +61,3 @@ class Content:
             raise errors.message_too_large(size, size_max)
         self.properties = payload[12:]
         self.left = size
-
-    def _body(self, kind: int, payload: bytes) -> None:
-        if kind != BODY:
-            raise errors.unexpected_frame("expected content body, got non content body frame instead")
-        if len(payload) > self.left:
-            raise errors.frame_error("content body frame exceeds remaining content size")
-        self.body += payload
-        self.left -= len(payload)

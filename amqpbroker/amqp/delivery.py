@@ -4,14 +4,14 @@ import struct
 from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
-from amqpbroker.amqp.output import LARGE
+from amqpbroker.amqp.output import LARGE, content_frames
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.wire import methods
-from amqpbroker.wire.frames import FRAME_HEAD, METHOD, content, frame
+from amqpbroker.wire.frames import FRAME_HEAD, METHOD, frame
 from amqpbroker.wire.octets import write_i64_be
 from amqpbroker.wire.values import Table
 
@@ -24,28 +24,6 @@ _GET_OK = struct.pack(">HH", 60, 71)
 UNLIMITED = 1 << 62
 #: Frames with a body of fewer octets are surely not LARGE.
 SMALL = LARGE // 2
-
-
-def content_frames(message: Message, channel: int, frame_max: int) -> bytes:
-    """The message's content for one channel, kept with the message for the next delivery if it is one body frame."""
-    size = message.size
-    if frame_max and size > frame_max - 8:
-        return content(channel, message.properties, message.body, frame_max)
-    frames = message.frames
-    if frames is not None and message.frames_channel == channel:
-        return frames
-    if frames is None:
-        frames = content(channel, message.properties, message.body, 0)
-    else:
-        number = channel.to_bytes(2, "big")
-        if size:
-            body = len(frames) - size - 8
-            frames = b"\2%b%b\3%b%b" % (number, frames[3:body], number, frames[body + 3 :])
-        else:
-            frames = b"\2%b%b" % (number, frames[3:])
-    message.frames = frames
-    message.frames_channel = channel
-    return frames
 
 
 class ChannelConsumer(Consumer):
@@ -118,9 +96,6 @@ class ChannelConsumer(Consumer):
         address = message.address
         if address is not self._address:
             self._aim(address)
-        frames = message.frames
-        if frames is None or message.frames_channel != self.number or message.size > self._largest:
-            frames = content_frames(message, self.number, self.connection.frame_max)
         connection = self.connection
         out = connection.out
         head = out.small
@@ -128,10 +103,14 @@ class ChannelConsumer(Consumer):
         write_i64_be(head, tag)
         head.write(self._again if acquired_count else self._first)
         if message.size < SMALL:
+            frames = message.frames
+            if frames is None or message.frames_channel != self.number or message.size > self._largest:
+                frames = content_frames(message, self.number, connection.frame_max)
             head.write(frames)
+            connection.room -= len(frames)
         else:
-            out.add(frames)
-        connection.room -= len(frames)
+            out.add_content(message, self.number, connection.frame_max)
+            connection.room -= message.size
         if not connection.dirty:
             connection.mark_dirty()
 
@@ -182,13 +161,13 @@ class OverfullConsumer(ChannelConsumer):
         return super().can_take()
 
 
-def get_ok(message: Message, channel: int, frame_max: int, tag: int, redelivered: bool, left: int) -> bytes:
-    """basic.get-ok with its content; `left` messages stay ready."""
+def get_ok(message: Message, channel: int, tag: int, redelivered: bool, left: int) -> bytes:
+    """basic.get-ok, which its content follows; `left` messages stay ready."""
     payload = b"%b%b%c%b%b" % (_GET_OK, _U64(tag), redelivered, message.address, left.to_bytes(4, "big"))
-    return frame(METHOD, channel, payload) + content_frames(message, channel, frame_max)
+    return frame(METHOD, channel, payload)
 
 
-def returned(message: Message, channel: int, frame_max: int) -> bytes:
-    """basic.return of an unroutable message, with its content."""
+def returned(message: Message, channel: int) -> bytes:
+    """basic.return of an unroutable message, which its content follows."""
     payload = methods.encode("basic.return", reply_code=312, reply_text="NO_ROUTE")[:-2] + message.address
-    return frame(METHOD, channel, payload) + content_frames(message, channel, frame_max)
+    return frame(METHOD, channel, payload)

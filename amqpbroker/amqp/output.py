@@ -1,11 +1,18 @@
 """What a connection has yet to write: small frames in one buffer, large ones left where they are."""
 
+from collections.abc import Sequence
+
+from amqpbroker.broker.message import Message
+from amqpbroker.wire.frames import BASIC_CLASS, BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, OVERHEAD, content
 from amqpbroker.wire.octets import BytesWriter
 
-#: Frames of so many octets are not copied into the buffer: that costs more than a part of its own does.
+#: Frames and bodies of so many octets are not copied into the buffer: that costs more than a part of its own does.
 LARGE = 16 * 1024
 #: A buffer that has grown beyond this is not kept.
 _KEPT = 4 * 1024
+
+#: Octets as they are handed to the socket.
+Part = bytes | memoryview
 
 
 class Output:
@@ -13,22 +20,43 @@ class Output:
 
     def __init__(self) -> None:
         self.small = BytesWriter()
-        self._parts: list[bytes] = []
+        self._parts: list[Part] = []
         self._size: int = 0
 
     def __len__(self) -> int:
         """Octets."""
         return self._size + len(self.small)
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: Part) -> None:
         if len(data) >= LARGE:
             self._close_small()
             self._parts.append(data)
             self._size += len(data)
         else:
-            self.small.write(data)
+            self.small.write(bytes(data))
 
-    def take(self) -> list[bytes]:
+    def add_content(self, message: Message, channel: int, frame_max: int) -> None:
+        """A message's content header and body frames, none larger than `frame_max` octets (0: no limit)."""
+        size = message.size
+        limit = frame_max - OVERHEAD if frame_max else size
+        frames = message.frames
+        if frames is not None and message.frames_channel == channel and size <= limit:
+            self.add(frames)
+        elif size < LARGE:
+            self.small.write(content_frames(message, channel, frame_max))
+        else:
+            properties, body = message.properties, message.body_view()
+            small = self.small
+            small.write(CONTENT_HEAD.pack(HEADER, channel, len(properties) + 12, BASIC_CLASS, 0, size))
+            small.write(properties)
+            small.write(b"\xce")
+            for start in range(0, size, limit):
+                chunk = body[start : start + limit]
+                self.small.write(FRAME_HEAD.pack(BODY, channel, len(chunk)))
+                self.add(chunk)
+                self.small.write(b"\xce")
+
+    def take(self) -> Sequence[Part]:
         """Everything, which is no longer here."""
         self._close_small()
         parts = self._parts
@@ -47,3 +75,25 @@ class Output:
                 self.small = BytesWriter()
             else:
                 self.small.truncate(0)
+
+
+def content_frames(message: Message, channel: int, frame_max: int) -> bytes:
+    """The message's content for one channel, kept with the message for the next delivery if it is one body frame."""
+    size = message.size
+    if frame_max and size > frame_max - OVERHEAD:
+        return content(channel, message.properties, message.body, frame_max)
+    frames = message.frames
+    if frames is not None and message.frames_channel == channel:
+        return frames
+    if frames is None:
+        frames = content(channel, message.properties, message.body, 0)
+    else:
+        number = channel.to_bytes(2, "big")
+        if size:
+            body = len(frames) - size - OVERHEAD
+            frames = b"\2%b%b\3%b%b" % (number, frames[3:body], number, frames[body + 3 :])
+        else:
+            frames = b"\2%b%b" % (number, frames[3:])
+    message.frames = frames
+    message.frames_channel = channel
+    return frames

@@ -92,6 +92,13 @@ class Message:
     def headers(self, headers: Table | None) -> None:
         self._headers = headers
 
+    def body_view(self) -> memoryview:
+        """The body, not copied."""
+        if self._body is not None:
+            return memoryview(self._body)
+        assert self.frames is not None
+        return memoryview(self.frames)[len(self.frames) - 1 - self.size : -1]
+
     def replace_properties(self, properties: bytes) -> None:
         """Rewrite the properties, while the publish is still being handled."""
         self._body = self.body

@@ -1,4 +1,31 @@
-"""Memory that is free in this process, given back to the operating system."""
+"""What the C library does with memory that is free: when it keeps it, and when the operating system gets it back."""
+
+import os
+
+#: Free memory at the end of the heap that is kept, and the size from which on a piece of memory is asked of the
+#: operating system alone, and given back to it at once. By its own bounds (128 KiB at first) glibc maps and unmaps
+#: memory with every large message, and each page of it costs a fault: 1.9 ms for 1 MiB, instead of 0.6.
+KEPT_BYTES = 16 * 1024 * 1024
+MAPPED_BYTES = 8 * 1024 * 1024
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+#: Who sets one of these knows better.
+_SET_BY = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
+
+
+def keep_what_is_freed() -> None:
+    """Have large messages take memory that earlier ones have left; nothing happens where the C library is not glibc."""
+    import ctypes  # a start does without
+
+    if any(name in os.environ for name in _SET_BY):
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return
+    mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+    mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
 
 
 def give_back() -> None:
@@ -6,7 +33,7 @@ def give_back() -> None:
 
     Takes about 10 ms for 100 MB. Where the C library is another one, nothing happens.
     """
-    import ctypes  # a start does without
+    import ctypes
 
     try:
         ctypes.CDLL(None).malloc_trim(0)

@@ -22,7 +22,7 @@ from amqpbroker.clock import Clock, SystemClock
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config, Listener
 from amqpbroker.server import control, data, machine
-from amqpbroker.server.allocator import give_back
+from amqpbroker.server.allocator import give_back, keep_what_is_freed
 from amqpbroker.server.definitions import import_definitions
 from amqpbroker.server.http import App, HttpListener
 from amqpbroker.server.listeners import listen, shown
@@ -32,7 +32,7 @@ from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.tls import TlsContexts
 from amqpbroker.server.tls_listener import TlsListener
-from amqpbroker.server.transport import READ_BYTES, ClientTransport
+from amqpbroker.server.transport import LARGE_READ_BYTES, ClientTransport
 from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovery import Recovered
@@ -150,7 +150,7 @@ class Server:
         self._node = self._watch_resources()
         self._node.settings.update(settings)
         self._tell_certificates()
-        self._buffer = memoryview(bytearray(READ_BYTES))
+        self._buffer = memoryview(bytearray(LARGE_READ_BYTES))
         self._clients: dict[ClientTransport, None] = {}
         self._refused = False
         self._failed = False
@@ -215,6 +215,7 @@ class Server:
             control.write(self._directory, _url(listening, self._config.management.path_prefix), self._node.token)
         self._broker.rates.start()
         on_ready(listening)
+        keep_what_is_freed()
         _calm_collector()
         log.info("listening on %s", ", ".join(f"{name} {shown(host, port)}" for name, host, port in listening))
         await self._stopping

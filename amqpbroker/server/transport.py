@@ -20,7 +20,9 @@ WRITE_LOW_BYTES = 64 * 1024
 
 #: Octets that one socket is read of in a turn. With 200 small messages a turn consumers keep up with a fast publisher;
 #: left alone, uvloop reads 8 MB in a row, and nobody else is served meanwhile (docs/performance.md).
-READ_BYTES = 16 * 1024
+READ_BYTES = 64 * 1024
+#: The most that is read at once of a large body, which is one message however long it is.
+LARGE_READ_BYTES = 1024 * 1024
 
 #: How long a closed connection may take to fetch the last bytes written to it.
 LINGER_MS = 5000
@@ -47,6 +49,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         forget: Callable[["ClientTransport"], None],
     ) -> None:
         self._buffer = buffer
+        self._read = buffer
         self._connect = connect
         self._clock = clock
         self._tick = tick
@@ -85,18 +88,23 @@ class ClientTransport(asyncio.BufferedProtocol):
         self._connection = self._connect(peer, self._on_dirty)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
+        connection = self._connection
+        size = READ_BYTES
+        if connection is not None and connection.wanted > size:
+            size = connection.wanted
+        self._read = self._buffer[:size]
+        return self._read
 
     def buffer_updated(self, nbytes: int) -> None:
         connection = self._connection
         if connection is None or connection.closing:
             return
         try:
-            connection.feed(bytes(self._buffer[:nbytes]))
+            connection.feed(bytes(self._read[:nbytes]))
         except Exception:
             self._fail()
             return
-        if nbytes == len(self._buffer):  # there may be more, for the next turn
+        if nbytes == len(self._read):  # there may be more, for the next turn
             self._set_reading(False)
             self._on_dirty(connection)
         elif not connection.reading:

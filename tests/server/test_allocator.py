@@ -1,10 +1,12 @@
 import ctypes
 import os
 import platform
+import subprocess
+import sys
 
 import pytest
 
-from amqpbroker.server.allocator import give_back
+from amqpbroker.server.allocator import give_back, keep_what_is_freed
 from tests.load.memory import MB, resident_bytes
 
 
@@ -25,3 +27,28 @@ def test_what_is_free_between_what_is_used_goes_back():
 def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     give_back()
+    keep_what_is_freed()
+
+
+def test_what_the_environment_says_about_memory_holds(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("the allocator was asked"))
+    keep_what_is_freed()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others do as they like")
+def test_large_pieces_of_memory_are_used_again():
+    script = """
+import resource
+from amqpbroker.server.allocator import keep_what_is_freed
+keep_what_is_freed()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        bytearray(1 << 20)[-1] = 1
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 500  # 256 pages each would be 12,800

@@ -16,6 +16,7 @@ class Connection:
         self.on_dirty = lambda: on_dirty(self)
         self.closing = False
         self.reading = True
+        self.wanted = 0
         self.calls = []
         self.output = b""
         self.fails_in = ""

@@ -1,0 +1,23 @@
+"""A large body frame that comes in piece by piece: what has come is kept as it came, and not copied together."""
+
+from amqpbroker.amqp.pieces import Pieces
+
+#: A body frame of so many octets is taken in pieces; waiting for the whole of a smaller one costs less.
+STREAMED = 16 * 1024
+
+
+class BodyStream:
+    """A body frame whose head has come. channel: its number. size: of the payload. left: octets of it still to come."""
+
+    def __init__(self, channel: int, size: int) -> None:
+        self.channel: int = channel
+        self.size: int = size
+        self.left: int = size
+        self.pieces = Pieces()
+
+    def take(self, data: bytes, start: int) -> int:
+        """What of `data` belongs to it, from `start` on; returns where that ends."""
+        piece = data if start == 0 and len(data) <= self.left else data[start : start + self.left]
+        self.pieces.add(piece)
+        self.left -= len(piece)
+        return start + len(piece)

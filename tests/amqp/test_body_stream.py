@@ -1,0 +1,82 @@
+"""Large bodies that come in pieces, on a connection."""
+
+import pytest
+
+from amqpbroker import errors
+from amqpbroker.amqp.body_stream import STREAMED
+from tests.harness import Wire, make_broker, published
+
+BODY = bytes(range(256)) * 400
+
+
+@pytest.fixture
+def client():
+    wire = Wire(make_broker()).log_in()
+    wire.declare("q")
+    return wire
+
+
+@pytest.mark.parametrize("frame_max", [131072, 40_000, STREAMED + 8, STREAMED + 7])
+@pytest.mark.parametrize("step", [STREAMED, 5000, 1461, 65_536])
+def test_a_body_arrives_whole_however_it_is_cut(client, frame_max, step):
+    data = published("q", BODY, frame_max=frame_max) + published("q", b"next")
+    for at in range(0, len(data), step):
+        client.connection.feed(data[at : at + step])
+    assert client.get("q").body == BODY
+    assert client.get("q").body == b"next"
+    assert client.connection.wanted == 0
+
+
+def test_what_is_missing_is_told_up_to_the_next_payload(client):
+    data = published("q", BODY)
+    client.connection.feed(data[:-50_000])
+    assert client.connection.wanted == 50_000 - 1 + 8
+    client.connection.feed(data[-50_000:-1])
+    assert client.connection.wanted == 8
+    client.connection.feed(data[-1:])
+    assert client.connection.wanted == 0
+    assert client.get("q").body == BODY
+
+
+def test_a_wrong_end_octet_closes_the_connection(client):
+    data = published("q", BODY)
+    client.connection.feed(data[:60_000])
+    client.connection.feed(data[60_000:-1] + b"x")
+    (told,) = client.receive()
+    assert (told.name, told.arguments["reply_code"]) == ("connection.close", 501)
+    assert told.arguments["reply_text"].startswith("FRAME_ERROR - type 3, all octets = <<0,1,2,")
+
+
+def test_a_body_frame_longer_than_the_body_closes_the_connection(client):
+    data = published("q", b"y" * 20_000)
+    header = published("q", b"y" * 19_999)
+    start = header.index(b"\2\0\1")
+    cut = data.index(b"\3\0\1")
+    wrong = header[: header.index(b"\3\0\1", start)] + data[cut:]
+    client.connection.feed(wrong[:-3])
+    client.connection.feed(wrong[-3:])
+    (told,) = client.receive()
+    assert (told.name, told.arguments["reply_code"]) == ("connection.close", 501)
+
+
+def test_what_comes_for_a_channel_that_has_been_closed_meanwhile_is_ignored(client):
+    data = published("q", BODY)
+    client.connection.feed(data[:60_000])
+    channel = client.connection.channels[1]
+    client.connection.fail(errors.precondition_failed("delivery acknowledgement timed out"), 1, 0)
+    assert channel.closed
+    client.connection.feed(data[60_000:])
+    assert [got.name for got in client.receive()] == ["channel.close"]
+    client.send(1, "channel.close-ok")
+    client.call(1, "channel.open")
+    assert client.depth("q") == 0
+
+
+def test_a_large_body_frame_that_is_not_due_is_refused_once_it_is_there(client):
+    data = published("q", BODY)
+    body = data[data.index(b"\3\0\1") :]
+    client.connection.feed(body[:50_000])
+    assert client.receive() == []
+    client.connection.feed(body[50_000:])
+    (told,) = client.receive()
+    assert (told.name, told.arguments["reply_code"]) == ("connection.close", 505)

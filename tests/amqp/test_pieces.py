@@ -1,0 +1,29 @@
+import random
+
+from amqpbroker.amqp.pieces import Pieces
+
+
+def test_octets_are_joined_in_their_order_however_they_are_cut():
+    choose = random.Random(3)
+    data = choose.randbytes(60_000)
+    for _ in range(50):
+        pieces = [Pieces(), Pieces()]
+        at = 0
+        while at < len(data):
+            size = choose.choice([0, 1, 7, 4095, 4096, 9000])
+            pieces[at > 30_000].add(data[at : at + size])
+            at += size
+        pieces[0].add_all(pieces[1])
+        assert pieces[0].join() == data
+
+
+def test_a_large_piece_alone_is_not_copied():
+    pieces = Pieces()
+    piece = b"x" * 5000
+    pieces.add(piece)
+    pieces.add(b"")
+    assert pieces.join() is piece
+
+
+def test_nothing_is_no_octets():
+    assert Pieces().join() == b""
