@@ -102,7 +102,7 @@ def extensions() -> list[Extension]:
     )
     for extension in found:
         # mypyc makes errors of warnings, which a newer compiler has more of.
-        extension.extra_compile_args += [] if sys.platform == "win32" else ["-Wno-error"]
+        extension.extra_compile_args = [word for word in extension.extra_compile_args if word != "-Werror"]
     return found
 
 
@@ -142,7 +142,8 @@ class BuildHot(build_ext):
         try:
             super().run()
         except Exception as error:
-            Interpreted.because(f"the C compiler failed: {str(error).splitlines()[0]}")
+            print(error, file=sys.stderr)
+            Interpreted.because("the C compiler failed when it was installed")
             for path in self.get_outputs():
                 Path(path).unlink(missing_ok=True)
             self.extensions = []
@@ -162,7 +163,8 @@ def compiled() -> list[Extension]:
     try:
         return extensions()
     except (Exception, SystemExit) as error:  # mypyc exits where it finds a mistake, having printed it
-        Interpreted.because(f"mypyc failed: {error}")
+        print(error, file=sys.stderr)
+        Interpreted.because("mypyc failed when it was installed")
         return []
 
 

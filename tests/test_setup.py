@@ -105,17 +105,18 @@ def test_a_compiler_without_pythons_header_files_is_told(setup, monkeypatch):
 
 
 @pytest.mark.parametrize("failure", [SystemExit(1), ImportError("no mypyc")])
-def test_what_mypyc_cannot_compile_is_installed_all_the_same(setup, monkeypatch, failure):
+def test_what_mypyc_cannot_compile_is_installed_all_the_same(setup, monkeypatch, capsys, failure):
     def extensions():
         raise failure
 
     monkeypatch.setattr(setup, "missing", str)
     monkeypatch.setattr(setup, "extensions", extensions)
     assert setup.compiled() == []
-    assert setup.Interpreted.reason == f"mypyc failed: {failure}"
+    assert setup.Interpreted.reason == "mypyc failed when it was installed"
+    assert f"{failure}\n" in capsys.readouterr().err
 
 
-def test_a_compiler_that_fails_leaves_nothing_half_compiled(setup, monkeypatch, tmp_path):
+def test_a_compiler_that_fails_leaves_nothing_half_compiled(setup, monkeypatch, capsys, tmp_path):
     made = tmp_path / "half.so"
     made.touch()
     (tmp_path / "amqpbroker").mkdir()
@@ -131,7 +132,8 @@ def test_a_compiler_that_fails_leaves_nothing_half_compiled(setup, monkeypatch, 
     assert not made.exists()
     assert command.extensions == []
     written = (tmp_path / "amqpbroker" / setup.REASON).read_text()
-    assert written == "the C compiler failed: command 'cc' failed\n"
+    assert written == "the C compiler failed when it was installed\n"
+    assert "command 'cc' failed\nand much more\n" in capsys.readouterr().err
 
 
 def test_it_fails_where_it_has_to_be_compiled(setup, monkeypatch):
