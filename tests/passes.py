@@ -45,6 +45,12 @@ RUN_COMPILED = (
 
 PROCESSES = 3
 
+#: A process that crashes ends its pass. The order is that of tests/conftest.py, what takes longest first.
+TOGETHER = ("-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart=0")
+TOGETHER += ("-m", "not alone")
+
+ALONE = ("-m", "alone")
+
 NONE_COLLECTED = 5
 
 #: pytest's words for how tests end, in its order.
@@ -123,6 +129,13 @@ def passes() -> list[Pass]:
     return [INTERPRETED, AS_COMPILED]
 
 
+def files_of_alone(kind: Pass) -> list[str]:
+    """Those of the pass that have such tests: it takes seconds to collect all others."""
+    marked = [path for path in (ROOT / "tests").rglob("test_*.py") if "pytest.mark.alone" in path.read_text()]
+    names = sorted(str(path.relative_to(ROOT)) for path in marked)
+    return [name for name in names if not kind.paths or name.startswith(kind.paths)]
+
+
 def main(arguments: list[str]) -> int:
     started = time.monotonic()
     outcome = Outcome()
@@ -132,11 +145,10 @@ def main(arguments: list[str]) -> int:
         for kind in kinds:
             pytest(kind, arguments, outcome, kind.name)
     else:
-        together = ["-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder", "-m", "not alone"]
         for kind in kinds:
-            pytest(kind, [*together, *kind.paths], outcome, kind.name)
+            pytest(kind, [*TOGETHER, *kind.paths], outcome, kind.name)
         for kind in kinds:
-            pytest(kind, ["-m", "alone", *kind.paths], outcome, f"{kind.name}, one after another")
+            pytest(kind, [*ALONE, *files_of_alone(kind)], outcome, f"{kind.name}, one after another")
     if not outcome.counts.get("passed"):
         outcome.failed.append("nothing was run")
     for what in outcome.failed:
