@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from amqpbroker import __version__
-from amqpbroker.amqp.connection import Connection
+from amqpbroker.amqp.connection import Connection, Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.node import Listening as Listening  # cli looks no further down than here
 from amqpbroker.broker.patterns import PatternError as PatternError
@@ -32,7 +32,7 @@ from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.tls import TlsContexts
 from amqpbroker.server.tls_listener import TlsListener
-from amqpbroker.server.transport import LARGE_READ_BYTES, ClientTransport
+from amqpbroker.server.transport import LARGE_READ_BYTES, ClientTransport, Connect, Served
 from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovery import Recovered
@@ -152,6 +152,8 @@ class Server:
         self._tell_certificates()
         self._buffer = memoryview(bytearray(LARGE_READ_BYTES))
         self._clients: dict[ClientTransport, None] = {}
+        #: What serves each client to come; a test puts something else before it.
+        self.connect: Connect = self._connection
         self._refused = False
         self._failed = False
         self._stopping: asyncio.Future[None] = loop.create_future()
@@ -304,8 +306,10 @@ class Server:
         )
 
     def _client(self) -> ClientTransport:
-        connect = partial(Connection, self._broker)
-        return ClientTransport(self._buffer, connect, self._clock, self._tick, self._admit, self._forget)
+        return ClientTransport(self._buffer, self.connect, self._clock, self._tick, self._admit, self._forget)
+
+    def _connection(self, peer: Peer, client: ClientTransport) -> Served:
+        return Connection(self._broker, peer, client.on_dirty)
 
     def _admit(self, client: ClientTransport) -> bool:
         if self._stopping.done() or self._is_full():

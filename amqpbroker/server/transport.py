@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
-from typing import cast
+import struct
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
 
-from amqpbroker.amqp.connection import Connection, Peer
+from amqpbroker.amqp.connection import Peer
+from amqpbroker.amqp.output import Part
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.tls import TlsError, describe
@@ -27,12 +29,32 @@ LARGE_READ_BYTES = 1024 * 1024
 #: How long a closed connection may take to fetch the last bytes written to it.
 LINGER_MS = 5000
 
-#: Makes the connection of a peer, given what to call when it has output.
-Connect = Callable[[Peer, Callable[[Connection], None]], Connection]
+#: What SO_LINGER takes to have a closed socket reset its peer.
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Served(Protocol):
+    """What serves a socket: `amqp.connection.Connection`, or what stands before one and says the same."""
+
+    @property
+    def closing(self) -> bool: ...
+    @property
+    def reading(self) -> bool: ...
+    @property
+    def wanted(self) -> int: ...
+    def feed(self, data: bytes) -> None: ...
+    def collect(self) -> Sequence[Part]: ...
+    def set_writable(self, writable: bool) -> None: ...
+    def shutdown(self) -> None: ...
+    def lost(self) -> None: ...
+
+
+#: Makes what serves a peer's socket; it calls `on_dirty` of the transport when it has output.
+Connect = Callable[[Peer, "ClientTransport"], Served]
 
 
 class ClientTransport(asyncio.BufferedProtocol):
-    """Between one socket and its Connection.
+    """Between one socket and what serves it.
 
     `buffer` is what the loop reads into; all sockets of one loop may share it, as it is emptied at once.
     `admit(self)` is asked when the socket is there: False closes it at once. `forget(self)` is called when an admitted
@@ -55,7 +77,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         self._tick = tick
         self._admit = admit
         self._forget = forget
-        self._connection: Connection | None = None
+        self._connection: Served | None = None
         self._transport: asyncio.Transport | None = None
         self._linger: Timer | None = None
         self._marked = False
@@ -85,7 +107,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         host, port = _address(self._transport.get_extra_info("peername"))
         local_host, local_port = _address(self._transport.get_extra_info("sockname"))
         peer = Peer(host=host, port=port, local_host=local_host, local_port=local_port, tls=encryption)
-        self._connection = self._connect(peer, self._on_dirty)
+        self._connection = self._connect(peer, self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         connection = self._connection
@@ -106,7 +128,7 @@ class ClientTransport(asyncio.BufferedProtocol):
             return
         if nbytes == len(self._read):  # there may be more, for the next turn
             self._set_reading(False)
-            self._on_dirty(connection)
+            self.on_dirty(connection)
         elif not connection.reading:
             self._set_reading(False)
 
@@ -131,6 +153,12 @@ class ClientTransport(asyncio.BufferedProtocol):
         self._forget(self)
 
     # --- what the rest of the server calls ---------------------------------------------------------------------------
+
+    def on_dirty(self, _connection: object) -> None:
+        """The connection has output, or something to do at the end of the turn."""
+        if not self._marked:
+            self._marked = True
+            self._tick.mark(self)
 
     def end_turn(self) -> None:
         """Write everything the connection has, in one go; then close, or read on or not, as it says."""
@@ -166,12 +194,14 @@ class ClientTransport(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # -----------------------------------------------------------------------------------------------------------------
+    def reset(self) -> None:
+        """Drop the socket as a crashed host does: the peer is told with a TCP reset."""
+        if self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._transport.abort()
 
-    def _on_dirty(self, connection: Connection) -> None:
-        if not self._marked:
-            self._marked = True
-            self._tick.mark(self)
+    # -----------------------------------------------------------------------------------------------------------------
 
     def _set_writable(self, writable: bool) -> None:
         connection = self._connection
@@ -183,7 +213,7 @@ class ClientTransport(asyncio.BufferedProtocol):
             self._fail()
             return
         if writable:
-            self._on_dirty(connection)
+            self.on_dirty(connection)
 
     def _set_reading(self, reading: bool) -> None:
         if reading is self._reading or self._transport is None or self._transport.is_closing():

@@ -1,5 +1,6 @@
 import logging
 import socket
+import struct
 
 import pytest
 
@@ -111,8 +112,8 @@ class Client:
         )
         self.protocol.connection_made(self.transport)
 
-    def connect(self, peer, on_dirty):
-        self.connection = Connection(peer, on_dirty)
+    def connect(self, peer, transport):
+        self.connection = Connection(peer, transport.on_dirty)
         return self.connection
 
     def receive(self, data):
@@ -157,6 +158,13 @@ def test_small_frames_are_not_delayed_and_dead_peers_are_found():
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     }
+
+
+def test_a_reset_leaves_nothing_to_linger_for():
+    client = Client()
+    client.protocol.reset()
+    assert (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)) in client.transport.socket.options
+    assert client.transport.aborted
 
 
 def test_one_that_is_not_admitted_is_dropped():
