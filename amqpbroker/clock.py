@@ -1,7 +1,7 @@
 """One source of time and one timer heap for everything the broker does later.
 
 Nothing else in the broker reads a clock. The server fires what is due from its event loop; tests move a
-`ManualClock` by hand.
+`ManualClock` by hand, and who tests with a broker that runs has its `TravelClock` moved on.
 """
 
 import heapq
@@ -113,6 +113,53 @@ class SystemClock(Clock):
         now_ms = (time.monotonic_ns() + self._offset_ns) // 1_000_000
         self.turn_ms = now_ms
         return now_ms
+
+
+class TravelClock(Clock):
+    """The machine's time until it is moved on or made to stand still: for brokers that others' tests work with.
+
+    Moved on, it runs from there. Whoever moves it has it stand still meanwhile.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._offset_ns: int = time.time_ns() - time.monotonic_ns()
+        self._frozen_ms: int = -1
+
+    def now_ms(self) -> int:
+        now_ms = self._frozen_ms
+        if now_ms < 0:
+            now_ms = (time.monotonic_ns() + self._offset_ns) // 1_000_000
+        self.turn_ms = now_ms
+        return now_ms
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still."""
+        return self._frozen_ms >= 0
+
+    def freeze(self) -> None:
+        """Stand still from now on."""
+        self._frozen_ms = self.now_ms()
+
+    def resume(self) -> None:
+        """Run again, from where it stands."""
+        if self._frozen_ms >= 0:
+            self._offset_ns = self._frozen_ms * 1_000_000 - time.monotonic_ns()
+            self._frozen_ms = -1
+
+    def step(self, end_ms: int) -> bool:
+        """Move on to the earliest timer due by `end_ms`, and fire what is due there. Only while it stands still.
+
+        Without one it moves to `end_ms`, and gives False.
+        """
+        due_ms = self.next_due_ms()
+        if due_ms is None or due_ms > end_ms:
+            self._frozen_ms = max(self._frozen_ms, end_ms)
+            return False
+        self._frozen_ms = max(self._frozen_ms, due_ms)
+        self.fire_due()
+        return True
 
 
 class ManualClock(Clock):

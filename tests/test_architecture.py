@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.test_layers import LAYERS, MODULES, PACKAGE
 
 ROOT = Path(__file__).parent.parent
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 PAGE = re.sub(r"```.*?```", "", (ROOT / "docs" / "architecture.md").read_text(), flags=re.DOTALL)
 
 
@@ -33,11 +34,11 @@ def definitions():
     """Functions as `name()`, methods as `Class.name()`, classes as `Class`."""
     for path in MODULES:
         for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef):
+            if isinstance(node, FUNCTIONS):
                 yield f"{node.name}()"
             elif isinstance(node, ast.ClassDef):
                 yield node.name
-                yield from (f"{node.name}.{item.name}()" for item in node.body if isinstance(item, ast.FunctionDef))
+                yield from (f"{node.name}.{item.name}()" for item in node.body if isinstance(item, FUNCTIONS))
 
 
 def test_the_table_of_layers_is_the_one_that_is_enforced():

@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.clock import ManualClock, SystemClock
+from amqpbroker.clock import ManualClock, SystemClock, TravelClock
 
 
 def test_timers_fire_in_the_order_of_their_time_then_of_being_set():
@@ -94,3 +94,23 @@ def test_system_time_is_unix_time_and_does_not_go_back():
     assert abs(first - time.time() * 1000) < 1000
     assert clock.now_ms() >= first
     assert clock.turn_ms >= first
+
+
+def test_a_travel_clock_runs_until_it_is_frozen_and_from_there_again():
+    clock = TravelClock()
+    clock.freeze()
+    stood = clock.now_ms()
+    assert clock.frozen
+    fired = []
+    clock.after(5_000, lambda: fired.append(clock.now_ms() - stood))
+    clock.after(1_000, lambda: fired.append(clock.now_ms() - stood))
+    while clock.step(stood + 4_000):
+        pass
+    assert fired == [1_000]
+    assert clock.now_ms() == stood + 4_000
+    while clock.step(stood + 9_000):
+        pass
+    assert fired == [1_000, 5_000]
+    clock.resume()
+    assert not clock.frozen
+    assert 9_000 <= clock.now_ms() - stood < 15_000

@@ -21,13 +21,14 @@ LAYERS = {
     "management": {"compiled", "broker", "wire", "errors", "config", "clock"},
     "metrics": {"broker", "wire", "errors", "config", "clock"},
     "server": {"compiled", "management", "metrics", "amqp", "broker", "store", "wire", "errors", "config", "clock"},
+    "testing": {"server", "management", "amqp", "broker", "store", "wire", "errors", "compat", "config", "clock"},
     "cli": {"compiled", "server", "store", "wire", "errors", "config", "clock"},
     "__main__": {"cli"},
     "__init__": set(),
 }
 
 #: Where an event loop may be seen.
-EVENT_LOOP = {"server", "management", "metrics", "cli"}
+EVENT_LOOP = {"server", "management", "metrics", "testing", "cli"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -18,7 +18,7 @@ from amqpbroker.broker.node import Listening as Listening  # cli looks no furthe
 from amqpbroker.broker.patterns import PatternError as PatternError
 from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.broker.shortage import Shortage
-from amqpbroker.clock import Clock, SystemClock
+from amqpbroker.clock import Clock, SystemClock, TravelClock
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config, Listener
 from amqpbroker.server import control, data, machine
@@ -77,7 +77,7 @@ def run(config: Config, on_ready: OnReady, settings: Mapping[str, str]) -> int:
     Raises UnusableDefinitionsError, ListenError, StoreError, TlsError, PatternError (one of the settings).
     """
     log.info("amqpbroker %s (%s) on Python %s", __version__, how_it_runs(), platform.python_version())
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(config, on_ready, settings))
 
 
@@ -97,7 +97,7 @@ async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str])
             signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
         import uvloop
     except ImportError:
@@ -114,7 +114,11 @@ def _calm_collector() -> None:
 
 
 class Server:
-    """A broker, its listeners and its clients' sockets."""
+    """A broker, its listeners and its clients' sockets.
+
+    embedded: the process is somebody else's, so nothing of it is watched or changed. stop_ms: how long clients get when
+    the broker stops.
+    """
 
     def __init__(
         self,
@@ -123,30 +127,38 @@ class Server:
         loop: asyncio.AbstractEventLoop,
         kept: data.Data,
         settings: Mapping[str, str],
+        embedded: bool = False,
+        stop_ms: int = STOP_MS,
     ) -> None:
         self._config = config
-        self._clock = clock
+        # Who moves the broker's time on wants neither sockets nor the machine looked after at another pace.
+        self._clock = SystemClock() if isinstance(clock, TravelClock) else clock
         self._loop = loop
+        self._embedded = embedded
+        self._stop_ms = stop_ms
         self._tls = _tls_contexts(config)
         self._store: Persistence | None = None
         if kept.journal is not None:
             committer = ThreadCommitter(kept.journal, loop.call_soon_threadsafe, kept.definitions.sync)
-            self._store = Persistence(kept.journal, committer, self._fail, clock, waits=config.durability != "none")
-        self._broker = Broker(config, clock, self._store or MemoryStore(), kept.definitions)
+            self._store = Persistence(
+                kept.journal, committer, self._fail, self._clock, waits=config.durability != "none"
+            )
+        self.broker = Broker(config, clock, self._store or MemoryStore(), kept.definitions)
         # Told with `set` when memory is short and when it is no more.
         self._shortage: Shortage | None = None
         if self._store is not None and kept.spill is not None:
             self._store.spill = kept.spill
-            self._shortage = Shortage(clock, kept.spill, self._broker.queues, give_back)
+            self._shortage = Shortage(self._clock, kept.spill, self.broker.queues, give_back)
         self._directory = kept.directory
-        self._timers = Timers(loop, clock)
-        self._tick = Tick(loop.call_soon, self._broker.sync, self._fail)
+        self.timers = Timers(loop, clock)
+        self._own_timers = self.timers if self._clock is clock else Timers(loop, self._clock)
+        self.tick = Tick(loop.call_soon, self.broker.sync, self._fail)
         if self._store is not None and kept.found is not None:
-            self._store.on_gathered = self._tick.request
+            self._store.on_gathered = self.tick.request
             kept.definitions.on_change = self._store.definitions_changed
             self._store.definitions_changed()
             self._restore(self._store, kept.found)
-        self._max_clients = _raise_file_limit() - RESERVED_FILES
+        self._max_clients = _file_limit(raised=not embedded) - RESERVED_FILES
         self._node = self._watch_resources()
         self._node.settings.update(settings)
         self._tell_certificates()
@@ -162,14 +174,15 @@ class Server:
 
     def _watch_resources(self) -> ServerNode:
         """Have publishers wait while memory, or space for what is kept, is short. Returns the node's facts."""
-        config, clock, alarms = self._config, self._clock, self._broker.alarms
+        config, clock, alarms = self._config, self._clock, self.broker.alarms
         total_bytes = config.total_memory_bytes or machine.total_memory_bytes() or UNKNOWN_MEMORY_BYTES
         memory_bytes = min(config.vm_memory_high_watermark.of(total_bytes), total_bytes)
         log.info("memory high watermark set to %d bytes of %d", memory_bytes, total_bytes)
-        memory = MemoryMonitor(clock, alarms, memory_bytes, machine.resident_bytes, give_back)
-        if self._shortage is not None:
-            memory.on_short = self._shortage.set
-        memory.look()
+        if not self._embedded:
+            memory = MemoryMonitor(clock, alarms, memory_bytes, machine.resident_bytes, give_back)
+            if self._shortage is not None:
+                memory.on_short = self._shortage.set
+            memory.look()
         disk_bytes = config.disk_free_limit.of(total_bytes)
         if self._store is not None:
             log.info("disk free limit set to %d bytes", disk_bytes)
@@ -177,12 +190,13 @@ class Server:
             disk.look()
             self._store.on_stuck = disk.on_stuck
         max_files = self._max_clients + RESERVED_FILES
-        return ServerNode(config.cluster_name, clock.now_ms(), memory_bytes, disk_bytes, max_files, self._directory)
+        started_ms = self.broker.clock.now_ms()
+        return ServerNode(config.cluster_name, started_ms, memory_bytes, disk_bytes, max_files, self._directory)
 
     def _restore(self, store: Persistence, found: Recovered) -> None:
         """Give queues and exchanges back what they had. Raises StoreError."""
         try:
-            count = restore_messages(store, found, self._broker.holders(), self._broker.lost_ids)
+            count = restore_messages(store, found, self.broker.holders(), self.broker.lost_ids)
         except (OSError, DamagedError) as error:
             raise data.StoreError(f"{store.journal.directory}: {error}") from error
         if count:
@@ -193,7 +207,7 @@ class Server:
 
         Raises UnusableDefinitionsError, ListenError.
         """
-        import_definitions(self._broker, self._config.definitions)
+        import_definitions(self.broker, self._config.definitions)
         bound = self._bind()
         listening = self._node.listeners
         for protocol, sockets in bound.items():
@@ -215,10 +229,12 @@ class Server:
             listener.start()
         if self._directory is not None:
             control.write(self._directory, _url(listening, self._config.management.path_prefix), self._node.token)
-        self._broker.rates.start()
+        if web or not self._embedded:
+            self.broker.rates.start()
         on_ready(listening)
-        keep_what_is_freed()
-        _calm_collector()
+        if not self._embedded:
+            keep_what_is_freed()
+            _calm_collector()
         log.info("listening on %s", ", ".join(f"{name} {shown(host, port)}" for name, host, port in listening))
         await self._stopping
         for server in amqp:
@@ -230,7 +246,8 @@ class Server:
         if self._directory is not None:
             control.remove(self._directory)
         await self._drain()
-        self._timers.close()
+        self.timers.close()
+        self._own_timers.close()
         if self._store is not None and not self._failed:
             self._store.close()
         return self._status
@@ -263,12 +280,12 @@ class Server:
         def management() -> App:
             from amqpbroker.management.app import build_app
 
-            return build_app(self._broker, self._node)
+            return build_app(self.broker, self._node)
 
         def metrics() -> App:
             from amqpbroker.metrics.app import build_app
 
-            return build_app(self._broker, self._node)
+            return build_app(self.broker, self._node)
 
         return [(HTTP, management), (HTTPS, management), (METRICS, metrics), (METRICS_TLS, metrics)]
 
@@ -306,10 +323,10 @@ class Server:
         )
 
     def _client(self) -> ClientTransport:
-        return ClientTransport(self._buffer, self.connect, self._clock, self._tick, self._admit, self._forget)
+        return ClientTransport(self._buffer, self.connect, self._clock, self.tick, self._admit, self._forget)
 
     def _connection(self, peer: Peer, client: ClientTransport) -> Served:
-        return Connection(self._broker, peer, client.on_dirty)
+        return Connection(self.broker, peer, client.on_dirty)
 
     def _admit(self, client: ClientTransport) -> bool:
         if self._stopping.done() or self._is_full():
@@ -338,7 +355,7 @@ class Server:
         log.info("stopping: closing %d connections", len(self._clients))
         for client in list(self._clients):
             client.shutdown()
-        self._clock.after(STOP_MS, partial(_resolve, self._drained))
+        self._clock.after(self._stop_ms, partial(_resolve, self._drained))
         await self._drained
         for client in list(self._clients):
             client.abort()
@@ -384,14 +401,15 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _raise_file_limit() -> int:
-    """Let this process open as many files as it may; returns how many that is."""
+def _file_limit(raised: bool) -> int:
+    """How many files this process may have open; raised: as many as it may be let."""
     try:
         import resource
     except ImportError:  # not a Unix
         return 512
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS calls the limit infinite, and refuses that
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if raised:
+        with contextlib.suppress(ValueError, OSError):  # macOS calls the limit infinite, and refuses that
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft if soft != resource.RLIM_INFINITY else 1 << 20

@@ -32,6 +32,11 @@ class Tick:
         self._dirty: list[Dirty] = []
         self._scheduled = False
 
+    @property
+    def pending(self) -> bool:
+        """Whether a turn is to be ended."""
+        return self._scheduled
+
     def mark(self, dirty: Dirty) -> None:
         """Have `dirty.end_turn()` called when this turn ends; the caller marks only once a turn."""
         if not self._scheduled:

@@ -30,6 +30,15 @@ class Timers:
             self._handle.cancel()
             self._handle = None
 
+    def rearm(self) -> None:
+        """The clock was moved: what is due comes at another time now."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        due_ms = self._clock.next_due_ms()
+        if due_ms is not None and self._clock.on_earlier is not None:
+            self._wake_at(due_ms)
+
     def _wake_at(self, due_ms: int) -> None:
         if self._handle is not None:
             if self._due_ms <= due_ms:

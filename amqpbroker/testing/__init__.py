@@ -1,0 +1,24 @@
+"""A broker for tests, within their process: `with Broker() as b:`, and connect to `b.url`.
+
+What is named here is only imported when it is used, so that a test run which never starts a broker pays nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from amqpbroker.testing.broker import Broker as Broker
+
+#: Where each name comes from.
+_PLACES = {
+    "Broker": "amqpbroker.testing.broker",
+}
+
+__all__ = ["Broker"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_PLACES[name]), name)

@@ -1,0 +1,207 @@
+"""The broker that tests start: on a thread of its own, with a loop of its own, on a free port of this machine."""
+
+import asyncio
+import atexit
+import threading
+from collections.abc import Coroutine, Iterable, Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from amqpbroker.server.app import AMQP, HTTP, Listening, loop_factory
+from amqpbroker.server.listeners import shown
+from amqpbroker.testing.clock import BrokerClock
+from amqpbroker.testing.lab import Lab
+from amqpbroker.testing.settings import config_of
+
+#: How long starting, stopping and what is asked of it may take before something must be wrong.
+PATIENCE_S = 60
+
+
+class Broker:
+    """A broker within this process, for as long as the context lasts, or from `start` to `stop`; and again, if wanted.
+
+    port: 0 takes a free one. management: whether the HTTP API is served, at `http_url`. vhosts: further ones, beside /.
+    users: further ones, with their passwords; they are administrators and may do everything in every vhost.
+    definitions: a file of RabbitMQ's definitions. settings: RabbitMQ's configuration keys, with underscores for dots or
+    as **{"channel_max": 10}; such as compat="4.1".
+
+    Nothing is kept on disk. Its methods may be called from any thread but its own. Raises ConfigError (a ValueError)
+    for settings that are wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        management: bool = False,
+        vhosts: Iterable[str] = (),
+        users: Mapping[str, str] | None = None,
+        definitions: Any = None,
+        **settings: Any,
+    ) -> None:
+        self._config = config_of(host, port, management, definitions, settings)
+        self._vhosts = tuple(vhosts)
+        self._users = dict(users or {})
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lab_there: Lab | None = None
+        self._listening: list[Listening] = []
+        self.clock = BrokerClock(self._run, lambda: self._lab.travel)
+
+    # --- start and stop ---------------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Returns once clients can connect. Raises ListenError, UnusableDefinitionsError."""
+        if self._thread is not None:
+            raise RuntimeError("this broker is running already")
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._serve, args=(ready,), name="amqpbroker", daemon=True)
+        self._thread.start()
+        try:
+            ready.result(PATIENCE_S)
+        except BaseException:
+            self._thread.join(PATIENCE_S)
+            self._thread = None
+            raise
+        atexit.register(self.stop)
+        return self
+
+    def stop(self) -> None:
+        """Close what clients there are, and end the thread; without one, there is nothing to do."""
+        atexit.unregister(self.stop)
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        if self._loop is not None and self._lab_there is not None:
+            self._loop.call_soon_threadsafe(self._lab_there.server.stop)
+        thread.join(PATIENCE_S)
+        self._listening = []
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Clients of this loop are to hear of it, and to answer.
+        await asyncio.to_thread(self.stop)
+
+    def _serve(self, ready: "Future[None]") -> None:
+        """What the thread does."""
+        try:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
+                runner.run(self._serve_on(ready))
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+        finally:
+            self._loop = self._lab_there = None
+
+    async def _serve_on(self, ready: "Future[None]") -> None:
+        self._loop = asyncio.get_running_loop()
+        lab = self._lab_there = Lab(self._config, self._loop)
+
+        def on_ready(listening: list[Listening]) -> None:
+            self._listening = listening
+            for vhost in self._vhosts:
+                lab.broker.add_vhost(vhost)
+            for name, password in self._users.items():
+                lab.broker.users.add_user(name, password, ("administrator",))
+            for name in (*self._users, *(user.name for user in self._config.default_users)):
+                for vhost in lab.broker.vhosts:
+                    lab.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
+            ready.set_result(None)
+
+        await lab.serve(on_ready)
+
+    # --- where it is ------------------------------------------------------------------------------------------------
+
+    @property
+    def host(self) -> str:
+        return self._address(AMQP)[0]
+
+    @property
+    def port(self) -> int:
+        return self._address(AMQP)[1]
+
+    @property
+    def url(self) -> str:
+        """Of the vhost /, as the first user: amqp://guest:guest@127.0.0.1:PORT/"""
+        return self.url_of()
+
+    def url_of(self, vhost: str = "/", user: str | None = None, password: str | None = None) -> str:
+        """Of a vhost, as a user: the first one, unless another is named."""
+        first = self._config.default_users[0]
+        name = first.name if user is None else user
+        word = password if password is not None else self._users.get(name, first.password or "")
+        path = "" if vhost == "/" else quote(vhost, safe="")
+        return f"amqp://{quote(name, safe='')}:{quote(word, safe='')}@{shown(self.host, self.port)}/{path}"
+
+    @property
+    def http_url(self) -> str:
+        """Of the management API: http://127.0.0.1:PORT. Raises RuntimeError unless it was asked for."""
+        if self._config.management.port is None:
+            raise RuntimeError("there is no management API; ask for it: Broker(management=True)")
+        return f"http://{shown(*self._address(HTTP))}{self._config.management.path_prefix}"
+
+    def _address(self, protocol: str) -> tuple[str, int]:
+        for name, host, port in self._listening:
+            if name == protocol:
+                return host, port
+        raise RuntimeError(_NOT_RUNNING)
+
+    # --- vhosts -----------------------------------------------------------------------------------------------------
+
+    def add_vhost(self, name: str) -> str:
+        """Another vhost, empty, in which every user may do everything. Returns its URL."""
+
+        def add(lab: Lab) -> None:
+            lab.broker.add_vhost(name)
+            for user in lab.broker.users.list_users():
+                lab.broker.users.set_permissions(user.name, name, ".*", ".*", ".*")
+
+        self._call(add)
+        return self.url_of(name)
+
+    def delete_vhost(self, name: str) -> None:
+        """With all that is in it; its connections are closed. Raises LookupError."""
+        self._call(lambda lab: lab.broker.delete_vhost(name))
+
+    # --- the way to the loop's thread -------------------------------------------------------------------------------
+
+    @property
+    def _lab(self) -> Lab:
+        if self._lab_there is None or self._thread is None:
+            raise RuntimeError(_NOT_RUNNING)
+        return self._lab_there
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float = PATIENCE_S) -> Any:
+        loop = self._loop
+        if loop is None:
+            coroutine.close()
+            raise RuntimeError(_NOT_RUNNING)
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout_s)
+
+    def _call(self, function: Any) -> Any:
+        """`function(lab)`, on the loop's thread."""
+        lab = self._lab
+
+        async def call() -> Any:
+            return function(lab)
+
+        return self._run(call())
+
+
+_NOT_RUNNING = "the broker is not running: use it as `with Broker() as b:`, or start() it"

@@ -1,0 +1,56 @@
+"""A broker's time, as a test moves it."""
+
+import datetime
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from amqpbroker.testing.travel import Travel
+
+#: Has the loop's thread run a coroutine, and waits for what it gives.
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class BrokerClock:
+    """Runs with the machine's, until it is moved on or frozen."""
+
+    def __init__(self, run: Run, travel: Callable[[], Travel]) -> None:
+        self._run = run
+        self._travel = travel
+
+    def advance(
+        self,
+        delta: datetime.timedelta | None = None,
+        *,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
+        milliseconds: float = 0,
+    ) -> None:
+        """Let so much time pass: TTLs, delays, x-expires, timeouts, heartbeats and what follows from them happen in
+        their order, and have been written to the sockets when this returns. Raises ValueError for time that is past.
+        """
+        given = datetime.timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
+        total = given + (delta or datetime.timedelta())
+        self._run(self._travel().advance(round(total.total_seconds() * 1000)))
+
+    def freeze(self) -> None:
+        """Have time stand still: from now on only `advance` moves it."""
+        self._run(_done(self._travel().freeze))
+
+    def resume(self) -> None:
+        """Have it run again, from where it stands."""
+        self._run(_done(self._travel().resume))
+
+    @property
+    def frozen(self) -> bool:
+        return self._travel().clock.frozen
+
+    def now(self) -> datetime.datetime:
+        """What time it is to the broker."""
+        now_ms: int = self._run(_done(self._travel().clock.now_ms))
+        return datetime.datetime.fromtimestamp(now_ms / 1000, datetime.UTC)
+
+
+async def _done(call: Callable[[], Any]) -> Any:
+    return call()

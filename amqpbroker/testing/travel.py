@@ -1,0 +1,82 @@
+"""Moving a running broker's time on: what is due on the way happens in its order, and is written to its sockets."""
+
+import asyncio
+import logging
+
+from amqpbroker.clock import TravelClock
+from amqpbroker.server.app import Server
+
+log = logging.getLogger(__name__)
+
+#: How many turns of the loop what has come to the sockets is given to be read, and what is due to be written.
+TURNS = 3
+
+#: At most so many where there is ever more to do: clients may be busy meanwhile.
+MAX_TURNS = 1000
+
+#: How many instants are passed before the loop's other work gets its turn.
+SLICE = 500
+
+
+class Travel:
+    """Through the time of `server`, whose clock is `clock`. All of it is for the loop's thread."""
+
+    def __init__(self, clock: TravelClock, server: Server) -> None:
+        self.clock = clock
+        self._server = server
+        self._lock = asyncio.Lock()
+
+    async def advance(self, delta_ms: int) -> int:
+        """Move on by `delta_ms`; what is due on the way fires at its time, one instant after the other.
+
+        Returns what time it is then: everything that followed has been written to the sockets. What clients do about
+        it happens afterwards. Raises ValueError if that is not forward.
+        """
+        if delta_ms < 0:
+            raise ValueError("time goes forward only")
+        clock = self.clock
+        async with self._lock:
+            await self.settle()
+            stood = clock.frozen
+            clock.freeze()
+            end_ms = clock.now_ms() + delta_ms
+            passed = 0
+            try:
+                while self._step(end_ms):
+                    passed += 1
+                    if self._server.tick.pending or passed % SLICE == 0:
+                        await self.settle()
+            finally:
+                if not stood:
+                    clock.resume()
+                self._server.timers.rearm()
+            await self.settle()
+            return end_ms
+
+    def _step(self, end_ms: int) -> bool:
+        """As when nobody travels, a timer that fails keeps none of the others from firing."""
+        try:
+            return self.clock.step(end_ms)
+        except Exception:
+            log.exception("a timer failed")
+            return True
+
+    def freeze(self) -> None:
+        """Have time stand still, but for what it is moved on."""
+        self.clock.freeze()
+
+    def resume(self) -> None:
+        """Have it run again, from where it is."""
+        self.clock.resume()
+        self._server.timers.rearm()
+
+    async def settle(self) -> None:
+        """Until what clients have sent is acted on, what there is to say is written, and what is stored is safe."""
+        store = self._server.broker.store
+        for turn in range(MAX_TURNS):
+            if turn >= TURNS and not self._server.tick.pending:
+                break
+            await asyncio.sleep(0)
+        while store.synced < store.appended:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0)

@@ -1,0 +1,113 @@
+"""A broker within the process: ready soon, gone without a trace, wrong settings told."""
+
+import asyncio
+import os
+import re
+import statistics
+import threading
+import time
+
+import pika
+import pytest
+
+from amqpbroker.testing import Broker
+
+
+def connected(url):
+    return pika.BlockingConnection(pika.URLParameters(url))
+
+
+def test_a_client_connects_to_its_url():
+    with Broker() as b, connected(b.url) as connection:
+        channel = connection.channel()
+        channel.queue_declare("q")
+        channel.basic_publish("", "q", b"hello")
+        assert channel.basic_get("q", auto_ack=True)[2] == b"hello"
+        assert b.url == f"amqp://guest:guest@127.0.0.1:{b.port}/"
+
+
+async def test_it_is_an_async_context_manager():
+    async with Broker() as b:
+        reader, writer = await asyncio.open_connection(b.host, b.port)
+        writer.write(b"AMQP\0\0\x09\x01")
+        assert await reader.read(1) == b"\x01"
+        writer.close()
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_100_of_them_leave_neither_thread_nor_file_and_are_ready_soon():
+    Broker().start().stop()
+    threads, files, took = threading.active_count(), descriptors(), []
+    for _ in range(100):
+        started = time.thread_time(), time.perf_counter()
+        with Broker():
+            took.append(time.perf_counter() - started[1])
+    assert threading.active_count() == threads
+    assert descriptors() <= files
+    assert statistics.median(took) < 0.05
+
+
+def test_one_can_be_started_again_and_keeps_nothing():
+    b = Broker()
+    for _ in range(2):
+        with b, connected(b.url) as connection:
+            assert connection.channel().queue_declare("q", auto_delete=True).method.message_count == 0
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = b.url
+    with pytest.raises(RuntimeError, match="not running"):
+        b.clock.advance(hours=1)
+
+
+def test_it_does_not_wait_long_for_clients_that_do_not_listen():
+    b = Broker().start()
+    connection = connected(b.url)
+    started = time.perf_counter()
+    b.stop()
+    assert time.perf_counter() - started < 2
+    with pytest.raises(pika.exceptions.AMQPError):
+        connection.channel()
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"compatt": "4.1"}, "there is no setting compatt; did you mean compat?"),
+        ({"compat": "5.0"}, "compat = 5.0: this must be 4.0 or 4.1 or 4.2 or 4.3"),
+        ({"heartbeat": object}, "heartbeat = <class 'object'>: a setting is text, a number"),
+    ],
+)
+def test_a_wrong_setting_is_told_before_anything_starts(settings, text):
+    with pytest.raises(ValueError, match=re.escape(text)):
+        Broker(**settings)
+
+
+def test_a_port_that_is_taken_is_told():
+    with Broker() as b, pytest.raises(Exception, match="the port is in use"):
+        Broker(port=b.port).start()
+
+
+def test_settings_are_rabbitmqs_with_underscores_for_dots():
+    with Broker(default_user="alice", default_pass="s/", vhosts=["blue"], users={"bob": "b"}, frame_max=8192) as b:
+        for url in (b.url, b.url_of("blue"), b.url_of("blue", "bob"), b.add_vhost("a/b")):
+            with connected(url) as connection:
+                assert connection.is_open
+        b.delete_vhost("a/b")
+
+
+def test_definitions_are_imported(tmp_path):
+    path = tmp_path / "definitions.json"
+    path.write_text('{"vhosts": [{"name": "/"}], "queues": [{"name": "q", "vhost": "/", "durable": true}]}')
+    with Broker(definitions=path) as b, connected(b.url) as connection:
+        assert connection.channel().queue_declare("q", passive=True)
+
+
+def test_the_management_api_is_there_if_asked_for():
+    import httpx
+
+    with Broker(management=True) as b:
+        assert httpx.get(f"{b.http_url}/api/whoami", auth=("guest", "guest")).json()["name"] == "guest"
+    with Broker() as b, pytest.raises(RuntimeError, match="management=True"):
+        _ = b.http_url
