@@ -25,6 +25,7 @@ from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route as route_message
 from amqpbroker.broker.session import ChannelInfo, ConsumerInfo
 from amqpbroker.broker.stats import CHANNEL_COUNTERS, MessageStats, Outlet, message_stats
+from amqpbroker.broker.tap import Via
 from amqpbroker.clock import Timer
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
@@ -45,7 +46,7 @@ class Route:
     """What is known of one publish method's arguments: the user may do that, and where it leads.
 
     address: see Message; one copy of the bytes for all messages. bits: mandatory, immediate. destinations: None if
-    every message has to be routed anew. outlet: where it is counted.
+    every message has to be routed anew, or is looked at by taps. outlet: where it is counted.
     """
 
     __slots__ = ("address", "bits", "destinations", "exchange", "outlet")
@@ -122,6 +123,15 @@ class Channel:
         """What the user may do, here."""
         return Actions(self.vhost, self.permissions, self.connection)
 
+    def via(self) -> Via:
+        """What taps are told of it."""
+        return Via(self.connection.peer.name, self.number, self.connection.user.name)
+
+    def taps_changed(self) -> None:
+        """Have consumers ask anew who looks on; what channels publish goes by new routes."""
+        for consumer in self.consumers.values():
+            consumer.forget_aim()
+
     def send(self, name: str, **arguments: object) -> None:
         """Write one method, such as `send("queue.declare-ok", queue="q")`; behind what is held back, if anything is."""
         data = frame(METHOD, self.number, methods.encode(name, **arguments))
@@ -182,6 +192,8 @@ class Channel:
             if message.extra_keys:
                 check_topics(self.permissions, route.exchange, message.extra_keys)
             destinations = route_message(route.exchange, message, vhost.exchanges.get).destinations
+            for tap in vhost.taps:
+                tap.published(vhost, message, destinations, self.via())
         if self.transaction is not None:
             self.transaction.publish(message, destinations, route.bits, route.exchange)
         elif len(destinations) == 1:
@@ -264,7 +276,7 @@ class Channel:
             inspect(message, properties, None, self.reply)
             raise
         found = route_message(exchange, message, vhost.exchanges.get)
-        destinations = found.destinations if found.keyed else None
+        destinations = found.destinations if found.keyed and not vhost.taps else None
         route = Route(address, bits, exchange, destinations, self.tally.outlet(exchange))
         if found.destinations or not found.keyed:
             if len(self.routes) >= ROUTES:
@@ -390,6 +402,8 @@ class Channel:
             self.tally.redelivered += 1
             compat = self.broker.config.compat
             message = counted(message, entry.queue, entry.acquired_count, entry.delivery_count, compat)
+        for tap in self.vhost.taps:
+            tap.delivered(self.vhost, message, entry.queue.name, entry.acquired_count > 0, self.via())
         head = get_ok(message, self.number, self.delivery_tag, entry.acquired_count > 0, left)
         self.connection.write_content(head, message, self.number)
 

@@ -24,6 +24,7 @@ from amqpbroker.amqp.output import Output, Part
 from amqpbroker.amqp.repeat import Repeat
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
+from amqpbroker.broker.tap import Via
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
 from amqpbroker.wire.erlang import erlang_binary
@@ -502,6 +503,10 @@ class Connection(Session):
             self._body_max = 0
         self.blocking.alarms_changed(self)
 
+    def taps_changed(self) -> None:
+        for channel in self.channels.values():
+            channel.taps_changed()
+
     def knows(self, capability: str) -> bool:
         """Whether the client announced the capability in its client-properties."""
         return capability in self.capabilities
@@ -540,6 +545,9 @@ class Connection(Session):
             connection_log.handshake_failed(self, "starting", error.explanation)
             self.end_after(SILENT_CLOSE_DELAY_MS)
             return
+        if self._running:
+            for tap in self.vhost.taps:
+                tap.refused(self.vhost, error, Via(self.name, number, self.user.name))
         channel = self.channels.get(number)
         arguments = {
             "reply_code": error.code,

@@ -96,6 +96,8 @@ class ChannelConsumer(Consumer):
         address = message.address
         if address is not self._address:
             self._aim(address)
+            if channel.vhost.taps:
+                self._tell(message, acquired_count > 0)
         connection = self.connection
         out = connection.out
         head = out.small
@@ -121,6 +123,18 @@ class ChannelConsumer(Consumer):
         self._head = FRAME_HEAD.pack(METHOD, self.number, size) + _DELIVER + self._tag
         self._first = b"\0" + address + b"\xce"
         self._again = b"\1" + address + b"\xce"
+
+    def forget_aim(self) -> None:
+        """Have the next delivery aim anew, and with that look whether there are taps."""
+        self._address = b""
+
+    def _tell(self, message: Message, redelivered: bool) -> None:
+        """Tell the taps of a delivery, and see that they are told of the next. Direct replies are none."""
+        self.forget_aim()
+        vhost = self.channel.vhost
+        if self.queue is not vhost.reply_queue:
+            for tap in vhost.taps:
+                tap.delivered(vhost, message, self.queue.name, redelivered, self.channel.via())
 
     def info(self, active: bool, activity_status: str) -> ConsumerInfo:
         channel, peer = self.channel, self.connection.peer

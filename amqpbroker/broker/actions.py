@@ -14,6 +14,7 @@ from amqpbroker.broker.message import Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.settings import alternate_exchange
+from amqpbroker.broker.tap import over_http
 from amqpbroker.broker.users import User
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.wire.values import Table, text
@@ -169,6 +170,8 @@ class Actions:
         inspect(message, message.properties, user, None)
         check_topics(self.permissions, exchange, message.routing_keys)
         destinations = route(exchange, message, vhost.exchanges.get).destinations
+        for tap in vhost.taps:
+            tap.published(vhost, message, destinations, over_http(user.name))
         exchange.count_published(len(destinations))
         accepted = vhost.publish(message, destinations)
         vhost.count(publish=1, received_confirm=1, confirm=int(accepted), return_unroutable=int(not destinations))

@@ -30,6 +30,7 @@ from amqpbroker.broker.stats import (
     named,
     summed,
 )
+from amqpbroker.broker.tap import Tap
 from amqpbroker.broker.totals import BrokerTotals
 from amqpbroker.broker.users import Users
 from amqpbroker.broker.vhost import Vhost
@@ -49,8 +50,8 @@ class Broker:
 
     It starts with what `definitions` tell or, where these are blank, with the vhost and the users of the configuration,
     unless definitions are to be imported and the configuration names neither.
-    totals: what is counted of it as a whole. lost_ids: of durable queues and exchanges that could not be restored;
-    their messages are to be kept all the same.
+    totals: what is counted of it as a whole. taps: those that look on in all vhosts. lost_ids: of durable queues and
+    exchanges that could not be restored; their messages are to be kept all the same.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
@@ -64,6 +65,7 @@ class Broker:
         self.users = Users(config.loopback_users, self._on_permissions, self.definitions, self._on_user_deleted)
         self.direct_replies = DirectReplies()
         self.vhosts: dict[str, Vhost] = {}
+        self.taps: tuple[Tap, ...] = ()
         self.policies = Policies(self.definitions, self.vhosts)
         self.limits = Limits(self.definitions, self.users, config.cluster_name, config.channel_max_per_node)
         self.parameters = Parameters(
@@ -198,6 +200,7 @@ class Broker:
             self.totals,
             self._count_exchanges,
         )
+        vhost.taps = self.taps
         self.vhosts[definition.name] = vhost
         return vhost
 
@@ -267,6 +270,35 @@ class Broker:
         if vhost is None:
             raise errors.vhost_not_found(name)
         return vhost
+
+    # --- who looks on -----------------------------------------------------------------------------------------------
+
+    def tap(self, tap: Tap, vhost: Vhost | None = None) -> None:
+        """Have it told what happens from now on, on open channels too: in one vhost, or in all that ever are."""
+        if vhost is None:
+            self.taps += (tap,)
+        for tapped in self._tapped(vhost):
+            self._set_taps(tapped, (*tapped.taps, tap))
+
+    def untap(self, tap: Tap, vhost: Vhost | None = None) -> None:
+        """Undo the same `tap`."""
+        if vhost is None:
+            self.taps = tuple([each for each in self.taps if each is not tap])
+        for tapped in self._tapped(vhost):
+            self._set_taps(tapped, tuple([each for each in tapped.taps if each is not tap]))
+
+    def _tapped(self, vhost: Vhost | None) -> list[Vhost]:
+        return list(self.vhosts.values()) if vhost is None else [vhost]
+
+    def _set_taps(self, vhost: Vhost, taps: tuple[Tap, ...]) -> None:
+        vhost.taps = taps
+        # What channels know of their routes, and consumers of what they deliver, would pass taps by.
+        vhost.route_epoch += 1
+        for session in list(self.sessions):
+            if session.vhost is vhost:
+                session.taps_changed()
+
+    # --- what follows from changes ----------------------------------------------------------------------------------
 
     def _on_permissions(self, vhost: str) -> None:
         """Permissions changed there: what channels remember of it is void."""

@@ -44,6 +44,7 @@ from amqpbroker.broker.stats import (
     message_stats,
     named,
 )
+from amqpbroker.broker.tap import Tap
 from amqpbroker.broker.totals import BrokerTotals
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
@@ -73,7 +74,7 @@ class Vhost:
     definition: what is stored of it, replaced when that changes. route_epoch: changes whenever a route that was looked
     up before may have become wrong. reply_queue: the queue that consumers of direct replies are said to consume from;
     it is in no table and never holds anything. traffic, octets: what its channels and connections have done. totals:
-    those of the broker. count_exchanges: how many the broker has.
+    those of the broker. count_exchanges: how many the broker has. taps: who looks on; see `Broker.tap`.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -110,6 +111,7 @@ class Vhost:
         self.queues: dict[str, Queue] = {}
         self._exclusive: dict[object, dict[Queue, None]] = {}
         self.route_epoch: int = 0
+        self.taps: tuple[Tap, ...] = ()
         self.reply_queue: Queue = LocalQueue(self, PSEUDO_QUEUE, QueueSettings())
         self.dead_letters = DeadLetters(self.exchanges, clock, self.log)
         default = self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)

@@ -8,6 +8,7 @@ from amqpbroker.broker.actions import Actions
 from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.message import Entry
 from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.tap import over_http
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
@@ -100,6 +101,8 @@ async def _got(
             redelivered = entry.redelivered
             vhost.count(redeliver=int(redelivered), **{"get_no_ack" if no_ack else "get": 1})
             message = counted(entry.message, queue, entry.acquired_count, entry.delivery_count, compat)
+            for tap in vhost.taps:
+                tap.delivered(vhost, message, queue.name, redelivered, over_http(call.who.user.name))
             shown.append(got(message, redelivered, queue.ready_count, encoding, truncate))
         size -= message.size
         if size < 0 or not len(shown) % SLICE:

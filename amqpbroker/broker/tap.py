@@ -1,0 +1,43 @@
+"""The tap: whoever looks on as messages come and go, and as clients are refused."""
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.destination import Destination
+    from amqpbroker.broker.message import Message
+    from amqpbroker.broker.vhost import Vhost
+    from amqpbroker.errors import AmqpError
+
+
+class Via(NamedTuple):
+    """Where something was done: the connection's name, the number of its channel (0 for none), and the user's name."""
+
+    connection: str
+    channel: int
+    user: str
+
+
+def over_http(user: str) -> Via:
+    """Of the HTTP API, where RabbitMQ has a connection for each request."""
+    return Via("HTTP", 1, user)
+
+
+class Tap(metaclass=ABCMeta):
+    """One that looks on. `Broker.tap` sets it; while a vhost has none, nothing is asked for any message.
+
+    It is called in the middle of things, so it may only remember: whatever changes anything in the broker has to wait,
+    as for a timer.
+    """
+
+    @abstractmethod
+    def published(self, vhost: "Vhost", message: "Message", destinations: Sequence["Destination"], via: Via) -> None:
+        """A client's message is about to go to these, or nowhere; in a transaction if it is committed."""
+
+    @abstractmethod
+    def delivered(self, vhost: "Vhost", message: "Message", queue: str, redelivered: bool, via: Via) -> None:
+        """A message goes to a client, as it is sent: to a consumer, or because it asked for one."""
+
+    def refused(self, vhost: "Vhost", error: "AmqpError", via: Via) -> None:  # noqa: B027 - most do not care
+        """A client did something that closes its channel or, by the scope of the error, its connection."""
