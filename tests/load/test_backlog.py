@@ -66,6 +66,7 @@ def drain(port: int, queue: str, count: int, prefetch: int) -> None:
         client.call("channel.close", "channel.close-ok", reply_code=200, class_id=0, method_id=0)
 
 
+@pytest.mark.alone  # what waits for a disk that others use is in memory meanwhile
 @pytest.mark.parametrize(
     "arguments",
     [{}, {"x-max-priority": Field("I", 5)}, {"x-queue-type": longstr("quorum")}],
