@@ -46,7 +46,7 @@ class Client:
     `command` is run in the repository's root; `build` before it, untimed. `environment` is added to both.
     `apt` and `npm` (a folder with a package.json) are what `--install` installs; Python clients have requirements.txt.
     `apt_file` is a (package, file) that is taken out of a Debian package without installing that, into `WORK`.
-    `checks` are those of a client of AMQP, or of a tool of the management API.
+    `checks` are those of a client of AMQP, or of a tool of the management API, or none of either for examples.
     """
 
     name: str
@@ -123,5 +123,16 @@ CLIENTS = (
         npm="interop/rabbitmq_admin",
         apt=("nodejs", "npm"),
         checks=MANAGEMENT_CHECKS,
+    ),
+    Client(
+        "examples",
+        "Python and Node.js",
+        (sys.executable, "-m", "interop.examples.programs"),
+        # Whoever follows docs/examples has amqplib in a folder above; here it is where the client of that name has it.
+        environment={"NODE_PATH": str(HERE / "amqplib" / "node_modules")},
+        apt=("nodejs", "npm"),
+        npm="interop/amqplib",
+        timeout_s=120.0,
+        checks=(),
     ),
 )

@@ -33,7 +33,7 @@ def install(clients: Iterable[Client], *, rabbitmq: bool = False) -> list[str]:
     for client in clients:
         if client.npm:
             failures += _run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", client.npm)
-    if any(client.language == "Python" for client in clients):
+    if any("Python" in client.language for client in clients):
         failures += _run(sys.executable, "-m", "pip", "install", "-q", "-r", str(HERE / "requirements.txt"))
     return failures
 

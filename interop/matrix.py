@@ -64,8 +64,8 @@ def markdown(results: list[Result], broker: str) -> str:
 
 
 def _groups(results: list[Result]) -> list[tuple[str, tuple[str, ...], list[Result]]]:
-    """Clients of AMQP, and tools of the management API: each with its checks, if any was run."""
-    kinds = (("Clients", CHECKS), ("Tools of the management API", MANAGEMENT_CHECKS))
+    """Clients of AMQP, tools of the management API, and examples: each with its checks, if any was run."""
+    kinds = (("Clients", CHECKS), ("Tools of the management API", MANAGEMENT_CHECKS), ("Examples", ()))
     groups = [(title, checks, [r for r in results if r.client.checks == checks]) for title, checks in kinds]
     return [group for group in groups if group[2]]
 

@@ -1,0 +1,46 @@
+"""Do something later: an exchange holds each message back for as long as its header x-delay says, in milliseconds.
+
+Any delay, whatever waits already. In RabbitMQ the exchange type x-delayed-message is a plugin
+(rabbitmq_delayed_message_exchange); here it is always there.
+
+usage: delayed_exchange.py [SECONDS]
+"""
+
+import os
+import sys
+
+import pika
+
+URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/")
+
+
+def remind(channel, text, delay_s):
+    properties = pika.BasicProperties(delivery_mode=2, headers={"x-delay": round(delay_s * 1000)})
+    channel.basic_publish("later", "reminders", text.encode(), properties)
+    print(f"asked for: {text}")
+
+
+def main(url=URL, delay_s=2.0):
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        # How it routes once the time is over: as a direct exchange.
+        channel.exchange_declare("later", "x-delayed-message", durable=True, arguments={"x-delayed-type": "direct"})
+        channel.queue_declare("reminders", durable=True)
+        channel.queue_bind("reminders", "later", routing_key="reminders")
+        remind(channel, "go home", 2 * delay_s)
+        remind(channel, "take the cake out", delay_s)
+
+        for count, (method, _properties, body) in enumerate(channel.consume("reminders"), 1):
+            print(f"reminder: {body.decode()}")
+            channel.basic_ack(method.delivery_tag)
+            if count == 2:
+                break
+        channel.cancel()
+
+        channel.queue_delete("reminders")
+        channel.exchange_delete("later")
+
+
+if __name__ == "__main__":
+    main(URL, *map(float, sys.argv[1:]))

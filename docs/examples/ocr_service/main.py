@@ -1,0 +1,60 @@
+"""Starts the OCR service and a worker, and does what a client does: sends an image, asks until the text is there."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pika
+import uvicorn
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from service import URL, app
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+def request(url, body=None):
+    """The status, the headers and the JSON of the answer."""
+    with urllib.request.urlopen(urllib.request.Request(url, data=body)) as response:
+        return response.status, response.headers, json.load(response)
+
+
+def client(base):
+    status, headers, _ = request(f"{base}/documents", b"##Hello World!##")
+    document = base + headers["Location"]
+    print(f"sent: {status}")
+    print(f"nobody works yet: {request(document)[2]['status']}")
+
+    command = [sys.executable, str(WORKER)]
+    with subprocess.Popen(command, env=os.environ | {"AMQP_URL": URL}, stdout=subprocess.PIPE, text=True) as worker:
+        print(f"worker: {worker.stdout.readline().strip()}")
+        while (answer := request(document)[2])["status"] == "waiting":
+            pass  # over the internet, wait a second here
+        print(f"later: {answer['status']}, '{answer['text']}'")
+        worker.kill()
+
+
+async def main():
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        await asyncio.to_thread(client, f"http://127.0.0.1:{port}")
+    finally:
+        server.should_exit = True
+        await serving
+
+    with pika.BlockingConnection(pika.URLParameters(URL)) as connection:
+        for queue in ("ocr.images", "ocr.results"):
+            connection.channel().queue_delete(queue)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

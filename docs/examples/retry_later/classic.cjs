@@ -1,0 +1,76 @@
+// After so many failures a message is put aside and tried again later, counted by the worker: what classic.py does, with
+// amqplib.
+//
+// usage: classic.cjs [SECONDS BETWEEN ATTEMPTS]
+
+const amqp = require('amqplib');
+
+const URL = process.env.AMQP_URL ?? 'amqp://guest:guest@localhost:5672/';
+
+const ATTEMPTS = 3;
+
+async function declare(channel, pauseMs) {
+  const to = (queue) => ({ deadLetterExchange: '', deadLetterRoutingKey: queue });
+  await channel.assertQueue('webhooks', to('webhooks.wait'));
+  await channel.assertQueue('webhooks.wait', { messageTtl: pauseMs, ...to('webhooks') });
+  await channel.assertQueue('webhooks.failed');
+}
+
+/** How often the worker has rejected this message. */
+function failures(message) {
+  const deaths = message.properties.headers['x-death'] ?? [];
+  return deaths.filter((death) => death.reason === 'rejected').reduce((sum, death) => sum + death.count, 0);
+}
+
+/** Make one call, with as many attempts as it may have. */
+async function work(channel, call) {
+  const consumerTag = 'worker';
+  await new Promise((done) => channel.consume('webhooks', async (message) => {
+    const attempt = failures(message) + 1;
+    try {
+      call(String(message.content));
+      console.log(`attempt ${attempt}: told ${message.content}`);
+    } catch (error) {
+      console.log(`attempt ${attempt}: ${error.message}`);
+      if (attempt < ATTEMPTS) {
+        channel.reject(message, false); // to webhooks.wait
+        return;
+      }
+      // First there, then gone from here: a crash in between makes two of it, not none.
+      channel.sendToQueue('webhooks.failed', message.content, message.properties);
+      await channel.waitForConfirms();
+    }
+    channel.ack(message);
+    done();
+  }, { consumerTag }));
+  await channel.cancel(consumerTag);
+}
+
+/** The later process: everything that failed, once more. Without its headers, for the count begins anew. */
+async function retryFailed(channel) {
+  for (let message = await channel.get('webhooks.failed'); message; message = await channel.get('webhooks.failed')) {
+    console.log('back to webhooks');
+    channel.sendToQueue('webhooks', message.content, { persistent: true });
+    await channel.waitForConfirms();
+    channel.ack(message);
+  }
+}
+
+async function main(pauseMs) {
+  const refuse = (host) => { throw new Error(`${host} is down`); };
+  const accept = () => {};
+
+  const connection = await amqp.connect(URL);
+  const channel = await connection.createConfirmChannel();
+  await declare(channel, pauseMs);
+  channel.sendToQueue('webhooks', Buffer.from('example.com'), { persistent: true });
+
+  await work(channel, refuse);
+  await retryFailed(channel); // the next morning
+  await work(channel, accept);
+
+  for (const queue of ['webhooks', 'webhooks.wait', 'webhooks.failed']) await channel.deleteQueue(queue);
+  await connection.close();
+}
+
+main(Number(process.argv[2] ?? 1) * 1000);

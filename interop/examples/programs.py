@@ -1,0 +1,41 @@
+"""Every program of docs/examples, in Python and in JavaScript: it prints what the page there says."""
+
+import re
+
+import pika
+
+from interop.checks import AMQP_URL, check, finish, not_applicable, version
+from interop.examples import transcripts
+
+PLUGIN = "docs/examples/delayed/delayed_exchange"
+
+
+def has_delayed_exchange() -> bool:
+    with pika.BlockingConnection(pika.URLParameters(AMQP_URL)) as connection:
+        try:
+            arguments = {"x-delayed-type": "direct"}
+            connection.channel().exchange_declare("probe", "x-delayed-message", auto_delete=True, arguments=arguments)
+        except pika.exceptions.ChannelClosedByBroker:
+            return False
+        connection.channel().exchange_delete("probe")
+        return True
+
+
+def main() -> None:
+    version("pika")
+    has_plugin = has_delayed_exchange()
+    for transcript in transcripts.read():
+        for suffix, programs in (("", transcript), ("-js", transcript.in_javascript())):
+            if programs is None:
+                continue
+            name = f"{re.sub('[^a-z]+', '-', programs.title.lower())}{suffix}"
+            if PLUGIN in programs.commands[0] and not has_plugin:
+                not_applicable(name, "the exchange type x-delayed-message is a plugin")
+                continue
+            with check(name):
+                transcripts.run(programs, AMQP_URL)
+    finish()
+
+
+if __name__ == "__main__":
+    main()

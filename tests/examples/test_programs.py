@@ -1,0 +1,61 @@
+"""The programs of docs/examples print what the page there says, and leave nothing behind.
+
+In Python; those in JavaScript are run by `python -m interop examples`, which runs all of them against RabbitMQ, too.
+"""
+
+import re
+
+import httpx
+import pytest
+
+from amqpbroker.testing import Broker
+from interop.examples import transcripts
+
+EXAMPLES = transcripts.PAGE.parent
+TRANSCRIPTS = transcripts.read()
+
+
+@pytest.fixture(scope="module")
+def broker():
+    with Broker(management=True) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left(broker):
+    yield
+    things = [
+        thing["name"]
+        for kind in ("queues", "exchanges")
+        for thing in httpx.get(f"{broker.http_url}/api/{kind}", auth=("guest", "guest")).json()
+    ]
+    # The tutorials' programs that wait are ended by their users, who may start them again.
+    tutorials = {"hello", "tasks", "rpc", "logs", "direct_logs", "topic_logs"}
+    assert {name for name in things if name and not name.startswith("amq.")} == tutorials
+
+
+@pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=[transcript.title for transcript in TRANSCRIPTS])
+def test_it_prints_what_the_page_says(transcript, broker):
+    transcripts.run(transcript, broker.url)
+
+
+def test_the_page_has_every_program():
+    programs = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.*") if path.suffix in {".py", ".cjs"}}
+    programs = {program for program in programs if not program.startswith("sample_app/")}
+    page = transcripts.PAGE.read_text()
+    linked = set(re.findall(r"\]\((\S+\.(?:py|cjs))\)", page))
+    typed = {name.removeprefix("docs/examples/") for name in re.findall(r"^\$ python (\S+)", page, re.MULTILINE)}
+    assert programs == linked | typed
+
+
+def test_every_example_is_there_in_javascript():
+    examples = [transcript for transcript in TRANSCRIPTS if "tutorials" not in transcript.commands[0]]
+    assert len(examples) >= 9
+    assert [transcript.title for transcript in examples if transcript.in_javascript() is None] == []
+
+
+def test_what_is_printed_is_compared(broker):
+    shown = next(transcript for transcript in TRANSCRIPTS if transcript.title == "Premium customers first")
+    wrong = transcripts.Transcript(shown.title, (*shown.lines[:-1], "served: Zoe"), any_order=False)
+    with pytest.raises(transcripts.DifferenceError, match="served: Dave"):
+        transcripts.run(wrong, broker.url)
