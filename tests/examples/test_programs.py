@@ -31,7 +31,7 @@ def nothing_is_left(broker):
     ]
     # The tutorials' programs that wait are ended by their users, who may start them again.
     tutorials = {"hello", "tasks", "rpc", "logs", "direct_logs", "topic_logs"}
-    assert {name for name in things if name and not name.startswith("amq.")} == tutorials
+    assert {name for name in things if name and not name.startswith("amq.")} <= tutorials
 
 
 @pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=[transcript.title for transcript in TRANSCRIPTS])

@@ -86,6 +86,8 @@ async def connected(app):
         collecting = asyncio.create_task(app.state.documents.collect(results))
         yield
         collecting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await collecting  # it ends its subscription, for which it needs the connection
 
 
 app = Starlette(
