@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import conformance.rabbitmq
+from conformance.errors import SetupError
 from interop.clients import HERE, ROOT, WORK, Client
 
 
@@ -21,8 +23,6 @@ def install(clients: Iterable[Client], *, rabbitmq: bool = False) -> list[str]:
     clients = list(clients)
     failures = []
     packages = sorted({package for client in clients for package in client.apt if not _has_program(package)})
-    if rabbitmq:
-        packages.append("rabbitmq-server")
     files = [client.apt_file for client in clients if client.apt_file is not None]
     if packages or files:
         failures += _run("apt-get", "update", "-q")
@@ -30,12 +30,22 @@ def install(clients: Iterable[Client], *, rabbitmq: bool = False) -> list[str]:
         failures += _take_out(package, file)
     if packages:
         failures += _run("apt-get", "install", "-qy", "--no-install-recommends", *packages)
+    if rabbitmq:
+        failures += _rabbitmq()
     for client in clients:
         if client.npm:
             failures += _run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", client.npm)
     if any("Python" in client.language for client in clients):
         failures += _run(sys.executable, "-m", "pip", "install", "-q", "-r", str(HERE / "requirements.txt"))
     return failures
+
+
+def _rabbitmq() -> list[str]:
+    try:
+        conformance.rabbitmq.install()
+    except SetupError as error:
+        return [str(error)]
+    return []
 
 
 def _take_out(package: str, file: str) -> list[str]:
