@@ -126,6 +126,10 @@ class Broker:
 
         await lab.serve(on_ready)
 
+    @property
+    def running(self) -> bool:
+        return self._thread is not None
+
     # --- where it is ------------------------------------------------------------------------------------------------
 
     @property
@@ -175,9 +179,14 @@ class Broker:
         self._call(add)
         return self.url_of(name)
 
-    def delete_vhost(self, name: str) -> None:
-        """With all that is in it; its connections are closed. Raises LookupError."""
-        self._call(lambda lab: lab.broker.delete_vhost(name))
+    def delete_vhost(self, name: str, missing_ok: bool = False) -> None:
+        """With all that is in it; its connections are closed. Raises LookupError, unless missing_ok."""
+
+        def delete(lab: Lab) -> None:
+            if name in lab.broker.vhosts or not missing_ok:
+                lab.broker.delete_vhost(name)
+
+        self._call(delete)
 
     # --- the way to the loop's thread -------------------------------------------------------------------------------
 
@@ -189,9 +198,11 @@ class Broker:
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float = PATIENCE_S) -> Any:
         loop = self._loop
-        if loop is None:
+        if loop is None or self._thread is threading.current_thread():
             coroutine.close()
-            raise RuntimeError(_NOT_RUNNING)
+            raise RuntimeError(
+                _NOT_RUNNING if loop is None else "this is the broker's own thread: it would wait for itself"
+            )
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout_s)
 
     def _call(self, function: Any) -> Any:

@@ -1,0 +1,142 @@
+"""The pytest plugin, in test runs of its own: it is there without a word, and costs nothing where it is not used."""
+
+import subprocess
+import sys
+
+import pika  # noqa: F401 - before the runs within this process, each of which would import it anew
+import pytest
+
+from amqpbroker.compat import COMPATS
+from amqpbroker.testing import Broker, plugin
+
+pytest_plugins = ["pytester"]
+
+CLIENT = """
+import pika
+import pytest
+
+def declared(url):
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        connection.channel().queue_declare("q", durable=True)
+        return connection
+"""
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """Runs pytest over a test file, and gives its output, which has `expected` in its last line."""
+
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+    def run(test, expected, *arguments, **files):
+        pytester.makepyfile(test_it=CLIENT + test)
+        for name, text in files.items():
+            pytester.path.joinpath(name.replace("_", ".")).write_text(text)
+        options = ("-q", "-W", "error", "-p", "no:cacheprovider", "-p", plugin.__name__)
+        ran = pytester.runpytest_inprocess(*options, *arguments)
+        output = "\n".join(ran.outlines + ran.errlines).strip()
+        assert expected in output.splitlines()[-1]
+        return output
+
+    return run
+
+
+def test_pytest_finds_it(pytestconfig):
+    assert pytestconfig.pluginmanager.get_plugin("amqpbroker") is plugin
+
+
+def test_it_knows_every_version():
+    assert tuple(COMPATS) == plugin.VERSIONS
+    assert Broker(compat=plugin.VERSIONS[-1])
+
+
+def test_a_run_that_does_not_use_it_imports_nothing():
+    test = "import sys; import pytest; before = set(sys.modules); import amqpbroker.testing.plugin; "
+    test += "print(sorted(set(sys.modules) - before))"
+    ran = subprocess.run([sys.executable, "-c", test], capture_output=True, text=True, check=True)
+    assert ran.stdout == "['amqpbroker', 'amqpbroker.testing', 'amqpbroker.testing.plugin']\n"
+
+
+TESTS = """
+brokers = set()
+
+@pytest.mark.parametrize("n", range(4))
+def test_each_has_a_vhost(amqp_broker, amqp_vhost, amqp_url, n):
+    assert amqp_url == amqp_vhost.url == amqp_broker.url_of(str(amqp_vhost))
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker):
+            connection.channel().queue_declare("q", passive=True)
+    declared(amqp_url)
+    brokers.add(amqp_broker.port)
+    amqp_broker.clock.freeze()
+"""
+
+LAST = """
+def test_last(amqp_broker):
+    assert {condition}
+"""
+
+
+def test_tests_share_a_broker_and_have_vhosts_of_their_own(run):
+    run(TESTS + LAST.format(condition="len(brokers) == 1 and not amqp_broker.clock.frozen"), "5 passed")
+
+
+def test_each_can_have_a_broker_of_its_own(run):
+    last = LAST.format(condition="len(brokers) == 4")
+    run(TESTS + last, "5 passed", "--amqp-broker-scope", "function")
+    run(TESTS + last, "5 passed", pytest_ini="[pytest]\namqp_broker_scope = function\n")
+
+
+def test_it_works_under_xdist(run):
+    run(TESTS, "4 passed", "-p", "xdist", "-n", "2")
+
+
+def test_a_test_is_run_with_each_version(run):
+    test = """
+seen = []
+
+def test_version(amqp_version, amqp_url):
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        assert connection._impl.params and connection._impl._get_write_buffer_size() == 0
+        seen.append(connection._impl.server_properties["version"])
+
+def test_plain(amqp_url):
+    declared(amqp_url)
+
+def test_other():
+    assert [version[:3] for version in seen] == {versions}
+"""
+    given = test.replace("{versions}", "['4.0', '4.1', '4.2', '4.3']")
+    run(given, "6 passed")
+    run(test.replace("{versions}", "['4.2']"), "3 passed", "--amqp-version", "4.2")
+    run(test.replace("{versions}", "['4.0', '4.3']"), "5 passed", "--amqp-version", "4.0", "--amqp-version", "4.3")
+
+
+def test_the_broker_has_the_projects_settings(run):
+    conftest = 'import pytest\n\n@pytest.fixture(scope="session")\ndef amqp_settings():\n    return {settings}\n'
+    test = "def test_it(amqp_broker):\n    assert amqp_broker.http_url\n"
+    run(test, "1 passed", conftest_py=conftest.format(settings='{"management": True}'))
+    output = run(test, "1 error", conftest_py=conftest.format(settings='{"compat": "4.1"}'))
+    assert "set amqp_version" in output
+
+
+def test_a_wrong_option_is_told(run):
+    wrong = "amqp_broker_scope = galaxy: this must be one of session"
+    run(TESTS, wrong, pytest_ini="[pytest]\namqp_broker_scope = galaxy\n")
+    run(TESTS, "amqp_version = 3.9: this must be one of 4.0", pytest_ini="[pytest]\namqp_version = 4.1 3.9\n")
+
+
+def test_a_test_that_fails_and_leaves_its_connection_open_takes_none_along(run):
+    test = """
+kept = []
+
+def test_fails(amqp_url):
+    kept.append(pika.BlockingConnection(pika.URLParameters(amqp_url)))
+    assert not kept
+
+def test_next(amqp_url):
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="vhost 'test_fails-"):
+        kept[0].process_data_events(5)
+    declared(amqp_url)
+"""
+    run(test, "1 failed, 1 passed")
