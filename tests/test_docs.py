@@ -10,6 +10,7 @@ from tools import ctl_reference, http_api_reference, metrics_reference, settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 def test_the_page_of_settings_is_what_the_table_says():
@@ -28,11 +29,20 @@ def test_the_page_of_the_http_api_is_what_its_resources_say():
     assert http_api_reference.PATH.read_text() == http_api_reference.page(), "run `make docs`"
 
 
+def anchors(page):
+    """Those that GitHub makes of the headings; those of the site are looked at when it is built."""
+    headings = re.findall(r"^#+ (.+)$", CODE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_to_files_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
-        if not re.match(r"[a-z]+:", target):
-            assert (page.parent / target).exists(), target
+def test_links_lead_somewhere(page):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", CODE.sub("", page.read_text())):
+        if re.match(r"[a-z]+:", target):
+            continue
+        there = page.parent / target if target else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

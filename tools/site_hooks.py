@@ -64,9 +64,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         to = Path(os.path.normpath(source.parent / target))
         if to.is_dir():
             return str(text)
-        # What is missing is left for mkdocs to complain of.
-        uri = published(to) if to.exists() else to.name
-        return f"[{text}]({os.path.relpath(uri, os.path.dirname(page.file.src_uri) or '.')}{anchor or ''})"
+        if not to.exists():
+            return link[0]  # left for mkdocs to complain of
+        place = os.path.relpath(published(to), os.path.dirname(page.file.src_uri) or ".")
+        return f"[{text}]({place}{anchor or ''})"
 
     return LINK.sub(on_the_site, markdown)
 

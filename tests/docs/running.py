@@ -1,0 +1,176 @@
+"""A section of the documentation is worked through as a reader would: its blocks in order, in a directory of its own,
+with a broker of its own, which is where the section says that the reader's is.
+"""
+
+import contextlib
+import importlib.metadata
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Container
+from pathlib import Path
+
+import yaml
+
+from amqpbroker.config import load_all
+from amqpbroker.server.app import AMQP, HTTP, METRICS
+from amqpbroker.testing import Broker
+from tests.docs import terminal, words
+from tests.docs.blocks import OUTPUT, ROOT, Block, Section
+from tests.process import ENVIRONMENT
+
+#: Languages whose blocks are not looked into: what is printed, and drawings.
+SHOWN = {"", "text"}
+
+TESTS = re.compile(r"^(async )?def test_", re.MULTILINE)
+
+
+class Reader:
+    """Works through `section`; what it writes is in `directory`."""
+
+    def __init__(self, section: Section, broker: Broker, directory: Path) -> None:
+        self._section = section
+        self._directory = directory
+        self._namespace: dict[str, object] = {"__name__": "__main__"}
+        self._printed: str | None = None
+        #: (as a page has it, as it is here)
+        self._ports = [
+            (written, broker._address(protocol)[1])
+            for written, protocol in (("5672", AMQP), ("15672", HTTP), ("15692", METRICS))
+        ]
+        self._environment = ENVIRONMENT | {
+            "AMQP_URL": broker.url,
+            "AMQPBROKER_URL": broker.http_url.replace("//", "//guest:guest@"),
+            "AMQPBROKER_PERF_URI": broker.url,
+            "PATH": f"{self._programs(broker.port)}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "PYTHONSAFEPATH": "1",
+            "HOME": str(directory),
+        }
+
+    def read(self, skip: Container[str] = ()) -> None:
+        """Raises AssertionError, or what a block raises, if something is not as it is written.
+
+        skip: languages that something else checks.
+        """
+        blocks = [block for block in self._section.blocks if block.language not in skip]
+        for number, block in enumerate(blocks):
+            if block.not_run is not None:
+                assert block.not_run.strip(), "why is it not run?"
+                continue
+            later = [other.text for other in blocks[number + 1 :] if other.language in ("console", "sh")]
+            with contextlib.chdir(self._directory):
+                self._block(block, later)
+        if list(self._directory.glob("test_*.py")):
+            self._pytest()
+
+    def _block(self, block: Block, later: list[str]) -> None:
+        language = block.language
+        assert hasattr(self, f"do_{language}") or language in SHOWN, f"nothing checks {language!r}"
+        if block.title == OUTPUT:
+            assert self._printed is not None, "what would print it?"
+            assert terminal.same(self._printed, block.text), f"it printed:\n{self._printed}"
+            return
+        if block.title:
+            path = self._directory / block.title
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self._here(block.text))
+        if language not in SHOWN:
+            getattr(self, f"do_{language}")(block, later)
+
+    # --- languages ----------------------------------------------------------------------------------------------------
+
+    def do_python(self, block: Block, later: list[str]) -> None:
+        """A block with a title is a file, and run by what is typed later. One with tests is for pytest. Blocks without
+        either are one program."""
+        # The lines' numbers are those of the page.
+        code = compile("\n" * (block.line - 1) + self._here(block.text), str(self._section), "exec")
+        if block.title:
+            known = re.match(r"(test_.*|conftest)\.py$", block.title) or any(block.title in text for text in later)
+            assert known, f"nothing runs {block.title}"
+        elif TESTS.search(block.text):
+            (self._directory / f"test_of_line_{block.line}.py").write_text(self._here(block.text))
+        else:
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(code, self._namespace)
+            self._printed = self._written(printed.getvalue())
+
+    def do_console(self, block: Block, later: list[str]) -> None:
+        terminal.run(block.text, self._directory, self._environment, self._here, self._written)
+
+    def do_sh(self, block: Block, later: list[str]) -> None:
+        words.check(block.text)
+
+    def do_javascript(self, block: Block, later: list[str]) -> None:
+        """CommonJS, or a module where it imports; one that needs only what Node.js has is run."""
+        node = shutil.which("node")
+        if node is None:
+            return
+        module = re.search(r"^(import|export) |^(\s*for )?await ", block.text, re.MULTILINE)
+        path = self._directory / (block.title or f"line_{block.line}.{'mjs' if module else 'cjs'}")
+        path.write_text(self._here(block.text))
+        needs = re.findall(r"""(?:from|require\(|import) ?["']([^"']+)["']""", block.text)
+        alone = not block.title and all(name.startswith("node:") for name in needs)
+        command = [node, *([] if alone else ["--check"]), str(path)]
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, done.stderr
+        self._printed = self._written(done.stdout) if alone else None
+
+    def do_ini(self, block: Block, later: list[str]) -> None:
+        """RabbitMQ's configuration; with sections, systemd's."""
+        if block.text.startswith("["):
+            return
+        path = self._directory / (block.title or f"line_{block.line}.conf")
+        path.write_text(block.text)
+        assert load_all([path], {}, []).warnings == ()
+
+    def do_json(self, block: Block, later: list[str]) -> None:
+        json.loads(block.text)
+
+    def do_yaml(self, block: Block, later: list[str]) -> None:
+        yaml.safe_load(block.text)
+
+    def do_toml(self, block: Block, later: list[str]) -> None:
+        tomllib.loads(block.text)
+
+    # --- where it is --------------------------------------------------------------------------------------------------
+
+    def _here(self, text: str) -> str:
+        """With the addresses of this broker."""
+        amqp = self._ports[0][1]
+        text = re.sub(r"(amqp://(?:\w+:\w+@)?)(?:localhost|127\.0\.0\.1)(?=[/\"'\s])", rf"\g<1>127.0.0.1:{amqp}", text)
+        for written, here in self._ports:
+            text = re.sub(rf"\b(?:localhost|127\.0\.0\.1):{written}\b", f"127.0.0.1:{here}", text)
+        return text
+
+    def _written(self, text: str) -> str:
+        """What is printed, with the ports that a page has."""
+        for written, here in self._ports:
+            text = re.sub(rf"\b{here}\b", written, text)
+        return text
+
+    def _programs(self, port: int) -> Path:
+        """A directory with the commands of the environment that a reader is in."""
+        programs = self._directory / ".bin"
+        programs.mkdir()
+        for name, arguments in (("python", ""), ("pytest", "-m pytest"), ("amqpbroker", "-m amqpbroker")):
+            program = programs / name
+            # Only `ping` has no other way to a broker that is not on the default port.
+            before = f'[ "$1" != ping ] || export RABBITMQ_NODE_PORT={port}\n' if name == "amqpbroker" else ""
+            program.write_text(f'#!/bin/sh\n{before}exec {sys.executable} {arguments} "$@"\n')
+            program.chmod(0o755)
+        return programs
+
+    def _pytest(self) -> None:
+        plugins = {entry.name for entry in importlib.metadata.entry_points(group="pytest11")}
+        plugin = [] if "amqpbroker" in plugins else ["-p", "amqpbroker.testing.plugin"]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *plugin]
+        done = subprocess.run(
+            command, cwd=self._directory, env=self._environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,107 @@
+"""Every code block of the documentation is run or checked."""
+
+import httpx
+import pika
+import pytest
+
+from amqpbroker.testing import Broker
+from tests.docs.blocks import PAGES, ROOT, Section, sections
+from tests.docs.running import Reader
+
+#: What other tests run, which know the page better.
+ELSEWHERE = {"docs/examples/README.md": {"console"}}  # tests/examples
+
+#: Pages that say that their programs leave nothing behind.
+LEAVE_NOTHING = {"docs/features.md"}
+
+#: How many blocks may say why they are not run.
+MOST_NOT_RUN = 10
+
+SECTIONS = [section for page in PAGES for section in sections(page)]
+
+
+def work_through(section: Section, directory, monkeypatch):
+    page = str(section.page.relative_to(ROOT))
+    with Broker(management=True, prometheus_tcp_port=0) as broker:
+        # Programs that say nothing of a port mean the default one.
+        monkeypatch.setattr(pika.connection.Parameters, "DEFAULT_PORT", broker.port)
+        monkeypatch.setenv("AMQP_URL", broker.url)
+        Reader(section, broker, directory).read(ELSEWHERE.get(page, ()))
+        if page in LEAVE_NOTHING:
+            assert left(broker) == []
+
+
+def left(broker):
+    urls = [f"{broker.http_url}/api/{kind}" for kind in ("queues", "exchanges")]
+    names = [thing["name"] for url in urls for thing in httpx.get(url, auth=("guest", "guest")).json()]
+    return [name for name in names if name and not name.startswith("amq.")]
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=str)
+def test_section(section, tmp_path, monkeypatch):
+    work_through(section, tmp_path, monkeypatch)
+
+
+def test_few_are_not_run():
+    marked = [block for section in SECTIONS for block in section.blocks if block.not_run is not None]
+    assert len(marked) <= MOST_NOT_RUN
+
+
+def section_of(directory, info, text):
+    page = directory / "page.md"
+    page.write_text(f"# Page\n\n## Section\n\n```{info}\n{text}\n```\n")
+    (section,) = sections(page)
+    return section
+
+
+WRONG = [
+    ("python", "assert 1 == 2"),
+    ("python", "import time\n```\n\n```python\ntme.sleep(0)"),
+    ("python", 'print("hello")\n```\n\n```text title="Output"\nworld'),
+    ("python", "def test_sum():\n    assert 1 + 1 == 3"),
+    ('python title="program.py"', "# which nothing runs"),
+    ("console", "$ echo hello\nworld"),
+    ("console", "$ false"),
+    ("console", "$ amqpbroker ctl list_ques\n..."),
+    ("sh", "if true"),
+    ("sh", "amqpbroker serve --prot 5672"),
+    ("sh", "sleep 1 && amqpbroker ctl list_queues | amqpbroker ctl list_ques"),
+    ("sh", "amqpbroker perf throughput --producers many"),
+    ("sh", "FOO=bar make tset"),
+    ("sh", "python -m conformence"),
+    ("javascript", 'throw new Error("no")'),
+    ("javascript", 'import x from "not-there"; let x'),
+    ("json", "{'a': 1}"),
+    ("yaml", "a: b: c"),
+    ("ini", "heartbeet = 30"),
+    ("toml", "a = "),
+    ("pyton", "1"),
+]
+
+
+@pytest.mark.parametrize(("info", "text"), WRONG)
+def test_what_is_wrong_is_found(info, text, tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.docs.test_blocks.ROOT", tmp_path)
+    monkeypatch.setattr("tests.docs.blocks.ROOT", tmp_path)
+    section = section_of(tmp_path, info, text)
+    with pytest.raises(Exception):  # noqa: B017, PT011
+        work_through(section, tmp_path, monkeypatch)
+
+
+RIGHT = [
+    ("python", 'import os\nprint("at", os.environ["AMQP_URL"])\n```\n\n```text title="Output"\nat amqp://...:5672/'),
+    ("python", "import pytest\n```\n\n```python\npytest.importorskip"),
+    ('json title="a.json"', "[1]\n```\n\n```console\n$ cat \\\n    a.json\n[1]\n$ false\n$ echo $?\n1"),
+    ("console", "$ X=1\n$ sleep 60 &\n$ curl -s http://127.0.0.1:15672/api/version; echo; echo $X\n...\n1"),
+    (
+        "console",
+        "$ amqpbroker ping\n127.0.0.1:5672 answers (... ms)\n$ curl -s localhost:15692/metrics | head -1\n# HELP ...",
+    ),
+]
+
+
+@pytest.mark.parametrize(("info", "text"), RIGHT)
+def test_what_is_right_is_not(info, text, tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.docs.test_blocks.ROOT", tmp_path)
+    monkeypatch.setattr("tests.docs.blocks.ROOT", tmp_path)
+    work_through(section_of(tmp_path, info, text), tmp_path, monkeypatch)

@@ -1,0 +1,86 @@
+"""What a `sh` block says to do is checked without doing it: there are such commands, options, targets and files."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from amqpbroker.cli.ctl.commands import COMMANDS
+from amqpbroker.cli.ctl.run import parse
+from amqpbroker.cli.main import main
+from tests.docs.blocks import ROOT
+
+OPERATORS = {"&&", "||", ";", "|", "&", "(", ")", ";;"}
+REDIRECTIONS = {">", ">>", "<", "2>", ">&"}
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def check(script: str) -> None:
+    """Raises AssertionError or click.UsageError if something in it cannot be right."""
+    parsed = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
+    assert parsed.returncode == 0, parsed.stderr
+    for words in commands(script):
+        check_command(words)
+
+
+def commands(script: str) -> Iterator[list[str]]:
+    """Each simple command, without assignments before it and without redirections."""
+    for line in script.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words: list[str] = []
+        tokens = iter(lexer)
+        for token in tokens:
+            if token in OPERATORS:
+                yield from [words] if words else []
+                words = []
+            elif token in REDIRECTIONS:
+                next(tokens, None)
+            elif words or not (re.match(r"\w+=", token) or token == "sudo"):
+                words.append(token)
+        yield from [words] if words else []
+
+
+def check_command(words: list[str]) -> None:
+    program, arguments = words[0], words[1:]
+    if Path(program).name == "amqpbroker":
+        check_amqpbroker(arguments)
+    elif program == "make":
+        for word in arguments:
+            assert "=" in word or word in TARGETS, f"there is no make {word}"
+    elif program == "python" and arguments[:1] == ["-m"]:
+        assert importlib.util.find_spec(arguments[1]), f"there is no module {arguments[1]}"
+    elif program == "python" and arguments and "/" in arguments[0]:
+        assert (ROOT / arguments[0]).exists(), f"there is no {arguments[0]}"
+    elif re.match(r"(tools|tests|docs)/", program):
+        assert (ROOT / program).exists(), f"there is no {program}"
+
+
+def check_amqpbroker(arguments: list[str]) -> None:
+    """As the command itself would take its words, but that files need not be there."""
+    if arguments[:1] in (["--version"], ["--help"]):
+        return
+    if not arguments or arguments[0].startswith("-"):
+        arguments = ["serve", *arguments]
+    command: click.Command = main
+    while isinstance(command, click.Group):
+        name, *arguments = arguments or ["nothing"]
+        found = command.get_command(click.Context(command), name)
+        assert found is not None, f"there is no amqpbroker {name}"
+        command = found
+    if command.name == "ctl":
+        line = parse(arguments)
+        assert line.command in COMMANDS, f"there is no amqpbroker ctl {line.command}"
+        COMMANDS[line.command].check(line.words)
+        return
+    try:
+        command.make_context(command.name, list(arguments))
+    except click.exceptions.Exit:  # --help
+        return
+    except click.BadParameter as error:
+        if "does not exist" not in error.message:
+            raise
