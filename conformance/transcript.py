@@ -15,6 +15,7 @@ Transcript = dict[str, Any]
 
 _INVENTED = re.compile(
     r"(?P<prefix>amq\.gen-|amq\.ctag-)[A-Za-z0-9_-]{22}|(?P<reply>amq\.rabbitmq\.reply-to\.)[A-Za-z0-9+/=._-]+"
+    r"|(?P<connection>)127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+"
 )
 _OF_THE_SOFTWARE = ("cluster_name", "copyright", "information", "platform")
 
@@ -31,7 +32,7 @@ class Placeholders:
         """The placeholder of one server-made name."""
         found = match[0]
         if found not in self._seen:
-            prefix = match["prefix"] or match["reply"]
+            prefix = match["prefix"] or match["reply"] or "connection "
             self._numbers[prefix] = self._numbers.get(prefix, 0) + 1
             self._seen[found] = f"{prefix}<{self._numbers[prefix]}>"
         return self._seen[found]

@@ -9,6 +9,7 @@ from typing import ClassVar
 from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.direct_reply import DirectReplies
+from amqpbroker.broker.firehose import Tracing
 from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.interceptors import interceptor
 from amqpbroker.broker.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
@@ -66,6 +67,7 @@ class Broker:
         self.direct_replies = DirectReplies()
         self.vhosts: dict[str, Vhost] = {}
         self.taps: tuple[Tap, ...] = ()
+        self.tracing = Tracing(self.tap, self.untap, config.cluster_name, config.frame_max)
         self.policies = Policies(self.definitions, self.vhosts)
         self.limits = Limits(self.definitions, self.users, config.cluster_name, config.channel_max_per_node)
         self.parameters = Parameters(
@@ -225,7 +227,7 @@ class Broker:
                 session.force_close(errors.vhost_deleted(name))
 
     def _forget_vhost(self, name: str) -> None:
-        for told in (self.users, self.policies, self.limits):
+        for told in (self.users, self.policies, self.limits, self.tracing):
             told.forget_vhost(name)
 
     def _existing_vhost(self, name: str) -> Vhost:

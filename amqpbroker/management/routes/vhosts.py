@@ -11,11 +11,16 @@ from amqpbroker.management.formats.rates import Details, Ranges, asked_ranges, l
 from amqpbroker.management.formats.vhosts import described_vhost, description, put_vhost
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.values import boolean
 
 
 def _shown(call: Call, vhost: Vhost, details: Details | None) -> dict[str, Any]:
     """details: None where nothing that is counted is shown."""
-    shown = {**described_vhost(vhost), "tracing": False, "cluster_state": {call.node.name: "running"}}
+    shown = {
+        **described_vhost(vhost),
+        "tracing": vhost.name in call.broker.tracing,
+        "cluster_state": {call.node.name: "running"},
+    }
     if details is not None:
         octets = named(CONNECTION_COUNTERS, vhost.octets.counters())
         shown |= with_details({**vhost.queue_totals(), **octets}, details)
@@ -39,7 +44,13 @@ def vhost(call: Call) -> dict[str, Any]:
 
 
 def put(call: Call) -> Answer:
-    return put_answer(put_vhost(call.broker, call.path["vhost"], description(call.body()), call.who.user.name))
+    body, name = call.body(), call.path["vhost"]
+    described, trace = description(body), boolean(body, "tracing")
+    answer = put_answer(put_vhost(call.broker, name, described, call.who.user.name))
+    if "tracing" in body:
+        switch = call.broker.tracing.start if trace else call.broker.tracing.stop
+        switch(call.broker.vhosts[name])
+    return answer
 
 
 def delete(call: Call) -> Answer:

@@ -146,6 +146,17 @@ def test_a_vhost_has_metadata(ctl):
     assert "Info key(s) nope are not supported" in ctl("list_vhosts", "nope", status=64)
 
 
+def test_tracing(ctl, vhost):
+    ctl("update_vhost_metadata", vhost, "--description", "kept")
+    assert (
+        ctl("trace_on", "-p", vhost) == f'Starting tracing for vhost "{vhost}" ...\nTrace enabled for vhost {vhost}\n'
+    )
+    assert f"{vhost}\ttrue\tkept" in lines(ctl("list_vhosts", "name", "tracing", "description"))
+    ctl("trace_off", "-p", vhost)
+    assert f"{vhost}\tfalse" in lines(ctl("list_vhosts", "name", "tracing"))
+    assert ctl("trace_on", "-p", "nope", status=65) == "Error:\nVirtual host 'nope' does not exist\n"
+
+
 def test_vhost_limits(ctl, vhost):
     ctl("set_vhost_limits", "-p", vhost, '{"max-queues": 10}')
     assert json.loads(ctl("-q", "list_vhost_limits", "-p", vhost)) == {"max-queues": 10}

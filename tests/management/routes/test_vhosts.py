@@ -39,6 +39,15 @@ async def test_what_is_said_of_it(api):
     assert (shown["description"], shown["tags"], shown["default_queue_type"]) == ("", ["x"], "quorum")
 
 
+async def test_tracing_is_switched_apart_from_all_else(api):
+    for body, traced in (({"tracing": True}, True), ({}, True), ({"tracing": "false"}, False), ({}, False)):
+        assert (await api.put("vhosts/new", body)).status_code in (201, 204)
+        assert (await api.get("vhosts/new")).json()["tracing"] is traced
+    answer = await api.put("vhosts/other", {"tracing": 5})
+    assert (answer.status_code, answer.json()["reason"]) == (400, ["not_boolean", 5])
+    assert (await api.get("vhosts/other")).status_code == 404
+
+
 async def test_samples(api):
     api.broker.rates.start()
     client = Wire(api.broker).log_in()

@@ -22,23 +22,32 @@ def add_vhost(call: Call) -> None:
 
 
 def update_vhost_metadata(call: Call) -> None:
-    _change(call, _metadata(call))
+    _change(call, call.words[0], _metadata(call))
 
 
 def set_vhost_tags(call: Call) -> None:
-    _change(call, {"tags": ",".join(call.words[1:])})
+    _change(call, call.words[0], {"tags": ",".join(call.words[1:])})
 
 
-def _change(call: Call, changes: dict[str, Any]) -> None:
-    name = quoted(call.words[0])
+def trace_on(call: Call) -> str:
+    _change(call, call.vhost, {"tracing": True})
+    return f"Trace enabled for vhost {call.vhost}"
+
+
+def trace_off(call: Call) -> str:
+    _change(call, call.vhost, {"tracing": False})
+    return f"Trace disabled for vhost {call.vhost}"
+
+
+def _change(call: Call, name: str, changes: dict[str, Any]) -> None:
     try:
-        vhost = call.api.get(f"vhosts/{name}")
+        vhost = call.api.get(f"vhosts/{quoted(name)}")
     except ApiError as error:
-        raise _missing(call.words[0], error) from error
+        raise _missing(name, error) from error
     kept = {"description": vhost.get("description", ""), "tags": ",".join(vhost.get("tags") or [])}
     if vhost.get("default_queue_type") not in (None, "undefined"):
         kept["default_queue_type"] = vhost["default_queue_type"]
-    call.api.put(f"vhosts/{name}", {**kept, **changes})
+    call.api.put(f"vhosts/{quoted(name)}", {**kept, **changes})
 
 
 def _missing(name: str, error: ApiError) -> CtlError:
@@ -113,6 +122,22 @@ COMMANDS = (
         "<vhost> [<tag> ...]",
         set_vhost_tags,
         lambda call: f'Setting tags for virtual host "{call.words[0]}" to [{", ".join(call.words[1:])}] ...',
+    ),
+    Command(
+        "trace_on",
+        GROUP,
+        "Has copies of all messages that come and go published to amq.rabbitmq.trace.",
+        "",
+        trace_on,
+        lambda call: f'Starting tracing for vhost "{call.vhost}" ...',
+    ),
+    Command(
+        "trace_off",
+        GROUP,
+        "Ends that.",
+        "",
+        trace_off,
+        lambda call: f'Stopping tracing for vhost "{call.vhost}" ...',
     ),
     Command(
         "set_vhost_limits",

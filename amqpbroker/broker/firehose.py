@@ -1,0 +1,133 @@
+"""The firehose: copies of what comes and goes in a vhost, published to amq.rabbitmq.trace (rabbit_trace.erl).
+
+Tracing is on until it is switched off or the broker ends.
+"""
+
+from collections.abc import Callable, Sequence
+
+from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.message import Message, encode_address
+from amqpbroker.broker.routing import route
+from amqpbroker.broker.tap import Tap, Via
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.wire.properties import PROPERTIES, decode_properties, encode_properties
+from amqpbroker.wire.values import Field, MalformedError, Table, longstr
+
+EXCHANGE = "amq.rabbitmq.trace"
+
+#: The most octets of a routing key.
+_KEY_BYTES = 255
+#: The properties as traces list them, which is last first, and their names there.
+_TOLD = [(name, "type" if name == "message_type" else name, kind) for name, _, kind in reversed(PROPERTIES)]
+#: What is left out, in this order, of traces that are more than a content header can have.
+_DISPENSABLE = ("headers", "routed_queues")
+
+
+class Firehose(Tap):
+    """Traces one vhost. What it is told in one turn is published in the next, in the same order.
+
+    node: this node's name. largest: how many octets of properties one frame has room for.
+    """
+
+    def __init__(self, vhost: Vhost, node: str, largest: int) -> None:
+        self._vhost = vhost
+        self._node = longstr(node)
+        self._largest = largest
+        self._pending: list[Message] = []
+
+    def published(self, vhost: Vhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
+        # What holds messages back has no name, and is no queue.
+        queues = [longstr(destination.name) for destination in reversed(destinations) if destination.name]
+        self._trace("publish", message.exchange, message, via, {"routed_queues": Field("A", queues)})
+
+    def delivered(self, vhost: Vhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:
+        self._trace("deliver", queue, message, via, {"redelivered": Field("I", int(redelivered))})
+
+    def _trace(self, verb: str, name: str, message: Message, via: Via, more: Table) -> None:
+        exchange = self._vhost.exchanges.get(EXCHANGE)
+        if exchange is None or not exchange.bindings or message.exchange == EXCHANGE:
+            return
+        told: Table = {
+            "channel": Field("I", via.channel),
+            "connection": longstr(via.connection),
+            "exchange_name": longstr(message.exchange),
+            "node": self._node,
+            "properties": Field("F", _told(message)),
+            **more,
+            "routing_keys": Field("A", [longstr(key) for key in message.routing_keys]),
+            "user": longstr(via.user),
+            "vhost": longstr(self._vhost.name),
+        }
+        # The rest of a key that is longer than keys can be is not told.
+        key = f"{verb}.{name}".encode("utf-8", "surrogateescape")[:_KEY_BYTES]
+        trace = Message(encode_address(EXCHANGE, key), self._encoded(told), message.body)
+        trace.headers = told
+        if not self._pending:
+            self._vhost.clock.after(0, self._publish)
+        self._pending.append(trace)
+
+    def _encoded(self, told: Table) -> bytes:
+        """`told` as properties. What does not go into them is left out of it."""
+        left_out = iter(_DISPENSABLE)
+        while True:
+            try:
+                encoded = encode_properties({"headers": told})
+                if len(encoded) <= self._largest:
+                    return encoded
+            except MalformedError:
+                pass  # nested too deeply, now that they are within headers
+            name = next(left_out)
+            told["properties"].value.pop(name, None)
+            told.pop(name, None)
+
+    def _publish(self) -> None:
+        pending, self._pending = self._pending, []
+        for trace in pending:
+            exchange = self._vhost.exchanges.get(EXCHANGE)
+            if exchange is not None:
+                self._vhost.publish(trace, route(exchange, trace, self._vhost.exchanges.get).destinations)
+
+
+class Tracing:
+    """Which vhosts are traced. tap, untap: `Broker.tap` and `Broker.untap`."""
+
+    def __init__(
+        self, tap: Callable[[Tap, Vhost], None], untap: Callable[[Tap, Vhost], None], node: str, frame_max: int
+    ) -> None:
+        self._tap = tap
+        self._untap = untap
+        self._node = node
+        self._largest = (frame_max or 1 << 32) - 20
+        self._firehoses: dict[str, Firehose] = {}
+
+    def __contains__(self, vhost: str) -> bool:
+        return vhost in self._firehoses
+
+    def start(self, vhost: Vhost) -> None:
+        if vhost.name not in self:
+            self._firehoses[vhost.name] = firehose = Firehose(vhost, self._node, self._largest)
+            self._tap(firehose, vhost)
+
+    def stop(self, vhost: Vhost) -> None:
+        if vhost.name in self:
+            self._untap(self._firehoses.pop(vhost.name), vhost)
+
+    def forget_vhost(self, vhost: str) -> None:
+        self._firehoses.pop(vhost, None)
+
+
+def _told(message: Message) -> Table:
+    """The message's properties: its headers with their types, numbers in 32 bits, all else as strings."""
+    values = decode_properties(message.properties)
+    told: Table = {}
+    for name, shown, kind in _TOLD:
+        if name not in values:
+            continue
+        value = values[name]
+        if kind == "table":
+            told[shown] = Field("F", value)
+        elif kind == "shortstr":
+            told[shown] = longstr(value)
+        else:
+            told[shown] = Field("I", (value + 2**31) % 2**32 - 2**31)
+    return told

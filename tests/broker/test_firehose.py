@@ -1,0 +1,140 @@
+"""What amq.rabbitmq.trace is told, beyond what the cases of conformance/cases/trace.py show."""
+
+import pytest
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.firehose import EXCHANGE
+from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
+from amqpbroker.store.store import MemoryStore
+from amqpbroker.wire.values import Field, Table
+from tests.harness import Received, Wire
+
+
+class Bench:
+    """A broker whose vhost `/` is traced, into the queue `traces`."""
+
+    def __init__(self, frame_max: int = 131_072) -> None:
+        self.clock = ManualClock()
+        self.broker = Broker(Config(frame_max=frame_max), self.clock, MemoryStore())
+        self.vhost = self.broker.vhost("/")
+        self.client = Wire(self.broker).log_in(frame_max=frame_max)
+        self.client.declare("traces")
+        self.bind("traces")
+        self.broker.tracing.start(self.vhost)
+
+    def bind(self, queue: str) -> None:
+        self.client.send(1, "queue.bind", queue=queue, exchange=EXCHANGE, routing_key="#", arguments={})
+        self.client.receive()
+
+    def traces(self, queue: str = "traces") -> list[Received]:
+        self.clock.advance(1)
+        self.client.receive()
+        return [self.client.get(queue) for _ in range(self.client.depth(queue))]
+
+    def headers(self) -> Table:
+        (trace,) = self.traces()
+        assert trace.properties is not None
+        headers: Table = trace.properties["headers"]
+        return headers
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def deep(levels: int) -> Field:
+    field = Field("t", True)
+    for _ in range(levels):
+        field = Field("F", {"in": field})
+    return field
+
+
+def test_nobody_is_told_while_nothing_is_bound(bench: Bench) -> None:
+    bench.client.send(1, "queue.unbind", queue="traces", exchange=EXCHANGE, routing_key="#", arguments={})
+    bench.client.publish("k", exchange="amq.direct")
+    assert not bench.traces()
+
+
+def test_headers_that_are_nested_too_deeply_for_a_trace_are_left_out(bench: Bench) -> None:
+    bench.client.publish("k", exchange="amq.direct", headers={"deep": deep(63)}, message_id=b"id")
+    assert bench.headers()["properties"].value == {"message_id": Field("S", b"id")}
+    bench.client.publish("k", exchange="amq.direct", headers={"deep": deep(60)})
+    assert bench.headers()["properties"].value == {"headers": Field("F", {"deep": deep(60)})}
+
+
+def test_headers_that_have_no_room_in_a_frame_are_left_out(bench: Bench) -> None:
+    bench.client.publish("k", exchange="amq.direct", headers={"much": Field("S", b"x" * 130_950)})
+    told = bench.headers()
+    assert told["properties"].value == {}
+    assert "routed_queues" in told
+
+
+def test_queues_that_have_no_room_in_a_frame_are_left_out() -> None:
+    bench = Bench(frame_max=8192)
+    for number in range(40):
+        name = f"{number:0200d}"
+        bench.client.declare(name)
+        bench.client.call(1, "queue.bind", queue=name, exchange="amq.fanout", routing_key="", arguments={})
+    bench.client.publish("k", exchange="amq.fanout")
+    assert "routed_queues" not in bench.headers()
+
+
+def test_a_name_too_long_for_a_key_is_cut(bench: Bench) -> None:
+    name = "x" * 255
+    bench.client.declare(name)
+    bench.client.publish(name)
+    bench.client.get(name)
+    keys = [trace.arguments["routing_key"] for trace in bench.traces()]
+    assert keys == ["publish.", "deliver." + "x" * 247]
+
+
+def test_messages_that_a_delayed_exchange_holds_go_to_no_queue_yet(bench: Bench) -> None:
+    kind: Table = {"x-delayed-type": Field("S", b"direct")}
+    bench.vhost.declare_exchange("later", "x-delayed-message", False, False, False, kind)
+    bench.client.publish("k", exchange="later", headers={"x-delay": Field("I", 1000)})
+    assert bench.headers()["routed_queues"].value == []
+
+
+def test_a_full_queue_of_traces_keeps_nobody_waiting(bench: Bench) -> None:
+    arguments = {"x-max-length": Field("I", 1), "x-overflow": Field("S", b"reject-publish")}
+    bench.client.declare("small", arguments=arguments)
+    bench.bind("small")
+    bench.client.send(1, "confirm.select")
+    bench.client.receive()
+    for _ in range(100):
+        bench.client.publish("k", exchange="amq.direct")
+    assert {answer.name for answer in bench.client.receive()} == {"basic.ack"}
+    assert len(bench.traces("small")) == 1
+    assert len(bench.traces()) == 100
+
+
+def test_ten_thousand_messages_leave_no_more_than_the_queue_keeps(bench: Bench) -> None:
+    bench.client.declare("small", arguments={"x-max-length": Field("I", 10)})
+    bench.bind("small")
+    bench.client.send(1, "queue.unbind", queue="traces", exchange=EXCHANGE, routing_key="#", arguments={})
+    for _ in range(100):
+        for _ in range(100):
+            bench.client.publish("k", exchange="amq.direct")
+        bench.clock.advance(1)
+    assert len(bench.traces("small")) == 10
+
+
+def test_a_vhost_goes_while_traces_wait(bench: Bench) -> None:
+    bench.client.publish("k", exchange="amq.direct")
+    bench.broker.delete_vhost("/")
+    bench.clock.advance(1)
+    assert "/" not in bench.broker.tracing
+    assert not bench.broker.add_vhost("/").taps
+
+
+def test_it_is_switched_once_however_often_one_says_so(bench: Bench) -> None:
+    bench.broker.tracing.start(bench.vhost)
+    bench.client.publish("k", exchange="amq.direct")
+    assert len(bench.traces()) == 1
+    for _ in range(2):
+        bench.broker.tracing.stop(bench.vhost)
+    bench.client.publish("k", exchange="amq.direct")
+    assert not bench.traces()
+    assert not bench.vhost.taps
