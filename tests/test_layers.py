@@ -22,7 +22,7 @@ LAYERS = {
     "metrics": {"broker", "wire", "errors", "config", "clock"},
     "server": {"compiled", "management", "metrics", "amqp", "broker", "store", "wire", "errors", "config", "clock"},
     "testing": {"server", "management", "amqp", "broker", "store", "wire", "errors", "compat", "config", "clock"},
-    "cli": {"compiled", "server", "store", "wire", "errors", "config", "clock"},
+    "cli": {"compiled", "server", "testing", "store", "wire", "errors", "config", "clock"},
     "__main__": {"cli"},
     "__init__": set(),
 }

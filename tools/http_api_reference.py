@@ -4,6 +4,8 @@ from pathlib import Path
 
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.routes import RESOURCES
+from amqpbroker.testing.routes import ROUTES
+from amqpbroker.testing.routes.route import Route
 
 PATH = Path(__file__).parent.parent / "docs" / "reference" / "http-api.md"
 
@@ -65,12 +67,31 @@ Who may, in the table:
 """
 
 
+TESTING = """
+## For tests
+
+`amqpbroker serve --testing` has these paths as well, and so has `Broker(management=True)` of
+[`amqpbroker.testing`](../guide/testing.md). They are for administrators. Bodies and answers are JSON objects.
+
+| Path | Method | |
+|---|---|---|
+"""
+
+
 def page(resources: tuple[Resource, ...] = RESOURCES) -> str:
     """The whole page."""
     legend = "".join(f"- `{access.value}`: {who}\n" for access, who in _WHO.items())
     rows = "".join(_row(resource) for resource in sorted(resources, key=lambda resource: resource.path))
     table = "| Path | Methods | To read | To change |\n|---|---|---|---|\n" + rows
-    return INTRODUCTION + _LEGEND + legend + "\n" + table
+    return INTRODUCTION + _LEGEND + legend + "\n" + table + TESTING + "".join(map(_testing_rows, ROUTES))
+
+
+def _testing_rows(route: Route) -> str:
+    """A row for each method, which its handler's docstring documents."""
+    handlers = {"GET": route.get, "PUT": route.put, "POST": route.post, "DELETE": route.delete}
+    there = [(method, handler) for method, handler in handlers.items() if handler is not None]
+    rows = [(method, " ".join((handler.__doc__ or "").split())) for method, handler in there]
+    return "".join(f"| `/api{route.path}` | {method} | {text} |\n" for method, text in rows)
 
 
 def _row(resource: Resource) -> str:

@@ -1,6 +1,7 @@
 """`amqpbroker serve`: from flags to a running broker."""
 
 import dataclasses
+import ipaddress
 import logging
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 from amqpbroker import __version__
 from amqpbroker.cli.flags import loaded, with_settings
 from amqpbroker.compiled import how_it_runs
+from amqpbroker.config import Management
 from amqpbroker.config.effective import effective
 from amqpbroker.server.log import set_up
 
@@ -27,16 +29,20 @@ log = logging.getLogger(__name__)
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write pid and ports here, as JSON, once ready.",
 )
+@click.option("--testing", is_flag=True, help="For tests: time can be moved on, by HTTP. On loopback only.")
 def serve(
     data_dir: str | None,
     in_memory: bool,
     ready_path: Path | None,
+    testing: bool,
     **given: Any,
 ) -> None:
     """Run the broker until SIGTERM or SIGINT."""
     if data_dir and in_memory:
         raise click.UsageError("--data-dir and --in-memory exclude each other")
     found = loaded(given)
+    if testing:
+        _check_for_testing(found.config.management)
     try:
         set_up(found.config.log)
     except OSError as error:
@@ -54,8 +60,13 @@ def serve(
         where = ", ".join(f"{protocol} {listeners.shown(host, port)}" for protocol, host, port in listening)
         click.echo(f"amqpbroker {__version__} ({how_it_runs()}) ready: {where}", err=True)
 
+    make: app.MakeServer | None = None
+    if testing:
+        from amqpbroker.testing.lab import make_server
+
+        make = make_server
     try:
-        status = app.run(settings, on_ready, {row.key: row.value for row in effective(found)})
+        status = app.run(settings, on_ready, {row.key: row.value for row in effective(found)}, make)
     except (
         app.PatternError,
         definitions.UnusableDefinitionsError,
@@ -70,3 +81,21 @@ def serve(
         if ready_path is not None:
             ready_file.remove(ready_path)
     sys.exit(status)
+
+
+def _check_for_testing(management: Management) -> None:
+    """Who can reach the API can move the broker's time. Raises UsageError."""
+    hosts = [(management.host, management.port), (management.tls_host, management.tls_port)]
+    there = [host for host, port in hosts if port is not None]
+    if not there:
+        raise click.UsageError("--testing needs the management API: set management.tcp.port")
+    for host in there:
+        if not _is_loopback(host):
+            raise click.UsageError(f"--testing needs the management API on loopback, not on {host}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

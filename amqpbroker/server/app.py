@@ -8,8 +8,9 @@ import os
 import platform
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from amqpbroker import __version__
 from amqpbroker.amqp.connection import Connection, Peer
@@ -37,6 +38,9 @@ from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import MemoryStore
+
+if TYPE_CHECKING:
+    from amqpbroker.management.resource import Resource
 
 log = logging.getLogger(__name__)
 
@@ -69,22 +73,32 @@ UNKNOWN_MEMORY_BYTES = 1 << 30
 OnReady = Callable[[list[Listening]], None]
 
 
-def run(config: Config, on_ready: OnReady, settings: Mapping[str, str]) -> int:
+#: Makes what serves a broker.
+MakeServer = Callable[[Config, asyncio.AbstractEventLoop, data.Data, Mapping[str, str]], "Server"]
+
+
+def run(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: MakeServer | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status, with which the process is to end.
 
-    settings: those in force, to be shown to administrators.
+    settings: those in force, to be shown to administrators. make: what makes the server, None for a plain one.
 
     Raises UnusableDefinitionsError, ListenError, StoreError, TlsError, PatternError (one of the settings).
     """
     log.info("amqpbroker %s (%s) on Python %s", __version__, how_it_runs(), platform.python_version())
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_serve(config, on_ready, settings))
+        return runner.run(_serve(config, on_ready, settings, make or _make_server))
 
 
-async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str]) -> int:
+def _make_server(
+    config: Config, loop: asyncio.AbstractEventLoop, kept: data.Data, settings: Mapping[str, str]
+) -> "Server":
+    return Server(config, SystemClock(), loop, kept, settings)
+
+
+async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: MakeServer) -> int:
     loop = asyncio.get_running_loop()
     with data.opened(config) as kept:
-        server = Server(config, SystemClock(), loop, kept, settings)
+        server = make(config, loop, kept, settings)
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, server.stop)
         # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
@@ -166,6 +180,8 @@ class Server:
         self._clients: dict[ClientTransport, None] = {}
         #: What serves each client to come; a test puts something else before it.
         self.connect: Connect = self._connection
+        #: What the management API has beside RabbitMQ's resources.
+        self.more_resources: Callable[[], Iterable[Resource]] = tuple
         self._refused = False
         self._failed = False
         self._stopping: asyncio.Future[None] = loop.create_future()
@@ -279,8 +295,9 @@ class Server:
 
         def management() -> App:
             from amqpbroker.management.app import build_app
+            from amqpbroker.management.routes import RESOURCES
 
-            return build_app(self.broker, self._node)
+            return build_app(self.broker, self._node, (*RESOURCES, *self.more_resources()))
 
         def metrics() -> App:
             from amqpbroker.metrics.app import build_app

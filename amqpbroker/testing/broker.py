@@ -10,13 +10,18 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from amqpbroker.server.app import AMQP, HTTP, Listening, loop_factory
+from amqpbroker.server.data import Data
 from amqpbroker.server.listeners import shown
+from amqpbroker.store.definitions import MemoryDefinitions
 from amqpbroker.testing.clock import BrokerClock
 from amqpbroker.testing.lab import Lab
 from amqpbroker.testing.settings import config_of
 
 #: How long starting, stopping and what is asked of it may take before something must be wrong.
 PATIENCE_S = 60
+
+#: How long clients get to answer when the broker stops. Many a test leaves connections open that nobody reads.
+STOP_MS = 50
 
 
 class Broker:
@@ -111,7 +116,8 @@ class Broker:
 
     async def _serve_on(self, ready: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
-        lab = self._lab_there = Lab(self._config, self._loop)
+        lab = Lab(self._config, self._loop, Data(MemoryDefinitions()), {}, embedded=True, stop_ms=STOP_MS)
+        self._lab_there = lab
 
         def on_ready(listening: list[Listening]) -> None:
             self._listening = listening
@@ -124,7 +130,7 @@ class Broker:
                     lab.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
             ready.set_result(None)
 
-        await lab.serve(on_ready)
+        await lab.server.serve(on_ready)
 
     @property
     def running(self) -> bool:

@@ -1,27 +1,47 @@
 """A broker with what tests look at and turn: all of it is for the loop's thread."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from amqpbroker.clock import TravelClock
 from amqpbroker.config import Config
-from amqpbroker.server.app import OnReady, Server
+from amqpbroker.server.app import STOP_MS, Server
 from amqpbroker.server.data import Data
-from amqpbroker.store.definitions import MemoryDefinitions
 from amqpbroker.testing.travel import Travel
 
-#: How long clients get to answer when the broker stops. Many a test leaves connections open that nobody reads.
-STOP_MS = 50
+if TYPE_CHECKING:
+    from amqpbroker.management.resource import Resource
 
 
 class Lab:
-    """An embedded broker in memory."""
+    """A server whose time can be moved on. embedded, stop_ms: as of Server.
 
-    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
+    Its management API has the testing API too.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        loop: asyncio.AbstractEventLoop,
+        kept: Data,
+        settings: Mapping[str, str],
+        embedded: bool = False,
+        stop_ms: int = STOP_MS,
+    ) -> None:
         self.clock = TravelClock()
-        self.server = Server(config, self.clock, loop, Data(MemoryDefinitions()), {}, embedded=True, stop_ms=STOP_MS)
+        self.server = Server(config, self.clock, loop, kept, settings, embedded, stop_ms)
         self.broker = self.server.broker
         self.travel = Travel(self.clock, self.server)
+        self.server.more_resources = self._resources
 
-    async def serve(self, on_ready: OnReady) -> None:
-        """Until the server is stopped. Raises what `Server.serve` does."""
-        await self.server.serve(on_ready)
+    def _resources(self) -> "list[Resource]":
+        # What only an API needs is not imported before.
+        from amqpbroker.testing.routes import ROUTES
+
+        return [route.resource(self) for route in ROUTES]
+
+
+def make_server(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]) -> Server:
+    """For `server.app.run`: with the testing API."""
+    return Lab(config, loop, kept, settings).server

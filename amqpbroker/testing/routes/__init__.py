@@ -1,0 +1,6 @@
+"""The testing API: what tests in any language look at and turn. A file for each family."""
+
+from amqpbroker.testing.routes import clock
+from amqpbroker.testing.routes.route import Route
+
+ROUTES: tuple[Route, ...] = (*clock.ROUTES,)

@@ -1,0 +1,32 @@
+"""A path of the testing API, and what answers it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from amqpbroker.management.call import Call
+from amqpbroker.management.resource import Access, Handler, Resource
+from amqpbroker.testing.lab import Lab
+
+#: What answers; a coroutine function if it waits. See `management.resource.Handler`.
+LabHandler = Callable[[Lab, Call], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`path` below /api, for administrators."""
+
+    path: str
+    get: LabHandler | None = None
+    put: LabHandler | None = None
+    post: LabHandler | None = None
+    delete: LabHandler | None = None
+
+    def resource(self, lab: Lab) -> Resource:
+        """What it is for one broker."""
+
+        def bound(handler: LabHandler | None) -> Handler | None:
+            return None if handler is None else partial(handler, lab)
+
+        return Resource(self.path, Access.ADMIN, bound(self.get), bound(self.put), bound(self.post), bound(self.delete))
