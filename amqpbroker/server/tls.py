@@ -9,6 +9,7 @@ from typing import Any, final
 from amqpbroker.amqp.encryption import Encryption, encryption
 from amqpbroker.broker.node import Certificates
 from amqpbroker.config import Tls
+from amqpbroker.server.depth import Depth
 from amqpbroker.wire.certificate import decode_certificate
 from amqpbroker.wire.values import MalformedError
 
@@ -55,11 +56,12 @@ class TlsContexts:
     def _load(self) -> ssl.SSLContext:
         """Raises TlsError."""
         options = self._options
-        default = _context(options, options.certfile, options.keyfile, self._prefix)
+        depth = Depth(options.depth)
+        default = _context(options, options.certfile, options.keyfile, self._prefix, depth)
         hosts: dict[str, ssl.SSLContext] = {}
         for sni in options.sni:
             prefix = f"{self._prefix}.sni.{sni.host}"
-            hosts[sni.host.lower()] = _context(options, sni.certfile, sni.keyfile, prefix)
+            hosts[sni.host.lower()] = _context(options, sni.certfile, sni.keyfile, prefix, depth)
 
         def choose(connection: ssl.SSLObject, host: str | None, _: ssl.SSLContext) -> None:
             connection.context = hosts.get(host.lower(), default) if host else default
@@ -78,9 +80,9 @@ class _Latest(ssl.SSLContext):
 
 @final
 class _Context(ssl.SSLContext):
-    """depth: how many certificates may stand between a peer's and the authority's, which `ssl` has no setting for."""
+    """depth: shared by all that were read together, since they share their sessions as well."""
 
-    depth: int = 0
+    depth: Depth
 
 
 def describe(connection: ssl.SSLObject) -> Encryption:
@@ -89,9 +91,8 @@ def describe(connection: ssl.SSLObject) -> Encryption:
     der = connection.getpeercert(binary_form=True)
     if der is None:
         return encryption(suite, version)
-    # A session that is taken up again was looked at when it began; one that did not pass then was not kept.
     context = connection.context
-    if not connection.session_reused and isinstance(context, _Context) and _between(connection) > context.depth:
+    if isinstance(context, _Context) and not context.depth.passes(connection, der):
         raise TlsError("the client's certificate is too far from its authority")
     try:
         return encryption(suite, version, decode_certificate(der))
@@ -99,15 +100,7 @@ def describe(connection: ssl.SSLObject) -> Encryption:
         raise TlsError(f"the client's certificate cannot be read: {error}") from error
 
 
-def _between(connection: ssl.SSLObject) -> int:
-    """How many certificates stand between the peer's and the authority's."""
-    chain = getattr(connection, "get_verified_chain", None)  # from Python 3.13 on
-    if chain is None:
-        chain = connection._sslobj.get_verified_chain  # type: ignore[attr-defined]
-    return len(chain()) - 2
-
-
-def _context(options: Tls, certfile: str, keyfile: str, prefix: str) -> _Context:
+def _context(options: Tls, certfile: str, keyfile: str, prefix: str, depth: Depth) -> _Context:
     """Raises TlsError."""
     context = _Context(ssl.PROTOCOL_TLS_SERVER)
     versions = [_VERSIONS[name] for name in options.versions]
@@ -115,7 +108,7 @@ def _context(options: Tls, certfile: str, keyfile: str, prefix: str) -> _Context
     # Sessions are kept here and not by clients, so that with new certificates none is taken up again.
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
-    context.depth = options.depth
+    context.depth = depth
     _load_certificate(context, certfile, keyfile, options.password, prefix)
     if options.cacertfile:
         _load_authorities(context, options.cacertfile)

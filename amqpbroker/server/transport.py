@@ -87,9 +87,6 @@ class ClientTransport(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if not self._admit(self):
-            self._transport.abort()
-            return
         encryption = None
         ssl_object = self._transport.get_extra_info("ssl_object")
         if ssl_object is not None:
@@ -98,8 +95,10 @@ class ClientTransport(asyncio.BufferedProtocol):
             except TlsError as error:
                 log.warning("a client by TLS is refused: %s", error)
                 self._transport.abort()
-                self._forget(self)
                 return
+        if not self._admit(self):
+            self._transport.abort()
+            return
         self._transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
         sock = self._transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -5,7 +5,9 @@ import struct
 import pytest
 
 from amqpbroker.clock import ManualClock
+from amqpbroker.server import transport
 from amqpbroker.server.tick import Tick
+from amqpbroker.server.tls import TlsError
 from amqpbroker.server.transport import LINGER_MS, ClientTransport
 
 
@@ -172,6 +174,27 @@ def test_one_that_is_not_admitted_is_dropped():
     assert client.transport.aborted
     assert client.connection is None
     client.receive(b"late")
+    client.protocol.connection_lost(None)
+    assert client.forgotten == []
+
+
+def test_a_certificate_is_looked_at_though_its_client_is_not_admitted(monkeypatch):
+    """The client may come back with the session that has begun."""
+    seen = []
+    monkeypatch.setattr(transport, "describe", seen.append)
+    client = Client(admitted=False, ssl_object="tls")
+    assert client.transport.aborted
+    assert seen == ["tls"]
+
+
+def test_a_client_whose_certificate_will_not_do_is_dropped(monkeypatch):
+    def refuse(_):
+        raise TlsError("too far")
+
+    monkeypatch.setattr(transport, "describe", refuse)
+    client = Client(ssl_object="tls")
+    assert client.transport.aborted
+    assert client.connection is None
     client.protocol.connection_lost(None)
     assert client.forgotten == []
 
