@@ -19,6 +19,7 @@ DOCS = ROOT / "docs"
 #: Pages outside docs/, and where they are on the site.
 PAGES = {
     ROOT / "CHANGELOG.md": "changelog.md",
+    ROOT / "CONTRIBUTING.md": "contributing.md",
     ROOT / "conformance" / "README.md": "conformance.md",
     ROOT / "interop" / "README.md": "interop-scripts.md",
 }

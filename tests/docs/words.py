@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from amqpbroker.cli.ctl.command import UsageError
 from amqpbroker.cli.ctl.commands import COMMANDS
 from amqpbroker.cli.ctl.run import parse
 from amqpbroker.cli.main import main
@@ -61,26 +62,46 @@ def check_command(words: list[str]) -> None:
 
 
 def check_amqpbroker(arguments: list[str]) -> None:
-    """As the command itself would take its words, but that files need not be there."""
+    """As the command itself would take its words, but that files need not be there.
+
+    Raises AssertionError, or an error of click's or ctl's; IncompleteError if only something is missing.
+    """
     if arguments[:1] in (["--version"], ["--help"]):
         return
     if not arguments or arguments[0].startswith("-"):
         arguments = ["serve", *arguments]
     command: click.Command = main
     while isinstance(command, click.Group):
-        name, *arguments = arguments or ["nothing"]
+        if not arguments:
+            raise IncompleteError
+        name, *arguments = arguments
         found = command.get_command(click.Context(command), name)
         assert found is not None, f"there is no amqpbroker {name}"
         command = found
     if command.name == "ctl":
-        line = parse(arguments)
-        assert line.command in COMMANDS, f"there is no amqpbroker ctl {line.command}"
-        COMMANDS[line.command].check(line.words)
+        check_ctl(arguments)
         return
     try:
         command.make_context(command.name, list(arguments))
     except click.exceptions.Exit:  # --help
         return
+    except click.MissingParameter as error:
+        raise IncompleteError from error
     except click.BadParameter as error:
         if "does not exist" not in error.message:
             raise
+
+
+def check_ctl(arguments: list[str]) -> None:
+    line = parse(arguments)
+    if not line.command:
+        raise IncompleteError
+    assert line.command in COMMANDS, f"there is no amqpbroker ctl {line.command}"
+    try:
+        COMMANDS[line.command].check(line.words)
+    except UsageError as error:
+        raise IncompleteError(error) if "not enough" in str(error) else error from error
+
+
+class IncompleteError(Exception):
+    """A command that would say what is missing."""
