@@ -22,8 +22,8 @@ from setuptools.command.build_py import build_py
 #: classes that it is made of. All else is interpreted, and stays easy to look into.
 HOT = [
     "clock",
+    "octets",
     "wire/frames",
-    "wire/octets",
     "wire/properties",
     "store/store",
     "store/record",

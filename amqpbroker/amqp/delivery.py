@@ -12,7 +12,7 @@ from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import FRAME_HEAD, METHOD, frame
-from amqpbroker.wire.octets import write_i64_be
+from amqpbroker.octets import write_i64_be
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:

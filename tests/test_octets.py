@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.wire import octets, plain_octets
+from amqpbroker import octets, plain_octets
 
 
 @pytest.mark.parametrize("module", [octets, plain_octets])

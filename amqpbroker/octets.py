@@ -7,7 +7,7 @@ without it.
 try:
     from librt.strings import BytesWriter, read_i16_be, read_i32_be, read_i64_be, write_i64_be
 except ImportError:
-    from amqpbroker.wire.plain_octets import (  # type: ignore[assignment]
+    from amqpbroker.plain_octets import (  # type: ignore[assignment]
         BytesWriter,
         read_i16_be,
         read_i32_be,
