@@ -2,8 +2,8 @@
 
 import struct
 
-_I16 = struct.Struct(">h").unpack_from
-_I32 = struct.Struct(">i").unpack_from
+_I16 = struct.Struct(">h")
+_I32 = struct.Struct(">i")
 _I64 = struct.Struct(">q")
 
 
@@ -31,17 +31,25 @@ class BytesWriter:
         return len(self._octets)
 
 
+def write_i16_be(writer: BytesWriter, number: int) -> None:
+    writer.write(_I16.pack(number))
+
+
+def write_i32_be(writer: BytesWriter, number: int) -> None:
+    writer.write(_I32.pack(number))
+
+
 def write_i64_be(writer: BytesWriter, number: int) -> None:
     writer.write(_I64.pack(number))
 
 
 def read_i16_be(data: bytes, at: int) -> int:
-    number: int = _I16(data, at)[0]
+    number: int = _I16.unpack_from(data, at)[0]
     return number
 
 
 def read_i32_be(data: bytes, at: int) -> int:
-    number: int = _I32(data, at)[0]
+    number: int = _I32.unpack_from(data, at)[0]
     return number
 
 

@@ -17,9 +17,11 @@ def test_what_was_written_is_taken_whole_and_the_buffer_used_again(module):
     writer = module.BytesWriter()
     writer.write(b"ab")
     module.write_i64_be(writer, 258)
+    module.write_i16_be(writer, -2)
+    module.write_i32_be(writer, 258)
     writer.write(b"")
-    assert len(writer) == 10
-    assert writer.getvalue() == b"ab\0\0\0\0\0\0\1\2"
+    assert len(writer) == 16
+    assert writer.getvalue() == b"ab\0\0\0\0\0\0\1\2\xff\xfe\0\0\1\2"
     writer.truncate(0)
     writer.write(b"again")
     assert (len(writer), writer.getvalue()) == (5, b"again")

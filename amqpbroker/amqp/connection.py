@@ -26,10 +26,10 @@ from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
 from amqpbroker.broker.tap import Via
 from amqpbroker.errors import AmqpError
+from amqpbroker.octets import read_i32_be, read_i64_be
 from amqpbroker.wire import methods
 from amqpbroker.wire.erlang import erlang_binary
 from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, HEARTBEAT, METHOD, OVERHEAD, frame
-from amqpbroker.octets import read_i32_be, read_i64_be
 from amqpbroker.wire.values import MalformedError, Table, text
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.session import ConsumerInfo
+from amqpbroker.octets import write_i64_be
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import FRAME_HEAD, METHOD, frame
-from amqpbroker.octets import write_i64_be
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from amqpbroker.broker.message import Message
-from amqpbroker.wire.frames import BASIC_CLASS, BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, OVERHEAD, content
 from amqpbroker.octets import BytesWriter
+from amqpbroker.wire.frames import BASIC_CLASS, BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, OVERHEAD, content
 
 #: Frames and bodies of so many octets are not copied into the buffer: that costs more than a part of its own does.
 LARGE = 16 * 1024

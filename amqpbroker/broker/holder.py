@@ -1,6 +1,9 @@
 """Who has copies of messages in the store, and what such a copy is to it."""
 
+from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING, Protocol
+
+from mypy_extensions import mypyc_attr
 
 from amqpbroker.store.recovery import Copies
 
@@ -23,24 +26,25 @@ class Holder(Protocol):
         """All holders have their copies: whatever is overdue may leave."""
 
 
-class Copy(Protocol):
-    """One holder's copy of a message. position: where it is stored (see `persistence`), set by the store."""
+@mypyc_attr(acyclic=True)
+class Copy(metaclass=ABCMeta):
+    """One holder's copy of a message.
 
-    position: int
+    sequence: its place among the holder's copies. deadline_ms: when it expires, or is due; milliseconds since the
+    epoch, 0 for never. delivery_count: how many of its returns count against a delivery limit. position: where it is
+    stored (see `persistence`), set by the store.
+    """
+
+    __slots__ = ("deadline_ms", "delivery_count", "message", "position", "sequence")
+
+    def __init__(self, message: "Message", sequence: int, deadline_ms: int) -> None:
+        self.message: Message = message
+        self.sequence: int = sequence
+        self.deadline_ms: int = deadline_ms
+        self.delivery_count: int = 0
+        self.position: int = 0
 
     @property
-    def message(self) -> "Message": ...
-
-    @property
-    def queue(self) -> Holder: ...
-
-    @property
-    def sequence(self) -> int:
-        """Its place among the holder's copies."""
-
-    @property
-    def deadline_ms(self) -> int:
-        """When it expires, or is due; milliseconds since the epoch, 0 for never."""
-
-    @property
-    def delivery_count(self) -> int: ...
+    @abstractmethod
+    def holder_id(self) -> int:
+        """The id of who holds it."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import mypyc_attr
 
+from amqpbroker.broker.holder import Copy
 from amqpbroker.wire.frames import content_body, content_properties
 from amqpbroker.wire.values import Table, text
 
@@ -138,37 +139,26 @@ def encode_address(exchange: str, routing_key: bytes) -> bytes:
 
 
 @mypyc_attr(acyclic=True)
-class Entry:
+class Entry(Copy):
     """One queue's copy of a message; while it is delivered, also the record that it is unacknowledged.
 
-    sequence: its place in the queue; a requeue goes back to it. deadline_ms: when it expires, 0 for never.
-    acquired_count: how often it was delivered before, so far as is known: at least once if it was. delivery_count: how
-    many of its returns count against a delivery limit. consumer: who has it, None after basic.get. delivered_ms: when
-    it was delivered (for the consumer timeout). position: where it is stored (see `persistence`).
+    sequence: its place in the queue; a requeue goes back to it. acquired_count: how often it was delivered before, so
+    far as is known: at least once if it was. consumer: who has it, None after basic.get. delivered_ms: when it was
+    delivered (for the consumer timeout).
     """
 
-    __slots__ = (
-        "acquired_count",
-        "consumer",
-        "deadline_ms",
-        "delivered_ms",
-        "delivery_count",
-        "message",
-        "position",
-        "queue",
-        "sequence",
-    )
+    __slots__ = ("acquired_count", "consumer", "delivered_ms", "queue")
 
     def __init__(self, message: Message, queue: "Queue", sequence: int, deadline_ms: int) -> None:
-        self.message: Message = message
+        super().__init__(message, sequence, deadline_ms)
         self.queue: Queue = queue
-        self.sequence: int = sequence
-        self.deadline_ms: int = deadline_ms
         self.acquired_count: int = 0
-        self.delivery_count: int = 0
         self.consumer: Consumer | None = None
         self.delivered_ms: int = 0
-        self.position: int = 0
+
+    @property
+    def holder_id(self) -> int:
+        return self.queue.id
 
     @property
     def redelivered(self) -> bool:

@@ -67,14 +67,14 @@ class QueuePages(Pager):
         positions = [position for position in page.positions if position]
         queue.tally.loaded += len(positions)
         log.loaded += len(positions)
-        stored = log.reader.messages(positions)
+        reading = log.reader.start(positions)
         entries = []
         for position, sequence in zip(page.positions, page.sequences, strict=True):
             if not position:
                 entries.append(next(others))
                 continue
-            message, deadline_ms = next(stored)
-            entry = Entry(message, queue, sequence, deadline_ms)
+            message = reading.message(position)
+            entry = Entry(message, queue, sequence, reading.deadline_ms)
             entry.position = position
             if counts:
                 count = counts.get(position, -1)
@@ -110,5 +110,7 @@ class QueuePages(Pager):
             self._log.settle(entry)
 
     def priorities(self, page: Page) -> Iterator[tuple[int, int]]:
-        for message, _ in self._log.reader.messages(page.positions):
+        reading = self._log.reader.start(page.positions)
+        for position in page.positions:
+            message = reading.message(position)
             yield message.priority, message.size

@@ -5,11 +5,10 @@ what was gathered unless one is being written. Bytes and files are the store's b
 """
 
 import logging
-import zlib
 from array import array
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from itertools import zip_longest
+from typing import Final
 
 from amqpbroker.broker.holder import Copy, Holder
 from amqpbroker.broker.message import Entry, Message
@@ -21,6 +20,7 @@ from amqpbroker.clock import Clock, Timer
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.compaction import Compaction, Moved
+from amqpbroker.store.groups import Groups
 from amqpbroker.store.journal import Batch, Journal, StoreError, UnwrittenError
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.recovery import Recovered
@@ -34,15 +34,15 @@ RETRY_MS = 1000
 DEFINITIONS_MS = 100
 
 #: `Entry.position` of a copy that is to be written with the next batch, and of one that is not stored at all.
-PENDING = -1
-NOT_STORED = 0
+PENDING: Final = -1
+NOT_STORED: Final = 0
 
 #: What a copy takes in memory before it is written, besides its content.
-_COPY_OCTETS = 256
+_COPY_OCTETS: Final = 256
 #: The most entries of one record, whose index is 16 bits wide.
-_MAX_ENTRIES = 60_000
+_MAX_ENTRIES: Final = 60_000
 #: Where the entry is in a group that is one message in one queue.
-_LONE_ENTRY = record.GROUP_HEAD.size + record.PUBLISH_HEAD.size
+_LONE_ENTRY: Final = record.GROUP_OCTETS + record.PUBLISH_OCTETS
 
 
 class Group:
@@ -313,19 +313,19 @@ class Persistence(Store):
         groups, self._groups = self._groups, []
         if self._depth == 0:
             self._open = self._loose
-        parts: list[bytes] = []
-        position = self.journal.next_position()
+        to = Groups(self.journal.next_position())
         for group in (loose, *groups):
             group.settled = self._present(group.settled)
         settled = loose.settled
         self.stored += len(loose.entered) + sum([len(group.entered) for group in groups])
-        position = self._add_loose(parts, position, loose.entered)
+        self._add_loose(to, loose.entered)
         for group in groups:
-            position = self._add(parts, position, _by_message(group.entered), group.settled, group.returned)
+            self._add(to, _by_message(group.entered), group.settled, group.returned)
             settled = settled + group.settled if group.settled else settled
-        position = self._add(parts, position, [], loose.settled, loose.returned)
-        self.journal.settle(settled)
-        return parts, self._compact(parts, position) if self._compaction.is_due() else []
+        self._add(to, [], loose.settled, loose.returned)
+        self.journal.living.settle(settled)
+        moved = self._compact(to) if self._compaction.is_due() else []
+        return to.take(), moved
 
     def _present(self, settled: list[int]) -> list[int]:
         """Where copies that are settled stand by now; what else is known of them is forgotten."""
@@ -334,69 +334,61 @@ class Persistence(Store):
                 self.counts.pop(position, None)
         return [self._moves.settle(position) for position in settled] if self._moves else settled
 
-    def _compact(self, parts: list[bytes], position: int) -> list[Moved]:
-        groups, moved = self._compaction.step(position, sum([len(part) for part in parts]))
-        parts += groups
-        self.journal.settle([copy.old for copy in moved])
-        self.journal.added([copy.new for copy in moved], [copy.octets for copy in moved])
+    def _compact(self, to: Groups) -> list[Moved]:
+        groups, moved = self._compaction.step(to.position, to.position - to.start)
+        to.extend(groups)
+        living = self.journal.living
+        living.settle([copy.old for copy in moved])
+        living.add([copy.new for copy in moved], [copy.octets for copy in moved])
         return moved
 
-    def _add_loose(self, parts: list[bytes], position: int, entered: list[Copy]) -> int:
+    def _add_loose(self, to: Groups, entered: list[Copy]) -> None:
         """`_add` for each message; those in one queue, as most are, take less."""
-        pending = [entry for entry in entered if entry.position == PENDING]
         places: list[int] = []
         sizes: list[int] = []
-        same: list[Copy] = []
-        for entry, after in zip_longest(pending, pending[1:]):
-            message = entry.message
+        pending = [copy for copy in entered if copy.position == PENDING]
+        count = len(pending)
+        index = 0
+        while index < count:
+            copy = pending[index]
+            message = copy.message
             frames = message.frames
-            more = after is not None and after.message is message and len(same) < _MAX_ENTRIES - 1
-            if more or same or message.extra_keys or frames is None:
-                same.append(entry)
-                if not more:
-                    self.journal.added(places, sizes)
-                    places, sizes = [], []
-                    position = self._add(parts, position, [same], [], [])
-                    same = []
-                continue
-            head = record.lone_publish(
-                message.address,
-                frames,
-                message.size,
-                message.priority,
-                0 if message.persistent and message.deaths is None else record_flags(message),
-                entry.queue.id,
-                entry.sequence,
-                entry.deadline_ms,
-                min(entry.delivery_count, record.MAX_COUNT) if entry.delivery_count else 0,
-            )
-            parts.append(head)
-            parts.append(frames)
-            octets = len(head) + len(frames)
-            entry.position = place = position + _LONE_ENTRY
-            places.append(place)
-            sizes.append(octets)
-            position += octets
-        self.journal.added(places, sizes)
-        return position
+            stop = index + 1
+            while stop < count and pending[stop].message is message and stop - index < _MAX_ENTRIES:
+                stop += 1
+            if stop > index + 1 or message.extra_keys or frames is None:
+                self.journal.living.add(places, sizes)
+                places, sizes = [], []
+                self._add(to, [pending[index:stop]], [], [])
+            else:
+                copy.position = place = to.position + _LONE_ENTRY
+                places.append(place)
+                sizes.append(
+                    to.add_lone(
+                        message.address,
+                        frames,
+                        message.size,
+                        message.priority,
+                        0 if message.persistent and message.deaths is None else record_flags(message),
+                        copy.holder_id,
+                        copy.sequence,
+                        copy.deadline_ms,
+                        min(copy.delivery_count, record.MAX_COUNT) if copy.delivery_count else 0,
+                    )
+                )
+            index = stop
+        self.journal.living.add(places, sizes)
 
-    def _add(
-        self,
-        parts: list[bytes],
-        position: int,
-        publishes: list[list[Copy]],
-        settled: list[int],
-        returned: list[Entry],
-    ) -> int:
-        """Append one group, unless nothing of it is left to say; returns where the next goes."""
+    def _add(self, to: Groups, publishes: list[list[Copy]], settled: list[int], returned: list[Entry]) -> None:
+        """Append one group, unless nothing of it is left to say."""
         payload: list[bytes] = []
-        at = position + record.GROUP_HEAD.size
-        for entries in publishes:
-            data = _publish_record(entries)
-            octets = len(data) // len(entries)
-            for i, entry in enumerate(entries):
-                entry.position = at + record.PUBLISH_HEAD.size + i * record.ENTRY.size
-            self.journal.added([entry.position for entry in entries], [octets] * len(entries))
+        at = to.position + record.GROUP_OCTETS
+        for copies in publishes:
+            data = _publish_record(copies)
+            octets = len(data) // len(copies)
+            for i, copy in enumerate(copies):
+                copy.position = at + record.PUBLISH_OCTETS + i * record.ENTRY_OCTETS
+            self.journal.living.add([copy.position for copy in copies], [octets] * len(copies))
             payload.append(data)
             at += len(data)
         if settled:
@@ -407,12 +399,8 @@ class Persistence(Store):
             if self._moves:
                 back = [(self._moves.present(position), count) for position, count in back]
             payload.append(record.returned(back))
-        if not payload:
-            return position
-        data = payload[0] if len(payload) == 1 else b"".join(payload)
-        parts.append(record.GROUP_HEAD.pack(len(data), zlib.crc32(data)))
-        parts.append(data)
-        return position + record.GROUP_HEAD.size + len(data)
+        if payload:
+            to.add(payload[0] if len(payload) == 1 else b"".join(payload))
 
     def _let_go(self) -> None:
         """More is safe: pages that waited for it may leave memory."""
@@ -423,7 +411,8 @@ class Persistence(Store):
 
     def load(self, position: int) -> tuple[Message, int]:
         """The message whose copy stands there, and the copy's deadline in ms. Raises OSError, DamagedError."""
-        return next(self.reader.messages((position,)))
+        reading = self.reader.start([position])
+        return reading.message(position), reading.deadline_ms
 
 
 class _Writing:
@@ -463,12 +452,12 @@ def _by_message(entered: list[Copy]) -> list[list[Copy]]:
     return runs
 
 
-def _publish_record(entries: list[Copy]) -> bytes:
+def _publish_record(copies: list[Copy]) -> bytes:
     return record.publish(
-        content_of(entries[0].message),
+        content_of(copies[0].message),
         [
-            (entry.queue.id, entry.sequence, entry.deadline_ms, min(entry.delivery_count, record.MAX_COUNT))
-            for entry in entries
+            (copy.holder_id, copy.sequence, copy.deadline_ms, min(copy.delivery_count, record.MAX_COUNT))
+            for copy in copies
         ],
     )
 
@@ -490,7 +479,7 @@ def restore_messages(
             holder.recover(copies)
             count += len(copies.positions)
         elif holder_id not in lost:
-            log.journal.settle(copies.positions)
+            log.journal.living.settle(list(copies.positions))
     for holder in holders.values():
         holder.recovered()
     log.tidy()

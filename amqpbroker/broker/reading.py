@@ -1,26 +1,29 @@
 """Stored messages back out of the journal, many in one pass."""
 
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Final
+
+from mypy_extensions import i64
 
 from amqpbroker.broker.message import Message
-from amqpbroker.broker.stored import DECODED, FLAGS_AT, decode
+from amqpbroker.broker.stored import DECODED, PROPERTY_FLAGS_AT, decode
+from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
 from amqpbroker.store import record
-from amqpbroker.store.journal import OFFSET_BITS, Journal
+from amqpbroker.store.journal import Journal
 from amqpbroker.store.moves import Moves
+from amqpbroker.store.position import OFFSET_BITS
 
 #: The most that is read at a time, unless one message is longer.
-_WINDOW_BYTES = 1 << 20
+_WINDOW_BYTES: Final = 1 << 20
 #: What is read beyond the last head that is known to be wanted, so that the end of a small message is there too.
-_BEYOND_BYTES = 8192
+_BEYOND_BYTES: Final = 8192
 #: Content of so many octets is read by itself.
-_LARGE_BYTES = 65536
+_LARGE_BYTES: Final = 65536
 
-_HEAD = record.PUBLISH_HEAD
-_ENTRY = record.ENTRY
 #: A publish record's head and its first entry: what stands where most copies are.
-_COPY = struct.Struct(_HEAD.format + _ENTRY.format.lstrip(">"))
-_HEAD_OCTETS, _ENTRY_OCTETS, _COPY_OCTETS = _HEAD.size, _ENTRY.size, _COPY.size
+_COPY_OCTETS: Final = record.PUBLISH_OCTETS + record.ENTRY_OCTETS
+
+_PUBLISH: Final = ord("P")
 
 
 class Reader:
@@ -30,78 +33,14 @@ class Reader:
         self._journal = journal
         self._moves = moves
 
-    def messages(self, positions: Sequence[int]) -> Iterator[tuple[Message, int]]:
-        """Each copy's message, and the copy's deadline in ms.
-
-        In the order of positions each part of the disk is read once. Raises OSError, DamagedError.
-        """
-        if self._moves:
-            positions = [self._moves.present(position) for position in positions]
-        last = positions[-1]
-        if last - positions[0] > len(positions) * _LARGE_BYTES:
-            last = 0
-        base, data = 0, b""
-        same_address = b""
-        unpack = _COPY.unpack_from
-        for position in positions:
-            at = position - base - _HEAD_OCTETS
-            if at < 0 or at + _COPY_OCTETS > len(data):
-                base, at = position - _HEAD_OCTETS, 0
-                data = self._read(base, _COPY_OCTETS, last)
-            (
-                kind,
-                flags,
-                priority,
-                extra,
-                cc_keys,
-                count,
-                address_size,
-                frames_size,
-                size,
-                _,
-                _,
-                deadline_ms,
-                _,
-                index,
-            ) = unpack(data, at)
-            if index:
-                at -= index * _ENTRY.size
-                if at < 0:
-                    base, at = base + at, 0
-                    data = self._read(base, _HEAD.size, last)
-                kind, flags, priority, extra, cc_keys, count, address_size, frames_size, size = _HEAD.unpack_from(
-                    data, at
-                )
-            start = at + _HEAD_OCTETS + count * _ENTRY_OCTETS
-            stop = start + address_size
-            large = frames_size >= _LARGE_BYTES
-            least = stop + extra * 256 + (0 if large else frames_size)
-            if least > len(data):
-                base, start, stop = base + at, start - at, stop - at
-                data = self._read(base, least - at, last)
-            address = data[start:stop]
-            # Most messages of a queue have one address, and deliveries are quicker while that is one object.
-            if address == same_address:
-                address = same_address
-            else:
-                same_address = address
-            keys = []
-            if extra:
-                for _ in range(extra):
-                    start, stop = stop + 1, stop + 1 + data[stop]
-                    keys.append(data[start:stop])
-            frames = self._journal.read(base + stop, frames_size) if large else data[stop : stop + frames_size]
-            if kind != record.PUBLISH or len(frames) != frames_size:
-                raise record.DamagedError(0, "no publish record")
-            message = Message(address, None, None, size, frames, frames[1] << 8 | frames[2])
-            message.persistent = not flags & record.TRANSIENT
-            message.priority = priority
-            if keys:
-                message.extra_keys = tuple(keys)
-                message.cc_keys = cc_keys
-            if frames[FLAGS_AT] & DECODED:
-                decode(message, flags & record.DEATHS != 0)
-            yield message, deadline_ms
+    def start(self, positions: Sequence[int]) -> "Reading":
+        """A pass over these, if any. In their order each part of the disk is read once."""
+        last = 0
+        if positions:
+            last = self._moves.present(positions[-1])
+            if last - self._moves.present(positions[0]) > len(positions) * _LARGE_BYTES:
+                last = 0
+        return Reading(self._journal, self._moves, last)
 
     def expect(self, positions: Sequence[int]) -> None:
         """The messages of these copies will be read soon, in this order."""
@@ -109,11 +48,95 @@ class Reader:
         if first <= last and first >> OFFSET_BITS == last >> OFFSET_BITS:
             self._journal.expect(first, last - first + _BEYOND_BYTES)
 
-    def _read(self, position: int, least: int, last: int) -> bytes:
-        """What is stored from there on: `least` octets or more, up to the last position wanted if that is near.
 
-        Less at the end of a segment. Raises OSError.
+class Reading:
+    """One pass of reading. deadline_ms: of the copy that was read last.
+
+    last: the position of the last copy wanted, if it is near; 0 if it is far.
+    """
+
+    def __init__(self, journal: Journal, moves: Moves, last: int) -> None:
+        self._journal = journal
+        self._moves: Moves | None = moves or None
+        self._last: int = last
+        self._base: int = 0
+        self._data: bytes = b""
+        self._address: bytes = b""
+        self.deadline_ms: int = 0
+
+    def message(self, position: int) -> Message:
+        """The message of the copy there. Raises OSError, DamagedError."""
+        if self._moves is not None:
+            position = self._moves.present(position)
+        start = position - record.PUBLISH_OCTETS
+        if start < self._base or start - self._base + _COPY_OCTETS > len(self._data):
+            self._read(start, _COPY_OCTETS)
+        entry: i64 = position - self._base
+        self.deadline_ms = read_i64_be(self._data, entry + record.DEADLINE_AT)
+        index: i64 = i64(read_i16_be(self._data, entry + record.INDEX_AT))
+        if index:
+            # It is in several queues, and this is not the first of them.
+            start -= (index & 0xFFFF) * record.ENTRY_OCTETS
+            if start < self._base:
+                self._read(start, _COPY_OCTETS)
+        return self._message(start)
+
+    def _message(self, start: int) -> Message:
+        """That of the publish record there, whose head is at hand."""
+        data = self._data
+        at: i64 = start - self._base
+        entries: i64 = i64(read_i16_be(data, at + record.COUNT_AT))
+        address_at: i64 = at + record.PUBLISH_OCTETS + (entries & 0xFFFF) * record.ENTRY_OCTETS
+        address_size: i64 = i64(read_i16_be(data, at + record.ADDRESS_AT))
+        frames_at: i64 = address_at + (address_size & 0xFFFF)
+        frames_size: i64 = i64(read_i32_be(data, at + record.FRAMES_AT))
+        frames_size &= 0xFFFFFFFF
+        extra_keys: i64 = data[at + record.EXTRA_KEYS_AT]
+        large = frames_size >= _LARGE_BYTES
+        if frames_at + extra_keys * 256 + (0 if large else frames_size) > len(data):
+            self._read(start, frames_at - at + extra_keys * 256 + (0 if large else frames_size))
+            data = self._data
+            address_at -= at
+            frames_at -= at
+            at = 0
+        address = data[address_at:frames_at]
+        # Most messages of a queue have one address, and deliveries are quicker while that is one object.
+        if address == self._address:
+            address = self._address
+        else:
+            self._address = address
+        keys: list[bytes] = []
+        while extra_keys:
+            key: i64 = frames_at + 1
+            frames_at = key + data[frames_at]
+            keys.append(data[key:frames_at])
+            extra_keys -= 1
+        if large:
+            frames = self._journal.read(self._base + frames_at, frames_size)
+        else:
+            frames = data[frames_at : frames_at + frames_size]
+        if data[at] != _PUBLISH or len(frames) != frames_size:
+            raise record.DamagedError(0, "no publish record")
+        size: i64 = i64(read_i32_be(data, at + record.SIZE_AT))
+        message = Message(address, None, None, size & 0xFFFFFFFF, frames, frames[1] << 8 | frames[2])
+        flags = data[at + record.FLAGS_AT]
+        message.persistent = not flags & record.TRANSIENT
+        message.priority = data[at + record.PRIORITY_AT]
+        if keys:
+            message.extra_keys = tuple(keys)
+            message.cc_keys = data[at + record.CC_KEYS_AT]
+        if frames[PROPERTY_FLAGS_AT] & DECODED:
+            decode(message, flags & record.DEATHS != 0)
+        return message
+
+    def _read(self, position: int, least: int) -> None:
+        """Have at hand what is stored from there on: `least` octets or more, up to the last position if that is near.
+
+        Less at the end of a segment. Raises OSError, DamagedError.
         """
-        ahead = last - position
+        ahead = self._last - position
         wanted = min(ahead + _BEYOND_BYTES, _WINDOW_BYTES) if ahead >= 0 else _BEYOND_BYTES
-        return self._journal.read(position, max(least, wanted))
+        self._base = position
+        self._data = self._journal.read(position, max(least, wanted))
+        if len(self._data) < _COPY_OCTETS:
+            raise record.DamagedError(0, "a publish record is cut off")

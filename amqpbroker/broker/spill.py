@@ -10,7 +10,7 @@ from pathlib import Path
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import Spilled
-from amqpbroker.broker.stored import DECODED, FLAGS_AT, content_of, decode
+from amqpbroker.broker.stored import DECODED, PROPERTY_FLAGS_AT, content_of, decode
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
 
@@ -159,7 +159,7 @@ def _decoded(data: bytes, offset: int, queue: Queue) -> tuple[Entry, int]:
     message.priority = content.priority
     message.extra_keys = content.extra_keys
     message.cc_keys = content.cc_keys
-    if content.frames[FLAGS_AT] & DECODED:
+    if content.frames[PROPERTY_FLAGS_AT] & DECODED:
         decode(message, content.flags & record.DEATHS != 0)
     entry = Entry(message, queue, sequence, deadline_ms)
     entry.redelivered = bool(flags & _REDELIVERED)

@@ -1,5 +1,7 @@
 """A message as the store's records have it, and what of it is decoded when it comes back."""
 
+from typing import Final
+
 from amqpbroker.broker.deaths import recovered as recovered_deaths
 from amqpbroker.broker.message import Message
 from amqpbroker.store import record
@@ -8,8 +10,8 @@ from amqpbroker.wire.frames import content_properties
 from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties
 
 #: Where the high octet of the property flags is in content frames; what in it says that properties must be decoded.
-FLAGS_AT = 19
-DECODED = (HEADERS | EXPIRATION) >> 8
+PROPERTY_FLAGS_AT: Final = 19
+DECODED: Final = (HEADERS | EXPIRATION) >> 8
 
 
 def record_flags(message: Message) -> int:

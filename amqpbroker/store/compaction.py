@@ -4,8 +4,9 @@ import zlib
 from typing import NamedTuple
 
 from amqpbroker.store import record
-from amqpbroker.store.journal import OFFSET_BITS, Journal, Segment
+from amqpbroker.store.journal import Journal, Segment
 from amqpbroker.store.moves import Moves
+from amqpbroker.store.position import OFFSET_BITS
 
 #: How many segments there may be beyond twice of what lives.
 SPARE_SEGMENTS = 2
@@ -42,7 +43,7 @@ class Compaction:
         oldest = journal.segments[min(journal.segments)]
         if oldest is self._segment:
             return self._at < oldest.size
-        return journal.octets > 2 * journal.living_octets + SPARE_SEGMENTS * journal.segment_bytes
+        return journal.octets > 2 * journal.living.octets + SPARE_SEGMENTS * journal.segment_bytes
 
     def step(self, position: int, written: int) -> tuple[list[bytes], list[Moved]]:
         """Groups to write from `position` on, and what they move.
@@ -67,7 +68,7 @@ class Compaction:
                 raise record.DamagedError(self._at, f"no whole batch header in {oldest.path}")
             start = self._at + record.BATCH_HEAD.size
             stop = start + batch[1]
-            living = oldest.living.between(start, stop)
+            living = journal.living.of(oldest.number).between(start, stop)
             left -= batch[1] if living or batch[1] < _SKIP_BYTES else _SKIP_BYTES
             if living:
                 data = journal.read(base | start, batch[1])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
 from amqpbroker.store.inspection import Group, Inspection, JournalReader
-from amqpbroker.store.journal import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.position import OFFSET_BITS, OFFSET_MASK
 
 #: How much of a body is told.
 BODY_BYTES = 64

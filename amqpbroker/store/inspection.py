@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
-from amqpbroker.store.journal import OFFSET_BITS, OFFSET_MASK, segment_name
+from amqpbroker.store.journal import segment_name
 from amqpbroker.store.ownership import VERSION
+from amqpbroker.store.position import OFFSET_BITS, OFFSET_MASK
 from amqpbroker.store.recovery import Recovered
 
 _SUFFIX = ".seg"

@@ -2,7 +2,7 @@
 
 import errno
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,15 +10,11 @@ from pathlib import Path
 
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
-from amqpbroker.store.living import Living
+from amqpbroker.store.living import LivingBySegment
+from amqpbroker.store.position import OFFSET_BITS, OFFSET_MASK
 
 #: A segment that has reached this is closed.
 SEGMENT_BYTES = 64 * 1024 * 1024
-
-#: A position is a segment's number and an offset in it.
-OFFSET_BITS = 32
-OFFSET_MASK = (1 << OFFSET_BITS) - 1
-
 
 #: What keeps a disk from taking data for now. Whatever else fails is taken for the end.
 _FOR_NOW = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -34,7 +30,7 @@ class UnwrittenError(OSError):
 
 @dataclass(slots=True)
 class Segment:
-    """One file. size: octets in it once everything handed over is written. living: the entries in it that live.
+    """One file. size: octets in it once everything handed over is written.
 
     mark: what its batches begin with. descriptor: -1 before the first batch.
     """
@@ -42,7 +38,6 @@ class Segment:
     number: int
     path: Path
     size: int = record.SEGMENT_HEAD.size
-    living: Living = field(default_factory=Living)
     descriptor: int = -1
     mark: bytes = field(default_factory=partial(secrets.token_bytes, record.MARK_BYTES))
 
@@ -65,7 +60,7 @@ class Journal:
     """The segments of one data directory.
 
     Everything is called on the loop's thread but `write`, which is called on one other, a batch at a time; `free` only
-    between two of these.
+    between two of these. living: the entries that live; who appends and settles tells it.
     """
 
     def __init__(self, directory: Path, files: Files, segment_bytes: int = SEGMENT_BYTES, synced: bool = True) -> None:
@@ -73,6 +68,7 @@ class Journal:
         self.directory = directory
         self.files = files
         self.segments: dict[int, Segment] = {}
+        self.living = LivingBySegment()
         self.batches: int = 0
         self.segment_bytes = segment_bytes
         self._synced = synced
@@ -186,32 +182,16 @@ class Journal:
     def octets(self) -> int:
         return sum([segment.size for segment in self.segments.values()])
 
-    @property
-    def living_octets(self) -> int:
-        return sum([segment.living.octets for segment in self.segments.values()])
-
-    def added(self, positions: list[int], octets: list[int]) -> None:
-        """Entries of one batch were given these positions, behind all others. octets: their shares of their records."""
-        if positions:
-            self.segments[positions[0] >> OFFSET_BITS].living.extend(
-                [position & OFFSET_MASK for position in positions], octets
-            )
-
-    def settle(self, positions: Iterable[int]) -> None:
-        """The entries at these positions live no more."""
-        segments = self.segments
-        for position in positions:
-            segments[position >> OFFSET_BITS].living.settle(position & OFFSET_MASK)
-
     def free(self) -> None:
         """Remove the oldest segments as long as nothing in them lives. Only what is written and closed."""
         while len(self.segments) > 1:
             oldest = self.segments[min(self.segments)]
-            if oldest.living.count or oldest.descriptor < 0:
+            if self.living.of(oldest.number).count or oldest.descriptor < 0:
                 return
             self.files.close(oldest.descriptor)
             self.files.remove(oldest.path)
             del self.segments[oldest.number]
+            self.living.forget(oldest.number)
 
     def close(self) -> None:
         for segment in self.segments.values():

@@ -5,9 +5,11 @@ import zlib
 from abc import ABCMeta, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i32, i64, mypyc_attr
+
+from amqpbroker.octets import BytesWriter, write_i16_be, write_i32_be, write_i64_be
 
 SEGMENT_MAGIC = b"AMQPBJ01"
 SEGMENT_HEAD: struct.Struct = struct.Struct(">8sQ8sI")
@@ -28,10 +30,25 @@ PUBLISH = b"P"
 SETTLE = b"S"
 RETURNED = b"R"
 
+#: What these take, and where the fields of a publish record and of an entry are, for who reads them in place.
+GROUP_OCTETS: Final = 8
+PUBLISH_OCTETS: Final = 17
+FLAGS_AT: Final = 1
+PRIORITY_AT: Final = 2
+EXTRA_KEYS_AT: Final = 3
+CC_KEYS_AT: Final = 4
+COUNT_AT: Final = 5
+ADDRESS_AT: Final = 7
+FRAMES_AT: Final = 9
+SIZE_AT: Final = 13
+ENTRY_OCTETS: Final = 24
+DEADLINE_AT: Final = 12
+INDEX_AT: Final = 22
+
+_PUBLISH: Final = ord("P")
+
 #: A publish record of one entry, without address and frames.
-_ONE = struct.Struct(PUBLISH_HEAD.format + ENTRY.format.lstrip(">"))
-_SMALLEST = _ONE.size
-_pack_one, _pack_group, _crc32 = _ONE.pack, GROUP_HEAD.pack, zlib.crc32
+_SMALLEST = PUBLISH_HEAD.size + ENTRY.size
 
 #: Flags of a publish record: the message's headers carry the broker's record of its deaths; it is transient, but its
 #: queue keeps all.
@@ -149,29 +166,40 @@ def publish(content: Content, entries: list[tuple[int, int, int, int]]) -> bytes
     return b"".join(parts)
 
 
-def lone_publish(
+def write_lone_publish(
+    to: BytesWriter,
     address: bytes,
-    frames: bytes,
-    size: int,
+    frames_size: i64,
+    size: i64,
     priority: int,
     flags: int,
-    queue_id: int,
-    sequence: int,
-    deadline_ms: int,
-    count: int,
-) -> bytes:
-    """A group that is one message in one queue, with no extra keys, up to the frames.
+    queue_id: i64,
+    sequence: i64,
+    deadline_ms: i64,
+    delivery_count: i64,
+) -> None:
+    """A publish record of one entry with no extra keys, up to the frames: they go behind it."""
+    to.append(_PUBLISH)
+    to.append(flags)
+    to.append(priority)
+    to.append(0)
+    to.append(0)
+    write_i16_be(to, 1)
+    write_i16_be(to, len(address))
+    write_i32_be(to, signed32(frames_size))
+    write_i32_be(to, signed32(size))
+    write_i32_be(to, signed32(queue_id))
+    write_i64_be(to, sequence)
+    write_i64_be(to, deadline_ms)
+    to.append(delivery_count >> 8)
+    to.append(delivery_count & 0xFF)
+    write_i16_be(to, 0)
+    to.write(address)
 
-    The frames go behind it as they are, so that they are not copied here.
-    """
-    octets = len(frames)
-    head = (
-        _pack_one(
-            PUBLISH, flags, priority, 0, 0, 1, len(address), octets, size, queue_id, sequence, deadline_ms, count, 0
-        )
-        + address
-    )
-    return _pack_group(len(head) + octets, _crc32(frames, _crc32(head))) + head
+
+def signed32(number: i64) -> i32:
+    """The signed integer that has the same four octets as this unsigned one."""
+    return i32(number if number < 0x80000000 else number - 0x100000000)
 
 
 def settle(positions: list[int]) -> bytes:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
-from amqpbroker.store.journal import OFFSET_BITS, OFFSET_MASK, Journal, Segment, StoreError, segment_name
-from amqpbroker.store.living import Living
+from amqpbroker.store.journal import Journal, Segment, StoreError, segment_name
+from amqpbroker.store.living import Living, LivingBySegment
+from amqpbroker.store.position import OFFSET_BITS, OFFSET_MASK
 
 log = logging.getLogger(__name__)
 
@@ -68,14 +69,14 @@ class Copies:
 class Recovered(record.Visitor):
     """What a journal holds.
 
-    copies: queue id -> its copies that live, oldest first. living: segment -> the entries of these in it.
+    copies: queue id -> its copies that live, oldest first. living: the entries of these, by segment.
     returned: position -> delivery count of copies that were delivered before. batches: the number of the last whole
     batch.
     """
 
     def __init__(self) -> None:
         self.copies: dict[int, Copies] = {}
-        self.living: dict[int, Living] = {}
+        self.living = LivingBySegment()
         self.returned: dict[int, int] = {}
         self.batches: int = 0
         self._settled: dict[int, bytearray] = {}
@@ -84,7 +85,7 @@ class Recovered(record.Visitor):
 
     def start_segment(self, number: int, size: int) -> None:
         self._base = number << OFFSET_BITS
-        self._entries = self.living[number] = Living()
+        self._entries = self.living.of(number)
         self._settled[number] = bytearray((size >> _GRAIN_BITS) + 1)
 
     def entered(
@@ -117,9 +118,7 @@ class Recovered(record.Visitor):
             living = copies.living(self._settled)
             if len(living.positions) < len(copies.positions):
                 alive = set(living.positions)
-                for position in copies.positions:
-                    if position not in alive:
-                        self.living[position >> OFFSET_BITS].settle(position & OFFSET_MASK)
+                self.living.settle([position for position in copies.positions if position not in alive])
             if living.positions:
                 self.copies[queue_id] = living
         self._settled = {}
@@ -165,8 +164,7 @@ def recover(journal: Journal, repair: bool = True) -> Recovered:
         files.sync_directory(journal.directory)
     found.finish()
     journal.batches = found.batches
-    for number, living in found.living.items():
-        journal.segments[number].living = living
+    journal.living = found.living
     return found
 
 

@@ -12,7 +12,8 @@ from amqpbroker.broker.spill import Spill
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.store.committer import Committer, InlineCommitter
-from amqpbroker.store.journal import OFFSET_MASK, Journal
+from amqpbroker.store.journal import Journal
+from amqpbroker.store.position import OFFSET_MASK
 from amqpbroker.store.recovery import recover
 from tests.broker.queueing import Subscriber, message, ready, table
 from tests.fault_files import FaultyFiles

@@ -116,7 +116,7 @@ def test_messages_of_a_deleted_vhost_do_not_either():
     node.broker.sync()
     assert client.receive()[-1].arguments["reply_text"] == "CONNECTION_FORCED - vhost '/' is deleted"
     node.broker.sync()
-    assert node.persistence.journal.living_octets == 0
+    assert node.persistence.journal.living.octets == 0
     assert node.crash().restored == 0
 
 
@@ -337,7 +337,7 @@ def test_purged_and_deleted_messages_do_not_come_back_and_free_their_segments():
     client.call(1, "queue.purge", queue="q")
     client.call(1, "queue.delete", queue="other")
     client.turn()
-    assert node.persistence.journal.segments[1].living.count == 0
+    assert node.persistence.journal.living.of(1).count == 0
     assert bodies(node.crash()) == []
 
 
@@ -558,7 +558,7 @@ def test_a_deep_queue_keeps_only_its_ends_in_memory_and_its_order():
     assert in_memory(node) < 5_000
     assert node.broker.vhosts["/"].queues["q"].ready_count == 10_000
     assert bodies(node) == [str(i) for i in range(10_000)]
-    assert node.persistence.journal.segments[1].living.count == 0
+    assert node.persistence.journal.living.of(1).count == 0
 
 
 def test_what_is_requeued_goes_before_what_is_paged():
@@ -702,7 +702,7 @@ def journal_bytes(node):
 
 def bound(node):
     """Twice what lives and a few segments."""
-    return 2 * node.persistence.journal.living_octets + 4 * SEGMENT_BYTES
+    return 2 * node.persistence.journal.living.octets + 4 * SEGMENT_BYTES
 
 
 def test_a_few_parked_messages_do_not_keep_what_passes_them():
@@ -772,7 +772,8 @@ def test_what_is_moved_can_be_read_before_its_new_place_is_written():
     seen = 0
     while node.committer.work:
         seen += bool(node.persistence._writing.moved)
-        read = [message.frames[-51:-1] for message, _ in node.persistence.reader.messages(positions)]
+        reading = node.persistence.reader.start(positions)
+        read = [reading.message(position).frames[-51:-1] for position in positions]
         assert read == [b"%050d" % number for number in range(0, 3_000, 50)]
         node.committer.finish()
         node.broker.sync()

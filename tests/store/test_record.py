@@ -1,6 +1,7 @@
 import pytest
 
 from amqpbroker.store import record
+from amqpbroker.store.groups import Groups
 
 
 @pytest.mark.parametrize("flags", [0, record.DEATHS, record.TRANSIENT])
@@ -8,9 +9,12 @@ from amqpbroker.store import record
 def test_a_lone_publish_is_the_group_of_its_record(entry, flags):
     content = record.Content(b"\2ex\3key", b"frames", 3, 255, (), 0, flags)
     payload = record.publish(content, [entry])
-    before = record.lone_publish(content.address, content.frames, content.size, content.priority, flags, *entry)
-    assert before + content.frames == record.group(payload) + payload
-    assert record.content(before + content.frames, record.GROUP_HEAD.size) == content
+    groups = Groups(100)
+    octets = groups.add_lone(content.address, content.frames, content.size, content.priority, flags, *entry)
+    written = b"".join(groups.take())
+    assert written == record.group(payload) + payload
+    assert (octets, groups.position) == (len(written), 100 + len(written))
+    assert record.content(written, record.GROUP_HEAD.size) == content
 
 
 def test_an_excerpt_is_the_record_with_fewer_entries():

@@ -66,7 +66,7 @@ def test_what_is_published_and_not_settled_comes_back_in_order(files):
     assert found.copies[1].positions[2] == positions[0]
     assert found.returned == {found.copies[9].positions[0]: 3}
     assert found.batches == journal.batches == 2
-    assert journal.segments[1].living.count == 4
+    assert journal.living.of(1).count == 4
 
 
 def test_with_the_operating_system_is_enough_if_that_is_said(files):
@@ -90,7 +90,7 @@ def test_what_is_found_of_a_fan_out_shares_the_octets_of_its_record(files):
     one = record.publish(CONTENT, entries)
     writer.write(one)
     _, journal = recovered(files)
-    assert (journal.segments[1].living.count, journal.living_octets) == (4, len(one) // 4 * 4)
+    assert (journal.living.of(1).count, journal.living.octets) == (4, len(one) // 4 * 4)
 
 
 def test_what_is_settled_does_not(files):
@@ -125,7 +125,7 @@ def test_the_journal_knows_what_was_settled_in_earlier_lives(files):
     first, second, third = writer.write(publish(sequence=1), publish(sequence=2), publish(sequence=3))
     writer.write(publish(sequence=1), record.settle([second]))
     _, journal = recovered(files)
-    living = journal.segments[1].living
+    living = journal.living.of(1)
     assert living.count == 2
     assert [living.settle(position & 0xFFFFFFFF) > 0 for position in (first, second, third)] == [False, False, True]
 
@@ -134,9 +134,9 @@ def test_segments_follow_each_other_and_the_oldest_is_freed(files):
     writer = Writer(files, segment_bytes=200)
     positions = [writer.write(publish(sequence=i))[0] for i in range(10)]
     for position in positions:
-        writer.journal.added([position], [80])
+        writer.journal.living.add([position], [80])
     assert len(writer.journal.segments) > 2
-    writer.journal.settle(positions[:-1])
+    writer.journal.living.settle(positions[:-1])
     writer.write(record.settle(positions[:-1]))
     writer.journal.free()
     found, journal = recovered(files)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.exchange_types.delay import delay_ms, released
-from amqpbroker.broker.holder import Holder
+from amqpbroker.broker.exchange_types.held_copy import HeldCopy
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import NOT_STORED, Persistence
 from amqpbroker.clock import Clock, Timer
@@ -22,23 +22,6 @@ _SWEEP_AGAIN_MS = 1000
 
 _BITS = 64
 _MASK = (1 << _BITS) - 1
-
-
-class HeldCopy:
-    """A message that is held, as the store sees it. deadline_ms: when it is due."""
-
-    __slots__ = ("deadline_ms", "message", "position", "queue", "sequence")
-
-    delivery_count = 0
-
-    def __init__(
-        self, message: Message, queue: Holder, sequence: int, deadline_ms: int, position: int = NOT_STORED
-    ) -> None:
-        self.message: Message = message
-        self.queue: Holder = queue
-        self.sequence: int = sequence
-        self.deadline_ms: int = deadline_ms
-        self.position: int = position
 
 
 class HeldMessages(Destination):
@@ -77,7 +60,7 @@ class HeldMessages(Destination):
     def hold(self, message: Message, due_ms: int) -> None:
         """Keep the message until then (milliseconds since the epoch; what is past is due at once)."""
         self._sequence += 1
-        copy = HeldCopy(message, self, self._sequence, due_ms)
+        copy = HeldCopy(message, self.id, self._sequence, due_ms)
         if self._log is not None and message.persistent:
             self._log.enqueue(copy)
         heapq.heappush(self._recent, (due_ms << _BITS | copy.sequence, copy))
@@ -174,7 +157,7 @@ class HeldMessages(Destination):
         item = heapq.heappop(self._stored)
         position = item & _MASK
         message, due_ms = self._log.load(position)
-        return HeldCopy(message, self, item >> _BITS & _MASK, due_ms, position)
+        return HeldCopy(message, self.id, item >> _BITS & _MASK, due_ms, position)
 
     def _let_go(self, copy: HeldCopy) -> None:
         message = released(copy.message)

@@ -1,0 +1,22 @@
+"""A message that is held back, as the store sees it."""
+
+from mypy_extensions import mypyc_attr
+
+from amqpbroker.broker.holder import Copy
+from amqpbroker.broker.message import Message
+
+
+@mypyc_attr(acyclic=True)
+class HeldCopy(Copy):
+    """deadline_ms: when it is due. position: 0 unless it is stored."""
+
+    __slots__ = ("_holder_id",)
+
+    def __init__(self, message: Message, holder_id: int, sequence: int, due_ms: int, position: int = 0) -> None:
+        super().__init__(message, sequence, due_ms)
+        self._holder_id: int = holder_id
+        self.position = position
+
+    @property
+    def holder_id(self) -> int:
+        return self._holder_id
