@@ -144,7 +144,7 @@ class ReadyLine(metaclass=ABCMeta):
 
     @abstractmethod
     def __iter__(self) -> Iterator[Entry]:
-        """All entries, in about the order in which they would leave; paged ones are read for the purpose."""
+        """All entries, in the order in which they would leave; paged ones are read for the purpose."""
 
 
 def merge(line: deque[Entry], entries: list[Entry]) -> None:
@@ -550,8 +550,19 @@ class QuorumLine(ReadyLine):
 
     def __iter__(self) -> Iterator[Entry]:
         yield from self.returned
-        yield from self.high
-        yield from self.normal
+        turn = self.turn
+        highs = iter(self.high)
+        high = next(highs, None)
+        for normal in self.normal:
+            while high is not None and not (turn == self.WEIGHT and normal.sequence < high.sequence):
+                yield high
+                turn = (turn + 1) % (self.WEIGHT + 1)
+                high = next(highs, None)
+            yield normal
+            turn = (turn + 1) % (self.WEIGHT + 1)
+        if high is not None:
+            yield high
+            yield from highs
 
 
 class StrictQuorumLine(QuorumLine):

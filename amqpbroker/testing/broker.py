@@ -3,10 +3,10 @@
 import asyncio
 import atexit
 import threading
-from collections.abc import Coroutine, Iterable, Mapping
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import CancelledError, Future
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 from urllib.parse import quote
 
 from amqpbroker.server.app import AMQP, HTTP, Listening, loop_factory
@@ -15,7 +15,12 @@ from amqpbroker.server.listeners import shown
 from amqpbroker.store.definitions import MemoryDefinitions
 from amqpbroker.testing.clock import BrokerClock
 from amqpbroker.testing.lab import Lab
+from amqpbroker.testing.message import Message
+from amqpbroker.testing.recorder import Refusal
 from amqpbroker.testing.settings import config_of
+from amqpbroker.testing.sight import QueueState
+
+T = TypeVar("T")
 
 #: How long starting, stopping and what is asked of it may take before something must be wrong.
 PATIENCE_S = 60
@@ -191,8 +196,79 @@ class Broker:
         def delete(lab: Lab) -> None:
             if name in lab.broker.vhosts or not missing_ok:
                 lab.broker.delete_vhost(name)
+            lab.recorder.forget_vhost(name)
 
         self._call(delete)
+
+    # --- what is there ----------------------------------------------------------------------------------------------
+
+    def wait_until(
+        self,
+        *,
+        queue: str,
+        ready: int | None = None,
+        unacked: int | None = None,
+        consumers: int | None = None,
+        vhost: str | None = None,
+        timeout: float = 5,
+    ) -> QueueState:
+        """Wait until a queue is there and has so many messages that are ready or unacknowledged, and so many consumers.
+
+        vhost: None for any; so it is with the others below. timeout: in seconds of the machine's time. Raises
+        AssertionError, which shows what is there instead; ValueError if several vhosts have such a queue; RuntimeError
+        on a thread whose event loop would stand still meanwhile, and the clients on it.
+        """
+        _refuse_to_block("wait_until")
+        return self._look(lambda lab: lab.sight.wait_until(queue, ready, unacked, consumers, vhost, timeout), timeout)
+
+    def published(
+        self,
+        *,
+        exchange: str | None = None,
+        routing_key: str | None = None,
+        vhost: str | None = None,
+        count: int | None = None,
+        timeout: float = 5,
+    ) -> list[Message]:
+        """What clients published, oldest first, in transactions too; exchange "" is the default one. The last 10,000
+        are remembered.
+
+        count: wait until there are so many. Raises AssertionError if there are fewer in the end, or more; RuntimeError
+        as `wait_until`.
+        """
+        if count is None:
+            return self._look(lambda lab: _now(lab.sight.published(exchange, routing_key, vhost)))
+        _refuse_to_block("published")
+        return self._look(
+            lambda lab: lab.sight.wait_for_published(count, exchange, routing_key, vhost, timeout), timeout
+        )
+
+    def messages(self, queue: str, *, vhost: str | None = None) -> list[Message]:
+        """What is ready in a queue, in the order in which it would leave; it stays, as if nobody had looked.
+
+        Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
+        """
+        return self._look(lambda lab: _now(lab.sight.messages(queue, vhost)))
+
+    def queues(self, *, vhost: str | None = None) -> list[QueueState]:
+        """All of them, with their numbers."""
+        return self._look(lambda lab: _now(lab.sight.queues(vhost)))
+
+    @property
+    def unroutable(self) -> list[Message]:
+        """What clients published and no queue got, oldest first; the last 1,000 are remembered."""
+        return self.unroutable_in(None)
+
+    def unroutable_in(self, vhost: str | None) -> list[Message]:
+        return self._look(lambda lab: _now(lab.sight.unroutable(vhost)))
+
+    @property
+    def channel_errors(self) -> list[Refusal]:
+        """What closed clients' channels and connections, oldest first; the last 1,000 are remembered."""
+        return self.channel_errors_in(None)
+
+    def channel_errors_in(self, vhost: str | None) -> list[Refusal]:
+        return self._look(lambda lab: _now(lab.sight.refusals(vhost)))
 
     # --- the way to the loop's thread -------------------------------------------------------------------------------
 
@@ -209,7 +285,23 @@ class Broker:
             raise RuntimeError(
                 _NOT_RUNNING if loop is None else "this is the broker's own thread: it would wait for itself"
             )
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout_s)
+        running = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        try:
+            return running.result(timeout_s)
+        except CancelledError:
+            raise RuntimeError("the broker was stopped meanwhile") from None
+        finally:
+            running.cancel()
+
+    def _look(self, look: Callable[[Lab], Awaitable[T]], timeout_s: float = 0) -> T:
+        """Once all that clients have sent so far is acted on."""
+        lab = self._lab
+
+        async def settled() -> T:
+            await lab.travel.settle()
+            return await look(lab)
+
+        return cast(T, self._run(settled(), PATIENCE_S + timeout_s))
 
     def _call(self, function: Any) -> Any:
         """`function(lab)`, on the loop's thread."""
@@ -219,6 +311,21 @@ class Broker:
             return function(lab)
 
         return self._run(call())
+
+
+async def _now(value: T) -> T:
+    return value
+
+
+def _refuse_to_block(name: str) -> None:
+    """Clients on this thread's event loop could do nothing while it waits. Raises RuntimeError."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        f"{name} would keep this thread's event loop from running: await asyncio.to_thread(b.{name}, ...) instead"
+    )
 
 
 _NOT_RUNNING = "the broker is not running: use it as `with Broker() as b:`, or start() it"

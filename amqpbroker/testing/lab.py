@@ -8,6 +8,8 @@ from amqpbroker.clock import TravelClock
 from amqpbroker.config import Config
 from amqpbroker.server.app import STOP_MS, Server
 from amqpbroker.server.data import Data
+from amqpbroker.testing.recorder import Recorder
+from amqpbroker.testing.sight import Sight
 from amqpbroker.testing.travel import Travel
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ class Lab:
         self.server = Server(config, self.clock, loop, kept, settings, embedded, stop_ms)
         self.broker = self.server.broker
         self.travel = Travel(self.clock, self.server)
+        self.recorder = Recorder()
+        self.broker.tap(self.recorder)
+        self.sight = Sight(self.broker, self.recorder)
         self.server.more_resources = self._resources
 
     def _resources(self) -> "list[Resource]":

@@ -145,3 +145,17 @@ def test_a_line_costs_nothing_for_priorities_that_were_never_used():
             tracemalloc.stop()
 
     assert costs(255) < costs(2) + 4_000
+
+
+@pytest.mark.parametrize("make", [FifoLine, lambda: PriorityLine(5), QuorumLine, StrictQuorumLine])
+def test_looking_on_shows_the_order_in_which_they_leave_and_changes_nothing(make):
+    chance = random.Random(5)
+    for length in range(40):
+        line = make()
+        for i in range(length):
+            line.push(entry(i + 1, priority=chance.choice((0, 0, 3, 7))))
+        taken = [line.pop() for _ in range(length // 3)]
+        if taken:
+            line.requeue(taken[: len(taken) // 2 + 1])
+        looked = [[each.sequence for each in line] for _ in range(2)]
+        assert looked == [drain(line)] * 2

@@ -1,6 +1,10 @@
 """The testing API: there when it is asked for, for administrators, and nowhere else."""
 
+import datetime
+import decimal
+
 import httpx
+import pika
 import pytest
 from click.testing import CliRunner
 
@@ -72,3 +76,82 @@ def test_the_flag_wants_an_api_on_loopback(arguments, text):
     ran = CliRunner().invoke(main, ["serve", "--testing", *arguments])
     assert ran.exit_code == 2
     assert text in ran.output
+
+
+@pytest.fixture
+def vhost(b):
+    b.add_vhost("a/b")
+    yield "a%2Fb"
+    b.delete_vhost("a/b")
+
+
+@pytest.fixture
+def channel(b, vhost):
+    with pika.BlockingConnection(pika.URLParameters(b.url_of("a/b"))) as connection:
+        yield connection.channel()
+
+
+def test_what_is_there_is_told(api, channel, vhost):
+    channel.queue_declare("q")
+    at = datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC)
+    headers = {"n": 1, "at": at, "d": decimal.Decimal("1.5"), "more": [{"a": "ä"}]}
+    channel.basic_publish("", "q", b"\xff", pika.BasicProperties(type="t", headers=headers))
+    channel.basic_publish("amq.direct", "nobody", b"lost")
+    shown = {
+        "vhost": "a/b",
+        "exchange": "",
+        "routing_key": "q",
+        "queues": ["q"],
+        "redelivered": False,
+        "properties": {
+            "type": "t",
+            "headers": {"n": 1, "at": int(at.timestamp()), "d": 1.5, "more": [{"a": "ä"}]},
+        },
+        "payload_bytes": 1,
+        "payload": "/w==",
+        "payload_encoding": "base64",
+    }
+    assert api.get(f"/queues/{vhost}/q/messages").json() == [shown]
+    assert api.get("/published", params={"exchange": "", "vhost": "a/b"}).json() == [shown]
+    (lost,) = api.get("/unroutable").json()
+    assert (lost["exchange"], lost["payload"], lost["queues"]) == ("amq.direct", "lost", [])
+    assert api.get("/queues/a%2Fb/absent/messages").status_code == 404
+    assert api.get("/queues/absent/q/messages").status_code == 404
+
+
+def test_waiting(api, channel):
+    channel.queue_declare("q")
+    channel.basic_publish("", "q", b"x")
+    state = {"vhost": "a/b", "name": "q", "ready": 1, "unacked": 0, "consumers": 0}
+    assert api.post("/wait-until", json={"queue": "q", "ready": 1}).json() == state
+    answer = api.post("/wait-until", json={"queue": "q", "ready": 0, "vhost": "a/b", "timeout": 0.01})
+    assert (answer.status_code, answer.json()["error"]) == (409, "not_so")
+    assert answer.json()["reason"].startswith("after 0.01 s queue 'q' has ready=1 unacked=0 consumers=0, not ready=0\n")
+    assert len(api.get("/published", params={"routing_key": "q", "count": 1}).json()) == 1
+    answer = api.get("/published", params={"routing_key": "q", "count": 2, "timeout": "0"})
+    assert answer.status_code == 409
+    assert answer.json()["reason"].startswith("1 messages were published with routing key 'q', not 2\n")
+
+
+def test_what_clients_were_refused_is_told(api, channel):
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker):
+        channel.queue_declare("absent", passive=True)
+    (error,) = api.get("/channel-errors", params={"vhost": "a/b"}).json()
+    assert (error["code"], error["text"]) == (404, "NOT_FOUND - no queue 'absent' in vhost 'a/b'")
+    assert api.get("/channel-errors", params={"vhost": "/"}).json() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({}, "[{key_missing,queue}]"),
+        ({"queue": 1}, "queue is to be a name"),
+        ({"queue": "q", "vhost": None}, "vhost is to be a name"),
+        ({"queue": "q", "reddy": 1}, "there is nothing to wait for called reddy"),
+        ({"queue": "q", "ready": -1}, "ready is to be a whole number, and not negative"),
+        ({"queue": "q", "timeout": "long"}, "timeout is to be a number of seconds, at most 300"),
+    ],
+)
+def test_what_cannot_be_waited_for_is_refused(api, body, reason):
+    answer = api.post("/wait-until", json=body)
+    assert (answer.status_code, answer.json()["reason"]) == (400, reason)

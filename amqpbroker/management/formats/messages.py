@@ -16,7 +16,7 @@ _SHOWN = {"message_type": "type"}
 
 def got(message: Message, redelivered: bool, left: int, encoding: str, truncate: int | None) -> dict[str, Any]:
     """A message that was taken out of a queue where `left` are ready still."""
-    payload, payload_encoding = _payload(message.body[:truncate], encoding)
+    payload, payload_encoding = shown_payload(message.body[:truncate], encoding)
     return {
         "payload_bytes": message.size,
         "redelivered": redelivered,
@@ -29,7 +29,7 @@ def got(message: Message, redelivered: bool, left: int, encoding: str, truncate:
     }
 
 
-def _payload(body: bytes, encoding: str) -> tuple[str, str]:
+def shown_payload(body: bytes, encoding: str) -> tuple[str, str]:
     """In base64 if that is wanted, or if it is no text."""
     if encoding == "auto":
         try:
