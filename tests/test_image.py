@@ -63,6 +63,7 @@ def test_its_defaults_are_settings_that_there_are():
     assert loaded.config.listeners == (Listener("0.0.0.0", 5672),)
     assert loaded.config.management.host == loaded.config.prometheus.host == "0.0.0.0"
     assert loaded.config.loopback_users == frozenset()
+    assert loaded.config.log.console_level == "info"
     assert loaded.warnings == ()
 
 

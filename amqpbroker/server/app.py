@@ -252,6 +252,7 @@ class Server:
             keep_what_is_freed()
             _calm_collector()
         log.info("listening on %s", ", ".join(f"{name} {shown(host, port)}" for name, host, port in listening))
+        log.info("Server startup complete; 0 plugins started.")  # RabbitMQ's words, which testcontainers waits for
         await self._stopping
         for server in amqp:
             server.close()

@@ -152,6 +152,12 @@ def test_an_ipv6_listener(tmp_path):
     assert "ready: amqp [::1]:" in broker.log
 
 
+def test_the_log_has_the_line_that_testcontainers_waits_for(tmp_path):
+    with BrokerProcess(tmp_path, "--log-level", "info") as broker:
+        pika.BlockingConnection(pika.URLParameters(broker.url)).close()
+    assert "[info] <0.0.0> Server startup complete; 0 plugins started.\n" in broker.log
+
+
 @pytest.mark.parametrize("formatter", ["plaintext", "json"])
 def test_passwords_are_not_logged(formatter, tmp_path):
     log = ("--log-level", "debug", "--set", f"log.console.formatter={formatter}")
