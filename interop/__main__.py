@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
+from functools import partial
 
 import click
 from rich.console import Console
@@ -42,13 +44,15 @@ def main(
         for failure in install(clients, rabbitmq=rabbitmq):
             console.print(f"not installed: {failure}", markup=False, style="red")
 
-    def new_broker() -> Broker:
-        return RabbitMQ() if rabbitmq else AmqpBroker(shlex.split(target_command) if target_command else None)
+    command = shlex.split(target_command) if target_command else None
+
+    def new_broker(options: Sequence[str] = ()) -> Broker:
+        return RabbitMQ() if rabbitmq else AmqpBroker(command, options)
 
     results = []
     for client in clients:
         console.print(f"{client.name} ...", end=" ", highlight=False)
-        result = run_client(client, new_broker)
+        result = run_client(client, partial(new_broker, client.broker_options))
         console.print("FAIL" if result.failures else "ok", highlight=False)
         results.append(result)
         if result.failures and verbose:

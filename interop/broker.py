@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 MAX_MESSAGE_SIZE = 64 * 1024 * 1024
@@ -127,9 +128,11 @@ class Broker(ABC):
 class AmqpBroker(Broker):
     """`amqpbroker serve` with its state in memory, so a restart loses what was declared and published."""
 
-    def __init__(self, command: list[str] | None = None) -> None:
-        """`command` is what `serve` is appended to, in place of this Python's own `python -m amqpbroker`."""
+    def __init__(self, command: list[str] | None = None, options: Sequence[str] = ()) -> None:
+        """`command` is what `serve` is appended to, in place of this Python's own `python -m amqpbroker`; `options` are
+        further ones of that."""
         super().__init__()
+        self.options = options
         self.command = command or [sys.executable, "-m", "amqpbroker"]
         self._ready_file = self.directory / "ready.json"
 
@@ -147,7 +150,7 @@ class AmqpBroker(Broker):
         self._ready_file.unlink(missing_ok=True)
         options = ["--port", str(self.port), "--in-memory", "--ready-file", str(self._ready_file)]
         options += ["--management-port", str(self.management_port), "--set", "prometheus.tcp.port=none"]
-        return [*self.command, "serve", *options, "--set", f"max_message_size={MAX_MESSAGE_SIZE}"], {}
+        return [*self.command, "serve", *options, "--set", f"max_message_size={MAX_MESSAGE_SIZE}", *self.options], {}
 
     def _ready(self) -> bool:
         try:

@@ -47,6 +47,7 @@ class Client:
     `apt` and `npm` (a folder with a package.json) are what `--install` installs; Python clients have requirements.txt.
     `apt_file` is a (package, file) that is taken out of a Debian package without installing that, into `WORK`.
     `checks` are those of a client of AMQP, or of a tool of the management API, or none of either for examples.
+    `broker_options` are those of `amqpbroker serve` that it needs.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Client:
     npm: str = ""
     timeout_s: float = 60.0
     checks: tuple[str, ...] = CHECKS
+    broker_options: tuple[str, ...] = ()
 
     @property
     def missing(self) -> str:
@@ -134,5 +136,15 @@ CLIENTS = (
         npm="interop/amqplib",
         timeout_s=120.0,
         checks=(),
+    ),
+    Client(
+        "features",
+        "Python, Node.js and PHP",
+        (sys.executable, "-m", "interop.examples.features"),
+        apt=("nodejs", "npm", "php-cli", "php-amqplib"),
+        npm="interop/amqplib",
+        timeout_s=120.0,
+        checks=(),
+        broker_options=("--testing",),
     ),
 )

@@ -1,18 +1,41 @@
-"""Every section of docs/features.md has a program that shows what it says; tests/docs runs them."""
+"""Every section of docs/features has a program in two languages that shows what it says.
+
+tests/docs runs those in Python, interop/examples all of them.
+"""
 
 import re
 from pathlib import Path
 
-PAGE = (Path(__file__).parent.parent / "docs" / "features.md").read_text()
+import pytest
 
-#: (section, program), in order.
-PROGRAMS = re.findall(r"^## (.+?)\n.*?^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted((DOCS / "features").glob("*.md"))
+INDEX = (DOCS / "features.md").read_text()
+
+#: How a program in each language says what has to hold.
+CLAIMS = {"python": r"^\s*assert ", "javascript": r"^\s*assert\.", "php": r"throw new Exception"}
 
 
-def test_every_section_has_a_program_that_asserts_something_and_a_link():
-    sections = re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
-    assert [section for section, _ in PROGRAMS] == sections
-    assert all(re.search(r"^\s*assert ", program, re.MULTILINE) for _, program in PROGRAMS)
-    anchors = [re.sub(r"[^a-z -]", "", section.lower()).replace(" ", "-") for section in sections]
-    links = re.findall(r"^- \[(.+)\]\(#(.+)\)$", PAGE, re.MULTILINE)
-    assert links == list(zip(sections, anchors, strict=True))
+def sections(page):
+    return re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def anchor(section):
+    return re.sub(r"[^a-z -]", "", section.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_section_has_two_programs_that_claim_something(page):
+    for section, text in sections(page):
+        programs = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        assert [language for language, _ in programs] in (["python", "javascript"], ["python", "php"]), section
+        assert all(re.search(CLAIMS[language], program, re.MULTILINE) for language, program in programs), section
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_section_is_linked(page):
+    names = [section for section, _ in sections(page)]
+    links = re.findall(r"^- \[(.+)\]\(#(.+)\)$", page.read_text(), re.MULTILINE)
+    assert links == [(name, anchor(name)) for name in names]
+    in_index = re.findall(rf"\(features/{page.name}#([^)]+)\)", INDEX)
+    assert sorted(in_index) == sorted(anchor(name) for name in names)

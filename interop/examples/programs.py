@@ -2,23 +2,11 @@
 
 import re
 
-import pika
-
 from interop.checks import AMQP_URL, check, finish, not_applicable, version
 from interop.examples import transcripts
+from interop.examples.target import has_delayed_exchange
 
 PLUGIN = "docs/examples/delayed/delayed_exchange"
-
-
-def has_delayed_exchange() -> bool:
-    with pika.BlockingConnection(pika.URLParameters(AMQP_URL)) as connection:
-        try:
-            arguments = {"x-delayed-type": "direct"}
-            connection.channel().exchange_declare("probe", "x-delayed-message", auto_delete=True, arguments=arguments)
-        except pika.exceptions.ChannelClosedByBroker:
-            return False
-        connection.channel().exchange_delete("probe")
-        return True
 
 
 def main() -> None:

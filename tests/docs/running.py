@@ -49,6 +49,8 @@ class Reader:
             (written, broker._address(protocol)[1])
             for written, protocol in (("5672", AMQP), ("15672", HTTP), ("15692", METRICS))
         ]
+        # Modules are found in no other way by what imports them.
+        (directory / "node_modules").symlink_to(NODE_MODULES)
         self._environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("PYTEST_")} | {
             "AMQP_URL": broker.url,
             "AMQPBROKER_URL": broker.http_url.replace("//", "//guest:guest@"),
@@ -57,7 +59,6 @@ class Reader:
             "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "PYTHONSAFEPATH": "1",
             "HOME": str(directory),
-            "NODE_PATH": str(NODE_MODULES),
             # pytest-asyncio, which a reader need not have, warns of that in any session.
             "PYTEST_ADDOPTS": "-p no:cacheprovider -o asyncio_default_fixture_loop_scope=function",
         }
@@ -132,6 +133,15 @@ class Reader:
         if runs:
             self._printed = self._written(done.stdout)
 
+    def do_php(self, block: Block, later: list[str]) -> None:
+        """Its syntax, where there is PHP. interop/examples runs it."""
+        php = shutil.which("php")
+        if php is not None:
+            done = subprocess.run(
+                [php, "-l"], input=block.text, capture_output=True, text=True, timeout=30, check=False
+            )
+            assert done.returncode == 0, done.stdout
+
     def do_ini(self, block: Block, later: list[str]) -> None:
         """RabbitMQ's configuration; with sections, systemd's."""
         if block.text.startswith("["):
@@ -159,7 +169,7 @@ class Reader:
     def _here(self, text: str) -> str:
         """With the addresses of this broker."""
         amqp = self._ports[0][1]
-        text = re.sub(r"(amqp://(?:\w+:\w+@)?)(?:localhost|127\.0\.0\.1)(?=[/\"'\s])", rf"\g<1>127.0.0.1:{amqp}", text)
+        text = re.sub(r"(amqp://(?:\w+:\w+@)?)(?:localhost|127\.0\.0\.1)(?=[/?\"'\s])", rf"\g<1>127.0.0.1:{amqp}", text)
         for written, here in self._ports:
             text = re.sub(rf"\b(?:localhost|127\.0\.0\.1):{written}\b", f"127.0.0.1:{here}", text)
         return text

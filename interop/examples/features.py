@@ -1,0 +1,34 @@
+"""Every program of docs/features does what the page says, in all languages: a check for each page and language."""
+
+import re
+
+from interop.checks import AMQP_URL, MANAGEMENT_URL, check, finish, not_applicable, version
+from interop.examples import snippets
+from interop.examples.target import has_delayed_exchange, has_time_travel
+
+#: What a program has in it that does not work with every broker.
+DELAY = "x-delayed-message"
+TIME_TRAVEL = "/api/testing/clock"
+
+
+def main() -> None:
+    version("pika")
+    missing = [word for word, there in ((DELAY, has_delayed_exchange()), (TIME_TRAVEL, has_time_travel())) if not there]
+    for page in snippets.PAGES:
+        by_language: dict[str, list[snippets.Snippet]] = {}
+        for snippet in snippets.read(page):
+            lacks = [word for word in missing if word in snippet.text]
+            if lacks:
+                name = re.sub("[^a-z]+", "-", f"{snippet.section} {snippet.language}".lower())
+                not_applicable(name, f"there is no {lacks[0]} here")
+            else:
+                by_language.setdefault(snippet.language, []).append(snippet)
+        for language, programs in by_language.items():
+            with check(f"{page.stem}-{language}"):
+                for program in programs:
+                    snippets.run(program, AMQP_URL, MANAGEMENT_URL)
+    finish()
+
+
+if __name__ == "__main__":
+    main()

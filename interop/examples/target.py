@@ -1,0 +1,31 @@
+"""What the broker at hand can do of what not every one can."""
+
+import urllib.error
+import urllib.request
+
+import pika
+
+from interop.checks import AMQP_URL, MANAGEMENT_URL
+
+
+def has_delayed_exchange() -> bool:
+    """RabbitMQ needs a plugin for it."""
+    with pika.BlockingConnection(pika.URLParameters(AMQP_URL)) as connection:
+        try:
+            arguments = {"x-delayed-type": "direct"}
+            connection.channel().exchange_declare("probe", "x-delayed-message", auto_delete=True, arguments=arguments)
+        except pika.exceptions.ChannelClosedByBroker:
+            return False
+        connection.channel().exchange_delete("probe")
+        return True
+
+
+def has_time_travel() -> bool:
+    """RabbitMQ has none."""
+    request = urllib.request.Request(f"{MANAGEMENT_URL}/api/testing/clock")
+    request.add_header("Authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=")  # guest:guest
+    try:
+        urllib.request.urlopen(request, timeout=10).close()
+    except urllib.error.HTTPError:
+        return False
+    return True
