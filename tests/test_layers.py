@@ -22,7 +22,20 @@ LAYERS = {
     "amqp": {"octets", "broker", "store", "wire", "errors", "compat", "config", "clock"},
     "management": {"compiled", "broker", "wire", "errors", "config", "clock"},
     "metrics": {"broker", "wire", "errors", "config", "clock"},
-    "server": {"compiled", "management", "metrics", "amqp", "broker", "store", "wire", "errors", "config", "clock"},
+    "shovel": {"broker", "wire", "errors", "clock"},
+    "server": {
+        "compiled",
+        "shovel",
+        "management",
+        "metrics",
+        "amqp",
+        "broker",
+        "store",
+        "wire",
+        "errors",
+        "config",
+        "clock",
+    },
     "testing": {"server", "management", "amqp", "broker", "store", "wire", "errors", "compat", "config", "clock"},
     "cli": {"compiled", "server", "testing", "store", "wire", "errors", "config", "clock"},
     "__main__": {"cli"},
@@ -30,7 +43,7 @@ LAYERS = {
 }
 
 #: Where an event loop may be seen.
-EVENT_LOOP = {"server", "management", "metrics", "testing", "cli"}
+EVENT_LOOP = {"server", "shovel", "management", "metrics", "testing", "cli"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

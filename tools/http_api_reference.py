@@ -32,7 +32,7 @@ Names that RabbitMQ's server cannot be asked for, such as `..`, can be here (as 
 - At most 66 objects and lists may be inside one another in a body (70 in definitions), and names of arguments have at
   most 255 bytes: what is deeper or longer is answered with 400.
 - `/api/` and `/cli/` lead to their `index.html` as in RabbitMQ, but these pages are not there.
-- There are no streams, shovels, federation links and traces: their paths are 404, as where RabbitMQ's plugins are not
+- There are no streams, federation links and traces: their paths are 404, as where RabbitMQ's plugins are not
   enabled. A quorum queue has one replica.
 - `POST /api/queues/VHOST/NAME/move` is an extension.
 

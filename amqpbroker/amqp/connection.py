@@ -71,13 +71,17 @@ _PROTOCOL_HEADER_0_9 = b"AMQP\x01\x01\0\x09"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The two ends of a connection's socket. tls: what they agreed on, None for a connection in the clear."""
+    """The two ends of a connection's socket. tls: what they agreed on, None for a connection in the clear.
+
+    user: who it is, where that is known beforehand, for it is within this process.
+    """
 
     host: str
     port: int
     local_host: str
     local_port: int
     tls: Encryption | None = None
+    user: "User | None" = None
 
     @property
     def name(self) -> str:

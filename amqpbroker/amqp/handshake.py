@@ -108,6 +108,8 @@ class Handshake:
     def _mechanisms(self) -> list[str]:
         """Those offered. A certificate can be shown by TLS only; whether one was shown, the login tells."""
         config, tls = self._connection.broker.config, self._connection.peer.tls
+        if self._connection.peer.user is not None:
+            return [EXTERNAL]
         missing = {EXTERNAL: tls is None, ANONYMOUS: config.anonymous_login_user is None}
         return [name for name in config.auth_mechanisms if not missing.get(name)]
 
@@ -119,6 +121,8 @@ class Handshake:
         """None if it is refused. Raises MalformedError for a response that is none."""
         connection = self._connection
         logins, host = connection.broker.logins, connection.peer.host
+        if connection.peer.user is not None:
+            return connection.peer.user
         if mechanism == EXTERNAL:
             certificate = connection.peer.tls.certificate if connection.peer.tls is not None else None
             name = external(certificate, connection.broker.config)

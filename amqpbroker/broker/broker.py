@@ -22,6 +22,7 @@ from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.rates import Rates, Sample
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.session import Session, Synced
+from amqpbroker.broker.shovels import SHOVEL, Shovels
 from amqpbroker.broker.stats import (
     BROKER_COUNTERS,
     GAUGES,
@@ -70,11 +71,13 @@ class Broker:
         self.tracing = Tracing(self.tap, self.untap, config.cluster_name, config.frame_max)
         self.policies = Policies(self.definitions, self.vhosts)
         self.limits = Limits(self.definitions, self.users, config.cluster_name, config.channel_max_per_node)
+        self.shovels = Shovels(self.definitions, self.users, self.vhosts, config.shovel_predeclared)
         self.parameters = Parameters(
             {
                 POLICY: PolicyParameters(self.policies, operator=False),
                 OPERATOR_POLICY: PolicyParameters(self.policies, operator=True),
                 VHOST_LIMITS: VhostLimitParameters(self.limits),
+                SHOVEL: self.shovels,
             }
         )
         self.global_parameters = GlobalParameters(self.definitions)
@@ -227,7 +230,7 @@ class Broker:
                 session.force_close(errors.vhost_deleted(name))
 
     def _forget_vhost(self, name: str) -> None:
-        for told in (self.users, self.policies, self.limits, self.tracing):
+        for told in (self.users, self.policies, self.limits, self.shovels, self.tracing):
             told.forget_vhost(name)
 
     def _existing_vhost(self, name: str) -> Vhost:

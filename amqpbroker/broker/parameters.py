@@ -2,9 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from amqpbroker.store.definitions import Definitions, GlobalParameterDefinition
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.users import User
 
 
 class Parameter(NamedTuple):
@@ -32,6 +35,9 @@ class Component(ABC):
     @abstractmethod
     def check(self, name: str, value: object) -> None:
         """Raises ValueError for what `put` would refuse."""
+
+    def authorise(self, name: str, value: object, user: "User") -> None:  # noqa: B027 - most leave it to the vhost
+        """Raises ValueError for a value that this user may not set."""
 
     @abstractmethod
     def put(self, vhost: str, name: str, value: object) -> None:
@@ -68,6 +74,11 @@ class Parameters:
         if component not in self._components:
             raise validation_failed(f"component {component} not found")
         self._components[component].check(name, value)
+
+    def authorise(self, component: str, name: str, value: object, user: "User") -> None:
+        """Raises ValueError for a value that this user may not set, or nobody."""
+        self.check(component, name, value)
+        self._components[component].authorise(name, value, user)
 
     def has(self, component: str) -> bool:
         return component in self._components

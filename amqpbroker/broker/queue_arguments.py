@@ -61,8 +61,9 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+KNOWN_ARGUMENTS = frozenset(name for names in ARGUMENTS.values() for name in names)
 #: Those of other types that a queue refuses. (x-stream-filter-size-bytes is not among them in RabbitMQ 4.0.5.)
-_KNOWN = frozenset(name for names in ARGUMENTS.values() for name in names) - {"x-stream-filter-size-bytes"}
+_REFUSED = KNOWN_ARGUMENTS - {"x-stream-filter-size-bytes"}
 
 #: The arguments of basic.consume that each queue type knows.
 CONSUMER_ARGUMENTS: dict[str, tuple[str, ...]] = {
@@ -70,7 +71,7 @@ CONSUMER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "quorum": ("x-priority",),
     "stream": ("x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"),
 }
-_KNOWN_TO_CONSUMERS = frozenset(name for names in CONSUMER_ARGUMENTS.values() for name in names)
+KNOWN_CONSUMER_ARGUMENTS = frozenset(name for names in CONSUMER_ARGUMENTS.values() for name in names)
 
 #: Why a value is not acceptable, as RabbitMQ prints it (an Erlang term), or None if it is.
 Problem = str | None
@@ -206,7 +207,7 @@ def check_queue_arguments(name: str, vhost: str, queue_type: str, arguments: Tab
             if problem is not None:
                 raise errors.invalid_queue_argument(argument, name, vhost, problem)
     for argument in arguments:
-        if argument in _KNOWN and argument not in own:
+        if argument in _REFUSED and argument not in own:
             raise errors.argument_not_of_queue_type(argument, name, vhost, queue_module(queue_type))
 
 
@@ -232,7 +233,7 @@ def check_consumer_arguments(name: str, vhost: str, queue_type: str, arguments: 
     if problem is not None:
         raise errors.invalid_queue_argument("x-priority", name, vhost, problem)
     for argument in arguments:
-        if argument in _KNOWN_TO_CONSUMERS and argument not in CONSUMER_ARGUMENTS[queue_type]:
+        if argument in KNOWN_CONSUMER_ARGUMENTS and argument not in CONSUMER_ARGUMENTS[queue_type]:
             raise errors.argument_not_of_queue_type(argument, name, vhost, queue_module(queue_type))
 
 

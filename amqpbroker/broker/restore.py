@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.durable import stored_arguments
 from amqpbroker.broker.limits import VHOST_LIMITS
 from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY
+from amqpbroker.broker.shovels import SHOVEL
 from amqpbroker.errors import AmqpError
 from amqpbroker.store.definitions import (
     BindingDefinition,
@@ -75,6 +76,8 @@ def restore(broker: "Broker") -> frozenset[int]:
             broker.policies.restore(stored)
         elif stored.component == VHOST_LIMITS:
             broker.limits.restore(stored)
+        elif stored.component == SHOVEL:
+            broker.shovels.restore(stored)
 
     _each(definitions.all(GlobalParameterDefinition), broker.global_parameters.restore)
     # Vhosts have exchanges, for which there may be policies.

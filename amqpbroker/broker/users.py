@@ -36,6 +36,9 @@ class User:
     hashing: str = SHA256
 
 
+#: The broker itself, where it is a client of its own: it may do everything, in every vhost, in anybody's name.
+BROKER = User("none", tags=("impersonator",))
+
 _NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 
 
@@ -86,6 +89,10 @@ class Users:
 
     def permissions(self, user: User, vhost: str) -> Permissions:
         """What the user may do in the vhost. Raises AmqpError 530 if the user has no permissions there."""
+        if user is BROKER:
+            everything = Permissions(user.name, vhost)
+            everything.grant(Grant(".*", ".*", ".*"))
+            return everything
         permissions = self._permissions.get((user.name, vhost))
         if permissions is None or permissions.grants is None:
             raise errors.vhost_access_refused(vhost, user.name)

@@ -167,6 +167,7 @@ class Config:
     vm_memory_high_watermark: Limit = Limit(relative=0.6)
     disk_free_limit: Limit = Limit(absolute_bytes=50_000_000)
     total_memory_bytes: int | None = None
+    shovel_predeclared: bool = False
     cluster_tags: tuple[tuple[str, str], ...] = ()
     node_tags: tuple[tuple[str, str], ...] = ()
     cluster_name: str = "amqpbroker@localhost"

@@ -139,7 +139,6 @@ LEFT_OUT: dict[str, str] = {
             "event_exchange",
             "federation",
             "mqtt",
-            "shovel",
             "stomp",
             "tracing",
             "trust_store",

@@ -2,7 +2,18 @@
 
 import re
 
-from amqpbroker.config.rows import connections, definitions, listeners, log, management, node, queues, resources, users
+from amqpbroker.config.rows import (
+    connections,
+    definitions,
+    listeners,
+    log,
+    management,
+    node,
+    queues,
+    resources,
+    shovels,
+    users,
+)
 from amqpbroker.config.setting import ConfigError, Setting
 
 SETTINGS: tuple[Setting, ...] = (
@@ -13,6 +24,7 @@ SETTINGS: tuple[Setting, ...] = (
     *resources.ROWS,
     *management.ROWS,
     *definitions.ROWS,
+    *shovels.ROWS,
     *log.ROWS,
     *node.ROWS,
 )

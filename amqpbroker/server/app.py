@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 import logging
 import os
 import platform
@@ -19,6 +20,7 @@ from amqpbroker.broker.node import Listening as Listening  # cli looks no furthe
 from amqpbroker.broker.patterns import PatternError as PatternError
 from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.broker.shortage import Shortage
+from amqpbroker.broker.users import User
 from amqpbroker.clock import Clock, SystemClock, TravelClock
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config, Listener
@@ -29,6 +31,7 @@ from amqpbroker.server.http import App, HttpListener
 from amqpbroker.server.listeners import listen, shown
 from amqpbroker.server.node import ServerNode
 from amqpbroker.server.resources import DiskMonitor, MemoryMonitor
+from amqpbroker.server.shovels import LazyShovels
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.tls import TlsContexts
@@ -182,6 +185,8 @@ class Server:
         self.connect: Connect = self._connection
         #: What the management API has beside RabbitMQ's resources.
         self.more_resources: Callable[[], Iterable[Resource]] = tuple
+        self._shovels = LazyShovels(self.broker, self._clock, loop, self._insider)
+        self._insiders = itertools.count(1)
         self._refused = False
         self._failed = False
         self._stopping: asyncio.Future[None] = loop.create_future()
@@ -253,7 +258,9 @@ class Server:
             _calm_collector()
         log.info("listening on %s", ", ".join(f"{name} {shown(host, port)}" for name, host, port in listening))
         log.info("Server startup complete; 0 plugins started.")  # RabbitMQ's words, which testcontainers waits for
+        self.broker.shovels.run(self._shovels)
         await self._stopping
+        await self._shovels.close(self._stop_ms / 1000)
         for server in amqp:
             server.close()
         for tls in amqps:
@@ -345,6 +352,18 @@ class Server:
 
     def _connection(self, peer: Peer, client: ClientTransport) -> Served:
         return Connection(self.broker, peer, client.on_dirty)
+
+    def _insider(self, user: User) -> ClientTransport:
+        """Serves a connection from within this process. Its name has a number where others have their port."""
+        peer = Peer("127.0.0.1", next(self._insiders), "127.0.0.1", 0, user=user)
+        return ClientTransport(
+            self._buffer,
+            lambda _, client: self._connection(peer, client),
+            self._clock,
+            self.tick,
+            self._admit,
+            self._forget,
+        )
 
     def _admit(self, client: ClientTransport) -> bool:
         if self._stopping.done() or self._is_full():

@@ -101,9 +101,10 @@ class ClientTransport(asyncio.BufferedProtocol):
             return
         self._transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
         sock = self._transport.get_extra_info("socket")
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         host, port = _address(self._transport.get_extra_info("peername"))
+        if host:  # else it is within this process, or gone
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         local_host, local_port = _address(self._transport.get_extra_info("sockname"))
         peer = Peer(host=host, port=port, local_host=local_host, local_port=local_port, tls=encryption)
         self._connection = self._connect(peer, self)

@@ -50,8 +50,8 @@ def test_policies_are_listed_only_if_asked_for(parameters: Parameters) -> None:
 
 
 def test_a_component_that_there_is_not(parameters: Parameters) -> None:
-    with pytest.raises(ValueError, match=r"^Validation failed\n\ncomponent shovel not found\n$"):
-        parameters.put("shovel", "/", "s", {})
+    with pytest.raises(ValueError, match=r"^Validation failed\n\ncomponent shuffle not found\n$"):
+        parameters.put("shuffle", "/", "s", {})
 
 
 def test_a_value_that_the_component_does_not_take(parameters: Parameters) -> None:

@@ -21,6 +21,8 @@ from amqpbroker.broker.patterns import Pattern, PatternError
 from amqpbroker.broker.policies import OPERATOR_POLICY, Policy
 from amqpbroker.broker.policy_keys import unknown_keys
 from amqpbroker.broker.settings import alternate_exchange, parse_queue_settings
+from amqpbroker.broker.shovel_definition import speaks_amqp10
+from amqpbroker.broker.shovels import SHOVEL
 from amqpbroker.broker.vhost import PREDECLARED
 from amqpbroker.errors import AmqpError
 from amqpbroker.management.definitions import failure
@@ -261,6 +263,8 @@ class Plan:
         what = f"parameter {quoted(name)} of {quoted(component)} in vhost {quoted(vhost)}"
         if not self._broker.parameters.has(component):
             return warning(what, "there is no such component here")
+        if component == SHOVEL and speaks_amqp10(value):
+            return warning(what, "there is no AMQP 1.0 here")
         unknown = ""
         if component == OPERATOR_POLICY and isinstance(value, dict):
             definition, unknown = _without_unknown_keys(value.get("definition"), operator=True)

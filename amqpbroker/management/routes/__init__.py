@@ -18,6 +18,7 @@ from amqpbroker.management.routes import (
     policies,
     queues,
     sessions,
+    shovels,
     users,
     vhosts,
 )
@@ -39,6 +40,7 @@ RESOURCES: tuple[Resource, ...] = (
     *permissions.RESOURCES,
     *policies.RESOURCES,
     *sessions.RESOURCES,
+    *shovels.RESOURCES,
     *users.RESOURCES,
     *vhosts.RESOURCES,
 )

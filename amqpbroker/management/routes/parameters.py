@@ -41,6 +41,8 @@ def put_parameter(call: Call) -> Answer:
     component, name, value = call.path["component"], call.path["name"], call.need("value")["value"]
     created = all(other.name != name for other in call.broker.parameters.list(component, call.vhost.name))
     try:
+        if not call.who.all_powerful:
+            call.broker.parameters.authorise(component, name, value, call.who.user)
         call.broker.parameters.put(component, call.vhost.name, name, value)
     except ValueError as error:
         raise failure.invalid(error) from error

@@ -174,6 +174,19 @@ def test_policies(ctl, vhost, one, many):
     assert "are not recognised" in ctl(f"set_{one}", "-p", vhost, "pol", "^x", '{"max-lengt": 5}', status=69)
 
 
+def test_shovels(ctl, broker):
+    value = {"src-uri": "amqp://", "src-queue": "nix", "dest-uri": broker.url, "src-predeclared": True}
+    ctl("set_parameter", "shovel", "s", json.dumps(value))
+    found = json.loads(ctl("shovel_status", "--formatter", "json"))
+    assert [(each["name"], each["vhost"], each["type"]) for each in found] == [("s", "/", "dynamic")]
+    assert found[0]["state"] in ("starting", "terminated")
+    ctl("restart_shovel", "s")
+    assert "not found" in ctl("restart_shovel", "nix", status=69)
+    ctl("delete_shovel", "s")
+    assert "not found" in ctl("delete_shovel", "s", status=69)
+    assert json.loads(ctl("list_parameters", "--formatter", "json")) == []
+
+
 def test_parameters(ctl):
     ctl("set_global_parameter", "g", '{"a": 1}')
     assert 'g\t{"a":1}' in lines(ctl("list_global_parameters"))

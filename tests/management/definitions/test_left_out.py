@@ -49,6 +49,7 @@ async def test_what_plugins_have_is_left_out_and_the_rest_is_there(broker, warni
     assert policies == [("aged", {"max-age": "1D"}), ("both", {"max-length": 1000})]
     assert [policy.name for policy in broker.policies.list(operator=True)] == ["cap"]
     assert broker.limits.vhost("/")["max-connections"] == 100
+    assert [parameter.name for parameter in broker.parameters.list("shovel")] == ["move"]
     generated = next(queue["name"] for queue in PLUGINS["queues"] if queue["name"].startswith("amq.gen-"))
     at = 'in vhost "/"'
     assert sorted(warnings()) == sorted(
@@ -58,7 +59,6 @@ async def test_what_plugins_have_is_left_out_and_the_rest_is_there(broker, warni
             f'policy "sharded" {at}: it has nothing but keys that do not exist here, "routing-key", "shards-per-node"',
             f'parameter "up" of "federation-upstream" {at}: there is no such component here',
             f'parameter "ups" of "federation-upstream-set" {at}: there is no such component here',
-            f'parameter "move" of "shovel" {at}: there is no such component here',
             f'exchange "recent" {at}: there is no exchange type "x-recent-history" here',
             f'exchange "shards" {at}: there is no exchange type "x-modulus-hash" here',
             f'exchange "jms" {at}: there is no exchange type "x-jms-topic" here',
@@ -117,9 +117,16 @@ async def test_keys_of_operator_policies(broker, warnings):
     ]
 
 
-async def test_no_value_is_in_the_log(broker, caplog):
-    value = {"src-uri": "amqp://ann:s3cret@host"}
+async def test_shovels_that_speak_amqp_1_0(broker, warnings):
+    value = {"src-protocol": "amqp10", "src-uri": "amqp://", "src-address": "a", "dest-uri": "amqp://"}
     await take(broker, parameters=[{"vhost": "/", "component": "shovel", "name": "p", "value": value}])
+    assert warnings() == ['parameter "p" of "shovel" in vhost "/": there is no AMQP 1.0 here']
+    assert broker.parameters.list("shovel") == []
+
+
+async def test_no_value_is_in_the_log(broker, caplog):
+    value = {"uri": "amqp://ann:s3cret@host"}
+    await take(broker, parameters=[{"vhost": "/", "component": "federation-upstream", "name": "p", "value": value}])
     assert "s3cret" not in caplog.text
 
 

@@ -126,7 +126,7 @@ async def test_the_cluster_has_a_name(api):
     assert (await api.put("cluster-name", {"name": "x"}, auth=auth)).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["shovels", "federation-links", "traces", "stream/connections", "queues/quorum"])
+@pytest.mark.parametrize("path", ["federation-links", "traces", "stream/connections", "queues/quorum"])
 async def test_what_there_is_not(api, path):
     assert (await api.get(path)).status_code == 404
 

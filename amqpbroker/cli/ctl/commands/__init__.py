@@ -11,10 +11,11 @@ from amqpbroker.cli.ctl.commands import (
     parameters,
     policies,
     queues,
+    shovels,
     users,
     vhosts,
 )
 
-_MODULES = (node, users, access, lists, health, parameters, policies, vhosts, queues, connections, definitions)
+_MODULES = (node, users, access, lists, health, parameters, policies, vhosts, queues, connections, shovels, definitions)
 
 COMMANDS: dict[str, Command] = {command.name: command for module in _MODULES for command in module.COMMANDS}

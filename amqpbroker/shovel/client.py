@@ -1,0 +1,234 @@
+"""The client's half of AMQP 0-9-1: bytes in, bytes out, and answers as futures.
+
+Messages are not decoded: the properties are the octets that the publisher's broker sent, with the types of all values.
+"""
+
+import asyncio
+import struct
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple, final
+
+from amqpbroker.shovel.failure import ChannelClosedError, LinkError
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import BASIC_CLASS, BODY, FRAME_HEAD, HEADER, HEARTBEAT, METHOD, OVERHEAD, content, frame
+from amqpbroker.wire.values import MalformedError
+
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+
+#: What is asked for at most.
+FRAME_MAX = 131072
+
+_DELIVER = 60 << 16 | 60
+_ACK = 60 << 16 | 80
+
+_ACK_FRAME = struct.Struct(">BHIHHQBB")
+
+
+class Delivery(NamedTuple):
+    """tag: of the delivery on its channel. properties: as in the content header behind the body size."""
+
+    tag: int
+    exchange: bytes
+    routing_key: bytes
+    properties: bytes
+    body: bytes
+
+
+class Receiver(ABC):
+    """Who is told what comes of its own accord."""
+
+    @abstractmethod
+    def delivered(self, delivery: Delivery) -> None:
+        """A message to a consumer."""
+
+    @abstractmethod
+    def confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
+        """basic.ack (taken) or basic.nack of what was published."""
+
+    @abstractmethod
+    def blocked(self, blocked: bool) -> None:
+        """connection.blocked, connection.unblocked."""
+
+    @abstractmethod
+    def failed(self, error: LinkError) -> None:
+        """The connection, or a channel that nobody waits for, is no more."""
+
+
+@final
+class Client:
+    """One connection's frames. `write` takes what is to be sent. A channel has one call at a time.
+
+    receiver: until there is one, what comes of its own accord is passed over, but for the end.
+    """
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self.receiver: Receiver | None = None
+        self.frame_max: int = FRAME_MAX
+        self.error: LinkError | None = None
+        self._write = write
+        self._buffer = bytearray()
+        self._waiting: dict[int, tuple[str, asyncio.Future[dict[str, Any]]]] = {}
+        self._deliveries: dict[int, _Content] = {}
+        self._publish_head = (-1, b"", b"", b"")
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    async def call(self, method: str, channel: int = 1, **arguments: Any) -> dict[str, Any]:
+        """Send a method; the arguments of its -ok. Raises LinkError, ChannelClosedError."""
+        self.send(method, channel, **arguments)
+        return await self.wait(f"{method}-ok", channel)
+
+    async def wait(self, method: str, channel: int) -> dict[str, Any]:
+        """The arguments of that method when it comes. Raises LinkError, ChannelClosedError."""
+        if self.error is not None:
+            raise self.error
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[channel] = (method, future)
+        try:
+            return await future
+        finally:
+            self._waiting.pop(channel, None)
+
+    def send(self, method: str, channel: int, **arguments: Any) -> None:
+        self._write(frame(METHOD, channel, methods.encode(method, **arguments)))
+
+    def publish(self, channel: int, exchange: bytes, routing_key: bytes, properties: bytes, body: bytes) -> None:
+        number, last_exchange, last_key, head = self._publish_head
+        if (number, last_exchange, last_key) != (channel, exchange, routing_key):
+            method = methods.encode("basic.publish", exchange=exchange, routing_key=routing_key)
+            head = frame(METHOD, channel, method)
+            self._publish_head = (channel, exchange, routing_key, head)
+        self._write(head + content(channel, properties, body, self.frame_max))
+
+    def ack(self, channel: int, tag: int, multiple: bool) -> None:
+        self._write(_ACK_FRAME.pack(METHOD, channel, 13, 60, 80, tag, multiple, 0xCE))
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Take what came. What is no AMQP ends the connection."""
+        try:
+            self._take(data)
+        except (MalformedError, struct.error, IndexError) as error:
+            self.lost(LinkError(f"what answers does not speak AMQP 0-9-1: {error}"))
+
+    def _take(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        pos, end = 0, len(buffer)
+        while end - pos >= OVERHEAD and self.error is None:
+            kind, channel, size = FRAME_HEAD.unpack_from(buffer, pos)
+            if buffer.startswith(b"AMQP", pos):
+                raise MalformedError("it wants another version")
+            if size > self.frame_max - OVERHEAD or kind not in (METHOD, HEADER, BODY, HEARTBEAT):
+                raise MalformedError(f"a frame of type {kind} and {size} octets")
+            stop = pos + size + OVERHEAD
+            if stop > end:
+                break
+            if buffer[stop - 1] != 0xCE:
+                raise MalformedError("a frame without its end")
+            self._frame(kind, channel, bytes(buffer[pos + 7 : stop - 1]))
+            pos = stop
+        del buffer[:pos]
+
+    def _frame(self, kind: int, channel: int, payload: bytes) -> None:
+        if kind == METHOD:
+            ids = int.from_bytes(payload[:4], "big")
+            if ids == _DELIVER:
+                self._deliveries[channel] = _Content(payload)
+            else:
+                self._method(ids, channel, payload)
+        elif kind != HEARTBEAT:
+            coming = self._deliveries.get(channel)
+            if coming is None:
+                return  # of a method that nobody asked for
+            delivery = coming.header(payload) if kind == HEADER else coming.more(payload)
+            if delivery is not None:
+                del self._deliveries[channel]
+                if self.receiver is not None:
+                    self.receiver.delivered(delivery)
+
+    def _method(self, ids: int, channel: int, payload: bytes) -> None:
+        method = methods.METHODS.get(ids)
+        if method is None:
+            raise MalformedError(f"a method {ids:#x}")
+        arguments = methods.decode(method, payload)
+        name = method.name
+        awaited, future = self._waiting.get(channel, ("", None))
+        if name == awaited and future is not None:
+            if not future.done():
+                future.set_result(arguments)
+            return
+        receiver = self.receiver
+        match name:
+            case "basic.ack" | "basic.nack":
+                if receiver is not None:
+                    receiver.confirmed(arguments["delivery_tag"], arguments["multiple"], ids == _ACK)
+            case "connection.blocked" | "connection.unblocked":
+                if receiver is not None:
+                    receiver.blocked(name == "connection.blocked")
+            case "basic.cancel":
+                self._failed(LinkError("the broker cancelled the consumer, as when its queue is deleted"))
+            case "channel.flow":
+                self.send("channel.flow-ok", channel, active=arguments["active"])
+            case "channel.close":
+                self.send("channel.close-ok", channel)
+                error = ChannelClosedError(arguments["reply_code"], arguments["reply_text"])
+                if future is None:
+                    self._failed(error)
+                elif not future.done():
+                    future.set_exception(error)
+            case "connection.close":
+                self.send("connection.close-ok", 0)
+                self.lost(LinkError(arguments["reply_text"]))
+
+    def lost(self, error: LinkError) -> None:
+        """There is no connection any more."""
+        if self.error is None:
+            self.error = error
+            for _, future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(error)
+            self._failed(error)
+
+    def _failed(self, error: LinkError) -> None:
+        if self.receiver is not None:
+            self.receiver.failed(error)
+
+
+@final
+class _Content:
+    """A message that comes in frame by frame."""
+
+    def __init__(self, deliver: bytes) -> None:
+        at = 5 + deliver[4]
+        self._tag = int.from_bytes(deliver[at : at + 8], "big")
+        start = at + 9
+        stop = start + 1 + deliver[start]
+        self._exchange = deliver[start + 1 : stop]
+        self._routing_key = deliver[stop + 1 : stop + 1 + deliver[stop]]
+        self._properties = b""
+        self._parts: list[bytes] = []
+        self._left = 0
+
+    def header(self, payload: bytes) -> Delivery | None:
+        """The whole message, if it has no body."""
+        if len(payload) < 14 or int.from_bytes(payload[:2], "big") != BASIC_CLASS:
+            raise MalformedError("a content header that is none")
+        self._left = int.from_bytes(payload[4:12], "big")
+        self._properties = payload[12:]
+        return self._delivery(b"") if self._left == 0 else None
+
+    def more(self, payload: bytes) -> Delivery | None:
+        """The whole message, if this is the rest of it."""
+        self._left -= len(payload)
+        if self._left < 0 or not self._properties:
+            raise MalformedError("a body that is longer than it was to be")
+        if not self._parts and self._left == 0:
+            return self._delivery(payload)
+        self._parts.append(payload)
+        return self._delivery(b"".join(self._parts)) if self._left == 0 else None
+
+    def _delivery(self, body: bytes) -> Delivery:
+        return Delivery(self._tag, self._exchange, self._routing_key, self._properties, body)

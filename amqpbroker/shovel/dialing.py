@@ -1,0 +1,107 @@
+"""Connecting to the broker of a URI: another one by TCP or TLS, or this one within the process."""
+
+import asyncio
+import logging
+import random
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from typing import final
+
+from amqpbroker.broker.amqp_uri import AmqpUri, TlsOptions
+from amqpbroker.broker.users import BROKER, User, Users
+from amqpbroker.shovel.failure import LinkError
+from amqpbroker.shovel.link import Link
+from amqpbroker.shovel.login import log_in
+
+log = logging.getLogger(__name__)
+
+#: Gives one end of a socket whose other end this broker serves, as a connection of that user.
+OpenInside = Callable[[User], Awaitable[socket.socket]]
+
+
+@final
+class Dialer:
+    """Opens links that are logged in and have channel 1 open."""
+
+    def __init__(self, users: Users, open_inside: OpenInside) -> None:
+        self._users = users
+        self._open_inside = open_inside
+
+    async def dial(self, uris: Sequence[AmqpUri], name: str) -> tuple[Link, AmqpUri]:
+        """A link to one of them, any; the others are tried if it cannot be had. Raises LinkError.
+
+        name: of the connection, as the broker shows it.
+        """
+        error = LinkError("there is no URI")
+        for uri in random.sample(uris, len(uris)):
+            try:
+                return await self._dial(uri, name), uri
+            except LinkError as failure:
+                error = failure
+                log.warning("%s cannot connect to %s: %s", name, uri.shown, failure)
+        raise error
+
+    async def _dial(self, uri: AmqpUri, name: str) -> Link:
+        link = Link(asyncio.get_running_loop())
+        done = False
+        try:
+            async with asyncio.timeout(uri.connection_timeout_ms / 1000):
+                await self._connect(link, uri)
+                await log_in(link, uri, name)
+            done = True
+        except TimeoutError:
+            raise LinkError(f"no answer within {uri.connection_timeout_ms} ms") from None
+        except ssl.SSLCertVerificationError as error:
+            raise LinkError(f"the certificate will not do: {error.verify_message}") from None
+        except (OSError, ssl.SSLError) as error:
+            raise LinkError(f"{error.strerror or error}".lower()) from None
+        finally:
+            if not done:
+                link.abort()
+        return link
+
+    async def _connect(self, link: Link, uri: AmqpUri) -> None:
+        """Raises LinkError, OSError."""
+        loop = asyncio.get_running_loop()
+        if uri.host is None:
+            await loop.create_connection(lambda: link, sock=await self._open_inside(self._user(uri)))
+            return
+        context = None if uri.tls is None else await asyncio.to_thread(_context, uri.tls)
+        server_name = None if uri.tls is None else uri.tls.server_name or uri.host
+        await loop.create_connection(lambda: link, uri.host, uri.port, ssl=context, server_hostname=server_name)
+
+    def _user(self, uri: AmqpUri) -> User:
+        """Who a connection within the process is; a password is looked at only if there is one. Raises LinkError."""
+        if uri.user is None:
+            return BROKER
+        if not self._users.has(uri.user):
+            raise LinkError(f"there is no user '{uri.user}'")
+        if uri.password is not None and self._users.authenticate(uri.user, uri.password.encode()) is None:
+            raise LinkError(f"this is not the password of user '{uri.user}'")
+        return self._users.user(uri.user)
+
+
+def _context(options: TlsOptions) -> ssl.SSLContext:
+    """Reads files. Raises LinkError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not options.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif options.cacertfile:
+        _reading(options.cacertfile, lambda: context.load_verify_locations(options.cacertfile))
+        # As in RabbitMQ, whatever is in that file is trusted, though it may have an issuer itself.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    else:
+        context.load_default_certs()
+    if options.certfile:
+        keyfile = options.keyfile or options.certfile
+        _reading(keyfile, lambda: context.load_cert_chain(options.certfile, keyfile, options.password or "?"))
+    return context
+
+
+def _reading(file: str, read: Callable[[], None]) -> None:
+    try:
+        read()
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise LinkError(f"{file}: {getattr(error, 'strerror', None) or error}") from None

@@ -1,0 +1,148 @@
+"""One connection to a broker over a transport of the event loop: a `Client`, heartbeats, and an orderly end."""
+
+import asyncio
+from typing import cast, final
+
+from amqpbroker.shovel.client import Client, Delivery, Receiver
+from amqpbroker.shovel.failure import LinkError
+from amqpbroker.wire.frames import HEARTBEAT_FRAME
+
+#: Above this many octets that the network has not taken, a link is said to be full.
+WRITE_HIGH_BYTES = 256 * 1024
+
+#: How long the broker may take to answer connection.close.
+CLOSE_S = 2.0
+
+
+class LinkReceiver(Receiver):
+    """A receiver that is also told whether the network takes more."""
+
+    def full(self, full: bool) -> None:
+        """More than it should is waiting to be sent, or no more."""
+
+    def delivered(self, delivery: Delivery) -> None:
+        pass
+
+    def confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
+        pass
+
+    def blocked(self, blocked: bool) -> None:
+        pass
+
+
+@final
+class Link(asyncio.Protocol):
+    """What is written in a turn of the loop goes out together."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.client = Client(self.write)
+        self.receiver: LinkReceiver | None = None
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._out: list[bytes] = []
+        self._closed: asyncio.Future[None] = loop.create_future()
+        self._beat: asyncio.TimerHandle | None = None
+        self._heard = self._wrote = True
+        self._silent_beats = 0
+        self._reading = True
+
+    # --- what the event loop calls ----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(WRITE_HIGH_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        self.client.feed(data)
+        if self.client.error is not None:
+            self._end()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        why = f"the connection is lost: {error}" if error else "the broker closed the connection without a word"
+        self.client.lost(LinkError(why))
+        if self._beat is not None:
+            self._beat.cancel()
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        if self.receiver is not None:
+            self.receiver.full(True)
+
+    def resume_writing(self) -> None:
+        if self.receiver is not None:
+            self.receiver.full(False)
+
+    # --- what shovels call ------------------------------------------------------------------------------------------
+
+    def listen(self, receiver: LinkReceiver) -> None:
+        """Tell it from now on. Raises LinkError if there is nothing any more to tell of."""
+        if self.client.error is not None:
+            raise self.client.error
+        self.receiver = self.client.receiver = receiver
+
+    def read(self, reading: bool) -> None:
+        """Whether what comes is to be read at present."""
+        if self._transport is not None and reading is not self._reading:
+            self._reading = reading
+            if reading:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def start_heartbeats(self, interval_s: int) -> None:
+        """Send them, and end the connection when two are missing; 0: do not."""
+        if interval_s and self._beat is None:
+            self._beat = self._loop.call_later(interval_s / 2, self._on_beat, interval_s / 2)
+
+    def _on_beat(self, every_s: float) -> None:
+        self._silent_beats = 0 if self._heard or not self._reading else self._silent_beats + 1
+        if self._silent_beats > 4:
+            self.client.lost(LinkError("missed heartbeats"))
+            self.abort()
+            return
+        if not self._wrote:
+            self.write(HEARTBEAT_FRAME)
+        self._heard = self._wrote = False
+        self._beat = self._loop.call_later(every_s, self._on_beat, every_s)
+
+    async def close(self) -> None:
+        """In order, so that all that was written is taken, unless the broker does not answer."""
+        if self._transport is None:
+            return
+        self.receiver = self.client.receiver = None
+        self.read(True)
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self.client.call("connection.close", 0, reply_code=200, reply_text="Goodbye")
+                self._end()
+                await self._closed
+        except (LinkError, TimeoutError):
+            pass
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(data)
+        self._wrote = True
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if self._transport is not None and out:
+            self._transport.write(b"".join(out))
+
+    def _end(self) -> None:
+        """Close when all that was written has gone."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()

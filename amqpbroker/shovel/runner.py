@@ -1,0 +1,87 @@
+"""All shovels of a broker, each a task of the event loop."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import final
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.shovel_definition import ShovelDefinition
+from amqpbroker.broker.shovels import ShovelRunner, ShovelStatus
+from amqpbroker.clock import Clock
+from amqpbroker.errors import AmqpError
+from amqpbroker.shovel.dialing import Dialer, OpenInside
+from amqpbroker.shovel.shovel import Shovel
+
+log = logging.getLogger(__name__)
+
+_Key = tuple[str, str]
+
+
+@final
+class Runner(ShovelRunner):
+    """clock: of what shovels wait for. open_inside: connects to the broker itself. create_task: as the loop's."""
+
+    def __init__(self, broker: Broker, clock: Clock, open_inside: OpenInside) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._dialer = Dialer(broker.users, open_inside)
+        self._running: dict[_Key, tuple[Shovel, asyncio.Task[None]]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def start(self, vhost: str, name: str, definition: ShovelDefinition) -> None:
+        before = self._cancelled((vhost, name))
+        shovel = Shovel(
+            vhost,
+            name,
+            definition,
+            self._dialer,
+            self._clock,
+            self._broker.clock.now_ms,
+            self._broker.cluster_name,
+            partial(self._finished, vhost, name),
+        )
+        self._running[vhost, name] = shovel, asyncio.get_running_loop().create_task(_after(before, shovel.run))
+
+    def stop(self, vhost: str, name: str) -> None:
+        self._cancelled((vhost, name))
+
+    def status(self, vhost: str, name: str) -> ShovelStatus | None:
+        running = self._running.get((vhost, name))
+        return None if running is None else running[0].status
+
+    async def close(self, timeout_s: float) -> None:
+        """Stop all, in order; those that take longer at once."""
+        for key in list(self._running):
+            self._cancelled(key)
+        if self._ending:
+            _, late = await asyncio.wait(self._ending, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            await asyncio.sleep(0)
+
+    def _cancelled(self, key: _Key) -> "asyncio.Task[None] | None":
+        """The task of that shovel, which is ending, if there is one."""
+        running = self._running.pop(key, None)
+        if running is None:
+            return None
+        task = running[1]
+        if not task.done():
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+            task.cancel()
+        return task
+
+    def _finished(self, vhost: str, name: str) -> None:
+        try:
+            self._broker.shovels.delete(vhost, name)
+        except AmqpError as error:
+            log.error("the shovel '%s' in vhost '%s' cannot be deleted: %s", name, vhost, error)  # noqa: TRY400
+
+
+async def _after(before: "asyncio.Task[None] | None", run: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Two of one name never take messages side by side, which would mix their order."""
+    if before is not None:
+        await asyncio.wait([before])
+    await run()

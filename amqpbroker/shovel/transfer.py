@@ -1,0 +1,194 @@
+"""What becomes of each message on its way: published, confirmed, acknowledged, and no more than there is room for.
+
+No I/O: `Ends` does what is to be done at both ends.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import Literal, final
+
+from amqpbroker.broker.shovel_definition import AckMode
+from amqpbroker.shovel.client import Delivery
+
+#: Octets of messages that may be on their way before no more are read.
+WINDOW = 16 * 1024 * 1024
+#: What it takes to keep one, besides its octets.
+KEEPING = 500
+
+
+class Ends(ABC):
+    """What a transfer does at the source and at the destination."""
+
+    @abstractmethod
+    def publish(self, delivery: Delivery) -> None:
+        """At the destination. `Transfer.full` may be called meanwhile."""
+
+    @abstractmethod
+    def ack(self, tag: int, multiple: bool) -> None:
+        """At the source."""
+
+    @abstractmethod
+    def read(self, reading: bool) -> None:
+        """Whether more is to be read from the source."""
+
+    @abstractmethod
+    def retry_later(self) -> None:
+        """Call `Transfer.retry` in a while: the destination has refused something."""
+
+    @abstractmethod
+    def changed(self) -> None:
+        """The transfer's status is another."""
+
+    @abstractmethod
+    def finished(self) -> None:
+        """All that was to be transferred is."""
+
+
+@final
+class Transfer:
+    """The messages of one shovel while both its connections last.
+
+    remaining: how many messages it is to take, None for all that come; then `Ends.finished` is called once. Messages
+    are published in the order in which they came. What the destination refuses is kept and published again, ahead of
+    what came after it, so that the source does not count it as returned.
+    """
+
+    def __init__(self, ends: Ends, ack_mode: AckMode, remaining: int | None) -> None:
+        self.status: Literal["running", "flow", "blocked"] = "running"
+        self._ends = ends
+        self._mode: AckMode = ack_mode
+        self._to_take = remaining
+        self._to_settle = remaining
+        self._sequence = 0
+        #: Published and not confirmed, by the number of the publish; in order of both number and delivery tag.
+        self._unconfirmed: dict[int, Delivery] = {}
+        self._refused: list[Delivery] = []
+        self._pending: deque[Delivery] = deque()
+        self._octets = 0
+        self._reading = True
+        self._blocked = self._full = self._waiting = self._forwarding = False
+        self._ended = False
+
+    # --- what happens -----------------------------------------------------------------------------------------------
+
+    def delivered(self, delivery: Delivery) -> None:
+        """By the source."""
+        if self._to_take is not None:
+            if self._to_take == 0:
+                return  # it goes back to the queue when the connection ends
+            self._to_take -= 1
+        self._octets += _size(delivery)
+        self._pending.append(delivery)
+        self._forward()
+        self._throttle()
+
+    def confirmed(self, number: int, multiple: bool, taken: bool) -> None:
+        """By the destination."""
+        settled = self._confirmed(number, multiple)
+        if not settled:
+            return
+        if not taken:
+            self._refused += settled
+            if not self._waiting:
+                self._waiting = True
+                self._tell()
+                self._ends.retry_later()
+            return
+        if len(settled) > 1 and not self._refused:
+            self._ends.ack(settled[-1].tag, True)
+        else:
+            for delivery in settled:
+                self._ends.ack(delivery.tag, False)
+        for delivery in settled:
+            self._settle(delivery)
+        self._throttle()
+
+    def _confirmed(self, number: int, multiple: bool) -> list[Delivery]:
+        if not multiple:
+            delivery = self._unconfirmed.pop(number, None)
+            return [] if delivery is None else [delivery]
+        numbers = []
+        for each in self._unconfirmed:
+            if each > number:
+                break
+            numbers.append(each)
+        return [self._unconfirmed.pop(each) for each in numbers]
+
+    def retry(self) -> None:
+        """Publish again what was refused; `Ends.retry_later` was called a while ago."""
+        if self._unconfirmed:
+            self._ends.retry_later()  # these may be refused as well, and come in between
+            return
+        self._pending.extendleft(sorted(self._refused, key=_tag, reverse=True))
+        self._refused = []
+        self._waiting = False
+        self._tell()
+        self._forward()
+
+    def blocked(self, blocked: bool) -> None:
+        """The destination wants nothing to be published, or again something."""
+        self._blocked = blocked
+        self._tell()
+        self._forward()
+
+    def end(self) -> None:
+        """Publish nothing more; what is confirmed is still acknowledged."""
+        self._ended = True
+
+    def full(self, full: bool) -> None:
+        """The network to the destination takes no more, or again some."""
+        self._full = full
+        self._tell()
+        self._forward()
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _forward(self) -> None:
+        if self._forwarding:
+            return
+        self._forwarding = True
+        try:
+            while self._pending and not (self._blocked or self._full or self._waiting or self._ended):
+                self._publish(self._pending.popleft())
+        finally:
+            self._forwarding = False
+        self._throttle()
+
+    def _publish(self, delivery: Delivery) -> None:
+        if self._mode == "on-confirm":
+            self._sequence += 1
+            self._unconfirmed[self._sequence] = delivery
+        self._ends.publish(delivery)
+        if self._mode == "on-publish":
+            self._ends.ack(delivery.tag, False)
+        if self._mode != "on-confirm":
+            self._settle(delivery)
+
+    def _settle(self, delivery: Delivery) -> None:
+        """The message is done with."""
+        self._octets -= _size(delivery)
+        if self._to_settle is not None:
+            self._to_settle -= 1
+            if self._to_settle == 0:
+                self._ends.finished()
+
+    def _throttle(self) -> None:
+        reading = self._octets <= (WINDOW if self._reading else WINDOW // 2)
+        if reading is not self._reading:
+            self._reading = reading
+            self._ends.read(reading)
+
+    def _tell(self) -> None:
+        status: Literal["running", "flow", "blocked"]
+        status = "blocked" if self._blocked or self._waiting else "flow" if self._full else "running"
+        if status != self.status:
+            self.status = status
+            self._ends.changed()
+
+
+def _size(delivery: Delivery) -> int:
+    return len(delivery.properties) + len(delivery.body) + KEEPING
+
+
+def _tag(delivery: Delivery) -> int:
+    return delivery.tag

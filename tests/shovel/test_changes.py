@@ -1,0 +1,61 @@
+from amqpbroker.broker.shovel_definition import read
+from amqpbroker.shovel.changes import Changes, way
+from amqpbroker.wire.properties import decode_properties, encode_properties
+from amqpbroker.wire.values import Field, longstr
+
+RAW = encode_properties({"headers": {"b": Field("B", 1), "z": Field("l", 2)}, "priority": 3, "app_id": b"x"})
+
+
+def test_nothing_to_change_leaves_every_octet():
+    assert Changes({}, None, None).made(RAW) == RAW
+
+
+def test_properties_are_set():
+    made = decode_properties(Changes({"app_id": "me", "delivery_mode": 2}, None, None).made(RAW))
+    assert made == {**decode_properties(RAW), "app_id": b"me", "delivery_mode": 2}
+
+
+def test_the_way_comes_first_of_all_ways():
+    first, second = {"shovel-name": longstr("1")}, {"shovel-name": longstr("2")}
+    made = Changes({}, second, None).made(Changes({}, first, None).made(RAW))
+    headers = decode_properties(made)["headers"]
+    assert headers["x-shovelled"] == Field("A", [Field("F", second), Field("F", first)])
+    assert headers["b"] == Field("B", 1)
+
+
+def test_a_header_of_that_name_that_is_no_list_is_put_aside():
+    raw = encode_properties({"headers": {"x-shovelled": longstr("what")}})
+    headers = decode_properties(Changes({}, {}, None).made(raw))["headers"]
+    assert headers["x-shovelled"] == Field("A", [Field("F", {})])
+    assert headers["x-invalid-headers"].value["x-shovelled"] == Field("A", [longstr("what")])
+
+
+def test_the_time_in_seconds():
+    made = Changes({}, None, lambda: 1_700_000_000_999).made(b"\0\0")
+    assert decode_properties(made) == {"headers": {"x-shovelled-timestamp": Field("l", 1_700_000_000)}}
+
+
+def told(**value):
+    definition = read("s", {"src-uri": "amqp://", "dest-uri": "amqp://far", **value}, False)
+    entry = way("me@here", "v", "s", definition.source, definition.destination, "amqp://", "amqp://far")
+    return {key: field.value.decode() for key, field in entry.items()}
+
+
+def test_what_the_way_tells():
+    common = {
+        "shovelled-by": "me@here",
+        "shovel-type": "dynamic",
+        "shovel-name": "s",
+        "shovel-vhost": "v",
+        "src-uri": "amqp://",
+        "dest-uri": "amqp://far",
+    }
+    by_queue = told(**{"src-queue": "a", "dest-queue": "b"})
+    assert list(by_queue.items()) == [*common.items(), ("src-queue", "a"), ("dest-queue", "b")]
+    assert told(**{"src-exchange": "x", "dest-exchange": "y", "dest-exchange-key": "k"}) == {
+        **common,
+        "src-exchange": "x",
+        "src-exchange-key": "",
+        "dest-exchange": "y",
+        "dest-exchange-key": "k",
+    }

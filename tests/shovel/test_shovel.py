@@ -1,0 +1,240 @@
+"""Shovels of brokers that run: by sockets, so few and quick."""
+
+import time
+from itertools import islice
+
+import pika
+import pytest
+
+from amqpbroker.testing import Broker
+
+
+class Site:
+    """Two brokers, and a shovel of the first from its queue `out` to the queue `in` of the second."""
+
+    def __init__(self, near, far):
+        self.near, self.far = near, far
+        self.far_url = far.url
+        self.connections = []
+
+    def set(self, name="s", **changes):
+        value = {
+            "src-uri": "amqp://",
+            "src-queue": "out",
+            "dest-uri": self.far_url,
+            "dest-queue": "in",
+            "reconnect-delay": 0.05,
+            **{key.replace("_", "-"): value for key, value in changes.items()},
+        }
+        value = {key: each for key, each in value.items() if each is not None}
+        self.near._call(lambda lab: lab.broker.parameters.put("shovel", "/", name, value))
+
+    def delete(self, name="s"):
+        self.near._call(lambda lab: lab.broker.parameters.delete("shovel", "/", name))
+
+    def statuses(self):
+        return self.near._call(lambda lab: lab.broker.shovels.statuses())
+
+    def until(self, state, reason=""):
+        """Wait for the state of the shovel s."""
+        return eventually(
+            lambda: next((s for s in self.statuses() if s.state == state and reason in s.reason), None),
+            lambda: f"{state} {reason}, not {self.statuses()}",
+        )
+
+    def channel(self, broker, queue=None, **arguments):
+        self.connections.append(pika.BlockingConnection(pika.URLParameters(broker.url)))
+        channel = self.connections[-1].channel()
+        channel.confirm_delivery()
+        if queue is not None:
+            channel.queue_declare(queue, durable=True, arguments=arguments or None)
+        return channel
+
+    def publish(self, count=1, **arguments):
+        channel = self.channel(self.near, "out", **arguments)
+        for number in range(count):
+            channel.basic_publish("", "out", b"%d" % number, pika.BasicProperties(delivery_mode=2))
+
+    def messages(self, broker, queue, vhost="/"):
+        """How many there are, unacknowledged ones too; None if there is no such queue."""
+
+        def look(lab):
+            found = lab.broker.vhosts[vhost].queues.get(queue)
+            return None if found is None else found.info().messages
+
+        return broker._call(look)
+
+    def until_count(self, broker, queue, count, vhost="/"):
+        there = self.messages
+        eventually(lambda: there(broker, queue, vhost) == count, lambda: f"{there(broker, queue, vhost)}, not {count}")
+
+
+def eventually(look, told):
+    end = time.monotonic() + 10
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(told())
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def site():
+    with Broker() as near, Broker() as far:
+        site = Site(near, far)
+        yield site
+        for connection in site.connections:
+            if connection.is_open:
+                connection.close()
+
+
+def test_messages_go_over_and_the_shovel_goes_when_it_is_deleted(site):
+    site.set()
+    status = site.until("running")
+    assert status.ends == {
+        "src_uri": "amqp://",
+        "src_protocol": "amqp091",
+        "dest_protocol": "amqp091",
+        "dest_uri": f"amqp://127.0.0.1:{site.far.port}/",
+        "src_queue": "out",
+        "dest_queue": "in",
+    }
+    site.publish(100)
+    site.until_count(site.far, "in", 100)
+    site.until_count(site.near, "out", 0)
+    site.delete()
+    assert site.statuses() == []
+    eventually(lambda: not site.far._call(lambda lab: list(lab.broker.sessions)), lambda: "it is still connected")
+
+
+def test_from_an_exchange_to_an_exchange(site):
+    channel = site.channel(site.far)
+    channel.queue_declare("there")
+    channel.queue_bind("there", "amq.fanout")
+    keys = {"src_queue": None, "src_exchange": "amq.topic", "src_exchange_key": "a.#"}
+    site.set(**keys, dest_queue=None, dest_exchange="amq.fanout", dest_add_forward_headers=True)
+    site.until("running")
+    site.channel(site.near).basic_publish("amq.topic", "a.b", b"x")
+    site.until_count(site.far, "there", 1)
+    method, properties, body = channel.basic_get("there", auto_ack=True)
+    assert (method.exchange, method.routing_key, body) == ("amq.fanout", "a.b", b"x")
+    assert properties.headers["x-shovelled"][0]["src-exchange-key"] == "a.#"
+
+
+def test_within_one_broker_as_published(site):
+    site.near.add_vhost("other")
+    site.near._call(lambda lab: lab.broker.vhosts["other"].declare_queue("out", True, False, False, {}))
+    site.set(src_uri=site.near.url, dest_uri="amqp:///other", dest_queue=None)
+    site.publish(1)
+    site.until_count(site.near, "out", 1, "other")
+
+
+def test_it_waits_until_the_other_side_is_there(site):
+    port = site.far.port
+    site.far.stop()
+    site.set()
+    site.until("terminated")
+    site.publish(3)
+    with Broker(port=port) as far:
+        site.until("running")
+        site.until_count(far, "in", 3)
+
+
+def test_what_the_destination_does_not_take_stays_until_it_does(site, monkeypatch):
+    monkeypatch.setattr("amqpbroker.shovel.shovel.RETRY_MS", 20)
+    channel = site.channel(site.far, "in", **{"x-max-length": 1, "x-overflow": "reject-publish"})
+    site.set()
+    site.publish(3)
+    site.until("blocked")
+    assert (site.messages(site.near, "out"), site.messages(site.far, "in")) == (2, 1)
+    taken = [body for _, _, body in islice(channel.consume("in", auto_ack=True), 3)]
+    assert taken == [b"0", b"1", b"2"]
+    site.until_count(site.near, "out", 0)
+    site.until("running")
+
+
+def test_a_destination_that_is_short_of_memory(site):
+    site.set()
+    site.until("running")
+    site.far._call(lambda lab: lab.broker.alarms.set("memory"))
+    site.publish(3)
+    site.until("blocked")
+    site.far._call(lambda lab: lab.broker.alarms.clear("memory"))
+    site.until_count(site.far, "in", 3)
+    site.until("running")
+
+
+@pytest.mark.parametrize("ack_mode", ["on-confirm", "on-publish", "no-ack"])
+def test_so_many_and_no_more(site, ack_mode):
+    site.publish(10)
+    site.set(ack_mode=ack_mode, src_delete_after="queue-length" if ack_mode == "no-ack" else 7)
+    eventually(lambda: site.statuses() == [], lambda: f"{site.statuses()}")
+    assert site.near._call(lambda lab: lab.broker.parameters.list("shovel")) == []
+    site.until_count(site.far, "in", 10 if ack_mode == "no-ack" else 7)
+    site.until_count(site.near, "out", 0 if ack_mode == "no-ack" else 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"dest_uri": "amqp://guest:wr0ng@127.0.0.1:{port}"}, "ACCESS_REFUSED"),
+        ({"dest_uri": "amqp://guest:guest@127.0.0.1:{port}/nix"}, "vhost nix not found"),
+        ({"dest_uri": "amqp://guest:guest@127.0.0.1:{port}?auth_mechanism=external"}, "EXTERNAL"),
+        ({"dest_uri": "amqp://guest:guest@127.0.0.1:1"}, "refused"),
+        ({"dest_uri": "amqps://guest:guest@127.0.0.1:{port}?verify=verify_none"}, "ssl"),
+        ({"dest_uri": "amqps://localhost:{port}?cacertfile=/nix.pem"}, "/nix.pem: No such file"),
+        ({"src_uri": "amqp://nobody@/"}, "no user 'nobody'"),
+        ({"src_uri": "amqp://guest:wr0ng@/"}, "not the password"),
+        ({"src_predeclared": True}, "no queue 'out'"),
+        ({"dest_predeclared": True}, "no queue 'in'"),
+        ({"src_queue": None, "src_exchange": "nix"}, "no exchange 'nix'"),
+    ],
+)
+def test_why_it_does_not_run(site, caplog, changes, reason):
+    changes = {
+        key: value.format(port=site.far.port) if isinstance(value, str) else value for key, value in changes.items()
+    }
+    site.set(**changes)
+    status = site.until("terminated", reason)
+    assert "wr0ng" not in caplog.text + str(status)
+
+
+def test_an_exchange_that_is_not_there_loses_nothing(site):
+    site.publish(1)
+    site.set(dest_queue=None, dest_exchange="nix")
+    site.until("terminated", "no exchange 'nix'")
+    site.channel(site.far, "in").exchange_declare("nix", "fanout")
+    site.connections[-1].channel().queue_bind("in", "nix")
+    site.until_count(site.far, "in", 1)
+
+
+def test_a_queue_that_is_deleted_is_made_again(site):
+    site.set()
+    site.until("running")
+    site.channel(site.near).queue_delete("out")
+    site.until("terminated", "cancelled")
+    site.until("running")
+    site.publish(1)
+    site.until_count(site.far, "in", 1)
+
+
+def test_its_vhost_is_deleted(site):
+    site.near.add_vhost("v")
+    value = {"src-uri": "amqp:///v", "src-queue": "out", "dest-uri": site.far.url, "dest-queue": "in"}
+    site.near._call(lambda lab: lab.broker.parameters.put("shovel", "v", "s", value))
+    site.until("running")
+    site.near.delete_vhost("v")
+    assert site.statuses() == []
+    assert site.near._call(lambda lab: lab.broker.parameters.list("shovel")) == []
+
+
+def test_changed_while_it_runs(site):
+    site.publish(5)
+    site.set()
+    site.until_count(site.far, "in", 5)
+    site.set(dest_queue="other")
+    site.publish(2)
+    site.until_count(site.far, "other", 2)
+    assert site.messages(site.far, "in") == 5
