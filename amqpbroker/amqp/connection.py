@@ -280,6 +280,16 @@ class Connection(Session):
         stream = self._stream
         return 0 if stream is None else stream.left + OVERHEAD
 
+    def hand_back(self) -> tuple[bytes, int]:
+        """Octets that came and are not handled yet, which are to be fed again; and how many of these, or of what comes
+        next, belong to a frame that is handled in part."""
+        data = b"".join(self._waiting)
+        self._waiting = []
+        self._waiting_size = 0
+        self.recv_oct -= len(data)
+        stream = self._stream
+        return data, 0 if stream is None else stream.left + 1
+
     def _acks(self, channel: Channel, data: bytes, at: i64, end_of_data: i64) -> i64:
         """basic.ack, and those that follow on the same channel, since they come in runs; returns the end of the last.
 

@@ -47,6 +47,7 @@ class Heartbeat:
         """The peer is read again, and has as long as one that has just connected."""
         connection = self._connection
         if connection is not None:
+            self.pause_monitor()
             self.heard = True
             self._monitor = connection.clock.after(self._interval_ms, self._on_check)
 

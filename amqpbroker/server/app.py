@@ -347,6 +347,11 @@ class Server:
             lambda shaking: self._is_full(shaking + 1),
         )
 
+    @property
+    def clients(self) -> list[ClientTransport]:
+        """In the order in which they came."""
+        return list(self._clients)
+
     def _client(self) -> ClientTransport:
         return ClientTransport(self._buffer, self.connect, self._clock, self.tick, self._admit, self._forget)
 

@@ -180,6 +180,11 @@ class ClientTransport(asyncio.BufferedProtocol):
         else:
             self._set_reading(connection.reading)
 
+    def interpose(self, before: Callable[[Served], Served]) -> None:
+        """Have something stand before what serves the socket, from now on."""
+        if self._connection is not None:
+            self._connection = before(self._connection)
+
     def shutdown(self) -> None:
         """The server stops: have the connection tell its client and close."""
         if self._connection is None:

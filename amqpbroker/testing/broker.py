@@ -14,6 +14,8 @@ from amqpbroker.server.data import Data
 from amqpbroker.server.listeners import shown
 from amqpbroker.store.definitions import MemoryDefinitions
 from amqpbroker.testing.clock import BrokerClock
+from amqpbroker.testing.faults.api import Faults
+from amqpbroker.testing.faults.injector import Injector
 from amqpbroker.testing.lab import Lab
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
@@ -59,7 +61,9 @@ class Broker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lab_there: Lab | None = None
         self._listening: list[Listening] = []
+        self._injector = Injector()
         self.clock = BrokerClock(self._run, lambda: self._lab.travel)
+        self.faults = Faults(self._injector, self._settled)
 
     # --- start and stop ---------------------------------------------------------------------------------------------
 
@@ -121,7 +125,7 @@ class Broker:
 
     async def _serve_on(self, ready: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
-        lab = Lab(self._config, self._loop, Data(MemoryDefinitions()), {}, embedded=True, stop_ms=STOP_MS)
+        lab = Lab(self._config, self._loop, Data(MemoryDefinitions()), {}, True, STOP_MS, self._injector)
         self._lab_there = lab
 
         def on_ready(listening: list[Listening]) -> None:
@@ -309,6 +313,17 @@ class Broker:
 
         async def call() -> Any:
             return function(lab)
+
+        return self._run(call())
+
+    def _settled(self, function: Any) -> Any:
+        """`function()`, on the loop's thread; what follows from it has been written to the sockets."""
+        lab = self._lab
+
+        async def call() -> Any:
+            done = function()
+            await lab.travel.settle()
+            return done
 
         return self._run(call())
 

@@ -8,6 +8,7 @@ from amqpbroker.clock import TravelClock
 from amqpbroker.config import Config
 from amqpbroker.server.app import STOP_MS, Server
 from amqpbroker.server.data import Data
+from amqpbroker.testing.faults.injector import Injector
 from amqpbroker.testing.recorder import Recorder
 from amqpbroker.testing.sight import Sight
 from amqpbroker.testing.travel import Travel
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Lab:
-    """A server whose time can be moved on. embedded, stop_ms: as of Server.
+    """A server whose time can be moved on, and at which faults strike. embedded, stop_ms: as of Server.
 
     Its management API has the testing API too.
     """
@@ -30,6 +31,7 @@ class Lab:
         settings: Mapping[str, str],
         embedded: bool = False,
         stop_ms: int = STOP_MS,
+        faults: Injector | None = None,
     ) -> None:
         self.clock = TravelClock()
         self.server = Server(config, self.clock, loop, kept, settings, embedded, stop_ms)
@@ -37,7 +39,9 @@ class Lab:
         self.travel = Travel(self.clock, self.server)
         self.recorder = Recorder()
         self.broker.tap(self.recorder)
-        self.sight = Sight(self.broker, self.recorder)
+        self.faults = faults or Injector()
+        self.faults.attach(self.server)
+        self.sight = Sight(self.broker, self.recorder, self.faults.report)
         self.server.more_resources = self._resources
 
     def _resources(self) -> "list[Resource]":

@@ -5,7 +5,7 @@ have to wait for. It has no assertions that pytest were to explain: PYTEST_DONT_
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
@@ -102,7 +102,8 @@ def amqp_broker(_amqp_compat: str, amqp_settings: Mapping[str, Any]) -> "Iterato
 
 @pytest.fixture
 def amqp_vhost(request: pytest.FixtureRequest, amqp_broker: "Broker") -> "Iterator[Vhost]":
-    """A vhost of this test alone, with a name and a URL; it goes with all that is in it. Time then runs again."""
+    """A vhost of this test alone, with a name and a URL; it goes with all that is in it. Time then runs again, and no
+    fault is in force."""
     from amqpbroker.testing.vhost import Vhost
 
     test: str = request.node.name
@@ -110,6 +111,7 @@ def amqp_vhost(request: pytest.FixtureRequest, amqp_broker: "Broker") -> "Iterat
     amqp_broker.add_vhost(name)
     yield Vhost(amqp_broker, name)
     if amqp_broker.running:
+        amqp_broker.faults.forget()
         amqp_broker.delete_vhost(name, missing_ok=True)
         amqp_broker.clock.resume()
 
@@ -118,3 +120,13 @@ def amqp_vhost(request: pytest.FixtureRequest, amqp_broker: "Broker") -> "Iterat
 def amqp_url(amqp_vhost: "Vhost") -> str:
     """The URL of `amqp_vhost`: amqp://guest:guest@127.0.0.1:PORT/VHOST"""
     return amqp_vhost.url
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails tells which faults were in force, and which struck, with the seed of those by chance."""
+    report = yield
+    broker = getattr(item, "funcargs", {}).get("amqp_broker")
+    if report.failed and broker is not None and (faults := broker.faults.report()):
+        report.sections.append(("amqpbroker faults", faults))
+    return report

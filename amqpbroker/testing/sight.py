@@ -47,11 +47,15 @@ class Messages(list[Message]):
 
 
 class Sight:
-    """On one broker. All of it is for the loop's thread. vhost: None for all of them."""
+    """On one broker. All of it is for the loop's thread. vhost: None for all of them.
 
-    def __init__(self, broker: Broker, recorder: Recorder) -> None:
+    faults: tells what goes wrong on purpose; nothing if nothing does.
+    """
+
+    def __init__(self, broker: Broker, recorder: Recorder, faults: Callable[[], str]) -> None:
         self._broker = broker
         self._recorder = recorder
+        self._faults = faults
 
     # --- queues -----------------------------------------------------------------------------------------------------
 
@@ -213,7 +217,7 @@ class Sight:
         if unroutable:
             lines.append("no queue got:")
             lines += [f"  {message!r}" for message in unroutable[-SHOWN:]]
-        return "\n".join(lines)
+        return "\n".join([*lines, *filter(None, [self._faults()])])
 
 
 async def until(holds: Callable[[], bool], timeout_s: float) -> bool:

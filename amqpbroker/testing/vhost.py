@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from amqpbroker.testing.broker import Broker
+    from amqpbroker.testing.faults.api import Faults
     from amqpbroker.testing.message import Message
     from amqpbroker.testing.recorder import Refusal
     from amqpbroker.testing.sight import QueueState
@@ -60,6 +61,11 @@ class Vhost:
     @property
     def channel_errors(self) -> "list[Refusal]":
         return self.broker.channel_errors_in(self.name)
+
+    @property
+    def faults(self) -> "Faults":
+        """What is to go wrong here: `Broker.faults` for connections to this vhost alone."""
+        return self.broker.faults.only(vhost=self.name)
 
     def __str__(self) -> str:
         return self.name

@@ -362,3 +362,18 @@ def test_shutdown_reaches_the_connection_unless_it_is_gone():
     client.protocol.abort()
     assert client.connection.calls == [("shutdown",), ("lost",)]
     assert not client.transport.aborted
+
+
+def test_something_else_may_be_put_before_the_connection():
+    client = Client()
+    client.receive(b"one")
+    other = Connection(None, client.protocol.on_dirty)
+    client.protocol.interpose(lambda connection: other if connection is client.connection else None)
+    client.receive(b"two")
+    assert (client.connection.calls, other.calls) == ([("feed", b"one")], [("feed", b"two")])
+
+
+def test_nothing_is_put_before_a_connection_that_is_gone():
+    client = Client()
+    client.protocol.connection_lost(None)
+    client.protocol.interpose(pytest.fail)

@@ -140,3 +140,20 @@ def test_next(amqp_url):
     declared(amqp_url)
 """
     run(test, "1 failed, 1 passed")
+
+
+FAULTS = """
+def test_fails(amqp_vhost, amqp_url):
+    amqp_vhost.faults.random(7, rate=1, kinds=["reset"])
+    declared(amqp_url)
+
+def test_next(amqp_broker, amqp_url):
+    assert amqp_broker.faults.report() == ""
+    declared(amqp_url)
+"""
+
+
+def test_a_test_that_fails_tells_which_faults_struck_and_the_next_one_has_none(run):
+    output = run(FAULTS, "1 failed, 1 passed")
+    assert "amqpbroker faults" in output
+    assert "random(seed=7, rate=1, kinds=('reset',)) reset at frame" in output

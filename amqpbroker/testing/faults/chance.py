@@ -1,0 +1,108 @@
+"""Faults by chance, which is the same chance for the same seed."""
+
+import dataclasses
+import random
+from weakref import WeakKeyDictionary
+
+from amqpbroker.broker.message import Message
+from amqpbroker.broker.tap import Via
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.testing.faults.cut import at
+from amqpbroker.testing.faults.duplicate import copy_of, put
+from amqpbroker.testing.faults.fault import Fault
+from amqpbroker.testing.faults.frames import Frame
+from amqpbroker.testing.faults.line import Line
+
+#: What may happen.
+KINDS = ("reset", "drop", "nack", "duplicate")
+
+
+class _Seen:
+    """What has come by of one connection. number: the how-manieth it is, to the fault."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.frames = 0
+        self.publishes = 0
+        self.deliveries = 0
+
+
+@dataclasses.dataclass(eq=False)
+class Chance(Fault):
+    """See `Faults.random`."""
+
+    kind = "random"
+
+    seed: int | None = None
+    rate: float = 0.01
+    kinds: tuple[str, ...] = KINDS
+    _seen: "WeakKeyDictionary[Line, _Seen]" = dataclasses.field(
+        default_factory=WeakKeyDictionary, init=False, repr=False
+    )
+    _numbers: int = dataclasses.field(default=0, init=False, repr=False)
+    _next: str = dataclasses.field(default="", init=False, repr=False)
+    _copies: list[Message] = dataclasses.field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seed is None:
+            self.seed = random.SystemRandom().getrandbits(32)
+        if not isinstance(self.rate, int | float) or not 0 < self.rate <= 1:
+            raise ValueError(f"rate = {self.rate!r}: this is the share of frames that are struck, above 0, 1 at most")
+        self.kinds = tuple(self.kinds)
+        wrong = [kind for kind in self.kinds if kind not in KINDS]
+        if wrong or not self.kinds:
+            raise ValueError(f"kinds = {self.kinds!r}: there are {', '.join(KINDS)}")
+
+    def begin(self) -> None:
+        for line in self.injector.lines:
+            if self.only.means(line):
+                self._of(line)
+
+    def wants(self, line: Line, frame: Frame, received: bool) -> bool:
+        seen = self._of(line)
+        self._next = ""
+        if not received or not frame.counts or not frame.channel:
+            return False
+        seen.frames += 1
+        if frame.name == "basic.publish" and line.confirms(frame.channel):
+            seen.publishes += 1
+            if self._falls(seen, "nack", seen.publishes):
+                self._next = "nack"
+        for kind in ("drop", "reset"):
+            if self._falls(seen, kind, seen.frames):
+                self._next = kind
+        return bool(self._next)
+
+    def strike(self, line: Line, frame: Frame, received: bool) -> None:
+        if self._next == "nack":
+            line.refuse(frame.channel)
+        else:
+            line.cut(self._next == "reset")
+        self.tell(line, f"{self._next} {at(line, frame, received)}")
+
+    def delivered(self, vhost: Vhost, message: Message, queue: str, via: Via) -> None:
+        line = self.injector.line(via.connection)
+        if line is None or any(message is copy for copy in self._copies):
+            return
+        seen = self._of(line)
+        seen.deliveries += 1
+        if self._falls(seen, "duplicate", seen.deliveries):
+            copy = copy_of(message)
+            self._copies.append(copy)
+            self.tell(line, f"duplicate at delivery {seen.deliveries}, from {queue!r} on channel {via.channel}")
+            self.injector.soon(lambda: put(vhost, copy, queue))
+
+    def _of(self, line: Line) -> _Seen:
+        seen = self._seen.get(line)
+        if seen is None:
+            self._numbers += 1
+            seen = self._seen[line] = _Seen(self._numbers)
+        return seen
+
+    def _falls(self, seen: _Seen, kind: str, number: int) -> bool:
+        """Whether the die says so, which is thrown anew for each connection, kind and number."""
+        if kind not in self.kinds or self.is_spent:
+            return False
+        # Only the same throw is wanted again, not one that nobody could foresee.
+        return random.Random(f"{self.seed}/{seen.number}/{kind}/{number}").random() < self.rate

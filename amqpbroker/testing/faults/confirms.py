@@ -1,0 +1,65 @@
+"""Confirms under faults: one by one, and numbered as the client counts."""
+
+from amqpbroker.amqp.confirms import Confirms
+from amqpbroker.testing.faults.frames import Frame
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import METHOD, frame
+
+ACK = "basic.ack"
+NACK = "basic.nack"
+
+
+class Ledger:
+    """What one channel's publisher was told. It has numbers for those publishes, too, that never got to the broker.
+
+    confirms: what the broker knows of it. alive: the channel is open.
+    """
+
+    def __init__(self, channel: int, confirms: Confirms) -> None:
+        self.channel = channel
+        self.confirms = confirms
+        self.alive = True
+        self._settled = confirms.settled
+        self._refused: list[int] = []
+        self._nacked = 0
+
+    def refuse(self) -> None:
+        """The next publish does not get to the broker: it is nacked in its turn."""
+        self._refused.append(self.confirms.published + len(self._refused) + 1)
+
+    def settle(self, name: str, tag: int) -> list[tuple[int, str]]:
+        """What is to be told, with the client's numbers, now that the broker has settled all up to `tag`."""
+        told = self.due()
+        while self._settled < tag:
+            number = self._settled + self._nacked + 1
+            self._settled += 1
+            told.append((number, name))
+            told += self.due()
+        return told
+
+    def due(self) -> list[tuple[int, str]]:
+        """The refused ones before which nothing else is to be told."""
+        told = []
+        while self._nacked < len(self._refused) and self._refused[self._nacked] == self._settled + self._nacked + 1:
+            told.append((self._refused[self._nacked], NACK))
+            self._nacked += 1
+        return told
+
+
+class Confirm:
+    """A confirm on its way. number: of the publish, as the client counts. name: of the method."""
+
+    __slots__ = ("ledger", "line", "name", "number", "passed")
+
+    def __init__(self, line: object, ledger: Ledger, number: int, name: str) -> None:
+        self.line = line
+        self.ledger = ledger
+        self.number = number
+        self.name = name
+        #: The faults that have let it go.
+        self.passed: set[object] = set()
+
+    def frame(self) -> Frame:
+        arguments = {"delivery_tag": self.number} | ({"requeue": True} if self.name == NACK else {})
+        channel = self.ledger.channel
+        return Frame(METHOD, channel, frame(METHOD, channel, methods.encode(self.name, **arguments)))

@@ -1,0 +1,103 @@
+"""Connections that are gone: reset, or closed without a word."""
+
+import dataclasses
+from weakref import WeakKeyDictionary
+
+from amqpbroker.testing.faults.fault import Counted, at_least
+from amqpbroker.testing.faults.frames import Frame
+from amqpbroker.testing.faults.line import Line
+from amqpbroker.wire import methods
+
+
+@dataclasses.dataclass(eq=False)
+class Cut(Counted):
+    """See `Faults.reset`."""
+
+    on: str = ""
+    instead_of: str = ""
+    nth: int = 1
+    after_frames: int | None = None
+    after_bytes: int | None = None
+    sent: bool = False
+    times: int | None = dataclasses.field(default=1, kw_only=True)
+    _passed: "WeakKeyDictionary[Line, int]" = dataclasses.field(
+        default_factory=WeakKeyDictionary, init=False, repr=False
+    )
+
+    #: Whether the peer is told by TCP that nobody is there any more.
+    resets = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        places = {
+            "on": self.on,
+            "instead_of": self.instead_of,
+            "after_frames": self.after_frames,
+            "after_bytes": self.after_bytes,
+        }
+        given = [name for name, value in places.items() if value not in ("", None)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other: one of them says where it strikes")
+        for name in {"on", "instead_of"} & set(given):
+            if places[name] not in methods.BY_NAME:
+                raise ValueError(f"{name} = {places[name]!r}: there is no such method; one is basic.publish")
+        for name in {"after_frames", "after_bytes"} & set(given):
+            at_least(name, places[name], 1)
+        at_least("nth", self.nth, 1)
+        if self.nth != 1 and not (self.on or self.instead_of):
+            raise ValueError("nth counts methods: say which by on or instead_of")
+        if self.sent and not {"after_frames", "after_bytes"} & set(given):
+            raise ValueError("sent is for after_frames and after_bytes")
+        self._at_once = not given
+
+    def begin(self) -> None:
+        if self._at_once and not self.is_spent:
+            for line in self.injector.lines:
+                if self.only.means(line):
+                    line.cut(self.resets)
+                    self.tell(line, "at once")
+            self.struck = self.times or self.struck
+
+    def wants(self, line: Line, frame: Frame, received: bool) -> bool:
+        if self.on or self.instead_of:
+            wanted = self.on if received else self.instead_of
+            return bool(wanted) and frame.name == wanted and self.count(self.nth)
+        if self.after_frames is None or received is self.sent or not frame.counts:
+            return False
+        self._passed[line] = self._passed.get(line, 0) + 1
+        return self._passed[line] >= self.after_frames and not self.is_spent
+
+    def strike(self, line: Line, frame: Frame, received: bool) -> None:
+        if self.after_frames is not None:
+            line.pass_on(frame, received)
+        line.cut(self.resets, mute=not received)
+        self.tell(line, at(line, frame, received))
+
+    def room(self, line: Line, size: int, received: bool) -> int | None:
+        if self.after_bytes is None or received is self.sent:
+            return None
+        passed = self._passed.get(line, 0)
+        self._passed[line] = passed + size
+        return max(self.after_bytes - passed, 0) if passed + size >= self.after_bytes and not self.is_spent else None
+
+    def strike_octets(self, line: Line, received: bool) -> None:
+        line.cut(self.resets, mute=not received)
+        self.tell(line, f"after {self.after_bytes} octets")
+
+
+@dataclasses.dataclass(eq=False)
+class Reset(Cut):
+    kind = "reset"
+    resets = True
+
+
+@dataclasses.dataclass(eq=False)
+class Drop(Cut):
+    kind = "drop"
+
+
+def at(line: Line, frame: Frame, received: bool) -> str:
+    """Where it struck."""
+    number, way = (line.received, "received") if received else (line.sent, "sent")
+    kinds = {2: "a content header", 3: "a body"}
+    return f"at frame {number} {way}, {frame.name or kinds.get(frame.kind, 'a frame')} on channel {frame.channel}"

@@ -1,0 +1,147 @@
+"""What a fault is: whom it strikes, when, and how that is told."""
+
+import dataclasses
+import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.message import Message
+    from amqpbroker.broker.tap import Via
+    from amqpbroker.broker.vhost import Vhost
+    from amqpbroker.testing.faults.confirms import Confirm
+    from amqpbroker.testing.faults.frames import Frame
+    from amqpbroker.testing.faults.injector import Injector
+    from amqpbroker.testing.faults.line import Line
+
+
+class Only(NamedTuple):
+    """Which connections: by the name that the client gave it (its client property connection_name) or RabbitMQ gave it
+    (`127.0.0.1:59058 -> 127.0.0.1:5672`), by user, by vhost. Empty is any.
+
+    Who a client is comes to be known in the handshake, so none is meant before.
+    """
+
+    connection: str = ""
+    user: str = ""
+    vhost: str = ""
+
+    def means(self, line: "Line") -> bool:
+        return (
+            (not self.connection or self.connection in line.names)
+            and (not self.user or self.user == line.user)
+            and (not self.vhost or self.vhost == line.vhost)
+        )
+
+    def __str__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self._asdict().items() if value)
+        return f"only({given})." if given else ""
+
+
+EVERYBODY = Only()
+
+
+class Struck(NamedTuple):
+    """One time that a fault struck. fault: as it was ordered. what: where. connection: whom. at: the broker's time."""
+
+    fault: str
+    what: str
+    connection: str
+    at: datetime.datetime
+
+    def __str__(self) -> str:
+        return f"{self.at:%H:%M:%S.%f}"[:-3] + f" {self.connection}: {self.fault} {self.what}"
+
+
+@dataclasses.dataclass(eq=False)
+class Fault:
+    """Something that goes wrong. A kind of fault is a subclass with that as its name; what it is given is its fields.
+
+    reads, writes: whether connections that it means are still read and written. piece: how many octets are written at
+    once, 0 for all. times: how often it strikes, None for always. struck: how often it has.
+
+    All of it is for the loop's thread, but for making one. Raises ValueError for what makes no sense.
+    """
+
+    kind: ClassVar[str] = ""
+    reads: ClassVar[bool] = True
+    writes: ClassVar[bool] = True
+    piece: ClassVar[int] = 0
+
+    times: int | None = dataclasses.field(default=None, kw_only=True)
+    only: Only = dataclasses.field(default=EVERYBODY, kw_only=True)
+    struck: int = dataclasses.field(default=0, init=False)
+    injector: "Injector" = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.times is not None:
+            at_least("times", self.times, 1)
+
+    @property
+    def is_spent(self) -> bool:
+        """It strikes no more."""
+        return self.times is not None and self.struck >= self.times
+
+    def begin(self) -> None:
+        """It is in force from now on; also when the broker has started again."""
+
+    def end(self) -> None:
+        """It is so no more."""
+
+    def wants(self, line: "Line", frame: "Frame", received: bool) -> bool:
+        """Whether it strikes at this frame, which was received, or is to be sent. Asked of all frames, so it counts."""
+        return False
+
+    def strike(self, line: "Line", frame: "Frame", received: bool) -> None:
+        """Do so: the frame goes on only if this lets it."""
+
+    def room(self, line: "Line", size: int, received: bool) -> int | None:
+        """With how many of `size` octets it strikes at this connection, None if it does not. Asked of all octets."""
+        return None
+
+    def strike_octets(self, line: "Line", received: bool) -> None:
+        """Do so: that many have passed."""
+
+    def takes(self, confirm: "Confirm") -> bool:
+        """Whether it keeps a confirm that is to be sent."""
+        return False
+
+    def delivered(self, vhost: "Vhost", message: "Message", queue: str, via: "Via") -> None:
+        """A message goes to a client for the first time. Nothing may be changed within this call."""
+
+    def tell(self, line: "Line | None", what: str) -> None:
+        """It has struck."""
+        self.struck += 1
+        self.injector.tell(self, line, what)
+
+    def arguments(self) -> dict[str, Any]:
+        """What it was given, where that is not the default."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        given = {name: getattr(self, name) for name in self.names()}
+        return {name: value for name, value in given.items() if value != defaults[name]}
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Of what it may be given."""
+        names = [field.name for field in dataclasses.fields(cls) if field.init and field.name not in ("only", "times")]
+        return [*names, "times"]
+
+    def __str__(self) -> str:
+        return f"{self.only}{self.kind}({', '.join(f'{name}={value!r}' for name, value in self.arguments().items())})"
+
+
+def at_least(name: str, value: Any, least: int) -> None:
+    """Raises ValueError for what is no such number."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} = {value!r}: this must be a whole number from {least} on")
+
+
+@dataclasses.dataclass(eq=False)
+class Counted(Fault):
+    """A fault that strikes at the n-th of something, and at those after it if `times` says so."""
+
+    seen: int = dataclasses.field(default=0, init=False)
+
+    def count(self, first: int) -> bool:
+        """One more has come; whether it strikes at that."""
+        self.seen += 1
+        return self.seen >= first and not self.is_spent

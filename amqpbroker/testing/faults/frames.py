@@ -1,0 +1,94 @@
+"""What goes over a connection, taken apart: frames as they are on the wire."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import HEARTBEAT, METHOD, OVERHEAD
+from amqpbroker.wire.values import MalformedError
+
+#: Kinds beside those of AMQP: the protocol header, and octets that are no whole frame, which nobody looks into.
+GREETING = -1
+OPAQUE = -2
+
+_GREETING_OCTETS = 8
+_HEAD_OCTETS = 7
+
+
+class Frame:
+    """One frame. data: all its octets. name: of its method, such as "basic.publish"; empty for other frames."""
+
+    __slots__ = ("channel", "data", "kind", "name")
+
+    def __init__(self, kind: int, channel: int, data: bytes) -> None:
+        self.kind = kind
+        self.channel = channel
+        self.data = data
+        self.name = ""
+        if kind == METHOD and len(data) >= _HEAD_OCTETS + 5:
+            method = methods.METHODS.get(int.from_bytes(data[7:11], "big"))
+            self.name = method.name if method is not None else ""
+
+    @property
+    def counts(self) -> bool:
+        """Heartbeats come when they like, so nothing is counted by them."""
+        return self.kind not in (GREETING, OPAQUE, HEARTBEAT)
+
+    @property
+    def payload(self) -> bytes:
+        return self.data[_HEAD_OCTETS:-1]
+
+    def arguments(self) -> dict[str, Any]:
+        """Of its method; none if they do not fit it, which is for the connection to say."""
+        try:
+            return methods.decode(methods.BY_NAME[self.name], self.payload)
+        except MalformedError:
+            return {}
+
+
+class Splitter:
+    """Octets that come in any pieces, as frames.
+
+    greets: the protocol header comes first. passing: so many octets at the beginning belong to a frame whose head is
+    gone. largest: a payload beyond that is no frame's; with it all that follows is opaque, as the connection ends.
+    """
+
+    def __init__(self, greets: bool, passing: int, largest: int) -> None:
+        self._greets = greets
+        self._passing = passing
+        self._largest = largest
+        self._data = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self._data += data
+
+    def split(self) -> Iterator[Frame]:
+        """The frames that are whole. Between two of them it may be left, and be called again."""
+        while (frame := self.next()) is not None:
+            yield frame
+
+    def next(self) -> Frame | None:
+        data = self._data
+        if self._passing and data:
+            size = min(self._passing, len(data))
+            self._passing -= size
+            return Frame(OPAQUE, 0, self._cut(size))
+        if self._greets:
+            if len(data) < _GREETING_OCTETS:
+                return None
+            self._greets = False
+            return Frame(GREETING, 0, self._cut(_GREETING_OCTETS))
+        if len(data) < _HEAD_OCTETS:
+            return None
+        size = int.from_bytes(data[3:7], "big")
+        if size > self._largest:
+            self._passing = 1 << 62
+            return self.next()
+        if len(data) < size + OVERHEAD:
+            return None
+        return Frame(data[0], int.from_bytes(data[1:3], "big"), self._cut(size + OVERHEAD))
+
+    def _cut(self, size: int) -> bytes:
+        octets = bytes(self._data[:size])
+        del self._data[:size]
+        return octets

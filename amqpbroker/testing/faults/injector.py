@@ -1,0 +1,185 @@
+"""The faults that are in force, and the connections' lines that they strike at: all of it is for the loop's thread."""
+
+import asyncio
+import datetime
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import cast
+
+from amqpbroker.amqp.connection import Connection, Peer
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.message import Message
+from amqpbroker.broker.tap import Tap, Via
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.server.app import Server
+from amqpbroker.server.transport import ClientTransport, Connect, Served
+from amqpbroker.testing.faults.confirms import Confirm
+from amqpbroker.testing.faults.fault import Fault, Struck
+from amqpbroker.testing.faults.frames import Frame
+from amqpbroker.testing.faults.line import Line
+
+log = logging.getLogger(__name__)
+
+
+class Injector(Tap):
+    """Of one broker, which may be started again: the faults go on then.
+
+    Until there is a fault, nothing stands between sockets and connections. Of several faults that want to strike at the
+    same frame, the one that was ordered first does; the others have counted it all the same.
+    """
+
+    def __init__(self) -> None:
+        self.faults: tuple[Fault, ...] = ()
+        self.happened: list[Struck] = []
+        self._lines: dict[str, Line] = {}
+        self._count = 0
+        self._server: Server | None = None
+        self._direct: Connect | None = None
+
+    # --- orders -----------------------------------------------------------------------------------------------------
+
+    def attach(self, server: Server) -> None:
+        """A broker is about to start."""
+        self._server, self._direct = server, None
+        self._lines.clear()
+        if self.faults:
+            self._stand_between()
+        for fault in self.faults:
+            fault.begin()
+
+    def add(self, fault: Fault) -> None:
+        fault.injector = self
+        self._stand_between()
+        self.faults += (fault,)
+        fault.begin()
+        self._look()
+
+    def remove(self, faults: Iterable[Fault]) -> None:
+        """These are in force no more; those that were not are left alone. What they have kept back comes now."""
+        gone = [fault for fault in self.faults if fault in set(faults)]
+        self.faults = tuple(fault for fault in self.faults if fault not in gone)
+        for fault in gone:
+            fault.end()
+        if not self.faults and self._server is not None and self._direct is not None:
+            self._server.connect, self._direct = self._direct, None
+            self._server.broker.untap(self)
+        self._look()
+
+    def _stand_between(self) -> None:
+        server = self._server
+        if server is None or self._direct is not None:
+            return
+        self._direct, server.connect = server.connect, self._connect
+        server.broker.tap(self)
+        for client in server.clients:
+            client.interpose(partial(self._line, client))
+
+    def _connect(self, peer: Peer, client: ClientTransport) -> Served:
+        assert self._direct is not None
+        return self._line(client, self._direct(peer, client))
+
+    def _line(self, client: ClientTransport, served: Served) -> Served:
+        if isinstance(served, Line):  # of earlier faults
+            return served
+        self._count += 1
+        line = Line(self, client, cast(Connection, served), self._count)
+        self._lines[line.connection.name] = line
+        return line
+
+    def _look(self) -> None:
+        for line in self._lines.values():
+            line.look()
+
+    # --- what tests look at -----------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> list[Fault]:
+        """Those that may strike."""
+        return [fault for fault in self.faults if not fault.is_spent]
+
+    def report(self) -> str:
+        """What a failing test says of faults; empty without any."""
+        parts = [f"faults in force: {', '.join(map(str, self.active))}"] if self.active else []
+        if self.happened:
+            parts.append("\n  ".join(["faults that struck:", *map(str, self.happened)]))
+        return "\n".join(parts)
+
+    # --- what faults use --------------------------------------------------------------------------------------------
+
+    @property
+    def broker(self) -> Broker | None:
+        """None while it is not running."""
+        return None if self._server is None else self._server.broker
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """In the order in which they came."""
+        return list(self._lines.values())
+
+    def line(self, name: str) -> Line | None:
+        """That of the connection with a name, as RabbitMQ names them."""
+        return self._lines.get(name)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """In the loop's next turn."""
+        asyncio.get_running_loop().call_soon(call)
+
+    def tell(self, fault: Fault, line: Line | None, what: str) -> None:
+        """A fault has struck."""
+        broker = self.broker
+        assert broker is not None
+        at = datetime.datetime.fromtimestamp(broker.clock.now_ms() / 1000, datetime.UTC)
+        struck = Struck(str(fault), what, "the broker" if line is None else str(line), at)
+        self.happened.append(struck)
+        log.info("fault: %s", struck)
+
+    # --- what lines ask ---------------------------------------------------------------------------------------------
+
+    def strikes(self, line: Line, frame: Frame, received: bool) -> Fault | None:
+        """Which fault strikes at a frame."""
+        wanting = [fault for fault in self._meaning(line) if fault.wants(line, frame, received)]
+        return wanting[0] if wanting else None
+
+    def room(self, line: Line, size: int, received: bool) -> tuple[Fault | None, int]:
+        """Which fault strikes within so many octets, and after how many of them."""
+        first: tuple[Fault | None, int] = None, size
+        for fault in self._meaning(line):
+            room = fault.room(line, size, received)
+            if room is not None and (first[0] is None or room < first[1]):
+                first = fault, room
+        return first
+
+    def keeps(self, confirm: Confirm) -> bool:
+        """Whether a fault keeps a confirm."""
+        assert isinstance(confirm.line, Line)
+        return any(fault not in confirm.passed and fault.takes(confirm) for fault in self._meaning(confirm.line))
+
+    def reads(self, line: Line) -> bool:
+        return all(fault.reads for fault in self._meaning(line))
+
+    def writes(self, line: Line) -> bool:
+        return all(fault.writes for fault in self._meaning(line))
+
+    def piece(self, line: Line) -> int:
+        """How many octets it may write at once; 0 for all."""
+        return min((fault.piece for fault in self._meaning(line) if fault.piece), default=0)
+
+    def lost(self, line: Line) -> None:
+        self._lines.pop(line.connection.name, None)
+
+    def _meaning(self, line: Line) -> list[Fault]:
+        """The faults that mean it."""
+        return [fault for fault in self.faults if fault.only.means(line)]
+
+    # --- what the broker tells --------------------------------------------------------------------------------------
+
+    def published(self, vhost: Vhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
+        """Of no interest."""
+
+    def delivered(self, vhost: Vhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:
+        line = self.line(via.connection)
+        for fault in self.faults:
+            if not redelivered and (line is None or fault.only.means(line)):
+                fault.delivered(vhost, message, queue, via)

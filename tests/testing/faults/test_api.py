@@ -1,0 +1,142 @@
+"""What a test orders: whom it means, how long it is in force, what it tells."""
+
+import re
+import threading
+
+import pika
+import pytest
+
+from amqpbroker.amqp.connection import Connection
+from amqpbroker.testing import Broker
+from amqpbroker.testing.faults import kinds
+from amqpbroker.testing.faults.api import Faults
+from amqpbroker.testing.faults.line import Line
+from tests.testing.faults.raw import Client, publish
+
+LOST = pika.exceptions.AMQPConnectionError
+
+
+def test_until_there_is_a_fault_nothing_stands_between(b, dial, queue):
+    b.faults.clear()
+    dial()
+    server = b._lab.server
+    assert isinstance(server.clients[-1]._connection, Connection)
+    with b.faults.duplicate():
+        assert isinstance(server.clients[-1]._connection, Line)
+        dial().call("basic.qos")
+        assert isinstance(server.clients[-1]._connection, Line)
+    dial().call("basic.qos")
+    assert isinstance(server.clients[-1]._connection, Connection)
+
+
+@pytest.mark.parametrize(
+    ("only", "struck"),
+    [
+        ({}, ["guest", "shop", "other"]),
+        ({"user": "shop"}, ["shop"]),
+        ({"vhost": "other"}, ["other"]),
+        ({"connection": "the shop"}, ["shop"]),
+        ({"connection": "the shop", "vhost": "other"}, []),
+    ],
+)
+def test_only_some_are_meant(b, connect, only, struck):
+    def connections():
+        yield "guest", b.url, {}
+        yield "shop", b.url_of(user="shop"), {"client_properties": {"connection_name": "the shop"}}
+        yield "other", b.url_of("other"), {}
+
+    before = {name: connect(url, **options).channel() for name, url, options in connections()}
+    b.faults.only(**only).drop(on="queue.declare", times=None)
+    after = {name: connect(url, **options).channel() for name, url, options in connections()}
+    for channels in (before, after):
+        lost = []
+        for name, channel in channels.items():
+            try:
+                channel.queue_declare("mine", exclusive=True)
+                channel.queue_delete("mine")
+            except LOST:
+                lost.append(name)
+        assert lost == struck
+
+
+def test_what_happened_is_told(b, connect):
+    b.clock.freeze()
+    at = b.clock.now()
+    channel = connect(b.url_of(user="shop"), client_properties={"connection_name": "till"}).channel()
+    b.faults.block()
+    b.faults.only(user="shop").refuse_declare(queue="x", times=1)
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker):
+        channel.queue_declare("x")
+    b.clock.resume()
+    struck = b.faults.happened[-1]
+    assert struck.fault == "only(user='shop').refuse_declare(queue='x', times=1)"
+    assert re.fullmatch(r"connection \d+ \(till, [^,]+ -> [^,]+, user shop\)", struck.connection)
+    assert (struck.what, struck.at) == ("at frame 1 received, queue.declare on channel 1", at)
+    assert b.faults.active == ["block()"]
+    with pytest.raises(AssertionError) as raised:
+        b.wait_until(queue="nowhere", timeout=0)
+    assert f"faults in force: block()\nfaults that struck:\n  {b.faults.happened[0]}\n  {struck}" in str(raised.value)
+
+
+def test_after_a_start_it_is_still_in_force_and_what_was_withheld_is_gone():
+    b = Broker()
+    with b:
+        b.faults.withhold_confirms()
+        client = Client(b)
+        client.call("queue.declare", queue="q")
+        client.call("confirm.select")
+        client.send(publish(b"x"))
+        assert client.told() == []
+    client.close()
+    with b:
+        assert b.faults.active == ["withhold_confirms()"]
+        client = Client(b)
+        client.call("queue.declare", queue="q")
+        client.call("confirm.select")
+        client.send(publish(b"x"))
+        assert client.told() == []
+        b.faults.clear()
+        assert client.told() == [("basic.ack", 1)]
+        client.close()
+    with pytest.raises(RuntimeError, match="the broker is not running"):
+        b.faults.block()
+
+
+def test_orders_come_from_any_thread(b, client):
+    """While a client is busy."""
+    client.call("confirm.select")
+    stop = threading.Event()
+
+    def order():
+        while not stop.is_set():
+            with b.faults.withhold_confirms(), b.faults.duplicate():
+                pass
+
+    thread = threading.Thread(target=order)
+    thread.start()
+    try:
+        for _ in range(300):
+            client.send(publish(b"x") * 3)
+    finally:
+        stop.set()
+        thread.join()
+    numbers = [number for _, number in client.told()]
+    # Coalesced while there was no fault, so some may be missing, but none comes twice or out of turn.
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] == 900
+
+
+def test_every_kind_is_ordered_by_a_method_of_its_name():
+    for name, kind in kinds.KINDS.items():
+        assert kind.kind == name
+        assert callable(getattr(Faults, name))
+        assert set(kind.names()) - set(getattr(Faults, name).__code__.co_varnames) <= {"times"}
+
+
+def test_a_kind_by_its_name_is_checked():
+    with pytest.raises(ValueError, match="there is no fault 'rest'; there are reset, drop"):
+        kinds.make("rest", {}, {})
+    with pytest.raises(ValueError, match="reset has no 'until'; it has on, instead_of"):
+        kinds.make("reset", {"until": 3}, {})
+    with pytest.raises(ValueError, match="reset has no 'host'; it has connection, user, vhost"):
+        kinds.make("reset", {}, {"host": "x"})

@@ -1,0 +1,120 @@
+"""Connections that are reset or closed without a word."""
+
+import pika
+import pytest
+
+from amqpbroker.testing.faults.cut import Reset
+from tests.testing.faults.raw import HEADER, publish
+
+LOST = pika.exceptions.AMQPConnectionError
+
+
+@pytest.mark.parametrize(("kind", "ends"), [("reset", ConnectionResetError), ("drop", EOFError)])
+def test_all_that_are_open_at_once(b, client, count, kind, ends):
+    getattr(b.faults, kind)()
+    assert client.end() is ends
+    assert count() == 0
+    assert [struck.what for struck in b.faults.happened][-1] == "at once"
+
+
+def test_on_a_method_that_is_not_handled(b, client, count):
+    client.call("confirm.select")
+    b.faults.reset(on="basic.publish", nth=3)
+    client.send(b"".join(publish(body) for body in (b"1", b"2", b"3", b"4")))
+    # What was said before is still written.
+    assert client.expect("basic.ack") == {"delivery_tag": 1, "multiple": False}
+    assert client.expect("basic.ack") == {"delivery_tag": 2, "multiple": False}
+    assert client.end() is ConnectionResetError
+    assert count() == 2
+
+
+def test_instead_of_a_confirm(b, client, count):
+    client.call("confirm.select")
+    b.faults.drop(instead_of="basic.ack", nth=2)
+    client.send(publish(b"1") + publish(b"2") + publish(b"3"))
+    assert client.expect("basic.ack")["delivery_tag"] == 1
+    assert client.end() is EOFError
+    assert count() == 3
+
+
+def test_a_message_is_delivered_again_when_its_ack_is_lost(b, connect, queue):
+    channel = connect().channel()
+    channel.basic_publish("", queue, b"x")
+    b.faults.reset(on="basic.ack")
+    method, _, _ = next(channel.consume(queue))
+    channel.basic_ack(method.delivery_tag)
+    with pytest.raises(LOST):
+        channel.queue_declare(queue, passive=True)
+    method, _, body = connect().channel().basic_get(queue, auto_ack=True)
+    assert (method.redelivered, body) == (True, b"x")
+
+
+@pytest.mark.parametrize("frames", range(1, 8))
+def test_after_frames_of_a_client_a_body_s_included(b, client, count, frames):
+    """Each publish here has five: the method, the header, three of the body."""
+    b.faults.drop(after_frames=frames)
+    body = bytes(1000)
+    client.send(publish(body, frame_max=408) * 2)
+    assert client.end() in (EOFError, ConnectionResetError)  # closed before all was read, TCP resets
+    assert count() == (1 if frames >= 5 else 0)
+    assert f"at frame {frames} received" in b.faults.happened[-1].what
+
+
+@pytest.mark.parametrize(("size", "left"), [(1, 0), (-1, 0), (0, 1), (1000, 1)])
+def test_after_bytes_of_a_client(b, client, count, size, left):
+    """size: of octets beyond what one publish has; a thousand belongs to the second."""
+    one = publish(bytes(2000))
+    b.faults.reset(after_bytes=size if size == 1 else len(one) + size)
+    client.send(one + one)
+    assert client.end() is ConnectionResetError
+    assert count() == left
+
+
+def test_after_frames_and_bytes_that_were_sent(b, client, dial):
+    b.faults.drop(after_frames=2, sent=True)
+    client.call("basic.qos")
+    client.send(publish(b"x"))
+    client.call("queue.declare", queue="q")
+    with pytest.raises((EOFError, ConnectionResetError)):
+        client.call("basic.qos")
+
+    again = dial()
+    b.faults.drop(after_bytes=5, sent=True)
+    with pytest.raises(EOFError) as torn:
+        again.call("basic.qos")
+    assert torn.value.args == (b"\1\0\1\0\0",)
+
+
+def test_frames_of_the_handshake_count_for_those_to_come(b, dial):
+    b.faults.drop(after_frames=1)
+    client = dial(greeted=False)
+    client.send(HEADER)
+    client.expect("connection.start")
+    client.send(b"\1\0\0\0\0\0\x04\0\x0a\0\x0b\xce")
+    assert client.end() is EOFError
+
+
+def test_times_is_how_many_connections_it_strikes(b, connect):
+    b.faults.reset(on="queue.declare", times=2)
+    for _ in range(2):
+        with pytest.raises(LOST):
+            connect().channel().queue_declare("other", exclusive=True)
+    connect().channel().queue_declare("other", exclusive=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"on": "basic.ack", "after_frames": 3}, "on and after_frames exclude each other"),
+        ({"on": "basic.acknowledge"}, "there is no such method; one is basic.publish"),
+        ({"after_frames": 0}, "after_frames = 0: this must be a whole number from 1 on"),
+        ({"after_bytes": "x"}, "after_bytes = 'x': this must be a whole number"),
+        ({"nth": 2}, "nth counts methods"),
+        ({"sent": True}, "sent is for after_frames and after_bytes"),
+        ({"on": "basic.ack", "times": 0}, "times = 0: this must be a whole number from 1 on"),
+        ({"on": "basic.ack", "nth": True}, "nth = True: this must be"),
+    ],
+)
+def test_what_makes_no_sense_is_told(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        Reset(**arguments)

@@ -1,0 +1,62 @@
+"""Messages that come twice."""
+
+import pika
+import pytest
+
+from amqpbroker.testing.faults.duplicate import Duplicate
+
+
+@pytest.mark.parametrize("no_ack", [True, False])
+def test_the_message_of_a_delivery_comes_again_behind_the_others(b, channel, queue, no_ack):
+    for body in (b"1", b"2", b"3"):
+        channel.basic_publish("", queue, body)
+    b.faults.duplicate(2)
+    got = []
+    for method, _, body in channel.consume(queue, auto_ack=no_ack, inactivity_timeout=0.05):
+        if method is None:
+            break
+        got.append((body, method.redelivered))
+        if not no_ack:
+            channel.basic_ack(method.delivery_tag)
+    assert got == [(body, False) for body in (b"1", b"2", b"3", b"2")]
+
+
+def test_with_all_its_properties(b, channel, queue):
+    properties = pika.BasicProperties(headers={"a": 1}, message_id="m", delivery_mode=2, priority=3)
+    channel.basic_publish("", queue, b"x", properties)
+    b.faults.duplicate()
+    (first, before, _), (again, after, body) = [channel.basic_get(queue, auto_ack=True) for _ in range(2)]
+    assert (vars(before), body) == (vars(after), b"x")
+    assert (first.exchange, first.routing_key) == (again.exchange, again.routing_key)
+
+
+def test_copies_are_not_copied(b, channel, queue):
+    channel.basic_publish("", queue, b"x")
+    b.faults.duplicate(times=None)
+    got = [channel.basic_get(queue, auto_ack=True)[2] for _ in range(3)]
+    assert got == [b"x", b"x", None]
+
+
+def test_only_those_of_a_queue_are_counted(b, channel, queue):
+    channel.queue_declare("other", auto_delete=True)
+    b.faults.duplicate(queue=queue)
+    for name in ("other", queue):
+        channel.basic_publish("", name, b"x")
+        channel.basic_get(name, auto_ack=True)
+    assert channel.basic_get("other")[0] is None
+    assert channel.basic_get(queue, auto_ack=True)[2] == b"x"
+
+
+def test_a_queue_that_is_gone_gets_nothing(b, connect):
+    channel = connect().channel()
+    channel.queue_declare("short", auto_delete=True)
+    channel.basic_publish("", "short", b"x")
+    b.faults.duplicate()
+    next(channel.consume("short"))
+    channel.queue_delete("short")
+    assert channel.queue_declare("short", auto_delete=True).method.message_count == 0
+
+
+def test_what_makes_no_sense_is_told():
+    with pytest.raises(ValueError, match="delivery = 0: this must be"):
+        Duplicate(0)

@@ -1,0 +1,161 @@
+"""A line between a socket and a connection: it stands there from the first octet on, or from any other."""
+
+import pytest
+
+from amqpbroker.testing.faults.line import Line
+from amqpbroker.testing.faults.publishing import Nack
+from amqpbroker.testing.faults.slow import OneByteWrites, StopReading
+from tests.harness import Wire, make_broker
+from tests.testing.faults.raw import HEADER, method, publish
+
+
+class Client:
+    """Stands in for the transport."""
+
+    def __init__(self):
+        self.dirty = False
+        self.ended = []
+
+    def on_dirty(self, _):
+        self.dirty = True
+
+    def abort(self):
+        self.ended.append("aborted")
+
+    def reset(self):
+        self.ended.append("reset")
+
+
+class Injector:
+    """The faults that the test says; each strikes all."""
+
+    def __init__(self, *faults):
+        self.faults = faults
+        self.told = []
+        for fault in faults:
+            fault.injector = self
+
+    def strikes(self, line, frame, received):
+        return next((fault for fault in self.faults if fault.wants(line, frame, received)), None)
+
+    def room(self, line, size, received):
+        return None, size
+
+    def keeps(self, confirm):
+        return False
+
+    def reads(self, line):
+        return all(fault.reads for fault in self.faults)
+
+    def writes(self, line):
+        return True
+
+    def piece(self, line):
+        return max((fault.piece for fault in self.faults), default=0)
+
+    def tell(self, fault, line, what):
+        self.told.append(what)
+
+    def soon(self, call):
+        call()
+
+
+def before(wire, *faults):
+    """A line before a connection that has come so far."""
+    return Line(Injector(*faults), Client(), wire.connection, 1)
+
+
+def open_wire():
+    wire = Wire(make_broker())
+    wire.feed(HEADER)
+    wire.send(0, "connection.start-ok", mechanism="PLAIN", response=b"\0guest\0guest", locale="en_US")
+    wire.send(0, "connection.tune-ok", channel_max=100, frame_max=131072)
+    wire.send(0, "connection.open", virtual_host="/")
+    wire.send(1, "channel.open")
+    wire.send(1, "confirm.select")
+    wire.send(1, "queue.declare", queue="q")
+    assert wire.receive()[-1].name == "queue.declare-ok"
+    return wire
+
+
+def ready(wire):
+    return wire.broker.vhost("/").queues["q"].ready_count
+
+
+def test_one_byte_is_written_in_a_turn():
+    wire = Wire(make_broker())
+    line = before(wire, OneByteWrites())
+    line.feed(HEADER)
+    pieces = []
+    while not pieces or pieces[-1]:
+        pieces.append(b"".join(line.collect()))
+    assert {len(piece) for piece in pieces[:-1]} == {1}
+    assert b"".join(pieces)[7:11] == b"\0\x0a\0\x0a"  # connection.start
+
+
+@pytest.mark.parametrize("size", range(0, 60, 7))
+def test_it_may_come_in_the_middle_of_a_frame(size):
+    wire = open_wire()
+    data = publish(b"a body") * 2
+    wire.connection.feed(data[:size])
+    nack = Nack()
+    line = before(wire, nack)
+    line.feed(data[size:])
+    line.collect()
+    # It is the first publish whose method was not whole before.
+    assert nack.struck == 1
+    assert ready(wire) == 1
+
+
+def test_it_may_come_in_the_middle_of_a_large_body():
+    wire = open_wire()
+    data = publish(bytes(100_000))
+    wire.connection.feed(data[:50_000])
+    line = before(wire, Nack())
+    line.feed(data[50_000:] + publish(b"nacked"))
+    assert ready(wire) == 1
+    assert line.received == 3
+
+
+def test_it_may_come_before_the_greeting_is_whole():
+    wire = Wire(make_broker())
+    wire.connection.feed(HEADER[:3])
+    line = before(wire)
+    line.feed(HEADER[3:])
+    assert b"".join(line.collect())[7:11] == b"\0\x0a\0\x0a"
+
+
+def test_it_answers_who_does_not_speak_amqp():
+    line = before(Wire(make_broker()))
+    line.feed(b"GET / HTTP/1.1")
+    assert b"".join(line.collect()) == HEADER
+    assert line.closing
+
+
+def test_a_frame_that_is_too_large_is_not_waited_for():
+    wire = open_wire()
+    line = before(wire)
+    line.feed(b"\1\0\1\xff\xff\xff\xff")
+    assert b"FRAME_ERROR" in b"".join(line.collect())
+
+
+def test_what_waits_in_a_blocked_connection_is_struck_too():
+    wire = open_wire()
+    wire.broker.alarms.set("memory")
+    wire.connection.feed(publish(b"1") + publish(b"2") + publish(b"3"))
+    nack = Nack(2)
+    line = before(wire, nack)
+    assert (ready(wire), line.reading) == (0, False)
+    wire.broker.alarms.clear("memory")
+    for _ in range(3):
+        line.collect()
+    assert nack.struck == 1
+    assert ready(wire) == 2
+
+
+def test_a_closing_connection_is_not_read():
+    wire = open_wire()
+    line = before(wire, StopReading())
+    line.feed(method(0, "connection.close"))
+    assert b"".join(line.collect()) == b""
+    assert not line.reading

@@ -1,0 +1,38 @@
+"""Declarations that are refused."""
+
+import pika
+import pytest
+
+from amqpbroker.testing.faults.refuse import RefuseDeclare
+
+CLOSED = pika.exceptions.ChannelClosedByBroker
+
+
+def test_a_queue_of_a_name(b, connect):
+    connection = connect()
+    b.faults.refuse_declare(queue="x", text="somebody else has it otherwise")
+    connection.channel().queue_declare("y", auto_delete=True)
+    connection.channel().exchange_declare("x", auto_delete=True)
+    with pytest.raises(CLOSED) as raised:
+        connection.channel().queue_declare("x")
+    assert raised.value.args == (406, "PRECONDITION_FAILED - somebody else has it otherwise")
+    connection.channel().exchange_delete("x")
+
+
+def test_an_exchange_as_often_as_it_says(b, connect):
+    connection = connect()
+    b.faults.refuse_declare(exchange="x", code=403, times=1)
+    with pytest.raises(CLOSED, match="ACCESS_REFUSED - exchange 'x' is refused: a fault is injected"):
+        connection.channel().exchange_declare("x")
+    connection.channel().exchange_declare("x", auto_delete=True)
+
+
+def test_any_with_an_error_that_closes_the_connection(b, connect):
+    b.faults.refuse_declare(code=541)
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="INTERNAL_ERROR"):
+        connect().channel().queue_declare("")
+
+
+def test_what_makes_no_sense_is_told():
+    with pytest.raises(ValueError, match="code = 200: AMQP's are 311, 312"):
+        RefuseDeclare(code=200)

@@ -1,0 +1,67 @@
+"""Connections that are not read, not written, or written byte by byte."""
+
+import pytest
+
+from amqpbroker.wire.frames import HEARTBEAT
+from tests.testing.faults.raw import method, publish
+
+
+def test_what_is_not_read_waits_until_it_is_over(b, client, queue):
+    with b.faults.stop_reading():
+        client.send(publish(b"1") + publish(b"2"))
+        client.socket.settimeout(0.02)
+        with pytest.raises(TimeoutError):
+            client.call("queue.declare", queue=queue)
+        client.socket.settimeout(5)
+    assert client.expect("queue.declare-ok")["message_count"] == 2
+
+
+def test_a_client_that_is_not_read_finds_its_socket_full(b, client):
+    client.socket.settimeout(0.05)
+    with b.faults.stop_reading(), pytest.raises(TimeoutError):
+        client.send(publish(bytes(100_000)) * 1000)
+
+
+def test_heartbeats_go_on_without_those_of_a_client_that_is_not_read(b, dial, queue):
+    client = dial(heartbeat=10)
+    with b.faults.stop_reading():
+        for _ in range(10):
+            b.clock.advance(seconds=9)
+    client.send(method(1, "queue.declare", queue=queue, passive=True))
+    heard = [client.read()[0]]
+    while heard[-1] == HEARTBEAT:
+        heard.append(client.read()[0])
+    assert heard[-1] == "queue.declare-ok"
+    assert len(heard) >= 9
+
+
+def test_it_is_missed_again_afterwards(b, dial):
+    client = dial(heartbeat=10)
+    b.faults.stop_reading()
+    b.clock.advance(minutes=5)
+    b.faults.clear()
+    b.clock.advance(seconds=31)
+    assert client.end() is EOFError
+
+
+def test_nothing_is_written_until_it_is_over(b, client, queue):
+    with b.faults.stop_writing():
+        client.socket.settimeout(0.02)
+        with pytest.raises(TimeoutError):
+            client.call("queue.declare", queue=queue)
+        client.socket.settimeout(5)
+    client.expect("queue.declare-ok")
+
+
+def test_a_client_that_is_written_to_byte_by_byte_gets_all(b, dial, queue):
+    b.faults.one_byte_writes()
+    client = dial()
+    client.send(publish(b"some message") + method(1, "basic.get", queue=queue, no_ack=True))
+    client.expect("basic.get-ok")
+    assert [client.read()[1] for _ in range(2)][1] == b"some message"
+
+
+def test_the_end_is_written_by_the_byte_too(b, client):
+    b.faults.one_byte_writes()
+    client.send(b"\1\0\0\0\0\0\x04\0\x0a\0\x0b\xce")  # connection.start-ok, where none is due
+    assert client.expect("connection.close")["reply_code"] in (501, 503, 504)
