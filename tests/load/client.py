@@ -24,16 +24,27 @@ class LoadClient:
     """
 
     def __init__(self, port: int, receive_buffer_bytes: int = 0, capabilities: tuple[str, ...] = ()) -> None:
+        self._received = b""
+        self._start = 0
         self.socket = socket.socket()
+        try:
+            self._connect(port, receive_buffer_bytes)
+            self.server_properties: Table = self._log_in(capabilities)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _connect(self, port: int, receive_buffer_bytes: int) -> None:
         if receive_buffer_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         self.socket.settimeout(TIMEOUT_S)
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._received = b""
-        self._start = 0
+
+    def _log_in(self, capabilities: tuple[str, ...]) -> Table:
+        """Returns what the broker says of itself."""
         self.socket.sendall(b"AMQP\0\0\x09\x01")
-        self.server_properties: Table = self.expect("connection.start")["server_properties"]
+        properties: Table = self.expect("connection.start")["server_properties"]
         login = {"mechanism": "PLAIN", "response": "\0guest\0guest", "locale": "en_US"}
         known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in capabilities})}
         self.call("connection.start-ok", "connection.tune", channel=0, client_properties=known, **login)
@@ -41,6 +52,7 @@ class LoadClient:
         self.socket.sendall(tune + request("connection.open", 0, virtual_host="/") + request("channel.open"))
         self.expect("connection.open-ok")
         self.expect("channel.open-ok")
+        return properties
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
