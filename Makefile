@@ -3,6 +3,7 @@
 PY := .venv/bin/python
 RUN := .venv/.run
 DEV := .venv/.dev
+DOCS := .venv/.docs
 
 # What is run and measured is what is shipped: the package as a wheel of it would be installed, with its hot path compiled
 # where there is a C compiler. It is made anew when the compiler comes or goes, too. COMPILE=0 runs the checkout as it is.
@@ -43,7 +44,7 @@ format: $(DEV) ## Format the code and sort its imports.
 	$(PY) -m ruff check --fix --select I .
 	$(PY) -m ruff format .
 
-docs: $(DEV) ## Write the parts of docs/ that come from tables in the code, and build the site into build/site.
+docs: $(DOCS) ## Write the parts of docs/ that come from tables in the code, and build the site into build/site.
 	$(PY) -m tools.settings_reference
 	$(PY) -m tools.ctl_reference
 	$(PY) -m tools.metrics_reference
@@ -90,4 +91,8 @@ $(RUN): pyproject.toml tools/venv
 $(DEV): pyproject.toml tools/venv tools/chromium
 	@tools/venv dev,docs
 	@tools/chromium
+	@touch $(RUN) $(DOCS) $@
+
+$(DOCS): pyproject.toml tools/venv
+	@tools/venv docs
 	@touch $(RUN) $@
