@@ -18,6 +18,7 @@ from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import DirectReply
+from amqpbroker.broker.event_facts import channel_created
 from amqpbroker.broker.exchange import Exchange
 from amqpbroker.broker.inspection import KNOWN, inspect
 from amqpbroker.broker.message import Entry, Message
@@ -113,6 +114,8 @@ class Channel:
         for totals in (self.vhost.traffic, self.broker.totals.traffic):
             totals.add(self)
         self.broker.totals.churn.channel_created += 1
+        if self.broker.events.heard:
+            self.broker.events.tell("channel.created", channel_created(self.info()))
 
     @property
     def outstanding(self) -> int:
@@ -440,6 +443,10 @@ class Channel:
         self._left = list(by_queue(consumers))
         for consumer in consumers:
             consumer.queue.remove_consumer(consumer, gives_back=True)
+        events, connection = self.broker.events, self.connection
+        if events.heard:
+            facts: dict[str, object] = {"pid": self.info().name, "consumer_count": len(consumers)}
+            events.tell("channel.closed", facts, connection.user.name)
 
     def release(self) -> None:
         """Give back what is outstanding, acknowledged within an open transaction included."""

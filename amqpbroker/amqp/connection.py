@@ -22,6 +22,8 @@ from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.methods import HANDLERS
 from amqpbroker.amqp.output import Output, Part
 from amqpbroker.amqp.repeat import Repeat
+from amqpbroker.broker.event_facts import connection_closed, connection_created
+from amqpbroker.broker.events import INTERNAL
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
 from amqpbroker.broker.tap import Via
@@ -396,7 +398,12 @@ class Connection(Session):
         handler = HANDLERS.get(method.name)
         if handler is None:
             raise errors.command_invalid("unimplemented method")
-        handler(channel, self._arguments(method, payload))
+        events = self.broker.events
+        events.actor = self.user.name
+        try:
+            handler(channel, self._arguments(method, payload))
+        finally:
+            events.actor = INTERNAL
 
     def _arguments(self, method: methods.Method, payload: bytes) -> dict[str, Any]:
         """Raises AmqpError 501 for a payload that does not fit the method."""
@@ -506,6 +513,10 @@ class Connection(Session):
         self._handshake = None
         self._running = True
         connection_log.granted(self)
+        events = self.broker.events
+        if events.heard:
+            facts = connection_created(self.info(), self.broker.config.cluster_name)
+            events.tell("connection.created", facts, self.user.name)
         self._deadline.cancel()
         self.alarms_changed()
 
@@ -652,6 +663,9 @@ class Connection(Session):
             del self.broker.sessions[self]
             self.broker.limits.connection_closed(self.vhost.name, self.user.name)
             self.broker.limits.channels_closed(self.user.name, len(channels))
+            events = self.broker.events
+            if events.heard:
+                events.tell("connection.closed", connection_closed(self.info(), self.broker.config.cluster_name), "")
             for totals in (self.vhost.octets, self.broker.totals.octets):
                 totals.remove(self)
             self.broker.totals.churn.connection_closed += 1

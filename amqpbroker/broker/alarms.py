@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
+from amqpbroker.broker.events import UNHEARD, Events
+
 log = logging.getLogger(__name__)
 
 Resource = Literal["disk", "memory"]
@@ -15,10 +17,11 @@ class Alarms:
     resources: what the broker is short of, in alphabetical order. `on_change()` is called when that has changed.
     """
 
-    def __init__(self, node: str, on_change: Callable[[], None]) -> None:
+    def __init__(self, node: str, on_change: Callable[[], None], events: Events = UNHEARD) -> None:
         self.resources: tuple[Resource, ...] = ()
         self._node = node
         self._on_change = on_change
+        self._events = events
 
     @property
     def reason(self) -> str:
@@ -37,6 +40,7 @@ class Alarms:
             self._node,
         )
         self.resources = tuple(sorted({*self.resources, resource}))
+        self._events.tell("alarm.set", {"node": self._node, "source": resource}, "")
         self._on_change()
 
     def clear(self, resource: Resource) -> None:
@@ -44,4 +48,5 @@ class Alarms:
             return
         log.warning("%s resource limit alarm cleared on node %s", resource, self._node)
         self.resources = tuple(one for one in self.resources if one != resource)
+        self._events.tell("alarm.cleared", {"node": self._node, "source": resource}, "")
         self._on_change()

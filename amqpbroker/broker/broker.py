@@ -9,6 +9,8 @@ from typing import ClassVar
 from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.direct_reply import DirectReplies
+from amqpbroker.broker.event_exchange import EventExchange
+from amqpbroker.broker.event_facts import vhost_facts
 from amqpbroker.broker.firehose import Tracing
 from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.interceptors import interceptor
@@ -43,6 +45,9 @@ from amqpbroker.store.store import Store
 
 log = logging.getLogger(__name__)
 
+#: What a content header has beside its properties: the frame's head and end, class, weight and body size.
+CONTENT_HEAD = 20
+
 #: What the default queue type of a vhost may be.
 QUEUE_TYPES = ("classic", "quorum", "stream")
 
@@ -64,13 +69,19 @@ class Broker:
         self.clock = clock
         self.store = store
         self.definitions = definitions or MemoryDefinitions()
-        self.users = Users(config.loopback_users, self._on_permissions, self.definitions, self._on_user_deleted)
-        self.direct_replies = DirectReplies()
         self.vhosts: dict[str, Vhost] = {}
+        largest = (config.frame_max or 1 << 32) - CONTENT_HEAD
+        self.events = EventExchange(self.vhosts, config.event_exchange_vhost or config.default_vhost, clock, largest)
+        self.users = Users(
+            config.loopback_users, self._on_permissions, self.definitions, self._on_user_deleted, self.events
+        )
+        self.direct_replies = DirectReplies()
         self.taps: tuple[Tap, ...] = ()
-        self.tracing = Tracing(self.tap, self.untap, config.cluster_name, config.frame_max)
-        self.policies = Policies(self.definitions, self.vhosts)
-        self.limits = Limits(self.definitions, self.users, config.cluster_name, config.channel_max_per_node)
+        self.tracing = Tracing(self.tap, self.untap, config.cluster_name, largest)
+        self.policies = Policies(self.definitions, self.vhosts, self.events)
+        self.limits = Limits(
+            self.definitions, self.users, config.cluster_name, config.channel_max_per_node, self.events
+        )
         self.shovels = Shovels(self.definitions, self.users, self.vhosts, config.shovel_predeclared)
         self.parameters = Parameters(
             {
@@ -80,13 +91,13 @@ class Broker:
                 SHOVEL: self.shovels,
             }
         )
-        self.global_parameters = GlobalParameters(self.definitions)
+        self.global_parameters = GlobalParameters(self.definitions, self.events)
         self.sessions: dict[Session, None] = {}
         self.awaiting_sync: dict[Synced, None] = {}
         self.totals = BrokerTotals()
         self.logins = Logins(self.users, clock, self.totals.auth_attempts)
         self.rates = Rates(self, config.collect_statistics_interval_ms)
-        self.alarms = Alarms(config.cluster_name, self._on_alarms)
+        self.alarms = Alarms(config.cluster_name, self._on_alarms, self.events)
         self.intercept = interceptor(config, clock)
         if isinstance(store, Persistence):
             store.on_synced = self._on_synced
@@ -96,6 +107,7 @@ class Broker:
                 self.add_default_vhost()
                 self.add_default_users()
                 self.permit_default_users()
+        self.events.started = True
 
     # --- what a blank one gets --------------------------------------------------------------------------------------
 
@@ -156,7 +168,12 @@ class Broker:
                 self.vhosts.pop(name, None)
                 self._forget_vhost(name)
                 raise
+            self._tell_of_vhost("vhost.created", vhost)
         return vhost
+
+    def _tell_of_vhost(self, event: str, vhost: Vhost) -> None:
+        if self.events.heard:
+            self.events.tell(event, vhost_facts(vhost, self.config.cluster_name, vhost.name in self.tracing))
 
     def _add_vhost_defaults(self, vhost: str) -> None:
         """The first limits that are for it, and all operator policies (rabbit_db_vhost_defaults.erl)."""
@@ -190,6 +207,7 @@ class Broker:
         )
         self.definitions.put(definition)
         vhost.definition = definition
+        self._tell_of_vhost("vhost.updated", vhost)
 
     def restore_vhost(self, definition: VhostDefinition) -> Vhost:
         """A vhost that the definitions have."""
@@ -204,6 +222,7 @@ class Broker:
             self.limits,
             self.totals,
             self._count_exchanges,
+            self.events,
         )
         vhost.taps = self.taps
         self.vhosts[definition.name] = vhost
@@ -225,6 +244,7 @@ class Broker:
         self._forget_vhost(name)
         vhost.close()
         log.info("vhost '%s' is deleted", name)
+        self.events.tell("vhost.deleted", {"name": name})
         for session in list(self.sessions):
             if session.vhost is vhost:
                 session.force_close(errors.vhost_deleted(name))

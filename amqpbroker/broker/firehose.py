@@ -89,15 +89,15 @@ class Firehose(Tap):
 
 
 class Tracing:
-    """Which vhosts are traced. tap, untap: `Broker.tap` and `Broker.untap`."""
+    """Which vhosts are traced. tap, untap: `Broker.tap` and `Broker.untap`. node, largest: see Firehose."""
 
     def __init__(
-        self, tap: Callable[[Tap, Vhost], None], untap: Callable[[Tap, Vhost], None], node: str, frame_max: int
+        self, tap: Callable[[Tap, Vhost], None], untap: Callable[[Tap, Vhost], None], node: str, largest: int
     ) -> None:
         self._tap = tap
         self._untap = untap
         self._node = node
-        self._largest = (frame_max or 1 << 32) - 20
+        self._largest = largest
         self._firehoses: dict[str, Firehose] = {}
 
     def __contains__(self, vhost: str) -> bool:

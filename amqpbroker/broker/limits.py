@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any, final
 
 from amqpbroker import errors
+from amqpbroker.broker.event_facts import parameter_facts
+from amqpbroker.broker.events import UNHEARD, Events
 from amqpbroker.broker.parameters import Component, validation_failed
 from amqpbroker.broker.users import Users
 from amqpbroker.store.definitions import Definitions, ParameterDefinition
@@ -35,8 +37,11 @@ class Limits:
     the caller's business.
     """
 
-    def __init__(self, definitions: Definitions, users: Users, node: str, max_channels: int = 0) -> None:
+    def __init__(
+        self, definitions: Definitions, users: Users, node: str, max_channels: int = 0, events: Events = UNHEARD
+    ) -> None:
         self._definitions = definitions
+        self._events = events
         self._users = users
         self._node = node
         self._vhosts: dict[str, dict[str, int]] = {}
@@ -73,9 +78,13 @@ class Limits:
         if limits:
             self._definitions.put(stored)
             self._vhosts[vhost] = dict(limits)
+            self._events.tell("parameter.set", parameter_facts(VHOST_LIMITS, _LIMITS, vhost, dict(limits)))
+            self._events.tell("vhost.limits.set", {"name": _LIMITS, "vhost": vhost, **limits})
         else:
             self._definitions.remove(stored)
             self._vhosts.pop(vhost, None)
+            self._events.tell("parameter.cleared", parameter_facts(VHOST_LIMITS, _LIMITS, vhost))
+            self._events.tell("vhost.limits.cleared", {"name": _LIMITS, "vhost": vhost})
 
     def check_vhost(self, limits: Mapping[str, object]) -> None:
         """Raises ValueError for limits that no vhost can have."""

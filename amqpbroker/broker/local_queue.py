@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.consumers import Consumers, QuorumConsumers
+from amqpbroker.broker.event_facts import consumer_created, consumer_deleted
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.paging import QueuePages
 from amqpbroker.broker.persistence import Persistence
@@ -288,11 +289,13 @@ class LocalQueue(Queue):
 
     def add_consumer(self, consumer: Consumer) -> None:
         self.consumers.add(consumer)
+        if self.vhost.events.heard:
+            self.vhost.events.tell("consumer.created", consumer_created(self.consumer_info(consumer)))
 
     def remove_consumer(self, consumer: Consumer, gives_back: bool = False) -> None:
         if not consumer.registered:
             return
-        self.consumers.remove(consumer)
+        self._forget(consumer)
         if self.quorum and consumer.unacked:
             self._former = [each for each in self._former if each.unacked]
             self._former.append(consumer)
@@ -659,5 +662,10 @@ class LocalQueue(Queue):
                 timer.cancel()
         consumers = list(self.consumers.all)
         for consumer in consumers:
-            self.consumers.remove(consumer)
+            self._forget(consumer)
         return consumers
+
+    def _forget(self, consumer: Consumer) -> None:
+        self.consumers.remove(consumer)
+        if self.vhost.events.heard:
+            self.vhost.events.tell("consumer.deleted", consumer_deleted(self.consumer_info(consumer)))

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
+from amqpbroker.broker.event_facts import parameter_facts
+from amqpbroker.broker.events import UNHEARD, Events
 from amqpbroker.store.definitions import Definitions, GlobalParameterDefinition
 
 if TYPE_CHECKING:
@@ -112,20 +114,22 @@ class GlobalParameters:
     AmqpError 506 is raised for a change that cannot be stored; then nothing has changed.
     """
 
-    def __init__(self, definitions: Definitions) -> None:
+    def __init__(self, definitions: Definitions, events: Events = UNHEARD) -> None:
         self._definitions = definitions
+        self._events = events
         self._values: dict[str, Any] = {}
 
     def put(self, name: str, value: object) -> None:
         """Set; any JSON will do."""
         self._definitions.put(GlobalParameterDefinition(name, value))
         self._values[name] = value
+        self._events.tell("parameter.set", parameter_facts("global", name, value=value))
 
     def delete(self, name: str) -> None:
         """Raises LookupError."""
-        parameter = self.get(name)
-        self._definitions.remove(GlobalParameterDefinition(*parameter))
+        self._definitions.remove(GlobalParameterDefinition(*self.get(name)))
         del self._values[name]
+        self._events.tell("parameter.cleared", parameter_facts("global", name))
 
     def get(self, name: str) -> GlobalParameter:
         """Raises LookupError."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
+from amqpbroker.broker.event_facts import parameter_facts, policy_set
+from amqpbroker.broker.events import UNHEARD, Events
 from amqpbroker.broker.parameters import Component, validation_failed
 from amqpbroker.broker.patterns import Pattern, PatternError
 from amqpbroker.broker.policy_keys import definition_problem, kinds_of, merged
@@ -75,8 +77,9 @@ class Policies:
     AmqpError 506 for a change that cannot be stored; then nothing has changed.
     """
 
-    def __init__(self, definitions: Definitions, vhosts: Mapping[str, "Vhost"]) -> None:
+    def __init__(self, definitions: Definitions, vhosts: Mapping[str, "Vhost"], events: Events = UNHEARD) -> None:
         self._definitions = definitions
+        self._events = events
         self._vhosts = vhosts
         self._policies: dict[tuple[bool, str, str], Policy] = {}
         #: (operator, vhost) -> the policies, those first that come before others.
@@ -96,6 +99,11 @@ class Policies:
             raise LookupError(f"vhost '{policy.vhost}' does not exist")
         self._definitions.put(_stored(policy))
         self._policies[policy.operator, policy.vhost, policy.name] = policy
+        if policy.operator:
+            self._events.tell(
+                "parameter.set", parameter_facts(OPERATOR_POLICY, policy.name, policy.vhost, policy.value)
+            )
+        self._events.tell("policy.set", policy_set(policy))
         self._changed(policy.operator, policy.vhost)
 
     def put_value(self, vhost: str, name: str, value: object, operator: bool) -> None:
@@ -118,6 +126,9 @@ class Policies:
         policy = self.get(vhost, name, operator)
         self._definitions.remove(_stored(policy))
         del self._policies[operator, vhost, name]
+        if operator:
+            self._events.tell("parameter.cleared", parameter_facts(OPERATOR_POLICY, name, vhost))
+        self._events.tell("operator.policy.cleared" if operator else "policy.cleared", {"name": name, "vhost": vhost})
         self._changed(operator, vhost)
 
     def restore(self, stored: ParameterDefinition) -> None:

@@ -8,6 +8,7 @@ from typing import final
 
 from amqpbroker import errors
 from amqpbroker.broker.access import Grant, Permissions, TopicGrant
+from amqpbroker.broker.events import UNHEARD, Events
 from amqpbroker.broker.passwords import NO_PASSWORD, SHA256, decode_hash, hash_password, matches
 from amqpbroker.broker.patterns import Pattern
 from amqpbroker.config import DefaultUser
@@ -54,7 +55,7 @@ class Users:
     the one who asked, and AmqpError 506 for a change that cannot be stored; then nothing has changed. Whether a vhost
     exists is the caller's business. on_change: called with the name of a vhost after permissions in it changed, for
     whoever remembers what was allowed. on_delete: called with the name of a user that was deleted. definitions: where
-    changes are stored.
+    changes are stored. events: who is told of them.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class Users:
         on_change: Callable[[str], None] = _ignore,
         definitions: Definitions | None = None,
         on_delete: Callable[[str], None] = _ignore,
+        events: Events = UNHEARD,
     ) -> None:
         self.loopback_users = frozenset(loopback_users)
         self.on_change = on_change
         self.on_delete = on_delete
         self._definitions = definitions or MemoryDefinitions()
+        self._events = events
         self._users: dict[str, User] = {}
         self._permissions: dict[tuple[str, str], Permissions] = {}
 
@@ -140,6 +143,7 @@ class Users:
         self._definitions.remove(_user_definition(user), *_permission_definitions(forgotten))
         del self._users[name]
         self._forget(forgotten)
+        self._events.tell("user.deleted", {"name": name})
         self.on_delete(name)
 
     def change_password(self, name: str, password: str) -> None:
@@ -167,8 +171,26 @@ class Users:
 
     def _put(self, user: User) -> User:
         self._definitions.put(_user_definition(user))
+        old = self._users.get(user.name)
         self._users[user.name] = user
+        if self._events.heard:
+            self._tell(user, old)
         return user
+
+    def _tell(self, user: User, old: User | None) -> None:
+        """Whoever wants to know what is new of a user; old: as it was, None for one that was not there."""
+        tell, name = self._events.tell, {"name": user.name}
+        if old is None:
+            tell("user.created", name)
+        elif user.password_hash != old.password_hash:
+            tell("user.password.changed" if user.password_hash else "user.password.cleared", name)
+        if user.tags != (() if old is None else old.tags):
+            tell("user.tags.set", {**name, "tags": user.tags})
+        limits = _NO_LIMITS if old is None else old.limits
+        if user.limits != limits:
+            cleared = len(user.limits) < len(limits)
+            facts = {"name": "limits", "username": user.name, **user.limits}
+            tell("user.limits.cleared" if cleared else "user.limits.set", facts)
 
     # --- permissions ------------------------------------------------------------------------------------------------
 
@@ -179,6 +201,7 @@ class Users:
         Permissions(name, vhost).grant(grants)  # on trial: it raises what the real one would, which must not change yet
         self._definitions.put(PermissionDefinition(name, vhost, *grants))
         permissions.grant(grants)
+        self._events.tell("permission.created", {"user": name, "vhost": vhost, **grants._asdict()})
         self.on_change(vhost)
 
     def clear_permissions(self, name: str, vhost: str) -> None:
@@ -187,6 +210,7 @@ class Users:
         if permissions is not None and permissions.grants is not None:
             self._definitions.remove(PermissionDefinition(name, vhost, *permissions.grants))
             permissions.revoke()
+            self._events.tell("permission.deleted", {"user": name, "vhost": vhost})
             self.on_change(vhost)
 
     def set_topic_permissions(self, name: str, vhost: str, exchange: str, write: str, read: str) -> None:
@@ -196,6 +220,8 @@ class Users:
         Permissions(name, vhost).grant_topics(exchange, grants)  # on trial, as above
         self._definitions.put(TopicPermissionDefinition(name, vhost, exchange, *grants))
         permissions.grant_topics(exchange, grants)
+        facts = {"user": name, "vhost": vhost, "exchange": exchange, **grants._asdict()}
+        self._events.tell("topic.permission.created", facts)
         self.on_change(vhost)
 
     def clear_topic_permissions(self, name: str, vhost: str, exchange: str | None = None) -> None:
@@ -207,6 +233,7 @@ class Users:
             self._definitions.remove(*(TopicPermissionDefinition(name, vhost, x, *cleared[x]) for x in cleared))
             for cleared_exchange in cleared:
                 permissions.revoke_topics(cleared_exchange)
+            self._events.tell("topic.permission.deleted", {"user": name, "vhost": vhost})
             self.on_change(vhost)
 
     def forget_vhost(self, vhost: str) -> None:

@@ -15,6 +15,8 @@ from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies
 from amqpbroker.broker.durable import binding_definition, exchange_definition, is_durable, queue_definition
 from amqpbroker.broker.equivalence import assert_exchange_equivalent, assert_queue_equivalent
+from amqpbroker.broker.event_facts import binding_facts, exchange_created, queue_created, queue_facts
+from amqpbroker.broker.events import INTERNAL, Events
 from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Exchange
 from amqpbroker.broker.exchange_types.default import DefaultType
 from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, build_exchange_type, unknown_exchange_type
@@ -57,6 +59,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Only the vhost that the configuration names has it, durable and internal.
+EVENT_EXCHANGE = "amq.rabbitmq.event"
+
 #: Every vhost has these from the start, durable (rabbit_vhost.erl). The trace exchange is internal.
 PREDECLARED = (
     ("amq.direct", "direct"),
@@ -74,7 +79,8 @@ class Vhost:
     definition: what is stored of it, replaced when that changes. route_epoch: changes whenever a route that was looked
     up before may have become wrong. reply_queue: the queue that consumers of direct replies are said to consume from;
     it is in no table and never holds anything. traffic, octets: what its channels and connections have done. totals:
-    those of the broker. count_exchanges: how many the broker has. taps: who looks on; see `Broker.tap`.
+    those of the broker. count_exchanges: how many the broker has. events: who is told what is made and deleted.
+    taps: who looks on; see `Broker.tap`.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -91,6 +97,7 @@ class Vhost:
         limits: Limits,
         totals: BrokerTotals,
         count_exchanges: Callable[[], int],
+        events: Events,
     ) -> None:
         self.sample: Sample | None = None
         self.definition = definition
@@ -105,6 +112,7 @@ class Vhost:
         self.limits = limits
         self.totals = totals
         self._count_exchanges = count_exchanges
+        self.events = events
         self.traffic = Totals(CHANNEL_COUNTERS)
         self.octets = Totals(CONNECTION_COUNTERS)
         self.exchanges: dict[str, Exchange] = {}
@@ -119,6 +127,8 @@ class Vhost:
         for exchange, kind in PREDECLARED:
             internal = exchange == "amq.rabbitmq.trace"
             self._add_exchange(self._make_exchange(exchange, kind, True, False, internal, {}))
+        if name == (config.event_exchange_vhost or config.default_vhost):
+            self._add_exchange(self._make_exchange(EVENT_EXCHANGE, "topic", True, False, True, {}))
 
     # --- what is said of it -----------------------------------------------------------------------------------------
 
@@ -240,6 +250,8 @@ class Vhost:
     def _add_exchange(self, exchange: Exchange) -> None:
         self.exchanges[exchange.name] = exchange
         self.route_epoch += 1
+        if self.events.heard:
+            self.events.tell("exchange.created", exchange_created(self.name, exchange))
 
     def _release_to(self, name: str) -> Callable[[Message], None]:
         """For an exchange that holds messages back: where it sends them when they are due."""
@@ -339,6 +351,9 @@ class Vhost:
             self.totals.churn.queue_created += 1
         if owner is not None:
             self._exclusive.setdefault(owner, {})[queue] = None
+        if self.events.heard:
+            name_of_owner = str(getattr(owner, "name", ""))
+            self.events.tell("queue.created", queue_created(self.name, queue, self.config.cluster_name, name_of_owner))
         return queue
 
     def _check_queue_limits(self, name: str) -> None:
@@ -387,7 +402,10 @@ class Vhost:
             self._unstore(removal, queue)
         except errors.AmqpError as error:
             log.warning("queue '%s' in vhost '%s' has gone, but not from the store: %s", queue.name, self.name, error)
-        _cancel(self._remove_queue(queue, removal))
+        actor, self.events.actor = self.events.actor, INTERNAL
+        consumers = self._remove_queue(queue, removal)
+        self.events.actor = actor
+        _cancel(consumers)
 
     def _remove_queue(self, queue: Queue, removal: Removal) -> list[Consumer]:
         """Returns the consumers to be told."""
@@ -404,6 +422,8 @@ class Vhost:
         consumers = list(queue.close())
         self.totals.queues[queue.settings.queue_type].remove(queue)
         self.totals.churn.queue_deleted += 1
+        if self.events.heard:
+            self.events.tell("queue.deleted", queue_facts(self.name, queue))
         return consumers
 
     def delete_exclusive_queues(self, session: object) -> None:
@@ -433,6 +453,8 @@ class Vhost:
         destination.incoming[binding] = None
         source.type.bind(binding)
         self.route_epoch += 1
+        if self.events.heard:
+            self.events.tell("binding.created", binding_facts(self.name, binding, isinstance(destination, Exchange)))
 
     def is_bound(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> bool:
         return _identity(destination, routing_key, arguments) in source.bindings
@@ -464,6 +486,8 @@ class Vhost:
             self.definitions.remove(*gone)
 
     def _remove(self, removal: Removal) -> None:
+        if self.events.heard:
+            self._tell_of_removal(removal)
         for binding in removal.bindings:
             source = binding.source
             del source.bindings[_identity(binding.destination, binding.routing_key, binding.arguments)]
@@ -474,6 +498,13 @@ class Vhost:
             del self.exchanges[exchange.name]
             exchange.type.close()
         self.route_epoch += 1
+
+    def _tell_of_removal(self, removal: Removal) -> None:
+        for exchange in removal.exchanges:
+            self.events.tell("exchange.deleted", {"name": exchange.name, "vhost": self.name})
+        for binding in removal.bindings:
+            to_exchange = isinstance(binding.destination, Exchange)
+            self.events.tell("binding.deleted", binding_facts(self.name, binding, to_exchange))
 
     # --- policies ---------------------------------------------------------------------------------------------------
 
@@ -512,6 +543,8 @@ class Vhost:
             self._close(queue)
         for exchange in exchanges:
             exchange.type.close()
+            if self.events.heard:
+                self.events.tell("exchange.deleted", {"name": exchange.name, "vhost": self.name})
 
     # --- publish ----------------------------------------------------------------------------------------------------
 

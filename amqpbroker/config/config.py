@@ -119,6 +119,7 @@ class Config:
     are message interceptors: None is off, True one that overwrites. An empty `data_dir` is the user's own. An
     `anonymous_login_user` of None lets nobody in. A `total_memory_bytes` of None is what the machine or the container
     has. `initial_frame_max` and `product_version` are those of `compat` unless they are given.
+    An empty `event_exchange_vhost` is `default_vhost`.
     `defaults_given`: the vhost or the users of a new broker are somebody's choice.
     """
 
@@ -174,6 +175,7 @@ class Config:
     product_name: str = "RabbitMQ"
     product_version: str = ""
     compat: Compat = COMPATS["4.0"]
+    event_exchange_vhost: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "initial_frame_max", self.initial_frame_max or self.compat.frame_min)

@@ -136,7 +136,6 @@ LEFT_OUT: dict[str, str] = {
             "auth_http",
             "auth_ldap",
             "auth_oauth2",
-            "event_exchange",
             "federation",
             "mqtt",
             "stomp",

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from amqpbroker.broker.events import INTERNAL
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.call import Answer, Call
@@ -175,7 +176,11 @@ class _Endpoint:
             who.require(access, vhost)
         raw = b"" if reading else await _body(request, MAX_BODY_BYTES if who is not None else MAX_LOGIN_BYTES)
         call = Call(self._broker, self._node, self._door, who, request, path, raw)
-        result = handler(call)
+        self._broker.events.actor = INTERNAL if who is None else who.user.name
+        try:
+            result = handler(call)
+        finally:
+            self._broker.events.actor = INTERNAL
         if inspect.isawaitable(result):
             result = await result
         return await _response(result, call)

@@ -35,7 +35,8 @@ def routed(vhost: Vhost, source: str, key: str = "") -> list[str]:
 def test_what_every_vhost_has_from_the_start(vhost: Vhost) -> None:
     assert [(name, vhost.exchange(name).type.name) for name, _ in PREDECLARED] == list(PREDECLARED)
     assert all(each.durable for each in vhost.exchanges.values())
-    assert [name for name, each in vhost.exchanges.items() if each.internal] == ["amq.rabbitmq.trace"]
+    internal = ["amq.rabbitmq.trace", "amq.rabbitmq.event"]
+    assert [name for name, each in vhost.exchanges.items() if each.internal] == internal
     assert vhost.exchange("").type.name == "direct"
     assert not vhost.queues
 

@@ -18,6 +18,9 @@ ROWS: tuple[Setting, ...] = (
     Setting("compat", COMPAT, "4.0",
             "The release series of RabbitMQ whose behaviour clients see; docs/compatibility.md has what differs.",
             "compat"),
+    Setting("event_exchange.vhost", ANY, "",
+            "The vhost that has the exchange amq.rabbitmq.event. Without one it is `default_vhost`.",
+            "event_exchange_vhost"),
     Setting("deprecated_features.permit.$name", BOOLEAN, "",
             "Whether this deprecated feature of RabbitMQ may be used, whatever the release's default. What is modelled"
             " are `transient_nonexcl_queues` and `global_qos`."),

@@ -65,7 +65,6 @@ async def test_what_plugins_have_is_left_out_and_the_rest_is_there(broker, warni
             f'queue "events" {at}: there are no streams here',
             f'queue "{generated}" {at}: its name is reserved for what the broker itself names',
             f'binding of exchange "amq.fanout" to queue "{generated}" {at}: queue "{generated}" is not here',
-            f'binding of exchange "amq.rabbitmq.event" to queue "work" {at}: exchange "amq.rabbitmq.event" is not here',
             f'binding of exchange "own" to queue "events" {at}: queue "events" is not here',
             f'binding of exchange "own" to exchange "shards" {at}: exchange "shards" is not here',
             f'binding of exchange "recent" to queue "work" {at}: exchange "recent" is not here',

@@ -17,6 +17,7 @@ async def test_every_vhost_has_some(api):
         "amq.fanout",
         "amq.headers",
         "amq.match",
+        "amq.rabbitmq.event",
         "amq.rabbitmq.trace",
         "amq.topic",
     ]

@@ -31,7 +31,7 @@ async def test_counts(api):
     client.publish("q", b"x")
     client.consume("q", "c", channel=1)
     shown = (await api.get("overview")).json()
-    assert shown["object_totals"] == {"channels": 1, "connections": 1, "consumers": 1, "exchanges": 7, "queues": 1}
+    assert shown["object_totals"] == {"channels": 1, "connections": 1, "consumers": 1, "exchanges": 8, "queues": 1}
     assert {key: shown["queue_totals"][key] for key in ("messages", "messages_ready", "messages_unacknowledged")} == {
         "messages": 2,
         "messages_ready": 0,
