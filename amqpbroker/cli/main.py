@@ -13,6 +13,7 @@ COMMANDS = {
     "config": "Show the settings in force, or check a file of them.",
     "ping": "Tell by the exit status whether a broker answers.",
     "ctl": "Administer a running broker with rabbitmqctl's commands.",
+    "tail": "Show the messages of a queue or an exchange as they come.",
     "perf": "Put load on any AMQP 0-9-1 broker, and measure it.",
     "store": "Check a data directory, or show what is in it.",
 }

@@ -74,9 +74,10 @@ class Api:
             connection.request(method, f"{parts.path}/api/{path}", None if body is None else json.dumps(body), sent)
             response = connection.getresponse()
             answer = response.read()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or error
             raise CtlError(
-                f"Error: unable to perform an operation on the broker at {self.url}: {error.strerror or error}.\n"
+                f"Error: unable to perform an operation on the broker at {self.url}: {reason}.\n"
                 "Is it running, and its management API open? Name another with --url, or its --data-dir."
             ) from error
         finally:

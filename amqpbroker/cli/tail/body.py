@@ -1,0 +1,61 @@
+"""A body as lines for people: JSON laid out, text as it is, anything else as a dump of its octets."""
+
+import json
+from collections.abc import Iterator
+
+from amqpbroker.cli.tail.seen import Seen
+from amqpbroker.cli.tail.visible import visible
+
+_ROW = 16
+
+
+def shown_body(seen: Seen, max_bytes: int | None) -> Iterator[str]:
+    """max_bytes: how many octets of the body, or characters of laid out JSON, None for all."""
+    body = seen.body
+    kind = str(seen.properties.get("content_type", "")).partition(";")[0].strip().lower()
+    whole = _laid_out(body) if _is_json(kind, body) else None
+    if whole is None:
+        body = body[:max_bytes]
+        whole = _text(body, cut=len(body) < len(seen.body), surely=kind.startswith("text/"))
+        if whole is None:
+            yield from _dump(body)
+        left, unit = seen.size - len(body), "B"
+    else:
+        left, unit = len(whole) - len(whole[:max_bytes]), "characters"
+        whole = whole[:max_bytes]
+    for line in (whole or "").splitlines():
+        yield "\t".join([visible(part) for part in line.split("\t")])
+    if left:
+        yield f"... {left:,} {unit} more"
+
+
+def _is_json(kind: str, body: bytes) -> bool:
+    """By its content type, or where that is not said by how it begins."""
+    return kind == "application/json" or kind.endswith("+json") or (not kind and body[:1] in (b"{", b"["))
+
+
+def _laid_out(body: bytes) -> str | None:
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _text(body: bytes, cut: bool, surely: bool) -> str | None:
+    """The body if it is text, or is said to be; of one that was cut, the last character may be missing."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        if not cut or error.start < len(body) - 3:
+            return None
+        text = body[: error.start].decode()
+    controls = sum(character < " " and character not in "\t\n\r\f" for character in text)
+    return text if surely or controls * 20 <= len(text) else None
+
+
+def _dump(body: bytes) -> Iterator[str]:
+    """As `hexdump -C` does it."""
+    for at in range(0, len(body), _ROW):
+        row = body[at : at + _ROW]
+        characters = "".join([chr(octet) if 32 <= octet < 127 else "." for octet in row])
+        yield f"{at:08x}  {row[:8].hex(' '):23}  {row[8:].hex(' '):23}  |{characters}|"

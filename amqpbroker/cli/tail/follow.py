@@ -1,0 +1,77 @@
+"""From a source to an output, until one of them ends."""
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+
+import click
+
+from amqpbroker.cli.ctl.api import ApiError
+from amqpbroker.cli.ctl.command import CtlError
+from amqpbroker.cli.tail.output import Output
+from amqpbroker.cli.tail.source import Source
+
+#: How long to wait for more where nothing has come.
+IDLE_S = 0.1
+
+
+def follow(source: Source, output: Output, count: int | None) -> None:
+    """Show messages as they come: so many, or until Ctrl-C, the end of who reads, or that of the broker.
+
+    Raises CtlError if the broker ends, or takes the queue away.
+    """
+    try:
+        try:
+            source.open()
+            click.echo(f"Following {source.about}; Ctrl-C ends it.", err=True)
+            _follow(source, output, count)
+        finally:
+            _close(source)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        # What is flushed when Python ends has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _follow(source: Source, output: Output, count: int | None) -> None:
+    left = count
+    while left != 0:
+        try:
+            messages, more = source.take()
+        except ApiError as error:
+            if error.http_status == 404:
+                raise CtlError("The vhost, or the queue that tail reads from, was deleted.") from None
+            raise
+        for message in messages[:left]:
+            output.show(message)
+        sys.stdout.flush()
+        if left is not None:
+            left -= min(left, len(messages))
+        if not more and left != 0:
+            if _is_closed():
+                raise BrokenPipeError
+            time.sleep(IDLE_S)
+
+
+def _is_closed() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    if sys.platform == "win32":
+        return False
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout.fileno(), select.POLLERR)
+    except (OSError, ValueError):
+        return False
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+def _close(source: Source) -> None:
+    """A broker that has ended needs no tidying. Who is impatient may wait for it all the same."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(CtlError):
+        source.close()

@@ -1,0 +1,85 @@
+"""Messages for people, and for programs."""
+
+import base64
+import json
+import sys
+from abc import ABC, abstractmethod
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from amqpbroker.cli.tail.body import shown_body
+from amqpbroker.cli.tail.seen import Seen
+from amqpbroker.cli.tail.visible import visible
+
+_MODES = {1: "transient", 2: "persistent"}
+
+
+class Output(ABC):
+    @abstractmethod
+    def show(self, seen: Seen) -> None:
+        """Raises BrokenPipeError."""
+
+
+class JsonLines(Output):
+    """One JSON object a line. A payload that is no text is in base64, as payload_encoding says."""
+
+    def show(self, seen: Seen) -> None:
+        try:
+            payload, encoding = seen.body.decode(), "string"
+        except UnicodeDecodeError:
+            payload, encoding = base64.b64encode(seen.body).decode(), "base64"
+        shown: dict[str, Any] = {
+            "time": _now().isoformat(timespec="milliseconds"),
+            "event": seen.what,
+            "exchange": seen.exchange,
+            "routing_key": seen.routing_keys[0],
+            "routing_keys": seen.routing_keys,
+            "queues": seen.queues,
+            "redelivered": seen.redelivered,
+            "by": seen.by or None,
+            "properties": {**seen.properties, "headers": seen.headers},
+            "payload_bytes": seen.size,
+            "payload_encoding": encoding,
+            "payload": payload,
+        }
+        sys.stdout.write(json.dumps(shown) + "\n")
+
+
+class Readable(Output):
+    """A line about the message, then properties, headers and body. max_bytes: as in `shown_body`."""
+
+    def __init__(self, max_bytes: int | None) -> None:
+        self._max_bytes = max_bytes
+        # What is wider than a terminal is the terminal's to break.
+        self._console = Console(highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, seen: Seen) -> None:
+        head = Text(_now().strftime("%H:%M:%S.%f")[:-3], "dim")
+        head.append(f"  {seen.what}", "green" if seen.what == "publish" else "cyan")
+        head.append(f"  {visible(seen.exchange) or '(default exchange)'}  ")
+        head.append(", ".join([visible(key) or '""' for key in seen.routing_keys]), "bold")
+        if seen.queues is not None:
+            head.append(f"  -> {', '.join([visible(queue) for queue in seen.queues]) or 'nowhere'}")
+        head.append(f"  {seen.size:,} B", "dim")
+        if seen.redelivered:
+            head.append("  redelivered", "yellow")
+        self._console.print(head)
+        if seen.by:
+            self._console.print(Text(f"  by {visible(seen.by)}", "dim"))
+        for name, value in (*seen.properties.items(), *seen.headers.items()):
+            known = _MODES.get(value) if name == "delivery_mode" and name not in seen.headers else None
+            line = Text(f"  {visible(name)}: ", "blue" if name in seen.headers else "magenta")
+            line.append(
+                known or visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)), "default"
+            )
+            self._console.print(line)
+        for line_of_body in shown_body(seen, self._max_bytes):
+            self._console.print(Text("  " + line_of_body))
+        self._console.print()
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()

@@ -1,0 +1,68 @@
+"""A message as tail shows it, out of what the management API gives."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One message that came by.
+
+    what: publish, or deliver of a queue's consumers. by: who did that, "" if nobody knows. queues: where it went, None
+    if nobody knows. headers: decoded JSON, as are the properties beside them. size: of the whole body, of which `body`
+    may have the beginning only.
+    """
+
+    what: str
+    exchange: str
+    routing_keys: tuple[str, ...]
+    queues: tuple[str, ...] | None
+    redelivered: bool
+    by: str
+    properties: dict[str, Any]
+    headers: dict[str, Any]
+    body: bytes
+    size: int
+
+
+def bound(got: dict[str, Any]) -> Seen:
+    """A message that came through a binding."""
+    properties, headers = _properties(got["properties"])
+    body, size = _body(got)
+    keys = (got["routing_key"],)
+    return Seen("publish", got["exchange"], keys, None, False, "", properties, headers, body, size)
+
+
+def traced(got: dict[str, Any]) -> Seen:
+    """A message that a trace tells of: see `broker/firehose.py`."""
+    told: dict[str, Any] = got["properties"]["headers"]
+    properties, headers = _properties(told.get("properties", {}))
+    what, _, name = got["routing_key"].partition(".")
+    queues = tuple(told.get("routed_queues", ())) if what == "publish" else (name,)
+    body, size = _body(got)
+    return Seen(
+        what,
+        told["exchange_name"],
+        tuple(told["routing_keys"]),
+        queues,
+        bool(told.get("redelivered")),
+        f"{told['user']} {told['connection']} ({told['channel']})",
+        properties,
+        headers,
+        body,
+        size,
+    )
+
+
+def _properties(told: dict[str, Any] | list[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Properties and headers; none are an empty list."""
+    properties = dict(told)
+    headers = properties.pop("headers", {})
+    return properties, dict(headers)
+
+
+def _body(got: dict[str, Any]) -> tuple[bytes, int]:
+    payload: str = got["payload"]
+    body = base64.b64decode(payload) if got["payload_encoding"] == "base64" else payload.encode()
+    return body, got["payload_bytes"]

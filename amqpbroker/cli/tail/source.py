@@ -1,0 +1,136 @@
+"""Where messages are seen: a queue of tail's own, bound to the exchange, or to the firehose where that is no way.
+
+An exchange that gives every binding what it is to have is bound to. For any other, and for queues, the vhost is traced
+meanwhile: so nothing goes another way than it would. All of it is done by the management API, of a RabbitMQ too.
+"""
+
+import secrets
+from collections.abc import Callable
+from typing import Any, final
+
+from amqpbroker.cli.ctl.api import Api, ApiError, quoted
+from amqpbroker.cli.ctl.command import DATA, CtlError, UsageError
+from amqpbroker.cli.tail.seen import Seen, bound, traced
+
+TRACE = "amq.rabbitmq.trace"
+
+#: Types of exchanges that another binding takes nothing from.
+_SHARING = ("fanout", "topic", "headers")
+
+#: What the queue holds at most while its reader is slow, and how long it outlives a reader that was killed.
+_ARGUMENTS = {"x-max-length": 100_000, "x-max-length-bytes": 64 * 1024 * 1024, "x-expires": 60_000}
+
+#: How many messages are asked for at once.
+_BATCH = 100
+_KEY_BYTES = 255
+
+
+@final
+class Source:
+    """bindings: (exchange, routing key) of each. wanted: which of the messages that come are shown."""
+
+    def __init__(
+        self,
+        api: Api,
+        vhost: str,
+        about: str,
+        bindings: list[tuple[str, str]],
+        seen: Callable[[dict[str, Any]], Seen],
+        wanted: Callable[[Seen], bool],
+    ) -> None:
+        self.about = about
+        self._api = api
+        self._vhost = vhost
+        self._bindings = bindings
+        self._seen = seen
+        self._wanted = wanted
+        self._queue = f"amqpbroker.tail.{secrets.token_urlsafe(9)}"
+        self._traces = any(exchange == TRACE for exchange, _ in bindings)
+        self._switched = False
+
+    def open(self) -> None:
+        """Begin to see. Raises CtlError."""
+        queue = f"queues/{quoted(self._vhost)}/{self._queue}"
+        # Durable, since not every broker takes a queue any more that is neither durable nor exclusive.
+        self._api.put(queue, {"durable": True, "arguments": _ARGUMENTS})
+        for exchange, key in self._bindings:
+            path = f"bindings/{quoted(self._vhost)}/e/{quoted(exchange)}/q/{self._queue}"
+            self._api.post(path, {"routing_key": key, "arguments": {}})
+        if self._traces and not self._api.get(f"vhosts/{quoted(self._vhost)}")["tracing"]:
+            self._trace(True)
+            self._switched = True
+
+    def take(self) -> tuple[list[Seen], bool]:
+        """What has come, and whether there may be more by now. Raises CtlError."""
+        body = {"count": _BATCH, "ackmode": "ack_requeue_false", "encoding": "auto"}
+        got = self._api.post(f"queues/{quoted(self._vhost)}/{self._queue}/get", body)
+        messages = [self._seen(each) for each in got]
+        return [message for message in messages if self._wanted(message)], len(got) == _BATCH
+
+    def close(self) -> None:
+        """Leave everything as it was; another tail keeps its traces. Raises CtlError."""
+        self._api.discard(f"queues/{quoted(self._vhost)}/{self._queue}")
+        if self._switched:
+            path = f"exchanges/{quoted(self._vhost)}/{TRACE}/bindings/source"
+            if not self._api.get(path):
+                self._trace(False)
+
+    def _trace(self, on: bool) -> None:
+        path = f"vhosts/{quoted(self._vhost)}"
+        said = self._api.get(path)
+        kept = {"description": said.get("description") or "", "tags": ",".join(said.get("tags") or [])}
+        if said.get("default_queue_type") not in (None, "undefined"):
+            kept["default_queue_type"] = said["default_queue_type"]
+        self._api.put(path, {**kept, "tracing": on})
+
+
+def found(api: Api, vhost: str, name: str, kind: str | None, key: str) -> Source:
+    """The source for a queue or an exchange of that name. kind: queue or exchange, None for whatever there is.
+
+    Raises CtlError if there is none, or if there are both.
+    """
+    name = "" if name == "amq.default" else name
+    exchange = _look_up(api, f"exchanges/{quoted(vhost)}/{quoted(name or 'amq.default')}") if kind != "queue" else None
+    queue = _look_up(api, f"queues/{quoted(vhost)}/{quoted(name)}") if name and kind != "exchange" else None
+    if queue is None and exchange is None:
+        wanted = kind or "queue or exchange"
+        raise CtlError(f"Error: there is no {wanted} '{name}' in vhost '{vhost}'.", DATA)
+    if queue is not None and exchange is not None:
+        raise UsageError(f"There are a queue and an exchange '{name}': say --queue or --exchange.")
+    if queue is not None:
+        return _of_queue(api, vhost, name)
+    return _of_exchange(api, vhost, name, exchange["type"], key)  # type: ignore[index]
+
+
+def _look_up(api: Api, path: str) -> dict[str, Any] | None:
+    try:
+        shown: dict[str, Any] = api.get(path)
+    except ApiError as error:
+        if error.http_status == 404:
+            return None
+        raise
+    return shown
+
+
+def _of_queue(api: Api, vhost: str, name: str) -> Source:
+    def concerns(seen: Seen) -> bool:
+        return name in (seen.queues or ())
+
+    bindings = [(TRACE, "publish.#"), (TRACE, _key("deliver", name))]
+    return Source(api, vhost, f"queue '{name}' in vhost '{vhost}', traced", bindings, traced, concerns)
+
+
+def _of_exchange(api: Api, vhost: str, name: str, kind: str, key: str) -> Source:
+    about = f"exchange '{name or 'amq.default'}' in vhost '{vhost}'"
+    if key != "#" and kind != "topic":
+        raise UsageError(f"--key is for topic exchanges; '{name or 'amq.default'}' is of the type {kind}.")
+    if kind in _SHARING:
+        return Source(api, vhost, about, [(name, key if kind == "topic" else "")], bound, lambda seen: True)
+    bindings = [(TRACE, _key("publish", name))]
+    return Source(api, vhost, f"{about}, traced", bindings, traced, lambda seen: seen.exchange == name)
+
+
+def _key(verb: str, name: str) -> str:
+    """What traces of that name are bound with. Names that are a pattern themselves, or too long, find others too."""
+    key = f"{verb}.{name}"
+    return key if len(key.encode()) <= _KEY_BYTES else f"{verb}.#"

@@ -1,0 +1,192 @@
+"""`amqpbroker tail` as a process, on a broker that is one too."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pika
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+
+from amqpbroker.cli.ctl.api import Api, find
+from tests.process import ENVIRONMENT, BrokerProcess
+
+END_S = 20
+
+Tail = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="module")
+def tailed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    with BrokerProcess(tmp_path_factory.mktemp("broker")) as process:
+        yield process
+
+
+def url_of(process: BrokerProcess) -> str:
+    return f"http://guest:guest@127.0.0.1:{process.port_of('http')}"
+
+
+@pytest.fixture
+def api(tailed: BrokerProcess) -> Api:
+    return find({"url": url_of(tailed)}, 10)
+
+
+@pytest.fixture
+def channel(tailed: BrokerProcess) -> Iterator[BlockingChannel]:
+    with pika.BlockingConnection(pika.URLParameters(tailed.url)) as connection:
+        yield connection.channel()
+
+
+@pytest.fixture
+def tail(tailed: BrokerProcess) -> Iterator[Tail]:
+    """Starts one, and returns once it sees what comes."""
+    with ExitStack() as stack:
+
+        def start(*arguments: str, process: BrokerProcess = tailed) -> "subprocess.Popen[str]":
+            command = [sys.executable, "-m", "amqpbroker", "tail", "--url", url_of(process), *arguments]
+            pipe = subprocess.PIPE
+            started = stack.enter_context(
+                subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT)
+            )
+            stack.callback(started.kill)
+            assert started.stderr is not None
+            assert started.stderr.readline().startswith("Following ")
+            return started
+
+        yield start
+
+
+def ended(process: "subprocess.Popen[str]", number: signal.Signals | None = None) -> tuple[int, str, str]:
+    if number is not None:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=END_S)
+    return process.returncode, out, err
+
+
+def left_behind(api: Api) -> tuple[list[str], bool]:
+    names = [queue["name"] for queue in api.get("queues") if queue["name"].startswith("amqpbroker.tail")]
+    return names, api.get("vhosts/%2F")["tracing"]
+
+
+def test_a_queue_is_seen_and_keeps_its_messages(api: Api, channel: BlockingChannel, tail: Tail) -> None:
+    channel.queue_declare("orders")
+    process = tail("orders")
+    properties = pika.BasicProperties(
+        content_type="application/json", delivery_mode=2, headers={"x-retry": 3}, message_id="m1"
+    )
+    channel.basic_publish("", "orders", b'{"id": 1}', properties)
+    channel.basic_publish("", "elsewhere", b"not seen")
+    assert process.stdout is not None
+    shown = [process.stdout.readline().rstrip() for _ in range(9)]
+    assert shown[0][12:] == "  publish  (default exchange)  orders  -> orders  9 B"
+    assert shown[1].startswith("  by guest 127.0.0.1:")
+    assert shown[2:] == [
+        "  message_id: m1",
+        "  delivery_mode: persistent",
+        "  content_type: application/json",
+        "  x-retry: 3",
+        "  {",
+        '    "id": 1',
+        "  }",
+    ]
+    assert channel.queue_declare("orders", passive=True).method.message_count == 1
+    assert channel.basic_get("orders", auto_ack=True)[0].redelivered is False
+    assert process.stdout.readline() == "\n"
+    assert "  deliver  (default exchange)  orders" in process.stdout.readline()
+    status, out, err = ended(process, signal.SIGINT)
+    assert (status, "not seen" in out, err) == (0, False, "")
+    assert left_behind(api) == ([], False)
+
+
+def test_an_exchange_is_bound_to_as_json_and_ends_by_itself(api: Api, channel: BlockingChannel, tail: Tail) -> None:
+    process = tail("amq.topic", "--key", "a.*", "--json", "-n", "2")
+    assert not left_behind(api)[1]
+    for key, body in (("b.c", b"passed over"), ("a.b", "é".encode()), ("a.c", b"\xff"), ("a.d", b"too many")):
+        channel.basic_publish("amq.topic", key, body)
+    status, out, _ = ended(process)
+    first, second = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert (first["routing_key"], first["payload"], first["payload_encoding"]) == ("a.b", "é", "string")
+    assert (second["routing_key"], second["payload"], second["payload_encoding"]) == ("a.c", "/w==", "base64")
+    assert (first["exchange"], first["event"], first["queues"], first["by"]) == ("amq.topic", "publish", None, None)
+    assert left_behind(api) == ([], False)
+
+
+def test_what_goes_nowhere_still_does(api: Api, channel: BlockingChannel, tail: Tail) -> None:
+    process = tail("amq.direct", "-n", "1")
+    channel.confirm_delivery()
+    with pytest.raises(pika.exceptions.UnroutableError):
+        channel.basic_publish("amq.direct", "k", b"x", mandatory=True)
+    status, out, _ = ended(process)
+    assert (status, out.splitlines()[0][12:]) == (0, "  publish  amq.direct  k  -> nowhere  1 B")
+
+
+def test_who_traces_already_goes_on(api: Api, tail: Tail) -> None:
+    api.put("vhosts/%2F", {"tracing": True})
+    ended(tail("amq.default"), signal.SIGTERM)
+    assert left_behind(api) == ([], True)
+    api.put("vhosts/%2F", {"tracing": False})
+    first, second = tail("amq.default"), tail("amq.default")
+    ended(first, signal.SIGINT)
+    assert left_behind(api)[1]
+    ended(second, signal.SIGINT)
+
+
+def test_it_ends_with_who_reads(api: Api, tail: Tail) -> None:
+    process = tail("amq.fanout")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(END_S) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert left_behind(api)[0] == []
+
+
+def test_it_ends_with_its_vhost_and_with_the_broker(tmp_path: Path, tail: Tail) -> None:
+    with BrokerProcess(tmp_path) as process:
+        api = find({"url": url_of(process)}, 10)
+        api.put("vhosts/gone")
+        first, second = tail("-p", "gone", "amq.direct", process=process), tail("amq.direct", process=process)
+        api.delete("vhosts/gone")
+        status, _, err = ended(first)
+        assert (status, err) == (69, "The vhost, or the queue that tail reads from, was deleted.\n")
+    status, _, err = ended(second)
+    assert (status, err.splitlines()[0][:47]) == (69, "Error: unable to perform an operation on the br")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (("nope",), 65, "Error: there is no queue or exchange 'nope' in vhost '/'.\n"),
+        (("--queue", "amq.topic"), 65, "Error: there is no queue 'amq.topic' in vhost '/'.\n"),
+        (("amq.fanout", "--key", "a"), 64, "--key is for topic exchanges; 'amq.fanout' is of the type fanout.\n"),
+        (("amq.direct", "--key", "a"), 64, "--key is for topic exchanges; 'amq.direct' is of the type direct.\n"),
+        (("both",), 64, "There are a queue and an exchange 'both': say --queue or --exchange.\n"),
+    ],
+)
+def test_what_cannot_be_followed(
+    tailed: BrokerProcess, api: Api, arguments: tuple[str, ...], status: int, text: str
+) -> None:
+    from click.testing import CliRunner
+
+    from amqpbroker.cli.main import main
+
+    api.put("queues/%2F/both", {"durable": True})
+    api.put("exchanges/%2F/both", {"type": "fanout"})
+    before = signal.getsignal(signal.SIGTERM)
+    result = CliRunner().invoke(main, ["tail", "--url", url_of(tailed), *arguments])
+    signal.signal(signal.SIGTERM, before)
+    assert (result.exit_code, result.output) == (status, text)
+
+
+def test_many_at_once(channel: BlockingChannel, tail: Tail) -> None:
+    process = tail("amq.fanout", "--json", "-n", "3000")
+    numbers = [str(number) for number in range(3000)]
+    for number in numbers:
+        channel.basic_publish("amq.fanout", number, b"")
+    status, out, _ = ended(process)
+    assert (status, [json.loads(line)["routing_key"] for line in out.splitlines()]) == (0, numbers)
