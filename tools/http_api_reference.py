@@ -13,8 +13,9 @@ INTRODUCTION = """\
 # HTTP API
 
 The management API of RabbitMQ 4.0.5: its paths, JSON keys, status codes and error texts, so that what is made for
-RabbitMQ's works with this one. RabbitMQ's own documentation of it holds; [how to use it](../guide/http-api.md). All paths
-are below `/api` on port 15672, in which `/` in a name is written `%2F`; `amq.default` is the exchange without a name.
+RabbitMQ's works with this one. RabbitMQ's own documentation of it holds; [how to use it](../guide/http-api.md). All
+paths are below `/api` on port 15672, in which `/` in a name is written `%2F`; `amq.default` is the exchange without a
+name.
 
 Names that RabbitMQ's server cannot be asked for, such as `..`, can be here (as `%2E%2E`).
 

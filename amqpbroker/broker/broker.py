@@ -82,7 +82,7 @@ class Broker:
         self.limits = Limits(
             self.definitions, self.users, config.cluster_name, config.channel_max_per_node, self.events
         )
-        self.shovels = Shovels(self.definitions, self.users, self.vhosts, config.shovel_predeclared)
+        self.shovels = Shovels(self.definitions, self.users, self.vhosts, config.shovel_predeclared, self.events)
         self.parameters = Parameters(
             {
                 POLICY: PolicyParameters(self.policies, operator=False),

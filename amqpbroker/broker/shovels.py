@@ -8,6 +8,8 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Literal, final
 
+from amqpbroker.broker.event_facts import parameter_facts
+from amqpbroker.broker.events import UNHEARD, Events
 from amqpbroker.broker.parameters import Component
 from amqpbroker.broker.shovel_definition import ShovelDefinition, read
 from amqpbroker.broker.users import User, Users
@@ -54,10 +56,21 @@ class ShovelRunner(ABC):
 
 @final
 class Shovels(Component):
-    """The component shovel. predeclared: whether queues are not to be declared by shovels that do not say so."""
+    """The component shovel. predeclared: whether queues are not to be declared by shovels that do not say so.
 
-    def __init__(self, definitions: Definitions, users: Users, vhosts: Container[str], predeclared: bool) -> None:
+    Events do not tell the values: there may be passwords in them.
+    """
+
+    def __init__(
+        self,
+        definitions: Definitions,
+        users: Users,
+        vhosts: Container[str],
+        predeclared: bool,
+        events: Events = UNHEARD,
+    ) -> None:
         self._definitions = definitions
+        self._events = events
         self._users = users
         self._vhosts = vhosts
         self._predeclared = predeclared
@@ -87,6 +100,7 @@ class Shovels(Component):
         definition = read(name, value, self._predeclared)
         self._definitions.put(ParameterDefinition(SHOVEL, vhost, name, value))
         self._values[vhost, name] = value
+        self._events.tell("parameter.set", parameter_facts(SHOVEL, name, vhost))
         if self._runner is not None:
             self._runner.start(vhost, name, definition)
 
@@ -110,6 +124,7 @@ class Shovels(Component):
 
     def _forget(self, vhost: str, name: str) -> None:
         del self._values[vhost, name]
+        self._events.tell("parameter.cleared", parameter_facts(SHOVEL, name, vhost))
         if self._runner is not None:
             self._runner.stop(vhost, name)
 

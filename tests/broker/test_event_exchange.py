@@ -238,6 +238,9 @@ def test_policies_and_parameters(bench: Bench) -> None:
     broker.policies.delete("/", "o", operator=True)
     broker.limits.set_vhost("/", "max-queues", 100)
     broker.limits.clear_vhost("/")
+    shovel = {"src-uri": "amqp:///", "src-queue": "a", "dest-uri": "amqp://ann:secret@there", "dest-queue": "b"}
+    broker.parameters.put("shovel", "/", "s", shovel)
+    broker.parameters.delete("shovel", "/", "s")
     broker.global_parameters.put("g", {"a": [1, 1.5, None]})
     broker.global_parameters.delete("g")
     events = bench.events()
@@ -255,11 +258,14 @@ def test_policies_and_parameters(bench: Bench) -> None:
         "vhost.limits.cleared",
         "parameter.set",
         "parameter.cleared",
+        "parameter.set",
+        "parameter.cleared",
     ]
     assert events[0][1] == {"name": "p", "vhost": "/", **value, **INTERNALLY}
     assert events[2][1] == {"component": "operator_policy", "name": "o", "vhost": "/", "value": value, **INTERNALLY}
     assert events[7][1] == {"name": "limits", "vhost": "/", "max-queues": 100, **INTERNALLY}
-    assert events[10][1] == {"component": "global", "name": "g", "value": {"a": [1, 1.5, ""]}, **INTERNALLY}
+    assert events[10][1] == {"component": "shovel", "name": "s", "vhost": "/", **INTERNALLY}
+    assert events[12][1] == {"component": "global", "name": "g", "value": {"a": [1, 1.5, ""]}, **INTERNALLY}
 
 
 def test_vhosts(bench: Bench) -> None:
