@@ -126,6 +126,7 @@ CLIENTS = (
         apt=("nodejs", "npm"),
         checks=MANAGEMENT_CHECKS,
     ),
+    Client("shovel", "Python", (sys.executable, "-m", "interop.shovel.both_ways"), timeout_s=180.0, checks=()),
     Client(
         "examples",
         "Python and Node.js",

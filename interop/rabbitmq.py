@@ -12,6 +12,8 @@ from pathlib import Path
 
 from interop.broker import MAX_MESSAGE_SIZE, Broker
 
+PLUGINS = "[rabbitmq_management,rabbitmq_consistent_hash_exchange,rabbitmq_shovel,rabbitmq_shovel_management].\n"
+
 # Not /usr/sbin/rabbitmq-server: that wrapper changes to the user rabbitmq, and to that user's directories.
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
@@ -28,7 +30,7 @@ class RabbitMQ(Broker):
         management = f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {self.management_port}\n"
         config = f"loopback_users.guest = true\nmax_message_size = {MAX_MESSAGE_SIZE}\n{management}{extra_config}"
         (self.directory / "rabbitmq.conf").write_text(config)
-        (self.directory / "enabled_plugins").write_text("[rabbitmq_management,rabbitmq_consistent_hash_exchange].\n")
+        (self.directory / "enabled_plugins").write_text(PLUGINS)
 
     @property
     def version(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 from pika.exceptions import AMQPError
 
 from tests.process import BrokerProcess
-from tests.shovel.proxy import CutLine
+from interop.shovel.cut_line import CutLine
 
 MESSAGES = 1_200
 PADDING = b" " * 500
