@@ -11,8 +11,8 @@ import pika
 import pytest
 from pika.exceptions import AMQPError
 
-from tests.process import BrokerProcess
 from interop.shovel.cut_line import CutLine
+from tests.process import BrokerProcess
 
 MESSAGES = 1_200
 PADDING = b" " * 500
