@@ -57,7 +57,8 @@ class Fault:
     """Something that goes wrong. A kind of fault is a subclass with that as its name; what it is given is its fields.
 
     reads, writes: whether connections that it means are still read and written. piece: how many octets are written at
-    once, 0 for all. times: how often it strikes, None for always. struck: how often it has.
+    once, 0 for all. times: how often it strikes, None for always. struck: how often it has. id: its number, once it
+    is in force.
 
     All of it is for the loop's thread, but for making one. Raises ValueError for what makes no sense.
     """
@@ -70,9 +71,14 @@ class Fault:
     times: int | None = dataclasses.field(default=None, kw_only=True)
     only: Only = dataclasses.field(default=EVERYBODY, kw_only=True)
     struck: int = dataclasses.field(default=0, init=False)
+    id: int = dataclasses.field(default=0, init=False)
     injector: "Injector" = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name) if field.init else None
+            if value is not None and field.type in (str, str | None) and not isinstance(value, str):
+                raise ValueError(f"{field.name} = {value!r}: this must be text")
         if self.times is not None:
             at_least("times", self.times, 1)
 

@@ -35,6 +35,7 @@ class Injector(Tap):
         self.happened: list[Struck] = []
         self._lines: dict[str, Line] = {}
         self._count = 0
+        self._ordered = 0
         self._server: Server | None = None
         self._direct: Connect | None = None
 
@@ -51,6 +52,8 @@ class Injector(Tap):
 
     def add(self, fault: Fault) -> None:
         fault.injector = self
+        self._ordered += 1
+        fault.id = self._ordered
         self._stand_between()
         self.faults += (fault,)
         fault.begin()

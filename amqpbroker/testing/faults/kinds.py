@@ -31,13 +31,20 @@ KINDS: dict[str, type[Fault]] = {
 }
 
 
-def make(kind: str, arguments: Mapping[str, Any], only: Mapping[str, str]) -> Fault:
+def make(kind: Any, arguments: Mapping[str, Any], only: Any) -> Fault:
     """A fault of a kind. Raises ValueError, with what to do instead."""
-    made = KINDS.get(kind)
+    made = KINDS.get(kind) if isinstance(kind, str) else None
     if made is None:
         raise ValueError(f"there is no fault {kind!r}; there are {', '.join(KINDS)}")
+    if not isinstance(only, dict):
+        raise ValueError(f"only = {only!r}: this must be some of {', '.join(Only._fields)}, with names")  # noqa: TRY004
     for names, given in ((made.names(), arguments), (list(Only._fields), only)):
         for name in given:
             if name not in names:
                 raise ValueError(f"{kind} has no {name!r}; it has {', '.join(names)}")
-    return made(only=Only(**only), **arguments)
+    if any(not isinstance(name, str) for name in only.values()):
+        raise ValueError(f"only = {only!r}: connection, user and vhost are names")
+    try:
+        return made(only=Only(**only), **arguments)
+    except TypeError as error:  # a list, say, where there should be a number
+        raise ValueError(str(error)) from None

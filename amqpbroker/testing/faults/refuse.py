@@ -25,7 +25,7 @@ class RefuseDeclare(Counted):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.code not in REPLY_CODES:
+        if self.code not in list(REPLY_CODES):
             raise ValueError(f"code = {self.code!r}: AMQP's are {', '.join(map(str, REPLY_CODES))}")
 
     def wants(self, line: Line, frame: Frame, received: bool) -> bool:

@@ -1,0 +1,74 @@
+"""Faults ordered over HTTP."""
+
+import httpx
+import pytest
+
+from amqpbroker.testing import Broker
+from tests.testing.faults.raw import Client, publish
+
+
+@pytest.fixture(scope="module")
+def b():
+    with Broker(management=True) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def api(b):
+    with httpx.Client(base_url=f"{b.http_url}/api/testing", auth=("guest", "guest")) as client:
+        yield client
+
+
+def test_they_are_ordered_shown_and_ended(b, api):
+    client = Client(b)
+    client.call("queue.declare", queue="q")
+    client.call("confirm.select")
+    nack = api.post("/faults", json={"kind": "nack", "publish": 2}).json()
+    withheld = api.post("/faults", json={"kind": "withhold_confirms", "only": {"user": "guest"}}).json()
+    client.send(publish(b"1") + publish(b"2"))
+    assert client.told() == []
+    shown = api.get("/faults").json()
+    assert shown["faults"] == [
+        {"id": nack["id"], "kind": "nack", "fault": "nack(publish=2)", "struck": 1, "active": False},
+        {
+            "id": withheld["id"],
+            "kind": "withhold_confirms",
+            "fault": "only(user='guest').withhold_confirms()",
+            "struck": 2,
+            "active": True,
+        },
+    ]
+    assert [one["fault"] for one in shown["happened"]] == ["nack(publish=2)"] + 2 * [shown["faults"][1]["fault"]]
+    assert shown["happened"][0]["at"] == round(b.faults.happened[0].at.timestamp() * 1000)
+    left = api.delete(f"/faults/{withheld['id']}").json()
+    assert [fault["kind"] for fault in left["faults"]] == ["nack"]
+    assert client.told() == [("basic.ack", 1), ("basic.nack", 2)]
+    assert api.delete(f"/faults/{withheld['id']}").status_code == 404
+    assert api.delete("/faults").json() == {"faults": [], "happened": []}
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({}, "kind"),
+        ({"kind": "rest"}, "there is no fault 'rest'"),
+        ({"kind": ["reset"]}, "there is no fault ['reset']"),
+        ({"kind": "reset", "until": 1}, "reset has no 'until'"),
+        ({"kind": "reset", "on": 3}, "on = 3: this must be text"),
+        ({"kind": "reset", "after_frames": "3"}, "after_frames = '3': this must be a whole number"),
+        ({"kind": "nack", "exchange": []}, "exchange = []: this must be text"),
+        ({"kind": "reset", "only": {"host": "x"}}, "reset has no 'host'"),
+        ({"kind": "reset", "only": {"user": 3}}, "connection, user and vhost are names"),
+        ({"kind": "reset", "only": 3}, "only = 3: this must be some of connection, user, vhost"),
+        ({"kind": "refuse_declare", "code": []}, "code = []: AMQP's are"),
+        ({"kind": "random", "kinds": 3}, "not iterable"),
+        ({"kind": "random", "rate": "often"}, "rate = 'often'"),
+        ({"kind": "delay_confirms"}, "ms = 0: this must be a whole number from 1 on"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(api, body, reason):
+    answer = api.post("/faults", json=body)
+    assert answer.status_code == 400
+    assert reason in answer.json()["reason"]
+    assert api.get("/faults").json()["faults"] == []
