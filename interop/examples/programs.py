@@ -2,11 +2,11 @@
 
 import re
 
-from interop.checks import AMQP_URL, check, finish, not_applicable, version
+from interop.checks import AMQP_URL, MANAGEMENT_URL, check, finish, not_applicable, version
 from interop.examples import transcripts
 from interop.examples.target import has_delayed_exchange
 
-PLUGIN = "docs/examples/delayed/delayed_exchange"
+NEED_DELAYED_EXCHANGE = ("docs/examples/delayed/delayed_exchange", "docs/examples/sample_app/")
 
 
 def main() -> None:
@@ -17,11 +17,11 @@ def main() -> None:
             if programs is None:
                 continue
             name = f"{re.sub('[^a-z]+', '-', programs.title.lower())}{suffix}"
-            if PLUGIN in programs.commands[0] and not has_plugin:
+            if not has_plugin and any(path in programs.commands[0] for path in NEED_DELAYED_EXCHANGE):
                 not_applicable(name, "the exchange type x-delayed-message is a plugin")
                 continue
             with check(name):
-                transcripts.run(programs, AMQP_URL)
+                transcripts.run(programs, {"AMQP_URL": AMQP_URL, "MANAGEMENT_URL": MANAGEMENT_URL})
     finish()
 
 

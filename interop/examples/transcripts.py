@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
@@ -66,12 +67,14 @@ def read() -> list[Transcript]:
     return found
 
 
-def run(transcript: Transcript, url: str) -> None:
-    """Type the commands, with the broker at `url`. Raises DifferenceError.
+def run(transcript: Transcript, where: Mapping[str, str]) -> None:
+    """Type the commands. Raises DifferenceError.
+
+    where: variables that say where the broker is, such as AMQP_URL.
 
     What ends with `&` runs beside the others, from when it has printed its first line to the end.
     """
-    environment = os.environ | {"AMQP_URL": url, "PYTHONWARNINGS": "error"}
+    environment = os.environ | where | {"PYTHONWARNINGS": "error"}
     seen: SimpleQueue[str] = SimpleQueue()
     background: list[_Program] = []
     lines: list[str] = []

@@ -1,0 +1,18 @@
+"""What failed for good, once more: for when the reason is gone."""
+
+import pika
+
+from shop import topology
+
+
+def retry(channel, queue):
+    """Put all that failed back into the queue, and count its attempts anew. Returns how many there were."""
+    failed = topology.failed(queue)
+    number = 0
+    while (message := channel.basic_get(failed))[0] is not None:
+        method, properties, body = message
+        again = pika.BasicProperties(delivery_mode=2, headers={"what": properties.headers["what"]})
+        channel.basic_publish("", queue, body, again, mandatory=True)
+        channel.basic_ack(method.delivery_tag)
+        number += 1
+    return number

@@ -1,0 +1,43 @@
+"""Where orders come in."""
+
+import pika
+
+from shop import topology
+from shop.order import tell
+
+ATTEMPTS = 3
+
+
+class NotPlacedError(Exception):
+    """The order is not in the shop; the customer is to be told."""
+
+
+class Orders:
+    """Takes orders, on a connection that is made when there is none."""
+
+    def __init__(self, url):
+        self._url = url
+        self._channel = None
+
+    def place(self, order):
+        """Returns when it is certain that the order will be worked on. Raises NotPlacedError."""
+        for _ in range(ATTEMPTS):
+            try:
+                return self._place(order)
+            except pika.exceptions.AMQPConnectionError:
+                # It may have arrived or not. So it is sent again, and may be there twice: its number tells.
+                self._channel = None
+            except (pika.exceptions.NackError, pika.exceptions.UnroutableError) as error:
+                raise NotPlacedError(f"order {order.number}: {error!r}") from error
+        raise NotPlacedError(f"order {order.number}: the broker is out of reach")
+
+    def _place(self, order):
+        if self._channel is None or self._channel.is_closed:
+            self._channel = pika.BlockingConnection(pika.URLParameters(self._url)).channel()
+            self._channel.confirm_delivery()
+            topology.declare(self._channel)
+        tell(self._channel, "order.placed", order)
+
+    def close(self):
+        if self._channel is not None and self._channel.is_open:
+            self._channel.connection.close()

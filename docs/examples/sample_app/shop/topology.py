@@ -1,0 +1,46 @@
+"""The exchanges and queues of the shop, in one place. Whoever connects declares them all, so nobody has to be first.
+
+What happened is told to the topic exchange `shop`. A queue is named after who works on it; beside it is one for each
+pause between two attempts, and one for what failed for good:
+
+    shop --order.placed--> payments    payments.wait.1, payments.wait.2, ...    payments.failed
+    shop --order.paid, order.declined, order.review--> mails    mails.wait.1, ...    mails.failed
+"""
+
+SHOP = "shop"
+
+#: Holds what is to be told only later.
+LATER = "shop.later"
+
+#: How long a message waits before it is tried again, each time.
+PAUSES_S = (60, 10 * 60, 60 * 60)
+
+QUEUES = {
+    "payments": ("order.placed",),
+    "mails": ("order.paid", "order.declined", "order.review"),
+}
+
+
+def waiting(queue, attempt):
+    """The queue in which a message waits after that attempt at it failed; None if it was the last one."""
+    return f"{queue}.wait.{attempt}" if attempt <= len(PAUSES_S) else None
+
+
+def failed(queue):
+    return f"{queue}.failed"
+
+
+def declare(channel):
+    channel.exchange_declare(SHOP, "topic", durable=True)
+    channel.exchange_declare(LATER, "x-delayed-message", durable=True, arguments={"x-delayed-type": "fanout"})
+    channel.exchange_bind(SHOP, LATER)
+    for queue, keys in QUEUES.items():
+        channel.queue_declare(queue, durable=True)
+        channel.queue_declare(failed(queue), durable=True)
+        for attempt, pause_s in enumerate(PAUSES_S, 1):
+            back = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": queue}
+            channel.queue_declare(
+                waiting(queue, attempt), durable=True, arguments={"x-message-ttl": pause_s * 1000, **back}
+            )
+        for key in keys:
+            channel.queue_bind(queue, SHOP, key)
