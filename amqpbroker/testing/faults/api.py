@@ -206,7 +206,7 @@ class Faults:
 
     @property
     def happened(self) -> list[Struck]:
-        """What struck whom, where and when, in order."""
+        """What struck whom, where and when, in order; the last 10,000 times."""
         return list(self._injector.happened)
 
     def report(self) -> str:

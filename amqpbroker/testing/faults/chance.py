@@ -76,7 +76,7 @@ class Chance(Fault):
 
     def strike(self, line: Line, frame: Frame, received: bool) -> None:
         if self._next == "nack":
-            line.refuse(frame.channel)
+            line.refuse(frame)
         else:
             line.cut(self._next == "reset")
         self.tell(line, f"{self._next} {at(line, frame, received)}")

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import cast
@@ -22,6 +23,10 @@ from amqpbroker.testing.faults.line import Line
 
 log = logging.getLogger(__name__)
 
+#: How many strikes are remembered, and how many of them a failing test shows.
+KEPT = 10_000
+SHOWN = 30
+
 
 class Injector(Tap):
     """Of one broker, which may be started again: the faults go on then.
@@ -32,7 +37,7 @@ class Injector(Tap):
 
     def __init__(self) -> None:
         self.faults: tuple[Fault, ...] = ()
-        self.happened: list[Struck] = []
+        self.happened: deque[Struck] = deque(maxlen=KEPT)
         self._lines: dict[str, Line] = {}
         self._count = 0
         self._ordered = 0
@@ -105,8 +110,10 @@ class Injector(Tap):
     def report(self) -> str:
         """What a failing test says of faults; empty without any."""
         parts = [f"faults in force: {', '.join(map(str, self.active))}"] if self.active else []
-        if self.happened:
-            parts.append("\n  ".join(["faults that struck:", *map(str, self.happened)]))
+        struck = list(self.happened)
+        if struck:
+            before = f", the last {SHOWN} times" if len(struck) > SHOWN else ""
+            parts.append("\n  ".join([f"faults that struck{before}:", *map(str, struck[-SHOWN:])]))
         return "\n".join(parts)
 
     # --- what faults use --------------------------------------------------------------------------------------------
@@ -170,7 +177,8 @@ class Injector(Tap):
         return min((fault.piece for fault in self._meaning(line) if fault.piece), default=0)
 
     def lost(self, line: Line) -> None:
-        self._lines.pop(line.connection.name, None)
+        if self._lines.get(line.connection.name) is line:
+            del self._lines[line.connection.name]
 
     def _meaning(self, line: Line) -> list[Fault]:
         """The faults that mean it."""

@@ -40,8 +40,8 @@ class Line:
         self._outgoing = Splitter(False, 0, _LARGEST)
         self._out = bytearray()
         self._ledgers: dict[int, Ledger] = {}
-        #: By channel, the octets to come of a publish that does not get to the broker; -1 before its header.
-        self._refusing: dict[int, int] = {}
+        #: By channel: a publish that does not get to the broker, and its octets to come; -1 before its header.
+        self._refusing: dict[int, tuple[Frame, int]] = {}
         self._writable = True
         self._cut = False
         self._resets = False
@@ -157,9 +157,9 @@ class Line:
         """Whether what is published on the channel is confirmed."""
         return channel in self._ledgers
 
-    def refuse(self, channel: int) -> None:
-        """The publish whose method has just come does not get to the broker, and is nacked."""
-        self._refusing[channel] = -1
+    def refuse(self, publish: Frame) -> None:
+        """The publish whose method this is does not get to the broker, and is nacked."""
+        self._refusing[publish.channel] = publish, -1
 
     def confirm(self, confirm: Confirm) -> None:
         """Tell the client, unless a fault keeps it; what has been kept comes here again."""
@@ -183,15 +183,15 @@ class Line:
 
     def _is_refused(self, frame: Frame) -> bool:
         """Whether a frame belongs to a publish that is refused."""
-        left = self._refusing.pop(frame.channel, None)
-        if left is None or frame.kind not in (HEADER, BODY):
+        publish, left = self._refusing.pop(frame.channel, (None, 0))
+        if publish is None:
             return False
-        if frame.kind == HEADER:
-            left = int.from_bytes(frame.payload[4:12], "big")
-        else:
-            left -= len(frame.payload)
+        if frame.kind != (HEADER if left < 0 else BODY):
+            self._connection.feed(publish.data)  # which says what is wrong with that
+            return False
+        left = int.from_bytes(frame.payload[4:12], "big") if left < 0 else left - len(frame.payload)
         if left > 0:
-            self._refusing[frame.channel] = left
+            self._refusing[frame.channel] = publish, left
         elif frame.channel in self._ledgers:
             self._ledgers[frame.channel].refuse()
             self._client.on_dirty(self)

@@ -35,7 +35,7 @@ class Nack(Counted):
         return self.count(self.publish)
 
     def strike(self, line: Line, frame: Frame, received: bool) -> None:
-        line.refuse(frame.channel)
+        line.refuse(frame)
         self.tell(line, at(line, frame, received))
 
 

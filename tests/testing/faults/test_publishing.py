@@ -158,6 +158,12 @@ def test_confirms_of_a_channel_or_a_connection_that_is_gone_never_come(b, client
     assert client.told() == []
 
 
+def test_a_method_within_a_nacked_publish_is_the_mistake_that_it_is(b, client):
+    b.faults.nack()
+    client.send(method(1, "basic.publish", routing_key="q") + method(1, "basic.qos"))
+    assert client.expect("connection.close")["reply_code"] == 505
+
+
 def test_what_makes_no_sense_is_told():
     with pytest.raises(ValueError, match="publish = 0: this must be a whole number from 1 on"):
         Nack(0)
