@@ -113,8 +113,12 @@ def _look_up(api: Api, path: str) -> dict[str, Any] | None:
 
 
 def _of_queue(api: Api, vhost: str, name: str) -> Source:
+    # A key with a long name is cut in a trace.
+    cut = name.encode()[: _KEY_BYTES - len("deliver.")].decode(errors="ignore")
+
     def concerns(seen: Seen) -> bool:
-        return name in (seen.queues or ())
+        queues = seen.queues or ()
+        return name in queues or (seen.what == "deliver" and queues == (cut,))
 
     bindings = [(TRACE, "publish.#"), (TRACE, _key("deliver", name))]
     return Source(api, vhost, f"queue '{name}' in vhost '{vhost}', traced", bindings, traced, concerns)

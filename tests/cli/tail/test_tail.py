@@ -125,6 +125,20 @@ def test_what_goes_nowhere_still_does(api: Api, channel: BlockingChannel, tail: 
     assert (status, out.splitlines()[0][12:]) == (0, "  publish  amq.direct  k  -> nowhere  1 B")
 
 
+def test_names_of_all_kinds(channel: BlockingChannel, tail: Tail) -> None:
+    names = ["a.*.#/ö %2F", "l" * 255]
+    for name in names:
+        channel.queue_declare(name)
+    processes = [tail(name, "--json", "-n", "2") for name in names]
+    for name in (*names, "a.b.c"):
+        channel.basic_publish("", name, name.encode())
+    for name in names:
+        channel.basic_get(name, auto_ack=True)
+    for name, process in zip(names, processes, strict=True):
+        shown = [json.loads(line) for line in ended(process)[1].splitlines()]
+        assert [(each["event"], each["payload"]) for each in shown] == [("publish", name), ("deliver", name)]
+
+
 def test_who_traces_already_goes_on(api: Api, tail: Tail) -> None:
     api.put("vhosts/%2F", {"tracing": True})
     ended(tail("amq.default"), signal.SIGTERM)
