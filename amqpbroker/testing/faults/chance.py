@@ -81,9 +81,8 @@ class Chance(Fault):
             line.cut(self._next == "reset")
         self.tell(line, f"{self._next} {at(line, frame, received)}")
 
-    def delivered(self, vhost: Vhost, message: Message, queue: str, via: Via) -> None:
-        line = self.injector.line(via.connection)
-        if line is None or any(message is copy for copy in self._copies):
+    def delivered(self, line: Line, vhost: Vhost, message: Message, queue: str, via: Via) -> None:
+        if any(message is copy for copy in self._copies):
             return
         seen = self._of(line)
         seen.deliveries += 1

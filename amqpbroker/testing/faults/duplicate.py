@@ -7,6 +7,7 @@ from amqpbroker.broker.message import Message
 from amqpbroker.broker.tap import Via
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.testing.faults.fault import Counted, at_least
+from amqpbroker.testing.faults.line import Line
 
 
 @dataclasses.dataclass(eq=False)
@@ -24,13 +25,13 @@ class Duplicate(Counted):
         super().__post_init__()
         at_least("delivery", self.delivery, 1)
 
-    def delivered(self, vhost: Vhost, message: Message, queue: str, via: Via) -> None:
+    def delivered(self, line: Line, vhost: Vhost, message: Message, queue: str, via: Via) -> None:
         if self.queue not in (None, queue) or any(message is copy for copy in self._copies):
             return
         if self.count(self.delivery):
             copy = copy_of(message)
             self._copies.append(copy)
-            self.tell(self.injector.line(via.connection), f"at a delivery from {queue!r} on channel {via.channel}")
+            self.tell(line, f"at a delivery from {queue!r} on channel {via.channel}")
             self.injector.soon(partial(put, vhost, copy, queue))
 
 

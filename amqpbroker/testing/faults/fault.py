@@ -111,7 +111,7 @@ class Fault:
         """Whether it keeps a confirm that is to be sent."""
         return False
 
-    def delivered(self, vhost: "Vhost", message: "Message", queue: str, via: "Via") -> None:
+    def delivered(self, line: "Line", vhost: "Vhost", message: "Message", queue: str, via: "Via") -> None:
         """A message goes to a client for the first time. Nothing may be changed within this call."""
 
     def tell(self, line: "Line | None", what: str) -> None:

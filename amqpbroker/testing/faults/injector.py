@@ -128,10 +128,6 @@ class Injector(Tap):
         """In the order in which they came."""
         return list(self._lines.values())
 
-    def line(self, name: str) -> Line | None:
-        """That of the connection with a name, as RabbitMQ names them."""
-        return self._lines.get(name)
-
     def soon(self, call: Callable[[], None]) -> None:
         """In the loop's next turn."""
         asyncio.get_running_loop().call_soon(call)
@@ -190,7 +186,7 @@ class Injector(Tap):
         """Of no interest."""
 
     def delivered(self, vhost: Vhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:
-        line = self.line(via.connection)
-        for fault in self.faults:
-            if not redelivered and (line is None or fault.only.means(line)):
-                fault.delivered(vhost, message, queue, via)
+        line = self._lines.get(via.connection)
+        if line is not None and not redelivered:
+            for fault in self._meaning(line):
+                fault.delivered(line, vhost, message, queue, via)
