@@ -148,6 +148,11 @@ class TravelClock(Clock):
             self._offset_ns = self._frozen_ms * 1_000_000 - time.monotonic_ns()
             self._frozen_ms = -1
 
+    def clear(self) -> None:
+        """No timer is due any more: those who set them have ended."""
+        self._heap.clear()
+        self._cancelled = 0
+
     def step(self, end_ms: int) -> bool:
         """Move on to the earliest timer due by `end_ms`, and fire what is due there. Only while it stands still.
 

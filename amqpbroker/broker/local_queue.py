@@ -633,6 +633,18 @@ class LocalQueue(Queue):
         self._expire()
         self._trim()
 
+    def inherit(self, entries: list[Entry]) -> None:
+        """Have the copies that a queue that this one stands for had, and their places, before anything else."""
+        entries = sorted(entries, key=lambda entry: entry.sequence)
+        for entry in entries:
+            self.ready.push(entry)
+            if entry.deadline_ms:
+                self._expiring += 1
+        if entries:
+            self.entered = self.tally.before = entries[-1].sequence
+            self.tally.recovered = len(entries)
+        self.recovered()
+
     def page_out(self) -> bool:
         """Memory is short: move some of what waits out of it; returns whether there may be more to move.
 

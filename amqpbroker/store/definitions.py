@@ -117,6 +117,19 @@ Definition = (
 )
 D = TypeVar("D", bound=Definition)
 
+#: Kind -> how many of the fields, the first, are its key.
+KEYS: dict[type[Any], int] = {
+    VhostDefinition: 1,
+    UserDefinition: 1,
+    PermissionDefinition: 2,
+    TopicPermissionDefinition: 3,
+    ParameterDefinition: 3,
+    GlobalParameterDefinition: 1,
+    ExchangeDefinition: 2,
+    QueueDefinition: 2,
+    BindingDefinition: 6,
+}
+
 
 def _nothing() -> None:
     pass

@@ -11,6 +11,7 @@ from typing import Any
 
 from amqpbroker import errors
 from amqpbroker.store.definitions import (
+    KEYS,
     BindingDefinition,
     D,
     Definition,
@@ -91,17 +92,17 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
-#: Kind -> its table, and how many of the fields, the first, are its key.
-_TABLES: dict[type[Any], tuple[str, int]] = {
-    VhostDefinition: ("vhost", 1),
-    UserDefinition: ("user", 1),
-    PermissionDefinition: ("permission", 2),
-    TopicPermissionDefinition: ("topic_permission", 3),
-    ParameterDefinition: ("parameter", 3),
-    GlobalParameterDefinition: ("global_parameter", 1),
-    ExchangeDefinition: ("exchange", 2),
-    QueueDefinition: ("queue", 2),
-    BindingDefinition: ("binding", 6),
+#: Kind -> its table.
+_TABLES: dict[type[Any], str] = {
+    VhostDefinition: "vhost",
+    UserDefinition: "user",
+    PermissionDefinition: "permission",
+    TopicPermissionDefinition: "topic_permission",
+    ParameterDefinition: "parameter",
+    GlobalParameterDefinition: "global_parameter",
+    ExchangeDefinition: "exchange",
+    QueueDefinition: "queue",
+    BindingDefinition: "binding",
 }
 
 #: How many transactions the log of SQLite may gather before `sync` moves them into the database.
@@ -109,14 +110,14 @@ CHECKPOINT_CHANGES = 1_000
 
 
 def _put_statement(kind: type[Definition]) -> str:
-    table, _ = _TABLES[kind]
+    table = _TABLES[kind]
     marks = ", ".join("?" * len(kind._fields))
     return f"INSERT OR REPLACE INTO {table} ({', '.join(kind._fields)}) VALUES ({marks})"  # noqa: S608 - our own names
 
 
 def _remove_statement(kind: type[Definition]) -> str:
-    table, key = _TABLES[kind]
-    return f"DELETE FROM {table} WHERE " + " AND ".join(f"{field} = ?" for field in kind._fields[:key])  # noqa: S608
+    key = kind._fields[: KEYS[kind]]
+    return f"DELETE FROM {_TABLES[kind]} WHERE " + " AND ".join(f"{field} = ?" for field in key)  # noqa: S608
 
 
 _PUT = {kind: _put_statement(kind) for kind in _TABLES}
@@ -202,12 +203,12 @@ class SqliteDefinitions(Definitions):
     def remove(self, *definitions: Definition) -> None:
         with self.transaction():
             for definition in definitions:
-                _, key = _TABLES[type(definition)]
-                self._execute(_REMOVE[type(definition)], _encoded(definition)[:key])
+                kind = type(definition)
+                self._execute(_REMOVE[kind], _encoded(definition)[: KEYS[kind]])
 
     def remove_vhost(self, name: str) -> None:
         with self.transaction():
-            for kind, (table, _) in _TABLES.items():
+            for kind, table in _TABLES.items():
                 if "vhost" in kind._fields:
                     self._execute(f"DELETE FROM {table} WHERE vhost = ?", (name,))  # noqa: S608 - our own names
             self.remove(VhostDefinition(name))
@@ -234,7 +235,7 @@ class SqliteDefinitions(Definitions):
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def all(self, kind: type[D]) -> list[D]:
-        table, _ = _TABLES[kind]
+        table = _TABLES[kind]
         try:
             rows = self._connection.execute(f"SELECT {', '.join(kind._fields)} FROM {table} ORDER BY rowid")  # noqa: S608
             return [_decoded(kind, row) for row in rows]

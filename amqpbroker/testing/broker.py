@@ -2,20 +2,24 @@
 
 import asyncio
 import atexit
+import contextlib
+import dataclasses
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 from urllib.parse import quote
 
+from amqpbroker.config import Config, Listener
 from amqpbroker.server.app import AMQP, HTTP, Listening, loop_factory
 from amqpbroker.server.data import Data
 from amqpbroker.server.listeners import shown
-from amqpbroker.store.definitions import MemoryDefinitions
 from amqpbroker.testing.clock import BrokerClock
 from amqpbroker.testing.faults.api import Faults
 from amqpbroker.testing.faults.injector import Injector
+from amqpbroker.testing.kept import KeptDefinitions
 from amqpbroker.testing.lab import Lab
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
@@ -62,6 +66,9 @@ class Broker:
         self._lab_there: Lab | None = None
         self._listening: list[Listening] = []
         self._injector = Injector()
+        self._coming: Future[None] | None = None
+        self._down_s: float = 0
+        self._over: asyncio.Event | None = None
         self.clock = BrokerClock(self._run, lambda: self._lab.travel)
         self.faults = Faults(self._injector, self._settled)
 
@@ -72,12 +79,12 @@ class Broker:
         if self._thread is not None:
             raise RuntimeError("this broker is running already")
         ready: Future[None] = Future()
-        self._thread = threading.Thread(target=self._serve, args=(ready,), name="amqpbroker", daemon=True)
-        self._thread.start()
+        thread = self._thread = threading.Thread(target=self._serve, args=(ready,), name="amqpbroker", daemon=True)
+        thread.start()
         try:
             ready.result(PATIENCE_S)
         except BaseException:
-            self._thread.join(PATIENCE_S)
+            thread.join(PATIENCE_S)
             self._thread = None
             raise
         atexit.register(self.stop)
@@ -89,8 +96,10 @@ class Broker:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        if self._loop is not None and self._lab_there is not None:
-            self._loop.call_soon_threadsafe(self._lab_there.server.stop)
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has just ended by itself
+                loop.call_soon_threadsafe(self._end)
         thread.join(PATIENCE_S)
         self._listening = []
 
@@ -111,25 +120,69 @@ class Broker:
         # Clients of this loop are to hear of it, and to answer.
         await asyncio.to_thread(self.stop)
 
+    def restart(self, down: float = 0) -> None:
+        """As a server is: clients are disconnected, and durable queues, their persistent messages, users and the like
+        are there again on the same ports, after `down` seconds. Time goes on. Returns once clients can connect.
+
+        Raises ListenError if somebody else took the port meanwhile; the broker has ended then.
+        """
+        lab = self._lab
+        back: Future[None] = Future()
+
+        async def stop() -> None:
+            if self._restarting:
+                raise RuntimeError("the broker is being restarted already")
+            self._down_s, self._coming = down, back
+            lab.server.stop()
+
+        self._run(stop())
+        back.result(PATIENCE_S + down)
+
     def _serve(self, ready: "Future[None]") -> None:
         """What the thread does."""
         try:
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 runner.run(self._serve_on(ready))
         except BaseException as error:
-            if ready.done():
+            coming = self._coming
+            if coming is None:
                 raise
-            ready.set_exception(error)
+            self._thread = None
+            coming.set_exception(error)
         finally:
             self._loop = self._lab_there = None
 
     async def _serve_on(self, ready: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
-        lab = Lab(self._config, self._loop, Data(MemoryDefinitions()), {}, True, STOP_MS, self._injector)
-        self._lab_there = lab
+        self._over = asyncio.Event()
+        self._coming = ready
+        kept = Data(KeptDefinitions())
+        config, lab = self._config, None
+        while True:
+            lab = Lab(config, self._loop, kept, {}, True, STOP_MS, self._injector, before=lab)
+            self._lab_there = lab
+            await lab.server.serve(partial(self._on_ready, lab))
+            if not self._restarting:
+                return
+            try:
+                await asyncio.wait_for(self._over.wait(), self._down_s)
+            except TimeoutError:
+                config = self._listening_again()
+            else:
+                raise RuntimeError("the broker was stopped meanwhile")
 
-        def on_ready(listening: list[Listening]) -> None:
-            self._listening = listening
+    @property
+    def _restarting(self) -> bool:
+        return self._coming is not None
+
+    def _end(self) -> None:
+        if self._over is not None:
+            self._over.set()
+        if self._lab_there is not None:
+            self._lab_there.server.stop()
+
+    def _on_ready(self, lab: Lab, listening: list[Listening]) -> None:
+        if not self._listening:
             for vhost in self._vhosts:
                 lab.broker.add_vhost(vhost)
             for name, password in self._users.items():
@@ -137,9 +190,18 @@ class Broker:
             for name in (*self._users, *(user.name for user in self._config.default_users)):
                 for vhost in lab.broker.vhosts:
                     lab.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
-            ready.set_result(None)
+        self._listening = listening
+        coming, self._coming = self._coming, None
+        assert coming is not None
+        coming.set_result(None)
 
-        await lab.server.serve(on_ready)
+    def _listening_again(self) -> Config:
+        """The configuration with the ports that were found."""
+        host, port = self._address(AMQP)
+        management = self._config.management
+        if management.port is not None:
+            management = dataclasses.replace(management, port=self._address(HTTP)[1])
+        return dataclasses.replace(self._config, listeners=(Listener(host, port),), management=management)
 
     @property
     def running(self) -> bool:

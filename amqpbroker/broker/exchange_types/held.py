@@ -51,6 +51,10 @@ class HeldMessages(Destination):
     def count(self) -> int:
         return len(self._recent) + len(self._stored)
 
+    def recent(self) -> list[HeldCopy]:
+        """Those that memory has, by due time: without a log all of them."""
+        return [copy for _, copy in sorted(self._recent)]
+
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> bool:

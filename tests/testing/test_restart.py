@@ -1,0 +1,141 @@
+"""A restart leaves what a server's disk would have kept, and nothing else."""
+
+import threading
+import time
+
+import pika
+import pytest
+
+from amqpbroker.testing import Broker
+
+PERSISTENT = pika.BasicProperties(delivery_mode=2)
+
+
+@pytest.fixture
+def b():
+    with Broker(vhosts=["blue"], users={"bob": "b"}) as broker:
+        yield broker
+
+
+def connected(url):
+    return pika.BlockingConnection(pika.URLParameters(url))
+
+
+def restart(b, connection):
+    b.restart()
+    with pytest.raises(pika.exceptions.AMQPError):
+        connection.process_data_events(5)
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_durable_queues_keep_persistent_messages_in_order(b, kind):
+    connection = connected(b.url)
+    channel = connection.channel()
+    channel.queue_declare("q", durable=True, arguments={"x-queue-type": kind})
+    channel.exchange_declare("e", "topic", durable=True)
+    channel.queue_bind("q", "e", "k.*")
+    for number in range(5):
+        channel.basic_publish("e", "k.1", str(number).encode(), PERSISTENT)
+    assert channel.basic_get("q")[2] == b"0"
+    restart(b, connection)
+    found = b.messages("q")
+    if kind == "quorum":
+        found = sorted(found, key=lambda message: message.body)
+    assert [(m.body, m.redelivered) for m in found] == [
+        (b"0", True),
+        *((str(number).encode(), False) for number in range(1, 5)),
+    ]
+    with connected(b.url) as connection:
+        channel = connection.channel()
+        channel.basic_publish("e", "k.2", b"5", PERSISTENT)
+        assert len(b.messages("q")) == 6
+        assert sorted(channel.basic_get("q", auto_ack=True)[2] for _ in range(6)) == [b"%d" % n for n in range(6)]
+    # What came by is remembered.
+    assert len(b.published(exchange="e")) == 6
+
+
+def test_what_is_transient_is_gone(b):
+    connection = connected(b.url)
+    channel = connection.channel()
+    channel.queue_declare("durable", durable=True)
+    channel.queue_declare("transient")
+    channel.queue_declare("exclusive", durable=True, exclusive=True)
+    channel.exchange_declare("transient", "fanout")
+    channel.queue_bind("durable", "transient")
+    channel.basic_publish("", "durable", b"transient")
+    channel.basic_publish("", "durable", b"persistent", PERSISTENT)
+    channel.basic_publish("", "transient", b"persistent", PERSISTENT)
+    restart(b, connection)
+    assert [queue.name for queue in b.queues()] == ["durable"]
+    assert [m.body for m in b.messages("durable")] == [b"persistent"]
+    with connected(b.url) as connection, pytest.raises(pika.exceptions.ChannelClosedByBroker):
+        connection.channel().exchange_declare("transient", passive=True)
+
+
+def test_time_goes_on(b):
+    connection = connected(b.url)
+    channel = connection.channel()
+    channel.queue_declare("q", durable=True, arguments={"x-message-ttl": 60_000})
+    channel.queue_declare("due", durable=True)
+    channel.exchange_declare("later", "x-delayed-message", durable=True, arguments={"x-delayed-type": "fanout"})
+    channel.queue_bind("due", "later")
+    channel.basic_publish("", "q", b"x", PERSISTENT)
+    later = pika.BasicProperties(delivery_mode=2, headers={"x-delay": 90_000})
+    channel.basic_publish("later", "", b"late", later)
+    channel.basic_publish("later", "", b"lost", pika.BasicProperties(headers={"x-delay": 90_000}))
+    b.clock.advance(seconds=50)
+    now = b.clock.now()
+    restart(b, connection)
+    assert b.clock.now() >= now
+    assert len(b.messages("q")) == 1
+    b.clock.advance(seconds=11)
+    assert b.messages("q") == []
+    assert b.messages("due") == []
+    b.clock.advance(seconds=30)
+    assert [m.body for m in b.messages("due")] == [b"late"]
+
+
+def test_ports_users_and_vhosts_are_the_same(b):
+    b.add_vhost("green")
+    b.delete_vhost("blue")
+    urls = [b.url_of("green", "bob"), b.url]
+    b.restart()
+    b.restart()
+    for url in urls:
+        with connected(url) as connection:
+            assert connection.is_open
+    assert b.url_of("green", "bob") == urls[0]
+    with pytest.raises(pika.exceptions.AMQPConnectionError):
+        connected(b.url_of("blue"))
+
+
+def test_it_can_be_down_for_a_while(b):
+    url = b.url
+    restarting = threading.Thread(target=b.restart, args=(0.3,))
+    restarting.start()
+    time.sleep(0.1)
+    with pytest.raises(pika.exceptions.AMQPConnectionError):
+        connected(url)
+    with pytest.raises(RuntimeError, match="restarted already"):
+        b.restart()
+    restarting.join()
+    connected(url).close()
+
+
+def test_stopping_ends_a_restart(b):
+    raised = []
+
+    def restart():
+        try:
+            b.restart(60)
+        except RuntimeError as error:
+            raised.append(str(error))
+
+    restarting = threading.Thread(target=restart)
+    restarting.start()
+    time.sleep(0.1)
+    b.stop()
+    restarting.join(5)
+    assert raised == ["the broker was stopped meanwhile"]
+    b.start()
+    assert b.queues() == []
