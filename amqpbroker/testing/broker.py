@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar, cast
 from urllib.parse import quote
 
 from amqpbroker.config import Config, Listener
-from amqpbroker.server.app import AMQP, HTTP, Listening, loop_factory
+from amqpbroker.server.app import AMQP, HTTP, METRICS, Listening, loop_factory
 from amqpbroker.server.data import Data
 from amqpbroker.server.listeners import shown
 from amqpbroker.testing.clock import BrokerClock
@@ -201,7 +201,12 @@ class Broker:
         management = self._config.management
         if management.port is not None:
             management = dataclasses.replace(management, port=self._address(HTTP)[1])
-        return dataclasses.replace(self._config, listeners=(Listener(host, port),), management=management)
+        metrics = self._config.prometheus
+        if metrics.port is not None:
+            metrics = dataclasses.replace(metrics, port=self._address(METRICS)[1])
+        return dataclasses.replace(
+            self._config, listeners=(Listener(host, port),), management=management, prometheus=metrics
+        )
 
     @property
     def running(self) -> bool:
@@ -219,10 +224,10 @@ class Broker:
 
     @property
     def url(self) -> str:
-        """Of the vhost /, as the first user: amqp://guest:guest@127.0.0.1:PORT/"""
-        return self.url_of()
+        """Of the default vhost, as the first user: amqp://guest:guest@127.0.0.1:PORT/"""
+        return self.url_of(self._config.default_vhost)
 
-    def url_of(self, vhost: str = "/", user: str | None = None, password: str | None = None) -> str:
+    def url_of(self, vhost: str, user: str | None = None, password: str | None = None) -> str:
         """Of a vhost, as a user: the first one, unless another is named."""
         first = self._config.default_users[0]
         name = first.name if user is None else user

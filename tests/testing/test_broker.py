@@ -97,6 +97,12 @@ def test_settings_are_rabbitmqs_with_underscores_for_dots():
         b.delete_vhost("a/b")
 
 
+def test_its_url_is_that_of_the_default_vhost():
+    with Broker(default_vhost="v") as b, connected(b.url) as connection:
+        assert b.url.endswith("/v")
+        assert connection.is_open
+
+
 def test_definitions_are_imported(tmp_path):
     path = tmp_path / "definitions.json"
     path.write_text('{"vhosts": [{"name": "/"}], "queues": [{"name": "q", "vhost": "/", "durable": true}]}')
