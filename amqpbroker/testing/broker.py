@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import contextlib
 import dataclasses
+import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
@@ -67,6 +68,7 @@ class Broker:
         self._listening: list[Listening] = []
         self._injector = Injector()
         self._coming: Future[None] | None = None
+        self._pid = 0
         self._down_s: float = 0
         self._over: asyncio.Event | None = None
         self.clock = BrokerClock(self._run, lambda: self._lab.travel)
@@ -78,6 +80,7 @@ class Broker:
         """Returns once clients can connect. Raises ListenError, UnusableDefinitionsError."""
         if self._thread is not None:
             raise RuntimeError("this broker is running already")
+        self._pid = os.getpid()
         ready: Future[None] = Future()
         thread = self._thread = threading.Thread(target=self._serve, args=(ready,), name="amqpbroker", daemon=True)
         thread.start()
@@ -94,7 +97,7 @@ class Broker:
         """Close what clients there are, and end the thread; without one, there is nothing to do."""
         atexit.unregister(self.stop)
         thread, self._thread = self._thread, None
-        if thread is None:
+        if thread is None or self._pid != os.getpid():
             return
         loop = self._loop
         if loop is not None:
@@ -210,7 +213,7 @@ class Broker:
 
     @property
     def running(self) -> bool:
-        return self._thread is not None
+        return self._thread is not None and self._pid == os.getpid()
 
     # --- where it is ------------------------------------------------------------------------------------------------
 
@@ -351,11 +354,9 @@ class Broker:
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float = PATIENCE_S) -> Any:
         loop = self._loop
-        if loop is None or self._thread is threading.current_thread():
+        if loop is None or self._pid != os.getpid() or self._thread is threading.current_thread():
             coroutine.close()
-            raise RuntimeError(
-                _NOT_RUNNING if loop is None else "this is the broker's own thread: it would wait for itself"
-            )
+            raise RuntimeError(self._why_not())
         running = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
             return running.result(timeout_s)
@@ -363,6 +364,13 @@ class Broker:
             raise RuntimeError("the broker was stopped meanwhile") from None
         finally:
             running.cancel()
+
+    def _why_not(self) -> str:
+        if self._loop is None:
+            return _NOT_RUNNING
+        if self._pid != os.getpid():
+            return f"the broker runs in the process that started it, {self._pid}; here one can only connect to its url"
+        return "this is the broker's own thread: it would wait for itself"
 
     def _look(self, look: Callable[[Lab], Awaitable[T]], timeout_s: float = 0) -> T:
         """Once all that clients have sent so far is acted on."""

@@ -6,8 +6,11 @@ from typing import Any
 
 from amqpbroker.testing.travel import Travel
 
-#: Has the loop's thread run a coroutine, and waits for what it gives.
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
+#: How long moving on may take: years have many seconds in which something may be due.
+PATIENCE_S = 600
+
+#: Has the loop's thread run a coroutine, and waits for what it gives, so many seconds.
+Run = Callable[[Coroutine[Any, Any, Any], float], Any]
 
 
 class BrokerClock:
@@ -32,15 +35,15 @@ class BrokerClock:
         """
         given = datetime.timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
         total = given + (delta or datetime.timedelta())
-        self._run(self._travel().advance(round(total.total_seconds() * 1000)))
+        self._run(self._travel().advance(round(total.total_seconds() * 1000)), PATIENCE_S)
 
     def freeze(self) -> None:
         """Have time stand still: from now on only `advance` moves it."""
-        self._run(_done(self._travel().freeze))
+        self._do(self._travel().freeze)
 
     def resume(self) -> None:
         """Have it run again, from where it stands."""
-        self._run(_done(self._travel().resume))
+        self._do(self._travel().resume)
 
     @property
     def frozen(self) -> bool:
@@ -48,9 +51,11 @@ class BrokerClock:
 
     def now(self) -> datetime.datetime:
         """What time it is to the broker."""
-        now_ms: int = self._run(_done(self._travel().clock.now_ms))
+        now_ms: int = self._do(self._travel().clock.now_ms)
         return datetime.datetime.fromtimestamp(now_ms / 1000, datetime.UTC)
 
+    def _do(self, call: Callable[[], Any]) -> Any:
+        async def done() -> Any:
+            return call()
 
-async def _done(call: Callable[[], Any]) -> Any:
-    return call()
+        return self._run(done(), PATIENCE_S)

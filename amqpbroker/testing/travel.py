@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 
 from amqpbroker.clock import TravelClock
 from amqpbroker.server.app import Server
@@ -11,8 +12,8 @@ log = logging.getLogger(__name__)
 #: How many turns of the loop what has come to the sockets is given to be read, and what is due to be written.
 TURNS = 3
 
-#: At most so many where there is ever more to do: clients may be busy meanwhile.
-MAX_TURNS = 1000
+#: How long at most what has come is read where ever more comes: clients may be busy meanwhile.
+BUSY_S = 0.5
 
 #: How many instants are passed before the loop's other work gets its turn.
 SLICE = 500
@@ -44,8 +45,9 @@ class Travel:
             try:
                 while self._step(end_ms):
                     passed += 1
-                    if self._server.tick.pending or passed % SLICE == 0:
-                        await self.settle()
+                    self._end_turn()
+                    if passed % SLICE == 0:
+                        await self._turns()
             finally:
                 if not stood:
                     clock.resume()
@@ -70,13 +72,25 @@ class Travel:
         self.clock.resume()
         self._server.timers.rearm()
 
+    def _end_turn(self) -> None:
+        """What follows from an instant is written before the next. Nothing is read: what clients do comes later."""
+        tick = self._server.tick
+        for _ in range(TURNS):
+            if not tick.pending:
+                break
+            tick.run()
+
     async def settle(self) -> None:
         """Until what clients have sent is acted on, what there is to say is written, and what is stored is safe."""
+        end_s = time.monotonic() + BUSY_S
+        await self._turns()
+        while self._server.tick.pending and time.monotonic() < end_s:
+            await self._turns()
+
+    async def _turns(self) -> None:
+        """The loop's other work gets its turn."""
         store = self._server.broker.store
-        for turn in range(MAX_TURNS):
-            if turn >= TURNS and not self._server.tick.pending:
-                break
+        for _ in range(TURNS):
             await asyncio.sleep(0)
         while store.synced < store.appended:
             await asyncio.sleep(0.001)
-        await asyncio.sleep(0)

@@ -60,13 +60,13 @@ def test_a_delayed_message_comes_when_its_time_has(b, channel):
     channel.exchange_declare("later", "x-delayed-message", arguments={"x-delayed-type": "direct"})
     channel.queue_declare("due")
     channel.queue_bind("due", "later", "k")
-    for delay_ms in (5_000, 1_000):
+    for delay_ms in (50_000, 10_000):
         properties = pika.BasicProperties(headers={"x-delay": delay_ms})
         channel.basic_publish("later", "k", str(delay_ms).encode(), properties)
-    b.clock.advance(milliseconds=999)
+    b.clock.advance(seconds=9)
     assert channel.basic_get("due")[0] is None
     b.clock.advance(datetime.timedelta(minutes=1))
-    assert [channel.basic_get("due", auto_ack=True)[2] for _ in range(2)] == [b"1000", b"5000"]
+    assert [channel.basic_get("due", auto_ack=True)[2] for _ in range(2)] == [b"10000", b"50000"]
 
 
 def test_an_unused_queue_goes(b, channel):
