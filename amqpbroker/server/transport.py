@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
@@ -58,7 +59,7 @@ class ClientTransport(asyncio.BufferedProtocol):
 
     `buffer` is what the loop reads into; all sockets of one loop may share it, as it is emptied at once.
     `admit(self)` is asked when the socket is there: False closes it at once. `forget(self)` is called when an admitted
-    one is gone.
+    one is gone. octets: how many have been read.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         self._linger: Timer | None = None
         self._marked = False
         self._reading = True
+        self.octets = 0
 
     # --- what the event loop calls -----------------------------------------------------------------------------------
 
@@ -118,6 +120,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         return self._read
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.octets += nbytes
         connection = self._connection
         if connection is None or connection.closing:
             return
@@ -184,6 +187,21 @@ class ClientTransport(asyncio.BufferedProtocol):
         """Have something stand before what serves the socket, from now on."""
         if self._connection is not None:
             self._connection = before(self._connection)
+
+    def unread(self) -> int:
+        """How many octets have come and wait to be read; 0 where the system does not say, or nothing is to be read."""
+        if self._transport is None or self._connection is None or not self._connection.reading:
+            return 0
+        try:
+            import fcntl
+            import termios
+        except ImportError:  # not a Unix
+            return 0
+        sock = self._transport.get_extra_info("socket")
+        try:
+            return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
+        except OSError:
+            return 0
 
     def shutdown(self) -> None:
         """The server stops: have the connection tell its client and close."""

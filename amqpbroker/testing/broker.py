@@ -228,10 +228,11 @@ class Broker:
     @property
     def url(self) -> str:
         """Of the default vhost, as the first user: amqp://guest:guest@127.0.0.1:PORT/"""
-        return self.url_of(self._config.default_vhost)
+        return self.url_of()
 
-    def url_of(self, vhost: str, user: str | None = None, password: str | None = None) -> str:
-        """Of a vhost, as a user: the first one, unless another is named."""
+    def url_of(self, vhost: str | None = None, user: str | None = None, password: str | None = None) -> str:
+        """Of a vhost, as a user: the default one and the first one, unless others are named."""
+        vhost = self._config.default_vhost if vhost is None else vhost
         first = self._config.default_users[0]
         name = first.name if user is None else user
         word = password if password is not None else self._users.get(name, first.password or "")

@@ -12,8 +12,11 @@ log = logging.getLogger(__name__)
 #: How many turns of the loop what has come to the sockets is given to be read, and what is due to be written.
 TURNS = 3
 
-#: How long at most what has come is read where ever more comes: clients may be busy meanwhile.
-BUSY_S = 0.5
+#: How long at most what has come so far is read.
+READ_S = 5.0
+
+#: How long at most what there is to say is written where there is ever more: clients may be busy meanwhile.
+BUSY_S = 0.1
 
 #: How many instants are passed before the loop's other work gets its turn.
 SLICE = 500
@@ -82,8 +85,14 @@ class Travel:
 
     async def settle(self) -> None:
         """Until what clients have sent is acted on, what there is to say is written, and what is stored is safe."""
-        end_s = time.monotonic() + BUSY_S
+        coming = [(client, client.octets + client.unread()) for client in self._server.clients]
+        end_s = time.monotonic() + READ_S
         await self._turns()
+        while any(client.octets < octets and client.unread() for client, octets in coming):
+            if time.monotonic() > end_s:
+                break
+            await self._turns()
+        end_s = time.monotonic() + BUSY_S
         while self._server.tick.pending and time.monotonic() < end_s:
             await self._turns()
 

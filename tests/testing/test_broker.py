@@ -1,9 +1,13 @@
 """A broker within the process: ready soon, gone without a trace, wrong settings told."""
 
 import asyncio
+import contextlib
+import datetime
 import os
 import re
 import statistics
+import subprocess
+import sys
 import threading
 import time
 
@@ -38,6 +42,7 @@ def descriptors():
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.alone
 def test_100_of_them_leave_neither_thread_nor_file_and_are_ready_soon():
     Broker().start().stop()
     threads, files, took = threading.active_count(), descriptors(), []
@@ -59,6 +64,83 @@ def test_one_can_be_started_again_and_keeps_nothing():
         _ = b.url
     with pytest.raises(RuntimeError, match="not running"):
         b.clock.advance(hours=1)
+
+
+def test_stopping_twice_and_starting_twice():
+    b = Broker()
+    b.stop()
+    b.start()
+    with pytest.raises(RuntimeError, match="running already"):
+        b.start()
+    b.stop()
+    b.stop()
+    assert not b.running
+
+
+def test_a_test_that_fails_with_clients_connected_leaves_nothing():
+    threads, files = threading.active_count(), descriptors()
+    left = []
+
+    def fail():
+        with Broker() as b:
+            left.append(connected(b.url))
+            left[0].channel().basic_publish("", "q", b"x" * 1_000_000)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert threading.active_count() == threads
+    with pytest.raises(pika.exceptions.AMQPError):
+        left[0].process_data_events(5)
+    assert descriptors() <= files
+
+
+def test_several_at_once_know_nothing_of_each_other():
+    with contextlib.ExitStack() as stack:
+        brokers = [stack.enter_context(Broker()) for _ in range(5)]
+        for number, b in enumerate(brokers):
+            with connected(b.url) as connection:
+                connection.channel().queue_declare(f"q{number}")
+            b.clock.advance(hours=number)
+        assert [[queue.name for queue in b.queues()] for b in brokers] == [["q0"], ["q1"], ["q2"], ["q3"], ["q4"]]
+        assert brokers[4].clock.now() - brokers[0].clock.now() > datetime.timedelta(hours=3)
+
+
+def test_its_own_thread_is_not_kept_waiting():
+    with Broker() as b:
+        raised = b._call(lambda lab: _error(b.queues))
+    assert "own thread" in str(raised)
+
+
+def _error(call):
+    try:
+        call()
+    except RuntimeError as error:
+        return error
+    return None
+
+
+FORK = """
+import os, pika
+from amqpbroker.testing import Broker
+with Broker() as b:
+    if not os.fork():
+        with pika.BlockingConnection(pika.URLParameters(b.url)) as connection:
+            connection.channel().queue_declare("q")
+        try:
+            b.queues()
+        except RuntimeError as error:
+            assert "the process that started it" in str(error)
+            b.stop()
+            os._exit(3)
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 3
+    assert [queue.name for queue in b.queues()] == ["q"]
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_forked_process_can_connect_to_it_and_leaves_it_alone():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=30)
 
 
 def test_it_does_not_wait_long_for_clients_that_do_not_listen():

@@ -1,6 +1,9 @@
 """Time travel: what is due happens in order, and is there when `advance` returns."""
 
 import datetime
+import random
+import threading
+import time
 
 import pika
 import pytest
@@ -14,9 +17,13 @@ def b():
         yield broker
 
 
+def connected(url):
+    return pika.BlockingConnection(pika.URLParameters(url))
+
+
 @pytest.fixture
 def channel(b):
-    with pika.BlockingConnection(pika.URLParameters(b.url)) as connection:
+    with connected(b.url) as connection:
         yield connection.channel()
 
 
@@ -108,3 +115,88 @@ def test_time_stands_still_when_it_is_frozen():
 def test_time_does_not_go_back(b):
     with pytest.raises(ValueError, match="forward only"):
         b.clock.advance(hours=-1)
+
+
+def test_all_that_is_due_happens_in_the_order_of_time_every_time():
+    chance = random.Random(7)
+    due = [chance.randrange(1, 3_600) for _ in range(60)]
+
+    def run():
+        with Broker(consumer_timeout=1_800_000) as b, connected(b.url) as connection:
+            b.clock.freeze()
+            channel = connection.channel()
+            channel.queue_declare("log")
+            channel.exchange_declare("later", "x-delayed-message", arguments={"x-delayed-type": "fanout"})
+            channel.queue_bind("log", "later")
+            dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "log"}
+            for number, seconds in enumerate(due):
+                body = str(seconds).encode()
+                if number % 2:
+                    headers = {"x-delay": seconds * 1000}
+                    channel.basic_publish("later", "", body, pika.BasicProperties(headers=headers))
+                else:
+                    channel.queue_declare(f"ttl{number}", arguments=dead | {"x-message-ttl": seconds * 1000})
+                    channel.basic_publish("", f"ttl{number}", body)
+            channel.queue_declare("unused", arguments={"x-expires": 1_200_000})
+            # Someone holds a message for too long, and gives it back by that.
+            channel.queue_declare("held", arguments=dead | {"x-message-ttl": 600_000})
+            channel.basic_publish("", "held", b"held")
+            holder = connection.channel()
+            holder.basic_get("held")
+            sleeper = pika.BlockingConnection(pika.URLParameters(f"{b.url}?heartbeat=600"))
+            seen = []
+            for minute in range(1, 71):
+                b.clock.advance(minutes=1)
+                queues = [queue.name for queue in b.queues()]
+                seen.append((minute, "unused" in queues, len(b.channel_errors), len(b.messages("log"))))
+            with pytest.raises(pika.exceptions.ChannelClosedByBroker):
+                holder.queue_declare("held", passive=True)
+            with pytest.raises(pika.exceptions.AMQPConnectionError):
+                sleeper.process_data_events(5)
+            return seen, [message.body.decode() for message in b.messages("log")]
+
+    seen, log = run()
+    bodies = [body for body in log if body != "held"]
+    assert bodies == [str(seconds) for seconds in sorted(due)]
+    assert [(minute, unused) for minute, unused, _, _ in seen if minute in (19, 21)] == [(19, True), (21, False)]
+    held_at = next(minute for minute, _, errors, _ in seen if errors)
+    assert 30 <= held_at <= 31
+    assert run() == (seen, log)
+
+
+def test_what_clients_have_sent_is_acted_on_first_however_much_it_is(b, channel):
+    channel.queue_declare("much")
+    for _ in range(20):
+        for _ in range(300):
+            channel.basic_publish("", "much", b"x" * 500)
+        assert len(b.messages("much")) == 300
+        channel.queue_purge("much")
+
+
+def test_clients_that_are_busy_do_not_hold_time_up(b, channel):
+    channel.queue_declare("dead")
+    arguments = {"x-message-ttl": 1000, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    channel.queue_declare("busy", arguments=arguments)
+    begun, over = threading.Event(), threading.Event()
+
+    def publish():
+        with pika.BlockingConnection(pika.URLParameters(b.url)) as connection:
+            busy = connection.channel()
+            while not over.is_set():
+                busy.basic_publish("", "busy", b"x")
+                begun.set()
+
+    publishing = threading.Thread(target=publish)
+    publishing.start()
+    begun.wait()
+    try:
+        before = b.clock.now()
+        started = time.perf_counter()
+        for _ in range(3):
+            b.clock.advance(minutes=10)
+        took = time.perf_counter() - started
+    finally:
+        over.set()
+        publishing.join()
+    assert b.clock.now() - before >= datetime.timedelta(minutes=30)
+    assert took < 5
