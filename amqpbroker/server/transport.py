@@ -198,6 +198,8 @@ class ClientTransport(asyncio.BufferedProtocol):
         except ImportError:  # not a Unix
             return 0
         sock = self._transport.get_extra_info("socket")
+        if sock is None:  # closed
+            return 0
         try:
             return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
         except OSError:
