@@ -25,7 +25,7 @@ ENV PATH=/opt/amqpbroker/bin:$PATH \
 USER rabbitmq
 VOLUME /var/lib/rabbitmq
 EXPOSE 5671 5672 15671 15672 15691 15692
-HEALTHCHECK --interval=5s --timeout=3s --start-period=5s CMD ["amqpbroker", "ping"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=5s CMD ["rabbitmq-diagnostics", "-q", "ping"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["docker-entrypoint.sh"]
 CMD ["rabbitmq-server"]
