@@ -57,12 +57,11 @@ class Output:
                 self.small.write(b"\xce")
 
     def take(self) -> Sequence[Part]:
-        """Everything, which is no longer here."""
+        """Everything, which is no longer here; what comes from now on is not in it."""
         self._close_small()
         parts = self._parts
-        if parts:
-            self._parts = []
-            self._size = 0
+        self._parts = []
+        self._size = 0
         return parts
 
     def _close_small(self) -> None:

@@ -49,6 +49,18 @@ def test_publishing_during_an_alarm_blocks_until_it_clears(client: Wire, other: 
     assert [other.get("q").body for _ in range(2)] == [b"one", b"two"]
 
 
+def test_a_large_answer_to_what_waited_during_an_alarm_comes_once(connect: Callable[..., Wire], broker: Broker) -> None:
+    """For who is not told of alarms, so that nothing else is written when it is over."""
+    client = connect()
+    client.declare("q")
+    broker.alarms.set("memory")
+    client.publish("q", b"x" * 100_000)
+    client.send(1, "basic.get", queue="q", no_ack=True)
+    assert client.receive() == []
+    broker.alarms.clear("memory")
+    assert [(got.name, len(got.body or b"")) for got in client.receive()] == [("basic.get-ok", 100_000)]
+
+
 def test_a_run_of_like_messages_is_blocked_like_any_other(client: Wire, other: Wire, broker: Broker) -> None:
     for _ in range(5):
         client.publish("q", b"before")

@@ -20,3 +20,11 @@ def test_it_goes_on_after_it_was_taken():
         output.small.write(b"!")
         assert output.take() == [data + b"!"]
         assert len(output) == 0
+
+
+def test_what_comes_later_is_not_in_what_was_taken_even_if_that_was_nothing():
+    output = Output()
+    taken = output.take()
+    output.add(b"L" * LARGE)
+    assert taken == []
+    assert output.take() == [b"L" * LARGE]
