@@ -7,7 +7,7 @@ from typing import Any, Literal
 from amqpbroker.broker.amqp_uri import AmqpUri, UriError, parse, without_credentials
 from amqpbroker.broker.parameters import validation_failed
 from amqpbroker.broker.queue_arguments import KNOWN_ARGUMENTS, KNOWN_CONSUMER_ARGUMENTS
-from amqpbroker.wire.erlang import erlang_entries, erlang_json
+from amqpbroker.wire.erlang import erlang_entries, erlang_json, erlang_string
 
 AckMode = Literal["on-confirm", "on-publish", "no-ack"]
 
@@ -86,6 +86,7 @@ def read(name: str, value: object, predeclared: bool) -> ShovelDefinition:
 
     Raises ValueError with everything that is wrong with it, in RabbitMQ's words and order.
     """
+    value = {} if value == [] else value  # as RabbitMQ writes an empty object
     if not isinstance(value, dict):
         raise validation_failed(f"{name} not a list {erlang_json(value)}")
     problems = _problems(name, value)
@@ -180,7 +181,7 @@ def _uri(name: str, given: object) -> str | None:
             parse(given)
         except UriError as error:
             shown = without_credentials(given)
-            return f'"{shown}" not a valid URI: {{{error},"{shown}"}}'
+            return f'"{shown}" not a valid URI: {{{error},{erlang_string(shown)}}}'
         return None
     if not isinstance(given, list):
         return f"{name} should be list, actually was {erlang_json(given)}"

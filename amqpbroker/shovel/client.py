@@ -66,6 +66,8 @@ class Client:
         self.receiver: Receiver | None = None
         self.frame_max: int = FRAME_MAX
         self.error: LinkError | None = None
+        #: How many octets are missing of the frame that has begun, and of the head of the next; 0 if none has.
+        self.missing: int = 0
         self._write = write
         self._buffer = bytearray()
         self._waiting: dict[int, tuple[str, asyncio.Future[dict[str, Any]]]] = {}
@@ -117,6 +119,7 @@ class Client:
         buffer = self._buffer
         buffer += data
         pos, end = 0, len(buffer)
+        self.missing = 0
         while end - pos >= OVERHEAD and self.error is None:
             kind, channel, size = FRAME_HEAD.unpack_from(buffer, pos)
             if buffer.startswith(b"AMQP", pos):
@@ -125,6 +128,7 @@ class Client:
                 raise MalformedError(f"a frame of type {kind} and {size} octets")
             stop = pos + size + OVERHEAD
             if stop > end:
+                self.missing = stop + OVERHEAD - end
                 break
             if buffer[stop - 1] != 0xCE:
                 raise MalformedError("a frame without its end")

@@ -33,13 +33,14 @@ class Dialer:
 
         name: of the connection, as the broker shows it.
         """
-        error = LinkError("there is no URI")
+        error = LinkError("there is no URI to connect to")
         for uri in random.sample(uris, len(uris)):
             try:
                 return await self._dial(uri, name), uri
             except LinkError as failure:
-                error = failure
-                log.warning("%s cannot connect to %s: %s", name, uri.shown, failure)
+                error = LinkError(f"{uri.shown}: {failure}")
+                if len(uris) > 1:
+                    log.warning("%s cannot connect to %s", name, error)
         raise error
 
     async def _dial(self, uri: AmqpUri, name: str) -> Link:

@@ -3,12 +3,17 @@
 import asyncio
 from typing import cast, final
 
-from amqpbroker.shovel.client import Client, Delivery, Receiver
+from amqpbroker.shovel.client import FRAME_MAX, Client, Delivery, Receiver
 from amqpbroker.shovel.failure import LinkError
-from amqpbroker.wire.frames import HEARTBEAT_FRAME
+from amqpbroker.wire.frames import HEARTBEAT_FRAME, OVERHEAD
 
 #: Above this many octets that the network has not taken, a link is said to be full.
 WRITE_HIGH_BYTES = 256 * 1024
+
+#: Octets that are read in a turn, of small messages some hundred, so that others are served as well; and at most, of a
+#: frame that is larger.
+READ_BYTES = 16 * 1024
+MAX_READ_BYTES = FRAME_MAX + OVERHEAD
 
 #: How long the broker may take to answer connection.close.
 CLOSE_S = 2.0
@@ -31,7 +36,7 @@ class LinkReceiver(Receiver):
 
 
 @final
-class Link(asyncio.Protocol):
+class Link(asyncio.BufferedProtocol):
     """What is written in a turn of the loop goes out together."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -39,6 +44,8 @@ class Link(asyncio.Protocol):
         self.receiver: LinkReceiver | None = None
         self._loop = loop
         self._transport: asyncio.Transport | None = None
+        self._buffer = memoryview(bytearray(MAX_READ_BYTES))
+        self._size = READ_BYTES
         self._out: list[bytes] = []
         self._closed: asyncio.Future[None] = loop.create_future()
         self._beat: asyncio.TimerHandle | None = None
@@ -52,11 +59,22 @@ class Link(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(WRITE_HIGH_BYTES)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        self._size = min(max(self.client.missing, READ_BYTES), MAX_READ_BYTES)
+        return self._buffer[: self._size]
+
+    def buffer_updated(self, nbytes: int) -> None:
         self._heard = True
-        self.client.feed(data)
+        if nbytes == self._size and self._transport is not None and self._reading:
+            self._transport.pause_reading()  # there may be more, for the next turn
+            self._loop.call_soon(self._resume)
+        self.client.feed(bytes(self._buffer[:nbytes]))
         if self.client.error is not None:
             self._end()
+
+    def _resume(self) -> None:
+        if self._transport is not None and self._reading and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
@@ -88,7 +106,7 @@ class Link(asyncio.Protocol):
         if self._transport is not None and reading is not self._reading:
             self._reading = reading
             if reading:
-                self._transport.resume_reading()
+                self._resume()
             else:
                 self._transport.pause_reading()
 

@@ -21,17 +21,18 @@ _Key = tuple[str, str]
 
 @final
 class Runner(ShovelRunner):
-    """clock: of what shovels wait for. open_inside: connects to the broker itself. create_task: as the loop's."""
+    """clock: of what shovels wait for. open_inside: connects to the broker itself."""
 
     def __init__(self, broker: Broker, clock: Clock, open_inside: OpenInside) -> None:
         self._broker = broker
         self._clock = clock
         self._dialer = Dialer(broker.users, open_inside)
         self._running: dict[_Key, tuple[Shovel, asyncio.Task[None]]] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        #: Tasks that were cancelled and are not done yet, and whose they are.
+        self._ending: dict[asyncio.Task[None], _Key] = {}
 
     def start(self, vhost: str, name: str, definition: ShovelDefinition) -> None:
-        before = self._cancelled((vhost, name))
+        self._cancel((vhost, name))
         shovel = Shovel(
             vhost,
             name,
@@ -42,10 +43,11 @@ class Runner(ShovelRunner):
             self._broker.cluster_name,
             partial(self._finished, vhost, name),
         )
+        before = [task for task, key in self._ending.items() if key == (vhost, name)]
         self._running[vhost, name] = shovel, asyncio.get_running_loop().create_task(_after(before, shovel.run))
 
     def stop(self, vhost: str, name: str) -> None:
-        self._cancelled((vhost, name))
+        self._cancel((vhost, name))
 
     def status(self, vhost: str, name: str) -> ShovelStatus | None:
         running = self._running.get((vhost, name))
@@ -54,24 +56,20 @@ class Runner(ShovelRunner):
     async def close(self, timeout_s: float) -> None:
         """Stop all, in order; those that take longer at once."""
         for key in list(self._running):
-            self._cancelled(key)
+            self._cancel(key)
         if self._ending:
             _, late = await asyncio.wait(self._ending, timeout=timeout_s)
             for task in late:
                 task.cancel()
             await asyncio.sleep(0)
 
-    def _cancelled(self, key: _Key) -> "asyncio.Task[None] | None":
-        """The task of that shovel, which is ending, if there is one."""
+    def _cancel(self, key: _Key) -> None:
         running = self._running.pop(key, None)
-        if running is None:
-            return None
-        task = running[1]
-        if not task.done():
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+        if running is not None and not running[1].done():
+            task = running[1]
+            self._ending[task] = key
+            task.add_done_callback(self._ending.pop)
             task.cancel()
-        return task
 
     def _finished(self, vhost: str, name: str) -> None:
         try:
@@ -80,8 +78,8 @@ class Runner(ShovelRunner):
             log.error("the shovel '%s' in vhost '%s' cannot be deleted: %s", name, vhost, error)  # noqa: TRY400
 
 
-async def _after(before: "asyncio.Task[None] | None", run: Callable[[], Coroutine[None, None, None]]) -> None:
+async def _after(before: "list[asyncio.Task[None]]", run: Callable[[], Coroutine[None, None, None]]) -> None:
     """Two of one name never take messages side by side, which would mix their order."""
-    if before is not None:
-        await asyncio.wait([before])
+    if before:
+        await asyncio.wait(before)
     await run()

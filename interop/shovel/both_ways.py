@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,27 @@ PATIENCE_S = 30.0
 
 #: A value of each type that pika can write.
 HEADERS = {"int": -5, "long": 2**40, "bool": True, "text": "ü", "none": None, "list": [1, "a"], "table": {"x": 1}}
+
+LEAST = {"src-uri": "amqp://", "dest-uri": "amqp://", "src-queue": "a", "dest-queue": "b"}
+
+#: What is refused as the value of a shovel.
+WRONG: tuple[Any, ...] = (
+    {},
+    [],
+    {**LEAST, "foo": 1, "bar": "x"},
+    {**LEAST, "src-uri": "http://x", "dest-uri": "amqp://h:99999", "src-queue": 5},
+    {**LEAST, "src-uri": 5, "dest-uri": ["amqp://", "nix"]},
+    {**LEAST, "src-uri": "", "dest-uri": "amqp://h/a/b"},
+    {**LEAST, "src-uri": "amqp://h:0"},
+    {**LEAST, "src-exchange": "b", "dest-exchange": "c"},
+    {**LEAST, "ack-mode": "x", "reconnect-delay": "5", "src-prefetch-count": "x", "src-predeclared": "yes"},
+    {**LEAST, "src-delete-after": "x", "dest-add-forward-headers": 1, "dest-exchange-key": []},
+    {**LEAST, "ack-mode": "no-ack", "src-delete-after": 5},
+    {**LEAST, "dest-publish-properties": {"foo": 1, "delivery_mode": "2", "app_id": 3}, "dest-queue-args": {"foo": 1}},
+    {**LEAST, "dest-publish-properties": "x", "src-consumer-args": {"bar": 1}, "prefetch-count": None},
+    {**LEAST, "src-uri": "amqp:///nix"},
+    {**LEAST, "dest-uri": ["amqp://h", "amqp:///nix"]},
+)
 
 
 class End:
@@ -44,6 +66,15 @@ class End:
         value = {"reconnect-delay": 1, **{key.replace("_", "-"): each for key, each in value.items()}}
         self.api("PUT", f"parameters/shovel/%2F/{name}", {"value": value})
         eventually(lambda: self.status(name).get("state") == "running", lambda: self.status(name))
+
+    def refusal(self, value: Any) -> str:
+        """Why it is no value of a shovel, or nothing."""
+        try:
+            self.api("PUT", "parameters/shovel/%2F/wrong", {"value": value})
+        except urllib.error.HTTPError as error:
+            reason: str = json.loads(error.read())["reason"]
+            return reason
+        return ""
 
     def status(self, name: str) -> dict[str, Any]:
         return next((each for each in self.api("GET", "shovels") if each["name"] == name), {})
@@ -115,6 +146,10 @@ def main() -> None:
         with check("shovel-there-from-here"):
             there.shovel("in", src_uri=here_uri, src_queue="g", dest_uri="amqp://", dest_queue="h", **extra)
             moved(here, "g", there, "h")
+        with check("refusals"):
+            for value in WRONG:
+                assert there.refusal(value), f"{value} is taken"
+                assert here.refusal(value) == there.refusal(value), value
         with check("status"):
             statuses = [here.status("out"), there.status("out")]
             assert [*statuses[0]] == [*statuses[1]], statuses

@@ -7,6 +7,7 @@ import pika
 import pytest
 
 from amqpbroker.testing import Broker
+from tests.certificates import Authority
 
 
 class Site:
@@ -16,6 +17,14 @@ class Site:
         self.near, self.far = near, far
         self.far_url = far.url
         self.connections = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for connection in self.connections:
+            if connection.is_open:
+                connection.close()
 
     def set(self, name="s", **changes):
         value = {
@@ -82,12 +91,8 @@ def eventually(look, told):
 
 @pytest.fixture
 def site():
-    with Broker() as near, Broker() as far:
-        site = Site(near, far)
+    with Broker() as near, Broker() as far, Site(near, far) as site:
         yield site
-        for connection in site.connections:
-            if connection.is_open:
-                connection.close()
 
 
 def test_messages_go_over_and_the_shovel_goes_when_it_is_deleted(site):
@@ -199,6 +204,52 @@ def test_why_it_does_not_run(site, caplog, changes, reason):
     site.set(**changes)
     status = site.until("terminated", reason)
     assert "wr0ng" not in caplog.text + str(status)
+
+
+def test_by_tls(tmp_path):
+    authority, other = Authority(tmp_path), Authority(tmp_path, "another authority")
+    files = authority.issue("server")
+    client = authority.issue("ann", password=b"s3cret")
+    settings = {
+        "listeners.ssl.default": 0,
+        "ssl_options.cacertfile": authority.cafile,
+        "ssl_options.certfile": files.certfile,
+        "ssl_options.keyfile": files.keyfile,
+        "ssl_options.verify": "verify_peer",
+        "ssl_options.fail_if_no_peer_cert": True,
+        "ssl_cert_login_from": "common_name",
+        "auth_mechanisms.1": "EXTERNAL",
+    }
+    with Broker() as near, Broker(users={"ann": ""}, **settings) as far, Site(near, far) as site:
+        port = far._address("amqp/ssl")[1]
+        own = f"certfile={client.certfile}&keyfile={client.keyfile}&password=s3cret&auth_mechanism=external"
+        site.set(dest_uri=f"amqps://localhost:{port}?cacertfile={other.cafile}&{own}")
+        site.until("terminated", "certificate")
+        site.set(dest_uri=f"amqps://localhost:{port}?cacertfile={authority.cafile}&{own}&server_name_indication=nix")
+        site.until("terminated", "nix")
+        site.set(dest_uri=f"amqps://localhost:{port}?cacertfile={authority.cafile}&{own}")
+        status = site.until("running")
+        assert status.ends["dest_uri"] == f"amqps://localhost:{port}"
+        site.publish(3)
+        site.until_count(far, "in", 3)
+
+
+def test_changed_many_times_it_is_there_once(site):
+    for number in range(30):
+        site.set(src_prefetch_count=number + 1)
+    site.publish(5)
+    site.until_count(site.far, "in", 5)
+
+    def there():
+        consumers = site.near._call(lambda lab: lab.broker.vhosts["/"].queues["out"].consumer_count)
+        return [consumers, site.far._call(lambda lab: len(lab.broker.sessions))]
+
+    eventually(lambda: there() == [1, 1], lambda: f"{there()} consumers and connections")
+
+
+def test_another_uri_is_tried(site):
+    site.set(dest_uri=["amqp://127.0.0.1:1", site.far_url, "amqp://127.0.0.1:2"])
+    site.until("running")
 
 
 def test_an_exchange_that_is_not_there_loses_nothing(site):
