@@ -16,7 +16,7 @@ from pathlib import Path
 from conformance.errors import SetupError
 from conformance.target import Target
 
-PLUGINS = "[rabbitmq_management,rabbitmq_consistent_hash_exchange]."
+PLUGINS = "[rabbitmq_management,rabbitmq_consistent_hash_exchange,rabbitmq_event_exchange]."
 START_WITHIN_S = 120.0
 POLICY = Path("/usr/sbin/policy-rc.d")
 
@@ -52,7 +52,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def own_rabbitmq(plugins: str = PLUGINS, settings: str = "") -> Iterator[Target]:
-    """A RabbitMQ with blank state, its management API and the consistent hash exchange; gone with the block.
+    """A RabbitMQ with blank state, its management API, and the plugins that have exchanges; gone with the block.
 
     settings: further lines of its rabbitmq.conf.
     """

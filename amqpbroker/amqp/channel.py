@@ -115,7 +115,7 @@ class Channel:
             totals.add(self)
         self.broker.totals.churn.channel_created += 1
         if self.broker.events.heard:
-            self.broker.events.tell("channel.created", channel_created(self.info()))
+            self.broker.events.tell("channel.created", channel_created(self.info()), connection.user.name)
 
     @property
     def outstanding(self) -> int:

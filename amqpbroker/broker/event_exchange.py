@@ -46,7 +46,7 @@ class EventExchange(Events):
         told = {**facts, "timestamp_in_ms": now_ms}
         if actor != "":
             told["user_who_performed_action"] = actor or self.actor
-        headers = {name: _field(told[name]) for name in sorted(told)}
+        headers = {name: _field("" if told[name] is None else told[name]) for name in sorted(told)}
         properties = self._encoded(headers, now_ms // 1000)
         message = Message(encode_address(EVENT_EXCHANGE, event.encode()), properties, b"")
         message.headers = headers
@@ -77,7 +77,7 @@ class EventExchange(Events):
 
 
 def _field(value: object) -> Field:
-    """With the types that the plugin gives: integers have 64 bits, what is nothing is an empty string."""
+    """With the types that the plugin gives: integers have 64 bits, JSON's null is its name."""
     if isinstance(value, bool):
         return Field("t", value)
     if isinstance(value, int) and -(2**63) <= value < 2**63:
@@ -90,4 +90,4 @@ def _field(value: object) -> Field:
         return Field("F", {name: _field(each) for name, each in value.items()})
     if isinstance(value, list | tuple):
         return Field("A", [_field(each) for each in value])
-    return longstr("" if value is None else str(value))
+    return longstr("null" if value is None else str(value))

@@ -49,10 +49,10 @@ class Policy:
     def value(self) -> dict[str, Any]:
         """As the value of a parameter of the component policy or operator_policy."""
         return {
-            "pattern": self.pattern,
-            "definition": dict(self.definition),
-            "priority": self.priority,
             "apply-to": self.apply_to,
+            "priority": self.priority,
+            "definition": dict(self.definition),
+            "pattern": self.pattern,
         }
 
 

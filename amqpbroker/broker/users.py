@@ -188,9 +188,9 @@ class Users:
             tell("user.tags.set", {**name, "tags": user.tags})
         limits = _NO_LIMITS if old is None else old.limits
         if user.limits != limits:
-            cleared = len(user.limits) < len(limits)
-            facts = {"name": "limits", "username": user.name, **user.limits}
-            tell("user.limits.cleared" if cleared else "user.limits.set", facts)
+            set_now = {limit: value for limit, value in user.limits.items() if limits.get(limit) != value}
+            facts = {"name": "limits", "username": user.name, **set_now}
+            tell("user.limits.set" if set_now else "user.limits.cleared", facts)
 
     # --- permissions ------------------------------------------------------------------------------------------------
 

@@ -415,7 +415,8 @@ class Vhost:
             del owned[queue]
             if not owned:
                 del self._exclusive[queue.owner]
-        self._remove(removal)
+        # Whoever deletes a queue, its bindings are RabbitMQ's own to remove.
+        self._remove(removal, INTERNAL)
         return self._close(queue)
 
     def _close(self, queue: Queue) -> list[Consumer]:
@@ -444,6 +445,7 @@ class Vhost:
             raise errors.default_exchange_refused()
         identity = _identity(destination, routing_key, arguments)
         if identity in source.bindings:
+            self._tell_of_binding(source.bindings[identity])
             return
         source.type.validate_binding(routing_key, arguments)
         binding = Binding(source, destination, routing_key, arguments)
@@ -453,8 +455,13 @@ class Vhost:
         destination.incoming[binding] = None
         source.type.bind(binding)
         self.route_epoch += 1
+        self._tell_of_binding(binding)
+
+    def _tell_of_binding(self, binding: Binding) -> None:
+        """Of one that is new, or asked for again, as RabbitMQ does."""
         if self.events.heard:
-            self.events.tell("binding.created", binding_facts(self.name, binding, isinstance(destination, Exchange)))
+            to_exchange = isinstance(binding.destination, Exchange)
+            self.events.tell("binding.created", binding_facts(self.name, binding, to_exchange))
 
     def is_bound(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> bool:
         return _identity(destination, routing_key, arguments) in source.bindings
@@ -485,9 +492,10 @@ class Vhost:
         if gone:
             self.definitions.remove(*gone)
 
-    def _remove(self, removal: Removal) -> None:
+    def _remove(self, removal: Removal, actor: str | None = None) -> None:
+        """actor: as in `Events.tell`."""
         if self.events.heard:
-            self._tell_of_removal(removal)
+            self._tell_of_removal(removal, actor)
         for binding in removal.bindings:
             source = binding.source
             del source.bindings[_identity(binding.destination, binding.routing_key, binding.arguments)]
@@ -499,12 +507,12 @@ class Vhost:
             exchange.type.close()
         self.route_epoch += 1
 
-    def _tell_of_removal(self, removal: Removal) -> None:
+    def _tell_of_removal(self, removal: Removal, actor: str | None) -> None:
         for exchange in removal.exchanges:
-            self.events.tell("exchange.deleted", {"name": exchange.name, "vhost": self.name})
+            self.events.tell("exchange.deleted", {"name": exchange.name, "vhost": self.name}, actor)
         for binding in removal.bindings:
             to_exchange = isinstance(binding.destination, Exchange)
-            self.events.tell("binding.deleted", binding_facts(self.name, binding, to_exchange))
+            self.events.tell("binding.deleted", binding_facts(self.name, binding, to_exchange), actor)
 
     # --- policies ---------------------------------------------------------------------------------------------------
 
