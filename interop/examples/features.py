@@ -4,16 +4,16 @@ import re
 
 from interop.checks import AMQP_URL, MANAGEMENT_URL, check, finish, not_applicable, version
 from interop.examples import snippets
-from interop.examples.target import has_delayed_exchange, has_time_travel
+from interop.examples.target import has_delayed_exchange, is_for_testing
 
 #: What a program has in it that does not work with every broker.
 DELAY = "x-delayed-message"
-TIME_TRAVEL = "/api/testing/clock"
+TESTING = "testing/"  # the paths of the API for tests
 
 
 def main() -> None:
     version("pika")
-    missing = [word for word, there in ((DELAY, has_delayed_exchange()), (TIME_TRAVEL, has_time_travel())) if not there]
+    missing = [word for word, there in ((DELAY, has_delayed_exchange()), (TESTING, is_for_testing())) if not there]
     for page in snippets.PAGES:
         by_language: dict[str, list[snippets.Snippet]] = {}
         for snippet in snippets.read(page):

@@ -62,8 +62,8 @@ def run(snippet: Snippet, amqp_url: str, management_url: str) -> None:
 def _there(text: str, amqp_url: str, management_url: str) -> str:
     """The addresses that the pages have are the default ones."""
     port = urlsplit(amqp_url).port
+    text = re.sub(r"amqp://(\w+:\w+@)?localhost(?=[/?'])", rf"amqp://\g<1>127.0.0.1:{port}", text)
     for default, there in (
-        ("amqp://localhost", amqp_url.rstrip("/")),
         ('ConnectionParameters("localhost"', f'ConnectionParameters("127.0.0.1", {port}'),
         ("'localhost', 5672", f"'127.0.0.1', {port}"),
         ("http://localhost:15672", management_url),

@@ -20,8 +20,8 @@ def has_delayed_exchange() -> bool:
         return True
 
 
-def has_time_travel() -> bool:
-    """RabbitMQ has none."""
+def is_for_testing() -> bool:
+    """Whether its API has the paths for tests. RabbitMQ's has not."""
     request = urllib.request.Request(f"{MANAGEMENT_URL}/api/testing/clock")
     request.add_header("Authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=")  # guest:guest
     try:
