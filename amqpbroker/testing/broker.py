@@ -67,6 +67,7 @@ class Broker:
         self._lab_there: Lab | None = None
         self._listening: list[Listening] = []
         self._injector = Injector()
+        self._injector.restart = self._restart_soon
         self._coming: Future[None] | None = None
         self._pid = 0
         self._down_s: float = 0
@@ -140,6 +141,12 @@ class Broker:
 
         self._run(stop())
         back.result(PATIENCE_S + down)
+
+    def _restart_soon(self, down: float) -> None:
+        """`restart`, for who is on the loop's thread and does not wait for it."""
+        if not self._restarting:
+            self._down_s, self._coming = down, Future()
+            self._lab.server.stop()
 
     def _serve(self, ready: "Future[None]") -> None:
         """What the thread does."""

@@ -12,6 +12,7 @@ from amqpbroker.testing.faults.fault import EVERYBODY, Fault, Only, Struck
 from amqpbroker.testing.faults.injector import Injector
 from amqpbroker.testing.faults.publishing import DelayConfirms, Nack, WithholdConfirms
 from amqpbroker.testing.faults.refuse import RefuseDeclare
+from amqpbroker.testing.faults.restart import Restart
 from amqpbroker.testing.faults.slow import OneByteWrites, StopReading, StopWriting
 
 #: Has the loop's thread make a call, and waits until what follows from it is written.
@@ -104,6 +105,25 @@ class Faults:
         """`reset`, but the socket is closed, as by a process that was killed: without AMQP's connection.close."""
         return self._order(
             Drop(on, instead_of, nth, after_frames, after_bytes, sent, times=times, only=self._only),
+        )
+
+    def restart(
+        self,
+        *,
+        on: str = "",
+        instead_of: str = "",
+        nth: int = 1,
+        after_frames: int | None = None,
+        after_bytes: int | None = None,
+        sent: bool = False,
+        down: float = 0,
+        times: int | None = 1,
+    ) -> Ordered:
+        """The broker is started again, as by `Broker.restart`, where `drop` would drop a connection. For `down`
+        seconds, and some ten milliseconds at least, clients find nobody. At once does `Broker.restart()` itself.
+        """
+        return self._order(
+            Restart(on, instead_of, nth, after_frames, after_bytes, sent, down, times=times, only=self._only),
         )
 
     # --- connections that go on badly -------------------------------------------------------------------------------

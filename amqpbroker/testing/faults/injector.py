@@ -37,6 +37,8 @@ class Injector(Tap):
 
     def __init__(self) -> None:
         self.faults: tuple[Fault, ...] = ()
+        #: Starts the broker again, after so many seconds; None if that cannot be done from within.
+        self.restart: Callable[[float], None] | None = None
         self.happened: deque[Struck] = deque(maxlen=KEPT)
         self._lines: dict[str, Line] = {}
         self._count = 0
@@ -56,12 +58,13 @@ class Injector(Tap):
             fault.begin()
 
     def add(self, fault: Fault) -> None:
+        """Raises ValueError for one that cannot be had here."""
         fault.injector = self
         self._ordered += 1
         fault.id = self._ordered
         self._stand_between()
-        self.faults += (fault,)
         fault.begin()
+        self.faults += (fault,)
         self._look()
 
     def remove(self, faults: Iterable[Fault]) -> None:

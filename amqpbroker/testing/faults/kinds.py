@@ -10,6 +10,7 @@ from amqpbroker.testing.faults.duplicate import Duplicate
 from amqpbroker.testing.faults.fault import Fault, Only
 from amqpbroker.testing.faults.publishing import DelayConfirms, Nack, WithholdConfirms
 from amqpbroker.testing.faults.refuse import RefuseDeclare
+from amqpbroker.testing.faults.restart import Restart
 from amqpbroker.testing.faults.slow import OneByteWrites, StopReading, StopWriting
 
 KINDS: dict[str, type[Fault]] = {
@@ -17,6 +18,7 @@ KINDS: dict[str, type[Fault]] = {
     for kind in (
         Reset,
         Drop,
+        Restart,
         StopReading,
         StopWriting,
         OneByteWrites,

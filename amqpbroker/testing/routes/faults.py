@@ -35,9 +35,9 @@ async def order(lab: Lab, call: Call) -> dict[str, Any]:
     kind, only = arguments.pop("kind"), arguments.pop("only", {})
     try:
         fault = make(kind, arguments, only)
+        lab.faults.add(fault)
     except ValueError as error:
         raise failure.bad_request(shown_name(str(error))) from None
-    lab.faults.add(fault)
     await lab.travel.settle()
     return _shown(fault)
 

@@ -4,6 +4,8 @@ import httpx
 import pytest
 
 from amqpbroker.testing import Broker
+from amqpbroker.testing.faults.injector import Injector
+from amqpbroker.testing.faults.restart import Restart
 from tests.testing.faults.raw import Client, publish
 
 
@@ -48,6 +50,11 @@ def test_they_are_ordered_shown_and_ended(b, api):
     client.close()
 
 
+def test_a_broker_in_its_own_process_cannot_be_restarted():
+    with pytest.raises(ValueError, match="stop the process and start it"):
+        Injector().add(Restart(on="basic.publish"))
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -62,6 +69,8 @@ def test_they_are_ordered_shown_and_ended(b, api):
         ({"kind": "reset", "only": {"user": 3}}, "connection, user and vhost are names"),
         ({"kind": "reset", "only": 3}, "only = 3: this must be some of connection, user, vhost"),
         ({"kind": "refuse_declare", "code": []}, "code = []: AMQP's are"),
+        ({"kind": "restart"}, "say when it restarts, such as on='basic.publish'"),
+        ({"kind": "restart", "on": "basic.get", "down": -1}, "down = -1: this is a number of seconds"),
         ({"kind": "random", "kinds": 3}, "not iterable"),
         ({"kind": "random", "rate": "often"}, "rate = 'often'"),
         ({"kind": "delay_confirms"}, "ms = 0: this must be a whole number from 1 on"),

@@ -1,4 +1,4 @@
-"""While no fault strikes, a line changes nothing: whatever comes, in whatever pieces, and from wherever on it is there."""
+"""While no fault strikes, a line changes nothing: whatever comes, in whatever pieces, wherever it begins."""
 
 import random
 import re

@@ -1,0 +1,40 @@
+"""A broker that is started again in the middle of things."""
+
+import dataclasses
+
+from amqpbroker.testing.faults.cut import Drop
+from amqpbroker.testing.faults.frames import Frame
+from amqpbroker.testing.faults.line import Line
+
+
+@dataclasses.dataclass(eq=False)
+class Restart(Drop):
+    """See `Faults.restart`."""
+
+    kind = "restart"
+
+    down: float = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self._at_once:
+            raise ValueError("say when it restarts, such as on='basic.publish'; at once does Broker.restart()")
+        if not isinstance(self.down, int | float) or not 0 <= self.down <= 60:
+            raise ValueError(f"down = {self.down!r}: this is a number of seconds, 60 at most")
+
+    def begin(self) -> None:
+        if self.injector.restart is None:
+            raise ValueError("only a Broker within a test's process can be restarted; stop the process and start it")
+
+    def strike(self, line: Line, frame: Frame, received: bool) -> None:
+        super().strike(line, frame, received)
+        self._restart()
+
+    def strike_octets(self, line: Line, received: bool) -> None:
+        super().strike_octets(line, received)
+        self._restart()
+
+    def _restart(self) -> None:
+        restart, down = self.injector.restart, self.down
+        assert restart is not None
+        self.injector.soon(lambda: restart(down))

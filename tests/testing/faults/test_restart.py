@@ -1,0 +1,73 @@
+"""A broker that is started again in the middle of things."""
+
+import time
+
+import pika
+import pytest
+
+from amqpbroker.testing import Broker
+from tests.testing.faults.raw import Client, publish
+
+
+@pytest.fixture
+def b():
+    with Broker() as broker:
+        yield broker
+
+
+def again(b):
+    """A client of the broker, once that is there again."""
+    end = time.monotonic() + 10
+    while True:
+        try:
+            return Client(b)
+        except (OSError, EOFError):
+            assert time.monotonic() < end
+            time.sleep(0.005)
+
+
+def test_at_a_publish_that_is_not_handled(b):
+    properties = pika.BasicProperties(delivery_mode=2)
+    channel = pika.BlockingConnection(pika.URLParameters(b.url)).channel()
+    channel.confirm_delivery()
+    channel.queue_declare("q", durable=True)
+    b.faults.restart(on="basic.publish", nth=2)
+    channel.basic_publish("", "q", b"1", properties)
+    with pytest.raises(pika.exceptions.AMQPConnectionError):
+        channel.basic_publish("", "q", b"2", properties)
+    client = again(b)
+    assert client.call("queue.declare", queue="q", durable=True)["message_count"] == 1
+    assert [struck.fault for struck in b.faults.happened] == ["restart(on='basic.publish', nth=2)"]
+    client.close()
+
+
+def test_while_confirms_are_withheld_none_comes_later(b):
+    b.faults.withhold_confirms()
+    b.faults.delay_confirms(10)
+    b.faults.block()
+    b.faults.unblock()
+    client = Client(b)
+    client.call("queue.declare", queue="q", durable=True)
+    client.call("confirm.select")
+    client.send(publish(b"x") * 3)
+    assert client.told() == []
+    b.restart()
+    assert client.read()[0] == "connection.close"
+    assert client.end() in (EOFError, ConnectionResetError)
+    client.close()
+    client = again(b)
+    client.call("queue.declare", queue="q", durable=True)
+    client.call("confirm.select")
+    client.send(publish(b"x"))
+    assert client.told() == []
+    b.faults.clear()
+    assert client.told() == [("basic.ack", 1)]
+    client.close()
+
+
+def test_a_broker_that_is_short_of_something_is_so_still(b):
+    b.faults.block("disk")
+    b.restart()
+    assert b._lab.broker.alarms.reason == "low on disk"
+    b.faults.unblock()
+    assert b._lab.broker.alarms.reason == ""
