@@ -89,7 +89,7 @@ class Transfer:
             return
         if not taken:
             self._refused += settled
-            if not self._waiting:
+            if not self._waiting and not self._ended:
                 self._waiting = True
                 self._tell()
                 self._ends.retry_later()
@@ -116,6 +116,8 @@ class Transfer:
 
     def retry(self) -> None:
         """Publish again what was refused; `Ends.retry_later` was called a while ago."""
+        if self._ended:
+            return
         if self._unconfirmed:
             self._ends.retry_later()  # these may be refused as well, and come in between
             return
@@ -130,6 +132,11 @@ class Transfer:
         self._blocked = blocked
         self._tell()
         self._forward()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing that was published waits to be confirmed."""
+        return not self._unconfirmed
 
     def end(self) -> None:
         """Publish nothing more; what is confirmed is still acknowledged."""

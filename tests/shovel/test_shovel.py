@@ -148,7 +148,7 @@ def test_it_waits_until_the_other_side_is_there(site):
 
 
 def test_what_the_destination_does_not_take_stays_until_it_does(site, monkeypatch):
-    monkeypatch.setattr("amqpbroker.shovel.shovel.RETRY_MS", 20)
+    monkeypatch.setattr("amqpbroker.shovel.work.RETRY_MS", 20)
     channel = site.channel(site.far, "in", **{"x-max-length": 1, "x-overflow": "reject-publish"})
     site.set()
     site.publish(3)
@@ -245,6 +245,18 @@ def test_changed_many_times_it_is_there_once(site):
         return [consumers, site.far._call(lambda lab: len(lab.broker.sessions))]
 
     eventually(lambda: there() == [1, 1], lambda: f"{there()} consumers and connections")
+
+
+def test_changed_while_it_is_busy_nothing_comes_twice(site):
+    site.publish(600)
+    for number in range(5):
+        site.set(src_prefetch_count=10 + number)
+        eventually(lambda: (site.messages(site.far, "in") or 0) > 100 * number, lambda: "it does not go on")  # noqa: B023
+    site.until_count(site.near, "out", 0)
+    channel = site.channel(site.far)
+    bodies = [int(body) for _, _, body in islice(channel.consume("in", auto_ack=True), 600)]
+    assert bodies == list(range(600))
+    assert site.messages(site.far, "in") == 0
 
 
 def test_another_uri_is_tried(site):

@@ -149,6 +149,16 @@ def test_the_end_publishes_nothing_more_but_confirms_count():
     assert ends.acked == [(1, False)]
 
 
+def test_nothing_is_tried_again_after_the_end():
+    ends = Recorder()
+    ends.deliver(3)
+    ends.transfer.confirmed(1, False, False)
+    ends.transfer.end()
+    ends.transfer.retry()
+    ends.transfer.confirmed(2, False, False)
+    assert (ends.retries, ends.published) == (1, [1, 2, 3])
+
+
 def test_a_confirm_of_nothing():
     ends = Recorder()
     ends.transfer.confirmed(7, False, True)

@@ -130,6 +130,8 @@ class Plan:
             ("parameters", self._parameter, True),
             ("queues", self._queue, True),
             ("bindings", self._binding, True),
+            # They begin at once, and would declare what the document has otherwise.
+            ("parameters", self._shovel, True),
         )
         for section, make, wanted in sections:
             for entry in self._entries(section) if wanted else ():
@@ -257,7 +259,13 @@ class Plan:
             raise DefinitionsError(f"{error} ({vhost}/{name})") from error
         return _both(partial(self._broker.policies.put, policy), _keys_warning(what, unknown))
 
-    def _parameter(self, entry: _Entry) -> Step:
+    def _parameter(self, entry: _Entry) -> Step | None:
+        return None if entry.text("component") == SHOVEL else self._any_parameter(entry)
+
+    def _shovel(self, entry: _Entry) -> Step | None:
+        return self._any_parameter(entry) if entry.text("component") == SHOVEL else None
+
+    def _any_parameter(self, entry: _Entry) -> Step:
         vhost = self._vhost_of(entry)
         component, name, value = entry.text("component"), entry.text("name"), entry.values.get("value")
         what = f"parameter {quoted(name)} of {quoted(component)} in vhost {quoted(vhost)}"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.shovels import ShovelRunner
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config, Definitions
 from amqpbroker.management.definitions.failure import DefinitionsError
@@ -121,6 +122,24 @@ async def test_shovels_that_speak_amqp_1_0(broker, warnings):
     await take(broker, parameters=[{"vhost": "/", "component": "shovel", "name": "p", "value": value}])
     assert warnings() == ['parameter "p" of "shovel" in vhost "/": there is no AMQP 1.0 here']
     assert broker.parameters.list("shovel") == []
+
+
+async def test_shovels_come_last_since_they_declare_queues(broker):
+    class Runner(ShovelRunner):
+        def start(self, vhost, name, definition):
+            self.found = set(broker.vhosts[vhost].queues)
+
+        def stop(self, vhost, name):
+            pass
+
+        def status(self, vhost, name):
+            pass
+
+    broker.shovels.run(runner := Runner())
+    value = {"src-uri": "amqp://", "src-queue": "q", "dest-uri": "amqp://far"}
+    shovel = {"vhost": "/", "component": "shovel", "name": "s", "value": value}
+    await take(broker, parameters=[shovel], queues=[{"vhost": "/", "name": "q", "durable": True, "arguments": {}}])
+    assert runner.found == {"q"}
 
 
 async def test_no_value_is_in_the_log(broker, caplog):

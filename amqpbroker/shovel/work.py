@@ -1,0 +1,143 @@
+"""A shovel's two links at work: what comes of either goes to the transfer, and what that wants done is done."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import final
+
+from amqpbroker.broker.shovel_definition import ShovelDefinition
+from amqpbroker.broker.shovels import State
+from amqpbroker.clock import Clock, Timer
+from amqpbroker.shovel.changes import Changes
+from amqpbroker.shovel.client import Delivery
+from amqpbroker.shovel.failure import LinkError
+from amqpbroker.shovel.link import Link, LinkReceiver
+from amqpbroker.shovel.transfer import Ends, Transfer
+from amqpbroker.wire.values import MalformedError
+
+#: How long a shovel that is to end waits for what is on its way.
+DRAIN_S = 1.0
+
+#: How long what the destination refused is kept before it is published again.
+RETRY_MS = 1000
+
+
+@final
+class Work(Ends):
+    """A transfer over two links, as long as both last. done: ends with LinkError or MalformedError if they do not.
+
+    clock: of waiting. on_status: told when the transfer's status is another.
+    """
+
+    def __init__(
+        self,
+        definition: ShovelDefinition,
+        source: Link,
+        destination: Link,
+        changes: Changes,
+        remaining: int | None,
+        clock: Clock,
+        on_status: Callable[[State], None],
+    ) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.settled = asyncio.Event()
+        self.transfer = Transfer(self, definition.ack_mode, remaining)
+        self._clock = clock
+        self._on_status = on_status
+        self._source = source
+        self._destination = destination
+        self._changes = changes
+        target = definition.destination
+        self._exchange = b"" if target.queue is not None else _octets(target.exchange)
+        self._routing_key = _octets(target.exchange_key if target.queue is None else target.queue)
+        self._retrying: Timer | None = None
+        source.listen(_AtSource(self))
+        destination.listen(_AtDestination(self))
+
+    # --- what the transfer does -------------------------------------------------------------------------------------
+
+    def publish(self, delivery: Delivery) -> None:
+        exchange = delivery.exchange if self._exchange is None else self._exchange
+        routing_key = delivery.routing_key if self._routing_key is None else self._routing_key
+        properties = self._changes.made(delivery.properties)
+        self._destination.client.publish(1, exchange, routing_key, properties, delivery.body)
+
+    def ack(self, tag: int, multiple: bool) -> None:
+        self._source.client.ack(1, tag, multiple)
+
+    def read(self, reading: bool) -> None:
+        self._source.read(reading)
+
+    def retry_later(self) -> None:
+        self._retrying = self._clock.after(RETRY_MS, self.transfer.retry)
+
+    def changed(self) -> None:
+        if not self.done.done():
+            self._on_status(self.transfer.status)
+
+    def finished(self) -> None:
+        self.end()
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def failed(self, error: Exception) -> None:
+        self.transfer.end()
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def end(self) -> None:
+        """Take nothing more; what is confirmed still counts."""
+        self.transfer.end()
+        if self._retrying is not None:
+            self._retrying.cancel()
+        if not self.done.done():
+            self.done.set_result(None)
+
+    async def drain(self) -> None:
+        """End; unless something has failed, wait a little for what was published to be confirmed."""
+        failed = self.done.done() and not self.done.cancelled() and self.done.exception() is not None
+        self.end()
+        if not failed and not self.transfer.is_settled:
+            self.settled.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S):
+                    await self.settled.wait()
+
+
+class _Receiver(LinkReceiver):
+    """At one end."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def failed(self, error: LinkError) -> None:
+        self.work.failed(error)
+        self.work.settled.set()
+
+
+@final
+class _AtSource(_Receiver):
+    def delivered(self, delivery: Delivery) -> None:
+        if not self.work.done.done():  # else it goes back to the queue when the connection ends
+            try:
+                self.work.transfer.delivered(delivery)
+            except MalformedError as error:
+                self.work.failed(MalformedError(f"a message that cannot be read: {error}"))
+
+
+@final
+class _AtDestination(_Receiver):
+    def confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
+        self.work.transfer.confirmed(tag, multiple, taken)
+        if self.work.transfer.is_settled:
+            self.work.settled.set()
+
+    def blocked(self, blocked: bool) -> None:
+        self.work.transfer.blocked(blocked)
+
+    def full(self, full: bool) -> None:
+        self.work.transfer.full(full)
+
+
+def _octets(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "surrogateescape")
