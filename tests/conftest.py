@@ -21,7 +21,7 @@ def pytest_runtest_makereport():
 
 
 #: What takes longest: begun first where several processes share the tests, so that not all wait for one at the end.
-LONG = ("page", "interop", "load", "crash", "fuzz", "server", "docs")
+LONG = ("page", "interop", "docs", "examples", "load", "crash", "fuzz", "server")
 
 
 def pytest_collection_modifyitems(config, items):
