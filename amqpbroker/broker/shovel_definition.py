@@ -15,6 +15,8 @@ AckMode = Literal["on-confirm", "on-publish", "no-ack"]
 PROTOCOLS = ("amqp10", "amqp091")
 
 _ACK_MODES = ("no-ack", "on-publish", "on-confirm")
+#: Of those that are no times of messages.
+_MAX_NUMBER = 2**32
 _PREFETCH = 1000
 _RECONNECT_DELAY_S = 5
 
@@ -185,8 +187,8 @@ def _uri(name: str, given: object) -> str | None:
         return None
     if not isinstance(given, list):
         return f"{name} should be list, actually was {erlang_json(given)}"
-    if not given:
-        return f"{name} should have a URI"
+    if not given or not all(isinstance(each, str) for each in given):
+        return f"{name} should be one or more URIs, actually was {len(given)} of other kinds"
     return next((problem for problem in (_uri(name, each) for each in given) if problem is not None), None)
 
 
@@ -202,7 +204,7 @@ def _short_text(name: str, given: object) -> str | None:
 
 
 def _number(name: str, given: object) -> str | None:
-    if isinstance(given, int | float) and not isinstance(given, bool):
+    if isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= _MAX_NUMBER:
         return None
     return f"{name} should be a number, actually was {erlang_json(given)}"
 
@@ -253,10 +255,11 @@ def _properties(name: str, given: object) -> str | None:
 
 
 def _property_number(name: str, given: object) -> str | None:
-    problem = _number(name, given)
-    if problem is None and not (isinstance(given, int) and 0 <= given <= _NUMBERS[name]):
+    if isinstance(given, int) and not isinstance(given, bool):
+        if 0 <= given <= _NUMBERS[name]:
+            return None
         return f"{name} should be a whole number of at most {_NUMBERS[name]}, actually was {erlang_json(given)}"
-    return problem
+    return _number(name, given) or f"{name} should be a whole number, actually was {erlang_json(given)}"
 
 
 _PROPERTIES: dict[str, _Check] = {

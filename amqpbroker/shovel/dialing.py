@@ -55,8 +55,10 @@ class Dialer:
             raise LinkError(f"no answer within {uri.connection_timeout_ms} ms") from None
         except ssl.SSLCertVerificationError as error:
             raise LinkError(f"the certificate will not do: {error.verify_message}") from None
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
             raise LinkError(f"{error.strerror or error}".lower()) from None
+        except ValueError as error:  # a host that can be none
+            raise LinkError(str(error)) from None
         finally:
             if not done:
                 link.abort()

@@ -190,6 +190,8 @@ def test_so_many_and_no_more(site, ack_mode):
         ({"dest_uri": "amqp://guest:guest@127.0.0.1:1"}, "refused"),
         ({"dest_uri": "amqps://guest:guest@127.0.0.1:{port}?verify=verify_none"}, "ssl"),
         ({"dest_uri": "amqps://localhost:{port}?cacertfile=/nix.pem"}, "/nix.pem: No such file"),
+        ({"dest_uri": "amqp://" + "a" * 300}, "label"),
+        ({"dest_uri": "amqp://127.0.0.1:{port}?connection_timeout=0"}, "no answer within 0 ms"),
         ({"src_uri": "amqp://nobody@/"}, "no user 'nobody'"),
         ({"src_uri": "amqp://guest:wr0ng@/"}, "not the password"),
         ({"src_predeclared": True}, "no queue 'out'"),
