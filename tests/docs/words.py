@@ -30,11 +30,9 @@ def check(script: str) -> None:
 
 def commands(script: str) -> Iterator[list[str]]:
     """Each simple command, without assignments before it and without redirections."""
-    for line in script.replace("\\\n", " ").splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
+    for line in lines(script):
         words: list[str] = []
-        tokens = iter(lexer)
+        tokens = iter(line)
         for token in tokens:
             if token in OPERATORS:
                 yield from [words] if words else []
@@ -44,6 +42,21 @@ def commands(script: str) -> Iterator[list[str]]:
             elif words or not (re.match(r"\w+=", token) or token == "sudo"):
                 words.append(token)
         yield from [words] if words else []
+
+
+def lines(script: str) -> Iterator[list[str]]:
+    """The tokens of each line; what stands in quotes may go over several."""
+    begun = ""
+    for line in script.replace("\\\n", " ").splitlines():
+        begun += line
+        lexer = shlex.shlex(begun, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        try:
+            yield list(lexer)
+        except ValueError:  # no closing quotation
+            begun += "\n"
+        else:
+            begun = ""
 
 
 def check_command(words: list[str]) -> None:
