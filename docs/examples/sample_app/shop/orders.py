@@ -1,5 +1,7 @@
 """Where orders come in."""
 
+import contextlib
+
 import pika
 
 from shop import topology
@@ -39,5 +41,6 @@ class Orders:
         tell(self._channel, "order.placed", order)
 
     def close(self):
-        if self._channel is not None and self._channel.is_open:
-            self._channel.connection.close()
+        with contextlib.suppress(pika.exceptions.AMQPError):  # it was lost, and nobody has noticed until now
+            if self._channel is not None and self._channel.is_open:
+                self._channel.connection.close()

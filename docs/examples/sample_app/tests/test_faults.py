@@ -35,6 +35,18 @@ def test_a_broker_that_is_out_of_reach_is_told_to_the_customer(shop):
         shop.order("1")
 
 
+def test_what_waits_outlives_the_broker(shop, amqp_broker):
+    shop.open()
+    shop.bank.down = 1
+    shop.order("1")
+    shop.broker.wait_until(queue="payments.wait.1", ready=1)
+    shop.rest()
+    amqp_broker.restart()
+    shop.rest()  # everybody is back at work
+    amqp_broker.clock.advance(minutes=1)
+    assert "Order 1" in shop.mail()
+
+
 class HastyWorker(Worker):
     """Acknowledges first and works then. Everything goes well with it, until something breaks."""
 
