@@ -35,7 +35,7 @@ They may stand anywhere, as with rabbitmqctl.
 | Option | |
 |---|---|
 | `-p`, `--vhost NAME` | The virtual host; `/` unless given. |
-| `--formatter NAME` | `table` (tabs), `pretty_table` (the default in a terminal), `json`, `json_stream`, `csv`. |
+| `--formatter NAME` | `table` (tabs), `pretty_table` (the default in a terminal; what is far too wide for it is shown a row at a time), `json`, `json_stream`, `csv`. |
 | `-q`, `--quiet` | Only the results, without the line that says what is being done. |
 | `-s`, `--silent` | Without the table's head, too; `--no-table-headers` leaves out just that. |
 | `-t`, `--timeout SECONDS` | How long it may take; 60 unless given. |

@@ -8,6 +8,9 @@ from typing import Any
 
 from amqpbroker.cli.ctl.command import CtlError, Rows
 
+#: A pretty table that is more often as wide as the terminal is shown row by row, each turned on its side.
+MOST_FOLDED = 2
+
 FORMATTERS = ("table", "pretty_table", "json", "json_stream", "csv")
 
 
@@ -68,7 +71,15 @@ def _pretty(result: Rows, headers: bool) -> None:
     console = Console()
     if not sys.stdout.isatty():
         console.width = 200
-    console.print(table)
+    unfolded = console.measure(table, options=console.options.update(max_width=sys.maxsize))
+    if unfolded.maximum <= MOST_FOLDED * console.width:
+        console.print(table)
+        return
+    for row in result.rows:
+        aside = Table("", "", show_header=False)
+        for column, value in zip(result.columns, row, strict=True):
+            aside.add_row(Text(column, style="bold"), Text(shown(value)))
+        console.print(aside)
 
 
 def _is_number(value: Any) -> bool:

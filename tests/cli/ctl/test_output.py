@@ -48,6 +48,13 @@ def test_a_pretty_table_has_it_all(capsys):
     assert all(word in out for word in ("name", "more", "[t, u]"))
 
 
+def test_a_pretty_table_that_is_far_too_wide_is_turned_on_its_side(capsys):
+    columns = [f"a_column_of_number_{number}" for number in range(30)]
+    show(Rows(columns, [list(range(30)), list(range(30))]), "pretty_table")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1::2] for line in lines if "number_7 " in line] == [["a_column_of_number_7", "7"]] * 2
+
+
 def test_text_as_json_is_a_string(capsys):
     show("Ping succeeded", "json")
     assert json.loads(capsys.readouterr().out) == "Ping succeeded"
