@@ -35,11 +35,13 @@ They may stand anywhere, as with rabbitmqctl.
 | Option | |
 |---|---|
 | `-p`, `--vhost NAME` | The virtual host; `/` unless given. |
-| `--formatter NAME` | `table` (tabs), `pretty_table` (the default in a terminal; what is far too wide for it is shown a row at a time), `json`, `json_stream`, `csv`. |
+| `--formatter NAME` | `table` (tabs), `pretty_table` (the default in a terminal), `json`, `json_stream`, `csv`. |
 | `-q`, `--quiet` | Only the results, without the line that says what is being done. |
 | `-s`, `--silent` | Without the table's head, too; `--no-table-headers` leaves out just that. |
 | `-t`, `--timeout SECONDS` | How long it may take; 60 unless given. |
 | `-n`, `--node`, `-l`, `--longnames`, `--erlang-cookie`, `--dry-run` | Are taken, and mean nothing. |
+
+A table that is far too wide for the terminal is shown a row at a time.
 
 Exit status: 0 if all went well, 64 for a mistake in the command line, 65 for something that is not there, 67 for a user
 that is not there, 69 where the broker cannot be reached or refuses, 70 for a user that is there already.
