@@ -340,6 +340,35 @@ def test_connections_channels_and_consumers_are_shown_and_closed(page, visit, su
 # --- administration ---------------------------------------------------------------------------------------------------
 
 
+def test_shovels(page, visit, subject):
+    if not subject.is_ours:
+        pytest.skip("RabbitMQ's shovels are a plugin")
+    queue(subject, "shovel.from")
+    subject.publish("shovel.from", "x", 3)
+    visit("#/shovels")
+    page.get_by_role("button", name="Add shovel").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("carry")
+    dialog.get_by_label("From queue").fill("shovel.from")
+    dialog.get_by_label("To", exact=True).fill("nowhere")
+    dialog.get_by_label("To queue").fill("shovel.to")
+    dialog.get_by_role("button", name="Add shovel").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("not a valid URI")
+    dialog.get_by_label("To", exact=True).fill("amqp://")
+    dialog.get_by_role("button", name="Add shovel").click()
+    say(page, "The shovel carry was added.")
+    row = page.get_by_role("row").filter(has_text="carry")
+    page.get_by_role("button", name="Restart shovel carry").click()
+    say(page, "The shovel carry was started anew.")
+    expect(row).to_contain_text("running", timeout=15_000)
+    expect(row).to_contain_text("amqp:// shovel.to")
+    page.get_by_role("button", name="Delete shovel carry").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    say(page, "The shovel carry was deleted.")
+    assert subject.get("shovels") == []
+    assert subject.get("queues/%2F/shovel.to")["messages"] == 3
+
+
 def test_users_permissions_and_limits(page, visit, subject):
     visit("#/users")
     page.get_by_role("button", name="Add user").click()
@@ -566,6 +595,7 @@ PLACES = {
     "virtual host": "#/vhosts/%2F",
     "policies": "#/policies",
     "limits": "#/limits",
+    "shovels": "#/shovels",
     "definitions": "#/definitions",
     "nowhere": "#/nowhere",
 }

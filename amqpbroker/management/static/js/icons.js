@@ -13,6 +13,7 @@ const PATHS = {
   vhosts: "M8 2l6 3-6 3-6-3zM2 8l6 3 6-3M2 11l6 3 6-3",
   policies: "M4 2h8v12H4zM6 5h4M6 8h4M6 11h2",
   limits: "M2.5 11.5a5.5 5.5 0 1111 0M8 11l2.5-3.5",
+  shovels: "M2 4.5h4v7H2zM10 4.5h4v7h-4zM6 8h4M8.2 6.2L10 8 8.2 9.8",
   definitions: "M8 2v7.5M5 7l3 3 3-3M2.5 11v2.5h11V11",
 };
 

@@ -24,6 +24,7 @@ import { Vhosts } from "./pages/vhosts.js";
 import { Vhost } from "./pages/vhost.js";
 import { Policies } from "./pages/policies.js";
 import { Limits } from "./pages/limits.js";
+import { Shovels } from "./pages/shovels.js";
 import { Definitions } from "./pages/definitions.js";
 
 /** name: [list, one of the list]. */
@@ -37,6 +38,7 @@ const PAGES = {
   vhosts: [Vhosts, Vhost],
   policies: [Policies],
   limits: [Limits],
+  shovels: [Shovels],
   definitions: [Definitions],
 };
 
@@ -45,7 +47,7 @@ const PLACES = [
 ];
 const ADMIN = [
   ["users", "Users", "administer"], ["vhosts", "Virtual hosts", "administer"], ["policies", "Policies", "makePolicies"],
-  ["limits", "Limits", "administer"], ["definitions", "Definitions", "administer"],
+  ["limits", "Limits", "administer"], ["shovels", "Shovels", "administer"], ["definitions", "Definitions", "administer"],
 ];
 
 export function Shell({ who, onLogOut }) {
