@@ -94,9 +94,12 @@ class Injector(Tap):
     def _line(self, client: ClientTransport, served: Served) -> Served:
         if isinstance(served, Line):  # of earlier faults
             return served
+        connection = cast(Connection, served)
+        if connection.peer.user is not None:  # within the broker there is no line
+            return connection
         self._count += 1
-        line = Line(self, client, cast(Connection, served), self._count)
-        self._lines[line.connection.name] = line
+        line = Line(self, client, connection, self._count)
+        self._lines[connection.name] = line
         return line
 
     def _look(self) -> None:

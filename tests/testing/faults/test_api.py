@@ -3,6 +3,7 @@
 import re
 import threading
 
+import httpx
 import pika
 import pytest
 
@@ -57,6 +58,27 @@ def test_only_some_are_meant(b, connect, only, struck):
             except LOST:
                 lost.append(name)
         assert lost == struck
+
+
+def test_what_the_broker_does_itself_is_not_meant():
+    """Such as a shovel within it."""
+    with Broker(management=True) as b:
+        client = Client(b)
+        client.call("queue.declare", queue="q")
+        value = {"src-uri": "amqp://", "src-queue": "p", "dest-uri": "amqp://", "dest-queue": "q"}
+        value |= {"src-protocol": "amqp091", "dest-protocol": "amqp091"}
+        url = f"{b.http_url}/api/parameters/shovel/%2F/s"
+        httpx.put(url, json={"value": value}, auth=("guest", "guest")).raise_for_status()
+        b.wait_until(queue="p", consumers=1)
+        b.faults.reset()
+        b.faults.nack(times=None)
+        assert client.end() is ConnectionResetError
+        client.close()
+        client = Client(b)
+        client.send(publish(b"x", "p"))
+        b.wait_until(queue="q", ready=1)
+        assert len(b.faults.happened) == 1
+        client.close()
 
 
 def test_what_happened_is_told(b, connect):

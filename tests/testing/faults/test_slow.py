@@ -19,7 +19,7 @@ def test_what_is_not_read_waits_until_it_is_over(b, client, queue):
 def test_a_client_that_is_not_read_finds_its_socket_full(b, client):
     client.socket.settimeout(0.05)
     with b.faults.stop_reading(), pytest.raises(TimeoutError):
-        client.send(publish(bytes(100_000)) * 1000)
+        client.send(publish(bytes(100_000)) * 300)
 
 
 def test_heartbeats_go_on_without_those_of_a_client_that_is_not_read(b, dial, queue):
