@@ -97,6 +97,20 @@ def test_messages_that_a_delayed_exchange_holds_go_to_no_queue_yet(bench: Bench)
     assert bench.headers()["routed_queues"].value == []
 
 
+def test_traces_go_on_by_their_headers(bench: Bench) -> None:
+    bench.client.declare("by-header")
+    bench.client.call(1, "exchange.bind", destination="amq.headers", source=EXCHANGE, routing_key="#", arguments={})
+    arguments = {"x-match": Field("S", b"all"), "redelivered": Field("I", 1)}
+    bench.client.call(1, "queue.bind", queue="by-header", exchange="amq.headers", routing_key="", arguments=arguments)
+    bench.client.declare("q")
+    bench.client.publish("q")
+    tag = bench.client.get("q", no_ack=False).arguments["delivery_tag"]
+    bench.client.send(1, "basic.nack", delivery_tag=tag, requeue=True)
+    bench.client.get("q")
+    assert [trace.arguments["routing_key"] for trace in bench.traces("by-header")] == ["deliver.q"]
+    assert len(bench.traces()) == 3
+
+
 def test_a_full_queue_of_traces_keeps_nobody_waiting(bench: Bench) -> None:
     arguments = {"x-max-length": Field("I", 1), "x-overflow": Field("S", b"reject-publish")}
     bench.client.declare("small", arguments=arguments)

@@ -57,7 +57,7 @@ class Readable(Output):
         self._console = Console(highlight=False, markup=False, soft_wrap=True)
 
     def show(self, seen: Seen) -> None:
-        head = Text(_now().strftime("%H:%M:%S.%f")[:-3], "dim")
+        head = Text.assemble((_now().strftime("%H:%M:%S.%f")[:-3], "dim"))
         head.append(f"  {seen.what}", "green" if seen.what == "publish" else "cyan")
         head.append(f"  {visible(seen.exchange) or '(default exchange)'}  ")
         head.append(", ".join([visible(key) or '""' for key in seen.routing_keys]), "bold")
@@ -71,10 +71,8 @@ class Readable(Output):
             self._console.print(Text(f"  by {visible(seen.by)}", "dim"))
         for name, value in (*seen.properties.items(), *seen.headers.items()):
             known = _MODES.get(value) if name == "delivery_mode" and name not in seen.headers else None
-            line = Text(f"  {visible(name)}: ", "blue" if name in seen.headers else "magenta")
-            line.append(
-                known or visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)), "default"
-            )
+            line = Text.assemble((f"  {visible(name)}: ", "blue" if name in seen.headers else "magenta"))
+            line.append(known or visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
             self._console.print(line)
         for line_of_body in shown_body(seen, self._max_bytes):
             self._console.print(Text("  " + line_of_body))

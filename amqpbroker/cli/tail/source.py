@@ -18,7 +18,12 @@ TRACE = "amq.rabbitmq.trace"
 _SHARING = ("fanout", "topic", "headers")
 
 #: What the queue holds at most while its reader is slow, and how long it outlives a reader that was killed.
-_ARGUMENTS = {"x-max-length": 100_000, "x-max-length-bytes": 64 * 1024 * 1024, "x-expires": 60_000}
+_ARGUMENTS = {
+    "x-queue-type": "classic",
+    "x-max-length": 100_000,
+    "x-max-length-bytes": 64 * 1024 * 1024,
+    "x-expires": 60_000,
+}
 
 #: How many messages are asked for at once.
 _BATCH = 100

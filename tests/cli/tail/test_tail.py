@@ -1,6 +1,7 @@
 """`amqpbroker tail` as a process, on a broker that is one too."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -148,6 +149,32 @@ def test_who_traces_already_goes_on(api: Api, tail: Tail) -> None:
     ended(first, signal.SIGINT)
     assert left_behind(api)[1]
     ended(second, signal.SIGINT)
+
+
+def test_on_a_terminal(tailed: BrokerProcess, channel: BlockingChannel) -> None:
+    ours, its = os.openpty()
+    command = [sys.executable, "-m", "amqpbroker", "tail", "--url", url_of(tailed), "amq.fanout"]
+    environment = ENVIRONMENT | {"TERM": "xterm"}
+    with subprocess.Popen(
+        command, stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True
+    ) as process:
+        os.close(its)
+        shown = b""
+        while b"Following" not in shown:
+            shown += os.read(ours, 1024)
+        channel.basic_publish(
+            "amq.fanout", "\x1b]0;k\x07", b"\x1b[2Jbody", pika.BasicProperties(content_type="text/plain")
+        )
+        while b"body" not in shown:
+            shown += os.read(ours, 1024)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(END_S) == 0
+    os.close(ours)
+    assert b"\x1b[32m  publish" in shown
+    assert rb"\x1b]0;k\x07" in shown
+    assert rb"\x1b[2Jbody" in shown
+    assert b"\x1b]0" not in shown
+    assert b"\x1b[2J" not in shown
 
 
 def test_it_ends_with_who_reads(api: Api, tail: Tail) -> None:
