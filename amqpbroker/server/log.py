@@ -28,6 +28,7 @@ CATEGORIES = {
     "amqpbroker.broker.vhost": "queue",
     "amqpbroker.broker.local_queue": "queue",
     "amqpbroker.broker.exchange_types": "queue",
+    "amqpbroker.shovel": "shovel",
     "amqpbroker.store.sqlite_definitions": "upgrade",
 }
 

@@ -33,7 +33,7 @@ ROWS: tuple[Setting, ...] = (
     Setting("log.dir", FILE, "/var/log/rabbitmq",
             "The directory of a log file whose name has none.", "log.dir", environment=("RABBITMQ_LOG_BASE",)),
     Setting("log.$category.level", LEVEL, "",
-            "How much is logged about `connection`, `channel`, `queue`, `upgrade`, or `default`, all that is about"
-            " nothing else. An output whose own level is set writes no more than that."),
+            "How much is logged about `connection`, `channel`, `queue`, `shovel`, `upgrade`, or `default`, all that is"
+            " about nothing else. An output whose own level is set writes no more than that."),
 )
 # fmt: on
