@@ -100,18 +100,23 @@ def _make_server(
 
 async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: MakeServer) -> int:
     loop = asyncio.get_running_loop()
-    with data.opened(config) as kept:
-        server = make(config, loop, kept, settings)
-        for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, server.stop)
-        # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
-        if RELOAD_SIGNAL is not None and (server.has_tls or not os.isatty(0)):
-            loop.add_signal_handler(RELOAD_SIGNAL, server.reload)
-        try:
-            return await server.serve(on_ready)
-        finally:
-            # The process is about to end: a further signal must not change how.
-            signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    following: Config | None = config
+    while following is not None:
+        with data.opened(following) as kept:
+            server = make(following, loop, kept, settings)
+            for number in STOP_SIGNALS:
+                loop.add_signal_handler(number, server.stop)
+            # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
+            if RELOAD_SIGNAL is not None and (server.has_tls or not os.isatty(0)):
+                loop.add_signal_handler(RELOAD_SIGNAL, server.reload)
+            try:
+                status = await server.serve(on_ready)
+            finally:
+                following = server.following
+                if following is None:
+                    # The process is about to end: a further signal must not change how.
+                    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    return status
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -183,6 +188,8 @@ class Server:
         self._clients: dict[ClientTransport, None] = {}
         #: What serves each client to come; a test puts something else before it.
         self.connect: Connect = self._connection
+        #: With what another is to start once this one has ended, set after `stop`.
+        self.following: Config | None = None
         #: What the management API has beside RabbitMQ's resources.
         self.more_resources: Callable[[], Iterable[Resource]] = tuple
         self._shovels = LazyShovels(self.broker, self._clock, loop, self._insider)
@@ -316,10 +323,16 @@ class Server:
 
     def stop(self) -> None:
         """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1."""
+        self.following = None
         if self._stopping.done() and not self._drained.done():
             self._status = 1
             _resolve(self._drained)
         _resolve(self._stopping)
+
+    @property
+    def listening(self) -> list[Listening]:
+        """Where, once it does."""
+        return self._node.listeners
 
     @property
     def has_tls(self) -> bool:

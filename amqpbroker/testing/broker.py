@@ -3,7 +3,6 @@
 import asyncio
 import atexit
 import contextlib
-import dataclasses
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -13,8 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 from urllib.parse import quote
 
-from amqpbroker.config import Config, Listener
-from amqpbroker.server.app import AMQP, HTTP, METRICS, Listening, loop_factory
+from amqpbroker.server.app import AMQP, HTTP, Listening, loop_factory
 from amqpbroker.server.data import Data
 from amqpbroker.server.listeners import shown
 from amqpbroker.testing.clock import BrokerClock
@@ -134,10 +132,10 @@ class Broker:
         back: Future[None] = Future()
 
         async def stop() -> None:
-            if self._restarting:
+            if self._coming is not None or lab.server.following is not None:
                 raise RuntimeError("the broker is being restarted already")
             self._down_s, self._coming = down, back
-            lab.server.stop()
+            lab.restart()
 
         self._run(stop())
         back.result(PATIENCE_S + down)
@@ -172,18 +170,17 @@ class Broker:
             lab = Lab(config, self._loop, kept, {}, True, STOP_MS, self._injector, before=lab)
             self._lab_there = lab
             await lab.server.serve(partial(self._on_ready, lab))
-            if not self._restarting:
-                return
-            try:
-                await asyncio.wait_for(self._over.wait(), self._down_s)
-            except TimeoutError:
-                config = self._listening_again()
-            else:
-                raise RuntimeError("the broker was stopped meanwhile")
-
-    @property
-    def _restarting(self) -> bool:
-        return self._coming is not None
+            down_s, self._down_s = self._down_s, 0
+            following = lab.server.following
+            with contextlib.suppress(TimeoutError):
+                if following is not None:
+                    await asyncio.wait_for(self._over.wait(), down_s)
+                following = None
+            if following is None:
+                break
+            config = following
+        if self._coming is not None:
+            raise RuntimeError("the broker was stopped meanwhile")
 
     def _end(self) -> None:
         if self._over is not None:
@@ -202,21 +199,8 @@ class Broker:
                     lab.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
         self._listening = listening
         coming, self._coming = self._coming, None
-        assert coming is not None
-        coming.set_result(None)
-
-    def _listening_again(self) -> Config:
-        """The configuration with the ports that were found."""
-        host, port = self._address(AMQP)
-        management = self._config.management
-        if management.port is not None:
-            management = dataclasses.replace(management, port=self._address(HTTP)[1])
-        metrics = self._config.prometheus
-        if metrics.port is not None:
-            metrics = dataclasses.replace(metrics, port=self._address(METRICS)[1])
-        return dataclasses.replace(
-            self._config, listeners=(Listener(host, port),), management=management, prometheus=metrics
-        )
+        if coming is not None:
+            coming.set_result(None)
 
     @property
     def running(self) -> bool:

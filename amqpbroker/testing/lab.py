@@ -1,15 +1,16 @@
 """A broker with what tests look at and turn: all of it is for the loop's thread."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from amqpbroker.clock import TravelClock
-from amqpbroker.config import Config
-from amqpbroker.server.app import STOP_MS, Server
+from amqpbroker.config import Config, Listener
+from amqpbroker.server.app import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS, STOP_MS, Listening, Server
 from amqpbroker.server.data import Data
 from amqpbroker.testing.faults.injector import Injector
-from amqpbroker.testing.kept import carry
+from amqpbroker.testing.kept import KeptDefinitions, carry
 from amqpbroker.testing.recorder import Recorder
 from amqpbroker.testing.sight import Sight
 from amqpbroker.testing.travel import Travel
@@ -22,7 +23,8 @@ class Lab:
     """A server whose time can be moved on, and at which faults strike. embedded, stop_ms: as of Server.
 
     Its management API has the testing API too. before: one that has ended and whose place it takes. Time goes on, what
-    came by is remembered, and durable queues have their messages still if `kept` has their definitions.
+    came by is remembered, and durable queues have their messages still: `kept` has their definitions. restarts: how
+    many times that was.
     """
 
     def __init__(
@@ -46,9 +48,18 @@ class Lab:
         self.faults = faults or Injector()
         self.faults.attach(self.server)
         self.sight = Sight(self.broker, self.recorder, self.faults.report)
+        self.restarts: int = 0
         if before is not None:
-            carry(before.broker, self.broker)
+            self.restarts = before.restarts + 1
+            if kept.journal is None:
+                carry(before.broker, self.broker)
         self.server.more_resources = self._resources
+
+    def restart(self) -> None:
+        """End, and have another take this one's place, on the same ports."""
+        server = self.server
+        server.stop()
+        server.following = _with_ports(self.broker.config, server.listening)
 
     def _resources(self) -> "list[Resource]":
         # What only an API needs is not imported before.
@@ -57,6 +68,42 @@ class Lab:
         return [route.resource(self) for route in ROUTES]
 
 
-def make_server(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]) -> Server:
-    """For `server.app.run`: with the testing API."""
-    return Lab(config, loop, kept, settings).server
+class Labs:
+    """For `server.app.run`: servers with the testing API, each in the place of the one before."""
+
+    def __init__(self) -> None:
+        self._definitions = KeptDefinitions()
+        self._before: Lab | None = None
+
+    def __call__(
+        self, config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]
+    ) -> Server:
+        if config.in_memory:
+            kept = Data(self._definitions)
+        faults = None if self._before is None else self._before.faults
+        self._before = Lab(config, loop, kept, settings, faults=faults, before=self._before)
+        return self._before.server
+
+
+def _with_ports(config: Config, listening: Iterable[Listening]) -> Config:
+    """The configuration with the ports that were found where any was taken."""
+    found: dict[str, list[Listener]] = {}
+    for each in listening:
+        found.setdefault(each.protocol, []).append(Listener(each.host, each.port))
+
+    def listeners(protocol: str, wanted: tuple[Listener, ...]) -> tuple[Listener, ...]:
+        return wanted if all(listener.port for listener in wanted) else tuple(found[protocol])
+
+    def port(protocol: str, wanted: int | None) -> int | None:
+        return found[protocol][0].port if wanted == 0 else wanted
+
+    management, prometheus = config.management, config.prometheus
+    return replace(
+        config,
+        listeners=listeners(AMQP, config.listeners),
+        tls_listeners=listeners(AMQPS, config.tls_listeners),
+        management=replace(management, port=port(HTTP, management.port), tls_port=port(HTTPS, management.tls_port)),
+        prometheus=replace(
+            prometheus, port=port(METRICS, prometheus.port), tls_port=port(METRICS_TLS, prometheus.tls_port)
+        ),
+    )

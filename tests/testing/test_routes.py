@@ -1,7 +1,9 @@
 """The testing API: there when it is asked for, for administrators, and nowhere else."""
 
+import contextlib
 import datetime
 import decimal
+import time
 
 import httpx
 import pika
@@ -155,3 +157,46 @@ def test_what_clients_were_refused_is_told(api, channel):
 def test_what_cannot_be_waited_for_is_refused(api, body, reason):
     answer = api.post("/wait-until", json=body)
     assert (answer.status_code, answer.json()["reason"]) == (400, reason)
+
+
+def restarted(api):
+    """Has it restarted, and waits for that."""
+    answer = api.post("/restart")
+    assert answer.status_code == 202
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if api.get("/restart").json() == answer.json():
+                return
+        time.sleep(0.01)
+
+
+def test_a_broker_within_the_process_is_restarted(tmp_path):
+    with (
+        Broker(management=True) as b,
+        httpx.Client(base_url=f"{b.http_url}/api/testing", auth=("guest", "guest")) as api,
+    ):
+        with pika.BlockingConnection(pika.URLParameters(b.url)) as connection:
+            connection.channel().queue_declare("q", durable=True)
+        port = b.port
+        restarted(api)
+        assert b.port == port
+        assert [queue.name for queue in b.queues()] == ["q"]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["data-dir", "in-memory"])
+def test_a_process_is_restarted_within_itself(tmp_path, kept):
+    arguments = ["--data-dir", str(tmp_path / "data")] if kept else []
+    with BrokerProcess(tmp_path, "--testing", *arguments) as process:
+        url = f"http://127.0.0.1:{process.port_of('http')}/api/testing"
+        with httpx.Client(base_url=url, auth=("guest", "guest")) as api:
+            with pika.BlockingConnection(pika.URLParameters(process.url)) as connection:
+                channel = connection.channel()
+                channel.confirm_delivery()
+                channel.queue_declare("q", durable=True)
+                channel.basic_publish("", "q", b"lost")
+                channel.basic_publish("", "q", b"kept", pika.BasicProperties(delivery_mode=2))
+            now_ms = api.post("/clock/advance", json={"days": 1}).json()["now_ms"]
+            for _ in range(2):
+                restarted(api)
+                assert [message["payload"] for message in api.get("/queues/%2F/q/messages").json()] == ["kept"]
+            assert api.get("/clock").json()["now_ms"] >= now_ms
