@@ -53,6 +53,9 @@ BACKLOG = 4096
 #: How long clients get to answer connection.close and to fetch what was written to them when the broker stops.
 STOP_MS = 3000
 
+#: How often is looked whether a server that is to start again is stopped instead.
+LOOK_S = 0.05
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 #: Has certificates read again.
@@ -74,7 +77,6 @@ UNKNOWN_MEMORY_BYTES = 1 << 30
 
 #: Called with the listeners once clients can connect.
 OnReady = Callable[[list[Listening]], None]
-
 
 #: Makes what serves a broker.
 MakeServer = Callable[[Config, asyncio.AbstractEventLoop, data.Data, Mapping[str, str]], "Server"]
@@ -109,10 +111,11 @@ async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str],
             # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
             if RELOAD_SIGNAL is not None and (server.has_tls or not os.isatty(0)):
                 loop.add_signal_handler(RELOAD_SIGNAL, server.reload)
+            following = None
             try:
                 status = await server.serve(on_ready)
+                following = await server.successor()
             finally:
-                following = server.following
                 if following is None:
                     # The process is about to end: a further signal must not change how.
                     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -188,8 +191,8 @@ class Server:
         self._clients: dict[ClientTransport, None] = {}
         #: What serves each client to come; a test puts something else before it.
         self.connect: Connect = self._connection
-        #: With what another is to start once this one has ended, set after `stop`.
-        self.following: Config | None = None
+        #: With what another is to take its place, and when that may start (as the loop's clock says).
+        self._following: tuple[Config, float] | None = None
         #: What the management API has beside RabbitMQ's resources.
         self.more_resources: Callable[[], Iterable[Resource]] = tuple
         self._shovels = LazyShovels(self.broker, self._clock, loop, self._insider)
@@ -323,11 +326,30 @@ class Server:
 
     def stop(self) -> None:
         """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1."""
-        self.following = None
+        self._following = None
         if self._stopping.done() and not self._drained.done():
             self._status = 1
             _resolve(self._drained)
         _resolve(self._stopping)
+
+    def give_way(self, config: Config, down_s: float) -> None:
+        """`stop`, for another that is to start with `config`, `down_s` seconds from now; `stop` takes that back."""
+        self.stop()
+        self._following = config, self._loop.time() + down_s
+
+    @property
+    def gives_way(self) -> bool:
+        return self._following is not None
+
+    async def successor(self) -> Config | None:
+        """With what another is to start, once its time has come. None if none is."""
+        while self._following is not None:
+            config, start = self._following
+            rest = start - self._loop.time()
+            if rest <= 0:
+                return config
+            await asyncio.sleep(min(rest, LOOK_S))
+        return None
 
     @property
     def listening(self) -> list[Listening]:

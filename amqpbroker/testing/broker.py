@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 from urllib.parse import quote
 
+from amqpbroker.config import Config
 from amqpbroker.server.app import AMQP, HTTP, Listening, loop_factory
 from amqpbroker.server.data import Data
 from amqpbroker.server.listeners import shown
@@ -65,11 +66,8 @@ class Broker:
         self._lab_there: Lab | None = None
         self._listening: list[Listening] = []
         self._injector = Injector()
-        self._injector.restart = self._restart_soon
         self._coming: Future[None] | None = None
         self._pid = 0
-        self._down_s: float = 0
-        self._over: asyncio.Event | None = None
         self.clock = BrokerClock(self._run, lambda: self._lab.travel)
         self.faults = Faults(self._injector, self._settled)
 
@@ -132,19 +130,13 @@ class Broker:
         back: Future[None] = Future()
 
         async def stop() -> None:
-            if self._coming is not None or lab.server.following is not None:
+            if lab.server.gives_way:
                 raise RuntimeError("the broker is being restarted already")
-            self._down_s, self._coming = down, back
-            lab.restart()
+            self._coming = back
+            lab.restart(down)
 
         self._run(stop())
         back.result(PATIENCE_S + down)
-
-    def _restart_soon(self, down: float) -> None:
-        """`restart`, for who is on the loop's thread and does not wait for it."""
-        if not self._restarting:
-            self._down_s, self._coming = down, Future()
-            self._lab.server.stop()
 
     def _serve(self, ready: "Future[None]") -> None:
         """What the thread does."""
@@ -162,29 +154,19 @@ class Broker:
 
     async def _serve_on(self, ready: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
-        self._over = asyncio.Event()
         self._coming = ready
         kept = Data(KeptDefinitions())
-        config, lab = self._config, None
-        while True:
+        config: Config | None = self._config
+        lab = None
+        while config is not None:
             lab = Lab(config, self._loop, kept, {}, True, STOP_MS, self._injector, before=lab)
             self._lab_there = lab
             await lab.server.serve(partial(self._on_ready, lab))
-            down_s, self._down_s = self._down_s, 0
-            following = lab.server.following
-            with contextlib.suppress(TimeoutError):
-                if following is not None:
-                    await asyncio.wait_for(self._over.wait(), down_s)
-                following = None
-            if following is None:
-                break
-            config = following
+            config = await lab.server.successor()
         if self._coming is not None:
             raise RuntimeError("the broker was stopped meanwhile")
 
     def _end(self) -> None:
-        if self._over is not None:
-            self._over.set()
         if self._lab_there is not None:
             self._lab_there.server.stop()
 

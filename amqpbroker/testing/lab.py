@@ -46,6 +46,7 @@ class Lab:
         self.recorder: Recorder = Recorder() if before is None else before.recorder
         self.broker.tap(self.recorder)
         self.faults = faults or Injector()
+        self.faults.restart = self.restart
         self.faults.attach(self.server)
         self.sight = Sight(self.broker, self.recorder, self.faults.report)
         self.restarts: int = 0
@@ -55,11 +56,10 @@ class Lab:
                 carry(before.broker, self.broker)
         self.server.more_resources = self._resources
 
-    def restart(self) -> None:
-        """End, and have another take this one's place, on the same ports."""
-        server = self.server
-        server.stop()
-        server.following = _with_ports(self.broker.config, server.listening)
+    def restart(self, down_s: float = 0) -> None:
+        """End, and have another take this one's place on the same ports after so many seconds, unless that is so."""
+        if not self.server.gives_way:
+            self.server.give_way(_with_ports(self.broker.config, self.server.listening), down_s)
 
     def _resources(self) -> "list[Resource]":
         # What only an API needs is not imported before.

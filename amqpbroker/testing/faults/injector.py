@@ -28,6 +28,10 @@ KEPT = 10_000
 SHOWN = 30
 
 
+def _alone(down_s: float) -> None:
+    """There is no broker."""
+
+
 class Injector(Tap):
     """Of one broker, which may be started again: the faults go on then.
 
@@ -37,8 +41,8 @@ class Injector(Tap):
 
     def __init__(self) -> None:
         self.faults: tuple[Fault, ...] = ()
-        #: Starts the broker again, after so many seconds; None if that cannot be done from within.
-        self.restart: Callable[[float], None] | None = None
+        #: Starts the broker again, after so many seconds.
+        self.restart: Callable[[float], None] = _alone
         self.happened: deque[Struck] = deque(maxlen=KEPT)
         self._lines: dict[str, Line] = {}
         self._count = 0

@@ -4,8 +4,6 @@ import httpx
 import pytest
 
 from amqpbroker.testing import Broker
-from amqpbroker.testing.faults.injector import Injector
-from amqpbroker.testing.faults.restart import Restart
 from tests.testing.faults.raw import Client, publish
 
 
@@ -48,11 +46,6 @@ def test_they_are_ordered_shown_and_ended(b, api):
     assert api.delete(f"/faults/{withheld['id']}").status_code == 404
     assert api.delete("/faults").json() == {"faults": [], "happened": []}
     client.close()
-
-
-def test_a_broker_in_its_own_process_cannot_be_restarted():
-    with pytest.raises(ValueError, match="stop the process and start it"):
-        Injector().add(Restart(on="basic.publish"))
 
 
 @pytest.mark.parametrize(
