@@ -64,13 +64,14 @@ class Sample:
 class Rates:
     """Looks at all counters of a broker every `interval_ms`, a few at a time.
 
-    What was never used costs no memory. What broker and vhosts did in all is summed up on the way.
+    What was never used costs no memory. What broker and vhosts did in all is summed up on the way. clock: by whose time
+    it looks, the broker's unless another is set before `start`.
     """
 
     def __init__(self, broker: "Broker", interval_ms: int = INTERVAL_MS) -> None:
         self.interval_ms = interval_ms
         self._broker = broker
-        self._clock = broker.clock
+        self.clock = broker.clock
         self._round: Generator[None, None, None] | None = None
         self._started_ms: int = 0
         self._first: bool = True
@@ -81,7 +82,7 @@ class Rates:
 
     def start(self) -> None:
         """Look now and from now on. What is there already did not come in an interval."""
-        self._started_ms = self._clock.now_ms()
+        self._started_ms = self.clock.now_ms()
         self._round = self._look_at_all(self._broker)
         self._go_on()
 
@@ -113,12 +114,12 @@ class Rates:
     def _go_on(self) -> None:
         assert self._round is not None
         for _ in self._round:
-            self._clock.after(PAUSE_MS, self._go_on)
+            self.clock.after(PAUSE_MS, self._go_on)
             return
         self._round = None
         self._first = False
-        earliest_ms = self._clock.now_ms() + PAUSE_MS
-        self._clock.at(max(self._started_ms + self.interval_ms, earliest_ms), self.start)
+        earliest_ms = self.clock.now_ms() + PAUSE_MS
+        self.clock.at(max(self._started_ms + self.interval_ms, earliest_ms), self.start)
 
     def _look_at_all(self, broker: "Broker") -> Generator[None, None, None]:
         """One round; yields where others may have their turn."""
@@ -138,7 +139,7 @@ class Rates:
         self._look(totals.churn, totals.churn.counters())
         counters = (*traffic, *octets, ready, unacked, broker.store.loaded, broker.store.stored)
         self._look(broker, counters)
-        self._history.append((self._clock.now_ms(), counters))
+        self._history.append((self.clock.now_ms(), counters))
 
     def _look_at(self, members: list[Counted], width: int) -> Generator[None, None, tuple[int, ...]]:
         """Look at things with so many counters each; returns the sums."""
@@ -173,7 +174,7 @@ class Rates:
             if not any(counters):
                 return
             sample = counted.sample = Sample(counters if self._first else (0,) * len(counters))
-        now_ms = self._clock.turn_ms
+        now_ms = self.clock.turn_ms
         sample.take(counters, now_ms, self.interval_ms)
         if counted in self._histories:
             self._histories[counted].append((now_ms, counters))

@@ -156,7 +156,7 @@ class Server:
         stop_ms: int = STOP_MS,
     ) -> None:
         self._config = config
-        # Who moves the broker's time on wants neither sockets nor the machine looked after at another pace.
+        # Who moves the broker's time on wants neither sockets, nor the machine, nor rates looked after at another pace.
         self._clock = SystemClock() if isinstance(clock, TravelClock) else clock
         self._loop = loop
         self._embedded = embedded
@@ -261,6 +261,7 @@ class Server:
         if self._directory is not None:
             control.write(self._directory, _url(listening, self._config.management.path_prefix), self._node.token)
         if web or not self._embedded:
+            self.broker.rates.clock = self._clock
             self.broker.rates.start()
         on_ready(listening)
         if not self._embedded:

@@ -8,11 +8,10 @@ from typing import Any
 from amqpbroker.config import SETTINGS, Config, ConfigError, load
 
 #: What differs from a broker that is to be operated: nothing is lost with a test's broker, and a client that does not
-#: ask for heartbeats is to live through two hours that pass in a moment. Rates each five seconds would take their time.
+#: ask for heartbeats is to live through two hours that pass in a moment.
 DEFAULTS = {
     "prometheus.tcp.port": "none",
     "heartbeat": "0",
-    "collect_statistics_interval": "60000",
 }
 
 #: A key as a name of an argument: its dots are underscores.
