@@ -86,14 +86,14 @@ class ShovelDefinition:
 def read(name: str, value: object, predeclared: bool) -> ShovelDefinition:
     """The parameter's value. predeclared: whether queues are not to be declared where it does not say.
 
-    Raises ValueError with everything that is wrong with it, in RabbitMQ's words and order.
+    Raises ValueError with everything that is wrong with it, in RabbitMQ's words and order, but without secrets, for
+    it may be logged.
     """
     value = {} if value == [] else value  # as RabbitMQ writes an empty object
-    if not isinstance(value, dict):
-        raise validation_failed(f"{name} not a list {erlang_json(value)}")
-    problems = _problems(name, value)
+    problems = _problems(name, value) if isinstance(value, dict) else [f"{name} not a list {erlang_json(value)}"]
     if problems:
-        raise validation_failed(*problems)
+        raise validation_failed(*[without_credentials(problem) for problem in problems])
+    assert isinstance(value, dict)
 
     def first(*keys: str, otherwise: Any = None) -> Any:
         return next((value[key] for key in keys if key in value), otherwise)
@@ -182,8 +182,7 @@ def _uri(name: str, given: object) -> str | None:
         try:
             parse(given)
         except UriError as error:
-            shown = without_credentials(given)
-            return f'"{shown}" not a valid URI: {{{error},{erlang_string(shown)}}}'
+            return f'"{given}" not a valid URI: {{{error},{erlang_string(given)}}}'
         return None
     if not isinstance(given, list):
         return f"{name} should be list, actually was {erlang_json(given)}"

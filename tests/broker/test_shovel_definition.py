@@ -196,8 +196,17 @@ def test_what_cannot_be_done_is_refused_too(change):
     assert problems({**LEAST, **change})
 
 
-def test_secrets_are_not_told():
-    value = {**LEAST, "src-uri": "amqp://ann:s3cret@h:0", "dest-uri": ["amqp://ann:s3cret@h/a/b"]}
+@pytest.mark.parametrize(
+    "value",
+    [
+        {**LEAST, "src-uri": "amqp://ann:s3cret@h:0", "dest-uri": ["amqp://ann:s3cret@h/a/b"]},
+        {**LEAST, "src-url": "amqp://ann:s3cret@h", "zzz": "amqp://ann:s3cret@h"},
+        {**LEAST, "src-uri": {"amqp": "amqp://ann:s3cret@h"}},
+        {**LEAST, "dest-uri": "nix://ann:s3cret@h?password=s3cret"},
+        "amqp://ann:s3cret@h",
+    ],
+)
+def test_secrets_are_not_told(value):
     assert "s3cret" not in "".join(problems(value))
 
 
