@@ -326,8 +326,13 @@ class Server:
         return [(HTTP, management), (HTTPS, management), (METRICS, metrics), (METRICS_TLS, metrics)]
 
     def stop(self) -> None:
-        """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1."""
-        self._following = None
+        """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1.
+
+        Of a server that gives way to another the first call only takes that back.
+        """
+        if self._following is not None:
+            self._following = None
+            return
         if self._stopping.done() and not self._drained.done():
             self._status = 1
             _resolve(self._drained)

@@ -19,6 +19,7 @@ from amqpbroker.server.listeners import shown
 from amqpbroker.testing.clock import BrokerClock
 from amqpbroker.testing.faults.api import Faults
 from amqpbroker.testing.faults.injector import Injector
+from amqpbroker.testing.forks import give_up_in_forks
 from amqpbroker.testing.kept import KeptDefinitions
 from amqpbroker.testing.lab import Lab
 from amqpbroker.testing.message import Message
@@ -102,6 +103,7 @@ class Broker:
                 loop.call_soon_threadsafe(self._end)
         thread.join(PATIENCE_S)
         self._listening = []
+        give_up_in_forks(self, ())
 
     def __enter__(self) -> Self:
         return self.start()
@@ -180,6 +182,7 @@ class Broker:
                 for vhost in lab.broker.vhosts:
                     lab.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
         self._listening = listening
+        give_up_in_forks(self, [port for _, _, port in listening])
         coming, self._coming = self._coming, None
         if coming is not None:
             coming.set_result(None)

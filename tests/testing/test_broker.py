@@ -121,20 +121,34 @@ def _error(call):
 
 
 FORK = """
-import os, pika
+import os, pika, socket
 from amqpbroker.testing import Broker
-with Broker() as b:
+
+def connected():
+    return pika.BlockingConnection(pika.URLParameters(b.url))
+
+with Broker(management=True) as b:
+    idle = socket.create_connection((b.host, b.port))
+    before = connected()
+    told, tell = os.pipe()
     if not os.fork():
-        with pika.BlockingConnection(pika.URLParameters(b.url)) as connection:
-            connection.channel().queue_declare("q")
+        connected().channel().queue_declare("q", durable=True)
         try:
             b.queues()
         except RuntimeError as error:
             assert "the process that started it" in str(error)
             b.stop()
+            os.close(tell)
+            os.read(told, 1)
             os._exit(3)
-    assert os.waitstatus_to_exitcode(os.wait()[1]) == 3
+    b.wait_until(queue="q", consumers=0)
+    # The other process neither keeps connections open nor the port.
+    b.restart()
+    assert idle.recv(1) == b""
     assert [queue.name for queue in b.queues()] == ["q"]
+    os.close(tell)
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 3
+    assert connected().is_open
 """
 
 

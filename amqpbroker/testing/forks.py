@@ -1,0 +1,56 @@
+"""A process that is forked gets the broker's sockets too, and would keep them open: a port that nobody can listen on
+again, connections that never end. It has no use for them."""
+
+import os
+import socket
+import stat
+from collections.abc import Collection
+
+#: Ports of the brokers that run in this process, by who asked.
+_ports: dict[int, Collection[int]] = {}
+
+#: Where a process finds its descriptors: Linux, macOS.
+_DESCRIPTORS = "/dev/fd"
+
+
+def give_up_in_forks(owner: object, ports: Collection[int]) -> None:
+    """From now on: sockets of these local ports; those that were named before for `owner` no more."""
+    _ports[id(owner)] = ports
+    if not ports:
+        del _ports[id(owner)]
+
+
+def _after_fork() -> None:
+    ports = {port for each in _ports.values() for port in each}
+    _ports.clear()
+    if not ports:
+        return
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        for name in os.listdir(_DESCRIPTORS):
+            if _port(int(name)) in ports:
+                # The number stays taken: whoever still knows it must not close what gets it next.
+                os.dup2(null, int(name), inheritable=False)
+    finally:
+        os.close(null)
+
+
+def _port(descriptor: int) -> int | None:
+    """The local port of a socket; None of anything else."""
+    try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
+        sock = socket.socket(fileno=descriptor)
+    except OSError:
+        return None
+    try:
+        name = sock.getsockname()
+        return name[1] if isinstance(name, tuple) else None
+    except OSError:
+        return None
+    finally:
+        sock.detach()
+
+
+if hasattr(os, "register_at_fork") and os.path.isdir(_DESCRIPTORS):
+    os.register_at_fork(after_in_child=_after_fork)
