@@ -13,7 +13,7 @@ class CutLine:
     cuts: how many there were. whole: set it to have connections last.
     """
 
-    def __init__(self, target, seed, octets=(2_000, 100_000)):
+    def __init__(self, target, seed, octets=(2_000, 80_000)):
         self.target = target
         self.port = 0
         self.cuts = 0
