@@ -122,6 +122,7 @@ class Actions:
 
     def bind(self, source: str, destination: str, to_queue: bool, routing_key: str, arguments: Table) -> None:
         """What is missing is an error."""
+        source, destination = without_line_breaks(source), without_line_breaks(destination)
         self._check_binding(source, destination, to_queue)
         known = self.vhost.exchanges.get(source)
         if to_queue and known is not None and destination in self.vhost.queues:
@@ -132,6 +133,7 @@ class Actions:
 
     def unbind(self, source: str, destination: str, to_queue: bool, routing_key: str, arguments: Table) -> None:
         """Where there is no such binding there is nothing to do."""
+        source, destination = without_line_breaks(source), without_line_breaks(destination)
         self._check_binding(source, destination, to_queue)
         vhost = self.vhost
         key = routing_key.encode("utf-8", "surrogateescape")
