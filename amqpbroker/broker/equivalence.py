@@ -29,16 +29,11 @@ def assert_queue_equivalent(
 
     owned: the queue is not exclusive, or belongs to the connection that declares. Of the arguments, those are compared
     that the existing queue's type knows. An exclusive queue counts as transient, whatever was asked for.
-    relaxed: a quorum queue may be declared as another type of queue (rabbit_amqqueue:assert_equivalence).
+    relaxed: a quorum queue may be declared as a classic one, with flags that only such a queue may have; as seen on a
+    running 4.0.5.
     """
     name = existing.name
-    was_exclusive = existing.owner is not None
-    if not owned or exclusive != was_exclusive:
-        raise errors.queue_locked(name, vhost)
-    _assert_same_flag(
-        "durable", "queue", name, vhost, durable and not exclusive, existing.durable and not was_exclusive
-    )
-    _assert_same_flag("auto_delete", "queue", name, vhost, auto_delete, existing.auto_delete)
+    queue_type = existing.settings.queue_type
     declared = with_queue_type(
         arguments,
         durable=durable,
@@ -46,9 +41,16 @@ def assert_queue_equivalent(
         auto_delete=auto_delete,
         default_queue_type=default_queue_type,
     )
-    queue_type = existing.settings.queue_type
+    relaxed = relaxed and queue_type == "quorum" and declared[QUEUE_TYPE] == longstr("classic")
+    if not relaxed:
+        was_exclusive = existing.owner is not None
+        if not owned or exclusive != was_exclusive:
+            raise errors.queue_locked(name, vhost)
+        _assert_same_flag(
+            "durable", "queue", name, vhost, durable and not exclusive, existing.durable and not was_exclusive
+        )
+        _assert_same_flag("auto_delete", "queue", name, vhost, auto_delete, existing.auto_delete)
     current = {QUEUE_TYPE: longstr(queue_type), **existing.arguments}
-    relaxed = relaxed and queue_type == "quorum"
     for argument in ARGUMENTS[queue_type]:
         if relaxed and argument == QUEUE_TYPE:
             continue

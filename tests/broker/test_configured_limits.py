@@ -54,15 +54,35 @@ def test_no_more_channels_than_there_may_be_on_all_connections_together():
     assert second.call(2, "channel.open").name == "channel.open-ok"
 
 
-def test_a_quorum_queue_may_be_declared_as_another_type():
+def test_a_quorum_queue_may_be_declared_as_a_classic_one():
     broker = make_broker(relaxed_quorum_queue_checks=True)
     client = Wire(broker).log_in()
     quorum, classic = {"x-queue-type": b"quorum"}, {"x-queue-type": b"classic"}
     client.declare("q", durable=True, arguments=typed(quorum))
     client.declare("q", durable=True, arguments=typed(classic))
     client.declare("q", durable=True)
+    client.declare("q")
+    client.declare("q", exclusive=True)
+    client.declare("q", auto_delete=True, arguments=typed(classic))
     client.declare("c", durable=True, arguments=typed(classic))
     assert client.call(1, "queue.declare", queue="c", durable=True, arguments=typed(quorum)).name == "channel.close"
+
+
+@pytest.mark.parametrize(
+    ("flags", "arguments"),
+    [
+        ({"durable": True}, {"x-queue-type": b"stream"}),
+        ({"durable": True}, {"x-queue-type": b"foo"}),
+        ({}, {"x-queue-type": b"quorum"}),
+        ({"durable": True, "exclusive": True}, {"x-queue-type": b"quorum"}),
+        ({"durable": True}, {"x-queue-type": b"classic", "x-overflow": b"drop-head"}),
+    ],
+)
+def test_a_quorum_queue_may_be_declared_as_nothing_else(flags, arguments):
+    client = Wire(make_broker(relaxed_quorum_queue_checks=True)).log_in()
+    client.declare("q", durable=True, arguments=typed({"x-queue-type": b"quorum"}))
+    again = client.call(1, "queue.declare", queue="q", arguments=typed(arguments), **flags)
+    assert again.name == "channel.close"
 
 
 def test_a_new_vhost_gets_limits_and_operator_policies():
