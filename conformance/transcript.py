@@ -52,6 +52,8 @@ class Placeholders:
             return f"{value.partition(':')[0]}:<time>"
         if parent == "server_properties" and name in _OF_THE_SOFTWARE:
             return f"{value.partition(':')[0]}:<{name}>"
+        if name == "mechanisms" and isinstance(value, str):
+            return " ".join(sorted(value.split()))
         return self.apply(value, name)
 
 

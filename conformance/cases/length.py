@@ -318,22 +318,23 @@ def ttl_zero_reject(lab: Lab) -> None:
 @family(KINDS)
 def zero_requeued(lab: Lab, kind: str) -> None:
     """A message given back to a queue of length 0 with a consumer."""
-    ch = limited(lab, kind, dead=True, max_length=0)
-    ch.consume(lab.q(), "a")
+    ch, consumer = limited(lab, kind, dead=True, max_length=0), lab.channel()
+    consumer.consume(lab.q(), "a")
     ch.publish("", lab.q(), delivery_mode=2)
-    ch.deliveries(1)
-    ch.nack(1)
+    consumer.deliveries(1)
+    consumer.nack(1)
     lab.quiet()
 
 
 @family(KINDS)
 def requeued_above_the_limit_with_room(lab: Lab, kind: str) -> None:
     """A message given back to a full queue whose consumer could take one."""
-    ch = limited(lab, kind, dead=True, max_length=1)
-    ch.qos(1)
-    ch.consume(lab.q(), "a")
+    ch, consumer = limited(lab, kind, dead=True, max_length=1), lab.channel()
+    consumer.qos(1)
+    consumer.consume(lab.q(), "a")
     publish(ch, lab.q(), 2)
-    ch.nack(1)
+    consumer.deliveries(1)
+    consumer.nack(1)
     lab.quiet()
 
 

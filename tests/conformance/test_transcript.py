@@ -39,6 +39,11 @@ def test_the_time_of_a_death_is_a_placeholder_and_other_times_are_not():
     assert message["headers"] == {"time": "T:5", "x-death": [{"time": "T:<time>", "queue": "S:q"}]}
 
 
+def test_mechanisms_have_no_order():
+    built = build({"c1/0": [Event(0, "connection.start", {"mechanisms": "PLAIN AMQPLAIN ANONYMOUS"})]})
+    assert built["received"]["c1/0"][0]["mechanisms"] == "AMQPLAIN ANONYMOUS PLAIN"
+
+
 def test_names_that_clients_choose_stay():
     assert build(observed={"a": "amq.gen-short", "b": "amq.rabbitmq.reply-to"})["observed"] == {
         "a": "amq.gen-short",
