@@ -30,6 +30,10 @@ class Management:
             raise SetupError(f"{method} /api/{path}: {status} {answer[:300]!r}")
         return json.loads(answer) if answer else None
 
+    def status(self, method: str, path: str, body: Any = None) -> int:
+        """The status of one request below /api, whatever it is."""
+        return self._request(method, path, body, {})[0]
+
     def _request(self, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, bytes]:
         connection = HTTPConnection(self.host, self.port, timeout=10)
         try:

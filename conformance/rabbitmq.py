@@ -16,7 +16,7 @@ from pathlib import Path
 from conformance.errors import SetupError
 from conformance.target import Target
 
-PLUGINS = "[rabbitmq_management,rabbitmq_consistent_hash_exchange,rabbitmq_event_exchange]."
+PLUGINS = "[rabbitmq_management,rabbitmq_consistent_hash_exchange,rabbitmq_random_exchange,rabbitmq_event_exchange]."
 START_WITHIN_S = 120.0
 POLICY = Path("/usr/sbin/policy-rc.d")
 

@@ -549,3 +549,150 @@ def declared_from_outside(lab: Lab) -> None:
     lab.management.call("PUT", f"queues/%2F/{lab.q()}", {"durable": True, "arguments": {"x-message-ttl": 1000}})
     lab.channel().queue(lab.q(), durable=True)
     lab.channel().queue(lab.q(), durable=True, arguments={"x-message-ttl": 1000})
+
+
+@family({"minus_1": (-1,), "0": (0,)}, requires=NEEDS)
+def user_channels(lab: Lab, value: int) -> None:
+    """A limit of channels that is none, or allows none."""
+    user = member(lab)
+    lab.management.user_limit(user, "max-channels", value)
+    connection = lab.connect(user=user, password="secret")
+    for _ in range(2):
+        lab.channel(connection)
+        if not connection.is_open():
+            return
+
+
+@case(requires=NEEDS)
+def user_max_connections_negative(lab: Lab) -> None:
+    """A negative limit is none."""
+    user = member(lab)
+    lab.management.user_limit(user, "max-connections", -1)
+    for _ in range(2):
+        lab.connect(user=user, password="secret")
+        lab.quiet()
+
+
+@family(
+    {
+        "missing_vhost_and_user_limit": ("nowhere", ("user",), True),
+        "vhost_limit_and_user_limit": ("own", ("user", "vhost"), True),
+        "vhost_limit_and_permission": ("own", ("vhost",), False),
+        "user_limit_and_permission": ("own", ("user",), False),
+        "missing_vhost_without_permission": ("nowhere", (), False),
+    },
+    requires=NEEDS,
+)
+def order_of_checks_at_open(lab: Lab, where: str, limits: tuple[str, ...], permitted: bool) -> None:
+    """Two reasons to refuse connection.open: which one is told."""
+    user, vhost = lab.name("user"), lab.name("vhost")
+    lab.management.user(user, "secret")
+    if where == "own":
+        lab.management.vhost(vhost)
+        if permitted:
+            lab.management.permissions(user, vhost)
+    if "user" in limits:
+        lab.management.user_limit(user, "max-connections", 0)
+    if "vhost" in limits:
+        lab.management.vhost_limit(vhost, "max-connections", 0)
+    refused(lab, user, vhost).wait_lost()
+
+
+@case(requires=NEEDS)
+def tx_refused_at_once(lab: Lab) -> None:
+    """In a transaction a publish without permission is refused at once, not at the commit."""
+    prepared(lab)
+    ch = as_user(lab, member(lab, ".*", NOTHING, ".*"))
+    ch.tx()
+    ch.publish(lab.x("there"), "key")
+    ch.closed()
+
+
+@case(requires=NEEDS)
+def publish_goes_on_without_permission(lab: Lab) -> None:
+    """Write permission is asked for where a message is published, not on the exchanges that it passes further on."""
+    admin = lab.channel()
+    for short in ("alternate", "bound", "letters"):
+        admin.exchange(lab.x(short), "fanout")
+        admin.queue(lab.q(short))
+        admin.bind(lab.q(short), lab.x(short))
+    admin.exchange(lab.x(), "direct", arguments={"alternate-exchange": lab.x("alternate")})
+    admin.exchange_bind(lab.x("bound"), lab.x(), "to exchange")
+    admin.queue(lab.q(), arguments={"x-dead-letter-exchange": lab.x("letters"), "x-max-length": 0})
+    admin.bind(lab.q(), lab.x(), "to queue")
+    own = "^" + lab.x().replace(".", "\\.") + "$"
+    ch = as_user(lab, member(lab, NOTHING, own, NOTHING))
+    ch.confirm()
+    for key in ("nowhere", "to exchange", "to queue"):
+        ch.publish_confirmed(lab.x(), key, key)
+    for short in ("alternate", "bound", "letters"):
+        lab.wait_ready(lab.q(short), 1)
+
+
+@case(requires=NEEDS)
+def publish_too_large_without_permission(lab: Lab) -> None:
+    """A body that is too large for an exchange that may not be written to."""
+    prepared(lab)
+    ch = as_user(lab, member(lab, NOTHING, NOTHING, NOTHING))
+    ch.publish(lab.x("there"), "key", b"x" * (16 * 1024 * 1024 + 1))
+    ch.closed()
+
+
+@case(requires=NEEDS)
+def publish_internal_without_permission(lab: Lab) -> None:
+    """An internal exchange that may not be written to either."""
+    lab.channel().exchange(lab.x(), "fanout", internal=True)
+    ch = as_user(lab, member(lab, NOTHING, NOTHING, NOTHING))
+    ch.publish(lab.x(), "key")
+    ch.closed()
+
+
+@family({"classic": (None,), "quorum": ("quorum",)}, requires=NEEDS)
+def queue_type_is_stored(lab: Lab, kind: str | None) -> None:
+    """The API tells of x-queue-type among a queue's arguments, also where the client did not send it."""
+    ch = lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind} if kind else {"x-own": 1})
+    told = lab.management.call("GET", f"queues/%2F/{lab.q()}")
+    lab.observe("arguments", told["arguments"])
+    lab.observe("type", told["type"])
+
+
+@case(requires=NEEDS)
+def max_priority_by_policy(lab: Lab) -> None:
+    """What the API says of a policy that would make queues have priorities: it is no key of policies."""
+    path = f"policies/%2F/{lab.name('p')}"
+    body = {"pattern": "^" + lab.q() + "$", "definition": {"max-priority": 5}}
+    lab.observe("status", lab.management.status("PUT", path, body))
+
+
+@case(requires=NEEDS)
+def topic_write_through_the_default_exchange(lab: Lab) -> None:
+    """Topic permissions of an exchange say nothing of the default exchange, and those of one nothing of another."""
+    ch = topic_member(lab, "^a\\.", ".*")
+    lab.channel().exchange(lab.x("free"), "topic")
+    ch.publish("", lab.q(), "by name")
+    ch.publish(lab.x("free"), "b.1", "another exchange")
+    ch.sync()
+
+
+@case(requires=NEEDS)
+def topic_write_e2e(lab: Lab) -> None:
+    """Topic permissions are asked for where a message is published, not where it is passed on to."""
+    ch = topic_member(lab, "^a\\.", ".*")
+    lab.channel().exchange_bind(lab.x(), lab.x("direct"), "b.1")
+    ch.publish(lab.x("direct"), "b.1", "passed on")
+    ch.sync()
+
+
+@case(requires=NEEDS)
+def read_taken_away_from_consumer(lab: Lab) -> None:
+    """A consumer goes on when its user may no longer read; a new one may not."""
+    user = member(lab)
+    ch = as_user(lab, user)
+    ch.queue(lab.q())
+    ch.consume(lab.q(), "a")
+    lab.management.permissions(user, "/", ".*", ".*", NOTHING)
+    lab.channel().publish("", lab.q())
+    ch.deliveries(1)
+    ch.ack(1)
+    lab.channel(ch.connection).consume(lab.q(), "b")

@@ -293,3 +293,31 @@ def default_exchange(lab: Lab) -> None:
     ch.publish("", lab.q() + "x", "2", mandatory=True)
     ch.publish("", "", "3", mandatory=True)
     ch.wait("basic.return", 2)
+
+
+@case()
+def e2e_nowait(lab: Lab) -> None:
+    """exchange.bind and exchange.unbind without a reply."""
+    ch = lab.channel()
+    for short in ("x", "y"):
+        ch.exchange(lab.x(short), "fanout")
+    ch.queue(lab.q())
+    ch.bind(lab.q(), lab.x("y"))
+    ch.exchange_bind(lab.x("y"), lab.x("x"), nowait=True)
+    ch.publish(lab.x("x"), "k", "1")
+    ch.call("exchange.unbind", destination=lab.x("y"), source=lab.x("x"), nowait=True)
+    ch.publish(lab.x("x"), "k", "2", mandatory=True)
+    ch.wait("basic.return")
+
+
+@case()
+def semi_durable_goes_with_its_queue(lab: Lab) -> None:
+    """A binding of a durable exchange to a transient queue goes with the queue and does not come back with its name."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "direct", durable=True)
+    ch.queue(lab.q())
+    ch.bind(lab.q(), lab.x(), "k")
+    ch.delete(lab.q())
+    ch.queue(lab.q())
+    ch.publish(lab.x(), "k", mandatory=True)
+    ch.wait("basic.return")

@@ -408,3 +408,19 @@ def tx_refused_with_return(lab: Lab) -> None:
     ch.publish(lab.x(), "", "unroutable", mandatory=True)
     ch.delete(lab.q())
     ch.commit()
+
+
+@family({"nack": ("nack",), "reject": ("reject",)})
+def tx_given_back_rollback(lab: Lab, verb: str) -> None:
+    """After the rollback of a nack or reject the message is unacked as before, and no redelivery comes."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q())
+    ch.sync()
+    ch.tx()
+    ch.get_when_there(lab.q())
+    (ch.nack if verb == "nack" else ch.reject)(1)
+    ch.rollback()
+    other.queue(lab.q(), passive=True)
+    ch.ack(1)
+    ch.commit()

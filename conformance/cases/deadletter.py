@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from conformance.channel import Channel
@@ -531,3 +532,63 @@ def after_what_is_got(lab: Lab) -> None:
     lab.sleep(0.1)
     ch.get(lab.q(), no_ack=True)
     ch.deliveries(1)
+
+
+@family(KINDS)
+def time_of_first_death(lab: Lab, kind: str) -> None:
+    """The time in x-death is that of the first death of its kind, and a later one of the same does not change it."""
+    ch = lab.channel()
+    wait = {"x-message-ttl": 1500, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": lab.q()}
+    back = {"x-queue-type": kind, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": lab.q("wait")}
+    ch.queue(lab.q("wait"), arguments=wait)
+    ch.queue(lab.q(), durable=True, arguments=back)
+    ch.publish("", lab.q())
+    died: list[dict[str, int]] = []
+    began = int(time.time())
+    for _ in range(3):
+        got = ch.get_when_there(lab.q())
+        headers = (got.properties or {}).get("headers", {})
+        died.append({one["reason"]: int(one["time"].partition(":")[2]) for one in headers.get("x-death", [])})
+        ch.reject(got.arguments["delivery_tag"], requeue=False)
+    lab.observe("rejected at the same time", died[1]["S:rejected"] == died[2]["S:rejected"])
+    lab.observe("expired at the same time", died[1]["S:expired"] == died[2]["S:expired"])
+    lab.observe("expired after it was rejected", died[2]["S:expired"] > died[2]["S:rejected"])
+    lab.observe("seconds since 1970", abs(died[1]["S:rejected"] - began) < 3)
+    lab.wait_ready(lab.q("wait"), 1)
+
+
+@family(KINDS)
+def sent_by_client_dies_twice(lab: Lab, kind: str) -> None:
+    """A client's own x-death, in queues of each type: after the first and the second death."""
+    ch = lab.channel()
+    for short, target in (("one", "two"), ("two", "three"), ("three", "")):
+        dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": lab.q(target)} if target else {}
+        ch.queue(lab.q(short), durable=True, arguments={"x-queue-type": kind if target == "two" else "classic"} | dead)
+    ch.publish("", lab.q("one"), headers={"x-death": X_DEATH, "x-last-death-queue": "elsewhere"})
+    for tag, short in ((1, "one"), (2, "two")):
+        ch.get_when_there(lab.q(short))
+        ch.reject(tag, requeue=False)
+    ch.get_when_there(lab.q("three"))
+
+
+@family({"cc": ({"CC": ["cc"]},), "bcc": ({"BCC": ["cc"]},)})
+def copies_on_second_death(lab: Lab, headers: dict[str, Any]) -> None:
+    """The first queue sets the key of its dead letters, the second does not: which keys does the second death use?"""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "direct")
+    ch.exchange(lab.x("last"), "direct")
+    first = {"x-dead-letter-exchange": lab.x(), "x-dead-letter-routing-key": "set"}
+    ch.queue(lab.q("first"), arguments=first)
+    ch.queue(lab.q("second"), arguments={"x-dead-letter-exchange": lab.x("last")})
+    ch.bind(lab.q("first"), lab.x(), "key")
+    ch.bind(lab.q("second"), lab.x(), "set")
+    for key in ("key", "cc", "set"):
+        ch.queue(lab.q("last-" + key))
+        ch.bind(lab.q("last-" + key), lab.x("last"), key)
+    ch.publish(lab.x(), "key", headers=headers)
+    ch.get_when_there(lab.q("first"))
+    ch.reject(1, requeue=False)
+    ch.get_when_there(lab.q("second"))
+    ch.reject(2, requeue=False)
+    lab.wait_ready(lab.q("last-set"), 1)
+    lab.quiet()

@@ -24,7 +24,6 @@ def declare(lab: Lab, kind: str) -> None:
         "atom": ("true",),
         "in_capitals": ("Direct",),
         "delayed": ("x-delayed-message",),
-        "random": ("x-random",),
         "recent_history": ("x-recent-history",),
         "modulus_hash": ("x-modulus-hash",),
         "jms_topic": ("x-jms-topic",),
@@ -333,3 +332,43 @@ def publish_deleted(lab: Lab) -> None:
     other.exchange_delete(lab.x())
     ch.publish(lab.x(), "k")
     ch.closed()
+
+
+@family(
+    {
+        "queue_bind": ("queue.bind", {"exchange": "a\r\nb", "queue": "q"}),
+        "queue_unbind": ("queue.unbind", {"exchange": "a\r\nb", "queue": "q"}),
+        "bind_source": ("exchange.bind", {"source": "a\r\nb", "destination": "other"}),
+        "bind_destination": ("exchange.bind", {"source": "other", "destination": "a\r\nb"}),
+        "unbind_source": ("exchange.unbind", {"source": "a\r\nb", "destination": "other"}),
+        "delete": ("exchange.delete", {"exchange": "a\r\nb"}),
+    }
+)
+def line_ends(lab: Lab, method: str, names: dict[str, str]) -> None:
+    """Where else CR and LF are taken out of an exchange's name."""
+    ch = lab.channel()
+    for short in ("a\r\nb", "ab", "other"):
+        lab.x(short)
+    for short in ("ab", "other"):
+        ch.exchange(lab.x(short), "fanout")
+    ch.queue(lab.q())
+    ch.bind(lab.q(), lab.x("other"))
+    if method.endswith("unbind"):
+        ch.exchange_bind(lab.x("other"), lab.x("ab"))
+    ch.call(method, **{key: lab.q() if key == "queue" else lab.x(short) for key, short in names.items()})
+    lab.channel().publish(lab.x("ab"), "", "by way of ab")
+    lab.quiet()
+
+
+@family({"publish": (False,), "passive": (True,)})
+def line_ends_used(lab: Lab, passive: bool) -> None:
+    """Publishing to, or asking for, a name with CR and LF in it."""
+    ch = lab.channel()
+    for short in ("a\r\nb", "ab"):
+        lab.x(short)
+    ch.exchange(lab.x("ab"), "fanout")
+    if passive:
+        ch.exchange(lab.x("a\r\nb"), passive=True)
+    else:
+        ch.publish(lab.x("a\r\nb"), "k")
+        lab.quiet()

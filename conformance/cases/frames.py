@@ -556,3 +556,24 @@ def sudden_death(lab: Lab) -> None:
     ch.connection.drop()
     lab.quiet()
     other.queue(lab.q(), passive=True)
+
+
+@family({verb: (verb,) for verb in ("flow", "ack", "recover_async")})
+def behind_a_channel_error(lab: Lab, verb: str) -> None:
+    """What a client sent behind its mistake, before it knew of it, has no answer; the next channel works."""
+    connection = lab.connection
+    connection.answer_close = False
+    ch = lab.channel(connection)
+    ch.queue(lab.q())
+    ch.cast("queue.declare", queue=lab.q("missing"), passive=True)
+    if verb == "flow":
+        ch.cast("channel.flow", active=True)
+    elif verb == "ack":
+        ch.ack(7)
+    else:
+        ch.recover_async()
+    ch.closed()
+    lab.quiet()
+    connection.send_method(ch.number, "channel.close-ok")
+    ch.open()
+    ch.queue(lab.q(), passive=True)

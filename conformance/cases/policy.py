@@ -228,3 +228,16 @@ def apply_to(lab: Lab, what: str) -> None:
     """A policy for one kind of things leaves the others alone."""
     policy(lab, {"max-length": 1} if what != "exchanges" else {"alternate-exchange": "x"}, apply_to=what)
     publish(confirming(lab), lab.q(), 2)
+
+
+@family({"alone": ({},), "above_the_argument": ({"x-consumer-timeout": 1000},)}, requires=NEEDS)
+def consumer_timeout(lab: Lab, arguments: dict[str, Any]) -> None:
+    """A consumer timeout by policy; of it and of the queue's own the smaller counts."""
+    policy(lab, {"consumer-timeout": 2_000_000 if arguments else 1000})
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments=arguments)
+    ch.publish("", lab.q())
+    other.consume(lab.q(), "a")
+    other.deliveries(1)
+    other.connection.wait(other.number, "channel.close", within_s=130)
+    lab.wait_ready(lab.q(), 1)

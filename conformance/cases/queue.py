@@ -493,3 +493,52 @@ def delete_own_consumed_quorum(lab: Lab) -> None:
     ch.consume(lab.q(), "a")
     ch.delete(lab.q())
     ch.wait("basic.cancel")
+
+
+@family({"two_bytes": ("é",), "three_bytes": ("中",)})
+def missing_with_wide_letters(lab: Lab, letter: str) -> None:
+    """An error text with letters of several bytes."""
+    lab.channel().queue(lab.q(letter), passive=True)
+
+
+@family({"two_bytes": ("é",), "three_bytes": ("中",)})
+def missing_with_many_wide_letters(lab: Lab, letter: str) -> None:
+    """An error text that is too long, with letters of several bytes."""
+    lab.channel().queue((letter * 255).encode()[:255].decode(errors="ignore"), passive=True)
+
+
+@family({verb: (verb,) for verb in ("bind", "unbind", "consume", "get", "delete", "publish")})
+def line_ends(lab: Lab, verb: str) -> None:
+    """Where else CR and LF are taken out of a queue's name."""
+    ch = lab.channel()
+    for short in ("a\r\nb", "ab"):
+        lab.q(short)
+    ch.queue(lab.q("ab"))
+    name = lab.q("a\r\nb")
+    if verb == "bind":
+        ch.bind(name, "amq.direct", lab.q("ab"))
+    elif verb == "unbind":
+        ch.bind(lab.q("ab"), "amq.direct", lab.q("ab"))
+        ch.unbind(name, "amq.direct", lab.q("ab"))
+        ch.publish("amq.direct", lab.q("ab"))
+        ch.sync()
+    elif verb == "consume":
+        ch.consume(name, "tag")
+    elif verb == "get":
+        ch.get(name)
+    elif verb == "publish":
+        ch.publish("", name, mandatory=True)
+        ch.wait("basic.return")
+    else:
+        ch.delete(name)
+
+
+@case()
+def declare_nowait_server_named(lab: Lab) -> None:
+    """With nowait nobody tells the name that the server makes, and yet it is the last declared one."""
+    ch = lab.channel()
+    ch.call("queue.declare", queue="", exclusive=True, nowait=True)
+    ch.bind("", "amq.fanout", "")
+    ch.consume("", "tag", no_ack=True)
+    ch.publish("amq.direct", lab.q(), "nobody")
+    ch.sync()

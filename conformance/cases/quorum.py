@@ -250,3 +250,17 @@ def given_to_several_at_once(lab: Lab, order: str) -> None:
         both.consume(lab.q(), tag)
     holder.close()
     both.deliveries(5)
+
+
+@family({"nack": ("nack",), "reject": ("reject",)})
+def delivery_limit_without_dead_letters(lab: Lab, verb: str) -> None:
+    """Without a dead letter exchange a message at its limit is dropped, and the one behind it is next."""
+    ch = lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum", "x-delivery-limit": 1})
+    for body in ("first", "second"):
+        ch.publish("", lab.q(), body, delivery_mode=2)
+    lab.wait_ready(lab.q(), 2)
+    for tag in (1, 2):
+        ch.get_when_there(lab.q())
+        (ch.nack if verb == "nack" else ch.reject)(tag)
+    ch.get_when_there(lab.q())

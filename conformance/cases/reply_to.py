@@ -185,3 +185,32 @@ def request_in_confirm_mode(lab: Lab) -> None:
     client.consume(PSEUDO, "client", no_ack=True)
     client.confirm()
     client.publish_confirmed("", lab.q(), reply_to=PSEUDO, mandatory=True)
+
+
+@case()
+def nowait(lab: Lab) -> None:
+    """A reply consumer without a reply of its own."""
+    ch, responder = lab.channel(), lab.channel()
+    responder.queue(lab.q())
+    ch.call("basic.consume", queue="amq.rabbitmq.reply-to", consumer_tag="r", no_ack=True, nowait=True)
+    ch.publish("", lab.q(), "request", reply_to="amq.rabbitmq.reply-to")
+    responder.get_when_there(lab.q(), no_ack=True)
+    ch.cancel("r", nowait=True)
+    ch.publish("", lab.q(), "request", reply_to="amq.rabbitmq.reply-to")
+    ch.closed()
+
+
+@case()
+def answer_by_another_exchange(lab: Lab) -> None:
+    """An answer that is published to another exchange under the reply's name, or copied to it by CC."""
+    ch, responder = lab.channel(), lab.channel()
+    responder.queue(lab.q())
+    ch.consume("amq.rabbitmq.reply-to", "r", no_ack=True)
+    ch.publish("", lab.q(), "request", reply_to="amq.rabbitmq.reply-to")
+    got = responder.get_when_there(lab.q(), no_ack=True)
+    name = (got.properties or {})["reply_to"]
+    responder.publish("amq.direct", name, "by another exchange", mandatory=True)
+    responder.wait("basic.return")
+    responder.publish("", lab.q(), "by CC", headers={"CC": [name]})
+    responder.get_when_there(lab.q(), no_ack=True)
+    lab.quiet()

@@ -402,3 +402,52 @@ def hash_bind_twice(lab: Lab) -> None:
     ch.unbind(lab.q(), lab.x(), "1")
     ch.publish(lab.x(), "k", "l", mandatory=True)
     ch.sync()
+
+
+@case()
+def random_shares(lab: Lab) -> None:
+    """x-random gives each message to one of the queues, whatever its key."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "x-random")
+    ch.publish(lab.x(), "k", "nobody", mandatory=True)
+    ch.wait("basic.return")
+    for short in ("one", "two"):
+        ch.queue(lab.q(short))
+        lab.hide(lab.q(short))
+        ch.bind(lab.q(short), lab.x(), short)
+    for number in range(200):
+        ch.publish(lab.x(), str(number))
+    lab.wait_ready_in_all([lab.q("one"), lab.q("two")], 200)
+    lab.observe("both got some", min(lab.ready(lab.q("one")), lab.ready(lab.q("two"))) > 50)
+
+
+@case()
+def random_bound_twice(lab: Lab) -> None:
+    """A queue with two bindings to x-random gets a message once, and stays when one of them is removed."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "x-random", arguments={"x-anything": 1})
+    ch.queue(lab.q())
+    for key in ("a", "b"):
+        ch.bind(lab.q(), lab.x(), key)
+    ch.publish(lab.x(), "k", "1", mandatory=True)
+    ch.unbind(lab.q(), lab.x(), "a")
+    ch.publish(lab.x(), "k", "2", mandatory=True)
+    ch.unbind(lab.q(), lab.x(), "b")
+    ch.publish(lab.x(), "k", "3", mandatory=True)
+    ch.wait("basic.return")
+
+
+@case()
+def random_e2e(lab: Lab) -> None:
+    """An exchange is a destination of x-random like a queue; CC keys do not multiply."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "x-random")
+    ch.exchange(lab.x("other"), "direct")
+    ch.queue(lab.q())
+    ch.exchange_bind(lab.x("other"), lab.x(), "whatever")
+    ch.bind(lab.q(), lab.x("other"), "cc")
+    ch.publish(lab.x(), "k", "unroutable", mandatory=True)
+    ch.wait("basic.return")
+    ch.publish(lab.x(), "cc", "by key", mandatory=True)
+    ch.publish(lab.x(), "k", "by CC", mandatory=True, headers={"CC": ["cc"]})
+    lab.quiet()
