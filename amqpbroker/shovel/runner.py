@@ -59,9 +59,11 @@ class Runner(ShovelRunner):
             self._cancel(key)
         if self._ending:
             _, late = await asyncio.wait(self._ending, timeout=timeout_s)
-            for task in late:
-                task.cancel()
-            await asyncio.sleep(0)
+            while late:  # what a shovel does at its end is cut short one by one
+                for task in late:
+                    task.cancel()
+                await asyncio.sleep(0)
+                late = {task for task in late if not task.done()}
 
     def _cancel(self, key: _Key) -> None:
         running = self._running.pop(key, None)

@@ -1,6 +1,7 @@
 """One shovel: connects both ends, has messages go from one to the other, and begins anew when that ends."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,6 @@ from amqpbroker.shovel import topology
 from amqpbroker.shovel.changes import Changes, way
 from amqpbroker.shovel.dialing import Dialer
 from amqpbroker.shovel.failure import LinkError
-from amqpbroker.shovel.link import Link
 from amqpbroker.shovel.work import Work
 from amqpbroker.wire.values import MalformedError
 
@@ -97,13 +97,13 @@ class Shovel:
         """Transfer, until all that was to be transferred is. Raises LinkError, MalformedError."""
         source, destination = self.definition.source, self.definition.destination
         connection = f"Shovel {self.name}"
-        links: list[Link] = []
-        work: Work | None = None
-        try:
+        # Ended from the last to the first, and each whatever becomes of the others. The destination goes before the
+        # source: what was published there is to be taken before the source is done with.
+        async with contextlib.AsyncExitStack() as ends:
             from_link, from_uri = await self._dialer.dial(source.uris, connection)
-            links.append(from_link)
+            ends.push_async_callback(from_link.close)
             to_link, to_uri = await self._dialer.dial(destination.uris, connection)
-            links.append(to_link)
+            ends.push_async_callback(to_link.close)
             await topology.prepare_destination(to_link.client, destination)
             if self.definition.ack_mode == "on-confirm":
                 await to_link.client.call("confirm.select")
@@ -123,17 +123,12 @@ class Shovel:
                 self._now_ms if destination.add_timestamp_header else None,
             )
             work = Work(self.definition, from_link, to_link, changes, remaining, self._clock, self._report_running)
+            ends.push_async_callback(work.drain)
             arguments = topology.table(source.consumer_arguments)
             await from_link.client.call("basic.consume", queue=queue, no_ack=no_ack, arguments=arguments)
             self._report(work.transfer.status, ends=self._described(from_uri.shown, to_uri.shown))
             log.info("%s is running", self)
             await work.done
-        finally:
-            if work is not None:
-                await work.drain()
-            # The destination first: what was published there is to be taken before the source is done with.
-            for link in reversed(links):
-                await link.close()
 
     def _described(self, from_uri: str, to_uri: str) -> dict[str, str]:
         source, destination = self.definition.source, self.definition.destination

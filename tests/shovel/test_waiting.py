@@ -1,25 +1,32 @@
 """When a shovel tries again: the clock is moved by hand, and nothing connects."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from amqpbroker.broker.shovel_definition import read
 from amqpbroker.clock import ManualClock
 from amqpbroker.shovel.failure import LinkError
+from amqpbroker.shovel.runner import Runner
 from amqpbroker.shovel.shovel import Shovel
+
+VALUE = {"src-uri": "amqp://", "src-queue": "a", "dest-uri": "amqp://far"}
 
 
 class Dialer:
-    """Reaches nobody."""
+    """Reaches nobody, or the links that it is given, the last first."""
 
     def __init__(self):
         self.dialed = 0
+        self.links = []
         self.fails_with = LinkError("nobody is there")
 
     async def dial(self, uris, name):
         self.dialed += 1
         await asyncio.sleep(0)
+        if self.links:
+            return self.links.pop(), uris[0]
         raise self.fails_with
 
 
@@ -39,8 +46,7 @@ async def shovel(clock, dialer):
     tasks = []
 
     def make(**value):
-        value = {"src-uri": "amqp://", "src-queue": "a", "dest-uri": "amqp://far", **value}
-        shovel = Shovel("/", "s", read("s", value, False), dialer, clock, clock.now_ms, "me", lambda: None)
+        shovel = Shovel("/", "s", read("s", VALUE | value, False), dialer, clock, clock.now_ms, "me", lambda: None)
         tasks.append(asyncio.ensure_future(shovel.run()))
         return shovel
 
@@ -98,3 +104,46 @@ async def test_it_can_be_stopped_while_it_waits(shovel, clock, dialer):
     clock.advance(60_000)
     await turns()
     assert dialer.dialed == 1
+
+
+class Link:
+    """Its broker refuses everything, and answers a close if it is told to. client: its own."""
+
+    def __init__(self, closed):
+        self.client = self
+        self._closed = closed
+        self.ends = []
+
+    async def call(self, name, *_, **__):
+        raise LinkError(f"no {name}")
+
+    async def close(self):
+        self.ends.append("closing")
+        await self._closed.wait()
+        self.ends.append("closed")
+
+
+async def test_stopped_while_it_closes_one_end_it_closes_the_other(shovel, dialer):
+    answered = asyncio.Event()
+    answered.set()
+    source, destination = Link(answered), Link(asyncio.Event())
+    dialer.links = [destination, source]
+    shovel()
+    await turns()
+    assert (source.ends, destination.ends) == ([], ["closing"])
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await turns()
+    assert (source.ends, destination.ends) == (["closing", "closed"], ["closing"])
+
+
+async def test_the_broker_does_not_wait_for_ends_that_do_not_answer(clock, dialer, monkeypatch):
+    both = [Link(asyncio.Event()), Link(asyncio.Event())]
+    dialer.links = list(both)
+    monkeypatch.setattr("amqpbroker.shovel.runner.Dialer", lambda *_: dialer)
+    runner = Runner(SimpleNamespace(users=None, clock=clock, cluster_name="me"), clock, None)
+    runner.start("/", "s", read("s", VALUE, False))
+    await turns()
+    await runner.close(0.01)
+    assert [link.ends for link in both] == [["closing"], ["closing"]]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
