@@ -74,7 +74,8 @@ def run(transcript: Transcript, where: Mapping[str, str]) -> None:
 
     What ends with `&` runs beside the others, from when it has printed its first line to the end.
     """
-    environment = os.environ | where | {"PYTHONWARNINGS": "error"}
+    # As in a reader's shell, where programs find the modules beside them.
+    environment = os.environ | where | {"PYTHONWARNINGS": "error", "PYTHONSAFEPATH": ""}
     seen: SimpleQueue[str] = SimpleQueue()
     background: list[_Program] = []
     lines: list[str] = []
