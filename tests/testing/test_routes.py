@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from amqpbroker.cli.main import main
 from amqpbroker.testing import Broker
+from amqpbroker.testing.routes import ROUTES
 from tests.process import BrokerProcess
 
 
@@ -53,10 +54,15 @@ def test_a_span_that_is_none_is_refused(api, body, reason):
     assert (answer.status_code, answer.json()["reason"]) == (400, reason)
 
 
-def test_it_is_for_administrators(b):
-    url = f"{b.http_url}/api/testing/clock"
-    assert httpx.get(url).status_code == 401
-    assert httpx.get(url, auth=("guest", "wrong")).status_code == 401
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+def test_it_is_for_administrators(b, route):
+    b._call(lambda lab: lab.broker.users.add_user("eve", "e", ("monitoring", "policymaker")))
+    url = b.http_url + "/api" + route.path.format(vhost="%2F", name="q", id=1)
+    for login in (None, ("guest", "wrong"), ("eve", "e")):
+        for method in ("get", "put", "post", "delete"):
+            if getattr(route, method) is not None:
+                assert httpx.request(method, url, auth=login).status_code == 401
+    b._call(lambda lab: lab.broker.users.delete_user("eve"))
 
 
 def test_a_broker_has_it_only_with_the_flag(broker, tmp_path):
