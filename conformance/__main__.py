@@ -19,7 +19,7 @@ from conformance.fuzz.step import listing
 from conformance.purpose import is_on_purpose
 from conformance.rabbitmq import own_rabbitmq
 from conformance.registry import Case
-from conformance.runner import Runner
+from conformance.runner import Result, Runner
 from conformance.target import Target, own_amqpbroker
 
 TARGET = click.option("--target", metavar="URL", help="amqp://[user:password@]host[:port] of a running broker.")
@@ -70,18 +70,18 @@ def replay(
     started = time.monotonic()
     with _readable_errors(), contextlib.ExitStack() as stack:
         chosen = Target.parse(target, management) if target else stack.enter_context(own_amqpbroker())
-        runner = Runner(chosen, Timing(reply_s, quiet_s), workers)
+        runner = Runner(chosen, Timing(reply_s, quiet_s), workers, (lambda _: False) if target else is_on_purpose)
         click.echo(f"{len(cases)} cases on {runner.version}, {chosen.host}:{chosen.port}")
         passed = run = meant = 0
         for result in runner.replay_all(cases):
-            on_purpose = not target and result.outcome == "differs" and is_on_purpose(result.case.id)
             passed += result.outcome == "ok"
-            meant += on_purpose
+            meant += result.outcome == "on purpose"
             run += result.outcome != "not run"
             short = result.outcome in ("not run", "not recorded")
-            outcome = "on purpose" if on_purpose else result.outcome
-            click.echo(f"{outcome:12} {result.case.id}" + (f"  ({result.detail})" if short and result.detail else ""))
-            if result.detail and not short and not brief and not on_purpose:
+            click.echo(
+                f"{result.outcome:12} {result.case.id}" + (f"  ({result.detail})" if short and result.detail else "")
+            )
+            if result.detail and not short and not brief:
                 click.echo("    " + result.detail.replace("\n", "\n    "))
     not_run = f", {len(cases) - run} not run" if run < len(cases) else ""
     differ = f", {meant} differ on purpose (docs/compatibility.md)" if meant else ""
@@ -108,24 +108,45 @@ def record(
 ) -> None:
     """Record the cases from RabbitMQ and show what changed; without --target it is installed and started first."""
     cases = _selected(names)
-    doubtful = 0
     with _readable_errors(), contextlib.ExitStack() as stack:
         chosen = Target.parse(target, management) if target else stack.enter_context(own_rabbitmq())
         runner = Runner(chosen, Timing(quiet_s=quiet_s), workers)
         click.echo(f"{len(cases)} cases from {runner.version}, {chosen.host}:{chosen.port}")
-        words = {"ok": "same", "differs": "changed", "broken": "refused", "not run": "not run"}
-        for result in runner.record_all(cases, times):
-            doubtful += result.outcome == "broken"
-            word = "new" if result.detail == "new" else words[result.outcome]
-            click.echo(f"{word:8} {result.case.id}")
-            if result.outcome in ("differs", "broken") and result.detail != "new":
-                click.echo("    " + result.detail.replace("\n", "\n    "))
+        doubtful = _shown(runner.record_all(cases, times))
     if prune:
         known = {transcript.path(case.id) for case in registry.load()}
         for stray in sorted(set(transcript.GOLDEN.glob("*/*.json")) - known):
             stray.unlink()
             click.echo(f"pruned   {stray.relative_to(transcript.GOLDEN)}")
     click.echo(f"{len(cases) - doubtful} of {len(cases)} are the same {times} times over")
+    sys.exit(1 if doubtful else 0)
+
+
+def _shown(results: Iterator[Result]) -> int:
+    """Print what came of each recording; how many were refused."""
+    doubtful = 0
+    words = {"ok": "same", "differs": "changed", "broken": "refused", "not run": "not run"}
+    for result in results:
+        doubtful += result.outcome == "broken"
+        word = "new" if result.detail == "new" else words[result.outcome]
+        click.echo(f"{word:8} {result.case.id}")
+        if result.outcome in ("differs", "broken") and result.detail != "new":
+            click.echo("    " + result.detail.replace("\n", "\n    "))
+    return doubtful
+
+
+@main.command()
+@WORKERS
+@click.option("--times", default=3, show_default=True, help="How often each case must give the same transcript.")
+def meant(workers: int, times: int) -> None:
+    """Record from this checkout's amqpbroker the cases that docs/compatibility.md says differ, and show what changed."""
+    cases = [found for found in registry.load() if is_on_purpose(found.id)]
+    with _readable_errors(), own_amqpbroker() as target:
+        doubtful = _shown(Runner(target, Timing(), workers).record_all(cases, times, transcript.MEANT))
+    known = {transcript.path(case.id, transcript.MEANT) for case in cases}
+    for stray in sorted(set(transcript.MEANT.glob("*/*.json")) - known):
+        stray.unlink()
+        click.echo(f"pruned   {stray.relative_to(transcript.MEANT)}")
     sys.exit(1 if doubtful else 0)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from conformance import transcript
 from conformance.client import Timing
@@ -20,7 +21,7 @@ from conformance.transcript import Transcript
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`outcome` is "ok", "differs", "not run", "not recorded" or "broken"; `detail` says more where there is more."""
+    """`outcome` is "ok", "differs", "on purpose", "not run", "not recorded" or "broken"; `detail` says more."""
 
     case: Case
     outcome: str
@@ -37,11 +38,17 @@ class Run:
 
 
 class Runner:
-    """Runs cases against one target; each worker thread keeps a janitor connection. Raises SetupError without one."""
+    """Runs cases against one target; each worker thread keeps a janitor connection. Raises SetupError without one.
 
-    def __init__(self, target: Target, timing: Timing, workers: int) -> None:
+    is_meant: whether the target may differ in a case, in the way that is recorded.
+    """
+
+    def __init__(
+        self, target: Target, timing: Timing, workers: int, is_meant: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self.target = target
         self.timing = timing
+        self.is_meant = is_meant
         self.workers = workers
         self.version, self.cluster_name = target.identity()
         self._local = threading.local()
@@ -93,16 +100,26 @@ class Runner:
         except Exception:
             return Result(case, "broken", traceback.format_exc())
         difference = transcript.difference(recorded[1], got.transcript)
+        if difference and self.is_meant(case.id):
+            return self._as_meant(case, got.transcript, difference)
         return Result(case, "differs" if difference else "ok", difference)
 
-    def record(self, case: Case, times: int) -> Result:
+    def _as_meant(self, case: Case, got: Transcript, difference: str) -> Result:
+        """It differs, and is to: in one way and no other."""
+        meant = transcript.load(case.id, transcript.MEANT)
+        if meant is None:
+            return Result(case, "differs", f"what is meant is not recorded:\n{difference}")
+        other = transcript.difference(meant[1], got)
+        return Result(case, "differs", f"not as it is meant to:\n{other}") if other else Result(case, "on purpose")
+
+    def record(self, case: Case, times: int, folder: Path = transcript.GOLDEN) -> Result:
         """Run one case `times` times and keep the transcript if they agree; `detail`: what changed, or the doubt."""
         if lacking := self.lacks(case):
             return Result(case, "not run", lacking)
         try:
             run = self.run(case)
             first = run.transcript
-            if run.stopped:
+            if run.stopped and folder is transcript.GOLDEN:
                 return Result(case, "broken", f"it cannot end: {run.stopped}\n{transcript.dump(first)}")
             for _ in range(times - 1):
                 again = self.run(case)
@@ -110,10 +127,10 @@ class Runner:
                     return Result(case, "broken", f"not the same twice:\n{doubt}")
         except Exception:
             return Result(case, "broken", traceback.format_exc())
-        recorded = transcript.load(case.id)
+        recorded = transcript.load(case.id, folder)
         changed = transcript.difference(recorded[1], first) if recorded else ""
         if recorded is None or changed:
-            transcript.store(case.id, self.version, first)
+            transcript.store(case.id, self.version, first, folder)
         return Result(case, "ok" if recorded and not changed else "differs", changed or "" if recorded else "new")
 
     def replay_all(self, cases: Sequence[Case]) -> Iterator[Result]:
@@ -122,10 +139,10 @@ class Runner:
             yield from pool.map(self.replay, cases)
         self._close()
 
-    def record_all(self, cases: Sequence[Case], times: int) -> Iterator[Result]:
+    def record_all(self, cases: Sequence[Case], times: int, folder: Path = transcript.GOLDEN) -> Iterator[Result]:
         """Results in the order of `cases`."""
         with ThreadPoolExecutor(self.workers) as pool:
-            yield from pool.map(lambda case: self.record(case, times), cases)
+            yield from pool.map(lambda case: self.record(case, times, folder), cases)
         self._close()
 
     def _close(self) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 from conformance.decoder import Event
 
+#: What RabbitMQ did, and what amqpbroker does where it differs on purpose.
 GOLDEN = Path(__file__).parent / "golden"
+MEANT = Path(__file__).parent / "meant"
 Transcript = dict[str, Any]
 
 _INVENTED = re.compile(
@@ -73,24 +75,24 @@ def _order(label: str) -> tuple[int, int]:
     return int(connection[1:]), int(channel)
 
 
-def path(case_id: str) -> Path:
+def path(case_id: str, folder: Path = GOLDEN) -> Path:
     """Where a case's recording is kept."""
-    return GOLDEN / f"{case_id}.json"
+    return folder / f"{case_id}.json"
 
 
-def load(case_id: str) -> tuple[str, Transcript] | None:
+def load(case_id: str, folder: Path = GOLDEN) -> tuple[str, Transcript] | None:
     """The version a case was recorded from and its transcript; None when it was never recorded."""
     try:
-        stored = json.loads(path(case_id).read_text())
+        stored = json.loads(path(case_id, folder).read_text())
     except FileNotFoundError:
         return None
     version = stored.pop("recorded_from")
     return version, stored
 
 
-def store(case_id: str, version: str, transcript: Transcript) -> None:
+def store(case_id: str, version: str, transcript: Transcript, folder: Path = GOLDEN) -> None:
     """Keep a recording."""
-    file = path(case_id)
+    file = path(case_id, folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(dump({"recorded_from": version} | transcript))
 

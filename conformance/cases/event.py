@@ -10,7 +10,17 @@ from conformance.registry import MANAGEMENT, case, family
 NEEDS = (MANAGEMENT,)
 
 #: What names processes, nodes and moments, which the broker makes up.
-_INVENTED = ("channel", "cluster_state", "connected_at", "connection", "leader", "members", "node", "owner_pid", "pid")
+_INVENTED: tuple[str, ...] = (
+    "channel",
+    "cluster_state",
+    "connected_at",
+    "connection",
+    "leader",
+    "members",
+    "node",
+    "owner_pid",
+    "pid",
+)
 _INVENTED += ("connection_name", "peer_port", "port", "timestamp_in_ms")
 
 

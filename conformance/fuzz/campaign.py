@@ -17,6 +17,7 @@ from conformance.target import Target
 
 #: Our broker answers at once, so its second look sees what the first saw.
 OURS = Pace(quiet_s=0.002)
+OURS_CAREFUL = Pace(quiet_s=0.05)
 QUICK = Pace(quiet_s=0.25)
 STEADY = Pace(quiet_s=0.3, matched_s=0.02)
 CAREFUL = Pace(quiet_s=1.0, matched_s=0.06)
@@ -33,7 +34,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of one seed. `difference` is of `script`, the shortest that shows one."""
+    """What came of one seed. `difference` is of `script`, the shortest that shows one.
+
+    unsteady: RabbitMQ does not do the same each time. fickle: it does, and the other broker does not. hasty: what
+    differed at first does not when both are given time.
+    """
 
     seed: int
     operations: int
@@ -41,6 +46,8 @@ class Found:
     script: Script = ()
     difference: Difference | None = None
     unsteady: bool = False
+    fickle: bool = False
+    hasty: bool = False
 
     def shown(self) -> str:
         """The difference, for people."""
@@ -53,6 +60,7 @@ class Found:
                 f"seed {self.seed}: a difference after {len(self.script)} steps, at: {where}",
                 "",
                 listing(self.script),
+                *(["", "RabbitMQ does the same each time, this broker does not."] if self.fickle else []),
                 "",
                 "- RabbitMQ",
                 "+ this broker",
@@ -71,24 +79,30 @@ class SideBySide:
 
     def compare(self, script: Script, pace: Pace = QUICK) -> tuple[Difference | None, int]:
         """The first difference, and how many frames were compared."""
-        got = Player(self._other, OURS, self._other_cluster).play(script)
+        expected, got, frames = self._played(script, pace, OURS)
+        return _first_difference(expected, got), frames
+
+    def _played(self, script: Script, pace: Pace, ours: Pace) -> tuple[list[Outcome], list[Outcome], int]:
+        """What RabbitMQ gave and what the other broker did, and how many frames that were."""
+        got = Player(self._other, ours, self._other_cluster).play(script)
         player = Player(self._judge, pace, self._judge_cluster)
-        expected = player.play(script, got)
-        for at, outcome in enumerate(expected):
-            if outcome != got[at]:
-                return Difference(at, outcome, got[at]), player.frames
-        return None, player.frames
+        return player.play(script, got), got, player.frames
 
     def _differs(self, script: Script) -> bool:
         """Whether there is a difference, and still is when it is looked at again."""
         return all(self.compare(script, STEADY)[0] is not None for _ in range(2))
 
-    def confirmed(self, script: Script) -> Difference | None:
-        """The difference if it shows three times over, with time to settle, and RabbitMQ gives the same each time."""
-        first, _ = self.compare(script, CAREFUL)
-        if first is None or any(self.compare(script, CAREFUL)[0] != first for _ in range(2)):
-            return None
-        return first
+    def look_again(self, seed: int, operations: int, frames: int, script: Script) -> Found:
+        """What three more runs with time to settle say of a script that differed."""
+        runs = [self._played(script, CAREFUL, OURS_CAREFUL)[:2] for _ in range(3)]
+        if any(expected != runs[0][0] for expected, _ in runs):
+            return Found(seed, operations, frames, unsteady=True)
+        differences = [_first_difference(expected, got) for expected, got in runs]
+        sure = next(filter(None, differences), None)
+        if sure is None:
+            return Found(seed, operations, frames, hasty=True)
+        fickle = any(difference != sure for difference in differences)
+        return Found(seed, operations, frames, script, sure, fickle=fickle)
 
     def explore(self, seed: int) -> Found:
         """Run the script of a seed, and on a difference look for the shortest that shows one."""
@@ -96,13 +110,19 @@ class SideBySide:
         difference, frames = self.compare(script)
         if difference is None:
             return Found(seed, len(script), frames)
-        if self.confirmed(script) is None:
-            return Found(seed, len(script), frames, unsteady=True)
+        found = self.look_again(seed, len(script), frames, script)
+        if found.difference is None or found.fickle:
+            return found
         shortest = shrink(script[: difference.step + 1], self._differs)
-        sure = self.confirmed(shortest)
-        if sure is None:
-            shortest, sure = script, self.confirmed(script)
-        return Found(seed, len(script), frames, shortest, sure, unsteady=sure is None)
+        shorter = self.look_again(seed, len(script), frames, shortest)
+        return found if shorter.difference is None else shorter
+
+
+def _first_difference(expected: list[Outcome], got: list[Outcome]) -> Difference | None:
+    for at, outcome in enumerate(expected):
+        if outcome != got[at]:
+            return Difference(at, outcome, got[at])
+    return None
 
 
 def campaign(explore: Callable[[int], Found], first_seed: int, seconds: float, workers: int) -> Iterator[Found]:

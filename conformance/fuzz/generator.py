@@ -335,8 +335,8 @@ class Generator:
                 other = exchange.flags | {flag: not exchange.flags.get(flag)}
                 self._declare_exchange(_Exchange(exchange.name, exchange.kind, other, exchange.arguments))
             elif self._may(0.5):
-                other = {"alternate-exchange": rng.choice((self._name("x3"), 1)), "x-any": "thing"}
-                self._declare_exchange(_Exchange(exchange.name, exchange.kind, exchange.flags, other))
+                arguments = {"alternate-exchange": rng.choice((self._name("x3"), 1)), "x-any": "thing"}
+                self._declare_exchange(_Exchange(exchange.name, exchange.kind, exchange.flags, arguments))
             else:
                 self._add(self._any_channel().on, "exchange", name=exchange.name, passive=True)
 

@@ -4,6 +4,7 @@ import pytest
 
 from conformance import registry, transcript
 from conformance.client import NEVER_CAME
+from conformance.purpose import is_on_purpose
 
 CASES = registry.load()
 
@@ -16,6 +17,16 @@ def test_every_case_has_a_recording():
 def test_every_recording_has_a_case():
     known = {transcript.path(case.id) for case in CASES}
     assert not set(transcript.GOLDEN.glob("*/*.json")) - known
+
+
+def test_every_recording_is_from_the_release_that_is_modelled():
+    versions = {transcript.load(case.id)[0] for case in CASES}
+    assert versions == {"RabbitMQ 4.0.5"}
+
+
+def test_what_differs_on_purpose_is_recorded_too_and_nothing_else_is():
+    meant = {str(file.relative_to(transcript.MEANT).with_suffix("")) for file in transcript.MEANT.glob("*/*.json")}
+    assert meant == {case.id for case in CASES if is_on_purpose(case.id)}
 
 
 def test_no_recording_holds_what_never_came():

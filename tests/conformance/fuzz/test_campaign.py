@@ -68,6 +68,14 @@ def test_what_the_judge_does_differently_each_time_is_no_difference():
     assert found.unsteady
 
 
+def test_a_broker_that_does_not_do_the_same_each_time_differs_where_the_judge_does():
+    found = SideBySide(Judge(), Dice()).explore(WITH_PURGE)
+    assert found.difference.expected == {"step": "purge"}
+    assert found.fickle
+    assert not found.unsteady
+    assert "this broker does not" in found.shown()
+
+
 def test_a_campaign_goes_through_the_seeds_until_its_time_is_over(monkeypatch):
     clock = iter(range(100))
     monkeypatch.setattr(campaigns.time, "monotonic", lambda: next(clock))
