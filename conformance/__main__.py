@@ -139,7 +139,7 @@ def _shown(results: Iterator[Result]) -> int:
 @WORKERS
 @click.option("--times", default=3, show_default=True, help="How often each case must give the same transcript.")
 def meant(workers: int, times: int) -> None:
-    """Record from this checkout's amqpbroker the cases that docs/compatibility.md says differ, and show what changed."""
+    """Record from this checkout's amqpbroker what docs/compatibility.md says is different, and show what changed."""
     cases = [found for found in registry.load() if is_on_purpose(found.id)]
     with _readable_errors(), own_amqpbroker() as target:
         doubtful = _shown(Runner(target, Timing(), workers).record_all(cases, times, transcript.MEANT))
