@@ -329,6 +329,10 @@ def invalid_message_header(header: str, kind: str) -> AmqpError:
     return precondition_failed(f'invalid message: {{unacceptable_type_in_header,"{header}",{kind}}}')
 
 
+def too_many_routing_keys() -> AmqpError:
+    return precondition_failed("invalid message: there are too many routing keys in its CC and BCC headers")
+
+
 def unknown_delivery_tag(tag: int) -> AmqpError:
     return precondition_failed(f"unknown delivery tag {tag}")
 

@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from amqpbroker import errors
 from amqpbroker.broker.expiry import expiry_problem
+from amqpbroker.store.record import fits
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
 from amqpbroker.wire.values import TYPE_NAMES, Table
 
@@ -28,10 +29,13 @@ def extra_routing_keys(headers: Table) -> tuple[tuple[bytes, ...], int]:
     """The further routing keys of the CC and BCC headers, and how many of them (the first) are from CC.
 
     Anything but longstrs within the arrays is passed over. Raises AmqpError 406 for a header that is no array
-    (rabbit_basic:header_routes/1).
+    (rabbit_basic:header_routes/1), and for more keys than can be stored.
     """
     cc_keys = _keys(headers, "CC")
-    return cc_keys + _keys(headers, "BCC"), len(cc_keys)
+    keys = cc_keys + _keys(headers, "BCC")
+    if keys and not fits(keys):
+        raise errors.too_many_routing_keys()
+    return keys, len(cc_keys)
 
 
 def _keys(headers: Table, name: str) -> tuple[bytes, ...]:

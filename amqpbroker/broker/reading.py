@@ -123,8 +123,11 @@ class Reading:
         message.persistent = not flags & record.TRANSIENT
         message.priority = data[at + record.PRIORITY_AT]
         if keys:
-            message.extra_keys = tuple(keys)
-            message.cc_keys = data[at + record.CC_KEYS_AT]
+            if flags & record.PIECES:
+                message.extra_keys, message.cc_keys = record.from_pieces(keys)
+            else:
+                message.extra_keys = tuple(keys)
+                message.cc_keys = data[at + record.CC_KEYS_AT]
         if frames[PROPERTY_FLAGS_AT] & DECODED:
             decode(message, flags & record.DEATHS != 0)
         return message

@@ -164,7 +164,4 @@ def _decoded(data: bytes, offset: int, queue: Queue) -> tuple[Entry, int]:
     entry = Entry(message, queue, sequence, deadline_ms)
     entry.redelivered = bool(flags & _REDELIVERED)
     entry.delivery_count = count
-    keys = sum([1 + len(key) for key in content.extra_keys])
-    return entry, (
-        offset + record.PUBLISH_HEAD.size + record.ENTRY.size + len(content.address) + keys + len(content.frames)
-    )
+    return entry, record.publish_end(data, offset)

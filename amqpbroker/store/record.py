@@ -51,11 +51,16 @@ _PUBLISH: Final = ord("P")
 _SMALLEST = PUBLISH_HEAD.size + ENTRY.size
 
 #: Flags of a publish record: the message's headers carry the broker's record of its deaths; it is transient, but its
-#: queue keeps all.
+#: queue keeps all; the extra keys are pieces of what has the keys, for there are too many, or they are too long.
 DEATHS = 1
 TRANSIENT = 2
+PIECES: Final = 4
 
 MAX_COUNT = 0xFFFF
+
+#: The most extra keys, or pieces, of a record, and the most octets of each.
+_MOST = 255
+_U32 = struct.Struct(">I")
 
 
 class DamagedError(ValueError):
@@ -146,13 +151,16 @@ def group(payload: bytes) -> bytes:
 def publish(content: Content, entries: list[tuple[int, int, int, int]]) -> bytes:
     """A publish record; entries as (queue id, sequence, deadline, delivery count)."""
     count = len(entries)
+    flags, keys, cc_keys = content.flags, content.extra_keys, content.cc_keys
+    if keys and not _are_plain(keys):
+        flags, keys, cc_keys = flags | PIECES, _into_pieces(keys, cc_keys), 0
     parts = [
         PUBLISH_HEAD.pack(
             PUBLISH,
-            content.flags,
+            flags,
             content.priority,
-            len(content.extra_keys),
-            content.cc_keys,
+            len(keys),
+            cc_keys,
             count,
             len(content.address),
             len(content.frames),
@@ -161,9 +169,41 @@ def publish(content: Content, entries: list[tuple[int, int, int, int]]) -> bytes
     ]
     parts += [ENTRY.pack(*entry, i) for i, entry in enumerate(entries)]
     parts.append(content.address)
-    parts += [b"%c%b" % (len(key), key) for key in content.extra_keys]
+    parts += [b"%c%b" % (len(key), key) for key in keys]
     parts.append(content.frames)
     return b"".join(parts)
+
+
+def fits(keys: tuple[bytes, ...]) -> bool:
+    """Whether a record has room for these extra keys."""
+    return _are_plain(keys) or 4 + sum([4 + len(key) for key in keys]) <= _MOST * _MOST
+
+
+def _are_plain(keys: tuple[bytes, ...]) -> bool:
+    return len(keys) <= _MOST and max(map(len, keys), default=0) <= _MOST
+
+
+def _into_pieces(keys: tuple[bytes, ...], cc_keys: int) -> tuple[bytes, ...]:
+    joined = _U32.pack(cc_keys) + b"".join([_U32.pack(len(key)) + key for key in keys])
+    return tuple([joined[start : start + _MOST] for start in range(0, len(joined), _MOST)])
+
+
+def from_pieces(pieces: list[bytes]) -> tuple[tuple[bytes, ...], int]:
+    """The extra keys, and how many of them are from CC. Raises DamagedError."""
+    joined = b"".join(pieces)
+    keys = []
+    offset = 4
+    try:
+        cc_keys: int = _U32.unpack_from(joined)[0]
+        while offset < len(joined):
+            size: int = _U32.unpack_from(joined, offset)[0]
+            keys.append(joined[offset + 4 : offset + 4 + size])
+            offset += 4 + size
+    except struct.error:
+        offset = -1
+    if offset != len(joined):
+        raise DamagedError(0, "a message's extra keys are cut off")
+    return tuple(keys), cc_keys
 
 
 def write_lone_publish(
@@ -322,6 +362,13 @@ def excerpt(data: bytes, offset: int, entries: list[int]) -> tuple[bytes, list[i
     return publish(content(data, offset), [ENTRY.unpack_from(data, entry)[:4] for entry in kept]), kept
 
 
+def publish_end(data: bytes, offset: int) -> int:
+    """Where the publish record at data[offset:] ends, all of which is there."""
+    _, _, _, extra, _, count, address, frames, _ = PUBLISH_HEAD.unpack_from(data, offset)
+    end: int = _end(data, offset + PUBLISH_HEAD.size + count * ENTRY.size + address, extra) + frames
+    return end
+
+
 def publish_size(data: bytes, offset: int) -> int:
     """Octets of the publish record at data[offset:], or up to 255 a routing key more, from its head alone."""
     _, _, _, extra, _, count, address, frames, _ = PUBLISH_HEAD.unpack_from(data, offset)
@@ -359,4 +406,7 @@ def content(data: bytes, offset: int = 0) -> Content:
         raise DamagedError(0, "a publish record is cut off") from None
     if kind != PUBLISH or len(frames) != frames_size:
         raise DamagedError(0, "no publish record")
+    if flags & PIECES:
+        whole, cc_keys = from_pieces(keys)
+        return Content(address, frames, size, priority, whole, cc_keys, flags & ~PIECES)
     return Content(address, frames, size, priority, tuple(keys), cc_keys, flags)

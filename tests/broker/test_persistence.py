@@ -537,6 +537,33 @@ def test_a_long_message_and_extra_keys_survive():
     assert client.get("copy").body == body
 
 
+MANY_KEYS = tuple(f"key{number}" for number in range(300))
+LONG_KEYS = ("k" * 300, "copy", "")
+
+
+@pytest.mark.parametrize("keys", [MANY_KEYS, LONG_KEYS, ("k" * 255,) * 255])
+def test_any_extra_keys_survive(keys):
+    node = Node(q={}, copy={})
+    client = confirming(node)
+    headers = {"CC": Field("A", [longstr(key) for key in keys[1:]]), "BCC": Field("A", [longstr(keys[0])])}
+    client.publish("q", b"safe", delivery_mode=2, headers=headers)
+    assert acks(client) == [1]
+    after = node.crash()
+    entry = after.broker.vhosts["/"].queues["q"].ready.head()
+    assert entry.message.extra_keys == tuple(key.encode() for key in (*keys[1:], keys[0]))
+    assert entry.message.cc_keys == len(keys) - 1
+    assert bodies(after) == ["safe"]
+
+
+def test_more_extra_keys_than_can_be_stored_are_refused():
+    client = Node().client()
+    client.publish("q", delivery_mode=2, headers={"CC": Field("A", [longstr("k" * 65_020)])})
+    (refusal,) = client.receive()
+    assert refusal.arguments["reply_text"] == (
+        "PRECONDITION_FAILED - invalid message: there are too many routing keys in its CC and BCC headers"
+    )
+
+
 def in_memory(node, queue="q"):
     """How many of a queue's ready messages are in memory."""
     line = node.broker.vhosts["/"].queues[queue].ready

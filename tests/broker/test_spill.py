@@ -24,14 +24,15 @@ def bodies(entries):
     return [one.message.body for one in entries]
 
 
-def test_everything_about_a_copy_comes_back():
+@pytest.mark.parametrize("keys", [(b"x", b"blind"), (b"k" * 300, *[b"blind"] * 300)])
+def test_everything_about_a_copy_comes_back(keys):
     properties = encode_properties(
         {"headers": {"k": Field("l", 7), "CC": Field("A", [longstr("x")])}, "priority": 3, "expiration": b"500"}
     )
     message = Message(b"\4some\3key", properties, b"body")
     message.persistent, message.priority, message.expiration_ms = True, 3, 500
     message.headers = {"k": Field("l", 7), "CC": Field("A", [longstr("x")])}
-    message.extra_keys, message.cc_keys = (b"x", b"blind"), 1
+    message.extra_keys, message.cc_keys = keys, 1
     full = Entry(message, QUEUE, 70, 1_700_000_000_500)
     full.redelivered, full.delivery_count = True, 4
     framed = Message(b"\0\1q", None, None, 2, content(5, b"\x10\0\1", b"hi", 0), 5)
@@ -48,7 +49,7 @@ def test_everything_about_a_copy_comes_back():
     )
     for name in ("address", "properties", "body", "size", "persistent", "priority", "expiration_ms", "headers"):
         assert getattr(got.message, name) == getattr(message, name)
-    assert (got.message.extra_keys, got.message.cc_keys) == ((b"x", b"blind"), 1)
+    assert (got.message.extra_keys, got.message.cc_keys) == (keys, 1)
     assert (plain.message.frames, plain.message.frames_channel) == (framed.frames, 5)
     assert (plain.message.persistent, plain.redelivered, plain.sequence) == (False, False, 71)
 

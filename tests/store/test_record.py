@@ -17,8 +17,46 @@ def test_a_lone_publish_is_the_group_of_its_record(entry, flags):
     assert record.content(written, record.GROUP_HEAD.size) == content
 
 
-def test_an_excerpt_is_the_record_with_fewer_entries():
-    content = record.Content(b"\0\1q", b"frames", 3, 1, (b"cc", b"bcc"), 1, False)
+MANY_KEYS = tuple(b"%d" % number for number in range(256))
+LONG_KEYS = (b"k" * 256, b"", b"k" * 1000)
+
+
+@pytest.mark.parametrize("keys", [(b"cc", b"bcc"), MANY_KEYS, LONG_KEYS])
+def test_extra_keys_come_back(keys):
+    content = record.Content(b"\0\1q", b"frames", 3, 1, keys, 2, record.TRANSIENT)
+    data = b"before" + record.publish(content, [(1, 1, 0, 0)])
+    assert record.content(data + b"after", 6) == content
+    assert record.publish_end(data + b"after", 6) == len(data)
+    assert record.publish_size(data, 6) >= len(data) - 6
+
+
+@pytest.mark.parametrize("octets", [b"", b"\0\0\0", b"\0\0\0\1\0\0\0\2k", b"\0\0\0\1\0\0\0"])
+def test_keys_that_are_cut_off_are_damage(octets):
+    with pytest.raises(record.DamagedError):
+        record.from_pieces([octets])
+
+
+@pytest.mark.parametrize(
+    ("keys", "fits"),
+    [
+        ((b"k" * 255,) * 255, True),
+        ((b"k" * 255,) * 256, False),
+        ((b"k" * (65_025 - 8),), True),
+        ((b"k" * (65_025 - 7),), False),
+        ((b"",) * 16_255, True),
+        ((b"",) * 16_256, False),
+    ],
+)
+def test_for_which_keys_there_is_room(keys, fits):
+    assert record.fits(keys) is fits
+    if fits:
+        content = record.Content(b"\0\1q", b"frames", 3, 1, keys, 1, 0)
+        assert record.content(record.publish(content, [(1, 1, 0, 0)])) == content
+
+
+@pytest.mark.parametrize("keys", [(b"cc", b"bcc"), MANY_KEYS, LONG_KEYS])
+def test_an_excerpt_is_the_record_with_fewer_entries(keys):
+    content = record.Content(b"\0\1q", b"frames", 3, 1, keys, 1, 0)
     entries = [(number, number + 10, 0, number) for number in range(4)]
     before = b"something before"
     data = before + record.publish(content, entries) + record.publish(content, [(9, 9, 0, 0)])
