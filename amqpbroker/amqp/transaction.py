@@ -59,13 +59,15 @@ class Transaction:
         log = self._channel.vhost.log
         if log is not None:
             log.begin()
-        for message, destinations, bits, exchange in publishes:
-            left = tuple([destination for destination in destinations if not destination.closed])
-            self._channel.place(message, left, bits, self._channel.tally.outlet(exchange))
-        for entries, how in settled:
-            self._channel.settle(dict(sorted(entries.items())), how)
-        if log is not None:
-            log.end()
+        try:
+            for message, destinations, bits, exchange in publishes:
+                left = tuple([destination for destination in destinations if not destination.closed])
+                self._channel.place(message, left, bits, self._channel.tally.outlet(exchange))
+            for entries, how in settled:
+                self._channel.settle(dict(sorted(entries.items())), how)
+        finally:
+            if log is not None:
+                log.end()
 
     def _demands(self) -> dict[Destination, tuple[int, int]]:
         """How many messages, and of how many octets, each destination is to take."""

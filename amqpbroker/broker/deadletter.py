@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mypy_extensions import mypyc_attr
 
 from amqpbroker.broker.deaths import Death, Deaths, recorded
-from amqpbroker.broker.message import Entry, Message, encode_address
+from amqpbroker.broker.message import KEY_BYTES, Entry, Message, encode_address
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.clock import Clock
@@ -87,7 +87,8 @@ def dead_lettered(
         expiration_ms=message.expiration_ms,
     )
     deaths = recorded(message.deaths, death)
-    address = encode_address(exchange, message.routing_key if routing_key is None else routing_key)
+    # An argument may be longer than a routing key can be; the rest of it is left out.
+    address = encode_address(exchange, message.routing_key if routing_key is None else routing_key[:KEY_BYTES])
     letter = Letter(message, address, deaths)
     if routing_key is not None:
         letter.extra_keys = ()
@@ -146,11 +147,13 @@ class DeadLetters:
             for entry in entries:
                 if self._log is not None:
                     self._log.begin()
-                queue.forget(entry)
-                if exchange is not None:
-                    self._send(queue, exchange, entry.message, reason, now_ms)
-                if self._log is not None:
-                    self._log.end()
+                try:
+                    queue.forget(entry)
+                    if exchange is not None:
+                        self._send(queue, exchange, entry.message, reason, now_ms)
+                finally:
+                    if self._log is not None:
+                        self._log.end()
 
     def _send(self, queue: Queue, exchange: "Exchange", message: Message, reason: str, now_ms: int) -> None:
         """Publish a dead letter to where its exchange leads, but to no queue that would close a cycle."""

@@ -556,10 +556,12 @@ class LocalQueue(Queue):
                     break
                 if log is not None:
                     log.begin()
-                self.forget(self._pop())
-                destination.publish(message)
-                if log is not None:
-                    log.end()
+                try:
+                    self.forget(self._pop())
+                    destination.publish(message)
+                finally:
+                    if log is not None:
+                        log.end()
                 moved += 1
                 size -= message.size
         self.tally.left += moved

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from amqpbroker.broker.deaths import Deaths
     from amqpbroker.broker.queue import Queue
 
+#: How long a routing key can be.
+KEY_BYTES = 255
+
 
 @mypyc_attr(acyclic=True)
 class Message:

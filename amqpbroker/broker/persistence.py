@@ -171,7 +171,8 @@ class Persistence(Store):
             return
         try:
             writing = self._next()
-        except (OSError, record.DamagedError) as error:
+        except Exception as error:
+            # What was gathered is neither written nor to be gathered again, so nothing after it may be confirmed.
             self._fail(error)
             return
         if writing is None:

@@ -147,6 +147,10 @@ def test_without_a_routing_key_of_the_queue_the_message_keeps_all_its_own() -> N
     assert headers_of(letter)["CC"] == message.headers["CC"]
 
 
+def test_a_letter_s_key_is_no_longer_than_keys_can_be() -> None:
+    assert die(publishing(b"key"), key=b"k" * 256).routing_key == b"k" * 255
+
+
 @pytest.mark.parametrize("key", [b"dead", b""])
 def test_with_one_it_has_only_that_and_cc_stays_to_be_seen(key: bytes) -> None:
     message = publishing(b"key", {"CC": Field("A", [longstr("cc")])}, cc=(b"cc",), bcc=(b"bcc",))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
@@ -562,6 +563,68 @@ def test_more_extra_keys_than_can_be_stored_are_refused():
     assert refusal.arguments["reply_text"] == (
         "PRECONDITION_FAILED - invalid message: there are too many routing keys in its CC and BCC headers"
     )
+
+
+def test_a_dead_letter_with_too_long_a_key_is_told_what_fits():
+    dead = {"x-dead-letter-exchange": longstr("amq.fanout"), "x-dead-letter-routing-key": longstr("r" * 300)}
+    node = Node(q={}, source=dead)
+    client = node.client()
+    client.call(1, "queue.bind", queue="q", exchange="amq.fanout", routing_key="")
+    client.publish("source", b"died", delivery_mode=2)
+    client.get("source", no_ack=False)
+    client.send(1, "basic.reject", delivery_tag=1, requeue=False)
+    assert client.receive() == []
+    assert client.get("q").arguments["routing_key"] == "r" * 255
+
+
+class Broken(Destination):
+    def publish(self, message):
+        raise RuntimeError("for the test")
+
+
+class ToBroken:
+    """An exchange type that leads to something broken."""
+
+    name = "broken"
+    keyed = per_key = False
+
+    def route(self, routing_key, message):
+        return [Broken("broken")]
+
+
+@pytest.mark.parametrize("how", ["dead letter", "transaction"])
+def test_what_is_published_after_an_internal_error_is_stored(how, caplog):
+    node = Node(q={}, source={"x-dead-letter-exchange": longstr("amq.fanout")})
+    node.broker.vhosts["/"].exchanges["amq.fanout"].type = ToBroken()
+    client = node.client()
+    if how == "dead letter":
+        client.publish("source", delivery_mode=2)
+        client.get("source", no_ack=False)
+        client.send(1, "basic.reject", delivery_tag=1, requeue=False)
+    else:
+        client.call(1, "tx.select")
+        client.publish("", exchange="amq.fanout", delivery_mode=2)
+        client.send(1, "tx.commit")
+    (refusal,) = client.receive()
+    assert refusal.arguments["reply_code"] == 541
+    assert "for the test" in caplog.text
+    other = confirming(node)
+    for number in range(1, 4):
+        publish(other, "safe")
+        assert acks(other) == [number]
+    assert bodies(node.crash()) == ["safe"] * 3
+
+
+def test_nothing_is_confirmed_after_a_batch_that_cannot_be_encoded():
+    node = Node()
+    client = confirming(node)
+    node.broker.vhosts["/"].queues["q"].id = 1 << 70
+    publish(client, "lost")
+    assert acks(client) == []
+    node.broker.vhosts["/"].queues["q"].id = 1
+    publish(client, "lost too")
+    assert acks(client) == []
+    assert len(node.failures) == 1
 
 
 def in_memory(node, queue="q"):
