@@ -3,6 +3,7 @@
 import dataclasses
 from weakref import WeakKeyDictionary
 
+from amqpbroker.testing.faults import frames
 from amqpbroker.testing.faults.fault import Counted, at_least
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
@@ -41,6 +42,10 @@ class Cut(Counted):
         for name in {"on", "instead_of"} & set(given):
             if places[name] not in methods.BY_NAME:
                 raise ValueError(f"{name} = {places[name]!r}: there is no such method; one is basic.publish")
+        if self.on and not frames.comes_from(self.on, client=True):
+            raise ValueError(f"on = {self.on!r}: no client sends this; it is for instead_of")
+        if self.instead_of and not frames.comes_from(self.instead_of, client=False):
+            raise ValueError(f"instead_of = {self.instead_of!r}: no broker sends this; it is for on")
         for name in {"after_frames", "after_bytes"} & set(given):
             at_least(name, places[name], 1)
         at_least("nth", self.nth, 1)

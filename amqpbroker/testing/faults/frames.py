@@ -14,6 +14,31 @@ OPAQUE = -2
 _GREETING_OCTETS = 8
 _HEAD_OCTETS = 7
 
+_FROM_EITHER = {
+    *(
+        "connection.close",
+        "connection.close-ok",
+        "channel.close",
+        "channel.close-ok",
+        "channel.flow",
+        "channel.flow-ok",
+    ),
+    *("basic.ack", "basic.nack", "basic.cancel", "basic.cancel-ok"),
+}
+_ANSWERS_OF_CLIENTS = {"connection.start-ok", "connection.secure-ok", "connection.tune-ok"}
+_UNASKED_OF_BROKERS = {
+    *("connection.start", "connection.secure", "connection.tune", "connection.blocked", "connection.unblocked"),
+    *("basic.return", "basic.deliver", "basic.get-empty"),
+}
+
+
+def comes_from(name: str, *, client: bool) -> bool:
+    """Whether clients send this method, or else whether brokers do."""
+    if name in _FROM_EITHER:
+        return True
+    answers = name.endswith("-ok") and name not in _ANSWERS_OF_CLIENTS
+    return client is not (answers or name in _UNASKED_OF_BROKERS)
+
 
 class Frame:
     """One frame. data: all its octets. name: of its method, such as "basic.publish"; empty for other frames."""

@@ -107,6 +107,10 @@ def test_times_is_how_many_connections_it_strikes(b, connect):
     [
         ({"on": "basic.ack", "after_frames": 3}, "on and after_frames exclude each other"),
         ({"on": "basic.acknowledge"}, "there is no such method; one is basic.publish"),
+        ({"on": "basic.deliver"}, "on = 'basic.deliver': no client sends this; it is for instead_of"),
+        ({"on": "queue.declare-ok"}, "no client sends this"),
+        ({"instead_of": "basic.publish"}, "instead_of = 'basic.publish': no broker sends this; it is for on"),
+        ({"instead_of": "connection.tune-ok"}, "no broker sends this"),
         ({"after_frames": 0}, "after_frames = 0: this must be a whole number from 1 on"),
         ({"after_bytes": "x"}, "after_bytes = 'x': this must be a whole number"),
         ({"nth": 2}, "nth counts methods"),
