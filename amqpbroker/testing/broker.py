@@ -269,6 +269,7 @@ class Broker:
         AssertionError, which shows what is there instead; ValueError if several vhosts have such a queue; RuntimeError
         on a thread whose event loop would stand still meanwhile, and the clients on it.
         """
+        __tracebackhide__ = True
         _refuse_to_block("wait_until")
         return self._look(lambda lab: lab.sight.wait_until(queue, ready, unacked, consumers, vhost, timeout), timeout)
 
@@ -287,6 +288,7 @@ class Broker:
         count: wait until there are so many. Raises AssertionError if there are fewer in the end, or more; RuntimeError
         as `wait_until`.
         """
+        __tracebackhide__ = True
         if count is None:
             return self._look(lambda lab: _now(lab.sight.published(exchange, routing_key, vhost)))
         _refuse_to_block("published")
@@ -299,6 +301,7 @@ class Broker:
 
         Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
         """
+        __tracebackhide__ = True
         return self._look(lambda lab: _now(lab.sight.messages(queue, vhost)))
 
     def queues(self, *, vhost: str | None = None) -> list[QueueState]:
@@ -330,6 +333,7 @@ class Broker:
         return self._lab_there
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float = PATIENCE_S) -> Any:
+        __tracebackhide__ = True
         loop = self._loop
         if loop is None or self._pid != os.getpid() or self._thread is threading.current_thread():
             coroutine.close()
@@ -339,6 +343,9 @@ class Broker:
             return running.result(timeout_s)
         except CancelledError:
             raise RuntimeError("the broker was stopped meanwhile") from None
+        except AssertionError as error:
+            # pytest is to show the line of the test, and not where the broker's thread was.
+            raise error.with_traceback(None) from None
         finally:
             running.cancel()
 
@@ -351,6 +358,7 @@ class Broker:
 
     def _look(self, look: Callable[[Lab], Awaitable[T]], timeout_s: float = 0) -> T:
         """Once all that clients have sent so far is acted on."""
+        __tracebackhide__ = True
         lab = self._lab
 
         async def settled() -> T:

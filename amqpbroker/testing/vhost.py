@@ -32,6 +32,7 @@ class Vhost:
         timeout: float = 5,
     ) -> "QueueState":
         """See Broker.wait_until; so it is with the others: in this vhost."""
+        __tracebackhide__ = True
         return self.broker.wait_until(
             queue=queue, ready=ready, unacked=unacked, consumers=consumers, vhost=self.name, timeout=timeout
         )
@@ -44,11 +45,13 @@ class Vhost:
         count: int | None = None,
         timeout: float = 5,
     ) -> "list[Message]":
+        __tracebackhide__ = True
         return self.broker.published(
             exchange=exchange, routing_key=routing_key, vhost=self.name, count=count, timeout=timeout
         )
 
     def messages(self, queue: str) -> "list[Message]":
+        __tracebackhide__ = True
         return self.broker.messages(queue, vhost=self.name)
 
     def queues(self) -> "list[QueueState]":

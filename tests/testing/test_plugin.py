@@ -157,3 +157,13 @@ def test_a_test_that_fails_tells_which_faults_struck_and_the_next_one_has_none(r
     output = run(FAULTS, "1 failed, 1 passed")
     assert "amqpbroker faults" in output
     assert "random(seed=7, rate=1, kinds=('reset',)) reset at frame" in output
+
+
+@pytest.mark.parametrize("broker", ["amqp_broker", "amqp_vhost"])
+def test_what_a_failing_test_waited_for_is_shown_at_the_line_of_the_test(run, broker):
+    calls = ("wait_until(queue='q', timeout=0)", "published(count=1, timeout=0)", "messages('q')")
+    test = "".join(f"\ndef test_{n}({broker}):\n    {broker}.{call}\n" for n, call in enumerate(calls))
+    output = run(test, "3 failed")
+    assert all(f">       {broker}.{call}" in output for call in calls)
+    assert "sight.py" not in output
+    assert "_run" not in output
