@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write pid and ports here, as JSON, once ready.",
 )
-@click.option("--testing", is_flag=True, help="For tests: time can be moved on, by HTTP. On loopback only.")
+@click.option("--testing", is_flag=True, help="For tests: time, assertions and faults by HTTP. On loopback only.")
 def serve(
     data_dir: str | None,
     in_memory: bool,

@@ -126,7 +126,8 @@ class Broker:
         """As a server is: clients are disconnected, and durable queues, their persistent messages, users and the like
         are there again on the same ports, after `down` seconds. Time goes on. Returns once clients can connect.
 
-        Raises ListenError if somebody else took the port meanwhile; the broker has ended then.
+        Raises ValueError for what is no number of seconds, 60 at most; ListenError if somebody else took the port
+        meanwhile: the broker has ended then.
         """
         lab = self._lab
         back: Future[None] = Future()
@@ -134,8 +135,8 @@ class Broker:
         async def stop() -> None:
             if lab.server.gives_way:
                 raise RuntimeError("the broker is being restarted already")
-            self._coming = back
             lab.restart(down)
+            self._coming = back
 
         self._run(stop())
         back.result(PATIENCE_S + down)

@@ -10,6 +10,7 @@ from amqpbroker.config import Config, Listener
 from amqpbroker.server.app import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS, STOP_MS, Listening, Server
 from amqpbroker.server.data import Data
 from amqpbroker.testing.faults.injector import Injector
+from amqpbroker.testing.faults.restart import check_down
 from amqpbroker.testing.kept import KeptDefinitions, carry
 from amqpbroker.testing.recorder import Recorder
 from amqpbroker.testing.sight import Sight
@@ -57,7 +58,11 @@ class Lab:
         self.server.more_resources = self._resources
 
     def restart(self, down_s: float = 0) -> None:
-        """End, and have another take this one's place on the same ports after so many seconds, unless that is so."""
+        """End, and have another take this one's place on the same ports after so many seconds, unless that is so.
+
+        Raises ValueError for what is no such time.
+        """
+        check_down(down_s)
         if not self.server.gives_way:
             self.server.give_way(_with_ports(self.broker.config, self.server.listening), down_s)
 

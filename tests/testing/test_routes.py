@@ -165,9 +165,9 @@ def test_what_cannot_be_waited_for_is_refused(api, body, reason):
     assert (answer.status_code, answer.json()["reason"]) == (400, reason)
 
 
-def restarted(api):
+def restarted(api, **body):
     """Has it restarted, and waits for that."""
-    answer = api.post("/restart")
+    answer = api.post("/restart", json=body)
     assert answer.status_code == 202
     while True:
         with contextlib.suppress(httpx.TransportError):
@@ -187,6 +187,26 @@ def test_a_broker_within_the_process_is_restarted(tmp_path):
         restarted(api)
         assert b.port == port
         assert [queue.name for queue in b.queues()] == ["q"]
+
+
+def test_a_restart_takes_as_long_as_it_is_told():
+    with (
+        Broker(management=True) as b,
+        httpx.Client(base_url=f"{b.http_url}/api/testing", auth=("guest", "guest")) as api,
+    ):
+        for body, reason in (
+            ({"down": -1}, "down = -1: this is a number of seconds, 60 at most"),
+            ({"down": "long"}, "down = 'long': this is a number of seconds, 60 at most"),
+            ({"downtime": 1}, "a restart has no 'downtime'; it has down"),
+        ):
+            answer = api.post("/restart", json=body)
+            assert (answer.status_code, answer.json()["reason"]) == (400, reason)
+        with pytest.raises(ValueError, match="down = 61: this is"):
+            b.restart(61)
+        assert api.get("/restart").json() == {"restarts": 0}
+        begun = time.monotonic()
+        restarted(api, down=0.2)
+        assert time.monotonic() - begun >= 0.2
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["data-dir", "in-memory"])

@@ -1,10 +1,13 @@
 """A broker that is started again in the middle of things."""
 
 import dataclasses
+from typing import Any
 
 from amqpbroker.testing.faults.cut import Drop
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
+
+LONGEST_DOWN_S = 60
 
 
 @dataclasses.dataclass(eq=False)
@@ -19,8 +22,7 @@ class Restart(Drop):
         super().__post_init__()
         if self._at_once:
             raise ValueError("say when it restarts, such as on='basic.publish'; at once does Broker.restart()")
-        if not isinstance(self.down, int | float) or not 0 <= self.down <= 60:
-            raise ValueError(f"down = {self.down!r}: this is a number of seconds, 60 at most")
+        check_down(self.down)
 
     def strike(self, line: Line, frame: Frame, received: bool) -> None:
         super().strike(line, frame, received)
@@ -33,3 +35,9 @@ class Restart(Drop):
     def _restart(self) -> None:
         restart, down = self.injector.restart, self.down
         self.injector.soon(lambda: restart(down))
+
+
+def check_down(down: Any) -> None:
+    """For how long a broker is down. Raises ValueError for what is no such time."""
+    if not isinstance(down, int | float) or isinstance(down, bool) or not 0 <= down <= LONGEST_DOWN_S:
+        raise ValueError(f"down = {down!r}: this is a number of seconds, {LONGEST_DOWN_S} at most")

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from amqpbroker.management import failure
 from amqpbroker.management.call import Answer, Call
+from amqpbroker.management.formats.tables import shown_name
 from amqpbroker.testing.lab import Lab
 from amqpbroker.testing.routes.route import Route
 
@@ -14,9 +16,16 @@ def show(lab: Lab, call: Call) -> dict[str, int]:
 
 def restart(lab: Lab, call: Call) -> Any:
     """Restarts the broker, as a server is: durable queues, their persistent messages, users and the like are there
-    again on the same ports, also with `--in-memory`; time goes on. Answered with 202 before it happens, and with the
-    number that `GET` tells then: `{"restarts": 2}`."""
-    lab.restart()
+    again on the same ports, also with `--in-memory`; time goes on. `{"down": 2}` leaves two seconds in between.
+    Answered with 202 before it happens, and with the number that `GET` tells then: `{"restarts": 2}`."""
+    body = call.body()
+    for name in body:
+        if name != "down":
+            raise failure.bad_request(f"a restart has no {shown_name(name)!r}; it has down")
+    try:
+        lab.restart(body.get("down", 0))
+    except ValueError as error:
+        raise failure.bad_request(shown_name(str(error))) from None
     return Answer(202, {"restarts": lab.restarts + 1})
 
 
