@@ -36,8 +36,11 @@ if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
     from amqpbroker.broker.rates import Sample
 
-#: How many routes a channel remembers.
+#: How many routes a channel remembers: the most, and how many in any case.
 ROUTES = 16384
+FEW_ROUTES = 256
+#: How many the channels of a vhost remember together, before those that have more than a few forget theirs.
+ALL_ROUTES = 131_072
 
 MANDATORY = 1
 IMMEDIATE = 2
@@ -177,7 +180,7 @@ class Channel:
         """
         vhost = self.vhost
         if self.route_epoch != vhost.route_epoch:
-            self.routes.clear()
+            self._forget_routes()
             self.tally.close_outlets()
             self.route_epoch = vhost.route_epoch
         route = self.routes.get(arguments) or self._look_up(arguments, properties)
@@ -282,10 +285,16 @@ class Channel:
         destinations = found.destinations if found.keyed and not vhost.taps else None
         route = Route(address, bits, exchange, destinations, self.tally.outlet(exchange))
         if found.destinations or not found.keyed:
-            if len(self.routes) >= ROUTES:
-                self.routes.clear()
+            known = len(self.routes)
+            if known >= ROUTES or (known >= FEW_ROUTES and vhost.remembered >= ALL_ROUTES):
+                self._forget_routes()
             self.routes[arguments] = route
+            vhost.remembered += 1
         return route
+
+    def _forget_routes(self) -> None:
+        self.vhost.remembered -= len(self.routes)
+        self.routes.clear()
 
     # --- acknowledge ------------------------------------------------------------------------------------------------
 
@@ -457,6 +466,7 @@ class Channel:
             queue.requeue(group)
         for queue in self._left:
             queue.offer_all([])
+        self._forget_routes()
         self.tally.close_outlets()
         for totals in (self.vhost.traffic, self.broker.totals.traffic):
             totals.remove(self)

@@ -77,10 +77,10 @@ class Vhost:
     """One vhost.
 
     definition: what is stored of it, replaced when that changes. route_epoch: changes whenever a route that was looked
-    up before may have become wrong. reply_queue: the queue that consumers of direct replies are said to consume from;
-    it is in no table and never holds anything. traffic, octets: what its channels and connections have done. totals:
-    those of the broker. count_exchanges: how many the broker has. events: who is told what is made and deleted.
-    taps: who looks on; see `Broker.tap`.
+    up before may have become wrong. remembered: how many routes its channels remember. reply_queue: the queue that
+    consumers of direct replies are said to consume from; it is in no table and never holds anything. traffic, octets:
+    what its channels and connections have done. totals: those of the broker. count_exchanges: how many the broker has.
+    events: who is told what is made and deleted. taps: who looks on; see `Broker.tap`.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -119,6 +119,7 @@ class Vhost:
         self.queues: dict[str, Queue] = {}
         self._exclusive: dict[object, dict[Queue, None]] = {}
         self.route_epoch: int = 0
+        self.remembered: int = 0
         self.taps: tuple[Tap, ...] = ()
         self.reply_queue: Queue = LocalQueue(self, PSEUDO_QUEUE, QueueSettings())
         self.dead_letters = DeadLetters(self.exchanges, clock, self.log)
