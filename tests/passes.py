@@ -35,6 +35,7 @@ RUN_COMPILED = (
     "tests/metrics",
     "tests/load",
     "tests/crash",
+    "tests/shovel",
     "tests/testing",
     "tests/cli/test_serve.py",
     "tests/cli/test_store.py",
