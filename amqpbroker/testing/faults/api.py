@@ -64,9 +64,11 @@ class Faults:
 
     def only(self, *, connection: str = "", user: str = "", vhost: str = "") -> "Faults":
         """The same for some connections alone: of a name that the client gave (its property connection_name), or that
-        RabbitMQ gives; of a user; of a vhost. They are meant from when this is known, in the handshake.
+        RabbitMQ gives; of a user; of a vhost. They are meant from when this is known, in the handshake. What is not
+        named stays as it is: `only(vhost="v").only(user="shop")` is for those of both.
         """
-        return Faults(self._injector, self._call, Only(connection, user, vhost))
+        named = {name: value for name, value in (("connection", connection), ("user", user), ("vhost", vhost)) if value}
+        return Faults(self._injector, self._call, self._only._replace(**named))
 
     # --- connections that are gone ----------------------------------------------------------------------------------
 

@@ -20,7 +20,10 @@ class Block(Fault):
         if self.resource not in get_args(Resource):
             raise ValueError(f"resource = {self.resource!r}: a broker is short of memory or disk")
         if any(self.only):
-            raise ValueError("a broker that is short of something blocks all who publish, not only some")
+            raise ValueError(
+                "a broker that is short of something blocks all who publish, not only some: order it of the broker, "
+                "as b.faults.block() or amqp_broker.faults.block()"
+            )
 
     def begin(self) -> None:
         if self.injector.broker is not None:

@@ -8,7 +8,7 @@ import pika
 import pytest
 
 from amqpbroker.amqp.connection import Connection
-from amqpbroker.testing import Broker
+from amqpbroker.testing import Broker, Vhost
 from amqpbroker.testing.faults import kinds
 from amqpbroker.testing.faults.api import Faults
 from amqpbroker.testing.faults.line import Line
@@ -146,6 +146,16 @@ def test_orders_come_from_any_thread(b, client):
     # Coalesced while there was no fault, so some may be missing, but none comes twice or out of turn.
     assert numbers == sorted(set(numbers))
     assert numbers[-1] == 900
+
+
+def test_those_of_a_vhost_are_narrowed_further(b):
+    faults = Vhost(b, "v").faults
+    faults.only(user="shop").nack()
+    faults.only(connection="till").only(user="shop").nack()
+    assert b.faults.active == [
+        "only(user='shop', vhost='v').nack()",
+        "only(connection='till', user='shop', vhost='v').nack()",
+    ]
 
 
 def test_every_kind_is_ordered_by_a_method_of_its_name():
