@@ -24,7 +24,7 @@ from amqpbroker.testing.kept import KeptDefinitions
 from amqpbroker.testing.lab import Lab
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
-from amqpbroker.testing.settings import config_of
+from amqpbroker.testing.settings import check_names, config_of
 from amqpbroker.testing.sight import QueueState
 
 T = TypeVar("T")
@@ -59,6 +59,7 @@ class Broker:
         definitions: Any = None,
         **settings: Any,
     ) -> None:
+        check_names(vhosts, users or {})
         self._config = config_of(host, port, management, definitions, settings)
         self._vhosts = tuple(vhosts)
         self._users = dict(users or {})

@@ -22,12 +22,22 @@ def config_of(host: str, port: int, management: bool, definitions: Any, settings
     """The configuration of a broker in memory. Raises ConfigError."""
     assigned = [("listeners.tcp.default", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")]
     assigned += [("management.tcp.port", "0" if management else "none"), *DEFAULTS.items()]
-    if isinstance(definitions, str | os.PathLike):
+    if definitions is not None:
+        if not isinstance(definitions, str | os.PathLike):
+            raise ConfigError(f"definitions = {definitions!r}: this must be the name of a file")
         assigned.append(("load_definitions", os.fspath(definitions)))
     for name, value in settings.items():
         key = _BY_NAME.get(name, name)
         assigned += [(key, text) for key, text in _assigned(key, value)]
     return dataclasses.replace(load(assigned, {}), in_memory=True)
+
+
+def check_names(vhosts: Any, users: Any) -> None:
+    """Raises ConfigError unless they are what Broker(...) says."""
+    if isinstance(vhosts, str):
+        raise ConfigError(f"vhosts = {vhosts!r}: this must be a list of names")
+    if not isinstance(users, Mapping) or not all(isinstance(text, str) for pair in users.items() for text in pair):
+        raise ConfigError("users: this must be a dict of names and passwords, all of them text")
 
 
 def _assigned(key: str, value: Any) -> Iterable[tuple[str, str]]:

@@ -175,6 +175,10 @@ def test_it_does_not_wait_long_for_clients_that_do_not_listen():
     [
         ({"compatt": "4.1"}, "there is no setting compatt; did you mean compat?"),
         ({"compat": "5.0"}, "compat = 5.0: this must be 4.0 or 4.1 or 4.2 or 4.3"),
+        ({"definitions": {"queues": []}}, "definitions = {'queues': []}: this must be the name of a file"),
+        ({"vhosts": "blue"}, "vhosts = 'blue': this must be a list of names"),
+        ({"users": {"bob": 1}}, "this must be a dict of names and passwords, all of them text"),
+        ({"users": ["bob"]}, "users: this must be a dict of names and passwords"),
         ({"heartbeat": object}, "heartbeat = <class 'object'>: a setting is text, a number"),
     ],
 )
