@@ -386,6 +386,29 @@ def tx_quorum(lab: Lab) -> None:
     ch.commit()
 
 
+@family({f"{verb}_{count}": (verb, count) for verb in ("nack", "reject") for count in (1, 3)})
+def tx_published_and_given_back(lab: Lab, verb: str, count: int) -> None:
+    """In what order another channel's consumer has what is published and what is given back in one transaction.
+
+    To a quorum queue RabbitMQ gives these in no certain order.
+    """
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q())
+    for number in range(count):
+        ch.publish("", lab.q(), f"before {number}")
+    ch.tx()
+    for _ in range(count):
+        ch.get_when_there(lab.q())
+    other.consume(lab.q(), "c")
+    for number in range(2):
+        ch.publish("", lab.q(), f"within {number}")
+    for tag in range(1, count + 1):
+        getattr(ch, verb)(tag)
+    ch.commit()
+    other.deliveries(count + 2)
+    lab.quiet()
+
+
 @family({"classic": ({},), "quorum": ({"x-queue-type": "quorum"},)})
 def tx_queue_deleted_by_itself(lab: Lab, arguments: dict[str, str]) -> None:
     """A channel deletes the queue that it published to, then commits."""

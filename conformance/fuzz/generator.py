@@ -9,6 +9,7 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
 - quorum queues with a TTL of 0 and a limit: what comes within one millisecond has not expired, and is too much;
 - dead letters from two queues to the same, and those of several messages at once beside these messages: a race;
 - dead letters to a quorum queue that the message itself may reach at the same time: a race;
+- what a transaction gives back where there are quorum queues: what it publishes to one may come before or after that;
 - an expiry that is neither at once nor far away, but with a pause after it;
 - a queue that is declared anew with another type, or while messages of the old one are held: channels and queues of
   RabbitMQ crash on it;
@@ -578,10 +579,13 @@ class Generator:
     def _nack(self) -> None:
         multiple = True if self._may(0.25) else None
         tag: str | int = 0 if multiple and self._may(0.2) else self._which()
-        self._add(self._settling_channel().on, "nack", tag=tag, multiple=multiple, requeue=self._may(0.55))
+        self._add(self._settling_channel().on, "nack", tag=tag, multiple=multiple, requeue=self._gives_back(0.55))
 
     def _reject(self) -> None:
-        self._add(self._settling_channel().on, "reject", tag=self._which(), requeue=self._may(0.5))
+        self._add(self._settling_channel().on, "reject", tag=self._which(), requeue=self._gives_back(0.5))
+
+    def _gives_back(self, share: float) -> bool:
+        return self._may(share) and not (self._quorum and any(step.verb == "tx" for step in self._steps))
 
     def _recover(self) -> None:
         verb = "recover" if self._may(0.8) else "recover_async"
