@@ -1,5 +1,6 @@
 """A channel: publishing, what is outstanding, consumers. The hot half of the protocol; `methods` has the rest."""
 
+import logging
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
@@ -35,6 +36,8 @@ from amqpbroker.wire.values import MalformedError
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
     from amqpbroker.broker.rates import Sample
+
+log = logging.getLogger(__name__)
 
 #: How many routes a channel remembers: the most, and how many in any case.
 ROUTES = 16384
@@ -458,14 +461,23 @@ class Channel:
             events.tell("channel.closed", facts, connection.user.name)
 
     def release(self) -> None:
-        """Give back what is outstanding, acknowledged within an open transaction included."""
+        """Give back what is outstanding, acknowledged within an open transaction included.
+
+        A queue that cannot take it back, for the disk fails, is no reason to keep that of others.
+        """
         if self.transaction is not None:
             self.transaction.rollback()
             self.transaction = None
         for queue, group in by_start(self.take(0, True).values()):
-            queue.requeue(group)
+            try:
+                queue.requeue(group)
+            except Exception:
+                log.exception("queue %s: what a channel held that ends could not be given back", queue.name)
         for queue in self._left:
-            queue.offer_all([])
+            try:
+                queue.offer_all([])
+            except Exception:
+                log.exception("queue %s: what a channel has left could not be delivered to others", queue.name)
         self._forget_routes()
         self.tally.close_outlets()
         for totals in (self.vhost.traffic, self.broker.totals.traffic):

@@ -52,6 +52,11 @@ class Page:
         self.sequences: Sequence[int] = _NOWHERE
         self.spilled: Spilled | None = None
 
+    @property
+    def first(self) -> int:
+        """The place of its first copy in the queue."""
+        return self.sequences[0] if self.positions else self.entries[0].sequence
+
 
 class Pager(metaclass=ABCMeta):
     """Where the pages of a line go, and come back from."""
@@ -281,7 +286,7 @@ class FifoLine(ReadyLine):
         What is paged is behind all that was ever delivered, unless that came back and was paged for want of memory.
         """
         line = self.line
-        while self._pages and (not line or line[-1].sequence < sequence):
+        while self._pages and (not line or line[-1].sequence < sequence) and self._pages[0].first < sequence:
             self._page_in()
         if not self._pages and self._tail and (not line or line[-1].sequence < sequence):
             line.extend(self._tail)

@@ -643,6 +643,55 @@ def filled(count, **properties):
     return node
 
 
+class UnreadableFiles(FaultyFiles):
+    unreadable = False
+
+    def read(self, *arguments):
+        if self.unreadable:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(*arguments)
+
+
+def holding_all_in_memory():
+    """A broker and its client, which holds all of a queue that is not on the disk."""
+    node = Node(UnreadableFiles(), q={}, copy={})
+    client = node.client()
+    for start in range(0, 6_000, 500):
+        for i in range(start, start + 500):
+            client.publish("q", b"%d" % i, delivery_mode=2)
+        client.turn()
+    client.publish("copy", b"kept", delivery_mode=2)
+    client.turn()
+    line = node.broker.vhosts["/"].queues["q"].ready.line
+    holder = node.client()
+    while line:
+        holder.get("q", no_ack=False)
+    return node, holder
+
+
+def test_what_is_given_back_before_all_pages_takes_no_reading():
+    node, holder = holding_all_in_memory()
+    node.files.unreadable = True
+    holder.connection.lost()
+    client = node.client()
+    assert client.depth("q") == 6_000
+    assert client.get("q", no_ack=False).body == b"0"
+
+
+def test_a_queue_that_cannot_be_read_does_not_keep_what_others_are_given_back(caplog):
+    node, holder = holding_all_in_memory()
+    holder.call(2, "channel.open")
+    holder.get("copy", channel=2, no_ack=False)
+    # As if it had been behind what is on the disk.
+    holder.connection.channels[1].unacked[1].sequence = 1 << 40
+    node.files.unreadable = True
+    holder.connection.lost()
+    assert "could not be given back" in caplog.text
+    client = node.client()
+    assert client.get("copy").body == b"kept"
+    assert len(node.broker.sessions) == 2
+
+
 def test_a_deep_queue_keeps_only_its_ends_in_memory_and_its_order():
     node = filled(10_000)
     assert in_memory(node) < 5_000
