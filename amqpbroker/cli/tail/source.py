@@ -14,6 +14,11 @@ from amqpbroker.cli.tail.seen import Seen, bound, traced
 
 TRACE = "amq.rabbitmq.trace"
 
+_QUEUES = "amqpbroker.tail."
+
+#: The tail whose queue is bound so is to end the tracing, in the place of the one that began it. No trace has this key.
+_ENDS_TRACING = "amqpbroker.tail.ends-tracing"
+
 #: Types of exchanges that another binding takes nothing from.
 _SHARING = ("fanout", "topic", "headers")
 
@@ -49,7 +54,7 @@ class Source:
         self._bindings = bindings
         self._seen = seen
         self._wanted = wanted
-        self._queue = f"amqpbroker.tail.{secrets.token_urlsafe(9)}"
+        self._queue = f"{_QUEUES}{secrets.token_urlsafe(9)}"
         self._traces = any(exchange == TRACE for exchange, _ in bindings)
         self._switched = False
 
@@ -59,8 +64,7 @@ class Source:
         # Durable, since not every broker takes a queue any more that is neither durable nor exclusive.
         self._api.put(queue, {"durable": True, "arguments": _ARGUMENTS})
         for exchange, key in self._bindings:
-            path = f"bindings/{quoted(self._vhost)}/e/{quoted(exchange)}/q/{self._queue}"
-            self._api.post(path, {"routing_key": key, "arguments": {}})
+            self._bind(self._queue, exchange, key)
         if self._traces and not self._api.get(f"vhosts/{quoted(self._vhost)}")["tracing"]:
             self._trace(True)
             self._switched = True
@@ -73,12 +77,27 @@ class Source:
         return [message for message in messages if self._wanted(message)], len(got) == _BATCH
 
     def close(self) -> None:
-        """Leave everything as it was; another tail keeps its traces. Raises CtlError."""
+        """Leave everything as it was; another tail keeps its traces, and ends them. Raises CtlError."""
+        traces = self._trace_bindings() if self._traces else []
+        ends = self._switched or (self._queue, _ENDS_TRACING) in traces
         self._api.discard(f"queues/{quoted(self._vhost)}/{self._queue}")
-        if self._switched:
-            path = f"exchanges/{quoted(self._vhost)}/{TRACE}/bindings/source"
-            if not self._api.get(path):
-                self._trace(False)
+        if not ends:
+            return
+        others = [queue for queue, _ in self._trace_bindings()]
+        heirs = [queue for queue in others if queue.startswith(_QUEUES)]
+        if heirs:
+            self._bind(heirs[0], TRACE, _ENDS_TRACING)
+        elif not others:
+            self._trace(False)
+
+    def _bind(self, queue: str, exchange: str, key: str) -> None:
+        path = f"bindings/{quoted(self._vhost)}/e/{quoted(exchange)}/q/{queue}"
+        self._api.post(path, {"routing_key": key, "arguments": {}})
+
+    def _trace_bindings(self) -> list[tuple[str, str]]:
+        """What traces go to, and with which key."""
+        bindings = self._api.get(f"exchanges/{quoted(self._vhost)}/{TRACE}/bindings/source")
+        return [(binding["destination"], binding["routing_key"]) for binding in bindings]
 
     def _trace(self, on: bool) -> None:
         path = f"vhosts/{quoted(self._vhost)}"

@@ -149,6 +149,7 @@ def test_who_traces_already_goes_on(api: Api, tail: Tail) -> None:
     ended(first, signal.SIGINT)
     assert left_behind(api)[1]
     ended(second, signal.SIGINT)
+    assert left_behind(api) == ([], False)
 
 
 def test_on_a_terminal(tailed: BrokerProcess, channel: BlockingChannel) -> None:
