@@ -32,9 +32,6 @@ T = TypeVar("T")
 #: How long starting, stopping and what is asked of it may take before something must be wrong.
 PATIENCE_S = 60
 
-#: How long clients get to answer when the broker stops. Many a test leaves connections open that nobody reads.
-STOP_MS = 50
-
 
 class Broker:
     """A broker within this process, for as long as the context lasts, or from `start` to `stop`; and again, if wanted.
@@ -163,7 +160,7 @@ class Broker:
         config: Config | None = self._config
         lab = None
         while config is not None:
-            lab = Lab(config, self._loop, kept, {}, True, STOP_MS, self._injector, before=lab)
+            lab = Lab(config, self._loop, kept, {}, True, self._injector, before=lab)
             self._lab_there = lab
             await lab.server.serve(partial(self._on_ready, lab))
             config = await lab.server.successor()

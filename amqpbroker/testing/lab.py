@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.clock import TravelClock
 from amqpbroker.config import Config, Listener
-from amqpbroker.server.app import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS, STOP_MS, Listening, Server
+from amqpbroker.server.app import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS, Listening, Server
 from amqpbroker.server.data import Data
 from amqpbroker.testing.faults.injector import Injector
 from amqpbroker.testing.faults.restart import check_down
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from amqpbroker.management.resource import Resource
 
 
+#: How long clients get to answer when the broker stops. Many a test leaves connections open that nobody reads.
+STOP_MS = 50
+
+
 class Lab:
-    """A server whose time can be moved on, and at which faults strike. embedded, stop_ms: as of Server.
+    """A server whose time can be moved on, and at which faults strike. embedded: as of Server.
 
     Its management API has the testing API too. before: one that has ended and whose place it takes. Time goes on, what
     came by is remembered, and durable queues have their messages still: `kept` has their definitions. restarts: how
@@ -35,13 +39,12 @@ class Lab:
         kept: Data,
         settings: Mapping[str, str],
         embedded: bool = False,
-        stop_ms: int = STOP_MS,
         faults: Injector | None = None,
         before: "Lab | None" = None,
     ) -> None:
         self.clock: TravelClock = TravelClock() if before is None else before.clock
         self.clock.clear()
-        self.server = Server(config, self.clock, loop, kept, settings, embedded, stop_ms)
+        self.server = Server(config, self.clock, loop, kept, settings, embedded, STOP_MS)
         self.broker = self.server.broker
         self.travel = Travel(self.clock, self.server)
         self.recorder: Recorder = Recorder() if before is None else before.recorder

@@ -222,6 +222,13 @@ def test_a_process_is_restarted_within_itself(tmp_path, kept):
                 channel.basic_publish("", "q", b"lost")
                 channel.basic_publish("", "q", b"kept", pika.BasicProperties(delivery_mode=2))
             now_ms = api.post("/clock/advance", json={"days": 1}).json()["now_ms"]
+            # One that nobody reads, so that it does not answer.
+            idle = pika.BlockingConnection(pika.URLParameters(process.url))
+            begun = time.monotonic()
+            restarted(api)
+            assert time.monotonic() - begun < 2
+            with pytest.raises(pika.exceptions.AMQPError):
+                idle.channel()
             for _ in range(2):
                 restarted(api)
                 assert [message["payload"] for message in api.get("/queues/%2F/q/messages").json()] == ["kept"]
