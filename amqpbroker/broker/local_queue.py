@@ -465,9 +465,11 @@ class LocalQueue(Queue):
     def reject(self, entries: list[Entry]) -> None:
         consumers = self._release(entries)
         self.tally.returned += len(entries)
-        self._leave(entries, REJECTED)
-        for consumer in consumers:
-            self.offer(consumer)
+        # A dead letter that comes back here comes after what its consumer has room for now, whatever its priority.
+        with self.vhost.dead_letters:
+            self._leave(entries, REJECTED)
+            for consumer in consumers:
+                self.offer(consumer)
 
     def requeue(self, entries: list[Entry], failed: bool = True) -> None:
         consumers = self._release(entries)

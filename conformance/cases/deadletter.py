@@ -239,6 +239,36 @@ def copies(lab: Lab, arguments: dict[str, Any], headers: dict[str, Any]) -> None
 
 
 @case()
+def back_ahead_of_others(lab: Lab) -> None:
+    """What is rejected comes back to its queue, ahead of others by its priority: after what its room was given to."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q(), arguments={"x-max-priority": 1, "x-dead-letter-exchange": ""})
+    other.publish("", lab.q(), "high", priority=1)
+    for number in range(3):
+        other.publish("", lab.q(), f"low {number}")
+    other.sync()
+    ch.qos(1)
+    ch.consume(lab.q(), "c")
+    ch.deliveries()
+    ch.reject(1, requeue=False)
+    ch.deliveries()
+    lab.quiet()
+
+
+@case()
+def key_set_is_a_bcc_key(lab: Lab) -> None:
+    """A dead letter whose new routing key was one of BCC dies again: which keys x-death has."""
+    ch = lab.channel()
+    for short, other in (("q", "two"), ("two", "three")):
+        dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": lab.q(other), "x-max-length": 0}
+        ch.queue(lab.q(short), arguments=dead)
+    ch.queue(lab.q("three"))
+    ch.publish("", lab.q(), headers={"BCC": [lab.q("two"), "none"]})
+    ch.get_when_there(lab.q("three"))
+    lab.quiet()
+
+
+@case()
 def repeated(lab: Lab) -> None:
     """The same death of the same queue counts up, and first-death stays."""
     ch = pair(lab)

@@ -14,10 +14,11 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
 - a queue that is declared anew with another type, or while messages of the old one are held: channels and queues of
   RabbitMQ crash on it;
 - x-consistent-hash, x-random: what they choose is not decided; x-delayed-message: a plugin the recorded one has not;
+- dead letters from a queue of priorities to itself: several of them and what comes next are a race;
 - what differs on purpose (docs/compatibility.md): tx together with queues that refuse publishes or are deleted, dead
-  letters from one quorum queue to another, basic.get or tx before a limit of the whole channel, replies to direct
-  reply-to, a header twice, streams, an expiry ahead of other messages, as queues of priorities make it, a tag that is
-  taken up again on a quorum queue with one active consumer, or with several consumers.
+  letters from one quorum queue to another or with BCC keys, basic.get or tx before a limit of the whole channel,
+  replies to direct reply-to, a header twice, streams, an expiry ahead of other messages, as queues of priorities make
+  it, a tag that is taken up again on a quorum queue with one active consumer, or with several consumers.
 """
 
 from __future__ import annotations
@@ -276,7 +277,7 @@ class Generator:
             pass
         elif not self._letters_by_exchange:
             target = rng.choice((target, f"q{int(short[1:]) % 4 + 1}", f"q{int(short[1:]) % 4 + 1}", "q9"))
-        elif short == "q1":
+        elif short == "q1" and "priority" not in self._has:
             arguments: dict[str, Any] = {"x-dead-letter-exchange": rng.choice((*self._exchange_names, ""))}
             if self._may(0.4):
                 arguments["x-dead-letter-routing-key"] = rng.choice(vocabulary.ROUTING_KEYS)
@@ -456,8 +457,9 @@ class Generator:
         properties = vocabulary.properties(rng)
         pause_ms = 0
         if self._may(0.06):
+            kinds = ("CC",) if "dead_letters" in self._has else ("CC", "BCC")
             copies = [self._target_queue() for _ in range(rng.randint(0, 2))] + [rng.choice(vocabulary.ROUTING_KEYS)]
-            properties["headers"] = properties.get("headers", {}) | {rng.choice(("CC", "BCC")): copies}
+            properties["headers"] = properties.get("headers", {}) | {rng.choice(kinds): copies}
         if "ttl" in self._has and self._may(0.3):
             expiration = rng.choice((0, 0, SHORT_MS, vocabulary.LONG_MS))
             if "priority" in self._has:
