@@ -1,6 +1,6 @@
 """A large body frame that comes in piece by piece: what has come is kept as it came, and not copied together."""
 
-from amqpbroker.amqp.pieces import Pieces
+from amqpbroker.amqp.pieces import LARGE, Pieces
 
 #: A body frame of so many octets is taken in pieces; waiting for the whole of a smaller one costs less.
 STREAMED = 16 * 1024
@@ -17,7 +17,12 @@ class BodyStream:
 
     def take(self, data: bytes, start: int) -> int:
         """What of `data` belongs to it, from `start` on; returns where that ends."""
-        piece = data if start == 0 and len(data) <= self.left else data[start : start + self.left]
-        self.pieces.add(piece)
-        self.left -= len(piece)
-        return start + len(piece)
+        end = min(start + self.left, len(data))
+        if start == 0 and end == len(data):
+            self.pieces.add(data)
+        elif end - start < LARGE:
+            self.pieces.add(data[start:end])
+        else:
+            self.pieces.add_view(memoryview(data)[start:end])
+        self.left -= end - start
+        return end

@@ -179,7 +179,7 @@ class Connection(Session):
             self._waiting = []
             self._waiting_size = 0
         try:
-            left = self._frames(data, self._streamed(data)) if self._greeted else self._greet(data)
+            left = self._frames(data, self._streamed(data, 0)) if self._greeted else self._greet(data)
         except Exception:
             log.exception("internal error on connection %s", self.peer.name)
             self.fail(errors.internal_error("internal error, see the broker's log"), 0, 0)
@@ -218,10 +218,13 @@ class Connection(Session):
                 reason = f": {{frame_too_large,{size},{self._payload_max - TOLERANCE}}}"
                 self._malformed(errors.frame_error(self._frame_text(kind, b"") + reason))
                 return end_of_data
+            if kind == BODY and size >= STREAMED:
+                self._stream = BodyStream(number, size)
+                at = self._streamed(data, at + 7)
+                if self._stopped:
+                    return end_of_data if self._deaf else at
+                continue
             if end > end_of_data:
-                if kind == BODY and size >= STREAMED:
-                    self._stream = BodyStream(number, size)
-                    return self._stream.take(data, at + 7)
                 return at
             if data[end - 1] != 0xCE:
                 reason = f": {{invalid_frame_end_marker,{data[end - 1]}}}"
@@ -249,12 +252,12 @@ class Connection(Session):
             at = end
         return at
 
-    def _streamed(self, data: bytes) -> int:
-        """What of `data` belongs to a body frame that comes in pieces; returns where the next frame starts."""
+    def _streamed(self, data: bytes, start: int) -> int:
+        """What of `data`, from there on, belongs to a body frame that comes in pieces; returns where the next is."""
         stream = self._stream
         if stream is None:
-            return 0
-        end = stream.take(data, 0)
+            return start
+        end = stream.take(data, start)
         if end == len(data):
             return end
         self._stream = None
@@ -278,9 +281,14 @@ class Connection(Session):
 
     @property
     def wanted(self) -> int:
-        """How many octets are missing of a large body frame, up to the payload of the next frame; 0 if none is."""
+        """How many octets are missing of a large body, up to the next frame's payload; 0 if none is on its way."""
         stream = self._stream
-        return 0 if stream is None else stream.left + OVERHEAD
+        if stream is None:
+            return 0
+        channel = self.channels.get(stream.channel)
+        pending = None if channel is None else channel.content
+        # That it is longer than this frame does not make the frame shorter.
+        return max(stream.left, 0 if pending is None else pending.left - stream.size + stream.left) + OVERHEAD
 
     def hand_back(self) -> tuple[bytes, int]:
         """Octets that came and are not handled yet, which are to be fed again; and how many of these, or of what comes

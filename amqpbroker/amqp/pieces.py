@@ -1,7 +1,9 @@
 """Octets that come in pieces: large pieces are kept as they came, small ones copied together."""
 
+from typing import Final
+
 #: From how many octets on a piece is kept as it is.
-_LARGE = 4096
+LARGE: Final = 4096
 
 
 class Pieces:
@@ -10,10 +12,10 @@ class Pieces:
     __slots__ = ("_parts",)
 
     def __init__(self) -> None:
-        self._parts: list[bytes | bytearray] = []
+        self._parts: list[bytes | bytearray | memoryview] = []
 
     def add(self, data: bytes) -> None:
-        if len(data) >= _LARGE:
+        if len(data) >= LARGE:
             self._parts.append(data)
         elif data:
             last = self._parts[-1] if self._parts else None
@@ -21,6 +23,10 @@ class Pieces:
                 last += data
             else:
                 self._parts.append(bytearray(data))
+
+    def add_view(self, data: memoryview) -> None:
+        """A large piece, as a part of what will not change."""
+        self._parts.append(data)
 
     def add_all(self, pieces: "Pieces") -> None:
         """Those of `pieces`, which are not to be used any more."""

@@ -113,10 +113,8 @@ class ClientTransport(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         connection = self._connection
-        size = READ_BYTES
-        if connection is not None and connection.wanted > size:
-            size = connection.wanted
-        self._read = self._buffer[:size]
+        missing = 0 if connection is None else connection.wanted
+        self._read = self._buffer[: missing + READ_BYTES]
         return self._read
 
     def buffer_updated(self, nbytes: int) -> None:

@@ -17,7 +17,7 @@ def client():
 
 
 @pytest.mark.parametrize("frame_max", [131072, 40_000, STREAMED + 8, STREAMED + 7])
-@pytest.mark.parametrize("step", [STREAMED, 5000, 1461, 65_536])
+@pytest.mark.parametrize("step", [STREAMED, 5000, 1461, 65_536, 1_000_000])
 def test_a_body_arrives_whole_however_it_is_cut(client, frame_max, step):
     data = published("q", BODY, frame_max=frame_max) + published("q", b"next")
     for at in range(0, len(data), step):
@@ -36,6 +36,22 @@ def test_what_is_missing_is_told_up_to_the_next_payload(client):
     client.connection.feed(data[-1:])
     assert client.connection.wanted == 0
     assert client.get("q").body == BODY
+
+
+def test_what_is_missing_goes_beyond_the_frame_to_the_end_of_the_body(client):
+    data = published("q", BODY, frame_max=40_000)
+    first = data.index(b"\3\0\1") + 7
+    client.connection.feed(data[: first + 10_000])
+    assert client.connection.wanted == len(BODY) - 10_000 + 8
+
+
+def test_a_wrong_end_octet_of_a_whole_large_frame_closes_the_connection(client):
+    data = published("q", BODY, frame_max=40_000)
+    second = data.index(b"\3\0\1", data.index(b"\3\0\1") + 40_000 - 1)
+    client.connection.feed(data[: second - 1] + b"x" + data[second:])
+    (told,) = client.receive()
+    assert (told.name, told.arguments["reply_code"]) == ("connection.close", 501)
+    assert client.connection.closing
 
 
 def test_a_wrong_end_octet_closes_the_connection(client):
