@@ -7,7 +7,8 @@ build/compiled, in the test process and in the brokers that tests start, and run
 change: RUN_COMPILED below. What is left out there tests tools, texts and pages that no compiled module has a part in.
 
 Either pass has PROCESSES, each with files of its own, because many tests wait for other processes. Tests marked `alone`
-measure time, memory or CPU and are run afterwards, one after another. With arguments, both passes run what these say,
+measure time, memory or CPU and are run afterwards, one after another, and once: compiled, as it is shipped, where that
+pass has them. With arguments, both passes run what these say,
 in one process.
 """
 
@@ -131,11 +132,16 @@ def passes() -> list[Pass]:
     return [INTERPRETED, AS_COMPILED]
 
 
-def files_of_alone(kind: Pass) -> list[str]:
-    """Those of the pass that have such tests: it takes seconds to collect all others."""
+def files_of_alone(kinds: list[Pass]) -> list[tuple[Pass, list[str]]]:
+    """The files that have such tests, each in the last pass that has it: it takes seconds to collect all others."""
     marked = [path for path in (ROOT / "tests").rglob("test_*.py") if "pytest.mark.alone" in path.read_text()]
-    names = sorted(str(path.relative_to(ROOT)) for path in marked)
-    return [name for name in names if not kind.paths or name.startswith(kind.paths)]
+    left = sorted(str(path.relative_to(ROOT)) for path in marked)
+    found = []
+    for kind in reversed(kinds):
+        files = [name for name in left if not kind.paths or name.startswith(kind.paths)]
+        left = [name for name in left if name not in files]
+        found.append((kind, files))
+    return found[::-1]
 
 
 def main(arguments: list[str]) -> int:
@@ -149,8 +155,8 @@ def main(arguments: list[str]) -> int:
     else:
         for kind in kinds:
             pytest(kind, [*TOGETHER, *kind.paths], outcome, kind.name)
-        for kind in kinds:
-            pytest(kind, [*ALONE, *files_of_alone(kind)], outcome, f"{kind.name}, one after another")
+        for kind, files in files_of_alone(kinds):
+            pytest(kind, [*ALONE, *files], outcome, f"{kind.name}, one after another")
     if not outcome.counts.get("passed"):
         outcome.failed.append("nothing was run")
     for what in outcome.failed:

@@ -69,7 +69,7 @@ def test_a_body_in_tiny_frames_costs_about_its_size():
     client = Wire(make_broker()).log_in()
     client.declare("q")
     client.send(1, "basic.publish", routing_key="q")
-    size = 500_000
+    size = 200_000
     client.feed(frame(2, 1, (60).to_bytes(2, "big") + bytes(2) + size.to_bytes(8, "big") + bytes(2)))
     tiny = frame(3, 1, b"xy") * 1000
     tracemalloc.start()
