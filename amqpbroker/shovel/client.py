@@ -11,13 +11,9 @@ from typing import Any, NamedTuple, final
 
 from amqpbroker.shovel.failure import ChannelClosedError, LinkError
 from amqpbroker.wire import methods
+from amqpbroker.wire.client import FRAME_MAX
 from amqpbroker.wire.frames import BASIC_CLASS, BODY, FRAME_HEAD, HEADER, HEARTBEAT, METHOD, OVERHEAD, content, frame
 from amqpbroker.wire.values import MalformedError
-
-PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
-
-#: What is asked for at most.
-FRAME_MAX = 131072
 
 _DELIVER = 60 << 16 | 60
 _ACK = 60 << 16 | 80

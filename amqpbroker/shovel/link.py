@@ -3,8 +3,9 @@
 import asyncio
 from typing import cast, final
 
-from amqpbroker.shovel.client import FRAME_MAX, Client, Delivery, Receiver
+from amqpbroker.shovel.client import Client, Delivery, Receiver
 from amqpbroker.shovel.failure import LinkError
+from amqpbroker.wire.client import FRAME_MAX
 from amqpbroker.wire.frames import HEARTBEAT_FRAME, OVERHEAD
 
 #: Above this many octets that the network has not taken, a link is said to be full.

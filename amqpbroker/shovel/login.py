@@ -4,21 +4,10 @@ import platform
 
 import amqpbroker
 from amqpbroker.broker.amqp_uri import AmqpUri
-from amqpbroker.shovel.client import FRAME_MAX, PROTOCOL_HEADER
 from amqpbroker.shovel.failure import LinkError
 from amqpbroker.shovel.link import Link
+from amqpbroker.wire.client import CAPABILITIES, FRAME_MAX, PROTOCOL_HEADER
 from amqpbroker.wire.values import Field, Table, encode_table, longstr
-
-CAPABILITIES: Table = {
-    name: Field("t", True)
-    for name in (
-        "publisher_confirms",
-        "basic.nack",
-        "consumer_cancel_notify",
-        "connection.blocked",
-        "authentication_failure_close",
-    )
-}
 
 _EXTERNAL = "EXTERNAL"
 

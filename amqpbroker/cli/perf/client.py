@@ -14,26 +14,11 @@ from amqpbroker import __version__
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.uri import Uri
 from amqpbroker.wire import frames, methods
+from amqpbroker.wire.client import CAPABILITIES, FRAME_MAX, PROTOCOL_HEADER
 from amqpbroker.wire.values import Field, Table, longstr, text
-
-PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
-
-#: What is asked for at most: a frame then fits into every buffer.
-FRAME_MAX = 131072
 
 #: How long an orderly end may take where something went wrong before.
 ABANDON_S = 1.0
-
-CAPABILITIES: Table = {
-    name: Field("t", True)
-    for name in (
-        "publisher_confirms",
-        "basic.nack",
-        "consumer_cancel_notify",
-        "connection.blocked",
-        "authentication_failure_close",
-    )
-}
 
 
 @dataclass(frozen=True)
