@@ -55,7 +55,7 @@ HOT = [
     "amqp/channel",
     "amqp/content",
     "amqp/output",
-    "amqp/pieces",
+    "broker/pieces",
     "amqp/body_stream",
     "amqp/repeat",
     "amqp/delivery",

@@ -1,6 +1,6 @@
 """A large body frame that comes in piece by piece: what has come is kept as it came, and not copied together."""
 
-from amqpbroker.amqp.pieces import LARGE, Pieces
+from amqpbroker.broker.pieces import LARGE, Pieces
 
 #: A body frame of so many octets is taken in pieces; waiting for the whole of a smaller one costs less.
 STREAMED = 16 * 1024
@@ -15,14 +15,12 @@ class BodyStream:
         self.left: int = size
         self.pieces = Pieces()
 
-    def take(self, data: bytes, start: int) -> int:
-        """What of `data` belongs to it, from `start` on; returns where that ends."""
+    def take(self, data: bytes, start: int, may_keep: bool) -> int:
+        """What of `data` belongs to it, from `start` on; returns where that ends. may_keep: all of `data`, for it."""
         end = min(start + self.left, len(data))
-        if start == 0 and end == len(data):
-            self.pieces.add(data)
-        elif end - start < LARGE:
-            self.pieces.add(data[start:end])
-        else:
+        if may_keep and end - start >= LARGE:
             self.pieces.add_view(memoryview(data)[start:end])
+        else:
+            self.pieces.add(data[start:end])
         self.left -= end - start
         return end

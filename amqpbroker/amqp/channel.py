@@ -23,6 +23,7 @@ from amqpbroker.broker.event_facts import channel_created
 from amqpbroker.broker.exchange import Exchange
 from amqpbroker.broker.inspection import KNOWN, inspect
 from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.pieces import Pieces
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route as route_message
 from amqpbroker.broker.session import ChannelInfo, ConsumerInfo
@@ -175,7 +176,9 @@ class Channel:
 
     # --- publish ----------------------------------------------------------------------------------------------------
 
-    def publish(self, arguments: bytes, properties: bytes, body: bytes | None, size: int, frames: bytes | None) -> None:
+    def publish(
+        self, arguments: bytes, properties: bytes, body: Pieces | None, size: int, frames: bytes | None
+    ) -> None:
         """Route a complete message and hand it to the queues. Raises AmqpError, MalformedError.
 
         `arguments` are those of basic.publish as on the wire. Either `body` is given, or content `frames` with one body

@@ -149,6 +149,8 @@ class Connection(Session):
         self._waiting_size: int = 0
         self._waiting_for: int = 8
         self._stream: BodyStream | None = None
+        # Most of what just came belongs to the body that was incomplete: it may be kept, as long as the message is.
+        self._mostly_body: bool = False
         self._turn: int = 0
         self._deadline = self.clock.after(broker.config.handshake_timeout_ms, self._handshake_timeout)
 
@@ -178,6 +180,7 @@ class Connection(Session):
             data = b"".join(self._waiting)
             self._waiting = []
             self._waiting_size = 0
+        self._mostly_body = 2 * self.wanted >= len(data)
         try:
             left = self._frames(data, self._streamed(data, 0)) if self._greeted else self._greet(data)
         except Exception:
@@ -257,7 +260,8 @@ class Connection(Session):
         stream = self._stream
         if stream is None:
             return start
-        end = stream.take(data, start)
+        share = min(self.wanted, len(data) - start)
+        end = stream.take(data, start, self._mostly_body or 2 * share >= len(data))
         if end == len(data):
             return end
         self._stream = None

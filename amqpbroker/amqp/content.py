@@ -1,7 +1,7 @@
 """A message that comes in frame by frame: header, then body frames (AMQP 0-9-1 section 4.2.6)."""
 
 from amqpbroker import errors
-from amqpbroker.amqp.pieces import Pieces
+from amqpbroker.broker.pieces import Pieces
 from amqpbroker.wire.frames import BODY, HEADER
 
 
@@ -9,21 +9,16 @@ class Content:
     """A publish whose header or body is still coming in.
 
     arguments: those of basic.publish, as on the wire. properties: as on the wire, None before the header. left: octets
-    of the body still to come.
+    of the body still to come. body: what has come of it.
     """
 
-    __slots__ = ("_body", "arguments", "left", "properties")
+    __slots__ = ("arguments", "body", "left", "properties")
 
     def __init__(self, arguments: bytes) -> None:
         self.arguments: bytes = arguments
         self.properties: bytes | None = None
         self.left: int = 0
-        self._body = Pieces()
-
-    @property
-    def body(self) -> bytes:
-        """What has come of it."""
-        return self._body.join()
+        self.body = Pieces()
 
     def take(self, kind: int, payload: bytes, size_max: int) -> bool:
         """The next frame; returns whether it was the last one.
@@ -36,13 +31,13 @@ class Content:
         if kind != BODY:
             raise errors.unexpected_frame("expected content body, got non content body frame instead")
         self._count(len(payload))
-        self._body.add(payload)
+        self.body.add(payload)
         return self.left == 0
 
     def take_body(self, pieces: Pieces, size: int) -> bool:
         """`take` for a body frame of `size` octets that came in pieces, when one is due."""
         self._count(size)
-        self._body.add_all(pieces)
+        self.body.add_all(pieces)
         return self.left == 0
 
     def _count(self, size: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from amqpbroker.broker.message import Message
+from amqpbroker.broker.pieces import Octets
 from amqpbroker.octets import BytesWriter
 from amqpbroker.wire.frames import BASIC_CLASS, BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, OVERHEAD, content
 
@@ -45,16 +46,31 @@ class Output:
         elif size < LARGE:
             self.small.write(content_frames(message, channel, frame_max))
         else:
-            properties, body = message.properties, message.body_view()
+            properties = message.properties
             small = self.small
             small.write(CONTENT_HEAD.pack(HEADER, channel, len(properties) + 12, BASIC_CLASS, 0, size))
             small.write(properties)
             small.write(b"\xce")
-            for start in range(0, size, limit):
-                chunk = body[start : start + limit]
-                self.small.write(FRAME_HEAD.pack(BODY, channel, len(chunk)))
-                self.add(chunk)
-                self.small.write(b"\xce")
+            self._add_body(message.body_parts(), size, channel, limit)
+
+    def _add_body(self, parts: Sequence[Octets], size: int, channel: int, limit: int) -> None:
+        """Body frames of `limit` octets each, but for the last; they are cut out of the parts as these come."""
+        missing = 0
+        for part in parts:
+            view = memoryview(part)
+            end = len(view)
+            at = 0
+            while at < end:
+                if missing == 0:
+                    missing = min(limit, size)
+                    self.small.write(FRAME_HEAD.pack(BODY, channel, missing))
+                taken = min(missing, end - at)
+                self.add(view[at : at + taken])
+                at += taken
+                size -= taken
+                missing -= taken
+                if missing == 0:
+                    self.small.write(b"\xce")
 
     def take(self) -> Sequence[Part]:
         """Everything, which is no longer here; what comes from now on is not in it."""

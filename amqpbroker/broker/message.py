@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from mypy_extensions import mypyc_attr
 
 from amqpbroker.broker.holder import Copy
+from amqpbroker.broker.pieces import Octets, Pieces
 from amqpbroker.wire.frames import content_body, content_properties
 from amqpbroker.wire.values import Table, text
 
@@ -37,6 +38,7 @@ class Message:
     __slots__ = (
         "_body",
         "_headers",
+        "_pieces",
         "_properties",
         "address",
         "cc_keys",
@@ -54,7 +56,7 @@ class Message:
         self,
         address: bytes,
         properties: bytes | None,
-        body: bytes | None,
+        body: bytes | Pieces | None,
         size: int = 0,
         frames: bytes | None = None,
         frames_channel: int = 0,
@@ -62,8 +64,15 @@ class Message:
         """Either `properties` and `body` are given, or `frames` with its channel and the body's size."""
         self.address: bytes = address
         self._properties: bytes | None = properties
-        self._body: bytes | None = body
-        self.size: int = size if body is None else len(body)
+        self._body: bytes | None = None
+        self._pieces: Pieces | None = None
+        self.size: int = size
+        if isinstance(body, bytes):
+            self._body = body
+            self.size = len(body)
+        elif body is not None:
+            self._pieces = body
+            self.size = body.size
         self.frames: bytes | None = frames
         self.frames_channel: int = frames_channel
         self.persistent: bool = False
@@ -85,6 +94,10 @@ class Message:
     def body(self) -> bytes:
         if self._body is not None:
             return self._body
+        if self._pieces is not None:
+            self._body = self._pieces.join()
+            self._pieces = None
+            return self._body
         assert self.frames is not None
         return content_body(self.frames, self.size)
 
@@ -96,12 +109,14 @@ class Message:
     def headers(self, headers: Table | None) -> None:
         self._headers = headers
 
-    def body_view(self) -> memoryview:
-        """The body, not copied."""
+    def body_parts(self) -> list[Octets]:
+        """The body, not copied: what it is together."""
         if self._body is not None:
-            return memoryview(self._body)
+            return [self._body]
+        if self._pieces is not None:
+            return self._pieces.parts
         assert self.frames is not None
-        return memoryview(self.frames)[len(self.frames) - 1 - self.size : -1]
+        return [memoryview(self.frames)[len(self.frames) - 1 - self.size : -1]]
 
     def replace_properties(self, properties: bytes) -> None:
         """Rewrite the properties, while the publish is still being handled."""

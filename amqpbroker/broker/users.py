@@ -88,7 +88,7 @@ class Users:
 
     def may_log_in_from(self, name: str, host: str) -> bool:
         """Whether that user may come from that IP address; some may from this machine only."""
-        return name not in self.loopback_users or _is_loopback(host)
+        return name not in self.loopback_users or is_loopback(host)
 
     def permissions(self, user: User, vhost: str) -> Permissions:
         """What the user may do in the vhost. Raises AmqpError 530 if the user has no permissions there."""
@@ -298,7 +298,7 @@ def _permission_definitions(several: Iterable[Permissions]) -> list[Definition]:
     return stored
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """127.0.0.0/8, ::1, and the former written as IPv6 (rabbit_net:is_loopback/1)."""
     try:
         address = ipaddress.ip_address(host)

@@ -36,7 +36,7 @@ from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.tls import TlsContexts
 from amqpbroker.server.tls_listener import TlsListener
-from amqpbroker.server.transport import LARGE_READ_BYTES, ClientTransport, Connect, Served
+from amqpbroker.server.transport import LARGEST_READ_BYTES, ClientTransport, Connect, Served
 from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovery import Recovered
@@ -187,7 +187,7 @@ class Server:
         self._node = self._watch_resources()
         self._node.settings.update(settings)
         self._tell_certificates()
-        self._buffer = memoryview(bytearray(LARGE_READ_BYTES))
+        self._buffer = memoryview(bytearray(LARGEST_READ_BYTES))
         self._clients: dict[ClientTransport, None] = {}
         #: What serves each client to come; a test puts something else before it.
         self.connect: Connect = self._connection

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 from amqpbroker.amqp.connection import Peer
 from amqpbroker.amqp.output import Part
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.server.socket_options import set_options
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.tls import TlsError, describe
 
@@ -24,8 +25,10 @@ WRITE_LOW_BYTES = 64 * 1024
 #: Octets that one socket is read of in a turn. With 200 small messages a turn consumers keep up with a fast publisher;
 #: left alone, uvloop reads 8 MB in a row, and nobody else is served meanwhile (docs/performance.md).
 READ_BYTES = 64 * 1024
-#: The most that is read at once of a large body, which is one message however long it is.
-LARGE_READ_BYTES = 1024 * 1024
+#: While a large body is incomplete, up to its end and as much beyond; but so much at least, which is what a consumer is
+#: given in a turn (amqp.connection.ROOM; with more it falls behind), and so much at most.
+LARGE_READ_BYTES = 256 * 1024
+LARGEST_READ_BYTES = 1024 * 1024
 
 #: How long a closed connection may take to fetch the last bytes written to it.
 LINGER_MS = 5000
@@ -105,8 +108,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         sock = self._transport.get_extra_info("socket")
         host, port = _address(self._transport.get_extra_info("peername"))
         if host:  # else it is within this process, or gone
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            set_options(sock, host)
         local_host, local_port = _address(self._transport.get_extra_info("sockname"))
         peer = Peer(host=host, port=port, local_host=local_host, local_port=local_port, tls=encryption)
         self._connection = self._connect(peer, self)
@@ -114,7 +116,7 @@ class ClientTransport(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         connection = self._connection
         missing = 0 if connection is None else connection.wanted
-        self._read = self._buffer[: missing + READ_BYTES]
+        self._read = self._buffer[: max(missing + READ_BYTES, LARGE_READ_BYTES) if missing else READ_BYTES]
         return self._read
 
     def buffer_updated(self, nbytes: int) -> None:

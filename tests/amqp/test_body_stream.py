@@ -95,3 +95,37 @@ def test_a_large_body_frame_that_is_not_due_is_refused_once_it_is_there(client):
     client.connection.feed(body[50_000:])
     (told,) = client.receive()
     assert (told.name, told.arguments["reply_code"]) == ("connection.close", 505)
+
+
+def waiting(client):
+    """The message at the head of q."""
+    entry = client.connection.channels[1].vhost.queues["q"].ready.peek()
+    return entry.message
+
+
+def held(parts):
+    """Octets of memory that parts of a body keep."""
+    memory = {id(part): len(part) for part in (getattr(each, "obj", each) for each in parts)}
+    return sum(memory.values())
+
+
+@pytest.mark.parametrize("cut", [30_000, 60_000, 100_000])
+def test_a_body_keeps_at_most_about_twice_its_memory_of_what_came_with_it(client, cut):
+    other = published("", b"small") * 5000
+    data = published("q", BODY) + other
+    for part in (other + data[:cut], data[cut:]):
+        client.connection.feed(part)
+    message = waiting(client)
+    assert held(message.body_parts()) <= 2.1 * len(BODY)
+    assert message.body == BODY
+
+
+def test_a_body_that_is_most_of_what_comes_is_kept_as_it_came(client):
+    data = published("q", BODY, frame_max=40_000)
+    cut = data.index(b"\3\0\1") + 7 + 10_000
+    rest = data[cut:] + published("", b"small")
+    for part in (data[:cut], rest):
+        client.connection.feed(part)
+    message = waiting(client)
+    assert [part.obj is rest for part in message.body_parts()[1:]] == [True, True, True]
+    assert message.body == BODY

@@ -1,4 +1,11 @@
+import random
+
+import pytest
+
 from amqpbroker.amqp.output import LARGE, Output
+from amqpbroker.broker.message import Message
+from amqpbroker.broker.pieces import Pieces
+from amqpbroker.wire.frames import content
 
 
 def test_small_frames_become_one_part_and_large_ones_stay_what_they_are():
@@ -28,3 +35,28 @@ def test_what_comes_later_is_not_in_what_was_taken_even_if_that_was_nothing():
     output.add(b"L" * LARGE)
     assert taken == []
     assert output.take() == [b"L" * LARGE]
+
+
+@pytest.mark.parametrize("frame_max", [131072, 50_000, 4096, 0])
+def test_a_body_in_pieces_goes_out_in_frames_of_the_consumer_s_size(frame_max):
+    choose = random.Random(frame_max)
+    body = choose.randbytes(300_000)
+    pieces = Pieces()
+    at = 0
+    while at < len(body):
+        size = choose.choice([1, 5000, 50_000, 131_064])
+        pieces.add(body[at : at + size])
+        at += size
+    output = Output()
+    output.add_content(Message(b"\0\1q", b"\0\0", pieces), 7, frame_max)
+    assert b"".join(output.take()) == content(7, b"\0\0", body, frame_max)
+
+
+def test_large_pieces_of_a_body_are_not_copied():
+    piece = b"p" * LARGE
+    pieces = Pieces()
+    pieces.add(piece)
+    pieces.add(piece)
+    output = Output()
+    output.add_content(Message(b"\0\1q", b"\0\0", pieces), 1, 131072)
+    assert [part.obj is piece for part in output.take() if isinstance(part, memoryview)] == [True, True]

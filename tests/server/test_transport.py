@@ -97,7 +97,7 @@ class Transport:
 class Client:
     """One client's transport, admitted and connected unless told otherwise; `turn` ends the loop's turn."""
 
-    def __init__(self, admitted=True, **extra):
+    def __init__(self, admitted=True, buffer=16, **extra):
         self.scheduled = []
         self.forgotten = []
         self.clock = ManualClock()
@@ -105,7 +105,7 @@ class Client:
         self.transport = Transport(**extra)
         tick = Tick(self.scheduled.append, lambda: None, pytest.fail)
         self.protocol = ClientTransport(
-            memoryview(bytearray(16)),
+            memoryview(bytearray(buffer)),
             self.connect,
             self.clock,
             tick,
@@ -255,6 +255,17 @@ def test_a_socket_with_more_to_read_waits_for_the_next_turn():
     client.turn()
     assert client.receive(rest) == b""
     assert client.connection.calls[-1] == ("feed", b"more")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "read"),
+    [(0, 64), (10, 256), (192, 256), (200, 264), (900, 964), (1000, 1024), (100_000, 1024)],
+)
+def test_a_large_body_is_read_to_its_end_and_somewhat_beyond(wanted, read):
+    """All in KiB."""
+    client = Client(buffer=1024 * 1024)
+    client.connection.wanted = wanted * 1024
+    assert len(client.protocol.get_buffer(-1)) == read * 1024
 
 
 def test_a_connection_that_wants_no_more_is_not_read_in_the_next_turn():

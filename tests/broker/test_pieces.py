@@ -1,6 +1,6 @@
 import random
 
-from amqpbroker.amqp.pieces import Pieces
+from amqpbroker.broker.pieces import Pieces
 
 
 def test_octets_are_joined_in_their_order_however_they_are_cut():
@@ -27,3 +27,14 @@ def test_a_large_piece_alone_is_not_copied():
 
 def test_nothing_is_no_octets():
     assert Pieces().join() == b""
+
+
+def test_they_know_how_many_they_are():
+    pieces, more = Pieces(), Pieces()
+    for each, sizes in ((pieces, (5000, 3, 4096)), (more, (7, 9000))):
+        for size in sizes:
+            each.add(b"x" * size)
+    more.add_view(memoryview(b"y" * 6000)[1000:])
+    assert (pieces.size, more.size) == (9099, 14_007)
+    pieces.add_all(more)
+    assert pieces.size == sum(map(len, pieces.parts)) == len(pieces.join()) == 23_106
