@@ -221,9 +221,13 @@ class Persistence(Store):
 
     def tidy(self) -> None:
         """Give back the space that nothing lives in, now or soon. Only when everything is written."""
-        self.journal.free()
+        self._free()
         if self._compaction.is_due() and not self._gathering:
             self._gather()
+
+    def _free(self) -> None:
+        if self.journal.free():
+            self._committer.remove_freed()
 
     def _start(self, writing: "_Writing") -> None:
         self._retry = None
@@ -246,7 +250,7 @@ class Persistence(Store):
             log.warning("%s: the disk takes data again", self.journal.directory)
             self.on_stuck(None)
         self._written(writing)
-        self.journal.free()
+        self._free()
         if self._compaction.is_due():
             self._gathering = True
         self.sync()
@@ -303,6 +307,7 @@ class Persistence(Store):
                 self._committer.commit(writing.batch)
                 self._written(writing)
             self.journal.free()
+            self.journal.remove_freed()
         except (OSError, record.DamagedError) as failure:
             lost = len(self._loose) + sum([len(group) for group in self._groups]) + (writing.count if writing else 0)
             log.error("%s: %d operations, not confirmed, are lost", self.journal.directory, lost)  # noqa: TRY400

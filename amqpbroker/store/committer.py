@@ -1,9 +1,10 @@
-"""Group commit: a thread writes and syncs one batch while the loop gathers the next."""
+"""Group commit: a thread writes and syncs one batch while the loop gathers the next, and another one tidies up."""
 
 import queue
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from amqpbroker.store.journal import Batch, Journal
@@ -41,6 +42,10 @@ class Committer(ABC):
         if batch is not None:
             self._journal.write(batch)
 
+    def remove_freed(self) -> None:
+        """Have the journal's `remove_freed` called: here and now, unless there is where nobody waits for it."""
+        self._journal.remove_freed()
+
 
 class InlineCommitter(Committer):
     """Writes and syncs within `start`: for tests, and while there is no loop."""
@@ -58,7 +63,7 @@ class InlineCommitter(Committer):
 
 
 class ThreadCommitter(Committer):
-    """Writes and syncs on a thread of its own.
+    """Writes and syncs on a thread of its own, and removes on another.
 
     `call_on_loop(function)` has the function called on the loop's thread, soon.
     """
@@ -75,13 +80,18 @@ class ThreadCommitter(Committer):
         self._work: queue.SimpleQueue[tuple[Batch | None, OnDone] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
+        self._remover = ThreadPoolExecutor(max_workers=1, thread_name_prefix="segments")
 
     def start(self, batch: Batch | None, on_done: OnDone) -> None:
         self._work.put((batch, on_done))
 
+    def remove_freed(self) -> None:
+        self._remover.submit(self._journal.remove_freed)
+
     def close(self) -> OSError | None:
         self._work.put(None)
         self._thread.join()
+        self._remover.shutdown()
         return self._failure
 
     def _run(self) -> None:

@@ -1,10 +1,11 @@
+import errno
 import logging
 from pathlib import Path
 
 import pytest
 
 from amqpbroker.store import record
-from amqpbroker.store.journal import Journal, StoreError
+from amqpbroker.store.journal import Journal, StoreError, segment_name
 from amqpbroker.store.recovery import recover
 from tests.fault_files import FaultyFiles, PowerCut
 
@@ -138,10 +139,40 @@ def test_segments_follow_each_other_and_the_oldest_is_freed(files):
     assert len(writer.journal.segments) > 2
     writer.journal.living.settle(positions[:-1])
     writer.write(record.settle(positions[:-1]))
-    writer.journal.free()
+    assert writer.journal.free()
+    assert not writer.journal.free()
+    writer.journal.remove_freed()
     found, journal = recovered(files)
     assert sequences(found) == [9]
     assert min(journal.segments) > 1
+
+
+def test_a_segment_that_cannot_be_removed_stays_and_so_do_those_after_it(files, caplog, monkeypatch):
+    """A later one may have the word that what is in an earlier one lives no more."""
+    writer = Writer(files, segment_bytes=200)
+    positions = [writer.write(publish(sequence=i))[0] for i in range(10)]
+    writer.write(record.settle(positions))
+    before = set(files.contents)
+    remove = files.remove
+    with monkeypatch.context() as patched:
+
+        def refuse(path):
+            if path.name == segment_name(2):
+                raise OSError(errno.EIO, "Input/output error")
+            remove(path)
+
+        patched.setattr(files, "remove", refuse)
+        assert writer.journal.free()
+        writer.journal.remove_freed()
+    assert before - set(files.contents) == {DIRECTORY / segment_name(1)}
+    assert "0000000000000002.seg is empty, and cannot be removed: Input/output error" in caplog.text
+    found, other = recovered(files)
+    other.close()
+    assert sequences(found) == []
+    writer.journal.remove_freed()
+    assert {int(path.stem, 16) for path in files.contents} == set(writer.journal.segments)
+    writer.journal.close()
+    assert not files.open_files
 
 
 @pytest.mark.parametrize("what", ["cut", "garbage"])
