@@ -927,7 +927,7 @@ def test_a_restart_gives_back_what_nothing_lives_in():
         publish(client, f"{number:050}")
         if number % 100 == 99:
             client.turn()
-    node.persistence.journal.free = lambda: None
+    node.persistence.journal.free = lambda: False
     bodies(node)
     assert len(node.files.contents) > 10
     after = node.crash()
