@@ -19,6 +19,8 @@ from amqpbroker.wire.values import Field, Table, longstr, text
 
 #: How long an orderly end may take where something went wrong before.
 ABANDON_S = 1.0
+#: As many channels as numbers for them.
+CHANNEL_MAX = 65535
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Client:
     def __init__(self, access: Access, name: str = "amqpbroker perf") -> None:
         self.access = access
         self.frame_max = FRAME_MAX
+        self.channel_max = 0
         self.heartbeat_s = 0
         self.server_properties: Table = {}
         self.buffer = bytearray()
@@ -133,10 +136,11 @@ class Client:
         )
         tune = self._wait("connection.tune")
         self.frame_max = min(tune["frame_max"] or FRAME_MAX, FRAME_MAX)
+        self.channel_max = tune["channel_max"] or CHANNEL_MAX
         self.heartbeat_s = tune["heartbeat"] if self.access.heartbeat_s is None else self.access.heartbeat_s
         self._send_method(
             "connection.tune-ok",
-            channel_max=tune["channel_max"],
+            channel_max=self.channel_max,
             frame_max=self.frame_max,
             heartbeat=self.heartbeat_s,
         )

@@ -3,8 +3,9 @@
 import math
 import time
 
-from amqpbroker.cli.perf.acknowledgements import SingleAcks, up_to
+from amqpbroker.cli.perf.acknowledgements import SingleAcks, back_up_to, cancelling, up_to
 from amqpbroker.cli.perf.deliveries import Deliveries
+from amqpbroker.cli.perf.lane import Lane
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.link import Link
 from amqpbroker.cli.perf.plan import Consuming
@@ -16,18 +17,20 @@ AHEAD = 1000
 
 
 class Consumer(Role):
-    """Consumes on channel 1 of a connection, which has no other consumer."""
+    """Consumes on a channel that has no other consumer."""
 
-    def __init__(self, link: Link, work: Consuming, deliveries: Deliveries) -> None:
+    def __init__(self, link: Link | Lane, work: Consuming, deliveries: Deliveries, channel: int = 1) -> None:
         super().__init__(link)
         self._deliveries = deliveries
+        self._channel = channel
         self._limit = math.inf if work.limit is None else work.limit
         self._rate = work.rate
         self._auto_ack = work.auto_ack
         self._ack_every = work.ack_every
-        self._single = SingleAcks() if not work.auto_ack and not work.ack_every else None
+        self._single = SingleAcks(channel) if not work.auto_ack and not work.ack_every else None
         self._consumed = 0
         self._acked = 0
+        self._given_back = 0
         self._started = 0.0
         self._stamped = bool(work.mark)
         self._latencies = Latencies()
@@ -67,7 +70,7 @@ class Consumer(Role):
 
     def finish(self, timeout_s: float) -> bool:
         if not self._auto_ack and self._consumed > self._acked:
-            self.link.queue(up_to(self._consumed))
+            self.link.queue(up_to(self._consumed, self._channel))
         return self.link.finish(timeout_s, self._deliveries.rest())
 
     def _account(self, now: float) -> None:
@@ -83,7 +86,14 @@ class Consumer(Role):
         if come != self._consumed:
             self.last = now
         self._consumed = int(min(come, self._limit))
-        self.done = self._consumed >= self._limit
+        was_done, self.done = self.done, self._consumed >= self._limit
+        self._acknowledge()
+        if self.done:
+            if not was_done:
+                self.link.queue(cancelling("perf", self._channel))
+            self._give_back()
+
+    def _acknowledge(self) -> None:
         if self._auto_ack or self._consumed == self._acked:
             return
         if self._single is not None:
@@ -91,4 +101,11 @@ class Consumer(Role):
             self._acked = self._consumed
         elif self._consumed - self._acked >= self._ack_every or self.done:
             self._acked = self._consumed
-            self.link.queue(up_to(self._acked))
+            self.link.queue(up_to(self._acked, self._channel))
+
+    def _give_back(self) -> None:
+        """What comes beyond the limit is for others, though the channel stays open."""
+        come = self._deliveries.count
+        if not self._auto_ack and come > max(self._consumed, self._given_back):
+            self._given_back = come
+            self.link.queue(back_up_to(come, self._channel))

@@ -8,7 +8,7 @@ frame.
 
 import struct
 
-from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.failure import PerfError, too_large
 from amqpbroker.cli.perf.stamp import STAMP, now_ns
 from amqpbroker.wire import frames
 from amqpbroker.wire.methods import BY_NAME
@@ -79,7 +79,7 @@ class Deliveries:
             stop = at + length + frames.OVERHEAD
             if stop > end:
                 if stop - at > len(view):
-                    raise PerfError(f"the broker sent a frame of {length} octets, more than was agreed on")
+                    raise too_large(length)
                 break
             if view[stop - 1] != frames.END:
                 raise PerfError("the broker sent a frame without its end octet")

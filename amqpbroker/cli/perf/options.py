@@ -6,13 +6,14 @@ from typing import Any, TypeVar
 import click
 
 from amqpbroker.cli.perf.arguments import parsed
-from amqpbroker.cli.perf.client import Access
+from amqpbroker.cli.perf.client import CHANNEL_MAX, Access
 from amqpbroker.cli.perf.uri import Uri
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 COUNT = click.IntRange(min=0)
 POSITIVE = click.IntRange(min=1)
+CHANNELS = click.IntRange(1, CHANNEL_MAX)
 RATE = click.FloatRange(min=0, min_open=True)
 SECONDS = click.FloatRange(min=0)
 

@@ -17,6 +17,8 @@ class Publishing:
     rate: float | None = None
     #: How many may wait for their confirm; None: no confirms.
     window: int | None = None
+    #: Of each connection; each channel is a publisher of its own.
+    channels: int = 1
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Consuming:
     rate: float | None = None
     arguments: Table = field(default_factory=dict)
     mark: bytes = b""
+    #: Of each connection; each channel is a consumer of its own.
+    channels: int = 1
 
 
 @dataclass(frozen=True)

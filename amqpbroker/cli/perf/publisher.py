@@ -4,7 +4,8 @@ import math
 import struct
 import time
 
-from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.failure import too_large
+from amqpbroker.cli.perf.lane import Lane
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.link import Link
 from amqpbroker.cli.perf.outstanding import Outstanding
@@ -32,9 +33,9 @@ _RETURN = BY_NAME["basic.return"].ids.to_bytes(4, "big")
 
 
 class Publisher(Role):
-    """Publishes on channel 1 of a connection, in confirm mode if there is a window."""
+    """Publishes on the channel of its template, which is in confirm mode if there is a window."""
 
-    def __init__(self, link: Link, work: Publishing, template: Template, stamped: bool) -> None:
+    def __init__(self, link: Link | Lane, work: Publishing, template: Template, stamped: bool) -> None:
         super().__init__(link)
         self._template = template
         self._limit = work.limit
@@ -152,7 +153,7 @@ class Publisher(Role):
             stop = at + length + frames.OVERHEAD
             if stop > end:
                 if stop - at > len(view):
-                    raise PerfError(f"the broker sent a frame of {length} octets, more than was agreed on")
+                    raise too_large(length)
                 break
             if kind == frames.METHOD:
                 if length in (_SETTLING_BYTES, _SETTLING_BYTES + 1) and self._settle(at + 7, now):

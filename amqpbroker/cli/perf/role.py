@@ -3,9 +3,12 @@
 import math
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable
 
 from amqpbroker.cli.perf.client import refusal
 from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.lane import Lane
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.link import Link
 from amqpbroker.wire import frames, methods
@@ -14,7 +17,7 @@ from amqpbroker.wire import frames, methods
 class Role(ABC):
     """A publisher or a consumer. It is told what its socket is ready for, and says what it waits for."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link | Lane) -> None:
         self.link = link
         #: When to call `due`, by the monotonic clock.
         self.wake = math.inf
@@ -79,3 +82,20 @@ class Role(ABC):
             self.flowing = arguments["active"]
             answer = methods.encode("channel.flow-ok", active=self.flowing)
             self.link.queue(frames.frame(frames.METHOD, channel, answer))
+
+
+def counted(roles: Iterable[Role]) -> Counter[str]:
+    """What all of them count."""
+    total: Counter[str] = Counter()
+    for role in roles:
+        total.update(role.counts())
+    return total
+
+
+def measured(roles: Iterable[Role]) -> dict[str, Latencies]:
+    """The latencies of all of them, since they were last asked."""
+    total: dict[str, Latencies] = {}
+    for role in roles:
+        for name, some in role.latencies().items():
+            total.setdefault(name, Latencies()).merge(some)
+    return total

@@ -12,6 +12,7 @@ from amqpbroker.cli.perf.conduct import conduct
 from amqpbroker.cli.perf.crew import Crew, Interrupt, Worker
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.options import (
+    CHANNELS,
     COUNT,
     HELP,
     POSITIVE,
@@ -43,6 +44,8 @@ IDLE_S = 0.75
 _OPTIONS = (
     click.option("-x", "--producers", type=COUNT, default=1, show_default=True, help="How many publish."),
     click.option("-y", "--consumers", type=COUNT, default=1, show_default=True, help="How many consume."),
+    click.option("-X", "--producer-channel-count", type=CHANNELS, default=1, help="Channels of each.  [default: 1]"),
+    click.option("-Y", "--consumer-channel-count", type=CHANNELS, default=1, help="Channels of each.  [default: 1]"),
     click.option("-s", "--size", type=COUNT, default=STAMP.size, show_default=True, help="Octets of a message's body."),
     click.option(
         "-z", "--time", "seconds", type=SECONDS, help="Seconds; 0: until Ctrl-C.  [default: 10, or until -C, -D]"
@@ -244,7 +247,14 @@ def _publishing(given: dict[str, Any], topology: Topology, mark: bytes) -> Publi
         )
         for queue in topology.queues
     ]
-    return Publishing(given["producers"], tuple(kinds), given["pmessages"], given["rate"], given["confirm"])
+    return Publishing(
+        given["producers"],
+        tuple(kinds),
+        given["pmessages"],
+        given["rate"],
+        given["confirm"],
+        given["producer_channel_count"],
+    )
 
 
 def _consuming(given: dict[str, Any], topology: Topology, mark: bytes) -> Consuming:
@@ -257,6 +267,7 @@ def _consuming(given: dict[str, Any], topology: Topology, mark: bytes) -> Consum
         given["consumer_rate"],
         valid("--consumer-args", arguments.table, given["consumer_args"]),
         mark,
+        given["consumer_channel_count"],
     )
 
 

@@ -1,5 +1,7 @@
 """A link without a socket: what was sent, what is to be read, and how much the socket takes."""
 
+from collections import Counter
+
 from amqpbroker.cli.perf.uri import Uri
 
 
@@ -12,6 +14,9 @@ class FakeLink:
         self.client = self
         self.access = self
         self.uri = Uri()
+        self.sends = 0
+        self.passed_over = Counter()
+        self.comes_while_closing = Counter()
 
     @property
     def unsent(self):
@@ -23,6 +28,7 @@ class FakeLink:
 
     def send(self, data):
         self.current = bytes(data)
+        self.sends += 1
         return self.flush()
 
     def queue(self, data):
@@ -38,3 +44,10 @@ class FakeLink:
         size = min(len(space), len(self.incoming))
         space[:size], self.incoming = self.incoming[:size], self.incoming[size:]
         return size
+
+    def finish(self, timeout_s, unread):
+        self.sent += self.current
+        self.current = b""
+        self.unread = unread
+        self.passed_over += self.comes_while_closing
+        return True

@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from amqpbroker.cli.perf.acknowledgements import SingleAcks, up_to
+from amqpbroker.cli.perf.acknowledgements import SingleAcks, back_up_to, cancelling, up_to
 from amqpbroker.cli.perf.consumer import Consumer
 from amqpbroker.cli.perf.deliveries import Deliveries
 from amqpbroker.cli.perf.failure import PerfError
@@ -67,7 +67,13 @@ def test_what_is_beyond_the_limit_is_neither_counted_nor_acknowledged(ack_every)
     read(some, link, deliveries(6, 20))
     assert some.done
     assert some.counts() == {"consumed": 7}
-    assert link.sent == (up_to(7) if ack_every else SingleAcks().between(1, 7))
+    sent = up_to(7) if ack_every else SingleAcks().between(1, 7)
+    sent += cancelling("perf") + back_up_to(20)
+    assert link.sent == sent
+    some.due(200.0)
+    assert link.sent == sent
+    read(some, link, deliveries(21, 30))
+    assert link.sent == sent + back_up_to(30)
 
 
 def test_a_rate(monkeypatch):

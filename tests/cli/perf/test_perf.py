@@ -71,6 +71,13 @@ def test_all_that_is_published_is_consumed(broker):
     assert set(found) == keys
 
 
+def test_several_channels_of_a_connection(broker):
+    some = ["-X", 3, "-Y", 4, "-C", 4000, "-D", 3000, "-c", 500, "-q", 100, "-A", 10, "--measure-latency"]
+    found = result("throughput", "--uri", broker.url, *some)
+    assert (found["published"], found["confirmed"], found["consumed"]) == (12_000, 12_000, 12_000)
+    assert found["latency_ms"]["p50"] > 0
+
+
 def test_by_time_what_is_published_is_consumed_or_still_there(broker):
     some = ["-u", "perf-timed", "-z", 0.5, "-q", 1000, "-A", 100, "--measure-latency"]
     found = result("throughput", "--uri", broker.url, *some)
@@ -161,6 +168,12 @@ def test_what_the_broker_refuses_while_setting_up(broker):
     status, output = invoked("throughput", "--uri", broker.url, "-e", "amq.none")
     assert status == 1
     assert f"127.0.0.1:{broker.port}: the broker closed the channel: 404 NOT_FOUND - no exchange 'amq.none'" in output
+
+
+def test_more_channels_than_the_broker_allows(broker):
+    status, _, stderr = run("throughput", "--uri", broker.url, "-x", 0, "-Y", 2048, "-z", 5)
+    assert status == 1
+    assert "Error: the broker allows 2047 channels in a connection; ask for no more of them" in stderr
 
 
 def test_what_the_broker_refuses_later(broker):

@@ -1,0 +1,87 @@
+"""The roles of a plan, each with its connection and its channels."""
+
+import socket
+from typing import Any
+
+from amqpbroker.cli.perf.client import Access, Client
+from amqpbroker.cli.perf.consumer import Consumer
+from amqpbroker.cli.perf.deliveries import Deliveries
+from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.lane import Lane
+from amqpbroker.cli.perf.link import Link
+from amqpbroker.cli.perf.plan import Consuming, Publishing
+from amqpbroker.cli.perf.publisher import Publisher
+from amqpbroker.cli.perf.role import Role
+from amqpbroker.cli.perf.template import CHUNK_BYTES, Template
+from amqpbroker.cli.perf.trunk import Trunk
+from amqpbroker.wire import frames, methods
+
+#: What the operating system may hold of all publishers together, and of one. It counts as published, unread as it is.
+SENDING_BYTES = 1 << 22
+MOST_SENDING_BYTES = 1 << 20
+LEAST_SENDING_BYTES = 1 << 15
+#: What the channels of a connection send in one write, which they share, is at least this.
+LEAST_CHUNK_BYTES = 1 << 14
+
+
+def cast(access: Access, work: Publishing | Consuming, number: int) -> Role:
+    """The publisher or consumer of this number, connected and set up. Raises PerfError."""
+    if isinstance(work, Publishing):
+        client = Client(access, f"perf publisher {number}")
+        share_bytes = SENDING_BYTES // work.producers
+        sending_bytes = min(max(share_bytes, LEAST_SENDING_BYTES), MOST_SENDING_BYTES)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sending_bytes)
+    else:
+        client = Client(access, f"perf consumer {number}")
+    channels = range(1, work.channels + 1)
+    if client.channel_max < work.channels:
+        client.close()
+        raise PerfError(f"the broker allows {client.channel_max} channels in a connection; ask for no more of them")
+    for channel in channels:
+        _open(client, work, channel)
+    if isinstance(work, Consuming):
+        for channel in channels:
+            _consume(client, work, channel, number)
+    link = Link(client)
+    if work.channels == 1:
+        return _role(link, work, 1, number)
+    lanes = [Lane(link) for _ in channels]
+    return Trunk(
+        link, lanes, [_role(lane, work, channel, number) for lane, channel in zip(lanes, channels, strict=True)]
+    )
+
+
+def _turn(work: Publishing | Consuming, channel: int, number: int) -> int:
+    """Where the channel stands in the line of all that do such work, which take the queues by turns."""
+    return number * work.channels + channel - 1
+
+
+def _open(client: Client, work: Publishing | Consuming, channel: int) -> None:
+    client.open_channel(channel)
+    if isinstance(work, Publishing):
+        if work.window is not None:
+            client.call("confirm.select", channel)
+    elif work.prefetch:
+        client.call("basic.qos", channel, prefetch_count=work.prefetch)
+
+
+def _consume(client: Client, work: Consuming, channel: int, number: int) -> None:
+    arguments: dict[str, Any] = {
+        "queue": work.queues[_turn(work, channel, number) % len(work.queues)],
+        "consumer_tag": "perf",
+        "no_ack": work.auto_ack,
+        "arguments": work.arguments,
+    }
+    if work.channels == 1:
+        client.call("basic.consume", **arguments)
+    else:  # who waited for the answer would pass over what the channels before get already
+        client.send(frames.frame(frames.METHOD, channel, methods.encode("basic.consume", nowait=True, **arguments)))
+
+
+def _role(link: Link | Lane, work: Publishing | Consuming, channel: int, number: int) -> Publisher | Consumer:
+    if isinstance(work, Consuming):
+        return Consumer(link, work, Deliveries(work.mark), channel)
+    kind = work.kinds[_turn(work, channel, number) % len(work.kinds)]
+    chunk_bytes = max(CHUNK_BYTES // work.channels, LEAST_CHUNK_BYTES)
+    template = Template(kind, link.client.frame_max, chunk_bytes, channel)
+    return Publisher(link, work, template, stamped=bool(kind.mark))
