@@ -6,6 +6,7 @@ what was gathered unless one is being written. Bytes and files are the store's b
 
 import logging
 from array import array
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Final
@@ -23,6 +24,7 @@ from amqpbroker.store.compaction import Compaction, Moved
 from amqpbroker.store.groups import Groups
 from amqpbroker.store.journal import Batch, Journal, StoreError, UnwrittenError
 from amqpbroker.store.moves import Moves
+from amqpbroker.store.position import OFFSET_BITS
 from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import Store
 
@@ -33,30 +35,50 @@ RETRY_MS = 1000
 #: How long changed definitions wait for a batch, to be synced with it.
 DEFINITIONS_MS = 100
 
-#: `Entry.position` of a copy that is to be written with the next batch, and of one that is not stored at all.
+#: `Entry.position` of a copy that is to be written soon, and of one that is not stored at all. Lower than PENDING: it
+#: is to be written with a group, and that says with which.
 PENDING: Final = -1
 NOT_STORED: Final = 0
 
-#: What a copy takes in memory before it is written, besides its content.
+#: A batch that has so many octets takes no further group.
+BATCH_BYTES: Final = 64 * 1024 * 1024
+#: The most octets of a group, unless a single record has more. So the last batch of a segment, however long it is,
+#: begins and ends within what a position can say.
+GROUP_BYTES: Final = 1 << 30
+
+#: What a copy takes in memory before it is written, besides its content; a group takes about as much.
 _COPY_OCTETS: Final = 256
-#: The most entries of one record, whose index is 16 bits wide.
+#: The most entries of one publish record, whose index is 16 bits wide.
 _MAX_ENTRIES: Final = 60_000
+#: The most positions of one settle or return record.
+_MAX_POSITIONS: Final = 1_000_000
 #: Where the entry is in a group that is one message in one queue.
 _LONE_ENTRY: Final = record.GROUP_OCTETS + record.PUBLISH_OCTETS
 
 
 class Group:
-    """Operations that take effect together."""
+    """Operations that take effect together. joined: the group that has them now."""
 
-    __slots__ = ("entered", "returned", "settled")
+    __slots__ = ("entered", "joined", "returned", "settled")
 
     def __init__(self) -> None:
+        self.joined: Group | None = None
         self.entered: list[Copy] = []
         self.settled: list[int] = []
         self.returned: list[Entry] = []
 
     def __len__(self) -> int:
         return len(self.entered) + len(self.settled) + len(self.returned)
+
+    def join(self, other: "Group") -> "Group":
+        """Be one with it; returns which of the two that is."""
+        few, many = (self, other) if len(self) < len(other) else (other, self)
+        many.entered += few.entered
+        many.settled += few.settled
+        many.returned += few.returned
+        few.entered, few.settled, few.returned = [], [], []
+        few.joined = many
+        return many
 
 
 class Persistence(Store):
@@ -79,8 +101,14 @@ class Persistence(Store):
         on_failure: Callable[[Exception], None],
         clock: Clock,
         waits: bool = True,
+        batch_bytes: int = BATCH_BYTES,
+        group_bytes: int = GROUP_BYTES,
     ) -> None:
-        """waits: nothing counts as safe before it is written; else everything does at the end of its turn."""
+        """waits: nothing counts as safe before it is written; else everything does at the end of its turn.
+
+        What is gathered is written in several batches if it has more than batch_bytes. A group of more than group_bytes
+        is several as well: of these, the machine's end can leave the first alone.
+        """
         self.journal = journal
         self.safe_position: int = 0
         self.counts: dict[int, int] = {}
@@ -98,7 +126,10 @@ class Persistence(Store):
         self._compaction = Compaction(journal, self._moves, self.counts)
         self._number: int = 1
         self._gathering: bool = False
-        self._writing: _Writing | None = None
+        #: What was gathered last, in batches: the first is under way.
+        self._writings: deque[_Writing] = deque()
+        self._batch_bytes: int = batch_bytes
+        self._group_bytes: int = group_bytes
         self._retry: Timer | None = None
         self._definitions: Timer | None = None
         self._syncing: bool = False
@@ -107,13 +138,14 @@ class Persistence(Store):
         self._loose = Group()
         self._groups: list[Group] = []
         self._open: Group = self._loose
+        self._pending: int = PENDING
         self._depth: int = 0
 
     # --- what the domain says ---------------------------------------------------------------------------------------
 
     def enqueue(self, entry: Copy) -> None:
         """A copy is to be stored. Copies of one message that are enqueued one after the other are one group."""
-        entry.position = PENDING
+        entry.position = self._pending
         self._open.entered.append(entry)
         self.waiting_octets += entry.message.size + _COPY_OCTETS
         self.appended = self._number
@@ -127,6 +159,8 @@ class Persistence(Store):
             self.appended = self._number
             if not self._gathering:
                 self._gather()
+        elif entry.position < PENDING and self._depth:
+            self._join(PENDING - 1 - entry.position)
         entry.position = NOT_STORED
 
     def settle_positions(self, positions: "array[int]") -> None:
@@ -147,12 +181,26 @@ class Persistence(Store):
         self._depth += 1
         if self._depth == 1:
             self._open = Group()
+            self._pending = PENDING - 1 - len(self._groups)
             self._groups.append(self._open)
+            self.waiting_octets += _COPY_OCTETS
 
     def end(self) -> None:
         self._depth -= 1
         if self._depth == 0:
             self._open = self._loose
+            self._pending = PENDING
+
+    def _join(self, index: int) -> None:
+        """The open group takes the place of a copy that entered with that one, which will not be written.
+
+        So that other one, which says what the copy has taken the place of, must not be safe without this one.
+        """
+        group = self._groups[index]
+        while group.joined is not None:
+            group = group.joined
+        if group is not self._open:
+            self._open = self._open.join(group)
 
     def is_safe(self, entry: Copy) -> bool:
         """Whether the copy can be read back, whatever happens."""
@@ -167,20 +215,20 @@ class Persistence(Store):
     def sync(self) -> None:
         if not self._waits and not self._failed:
             self.synced = self._number
-        if self._writing is not None or self._syncing or self._failed or not self._gathering:
+        if self._writings or self._syncing or self._failed or not self._gathering:
             return
         try:
-            writing = self._next()
+            self._next()
         except Exception as error:
             # What was gathered is neither written nor to be gathered again, so nothing after it may be confirmed.
             self._fail(error)
             return
-        if writing is None:
+        if not self._writings:
             self.synced = self._number - 1
             self.tidy()
+            self.on_synced()
             return
-        self._writing = writing
-        self._start(writing)
+        self._start(self._writings[0])
 
     def definitions_changed(self) -> None:
         """Have the definitions synced soon: with the next batch, or alone."""
@@ -191,7 +239,7 @@ class Persistence(Store):
         self._definitions = None
         if self._failed or self._closed:
             return
-        if self._writing is not None or self._syncing:
+        if self._writings or self._syncing:
             # What is under way may have begun before the change.
             self.definitions_changed()
             return
@@ -207,17 +255,20 @@ class Persistence(Store):
             return
         self.sync()
 
-    def _next(self) -> "_Writing | None":
-        """What was gathered, to be written; None if there is nothing of it left to say."""
+    def _next(self) -> None:
+        """Have what was gathered be written, if there is anything of it left to say."""
         self._gathering = False
         self.waiting_octets = 0
-        number, self._number = self._number, self._number + 1
-        count = len(self._loose) + sum([len(group) for group in self._groups])
-        groups, moved = self._encode()
-        if not groups:
-            return None
-        batch = self.journal.batch(groups)
-        return _Writing(number, batch, self.journal.end_position(), moved, count)
+        count = self._count_gathered()
+        self._encode()
+        if self._writings:
+            # Before the last, what was gathered is safe in part, and nothing of it is confirmed.
+            self._writings[-1].number = self._number
+            self._writings[-1].count = count
+        self._number += 1
+
+    def _count_gathered(self) -> int:
+        return len(self._loose) + sum([len(group) for group in self._groups])
 
     def tidy(self) -> None:
         """Give back the space that nothing lives in, now or soon. Only when everything is written."""
@@ -242,7 +293,7 @@ class Persistence(Store):
         if isinstance(error, UnwrittenError):
             self._wait(writing, error)
             return
-        self._writing = None
+        self._writings.popleft()
         if error is not None:
             self._fail(error)
             return
@@ -250,6 +301,10 @@ class Persistence(Store):
             log.warning("%s: the disk takes data again", self.journal.directory)
             self.on_stuck(None)
         self._written(writing)
+        if self._writings:
+            # Nobody who waits for the disk may go on before it has all: then more would come than it takes.
+            self._start(self._writings[0])
+            return
         self._free()
         if self._compaction.is_due():
             self._gathering = True
@@ -295,31 +350,36 @@ class Persistence(Store):
 
     def _finish(self, error: OSError | None, again: bool) -> None:
         """error: that of the batch under way. again: it is to be tried once more."""
-        writing = self._writing
         try:
             if error is not None:
                 raise error
-            if writing is not None:
-                if again:
-                    self._committer.commit(writing.batch)
-                self._written(writing)
-            if self._gathering and (writing := self._next()) is not None:
-                self._committer.commit(writing.batch)
-                self._written(writing)
+            if self._writings and not again:
+                self._written(self._writings.popleft())
+            self._commit()
+            if self._gathering:
+                self._next()
+                self._commit()
             self.journal.free()
             self.journal.remove_freed()
         except (OSError, record.DamagedError) as failure:
-            lost = len(self._loose) + sum([len(group) for group in self._groups]) + (writing.count if writing else 0)
+            lost = self._count_gathered() + sum([writing.count for writing in self._writings])
             log.error("%s: %d operations, not confirmed, are lost", self.journal.directory, lost)  # noqa: TRY400
             raise StoreError(f"the broker ended without writing everything: {failure}") from failure
 
-    def _encode(self) -> tuple[list[bytes], list[Moved]]:
-        """The gathered groups as bytes, and what is moved with them; their entries get their positions."""
+    def _commit(self) -> None:
+        """Write here and now what is to be written."""
+        while self._writings:
+            self._committer.commit(self._writings[0].batch)
+            self._written(self._writings.popleft())
+
+    def _encode(self) -> None:
+        """Make batches of the gathered groups, whose entries get their positions, and of what is moved with them."""
         loose, self._loose = self._loose, Group()
         groups, self._groups = self._groups, []
         if self._depth == 0:
             self._open = self._loose
         to = Groups(self.journal.next_position())
+        segment = to.start >> OFFSET_BITS
         for group in (loose, *groups):
             group.settled = self._present(group.settled)
         settled = loose.settled
@@ -330,8 +390,21 @@ class Persistence(Store):
             settled = settled + group.settled if group.settled else settled
         self._add(to, [], loose.settled, loose.returned)
         self.journal.living.settle(settled)
-        moved = self._compact(to) if self._compaction.is_due() else []
-        return to.take(), moved
+        left = to.octets + sum([writing.octets for writing in self._writings])
+        # Only what was written before this can be looked into.
+        while self._compaction.is_due() and min(self.journal.segments) < segment:
+            self._end_batch(to, self._compact(to, min(left, self._batch_bytes)))
+            left -= self._batch_bytes
+            if left <= 0:
+                break
+        self._end_batch(to, [])
+
+    def _end_batch(self, to: Groups, moved: list[Moved]) -> None:
+        """What was added is a batch; what is added from now on goes into another."""
+        if to.octets:
+            batch = self.journal.batch(to.take())
+            self._writings.append(_Writing(self._number - 1, batch, self.journal.end_position(), moved, to.octets))
+            to.restart(self.journal.next_position())
 
     def _present(self, settled: list[int]) -> list[int]:
         """Where copies that are settled stand by now; what else is known of them is forgotten."""
@@ -340,8 +413,8 @@ class Persistence(Store):
                 self.counts.pop(position, None)
         return [self._moves.settle(position) for position in settled] if self._moves else settled
 
-    def _compact(self, to: Groups) -> list[Moved]:
-        groups, moved = self._compaction.step(to.position, to.position - to.start)
+    def _compact(self, to: Groups, written: int) -> list[Moved]:
+        groups, moved = self._compaction.step(to.position, written)
         to.extend(groups)
         living = self.journal.living
         living.settle([copy.old for copy in moved])
@@ -382,31 +455,59 @@ class Persistence(Store):
                         min(copy.delivery_count, record.MAX_COUNT) if copy.delivery_count else 0,
                     )
                 )
+                if to.octets >= self._batch_bytes:
+                    self.journal.living.add(places, sizes)
+                    places, sizes = [], []
+                    self._end_batch(to, [])
             index = stop
         self.journal.living.add(places, sizes)
 
     def _add(self, to: Groups, publishes: list[list[Copy]], settled: list[int], returned: list[Entry]) -> None:
-        """Append one group, unless nothing of it is left to say."""
+        """Append one group, unless nothing of it is left to say.
+
+        Of one that is too large what enters comes first: so nothing is ever settled without what takes its place.
+        """
         payload: list[bytes] = []
         at = to.position + record.GROUP_OCTETS
         for copies in publishes:
             data = _publish_record(copies)
+            at = self._place(to, payload, at, len(data))
             octets = len(data) // len(copies)
             for i, copy in enumerate(copies):
                 copy.position = at + record.PUBLISH_OCTETS + i * record.ENTRY_OCTETS
             self.journal.living.add([copy.position for copy in copies], [octets] * len(copies))
             payload.append(data)
             at += len(data)
-        if settled:
-            payload.append(record.settle(settled))
+        for start in range(0, len(settled), _MAX_POSITIONS):
+            data = record.settle(settled[start : start + _MAX_POSITIONS])
+            at = self._place(to, payload, at, len(data))
+            payload.append(data)
+            at += len(data)
         back = [(entry.position, entry.delivery_count) for entry in returned if entry.position > 0]
         if back:
             self.counts.update(back)
             if self._moves:
                 back = [(self._moves.present(position), count) for position, count in back]
-            payload.append(record.returned(back))
+        for start in range(0, len(back), _MAX_POSITIONS):
+            data = record.returned(back[start : start + _MAX_POSITIONS])
+            at = self._place(to, payload, at, len(data))
+            payload.append(data)
+            at += len(data)
         if payload:
-            to.add(payload[0] if len(payload) == 1 else b"".join(payload))
+            self._end_group(to, payload)
+
+    def _place(self, to: Groups, payload: list[bytes], at: int, octets: int) -> int:
+        """Where a record of so many octets goes: `at`, behind those of `payload`, unless that makes them too many."""
+        if payload and at + octets - to.position > self._group_bytes:
+            self._end_group(to, payload)
+            payload.clear()
+            return to.position + record.GROUP_OCTETS
+        return at
+
+    def _end_group(self, to: Groups, payload: list[bytes]) -> None:
+        to.add(payload[0] if len(payload) == 1 else b"".join(payload))
+        if to.octets >= self._batch_bytes:
+            self._end_batch(to, [])
 
     def _let_go(self) -> None:
         """More is safe: pages that waited for it may leave memory."""
@@ -422,16 +523,20 @@ class Persistence(Store):
 
 
 class _Writing:
-    """A batch under way. number: of its gathering. end: the position behind it. count: how many operations it has."""
+    """A batch to be written. number: of the gathering that is safe with it. end: the position behind it.
 
-    __slots__ = ("batch", "count", "end", "is_stuck", "moved", "number")
+    octets: those of its groups. count: of a gathering's last batch, how many operations it had.
+    """
 
-    def __init__(self, number: int, batch: Batch, end: int, moved: list[Moved], count: int) -> None:
+    __slots__ = ("batch", "count", "end", "is_stuck", "moved", "number", "octets")
+
+    def __init__(self, number: int, batch: Batch, end: int, moved: list[Moved], octets: int) -> None:
         self.number = number
         self.batch = batch
         self.end = end
         self.moved = moved
-        self.count = count
+        self.octets = octets
+        self.count: int = 0
         self.is_stuck: bool = False
 
 
@@ -448,7 +553,7 @@ def _by_message(entered: list[Copy]) -> list[list[Copy]]:
     runs: list[list[Copy]] = []
     last: Message | None = None
     for entry in entered:
-        if entry.position != PENDING:
+        if entry.position >= NOT_STORED:
             continue
         if entry.message is last and len(runs[-1]) < _MAX_ENTRIES:
             runs[-1].append(entry)

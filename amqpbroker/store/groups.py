@@ -62,9 +62,19 @@ class Groups:
             self.position += len(data)
 
     def take(self) -> list[bytes]:
-        """All octets, in their order."""
+        """All octets, in their order. What is added before `restart` has no place."""
         self._close_small()
-        return self._parts
+        parts, self._parts = self._parts, []
+        return parts
+
+    def restart(self, start: int) -> None:
+        """Begin another batch, behind what was taken."""
+        self.start = self.position = start
+
+    @property
+    def octets(self) -> int:
+        """How many there are."""
+        return self.position - self.start
 
     def _put_head(self, octets: i64, checksum: i64) -> None:
         write_i32_be(self._small, record.signed32(octets))

@@ -48,12 +48,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one write and one sync make safe. offset: where in the segment it goes."""
+    """What one write and one sync make safe. offset: where in the segment it goes.
+
+    parts: its octets, joined only as they are written: so of many that wait one at a time takes twice its size.
+    """
 
     number: int
     segment: Segment
     offset: int
-    data: bytes
+    parts: list[bytes]
 
 
 def segment_name(number: int) -> str:
@@ -98,9 +101,9 @@ class Journal:
         segment = self._current()
         self.batches += 1
         size = sum([len(part) for part in groups])
-        data = b"".join([record.batch(segment.mark, self.batches, size), *groups])
-        made = Batch(self.batches, segment, segment.size, data)
-        segment.size += len(data)
+        parts = [record.batch(segment.mark, self.batches, size), *groups]
+        made = Batch(self.batches, segment, segment.size, parts)
+        segment.size += record.BATCH_HEAD.size + size
         return made
 
     def _current(self) -> Segment:
@@ -117,6 +120,7 @@ class Journal:
         nothing may be written any more.
         """
         segment = batch.segment
+        data = b"".join(batch.parts)
         is_new = segment.descriptor < 0
         if is_new:
             with self._or_cut_off(batch, is_new):
@@ -126,9 +130,9 @@ class Journal:
                 # A header is whole before anything stands behind it, so that one that is not is damage.
                 self.files.sync(segment.descriptor)
         with self._or_cut_off(batch, is_new):
-            self.files.write(segment.descriptor, batch.data)
+            self.files.write(segment.descriptor, data)
         if self._unwritten is not None:
-            self._read_back(batch)
+            self._read_back(batch, data)
             self._unwritten = None
         if is_new:
             self.files.sync_directory(self.directory)
@@ -157,12 +161,11 @@ class Journal:
             self._close(segment)
             self.files.remove(segment.path)
 
-    def _read_back(self, batch: Batch) -> None:
-        """A disk that has refused a batch and then taken it has to show it. Raises OSError."""
+    def _read_back(self, batch: Batch, data: bytes) -> None:
+        """A disk that has refused a batch and then taken it has to show its octets. Raises OSError."""
         segment = batch.segment
-        end = batch.offset + len(batch.data)
-        self._check_size(segment, end)
-        if self.files.read(segment.descriptor, batch.offset, len(batch.data)) != batch.data:
+        self._check_size(segment, batch.offset + len(data))
+        if self.files.read(segment.descriptor, batch.offset, len(data)) != data:
             raise OSError(errno.EIO, "What was written cannot be read back", str(segment.path))
 
     def _check_size(self, segment: Segment, size: int) -> None:

@@ -311,6 +311,17 @@ def test_who_outruns_the_disk_waits_for_it_without_a_word() -> None:
     assert other.depth("q") == depth + 1
 
 
+def test_who_outran_the_disk_goes_on_if_nothing_is_left_to_be_written() -> None:
+    slow = Outrun()
+    client, other = slow.client(), slow.client()
+    client.publish("q", bytes(UNWRITTEN), delivery_mode=2)
+    assert not client.connection.reading
+    assert other.get("q").body == bytes(UNWRITTEN)
+    assert slow.disk == []
+    client.receive()
+    assert client.connection.reading
+
+
 def test_the_silence_of_who_waits_for_the_disk_means_nothing() -> None:
     slow = Outrun()
     client = slow.client(heartbeat=INTERVAL_S)

@@ -44,9 +44,12 @@ class LaterCommitter(Committer):
 
 
 class Node:
-    """One broker on files that outlive it. `queues` are declared at each start, as restored definitions would be."""
+    """One broker on files that outlive it. `queues` are declared at each start, as restored definitions would be.
 
-    def __init__(self, files=None, clock=None, committer=InlineCommitter, **queues):
+    limits: arguments of Persistence.
+    """
+
+    def __init__(self, files=None, clock=None, committer=InlineCommitter, limits=None, **queues):
         self.files = files or FaultyFiles()
         self.clock = clock or ManualClock()
         self.queues = queues or {"q": {}}
@@ -54,7 +57,7 @@ class Node:
         journal = Journal(DIRECTORY, self.files)
         found = recover(journal)
         self.committer = committer(journal)
-        self.persistence = Persistence(journal, self.committer, self.failures.append, self.clock)
+        self.persistence = Persistence(journal, self.committer, self.failures.append, self.clock, **(limits or {}))
         self.stuck = []
         self.persistence.on_stuck = self.stuck.append
         self.broker = Broker(Config(), self.clock, self.persistence)
@@ -910,7 +913,7 @@ def test_what_is_moved_can_be_read_before_its_new_place_is_written():
     bodies(node)
     seen = 0
     while node.committer.work:
-        seen += bool(node.persistence._writing.moved)
+        seen += bool(node.persistence._writings[0].moved)
         reading = node.persistence.reader.start(positions)
         read = [reading.message(position).frames[-51:-1] for position in positions]
         assert read == [b"%050d" % number for number in range(0, 3_000, 50)]
