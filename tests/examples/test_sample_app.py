@@ -29,3 +29,10 @@ def test_its_tests_pass_in_under_two_seconds(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 15
     assert min(took_s[1:]) < LIMIT_S, took_s
+
+
+def test_it_is_found_together_with_other_tests():
+    command = [sys.executable, "-m", "pytest", "--collect-only", "docs/examples/sample_app", "tests/test_layers.py"]
+    done = subprocess.run([*command, "-p", "no:cacheprovider"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sample_app/tests/test_shop.py" in done.stdout
