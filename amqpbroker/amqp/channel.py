@@ -45,6 +45,8 @@ ROUTES = 16384
 FEW_ROUTES = 256
 #: How many the channels of a vhost remember together, before those that have more than a few forget theirs.
 ALL_ROUTES = 131_072
+#: What it takes to hold an answer back, besides its octets.
+HOLDING = 128
 
 MANDATORY = 1
 IMMEDIATE = 2
@@ -146,7 +148,7 @@ class Channel:
         """Write one method, such as `send("queue.declare-ok", queue="q")`; behind what is held back, if anything is."""
         data = frame(METHOD, self.number, methods.encode(name, **arguments))
         if self._held:
-            self._held.append((self._held[-1][0], data))
+            self._hold(self._held[-1][0], data)
         else:
             self.connection.write(data)
 
@@ -156,8 +158,13 @@ class Channel:
         if store.appended <= store.synced:
             self.send(name, **arguments)
             return
-        self._held.append((store.appended, frame(METHOD, self.number, methods.encode(name, **arguments))))
+        self._hold(store.appended, frame(METHOD, self.number, methods.encode(name, **arguments)))
         self._await_sync()
+
+    def _hold(self, until: int, data: bytes) -> None:
+        """Write it when so much is synced; until then it counts among what waits for that."""
+        self._held.append((until, data))
+        self.broker.store.waiting_octets += len(data) + HOLDING
 
     def _await_sync(self) -> None:
         if not self.awaiting_sync:

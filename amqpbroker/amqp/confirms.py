@@ -12,6 +12,8 @@ _NACK = 60 << 16 | 120
 _MULTIPLE = 1
 #: Means nothing to a publisher, but RabbitMQ sets it.
 _REQUEUE = 2
+#: What it takes to remember a publish that was refused.
+_REFUSED_OCTETS = 64
 
 
 class Confirms:
@@ -31,8 +33,14 @@ class Confirms:
         self._turns: deque[tuple[int, int]] = deque()
 
     def refuse(self) -> None:
-        """The publish just numbered was refused by a queue: it gets a basic.nack."""
+        """The publish just numbered was refused by a queue: it gets a basic.nack, in its turn.
+
+        So while that has to wait for the disk, refused ones count among what waits.
+        """
         self._refused.append(self.published)
+        store = self._store
+        if store.appended > store.synced:
+            store.waiting_octets += _REFUSED_OCTETS
 
     @property
     def outstanding(self) -> bool:
@@ -47,8 +55,10 @@ class Confirms:
             self._turns.clear()
             due = self.published
         else:
-            if not self._turns or self._turns[-1][0] != self.published:
-                self._turns.append((self.published, store.appended))
+            # Turns that wait for the same thing are one.
+            if self._turns and self._turns[-1][1] == store.appended:
+                self._turns.pop()
+            self._turns.append((self.published, store.appended))
             while self._turns and self._turns[0][1] <= store.synced:
                 due = self._turns.popleft()[0]
         if due == self.settled:

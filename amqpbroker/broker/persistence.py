@@ -306,6 +306,8 @@ class Persistence(Store):
             self._start(self._writings[0])
             return
         self._free()
+        if not self._gathering:
+            self.waiting_octets = 0
         if self._compaction.is_due():
             self._gathering = True
         self.sync()

@@ -15,7 +15,8 @@ class Store(metaclass=ABCMeta):
     """Where messages are kept. `appended` and `synced` are read by confirms once a turn.
 
     stored, loaded: how many copies were written, and how many read back. waiting_octets: about what is in memory
-    because its writing has not begun. Who adds more when that is too much has to wait until `synced` grows.
+    because its writing has not begun, or for an answer that waits until something is synced. Who adds more when that is
+    too much has to wait until `synced` grows.
     """
 
     appended: int = 0

@@ -15,6 +15,7 @@ from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.journal import Batch, Journal
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
+from amqpbroker.wire.values import Field, longstr
 from tests.fault_files import FaultyFiles
 from tests.harness import Received, Wire, published
 
@@ -320,6 +321,47 @@ def test_who_outran_the_disk_goes_on_if_nothing_is_left_to_be_written() -> None:
     assert slow.disk == []
     client.receive()
     assert client.connection.reading
+
+
+def test_who_is_refused_while_the_disk_is_stuck_waits_as_well() -> None:
+    slow = Outrun()
+    client = slow.client()
+    client.declare(
+        "full", durable=True, arguments={"x-max-length": Field("I", 1), "x-overflow": longstr("reject-publish")}
+    )
+    client.call(1, "confirm.select")
+    client.publish("full", b"kept", delivery_mode=2)
+    client.receive()
+    store = slow.broker.store
+    store.waiting_octets = UNWRITTEN
+    client.publish("full", b"refused", delivery_mode=2)
+    assert client.receive() == []
+    assert not client.connection.reading
+    slow.committer.finish()
+    assert names(client.receive()) == ["basic.ack", "basic.nack"]
+    assert client.connection.reading
+    # Nothing waits any more.
+    assert store.waiting_octets == 0
+
+
+def test_who_asks_behind_a_commit_while_the_disk_is_stuck_waits_as_well() -> None:
+    slow = Outrun()
+    client = slow.client()
+    client.call(1, "tx.select")
+    client.publish("q", b"message", delivery_mode=2)
+    client.send(1, "tx.commit")
+    assert client.receive() == []
+    store = slow.broker.store
+    for method in ("basic.qos", "tx.commit"):
+        store.waiting_octets = UNWRITTEN
+        client.send(1, method)
+        assert client.receive() == []
+        assert not client.connection.reading
+        client.connection.blocking.caught_up(client.connection)
+        client.receive()
+    while slow.disk:
+        slow.committer.finish()
+    assert names(client.receive()) == ["tx.commit-ok", "basic.qos-ok", "tx.commit-ok"]
 
 
 def test_the_silence_of_who_waits_for_the_disk_means_nothing() -> None:

@@ -1,3 +1,5 @@
+import tracemalloc
+
 from amqpbroker.amqp.confirms import Confirms
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire import methods
@@ -61,3 +63,35 @@ def test_what_is_not_synced_is_not_confirmed():
     store.synced = 20
     assert flushed(confirms) == [("nack", 3, True), ("nack", 4, True), ("nack", 5, True)]
     assert not confirms.outstanding
+
+
+def test_refused_ones_that_wait_for_the_disk_count_as_waiting():
+    store = LaggingStore()
+    confirms = Confirms(1, store)
+    publish(confirms, 100, refused=True)
+    assert store.waiting_octets == 0
+    assert len(flushed(confirms)) == 100
+    store.appended = 1
+    publish(confirms, 100)
+    assert store.waiting_octets == 0
+    publish(confirms, 100, refused=True)
+    assert store.waiting_octets >= 100 * 32
+
+
+def test_any_number_of_turns_waits_for_one_sync_in_the_same_memory():
+    store = LaggingStore()
+    confirms = Confirms(1, store)
+    store.appended = 1
+    tracemalloc.start()
+    try:
+        for _ in range(10_000):
+            publish(confirms)
+            assert confirms.flush() == b""
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
+    store.appended = 2
+    publish(confirms)
+    assert confirms.flush() == b""
+    store.synced = 1
+    assert flushed(confirms) == [("ack", 10_000, True)]
