@@ -1,7 +1,8 @@
 """The roles of a plan, each with its connection and its channels."""
 
 import socket
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from amqpbroker.cli.perf.client import Access, Client
 from amqpbroker.cli.perf.consumer import Consumer
@@ -15,6 +16,8 @@ from amqpbroker.cli.perf.role import Role
 from amqpbroker.cli.perf.template import CHUNK_BYTES, Template
 from amqpbroker.cli.perf.trunk import Trunk
 from amqpbroker.wire import frames, methods
+
+Thing = TypeVar("Thing")
 
 #: What the operating system may hold of all publishers together, and of one. It counts as published, unread as it is.
 SENDING_BYTES = 1 << 22
@@ -40,8 +43,12 @@ def cast(access: Access, work: Publishing | Consuming, number: int) -> Role:
     for channel in channels:
         _open(client, work, channel)
     if isinstance(work, Consuming):
-        for channel in channels:
-            _consume(client, work, channel, number)
+        queues = [_mine(work.queues, work, channel, number) for channel in channels]
+        if work.declaration is not None:
+            for queue in queues:
+                work.declaration.declare(client, queue)
+        for channel, queue in zip(channels, queues, strict=True):
+            _consume(client, work, channel, queue)
     link = Link(client)
     if work.channels == 1:
         return _role(link, work, 1, number)
@@ -51,9 +58,9 @@ def cast(access: Access, work: Publishing | Consuming, number: int) -> Role:
     )
 
 
-def _turn(work: Publishing | Consuming, channel: int, number: int) -> int:
-    """Where the channel stands in the line of all that do such work, which take the queues by turns."""
-    return number * work.channels + channel - 1
+def _mine(what: Sequence[Thing], work: Publishing | Consuming, channel: int, number: int) -> Thing:
+    """All channels that do such work take what there is by turns."""
+    return what[(number * work.channels + channel - 1) % len(what)]
 
 
 def _open(client: Client, work: Publishing | Consuming, channel: int) -> None:
@@ -65,9 +72,9 @@ def _open(client: Client, work: Publishing | Consuming, channel: int) -> None:
         client.call("basic.qos", channel, prefetch_count=work.prefetch)
 
 
-def _consume(client: Client, work: Consuming, channel: int, number: int) -> None:
+def _consume(client: Client, work: Consuming, channel: int, queue: str) -> None:
     arguments: dict[str, Any] = {
-        "queue": work.queues[_turn(work, channel, number) % len(work.queues)],
+        "queue": queue,
         "consumer_tag": "perf",
         "no_ack": work.auto_ack,
         "arguments": work.arguments,
@@ -81,7 +88,7 @@ def _consume(client: Client, work: Consuming, channel: int, number: int) -> None
 def _role(link: Link | Lane, work: Publishing | Consuming, channel: int, number: int) -> Publisher | Consumer:
     if isinstance(work, Consuming):
         return Consumer(link, work, Deliveries(work.mark), channel)
-    kind = work.kinds[_turn(work, channel, number) % len(work.kinds)]
+    kind = _mine(work.kinds, work, channel, number)
     chunk_bytes = max(CHUNK_BYTES // work.channels, LEAST_CHUNK_BYTES)
     template = Template(kind, link.client.frame_max, chunk_bytes, channel)
     return Publisher(link, work, template, stamped=bool(kind.mark))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from amqpbroker.cli.perf.client import Access
+from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.template import Kind
 from amqpbroker.wire.values import Table
 
@@ -37,6 +38,8 @@ class Consuming:
     mark: bytes = b""
     #: Of each connection; each channel is a consumer of its own.
     channels: int = 1
+    #: How the queues are declared by the connections that consume from them; None: they are there.
+    declaration: Declaration | None = None
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def test_a_queue_with_a_name_is_kept_and_can_be_read_later(broker, consumers):
 
 
 def test_what_is_returned_is_counted_to_the_last(broker):
-    nowhere = ["-e", "amq.direct", "-k", "nowhere", "-p", "-u", "none", "-f", "mandatory"]
+    nowhere = ["-e", "amq.direct", "-k", "nowhere", "-p", "-f", "mandatory"]
     found = result("throughput", "--uri", broker.url, *nowhere, "-y", 0, "-C", 3000)
     assert (found["published"], found["returned"]) == (3000, 3000)
 
@@ -123,6 +123,20 @@ def test_a_fanout_exchange_and_what_a_person_sees(broker, consumers):
     assert re.search(r"consumed +200 *\n", stdout)
     assert f"amqp://guest@127.0.0.1:{broker.port}/" in stdout
     assert consumers("perf-fan-1") is None
+
+
+def test_exclusive_queues_one_for_each_consumer(broker):
+    some = ["-E", "-y", 2, "-Y", 2, "-e", "amq.fanout", "-C", 100, "-D", 100]
+    found = result("throughput", "--uri", broker.url, *some)
+    assert (found["published"], found["consumed"]) == (100, 400)
+
+
+def test_auto_delete_queues_go_with_their_consumers(broker, consumers):
+    several = ["--queue-pattern", "perf-auto-%d", "--queue-pattern-to", 2, "-x", 2, "-y", 2]
+    found = result("throughput", "--uri", broker.url, "-ad", "true", *several, "-C", 100)
+    assert (found["published"], found["consumed"]) == (200, 200)
+    assert consumers("perf-auto-1") is None
+    assert consumers("perf-auto-2") is None
 
 
 @pytest.mark.parametrize("churn", [ConnectionChurn, ChannelChurn, QueueChurn])
@@ -211,6 +225,11 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-q", 5, "-A", 6], "at most --qos"),
         (["throughput", "-t", "fanout"], "name it with --exchange"),
         (["throughput", "-p"], "name it with --queue"),
+        (["throughput", "-p", "-y", 0, "-e", "x"], "or only publish, with -y 0, --exchange and --routing-key"),
+        (["throughput", "-E", "-p", "-u", "q"], "leave --predeclared out"),
+        (["throughput", "-ad", "true", "-p", "-u", "q"], "leave --predeclared out"),
+        (["throughput", "-E", "-u", "q"], "leave --queue and --queue-pattern out"),
+        (["throughput", "-E", "-y", 0], "give -y at least 1"),
         (["throughput", "-k", "é" * 128], "--routing-key is to be at most 255 octets"),
         (["throughput", "-u", "q", "--queue-pattern", "q%d"], "exclude each other"),
         (["throughput", "--queue-pattern", "q"], "one %d, such as perf-%d"),

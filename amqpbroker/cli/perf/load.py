@@ -1,0 +1,135 @@
+"""What the options of a load mean together."""
+
+from typing import Any
+
+import click
+
+from amqpbroker.cli.perf import arguments
+from amqpbroker.cli.perf.declaration import Declaration
+from amqpbroker.cli.perf.options import valid
+from amqpbroker.cli.perf.plan import Consuming, Publishing
+from amqpbroker.cli.perf.stamp import STAMP
+from amqpbroker.cli.perf.template import Kind
+from amqpbroker.cli.perf.topology import Topology, made_up_name
+
+#: Of what names a queue, an exchange or a route, in octets.
+LONGEST_NAME = 255
+
+
+def check(given: dict[str, Any], measured: bool) -> None:
+    """Raises UsageError for what does not go together."""
+    if not given["producers"] and not given["consumers"]:
+        raise click.UsageError("nothing to do: give -x or -y at least 1")
+    if measured and given["size"] < STAMP.size:
+        raise click.UsageError(f"-s is to be at least {STAMP.size} to measure latencies: messages carry their time")
+    if measured and not (given["producers"] and (given["consumers"] or given["confirm"])):
+        raise click.UsageError("to measure latencies takes -x at least 1, and -y at least 1 or --confirm")
+    if given["autoack"] and given["multi_ack_every"]:
+        raise click.UsageError("--autoack and --multi-ack-every exclude each other")
+    if 0 < given["qos"] < (given["multi_ack_every"] or 0):
+        raise click.UsageError(
+            "--multi-ack-every is to be at most --qos: else no more would come, and none be acknowledged"
+        )
+    if given["exchange_type"] and not given["exchange"]:
+        raise click.UsageError("--type is that of an exchange: name it with --exchange")
+    _check_queues(given)
+    for name in ("queue", "exchange", "routing_key"):
+        if len((given[name] or "").encode()) > LONGEST_NAME:
+            raise click.UsageError(f"--{name.replace('_', '-')} is to be at most {LONGEST_NAME} octets")
+
+
+def _check_queues(given: dict[str, Any]) -> None:
+    named = given["queue"] or given["queue_pattern"]
+    only_publishes = not given["consumers"] and given["exchange"] and given["routing_key"] is not None
+    if given["predeclared"] and not (named or only_publishes):
+        raise click.UsageError(
+            "--predeclared takes a queue that is there: name it with --queue; "
+            "or only publish, with -y 0, --exchange and --routing-key"
+        )
+    for name in ("exclusive", "auto_delete"):
+        if given[name] and given["predeclared"]:
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} is for queues that are declared: leave --predeclared out"
+            )
+    if given["exclusive"] and named:
+        raise click.UsageError("--exclusive makes a queue for each consumer: leave --queue and --queue-pattern out")
+    if given["exclusive"] and not given["consumers"]:
+        raise click.UsageError("--exclusive takes consumers, whose connections have the queues: give -y at least 1")
+    if given["queue"] and given["queue_pattern"]:
+        raise click.UsageError("--queue and --queue-pattern exclude each other")
+    if given["queue_pattern_to"] < given["queue_pattern_from"]:
+        raise click.UsageError("--queue-pattern-to is to be at least --queue-pattern-from")
+
+
+def _queues(given: dict[str, Any]) -> tuple[str, ...]:
+    pattern = given["queue_pattern"]
+    if given["exclusive"]:
+        return tuple(made_up_name() for _ in range(given["consumers"] * given["consumer_channel_count"]))
+    if not pattern:
+        return (given["queue"] or made_up_name(),)
+    try:
+        numbers = range(given["queue_pattern_from"], given["queue_pattern_to"] + 1)
+        return tuple(pattern % number for number in numbers)
+    except (TypeError, ValueError):
+        raise click.UsageError("--queue-pattern is to have one %d, such as perf-%d") from None
+
+
+def topology_of(given: dict[str, Any]) -> Topology:
+    named = bool(given["queue"] or given["queue_pattern"])
+    more = {} if given["max_priority"] is None else {"x-max-priority": given["max_priority"]}
+    declaration = Declaration(
+        given["exchange"],
+        given["routing_key"],
+        valid("--queue-args", arguments.table, given["queue_args"] | more),
+        given["auto_delete"],
+        given["exclusive"],
+    )
+    return Topology(
+        _queues(given),
+        declaration,
+        declared=not given["predeclared"],
+        made_up=not named,
+        deleted=given["delete"],
+        exchange_type=given["exchange_type"] or "direct",
+    )
+
+
+def publishing_of(given: dict[str, Any], topology: Topology, mark: bytes) -> Publishing:
+    properties = valid("--properties", arguments.properties, given["properties"])
+    if "persistent" in given["flags"]:
+        properties["delivery_mode"] = 2
+    kinds = [
+        Kind(
+            topology.declaration.exchange,
+            topology.declaration.key_of(queue),
+            given["size"],
+            properties,
+            "mandatory" in given["flags"],
+            given["max_priority"],
+            mark,
+        )
+        for queue in topology.queues
+    ]
+    return Publishing(
+        given["producers"],
+        tuple(kinds),
+        given["pmessages"],
+        given["rate"],
+        given["confirm"],
+        given["producer_channel_count"],
+    )
+
+
+def consuming_of(given: dict[str, Any], topology: Topology, mark: bytes) -> Consuming:
+    return Consuming(
+        topology.queues,
+        given["autoack"],
+        given["qos"],
+        given["multi_ack_every"] or 0,
+        given["cmessages"],
+        given["consumer_rate"],
+        valid("--consumer-args", arguments.table, given["consumer_args"]),
+        mark,
+        given["consumer_channel_count"],
+        topology.declaration if topology.declaration.exclusive else None,
+    )
