@@ -9,8 +9,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from amqpbroker.amqp.connection import Connection, Peer
+from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.encryption import Encryption
+from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config

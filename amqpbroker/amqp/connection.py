@@ -5,7 +5,6 @@ Nothing here does I/O: `feed` takes what came from the socket, `collect` gives w
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mypy_extensions import i64
@@ -15,12 +14,13 @@ from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.blocking import Blocking
 from amqpbroker.amqp.body_stream import STREAMED, BodyStream
 from amqpbroker.amqp.channel import Channel, by_queue
+from amqpbroker.amqp.connection_info import connection_info
 from amqpbroker.amqp.content import Content
-from amqpbroker.amqp.encryption import Encryption
 from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS, Handshake
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.methods import HANDLERS
 from amqpbroker.amqp.output import Output, Part
+from amqpbroker.amqp.peer import Peer
 from amqpbroker.amqp.repeat import Repeat
 from amqpbroker.broker.event_facts import connection_closed, connection_created
 from amqpbroker.broker.events import INTERNAL
@@ -32,7 +32,7 @@ from amqpbroker.octets import read_i32_be, read_i64_be
 from amqpbroker.wire import methods
 from amqpbroker.wire.erlang import erlang_binary
 from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, HEARTBEAT, METHOD, OVERHEAD, frame
-from amqpbroker.wire.values import MalformedError, Table, text
+from amqpbroker.wire.values import MalformedError, Table
 
 if TYPE_CHECKING:
     from amqpbroker.broker.access import Permissions
@@ -69,26 +69,6 @@ _UPDATE_SECRET = 10 << 16 | 70
 _PROTOCOL_HEADER = b"AMQP\0\0\x09\x01"
 #: The older way to write the same version; served as 0-9-1.
 _PROTOCOL_HEADER_0_9 = b"AMQP\x01\x01\0\x09"
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The two ends of a connection's socket. tls: what they agreed on, None for a connection in the clear.
-
-    user: who it is, where that is known beforehand, for it is within this process.
-    """
-
-    host: str
-    port: int
-    local_host: str
-    local_port: int
-    tls: Encryption | None = None
-    user: "User | None" = None
-
-    @property
-    def name(self) -> str:
-        """As RabbitMQ names connections: `127.0.0.1:59058 -> 127.0.0.1:5672`."""
-        return f"{self.host}:{self.port} -> {self.local_host}:{self.local_port}"
 
 
 class Connection(Session):
@@ -135,7 +115,7 @@ class Connection(Session):
         self._body_max: int = 0
         self._handshake: Handshake | None = None
         self._greeted: bool = False
-        self._running: bool = False
+        self.running: bool = False
         self._close_sent: bool = False
         self._deaf: bool = False
         self._stopped: bool = False
@@ -422,7 +402,7 @@ class Connection(Session):
         try:
             return methods.decode(method, payload)
         except methods.NotUtf8Error:
-            if self._running:
+            if self.running:
                 self._blamed = 0
             raise errors.frame_error("Malformed UTF-8 in shortstr") from None
         except MalformedError:
@@ -454,7 +434,7 @@ class Connection(Session):
         if number == 0 and kind == METHOD:
             self._blamed = ids
             self._on_channel_0(ids, payload)
-        elif number == 0 or not self._running:
+        elif number == 0 or not self.running:
             raise errors.unexpected_frame(self._frame_text(kind, payload))
         elif channel is not None:
             self._content(kind, channel, payload)
@@ -497,7 +477,7 @@ class Connection(Session):
     def _on_channel_0(self, ids: int, payload: bytes) -> None:
         if ids == _CONNECTION_CLOSE_OK and self._close_sent:
             self._end()
-        elif ids == _CONNECTION_CLOSE and (self._running or self._close_sent):
+        elif ids == _CONNECTION_CLOSE and (self.running or self._close_sent):
             self._release()
             self.write(frame(METHOD, 0, methods.encode("connection.close-ok")))
             self.end_after(CLOSING_TIMEOUT_MS)
@@ -523,7 +503,7 @@ class Connection(Session):
     def opened(self) -> None:
         """connection.open was answered: channels may be opened."""
         self._handshake = None
-        self._running = True
+        self.running = True
         connection_log.granted(self)
         events = self.broker.events
         if events.heard:
@@ -582,7 +562,7 @@ class Connection(Session):
             connection_log.handshake_failed(self, "starting", error.explanation)
             self.end_after(SILENT_CLOSE_DELAY_MS)
             return
-        if self._running:
+        if self.running:
             for tap in self.vhost.taps:
                 tap.refused(self.vhost, error, Via(self.name, number, self.user.name))
         channel = self.channels.get(number)
@@ -617,7 +597,7 @@ class Connection(Session):
         self.end_after(SILENT_CLOSE_DELAY_MS)
 
     def force_close(self, error: AmqpError) -> None:
-        if self._running:
+        if self.running:
             self.fail(error, 0, 0)
         else:
             self._ending = connection_log.IN_ORDER
@@ -660,7 +640,7 @@ class Connection(Session):
 
     def _release(self) -> None:
         """Give everything back that the connection holds in the broker."""
-        self._running = False
+        self.running = False
         self.blocking.end()
         channels = list(self.channels.values())
         self.channels.clear()
@@ -798,43 +778,7 @@ class Connection(Session):
         return self.peer.name
 
     def info(self) -> ConnectionInfo:
-        peer, user = self.peer, self.user.name
-        name = self.client_properties.get("connection_name")
-        return ConnectionInfo(
-            name=peer.name,
-            user_provided_name=text(name.value) if name is not None and name.kind == "S" else None,
-            user=user,
-            user_who_performed_action=user,
-            vhost=self.vhost.name,
-            host=peer.local_host,
-            port=peer.local_port,
-            peer_host=peer.host,
-            peer_port=peer.port,
-            state=self._state(),
-            channels=len(self.channels),
-            auth_mechanism=self.mechanism,
-            client_properties=self.client_properties,
-            connected_at=self.connected_at,
-            channel_max=self.channel_max,
-            frame_max=self.frame_max,
-            timeout=self.heartbeat.interval_s,
-            recv_oct=self.recv_oct,
-            recv_cnt=self.recv_cnt,
-            send_oct=self.send_oct,
-            send_cnt=self.send_cnt,
-            send_pend=len(self.out),
-            ssl=peer.tls is not None,
-            **({} if peer.tls is None else peer.tls.info()),
-        )
-
-    def _state(self) -> str:
-        if not self._running:
-            return "closing"
-        if self.blocking.blocked:
-            return "blocked"
-        if self.blocking.alarmed:
-            return "blocking"
-        return "flow" if self.blocking.outrunning else "running"
+        return connection_info(self)
 
     def channel_infos(self) -> list[ChannelInfo]:
         return [channel.info() for _, channel in sorted(self.channels.items())]

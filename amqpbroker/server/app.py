@@ -14,7 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from amqpbroker import __version__
-from amqpbroker.amqp.connection import Connection, Peer
+from amqpbroker.amqp.connection import Connection
+from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.node import Listening as Listening  # cli looks no further down than here
 from amqpbroker.broker.patterns import PatternError as PatternError

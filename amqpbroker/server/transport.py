@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from amqpbroker.amqp.connection import Peer
 from amqpbroker.amqp.output import Part
+from amqpbroker.amqp.peer import Peer
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.server.socket_options import set_options
 from amqpbroker.server.tick import Tick

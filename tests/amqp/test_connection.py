@@ -3,8 +3,9 @@ from collections.abc import Callable
 
 import pytest
 
-from amqpbroker.amqp.connection import CLOSING_TIMEOUT_MS, ROOM, SILENT_CLOSE_DELAY_MS, UNREAD, Peer
+from amqpbroker.amqp.connection import CLOSING_TIMEOUT_MS, ROOM, SILENT_CLOSE_DELAY_MS, UNREAD
 from amqpbroker.amqp.methods import HANDLERS
+from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.errors import not_allowed

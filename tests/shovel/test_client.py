@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from amqpbroker.amqp.connection import Connection, Peer
+from amqpbroker.amqp.connection import Connection
+from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.users import BROKER
 from amqpbroker.shovel.client import Client, Delivery, Receiver
 from amqpbroker.shovel.failure import ChannelClosedError, LinkError

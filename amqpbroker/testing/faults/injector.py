@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import cast
 
-from amqpbroker.amqp.connection import Connection, Peer
+from amqpbroker.amqp.connection import Connection
+from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.message import Message
