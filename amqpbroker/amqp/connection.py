@@ -16,6 +16,7 @@ from amqpbroker.amqp.body_stream import STREAMED, BodyStream
 from amqpbroker.amqp.channel import Channel, by_queue
 from amqpbroker.amqp.connection_info import connection_info
 from amqpbroker.amqp.content import Content
+from amqpbroker.amqp.gate import CHANNEL_CLOSE, CHANNEL_OPEN, Gate
 from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS, Handshake
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.methods import HANDLERS
@@ -59,9 +60,6 @@ CLOSING_TIMEOUT_MS = 30_000
 
 _PUBLISH = 60 << 16 | 40
 _ACK = 60 << 16 | 80
-_CHANNEL_OPEN = 20 << 16 | 10
-_CHANNEL_CLOSE = 20 << 16 | 40
-_CHANNEL_CLOSE_OK = 20 << 16 | 41
 _CONNECTION_CLOSE = 10 << 16 | 50
 _CONNECTION_CLOSE_OK = 10 << 16 | 51
 _UPDATE_SECRET = 10 << 16 | 70
@@ -109,6 +107,7 @@ class Connection(Session):
         self.channel_max: int = broker.config.channel_max
         self.heartbeat = Heartbeat()
         self.blocking = Blocking()
+        self.gate = Gate()
         self._on_dirty = on_dirty
         self._writable: bool = True
         self._payload_max: int = broker.config.initial_frame_max - 8 + TOLERANCE
@@ -121,10 +120,9 @@ class Connection(Session):
         self._stopped: bool = False
         self._ended: bool = False
         self._ending = connection_log.CLIENT_GONE
-        self._blamed: int = 0
+        self.blamed: int = 0
         self._published: int = 0
         self._repeat: Repeat | None = None
-        self._gated: set[int] = set()
         self._waiting: list[bytes] = []
         self._waiting_size: int = 0
         self._waiting_for: int = 8
@@ -217,7 +215,7 @@ class Connection(Session):
             try:
                 if kind == METHOD and channel is not None and channel.content is None and size >= 4:
                     ids: int = read_i32_be(data, at + 7)
-                    self._blamed = ids
+                    self.blamed = ids
                     if ids == _PUBLISH:
                         end = self._publish(channel, data, at, end, end_of_data)
                     elif ids == _ACK and size == 13:
@@ -227,9 +225,9 @@ class Connection(Session):
                 else:
                     self._other(kind, number, channel, data[at + 7 : end - 1])
             except AmqpError as error:
-                self.fail(error, number, self._blamed)
+                self.fail(error, number, self.blamed)
             except MalformedError as error:
-                self.fail(errors.syntax_error(str(error)), number, self._blamed)
+                self.fail(errors.syntax_error(str(error)), number, self.blamed)
             if self._stopped:
                 return end_of_data if self._deaf else end
             at = end
@@ -253,14 +251,14 @@ class Connection(Session):
         try:
             pending = None if channel is None else channel.content
             if channel is not None and pending is not None and pending.properties is not None:
-                self._blamed = _PUBLISH
+                self.blamed = _PUBLISH
                 self._took(channel, pending, pending.take_body(stream.pieces, stream.size))
             else:
                 self._other(BODY, stream.channel, channel, stream.pieces.join())
         except AmqpError as error:
-            self.fail(error, stream.channel, self._blamed)
+            self.fail(error, stream.channel, self.blamed)
         except MalformedError as error:
-            self.fail(errors.syntax_error(str(error)), stream.channel, self._blamed)
+            self.fail(errors.syntax_error(str(error)), stream.channel, self.blamed)
         return len(data) if self._deaf else end + 1
 
     @property
@@ -366,7 +364,7 @@ class Connection(Session):
         pending = channel.content
         if pending is None:
             raise errors.unexpected_frame("expected method frame, got non method frame instead")
-        self._blamed = _PUBLISH
+        self.blamed = _PUBLISH
         self._took(channel, pending, pending.take(kind, payload, self.broker.config.max_message_size))
 
     def _took(self, channel: Channel, pending: Content, complete: bool) -> None:
@@ -378,11 +376,11 @@ class Connection(Session):
 
     def _method(self, channel: Channel, ids: int, payload: bytes) -> None:
         """A method on an open channel that is not on the hot path. Raises AmqpError."""
-        if ids == _CHANNEL_CLOSE:
-            self._close_channel(channel)
+        if ids == CHANNEL_CLOSE:
+            self.gate.close(self, channel)
             channel.send("channel.close-ok")
             return
-        if ids == _CHANNEL_OPEN:
+        if ids == CHANNEL_OPEN:
             raise errors.channel_error("second 'channel.open' seen")
         method = methods.METHODS.get(ids)
         if method is None:
@@ -403,7 +401,7 @@ class Connection(Session):
             return methods.decode(method, payload)
         except methods.NotUtf8Error:
             if self.running:
-                self._blamed = 0
+                self.blamed = 0
             raise errors.frame_error("Malformed UTF-8 in shortstr") from None
         except MalformedError:
             raise errors.frame_error(f"cannot decode {self._octets(payload[4:], method.ids)}") from None
@@ -419,7 +417,7 @@ class Connection(Session):
 
     def _other(self, kind: int, number: int, channel: Channel | None, payload: bytes) -> None:
         """A frame that is not a method of an open channel, or not one that is due now. Raises AmqpError."""
-        self._blamed = 0
+        self.blamed = 0
         if self._close_sent and number:
             return
         if kind not in (METHOD, HEADER, BODY, HEARTBEAT) or (kind == METHOD and len(payload) < 4):
@@ -432,31 +430,21 @@ class Connection(Session):
             return
         ids = int.from_bytes(payload[:4], "big") if kind == METHOD else 0
         if number == 0 and kind == METHOD:
-            self._blamed = ids
+            self.blamed = ids
             self._on_channel_0(ids, payload)
         elif number == 0 or not self.running:
             raise errors.unexpected_frame(self._frame_text(kind, payload))
         elif channel is not None:
             self._content(kind, channel, payload)
-        elif number in self._gated:
-            self._while_gated(number, ids)
+        elif number in self.gate.shut:
+            self.gate.passed_over(self, number, ids)
         elif kind != METHOD:
             raise errors.unexpected_frame("expected method frame, got non method frame instead")
-        elif ids == _CHANNEL_OPEN:
-            self._open_channel(number)
+        elif ids == CHANNEL_OPEN:
+            self.gate.open(self, number)
         else:
-            self._blamed = ids
+            self.blamed = ids
             raise errors.channel_error("expected 'channel.open'")
-
-    def _while_gated(self, number: int, ids: int) -> None:
-        """A frame on a channel that the broker has closed, before the client's channel.close-ok: mostly ignored."""
-        if ids == _CHANNEL_CLOSE_OK:
-            self._gated.discard(number)
-        elif ids == _CHANNEL_CLOSE:
-            self.write(frame(METHOD, number, methods.encode("channel.close-ok")))
-        elif ids == _CHANNEL_OPEN:
-            self._blamed = ids
-            raise errors.channel_error("second 'channel.open' seen")
 
     # --- the connection's own methods -------------------------------------------------------------------------------
 
@@ -532,25 +520,6 @@ class Connection(Session):
         self._ending = connection_log.TIMED_OUT
         self._end()
 
-    # --- channels ---------------------------------------------------------------------------------------------------
-
-    def _open_channel(self, number: int) -> None:
-        if self.channel_max and len(self.channels) >= self.channel_max:
-            raise errors.too_many_channels(len(self.channels), self.channel_max)
-        self.broker.limits.check_channels(self.user.name)
-        self.broker.limits.channel_opened(self.user.name)
-        self.channels[number] = Channel(self, number)
-        self.write(frame(METHOD, number, methods.encode("channel.open-ok")))
-
-    def _close_channel(self, channel: Channel) -> None:
-        if channel.awaiting_sync:
-            self._write_synced()
-            self.awaiting_sync = [waiting for waiting in self.awaiting_sync if waiting is not channel]
-        del self.channels[channel.number]
-        self.broker.limits.channels_closed(self.user.name, 1)
-        channel.stop()
-        channel.release()
-
     # --- errors and ends --------------------------------------------------------------------------------------------
 
     def fail(self, error: AmqpError, number: int, ids: int) -> None:
@@ -574,8 +543,7 @@ class Connection(Session):
         }
         if error.scope == "channel" and channel is not None:
             connection_log.channel_failed(self, number, ids, error)
-            self._gated.add(number)
-            self._close_channel(channel)
+            self.gate.close_and_shut(self, channel)
             self.write(frame(METHOD, number, methods.encode("channel.close", **arguments)))
         elif not self._close_sent:
             if self._handshake is not None:
@@ -583,7 +551,7 @@ class Connection(Session):
             else:
                 connection_log.connection_failed(self, number, ids, error)
             self._ending = connection_log.IN_ORDER
-            self._write_synced()
+            self.write_synced()
             self._release()
             self._close_sent = True
             self.write(frame(METHOD, 0, methods.encode("connection.close", **arguments)))
@@ -708,7 +676,7 @@ class Connection(Session):
             self.dirty = False
             return []
         if self.awaiting_sync:
-            self._write_synced()
+            self.write_synced()
         self.dirty = False
         size = len(self.out)
         parts = self.out.take()
@@ -732,7 +700,7 @@ class Connection(Session):
             self._waiting_for = 0
             self._take(b"")
 
-    def _write_synced(self) -> None:
+    def write_synced(self) -> None:
         """Write the confirms and answers that the store's progress has made due."""
         waiting = []
         for channel in self.awaiting_sync:
