@@ -52,6 +52,7 @@ HOT = [
     "broker/vhost",
     "broker/session",
     "amqp/connection",
+    "amqp/dispatch",
     "amqp/channel",
     "amqp/content",
     "amqp/output",

@@ -88,7 +88,7 @@ class Wire:
             self.connection.feed(piece)
 
     def send(self, channel: int, name: str, **arguments: Any) -> None:
-        self.feed(frame(METHOD, channel, methods.encode(name, **arguments)))
+        self.feed(method(name, channel, **arguments))
 
     def publish(
         self,
@@ -168,6 +168,12 @@ class Wire:
         assert len(answers) == 1, answers
         return answers[0]
 
+    def closed(self) -> tuple[int, str]:
+        """Code and text of the connection.close, which is all that came."""
+        (got,) = self.receive()
+        assert (got.channel, got.name) == (0, "connection.close"), got
+        return got.arguments["reply_code"], got.arguments["reply_text"]
+
     # --- whole steps ------------------------------------------------------------------------------------------------
 
     def log_in(
@@ -221,6 +227,11 @@ class Wire:
 
     def get(self, queue: str, channel: int = 1, no_ack: bool = True) -> Received:
         return self.call(channel, "basic.get", queue=queue, no_ack=no_ack)
+
+
+def method(name: str, channel: int = 1, **arguments: Any) -> bytes:
+    """One method frame."""
+    return frame(METHOD, channel, methods.encode(name, **arguments))
 
 
 def published(

@@ -11,7 +11,7 @@ from typing import Any
 import pika
 import pytest
 
-from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS
+from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS, DEPRECATED_FEATURES, Permission

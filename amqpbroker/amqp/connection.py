@@ -1,11 +1,10 @@
-"""A connection: bytes in, bytes out. The frame loop, the connection's states, and how errors close things.
+"""A connection: bytes in, bytes out. The frame loop, the output, and what stays native for both.
 
 Nothing here does I/O: `feed` takes what came from the socket, `collect` gives what goes to it.
 """
 
-import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
@@ -14,25 +13,21 @@ from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.blocking import Blocking
 from amqpbroker.amqp.body_stream import STREAMED, BodyStream
 from amqpbroker.amqp.channel import Channel, by_queue
+from amqpbroker.amqp.channel_zero import ChannelZero
 from amqpbroker.amqp.connection_info import connection_info
 from amqpbroker.amqp.content import Content
-from amqpbroker.amqp.gate import CHANNEL_CLOSE, CHANNEL_OPEN, Gate
-from amqpbroker.amqp.handshake import SILENT_CLOSE_DELAY_MS, Handshake
+from amqpbroker.amqp.dispatch import take_method, take_other, unusable
+from amqpbroker.amqp.ending import Ending
+from amqpbroker.amqp.gate import Gate
 from amqpbroker.amqp.heartbeat import Heartbeat
-from amqpbroker.amqp.methods import HANDLERS
 from amqpbroker.amqp.output import Output, Part
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.amqp.repeat import Repeat
-from amqpbroker.broker.event_facts import connection_closed, connection_created
-from amqpbroker.broker.events import INTERNAL
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
-from amqpbroker.broker.tap import Via
 from amqpbroker.errors import AmqpError
 from amqpbroker.octets import read_i32_be, read_i64_be
-from amqpbroker.wire import methods
-from amqpbroker.wire.erlang import erlang_binary
-from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, HEARTBEAT, METHOD, OVERHEAD, frame
+from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, METHOD, OVERHEAD
 from amqpbroker.wire.values import MalformedError, Table
 
 if TYPE_CHECKING:
@@ -55,18 +50,9 @@ KEEPING = 48
 UNWRITTEN = 16 * 1024 * 1024
 #: A frame with basic.ack.
 ACK_OCTETS = 21
-#: How long a peer may take to answer connection.close (CLOSING_TIMEOUT in rabbit_reader.erl).
-CLOSING_TIMEOUT_MS = 30_000
 
 _PUBLISH = 60 << 16 | 40
 _ACK = 60 << 16 | 80
-_CONNECTION_CLOSE = 10 << 16 | 50
-_CONNECTION_CLOSE_OK = 10 << 16 | 51
-_UPDATE_SECRET = 10 << 16 | 70
-
-_PROTOCOL_HEADER = b"AMQP\0\0\x09\x01"
-#: The older way to write the same version; served as 0-9-1.
-_PROTOCOL_HEADER_0_9 = b"AMQP\x01\x01\0\x09"
 
 
 class Connection(Session):
@@ -76,6 +62,10 @@ class Connection(Session):
     out: what is not yet collected. room: octets of deliveries that may still be added this turn. starved: a consumer
     found no room. dirty: `on_dirty` was called and `collect` was not yet. recv_cnt, send_cnt: how often anything came
     or went, recv_oct, send_oct: how many octets of it.
+
+    greeted: the protocol header came. running: it is open, and not being closed. deaf: nothing that comes is handled
+    any more. stopped: no further frame is, for now. blamed: ids of the method that errors are blamed on; 0 for none.
+    repeat: what the next publish is likely to be. user, vhost, permissions: not there before the handshake knows them.
     """
 
     def __init__(self, broker: "Broker", peer: Peer, on_dirty: Callable[["Connection"], None]) -> None:
@@ -85,6 +75,12 @@ class Connection(Session):
         self.clock = broker.clock
         self.closing: bool = False
         self.reading: bool = True
+        self.greeted: bool = False
+        self.running: bool = False
+        self.deaf: bool = False
+        self.stopped: bool = False
+        self.blamed: int = 0
+        self.repeat: Repeat | None = None
         self.out = Output()
         self.room: int = ROOM
         self.starved: bool = False
@@ -108,21 +104,13 @@ class Connection(Session):
         self.heartbeat = Heartbeat()
         self.blocking = Blocking()
         self.gate = Gate()
+        self.channel_zero = ChannelZero()
+        self.ending = Ending()
         self._on_dirty = on_dirty
         self._writable: bool = True
         self._payload_max: int = broker.config.initial_frame_max - 8 + TOLERANCE
         self._body_max: int = 0
-        self._handshake: Handshake | None = None
-        self._greeted: bool = False
-        self.running: bool = False
-        self._close_sent: bool = False
-        self._deaf: bool = False
-        self._stopped: bool = False
-        self._ended: bool = False
-        self._ending = connection_log.CLIENT_GONE
-        self.blamed: int = 0
         self._published: int = 0
-        self._repeat: Repeat | None = None
         self._waiting: list[bytes] = []
         self._waiting_size: int = 0
         self._waiting_for: int = 8
@@ -130,13 +118,13 @@ class Connection(Session):
         # Most of what just came belongs to the body that was incomplete: it may be kept, as long as the message is.
         self._mostly_body: bool = False
         self._turn: int = 0
-        self._deadline = self.clock.after(broker.config.handshake_timeout_ms, self._handshake_timeout)
+        self.ending.await_handshake(self)
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
         """Take what came from the peer. Never raises: what is wrong becomes a close."""
-        if self._deaf:
+        if self.deaf:
             return
         self.clock.now_ms()
         self.heartbeat.heard = True
@@ -145,34 +133,39 @@ class Connection(Session):
         store = self.broker.store
         waiting = store.waiting_octets
         self._take(data)
-        if store.waiting_octets > UNWRITTEN and store.waiting_octets > waiting and not self._deaf:
+        if store.waiting_octets > UNWRITTEN and store.waiting_octets > waiting and not self.deaf:
             self.blocking.outran(self)
 
     def _take(self, data: bytes) -> None:
         """Handle what came, together with what was left of what came before."""
-        if self._waiting or self._stopped:
+        if self._waiting or self.stopped:
             self._waiting.append(data)
             self._waiting_size += len(data)
-            if self._stopped or self._waiting_size < self._waiting_for:
+            if self.stopped or self._waiting_size < self._waiting_for:
                 return
             data = b"".join(self._waiting)
             self._waiting = []
             self._waiting_size = 0
         self._mostly_body = 2 * self.wanted >= len(data)
         try:
-            left = self._frames(data, self._streamed(data, 0)) if self._greeted else self._greet(data)
+            left = self._frames(data, self._streamed(data, 0)) if self.greeted else self._greet(data)
         except Exception:
             log.exception("internal error on connection %s", self.peer.name)
             self.fail(errors.internal_error("internal error, see the broker's log"), 0, 0)
             return
-        if left < len(data) and not self._deaf:
+        if left < len(data) and not self.deaf:
             rest = data[left:] if left else data
             self._waiting = [rest]
             self._waiting_size = len(rest)
-            if not self._greeted:
+            if not self.greeted:
                 self._waiting_for = 8
             else:
                 self._waiting_for = 7 if len(rest) < 7 else 8 + int.from_bytes(rest[3:7], "big")
+
+    def _greet(self, data: bytes) -> int:
+        """Handle the protocol header, and what follows it; returns what `_frames` does."""
+        start = self.channel_zero.greet(self, data)
+        return self._frames(data, start) if self.greeted else start
 
     def _frames(self, data: bytes, pos: int) -> int:
         """Handle every whole frame; returns where the first that is not whole starts.
@@ -184,7 +177,7 @@ class Connection(Session):
         end: i64
         at: i64 = pos
         while at + 7 <= end_of_data:
-            repeat = self._repeat
+            repeat = self.repeat
             if repeat is not None and data[at : at + len(repeat.prefix)] == repeat.prefix:
                 end = self._repeats(repeat, data, at, end_of_data)
                 if end > at:
@@ -196,20 +189,20 @@ class Connection(Session):
             size = head >> 8 & 0xFFFFFFFF
             end = at + 8 + size
             if size > self._payload_max:
-                reason = f": {{frame_too_large,{size},{self._payload_max - TOLERANCE}}}"
-                self._malformed(errors.frame_error(self._frame_text(kind, b"") + reason))
+                reason = f"{{frame_too_large,{size},{self._payload_max - TOLERANCE}}}"
+                self.ending.tear(self, unusable(self, kind, b"", reason))
                 return end_of_data
             if kind == BODY and size >= STREAMED:
                 self._stream = BodyStream(number, size)
                 at = self._streamed(data, at + 7)
-                if self._stopped:
-                    return end_of_data if self._deaf else at
+                if self.stopped:
+                    return end_of_data if self.deaf else at
                 continue
             if end > end_of_data:
                 return at
             if data[end - 1] != 0xCE:
-                reason = f": {{invalid_frame_end_marker,{data[end - 1]}}}"
-                self._malformed(errors.frame_error(self._frame_text(kind, data[at + 7 : end - 1]) + reason))
+                reason = f"{{invalid_frame_end_marker,{data[end - 1]}}}"
+                self.ending.tear(self, unusable(self, kind, data[at + 7 : end - 1], reason))
                 return end_of_data
             channel = self.channels.get(number)
             try:
@@ -221,15 +214,15 @@ class Connection(Session):
                     elif ids == _ACK and size == 13:
                         end = self._acks(channel, data, at, end_of_data)
                     else:
-                        self._method(channel, ids & 0xFFFFFFFF, data[at + 7 : end - 1])
+                        take_method(self, channel, ids & 0xFFFFFFFF, data[at + 7 : end - 1])
                 else:
-                    self._other(kind, number, channel, data[at + 7 : end - 1])
+                    take_other(self, kind, number, channel, data[at + 7 : end - 1])
             except AmqpError as error:
                 self.fail(error, number, self.blamed)
             except MalformedError as error:
                 self.fail(errors.syntax_error(str(error)), number, self.blamed)
-            if self._stopped:
-                return end_of_data if self._deaf else end
+            if self.stopped:
+                return end_of_data if self.deaf else end
             at = end
         return at
 
@@ -244,8 +237,8 @@ class Connection(Session):
             return end
         self._stream = None
         if data[end] != 0xCE:
-            reason = f": {{invalid_frame_end_marker,{data[end]}}}"
-            self._malformed(errors.frame_error(self._frame_text(BODY, stream.pieces.join()) + reason))
+            reason = f"{{invalid_frame_end_marker,{data[end]}}}"
+            self.ending.tear(self, unusable(self, BODY, stream.pieces.join(), reason))
             return len(data)
         channel = self.channels.get(stream.channel)
         try:
@@ -254,12 +247,12 @@ class Connection(Session):
                 self.blamed = _PUBLISH
                 self._took(channel, pending, pending.take_body(stream.pieces, stream.size))
             else:
-                self._other(BODY, stream.channel, channel, stream.pieces.join())
+                take_other(self, BODY, stream.channel, channel, stream.pieces.join())
         except AmqpError as error:
             self.fail(error, stream.channel, self.blamed)
         except MalformedError as error:
             self.fail(errors.syntax_error(str(error)), stream.channel, self.blamed)
-        return len(data) if self._deaf else end + 1
+        return len(data) if self.deaf else end + 1
 
     @property
     def wanted(self) -> int:
@@ -351,7 +344,7 @@ class Connection(Session):
                 except AmqpError as error:
                     self.fail(error, channel.number, _PUBLISH)
                 if stop - pos == self._published:
-                    self._repeat = channel.repeatable(
+                    self.repeat = channel.repeatable(
                         arguments, properties, data[pos : body + 7], stop - pos, end - pos, body_size
                     )
                 self._published = stop - pos
@@ -359,7 +352,7 @@ class Connection(Session):
         channel.content = Content(arguments)
         return end
 
-    def _content(self, kind: int, channel: Channel, payload: bytes) -> None:
+    def take_content(self, kind: int, channel: Channel, payload: bytes) -> None:
         """A header or body frame, or a method where one of these is due, on an open channel. Raises AmqpError."""
         pending = channel.content
         if pending is None:
@@ -374,112 +367,7 @@ class Connection(Session):
             channel.content = None
             channel.publish(pending.arguments, pending.properties or b"", pending.body, 0, None)
 
-    def _method(self, channel: Channel, ids: int, payload: bytes) -> None:
-        """A method on an open channel that is not on the hot path. Raises AmqpError."""
-        if ids == CHANNEL_CLOSE:
-            self.gate.close(self, channel)
-            channel.send("channel.close-ok")
-            return
-        if ids == CHANNEL_OPEN:
-            raise errors.channel_error("second 'channel.open' seen")
-        method = methods.METHODS.get(ids)
-        if method is None:
-            raise errors.not_implemented(f"unknown method {ids >> 16}.{ids & 0xFFFF}")
-        handler = HANDLERS.get(method.name)
-        if handler is None:
-            raise errors.command_invalid("unimplemented method")
-        events = self.broker.events
-        events.actor = self.user.name
-        try:
-            handler(channel, self._arguments(method, payload))
-        finally:
-            events.actor = INTERNAL
-
-    def _arguments(self, method: methods.Method, payload: bytes) -> dict[str, Any]:
-        """Raises AmqpError 501 for a payload that does not fit the method."""
-        try:
-            return methods.decode(method, payload)
-        except methods.NotUtf8Error:
-            if self.running:
-                self.blamed = 0
-            raise errors.frame_error("Malformed UTF-8 in shortstr") from None
-        except MalformedError:
-            raise errors.frame_error(f"cannot decode {self._octets(payload[4:], method.ids)}") from None
-
-    def _octets(self, payload: bytes, ids: int = 0) -> str:
-        """Octets as an error's text has them, which is logged: how many, where there may be a password among them."""
-        secret = ids == _UPDATE_SECRET or (self._handshake is not None and not self._handshake.authenticated)
-        return f"{len(payload)} octets" if secret else erlang_binary(payload)
-
-    def _frame_text(self, kind: int, payload: bytes) -> str:
-        """As rabbit_reader words a frame that it cannot use."""
-        return f"type {kind}, all octets = {self._octets(payload[:256])}"
-
-    def _other(self, kind: int, number: int, channel: Channel | None, payload: bytes) -> None:
-        """A frame that is not a method of an open channel, or not one that is due now. Raises AmqpError."""
-        self.blamed = 0
-        if self._close_sent and number:
-            return
-        if kind not in (METHOD, HEADER, BODY, HEARTBEAT) or (kind == METHOD and len(payload) < 4):
-            raise errors.frame_error(self._frame_text(kind, payload) + ": unknown_frame")
-        if kind == HEARTBEAT:
-            if number:
-                raise errors.unexpected_frame(self._frame_text(kind, payload))
-            if payload:
-                raise errors.frame_error(self._frame_text(kind, payload) + ": unknown_frame")
-            return
-        ids = int.from_bytes(payload[:4], "big") if kind == METHOD else 0
-        if number == 0 and kind == METHOD:
-            self.blamed = ids
-            self._on_channel_0(ids, payload)
-        elif number == 0 or not self.running:
-            raise errors.unexpected_frame(self._frame_text(kind, payload))
-        elif channel is not None:
-            self._content(kind, channel, payload)
-        elif number in self.gate.shut:
-            self.gate.passed_over(self, number, ids)
-        elif kind != METHOD:
-            raise errors.unexpected_frame("expected method frame, got non method frame instead")
-        elif ids == CHANNEL_OPEN:
-            self.gate.open(self, number)
-        else:
-            self.blamed = ids
-            raise errors.channel_error("expected 'channel.open'")
-
-    # --- the connection's own methods -------------------------------------------------------------------------------
-
-    def _greet(self, data: bytes) -> int:
-        """The protocol header; whatever is not AMQP 0-9-1 is answered with the version that would be."""
-        if len(data) < 8:
-            return 0
-        connection_log.accepting(self)
-        if data[:8] not in (_PROTOCOL_HEADER, _PROTOCOL_HEADER_0_9):
-            self._ending = connection_log.bad_header(data)
-            self.write(_PROTOCOL_HEADER)
-            self._end()
-            return len(data)
-        self._greeted = True
-        self._handshake = Handshake(self)
-        return self._frames(data, 8)
-
-    def _on_channel_0(self, ids: int, payload: bytes) -> None:
-        if ids == _CONNECTION_CLOSE_OK and self._close_sent:
-            self._end()
-        elif ids == _CONNECTION_CLOSE and (self.running or self._close_sent):
-            self._release()
-            self.write(frame(METHOD, 0, methods.encode("connection.close-ok")))
-            self.end_after(CLOSING_TIMEOUT_MS)
-        elif self._close_sent:
-            return
-        elif self._handshake is not None:
-            method = methods.METHODS.get(ids)
-            if method is None:
-                raise errors.channel_error("unexpected method during the handshake")
-            self._handshake.handle(method.name, self._arguments(method, payload))
-        elif ids == _UPDATE_SECRET:
-            self.write(frame(METHOD, 0, methods.encode("connection.update-secret-ok")))
-        else:
-            raise errors.channel_error("unexpected method in connection state running")
+    # --- what is agreed on, and what changes ------------------------------------------------------------------------
 
     def tuned(self, channel_max: int, frame_max: int, heartbeat_s: int) -> None:
         """connection.tune-ok has settled the limits."""
@@ -488,21 +376,9 @@ class Connection(Session):
         self._payload_max = (frame_max or 1 << 31) - 8 + TOLERANCE
         self.heartbeat.start(self, heartbeat_s)
 
-    def opened(self) -> None:
-        """connection.open was answered: channels may be opened."""
-        self._handshake = None
-        self.running = True
-        connection_log.granted(self)
-        events = self.broker.events
-        if events.heard:
-            facts = connection_created(self.info(), self.broker.config.cluster_name)
-            events.tell("connection.created", facts, self.user.name)
-        self._deadline.cancel()
-        self.alarms_changed()
-
     def alarms_changed(self) -> None:
         # While an alarm is on, messages are taken frame by frame, so that it costs nothing to ask for one otherwise.
-        self._repeat = None
+        self.repeat = None
         self._body_max = min(self._payload_max, self.broker.config.max_message_size)
         if self.broker.alarms.resources:
             self._body_max = 0
@@ -516,126 +392,22 @@ class Connection(Session):
         """Whether the client announced the capability in its client-properties."""
         return capability in self.capabilities
 
-    def _handshake_timeout(self) -> None:
-        self._ending = connection_log.TIMED_OUT
-        self._end()
-
     # --- errors and ends --------------------------------------------------------------------------------------------
 
     def fail(self, error: AmqpError, number: int, ids: int) -> None:
-        """Close the channel or the connection, as the error's scope says, blaming the method with these ids.
-
-        Who has not logged in is told nothing, and made to wait for the end (rabbit_reader:handle_exception).
-        """
-        if self._handshake is not None and not self._handshake.authenticated:
-            connection_log.handshake_failed(self, "starting", error.explanation)
-            self.end_after(SILENT_CLOSE_DELAY_MS)
-            return
-        if self.running:
-            for tap in self.vhost.taps:
-                tap.refused(self.vhost, error, Via(self.name, number, self.user.name))
-        channel = self.channels.get(number)
-        arguments = {
-            "reply_code": error.code,
-            "reply_text": error.text,
-            "class_id": ids >> 16,
-            "method_id": ids & 0xFFFF,
-        }
-        if error.scope == "channel" and channel is not None:
-            connection_log.channel_failed(self, number, ids, error)
-            self.gate.close_and_shut(self, channel)
-            self.write(frame(METHOD, number, methods.encode("channel.close", **arguments)))
-        elif not self._close_sent:
-            if self._handshake is not None:
-                connection_log.handshake_failed(self, "opening", error.explanation)
-            else:
-                connection_log.connection_failed(self, number, ids, error)
-            self._ending = connection_log.IN_ORDER
-            self.write_synced()
-            self._release()
-            self._close_sent = True
-            self.write(frame(METHOD, 0, methods.encode("connection.close", **arguments)))
-            self._deadline.cancel()
-            self._deadline = self.clock.after(CLOSING_TIMEOUT_MS, self._end)
-
-    def _malformed(self, error: AmqpError) -> None:
-        """The frames can no longer be told apart: say so, read no more, and give the peer time to see it."""
-        self.fail(error, 0, 0)
-        self._ending = connection_log.TORN_FRAMES
-        self.end_after(SILENT_CLOSE_DELAY_MS)
+        """Close the channel or the connection, as the error's scope says, blaming the method with these ids."""
+        self.ending.fail(self, error, number, ids)
 
     def force_close(self, error: AmqpError) -> None:
-        if self.running:
-            self.fail(error, 0, 0)
-        else:
-            self._ending = connection_log.IN_ORDER
-            self._end()
+        self.ending.force(self, error)
 
     def shutdown(self) -> None:
         """The broker stops: say goodbye with connection.close 320, or just close what is not open yet."""
-        self.force_close(errors.shutdown())
+        self.ending.force(self, errors.shutdown())
 
-    def end_after(self, delay_ms: int) -> None:
-        """Listen no more, and close after a while, if the peer does not close first."""
-        if self._ending is connection_log.CLIENT_GONE:
-            self._ending = connection_log.IN_ORDER
-        self._deaf = self._stopped = True
-        self._deadline.cancel()
-        self._deadline = self.clock.after(delay_ms, self._end)
-
-    def _end(self) -> None:
-        """Nothing more is read; the socket closes once the output is written."""
-        if self._ended:
-            return
-        self._log_end()
-        self._release()
-        self._deaf = self._stopped = self._ended = True
-        self._deadline.cancel()
-        self.heartbeat.stop()
-        # Whatever leads back here goes, so that the connection is freed without the garbage collector.
-        self._handshake = None
-        self._repeat = None
-        self.closing = True
-        self.mark_dirty()
-
-    def _log_end(self) -> None:
-        """Whoever said nothing, such as a health check, is worth a line only to those who want all of them."""
-        if self._ending is connection_log.CLIENT_GONE and not self.recv_cnt:
-            self._ending = connection_log.NOTHING_CAME
-        if not self.recv_cnt:
-            connection_log.accepting(self, self._ending.level if self._ending.level < logging.INFO else logging.INFO)
-        connection_log.closing(self, self._ending)
-
-    def _release(self) -> None:
-        """Give everything back that the connection holds in the broker."""
-        self.running = False
-        self.blocking.end()
-        channels = list(self.channels.values())
-        self.channels.clear()
-        # What one channel gives back is not for another of this connection.
-        self.room = min(self.room, 0)
-        self.awaiting_sync.clear()
-        for channel in channels:
-            channel.stop()
-        for channel in channels:
-            channel.release()
-        if self in self.broker.sessions:
-            del self.broker.sessions[self]
-            self.broker.limits.connection_closed(self.vhost.name, self.user.name)
-            self.broker.limits.channels_closed(self.user.name, len(channels))
-            events = self.broker.events
-            if events.heard:
-                events.tell("connection.closed", connection_closed(self.info(), self.broker.config.cluster_name), "")
-            for totals in (self.vhost.octets, self.broker.totals.octets):
-                totals.remove(self)
-            self.broker.totals.churn.connection_closed += 1
-            self.vhost.delete_exclusive_queues(self)
-
-    def lost(self, ending: connection_log.Ending | None = None) -> None:
-        """The socket is gone, or is to be given up because of `ending`."""
-        if ending is not None:
-            self._ending = ending
-        self._end()
+    def lost(self, cause: connection_log.Cause | None = None) -> None:
+        """The socket is gone, or is to be given up because of `cause`."""
+        self.ending.finish(self, cause)
         self.out = Output()
 
     # --- out --------------------------------------------------------------------------------------------------------
@@ -663,7 +435,7 @@ class Connection(Session):
     def stop_reading(self) -> None:
         """Handle no further frame, until `collect` finds that nothing stands in the way."""
         self.reading = False
-        self._stopped = True
+        self.stopped = True
 
     def mark_dirty(self) -> None:
         if not self.dirty:
@@ -695,8 +467,8 @@ class Connection(Session):
     def _go_on(self) -> None:
         """Read again, beginning with what is still here."""
         self.reading = True
-        if self._stopped and not self._deaf:
-            self._stopped = False
+        if self.stopped and not self.deaf:
+            self.stopped = False
             self._waiting_for = 0
             self._take(b"")
 

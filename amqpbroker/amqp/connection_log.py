@@ -22,27 +22,27 @@ CHANNEL = logging.getLogger("amqpbroker.channel")
 numbers = itertools.count(1)
 
 
-class Ending(NamedTuple):
+class Cause(NamedTuple):
     """Why a connection ends; without a reason it does so in order."""
 
     level: int
     reason: str = ""
 
 
-IN_ORDER = Ending(logging.INFO)
-CLIENT_GONE = Ending(logging.WARNING, "client unexpectedly closed TCP connection")
-NOTHING_CAME = Ending(logging.DEBUG, "connection_closed_with_no_data_received")
-TIMED_OUT = Ending(logging.ERROR, "{handshake_timeout,handshake}")
-TORN_FRAMES = Ending(logging.ERROR, "fatal_frame_error")
+IN_ORDER = Cause(logging.INFO)
+CLIENT_GONE = Cause(logging.WARNING, "client unexpectedly closed TCP connection")
+NOTHING_CAME = Cause(logging.DEBUG, "connection_closed_with_no_data_received")
+TIMED_OUT = Cause(logging.ERROR, "{handshake_timeout,handshake}")
+TORN_FRAMES = Cause(logging.ERROR, "fatal_frame_error")
 
 
-def bad_header(data: bytes) -> Ending:
+def bad_header(data: bytes) -> Cause:
     """What came is not how AMQP begins."""
-    return Ending(logging.ERROR, f"{{bad_header,{erlang_binary(data[:8])}}}")
+    return Cause(logging.ERROR, f"{{bad_header,{erlang_binary(data[:8])}}}")
 
 
-def missed_heartbeats(interval_s: int) -> Ending:
-    return Ending(logging.ERROR, f"missed heartbeats from client, timeout: {interval_s}s")
+def missed_heartbeats(interval_s: int) -> Cause:
+    return Cause(logging.ERROR, f"missed heartbeats from client, timeout: {interval_s}s")
 
 
 def accepting(connection: "Connection", level: int = logging.INFO) -> None:
@@ -136,23 +136,23 @@ def channel_failed(connection: "Connection", channel: int, ids: int, error: Amqp
         )
 
 
-def closing(connection: "Connection", ending: Ending) -> None:
-    if not CONNECTION.isEnabledFor(ending.level):
+def closing(connection: "Connection", cause: Cause) -> None:
+    if not CONNECTION.isEnabledFor(cause.level):
         return
     whose, duration = _whose(connection), _duration(connection.clock.now_ms() - connection.connected_at)
-    if ending.reason:
+    if cause.reason:
         CONNECTION.log(
-            ending.level,
+            cause.level,
             "closing AMQP connection %s (%s, duration: '%s'):\n%s",
             _pid(connection),
             whose,
             duration,
-            ending.reason,
+            cause.reason,
             extra=_fields(connection),
         )
     else:
         CONNECTION.log(
-            ending.level, "closing AMQP connection (%s, duration: '%s')", whose, duration, extra=_fields(connection)
+            cause.level, "closing AMQP connection (%s, duration: '%s')", whose, duration, extra=_fields(connection)
         )
 
 

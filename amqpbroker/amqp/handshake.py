@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import amqpbroker
 from amqpbroker import errors
 from amqpbroker.amqp import connection_log
+from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
 from amqpbroker.amqp.sasl import ANONYMOUS, EXTERNAL, MECHANISMS, Credentials, external
 from amqpbroker.broker.event_facts import login
 from amqpbroker.broker.logins import AMQP
@@ -30,9 +31,6 @@ CAPABILITIES = (
     "per_consumer_qos",
     "direct_reply_to",
 )
-
-#: How long a peer waits for the end after an error that leaves nothing to talk about (rabbit_reader.erl).
-SILENT_CLOSE_DELAY_MS = 3_000
 
 
 class Handshake:
@@ -154,7 +152,7 @@ class Handshake:
         connection = self._connection
         if connection.knows("authentication_failure_close"):
             self._send("connection.close", reply_code=error.code, reply_text=error.text, class_id=0, method_id=0)
-        connection.end_after(SILENT_CLOSE_DELAY_MS)
+        connection.ending.linger(connection, SILENT_CLOSE_DELAY_MS)
 
     def _tune_ok(self, arguments: dict[str, Any]) -> None:
         connection = self._connection
@@ -188,7 +186,7 @@ class Handshake:
             totals.add(connection)
         broker.totals.churn.connection_created += 1
         self._send("connection.open-ok")
-        connection.opened()
+        connection.channel_zero.opened(connection)
 
 
 def _within(name: str, value: int, limit: int) -> int:

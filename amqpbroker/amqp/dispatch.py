@@ -1,0 +1,101 @@
+"""Where a frame goes that the frame loop does not handle itself, and how what cannot be read is worded."""
+
+from typing import TYPE_CHECKING, Any
+
+from amqpbroker import errors
+from amqpbroker.amqp.gate import CHANNEL_CLOSE, CHANNEL_OPEN
+from amqpbroker.amqp.methods import HANDLERS
+from amqpbroker.broker.events import INTERNAL
+from amqpbroker.errors import AmqpError
+from amqpbroker.wire import methods
+from amqpbroker.wire.erlang import erlang_binary
+from amqpbroker.wire.frames import BODY, HEADER, HEARTBEAT, METHOD
+from amqpbroker.wire.values import MalformedError
+
+if TYPE_CHECKING:
+    from amqpbroker.amqp.channel import Channel
+    from amqpbroker.amqp.connection import Connection
+
+UPDATE_SECRET = 10 << 16 | 70
+
+
+def take_method(connection: "Connection", channel: "Channel", ids: int, payload: bytes) -> None:
+    """A method on an open channel that is not on the hot path. Raises AmqpError, MalformedError."""
+    if ids == CHANNEL_CLOSE:
+        connection.gate.close(connection, channel)
+        channel.send("channel.close-ok")
+        return
+    if ids == CHANNEL_OPEN:
+        raise errors.channel_error("second 'channel.open' seen")
+    method = methods.METHODS.get(ids)
+    if method is None:
+        raise errors.not_implemented(f"unknown method {ids >> 16}.{ids & 0xFFFF}")
+    handler = HANDLERS.get(method.name)
+    if handler is None:
+        raise errors.command_invalid("unimplemented method")
+    events = connection.broker.events
+    events.actor = connection.user.name
+    try:
+        handler(channel, arguments_of(connection, method, payload))
+    finally:
+        events.actor = INTERNAL
+
+
+def take_other(connection: "Connection", kind: int, number: int, channel: "Channel | None", payload: bytes) -> None:
+    """A frame that is not a method of an open channel, or not one that is due now. Raises AmqpError, MalformedError."""
+    connection.blamed = 0
+    if number and not connection.running and connection.ending.close_sent:
+        return
+    if kind not in (METHOD, HEADER, BODY, HEARTBEAT) or (kind == METHOD and len(payload) < 4):
+        raise unusable(connection, kind, payload, "unknown_frame")
+    if kind == HEARTBEAT:
+        if number:
+            raise errors.unexpected_frame(_frame_text(connection, kind, payload))
+        if payload:
+            raise unusable(connection, kind, payload, "unknown_frame")
+        return
+    ids = int.from_bytes(payload[:4], "big") if kind == METHOD else 0
+    if number == 0 and kind == METHOD:
+        connection.blamed = ids
+        connection.channel_zero.take(connection, ids, payload)
+    elif number == 0 or not connection.running:
+        raise errors.unexpected_frame(_frame_text(connection, kind, payload))
+    elif channel is not None:
+        connection.take_content(kind, channel, payload)
+    elif number in connection.gate.shut:
+        connection.gate.passed_over(connection, number, ids)
+    elif kind != METHOD:
+        raise errors.unexpected_frame("expected method frame, got non method frame instead")
+    elif ids == CHANNEL_OPEN:
+        connection.gate.open(connection, number)
+    else:
+        connection.blamed = ids
+        raise errors.channel_error("expected 'channel.open'")
+
+
+def arguments_of(connection: "Connection", method: methods.Method, payload: bytes) -> dict[str, Any]:
+    """A method frame's, decoded. Raises AmqpError 501 for a payload that does not fit the method."""
+    try:
+        return methods.decode(method, payload)
+    except methods.NotUtf8Error:
+        if connection.running:
+            connection.blamed = 0
+        raise errors.frame_error("Malformed UTF-8 in shortstr") from None
+    except MalformedError:
+        octets = _octets(payload[4:], connection.channel_zero.logging_in or method.ids == UPDATE_SECRET)
+        raise errors.frame_error(f"cannot decode {octets}") from None
+
+
+def unusable(connection: "Connection", kind: int, payload: bytes, reason: str) -> AmqpError:
+    """A frame that is none, for a reason in Erlang's terms such as `unknown_frame`."""
+    return errors.frame_error(f"{_frame_text(connection, kind, payload)}: {reason}")
+
+
+def _frame_text(connection: "Connection", kind: int, payload: bytes) -> str:
+    """As rabbit_reader words a frame that it cannot use."""
+    return f"type {kind}, all octets = {_octets(payload[:256], connection.channel_zero.logging_in)}"
+
+
+def _octets(payload: bytes, secret: bool) -> str:
+    """Octets as an error's text has them, which is logged: how many, where there may be a password among them."""
+    return f"{len(payload)} octets" if secret else erlang_binary(payload)
