@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from amqpbroker.cli.perf.client import Access, Client
@@ -14,6 +15,7 @@ from amqpbroker.cli.perf.plan import Consuming, Publishing
 from amqpbroker.cli.perf.publisher import Publisher
 from amqpbroker.cli.perf.role import Role
 from amqpbroker.cli.perf.template import CHUNK_BYTES, Template
+from amqpbroker.cli.perf.templates import Templates
 from amqpbroker.cli.perf.trunk import Trunk
 from amqpbroker.wire import frames, methods
 
@@ -90,5 +92,6 @@ def _role(link: Link | Lane, work: Publishing | Consuming, channel: int, number:
         return Consumer(link, work, Deliveries(work.mark), channel)
     kind = _mine(work.kinds, work, channel, number)
     chunk_bytes = max(CHUNK_BYTES // work.channels, LEAST_CHUNK_BYTES)
-    template = Template(kind, link.client.frame_max, chunk_bytes, channel)
-    return Publisher(link, work, template, stamped=bool(kind.mark))
+    kinds = [replace(kind, size=int(step.value)) for step in work.sizes] or [kind]
+    templates = [Template(kind, link.client.frame_max, chunk_bytes, channel) for kind in kinds]
+    return Publisher(link, work, Templates(templates, work.sizes), stamped=bool(kind.mark))

@@ -7,6 +7,7 @@ import click
 from amqpbroker.cli.perf import arguments
 from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.options import valid
+from amqpbroker.cli.perf.pace import Pace, Steady, Varying
 from amqpbroker.cli.perf.plan import Consuming, Publishing
 from amqpbroker.cli.perf.stamp import STAMP
 from amqpbroker.cli.perf.template import Kind
@@ -20,7 +21,14 @@ def check(given: dict[str, Any], measured: bool) -> None:
     """Raises UsageError for what does not go together."""
     if not given["producers"] and not given["consumers"]:
         raise click.UsageError("nothing to do: give -x or -y at least 1")
-    if measured and given["size"] < STAMP.size:
+    if given["size"] is not None and given["variable_size"]:
+        raise click.UsageError("--size and --variable-size exclude each other")
+    if given["rate"] is not None and given["variable_rate"]:
+        raise click.UsageError("--rate and --variable-rate exclude each other")
+    if given["variable_rate"] and not any(step.value for step in given["variable_rate"]):
+        raise click.UsageError("--variable-rate: one of the rates is to be more than 0")
+    least = min((step.value for step in given["variable_size"]), default=given["size"])
+    if measured and least is not None and least < STAMP.size:
         raise click.UsageError(f"-s is to be at least {STAMP.size} to measure latencies: messages carry their time")
     if measured and not (given["producers"] and (given["consumers"] or given["confirm"])):
         raise click.UsageError("to measure latencies takes -x at least 1, and -y at least 1 or --confirm")
@@ -94,6 +102,12 @@ def topology_of(given: dict[str, Any]) -> Topology:
     )
 
 
+def _pace(given: dict[str, Any]) -> Pace | None:
+    if given["variable_rate"]:
+        return Varying(given["variable_rate"])
+    return None if given["rate"] is None else Steady(given["rate"])
+
+
 def publishing_of(given: dict[str, Any], topology: Topology, mark: bytes) -> Publishing:
     properties = valid("--properties", arguments.properties, given["properties"])
     if "persistent" in given["flags"]:
@@ -102,7 +116,7 @@ def publishing_of(given: dict[str, Any], topology: Topology, mark: bytes) -> Pub
         Kind(
             topology.declaration.exchange,
             topology.declaration.key_of(queue),
-            given["size"],
+            given["size"] or 0,
             properties,
             "mandatory" in given["flags"],
             given["max_priority"],
@@ -114,9 +128,10 @@ def publishing_of(given: dict[str, Any], topology: Topology, mark: bytes) -> Pub
         given["producers"],
         tuple(kinds),
         given["pmessages"],
-        given["rate"],
+        _pace(given),
         given["confirm"],
         given["producer_channel_count"],
+        given["variable_size"],
     )
 
 

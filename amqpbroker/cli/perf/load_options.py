@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from amqpbroker.cli.perf.options import CHANNELS, COUNT, POSITIVE, RATE, SECONDS, pairs, with_access
+from amqpbroker.cli.perf.options import CHANNELS, COUNT, POSITIVE, RATE, SECONDS, pairs, rates, sizes, with_access
 from amqpbroker.cli.perf.stamp import STAMP
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -15,7 +15,15 @@ _OPTIONS = (
     click.option("-y", "--consumers", type=COUNT, default=1, show_default=True, help="How many consume."),
     click.option("-X", "--producer-channel-count", type=CHANNELS, default=1, help="Channels of each.  [default: 1]"),
     click.option("-Y", "--consumer-channel-count", type=CHANNELS, default=1, help="Channels of each.  [default: 1]"),
-    click.option("-s", "--size", type=COUNT, default=STAMP.size, show_default=True, help="Octets of a message's body."),
+    click.option("-s", "--size", type=COUNT, help=f"Octets of a message's body.  [default: {STAMP.size}]"),
+    click.option(
+        "-vs",
+        "--variable-size",
+        metavar="SIZE:SECONDS",
+        callback=sizes,
+        multiple=True,
+        help="A size for so long; repeatable, for the next, and again from the first.",
+    ),
     click.option(
         "-z", "--time", "seconds", type=SECONDS, help="Seconds; 0: until Ctrl-C.  [default: 10, or until -C, -D]"
     ),
@@ -64,6 +72,14 @@ _OPTIONS = (
     click.option("--delete", is_flag=True, help="Delete queues and exchange at the end, though they have names."),
     click.option(
         "-r", "--rate", type=RATE, help="Messages a second that each producer publishes.  [default: no limit]"
+    ),
+    click.option(
+        "-vr",
+        "--variable-rate",
+        metavar="RATE:SECONDS",
+        callback=rates,
+        multiple=True,
+        help="A rate for so long, 0 is a pause; repeatable, for the next, and again from the first.",
     ),
     click.option("-R", "--consumer-rate", type=RATE, help="Messages a second that each consumer takes."),
 )

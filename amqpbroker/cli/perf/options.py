@@ -7,6 +7,7 @@ import click
 
 from amqpbroker.cli.perf.arguments import parsed
 from amqpbroker.cli.perf.client import CHANNEL_MAX, Access
+from amqpbroker.cli.perf.schedule import Step
 from amqpbroker.cli.perf.uri import Uri
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -35,6 +36,23 @@ def pairs(context: click.Context, parameter: click.Parameter, text: str | None) 
     """key=value,key=value, or a JSON object."""
     try:
         return {} if text is None else parsed(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def rates(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[Step, ...]:
+    """RATE:SECONDS, as often as it is given."""
+    return _steps(texts, whole=False)
+
+
+def sizes(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[Step, ...]:
+    """SIZE:SECONDS, as often as it is given."""
+    return _steps(texts, whole=True)
+
+
+def _steps(texts: tuple[str, ...], whole: bool) -> tuple[Step, ...]:
+    try:
+        return tuple(Step.parse(text, whole) for text in texts)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

@@ -64,5 +64,5 @@ def show(result: dict[str, Any]) -> None:
     show_tables(title(result), rows, {"message": result["latency_ms"], "confirm": result["confirm_latency_ms"]})
 
 
-def _rate(rate: float, size: int) -> str:
-    return f"{rate:,.0f} ({rate * size / 1e6:,.1f} MB)"
+def _rate(rate: float, size: int | None) -> str:
+    return f"{rate:,.0f}" if size is None else f"{rate:,.0f} ({rate * size / 1e6:,.1f} MB)"

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from amqpbroker.cli.perf.client import Access
 from amqpbroker.cli.perf.declaration import Declaration
+from amqpbroker.cli.perf.pace import Pace
+from amqpbroker.cli.perf.schedule import Step
 from amqpbroker.cli.perf.template import Kind
 from amqpbroker.wire.values import Table
 
@@ -15,11 +17,13 @@ class Publishing:
     producers: int
     kinds: tuple[Kind, ...]
     limit: int | None = None
-    rate: float | None = None
+    pace: Pace | None = None
     #: How many may wait for their confirm; None: no confirms.
     window: int | None = None
     #: Of each connection; each channel is a publisher of its own.
     channels: int = 1
+    #: Sizes in place of that of the kind; empty: there are none.
+    sizes: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from amqpbroker.cli.perf.outstanding import Outstanding
 from amqpbroker.cli.perf.plan import Publishing
 from amqpbroker.cli.perf.role import Role
 from amqpbroker.cli.perf.stamp import now_ns
-from amqpbroker.cli.perf.template import Template
+from amqpbroker.cli.perf.templates import Templates
 from amqpbroker.wire import frames
 from amqpbroker.wire.methods import BY_NAME
 
@@ -33,13 +33,14 @@ _RETURN = BY_NAME["basic.return"].ids.to_bytes(4, "big")
 
 
 class Publisher(Role):
-    """Publishes on the channel of its template, which is in confirm mode if there is a window."""
+    """Publishes on the channel of its templates, which is in confirm mode if there is a window."""
 
-    def __init__(self, link: Link | Lane, work: Publishing, template: Template, stamped: bool) -> None:
+    def __init__(self, link: Link | Lane, work: Publishing, templates: Templates, stamped: bool) -> None:
         super().__init__(link)
-        self._template = template
+        self._templates = templates
+        self._template = templates.at(0.0)
         self._limit = work.limit
-        self._rate = work.rate
+        self._pace = work.pace
         self._window = work.window
         self._stamped = stamped
         self._outstanding = Outstanding(timed=stamped)
@@ -85,6 +86,7 @@ class Publisher(Role):
         self._waits = False
         if not link.flush():
             return
+        self._template = self._templates.at(now - self._started)
         for _ in range(WRITES_A_TURN):
             count = self._allowed()
             if not count:
@@ -125,11 +127,11 @@ class Publisher(Role):
             if room < min(count, max(1, self._window // 4)):  # else a write for each confirm
                 return 0
             count = min(count, room)
-        if self._rate is not None:
+        if self._pace is not None:
             now = time.monotonic()
-            due = int((now - self._started) * self._rate) + 1 - self._begun
+            due = self._pace.due(now - self._started) - self._begun
             if due <= 0:
-                self.wake = max(self._started + self._begun / self._rate, now + LEAST_WAIT_S)
+                self.wake = max(self._started + self._pace.when(self._begun), now + LEAST_WAIT_S)
                 return 0
             count = min(count, due)
         return count
@@ -137,8 +139,8 @@ class Publisher(Role):
     def _stamp(self, count: int) -> memoryview:
         now = now_ns()
         stamps = [now]
-        if self._rate is not None:
-            due = [int((self._started + (self._begun + at) / self._rate) * 1e9) for at in range(count)]
+        if self._pace is not None:
+            due = [int((self._started + time_s) * 1e9) for time_s in self._pace.times(self._begun, count)]
             if now - due[0] > LATE_NS:
                 stamps = [one if now - one > LATE_NS else now for one in due]
         if self._window is not None:

@@ -17,7 +17,7 @@ from amqpbroker.cli.perf.outcome import result_of, show
 from amqpbroker.cli.perf.plan import Plan
 from amqpbroker.cli.perf.progress import progress
 from amqpbroker.cli.perf.share import Share
-from amqpbroker.cli.perf.stamp import MARK_BYTES
+from amqpbroker.cli.perf.stamp import MARK_BYTES, STAMP
 from amqpbroker.cli.perf.summary import show_json
 from amqpbroker.cli.perf.worker import Job
 
@@ -37,13 +37,16 @@ def throughput(measure_latency: bool, as_json: bool, **given: Any) -> None:
 @click.command(context_settings=HELP)
 @with_load
 def latency(as_json: bool, **given: Any) -> None:
-    """Measure how long messages take, at a rate: 1000 a second unless --rate says otherwise."""
-    given["rate"] = given["rate"] or LATENCY_RATE
+    """Measure how long messages take, at a rate: 1000 a second unless --rate or --variable-rate says otherwise."""
+    if not given["variable_rate"]:
+        given["rate"] = given["rate"] or LATENCY_RATE
     _run("latency", True, as_json, given)
 
 
 def _run(command: str, measured: bool, as_json: bool, given: dict[str, Any]) -> None:
     check(given, measured)
+    if given["size"] is None and not given["variable_size"]:
+        given["size"] = STAMP.size
     where = access(given)
     seconds = duration(given["seconds"], bool(given["pmessages"] or given["cmessages"]))
     mark = secrets.token_bytes(MARK_BYTES) if measured else b""

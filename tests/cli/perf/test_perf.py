@@ -99,6 +99,13 @@ def test_latencies_at_a_rate(broker):
         assert 0 < latency["min"] <= latency["p50"] <= latency["p99"] <= latency["max"] < 2000
 
 
+def test_rates_and_sizes_that_change(broker):
+    steps = ["-vr", "2000:0.1", "-vr", "0:0.2", "-vs", "16:0.05", "-vs", "9000:0.05"]
+    found = result("latency", "--uri", broker.url, *steps, "-C", 400, "-c", 50)
+    assert (found["published"], found["consumed"], found["size"]) == (400, 400, None)
+    assert found["seconds"] >= 0.3
+
+
 def test_a_queue_with_a_name_is_kept_and_can_be_read_later(broker, consumers):
     arguments = ["--uri", broker.url, "-u", "perf-kept", "-s", 5000, "-f", "persistent", "-f", "mandatory"]
     found = result("throughput", *arguments, "-y", 0, "-C", 50)
@@ -220,6 +227,12 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
     [
         (["throughput", "-x", 0, "-y", 0], "nothing to do"),
         (["latency", "-s", 8], "-s is to be at least 16"),
+        (["latency", "-vs", "20:1", "-vs", "8:1"], "-s is to be at least 16"),
+        (["latency", "-r", 5, "-vr", "5:1"], "--rate and --variable-rate exclude each other"),
+        (["throughput", "-s", 5, "-vs", "5:1"], "--size and --variable-size exclude each other"),
+        (["throughput", "-vr", "0:1"], "one of the rates is to be more than 0"),
+        (["throughput", "-vr", "5"], "5 is not a number, a colon, and seconds, such as 200:60"),
+        (["throughput", "-vs", "5.5:1"], "5.5:1 is not a whole number"),
         (["latency", "-y", 0], "-y at least 1 or --confirm"),
         (["throughput", "-a", "-A", 5], "exclude each other"),
         (["throughput", "-q", 5, "-A", 6], "at most --qos"),

@@ -1,9 +1,12 @@
 import pytest
 
 from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.pace import Steady
 from amqpbroker.cli.perf.plan import Publishing
 from amqpbroker.cli.perf.publisher import Publisher
+from amqpbroker.cli.perf.schedule import Step
 from amqpbroker.cli.perf.template import Kind, Template
+from amqpbroker.cli.perf.templates import Templates
 from amqpbroker.wire import frames, methods
 from tests.cli.perf.link import FakeLink
 
@@ -18,7 +21,8 @@ def publisher(mark=b"", chunk=10, **work):
     kind = Kind("", "q", 20, {}, mark=mark)
     each = Template(kind, 4096).each
     link = FakeLink()
-    return Publisher(link, Publishing(1, (kind,), **work), Template(kind, 4096, each * chunk), bool(mark)), link, each
+    templates = Templates([Template(kind, 4096, each * chunk)])
+    return Publisher(link, Publishing(1, (kind,), **work), templates, bool(mark)), link, each
 
 
 def test_it_stops_at_its_limit():
@@ -134,7 +138,7 @@ def test_how_long_confirms_took():
 def test_with_a_rate_the_first_goes_out_at_once_and_the_next_when_it_is_due(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    some, _, _ = publisher(rate=10.0)
+    some, _, _ = publisher(pace=Steady(10.0))
     some.begin(now)
     assert some.published == 1
     assert some.wake == pytest.approx(100.1)
@@ -142,3 +146,26 @@ def test_with_a_rate_the_first_goes_out_at_once_and_the_next_when_it_is_due(monk
     some.due(now)
     assert some.published == 4
     assert some.wake == pytest.approx(100.4)
+
+
+def test_a_size_changes_with_the_next_message_that_begins(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    kinds = [Kind("", "q", size, {}) for size in (20, 500)]
+    templates = Templates([Template(kind, 4096) for kind in kinds], [Step(20, 1.0), Step(500, 1.0)])
+    small, large = (Template(kind, 4096).each for kind in kinds)
+    link = FakeLink()
+    some = Publisher(link, Publishing(1, tuple(kinds), pace=Steady(10.0)), templates, False)
+    link.takes = small // 2
+    some.begin(now)
+    now = 101.05
+    link.takes = 0
+    some.due(now)
+    assert some.published == 0
+    link.takes = 1 << 20
+    some.due(now)
+    assert some.published == 11
+    assert len(link.sent) == small + 10 * large
+    now = 102.0
+    some.due(now)
+    assert len(link.sent) == small + 10 * large + 10 * small

@@ -7,9 +7,11 @@ from amqpbroker.cli.perf.consumer import Consumer
 from amqpbroker.cli.perf.deliveries import Deliveries
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.lane import Lane
+from amqpbroker.cli.perf.pace import Steady
 from amqpbroker.cli.perf.plan import Consuming, Publishing
 from amqpbroker.cli.perf.publisher import Publisher
 from amqpbroker.cli.perf.template import Kind, Template
+from amqpbroker.cli.perf.templates import Templates
 from amqpbroker.cli.perf.trunk import Trunk
 from amqpbroker.wire import frames, methods
 from tests.cli.perf.link import FakeLink
@@ -30,7 +32,7 @@ def delivery(channel, tag):
 def publishers(channels=2, chunk=10, **work):
     link = FakeLink()
     lanes = [Lane(link) for _ in range(channels)]
-    templates = [Template(KIND, 4096, EACH * chunk, channel) for channel in range(1, channels + 1)]
+    templates = [Templates([Template(KIND, 4096, EACH * chunk, channel)]) for channel in range(1, channels + 1)]
     publishing = Publishing(1, (KIND,), **work)
     roles = [Publisher(lane, publishing, some, False) for lane, some in zip(lanes, templates, strict=True)]
     return Trunk(link, lanes, roles), link
@@ -103,7 +105,7 @@ def test_a_blocked_connection_publishes_on_no_channel():
 def test_it_wakes_for_the_channel_that_is_due_first(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    some, _ = publishers(rate=10.0)
+    some, _ = publishers(pace=Steady(10.0))
     some.begin(now)
     assert some.counts()["published"] == 2
     assert some.wake == pytest.approx(100.1)
