@@ -33,7 +33,9 @@ class Compaction:
         self._moves = moves
         self._counts = counts
         self._segment: Segment | None = None
+        #: Where to go on, and where the batch ends that has it.
         self._at: int = 0
+        self._stop: int = 0
 
     def is_due(self) -> bool:
         """Whether `step` has something to do."""
@@ -56,31 +58,49 @@ class Compaction:
         oldest = journal.segments[min(journal.segments)]
         if oldest is not self._segment:
             self._segment = oldest
-            self._at = record.SEGMENT_HEAD.size
+            self._at = self._stop = record.SEGMENT_HEAD.size
         base = oldest.number << OFFSET_BITS
         parts: list[bytes] = []
         moved: list[Moved] = []
         left = max(STEP_BYTES, 2 * written)
         while left > 0 and self._at < oldest.size:
-            head = journal.read(base | self._at, record.BATCH_HEAD.size)
-            batch = record.read_batch(head, 0, oldest.mark)
-            if batch is None:
-                raise record.DamagedError(self._at, f"no whole batch header in {oldest.path}")
-            start = self._at + record.BATCH_HEAD.size
-            stop = start + batch[1]
-            living = journal.living.of(oldest.number).between(start, stop)
-            left -= batch[1] if living or batch[1] < _SKIP_BYTES else _SKIP_BYTES
-            if living:
-                data = journal.read(base | start, batch[1])
-                living.reverse()
-                for _, last in record.payloads(data):
-                    inside = []
-                    while living and living[-1] < start + last:
-                        inside.append(living.pop() - start)
-                    if inside:
-                        position = self._copy(parts, moved, position, data, inside, base + start)
-            self._at = stop
+            if self._at == self._stop:
+                self._begin_batch(oldest)
+            start, octets = self._at, self._stop - self._at
+            living = journal.living.of(oldest.number).between(start, self._stop)
+            if not living:
+                left -= min(octets, _SKIP_BYTES)
+                self._at = self._stop
+                continue
+            data = self._groups(base | start, octets, left)
+            left -= octets
+            self._at = start + len(data)
+            living.reverse()
+            for _, last in record.payloads(data):
+                inside = []
+                while living and living[-1] < start + last:
+                    inside.append(living.pop() - start)
+                if inside:
+                    position = self._copy(parts, moved, position, data, inside, base + start)
         return parts, moved
+
+    def _begin_batch(self, segment: Segment) -> None:
+        head = self._journal.read(segment.number << OFFSET_BITS | self._at, record.BATCH_HEAD.size)
+        batch = record.read_batch(head, 0, segment.mark)
+        if batch is None:
+            raise record.DamagedError(self._at, f"no whole batch header in {segment.path}")
+        self._at += record.BATCH_HEAD.size
+        self._stop = self._at + batch[1]
+
+    def _groups(self, position: int, octets: int, wanted: int) -> bytes:
+        """Whole groups of those `octets`: about as many as wanted, or one that has more."""
+        data = self._journal.read(position, min(octets, max(STEP_BYTES, wanted)))
+        if len(data) == octets:
+            return data
+        end = record.groups_end(data)
+        if not end:
+            return self._journal.read(position, min(octets, record.first_group(data)))
+        return data[:end]
 
     def _copy(
         self,

@@ -270,6 +270,25 @@ def damage(data: bytes, offset: int, end: int) -> str | None:
     return None
 
 
+def first_group(data: bytes) -> int:
+    """Octets of the group that begins there. Raises DamagedError if not even its header is whole."""
+    if len(data) < GROUP_HEAD.size:
+        raise DamagedError(0, "a group's header is cut off")
+    size: int = GROUP_HEAD.unpack_from(data)[0]
+    return GROUP_HEAD.size + size
+
+
+def groups_end(data: bytes) -> int:
+    """Where the last whole group of those in `data` ends; 0 if there is none."""
+    offset = 0
+    while len(data) - offset >= GROUP_HEAD.size:
+        end = offset + GROUP_HEAD.size + GROUP_HEAD.unpack_from(data, offset)[0]
+        if end > len(data):
+            break
+        offset = end
+    return offset
+
+
 def payloads(data: bytes) -> Iterator[tuple[int, int]]:
     """(start, end) of each group's payload in a batch's groups, after their checksums. Raises DamagedError."""
     wrong = damage(data, 0, len(data))

@@ -240,5 +240,27 @@ def test_what_lives_is_written_again_in_batches_as_well():
     journal = node.persistence.journal
     assert min(journal.segments) > 10
     assert journal.octets < 2 * journal.living.octets + 6 * 20_000
-    # 1 MiB is looked at in any case, and no test has that much.
     assert bodies(node.crash(), "keep") == [BODY(start + i) for start in range(0, 300, 30) for i in range(10)]
+
+
+def test_a_large_batch_is_written_again_in_steps():
+    node = node_with({}, keep={}, q={})
+    node.persistence.journal.segment_bytes = 20_000
+    client = node.client()
+    publish(client, "first", queue="keep")
+    client.turn()
+    kept = [f"{number:0100000}" for number in range(40)]
+    publish(client, *kept, queue="keep")
+    client.turn()
+    finish(node)
+    assert node.committer.sizes.pop() > 4_000_000
+    for number in range(60):
+        publish(client, f"{number:0100000}")
+        client.turn()
+        finish(node)
+        client.get("q")
+    client.turn()
+    finish(node)
+    assert min(node.persistence.journal.segments) > 1
+    assert max(node.committer.sizes) < 1_500_000
+    assert bodies(node.crash(), "keep") == ["first", *kept]
