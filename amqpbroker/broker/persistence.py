@@ -48,6 +48,10 @@ GROUP_BYTES: Final = 1 << 30
 
 #: What a copy takes in memory before it is written, besides its content; a group takes about as much.
 _COPY_OCTETS: Final = 256
+#: What it takes in memory to remember that a copy of a group came back, and how many others are remembered more often
+#: than once.
+_RETURNED_OCTETS: Final = 8
+_FOLD: Final = 20_000
 #: The most entries of one publish record, whose index is 16 bits wide.
 _MAX_ENTRIES: Final = 60_000
 #: The most positions of one settle or return record.
@@ -138,6 +142,7 @@ class Persistence(Store):
         self._loose = Group()
         self._groups: list[Group] = []
         self._open: Group = self._loose
+        self._folds_at: int = _FOLD
         self._pending: int = PENDING
         self._depth: int = 0
 
@@ -173,8 +178,18 @@ class Persistence(Store):
     def returned(self, entry: Entry) -> None:
         """A stored copy was delivered or came back: from then on it is redelivered, `delivery_count` times."""
         self._open.returned.append(entry)
+        if self._depth:
+            self.waiting_octets += _RETURNED_OCTETS
+        elif len(self._loose.returned) >= self._folds_at:
+            self._fold()
         if not self._gathering:
             self._gather()
+
+    def _fold(self) -> None:
+        """While the disk is stuck the same copies may come and go any number of times: each is needed once."""
+        loose = self._loose
+        loose.returned = list(dict.fromkeys([entry for entry in loose.returned if entry.position]))
+        self._folds_at = max(_FOLD, 2 * len(loose.returned))
 
     def begin(self) -> None:
         """What follows, up to the matching `end`, takes effect as a whole or not at all."""
@@ -377,6 +392,7 @@ class Persistence(Store):
     def _encode(self) -> None:
         """Make batches of the gathered groups, whose entries get their positions, and of what is moved with them."""
         loose, self._loose = self._loose, Group()
+        self._folds_at = _FOLD
         groups, self._groups = self._groups, []
         if self._depth == 0:
             self._open = self._loose

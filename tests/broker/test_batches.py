@@ -264,3 +264,35 @@ def test_a_large_batch_is_written_again_in_steps():
     assert min(node.persistence.journal.segments) > 1
     assert max(node.committer.sizes) < 1_500_000
     assert bodies(node.crash(), "keep") == ["first", *kept]
+
+
+def test_copies_that_come_and_go_while_the_disk_is_stuck_are_remembered_once():
+    node = node_with()
+    client = node.client()
+    publish(client, "a", "b", "gone")
+    client.turn()
+    finish(node)
+    publish(client, "under way")
+    client.turn()
+    for _ in range(3):
+        client.get("q", no_ack=False)
+    client.send(1, "basic.ack", delivery_tag=3)
+    client.turn()
+    entries = list(client.connection.channels[1].unacked.values())
+    for _ in range(30_000):
+        for entry in entries:
+            node.persistence.returned(entry)
+    assert len(node.persistence._loose) < 30_000
+    node.persistence.begin()
+    for _ in range(10):
+        node.persistence.returned(entries[0])
+    assert node.persistence.waiting_octets > 10 * 8
+    node.persistence.end()
+    finish(node)
+    client = node.crash().client()
+    got = [client.get("q") for _ in range(3)]
+    assert [(one.body, one.arguments["redelivered"]) for one in got] == [
+        (b"a", True),
+        (b"b", True),
+        (b"under way", False),
+    ]
