@@ -14,6 +14,9 @@ from amqpbroker.store.recovery import Copies
 
 #: How many held messages one firing of the clock releases at most.
 _BATCH = 1000
+#: Octets that may wait for the disk before no more is released to them, and when to look again.
+_UNWRITTEN = 16 * 1024 * 1024
+_BUSY_MS = 10
 #: Octets of messages that may come in before memory is looked through for what is stored by now, what a message counts
 #: beside its body, and when to look again for what was not yet.
 _SWEEP_BYTES = 4 * 1024 * 1024
@@ -140,17 +143,26 @@ class HeldMessages(Destination):
         self._timer = None if due_ms is None else self._clock.at(due_ms, self._release_due)
 
     def _release_due(self) -> None:
-        """Release what is due, up to a bounded number: other timers and connections get their turn in between."""
+        """Release what is due, up to a bounded number: other timers and connections get their turn in between.
+
+        Nor more than the disk takes: released, a stored message is in memory, and to be written anew.
+        """
         self._timer = None
         now_ms = self._clock.now_ms()
+        log = self._log
         try:
             for _ in range(_BATCH):
                 due_ms = self._due_ms()
                 if due_ms is None or due_ms > now_ms:
                     break
+                if log is not None and log.waiting_octets > _UNWRITTEN:
+                    break
                 self._let_go(self._pop())
         finally:
-            self._arm()
+            if log is not None and log.waiting_octets > _UNWRITTEN:
+                self._timer = self._clock.after(_BUSY_MS, self._release_due)
+            else:
+                self._arm()
 
     def _pop(self) -> HeldCopy:
         if not self._is_stored_next():

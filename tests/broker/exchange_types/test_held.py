@@ -364,6 +364,7 @@ def test_bodies_leave_memory_once_they_are_stored(node: Node) -> None:
     assert node.held.count == 40
     assert in_memory(node) < 15
     node.advance(2000)
+    node.advance(100)
     assert [body[:4] for body in node.bodies()] == [f"{number:04}" for number in range(40)]
     assert node.held.count == in_memory(node) == 0
 
@@ -382,6 +383,24 @@ def test_those_that_were_written_late_leave_memory_too(node: Node) -> None:
     node.advance(10_000)
     assert (in_memory(node), node.held.count) == (0, 20)
     assert len(node.clock._heap) < 10
+
+
+def test_no_more_is_released_than_the_disk_takes(node: Node) -> None:
+    for number in range(40):
+        node.publish(f"{number:01000000}", 60_000)
+        node.turn()
+    node.committer = LaterCommitter
+    node.crash()
+    node.advance(60_000)
+    log, committer = node.log, node.log._committer
+    assert isinstance(committer, LaterCommitter)
+    assert 15 < log.stored < 40
+    while node.held.count:
+        assert log.waiting_octets < 18_000_000
+        committer.finish()
+        node.advance(10)
+    committer.finish()
+    assert [int(body[-2:]) for body in node.bodies()] == list(range(40))
 
 
 def test_recovery_reads_no_bodies(node: Node) -> None:
