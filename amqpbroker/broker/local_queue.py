@@ -52,6 +52,9 @@ REOPENED_AT = 0.8
 ROUND = 256
 ROUND_BYTES = 1 << 16
 
+#: How many octets of messages leave together: those that wait may be on the disk, and more than memory has room for.
+LEAVING_BYTES = 4 * 1024 * 1024
+
 
 def _ready_line(settings: QueueSettings, compat: Compat, pager: Pager | None) -> ReadyLine:
     if settings.queue_type == "quorum":
@@ -276,9 +279,15 @@ class LocalQueue(Queue):
         if self.settings.overflow != "drop-head":
             self._shut = self.quorum
             return
-        dropped = []
+        dropped: list[Entry] = []
+        octets = 0
         while self.ready.count and self._exceeds(0, 0):
-            dropped.append(self._pop())
+            entry = self._pop()
+            dropped.append(entry)
+            octets += entry.message.size + _ENTRY_OCTETS
+            if octets > LEAVING_BYTES and not self.quorum:
+                self._leave(dropped, MAXLEN)
+                dropped, octets = [], 0
         if self.quorum:
             # The last one dropped is the first to be dead-lettered (rabbit_fifo:evaluate_limit).
             dropped.reverse()
@@ -585,9 +594,15 @@ class LocalQueue(Queue):
         if not self._expiring:
             return
         now_ms = self.clock.now_ms()
-        expired = []
+        expired: list[Entry] = []
+        octets = 0
         while self.ready.count and 0 < self.ready.head().deadline_ms <= now_ms:
-            expired.append(self._pop())
+            entry = self._pop()
+            expired.append(entry)
+            octets += entry.message.size + _ENTRY_OCTETS
+            if octets > LEAVING_BYTES:
+                self._leave(expired, EXPIRED)
+                expired, octets = [], 0
         self._leave(expired, EXPIRED)
         self._arm_expiry()
 

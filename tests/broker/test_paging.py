@@ -1,6 +1,7 @@
 """Queues whose messages leave memory and come back: nobody may notice but by the memory."""
 
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from amqpbroker.broker import ready as ready_lines
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.persistence import Persistence, restore_messages
+from amqpbroker.broker.settings import queue_settings
 from amqpbroker.broker.spill import Spill
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
@@ -360,3 +362,41 @@ def test_a_head_that_is_not_in_memory_is_not_fetched_to_be_shown():
     after = node.restarted()
     assert after.queue.info().head_message_timestamp is None
     assert after.in_memory == 0
+
+
+# --- leaving ----------------------------------------------------------------------------------------------------------
+
+
+def peak(do):
+    """The most octets of memory that it has at once."""
+    tracemalloc.start()
+    try:
+        do()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def filled(**arguments):
+    """40 MB of messages, on the disk."""
+    node = Node(**arguments)
+    for number in range(40):
+        node.publish(*[b"%0100000d" % number] * 10)
+        node.log.sync()
+    assert node.in_memory < 100
+    return node
+
+
+def test_a_backlog_expires_without_coming_into_memory_as_a_whole():
+    node = filled(message_ttl=1_000)
+    assert peak(lambda: node.clock.advance(1_000)) < 20_000_000
+    assert node.queue.ready.count == 0
+    assert node.restarted().queue.ready.count == 0
+
+
+def test_a_backlog_is_cut_to_a_length_without_coming_into_memory_as_a_whole():
+    node = filled()
+    settings = queue_settings("classic", table(max_length=3))
+    assert peak(lambda: node.queue.apply_settings(settings)) < 20_000_000
+    assert node.queue.ready.count == 3
+    assert node.restarted().queue.ready.count == 3
