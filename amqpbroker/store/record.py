@@ -57,6 +57,7 @@ TRANSIENT = 2
 PIECES: Final = 4
 
 MAX_COUNT = 0xFFFF
+MAX_ID = 0xFFFFFFFF
 
 #: The most extra keys, or pieces, of a record, and the most octets of each.
 _MOST = 255

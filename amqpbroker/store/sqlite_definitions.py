@@ -27,6 +27,7 @@ from amqpbroker.store.definitions import (
 )
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal import StoreError
+from amqpbroker.store.record import MAX_ID
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +181,12 @@ class SqliteDefinitions(Definitions):
         self._log_file = self._files.open(self._path.with_name(self._path.name + "-wal"))
 
     # --- changes ----------------------------------------------------------------------------------------------------
+
+    def new_id(self) -> int:
+        """As for all definitions. Raises AmqpError 506 where no journal could say whose copies these are."""
+        if self.last_id >= MAX_ID:
+            raise errors.not_stored(f"all {MAX_ID} ids of queues are used up; begin a new data directory")
+        return super().new_id()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -20,6 +20,7 @@ from amqpbroker.store.definitions import (
 )
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal import StoreError
+from amqpbroker.store.record import MAX_ID
 from amqpbroker.store.sqlite_definitions import MIGRATIONS, SqliteDefinitions
 from tests.fault_definitions import FaultyDefinitions
 
@@ -224,6 +225,17 @@ def test_the_id_of_the_first_exchange_is_never_used_again_either(path):
     first.remove(delaying)
     first.close()
     assert opened(path).new_id() == 2
+
+
+def test_no_id_is_higher_than_the_journal_can_say(path):
+    definitions = opened(path)
+    definitions.put(QueueDefinition("/", "q", MAX_ID - 1, False, b""))
+    definitions.close()
+    definitions = opened(path)
+    assert definitions.new_id() == MAX_ID
+    for _ in range(2):
+        with pytest.raises(AmqpError, match="RESOURCE_ERROR - the change cannot be stored: all 4294967295 ids"):
+            definitions.new_id()
 
 
 # --- all or nothing ---------------------------------------------------------------------------------------------------
