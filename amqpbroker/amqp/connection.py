@@ -115,8 +115,6 @@ class Connection(Session):
         self._waiting_size: int = 0
         self._waiting_for: int = 8
         self._stream: BodyStream | None = None
-        # Most of what just came belongs to the body that was incomplete: it may be kept, as long as the message is.
-        self._mostly_body: bool = False
         self._turn: int = 0
         self.ending.await_handshake(self)
 
@@ -146,7 +144,6 @@ class Connection(Session):
             data = b"".join(self._waiting)
             self._waiting = []
             self._waiting_size = 0
-        self._mostly_body = 2 * self.wanted >= len(data)
         try:
             left = self._frames(data, self._streamed(data, 0)) if self.greeted else self._greet(data)
         except Exception:
@@ -231,8 +228,11 @@ class Connection(Session):
         stream = self._stream
         if stream is None:
             return start
-        share = min(self.wanted, len(data) - start)
-        end = stream.take(data, start, self._mostly_body or 2 * share >= len(data))
+        channel = self.channels.get(stream.channel)
+        pending = None if channel is None else channel.content
+        rest = len(data) - start
+        may_keep = pending is not None and pending.may_keep(data, min(stream.left, rest), min(self.wanted, rest))
+        end = stream.take(data, start, may_keep)
         if end == len(data):
             return end
         self._stream = None
@@ -240,9 +240,7 @@ class Connection(Session):
             reason = f"{{invalid_frame_end_marker,{data[end]}}}"
             self.ending.tear(self, unusable(self, BODY, stream.pieces.join(), reason))
             return len(data)
-        channel = self.channels.get(stream.channel)
         try:
-            pending = None if channel is None else channel.content
             if channel is not None and pending is not None and pending.properties is not None:
                 self.blamed = _PUBLISH
                 self._took(channel, pending, pending.take_body(stream.pieces, stream.size))

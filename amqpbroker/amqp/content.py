@@ -8,17 +8,21 @@ from amqpbroker.wire.frames import BODY, HEADER
 class Content:
     """A publish whose header or body is still coming in.
 
-    arguments: those of basic.publish, as on the wire. properties: as on the wire, None before the header. left: octets
-    of the body still to come. body: what has come of it.
+    arguments: those of basic.publish, as on the wire. properties: as on the wire, None before the header. size: that of
+    the whole body. left: octets of it still to come. body: what has come of it.
     """
 
-    __slots__ = ("arguments", "body", "left", "properties")
+    __slots__ = ("_beside", "_last", "arguments", "body", "left", "properties", "size")
 
     def __init__(self, arguments: bytes) -> None:
         self.arguments: bytes = arguments
         self.properties: bytes | None = None
+        self.size: int = 0
         self.left: int = 0
         self.body = Pieces()
+        # Octets of other things that are kept with pieces of the body, and what was the last to be kept for one.
+        self._beside: int = 0
+        self._last: bytes = b""
 
     def take(self, kind: int, payload: bytes, size_max: int) -> bool:
         """The next frame; returns whether it was the last one.
@@ -40,6 +44,17 @@ class Content:
         self.body.add_all(pieces)
         return self.left == 0
 
+    def may_keep(self, data: bytes, size: int, share: int) -> bool:
+        """Whether `data` may be kept for the `size` octets of the body that are next in it: a body keeps not much more
+        than its own octets of what came with it. share: how many of it are likely to be the body's in the end."""
+        if data is not self._last:
+            if 4 * (self._beside + len(data) - share) > 5 * self.size:
+                return False
+            self._beside += len(data)
+            self._last = data
+        self._beside -= size
+        return True
+
     def _count(self, size: int) -> None:
         if size > self.left:
             raise errors.frame_error("content body frame exceeds remaining content size")
@@ -55,4 +70,4 @@ class Content:
         if size > size_max:
             raise errors.message_too_large(size, size_max)
         self.properties = payload[12:]
-        self.left = size
+        self.size = self.left = size

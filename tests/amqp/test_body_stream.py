@@ -129,3 +129,41 @@ def test_a_body_that_is_most_of_what_comes_is_kept_as_it_came(client):
     message = waiting(client)
     assert [part.obj is rest for part in message.body_parts()[1:]] == [True, True, True]
     assert message.body == BODY
+
+
+@pytest.mark.parametrize("size", [40_000, 65_536, 100_000])
+def test_nor_of_a_larger_one_that_was_before_it_in_the_same_read(client, size):
+    """The larger one is consumed, and this one waits."""
+    client.declare("larger")
+    larger = published("larger", bytes(1_000_000))
+    data = larger + published("q", BODY[:size]) + published("larger", BODY)
+    cut = len(larger) + size // 2
+    for part in (data[:50_000], data[50_000:cut], data[cut:]):
+        client.connection.feed(part)
+    message = waiting(client)
+    assert held(message.body_parts()) <= 2.3 * size
+    assert message.body == BODY[:size]
+
+
+def test_nor_of_others_whose_frames_came_in_between(client):
+    body = BODY * 10
+    channels = range(1, 9)
+    for channel in channels[1:]:
+        client.call(channel, "channel.open")
+    frames = [split(published("q", body, channel=channel, frame_max=20_000)) for channel in channels]
+    data = b"".join(each for together in zip(*frames, strict=True) for each in together)
+    for start in range(0, len(data), 200_000):
+        client.connection.feed(data[start : start + 200_000])
+    message = waiting(client)
+    assert held(message.body_parts()) <= 2.5 * len(body)
+    assert message.body == body
+
+
+def split(data):
+    """Its frames."""
+    frames = []
+    while data:
+        size = 8 + int.from_bytes(data[3:7], "big")
+        frames.append(data[:size])
+        data = data[size:]
+    return frames
