@@ -2,8 +2,8 @@
 
 import click
 
-from amqpbroker.cli.perf.churning import channel_churn, connection_churn, queue_churn
-from amqpbroker.cli.perf.connection_count import connection_count
+from amqpbroker.cli.perf.churning import bind_churn, channel_churn, connection_churn, consumer_churn, queue_churn
+from amqpbroker.cli.perf.counting import connection_count, queue_count
 from amqpbroker.cli.perf.throughput import latency, throughput
 
 
@@ -15,5 +15,15 @@ def perf() -> None:
     """
 
 
-for _command in (throughput, latency, connection_churn, channel_churn, queue_churn, connection_count):
+for _command in (
+    throughput,
+    latency,
+    connection_churn,
+    channel_churn,
+    queue_churn,
+    bind_churn,
+    consumer_churn,
+    connection_count,
+    queue_count,
+):
     perf.add_command(_command)

@@ -20,7 +20,7 @@ class Churn(Job):
         self.seconds = seconds
         self._limit = limit
         self._latencies = Latencies()
-        self._count = 0
+        self.count = 0
         self._client: Client | None = None
 
     def set_up(self) -> str:
@@ -41,7 +41,7 @@ class Churn(Job):
         started = time.monotonic()
         end = float("inf") if self.seconds is None else started + self.seconds
         next_report = started + INTERVAL_S
-        while (now := time.monotonic()) < end and self._count != self._limit:
+        while (now := time.monotonic()) < end and self.count != self._limit:
             if now >= next_report:
                 next_report = now + INTERVAL_S
                 control.tell(self._report())
@@ -50,7 +50,7 @@ class Churn(Job):
             before = now_ns()
             self.once()
             self._latencies.add([now_ns() - before])
-            self._count += 1
+            self.count += 1
         report = self._report()
         report.ended = time.monotonic()
         self.client.close()
@@ -62,7 +62,7 @@ class Churn(Job):
 
     def _report(self) -> Report:
         taken, self._latencies = self._latencies, Latencies()
-        return Report({"operations": self._count}, {"operation": taken})
+        return Report({"operations": self.count}, {"operation": taken})
 
 
 class ConnectionChurn(Churn):

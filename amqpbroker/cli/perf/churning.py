@@ -1,18 +1,23 @@
-"""`amqpbroker perf connection-churn`, `channel-churn` and `queue-churn`."""
+"""`amqpbroker perf connection-churn`, `channel-churn`, `queue-churn`, `bind-churn` and `consumer-churn`."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import click
 
 from amqpbroker.cli.perf import arguments
+from amqpbroker.cli.perf.attaching import BindingChurn, ConsumerChurn
 from amqpbroker.cli.perf.churn import ChannelChurn, Churn, ConnectionChurn, QueueChurn
+from amqpbroker.cli.perf.client import Access
 from amqpbroker.cli.perf.conduct import conduct, nobody
 from amqpbroker.cli.perf.crew import Crew, Interrupt
+from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.options import HELP, POSITIVE, SECONDS, access, duration, pairs, valid, with_access
+from amqpbroker.cli.perf.options import HELP, POSITIVE, SECONDS, access, duration, valid, with_access, with_queue
 from amqpbroker.cli.perf.progress import progress
 from amqpbroker.cli.perf.summary import show_json, show_tables, title
+from amqpbroker.cli.perf.topology import Topology, made_up_name
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,37 +38,72 @@ def _with_churn(command: Command) -> Command:
 @_with_churn
 def connection_churn(**given: Any) -> None:
     """Open and close connections."""
-    where, seconds, count = access(given), duration(given["seconds"], bool(given["count"])), given["count"]
-    _run("connection-churn", [ConnectionChurn(where, seconds, count) for _ in range(given["parallel"])], given)
+    common = _common(given)
+    _run("connection-churn", [ConnectionChurn(*common) for _ in range(given["parallel"])], given)
 
 
 @click.command(context_settings=HELP)
 @_with_churn
 def channel_churn(**given: Any) -> None:
     """Open and close channels."""
-    where, seconds, count = access(given), duration(given["seconds"], bool(given["count"])), given["count"]
-    _run("channel-churn", [ChannelChurn(where, seconds, count) for _ in range(given["parallel"])], given)
+    common = _common(given)
+    _run("channel-churn", [ChannelChurn(*common) for _ in range(given["parallel"])], given)
 
 
 @click.command(context_settings=HELP)
 @_with_churn
-@click.option("--durable", is_flag=True, help="Durable queues, in place of exclusive ones.")
-@click.option(
-    "--queue-args", metavar="KEY=VALUE,...", callback=pairs, help="Arguments of the queues, or a JSON object."
-)
+@with_queue
 def queue_churn(durable: bool, queue_args: dict[str, Any], **given: Any) -> None:
     """Declare and delete queues."""
-    where, seconds, count = access(given), duration(given["seconds"], bool(given["count"])), given["count"]
+    common = _common(given)
     table = valid("--queue-args", arguments.table, queue_args)
-    jobs = [QueueChurn(where, seconds, count, durable, table) for _ in range(given["parallel"])]
+    jobs = [QueueChurn(*common, durable, table) for _ in range(given["parallel"])]
     _run("queue-churn", jobs, given)
 
 
-def _run(command: str, jobs: Sequence[Churn], given: dict[str, Any]) -> None:
+@click.command(context_settings=HELP)
+@_with_churn
+@click.option("-e", "--exchange", default="amq.direct", show_default=True, help="The exchange, which is there.")
+@with_queue
+def bind_churn(exchange: str, **given: Any) -> None:
+    """Bind a queue to an exchange and unbind it."""
+    common = _common(given)
+    topology = _topology(given)
+    own = topology.left_to_users
+    jobs = [BindingChurn(*common, queue, own, exchange) for queue in topology.queues]
+    _run("bind-churn", jobs, given, topology)
+
+
+@click.command(context_settings=HELP)
+@_with_churn
+@with_queue
+def consumer_churn(**given: Any) -> None:
+    """Begin and end to consume from a queue."""
+    common = _common(given)
+    topology = _topology(given)
+    own = topology.left_to_users
+    jobs = [ConsumerChurn(*common, queue, own) for queue in topology.queues]
+    _run("consumer-churn", jobs, given, topology)
+
+
+def _common(given: dict[str, Any]) -> tuple[Access, float | None, int | None]:
+    """What all of them are told: where, for how long, how often."""
+    return access(given), duration(given["seconds"], bool(given["count"])), given["count"]
+
+
+def _topology(given: dict[str, Any]) -> Topology:
+    """A queue for each process."""
+    table = valid("--queue-args", arguments.table, given["queue_args"])
+    queues = tuple(made_up_name() for _ in range(given["parallel"]))
+    return Topology(queues, Declaration(arguments=table, exclusive=not given["durable"]))
+
+
+def _run(command: str, jobs: Sequence[Churn], given: dict[str, Any], topology: Topology | None = None) -> None:
     interrupt = Interrupt()
-    seconds = jobs[0].seconds
+    where, seconds = jobs[0].access, jobs[0].seconds
+    around = nullcontext() if topology is None else topology.standing(where)
     try:
-        with interrupt.heeded(), Crew(jobs, interrupt) as crew, progress(seconds, given["as_json"]) as shown:
+        with interrupt.heeded(), around, Crew(jobs, interrupt) as crew, progress(seconds, given["as_json"]) as shown:
             if not interrupt.came:
                 conduct(crew, interrupt, shown, ["operations"], nobody)
     except PerfError as error:
@@ -73,7 +113,7 @@ def _run(command: str, jobs: Sequence[Churn], given: dict[str, Any]) -> None:
     latencies = crew.latencies.get("operation")
     result: dict[str, Any] = {
         "command": command,
-        "uri": str(jobs[0].access.uri),
+        "uri": str(where.uri),
         "broker": crew.product,
         "interrupted": interrupt.came,
         "seconds": round(took, 3),

@@ -146,5 +146,5 @@ def consuming_of(given: dict[str, Any], topology: Topology, mark: bytes) -> Cons
         valid("--consumer-args", arguments.table, given["consumer_args"]),
         mark,
         given["consumer_channel_count"],
-        topology.declaration if topology.declaration.exclusive else None,
+        topology.left_to_users,
     )

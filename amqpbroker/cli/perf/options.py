@@ -82,9 +82,24 @@ _OPTIONS = (
 )
 
 
+_QUEUE_OPTIONS = (
+    click.option("--durable", is_flag=True, help="Durable queues, in place of exclusive ones."),
+    click.option(
+        "--queue-args", metavar="KEY=VALUE,...", callback=pairs, help="Arguments of the queues, or a JSON object."
+    ),
+)
+
+
 def with_access(command: Command) -> Command:
     """Gives a command the options that say which broker, and how the result is shown."""
     for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def with_queue(command: Command) -> Command:
+    """Gives a command the options that say what kind of queues it makes for itself."""
+    for option in reversed(_QUEUE_OPTIONS):
         command = option(command)
     return command
 

@@ -59,19 +59,17 @@ def _run(command: str, measured: bool, as_json: bool, given: dict[str, Any]) -> 
     jobs += [Share(plan, consuming, numbers) for numbers in _shares(consumers)]
     interrupt = Interrupt()
     try:
-        with interrupt.heeded():
-            topology.make(where)
-            try:
-                with Crew(jobs, interrupt) as crew, progress(seconds, as_json) as shown:
-                    superfluous = Superfluous(crew, publishing_jobs, given["pmessages"], given["cmessages"])
-                    names = ["published"] * bool(producers) + ["confirmed"] * bool(given["confirm"] and producers)
-                    names += ["consumed"] * bool(consumers)
-                    if not interrupt.came:
-                        conduct(crew, interrupt, shown, names, superfluous)
-            finally:
-                left = topology.unmake(where)
-                if left:
-                    click.echo(f"warning: {left}", err=True)
+        with (
+            interrupt.heeded(),
+            topology.standing(where),
+            Crew(jobs, interrupt) as crew,
+            progress(seconds, as_json) as shown,
+        ):
+            superfluous = Superfluous(crew, publishing_jobs, given["pmessages"], given["cmessages"])
+            names = ["published"] * bool(producers) + ["confirmed"] * bool(given["confirm"] and producers)
+            names += ["consumed"] * bool(consumers)
+            if not interrupt.came:
+                conduct(crew, interrupt, shown, names, superfluous)
     except PerfError as error:
         raise click.ClickException(str(error)) from error
     result = result_of(command, given, plan, crew, publishing_jobs, interrupt.came)

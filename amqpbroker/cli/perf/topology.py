@@ -1,11 +1,18 @@
 """The exchange and the queues of a run: made before, and deleted after."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+import click
 
 from amqpbroker.cli.perf.client import Access, Client
 from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.failure import PerfError
+
+#: Of many things that are not deleted, so many are named.
+_NAMED = 10
 
 
 def made_up_name() -> str:
@@ -27,9 +34,31 @@ class Topology:
     deleted: bool = False
     exchange_type: str = "direct"
 
+    @property
+    def left_to_users(self) -> Declaration | None:
+        """How the connections that use the queues declare them, each its own; None: they are there."""
+        return self.declaration if self.declaration.exclusive else None
+
+    @contextmanager
+    def standing(self, access: Access) -> Iterator[None]:
+        """Makes it, and clears it afterwards. Raises PerfError."""
+        self.make(access)
+        with self.cleared(access):
+            yield
+
+    @contextmanager
+    def cleared(self, access: Access) -> Iterator[None]:
+        """Whatever happens, deletes afterwards what is to be deleted. What is left is told on stderr."""
+        try:
+            yield
+        finally:
+            left = self.unmake(access)
+            if left:
+                click.echo(f"warning: {left}", err=True)
+
     def make(self, access: Access) -> None:
         """Declare everything that is to be. Raises PerfError, and leaves nothing behind then that has no name."""
-        if not self.declared:
+        if not self.declared or (not self._own and self._is_predeclared):
             return
         client = Client(access, "perf")
         try:
@@ -78,5 +107,7 @@ class Topology:
                 client.call("exchange.delete", exchange=exchange)
             client.close()
         except PerfError as error:
-            return f"could not delete {', '.join([*queues, *filter(None, [exchange])])}: {error}"
+            names = [*queues, *filter(None, [exchange])]
+            more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+            return f"could not delete {', '.join(names[:_NAMED])}{more}: {error}"
         return ""

@@ -14,8 +14,10 @@ from click.testing import CliRunner
 
 from amqpbroker.cli.main import main
 from amqpbroker.cli.perf import perf
+from amqpbroker.cli.perf.attaching import BindingChurn, ConsumerChurn
 from amqpbroker.cli.perf.churn import ChannelChurn, ConnectionChurn, QueueChurn
 from amqpbroker.cli.perf.client import Access
+from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.uri import Uri
 from tests.process import ENVIRONMENT
 
@@ -146,9 +148,20 @@ def test_auto_delete_queues_go_with_their_consumers(broker, consumers):
     assert consumers("perf-auto-2") is None
 
 
-@pytest.mark.parametrize("churn", [ConnectionChurn, ChannelChurn, QueueChurn])
-def test_churn(broker, churn):
-    more = {"durable": True, "arguments": {}} if churn is QueueChurn else {}
+OWN = {"queue": "perf-own", "declaration": Declaration(exclusive=True)}
+
+
+@pytest.mark.parametrize(
+    ("churn", "more"),
+    [
+        (ConnectionChurn, {}),
+        (ChannelChurn, {}),
+        (QueueChurn, {"durable": True, "arguments": {}}),
+        (BindingChurn, OWN | {"exchange": "amq.topic"}),
+        (ConsumerChurn, OWN),
+    ],
+)
+def test_churn(broker, churn, more):
     some = churn(Access(Uri.parse(broker.url)), None, 3, **more)
     some.set_up()
     report = some.run(None)
@@ -160,6 +173,43 @@ def test_churn_by_command(broker):
     found = result("queue-churn", "--uri", broker.url, "-C", 20)
     assert (found["operations"], found["parallel"]) == (20, 1)
     assert found["latency_ms"]["min"] > 0
+
+
+@pytest.fixture
+def known_name(monkeypatch):
+    for module in ("churning", "counting"):
+        monkeypatch.setattr(f"amqpbroker.cli.perf.{module}.made_up_name", lambda: "perf-known")
+
+
+@pytest.mark.parametrize("command", ["bind-churn", "consumer-churn"])
+def test_churn_at_a_durable_queue_deletes_it_at_the_end(broker, consumers, known_name, command):
+    status, output = invoked(command, "--uri", broker.url, "--durable", "-C", 5, "--json")
+    assert status == 0, output
+    found = json.loads(output)
+    assert (found["command"], found["operations"]) == (command, 5)
+    assert consumers("perf-known") is None
+
+
+@pytest.mark.parametrize("more", [[], ["--durable", "--queue-args", "x-queue-type=quorum"]])
+def test_many_queues(broker, consumers, known_name, more):
+    status, output = invoked("queue-count", "--uri", broker.url, "-x", 20, "-z", 0.1, "--json", *more)
+    assert status == 0, output
+    found = json.loads(output)
+    keys = set(re.findall(r"`(\w+)`", SECTION.split("`amqpbroker perf queue-count`")[1].split("With `--json`:")[1]))
+    assert set(found) | {"connections", "connections_per_s", "channels"} == keys
+    assert found["queues"] == 20
+    assert found["latency_ms"]["min"] > 0
+    assert consumers("perf-known-1") is None
+    assert consumers("perf-known-20") is None
+
+
+@pytest.mark.parametrize("more", [[], ["--durable"]])
+def test_a_queue_that_the_broker_refuses_ends_it(broker, consumers, known_name, more):
+    refused = ["--queue-args", "x-max-priority=300", *more]
+    status, output = invoked("queue-count", "--uri", broker.url, "-x", 2, *refused)
+    assert status == 1
+    assert "406 PRECONDITION_FAILED" in output
+    assert "with 0 queues there" in output
 
 
 def test_nobody_there_to_churn():

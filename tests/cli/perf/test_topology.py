@@ -1,0 +1,77 @@
+import pytest
+
+from amqpbroker.cli.perf import topology
+from amqpbroker.cli.perf.declaration import Declaration
+from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.topology import Topology
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What brokers are asked for, in order, as "METHOD NAME"; a queue named "refused" is not deleted."""
+    made = []
+
+    class Recorder:
+        def __init__(self, access, name):
+            made.append("connect")
+
+        def open_channel(self):
+            return
+
+        def call(self, method, **arguments):
+            name = arguments.get("queue") or arguments["exchange"]
+            made.append(f"{method} {name}")
+            if name == "refused" and method == "queue.delete":
+                raise PerfError("no")
+
+        def close(self):
+            made.append("close")
+
+    monkeypatch.setattr(topology, "Client", Recorder)
+    return made
+
+
+def test_what_has_no_name_of_the_users_goes(calls):
+    with Topology(("a", "b"), Declaration()).standing(None):
+        assert calls == ["connect", "queue.declare a", "queue.declare b", "close"]
+        calls.clear()
+    assert calls == ["connect", "queue.delete a", "queue.delete b", "close"]
+
+
+def test_what_has_one_is_kept_unless_it_is_to_go(calls):
+    with Topology(("a",), Declaration("ex"), made_up=False).standing(None):
+        assert calls == ["connect", "exchange.declare ex", "queue.declare a", "queue.bind a", "close"]
+        calls.clear()
+    assert calls == []
+    with Topology(("a",), Declaration("ex"), made_up=False, deleted=True).standing(None):
+        calls.clear()
+    assert calls == ["connect", "queue.delete a", "exchange.delete ex", "close"]
+
+
+@pytest.mark.parametrize(
+    "some",
+    [
+        Topology(("a",), Declaration(exclusive=True)),
+        Topology(("a",), Declaration("amq.fanout", exclusive=True), deleted=True),
+        Topology(("a",), Declaration("ex"), declared=False, made_up=False),
+    ],
+)
+def test_exclusive_and_predeclared_queues_are_none_of_its_business(calls, some):
+    with some.standing(None):
+        pass
+    assert calls == []
+
+
+def test_a_run_that_fails_leaves_nothing(calls):
+    with pytest.raises(PerfError, match="later"), Topology(("a",), Declaration()).cleared(None):
+        raise PerfError("later")
+    assert calls == ["connect", "queue.delete a", "close"]
+
+
+def test_of_many_that_are_left_some_are_named(calls, capsys):
+    queues = ("refused", *(f"q{number}" for number in range(1000)))
+    with Topology(queues, Declaration()).cleared(None):
+        pass
+    said = capsys.readouterr().err
+    assert said.startswith("warning: could not delete refused, q0, q1,")
+    assert said.endswith("q8 and 991 more: no\n")
