@@ -36,6 +36,8 @@ HOT = [
     "broker/queue",
     "broker/local_queue",
     "broker/queue_info",
+    "broker/length_limit",
+    "broker/disuse",
     "broker/ready",
     "broker/consumer",
     "broker/consumers",

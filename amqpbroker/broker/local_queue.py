@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.consumers import Consumers, QuorumConsumers
+from amqpbroker.broker.disuse import Disuse
 from amqpbroker.broker.event_facts import consumer_created, consumer_deleted
-from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.length_limit import LEAVING_BYTES, LengthLimit
+from amqpbroker.broker.message import MESSAGE_OCTETS, Entry, Message
 from amqpbroker.broker.paging import QueuePages
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.queue_info import QueueInfo
+from amqpbroker.broker.queue_info import QueueInfo, queue_info
 from amqpbroker.broker.ready import (
     FifoLine,
     Pager,
@@ -28,7 +30,6 @@ from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Timer
 from amqpbroker.compat import Compat
 from amqpbroker.store.recovery import Copies
-from amqpbroker.wire.properties import timestamp_of
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
@@ -36,24 +37,12 @@ if TYPE_CHECKING:
 
 #: Why a message leaves a queue without being acknowledged, and is dead-lettered. RabbitMQ's words, as in x-death.
 EXPIRED = "expired"
-MAXLEN = "maxlen"
 REJECTED = "rejected"
 DELIVERY_LIMIT = "delivery_limit"
-
-#: What a queue takes in memory, and what a message does beside its body; about what `tests.bench.scale` and
-#: `tests.bench.memory` measure.
-_QUEUE_OCTETS = 4600
-_ENTRY_OCTETS = 500
-
-#: How full a quorum queue that refuses publishes may be to take them again (rabbit_fifo: LOW_LIMIT).
-REOPENED_AT = 0.8
 
 #: How many messages, and octets of them, a quorum queue deals out to several consumers before it delivers these.
 ROUND = 256
 ROUND_BYTES = 1 << 16
-
-#: How many octets of messages leave together: those that wait may be on the disk, and more than memory has room for.
-LEAVING_BYTES = 4 * 1024 * 1024
 
 
 def _ready_line(settings: QueueSettings, compat: Compat, pager: Pager | None) -> ReadyLine:
@@ -95,7 +84,7 @@ class LocalQueue(Queue):
             settings, vhost.config.compat, None if self.log is None else QueuePages(self, self.log)
         )
         self._limited: bool = not settings.plain
-        self._shut: bool = False
+        self.limit = LengthLimit()
         self._got: int = 0
         self._former: list[Consumer] = []
         self.unacked_size: int = 0
@@ -103,8 +92,7 @@ class LocalQueue(Queue):
         self.passed: int = 0
         self._expiring: int = 0
         self._expiry: Timer | None = None
-        self._used_ms: int = 0
-        self._unused: Timer | None = None
+        self.disuse = Disuse()
         self.touch()
 
     @property
@@ -119,10 +107,10 @@ class LocalQueue(Queue):
     def told_consumer_count(self) -> int:
         """Of a quorum queue with one active consumer those that wait to be it are none (rabbit_fifo)."""
         if self.quorum and self.settings.single_active_consumer and self.consumers.all:
-            return 1 + self._holders()
-        return len(self.consumers.all) + self._holders()
+            return 1 + self.holders()
+        return len(self.consumers.all) + self.holders()
 
-    def _holders(self) -> int:
+    def holders(self) -> int:
         """To a quorum queue, whoever holds a message is a consumer, each basic.get one of its own (rabbit_fifo)."""
         if not self.quorum:
             return 0
@@ -150,45 +138,7 @@ class LocalQueue(Queue):
         )
 
     def info(self) -> QueueInfo:
-        ready, consumers, tally, sample = self.ready, self.consumers, self.tally, self.sample
-        unacked = self.unacked_count
-        count = ready.count + unacked
-        size = ready.size + self.unacked_size
-        persistent = tally.recovered + tally.stored - tally.unstored
-        paged_out = ready.paged_out
-        paged_size = ready.size * paged_out // ready.count if paged_out else 0
-        capacity = 0.0
-        if consumers.all:
-            capacity = float(not ready.count) if sample is None else sample.capacity
-        active = consumers.active
-        if active is None and consumers.all and self.settings.queue_type == "quorum":
-            active = consumers.all[0]
-        exclusive = consumers.all[0] if consumers.all and consumers.all[0].exclusive else None
-        head = ready.peek()
-        return QueueInfo(
-            state="running",
-            consumers=len(consumers.all) + self._holders(),
-            consumer_capacity=capacity,
-            single_active_consumer_tag=None if active is None else active.tag,
-            exclusive_consumer_tag=None if exclusive is None else exclusive.tag,
-            messages=count,
-            messages_ready=ready.count,
-            messages_unacknowledged=unacked,
-            messages_persistent=persistent,
-            messages_ram=count - paged_out,
-            messages_ready_ram=ready.count - paged_out,
-            messages_unacknowledged_ram=unacked,
-            messages_paged_out=paged_out,
-            message_bytes=size,
-            message_bytes_ready=ready.size,
-            message_bytes_unacknowledged=self.unacked_size,
-            message_bytes_persistent=size * persistent // count if count else 0,
-            message_bytes_ram=size - paged_size,
-            message_bytes_paged_out=paged_size,
-            head_message_timestamp=None if head is None else timestamp_of(head.message.properties),
-            memory=_QUEUE_OCTETS + _ENTRY_OCTETS * (count - paged_out) + size - paged_size,
-            idle_since=None if sample is None else sample.idle_since,
-        )
+        return queue_info(self)
 
     def consumer_info(self, consumer: Consumer) -> ConsumerInfo:
         return self.consumers.info(consumer)
@@ -200,7 +150,7 @@ class LocalQueue(Queue):
 
     def publish(self, message: Message) -> bool:
         limited = self._limited
-        if limited and self._full(message):
+        if limited and not self.limit.takes(self, message):
             self.tally.refused += 1
             return False
         deadline_ms = self._deadline_ms(message) if limited or message.expiration_ms >= 0 else 0
@@ -218,9 +168,9 @@ class LocalQueue(Queue):
         if deadline_ms:
             self._expiring += 1
         if limited:
-            self._trim()
+            self.limit.trim(self)
         if deadline_ms:
-            self._expire()
+            self.expire()
         return True
 
     def _enter(self, message: Message, deadline_ms: int) -> Entry:
@@ -232,67 +182,11 @@ class LocalQueue(Queue):
             self.log.enqueue(entry)
         return entry
 
-    def _full(self, message: Message) -> bool:
-        """Whether a reject-publish overflow refuses the message (rabbit_amqqueue_process:will_overflow)."""
-        settings = self.settings
-        if self.quorum:
-            return settings.overflow != "drop-head" and self._is_shut()
-        if settings.overflow == "drop-head" or not self._exceeds(1, message.size):
-            return False
-        if settings.overflow == "reject-publish-dlx":
-            # It leaves without having come.
-            self.tally.left -= 1
-            self._leave([Entry(message, self, 0, 0)], MAXLEN)
-        return True
-
     def refuses(self, count: int, size: int) -> bool:
         if self.closed:
             # RabbitMQ finds nobody to deliver to, and waits for an answer from classic queues only.
             return not self.quorum
-        if self.quorum:
-            return self.settings.overflow != "drop-head" and self._is_shut()
-        return self.settings.overflow != "drop-head" and self._exceeds(count, size)
-
-    def _is_shut(self) -> bool:
-        """Whether a quorum queue refuses publishes: from the one that takes it above a limit, which it still keeps,
-        until it is well below (rabbit_fifo:evaluate_limit). To be asked before anything is added."""
-        settings = self.settings
-        if (
-            self._shut
-            and (settings.max_length < 0 or self.ready.count <= int(settings.max_length * REOPENED_AT))
-            and (settings.max_length_bytes < 0 or self.ready.size <= int(settings.max_length_bytes * REOPENED_AT))
-        ):
-            self._shut = False
-        return self._shut
-
-    def _exceeds(self, more_count: int, more_size: int) -> bool:
-        settings = self.settings
-        ready = self.ready
-        return (0 <= settings.max_length < ready.count + more_count) or (
-            0 <= settings.max_length_bytes < ready.size + more_size
-        )
-
-    def _trim(self) -> None:
-        """Drop from the head until the limits hold, if that is what is to be done."""
-        if not self._exceeds(0, 0):
-            return
-        if self.settings.overflow != "drop-head":
-            self._shut = self.quorum
-            return
-        dropped: list[Entry] = []
-        octets = 0
-        while self.ready.count and self._exceeds(0, 0):
-            entry = self._pop()
-            dropped.append(entry)
-            octets += entry.message.size + _ENTRY_OCTETS
-            if octets > LEAVING_BYTES and not self.quorum:
-                self._leave(dropped, MAXLEN)
-                dropped, octets = [], 0
-        if self.quorum:
-            # The last one dropped is the first to be dead-lettered (rabbit_fifo:evaluate_limit).
-            dropped.reverse()
-        self._leave(dropped, MAXLEN)
-        self._expire()
+        return self.limit.refuses(self, count, size)
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -342,7 +236,7 @@ class LocalQueue(Queue):
 
         What has expired goes before a consumer is asked, and takes nobody's turn (rabbit_amqqueue_process:fetch).
         """
-        self._expire()
+        self.expire()
         if self.quorum and len(self.consumers.all) > 1:
             self._deal_out()
             return
@@ -350,9 +244,9 @@ class LocalQueue(Queue):
             consumer = self.consumers.next()
             if consumer is None:
                 break
-            self._give(consumer, self._pop())
+            self._give(consumer, self.pop())
             if self._expiring:
-                self._expire()
+                self.expire()
 
     def _deal_out(self) -> None:
         """`_drain`, but each consumer gets its part of a round together, who started first before the others
@@ -364,13 +258,13 @@ class LocalQueue(Queue):
                 consumer = self.consumers.next()
                 if consumer is None:
                     break
-                entry = self._pop()
+                entry = self.pop()
                 count += 1
                 size += entry.message.size
                 consumer.unacked += 1
                 dealt.setdefault(consumer, []).append(entry)
                 if self._expiring:
-                    self._expire()
+                    self.expire()
             if not dealt:
                 return
             for consumer in sorted(dealt, key=lambda consumer: consumer.started):
@@ -396,14 +290,14 @@ class LocalQueue(Queue):
     def _take_head(self) -> Entry | None:
         """The first ready message that has not expired; those before it leave as expired."""
         while self.ready.count:
-            entry = self._pop()
+            entry = self.pop()
             if entry.deadline_ms and entry.deadline_ms <= self.clock.now_ms():
-                self._leave([entry], EXPIRED)
+                self.leave([entry], EXPIRED)
                 continue
             return entry
         return None
 
-    def _pop(self) -> Entry:
+    def pop(self) -> Entry:
         entry = self.ready.pop()
         if entry.deadline_ms:
             self._expiring -= 1
@@ -434,7 +328,7 @@ class LocalQueue(Queue):
             # What has expired behind it still counts in the answer (rabbit_fifo, a dequeue that is to be settled).
             self._arm_expiry()
         else:
-            self._expire()
+            self.expire()
         if waited and not self.ready.count:
             self.consumers.all_full()
         return entry
@@ -476,7 +370,7 @@ class LocalQueue(Queue):
         self.tally.returned += len(entries)
         # A dead letter that comes back here comes after what its consumer has room for now, whatever its priority.
         with self.vhost.dead_letters:
-            self._leave(entries, REJECTED)
+            self.leave(entries, REJECTED)
             for consumer in consumers:
                 self.offer(consumer)
 
@@ -504,18 +398,18 @@ class LocalQueue(Queue):
             if entry.deadline_ms:
                 self._expiring += 1
         if back:
-            if self._shut:
-                self._is_shut()
+            if self.limit.shut:
+                self.limit.is_shut(self)
             self.ready.requeue(back)
-        self._leave(exhausted, DELIVERY_LIMIT)
+        self.leave(exhausted, DELIVERY_LIMIT)
         if not self.quorum:
-            self._trim()
+            self.limit.trim(self)
         for consumer in consumers:
             self.consumers.settled(consumer)
         self._drain()
         if self.quorum:
             # What consumers can take at once is not too much (rabbit_fifo:checkout).
-            self._trim()
+            self.limit.trim(self)
 
     def _release(self, entries: list[Entry]) -> dict[Consumer, None]:
         """Count entries out of what is unacknowledged; returns the consumers that had them."""
@@ -532,7 +426,7 @@ class LocalQueue(Queue):
                 self._got -= 1
         return consumers
 
-    def _leave(self, entries: list[Entry], reason: str) -> None:
+    def leave(self, entries: list[Entry], reason: str) -> None:
         """The one door for messages that leave unacknowledged."""
         if not entries:
             return
@@ -559,7 +453,7 @@ class LocalQueue(Queue):
     def move(self, destination: Queue, count: int, size: int) -> int:
         moved = 0
         log = self.vhost.log
-        self._expire()
+        self.expire()
         with self.vhost.dead_letters:
             while moved < count and size > 0 and self.ready.count:
                 message = self.ready.head().message
@@ -568,7 +462,7 @@ class LocalQueue(Queue):
                 if log is not None:
                     log.begin()
                 try:
-                    self.forget(self._pop())
+                    self.forget(self.pop())
                     destination.publish(message)
                 finally:
                     if log is not None:
@@ -589,7 +483,7 @@ class LocalQueue(Queue):
             ttl_ms = message.expiration_ms
         return self.clock.now_ms() + ttl_ms if ttl_ms >= 0 else 0
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
         """Let expired messages leave; only the head is looked at, as in rabbit_amqqueue_process:drop_expired_msgs."""
         if not self._expiring:
             return
@@ -597,13 +491,13 @@ class LocalQueue(Queue):
         expired: list[Entry] = []
         octets = 0
         while self.ready.count and 0 < self.ready.head().deadline_ms <= now_ms:
-            entry = self._pop()
+            entry = self.pop()
             expired.append(entry)
-            octets += entry.message.size + _ENTRY_OCTETS
+            octets += entry.message.size + MESSAGE_OCTETS
             if octets > LEAVING_BYTES:
-                self._leave(expired, EXPIRED)
+                self.leave(expired, EXPIRED)
                 expired, octets = [], 0
-        self._leave(expired, EXPIRED)
+        self.leave(expired, EXPIRED)
         self._arm_expiry()
 
     def _arm_expiry(self) -> None:
@@ -619,28 +513,15 @@ class LocalQueue(Queue):
     def _on_expiry(self) -> None:
         self._expiry = None
         waited = self.ready.count
-        self._expire()
+        self.expire()
         if waited and not self.ready.count:
             self.consumers.all_full()
 
     def touch(self) -> None:
-        if self.settings.expires_ms < 0:
-            return
-        self._used_ms = self.clock.now_ms()
-        if self._unused is None:
-            self._unused = self.clock.at(self._used_ms + self.settings.expires_ms, self._on_unused)
+        if self.settings.expires_ms >= 0:
+            self.disuse.used(self)
 
-    def _on_unused(self) -> None:
-        self._unused = None
-        if self.closed or self.settings.expires_ms < 0:
-            return
-        if self.consumers.all:
-            return
-        due_ms = self._used_ms + self.settings.expires_ms
-        if due_ms > self.clock.now_ms():
-            self._unused = self.clock.at(due_ms, self._on_unused)
-        else:
-            self.vhost.drop_queue(self)
+    # --- stored and paged out ---------------------------------------------------------------------------------------
 
     def recover(self, copies: Copies) -> None:
         self.entered = self.tally.before = copies.sequences[-1]
@@ -649,8 +530,8 @@ class LocalQueue(Queue):
         self.ready.recover(pages_of(copies), copies.size)
 
     def recovered(self) -> None:
-        self._expire()
-        self._trim()
+        self.expire()
+        self.limit.trim(self)
 
     def inherit(self, entries: list[Entry]) -> None:
         """Have the copies that a queue that this one stands for had, and their places, before anything else."""
@@ -679,18 +560,16 @@ class LocalQueue(Queue):
     def apply_settings(self, settings: QueueSettings) -> None:
         self.settings = settings
         self._limited = not settings.plain
-        self._trim()
-        if self._unused is not None:
-            self._unused.cancel()
-            self._unused = None
+        self.limit.trim(self)
+        self.disuse.stop()
         self.touch()
 
     def close(self) -> list[Consumer]:
         self.closed = True
         self.purge()
-        for timer in (self._unused, self._expiry):
-            if timer is not None:
-                timer.cancel()
+        self.disuse.stop()
+        if self._expiry is not None:
+            self._expiry.cancel()
         consumers = list(self.consumers.all)
         for consumer in consumers:
             self._forget(consumer)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: How long a routing key can be.
 KEY_BYTES = 255
 
+#: What a message and its entry take in memory beside the body; about what `tests.bench.memory` measures.
+MESSAGE_OCTETS = 500
+
 
 @mypyc_attr(acyclic=True)
 class Message:

@@ -1,6 +1,15 @@
 """A queue as the management API shows it."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from amqpbroker.broker.message import MESSAGE_OCTETS
+from amqpbroker.wire.properties import timestamp_of
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.local_queue import LocalQueue
+
+#: What a queue takes in memory; about what `tests.bench.scale` measures.
+_QUEUE_OCTETS = 4600
 
 
 class QueueInfo(NamedTuple):
@@ -36,3 +45,46 @@ class QueueInfo(NamedTuple):
     head_message_timestamp: int | None
     memory: int
     idle_since: int | None
+
+
+def queue_info(queue: "LocalQueue") -> QueueInfo:
+    """Of a queue at present."""
+    ready, consumers, tally, sample = queue.ready, queue.consumers, queue.tally, queue.sample
+    unacked = queue.unacked_count
+    count = ready.count + unacked
+    size = ready.size + queue.unacked_size
+    persistent = tally.recovered + tally.stored - tally.unstored
+    paged_out = ready.paged_out
+    paged_size = ready.size * paged_out // ready.count if paged_out else 0
+    capacity = 0.0
+    if consumers.all:
+        capacity = float(not ready.count) if sample is None else sample.capacity
+    active = consumers.active
+    if active is None and consumers.all and queue.settings.queue_type == "quorum":
+        active = consumers.all[0]
+    exclusive = consumers.all[0] if consumers.all and consumers.all[0].exclusive else None
+    head = ready.peek()
+    return QueueInfo(
+        state="running",
+        consumers=len(consumers.all) + queue.holders(),
+        consumer_capacity=capacity,
+        single_active_consumer_tag=None if active is None else active.tag,
+        exclusive_consumer_tag=None if exclusive is None else exclusive.tag,
+        messages=count,
+        messages_ready=ready.count,
+        messages_unacknowledged=unacked,
+        messages_persistent=persistent,
+        messages_ram=count - paged_out,
+        messages_ready_ram=ready.count - paged_out,
+        messages_unacknowledged_ram=unacked,
+        messages_paged_out=paged_out,
+        message_bytes=size,
+        message_bytes_ready=ready.size,
+        message_bytes_unacknowledged=queue.unacked_size,
+        message_bytes_persistent=size * persistent // count if count else 0,
+        message_bytes_ram=size - paged_size,
+        message_bytes_paged_out=paged_size,
+        head_message_timestamp=None if head is None else timestamp_of(head.message.properties),
+        memory=_QUEUE_OCTETS + MESSAGE_OCTETS * (count - paged_out) + size - paged_size,
+        idle_since=None if sample is None else sample.idle_since,
+    )

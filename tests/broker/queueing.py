@@ -154,3 +154,20 @@ class Subscriber(Consumer):
 
     def cancel(self) -> None:
         self.queue.remove_consumer(self)
+
+
+def with_graves(vhost: Vhost, **arguments: object) -> tuple[LocalQueue, LocalQueue]:
+    """A queue "q" and the queue "grave" where its dead letters go."""
+    grave = declare(vhost, "grave")
+    arguments = {"dead_letter_exchange": "", "dead_letter_routing_key": "grave", **arguments}
+    return declare(vhost, "q", **arguments), grave
+
+
+def reasons(grave: LocalQueue) -> list[tuple[bytes, str]]:
+    return [(entry.message.body, entry.message.deaths.entries[0].reason) for entry in grave.ready]
+
+
+def get(queue: LocalQueue, no_ack: bool = False) -> Entry:
+    entry = queue.get(no_ack)
+    assert entry is not None
+    return entry

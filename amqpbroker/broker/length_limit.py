@@ -1,0 +1,89 @@
+"""How long a queue may get, and what becomes of what is too much (x-max-length, x-max-length-bytes, x-overflow)."""
+
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.message import MESSAGE_OCTETS, Entry, Message
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.local_queue import LocalQueue
+
+#: Why such a message leaves: RabbitMQ's word, as in x-death.
+MAXLEN = "maxlen"
+
+#: How full a quorum queue that refuses publishes may be to take them again (rabbit_fifo: LOW_LIMIT).
+REOPENED_AT = 0.8
+
+#: How many octets of messages leave together: those that wait may be on the disk, and more than memory has room for.
+LEAVING_BYTES = 4 * 1024 * 1024
+
+
+class LengthLimit:
+    """Refuses publishes or drops what is ready, as the queue's settings say. What is unacknowledged does not count.
+
+    shut: a quorum queue had more than it may, and refuses publishes until it is well below.
+    """
+
+    __slots__ = ("shut",)
+
+    def __init__(self) -> None:
+        self.shut: bool = False
+
+    def takes(self, queue: "LocalQueue", message: Message) -> bool:
+        """Whether the message may be added (rabbit_amqqueue_process:will_overflow); else it has been dealt with."""
+        settings = queue.settings
+        if queue.quorum:
+            return settings.overflow == "drop-head" or not self.is_shut(queue)
+        if settings.overflow == "drop-head" or not _exceeds(queue, 1, message.size):
+            return True
+        if settings.overflow == "reject-publish-dlx":
+            # It leaves without having come.
+            queue.tally.left -= 1
+            queue.leave([Entry(message, queue, 0, 0)], MAXLEN)
+        return False
+
+    def refuses(self, queue: "LocalQueue", count: int, size: int) -> bool:
+        """Whether so many messages, of so many octets together, would be refused."""
+        if queue.settings.overflow == "drop-head":
+            return False
+        return self.is_shut(queue) if queue.quorum else _exceeds(queue, count, size)
+
+    def is_shut(self, queue: "LocalQueue") -> bool:
+        """Whether a quorum queue refuses publishes: from the one that takes it above a limit, which it still keeps,
+        until it is well below (rabbit_fifo:evaluate_limit). To be asked before anything is added."""
+        settings, ready = queue.settings, queue.ready
+        if (
+            self.shut
+            and (settings.max_length < 0 or ready.count <= int(settings.max_length * REOPENED_AT))
+            and (settings.max_length_bytes < 0 or ready.size <= int(settings.max_length_bytes * REOPENED_AT))
+        ):
+            self.shut = False
+        return self.shut
+
+    def trim(self, queue: "LocalQueue") -> None:
+        """Drop from the head until the limits hold, if that is what is to be done."""
+        if not _exceeds(queue, 0, 0):
+            return
+        if queue.settings.overflow != "drop-head":
+            self.shut = queue.quorum
+            return
+        dropped: list[Entry] = []
+        octets = 0
+        while queue.ready.count and _exceeds(queue, 0, 0):
+            entry = queue.pop()
+            dropped.append(entry)
+            octets += entry.message.size + MESSAGE_OCTETS
+            if octets > LEAVING_BYTES and not queue.quorum:
+                queue.leave(dropped, MAXLEN)
+                dropped, octets = [], 0
+        if queue.quorum:
+            # The last one dropped is the first to be dead-lettered (rabbit_fifo:evaluate_limit).
+            dropped.reverse()
+        queue.leave(dropped, MAXLEN)
+        queue.expire()
+
+
+def _exceeds(queue: "LocalQueue", more_count: int, more_size: int) -> bool:
+    settings, ready = queue.settings, queue.ready
+    return (0 <= settings.max_length < ready.count + more_count) or (
+        0 <= settings.max_length_bytes < ready.size + more_size
+    )
