@@ -55,34 +55,42 @@ _FOLD: Final = 20_000
 #: The most entries of one publish record, whose index is 16 bits wide.
 _MAX_ENTRIES: Final = 60_000
 #: The most positions of one settle or return record.
-_MAX_POSITIONS: Final = 1_000_000
+_MAX_POSITIONS: Final = 100_000
 #: Where the entry is in a group that is one message in one queue.
 _LONE_ENTRY: Final = record.GROUP_OCTETS + record.PUBLISH_OCTETS
 
 
 class Group:
-    """Operations that take effect together. joined: the group that has them now."""
+    """Operations that take effect together.
 
-    __slots__ = ("entered", "joined", "returned", "settled")
+    swept: positions that are settled and were never in memory as objects. joined: the group that has all this now.
+    """
+
+    __slots__ = ("entered", "joined", "returned", "settled", "swept")
 
     def __init__(self) -> None:
         self.joined: Group | None = None
         self.entered: list[Copy] = []
         self.settled: list[int] = []
+        self.swept: list[array[int]] = []
         self.returned: list[Entry] = []
 
     def __len__(self) -> int:
-        return len(self.entered) + len(self.settled) + len(self.returned)
+        return len(self.entered) + len(self.settled) + len(self.returned) + sum([len(part) for part in self.swept])
 
     def join(self, other: "Group") -> "Group":
         """Be one with it; returns which of the two that is."""
         few, many = (self, other) if len(self) < len(other) else (other, self)
         many.entered += few.entered
         many.settled += few.settled
+        many.swept += few.swept
         many.returned += few.returned
-        few.entered, few.settled, few.returned = [], [], []
+        few.entered, few.settled, few.swept, few.returned = [], [], [], []
         few.joined = many
         return many
+
+
+_EMPTY: Final = Group()
 
 
 class Persistence(Store):
@@ -170,7 +178,7 @@ class Persistence(Store):
 
     def settle_positions(self, positions: "array[int]") -> None:
         """`settle` for many copies that are not in memory."""
-        self._open.settled.extend(positions)
+        self._open.swept.append(positions)
         self.appended = self._number
         if not self._gathering:
             self._gather()
@@ -398,16 +406,11 @@ class Persistence(Store):
             self._open = self._loose
         to = Groups(self.journal.next_position())
         segment = to.start >> OFFSET_BITS
-        for group in (loose, *groups):
-            group.settled = self._present(group.settled)
-        settled = loose.settled
         self.stored += len(loose.entered) + sum([len(group.entered) for group in groups])
         self._add_loose(to, loose.entered)
         for group in groups:
-            self._add(to, _by_message(group.entered), group.settled, group.returned)
-            settled = settled + group.settled if group.settled else settled
-        self._add(to, [], loose.settled, loose.returned)
-        self.journal.living.settle(settled)
+            self._add(to, _by_message(group.entered), group)
+        self._add(to, [], loose)
         left = to.octets + sum([writing.octets for writing in self._writings])
         # Only what was written before this can be looked into.
         while self._compaction.is_due() and min(self.journal.segments) < segment:
@@ -424,12 +427,15 @@ class Persistence(Store):
             self._writings.append(_Writing(self._number - 1, batch, self.journal.end_position(), moved, to.octets))
             to.restart(self.journal.next_position())
 
-    def _present(self, settled: list[int]) -> list[int]:
-        """Where copies that are settled stand by now; what else is known of them is forgotten."""
+    def _settled(self, positions: list[int]) -> bytes:
+        """The record that says so, by where the copies stand by now; nothing else is known of them any more."""
         if self.counts:
-            for position in settled:
+            for position in positions:
                 self.counts.pop(position, None)
-        return [self._moves.settle(position) for position in settled] if self._moves else settled
+        if self._moves:
+            positions = [self._moves.settle(position) for position in positions]
+        self.journal.living.settle(positions)
+        return record.settle(positions)
 
     def _compact(self, to: Groups, written: int) -> list[Moved]:
         groups, moved = self._compaction.step(to.position, written)
@@ -456,7 +462,7 @@ class Persistence(Store):
             if stop > index + 1 or message.extra_keys or frames is None:
                 self.journal.living.add(places, sizes)
                 places, sizes = [], []
-                self._add(to, [pending[index:stop]], [], [])
+                self._add(to, [pending[index:stop]], _EMPTY)
             else:
                 copy.position = place = to.position + _LONE_ENTRY
                 places.append(place)
@@ -480,8 +486,8 @@ class Persistence(Store):
             index = stop
         self.journal.living.add(places, sizes)
 
-    def _add(self, to: Groups, publishes: list[list[Copy]], settled: list[int], returned: list[Entry]) -> None:
-        """Append one group, unless nothing of it is left to say.
+    def _add(self, to: Groups, publishes: list[list[Copy]], group: Group) -> None:
+        """Append one group, unless nothing of it is left to say: these publishes, and what it settles and returns.
 
         Of one that is too large what enters comes first: so nothing is ever settled without what takes its place.
         """
@@ -496,12 +502,18 @@ class Persistence(Store):
             self.journal.living.add([copy.position for copy in copies], [octets] * len(copies))
             payload.append(data)
             at += len(data)
-        for start in range(0, len(settled), _MAX_POSITIONS):
-            data = record.settle(settled[start : start + _MAX_POSITIONS])
+        for start in range(0, len(group.settled), _MAX_POSITIONS):
+            data = self._settled(group.settled[start : start + _MAX_POSITIONS])
             at = self._place(to, payload, at, len(data))
             payload.append(data)
             at += len(data)
-        back = [(entry.position, entry.delivery_count) for entry in returned if entry.position > 0]
+        for positions in group.swept:
+            for start in range(0, len(positions), _MAX_POSITIONS):
+                data = self._settled(list(positions[start : start + _MAX_POSITIONS]))
+                at = self._place(to, payload, at, len(data))
+                payload.append(data)
+                at += len(data)
+        back = [(entry.position, entry.delivery_count) for entry in group.returned if entry.position > 0]
         if back:
             self.counts.update(back)
             if self._moves:

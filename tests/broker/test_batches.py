@@ -2,10 +2,13 @@
 
 import errno
 import logging
+import tracemalloc
+from array import array
 
 import pytest
 
 from amqpbroker.store.journal import StoreError
+from amqpbroker.store.position import OFFSET_BITS
 from amqpbroker.wire.values import longstr
 from tests.broker.test_persistence import LaterCommitter, Node, bodies, publish
 
@@ -296,3 +299,26 @@ def test_copies_that_come_and_go_while_the_disk_is_stuck_are_remembered_once():
         (b"b", True),
         (b"under way", False),
     ]
+
+
+def test_a_backlog_that_goes_is_settled_without_an_object_for_each():
+    node = node_with({})
+    client = node.client()
+    publish(client, "kept")
+    client.turn()
+    finish(node)
+    count = 500_000
+    first = 7 << OFFSET_BITS
+    positions = array("Q", range(first, first + 64 * count, 64))
+    tracemalloc.start()
+    try:
+        for start in range(0, count, 1_000):
+            node.persistence.settle_positions(positions[start : start + 1_000])
+        assert tracemalloc.get_traced_memory()[0] < 5_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(node.persistence._loose) == count
+    node.broker.sync()
+    finish(node)
+    assert node.committer.sizes[-1] > 8 * count
+    assert bodies(node.crash()) == ["kept"]
