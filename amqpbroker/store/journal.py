@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 #: A segment that has reached this is closed.
 SEGMENT_BYTES = 64 * 1024 * 1024
 
-#: What keeps a disk from taking data for now. Whatever else fails is taken for the end.
-_FOR_NOW = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+#: What keeps a file from being opened for now, and what a disk from taking data. Whatever else fails is the end.
+_TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+_FOR_NOW = _TOO_MANY_FILES | {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 class StoreError(Exception):
@@ -135,17 +136,21 @@ class Journal:
             self._read_back(batch, data)
             self._unwritten = None
         if is_new:
-            self.files.sync_directory(self.directory)
+            with self._or_cut_off(batch, is_new, _TOO_MANY_FILES):
+                self.files.sync_directory(self.directory)
         if self._synced:
             self.files.sync(segment.descriptor)
 
     @contextmanager
-    def _or_cut_off(self, batch: Batch, is_new: bool) -> Iterator[None]:
-        """Within, the batch is written. Raises UnwrittenError if the disk does not take it for now."""
+    def _or_cut_off(self, batch: Batch, is_new: bool, for_now: frozenset[int] = _FOR_NOW) -> Iterator[None]:
+        """Within, the batch is written. Raises UnwrittenError if the disk does not take it for now.
+
+        for_now: the numbers of errors that mean so.
+        """
         try:
             yield
         except OSError as error:
-            if error.errno not in _FOR_NOW:
+            if error.errno not in for_now:
                 raise
             self._cut_off(batch, is_new)
             self._unwritten = batch

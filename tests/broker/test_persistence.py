@@ -436,6 +436,42 @@ def test_a_batch_that_the_disk_does_not_take_is_tried_again_each_second(number, 
     assert bodies(node.crash()) == [*expected, "kept", "gathered"]
 
 
+class CrowdedFiles(FaultyFiles):
+    """A new segment, or the directory, is one file too many, as long as that is in `fails`."""
+
+    fails = ()
+
+    def create(self, path):
+        if "create" in self.fails:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().create(path)
+
+    def sync_directory(self, directory):
+        if "directory" in self.fails:
+            raise OSError(errno.ENFILE, "Too many open files in system")
+        super().sync_directory(directory)
+
+
+@pytest.mark.parametrize("what", ["create", "directory"])
+def test_a_segment_for_which_there_are_too_many_open_files_is_tried_again_each_second(what):
+    node = Node(CrowdedFiles())
+    client = confirming(node)
+    publish(client, "before")
+    assert acks(client) == [1]
+    node.persistence.journal.segment_bytes = 100
+    before = {path: bytes(content) for path, content in node.files.contents.items()}
+    node.files.fails = (what,)
+    publish(client, "kept")
+    assert acks(client) == []
+    node.clock.advance(1_500)
+    assert (acks(client), node.failures, len(node.stuck)) == ([], [], 1)
+    assert node.files.contents == before
+    node.files.fails = ()
+    node.clock.advance(500)
+    assert acks(client) == [2]
+    assert bodies(node.crash()) == ["before", "kept"]
+
+
 def test_while_the_disk_takes_nothing_messages_are_delivered_and_acked():
     node = Node(FullFiles())
     client = confirming(node)
