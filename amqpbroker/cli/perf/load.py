@@ -63,6 +63,13 @@ def _check_queues(given: dict[str, Any]) -> None:
         raise click.UsageError("--exclusive makes a queue for each consumer: leave --queue and --queue-pattern out")
     if given["exclusive"] and not given["consumers"]:
         raise click.UsageError("--exclusive takes consumers, whose connections have the queues: give -y at least 1")
+    queues = given["consumers"] * given["consumer_channel_count"]
+    producers = given["producers"] * given["producer_channel_count"]
+    if given["exclusive"] and not given["exchange"] and 0 < producers < queues:
+        raise click.UsageError(
+            f"--exclusive makes a queue for each of {queues} consumers, but only {producers} would get messages: "
+            "give as many producers, or have all of them bound with -e amq.fanout"
+        )
     if given["queue"] and given["queue_pattern"]:
         raise click.UsageError("--queue and --queue-pattern exclude each other")
     if given["queue_pattern_to"] < given["queue_pattern_from"]:

@@ -13,8 +13,22 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _OPTIONS = (
     click.option("-x", "--producers", type=COUNT, default=1, show_default=True, help="How many publish."),
     click.option("-y", "--consumers", type=COUNT, default=1, show_default=True, help="How many consume."),
-    click.option("-X", "--producer-channel-count", type=CHANNELS, default=1, help="Channels of each.  [default: 1]"),
-    click.option("-Y", "--consumer-channel-count", type=CHANNELS, default=1, help="Channels of each.  [default: 1]"),
+    click.option(
+        "-X",
+        "--producer-channel-count",
+        type=CHANNELS,
+        default=1,
+        show_default=True,
+        help="Channels of each; each channel is a producer of its own.",
+    ),
+    click.option(
+        "-Y",
+        "--consumer-channel-count",
+        type=CHANNELS,
+        default=1,
+        show_default=True,
+        help="Channels of each; each channel is a consumer of its own.",
+    ),
     click.option("-s", "--size", type=COUNT, help=f"Octets of a message's body.  [default: {STAMP.size}]"),
     click.option(
         "-vs",

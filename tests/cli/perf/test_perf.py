@@ -292,6 +292,7 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-E", "-p", "-u", "q"], "leave --predeclared out"),
         (["throughput", "-ad", "true", "-p", "-u", "q"], "leave --predeclared out"),
         (["throughput", "-E", "-u", "q"], "leave --queue and --queue-pattern out"),
+        (["throughput", "-E", "-y", 2, "-Y", 2], "only 1 would get messages: give as many producers"),
         (["throughput", "-E", "-y", 0], "give -y at least 1"),
         (["throughput", "-k", "é" * 128], "--routing-key is to be at most 255 octets"),
         (["throughput", "-u", "q", "--queue-pattern", "q%d"], "exclude each other"),
