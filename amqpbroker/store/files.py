@@ -6,7 +6,12 @@ from pathlib import Path
 
 
 class Files:
-    """The real one. Paths are absolute. Everything raises OSError."""
+    """The real one. Paths are absolute. Everything raises OSError.
+
+    at_once: how many octets one call to the system reads; more than 2 GiB none does, whatever is asked of it.
+    """
+
+    at_once = 1 << 30
 
     def names(self, directory: Path) -> list[str]:
         return sorted(os.listdir(directory)) if directory.exists() else []
@@ -41,8 +46,16 @@ class Files:
             os.close(descriptor)
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
-        """Up to `size` octets."""
-        return os.pread(descriptor, size, offset)
+        """`size` octets, or up to the file's end."""
+        if size <= self.at_once:
+            return os.pread(descriptor, size, offset)
+        parts = []
+        for start in range(offset, offset + size, self.at_once):
+            part = os.pread(descriptor, min(self.at_once, offset + size - start), start)
+            parts.append(part)
+            if len(part) < self.at_once:
+                break
+        return b"".join(parts)
 
     def expect(self, descriptor: int, offset: int, size: int) -> None:
         """These octets will be read soon: the system may fetch them meanwhile. A hint, which cannot fail."""
