@@ -1,7 +1,8 @@
 """What the queues do to stored messages, gathered and written a batch at a time.
 
 The domain says `enqueue`, `settle` and `returned` as it goes; `sync`, at the end of a loop turn, makes batches of what
-was gathered, mostly one, unless some are being written. Bytes and files are the store's business (docs/store-format.md).
+was gathered, mostly one, unless some are being written. Bytes and files are the store's business
+(docs/store-format.md).
 """
 
 import logging
@@ -48,8 +49,8 @@ GROUP_BYTES: Final = 1 << 30
 
 #: What a copy takes in memory before it is written, besides its content; a group takes about as much.
 _COPY_OCTETS: Final = 256
-#: What it takes in memory to remember that a copy came back within a group; and how many that came back by themselves are
-#: remembered before it is seen to that none of them is twice.
+#: What it takes in memory to remember that a copy came back within a group; and how many that came back by themselves
+#: are remembered before it is seen to that none of them is twice.
 _RETURNED_OCTETS: Final = 8
 _FOLD: Final = 20_000
 #: The most entries of one publish record, whose index is 16 bits wide.
