@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -222,7 +222,8 @@ class Journal:
             segment = self._freed[0]
             try:
                 self._close(segment)
-                self.files.remove(segment.path)
+                with suppress(FileNotFoundError):  # somebody else has removed it
+                    self.files.remove(segment.path)
             except OSError as error:
                 log.warning("%s is empty, and cannot be removed: %s", segment.path, error.strerror)
                 return

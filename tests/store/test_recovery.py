@@ -175,6 +175,24 @@ def test_a_segment_that_cannot_be_removed_stays_and_so_do_those_after_it(files, 
     assert not files.open_files
 
 
+def test_a_segment_that_somebody_else_removed_is_removed(files, caplog, monkeypatch):
+    writer = Writer(files, segment_bytes=200)
+    positions = [writer.write(publish(sequence=i))[0] for i in range(10)]
+    writer.write(record.settle(positions))
+    remove = files.remove
+
+    def missing(path):
+        remove(path)
+        if path.name == segment_name(2):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(files, "remove", missing)
+    assert writer.journal.free()
+    writer.journal.remove_freed()
+    assert {int(path.stem, 16) for path in files.contents} == set(writer.journal.segments)
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("what", ["cut", "garbage"])
 def test_a_tail_torn_at_any_octet_is_cut_with_a_warning(files, caplog, what):
     writer = Writer(files)
