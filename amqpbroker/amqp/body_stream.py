@@ -1,9 +1,11 @@
 """A large body frame that comes in piece by piece: what has come is kept as it came, and not copied together."""
 
+from typing import Final
+
 from amqpbroker.broker.pieces import LARGE, Pieces
 
 #: A body frame of so many octets is taken in pieces; waiting for the whole of a smaller one costs less.
-STREAMED = 16 * 1024
+STREAMED: Final = 16 * 1024
 
 
 class BodyStream:

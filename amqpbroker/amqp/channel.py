@@ -3,7 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from amqpbroker import errors
 from amqpbroker.amqp.confirms import Confirms
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: How many routes a channel remembers: the most, and how many in any case.
-ROUTES = 16384
-FEW_ROUTES = 256
+ROUTES: Final = 16384
+FEW_ROUTES: Final = 256
 #: How many the channels of a vhost remember together, before those that have more than a few forget theirs.
-ALL_ROUTES = 131_072
+ALL_ROUTES: Final = 131_072
 #: What it takes to hold an answer back, besides its octets.
-HOLDING = 128
+HOLDING: Final = 128
 
-MANDATORY = 1
-IMMEDIATE = 2
+MANDATORY: Final = 1
+IMMEDIATE: Final = 2
 
 
 class Route:

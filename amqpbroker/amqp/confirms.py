@@ -2,18 +2,19 @@
 
 import struct
 from collections import deque
+from typing import Final
 
 from amqpbroker.store.store import Store
 from amqpbroker.wire.frames import FRAME_HEAD, METHOD
 
 _CONFIRM = struct.Struct(">IQB")
-_ACK = 60 << 16 | 80
-_NACK = 60 << 16 | 120
-_MULTIPLE = 1
+_ACK: Final = 60 << 16 | 80
+_NACK: Final = 60 << 16 | 120
+_MULTIPLE: Final = 1
 #: Means nothing to a publisher, but RabbitMQ sets it.
-_REQUEUE = 2
+_REQUEUE: Final = 2
 #: What it takes to remember a publish that was refused.
-_REFUSED_OCTETS = 64
+_REFUSED_OCTETS: Final = 64
 
 
 class Confirms:

@@ -4,7 +4,7 @@ Nothing here does I/O: `feed` takes what came from the socket, `collect` gives w
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
@@ -39,20 +39,20 @@ if TYPE_CHECKING:
 log = connection_log.CONNECTION
 
 #: Octets of deliveries that one turn may put into a connection's output before its consumers have to wait.
-ROOM = 256 * 1024
+ROOM: Final = 256 * 1024
 #: By how many octets a payload may be too large: some clients forget the 8 that surround it (rabbit_reader.erl).
-TOLERANCE = 8
+TOLERANCE: Final = 8
 #: Octets of answers that may wait for a peer that does not read before the broker stops reading from it, too.
-UNREAD = 8 * 1024 * 1024
+UNREAD: Final = 8 * 1024 * 1024
 #: What it takes to keep an answer, besides its own octets: most are short.
-KEEPING = 48
+KEEPING: Final = 48
 #: Octets that may wait for the disk before the broker stops reading from who publishes more.
-UNWRITTEN = 16 * 1024 * 1024
+UNWRITTEN: Final = 16 * 1024 * 1024
 #: A frame with basic.ack.
-ACK_OCTETS = 21
+ACK_OCTETS: Final = 21
 
-_PUBLISH = 60 << 16 | 40
-_ACK = 60 << 16 | 80
+_PUBLISH: Final = 60 << 16 | 40
+_ACK: Final = 60 << 16 | 80
 
 
 class Connection(Session):

@@ -1,7 +1,7 @@
 """What goes out with content: deliveries, get-ok, returns."""
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
 from amqpbroker.amqp.output import LARGE, content_frames
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _U64 = struct.Struct(">Q").pack
 _DELIVER = struct.pack(">HH", 60, 60)
 _GET_OK = struct.pack(">HH", 60, 71)
-UNLIMITED = 1 << 62
+UNLIMITED: Final = 1 << 62
 #: Frames with a body of fewer octets are surely not LARGE.
-SMALL = LARGE // 2
+SMALL: Final = LARGE // 2
 
 
 class ChannelConsumer(Consumer):

@@ -1,6 +1,6 @@
 """Where a frame goes that the frame loop does not handle itself, and how what cannot be read is worded."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker import errors
 from amqpbroker.amqp.gate import CHANNEL_CLOSE, CHANNEL_OPEN
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
     from amqpbroker.amqp.connection import Connection
 
-UPDATE_SECRET = 10 << 16 | 70
+UPDATE_SECRET: Final = 10 << 16 | 70
 
 
 def take_method(connection: "Connection", channel: "Channel", ids: int, payload: bytes) -> None:

@@ -1,6 +1,7 @@
 """What a connection has yet to write: small frames in one buffer, large ones left where they are."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.pieces import Octets
@@ -8,9 +9,9 @@ from amqpbroker.octets import BytesWriter
 from amqpbroker.wire.frames import BASIC_CLASS, BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, OVERHEAD, content
 
 #: Frames and bodies of so many octets are not copied into the buffer: that costs more than a part of its own does.
-LARGE = 16 * 1024
+LARGE: Final = 16 * 1024
 #: A buffer that has grown beyond this is not kept.
-_KEPT = 4 * 1024
+_KEPT: Final = 4 * 1024
 
 #: Octets as they are handed to the socket.
 Part = bytes | memoryview

@@ -1,6 +1,6 @@
 """What the broker must know of a message's properties when it is published, and what it rewrites in them."""
 
-from typing import Any
+from typing import Any, Final
 
 from amqpbroker import errors
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReply
@@ -13,8 +13,8 @@ from amqpbroker.wire.values import Table, text
 
 #: Properties that carry nothing but delivery mode and priority -> 256 if persistent, plus the priority.
 KNOWN: dict[bytes, int] = {}
-_KNOWN_SIZE = 4
-_KNOWN_COUNT = 4096
+_KNOWN_SIZE: Final = 4
+_KNOWN_COUNT: Final = 4096
 
 _PSEUDO_QUEUE = PSEUDO_QUEUE.encode()
 

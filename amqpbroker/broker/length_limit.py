@@ -1,6 +1,6 @@
 """How long a queue may get, and what becomes of what is too much (x-max-length, x-max-length-bytes, x-overflow)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.message import MESSAGE_OCTETS, Entry, Message
 
@@ -14,7 +14,7 @@ MAXLEN = "maxlen"
 REOPENED_AT = 0.8
 
 #: How many octets of messages leave together: those that wait may be on the disk, and more than memory has room for.
-LEAVING_BYTES = 4 * 1024 * 1024
+LEAVING_BYTES: Final = 4 * 1024 * 1024
 
 
 class LengthLimit:

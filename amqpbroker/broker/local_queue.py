@@ -4,7 +4,7 @@ The two differ in their ready line (where a returned message goes) and in that r
 against its delivery limit; neither is worth a class of its own.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.consumers import Consumers, QuorumConsumers
@@ -41,8 +41,8 @@ REJECTED = "rejected"
 DELIVERY_LIMIT = "delivery_limit"
 
 #: How many messages, and octets of them, a quorum queue deals out to several consumers before it delivers these.
-ROUND = 256
-ROUND_BYTES = 1 << 16
+ROUND: Final = 256
+ROUND_BYTES: Final = 1 << 16
 
 
 def _ready_line(settings: QueueSettings, compat: Compat, pager: Pager | None) -> ReadyLine:

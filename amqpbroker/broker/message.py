@@ -1,6 +1,6 @@
 """A message, and one queue's copy of it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import mypyc_attr
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from amqpbroker.broker.queue import Queue
 
 #: How long a routing key can be.
-KEY_BYTES = 255
+KEY_BYTES: Final = 255
 
 #: What a message and its entry take in memory beside the body; about what `tests.bench.memory` measures.
-MESSAGE_OCTETS = 500
+MESSAGE_OCTETS: Final = 500
 
 
 @mypyc_attr(acyclic=True)

@@ -32,9 +32,9 @@ from amqpbroker.store.store import Store
 log = logging.getLogger(__name__)
 
 #: How long a batch waits that the disk did not take.
-RETRY_MS = 1000
+RETRY_MS: Final = 1000
 #: How long changed definitions wait for a batch, to be synced with it.
-DEFINITIONS_MS = 100
+DEFINITIONS_MS: Final = 100
 
 #: `Entry.position` of a copy that is to be written soon, and of one that is not stored at all. Lower than PENDING: it
 #: is to be written with a group, and that says with which.

@@ -15,7 +15,7 @@ SEGMENT_MAGIC = b"AMQPBJ01"
 SEGMENT_HEAD: struct.Struct = struct.Struct(">8sQ8sI")
 _SEGMENT_CHECKED = struct.Struct(">8sQ8s")
 
-MARK_BYTES = 8
+MARK_BYTES: Final = 8
 BATCH_HEAD = struct.Struct(">8sQII")
 _BATCH_CHECKED = struct.Struct(">8sQI")
 
@@ -52,15 +52,15 @@ _SMALLEST = PUBLISH_HEAD.size + ENTRY.size
 
 #: Flags of a publish record: the message's headers carry the broker's record of its deaths; it is transient, but its
 #: queue keeps all; the extra keys are pieces of what has the keys, for there are too many, or they are too long.
-DEATHS = 1
-TRANSIENT = 2
+DEATHS: Final = 1
+TRANSIENT: Final = 2
 PIECES: Final = 4
 
-MAX_COUNT = 0xFFFF
-MAX_ID = 0xFFFFFFFF
+MAX_COUNT: Final = 0xFFFF
+MAX_ID: Final = 0xFFFFFFFF
 
 #: The most extra keys, or pieces, of a record, and the most octets of each.
-_MOST = 255
+_MOST: Final = 255
 _U32 = struct.Struct(">I")
 
 

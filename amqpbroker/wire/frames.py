@@ -1,14 +1,15 @@
 """Frames as bytes: AMQP 0-9-1 section 4.2.3."""
 
 import struct
+from typing import Final
 
-METHOD = 1
-HEADER = 2
-BODY = 3
-HEARTBEAT = 8
-END = 0xCE
+METHOD: Final = 1
+HEADER: Final = 2
+BODY: Final = 3
+HEARTBEAT: Final = 8
+END: Final = 0xCE
 #: Octets around a payload: type, channel, size before it, the end octet after it.
-OVERHEAD = 8
+OVERHEAD: Final = 8
 
 FRAME_HEAD = struct.Struct(">BHI")
 #: type, channel, payload size, class, weight, body size: everything of a content header before the properties.
@@ -16,7 +17,7 @@ CONTENT_HEAD = struct.Struct(">BHIHHQ")
 
 HEARTBEAT_FRAME = FRAME_HEAD.pack(HEARTBEAT, 0, 0) + b"\xce"
 
-BASIC_CLASS = 60
+BASIC_CLASS: Final = 60
 
 
 def frame(kind: int, channel: int, payload: bytes) -> bytes:

@@ -67,7 +67,7 @@ def verdict(ordered: list[float]) -> str:
 
 def line(name: str, shape: Shape) -> str:
     first, second, ratios = statistics.median(shape.first), statistics.median(shape.second), shape.ratios
-    return f"{name:13s} {first:7.2f} us {second:7.2f} us  x{statistics.median(ratios):.3f}  {verdict(ratios)}"
+    return f"{name:13s} {first:7.3f} us {second:7.3f} us  x{statistics.median(ratios):.3f}  {verdict(ratios)}"
 
 
 @contextlib.contextmanager

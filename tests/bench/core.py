@@ -108,7 +108,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.shapes:
         times = [measure(name, options.n) for _ in range(options.rounds)]
-        print(f"{name:13s} {statistics.median(times):6.2f} us/message")
+        print(f"{name:13s} {statistics.median(times):7.3f} us/message")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def test_one_odd_pair_of_nine_does_not_hide_a_difference():
 def test_the_line_has_both_medians_and_the_ratio_of_pairs():
     shape = Shape(first=[2.0, 4.0, 2.0, 2.0, 2.0, 2.0], second=[1.0, 2.0, 1.0, 1.0, 1.0, 1.0])
     assert compare.line("transient", shape).split() == (
-        ["transient", "2.00", "us", "1.00", "us", "x0.500", "0.500", "to", "0.500", "faster"]
+        ["transient", "2.000", "us", "1.000", "us", "x0.500", "0.500", "to", "0.500", "faster"]
     )
 
 
