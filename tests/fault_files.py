@@ -56,8 +56,9 @@ class FaultyFiles:
         self.open_files[self._next] = path
         return self._next
 
-    def write(self, descriptor, data):
+    def write(self, descriptor, *parts):
         self.writes += 1
+        data = b"".join(parts)
         content = self.contents[self.open_files[descriptor]]
         if self.writes == self.fail_write:
             content += data[: len(data) // 2]

@@ -17,7 +17,7 @@ from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.reading import Reader
 from amqpbroker.broker.ready import Page, Pager
 from amqpbroker.broker.spill import Spill
-from amqpbroker.broker.stored import content_of, record_flags
+from amqpbroker.broker.stored import content_of, frames_of, record_flags
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
@@ -456,11 +456,10 @@ class Persistence(Store):
         while index < count:
             copy = pending[index]
             message = copy.message
-            frames = message.frames
             stop = index + 1
             while stop < count and pending[stop].message is message and stop - index < _MAX_ENTRIES:
                 stop += 1
-            if stop > index + 1 or message.extra_keys or frames is None:
+            if stop > index + 1 or message.extra_keys:
                 self.journal.living.add(places, sizes)
                 places, sizes = [], []
                 self._add(to, [pending[index:stop]], _EMPTY)
@@ -470,7 +469,7 @@ class Persistence(Store):
                 sizes.append(
                     to.add_lone(
                         message.address,
-                        frames,
+                        frames_of(message),
                         message.size,
                         message.priority,
                         0 if message.persistent and message.deaths is None else record_flags(message),

@@ -5,8 +5,7 @@ from typing import Final
 from amqpbroker.broker.deaths import recovered as recovered_deaths
 from amqpbroker.broker.message import Message
 from amqpbroker.store import record
-from amqpbroker.wire.frames import content as content_frames
-from amqpbroker.wire.frames import content_properties
+from amqpbroker.wire.frames import content_properties, lone_content
 from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties
 
 #: Where the high octet of the property flags is in content frames; what in it says that properties must be decoded.
@@ -19,14 +18,18 @@ def record_flags(message: Message) -> int:
     return (0 if message.deaths is None else record.DEATHS) | (0 if message.persistent else record.TRANSIENT)
 
 
+def frames_of(message: Message) -> bytes:
+    """Its content frames, of some channel, with one body frame."""
+    if message.frames is not None:
+        return message.frames
+    return lone_content(1, message.properties, message.body_parts(), message.size)
+
+
 def content_of(message: Message) -> record.Content:
     """What a publish record has of the message."""
-    frames = message.frames
-    if frames is None:
-        frames = content_frames(1, message.properties, message.body, 0)
     return record.Content(
         message.address,
-        frames,
+        frames_of(message),
         message.size,
         message.priority,
         message.extra_keys,

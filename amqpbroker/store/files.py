@@ -2,7 +2,12 @@
 
 import contextlib
 import os
+from collections import deque
+from itertools import islice
 from pathlib import Path
+
+#: How many the system takes at once: what POSIX calls IOV_MAX, as Linux and others have it.
+_PARTS = 1024
 
 
 class Files:
@@ -28,11 +33,15 @@ class Files:
         """A file that exists; with `write` for appending."""
         return os.open(path, (os.O_RDWR | os.O_APPEND if write else os.O_RDONLY) | os.O_CLOEXEC)
 
-    def write(self, descriptor: int, data: bytes) -> None:
-        """All of `data`, at the end."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
+    def write(self, descriptor: int, *parts: bytes) -> None:
+        """All of the parts, at the end, one behind the other."""
+        left = deque([memoryview(part) for part in parts])
+        while left:
+            written = os.writev(descriptor, list(islice(left, _PARTS)))
+            while left and written >= len(left[0]):
+                written -= len(left.popleft())
+            if written:
+                left[0] = left[0][written:]
 
     def sync(self, descriptor: int) -> None:
         """What was written is on the disk when this returns. Never call it again after it has failed."""

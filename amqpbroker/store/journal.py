@@ -51,7 +51,7 @@ class Segment:
 class Batch:
     """What one write and one sync make safe. offset: where in the segment it goes.
 
-    parts: its octets, joined only as they are written: so of many that wait one at a time takes twice its size.
+    parts: its octets, which are not joined.
     """
 
     number: int
@@ -121,7 +121,6 @@ class Journal:
         nothing may be written any more.
         """
         segment = batch.segment
-        data = b"".join(batch.parts)
         is_new = segment.descriptor < 0
         if is_new:
             with self._or_cut_off(batch, is_new):
@@ -131,9 +130,9 @@ class Journal:
                 # A header is whole before anything stands behind it, so that one that is not is damage.
                 self.files.sync(segment.descriptor)
         with self._or_cut_off(batch, is_new):
-            self.files.write(segment.descriptor, data)
+            self.files.write(segment.descriptor, *batch.parts)
         if self._unwritten is not None:
-            self._read_back(batch, data)
+            self._read_back(batch)
             self._unwritten = None
         if is_new:
             with self._or_cut_off(batch, is_new, _TOO_MANY_FILES):
@@ -166,9 +165,10 @@ class Journal:
             self._close(segment)
             self.files.remove(segment.path)
 
-    def _read_back(self, batch: Batch, data: bytes) -> None:
+    def _read_back(self, batch: Batch) -> None:
         """A disk that has refused a batch and then taken it has to show its octets. Raises OSError."""
         segment = batch.segment
+        data = b"".join(batch.parts)
         self._check_size(segment, batch.offset + len(data))
         if self.files.read(segment.descriptor, batch.offset, len(data)) != data:
             raise OSError(errno.EIO, "What was written cannot be read back", str(segment.path))

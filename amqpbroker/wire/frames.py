@@ -1,6 +1,7 @@
 """Frames as bytes: AMQP 0-9-1 section 4.2.3."""
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 METHOD: Final = 1
@@ -39,6 +40,14 @@ def content(channel: int, properties: bytes, body: bytes, frame_max: int) -> byt
         chunk = body[start : start + limit]
         parts += [FRAME_HEAD.pack(BODY, channel, len(chunk)), chunk, b"\xce"]
     return b"".join(parts)
+
+
+def lone_content(channel: int, properties: bytes, parts: Sequence[bytes | bytearray | memoryview], size: int) -> bytes:
+    """The content header frame and one body frame, if there is a body: `size` octets in these parts."""
+    head = CONTENT_HEAD.pack(HEADER, channel, len(properties) + 12, BASIC_CLASS, 0, size)
+    if size == 0:
+        return b"%b%b\xce" % (head, properties)
+    return b"".join([head, properties, b"\xce", FRAME_HEAD.pack(BODY, channel, size), *parts, b"\xce"])
 
 
 def content_properties(frames: bytes) -> bytes:

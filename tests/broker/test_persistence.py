@@ -372,11 +372,12 @@ class FullFiles(FaultyFiles):
     refuses_to_cut = False
     forgets = False
 
-    def write(self, descriptor, data):
+    def write(self, descriptor, *parts):
         if self.refuses:
+            data = b"".join(parts)
             super().write(descriptor, data[: len(data) // 2])
             raise OSError(self.refuses, "refused")
-        super().write(descriptor, data)
+        super().write(descriptor, *parts)
 
     def truncate(self, descriptor, size):
         if self.refuses_to_cut:
@@ -869,9 +870,9 @@ class CountingFiles(FaultyFiles):
 
     written = 0
 
-    def write(self, descriptor, data):
-        self.written += len(data)
-        super().write(descriptor, data)
+    def write(self, descriptor, *parts):
+        self.written += sum(map(len, parts))
+        super().write(descriptor, *parts)
 
 
 def journal_bytes(node):

@@ -14,6 +14,7 @@ from amqpbroker.wire.frames import (
     content_body,
     content_properties,
     frame,
+    lone_content,
 )
 from amqpbroker.wire.properties import encode_properties
 from tests.fuzz.effort import effort
@@ -68,3 +69,10 @@ def test_pamqp_reads_it() -> None:
     assert header.properties.content_type == "text/plain"
     _, channel, body = pamqp_frame.unmarshal(data[size:])
     assert (channel, type(body), body.value) == (3, pamqp_body.ContentBody, b"hello")
+
+
+@given(channel=st.integers(1, 65535), parts=st.lists(st.binary(max_size=50), max_size=5))
+def test_a_body_in_parts_is_one_frame(channel: int, parts: list[bytes]) -> None:
+    body = b"".join(parts)
+    properties = encode_properties({"priority": 3})
+    assert lone_content(channel, properties, parts, len(body)) == content(channel, properties, body, 0)
