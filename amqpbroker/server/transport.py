@@ -28,7 +28,7 @@ READ_BYTES = 64 * 1024
 #: While a large body is incomplete, up to its end and as much beyond; but so much at least, which is what a consumer is
 #: given in a turn (amqp.connection.ROOM; with more it falls behind), and so much at most.
 LARGE_READ_BYTES = 256 * 1024
-LARGEST_READ_BYTES = 1024 * 1024
+LARGEST_READ_BYTES = 512 * 1024
 
 #: How long a closed connection may take to fetch the last bytes written to it.
 LINGER_MS = 5000
