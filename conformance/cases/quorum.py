@@ -171,6 +171,23 @@ def single_active(lab: Lab) -> None:
 
 
 @case()
+def single_active_that_ends_while_taken_over(lab: Lab) -> None:
+    """One of higher priority waits for what the active one holds, and both end: who is a consumer then?"""
+    ch, ending = lab.channel(), lab.channel(lab.connect())
+    arguments = {"x-queue-type": "quorum", "x-single-active-consumer": True, "x-delivery-limit": 0}
+    ch.queue(lab.q(), durable=True, arguments=arguments)
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "held")
+    ending.consume(lab.q(), "a")
+    ending.deliveries(1)
+    ending.consume(lab.q(), "b", arguments={"x-priority": 1})
+    lab.quiet()
+    ending.connection.close()
+    lab.quiet()
+    ch.queue(lab.q(), passive=True)
+
+
+@case()
 def cancel_keeps_held(lab: Lab) -> None:
     """A cancelled consumer may still ack."""
     ch = limited(lab)

@@ -18,7 +18,8 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
 - what differs on purpose (docs/compatibility.md): tx together with queues that refuse publishes or are deleted, dead
   letters from one quorum queue to another or with BCC keys, basic.get or tx before a limit of the whole channel,
   replies to direct reply-to, a header twice, streams, an expiry ahead of other messages, as queues of priorities make
-  it, a tag that is taken up again on a quorum queue with one active consumer, or with several consumers.
+  it, a tag that is taken up again on a quorum queue with one active consumer, or with several consumers, a delivery
+  limit of 0 on one with one active consumer.
 """
 
 from __future__ import annotations
@@ -247,7 +248,8 @@ class Generator:
         if "single_active" in has and self._may(0.5):
             arguments["x-single-active-consumer"] = True
         if quorum and self._may(0.4):
-            arguments["x-delivery-limit"] = rng.choice((0, 1, 2, 5))
+            single = "x-single-active-consumer" in arguments
+            arguments["x-delivery-limit"] = rng.choice((1, 2, 5) if single else (0, 1, 2, 5))
         if self._may(0.1):
             arguments["x-expires"] = vocabulary.LONG_MS
         if self._may(0.05):
