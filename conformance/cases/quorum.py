@@ -170,6 +170,22 @@ def single_active(lab: Lab) -> None:
     second.deliveries(3)
 
 
+@family({how: (how,) for how in ("nack", "reject")})
+def single_active_taken_over_after(lab: Lab, how: str) -> None:
+    """The active one returns the last that it holds while one of higher priority waits for that: who gets it?"""
+    ch, first, second = lab.channel(), lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum", "x-single-active-consumer": True})
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "held")
+    first.consume(lab.q(), "a")
+    first.deliveries(1)
+    second.consume(lab.q(), "b", arguments={"x-priority": 1})
+    lab.quiet()
+    getattr(first, how)(1)
+    lab.quiet()
+    ch.queue(lab.q(), passive=True)
+
+
 @case()
 def single_active_that_ends_while_taken_over(lab: Lab) -> None:
     """One of higher priority waits for what the active one holds, and both end: who is a consumer then?"""

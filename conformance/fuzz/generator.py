@@ -18,8 +18,8 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
 - what differs on purpose (docs/compatibility.md): tx together with queues that refuse publishes or are deleted, dead
   letters from one quorum queue to another or with BCC keys, basic.get or tx before a limit of the whole channel,
   replies to direct reply-to, a header twice, streams, an expiry ahead of other messages, as queues of priorities make
-  it, a tag that is taken up again on a quorum queue with one active consumer, or with several consumers, a delivery
-  limit of 0 on one with one active consumer.
+  it, a tag that is taken up again on a quorum queue with one active consumer, or with several consumers, and
+  priorities of consumers on one with one active consumer.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class _Queue:
         return self.arguments.get("x-queue-type") == "quorum"
 
     @property
-    def loses_cancelled(self) -> bool:
-        """Whether RabbitMQ may lose a consumer there, or what it holds, under whose tag another one starts."""
+    def has_one_active(self) -> bool:
+        """Whether RabbitMQ may lose a consumer there, under whose tag another one starts or which another replaces."""
         return self.is_quorum and bool(self.arguments.get("x-single-active-consumer"))
 
 
@@ -248,8 +248,7 @@ class Generator:
         if "single_active" in has and self._may(0.5):
             arguments["x-single-active-consumer"] = True
         if quorum and self._may(0.4):
-            single = "x-single-active-consumer" in arguments
-            arguments["x-delivery-limit"] = rng.choice((1, 2, 5) if single else (0, 1, 2, 5))
+            arguments["x-delivery-limit"] = rng.choice((0, 1, 2, 5))
         if self._may(0.1):
             arguments["x-expires"] = vocabulary.LONG_MS
         if self._may(0.05):
@@ -532,7 +531,7 @@ class Generator:
             no_ack=True if self._may(0.25) and not (channel.has_qos and plan is not None and plan.is_quorum) else None,
             exclusive=True if self._may(0.08) else None,
             nowait=True if self._may(0.04) else None,
-            arguments=self._consumer_arguments(),
+            arguments=None if plan is not None and plan.has_one_active else self._consumer_arguments(),
         )
         channel.consumes = queue
         channel.consumers.append(tag)
@@ -562,7 +561,7 @@ class Generator:
         if plan is None or not plan.is_quorum:
             return True
         several = sum(len(one.consumers) for one in self._channels if one.consumes == queue) > 1
-        return not several and not plan.loses_cancelled
+        return not several and not plan.has_one_active
 
     def _which(self) -> str:
         if self._mistake() and self._may(0.4):
