@@ -29,13 +29,10 @@ def frame(kind: int, channel: int, payload: bytes) -> bytes:
 def content(channel: int, properties: bytes, body: bytes, frame_max: int) -> bytes:
     """The content header frame and the body frames, none larger than `frame_max` octets (0: no limit)."""
     size = len(body)
-    head = CONTENT_HEAD.pack(HEADER, channel, len(properties) + 12, BASIC_CLASS, 0, size)
-    if size == 0:
-        return b"%b%b\xce" % (head, properties)
     limit = frame_max - OVERHEAD if frame_max else size
     if size <= limit:
-        return b"%b%b\xce%b%b\xce" % (head, properties, FRAME_HEAD.pack(BODY, channel, size), body)
-    parts = [head, properties, b"\xce"]
+        return lone_content(channel, properties, [body], size)
+    parts = [CONTENT_HEAD.pack(HEADER, channel, len(properties) + 12, BASIC_CLASS, 0, size), properties, b"\xce"]
     for start in range(0, size, limit):
         chunk = body[start : start + limit]
         parts += [FRAME_HEAD.pack(BODY, channel, len(chunk)), chunk, b"\xce"]
