@@ -10,6 +10,7 @@ from pathlib import Path
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
+LOG_TIMEOUT_S = 20.0
 
 #: The settings of the machine must not be those of the tests, and bytecode is kept, as where the broker is installed.
 ENVIRONMENT = {
@@ -66,6 +67,13 @@ class BrokerProcess:
         """That of its first listener for the protocol, as in the ready file."""
         port: int = json.loads(self.ready_file.read_text())[protocol][0][1]
         return port
+
+    def wait_for_log(self, text: str) -> None:
+        """The log is written beside what a client sees, the ready line after the ready file."""
+        until = time.monotonic() + LOG_TIMEOUT_S
+        while text not in self.log:
+            assert time.monotonic() < until, f"{text!r} is not in the log: {self.log}"
+            time.sleep(0.005)
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)

@@ -170,7 +170,7 @@ def test_publishers_wait_while_the_disk_is_full_and_go_on_when_it_is_not(tmp_pat
         disk.limit(broker)
         publisher.fill()
         assert publisher.told == [("connection.blocked", "low on disk")]
-        assert "disk resource limit alarm set" in broker.log
+        broker.wait_for_log("disk resource limit alarm set")
         assert "No space left on device" in broker.log or "File too large" in broker.log
         with LoadClient(broker.port) as other:
             # What takes nothing of the disk goes on.
@@ -185,7 +185,7 @@ def test_publishers_wait_while_the_disk_is_full_and_go_on_when_it_is_not(tmp_pat
         while publisher.outstanding():
             publisher.hear()
         assert publisher.refused == set()
-        assert "disk resource limit alarm cleared" in broker.log
+        broker.wait_for_log("disk resource limit alarm cleared")
     with started(tmp_path, disk) as broker:
         check(everything(broker.port), publisher)
 

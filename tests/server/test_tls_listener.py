@@ -105,13 +105,6 @@ def common_name(client):
     return dict(pair for part in client.getpeercert()["subject"] for pair in part)["commonName"]
 
 
-def wait_for_log(broker, text):
-    deadline = time.monotonic() + 10
-    while text not in broker.log:
-        assert time.monotonic() < deadline, broker.log
-        time.sleep(0.01)
-
-
 # --- clients ----------------------------------------------------------------------------------------------------------
 
 
@@ -168,21 +161,21 @@ def test_a_certificate_logs_its_user_in(broker, authority, client_certificate):
 def test_no_certificate_is_refused(broker, authority):
     with pytest.raises(pika.exceptions.ProbableAuthenticationError, match="mechanism EXTERNAL"):
         pika.BlockingConnection(external(broker, trusting(authority)))
-    wait_for_log(broker, "EXTERNAL login refused: connection peer presented no TLS (x.509) certificate")
+    broker.wait_for_log("EXTERNAL login refused: connection peer presented no TLS (x.509) certificate")
 
 
 def test_a_certificate_of_nobody_is_refused(broker, authority):
     stranger = authority.issue("stranger")
     with pytest.raises(pika.exceptions.ProbableAuthenticationError, match="mechanism EXTERNAL"):
         pika.BlockingConnection(external(broker, trusting(authority, stranger)))
-    wait_for_log(broker, "EXTERNAL login refused: user 'CN=stranger' - invalid credentials")
+    broker.wait_for_log("EXTERNAL login refused: user 'CN=stranger' - invalid credentials")
 
 
 def test_a_certificate_of_another_authority_is_refused(broker, authority, folder):
     forged = Authority(folder, "other authority").issue("forged", name("client", (NameOID.ORGANIZATION_NAME, "x")))
     with pytest.raises((pika.exceptions.AMQPConnectionError, ssl.SSLError)):
         pika.BlockingConnection(external(broker, trusting(authority, forged)))
-    wait_for_log(broker, "CERTIFICATE_VERIFY_FAILED")
+    broker.wait_for_log("CERTIFICATE_VERIFY_FAILED")
 
 
 @pytest.mark.parametrize(("tls", "offered"), [(True, b"PLAIN EXTERNAL"), (False, b"PLAIN")])
@@ -204,7 +197,7 @@ def test_it_is_offered_by_tls_only(broker, authority, tls, offered):
 def test_a_client_that_does_not_trust_the_broker(broker):
     with pytest.raises((pika.exceptions.AMQPConnectionError, ssl.SSLError)):
         pika.BlockingConnection(parameters(broker, ssl.create_default_context()))
-    wait_for_log(broker, "TLSV1_ALERT_UNKNOWN_CA")
+    broker.wait_for_log("TLSV1_ALERT_UNKNOWN_CA")
 
 
 def test_tls_1_1(broker, authority):
@@ -214,7 +207,7 @@ def test_tls_1_1(broker, authority):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises((ssl.SSLError, ConnectionError)):
         shaken(broker, context)
-    wait_for_log(broker, "UNSUPPORTED_PROTOCOL")
+    broker.wait_for_log("UNSUPPORTED_PROTOCOL")
 
 
 @pytest.mark.parametrize("data", [b"AMQP\0\0\x09\x01", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 100])
@@ -230,7 +223,7 @@ def test_who_takes_too_long_is_dropped(broker):
         began = time.monotonic()
         assert client.recv(1) == b""
         assert time.monotonic() - began < 8
-    wait_for_log(broker, "TLS handshake with 127.0.0.1")
+    broker.wait_for_log("TLS handshake with 127.0.0.1")
 
 
 def test_one_that_dribbles_is_dropped_too(broker):
@@ -376,7 +369,7 @@ def test_the_management_api_by_tls_alone_and_with_new_certificates(tmp_path):
                 assert (answer.status, json.loads(answer.read())["name"]) == (200, "guest")
             own.issue("server", name("the second"))
             broker.signal(signal.SIGHUP)
-            wait_for_log(broker, "again")
+            broker.wait_for_log("again")
         with socket.create_connection(("127.0.0.1", broker.port_of("https")), timeout=10) as client:
             client.sendall(b"GET / HTTP/1.1\r\n\r\n")
             with contextlib.suppress(ConnectionError):
@@ -405,14 +398,14 @@ def test_certificates_are_read_again_and_connections_stay(tmp_path, authority):
     ):
         own.issue("server", name("the second"))
         broker.signal(signal.SIGHUP)
-        wait_for_log(broker, "again")
+        broker.wait_for_log("again")
         with shaken(broker, trusting(own)) as client:
             assert common_name(client) == "the second"
 
         with open(issued.certfile, "w") as file:
             file.write("nonsense")
         broker.signal(signal.SIGHUP)
-        wait_for_log(broker, "the certificates stay as they are")
+        broker.wait_for_log("the certificates stay as they are")
         with shaken(broker, trusting(own)) as client:
             assert common_name(client) == "the second"
         before.channel().queue_declare("", exclusive=True)
