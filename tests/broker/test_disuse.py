@@ -1,12 +1,5 @@
-import pytest
-
 from amqpbroker.broker.vhost import Vhost
-from tests.broker.queueing import Subscriber, clock_of, declare, make_vhost, publish, with_graves
-
-
-@pytest.fixture
-def vhost() -> Vhost:
-    return make_vhost()
+from tests.broker.queueing import Subscriber, clock_of, declare, publish, with_graves
 
 
 def test_an_unused_queue_expires(vhost: Vhost) -> None:

@@ -7,18 +7,12 @@ from tests.broker.queueing import (
     clock_of,
     declare,
     get,
-    make_vhost,
     message,
     publish,
     ready,
     reasons,
     with_graves,
 )
-
-
-@pytest.fixture
-def vhost() -> Vhost:
-    return make_vhost()
 
 
 def test_drop_head_keeps_the_newest(vhost: Vhost) -> None:

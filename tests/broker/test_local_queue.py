@@ -12,18 +12,11 @@ from tests.broker.queueing import (
     clock_of,
     declare,
     get,
-    make_vhost,
     publish,
     ready,
     reasons,
     with_graves,
 )
-
-
-@pytest.fixture
-def vhost() -> Vhost:
-    return make_vhost()
-
 
 # --- order -----------------------------------------------------------------------------------------------------------
 

@@ -11,12 +11,7 @@ from amqpbroker.broker.routing import route
 from amqpbroker.broker.vhost import PREDECLARED, Vhost
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, longstr
-from tests.broker.queueing import Subscriber, clock_of, declare, make_vhost, message, publish, table
-
-
-@pytest.fixture
-def vhost() -> Vhost:
-    return make_vhost()
+from tests.broker.queueing import Subscriber, clock_of, declare, message, publish, table
 
 
 def exchange(vhost: Vhost, name: str, kind: str = "fanout", auto_delete: bool = False, **arguments: str) -> Exchange:

@@ -1,0 +1,10 @@
+import pytest
+
+from amqpbroker.broker.vhost import Vhost
+from tests.broker.queueing import make_vhost
+
+
+@pytest.fixture
+def vhost() -> Vhost:
+    """An empty vhost, whose clock is moved by hand."""
+    return make_vhost()
