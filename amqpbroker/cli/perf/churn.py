@@ -3,9 +3,10 @@
 import time
 from abc import abstractmethod
 
-from amqpbroker.cli.perf.client import ABANDON_S, Access, Client
+from amqpbroker.cli.perf.client import Access, Client
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.report import INTERVAL_S, Report
+from amqpbroker.cli.perf.sole_client import SoleClient
 from amqpbroker.cli.perf.stamp import now_ns
 from amqpbroker.cli.perf.topology import made_up_name
 from amqpbroker.cli.perf.worker import Control, Job
@@ -21,18 +22,15 @@ class Churn(Job):
         self._limit = limit
         self._latencies = Latencies()
         self.count = 0
-        self._client: Client | None = None
+        self._sole = SoleClient(access)
 
     def set_up(self) -> str:
-        self._client = Client(self.access, "perf")
-        self._client.open_channel()
-        return self._client.product
+        return self._sole.open()
 
     @property
     def client(self) -> Client:
         """The connection that there is during the whole run."""
-        assert self._client is not None
-        return self._client
+        return self._sole.client
 
     @abstractmethod
     def once(self) -> None: ...
@@ -57,8 +55,7 @@ class Churn(Job):
         return report
 
     def abandon(self) -> None:
-        if self._client is not None:
-            self._client.close(ABANDON_S)
+        self._sole.abandon()
 
     def _report(self) -> Report:
         taken, self._latencies = self._latencies, Latencies()

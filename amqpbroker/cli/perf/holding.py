@@ -4,7 +4,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from amqpbroker.cli.perf.client import ABANDON_S, Access, Client
+from amqpbroker.cli.perf.client import Access, Client
 from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.holder import Holder
@@ -12,6 +12,7 @@ from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.link import Link
 from amqpbroker.cli.perf.pump import Pump
 from amqpbroker.cli.perf.report import INTERVAL_S, Report
+from amqpbroker.cli.perf.sole_client import SoleClient
 from amqpbroker.cli.perf.stamp import now_ns
 from amqpbroker.cli.perf.worker import Control, Job
 
@@ -120,24 +121,16 @@ class QueueHolding(Holding):
         super().__init__(access, len(queues), seconds)
         self._queues = queues
         self._declaration = declaration
-        self._client: Client | None = None
+        self._sole = SoleClient(access)
 
     def set_up(self) -> str:
-        self._client = Client(self.access, "perf")
-        self._client.open_channel()
-        return self._client.product
-
-    @property
-    def client(self) -> Client:
-        assert self._client is not None
-        return self._client
+        return self._sole.open()
 
     def make(self, number: int) -> None:
-        self._declaration.declare(self.client, self._queues[number])
+        self._declaration.declare(self._sole.client, self._queues[number])
 
     def holders(self) -> Sequence[Holder]:
-        return [Holder(Link(self.client))]
+        return [Holder(Link(self._sole.client))]
 
     def abandon(self) -> None:
-        if self._client is not None:
-            self._client.close(ABANDON_S)
+        self._sole.abandon()

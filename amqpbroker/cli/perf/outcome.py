@@ -29,6 +29,8 @@ def result_of(
         "seconds": round(max(seconds.values()), 3),
         "producers": given["producers"],
         "consumers": given["consumers"],
+        "producer_channel_count": given["producer_channel_count"],
+        "consumer_channel_count": given["consumer_channel_count"],
         "size": given["size"],
         "published": counts["published"],
         "published_per_s": rates["published"],

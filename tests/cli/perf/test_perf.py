@@ -77,6 +77,7 @@ def test_several_channels_of_a_connection(broker):
     some = ["-X", 3, "-Y", 4, "-C", 4000, "-D", 3000, "-c", 500, "-q", 100, "-A", 10, "--measure-latency"]
     found = result("throughput", "--uri", broker.url, *some)
     assert (found["published"], found["confirmed"], found["consumed"]) == (12_000, 12_000, 12_000)
+    assert (found["producer_channel_count"], found["consumer_channel_count"]) == (3, 4)
     assert found["latency_ms"]["p50"] > 0
 
 
