@@ -1,9 +1,7 @@
 """One broker behind its listeners, from start to an orderly end."""
 
 import asyncio
-import contextlib
 import gc
-import itertools
 import logging
 import os
 import platform
@@ -14,30 +12,27 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from amqpbroker import __version__
-from amqpbroker.amqp.connection import Connection
-from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.node import Listening as Listening  # cli looks no further down than here
 from amqpbroker.broker.patterns import PatternError as PatternError
 from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.broker.shortage import Shortage
-from amqpbroker.broker.users import User
 from amqpbroker.clock import Clock, SystemClock, TravelClock
 from amqpbroker.compiled import how_it_runs
-from amqpbroker.config import Config, Listener
+from amqpbroker.config import Config
 from amqpbroker.server import control, data, machine
 from amqpbroker.server.allocator import give_back, keep_what_is_freed
+from amqpbroker.server.clients import Clients
 from amqpbroker.server.definitions import import_definitions
 from amqpbroker.server.http import App, HttpListener
-from amqpbroker.server.listeners import listen, shown
+from amqpbroker.server.listeners import shown
 from amqpbroker.server.node import ServerNode
+from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS, bind, tls_contexts
 from amqpbroker.server.resources import DiskMonitor, MemoryMonitor
 from amqpbroker.server.shovels import LazyShovels
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
-from amqpbroker.server.tls import TlsContexts
 from amqpbroker.server.tls_listener import TlsListener
-from amqpbroker.server.transport import LARGEST_READ_BYTES, ClientTransport, Connect, Served
 from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovery import Recovered
@@ -61,14 +56,6 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 #: Has certificates read again.
 RELOAD_SIGNAL = getattr(signal, "SIGHUP", None)
-
-#: The protocols of listeners, as RabbitMQ names them.
-AMQP = "amqp"
-AMQPS = "amqp/ssl"
-HTTP = "http"
-HTTPS = "https"
-METRICS = "http/prometheus"
-METRICS_TLS = "https/prometheus"
 
 #: File descriptors kept back from clients.
 RESERVED_FILES = 64
@@ -162,7 +149,7 @@ class Server:
         self._loop = loop
         self._embedded = embedded
         self._stop_ms = stop_ms
-        self._tls = _tls_contexts(config)
+        self._tls = tls_contexts(config)
         self._store: Persistence | None = None
         if kept.journal is not None:
             committer = ThreadCommitter(kept.journal, loop.call_soon_threadsafe, kept.definitions.sync)
@@ -184,24 +171,18 @@ class Server:
             kept.definitions.on_change = self._store.definitions_changed
             self._store.definitions_changed()
             self._restore(self._store, kept.found)
-        self._max_clients = _file_limit(raised=not embedded) - RESERVED_FILES
+        self._max_files = machine.file_limit(raised=not embedded)
         self._node = self._watch_resources()
         self._node.settings.update(settings)
         self._tell_certificates()
-        self._buffer = memoryview(bytearray(LARGEST_READ_BYTES))
-        self._clients: dict[ClientTransport, None] = {}
-        #: What serves each client to come; a test puts something else before it.
-        self.connect: Connect = self._connection
+        self.clients = Clients(self.broker, self._clock, self.tick, loop, self._max_files - RESERVED_FILES)
         #: With what another is to take its place, and when that may start (as the loop's clock says).
         self._following: tuple[Config, float] | None = None
         #: What the management API has beside RabbitMQ's resources.
         self.more_resources: Callable[[], Iterable[Resource]] = tuple
-        self._shovels = LazyShovels(self.broker, self._clock, loop, self._insider)
-        self._insiders = itertools.count(1)
-        self._refused = False
+        self._shovels = LazyShovels(self.broker, self._clock, loop, self.clients.come_inside)
         self._failed = False
         self._stopping: asyncio.Future[None] = loop.create_future()
-        self._drained: asyncio.Future[None] = loop.create_future()
         self._status = 0
 
     def _watch_resources(self) -> ServerNode:
@@ -221,9 +202,8 @@ class Server:
             disk = DiskMonitor(clock, alarms, disk_bytes, self._store.journal.directory, machine.free_bytes)
             disk.look()
             self._store.on_stuck = disk.on_stuck
-        max_files = self._max_clients + RESERVED_FILES
         started_ms = self.broker.clock.now_ms()
-        return ServerNode(config.cluster_name, started_ms, memory_bytes, disk_bytes, max_files, self._directory)
+        return ServerNode(config.cluster_name, started_ms, memory_bytes, disk_bytes, self._max_files, self._directory)
 
     def _restore(self, store: Persistence, found: Recovered) -> None:
         """Give queues and exchanges back what they had. Raises StoreError."""
@@ -240,14 +220,15 @@ class Server:
         Raises UnusableDefinitionsError, ListenError.
         """
         import_definitions(self.broker, self._config.definitions)
-        bound = self._bind()
+        bound = bind(self._config)
         listening = self._node.listeners
         for protocol, sockets in bound.items():
             listening += [Listening(protocol, *sock.getsockname()[:2]) for sock in sockets]
         amqp = [
-            await self._loop.create_server(self._client, sock=sock, backlog=BACKLOG) for sock in bound.get(AMQP, ())
+            await self._loop.create_server(self.clients.come, sock=sock, backlog=BACKLOG)
+            for sock in bound.get(AMQP, ())
         ]
-        amqps = [self._tls_listener(AMQPS, sock, self._client) for sock in bound.get(AMQPS, ())]
+        amqps = [self._tls_listener(AMQPS, sock, self.clients.come) for sock in bound.get(AMQPS, ())]
         for tls in amqps:
             tls.start(BACKLOG)
         web = [
@@ -281,34 +262,12 @@ class Server:
             await listener.stop()
         if self._directory is not None:
             control.remove(self._directory)
-        await self._drain()
+        await self.clients.drain(self._stop_ms)
         self.timers.close()
         self._own_timers.close()
         if self._store is not None and not self._failed:
             self._store.close()
         return self._status
-
-    def _bind(self) -> dict[str, list[socket.socket]]:
-        """The sockets of each protocol. Raises ListenError."""
-        config = self._config
-        management, prometheus = config.management, config.prometheus
-        wanted = {
-            AMQP: (config.listeners, "--port"),
-            AMQPS: (config.tls_listeners, "--set listeners.ssl.default=PORT"),
-            HTTP: (_listener(management.host, management.port), "--management-port"),
-            HTTPS: (_listener(management.tls_host, management.tls_port), "--set management.ssl.port=PORT"),
-            METRICS: (_listener(prometheus.host, prometheus.port), "--set prometheus.tcp.port=PORT"),
-            METRICS_TLS: (_listener(prometheus.tls_host, prometheus.tls_port), "--set prometheus.ssl.port=PORT"),
-        }
-        with contextlib.ExitStack() as opened:
-            bound: dict[str, list[socket.socket]] = {}
-            for protocol, (listeners, flag) in wanted.items():
-                if listeners:
-                    bound[protocol] = listen(listeners, flag)
-                    for sock in bound[protocol]:
-                        opened.enter_context(sock)
-            opened.pop_all()
-        return bound
 
     def _applications(self) -> list[tuple[str, Callable[[], App]]]:
         """What is served over HTTP, and how it is made; it is not even imported before."""
@@ -334,10 +293,10 @@ class Server:
         if self._following is not None:
             self._following = None
             return
-        if self._stopping.done() and not self._drained.done():
+        if self._stopping.done() and not self.clients.gone:
             self._status = 1
-            _resolve(self._drained)
-        _resolve(self._stopping)
+            self.clients.give_up()
+        self._stop()
 
     def give_way(self, config: Config, down_s: float) -> None:
         """`stop`, for another that is to start with `config`, `down_s` seconds from now; `stop` takes that back."""
@@ -386,72 +345,21 @@ class Server:
             self._tls[protocol].context,
             self._config.ssl_handshake_timeout_ms,
             make,
-            lambda shaking: self._is_full(shaking + 1),
+            lambda shaking: self.clients.is_full(shaking + 1),
         )
-
-    @property
-    def clients(self) -> list[ClientTransport]:
-        """In the order in which they came."""
-        return list(self._clients)
-
-    def _client(self) -> ClientTransport:
-        return ClientTransport(self._buffer, self.connect, self._clock, self.tick, self._admit, self._forget)
-
-    def _connection(self, peer: Peer, client: ClientTransport) -> Served:
-        return Connection(self.broker, peer, client.on_dirty)
-
-    def _insider(self, user: User) -> ClientTransport:
-        """Serves a connection from within this process. Its name has a number where others have their port."""
-        peer = Peer("127.0.0.1", next(self._insiders), "127.0.0.1", 0, user=user)
-        return ClientTransport(
-            self._buffer,
-            lambda _, client: self._connection(peer, client),
-            self._clock,
-            self.tick,
-            self._admit,
-            self._forget,
-        )
-
-    def _admit(self, client: ClientTransport) -> bool:
-        if self._stopping.done() or self._is_full():
-            return False
-        self._clients[client] = None
-        return True
-
-    def _is_full(self, coming: int = 0) -> bool:
-        """Whether no further client may come, beside `coming` ones of whom it is not known yet who they are."""
-        if len(self._clients) + coming < self._max_clients:
-            return False
-        if not self._refused:
-            log.error("refusing clients: %d are connected, and no more files may be open", len(self._clients))
-        self._refused = True
-        return True
-
-    def _forget(self, client: ClientTransport) -> None:
-        self._clients.pop(client, None)
-        self._refused = False
-        if self._stopping.done() and not self._clients:
-            _resolve(self._drained)
-
-    async def _drain(self) -> None:
-        if not self._clients:
-            return
-        log.info("stopping: closing %d connections", len(self._clients))
-        for client in list(self._clients):
-            client.shutdown()
-        self._clock.after(self._stop_ms, partial(_resolve, self._drained))
-        await self._drained
-        for client in list(self._clients):
-            client.abort()
-        await asyncio.sleep(0)
 
     def _fail(self, error: Exception) -> None:
         """What was published may not be safe, so nothing more is confirmed, and the broker ends."""
         log.critical("the store failed; the broker stops", exc_info=error)
         self._failed = True
         self._status = 1
-        _resolve(self._stopping)
-        _resolve(self._drained)
+        self._stop()
+        self.clients.give_up()
+
+    def _stop(self) -> None:
+        self.clients.close()
+        if not self._stopping.done():
+            self._stopping.set_result(None)
 
 
 def _url(listening: list[Listening], prefix: str) -> str:
@@ -461,39 +369,3 @@ def _url(listening: list[Listening], prefix: str) -> str:
             anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not listened on
             return f"{protocol}://{shown(anywhere.get(host, host), port)}{prefix}"
     return ""
-
-
-def _listener(host: str, port: int | None) -> tuple[Listener, ...]:
-    return () if port is None else (Listener(host, port),)
-
-
-def _tls_contexts(config: Config) -> dict[str, TlsContexts]:
-    """By protocol, for those that are listened for. Raises TlsError."""
-    management, prometheus = config.management, config.prometheus
-    contexts: dict[str, TlsContexts] = {}
-    if config.tls_listeners:
-        contexts[AMQPS] = TlsContexts(config.tls, "ssl_options")
-    if management.tls_port is not None:
-        contexts[HTTPS] = TlsContexts(management.tls, "management.ssl")
-    if prometheus.tls_port is not None:
-        contexts[METRICS_TLS] = TlsContexts(prometheus.tls, "prometheus.ssl")
-    return contexts
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def _file_limit(raised: bool) -> int:
-    """How many files this process may have open; raised: as many as it may be let."""
-    try:
-        import resource
-    except ImportError:  # not a Unix
-        return 512
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if raised:
-        with contextlib.suppress(ValueError, OSError):  # macOS calls the limit infinite, and refuses that
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return soft if soft != resource.RLIM_INFINITY else 1 << 20

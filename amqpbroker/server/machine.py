@@ -51,3 +51,17 @@ def free_bytes(directory: Path) -> int:
     """What users who are not root may still write to that file system. Raises OSError."""
     found = os.statvfs(directory)
     return found.f_bavail * found.f_frsize
+
+
+def file_limit(raised: bool) -> int:
+    """How many files this process may have open; raised: as many as it may be let."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return 512
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if raised:
+        with contextlib.suppress(ValueError, OSError):  # macOS calls the limit infinite, and refuses that
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20

@@ -13,9 +13,10 @@ from typing import Any, Self, TypeVar, cast
 from urllib.parse import quote
 
 from amqpbroker.config import Config
-from amqpbroker.server.app import AMQP, HTTP, Listening, loop_factory
+from amqpbroker.server.app import Listening, loop_factory
 from amqpbroker.server.data import Data
 from amqpbroker.server.listeners import shown
+from amqpbroker.server.protocols import AMQP, HTTP
 from amqpbroker.testing.clock import BrokerClock
 from amqpbroker.testing.faults.api import Faults
 from amqpbroker.testing.faults.injector import Injector

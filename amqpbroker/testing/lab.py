@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.clock import TravelClock
 from amqpbroker.config import Config, Listener
-from amqpbroker.server.app import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS, Listening, Server
+from amqpbroker.server.app import Listening, Server
 from amqpbroker.server.data import Data
+from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS
 from amqpbroker.testing.faults.injector import Injector
 from amqpbroker.testing.faults.restart import check_down
 from amqpbroker.testing.kept import KeptDefinitions, carry

@@ -85,7 +85,7 @@ class Travel:
 
     async def settle(self) -> None:
         """Until what clients have sent is acted on, what there is to say is written, and what is stored is safe."""
-        coming = [(client, client.octets + client.unread()) for client in self._server.clients]
+        coming = [(client, client.octets + client.unread()) for client in self._server.clients.there()]
         end_s = time.monotonic() + READ_S
         await self._turns()
         while any(client.octets < octets and client.unread() for client, octets in coming):

@@ -18,7 +18,7 @@ import httpx
 import yaml
 
 from amqpbroker.config import load_all
-from amqpbroker.server.app import AMQP, HTTP, METRICS
+from amqpbroker.server.protocols import AMQP, HTTP, METRICS
 from amqpbroker.testing import Broker
 from tests.docs import terminal, words
 from tests.docs.blocks import OUTPUT, ROOT, Block, Section

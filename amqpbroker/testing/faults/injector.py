@@ -79,7 +79,7 @@ class Injector(Tap):
         for fault in gone:
             fault.end()
         if not self.faults and self._server is not None and self._direct is not None:
-            self._server.connect, self._direct = self._direct, None
+            self._server.clients.connect, self._direct = self._direct, None
             self._server.broker.untap(self)
         self._look()
 
@@ -87,9 +87,9 @@ class Injector(Tap):
         server = self._server
         if server is None or self._direct is not None:
             return
-        self._direct, server.connect = server.connect, self._connect
+        self._direct, server.clients.connect = server.clients.connect, self._connect
         server.broker.tap(self)
-        for client in server.clients:
+        for client in server.clients.there():
             client.interpose(partial(self._line, client))
 
     def _connect(self, peer: Peer, client: ClientTransport) -> Served:

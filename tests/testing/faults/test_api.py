@@ -21,13 +21,13 @@ def test_until_there_is_a_fault_nothing_stands_between(b, dial, queue):
     b.faults.clear()
     dial()
     server = b._lab.server
-    assert isinstance(server.clients[-1]._connection, Connection)
+    assert isinstance(server.clients.there()[-1]._connection, Connection)
     with b.faults.duplicate():
-        assert isinstance(server.clients[-1]._connection, Line)
+        assert isinstance(server.clients.there()[-1]._connection, Line)
         dial().call("basic.qos")
-        assert isinstance(server.clients[-1]._connection, Line)
+        assert isinstance(server.clients.there()[-1]._connection, Line)
     dial().call("basic.qos")
-    assert isinstance(server.clients[-1]._connection, Connection)
+    assert isinstance(server.clients.there()[-1]._connection, Connection)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 
-from amqpbroker.server.app import AMQPS
+from amqpbroker.server.protocols import AMQPS
 from amqpbroker.testing import Broker
 from tests.certificates import Authority
 from tests.testing.faults.raw import Client, publish

@@ -1,0 +1,104 @@
+"""Everybody who is connected: who may come, what serves them, and how all of them go."""
+
+import asyncio
+import itertools
+import logging
+
+from amqpbroker.amqp.connection import Connection
+from amqpbroker.amqp.peer import Peer
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.users import User
+from amqpbroker.clock import Clock
+from amqpbroker.server.tick import Tick
+from amqpbroker.server.transport import LARGEST_READ_BYTES, ClientTransport, Connect, Served
+
+log = logging.getLogger(__name__)
+
+
+class Clients:
+    """The clients of one broker. most: so many may be connected at a time.
+
+    connect: what serves each client to come; a test puts something else before it.
+    """
+
+    def __init__(self, broker: Broker, clock: Clock, tick: Tick, loop: asyncio.AbstractEventLoop, most: int) -> None:
+        self.connect: Connect = self._connection
+        self._broker = broker
+        self._clock = clock
+        self._tick = tick
+        self._most = most
+        self._buffer = memoryview(bytearray(LARGEST_READ_BYTES))
+        #: In the order in which they came.
+        self._there: dict[ClientTransport, None] = {}
+        self._insiders = itertools.count(1)
+        self._refused = False
+        self._closed = False
+        #: Nobody is waited for any more.
+        self._gone: asyncio.Future[None] = loop.create_future()
+
+    def there(self) -> list[ClientTransport]:
+        """In the order in which they came."""
+        return list(self._there)
+
+    def come(self) -> ClientTransport:
+        """Serves a client whose socket is about to be there."""
+        return self._serving(self.connect)
+
+    def come_inside(self, user: User) -> ClientTransport:
+        """Serves a connection from within this process. Its name has a number where others have their port."""
+        peer = Peer("127.0.0.1", next(self._insiders), "127.0.0.1", 0, user=user)
+        return self._serving(lambda _, client: self._connection(peer, client))
+
+    def is_full(self, coming: int = 0) -> bool:
+        """Whether no further client may come, beside `coming` ones of whom it is not known yet who they are."""
+        if len(self._there) + coming < self._most:
+            return False
+        if not self._refused:
+            log.error("refusing clients: %d are connected, and no more files may be open", len(self._there))
+        self._refused = True
+        return True
+
+    def close(self) -> None:
+        """Nobody may come any more."""
+        self._closed = True
+
+    async def drain(self, wait_ms: int) -> None:
+        """Tell all that the broker stops, wait so long for them to go, and drop who is still there."""
+        if not self._there:
+            return
+        log.info("stopping: closing %d connections", len(self._there))
+        for client in self.there():
+            client.shutdown()
+        self._clock.after(wait_ms, self.give_up)
+        await self._gone
+        for client in self.there():
+            client.abort()
+        await asyncio.sleep(0)
+
+    def give_up(self) -> None:
+        """Wait for nobody any more."""
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody is waited for any more: since all have gone after `close`, or since `give_up`."""
+        return self._gone.done()
+
+    def _serving(self, connect: Connect) -> ClientTransport:
+        return ClientTransport(self._buffer, connect, self._clock, self._tick, self._admit, self._forget)
+
+    def _connection(self, peer: Peer, client: ClientTransport) -> Served:
+        return Connection(self._broker, peer, client.on_dirty)
+
+    def _admit(self, client: ClientTransport) -> bool:
+        if self._closed or self.is_full():
+            return False
+        self._there[client] = None
+        return True
+
+    def _forget(self, client: ClientTransport) -> None:
+        self._there.pop(client, None)
+        self._refused = False
+        if self._closed and not self._there:
+            self.give_up()

@@ -1,0 +1,54 @@
+"""What is listened for: the protocols, as RabbitMQ names them, with their sockets and certificates."""
+
+import contextlib
+import socket
+
+from amqpbroker.config import Config, Listener
+from amqpbroker.server.listeners import listen
+from amqpbroker.server.tls import TlsContexts
+
+AMQP = "amqp"
+AMQPS = "amqp/ssl"
+HTTP = "http"
+HTTPS = "https"
+METRICS = "http/prometheus"
+METRICS_TLS = "https/prometheus"
+
+
+def bind(config: Config) -> dict[str, list[socket.socket]]:
+    """The sockets of each protocol that is listened for. Raises ListenError, and leaves none open then."""
+    management, prometheus = config.management, config.prometheus
+    wanted = {
+        AMQP: (config.listeners, "--port"),
+        AMQPS: (config.tls_listeners, "--set listeners.ssl.default=PORT"),
+        HTTP: (_listener(management.host, management.port), "--management-port"),
+        HTTPS: (_listener(management.tls_host, management.tls_port), "--set management.ssl.port=PORT"),
+        METRICS: (_listener(prometheus.host, prometheus.port), "--set prometheus.tcp.port=PORT"),
+        METRICS_TLS: (_listener(prometheus.tls_host, prometheus.tls_port), "--set prometheus.ssl.port=PORT"),
+    }
+    with contextlib.ExitStack() as opened:
+        bound: dict[str, list[socket.socket]] = {}
+        for protocol, (listeners, flag) in wanted.items():
+            if listeners:
+                bound[protocol] = listen(listeners, flag)
+                for sock in bound[protocol]:
+                    opened.enter_context(sock)
+        opened.pop_all()
+    return bound
+
+
+def tls_contexts(config: Config) -> dict[str, TlsContexts]:
+    """By protocol, for those that are listened for. Raises TlsError."""
+    management, prometheus = config.management, config.prometheus
+    contexts: dict[str, TlsContexts] = {}
+    if config.tls_listeners:
+        contexts[AMQPS] = TlsContexts(config.tls, "ssl_options")
+    if management.tls_port is not None:
+        contexts[HTTPS] = TlsContexts(management.tls, "management.ssl")
+    if prometheus.tls_port is not None:
+        contexts[METRICS_TLS] = TlsContexts(prometheus.tls, "prometheus.ssl")
+    return contexts
+
+
+def _listener(host: str, port: int | None) -> tuple[Listener, ...]:
+    return () if port is None else (Listener(host, port),)

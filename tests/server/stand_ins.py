@@ -1,0 +1,84 @@
+"""What stands in for the two sides of a client's transport: what serves it, and asyncio."""
+
+
+class Connection:
+    """Stands in for amqp.connection.Connection: does what the test says."""
+
+    def __init__(self, peer, on_dirty):
+        self.peer = peer
+        self.on_dirty = lambda: on_dirty(self)
+        self.closing = False
+        self.reading = True
+        self.wanted = 0
+        self.calls = []
+        self.output = b""
+        self.fails_in = ""
+
+    def _called(self, name, *arguments):
+        self.calls.append((name, *arguments))
+        if self.fails_in == name:
+            raise RuntimeError(f"{name} failed")
+
+    def feed(self, data):
+        self._called("feed", data)
+
+    def collect(self):
+        self._called("collect")
+        output, self.output = self.output, b""
+        return [output] if output else []
+
+    def set_writable(self, writable):
+        self._called("set_writable", writable)
+
+    def lost(self):
+        self._called("lost")
+
+    def shutdown(self):
+        self._called("shutdown")
+
+
+class Socket:
+    def __init__(self):
+        self.options = set()
+
+    def setsockopt(self, level, option, value):
+        self.options.add((level, option, value))
+
+
+class Transport:
+    """Stands in for asyncio's transport."""
+
+    def __init__(self, **extra):
+        self.socket = Socket()
+        self.extra = {"socket": self.socket, "peername": ("10.0.0.9", 4711), "sockname": ("10.0.0.1", 5672)} | extra
+        self.written = []
+        self.reading = True
+        self.closed = False
+        self.aborted = False
+
+    def get_extra_info(self, name):
+        return self.extra.get(name)
+
+    def set_write_buffer_limits(self, high, low):
+        assert low < high
+
+    def write(self, data):
+        self.written.append(data)
+
+    def writelines(self, parts):
+        self.written.append(b"".join(parts))
+
+    def close(self):
+        self.closed = True
+
+    def abort(self):
+        self.aborted = True
+
+    def is_closing(self):
+        return self.closed or self.aborted
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True

@@ -1,0 +1,121 @@
+"""Who may come, and how all go. What serves them stands in, so that a test says when they go."""
+
+import asyncio
+import logging
+
+import pytest
+
+from amqpbroker.broker.users import User
+from amqpbroker.clock import ManualClock
+from amqpbroker.server.clients import Clients
+from amqpbroker.server.tick import Tick
+from tests.harness import make_broker
+from tests.server.stand_ins import Connection, Transport
+
+STOP_MS = 3_000
+GUEST = User("guest")
+
+
+class Clientele:
+    """Clients of whom `most` may be there."""
+
+    def __init__(self, most=2):
+        self.clock = ManualClock()
+        tick = Tick(lambda _: None, lambda: None, pytest.fail)
+        self.clients = Clients(make_broker(), self.clock, tick, asyncio.get_running_loop(), most)
+        self.clients.connect = lambda peer, client: Connection(peer, client.on_dirty)
+
+    def come(self):
+        """One more: its transport, and the protocol that it was given."""
+        transport, protocol = Transport(), self.clients.come()
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    async def stop(self):
+        """What has begun to drain."""
+        self.clients.close()
+        drained = asyncio.create_task(self.clients.drain(STOP_MS))
+        await asyncio.sleep(0)
+        return drained
+
+
+async def test_they_are_there_in_the_order_in_which_they_came():
+    clientele = Clientele(most=3)
+    protocols = [clientele.come()[1] for _ in range(3)]
+    assert clientele.clients.there() == protocols
+    protocols[1].connection_lost(None)
+    assert clientele.clients.there() == [protocols[0], protocols[2]]
+
+
+async def test_one_too_many_is_dropped_until_another_goes(caplog):
+    clientele = Clientele(most=2)
+    first, _ = clientele.come(), clientele.come()
+    refused = [clientele.come()[0] for _ in range(3)]
+    assert [transport.aborted for transport in refused] == [True] * 3
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
+        "refusing clients: 2 are connected, and no more files may be open"
+    ]
+    first[1].connection_lost(None)
+    assert not clientele.come()[0].aborted
+
+
+@pytest.mark.parametrize(("coming", "full"), [(0, False), (1, False), (2, True)])
+async def test_who_is_still_to_say_who_it_is_takes_room_too(coming, full):
+    clientele = Clientele(most=3)
+    clientele.come()
+    assert clientele.clients.is_full(coming) == full
+
+
+async def test_who_comes_from_within_has_a_number_for_a_port():
+    clients = Clientele().clients
+    for _ in range(2):
+        clients.come_inside(GUEST).connection_made(Transport())
+    assert [client._connection.peer.port for client in clients.there()] == [1, 2]
+    assert clients.there()[0]._connection.peer.user is GUEST
+
+
+async def test_nobody_comes_once_it_is_closed():
+    clientele = Clientele()
+    clientele.clients.close()
+    assert clientele.come()[0].aborted
+
+
+async def test_where_nobody_is_there_nobody_is_waited_for():
+    clientele = Clientele()
+    await (await clientele.stop())
+
+
+async def test_all_are_told_and_waited_for():
+    clientele = Clientele()
+    came = [clientele.come() for _ in range(2)]
+    told = [protocol._connection for _, protocol in came]
+    drained = await clientele.stop()
+    assert [connection.calls[-1:] for connection in told] == [[("shutdown",)]] * 2
+    came[0][1].connection_lost(None)
+    await asyncio.sleep(0)
+    assert (clientele.clients.gone, drained.done()) == (False, False)
+    came[1][1].connection_lost(None)
+    await drained
+    assert clientele.clients.gone
+    assert [transport.aborted for transport, _ in came] == [False, False]
+
+
+async def test_who_does_not_go_in_time_is_dropped():
+    clientele = Clientele()
+    transport, _ = clientele.come()
+    drained = await clientele.stop()
+    clientele.clock.advance(STOP_MS - 1)
+    await asyncio.sleep(0)
+    assert not transport.aborted
+    clientele.clock.advance(1)
+    await drained
+    assert transport.aborted
+
+
+async def test_when_it_gives_up_all_are_dropped_at_once():
+    clientele = Clientele()
+    transport, _ = clientele.come()
+    drained = await clientele.stop()
+    clientele.clients.give_up()
+    await drained
+    assert transport.aborted
