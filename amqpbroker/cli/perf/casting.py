@@ -7,16 +7,13 @@ from typing import Any, TypeVar
 
 from amqpbroker.cli.perf.client import Access, Client
 from amqpbroker.cli.perf.consumer import Consumer
-from amqpbroker.cli.perf.deliveries import Deliveries
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.lane import Lane
 from amqpbroker.cli.perf.link import Link
 from amqpbroker.cli.perf.plan import Consuming, Publishing
 from amqpbroker.cli.perf.publisher import Publisher
 from amqpbroker.cli.perf.role import Role
 from amqpbroker.cli.perf.template import CHUNK_BYTES, Template
 from amqpbroker.cli.perf.templates import Templates
-from amqpbroker.cli.perf.trunk import Trunk
 from amqpbroker.wire import frames, methods
 
 Thing = TypeVar("Thing")
@@ -51,13 +48,10 @@ def cast(access: Access, work: Publishing | Consuming, number: int) -> Role:
                 work.declaration.declare(client, queue)
         for channel, queue in zip(channels, queues, strict=True):
             _consume(client, work, channel, queue)
-    link = Link(client)
-    if work.channels == 1:
-        return _role(link, work, 1, number)
-    lanes = [Lane(link) for _ in channels]
-    return Trunk(
-        link, lanes, [_role(lane, work, channel, number) for lane, channel in zip(lanes, channels, strict=True)]
-    )
+    if isinstance(work, Consuming):
+        return Consumer(Link(client), work)
+    stamped = any(kind.mark for kind in work.kinds)
+    return Publisher(Link(client), work, [_templates(client, work, channel, number) for channel in channels], stamped)
 
 
 def _mine(what: Sequence[Thing], work: Publishing | Consuming, channel: int, number: int) -> Thing:
@@ -87,11 +81,9 @@ def _consume(client: Client, work: Consuming, channel: int, queue: str) -> None:
         client.send(frames.frame(frames.METHOD, channel, methods.encode("basic.consume", nowait=True, **arguments)))
 
 
-def _role(link: Link | Lane, work: Publishing | Consuming, channel: int, number: int) -> Publisher | Consumer:
-    if isinstance(work, Consuming):
-        return Consumer(link, work, Deliveries(work.mark), channel)
+def _templates(client: Client, work: Publishing, channel: int, number: int) -> Templates:
     kind = _mine(work.kinds, work, channel, number)
     chunk_bytes = max(CHUNK_BYTES // work.channels, LEAST_CHUNK_BYTES)
     kinds = [replace(kind, size=int(step.value)) for step in work.sizes] or [kind]
-    templates = [Template(kind, link.client.frame_max, chunk_bytes, channel) for kind in kinds]
-    return Publisher(link, work, Templates(templates, work.sizes), stamped=bool(kind.mark))
+    templates = [Template(kind, client.frame_max, chunk_bytes, channel) for kind in kinds]
+    return Templates(templates, work.sizes)

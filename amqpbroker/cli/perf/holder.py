@@ -1,11 +1,13 @@
 """A connection that is open and does nothing."""
 
+from amqpbroker.cli.perf.inflow import Inflow
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.link import Link
 from amqpbroker.cli.perf.role import Role
 from amqpbroker.wire import frames
 
-_READ_BYTES = 4096
+#: What it may have to say are methods without content. There may be many connections.
+_BUFFER_BYTES = 2048
 
 
 class Holder(Role):
@@ -13,7 +15,7 @@ class Holder(Role):
 
     def __init__(self, link: Link) -> None:
         super().__init__(link)
-        self._data = b""
+        self._inflow = Inflow(_BUFFER_BYTES)
 
     @property
     def writes(self) -> bool:
@@ -32,17 +34,11 @@ class Holder(Role):
         self.link.flush()
 
     def readable(self) -> None:
-        space = bytearray(_READ_BYTES)
-        data = self._data + space[: self.link.receive_into(memoryview(space))]
-        while len(data) >= frames.OVERHEAD:
-            kind, channel, length = frames.FRAME_HEAD.unpack_from(data)
-            stop = length + frames.OVERHEAD
-            if stop > len(data):
-                break
+        inflow = self._inflow
+        inflow.came(self.link.receive_into(inflow.space()))
+        for kind, channel, at, length in inflow.frames():
             if kind == frames.METHOD:
-                self.control(channel, data[7 : stop - 1])
-            data = data[stop:]
-        self._data = bytes(data)
+                self.control(channel, bytes(inflow.view[at : at + length]))
 
     def finish(self, timeout_s: float) -> bool:
-        return self.link.finish(timeout_s, self._data)
+        return self.link.finish(timeout_s, self._inflow.rest())

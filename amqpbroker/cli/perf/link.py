@@ -19,8 +19,6 @@ class Link:
         self._socket.setblocking(False)
         self._current = memoryview(b"")  # what goes first, part of it sent
         self._is_given = False
-        #: How often `send` was called.
-        self.sends = 0
         self._queued = bytearray()
         self._heartbeat_s = client.heartbeat_s
         self._heard = self._wrote = False
@@ -42,7 +40,6 @@ class Link:
         """Begin to send, only while it is idle. Returns whether all went; until it has, `data` must stay as it is."""
         self._current = data
         self._is_given = True
-        self.sends += 1
         return self.flush()
 
     def queue(self, data: bytes) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 from amqpbroker.cli.perf.client import refusal
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.lane import Lane
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.link import Link
 from amqpbroker.wire import frames, methods
@@ -17,7 +16,7 @@ from amqpbroker.wire import frames, methods
 class Role(ABC):
     """A publisher or a consumer. It is told what its socket is ready for, and says what it waits for."""
 
-    def __init__(self, link: Link | Lane) -> None:
+    def __init__(self, link: Link) -> None:
         self.link = link
         #: When to call `due`, by the monotonic clock.
         self.wake = math.inf
@@ -27,7 +26,8 @@ class Role(ABC):
         self.reads = True
         #: Why the broker blocks the connection; empty: it does not.
         self.blocked = ""
-        self.flowing = True
+        #: The channels that the broker has stopped with channel.flow.
+        self.stopped: set[int] = set()
         self._blocked_since = 0.0
         self._blocked_s = 0.0
 
@@ -79,8 +79,9 @@ class Role(ABC):
         elif method.name == "connection.unblocked":
             self._blocked_s, self.blocked = self.blocked_s, ""
         elif method.name == "channel.flow":
-            self.flowing = arguments["active"]
-            answer = methods.encode("channel.flow-ok", active=self.flowing)
+            active = arguments["active"]
+            (self.stopped.discard if active else self.stopped.add)(channel)
+            answer = methods.encode("channel.flow-ok", active=active)
             self.link.queue(frames.frame(frames.METHOD, channel, answer))
 
 

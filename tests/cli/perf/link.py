@@ -14,7 +14,6 @@ class FakeLink:
         self.client = self
         self.access = self
         self.uri = Uri()
-        self.sends = 0
         self.passed_over = Counter()
         self.comes_while_closing = Counter()
 
@@ -28,7 +27,6 @@ class FakeLink:
 
     def send(self, data):
         self.current = bytes(data)
-        self.sends += 1
         return self.flush()
 
     def queue(self, data):

@@ -4,7 +4,6 @@ import pytest
 
 from amqpbroker.cli.perf.acknowledgements import SingleAcks, back_up_to, cancelling, up_to
 from amqpbroker.cli.perf.consumer import Consumer
-from amqpbroker.cli.perf.deliveries import Deliveries
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.plan import Consuming
 from amqpbroker.cli.perf.stamp import now_ns
@@ -14,17 +13,18 @@ from tests.cli.perf.link import FakeLink
 MARK = b"thisrun!"
 
 
+def delivery(channel, tag, body=b"x" * 16):
+    deliver = methods.encode("basic.deliver", consumer_tag="perf", delivery_tag=tag)
+    return frames.frame(frames.METHOD, channel, deliver) + frames.content(channel, b"\0\0", body, 4096)
+
+
 def deliveries(first, last, body=b"x" * 16):
-    return b"".join(
-        frames.frame(frames.METHOD, 1, methods.encode("basic.deliver", consumer_tag="perf", delivery_tag=tag))
-        + frames.content(1, b"\0\0", body, 4096)
-        for tag in range(first, last + 1)
-    )
+    return b"".join(delivery(1, tag, body) for tag in range(first, last + 1))
 
 
 def consumer(**work):
     link = FakeLink()
-    some = Consumer(link, Consuming(("q",), **work), Deliveries(work.get("mark", b""), 1 << 16))
+    some = Consumer(link, Consuming(("q",), **work))
     some.begin(100.0)
     return some, link
 
@@ -107,3 +107,36 @@ def test_a_cancelled_consumer():
     some, link = consumer()
     with pytest.raises(PerfError, match="cancelled the consumer"):
         read(some, link, frames.frame(frames.METHOD, 1, methods.encode("basic.cancel", consumer_tag="perf")))
+
+
+def test_each_channel_acknowledges_what_it_got():
+    some, link = consumer(channels=2, ack_every=2, limit=3)
+    read(some, link, delivery(2, 1) + delivery(1, 1) + delivery(1, 2) + delivery(2, 2) + delivery(2, 3))
+    assert (some.counts()["consumed"], some.done) == (5, False)
+    acks = up_to(2, 1) + up_to(3, 2) + cancelling("perf", 2)
+    assert link.sent == acks
+    read(some, link, delivery(1, 3))
+    assert some.done
+    some.finish(1.0)
+    assert link.sent == acks + up_to(3, 1) + cancelling("perf", 1)
+
+
+def test_at_the_end_each_channel_acknowledges_the_rest():
+    some, link = consumer(channels=2, ack_every=10)
+    read(some, link, delivery(2, 1) + delivery(1, 1) + delivery(2, 2) + b"half")
+    some.finish(1.0)
+    assert link.sent == up_to(1, 1) + up_to(2, 2)
+    assert link.unread == b"half"
+
+
+def test_each_channel_has_its_rate(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    some, link = consumer(channels=2, rate=10.0)
+    read(some, link, b"".join(delivery(1, tag) for tag in range(1, 4)) + delivery(2, 1))
+    assert some.counts() == {"consumed": 0}
+    now = 100.25
+    some.due(now)
+    assert some.counts() == {"consumed": 3}
+    assert some.wake == pytest.approx(100.3)
+    assert link.sent == SingleAcks(1).between(1, 2) + SingleAcks(2).between(1, 1)

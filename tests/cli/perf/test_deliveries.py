@@ -12,19 +12,19 @@ from amqpbroker.wire import frames, methods
 MARK = b"thisrun!"
 
 
-def delivery(tag, body, frame_max=4096, key="key", redelivered=False):
+def delivery(tag, body, frame_max=4096, key="key", redelivered=False, channel=1):
     arguments = {"consumer_tag": "perf", "delivery_tag": tag, "redelivered": redelivered, "exchange": "ex"}
     method = methods.encode("basic.deliver", routing_key=key, **arguments)
-    return frames.frame(frames.METHOD, 1, method) + frames.content(1, b"\x10\x00\x02", body, frame_max)
+    return frames.frame(frames.METHOD, channel, method) + frames.content(channel, b"\x10\x00\x02", body, frame_max)
 
 
 def method(name, **arguments):
     return frames.frame(frames.METHOD, 0, methods.encode(name, **arguments))
 
 
-def fed(data, sizes, mark=b"", buffer_bytes=1 << 16):
+def fed(data, sizes, mark=b"", channels=1):
     """What comes of the data, read in pieces of these sizes."""
-    deliveries, others = Deliveries(mark, buffer_bytes), []
+    deliveries, others = Deliveries(mark, channels, 1 << 16), []
     at, sizes = 0, iter(sizes)
     while at < len(data):
         space = deliveries.space()
@@ -54,14 +54,14 @@ MIXED_OCTETS = 11 * 16 + 600 + 10 * 16
 def test_what_is_counted_is_the_same_for_every_split():
     for split in range(len(MIXED)):
         deliveries, others = fed(MIXED, [split or 1, *[len(MIXED)] * 3])
-        assert (deliveries.count, deliveries.octets, deliveries.rest()) == (24, MIXED_OCTETS, b"")
+        assert (deliveries.come[1], deliveries.octets, deliveries.rest()) == (24, MIXED_OCTETS, b"")
         assert others == [(0, methods.encode("connection.blocked", reason="low on memory"))]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 50, 87, 88, 89, 1000])
 def test_and_for_pieces_of_every_size(size):
     deliveries, others = fed(MIXED, repeat(size))
-    assert (deliveries.count, deliveries.octets, len(others)) == (24, MIXED_OCTETS, 1)
+    assert (deliveries.come[1], deliveries.octets, len(others)) == (24, MIXED_OCTETS, 1)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -70,7 +70,7 @@ def test_bodies_of_all_sizes(seed):
     bodies = chance.choices([0, 1, 16, 16, 16, 17, 300], k=chance.randrange(60))
     data = b"".join(delivery(tag, b"x" * size, 128) for tag, size in enumerate(bodies, 1))
     deliveries, _ = fed(data, iter(lambda: chance.randint(1, 900), 0))
-    assert (deliveries.count, deliveries.octets) == (len(bodies), sum(bodies))
+    assert (deliveries.come[1], deliveries.octets) == (len(bodies), sum(bodies))
 
 
 def test_within_a_run_nothing_is_looked_at():
@@ -78,13 +78,13 @@ def test_within_a_run_nothing_is_looked_at():
     data = bytearray(b"".join(delivery(tag, b"x" * 16) for tag in range(1, 501)))
     data[100 * one - 1] = 0  # an end octet, for which reading it frame by frame would end with an error
     deliveries, _ = fed(data, [one, len(data)])
-    assert deliveries.count == 500
+    assert deliveries.come[1] == 500
 
 
 def test_a_gap_in_the_tags_is_counted_as_it_is():
     data = b"".join(delivery(tag, b"x" * 16) for tag in [1, 2, 3, 9, 10, 11])
     deliveries, _ = fed(data, [200, *[len(data)] * 2])
-    assert deliveries.count == 6
+    assert deliveries.come[1] == 6
 
 
 def test_two_that_are_as_long_as_three_are_two():
@@ -93,7 +93,7 @@ def test_two_that_are_as_long_as_three_are_two():
     assert len(longer) == 2 * one
     data = delivery(1, b"x" * 16) + longer + delivery(3, b"x" * 16)
     deliveries, _ = fed(data, [one, len(data)])
-    assert (deliveries.count, deliveries.octets) == (3, 48 + one)
+    assert (deliveries.come[1], deliveries.octets) == (3, 48 + one)
 
 
 @pytest.mark.parametrize("size", [16, 40, 10_000])
@@ -105,7 +105,7 @@ def test_ages_of_stamped_messages(size, piece):
     bodies = [body, body, body, foreign, body, foreign, body]
     data = b"".join(delivery(tag, one) for tag, one in enumerate(bodies, 1))
     deliveries, _ = fed(data, [len(data) // 7, *[piece] * (len(data) // piece + 2)], mark=MARK)
-    assert deliveries.count == 7
+    assert deliveries.come[1] == 7
     assert len(deliveries.ages_ns) == 5
     assert all(1_000_000 <= age < 10**9 for age in deliveries.ages_ns)
 
@@ -113,7 +113,7 @@ def test_ages_of_stamped_messages(size, piece):
 def test_small_messages_of_others_have_no_age():
     data = b"".join(delivery(tag, MARK) for tag in range(1, 9))
     deliveries, _ = fed(data, [100, len(data)], mark=MARK)
-    assert (deliveries.count, deliveries.ages_ns) == (8, [])
+    assert (deliveries.come[1], deliveries.ages_ns) == (8, [])
 
 
 def test_what_is_no_frame_is_told():
@@ -121,3 +121,49 @@ def test_what_is_no_frame_is_told():
         fed(b"\x01\x00\x01\x00\x00\x00\x04\x00\x0a\x00\x0a\x00", [100])
     with pytest.raises(PerfError, match="more than was agreed"):
         fed(b"\x03\x00\x01\xff\x00\x00\x04\x00\x0a\x00\x0a\x00", [100])
+
+
+def by_channel(counts, chance):
+    """Deliveries of so many on each channel, in an order by chance, and the octets of each."""
+    tags = [0] * len(counts)
+    order = [channel for channel, count in enumerate(counts, 1) for _ in range(count)]
+    chance.shuffle(order)
+    found = []
+    for channel in order:
+        tags[channel - 1] += 1
+        found.append(delivery(tags[channel - 1], b"x" * 16, channel=channel))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_channels_are_counted_each_for_itself(seed):
+    chance = random.Random(seed)
+    counts = [chance.randrange(40) for _ in range(chance.randint(2, 12))]
+    data = b"".join(by_channel(counts, chance))
+    deliveries, _ = fed(data, iter(lambda: chance.randint(1, 2000), 0), channels=len(counts))
+    assert deliveries.come[1:] == counts
+
+
+def test_within_a_run_of_several_channels_only_the_last_of_each_is_looked_at():
+    some = by_channel([200, 300, 100], random.Random(1))
+    looked_at = {max(at for at, one in enumerate(some) if one[2] == channel) for channel in (1, 2, 3)}
+    unseen = next(at for at in range(1, len(some)) if at not in looked_at)
+    data = bytearray(b"".join(some))
+    each = len(some[0])
+    data[(unseen + 1) * each - 1] = 0  # an end octet, as above
+    deliveries, _ = fed(data, [each, len(data)], channels=3)
+    assert deliveries.come[1:] == [200, 300, 100]
+
+
+def test_channels_whose_frames_are_mixed():
+    whole = [delivery(tag, b"x" * 16, channel=channel) for tag in (1, 2) for channel in (1, 2)]
+    head = len(whole[0]) - 24  # its body frame is 24 octets
+    mixed = b"".join([one[:head] for one in whole[:2]] + [one[head:] for one in whole[:2]])
+    deliveries, _ = fed(mixed + whole[2] + whole[3], [len(mixed), 1000], channels=2)
+    assert deliveries.come[1:] == [2, 2]
+
+
+def test_a_channel_beyond_255():
+    data = b"".join(delivery(tag, b"x" * 16, channel=channel) for tag in range(1, 30) for channel in (1, 257))
+    deliveries, _ = fed(data, [300, len(data)], channels=300)
+    assert (deliveries.come[1], deliveries.come[257], sum(deliveries.come)) == (29, 29, 58)

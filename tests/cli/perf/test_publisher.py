@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 
 from amqpbroker.cli.perf.failure import PerfError
@@ -17,12 +19,24 @@ def method(name, channel=1, **arguments):
     return frames.frame(frames.METHOD, channel, methods.encode(name, **arguments))
 
 
-def publisher(mark=b"", chunk=10, **work):
+def publisher(mark=b"", chunk=10, channels=1, **work):
     kind = Kind("", "q", 20, {}, mark=mark)
     each = Template(kind, 4096).each
     link = FakeLink()
-    templates = Templates([Template(kind, 4096, each * chunk)])
+    templates = [Templates([Template(kind, 4096, each * chunk, channel)]) for channel in range(1, channels + 1)]
     return Publisher(link, Publishing(1, (kind,), **work), templates, bool(mark)), link, each
+
+
+def channels_of(data):
+    """How many publishes each channel sent; fails unless they are whole, one after the other."""
+    found = Counter()
+    kind = Kind("", "q", 20, {})
+    each = Template(kind, 4096).each
+    for at in range(0, len(data), each):
+        _, channel, _ = frames.FRAME_HEAD.unpack_from(data, at)
+        assert data[at : at + each] == bytes(Template(kind, 4096, each, channel).take(1))
+        found[channel] += 1
+    return found
 
 
 def test_it_stops_at_its_limit():
@@ -155,7 +169,7 @@ def test_a_size_changes_with_the_next_message_that_begins(monkeypatch):
     templates = Templates([Template(kind, 4096) for kind in kinds], [Step(20, 1.0), Step(500, 1.0)])
     small, large = (Template(kind, 4096).each for kind in kinds)
     link = FakeLink()
-    some = Publisher(link, Publishing(1, tuple(kinds), pace=Steady(10.0)), templates, False)
+    some = Publisher(link, Publishing(1, tuple(kinds), pace=Steady(10.0)), [templates], False)
     link.takes = small // 2
     some.begin(now)
     now = 101.05
@@ -169,3 +183,84 @@ def test_a_size_changes_with_the_next_message_that_begins(monkeypatch):
     now = 102.0
     some.due(now)
     assert len(link.sent) == small + 10 * large + 10 * small
+
+
+def test_each_channel_publishes_up_to_its_limit():
+    some, link, _ = publisher(channels=3, limit=25)
+    some.begin(0.0)
+    assert channels_of(link.sent) == {1: 25, 2: 25, 3: 25}
+    assert (some.counts()["published"], some.done, some.writes) == (75, True, False)
+
+
+def test_while_the_socket_takes_part_of_it_all_channels_have_their_turn():
+    some, link, each = publisher(channels=2)
+    link.takes = 0
+    some.begin(0.0)
+    assert (some.counts()["published"], some.writes) == (0, True)
+    for _ in range(40):
+        link.takes = 9 * each + 1
+        some.due(0.0)
+        assert some.counts()["published"] == len(link.sent) // each
+    assert all(count > 100 for count in channels_of(link.sent[: -(len(link.sent) % each)]).values())
+
+
+def test_confirms_split_anywhere_find_their_channel():
+    told = method("basic.ack", 2, delivery_tag=3, multiple=True) + method("basic.nack", 1, delivery_tag=1)
+    told += frames.HEARTBEAT_FRAME + method("basic.ack", 1, delivery_tag=3, multiple=True)
+    for split in range(1, len(told)):
+        some, link, _ = publisher(channels=2, limit=3, window=3)
+        some.begin(0.0)
+        for piece in (told[:split], told[split:]):
+            link.incoming = piece
+            some.readable()
+        assert some.counts() == {"published": 6, "returned": 0, "confirmed": 5, "refused": 1}
+        assert some.done
+
+
+def test_a_blocked_connection_publishes_on_no_channel():
+    some, link, _ = publisher(channels=2, window=5)
+    some.begin(0.0)
+    link.incoming = method("connection.blocked", 0, reason="low on disk")
+    link.incoming += b"".join(method("basic.ack", channel, delivery_tag=5, multiple=True) for channel in (1, 2))
+    some.readable()
+    assert (some.blocked, some.counts()["published"], some.writes) == ("low on disk", 10, False)
+    link.incoming = method("connection.unblocked", 0)
+    some.readable()
+    assert (some.blocked, some.counts()["published"]) == ("", 20)
+    assert some.blocked_s > 0
+
+
+def test_flow_stops_one_channel():
+    some, link, _ = publisher(channels=2, window=5)
+    some.begin(0.0)
+    link.incoming = method("channel.flow", 1, active=False)
+    link.incoming += b"".join(method("basic.ack", channel, delivery_tag=5, multiple=True) for channel in (1, 2))
+    some.readable()
+    assert (some.counts()["published"], some.writes) == (15, False)
+    link.incoming = method("channel.flow", 1, active=True)
+    some.readable()
+    assert some.counts()["published"] == 20
+
+
+def test_it_wakes_for_the_channel_that_is_due_first(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    some, _, _ = publisher(channels=2, pace=Steady(10.0))
+    some.begin(now)
+    assert some.counts()["published"] == 2
+    assert some.wake == pytest.approx(100.1)
+    now = 100.31
+    some.due(now)
+    assert some.counts()["published"] == 8
+
+
+def test_it_ends_with_what_is_sent_and_read_by_halves():
+    some, link, each = publisher(channels=2, limit=2)
+    link.takes = 5
+    some.begin(0.0)
+    link.incoming = method("basic.ack", 1, delivery_tag=1)[:9]
+    some.readable()
+    link.comes_while_closing["basic.return"] = 3
+    assert some.finish(1.0)
+    assert (len(link.sent), len(link.unread)) == (2 * each, 9)
+    assert some.counts()["returned"] == 3

@@ -1,0 +1,74 @@
+"""One channel's consumer: as fast as it can, or at a rate; acknowledging each, many at once, or nothing."""
+
+import math
+
+from amqpbroker.cli.perf.acknowledgements import SingleAcks, back_up_to, cancelling, up_to
+from amqpbroker.cli.perf.plan import Consuming
+
+#: A consumer with a rate looks this often, and stops reading when so much has come before its time.
+LEAST_WAIT_S = 0.001
+AHEAD = 1000
+
+
+class ConsumingChannel:
+    """Says what is to be sent for what came on a channel that has no other consumer."""
+
+    def __init__(self, work: Consuming, number: int = 1) -> None:
+        self.number = number
+        self.consumed = 0
+        #: When to account again, by the monotonic clock; whether to read on; whether the limit is reached.
+        self.wake = math.inf
+        self.reads = True
+        self.done = False
+        #: When it last had something to do.
+        self.last = 0.0
+        self._limit = math.inf if work.limit is None else work.limit
+        self._rate = work.rate
+        self._auto_ack = work.auto_ack
+        self._ack_every = work.ack_every
+        self._single = SingleAcks(number) if not work.auto_ack and not work.ack_every else None
+        self._acked = 0
+        self._given_back = 0
+
+    def account(self, come: int, elapsed_s: float, now: float) -> bytes:
+        """Take what may be taken now of the `come` that came so far. Returns the frames that answer it."""
+        all_come = come
+        self.wake = math.inf
+        if self._rate is not None:
+            allowed = int(elapsed_s * self._rate)
+            if allowed < come:
+                self.wake = now + max((allowed + 1) / self._rate - elapsed_s, LEAST_WAIT_S)
+            self.reads = come - allowed < AHEAD
+            come = min(come, allowed)
+        if come != self.consumed:
+            self.last = now
+        self.consumed = int(min(come, self._limit))
+        was_done, self.done = self.done, self.consumed >= self._limit
+        answer = self._acknowledgement()
+        if self.done:
+            if not was_done:
+                answer += cancelling("perf", self.number)
+            answer += self._giving_back(all_come)
+        return answer
+
+    def finish(self) -> bytes:
+        """The frames that acknowledge what is not yet."""
+        return up_to(self.consumed, self.number) if not self._auto_ack and self.consumed > self._acked else b""
+
+    def _acknowledgement(self) -> bytes:
+        if self._auto_ack or self.consumed == self._acked:
+            return b""
+        if self._single is not None:
+            first, self._acked = self._acked + 1, self.consumed
+            return self._single.between(first, self.consumed)
+        if self.consumed - self._acked >= self._ack_every or self.done:
+            self._acked = self.consumed
+            return up_to(self.consumed, self.number)
+        return b""
+
+    def _giving_back(self, come: int) -> bytes:
+        """What comes beyond the limit is for others, though the channel stays open."""
+        if self._auto_ack or come <= max(self.consumed, self._given_back):
+            return b""
+        self._given_back = come
+        return back_up_to(come, self.number)
