@@ -1,8 +1,24 @@
+import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.process import BrokerProcess
+
+# How long an example takes says more about what else the machine is doing than about the test. All runs try the same
+# examples, so that a test that fails says something about the change at hand.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("tests")
+
+# A shell has what it runs in the background ignore it, and so does what that starts; tests end processes by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,12 @@
 """How hard the generated tests try.
 
-By default they take seconds and try the same examples every time, so that a test that fails says something about the
-change at hand. `HYPOTHESIS_PROFILE=long python -m pytest tests/fuzz` tries many more, new ones every time;
-hypothesis keeps what failed in .hypothesis/ and tries that first from then on.
+By default they take seconds and try the same examples every time. `HYPOTHESIS_PROFILE=long python -m pytest tests/fuzz`
+tries many more, new ones every time; hypothesis keeps what failed in .hypothesis/ and tries that first from then on.
 """
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
@@ -18,6 +17,4 @@ def effort(examples: int, steps: int = 50) -> settings:
         max_examples=examples * 40 if LONG else examples,
         stateful_step_count=steps * 2 if LONG else steps,
         derandomize=not LONG,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
