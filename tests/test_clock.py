@@ -90,8 +90,8 @@ def test_system_time_is_unix_time_and_does_not_go_back():
     import time
 
     clock = SystemClock()
-    first = clock.now_ms()
-    assert abs(first - time.time() * 1000) < 1000
+    before, first, after = time.time() * 1000, clock.now_ms(), time.time() * 1000
+    assert before - 1000 < first < after + 1000
     assert clock.now_ms() >= first
     assert clock.turn_ms >= first
 
@@ -113,4 +113,4 @@ def test_a_travel_clock_runs_until_it_is_frozen_and_from_there_again():
     assert fired == [1_000, 5_000]
     clock.resume()
     assert not clock.frozen
-    assert 9_000 <= clock.now_ms() - stood < 15_000
+    assert 9_000 <= clock.now_ms() - stood < 60_000

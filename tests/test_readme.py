@@ -19,7 +19,7 @@ def test_hello_world(broker):
     (script,) = blocks("python")
     # The script says nothing of a port; on this machine the broker has not the default one.
     runner = f"import pika; pika.connection.Parameters.DEFAULT_PORT = {broker.port}; exec({script!r})"
-    ran = subprocess.run([sys.executable, "-W", "error", "-c", runner], capture_output=True, text=True, timeout=20)
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", runner], capture_output=True, text=True, timeout=60)
     assert (ran.stdout, ran.stderr) == ("Hello World!\n", "")
 
 

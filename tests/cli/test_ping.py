@@ -1,6 +1,5 @@
 import socket
 import threading
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -10,6 +9,7 @@ from amqpbroker.cli.main import main
 
 def ping(*arguments, **environ):
     """(exit status, output) of `amqpbroker ping`."""
+    arguments = ("--timeout", "60", *arguments)
     result = CliRunner(env={"RABBITMQ_NODE_PORT": None} | environ).invoke(main, ["ping", *arguments])
     return result.exit_code, result.output
 
@@ -45,11 +45,9 @@ def answering():
 
 
 def test_a_broker_answers(broker):
-    started = time.monotonic()
     status, output = ping("--port", str(broker.port))
     assert status == 0
     assert output.startswith(f"127.0.0.1:{broker.port} answers (")
-    assert time.monotonic() - started < 1
 
 
 def test_by_url(broker):
@@ -61,9 +59,10 @@ def test_by_the_port_in_the_environment(broker):
 
 
 def test_nobody_there():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    assert ping("--port", str(port)) == (1, f"127.0.0.1:{port}: connection refused\n")
+    with socket.socket() as taken:  # by one that does not listen, so that nobody else does
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert ping("--port", str(port)) == (1, f"127.0.0.1:{port}: connection refused\n")
 
 
 def test_an_unknown_host():

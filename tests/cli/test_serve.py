@@ -11,13 +11,13 @@ from pika.exceptions import ConnectionClosedByBroker
 
 import amqpbroker
 from amqpbroker.compiled import how_it_runs
-from tests.process import ENVIRONMENT, BrokerProcess
+from tests.process import ENVIRONMENT, PATIENCE_S, BrokerProcess
 
 
 def failed_start(*arguments):
     """(exit status, output) of a start that is to fail."""
     command = [sys.executable, "-m", "amqpbroker", "serve", "--port", "0", "--in-memory", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=20, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=PATIENCE_S, check=False)
     assert ended.stdout == ""
     return ended.returncode, ended.stderr
 
@@ -72,7 +72,7 @@ def test_a_signal_closes_connections_with_320(tmp_path, number):
         channel.queue_declare("", exclusive=True)
         broker.signal(number)
         with pytest.raises(ConnectionClosedByBroker) as closed:
-            connection.process_data_events(10)
+            connection.process_data_events(PATIENCE_S)
         assert closed.value.reply_code == 320
         assert closed.value.reply_text == (
             "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
@@ -94,7 +94,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
         broker.signal()
         assert keep_signalling(broker) == 1
         with pytest.raises((ConnectionClosedByBroker, pika.exceptions.AMQPConnectionError)):
-            connection.process_data_events(10)
+            connection.process_data_events(PATIENCE_S)
     assert "Traceback" not in broker.log
 
 

@@ -9,7 +9,7 @@ from tests.process import BrokerProcess
 
 
 def client(broker):
-    return httpx.Client(base_url=f"http://guest:guest@127.0.0.1:{broker.port_of('http')}/api/")
+    return httpx.Client(base_url=f"http://guest:guest@127.0.0.1:{broker.port_of('http')}/api/", timeout=60)
 
 
 def test_what_was_published_and_moved_survives(tmp_path):

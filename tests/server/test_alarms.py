@@ -8,9 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pika
 import pytest
 
-from tests.process import BrokerProcess
-
-TIMEOUT_S = 20.0
+from tests.process import PATIENCE_S, BrokerProcess
 
 
 class Publisher:
@@ -35,7 +33,7 @@ class Publisher:
         self.channel.basic_publish("", self.queue, body)
 
     def wait_until_told(self, last):
-        until = time.monotonic() + TIMEOUT_S
+        until = time.monotonic() + PATIENCE_S
         while self.told[-1:] != [last] and time.monotonic() < until:
             self.connection.process_data_events(0.05)
         return self.told
@@ -44,7 +42,7 @@ class Publisher:
 def drain(url, queue, count):
     """Consume so many messages."""
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        bodies = connection.channel().consume(queue, auto_ack=True, inactivity_timeout=TIMEOUT_S)
+        bodies = connection.channel().consume(queue, auto_ack=True, inactivity_timeout=PATIENCE_S)
         for _, (method, _, _) in zip(range(count), bodies, strict=False):
             assert method is not None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pika
 import pytest
 
-from tests.process import ENVIRONMENT, BrokerProcess
+from tests.process import ENVIRONMENT, PATIENCE_S, BrokerProcess
 
 FROM_RABBITMQ = Path(__file__).parent.parent / "management" / "definitions" / "rabbitmq-4.0.5.json"
 
@@ -49,6 +49,6 @@ def test_what_cannot_be_imported_keeps_the_broker_from_starting(tmp_path, docume
     if document is not None:
         path.write_text(document if isinstance(document, str) else json.dumps(document))
     command = [sys.executable, "-m", "amqpbroker", "serve", "--port", "0", "--in-memory", "--definitions", str(path)]
-    ended = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=PATIENCE_S, check=False)
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1].startswith(f"Error: definitions {path}: {problem}")

@@ -1,12 +1,14 @@
 import asyncio
 import contextlib
 import socket
-import time
 
 import pytest
 
 from amqpbroker.server import http_protocol
 from amqpbroker.server.http import HttpListener
+from amqpbroker.server.http_protocol import REQUEST_S
+
+PATIENCE_S = 30
 
 
 async def app(scope, receive, send):
@@ -15,8 +17,21 @@ async def app(scope, receive, send):
 
 
 @pytest.fixture
+async def pass_time(monkeypatch):
+    """`pass_time(seconds)` has the time of the event loop go on by so much at once."""
+    loop = asyncio.get_running_loop()
+    passed, time = 0.0, loop.time
+
+    def pass_time(seconds):
+        nonlocal passed
+        passed += seconds
+
+    monkeypatch.setattr(loop, "time", lambda: time() + passed)
+    return pass_time
+
+
+@pytest.fixture
 async def address(monkeypatch):
-    monkeypatch.setattr(http_protocol, "REQUEST_S", 0.3)
     monkeypatch.setattr(http_protocol, "MAX_CONNECTIONS", 3)
     sock = socket.create_server(("127.0.0.1", 0))
     sock.setblocking(False)
@@ -40,20 +55,21 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 async def asked(reader, writer):
     writer.write(REQUEST)
-    return await asyncio.wait_for(reader.readuntil(b"hi"), 5)
+    return await asyncio.wait_for(reader.readuntil(b"hi"), PATIENCE_S)
 
 
-async def test_a_request_is_answered_and_the_connection_kept(address):
+async def test_a_request_is_answered_and_the_connection_kept(address, pass_time):
     async with connected(address) as (reader, writer):
         for _ in range(2):
             assert (await asked(reader, writer)).startswith(b"HTTP/1.1 200")
-        await asyncio.sleep(0.5)
+        pass_time(1.5 * REQUEST_S)
+        await asyncio.sleep(0.01)
         assert (await asked(reader, writer)).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("first", [b"", REQUEST])
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHo"])
-async def test_a_head_that_takes_long_is_not_waited_for(address, first, said):
+async def test_a_head_that_takes_long_is_not_waited_for(address, pass_time, first, said):
     """Byte after byte, as the first request or a later one. Only who waits between requests is kept longer."""
     async with connected(address) as (reader, writer):
         if first:
@@ -61,15 +77,17 @@ async def test_a_head_that_takes_long_is_not_waited_for(address, first, said):
         if first and not said:
             return
         writer.write(said)
-        began = time.monotonic()
+        dropped = asyncio.ensure_future(reader.read())
         with contextlib.suppress(ConnectionError):
-            for _ in range(100):
+            for _ in range(1000):
+                await asyncio.wait([dropped], timeout=0.01)
+                if dropped.done():
+                    break
+                pass_time(REQUEST_S / 10)
                 if said:
                     writer.write(b"s")
-                with contextlib.suppress(TimeoutError):
-                    if await asyncio.wait_for(reader.read(100), 0.05) == b"":
-                        break
-        assert time.monotonic() - began < 3
+            assert dropped.done()
+            assert await dropped == b""
 
 
 async def test_further_connections_are_dropped_until_there_is_room(address):
@@ -81,6 +99,10 @@ async def test_further_connections_are_dropped_until_there_is_room(address):
             with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
                 await asked(reader, writer)
         held[0][1].close()
-        await asyncio.sleep(0.1)
-        async with connected(address) as (reader, writer):
-            assert await asked(reader, writer)
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                    async with connected(address) as (reader, writer):
+                        assert await asked(reader, writer)
+                        break
+                await asyncio.sleep(0.01)

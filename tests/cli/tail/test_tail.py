@@ -16,7 +16,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from amqpbroker.cli.ctl.api import Api, find
 from tests.process import ENVIRONMENT, BrokerProcess
 
-END_S = 20
+END_S = 60
 
 Tail = Callable[..., "subprocess.Popen[str]"]
 
@@ -33,7 +33,7 @@ def url_of(process: BrokerProcess) -> str:
 
 @pytest.fixture
 def api(tailed: BrokerProcess) -> Api:
-    return find({"url": url_of(tailed)}, 10)
+    return find({"url": url_of(tailed)}, END_S)
 
 
 @pytest.fixture
@@ -156,9 +156,11 @@ def test_on_a_terminal(tailed: BrokerProcess, channel: BlockingChannel) -> None:
     ours, its = os.openpty()
     command = [sys.executable, "-m", "amqpbroker", "tail", "--url", url_of(tailed), "amq.fanout"]
     environment = ENVIRONMENT | {"TERM": "xterm"}
-    with subprocess.Popen(
-        command, stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True
-    ) as process:
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True)
+        )
+        stack.callback(process.kill)
         os.close(its)
         shown = b""
         while b"Following" not in shown:
@@ -190,7 +192,7 @@ def test_it_ends_with_who_reads(api: Api, tail: Tail) -> None:
 
 def test_it_ends_with_its_vhost_and_with_the_broker(tmp_path: Path, tail: Tail) -> None:
     with BrokerProcess(tmp_path) as process:
-        api = find({"url": url_of(process)}, 10)
+        api = find({"url": url_of(process)}, END_S)
         api.put("vhosts/gone")
         first, second = tail("-p", "gone", "amq.direct", process=process), tail("amq.direct", process=process)
         api.delete("vhosts/gone")
