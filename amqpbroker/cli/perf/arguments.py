@@ -1,6 +1,8 @@
 """Tables and properties on the command line: key=value,key=value, or JSON."""
 
 import json
+import re
+from datetime import datetime
 from typing import Any
 
 from amqpbroker.wire.properties import PROPERTIES
@@ -30,12 +32,15 @@ def table(values: dict[str, Any]) -> Table:
 
 
 def properties(values: dict[str, Any]) -> dict[str, Any]:
-    """Message properties for the wire: what AMQP has no property for is a header. Raises ValueError."""
+    """Message properties for the wire: what AMQP has no property for is a header. Raises ValueError.
+
+    content-type, content_type and contentType are the same. A timestamp is in seconds since 1970, or as in ISO 8601.
+    """
     found: dict[str, Any] = {}
     headers: dict[str, Any] = {}
     kinds = {name: kind for name, _, kind in PROPERTIES}
     for key, value in values.items():
-        name = key.replace("-", "_")
+        name = re.sub("-|(?<=[a-z])(?=[A-Z])", "_", key).lower()
         if name == "headers" and isinstance(value, dict):
             headers |= value
         elif name not in kinds or name == "headers":
@@ -45,6 +50,8 @@ def properties(values: dict[str, Any]) -> dict[str, Any]:
             if len(raw) > 255:
                 raise ValueError(f"{key} is longer than 255 octets")
             found[name] = raw
+        elif name == "timestamp" and isinstance(value, str):
+            found[name] = _timestamp(key, value)
         else:
             most = 255 if kinds[name] == "octet" else (1 << 64) - 1
             if not isinstance(value, int) or not 0 <= value <= most:
@@ -53,6 +60,13 @@ def properties(values: dict[str, Any]) -> dict[str, Any]:
     if headers:
         found["headers"] = table(headers)
     return found
+
+
+def _timestamp(key: str, text: str) -> int:
+    try:
+        return int(datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError):
+        raise ValueError(f"{key} must be seconds since 1970, or of the form 2007-12-03T10:15:30+01:00") from None
 
 
 def _scalar(text: str) -> Any:

@@ -14,7 +14,17 @@ from amqpbroker.cli.perf.conduct import conduct, nobody
 from amqpbroker.cli.perf.crew import Crew, Interrupt
 from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.options import HELP, POSITIVE, SECONDS, access, duration, valid, with_access, with_queue
+from amqpbroker.cli.perf.options import (
+    HELP,
+    POSITIVE,
+    SECONDS,
+    access,
+    duration,
+    manner,
+    valid,
+    with_access,
+    with_queue,
+)
 from amqpbroker.cli.perf.progress import progress
 from amqpbroker.cli.perf.summary import show_json, show_tables, title
 from amqpbroker.cli.perf.topology import Topology, made_up_name
@@ -22,9 +32,24 @@ from amqpbroker.cli.perf.topology import Topology, made_up_name
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option("-x", "--parallel", type=POSITIVE, default=1, show_default=True, help="Processes that do it at once."),
-    click.option("-z", "--time", "seconds", type=SECONDS, help="Seconds; 0: until Ctrl-C.  [default: 10, or until -C]"),
-    click.option("-C", "--count", type=POSITIVE, help="How often each process does it."),
+    click.option(
+        "-x",
+        "--parallel",
+        metavar="N",
+        type=POSITIVE,
+        default=1,
+        show_default=True,
+        help="Processes that do it at once.",
+    ),
+    click.option(
+        "-z",
+        "--time",
+        "seconds",
+        metavar="SECONDS",
+        type=SECONDS,
+        help="How long; 0: until Ctrl-C.  [default: 10, or until -C]",
+    ),
+    click.option("-C", "--count", metavar="N", type=POSITIVE, help="How often each process does it."),
 )
 
 
@@ -63,7 +88,9 @@ def queue_churn(durable: bool, queue_args: dict[str, Any], **given: Any) -> None
 
 @click.command(context_settings=HELP)
 @_with_churn
-@click.option("-e", "--exchange", default="amq.direct", show_default=True, help="The exchange, which is there.")
+@click.option(
+    "-e", "--exchange", metavar="NAME", default="amq.direct", show_default=True, help="The exchange, which is there."
+)
 @with_queue
 def bind_churn(exchange: str, **given: Any) -> None:
     """Bind a queue to an exchange and unbind it."""
@@ -101,11 +128,12 @@ def _topology(given: dict[str, Any]) -> Topology:
 def _run(command: str, jobs: Sequence[Churn], given: dict[str, Any], topology: Topology | None = None) -> None:
     interrupt = Interrupt()
     where, seconds = jobs[0].access, jobs[0].seconds
+    how = manner(given)
     around = nullcontext() if topology is None else topology.standing(where)
     try:
-        with interrupt.heeded(), around, Crew(jobs, interrupt) as crew, progress(seconds, given["as_json"]) as shown:
+        with interrupt.heeded(), around, Crew(jobs, interrupt) as crew, progress(seconds, how) as shown:
             if not interrupt.came:
-                conduct(crew, interrupt, shown, ["operations"], nobody)
+                conduct(crew, interrupt, shown, ["operations"], nobody, interval_s=how.interval_s)
     except PerfError as error:
         raise click.ClickException(str(error)) from error
     took = crew.took(crew.workers)
@@ -122,8 +150,8 @@ def _run(command: str, jobs: Sequence[Churn], given: dict[str, Any], topology: T
         "operations_per_s": round(operations / took, 1) if took else 0.0,
         "latency_ms": latencies.summary_ms() if latencies else None,
     }
-    if given["as_json"]:
+    if how.as_json:
         show_json(result)
     else:
-        rows = {"done": f"{operations:,}", "  a second": f"{result['operations_per_s']:,.1f}"}
-        show_tables(title(result), rows, {"operation": result["latency_ms"]})
+        rows = {"done": (f"{operations:,}", f"{result['operations_per_s']:,.1f}")}
+        show_tables(title(result), ("times", "a second"), rows, {"operation": result["latency_ms"]})

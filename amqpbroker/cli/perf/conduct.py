@@ -9,7 +9,6 @@ from amqpbroker.cli.perf.crew import Crew, Interrupt, Worker
 from amqpbroker.cli.perf.progress import Progress, described
 from amqpbroker.cli.perf.report import Report
 
-SHOW_EVERY_S = 1.0
 #: Reports are late by as much as this when a run is over by its time.
 _LISTEN_S = 0.1
 
@@ -29,10 +28,11 @@ def conduct(
     shown: Sequence[str],
     superfluous: Superfluous,
     totals: Sequence[str] = (),
+    interval_s: float = 1.0,
 ) -> None:
     """Start the crew and listen until all of it has ended.
 
-    shown: the counts whose rates are shown. totals: those that are shown themselves.
+    shown: the counts whose rates are shown. totals: those that are shown themselves. interval_s: how often.
     """
     crew.start()
     before = [worker.last for worker in crew.workers]
@@ -50,7 +50,7 @@ def conduct(
             progress.note(
                 f"the broker blocks publishers: {crew.blocked}" if was_blocked else "the broker takes publishes again"
             )
-        if now - shown_at >= SHOW_EVERY_S:
+        if now - shown_at >= interval_s:
             shown_at = now
             after = [worker.last for worker in crew.workers]
             if all(map(is_, before, after)):  # they only wait for the broker to answer their closing

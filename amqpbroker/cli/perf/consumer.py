@@ -18,7 +18,6 @@ class Consumer(Role):
         super().__init__(link)
         self._deliveries = Deliveries(work.mark, work.channels)
         self._channels = [ConsumingChannel(work, number) for number in range(1, work.channels + 1)]
-        self._started = 0.0
         self._stamped = bool(work.mark)
         self._latencies = Latencies()
 
@@ -27,7 +26,10 @@ class Consumer(Role):
         return not self.link.is_idle
 
     def counts(self) -> dict[str, int]:
-        return {"consumed": sum(channel.consumed for channel in self._channels)}
+        consumed = sum(channel.consumed for channel in self._channels)
+        come = sum(self._deliveries.come)
+        octets = self._deliveries.octets
+        return {"consumed": consumed, "consumed_octets": round(octets * consumed / come) if come else 0}
 
     def latencies(self) -> dict[str, Latencies]:
         if not self._stamped:
@@ -36,7 +38,6 @@ class Consumer(Role):
         return {"message": taken}
 
     def begin(self, now: float) -> None:
-        self._started = now
         self._account(now)
 
     def readable(self) -> None:
@@ -60,12 +61,11 @@ class Consumer(Role):
         return self.link.finish(timeout_s, self._deliveries.rest())
 
     def _account(self, now: float) -> None:
-        elapsed_s = now - self._started
         answers = []
         self.wake = math.inf
         self.reads = self.done = True
         for channel in self._channels:
-            answers.append(channel.account(self._deliveries.come[channel.number], elapsed_s, now))
+            answers.append(channel.account(self._deliveries.come[channel.number], now))
             self.last = max(self.last, channel.last)
             self.wake = min(self.wake, channel.wake)
             self.reads = self.reads and channel.reads

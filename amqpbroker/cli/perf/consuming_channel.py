@@ -27,33 +27,44 @@ class ConsumingChannel:
         self._auto_ack = work.auto_ack
         self._ack_every = work.ack_every
         self._single = SingleAcks(number) if not work.auto_ack and not work.ack_every else None
+        self._come = 0
+        self._taken = 0
+        self._free_at = 0.0  # when it is done with what it has taken
         self._acked = 0
         self._given_back = 0
 
-    def account(self, come: int, elapsed_s: float, now: float) -> bytes:
+    def account(self, come: int, now: float) -> bytes:
         """Take what may be taken now of the `come` that came so far. Returns the frames that answer it."""
-        all_come = come
-        self.wake = math.inf
-        if self._rate is not None:
-            allowed = int(elapsed_s * self._rate)
-            if allowed < come:
-                self.wake = now + max((allowed + 1) / self._rate - elapsed_s, LEAST_WAIT_S)
-            self.reads = come - allowed < AHEAD
-            come = min(come, allowed)
-        if come != self.consumed:
-            self.last = now
-        self.consumed = int(min(come, self._limit))
+        if self._rate is None:
+            self._taken = come
+        else:
+            self._take_at(self._rate, come, now)
+        consumed = int(min(self._taken, self._limit))
+        if consumed != self.consumed:
+            self.consumed, self.last = consumed, now
         was_done, self.done = self.done, self.consumed >= self._limit
         answer = self._acknowledgement()
         if self.done:
             if not was_done:
                 answer += cancelling("perf", self.number)
-            answer += self._giving_back(all_come)
+            answer += self._giving_back(come)
         return answer
 
     def finish(self) -> bytes:
         """The frames that acknowledge what is not yet."""
         return up_to(self.consumed, self.number) if not self._auto_ack and self.consumed > self._acked else b""
+
+    def _take_at(self, rate: float, come: int, now: float) -> None:
+        """What comes while it is idle it begins with at once, but time in which nothing was there is lost."""
+        if self._taken == self._come:
+            self._free_at = max(self._free_at, now)
+        self._come = come
+        waiting = come - self._taken
+        taken = min(waiting, int((now - self._free_at) * rate))
+        self._taken += taken
+        self._free_at += taken / rate
+        self.wake = max(self._free_at + 1 / rate, now + LEAST_WAIT_S) if taken < waiting else math.inf
+        self.reads = waiting - taken < AHEAD
 
     def _acknowledgement(self) -> bytes:
         if self._auto_ack or self.consumed == self._acked:

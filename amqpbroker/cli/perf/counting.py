@@ -11,8 +11,19 @@ from amqpbroker.cli.perf.crew import Crew, Interrupt
 from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.holding import ConnectionHolding, Holding, QueueHolding
-from amqpbroker.cli.perf.options import COUNT, HELP, POSITIVE, SECONDS, access, duration, valid, with_access, with_queue
-from amqpbroker.cli.perf.progress import progress
+from amqpbroker.cli.perf.options import (
+    COUNT,
+    HELP,
+    POSITIVE,
+    SECONDS,
+    access,
+    duration,
+    manner,
+    valid,
+    with_access,
+    with_queue,
+)
+from amqpbroker.cli.perf.progress import Manner, progress
 from amqpbroker.cli.perf.summary import show_json, show_tables, title
 from amqpbroker.cli.perf.topology import Topology, made_up_name
 
@@ -20,50 +31,50 @@ _TIME = click.option(
     "-z",
     "--time",
     "seconds",
+    metavar="SECONDS",
     type=SECONDS,
-    help="Seconds to hold them, once all are there; 0: until Ctrl-C.  [default: 10]",
+    help="How long to hold them, once all are there; 0: until Ctrl-C.  [default: 10]",
 )
 
 
 @click.command(context_settings=HELP)
-@click.option("-x", "--count", type=POSITIVE, default=100, show_default=True, help="How many connections.")
-@click.option("--channels", type=COUNT, default=1, show_default=True, help="Channels of each.")
+@click.option("-x", "--count", metavar="N", type=POSITIVE, default=100, show_default=True, help="How many connections.")
+@click.option("--channels", metavar="N", type=COUNT, default=1, show_default=True, help="Channels of each.")
 @_TIME
 @with_access
-def connection_count(count: int, channels: int, seconds: float | None, as_json: bool, **given: Any) -> None:
+def connection_count(count: int, channels: int, seconds: float | None, **given: Any) -> None:
     """Open connections and hold them."""
+    how = manner(given)
     job = ConnectionHolding(access(given), count, duration(seconds, has_limit=False), channels)
-    result = _run("connection-count", job, nullcontext(), as_json)
+    result = _run("connection-count", job, nullcontext(), how)
     result["channels"] = result["connections"] * channels
-    _show(result, job, "opened", as_json)
+    _show(result, job, "opened", how)
 
 
 @click.command(context_settings=HELP)
-@click.option("-x", "--count", type=POSITIVE, default=100, show_default=True, help="How many queues.")
+@click.option("-x", "--count", metavar="N", type=POSITIVE, default=100, show_default=True, help="How many queues.")
 @with_queue
 @_TIME
 @with_access
-def queue_count(
-    count: int, durable: bool, queue_args: dict[str, Any], seconds: float | None, as_json: bool, **given: Any
-) -> None:
+def queue_count(count: int, durable: bool, queue_args: dict[str, Any], seconds: float | None, **given: Any) -> None:
     """Declare queues and hold them."""
     name = made_up_name()
     table = valid("--queue-args", arguments.table, queue_args)
     topology = Topology(
         tuple(f"{name}-{number}" for number in range(1, count + 1)), Declaration(arguments=table, exclusive=not durable)
     )
-    where = access(given)
+    where, how = access(given), manner(given)
     job = QueueHolding(where, topology.queues, duration(seconds, has_limit=False), topology.declaration)
-    _show(_run("queue-count", job, topology.cleared(where), as_json), job, "declared", as_json)
+    _show(_run("queue-count", job, topology.cleared(where), how), job, "declared", how)
 
 
-def _run(command: str, job: Holding, around: AbstractContextManager[None], as_json: bool) -> dict[str, Any]:
+def _run(command: str, job: Holding, around: AbstractContextManager[None], how: Manner) -> dict[str, Any]:
     """The document that --json prints."""
     interrupt = Interrupt()
     try:
-        with interrupt.heeded(), around, Crew([job], interrupt) as crew, progress(None, as_json) as shown:
+        with interrupt.heeded(), around, Crew([job], interrupt) as crew, progress(None, how) as shown:
             if not interrupt.came:
-                conduct(crew, interrupt, shown, [], nobody, totals=[job.things])
+                conduct(crew, interrupt, shown, [], nobody, [job.things], how.interval_s)
     except PerfError as error:
         raise click.ClickException(str(error)) from error
     took = crew.took(crew.workers)
@@ -81,9 +92,9 @@ def _run(command: str, job: Holding, around: AbstractContextManager[None], as_js
     }
 
 
-def _show(result: dict[str, Any], job: Holding, done: str, as_json: bool) -> None:
-    if as_json:
+def _show(result: dict[str, Any], job: Holding, done: str, how: Manner) -> None:
+    if how.as_json:
         show_json(result)
         return
-    rows = {job.things: f"{result[job.things]:,}", f"  {done} a second": f"{result[f'{job.things}_per_s']:,.1f}"}
-    show_tables(title(result), rows, {job.making: result["latency_ms"]})
+    rows = {job.things: (f"{result[job.things]:,}", f"{result[f'{job.things}_per_s']:,.1f}")}
+    show_tables(title(result), (done, "a second"), rows, {job.making: result["latency_ms"]})

@@ -56,8 +56,8 @@ class Holding(Job):
         control.tell(self._report())
         holders = self.holders()
         if not stopped:
-            pump = Pump(holders, control.fileno(), control.is_stopped, lambda: control.tell(self._report()))
-            pump.run(made, self._seconds)
+            with Pump(holders, control.fileno(), control.is_stopped, lambda: control.tell(self._report())) as pump:
+                pump.run(made, self._seconds)
         report = self._report()
         report.ended = made
         deadline = time.monotonic() + _CLOSE_S

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-PERCENTILES = (50.0, 95.0, 99.0, 99.9)
+PERCENTILES = (50.0, 75.0, 95.0, 99.0, 99.9)
 
 #: A bucket is 1/128 of its value wide: percentiles are exact to less than 1 %.
 _BITS = 8
@@ -47,7 +47,7 @@ class Latencies:
 
     def percentile_ns(self, percent: float) -> int:
         """A duration that `percent` of all do not exceed; 0 if there are none."""
-        rank = max(1, -(-self.count * percent // 100))
+        rank = max(1, -(-self.count * round(percent * 1000) // 100_000))
         seen = 0
         for key in sorted(self.buckets):
             seen += self.buckets[key]
@@ -57,7 +57,7 @@ class Latencies:
         return 0
 
     def summary_ms(self) -> dict[str, float] | None:
-        """min, mean, p50, p95, p99, p99.9 and max; None if there are none."""
+        """min, mean, p50, p75, p95, p99, p99.9 and max; None if there are none."""
         if not self.count:
             return None
         named = {"min": self.shortest_ns, "mean": self.total_ns / self.count}

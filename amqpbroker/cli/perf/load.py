@@ -1,5 +1,6 @@
 """What the options of a load mean together."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,12 +18,43 @@ from amqpbroker.cli.perf.topology import Topology, made_up_name
 LONGEST_NAME = 255
 
 
-def check(given: dict[str, Any], measured: bool) -> None:
-    """Raises UsageError for what does not go together."""
+def settle(given: dict[str, Any], measured: bool) -> None:
+    """Fills in what follows from other options. Raises UsageError for what does not go together."""
+    _check(given, measured)
+    if given["quorum_queue"]:
+        given["flags"] = (*given["flags"], "persistent")
+        given["queue_args"] = {"x-queue-type": "quorum"} | given["queue_args"]
+    if given["body_content_type"]:
+        given["properties"] = given["properties"] | {"content-type": given["body_content_type"]}
+    if given["consumer_latency"]:
+        given["consumer_rate"] = 1e6 / given["consumer_latency"]
+    given["body"] = _body(given["body"])
+    if given["body"]:
+        given["size"] = len(given["body"])
+    elif given["size"] is None and not given["variable_size"]:
+        given["size"] = STAMP.size
+
+
+def _body(path: Path | None) -> bytes:
+    try:
+        return b"" if path is None else path.read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"--body: {path}: {error.strerror}") from None
+
+
+def _check(given: dict[str, Any], measured: bool) -> None:
     if not given["producers"] and not given["consumers"]:
         raise click.UsageError("nothing to do: give -x or -y at least 1")
     if given["size"] is not None and given["variable_size"]:
         raise click.UsageError("--size and --variable-size exclude each other")
+    if given["body"] and (given["size"] is not None or given["variable_size"]):
+        raise click.UsageError("--body has a size of its own: leave --size and --variable-size out")
+    if given["body"] and measured:
+        raise click.UsageError("--body: to measure latencies, messages carry their time in their body")
+    if given["consumer_rate"] and given["consumer_latency"]:
+        raise click.UsageError("--consumer-rate and --consumer-latency exclude each other")
+    if given["exit_when"] and not given["consumers"]:
+        raise click.UsageError("--exit-when looks at what consumers get: give -y at least 1")
     if given["rate"] is not None and given["variable_rate"]:
         raise click.UsageError("--rate and --variable-rate exclude each other")
     if given["variable_rate"] and not any(step.value for step in given["variable_rate"]):
@@ -128,6 +160,7 @@ def publishing_of(given: dict[str, Any], topology: Topology, mark: bytes) -> Pub
             "mandatory" in given["flags"],
             given["max_priority"],
             mark,
+            given["body"],
         )
         for queue in topology.queues
     ]

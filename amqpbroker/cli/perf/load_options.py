@@ -1,6 +1,7 @@
 """The options that say what load there is to be."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -10,12 +11,15 @@ from amqpbroker.cli.perf.stamp import STAMP
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_OPTIONS = (
-    click.option("-x", "--producers", type=COUNT, default=1, show_default=True, help="How many publish."),
-    click.option("-y", "--consumers", type=COUNT, default=1, show_default=True, help="How many consume."),
+#: Of the parts of the load, each its options.
+_WHO = (
+    click.option("-d", "--id", metavar="TEXT", help="A name for the run, shown with its result."),
+    click.option("-x", "--producers", metavar="N", type=COUNT, default=1, show_default=True, help="How many publish."),
+    click.option("-y", "--consumers", metavar="N", type=COUNT, default=1, show_default=True, help="How many consume."),
     click.option(
         "-X",
         "--producer-channel-count",
+        metavar="N",
         type=CHANNELS,
         default=1,
         show_default=True,
@@ -24,12 +28,35 @@ _OPTIONS = (
     click.option(
         "-Y",
         "--consumer-channel-count",
+        metavar="N",
         type=CHANNELS,
         default=1,
         show_default=True,
         help="Channels of each; each channel is a consumer of its own.",
     ),
-    click.option("-s", "--size", type=COUNT, help=f"Octets of a message's body.  [default: {STAMP.size}]"),
+)
+_HOW_LONG = (
+    click.option(
+        "-z",
+        "--time",
+        "seconds",
+        metavar="SECONDS",
+        type=SECONDS,
+        help="How long; 0: until Ctrl-C.  [default: 10, or until -C, -D, --exit-when]",
+    ),
+    click.option("-C", "--pmessages", metavar="N", type=POSITIVE, help="Messages that each producer publishes."),
+    click.option("-D", "--cmessages", metavar="N", type=POSITIVE, help="Messages that each consumer consumes."),
+    click.option(
+        "-ew",
+        "--exit-when",
+        type=click.Choice(["empty", "idle"]),
+        help="End when consumers get nothing any more, as the queues are empty; both words mean this.",
+    ),
+)
+_MESSAGES = (
+    click.option(
+        "-s", "--size", metavar="OCTETS", type=COUNT, help=f"Size of a message's body.  [default: {STAMP.size}]"
+    ),
     click.option(
         "-vs",
         "--variable-size",
@@ -39,11 +66,13 @@ _OPTIONS = (
         help="A size for so long; repeatable, for the next, and again from the first.",
     ),
     click.option(
-        "-z", "--time", "seconds", type=SECONDS, help="Seconds; 0: until Ctrl-C.  [default: 10, or until -C, -D]"
+        "-B",
+        "--body",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A file that is the body of all messages.",
     ),
-    click.option("-C", "--pmessages", type=POSITIVE, help="Messages that each producer publishes."),
-    click.option("-D", "--cmessages", type=POSITIVE, help="Messages that each consumer consumes."),
-    click.option("-c", "--confirm", type=POSITIVE, help="Use confirms, with so many outstanding for each producer."),
+    click.option("-T", "--body-content-type", metavar="TYPE", help="Content type of the messages."),
     click.option(
         "-f",
         "--flag",
@@ -52,40 +81,28 @@ _OPTIONS = (
         multiple=True,
         help="How to publish; repeatable.",
     ),
-    click.option("-a", "--autoack", is_flag=True, help="Consume without acknowledgements."),
     click.option(
-        "-A", "--multi-ack-every", type=POSITIVE, help="One acknowledgement for so many.  [default: one each]"
-    ),
-    click.option("-q", "--qos", type=click.IntRange(0, 65535), default=0, help="Prefetch; 0: no limit.  [default: 0]"),
-    click.option("-u", "--queue", help="The queue, which is kept.  [default: one that is deleted at the end]"),
-    click.option("--queue-pattern", help="Several queues, which are kept, such as perf-%d."),
-    click.option("--queue-pattern-from", type=COUNT, default=1, show_default=True, help="The first number."),
-    click.option("--queue-pattern-to", type=COUNT, default=1, show_default=True, help="The last number."),
-    click.option(
-        "--queue-args", metavar="KEY=VALUE,...", callback=pairs, help="Arguments of the queues, or a JSON object."
-    ),
-    click.option("--consumer-args", metavar="KEY=VALUE,...", callback=pairs, help="Arguments of the consumers."),
-    click.option("--max-priority", type=click.IntRange(1, 255), help="Priority queues, and all priorities in turn."),
-    click.option(
-        "--properties", metavar="KEY=VALUE,...", callback=pairs, help="Properties of the messages; others are headers."
-    ),
-    click.option("-e", "--exchange", default="", help="The exchange, which is kept.  [default: the default one]"),
-    click.option("-t", "--type", "exchange_type", help="Its type.  [default: direct]"),
-    click.option("-k", "--routing-key", help="The routing key.  [default: the name of the queue]"),
-    click.option(
-        "-E", "--exclusive", is_flag=True, help="Exclusive queues, one for each consumer, which go with its connection."
+        "-mp",
+        "--message-properties",
+        "--properties",
+        "properties",
+        metavar="KEY=VALUE,...",
+        callback=pairs,
+        help="Properties of the messages, or a JSON object; others are headers.",
     ),
     click.option(
-        "-ad",
-        "--auto-delete",
-        type=bool,
-        default=False,
-        help="Whether queues go with their last consumer.  [default: no]",
+        "--max-priority",
+        metavar="N",
+        type=click.IntRange(1, 255),
+        help="Priority queues, and all priorities from 0 to N in turn.",
     ),
-    click.option("-p", "--predeclared", is_flag=True, help="Declare nothing; queue and exchange are there."),
-    click.option("--delete", is_flag=True, help="Delete queues and exchange at the end, though they have names."),
+)
+_PUBLISHING = (
     click.option(
-        "-r", "--rate", type=RATE, help="Messages a second that each producer publishes.  [default: no limit]"
+        "-c", "--confirm", metavar="N", type=POSITIVE, help="Use confirms, with so many outstanding for each producer."
+    ),
+    click.option(
+        "-r", "--rate", metavar="N", type=RATE, help="Messages a second of each producer.  [default: no limit]"
     ),
     click.option(
         "-vr",
@@ -95,8 +112,83 @@ _OPTIONS = (
         multiple=True,
         help="A rate for so long, 0 is a pause; repeatable, for the next, and again from the first.",
     ),
-    click.option("-R", "--consumer-rate", type=RATE, help="Messages a second that each consumer takes."),
 )
+_CONSUMING = (
+    click.option("-a", "--autoack", is_flag=True, help="Consume without acknowledgements."),
+    click.option(
+        "-A",
+        "--multi-ack-every",
+        metavar="N",
+        type=POSITIVE,
+        help="One acknowledgement for so many.  [default: one each]",
+    ),
+    click.option(
+        "-q",
+        "--qos",
+        "--prefetch",
+        "qos",
+        metavar="N",
+        type=click.IntRange(0, 65535),
+        default=0,
+        help="Prefetch; 0: no limit.  [default: 0]",
+    ),
+    click.option(
+        "-R", "--consumer-rate", metavar="N", type=RATE, help="Messages a second of each consumer.  [default: no limit]"
+    ),
+    click.option(
+        "-L",
+        "--consumer-latency",
+        metavar="MICROSECONDS",
+        type=RATE,
+        help="How long each consumer is at each message; another way to say --consumer-rate.",
+    ),
+    click.option("-ca", "--consumer-args", metavar="KEY=VALUE,...", callback=pairs, help="Arguments of the consumers."),
+)
+_QUEUES = (
+    click.option(
+        "-u", "--queue", metavar="NAME", help="The queue, which is kept.  [default: one that is deleted at the end]"
+    ),
+    click.option("-qp", "--queue-pattern", metavar="PATTERN", help="Several queues, which are kept, such as perf-%d."),
+    click.option(
+        "-qpf",
+        "--queue-pattern-from",
+        metavar="N",
+        type=COUNT,
+        default=1,
+        show_default=True,
+        help="The first number in it.",
+    ),
+    click.option(
+        "-qpt", "--queue-pattern-to", metavar="N", type=COUNT, default=1, show_default=True, help="The last number."
+    ),
+    click.option("-qq", "--quorum-queue", is_flag=True, help="Quorum queues, and persistent messages."),
+    click.option(
+        "-qa",
+        "--queue-args",
+        metavar="KEY=VALUE,...",
+        callback=pairs,
+        help="Arguments of the queues, or a JSON object.",
+    ),
+    click.option(
+        "-e", "--exchange", metavar="NAME", default="", help="The exchange, which is kept.  [default: the default one]"
+    ),
+    click.option("-t", "--type", "exchange_type", metavar="TYPE", help="Its type.  [default: direct]"),
+    click.option("-k", "--routing-key", metavar="KEY", help="The routing key.  [default: the name of the queue]"),
+    click.option(
+        "-E", "--exclusive", is_flag=True, help="Exclusive queues, one for each consumer, which go with its connection."
+    ),
+    click.option(
+        "-ad",
+        "--auto-delete",
+        metavar="BOOLEAN",
+        type=bool,
+        default=False,
+        help="Whether queues go with their last consumer.  [default: false]",
+    ),
+    click.option("-p", "--predeclared", is_flag=True, help="Declare nothing; queue and exchange are there."),
+    click.option("--delete", is_flag=True, help="Delete queues and exchange at the end, though they have names."),
+)
+_OPTIONS = (*_WHO, *_HOW_LONG, *_MESSAGES, *_PUBLISHING, *_CONSUMING, *_QUEUES)
 
 
 def with_load(command: Command) -> Command:

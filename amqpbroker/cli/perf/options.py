@@ -7,6 +7,7 @@ import click
 
 from amqpbroker.cli.perf.arguments import parsed
 from amqpbroker.cli.perf.client import CHANNEL_MAX, Access
+from amqpbroker.cli.perf.progress import Manner
 from amqpbroker.cli.perf.schedule import Step
 from amqpbroker.cli.perf.uri import Uri
 
@@ -75,17 +76,39 @@ _OPTIONS = (
         show_envvar=True,
         help="The broker: amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps://...  [default: guest on this machine]",
     ),
-    click.option("-b", "--heartbeat", type=click.IntRange(0, 65535), help="Heartbeat in seconds; 0: none."),
-    click.option("--cacertfile", type=click.Path(exists=True, dir_okay=False), help="Whom to trust with amqps."),
+    click.option(
+        "-b",
+        "--heartbeat",
+        metavar="SECONDS",
+        type=click.IntRange(0, 65535),
+        help="Heartbeat; 0: none.  [default: what the broker suggests]",
+    ),
+    click.option(
+        "--cacertfile", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Whom to trust with amqps."
+    ),
     click.option("--insecure", is_flag=True, help="With amqps, do not verify the broker's certificate."),
-    click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
+    click.option("-j", "--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
+    click.option("--quiet", is_flag=True, help="Show nothing but the result, and what goes wrong."),
+    click.option(
+        "-i",
+        "--interval",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0.5),
+        default=1.0,
+        show_default="1",
+        help="How often to show how it goes.",
+    ),
 )
 
 
 _QUEUE_OPTIONS = (
     click.option("--durable", is_flag=True, help="Durable queues, in place of exclusive ones."),
     click.option(
-        "--queue-args", metavar="KEY=VALUE,...", callback=pairs, help="Arguments of the queues, or a JSON object."
+        "-qa",
+        "--queue-args",
+        metavar="KEY=VALUE,...",
+        callback=pairs,
+        help="Arguments of the queues, or a JSON object.",
     ),
 )
 
@@ -107,6 +130,11 @@ def with_queue(command: Command) -> Command:
 def access(given: dict[str, Any]) -> Access:
     """Takes the options out that say which broker."""
     return Access(given.pop("uri"), given.pop("heartbeat"), given.pop("cacertfile"), given.pop("insecure"))
+
+
+def manner(given: dict[str, Any]) -> Manner:
+    """Takes the options out that say how it is shown."""
+    return Manner(given.pop("as_json"), given.pop("quiet"), given.pop("interval"))
 
 
 def duration(seconds: float | None, has_limit: bool) -> float | None:

@@ -10,11 +10,10 @@ from amqpbroker.cli.perf.summary import show_tables, title
 def result_of(
     command: str, given: dict[str, Any], plan: Plan, crew: Crew, publishing: int, interrupted: bool
 ) -> dict[str, Any]:
-    """The document that --json prints; its keys are documented."""
+    """The document that --json prints; its keys are documented. publishing: so many of the processes publish."""
     counts = crew.counts()
     sides = {"published": crew.workers[:publishing], "consumed": crew.workers[publishing:]}
     seconds = {name: crew.took(workers) for name, workers in sides.items()}
-    rates = {name: round(counts[name] / seconds[name], 1) if seconds[name] else 0.0 for name in sides}
     cpu_us = {
         name: round(sum(worker.last.cpu_s for worker in workers) / counts[name] * 1e6, 3) if counts[name] else None
         for name, workers in sides.items()
@@ -23,6 +22,7 @@ def result_of(
     confirms = bool(given["confirm"])
     return {
         "command": command,
+        "id": given["id"],
         "uri": str(plan.access.uri),
         "broker": crew.product,
         "interrupted": interrupted,
@@ -31,14 +31,18 @@ def result_of(
         "consumers": given["consumers"],
         "producer_channel_count": given["producer_channel_count"],
         "consumer_channel_count": given["consumer_channel_count"],
-        "size": given["size"],
+        "size": given["size"] if publishing else None,
         "published": counts["published"],
-        "published_per_s": rates["published"],
+        "published_per_s": _a_second(counts["published"], seconds["published"]),
+        "published_mb_per_s": _a_second(counts["published_octets"] / 1e6, seconds["published"], digits=3),
+        "all_read": all(worker.last.is_read for worker in crew.workers),
         "confirmed": counts["confirmed"] if confirms else None,
+        "confirmed_per_s": _a_second(counts["confirmed"], seconds["published"]) if confirms else None,
         "refused": counts["refused"] if confirms else None,
         "returned": counts["returned"],
         "consumed": counts["consumed"],
-        "consumed_per_s": rates["consumed"],
+        "consumed_per_s": _a_second(counts["consumed"], seconds["consumed"]),
+        "consumed_mb_per_s": _a_second(counts["consumed_octets"] / 1e6, seconds["consumed"], digits=3),
         "blocked_s": round(max((worker.last.blocked_s for worker in crew.workers), default=0.0), 3),
         "latency_ms": latencies.get("message"),
         "confirm_latency_ms": latencies.get("confirm"),
@@ -48,23 +52,26 @@ def result_of(
 
 
 def show(result: dict[str, Any]) -> None:
-    size = result["size"]
     rows = {}
     if result["producers"]:
-        rows["published"] = f"{result['published']:,}"
-        rows["  a second"] = _rate(result["published_per_s"], size)
+        rows["published"] = _row(result, "published")
     if result["confirmed"] is not None:
-        rows["confirmed"] = f"{result['confirmed']:,}"
+        rows["confirmed"] = _row(result, "confirmed")
     for name in ("refused", "returned"):
         if result[name]:
-            rows[name] = f"{result[name]:,}"
+            rows[name] = (f"{result[name]:,}",)
     if result["consumers"]:
-        rows["consumed"] = f"{result['consumed']:,}"
-        rows["  a second "] = _rate(result["consumed_per_s"], size)
-    if result["blocked_s"]:
-        rows["blocked by the broker"] = f"{result['blocked_s']:.1f} s"
-    show_tables(title(result), rows, {"message": result["latency_ms"], "confirm": result["confirm_latency_ms"]})
+        rows["consumed"] = _row(result, "consumed")
+    blocked = [f"publishers were blocked by the broker for {result['blocked_s']:.1f} s"] if result["blocked_s"] else []
+    latencies = {"message": result["latency_ms"], "confirm": result["confirm_latency_ms"]}
+    show_tables(title(result), ("messages", "a second", "MB a second"), rows, latencies, blocked)
 
 
-def _rate(rate: float, size: int | None) -> str:
-    return f"{rate:,.0f}" if size is None else f"{rate:,.0f} ({rate * size / 1e6:,.1f} MB)"
+def _a_second(count: float, seconds: float, digits: int = 1) -> float:
+    return round(count / seconds, digits) if seconds else 0.0
+
+
+def _row(result: dict[str, Any], name: str) -> tuple[str, ...]:
+    row = f"{result[name]:,}", f"{result[f'{name}_per_s']:,.0f}"
+    megabytes = result.get(f"{name}_mb_per_s")
+    return row if megabytes is None else (*row, f"{megabytes:,.1f}" if megabytes >= 1 else f"{megabytes:.3f}")

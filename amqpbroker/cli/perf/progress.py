@@ -3,10 +3,20 @@
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import click
 
 from amqpbroker.cli.perf.latencies import Latencies
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a run is shown, and its result. interval_s: so often."""
+
+    as_json: bool = False
+    quiet: bool = False
+    interval_s: float = 1.0
 
 
 def described(totals: Mapping[str, int], rates: Mapping[str, float], latencies: Mapping[str, Latencies]) -> str:
@@ -38,7 +48,7 @@ class Progress(ABC):
 
 
 class Silent(Progress):
-    """For programs, which read the result."""
+    """For programs, which read the result, and for who wants nothing else."""
 
     def show(self, elapsed_s: float, text: str) -> None:
         return
@@ -84,7 +94,10 @@ class Bar(Progress):
         self._bar.console.print(text, style="yellow", markup=False, highlight=False)
 
 
-def progress(seconds: float | None, as_json: bool) -> Progress:
+def progress(seconds: float | None, manner: Manner) -> Progress:
+    """seconds: how long it will take; None is nobody knows."""
+    if manner.quiet:
+        return Silent()
     if sys.stderr.isatty():
         return Bar(seconds)
-    return Silent() if as_json else Lines()
+    return Silent() if manner.as_json else Lines()

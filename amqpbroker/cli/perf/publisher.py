@@ -38,21 +38,23 @@ class Publisher(Role):
         self._confirm_latencies = Latencies()
         self._inflow = Inflow()
         self._first = 0
-        self._each = 1  # octets of each of what was sent last
+        self._sent = self._channels[0]  # what was sent last is its
         self._returned = 0
         self._waits = False
-
-    @property
-    def published(self) -> int:
-        """Those that are with the operating system, whole."""
-        return sum(channel.begun for channel in self._channels) - -(-self.link.unsent // self._each)
+        self._is_ending = False
 
     @property
     def writes(self) -> bool:
         return not self.link.is_idle or not self._waits
 
     def counts(self) -> dict[str, int]:
-        counts = {"published": self.published, "returned": self._returned}
+        template = self._sent.template
+        unsent = -(-self.link.unsent // template.each)  # but those that are with the operating system whole
+        counts = {
+            "published": sum(channel.begun for channel in self._channels) - unsent,
+            "published_octets": sum(channel.octets for channel in self._channels) - unsent * template.size,
+            "returned": self._returned,
+        }
         if self._confirms:
             settled = sum(channel.outstanding.settled for channel in self._channels)
             refused = sum(channel.outstanding.refused for channel in self._channels)
@@ -78,6 +80,7 @@ class Publisher(Role):
             return
         if self.blocked:
             self._waits = True
+            self.done = self._is_ending  # what it reads no more it does not confirm
             return
         channels = self._channels
         first = self._first
@@ -103,6 +106,14 @@ class Publisher(Role):
         if self._waits:
             self.due(time.monotonic())
 
+    def wind_up(self, now: float) -> None:
+        self._is_ending = True
+        for channel in self._channels:
+            channel.end()
+        self.done = not self._confirms
+        if self._confirms:
+            self.due(now)
+
     def finish(self, timeout_s: float) -> bool:
         in_time = self.link.finish(timeout_s, self._inflow.rest())
         self._returned += self.link.client.passed_over["basic.return"]
@@ -114,7 +125,7 @@ class Publisher(Role):
             chunk = channel.take()
             if chunk is None:
                 return True
-            self._each = channel.each
+            self._sent = channel
             if not self.link.send(chunk):
                 return False
         return True

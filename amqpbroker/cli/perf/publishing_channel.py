@@ -18,9 +18,11 @@ class PublishingChannel:
     """Says what may go out on the channel of its templates, which is in confirm mode if there is a window."""
 
     def __init__(self, work: Publishing, templates: Templates, stamped: bool) -> None:
-        #: How many were given out, and of how many octets each of the last ones is.
+        #: How many were given out, and how many octets their bodies have.
         self.begun = 0
-        self.each = templates.at(0.0).each
+        self.octets = 0
+        #: What they were made of last.
+        self.template = templates.at(0.0)
         #: Whether there is nothing to send now, and when to look again, by the monotonic clock.
         self.waits = False
         self.wake = math.inf
@@ -50,10 +52,15 @@ class PublishingChannel:
         if not count:
             self.done = self.begun == self._limit and not self._unconfirmed()
             return None
-        self.each = template.each
+        self.template = template
         chunk = template.take_stamped(count, self._stamps(count)) if self._stamped else template.take(count)
         self.begun += count
+        self.octets += count * template.size
         return chunk
+
+    def end(self) -> None:
+        """Give out nothing more, so that it is done once what was given out is settled."""
+        self._limit = self.begun
 
     def _unconfirmed(self) -> int:
         return 0 if self._window is None else self.begun - self.outstanding.settled

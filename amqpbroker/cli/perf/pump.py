@@ -1,5 +1,6 @@
 """The loop over the connections of one process."""
 
+import math
 import selectors
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ _BEAT_S = 1.0
 class Pump:
     """Runs roles until they are done, the time is over, or `is_stopped` says so when `control` becomes readable.
 
-    It calls on_interval a few times a second.
+    It calls on_interval a few times a second. Use it in a `with`.
     """
 
     def __init__(
@@ -32,30 +33,46 @@ class Pump:
         self._selector.register(control, selectors.EVENT_READ)
         self._masks = dict.fromkeys(range(len(roles)), 0)
 
+    def __enter__(self) -> "Pump":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._selector.close()
+
     def run(self, started: float, seconds: float | None) -> None:
-        end = started + seconds if seconds is not None else float("inf")
-        next_interval, next_beat = started + INTERVAL_S, started + _BEAT_S
+        """Begin. None: there is no end to the time."""
         for number, role in enumerate(self._roles):
             role.begin(started)
             while role.link.has_more:
                 role.readable()
             self._watch(number, role)
-        with self._selector:
-            while not all(role.done for role in self._roles):
-                now = time.monotonic()
-                if now >= end:
-                    return
-                if now >= next_interval:
-                    next_interval = now + INTERVAL_S
-                    self._on_interval()
-                if now >= next_beat:
-                    next_beat = now + _BEAT_S
-                    for number, role in enumerate(self._roles):
-                        role.link.beat(now, role.reads)
-                        self._watch(number, role)
-                until = min(end, next_interval, next_beat, *(role.wake for role in self._roles))
-                if not self._turn(max(0.0, until - now)):
-                    return
+        self._go_on(started, math.inf if seconds is None else started + seconds)
+
+    def wind_up(self, seconds: float) -> None:
+        """Have the roles bring to an end what they have begun."""
+        now = time.monotonic()
+        for number, role in enumerate(self._roles):
+            role.wind_up(now)
+            self._watch(number, role)
+        self._go_on(now, now + seconds)
+
+    def _go_on(self, now: float, end: float) -> None:
+        next_interval, next_beat = now + INTERVAL_S, now + _BEAT_S
+        while not all(role.done for role in self._roles):
+            now = time.monotonic()
+            if now >= end:
+                return
+            if now >= next_interval:
+                next_interval = now + INTERVAL_S
+                self._on_interval()
+            if now >= next_beat:
+                next_beat = now + _BEAT_S
+                for number, role in enumerate(self._roles):
+                    role.link.beat(now, role.reads)
+                    self._watch(number, role)
+            until = min(end, next_interval, next_beat, *(role.wake for role in self._roles))
+            if not self._turn(max(0.0, until - now)):
+                return
 
     def _turn(self, timeout_s: float) -> bool:
         """Wait for the sockets, and have the roles act. Returns False if the run is stopped."""

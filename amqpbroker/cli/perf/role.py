@@ -54,6 +54,10 @@ class Role(ABC):
     def latencies(self) -> dict[str, Latencies]:
         """Those since it was last asked."""
 
+    def wind_up(self, now: float) -> None:
+        """Begin nothing more, and be done once the broker has answered what was begun, if it can."""
+        self.done = True
+
     @abstractmethod
     def finish(self, timeout_s: float) -> bool:
         """Bring what was begun to its end, and close the connection. Returns whether the broker answered in time."""
@@ -71,7 +75,8 @@ class Role(ABC):
         if method.name in ("connection.close", "channel.close"):
             raise PerfError(f"{self.link.client.access.uri.address}: {refusal(method.name, arguments)}")
         if method.name == "basic.cancel":
-            raise PerfError("the broker cancelled the consumer; was its queue deleted?")
+            where = f"{self.link.client.access.uri.address}: the broker cancelled the consumer on channel {channel}"
+            raise PerfError(f"{where}; was its queue deleted?")
         if method.name == "connection.blocked":
             if not self.blocked:
                 self._blocked_since = time.monotonic()

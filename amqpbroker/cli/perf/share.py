@@ -10,7 +10,7 @@ from amqpbroker.cli.perf.report import Report
 from amqpbroker.cli.perf.role import Role, counted, measured
 from amqpbroker.cli.perf.worker import Control, Job
 
-#: How long the broker may take to read what it was sent, at the end.
+#: How long the broker may take to confirm what it was sent, at the end, and to read it.
 FINISH_S = 5.0
 #: And if it blocks publishers, when it reads nothing more.
 BLOCKED_S = 0.1
@@ -31,21 +31,29 @@ class Share(Job):
         return self._roles[0].link.client.product
 
     def run(self, control: Control) -> Report:
-        pump = Pump(self._roles, control.fileno(), control.is_stopped, lambda: control.tell(self._report()))
         started = time.monotonic()
-        pump.run(started, self._plan.seconds)
-        if isinstance(self._work, Publishing):
+        with Pump(self._roles, control.fileno(), control.is_stopped, lambda: control.tell(self._report())) as pump:
+            pump.run(started, self._plan.seconds)
             ended = time.monotonic()
-            # What is with the operating system counts as published, so the time ends when the broker has read it.
-            is_read = self._finish()
-            report = self._report()
-            report.is_read = is_read
-            report.ended = time.monotonic() if is_read else ended
-            return report
+            if isinstance(self._work, Publishing):
+                pump.wind_up(FINISH_S)
+        report = self._published(ended) if isinstance(self._work, Publishing) else self._consumed(started, ended)
+        report.blocked_s = min(report.blocked_s, (report.ended or ended) - started)
+        return report
+
+    def _published(self, ended: float) -> Report:
+        """What is with the operating system counts as published, so the time ends when the broker has read it."""
+        is_read = self._finish()
         report = self._report()
-        now, seconds = time.monotonic(), self._plan.seconds
-        timed_out = seconds is not None and now >= started + seconds
-        report.ended = now if timed_out else max(role.last for role in self._roles) or now
+        report.is_read = is_read
+        report.ended = time.monotonic() if is_read else ended
+        return report
+
+    def _consumed(self, started: float, ended: float) -> Report:
+        report = self._report()
+        seconds = self._plan.seconds
+        timed_out = seconds is not None and ended >= started + seconds
+        report.ended = ended if timed_out else max(role.last for role in self._roles) or ended
         self._finish()
         return report
 

@@ -1,42 +1,58 @@
 """The result: a JSON document, or tables."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def title(result: Mapping[str, Any]) -> str:
     """Of what, and how long."""
+    name = f"{result['id']}: " if result.get("id") else ""
     ended = ", interrupted" if result["interrupted"] else ""
-    return f"{result['broker'] or 'the broker'} at {result['uri']}, {result['seconds']:.1f} s{ended}"
+    return f"{name}{result['broker'] or 'the broker'} at {result['uri']}, {result['seconds']:.1f} s{ended}"
 
 
 def show_json(result: Mapping[str, Any]) -> None:
     click.echo(json.dumps(result, indent=2))
 
 
-def show_tables(head: str, rows: Mapping[str, str], latencies: Mapping[str, Mapping[str, float] | None]) -> None:
-    """rows: what, and how much. latencies: in ms, by name; None ones are left out."""
+def show_tables(
+    head: str,
+    columns: Sequence[str],
+    rows: Mapping[str, Sequence[str]],
+    latencies: Mapping[str, Mapping[str, float] | None],
+    notes: Sequence[str] = (),
+) -> None:
+    """rows: by name, the values of the columns, or of the first of them. latencies: in ms, by name, or None."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console()
     console.print(Text(head, style="bold"), soft_wrap=True)
-    table = Table("", "", box=None, show_header=False)
-    table.columns[1].justify = "right"
-    for name, value in rows.items():
-        table.add_row(Text(name), Text(value))
-    console.print(table)
+    console.print(_table("", columns, rows))
     measured = {name: some for name, some in latencies.items() if some}
-    if not measured:
-        return
-    table = Table("latency, ms", box=None, header_style="bold", show_edge=False, padding=(0, 1))
-    for name in next(iter(measured.values())):
+    if measured:
+        names = list(next(iter(measured.values())))
+        values = {name: [f"{value:.3f}" for value in some.values()] for name, some in measured.items()}
+        console.print()
+        console.print(_table("latency, ms", names, values))
+    for note in notes:
+        console.print()
+        console.print(Text(note), soft_wrap=True)
+
+
+def _table(heading: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(heading, box=None, header_style="bold", show_edge=False, padding=(0, 1))
+    for name in columns:
         table.add_column(name, justify="right")
-    for name, some in measured.items():
-        table.add_row(Text(name), *(f"{value:.3f}" for value in some.values()))
-    console.print()
-    console.print(table)
+    for name, values in rows.items():
+        table.add_row(Text(name), *values)
+    return table

@@ -23,19 +23,25 @@ class Kind:
     max_priority: int | None = None
     #: What marks the stamps of this run; empty: no stamps.
     mark: bytes = b""
+    #: The body; empty: one is made up.
+    body: bytes = b""
 
 
 class Template:
-    """Publishes on one channel, all of one length: `each` octets. What `take` returns is overwritten by the next."""
+    """Publishes on one channel, all of `each` octets and with bodies of `size`.
+
+    What `take` returns is overwritten by the next.
+    """
 
     def __init__(self, kind: Kind, frame_max: int, chunk_bytes: int = CHUNK_BYTES, channel: int = 1) -> None:
-        body = (STAMP.pack(kind.mark, 0) if kind.mark else b"").ljust(kind.size, b"x")
+        body = kind.body or (STAMP.pack(kind.mark, 0) if kind.mark else b"").ljust(kind.size, b"x")
         arguments = {"exchange": kind.exchange, "routing_key": kind.routing_key, "mandatory": kind.mandatory}
         method = frames.frame(frames.METHOD, channel, methods.encode("basic.publish", **arguments))
         variants = []
         for priority in [None] if kind.max_priority is None else range(kind.max_priority + 1):
             properties = kind.properties if priority is None else kind.properties | {"priority": priority}
             variants.append(method + frames.content(channel, encode_properties(properties), body, frame_max))
+        self.size = len(body)
         self.each = len(variants[0])
         self.most = max(1, chunk_bytes // self.each)
         header_bytes = frames.OVERHEAD + int.from_bytes(variants[0][len(method) + 3 : len(method) + 7], "big")

@@ -10,14 +10,14 @@ import click
 from amqpbroker.cli.perf.conduct import conduct
 from amqpbroker.cli.perf.crew import Crew, Interrupt, Worker
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.load import check, consuming_of, publishing_of, topology_of
+from amqpbroker.cli.perf.load import consuming_of, publishing_of, settle, topology_of
 from amqpbroker.cli.perf.load_options import with_load
-from amqpbroker.cli.perf.options import HELP, access, duration
+from amqpbroker.cli.perf.options import HELP, access, duration, manner
 from amqpbroker.cli.perf.outcome import result_of, show
 from amqpbroker.cli.perf.plan import Plan
 from amqpbroker.cli.perf.progress import progress
 from amqpbroker.cli.perf.share import Share
-from amqpbroker.cli.perf.stamp import MARK_BYTES, STAMP
+from amqpbroker.cli.perf.stamp import MARK_BYTES
 from amqpbroker.cli.perf.summary import show_json
 from amqpbroker.cli.perf.worker import Job
 
@@ -25,30 +25,45 @@ LATENCY_RATE = 1000.0
 #: Once the publishers are done, consumers stop when nothing came for so long.
 IDLE_S = 0.75
 
+#: \b keeps click from filling the lines.
+_EXAMPLES = """Examples:
 
-@click.command(context_settings=HELP)
+\b
+  amqpbroker perf throughput -z 30 -x 2 -y 4 -s 1000 -a
+  amqpbroker perf throughput -qq -u orders -c 1000 -q 1000 -A 100
+  amqpbroker perf throughput -y 0 -u deep -C 1000000 -f persistent -c 1000
+  amqpbroker perf throughput -x 0 -u deep --exit-when empty -q 1000 -A 250 --delete
+"""
+_LATENCY_EXAMPLES = """Examples:
+
+\b
+  amqpbroker perf latency -r 2000 -c 100
+  amqpbroker perf latency -z 600 --variable-rate 200:60 --variable-rate 5000:5
+"""
+
+
+@click.command(context_settings=HELP, epilog=_EXAMPLES)
 @with_load
 @click.option("--measure-latency", is_flag=True, help="Measure how long messages take, too.")
-def throughput(measure_latency: bool, as_json: bool, **given: Any) -> None:
+def throughput(measure_latency: bool, **given: Any) -> None:
     """Publish and consume as fast as it goes."""
-    _run("throughput", measure_latency, as_json, given)
+    _run("throughput", measure_latency, given)
 
 
-@click.command(context_settings=HELP)
+@click.command(context_settings=HELP, short_help="Measure how long messages take, at a rate.", epilog=_LATENCY_EXAMPLES)
 @with_load
-def latency(as_json: bool, **given: Any) -> None:
+def latency(**given: Any) -> None:
     """Measure how long messages take, at a rate: 1000 a second unless --rate or --variable-rate says otherwise."""
     if not given["variable_rate"]:
         given["rate"] = given["rate"] or LATENCY_RATE
-    _run("latency", True, as_json, given)
+    _run("latency", True, given)
 
 
-def _run(command: str, measured: bool, as_json: bool, given: dict[str, Any]) -> None:
-    check(given, measured)
-    if given["size"] is None and not given["variable_size"]:
-        given["size"] = STAMP.size
-    where = access(given)
-    seconds = duration(given["seconds"], bool(given["pmessages"] or given["cmessages"]))
+def _run(command: str, measured: bool, given: dict[str, Any]) -> None:
+    settle(given, measured)
+    where, how = access(given), manner(given)
+    drains = given["exit_when"] and not given["producers"]
+    seconds = duration(given["seconds"], bool(given["pmessages"] or given["cmessages"] or drains))
     mark = secrets.token_bytes(MARK_BYTES) if measured else b""
     topology = topology_of(given)
     producers, consumers = given["producers"], given["consumers"]
@@ -63,19 +78,19 @@ def _run(command: str, measured: bool, as_json: bool, given: dict[str, Any]) -> 
             interrupt.heeded(),
             topology.standing(where),
             Crew(jobs, interrupt) as crew,
-            progress(seconds, as_json) as shown,
+            progress(seconds, how) as shown,
         ):
-            superfluous = Superfluous(crew, publishing_jobs, given["pmessages"], given["cmessages"])
+            superfluous = Superfluous(crew, publishing_jobs, given)
             names = ["published"] * bool(producers) + ["confirmed"] * bool(given["confirm"] and producers)
             names += ["consumed"] * bool(consumers)
             if not interrupt.came:
-                conduct(crew, interrupt, shown, names, superfluous)
+                conduct(crew, interrupt, shown, names, superfluous, interval_s=how.interval_s)
     except PerfError as error:
         raise click.ClickException(str(error)) from error
     result = result_of(command, given, plan, crew, publishing_jobs, interrupt.came)
-    if not all(worker.last.is_read for worker in crew.workers):
+    if not result["all_read"]:
         click.echo("note: the broker has not read all that was published, which counts all the same", err=True)
-    if as_json:
+    if how.as_json:
         show_json(result)
     else:
         show(result)
@@ -84,10 +99,12 @@ def _run(command: str, measured: bool, as_json: bool, given: dict[str, Any]) -> 
 class Superfluous:
     """Says who has nothing to do any more, as the other side is done."""
 
-    def __init__(self, crew: Crew, publishing: int, pmessages: int | None, cmessages: int | None) -> None:
+    def __init__(self, crew: Crew, publishing: int, given: dict[str, Any]) -> None:
         self._publishers = crew.workers[:publishing]
         self._consumers = crew.workers[publishing:]
-        self._pmessages, self._cmessages = pmessages, cmessages
+        self._pmessages, self._cmessages = given["pmessages"], given["cmessages"]
+        self._exit_when = given["exit_when"]
+        self._idle_s = IDLE_S + (1 / given["consumer_rate"] if given["consumer_rate"] else 0.0)
         self._consumed = -1
         self._grew = 0.0
 
@@ -95,7 +112,8 @@ class Superfluous:
         consumed = sum(worker.last.counts.get("consumed", 0) for worker in self._consumers)
         if consumed != self._consumed or not all(worker.is_over for worker in self._publishers):
             self._consumed, self._grew = consumed, now
-        if self._publishers and self._cmessages is None and now - self._grew > IDLE_S:
+        ends_idle = self._exit_when or (self._publishers and self._cmessages is None)
+        if ends_idle and now - self._grew > self._idle_s:
             return self._consumers
         if self._consumers and self._pmessages is None and all(worker.is_over for worker in self._consumers):
             return self._publishers

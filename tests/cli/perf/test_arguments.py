@@ -56,3 +56,17 @@ def test_properties_and_headers():
 def test_properties_that_cannot_be(given):
     with pytest.raises(ValueError, match=next(iter(given))):
         properties(given)
+
+
+def test_properties_by_the_names_of_java():
+    assert properties({"contentType": "text/plain", "deliveryMode": 2, "X-Mine": "a"}) == {
+        "content_type": b"text/plain",
+        "delivery_mode": 2,
+        "headers": {"X-Mine": Field("S", b"a")},
+    }
+
+
+def test_a_timestamp():
+    assert properties({"timestamp": 1196500530}) == properties({"timestamp": "2007-12-01T10:15:30+01:00"})
+    with pytest.raises(ValueError, match="timestamp must be seconds since 1970, or of the form 2007-"):
+        properties({"timestamp": "yesterday"})

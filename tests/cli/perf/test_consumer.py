@@ -39,7 +39,7 @@ def test_one_acknowledgement_each():
     some, link = consumer()
     read(some, link, deliveries(1, 3))
     read(some, link, deliveries(4, 9))
-    assert some.counts() == {"consumed": 9}
+    assert some.counts()["consumed"] == 9
     assert link.sent == SingleAcks().between(1, 9)
 
 
@@ -56,7 +56,7 @@ def test_one_for_many():
 def test_none():
     some, link = consumer(auto_ack=True)
     read(some, link, deliveries(1, 2000))
-    assert (some.counts(), link.sent) == ({"consumed": 2000}, b"")
+    assert (some.counts(), link.sent) == ({"consumed": 2000, "consumed_octets": 32_000}, b"")
 
 
 @pytest.mark.parametrize("ack_every", [0, 100])
@@ -66,7 +66,7 @@ def test_what_is_beyond_the_limit_is_neither_counted_nor_acknowledged(ack_every)
     assert not some.done
     read(some, link, deliveries(6, 20))
     assert some.done
-    assert some.counts() == {"consumed": 7}
+    assert some.counts()["consumed"] == 7
     sent = up_to(7) if ack_every else SingleAcks().between(1, 7)
     sent += cancelling("perf") + back_up_to(20)
     assert link.sent == sent
@@ -81,17 +81,17 @@ def test_a_rate(monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, link = consumer(rate=10.0)
     read(some, link, deliveries(1, 20))
-    assert some.counts() == {"consumed": 0}
+    assert some.counts()["consumed"] == 0
     assert some.wake == pytest.approx(100.1)
     now = 101.05
     some.due(now)
-    assert some.counts() == {"consumed": 10}
+    assert some.counts()["consumed"] == 10
     assert link.sent == SingleAcks().between(1, 10)
     read(some, link, deliveries(21, 1020))
     assert not some.reads
     now = 300.0
     some.due(now)
-    assert (some.counts(), some.reads, some.wake) == ({"consumed": 1020}, True, float("inf"))
+    assert (some.counts()["consumed"], some.reads, some.wake) == (1020, True, float("inf"))
 
 
 def test_latencies():
@@ -134,9 +134,55 @@ def test_each_channel_has_its_rate(monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, link = consumer(channels=2, rate=10.0)
     read(some, link, b"".join(delivery(1, tag) for tag in range(1, 4)) + delivery(2, 1))
-    assert some.counts() == {"consumed": 0}
+    assert some.counts()["consumed"] == 0
     now = 100.25
     some.due(now)
-    assert some.counts() == {"consumed": 3}
+    assert some.counts()["consumed"] == 3
     assert some.wake == pytest.approx(100.3)
     assert link.sent == SingleAcks(1).between(1, 2) + SingleAcks(2).between(1, 1)
+
+
+def test_with_a_rate_idle_time_is_not_made_up_for(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    some, link = consumer(rate=10.0)
+    now = 150.0
+    read(some, link, deliveries(1, 30))
+    assert some.counts()["consumed"] == 0
+    assert some.wake == pytest.approx(150.1)
+    now = 151.05
+    some.due(now)
+    assert some.counts()["consumed"] == 10
+    now = 170.0
+    some.due(now)
+    assert some.counts()["consumed"] == 30
+    read(some, link, deliveries(31, 32))
+    assert some.counts()["consumed"] == 30
+    assert some.wake == pytest.approx(170.1)
+
+
+def test_the_time_ends_with_the_last_message_within_the_limit(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    some, link = consumer(limit=7)
+    now = 101.0
+    read(some, link, deliveries(1, 7))
+    now = 200.0
+    read(some, link, deliveries(8, 20))
+    assert some.last == 101.0
+
+
+def test_octets_are_those_of_what_came():
+    some, link = consumer()
+    read(some, link, deliveries(1, 5) + deliveries(6, 8, b"y" * 1000))
+    assert some.counts() == {"consumed": 8, "consumed_octets": 5 * 16 + 3 * 1000}
+
+
+def test_octets_beyond_the_limit_do_not_count():
+    some, link = consumer(limit=4)
+    read(some, link, deliveries(1, 10))
+    assert some.counts() == {"consumed": 4, "consumed_octets": 64}
+
+
+def test_octets_of_nothing():
+    assert consumer()[0].counts() == {"consumed": 0, "consumed_octets": 0}

@@ -21,6 +21,7 @@ def test_one():
         "min": 1.5,
         "mean": 1.5,
         "p50": 1.5,
+        "p75": 1.5,
         "p95": 1.5,
         "p99": 1.5,
         "p99.9": 1.5,
@@ -49,3 +50,19 @@ def test_a_bucket_reaches_to_the_next():
     assert of([256, 257]).buckets == {256: 2}
     assert of([511, 512, 515]).buckets == {510: 1, 512: 2}
     assert of([258, 259, 512]).percentile_ns(50) == 259
+
+
+@pytest.mark.parametrize("count", [1000, 3000, 7000])
+def test_percentiles_of_a_known_distribution(count):
+    """Of 1, 2, 3... each percentile is known; none is less than that, nor by 1 % more."""
+    summary = of([number * 1_000_000_000 // count for number in range(1, count + 1)]).summary_ms()
+    assert summary["mean"] == pytest.approx(500, rel=0.01)
+    for percent in (50, 75, 95, 99, 99.9):
+        assert 10 * percent <= summary[f"p{percent:g}"] <= 10 * percent * 1.01
+    assert summary["max"] == 1000
+
+
+def test_the_rank_is_exact():
+    """2997 of 3000 are 99.9 %, though 3000 times 99.9 is a little more than 299700 as a float."""
+    assert of([1] * 2997 + [2] * 3).percentile_ns(99.9) == 1
+    assert of([1] * 2996 + [2] * 4).percentile_ns(99.9) == 2

@@ -69,8 +69,8 @@ def test_all_that_is_published_is_consumed(broker):
     found = result("throughput", "--uri", broker.url, "-C", 20_000, "-D", 20_000, "-c", 500, "-x", 2, "-y", 2)
     assert (found["published"], found["confirmed"], found["consumed"]) == (40_000, 40_000, 40_000)
     assert found["consumed_per_s"] > 1000
-    keys = set(re.findall(r"`(\w+)`", SECTION.split("keys of `throughput`")[1].split("\n\n")[1]))
-    assert set(found) == keys
+    keys = re.findall(r"`(\w+)`", SECTION.split("keys of `throughput`")[1].split("\n\n")[1])
+    assert set(found) == set(keys) - {"min", "mean", "p50", "p75", "p95", "p99", "max"}
 
 
 def test_several_channels_of_a_connection(broker):
@@ -86,6 +86,8 @@ def timed(broker, seconds):
     some = ["-u", "perf-timed", "-z", seconds, "-q", 1000, "-A", 100, "--measure-latency"]
     found = result("throughput", "--uri", broker.url, *some)
     assert found["seconds"] >= seconds
+    assert found["size"] == 16
+    assert found["consumed_mb_per_s"] == pytest.approx(found["consumed_per_s"] * 16e-6, abs=0.001)
     with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
         channel = connection.channel()
         left = channel.queue_declare("perf-timed", passive=True).method.message_count
@@ -106,7 +108,7 @@ def test_latencies_at_a_rate(broker):
     found = result("latency", "--uri", broker.url, "-C", 50, "-D", 50, "-r", 200, "-c", 10)
     assert found["published_per_s"] < 300
     for latency in (found["latency_ms"], found["confirm_latency_ms"]):
-        assert list(latency) == ["min", "mean", "p50", "p95", "p99", "p99.9", "max"]
+        assert list(latency) == ["min", "mean", "p50", "p75", "p95", "p99", "p99.9", "max"]
         assert 0 < latency["min"] <= latency["p50"] <= latency["p99"] <= latency["max"]
         assert latency["min"] < 2000
 
@@ -128,6 +130,31 @@ def test_a_queue_with_a_name_is_kept_and_can_be_read_later(broker, consumers):
     assert consumers("perf-kept") is None
 
 
+def test_confirms_are_waited_for_when_the_time_is_over(broker):
+    found = result("throughput", "--uri", broker.url, "-y", 0, "-z", 0.5, "-c", 1000, "-d", "filling")
+    assert (found["confirmed"], found["id"]) == (found["published"], "filling")
+    assert found["published"] > 0
+
+
+def test_a_body_from_a_file_and_emptying_its_queue(broker, tmp_path, consumers):
+    body = tmp_path / "body.json"
+    body.write_text('{"a": "é"}')
+    what = ["-u", "perf-body", "-qq", "-B", body, "-T", "application/json", "-mp", "appId=perf,x-mine=1"]
+    found = result("throughput", "--uri", broker.url, *what, "-y", 0, "-C", 500, "-c", 100)
+    assert (found["published"], found["size"]) == (500, 11)
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        channel = connection.channel()
+        _, properties, content = channel.basic_get("perf-body", auto_ack=True)
+    assert content == body.read_bytes()
+    assert (properties.content_type, properties.app_id, properties.delivery_mode) == ("application/json", "perf", 2)
+    assert properties.headers == {"x-mine": 1}
+    some = ["-x", 0, "-u", "perf-body", "-qq", "--exit-when", "empty", "--delete", "-q", 100]
+    found = result("throughput", "--uri", broker.url, *some)
+    assert (found["consumed"], found["size"]) == (499, None)
+    assert found["consumed_mb_per_s"] == pytest.approx(found["consumed_per_s"] * 11e-6, abs=0.001)
+    assert consumers("perf-body") is None
+
+
 def test_what_is_returned_is_counted_to_the_last(broker):
     nowhere = ["-e", "amq.direct", "-k", "nowhere", "-p", "-f", "mandatory"]
     found = result("throughput", "--uri", broker.url, *nowhere, "-y", 0, "-C", 3000)
@@ -136,10 +163,14 @@ def test_what_is_returned_is_counted_to_the_last(broker):
 
 def test_a_fanout_exchange_and_what_a_person_sees(broker, consumers):
     several = ["--queue-pattern", "perf-fan-%d", "--queue-pattern-to", 2, "-y", 2, "--delete"]
-    status, stdout, _ = run("throughput", "-h", broker.url, "-e", "perf-fan", "-t", "fanout", *several, "-C", 100)
+    status, stdout, stderr = run(
+        "throughput", "-h", broker.url, "--quiet", "-e", "perf-fan", "-t", "fanout", *several, "-C", 100
+    )
     assert status == 0
-    assert re.search(r"published +100 *\n", stdout)
-    assert re.search(r"consumed +200 *\n", stdout)
+    assert stderr == ""
+    assert re.search(r"messages +a second +MB a second *\n", stdout)
+    assert re.search(r"published +100 +[0-9,]+ +[0-9.]+ *\n", stdout)
+    assert re.search(r"consumed +200 +[0-9,]+ +[0-9.]+ *\n", stdout)
     assert f"amqp://guest@127.0.0.1:{broker.port}/" in stdout
     assert consumers("perf-fan-1") is None
 
@@ -288,6 +319,10 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-x", 0, "-y", 0], "nothing to do"),
         (["latency", "-s", 8], "-s is to be at least 16"),
         (["latency", "-vs", "20:1", "-vs", "8:1"], "-s is to be at least 16"),
+        (["latency", "-B", __file__], "--body: to measure latencies"),
+        (["throughput", "-B", __file__, "-s", 5], "--body has a size of its own"),
+        (["throughput", "-R", 5, "-L", 5], "--consumer-rate and --consumer-latency exclude each other"),
+        (["throughput", "-ew", "idle", "-y", 0], "give -y at least 1"),
         (["latency", "-r", 5, "-vr", "5:1"], "--rate and --variable-rate exclude each other"),
         (["throughput", "-s", 5, "-vs", "5:1"], "--size and --variable-size exclude each other"),
         (["throughput", "-vr", "0:1"], "one of the rates is to be more than 0"),
@@ -326,8 +361,9 @@ def test_mistakes_in_the_command_line(arguments, said):
 def test_every_option_is_documented(name):
     assert f"`amqpbroker perf {name}`" in SECTION
     for parameter in perf.commands[name].params:
-        for flag in parameter.opts:
-            assert re.search(rf"`{flag}[ `]", SECTION), flag
+        flags = ", ".join(f"`{flag}`" for flag in parameter.opts)
+        expected = flags if parameter.metavar is None else f"{flags[:-1]} {parameter.metavar}`"
+        assert f"| {expected} |" in SECTION
 
 
 def test_the_start_of_the_broker_does_not_load_it():

@@ -1,7 +1,7 @@
 import pytest
 
 from amqpbroker.cli.perf.latencies import Latencies
-from amqpbroker.cli.perf.progress import Bar, Lines, Silent, described, progress
+from amqpbroker.cli.perf.progress import Bar, Lines, Manner, Silent, described, progress
 
 
 def test_what_is_shown():
@@ -15,10 +15,12 @@ def test_what_is_shown():
 
 
 def test_who_is_shown_what(monkeypatch):
-    assert isinstance(progress(1, as_json=False), Lines)
-    assert isinstance(progress(1, as_json=True), Silent)
+    assert isinstance(progress(1, Manner()), Lines)
+    assert isinstance(progress(1, Manner(as_json=True)), Silent)
+    assert isinstance(progress(1, Manner(quiet=True)), Silent)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert isinstance(progress(1, as_json=True), Bar)
+    assert isinstance(progress(1, Manner(as_json=True)), Bar)
+    assert isinstance(progress(1, Manner(quiet=True)), Silent)
 
 
 def test_lines(capsys):

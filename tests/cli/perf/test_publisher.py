@@ -43,34 +43,34 @@ def test_it_stops_at_its_limit():
     some, link, each = publisher(limit=25)
     some.begin(0.0)
     assert len(link.sent) == 25 * each
-    assert (some.published, some.done, some.writes) == (25, True, False)
+    assert (some.counts()["published"], some.done, some.writes) == (25, True, False)
 
 
 def test_only_whole_messages_count_as_published():
     some, link, each = publisher(limit=25)
     link.takes = 12 * each + 1
     some.begin(0.0)
-    assert (some.published, some.done, some.writes) == (12, False, True)
+    assert (some.counts()["published"], some.done, some.writes) == (12, False, True)
     link.takes = each - 1
     some.due(0.0)
-    assert some.published == 13
+    assert some.counts()["published"] == 13
     link.takes = 1 << 20
     some.due(0.0)
-    assert (some.published, some.done) == (25, True)
+    assert (some.counts()["published"], some.done) == (25, True)
     assert len(link.sent) == 25 * each
 
 
 def test_confirms_make_room_for_more():
     some, link, _ = publisher(limit=100, window=8)
     some.begin(0.0)
-    assert (some.published, some.writes) == (8, False)
+    assert (some.counts()["published"], some.writes) == (8, False)
     link.incoming = method("basic.ack", delivery_tag=1)
     some.readable()
-    assert some.published == 8  # not a write for each confirm
+    assert some.counts()["published"] == 8  # not a write for each confirm
     link.incoming = method("basic.ack", delivery_tag=5, multiple=True) + method("basic.nack", delivery_tag=7)
     some.readable()
-    assert some.published == 14
-    assert some.counts() == {"published": 14, "returned": 0, "confirmed": 5, "refused": 1}
+    assert some.counts()["published"] == 14
+    assert some.counts() == {"published": 14, "published_octets": 280, "returned": 0, "confirmed": 5, "refused": 1}
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 100])
@@ -79,9 +79,9 @@ def test_it_is_done_when_all_is_confirmed(window):
     some.begin(0.0)
     for _ in range(10):
         assert not some.done
-        link.incoming = method("basic.ack", delivery_tag=some.published, multiple=True)
+        link.incoming = method("basic.ack", delivery_tag=some.counts()["published"], multiple=True)
         some.readable()
-        if some.published == 10 and some.counts()["confirmed"] == 10:
+        if some.counts()["published"] == 10 and some.counts()["confirmed"] == 10:
             break
     assert some.done
 
@@ -96,7 +96,7 @@ def test_what_comes_may_be_split_anywhere():
         for piece in (told[:split], told[split:]):
             link.incoming = piece
             some.readable()
-        assert some.counts() == {"published": 3, "returned": 1, "confirmed": 3, "refused": 0}
+        assert some.counts() == {"published": 3, "published_octets": 60, "returned": 1, "confirmed": 3, "refused": 0}
         assert some.done
 
 
@@ -108,10 +108,10 @@ def test_a_blocked_connection_publishes_nothing():
     assert some.blocked == "low on disk"
     link.incoming = method("basic.ack", delivery_tag=10, multiple=True)
     some.readable()
-    assert (some.published, some.writes) == (10, False)
+    assert (some.counts()["published"], some.writes) == (10, False)
     link.incoming = method("connection.unblocked", 0)
     some.readable()
-    assert (some.published, some.blocked) == (20, "")
+    assert (some.counts()["published"], some.blocked) == (20, "")
     assert some.blocked_s > 0
 
 
@@ -125,7 +125,7 @@ def test_flow_is_answered_and_heeded():
     link.incoming = method("channel.flow", active=True)
     some.readable()
     assert link.sent.startswith(method("channel.flow-ok", active=False) + method("channel.flow-ok", active=True))
-    assert some.published == 20
+    assert some.counts()["published"] == 20
 
 
 @pytest.mark.parametrize("name", ["channel.close", "connection.close"])
@@ -154,11 +154,11 @@ def test_with_a_rate_the_first_goes_out_at_once_and_the_next_when_it_is_due(monk
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, _, _ = publisher(pace=Steady(10.0))
     some.begin(now)
-    assert some.published == 1
+    assert some.counts()["published"] == 1
     assert some.wake == pytest.approx(100.1)
     now = 100.31
     some.due(now)
-    assert some.published == 4
+    assert some.counts()["published"] == 4
     assert some.wake == pytest.approx(100.4)
 
 
@@ -175,10 +175,10 @@ def test_a_size_changes_with_the_next_message_that_begins(monkeypatch):
     now = 101.05
     link.takes = 0
     some.due(now)
-    assert some.published == 0
+    assert some.counts()["published"] == 0
     link.takes = 1 << 20
     some.due(now)
-    assert some.published == 11
+    assert some.counts()["published"] == 11
     assert len(link.sent) == small + 10 * large
     now = 102.0
     some.due(now)
@@ -213,7 +213,7 @@ def test_confirms_split_anywhere_find_their_channel():
         for piece in (told[:split], told[split:]):
             link.incoming = piece
             some.readable()
-        assert some.counts() == {"published": 6, "returned": 0, "confirmed": 5, "refused": 1}
+        assert some.counts() == {"published": 6, "published_octets": 120, "returned": 0, "confirmed": 5, "refused": 1}
         assert some.done
 
 
@@ -264,3 +264,64 @@ def test_it_ends_with_what_is_sent_and_read_by_halves():
     assert some.finish(1.0)
     assert (len(link.sent), len(link.unread)) == (2 * each, 9)
     assert some.counts()["returned"] == 3
+
+
+def test_what_is_unconfirmed_at_the_end_is_waited_for():
+    some, link, each = publisher(window=10)
+    some.begin(0.0)
+    some.wind_up(1.0)
+    assert not some.done
+    link.incoming = method("basic.ack", delivery_tag=9, multiple=True)
+    some.readable()
+    assert not some.done
+    link.incoming = method("basic.nack", delivery_tag=10)
+    some.readable()
+    assert some.done
+    assert (some.counts()["published"], len(link.sent)) == (10, 10 * each)
+    assert (some.counts()["confirmed"], some.counts()["refused"]) == (9, 1)
+
+
+def test_at_the_end_half_a_message_goes_out_whole():
+    some, link, each = publisher(window=10)
+    link.takes = each // 2
+    some.begin(0.0)
+    link.takes = 1 << 20
+    some.wind_up(1.0)
+    assert len(link.sent) == 10 * each
+    assert not some.done
+    link.incoming = method("basic.ack", delivery_tag=10, multiple=True)
+    some.readable()
+    assert some.done
+
+
+def test_without_confirms_there_is_nothing_to_wait_for():
+    some, _, _ = publisher(pace=Steady(10.0))
+    some.begin(0.0)
+    some.wind_up(1.0)
+    assert some.done
+
+
+def test_nor_while_the_broker_blocks_it():
+    some, link, _ = publisher(window=10)
+    some.begin(0.0)
+    link.incoming = method("connection.blocked", 0, reason="low on disk")
+    some.readable()
+    some.wind_up(1.0)
+    assert some.done
+
+
+def test_octets_of_sizes_that_change(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    kinds = [Kind("", "q", size, {}) for size in (20, 500)]
+    templates = Templates([Template(kind, 4096) for kind in kinds], [Step(20, 1.0), Step(500, 1.0)])
+    link = FakeLink()
+    some = Publisher(link, Publishing(1, tuple(kinds), pace=Steady(10.0)), [templates], False)
+    some.begin(now)
+    now = 101.05
+    link.takes = 5
+    some.due(now)
+    assert (some.counts()["published"], some.counts()["published_octets"]) == (1, 20)
+    link.takes = 1 << 20
+    some.due(now)
+    assert (some.counts()["published"], some.counts()["published_octets"]) == (11, 20 + 10 * 500)

@@ -77,3 +77,9 @@ def test_a_stamp_in_a_body_of_several_frames():
     (publish,) = parsed(some.take_stamped(1, [9]), 4096)
     assert stamps([publish]) == [(MARK, 9)]
     assert len(publish[2]) == 10_000
+
+
+def test_a_body_that_is_given():
+    some = template(size=0, body=b"as it is")
+    assert some.size == 8
+    assert [body for _, _, body in parsed(some.take(2), 4096)] == [b"as it is"] * 2
