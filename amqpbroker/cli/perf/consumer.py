@@ -38,6 +38,8 @@ class Consumer(Role):
         return {"message": taken}
 
     def begin(self, now: float) -> None:
+        for channel in self._channels:
+            channel.begin(now)
         self._account(now)
 
     def readable(self) -> None:

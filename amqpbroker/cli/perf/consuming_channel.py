@@ -27,11 +27,15 @@ class ConsumingChannel:
         self._auto_ack = work.auto_ack
         self._ack_every = work.ack_every
         self._single = SingleAcks(number) if not work.auto_ack and not work.ack_every else None
-        self._come = 0
         self._taken = 0
         self._free_at = 0.0  # when it is done with what it has taken
+        self._idle_since = 0.0
+        self._is_idle = True
         self._acked = 0
         self._given_back = 0
+
+    def begin(self, now: float) -> None:
+        self._free_at = self._idle_since = now
 
     def account(self, come: int, now: float) -> bytes:
         """Take what may be taken now of the `come` that came so far. Returns the frames that answer it."""
@@ -55,15 +59,17 @@ class ConsumingChannel:
         return up_to(self.consumed, self.number) if not self._auto_ack and self.consumed > self._acked else b""
 
     def _take_at(self, rate: float, come: int, now: float) -> None:
-        """What comes while it is idle it begins with at once, but time in which nothing was there is lost."""
-        if self._taken == self._come:
-            self._free_at = max(self._free_at, now)
-        self._come = come
+        """Time in which nothing was there is lost; that by which this is called too late is made up for."""
         waiting = come - self._taken
+        if not waiting:
+            return
+        if self._is_idle:
+            self._free_at += now - self._idle_since
         taken = min(waiting, int((now - self._free_at) * rate))
         self._taken += taken
         self._free_at += taken / rate
-        self.wake = max(self._free_at + 1 / rate, now + LEAST_WAIT_S) if taken < waiting else math.inf
+        self._is_idle, self._idle_since = taken == waiting, now
+        self.wake = math.inf if self._is_idle else max(self._free_at + 1 / rate, now + LEAST_WAIT_S)
         self.reads = waiting - taken < AHEAD
 
     def _acknowledgement(self) -> bytes:

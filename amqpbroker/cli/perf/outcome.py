@@ -72,6 +72,7 @@ def _a_second(count: float, seconds: float, digits: int = 1) -> float:
 
 
 def _row(result: dict[str, Any], name: str) -> tuple[str, ...]:
-    row = f"{result[name]:,}", f"{result[f'{name}_per_s']:,.0f}"
+    rate = result[f"{name}_per_s"]
+    row = f"{result[name]:,}", f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
     megabytes = result.get(f"{name}_mb_per_s")
     return row if megabytes is None else (*row, f"{megabytes:,.1f}" if megabytes >= 1 else f"{megabytes:.3f}")

@@ -38,12 +38,17 @@ def show_tables(
     measured = {name: some for name, some in latencies.items() if some}
     if measured:
         names = list(next(iter(measured.values())))
-        values = {name: [f"{value:.3f}" for value in some.values()] for name, some in measured.items()}
+        values = {name: [_short(value) for value in some.values()] for name, some in measured.items()}
         console.print()
         console.print(_table("latency, ms", names, values))
     for note in notes:
         console.print()
         console.print(Text(note), soft_wrap=True)
+
+
+def _short(value: float) -> str:
+    """So that what is long still fits into 80 columns."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 100 else f"{value:.3f}"
 
 
 def _table(heading: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> "Table":

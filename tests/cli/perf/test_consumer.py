@@ -153,12 +153,27 @@ def test_with_a_rate_idle_time_is_not_made_up_for(monkeypatch):
     now = 151.05
     some.due(now)
     assert some.counts()["consumed"] == 10
-    now = 170.0
+    now = 153.05
     some.due(now)
     assert some.counts()["consumed"] == 30
+    now = 170.0
     read(some, link, deliveries(31, 32))
     assert some.counts()["consumed"] == 30
-    assert some.wake == pytest.approx(170.1)
+    assert some.wake == pytest.approx(170.05)
+
+
+def test_with_a_rate_it_makes_up_for_being_late_itself(monkeypatch):
+    """As few as are prefetched: while it was late, no more could come."""
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    some, link = consumer(rate=10.0)
+    read(some, link, deliveries(1, 2))
+    now = 100.45
+    some.due(now)
+    assert some.counts()["consumed"] == 2
+    read(some, link, deliveries(3, 6))
+    assert some.counts()["consumed"] == 4
+    assert some.wake == pytest.approx(100.5)
 
 
 def test_the_time_ends_with_the_last_message_within_the_limit(monkeypatch):

@@ -113,3 +113,12 @@ def test_what_a_person_sees(capsys, given, lines):
     some = [published(3000, 102.0, blocked_s=2.5), published(1000, 104.0)]
     show(outcome(some, [consumed(9000, 110.0)], **given))
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == lines
+
+
+def test_what_takes_long_fits_into_a_line(capsys):
+    some = Latencies()
+    some.add([123_456_789_000])
+    show(outcome([published(7, 110.0)], [consumed(7, 110.0)], {"message": some}))
+    out = capsys.readouterr().out
+    assert "  ".join(["123457"] * 8) in out
+    assert "published         7       0.7        0.000" in out
