@@ -265,14 +265,20 @@ class Model:
             line.returned += back
         else:
             line.ready = sorted([*line.ready, *back], key=lambda copy: copy.sequence)
-        self._leave(line, [copy for copy in copies if copy.count > limit], "delivery_limit")
-        if not spec.quorum:
             self._trim(line)
+        burying, self._burying = self._burying, True
+        waiting = len(self._dying)
+        self._leave(line, [copy for copy in copies if copy.count > limit], "delivery_limit")
         self._expire(line)
         self._drain(line)
         if spec.quorum:
-            # What consumers can take at once is not too much.
+            # What consumers can take at once is not too much; what is goes before what else has died.
+            before = len(self._dying)
             self._trim(line)
+            self._dying[waiting:] = self._dying[before:] + self._dying[waiting:before]
+        self._burying = burying
+        if not burying:
+            self._bury()
 
     def _trim(self, line: Line) -> None:
         dropped = []

@@ -124,8 +124,9 @@ class DeadLetters:
         self._dying: deque[tuple[Queue, list[Entry], str]] = deque()
         self._depth = 0
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "DeadLetters":
         self._depth += 1
+        return self
 
     def __exit__(self, *_: object) -> None:
         try:
@@ -138,6 +139,15 @@ class DeadLetters:
         """Republish what leaves the queue to its dead letter exchange."""
         with self:
             self._dying.append((queue, entries, reason))
+
+    @property
+    def waiting(self) -> int:
+        """How many calls of `send` have something that waits."""
+        return len(self._dying)
+
+    def put_last(self, count: int) -> None:
+        """Have what the first `count` of these sent go after what the others did."""
+        self._dying.rotate(-count)
 
     def _send_all(self) -> None:
         while self._dying:

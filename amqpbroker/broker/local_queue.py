@@ -4,6 +4,7 @@ The two differ in their ready line (where a returned message goes) and in that r
 against its delivery limit; neither is worth a class of its own.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.consumer import Consumer
@@ -401,15 +402,24 @@ class LocalQueue(Queue):
             if self.limit.shut:
                 self.limit.is_shut(self)
             self.ready.requeue(back)
-        self.leave(exhausted, DELIVERY_LIMIT)
         if not self.quorum:
             self.limit.trim(self)
+            self._share(consumers)
+            return
+        with self.vhost.dead_letters as letters:
+            self.leave(exhausted, DELIVERY_LIMIT)
+            self._share(consumers)
+            # What consumers can take at once is not too much. What is, is dead-lettered before what else has died
+            # (rabbit_fifo: checkout, evaluate_limit).
+            before = letters.waiting
+            self.limit.trim(self)
+            letters.put_last(before)
+
+    def _share(self, consumers: Iterable[Consumer]) -> None:
+        """These have settled something: deliver to them and all others."""
         for consumer in consumers:
             self.consumers.settled(consumer)
         self._drain()
-        if self.quorum:
-            # What consumers can take at once is not too much (rabbit_fifo:checkout).
-            self.limit.trim(self)
 
     def _release(self, entries: list[Entry]) -> dict[Consumer, None]:
         """Count entries out of what is unacknowledged; returns the consumers that had them."""

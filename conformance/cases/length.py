@@ -383,3 +383,33 @@ def given_back_expired_and_too_many(lab: Lab, kind: str) -> None:
     lab.sleep(0.1)
     holder.close()
     lab.wait_ready(lab.q("dead"), 3)
+
+
+@family({how: (how,) for how in ("nack", "reject", "recover", "channel", "connection")})
+def given_back_dies_of_everything(lab: Lab, how: str) -> None:
+    """Of what is given back at once some comes back too often, some too late, some is too much: the order of these."""
+    ch = limited(lab, "quorum", dead=True, max_length=1, delivery_limit=1)
+    holder = lab.channel(lab.connect())
+    holder.consume(lab.q(), "a")
+    publish(ch, lab.q(), 2)
+    holder.deliveries(2)
+    holder.nack(0, multiple=True)
+    holder.deliveries(2)
+    ch.publish_confirmed("", lab.q(), "3", delivery_mode=2, expiration="0")
+    publish(ch, lab.q(), 3, start=4)
+    holder.deliveries(4)
+    holder.cancel("a")
+    lab.sleep(0.1)
+    match how:
+        case "nack":
+            holder.nack(0, multiple=True)
+        case "reject":
+            for tag in range(3, 9):
+                holder.reject(tag)
+        case "recover":
+            holder.recover()
+        case "channel":
+            holder.close()
+        case _:
+            holder.connection.close()
+    lab.wait_ready(lab.q("dead"), 5)
