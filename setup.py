@@ -37,6 +37,7 @@ HOT = [
     "broker/local_queue",
     "broker/queue_info",
     "broker/length_limit",
+    "broker/returns",
     "broker/disuse",
     "broker/ready",
     "broker/consumer",

@@ -12,7 +12,10 @@ NONE = -1
 
 
 class Copy(NamedTuple):
-    """One queue's copy of a message. deaths: (queue, reason, times), the latest first. first: that of all."""
+    """One queue's copy of a message. deaths: (queue, reason, times), the latest first. first: that of all.
+
+    is_normal: it came back to a quorum queue without a delivery limit, which forgets its priority until a restart.
+    """
 
     body: bytes
     persistent: bool
@@ -24,12 +27,17 @@ class Copy(NamedTuple):
     deadline_ms: int = 0
     redelivered: bool = False
     count: int = 0
+    is_normal: bool = False
 
     def died(self, queue: str, reason: str) -> "Copy":
         times = sum([times for at, why, times in self.deaths if (at, why) == (queue, reason)])
         others = tuple(death for death in self.deaths if death[:2] != (queue, reason))
         deaths = ((queue, reason, times + 1), *others)
         return Copy(self.body, self.persistent, self.priority, NONE, deaths, self.first or (queue, reason))
+
+    def is_high(self) -> bool:
+        """Whether it is of high priority to a quorum queue."""
+        return self.priority > 4 and not self.is_normal
 
     def may_enter(self, queue: str) -> bool:
         """Whether it does not go round without a client's doing."""
@@ -49,7 +57,7 @@ class Spec(NamedTuple):
     max_priority: int = 0
     ttl_ms: int = NONE
     max_length: int = NONE
-    delivery_limit: int = NONE
+    delivery_limit: int = 20
     letters: str = ""
 
 
@@ -80,7 +88,7 @@ class Line:
             return self.returned[0]
         if not spec.quorum:
             return min(self.ready, key=lambda copy: (-min(copy.priority, spec.max_priority), copy.sequence))
-        high, normal = ([copy for copy in self.ready if (copy.priority > 4) is which] for which in (True, False))
+        high, normal = ([copy for copy in self.ready if copy.is_high() is which] for which in (True, False))
         if not high or (normal and self.turn == 2 and normal[0].sequence < high[0].sequence):
             return normal[0]
         return high[0]
@@ -104,7 +112,7 @@ class Line:
         """What a crash leaves of it: in its old order, what is held among the rest."""
         held = [copy._replace(redelivered=True) for copy in self.held.values()]
         copies = [copy for copy in (*self.ready, *self.returned, *held) if self.is_stored(copy)]
-        return sorted(copies, key=lambda copy: copy.sequence)
+        return sorted([copy._replace(is_normal=False) for copy in copies], key=lambda copy: copy.sequence)
 
 
 #: Queues that there are, and number -> what they have stored.
@@ -261,7 +269,11 @@ class Model:
         copies = [copy._replace(redelivered=True, count=copy.count + 1) for copy in copies]
         limit = spec.delivery_limit if spec.quorum and spec.delivery_limit >= 0 else 1 << 30
         back = [copy for copy in copies if copy.count <= limit]
-        if spec.quorum:
+        if spec.quorum and spec.delivery_limit < 0:
+            for copy in back:
+                line.sequence += 1
+                line.ready.append(copy._replace(sequence=line.sequence, is_normal=True))
+        elif spec.quorum:
             line.returned += back
         else:
             line.ready = sorted([*line.ready, *back], key=lambda copy: copy.sequence)

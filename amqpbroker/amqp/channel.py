@@ -480,7 +480,7 @@ class Channel:
             self.transaction = None
         for queue, group in by_start(self.take(0, True).values()):
             try:
-                queue.requeue(group)
+                queue.reclaim(group)
             except Exception:
                 log.exception("queue %s: what a channel held that ends could not be given back", queue.name)
         for queue in self._left:

@@ -26,6 +26,7 @@ from amqpbroker.broker.ready import (
     StrictQuorumLine,
     pages_of,
 )
+from amqpbroker.broker.returns import reclaim, requeue
 from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Timer
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 #: Why a message leaves a queue without being acknowledged, and is dead-lettered. RabbitMQ's words, as in x-death.
 EXPIRED = "expired"
 REJECTED = "rejected"
-DELIVERY_LIMIT = "delivery_limit"
 
 #: How many messages, and octets of them, a quorum queue deals out to several consumers before it delivers these.
 ROUND: Final = 256
@@ -91,7 +91,7 @@ class LocalQueue(Queue):
         self.unacked_size: int = 0
         self.entered: int = 0
         self.passed: int = 0
-        self._expiring: int = 0
+        self.expiring: int = 0
         self._expiry: Timer | None = None
         self.disuse = Disuse()
         self.touch()
@@ -163,18 +163,18 @@ class LocalQueue(Queue):
                     self.passed += 1
                     consumer.hand(message, 0, 0)
                     return True
-                self._give(consumer, self._enter(message, deadline_ms))
+                self._give(consumer, self.enter(message, deadline_ms))
                 return True
-        ready.push(self._enter(message, deadline_ms))
+        ready.push(self.enter(message, deadline_ms))
         if deadline_ms:
-            self._expiring += 1
+            self.expiring += 1
         if limited:
             self.limit.trim(self)
         if deadline_ms:
             self.expire()
         return True
 
-    def _enter(self, message: Message, deadline_ms: int) -> Entry:
+    def enter(self, message: Message, deadline_ms: int) -> Entry:
         """The queue's copy of a message, stored if it is to be."""
         self.entered += 1
         entry = Entry(message, self, self.entered + self.passed, deadline_ms)
@@ -225,7 +225,7 @@ class LocalQueue(Queue):
             self.consumers.took_last(consumer)
         elif self.quorum or not consumer.unacked:
             self.consumers.found_full(consumer)
-        if self._expiring:
+        if self.expiring:
             self._arm_expiry()
 
     def offer_all(self, consumers: list[Consumer]) -> None:
@@ -246,7 +246,7 @@ class LocalQueue(Queue):
             if consumer is None:
                 break
             self._give(consumer, self.pop())
-            if self._expiring:
+            if self.expiring:
                 self.expire()
 
     def _deal_out(self) -> None:
@@ -264,7 +264,7 @@ class LocalQueue(Queue):
                 size += entry.message.size
                 consumer.unacked += 1
                 dealt.setdefault(consumer, []).append(entry)
-                if self._expiring:
+                if self.expiring:
                     self.expire()
             if not dealt:
                 return
@@ -301,7 +301,7 @@ class LocalQueue(Queue):
     def pop(self) -> Entry:
         entry = self.ready.pop()
         if entry.deadline_ms:
-            self._expiring -= 1
+            self.expiring -= 1
         return entry
 
     def get(self, no_ack: bool) -> Entry | None:
@@ -360,14 +360,14 @@ class LocalQueue(Queue):
         for entry in entries:
             if entry.position:
                 self.forget(entry)
-        for consumer in self._release(entries):
+        for consumer in self.release(entries):
             if self.ready.count:
                 self.offer(consumer)
             elif not consumer.ringed:
                 self.consumers.settled(consumer)
 
     def reject(self, entries: list[Entry]) -> None:
-        consumers = self._release(entries)
+        consumers = self.release(entries)
         self.tally.returned += len(entries)
         # A dead letter that comes back here comes after what its consumer has room for now, whatever its priority.
         with self.vhost.dead_letters:
@@ -376,52 +376,18 @@ class LocalQueue(Queue):
                 self.offer(consumer)
 
     def requeue(self, entries: list[Entry], failed: bool = True) -> None:
-        consumers = self._release(entries)
-        self.tally.returned += len(entries)
-        if self.closed:
-            self.tally.left += len(entries)
-            for entry in entries:
-                self.forget(entry)
-            return
-        limit = self.settings.delivery_limit if self.quorum else -1
-        counts = failed or not self.vhost.config.compat.counts_only_failures
-        back = []
-        exhausted = []
-        for entry in entries:
-            entry.acquired_count += 1
-            entry.delivery_count += counts
-            if 0 <= limit < entry.delivery_count:
-                exhausted.append(entry)
-                continue
-            back.append(entry)
-            if entry.position and self.log is not None:
-                self.log.returned(entry)
-            if entry.deadline_ms:
-                self._expiring += 1
-        if back:
-            if self.limit.shut:
-                self.limit.is_shut(self)
-            self.ready.requeue(back)
-        if not self.quorum:
-            self.limit.trim(self)
-            self._share(consumers)
-            return
-        with self.vhost.dead_letters as letters:
-            self.leave(exhausted, DELIVERY_LIMIT)
-            self._share(consumers)
-            # What consumers can take at once is not too much. What is, is dead-lettered before what else has died
-            # (rabbit_fifo: checkout, evaluate_limit).
-            before = letters.waiting
-            self.limit.trim(self)
-            letters.put_last(before)
+        requeue(self, entries, failed)
 
-    def _share(self, consumers: Iterable[Consumer]) -> None:
+    def reclaim(self, entries: list[Entry]) -> None:
+        reclaim(self, entries)
+
+    def share(self, consumers: Iterable[Consumer]) -> None:
         """These have settled something: deliver to them and all others."""
         for consumer in consumers:
             self.consumers.settled(consumer)
         self._drain()
 
-    def _release(self, entries: list[Entry]) -> dict[Consumer, None]:
+    def release(self, entries: list[Entry]) -> dict[Consumer, None]:
         """Count entries out of what is unacknowledged; returns the consumers that had them."""
         consumers: dict[Consumer, None] = {}
         self.unacked_count -= len(entries)
@@ -454,7 +420,7 @@ class LocalQueue(Queue):
         count = self.ready.count
         self.tally.left += count
         self.ready.clear()
-        self._expiring = 0
+        self.expiring = 0
         self._arm_expiry()
         if count:
             self.consumers.all_full()
@@ -495,7 +461,7 @@ class LocalQueue(Queue):
 
     def expire(self) -> None:
         """Let expired messages leave; only the head is looked at, as in rabbit_amqqueue_process:drop_expired_msgs."""
-        if not self._expiring:
+        if not self.expiring:
             return
         now_ms = self.clock.now_ms()
         expired: list[Entry] = []
@@ -536,7 +502,7 @@ class LocalQueue(Queue):
     def recover(self, copies: Copies) -> None:
         self.entered = self.tally.before = copies.sequences[-1]
         self.tally.recovered = len(copies.positions)
-        self._expiring += len(copies.deadlines_ms) - copies.deadlines_ms.count(0)
+        self.expiring += len(copies.deadlines_ms) - copies.deadlines_ms.count(0)
         self.ready.recover(pages_of(copies), copies.size)
 
     def recovered(self) -> None:
@@ -549,7 +515,7 @@ class LocalQueue(Queue):
         for entry in entries:
             self.ready.push(entry)
             if entry.deadline_ms:
-                self._expiring += 1
+                self.expiring += 1
         if entries:
             self.entered = self.tally.before = entries[-1].sequence
             self.tally.recovered = len(entries)

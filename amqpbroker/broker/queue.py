@@ -143,10 +143,14 @@ class Queue(Destination):
 
     @abstractmethod
     def requeue(self, entries: "list[Entry]", failed: bool = True) -> None:
-        """Take unacknowledged entries back, given in the order of their return, each where it belongs.
+        """A client returns unacknowledged entries, given in this order: each goes where it belongs.
 
         failed: who had them failed at them, rather than just giving them back; only some releases of RabbitMQ care.
         """
+
+    @abstractmethod
+    def reclaim(self, entries: "list[Entry]") -> None:
+        """Take unacknowledged entries back that a channel held that has ended, all at once."""
 
     @abstractmethod
     def purge(self) -> int:

@@ -112,6 +112,10 @@ class ReadyLine(metaclass=ABCMeta):
     def requeue(self, entries: list[Entry]) -> None:
         """Entries come back, in the order of their return."""
 
+    def put_last(self, entry: Entry) -> None:
+        """One comes back as the newest, at its end."""
+        self.push(entry)
+
     @abstractmethod
     def head(self) -> Entry:
         """What `pop` would give. Only when `count`."""
@@ -484,10 +488,17 @@ class QuorumLine(ReadyLine):
         self._pager = pager
 
     def push(self, entry: Entry) -> None:
+        self._add(entry, self.high if entry.message.priority > 4 else self.normal)
+
+    def put_last(self, entry: Entry) -> None:
+        # Whatever its priority (rabbit_fifo:requeue).
+        self._add(entry, self.normal)
+
+    def _add(self, entry: Entry, line: ReadyLine) -> None:
         # What was numbered in between went straight to consumers, which moves the turn on as well.
         self._advance(entry.sequence - self._newest - 1)
         self._newest = entry.sequence
-        (self.high if entry.message.priority > 4 else self.normal).push(entry)
+        line.push(entry)
         self.count += 1
         self.size += entry.message.size
 

@@ -124,9 +124,9 @@ class QueueTally:
     left: copies that were neither acknowledged nor delivered for good: dead-lettered, dropped, purged. refused:
     messages that did not become copies. letters: messages that came as dead letters. no_ack: copies that waited and
     were then delivered without acknowledgement. got, got_no_ack, got_empty: by basic.get. redelivered: of all
-    deliveries. returned: copies that were rejected or requeued. recovered: copies that were there at the start, and
-    `before` the last number given to one then. stored, unstored: copies that went to the store, and left it. loaded:
-    read back from there.
+    deliveries. returned: copies that were rejected or requeued. recovered: copies that were there at the start.
+    before: numbers that no new message has: those of before the start, and those of returns to the queue's end.
+    stored, unstored: copies that went to the store, and left it. loaded: read back from there.
     """
 
     __slots__ = (

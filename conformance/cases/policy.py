@@ -144,6 +144,17 @@ def delivery_limit(lab: Lab) -> None:
 
 
 @case(requires=NEEDS)
+def delivery_limit_taken_away(lab: Lab) -> None:
+    """No delivery limit by policy: what is returned goes to the end, as where the argument says so."""
+    policy(lab, {"delivery-limit": -1})
+    ch = confirming(lab, queue_type="quorum")
+    publish(ch, lab.q(), 2)
+    ch.get_when_there(lab.q())
+    ch.nack(1)
+    lab.wait_ready(lab.q(), 2)
+
+
+@case(requires=NEEDS)
 def alternate_exchange(lab: Lab) -> None:
     """An alternate exchange by policy."""
     policy(lab, {"alternate-exchange": "amq.fanout"}, pattern="x$", apply_to="exchanges")

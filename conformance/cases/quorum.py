@@ -297,3 +297,134 @@ def delivery_limit_without_dead_letters(lab: Lab, verb: str) -> None:
         ch.get_when_there(lab.q())
         (ch.nack if verb == "nack" else ch.reject)(tag)
     ch.get_when_there(lab.q())
+
+
+def unlimited(lab: Lab, **arguments: Any) -> Channel:
+    """A confirming channel and a quorum queue without a delivery limit; what dies there goes to the queue dead."""
+    ch = lab.channel()
+    ch.queue(lab.q("dead"))
+    every = {"x-queue-type": "quorum", "x-delivery-limit": -1, "x-dead-letter-exchange": ""} | arguments
+    ch.queue(lab.q(), durable=True, arguments=every | {"x-dead-letter-routing-key": lab.q("dead")})
+    ch.confirm()
+    return ch
+
+
+def numbered(lab: Lab, ch: Channel, count: int, start: int = 1, **properties: Any) -> None:
+    """Publish numbered messages, each confirmed before the next."""
+    for number in range(start, start + count):
+        ch.publish_confirmed("", lab.q(), str(number), delivery_mode=2, **properties)
+
+
+@family(
+    {
+        how: (how,)
+        for how in ("nack", "nack_newest_first", "reject", "recover", "tx", "get", "cancelled", "channel", "connection")
+    }
+)
+def returned_without_limit(lab: Lab, how: str) -> None:
+    """Without a delivery limit: where what a client returns goes, and what a channel held that ends."""
+    ch = unlimited(lab)
+    holder = lab.channel(lab.connect())
+    numbered(lab, ch, 5)
+    if how == "tx":
+        holder.tx()
+    if how == "get":
+        for _ in range(3):
+            holder.get(lab.q())
+    else:
+        holder.qos(3)
+        holder.consume(lab.q(), "a")
+        holder.deliveries(3)
+        holder.cancel("a")
+    match how:
+        case "nack_newest_first":
+            for tag in (3, 2, 1):
+                holder.nack(tag)
+        case "reject":
+            for tag in (1, 2, 3):
+                holder.reject(tag)
+        case "recover":
+            holder.recover()
+        case "channel":
+            holder.close()
+        case "connection":
+            holder.connection.close()
+        case _:
+            holder.nack(0, multiple=True)
+    if how == "tx":
+        holder.commit()
+    lab.wait_ready(lab.q(), 5)
+
+
+@family({"1": (1,), "2": (2,), "3": (3,)})
+def returned_without_limit_by_a_full_consumer(lab: Lab, prefetch: int) -> None:
+    """Without a delivery limit: what a consumer gets next that returns all that it has room for."""
+    ch, holder = unlimited(lab), lab.channel()
+    numbered(lab, ch, 4)
+    holder.qos(prefetch)
+    holder.consume(lab.q(), "a")
+    for _ in range(2):
+        holder.deliveries(prefetch)
+        holder.nack(0, multiple=True)
+    holder.deliveries(prefetch)
+
+
+@case()
+def returned_without_limit_to_several(lab: Lab) -> None:
+    """Without a delivery limit: several messages are returned while other consumers have room."""
+    ch, holder, other = unlimited(lab), lab.channel(), lab.channel()
+    holder.consume(lab.q(), "a")
+    numbered(lab, ch, 5)
+    holder.deliveries(5)
+    other.qos(1)
+    for tag in "bc":
+        other.consume(lab.q(), tag)
+    holder.nack(4, multiple=True)
+    other.deliveries(2)
+    holder.deliveries(2)
+
+
+@family({"low": (0, 9), "high": (9, 0)})
+def returned_without_limit_priority(lab: Lab, own: int, others: int) -> None:
+    """Without a delivery limit: a message is returned to a queue with messages of another priority, and its own."""
+    ch = unlimited(lab)
+    numbered(lab, ch, 1, priority=own)
+    ch.get(lab.q())
+    numbered(lab, ch, 2, 2, priority=others)
+    numbered(lab, ch, 2, 4, priority=own)
+    ch.nack(1)
+    ch.sync()
+    numbered(lab, ch, 2, 6)
+    lab.wait_ready(lab.q(), 7)
+
+
+@case()
+def returned_without_limit_too_many(lab: Lab) -> None:
+    """Without a delivery limit: messages are returned, one of which has expired, to a queue with room for two."""
+    ch, holder = unlimited(lab, **{"x-max-length": 2}), lab.channel()
+    holder.consume(lab.q(), "a")
+    numbered(lab, ch, 2)
+    ch.publish_confirmed("", lab.q(), "3", delivery_mode=2, expiration="0")
+    numbered(lab, ch, 2, 4)
+    holder.deliveries(5)
+    holder.cancel("a")
+    numbered(lab, ch, 2, 6)
+    lab.sleep(0.1)
+    holder.nack(0, multiple=True)
+    lab.wait_ready(lab.q("dead"), 5)
+
+
+@case()
+def returned_without_limit_counts(lab: Lab) -> None:
+    """Without a delivery limit: what a message says of how often it was returned, by clients and by the end of one."""
+    ch = unlimited(lab)
+    numbered(lab, ch, 1)
+    for tag in (1, 2):
+        ch.get_when_there(lab.q())
+        ch.nack(tag)
+    other = lab.channel()
+    other.get_when_there(lab.q())
+    other.close()
+    ch.get_when_there(lab.q())
+    ch.nack(3)
+    lab.wait_ready(lab.q(), 1)

@@ -248,7 +248,7 @@ class Generator:
         if "single_active" in has and self._may(0.5):
             arguments["x-single-active-consumer"] = True
         if quorum and self._may(0.4):
-            arguments["x-delivery-limit"] = rng.choice((0, 1, 2, 5))
+            arguments["x-delivery-limit"] = rng.choice((-1, 0, 1, 2, 5))
         if self._may(0.1):
             arguments["x-expires"] = vocabulary.LONG_MS
         if self._may(0.05):

@@ -92,12 +92,11 @@ class Node:
 def arguments(spec: Spec) -> Table:
     table: Table = {}
     if spec.quorum:
-        table["x-queue-type"] = longstr("quorum")
+        table |= {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("I", spec.delivery_limit)}
     numbers = {
         "x-max-priority": spec.max_priority or NONE,
         "x-message-ttl": spec.ttl_ms,
         "x-max-length": spec.max_length,
-        "x-delivery-limit": spec.delivery_limit,
     }
     table |= {name: Field("I", number) for name, number in numbers.items() if number >= 0}
     if spec.letters:
@@ -116,7 +115,7 @@ def specs(chance: random.Random) -> tuple[Spec, ...]:
         Spec("retry", ttl_ms=chance.choice((50, 200)), letters="work"),
         Spec("capped", max_length=chance.choice((3, 8)), letters="overflow", **kind()),
         Spec("timed", ttl_ms=chance.choice((NONE, 100)), letters="expired", **chance.choice(({}, {"quorum": True}))),
-        Spec("limited", quorum=True, delivery_limit=2, letters="exhausted"),
+        Spec("limited", quorum=True, delivery_limit=chance.choice((2, NONE)), letters="exhausted"),
         Spec("loose", **kind()),
         Spec("plain", **kind()),
         *(Spec(name) for name in ("overflow", "expired", "exhausted")),

@@ -100,20 +100,6 @@ def test_what_comes_back_too_late_and_is_too_much_is_too_much(vhost: Vhost) -> N
     assert reasons(grave) == [(b"1", "maxlen")]
 
 
-def test_what_is_too_much_of_what_comes_back_goes_before_what_dies_of_anything_else(vhost: Vhost) -> None:
-    queue, grave = with_graves(vhost, queue_type="quorum", delivery_limit=1, max_length=1)
-    one = Subscriber(queue).subscribe()
-    publish(queue, b"often")
-    one.requeue()
-    publish(queue, b"late", expiration_ms=0)
-    publish(queue, b"1", b"2", b"3")
-    one.limit = 0
-    clock_of(vhost).advance(1)
-    one.requeue(5)
-    assert reasons(grave) == [(b"2", "maxlen"), (b"1", "maxlen"), (b"often", "delivery_limit"), (b"late", "expired")]
-    assert ready(queue) == [b"3"]
-
-
 def test_what_has_expired_behind_what_is_dropped_goes_as_well(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, max_length=2)
     publish(queue, b"1")

@@ -285,6 +285,26 @@ def test_a_moved_message_leaves_one_queue_and_enters_the_next_together():
     assert seen == {(("1", "2"), ()), ((), ("1", "2"))}
 
 
+def test_what_is_returned_to_the_end_of_a_queue_is_there_once_whenever_the_machine_stops():
+    arguments = {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("b", -1)}
+    node = Node(q=arguments)
+    client = node.client()
+    publish(client, "1", "2")
+    client.receive()
+    client.get("q", no_ack=False)
+    client.receive()
+    (path,) = node.files.contents
+    before = len(node.files.contents[path])
+    client.send(1, "basic.nack", delivery_tag=1, requeue=True)
+    client.receive()
+    data = bytes(node.files.contents[path])
+    for end in range(before, len(data) + 1):
+        files = FaultyFiles()
+        files.contents[path] = bytearray(data[:end])
+        files.synced[path] = end
+        assert bodies(Node(files, q=arguments), "q") == (["2", "1"] if end == len(data) else ["1", "2"])
+
+
 def test_what_is_moved_before_it_is_written_is_written_once():
     node = Node(q={}, to={})
     client = node.client()

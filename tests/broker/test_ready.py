@@ -88,6 +88,16 @@ def test_quorum_returned_messages_come_first_in_the_order_of_their_return():
     assert drain(line) == [3, 1, 4, 5]
 
 
+def test_quorum_what_is_put_last_is_behind_all_whatever_its_priority():
+    line = QuorumLine()
+    line.push(entry(1, 0))
+    line.put_last(entry(2, 9))
+    line.push(entry(3, 9))
+    line.push(entry(4, 0))
+    assert (line.count, line.size) == (4, 4)
+    assert drain(line) == [3, 1, 2, 4]
+
+
 def test_quorum_two_of_high_priority_to_one_normal():
     line = QuorumLine()
     for i in range(1, 5):

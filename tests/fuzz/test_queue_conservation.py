@@ -25,6 +25,7 @@ class Copy:
     deadline_ms: int
     place: str = "ready"
     rank: tuple[int, int] = (0, 0)
+    high: bool = False
     returns: int = 0
     new: bool = True
 
@@ -38,7 +39,7 @@ class Machine(RuleBasedStateMachine):
         octets=st.sampled_from([None, None, None, None, 12]),
         overflow=st.sampled_from(["drop-head", "drop-head", "reject-publish", "reject-publish-dlx"]),
         ttl=st.sampled_from([None, None, None, None, 0, 40]),
-        limit=st.integers(0, 2),
+        limit=st.integers(-1, 2),
     )
     def declare(
         self,
@@ -73,7 +74,7 @@ class Machine(RuleBasedStateMachine):
         self.consumers: list[Witness] = []
         self.held: list[Entry] = []
         self.delivered: list[tuple[Copy, Subscriber | None]] = []
-        self.returned = 0
+        self.came = 0
         self.counts: Counter[str] = Counter()
         self.add(2, no_ack=False, priority=0)
 
@@ -82,17 +83,16 @@ class Machine(RuleBasedStateMachine):
     def copy_of(self, message: Message) -> Copy:
         return self.copies[int(message.body.split(b".")[0])]
 
-    def ready(self, copy: Copy) -> None:
-        """The copy is in line: classic queues put it in its old place, quorum queues before all others."""
+    def ready(self, copy: Copy, again: bool = False) -> None:
+        """The copy is in line: classic queues put it in its old place, quorum queues what is there again before all."""
         number = int(copy.body.split(b".")[0])
+        self.came += 1
         copy.place = "ready"
+        copy.high = self.quorum and copy.priority > 4 and not copy.returns
         if not self.quorum:
             copy.rank = (-min(copy.priority, self.priorities), number)
-        elif copy.returns:
-            self.returned += 1
-            copy.rank = (0, self.returned)
         else:
-            copy.rank = (1, number)
+            copy.rank = (0 if again else 1, self.came)
 
     def on_delivery(self, message: Message, entry: Entry | None, redelivered: bool, to: Subscriber | None) -> None:
         copy = self.copy_of(message)
@@ -123,7 +123,7 @@ class Machine(RuleBasedStateMachine):
                 assert self.overflow == "drop-head"
             elif reason == "delivery_limit":
                 assert self.quorum
-                assert copy.returns > self.limit
+                assert copy.returns > self.limit >= 0
         for copy in self.copies:
             assert copy.place not in ("rejecting", "returning"), copy
         for i, (copy, to) in enumerate(delivered):
@@ -133,8 +133,7 @@ class Machine(RuleBasedStateMachine):
             waiting = [other for other in self.copies if other.place == "ready"] + later
             earlier = [other for other in waiting if other.rank < copy.rank]
             if self.quorum:
-                same = copy.priority > 4
-                earlier = [other for other in earlier if other.returns or (other.priority > 4) == same]
+                earlier = [other for other in earlier if other.rank[0] == 0 or other.high == copy.high]
             assert not earlier, "delivered out of turn"
         for copy in self.copies:
             copy.new = False
@@ -206,7 +205,7 @@ class Machine(RuleBasedStateMachine):
         self.held = [entry for entry in self.held if entry not in chosen]
         return chosen
 
-    @rule(data=st.data(), how=st.sampled_from(["ack", "requeue", "requeue", "requeue", "reject"]))
+    @rule(data=st.data(), how=st.sampled_from(["ack", "requeue", "requeue", "reclaim", "reject"]))
     @precondition(lambda self: self.held)
     def settle(self, data: st.DataObject, how: str) -> None:
         entries = self.taken(data)
@@ -222,11 +221,11 @@ class Machine(RuleBasedStateMachine):
         else:
             for copy in copies:
                 copy.returns += 1
-                if self.quorum and copy.returns > self.limit:
+                if self.quorum and 0 <= self.limit < copy.returns:
                     copy.place = "returning"
                 else:
-                    self.ready(copy)
-            self.queue.requeue(entries)
+                    self.ready(copy, how == "reclaim" or self.limit >= 0)
+            (self.queue.reclaim if how == "reclaim" else self.queue.requeue)(entries)
         self.settle_account()
 
     @rule(data=st.data())
