@@ -7,11 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from amqpbroker import __version__
 from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.tls import Tls, failure
 from amqpbroker.cli.perf.uri import Uri
 from amqpbroker.wire import frames, methods
 from amqpbroker.wire.client import CAPABILITIES, FRAME_MAX, PROTOCOL_HEADER
@@ -29,8 +30,9 @@ class Access:
 
     uri: Uri
     heartbeat_s: int | None = None
-    cacertfile: str | None = None
-    insecure: bool = False
+    tls: Tls = field(default_factory=Tls)
+    #: Log in by the certificate, in place of user and password.
+    external: bool = False
     timeout_s: float = 10.0
 
 
@@ -105,12 +107,8 @@ class Client:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not uri.tls:
             return sock
-        context = ssl.create_default_context(cafile=self.access.cacertfile)
-        if self.access.insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
         try:
-            return context.wrap_socket(sock, server_hostname=uri.host)
+            return self.access.tls.context().wrap_socket(sock, server_hostname=uri.host)
         except BaseException:
             sock.close()
             raise
@@ -118,7 +116,12 @@ class Client:
     def _log_in(self, name: str) -> None:
         uri = self.access.uri
         self.send(PROTOCOL_HEADER)
-        self.server_properties = self._wait("connection.start")["server_properties"]
+        start = self._wait("connection.start")
+        self.server_properties = start["server_properties"]
+        mechanism = "EXTERNAL" if self.access.external else "PLAIN"
+        offered = start["mechanisms"].decode("ascii", "replace").split()
+        if mechanism not in offered:
+            raise PerfError(f"the broker does not take {mechanism} to log in by, but {', '.join(offered)}")
         properties: Table = {
             "product": longstr("amqpbroker perf"),
             "version": longstr(__version__),
@@ -126,12 +129,11 @@ class Client:
             "connection_name": longstr(name),
             "capabilities": Field("F", CAPABILITIES),
         }
-        response = f"\0{uri.user}\0{uri.password}"
         self._send_method(
             "connection.start-ok",
             client_properties=properties,
-            mechanism="PLAIN",
-            response=response,
+            mechanism=mechanism,
+            response="" if self.access.external else f"\0{uri.user}\0{uri.password}",
             locale="en_US",
         )
         tune = self._wait("connection.tune")
@@ -190,9 +192,17 @@ class Client:
                 raise TimeoutError
             more = self.socket.recv(1 << 16)
             if not more:
-                hint = "" if self.server_properties else "; if it expects TLS there, write amqps://"
-                raise PerfError(f"the broker closed the connection without a word{hint}")
+                raise PerfError(f"the broker closed the connection without a word{self._hint}")
             buffer += more
+
+    @property
+    def _hint(self) -> str:
+        """What may be wrong if the broker ends it before it has said what it is."""
+        if self.server_properties:
+            return ""
+        if not self.access.uri.tls:
+            return "; if it expects TLS there, write amqps://"
+        return "" if self.access.tls.certfile else "; if it wants a certificate, name it with --certfile"
 
     @contextmanager
     def _telling(self, doing: str) -> Iterator[None]:
@@ -204,16 +214,12 @@ class Client:
             raise PerfError(f"{address}: no answer to {doing} within {self.access.timeout_s:g} s") from None
         except ConnectionRefusedError:
             raise PerfError(f"{address}: connection refused; is a broker running there? Name it with --uri") from None
-        except ssl.SSLCertVerificationError as error:
-            raise PerfError(
-                f"{address}: {error.verify_message}; name the authority with --cacertfile, or use --insecure"
-            ) from None
         except ssl.SSLError as error:
-            if error.reason == "WRONG_VERSION_NUMBER":
-                raise PerfError(f"{address}: no TLS there; write amqp:// in place of amqps://") from None
-            raise PerfError(f"{address}: TLS failed: {error.reason or error}") from None
+            text = failure(error) or f"TLS failed: {error.reason or error}{self._hint}"
+            raise PerfError(f"{address}: {text}") from None
         except OSError as error:
-            raise PerfError(f"{address}: {(error.strerror or str(error)).lower()}, {doing}") from None
+            hint = "" if doing == "connecting" else self._hint
+            raise PerfError(f"{address}: {(error.strerror or str(error)).lower()}, {doing}{hint}") from None
         except (ValueError, struct.error) as error:
             raise PerfError(f"{address}: what answers does not speak AMQP 0-9-1: {error}") from None
         except PerfError as error:

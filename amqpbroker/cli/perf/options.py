@@ -1,6 +1,7 @@
 """The options that all commands of `amqpbroker perf` have, and kinds of value."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
@@ -9,6 +10,7 @@ from amqpbroker.cli.perf.arguments import parsed
 from amqpbroker.cli.perf.client import CHANNEL_MAX, Access
 from amqpbroker.cli.perf.progress import Manner
 from amqpbroker.cli.perf.schedule import Step
+from amqpbroker.cli.perf.tls import Tls
 from amqpbroker.cli.perf.uri import Uri
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -86,6 +88,14 @@ _OPTIONS = (
     click.option(
         "--cacertfile", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Whom to trust with amqps."
     ),
+    click.option(
+        "--certfile",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False),
+        help="With amqps, a certificate to show.",
+    ),
+    click.option("--keyfile", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Its key."),
+    click.option("-se", "--sasl-external", is_flag=True, help="Log in by that certificate, without a password."),
     click.option("--insecure", is_flag=True, help="With amqps, do not verify the broker's certificate."),
     click.option("-j", "--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
     click.option("--quiet", is_flag=True, help="Show nothing but the result, and what goes wrong."),
@@ -128,8 +138,15 @@ def with_queue(command: Command) -> Command:
 
 
 def access(given: dict[str, Any]) -> Access:
-    """Takes the options out that say which broker."""
-    return Access(given.pop("uri"), given.pop("heartbeat"), given.pop("cacertfile"), given.pop("insecure"))
+    """Takes the options out that say which broker. Raises UsageError."""
+    uri: Uri = given.pop("uri")
+    tls = Tls(*(given.pop(name) for name in ("cacertfile", "certfile", "keyfile", "insecure")))
+    if tls.keyfile and not tls.certfile:
+        raise click.UsageError("--keyfile is the key of a certificate: name that with --certfile")
+    external = given.pop("sasl_external")
+    if external and not (uri.tls and tls.certfile):
+        raise click.UsageError("--sasl-external takes an amqps:// address, and --certfile")
+    return Access(replace(uri, user="") if external else uri, given.pop("heartbeat"), tls, external)
 
 
 def manner(given: dict[str, Any]) -> Manner:

@@ -44,4 +44,5 @@ class Uri:
 
     def __str__(self) -> str:
         vhost = "" if self.vhost == "/" else quote(self.vhost, safe="")
-        return f"amqp{'s' if self.tls else ''}://{quote(self.user, safe='')}@{self.address}/{vhost}"
+        user = f"{quote(self.user, safe='')}@" if self.user else ""
+        return f"amqp{'s' if self.tls else ''}://{user}{self.address}/{vhost}"

@@ -319,6 +319,8 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-x", 0, "-y", 0], "nothing to do"),
         (["latency", "-s", 8], "-s is to be at least 16"),
         (["latency", "-vs", "20:1", "-vs", "8:1"], "-s is to be at least 16"),
+        (["throughput", "--keyfile", __file__], "name that with --certfile"),
+        (["throughput", "-se"], "--sasl-external takes an amqps:// address, and --certfile"),
         (["latency", "-B", __file__], "--body: to measure latencies"),
         (["throughput", "-B", __file__, "-s", 5], "--body has a size of its own"),
         (["throughput", "-R", 5, "-L", 5], "--consumer-rate and --consumer-latency exclude each other"),

@@ -30,3 +30,7 @@ def test_the_password_is_never_shown():
     uri = Uri.parse("amqp://me:hush@host/a%2Fb")
     assert str(uri) == "amqp://me@host:5672/a%2Fb"
     assert "hush" not in f"{uri} {uri!r}"
+
+
+def test_who_logs_in_by_a_certificate_is_not_named():
+    assert str(Uri("host", 5671, user="", tls=True)) == "amqps://host:5671/"
