@@ -90,7 +90,7 @@ def test_a_test_that_fails_with_clients_connected_leaves_nothing():
         with pytest.raises(ZeroDivisionError):
             fail()
         with pytest.raises(pika.exceptions.AMQPError):
-            left[-1].process_data_events(5)
+            left[-1].process_data_events(60)
         return threading.active_count(), descriptors()
 
     # What Python and the client open once and for all is there after the first.
@@ -143,7 +143,7 @@ with Broker(management=True) as b:
             os.close(tell)
             os.read(told, 1)
             os._exit(3)
-    b.wait_until(queue="q", timeout=20)
+    b.wait_until(queue="q", timeout=60)
     # The other process neither keeps connections open nor the port.
     b.restart()
     assert idle.recv(1) == b""
@@ -156,7 +156,7 @@ with Broker(management=True) as b:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
 def test_a_forked_process_can_connect_to_it_and_leaves_it_alone():
-    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, timeout=30)
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
 
 

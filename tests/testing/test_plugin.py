@@ -136,7 +136,7 @@ def test_fails(amqp_url):
 
 def test_next(amqp_url):
     with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="vhost 'test_fails-"):
-        kept[0].process_data_events(5)
+        kept[0].process_data_events(60)
     declared(amqp_url)
 """
     run(test, "1 failed, 1 passed")

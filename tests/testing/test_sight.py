@@ -53,9 +53,9 @@ def test_wait_until_a_queue_is_empty(b, channel):
     with pika.BlockingConnection(pika.URLParameters(b.url_of("v"))) as other:
         other.channel().basic_consume("q", print)
         threading.Timer(0.05, channel.basic_publish, ("", "q", b"x")).start()
-        b.wait_until(queue="q", ready=0, unacked=4, consumers=1)
+        b.wait_until(queue="q", ready=0, unacked=4, consumers=1, timeout=60)
     # What was not acknowledged came back.
-    b.wait_until(queue="q", ready=4, unacked=0, consumers=0)
+    b.wait_until(queue="q", ready=4, unacked=0, consumers=0, timeout=60)
 
 
 def test_wait_until_shows_what_there_is(b, channel):
@@ -106,9 +106,19 @@ async def test_waiting_on_an_event_loop_is_refused(b, vhost):
 
 def test_waiting_ends_with_the_broker():
     b = Broker().start()
-    threading.Timer(0.1, b.stop).start()
+    looks = threading.Event()
+    find = b._lab.sight._find
+    b._lab.sight._find = lambda *arguments: looks.set() or find(*arguments)
+
+    def stop():
+        looks.wait()
+        b.stop()
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
     with pytest.raises(RuntimeError, match="stopped meanwhile"):
-        b.wait_until(queue="q", timeout=30)
+        b.wait_until(queue="q", timeout=60)
+    stopping.join()
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -184,10 +194,19 @@ def test_waiting_for_what_is_published(b, channel):
         lambda: connection.add_callback_threadsafe(lambda: [channel.basic_publish("", "q", b"x") for _ in range(2)]),
     )
     publishing.start()
-    pumping = threading.Thread(target=connection.process_data_events, args=(0.5,))
+    there = threading.Event()
+
+    def pump():
+        while not there.is_set():
+            connection.process_data_events(0.05)
+
+    pumping = threading.Thread(target=pump)
     pumping.start()
-    assert len(b.published(routing_key="q", count=2)) == 2
-    pumping.join()
+    try:
+        assert len(b.published(routing_key="q", count=2, timeout=60)) == 2
+    finally:
+        there.set()
+        pumping.join()
     fails(
         lambda: b.published(exchange="", routing_key="q", count=1),
         "2 messages were published to exchange '' with routing key 'q', not 1",

@@ -21,7 +21,7 @@ class Client:
     """Connected and logged in, with channel 1, unless `greeted` is False."""
 
     def __init__(self, b, greeted=True, tls=None, port=None, heartbeat=0, frame_max=131072):
-        self.socket = socket.create_connection((b.host, port or b.port), timeout=5)
+        self.socket = socket.create_connection((b.host, port or b.port), timeout=60)
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket)
         self._data = b""

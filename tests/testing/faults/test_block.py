@@ -16,7 +16,7 @@ def hears(connection):
 
     def hear(more):
         before = len(told)
-        end = time.monotonic() + (5 if more else 0.01)
+        end = time.monotonic() + (60 if more else 0.01)
         while len(told) == before and time.monotonic() < end:
             connection.process_data_events(0.01)
         return told

@@ -1,5 +1,7 @@
 """Messages that come twice."""
 
+from itertools import islice
+
 import pika
 import pytest
 
@@ -12,13 +14,13 @@ def test_the_message_of_a_delivery_comes_again_behind_the_others(b, channel, que
         channel.basic_publish("", queue, body)
     b.faults.duplicate(2)
     got = []
-    for method, _, body in channel.consume(queue, auto_ack=no_ack, inactivity_timeout=0.05):
-        if method is None:
-            break
+    for method, _, body in islice(channel.consume(queue, auto_ack=no_ack, inactivity_timeout=60), 4):
         got.append((body, method.redelivered))
         if not no_ack:
             channel.basic_ack(method.delivery_tag)
     assert got == [(body, False) for body in (b"1", b"2", b"3", b"2")]
+    assert channel.cancel() == 0
+    assert channel.queue_declare(queue, passive=True).method.message_count == 0
 
 
 def test_with_all_its_properties(b, channel, queue):

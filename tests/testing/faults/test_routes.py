@@ -15,7 +15,7 @@ def b():
 
 @pytest.fixture(scope="module")
 def api(b):
-    with httpx.Client(base_url=f"{b.http_url}/api/testing", auth=("guest", "guest")) as client:
+    with httpx.Client(base_url=f"{b.http_url}/api/testing", auth=("guest", "guest"), timeout=60) as client:
         yield client
 
 

@@ -12,7 +12,7 @@ def test_what_is_not_read_waits_until_it_is_over(b, client, queue):
         client.socket.settimeout(0.02)
         with pytest.raises(TimeoutError):
             client.call("queue.declare", queue=queue)
-        client.socket.settimeout(5)
+        client.socket.settimeout(60)
     assert client.expect("queue.declare-ok")["message_count"] == 2
 
 
@@ -49,7 +49,7 @@ def test_nothing_is_written_until_it_is_over(b, client, queue):
         client.socket.settimeout(0.02)
         with pytest.raises(TimeoutError):
             client.call("queue.declare", queue=queue)
-        client.socket.settimeout(5)
+        client.socket.settimeout(60)
     client.expect("queue.declare-ok")
 
 
