@@ -9,7 +9,7 @@ from amqpbroker.wire import methods
 from amqpbroker.wire.frames import FRAME_HEAD, HEARTBEAT, METHOD, frame
 from amqpbroker.wire.values import Field, Table
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 def request(name: str, channel: int = 1, **arguments: Any) -> bytes:
