@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 2.0
+#: How many times as long as a test that does nothing; it is about three.
+MOST_TIMES_NOTHING = 6
 
 
 @pytest.mark.alone
@@ -20,15 +22,23 @@ def test_its_tests_pass_in_under_two_seconds(tmp_path):
     environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)
     # pytest-asyncio, which a reader need not have, warns of that in any session.
     environment["PYTEST_ADDOPTS"] = "-o asyncio_default_fixture_loop_scope=function"
-    command = [sys.executable, "-m", "pytest", "docs/examples/sample_app", "-p", "no:cacheprovider", "-W", "error"]
-    took_s = []
-    for _ in range(4):
+    nothing = tmp_path / "test_nothing.py"
+    nothing.write_text("def test_nothing():\n    pass\n")
+
+    def took(tests, at_least):
+        """How long they take, in seconds."""
+        command = [sys.executable, "-m", "pytest", tests, "-p", "no:cacheprovider", "-W", "error"]
         started = time.monotonic()
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
-        took_s.append(time.monotonic() - started)
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        took_s = time.monotonic() - started
         assert done.returncode == 0, done.stdout + done.stderr
-        assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 15
-    assert min(took_s[1:]) < LIMIT_S, took_s
+        assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= at_least
+        return took_s
+
+    pairs = [(took("docs/examples/sample_app", 15), took(nothing, 1)) for _ in range(3)][1:]
+    app_s, nothing_s = (min(each) for each in zip(*pairs, strict=True))
+    # A machine that is busy with something else takes longer for everything.
+    assert app_s < max(LIMIT_S, MOST_TIMES_NOTHING * nothing_s), pairs
 
 
 def test_it_is_found_together_with_other_tests():

@@ -50,7 +50,7 @@ def test_a_publisher_faster_than_the_broker_is_slowed_by_tcp(broker, size):
                     read += consumer.socket.recv_into(buffer)
 
         with beside(publish) as publishing, beside(consume):
-            took = round_trips_ms(broker.port, publishing)
+            took = round_trips_ms(broker, publishing)
         grown = peak_bytes(pid) - before
         print(
             f"{size} octets each: {sent / MB:.0f} MB sent, slowed {slowed} times; {read / MB:.0f} MB read; grew by"

@@ -5,13 +5,13 @@ import http.client
 import json
 import os
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.harness import published
 from tests.load.client import LoadClient, request
 from tests.load.load import beside, p99, round_trips_ms
+from tests.load.waiting import Waiting
 
 pytestmark = pytest.mark.alone
 
@@ -65,21 +65,17 @@ def listed(port, path):
     return took, answer
 
 
-def waited_s(*pids):
-    """How long these processes would have run so far, had others not been running."""
-    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
-
-
 def test_listing_is_quick(filled):
     port, pid = filled.port_of("http"), filled.process.pid
     listed(port, "/api/nodes")
     for name, (path, count) in ASKED.items():
         took = []
         for _ in range(TIMES):
-            before = waited_s(pid, os.getpid())
-            whole, answer = listed(port, path)
             # Time in which others had the processor says nothing about the list.
-            took.append(whole - (waited_s(pid, os.getpid()) - before))
+            with Waiting(pid, os.getpid()) as waiting:
+                before = waiting.seconds()
+                whole, answer = listed(port, path)
+                took.append(whole - (waiting.seconds() - before))
             print(f"{name}: {whole * 1000:.0f} ms, {took[-1] * 1000:.0f} ms without waiting for a processor")
         rows = json.loads(answer)
         rows = rows["items"] if isinstance(rows, dict) else rows
@@ -113,4 +109,4 @@ def beside_listing(filled, path):
             listed(filled.port_of("http"), path)
 
     with beside(list_again) as going_on:
-        return round_trips_ms(filled.port, going_on)
+        return round_trips_ms(filled, going_on)

@@ -38,7 +38,7 @@ def test_a_consumer_that_stops_reading_is_not_written_for_without_end(broker, no
             assert publisher.depth("slow") == kept
 
         with beside(publish) as at_it:
-            took = round_trips_ms(broker.port, at_it)
+            took = round_trips_ms(broker, at_it)
         grown = peak_bytes(pid) - before
         print(f"grew by {grown / MB:.1f} MB for {SENT / MB:.0f} MB; others' p99 {p99(took):.1f} ms of {len(took)}")
         assert grown < BUFFERS + 4 * kept * size
@@ -76,7 +76,7 @@ def test_a_peer_that_never_reads_its_answers_is_no_longer_read(broker, asked):
                     pending = batch
 
         with beside(ask) as at_it:
-            took = round_trips_ms(broker.port, at_it)
+            took = round_trips_ms(broker, at_it)
         grown = peak_bytes(pid) - before
         print(f"{asked_count} requests; grew by {grown / MB:.1f} MB; others' p99 {p99(took):.1f} ms of {len(took)}")
         assert grown < 2 * BUFFERS
