@@ -9,7 +9,7 @@ import pytest
 
 from conformance.rabbitmq import own_rabbitmq
 from tests.page.server import PageServer
-from tests.process import BrokerProcess
+from tests.process import PATIENCE_S, BrokerProcess
 
 #: Set where the tests must not be skipped for want of a browser.
 REQUIRED = os.environ.get("PAGE_TESTS") == "required"
@@ -44,7 +44,7 @@ class Subject:
         self.url = url
         self.amqp_port = amqp_port
         self.is_ours = is_ours
-        self.api = httpx.Client(base_url=f"{url}api/", auth=("guest", "guest"), timeout=30)
+        self.api = httpx.Client(base_url=f"{url}api/", auth=("guest", "guest"), timeout=PATIENCE_S)
 
     def put(self, path, **body):
         self.api.put(path, json=body).raise_for_status()
@@ -83,7 +83,9 @@ def subject_on(directory, prefix="", **settings):
 @pytest.fixture(scope="module")
 def browser():
     path = chromium()
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE_S * 1000)
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
@@ -107,7 +109,7 @@ class Watched:
 
     def open(self, url, **options):
         context = self.browser.new_context(viewport={"width": 1280, "height": 900}, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_S * 1000)
         self.contexts.append(context)
         page = context.new_page()
         origin = "/".join(url.split("/")[:3])

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.page.conftest import log_in, subject_on
+from tests.process import PATIENCE_S
 
 
 def say(page, text):
@@ -21,7 +22,8 @@ def confirm(page, action):
 
 
 def wait_for_messages(subject, queue, messages):
-    for _ in range(100):
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
         if subject.get(f"queues/%2F/{queue}").get("messages") == messages:
             return
         time.sleep(0.1)
@@ -199,7 +201,7 @@ def test_the_charts_of_the_overview_move(page, subject):
     chart.wait_for()
     before = float(chart.get_attribute("data-last"))
     seen = page.evaluate("plot => plot.querySelector('canvas').toDataURL()", chart.element_handle())
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     said = ""
     while time.monotonic() < deadline:
         subject.publish("busy", "x", 20)
@@ -210,7 +212,7 @@ def test_the_charts_of_the_overview_move(page, subject):
     assert re.search(r"Published [1-9]", said)
     assert float(chart.get_attribute("data-last")) > before
     assert page.evaluate("plot => plot.querySelector('canvas').toDataURL()", chart.element_handle()) != seen
-    expect(plot(page, "Queued messages")).to_have_attribute("aria-label", re.compile("Ready [1-9]"), timeout=20_000)
+    expect(plot(page, "Queued messages")).to_have_attribute("aria-label", re.compile("Ready [1-9]"))
 
 
 def test_a_series_is_hidden_by_its_legend(page):
@@ -221,10 +223,14 @@ def test_a_series_is_hidden_by_its_legend(page):
 
 def test_refreshing_can_be_paused(page):
     asked = []
+    page.get_by_label("Refresh").select_option("1000")
     page.get_by_label("Refresh").select_option("0")
-    page.wait_for_timeout(300)
     page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_timeout(1500)
+    for _ in range(3):  # one that was under way may lead to others
+        asked.clear()
+        page.wait_for_timeout(1500)
+        if not asked:
+            break
     assert asked == []
 
 
@@ -334,7 +340,7 @@ def test_connections_channels_and_consumers_are_shown_and_closed(page, visit, su
     confirm(page, "Close connection")
     say(page, "was closed")
     with pytest.raises(pika.exceptions.AMQPError):
-        connection.sleep(5)
+        connection.sleep(PATIENCE_S)
 
 
 # --- administration ---------------------------------------------------------------------------------------------------
@@ -360,13 +366,13 @@ def test_shovels(page, visit, subject):
     row = page.get_by_role("row").filter(has_text="carry")
     page.get_by_role("button", name="Restart shovel carry").click()
     say(page, "The shovel carry was started anew.")
-    expect(row).to_contain_text("running", timeout=15_000)
+    expect(row).to_contain_text("running")
     expect(row).to_contain_text("amqp:// shovel.to")
     page.get_by_role("button", name="Delete shovel carry").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     say(page, "The shovel carry was deleted.")
     assert subject.get("shovels") == []
-    assert subject.get("queues/%2F/shovel.to")["messages"] == 3
+    wait_for_messages(subject, "shovel.to", 3)
 
 
 def test_users_permissions_and_limits(page, visit, subject):
@@ -504,8 +510,9 @@ def test_ten_thousand_queues_are_quick(page, visit, subject):
             page.get_by_role("link", name=shown).wait_for(state="detached")
         return min(times)
 
+    queues_and_back = {"role": "link", "name": re.compile("^Queues")}, {"role": "link", "name": "Overview"}
     shown = "q00099"
-    listed_s = took_s({"role": "link", "name": re.compile("^Queues")}, {"role": "link", "name": "Overview"})
+    listed_s = took_s(*queues_and_back)
     visit("#/queues")
     expect(page.get_by_text("10,000 queues")).to_be_visible()
     shown = "q09999"
@@ -519,7 +526,18 @@ def test_ten_thousand_queues_are_quick(page, visit, subject):
     page.get_by_role("link", name="q09999").wait_for()
     expect(page.get_by_role("columnheader", name="Name")).to_have_attribute("aria-sort", "descending")
     subject.api.delete("vhosts/many", timeout=300)
-    assert (listed_s < 1, turned_s < 1) == (True, True), f"listed in {listed_s:.2f} s, turned in {turned_s:.2f} s"
+
+    subject.put("vhosts/few")
+    subject.put("permissions/few/guest", configure=".*", write=".*", read=".*")
+    subject.put("queues/few/the_only_one", durable=True)
+    visit("#/")
+    page.get_by_label("Virtual host", exact=True).first.select_option("few")
+    shown = "the_only_one"
+    one_s = took_s(*queues_and_back)
+    subject.api.delete("vhosts/few")
+    # A machine that is busy with something else takes longer for everything.
+    limit_s = max(1, 5 * one_s)
+    assert max(listed_s, turned_s) < limit_s, f"listed: {listed_s:.2f} s, turned: {turned_s:.2f} s, one: {one_s:.2f} s"
 
 
 def test_the_place_in_a_list_is_in_the_address(page, visit, subject):
