@@ -12,7 +12,7 @@ import pytest
 from pika.exceptions import AMQPError
 
 from interop.shovel.cut_line import CutLine
-from tests.process import BrokerProcess
+from tests.process import PATIENCE_S, BrokerProcess
 
 MESSAGES = 1_200
 PADDING = b" " * 500
@@ -36,7 +36,7 @@ class Site:
 
     def restart(self, killed):
         self.process.process.kill() if killed else self.process.signal()
-        self.process.process.wait(10)
+        self.process.wait()
         self.start()
 
     def channel(self):
@@ -96,9 +96,9 @@ def test_nothing_is_lost(tmp_path, seed):
             time.sleep(chance.uniform(0.1, 0.4))
             far.restart(killed)
             line.target = far.process.port
-        publisher.join(60)
+        publisher.join(2 * PATIENCE_S)
         assert publisher.confirmed == MESSAGES
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE_S
         while near.api("GET", "queues/%2F/out")["messages"]:
             assert time.monotonic() < end, near.api("GET", "shovels")
             time.sleep(0.05)
