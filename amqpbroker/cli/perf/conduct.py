@@ -6,7 +6,8 @@ from itertools import repeat
 from operator import is_
 
 from amqpbroker.cli.perf.crew import Crew, Interrupt, Worker
-from amqpbroker.cli.perf.progress import Progress, described
+from amqpbroker.cli.perf.moment import Moment
+from amqpbroker.cli.perf.progress import Progress
 from amqpbroker.cli.perf.report import Report
 
 #: Reports are late by as much as this when a run is over by its time.
@@ -56,10 +57,9 @@ def conduct(
             if all(map(is_, before, after)):  # they only wait for the broker to answer their closing
                 continue
             rates = {name: sum(map(_rate, before, after, repeat(name))) for name in shown}
-            blocked = f"  blocked: {crew.blocked}" if was_blocked else ""
             counts = crew.counts()
-            text = described({name: counts[name] for name in totals}, rates, crew.recent)
-            progress.show(now - crew.started, text + blocked)
+            there = {name: counts[name] for name in totals}
+            progress.show(Moment(now - crew.started, there, rates, crew.recent, crew.blocked))
             crew.recent = {}
             before = after
 

@@ -172,6 +172,7 @@ def publishing_of(given: dict[str, Any], topology: Topology, mark: bytes) -> Pub
         given["confirm"],
         given["producer_channel_count"],
         given["variable_size"],
+        given["producer_random_start_delay"],
     )
 
 

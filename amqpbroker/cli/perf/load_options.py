@@ -13,6 +13,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 #: Of the parts of the load, each its options.
 _WHO = (
+    click.option(
+        "-o",
+        "--output-file",
+        metavar="FILE",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Write how it goes here, too, as comma-separated values.",
+    ),
     click.option("-d", "--id", metavar="TEXT", help="A name for the run, shown with its result."),
     click.option("-x", "--producers", metavar="N", type=COUNT, default=1, show_default=True, help="How many publish."),
     click.option("-y", "--consumers", metavar="N", type=COUNT, default=1, show_default=True, help="How many consume."),
@@ -111,6 +118,14 @@ _PUBLISHING = (
         callback=rates,
         multiple=True,
         help="A rate for so long, 0 is a pause; repeatable, for the next, and again from the first.",
+    ),
+    click.option(
+        "-prsd",
+        "--producer-random-start-delay",
+        metavar="SECONDS",
+        type=SECONDS,
+        default=0.0,
+        help="Each producer begins after a time by chance, this at most.  [default: 0]",
     ),
 )
 _CONSUMING = (

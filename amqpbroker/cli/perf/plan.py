@@ -24,6 +24,8 @@ class Publishing:
     channels: int = 1
     #: Sizes in place of that of the kind; empty: there are none.
     sizes: tuple[Step, ...] = ()
+    #: Each channel begins after a time by chance, at most this.
+    start_delay_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import click
 
-from amqpbroker.cli.perf.latencies import Latencies
+from amqpbroker.cli.perf.moment import Moment
 
 
 @dataclass(frozen=True)
@@ -17,17 +16,6 @@ class Manner:
     as_json: bool = False
     quiet: bool = False
     interval_s: float = 1.0
-
-
-def described(totals: Mapping[str, int], rates: Mapping[str, float], latencies: Mapping[str, Latencies]) -> str:
-    """Such as "published 412,345/s  consumed 410,002/s  latency p50 0.21 ms, p99 0.90 ms"."""
-    parts = [f"{name} {total:,}" for name, total in totals.items()]
-    parts += [f"{name} {rate:,.0f}/s" for name, rate in rates.items()]
-    for name, some in latencies.items():
-        if some.count:
-            median, high = some.percentile_ns(50) / 1e6, some.percentile_ns(99) / 1e6
-            parts.append(f"{name} latency p50 {median:.2f} ms, p99 {high:.2f} ms")
-    return "  ".join(parts)
 
 
 class Progress(ABC):
@@ -40,7 +28,7 @@ class Progress(ABC):
         return
 
     @abstractmethod
-    def show(self, elapsed_s: float, text: str) -> None: ...
+    def show(self, moment: Moment) -> None: ...
 
     @abstractmethod
     def note(self, text: str) -> None:
@@ -50,7 +38,7 @@ class Progress(ABC):
 class Silent(Progress):
     """For programs, which read the result, and for who wants nothing else."""
 
-    def show(self, elapsed_s: float, text: str) -> None:
+    def show(self, moment: Moment) -> None:
         return
 
     def note(self, text: str) -> None:
@@ -60,8 +48,8 @@ class Silent(Progress):
 class Lines(Progress):
     """A line for each time."""
 
-    def show(self, elapsed_s: float, text: str) -> None:
-        click.echo(f"{elapsed_s:5.1f} s  {text}", err=True)
+    def show(self, moment: Moment) -> None:
+        click.echo(f"{moment.elapsed_s:5.1f} s  {moment}", err=True)
 
     def note(self, text: str) -> None:
         click.echo(text, err=True)
@@ -87,8 +75,8 @@ class Bar(Progress):
     def __exit__(self, *raised: object) -> None:
         self._bar.stop()
 
-    def show(self, elapsed_s: float, text: str) -> None:
-        self._bar.update(self._task, completed=elapsed_s, description=text)
+    def show(self, moment: Moment) -> None:
+        self._bar.update(self._task, completed=moment.elapsed_s, description=str(moment))
 
     def note(self, text: str) -> None:
         self._bar.console.print(text, style="yellow", markup=False, highlight=False)

@@ -1,6 +1,7 @@
 """One channel's publisher: as fast as it can, or at a rate, or with so many unconfirmed."""
 
 import math
+import random
 import time
 
 from amqpbroker.cli.perf.outstanding import Outstanding
@@ -33,11 +34,12 @@ class PublishingChannel:
         self._limit = work.limit
         self._pace = work.pace
         self._window = work.window
+        self._start_delay_s = work.start_delay_s
         self._stamped = stamped
         self._started = 0.0
 
     def begin(self, now: float) -> None:
-        self._started = now
+        self._started = now + random.uniform(0, self._start_delay_s)
 
     def take(self) -> memoryview | None:
         """What may go out now, in whole messages; it stays as it is until the next call.
@@ -45,6 +47,10 @@ class PublishingChannel:
         None: nothing; `waits`, `wake` and `done` tell why.
         """
         now = time.monotonic()
+        if now < self._started:
+            self.waits, self.wake = True, self._started
+            self.done = self.begun == self._limit
+            return None
         template = self._templates.at(now - self._started)
         self.wake = math.inf
         count = self._allowed(template.most, now)

@@ -16,6 +16,7 @@ from amqpbroker.cli.perf.options import HELP, access, duration, manner
 from amqpbroker.cli.perf.outcome import result_of, show
 from amqpbroker.cli.perf.plan import Plan
 from amqpbroker.cli.perf.progress import progress
+from amqpbroker.cli.perf.recording import Recording
 from amqpbroker.cli.perf.share import Share
 from amqpbroker.cli.perf.stamp import MARK_BYTES
 from amqpbroker.cli.perf.summary import show_json
@@ -74,11 +75,14 @@ def _run(command: str, measured: bool, given: dict[str, Any]) -> None:
     jobs += [Share(plan, consuming, numbers) for numbers in _shares(consumers)]
     interrupt = Interrupt()
     try:
+        shown = progress(seconds, how)
+        if given["output_file"]:
+            shown = Recording(given["output_file"], shown)
         with (
             interrupt.heeded(),
             topology.standing(where),
             Crew(jobs, interrupt) as crew,
-            progress(seconds, how) as shown,
+            shown,
         ):
             superfluous = Superfluous(crew, publishing_jobs, given)
             names = ["published"] * bool(producers) + ["confirmed"] * bool(given["confirm"] and producers)

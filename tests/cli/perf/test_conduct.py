@@ -43,8 +43,8 @@ class Shown(Progress):
         self.lines = []
         self.notes = []
 
-    def show(self, elapsed_s, text):
-        self.lines.append((round(elapsed_s, 1), text))
+    def show(self, moment):
+        self.lines.append((round(moment.elapsed_s, 1), str(moment)))
 
     def note(self, text):
         self.notes.append(text)

@@ -104,8 +104,11 @@ def test_by_time_what_is_published_is_consumed_or_still_there(broker):
     assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["max"]
 
 
-def test_latencies_at_a_rate(broker):
-    found = result("latency", "--uri", broker.url, "-C", 50, "-D", 50, "-r", 200, "-c", 10)
+def test_latencies_at_a_rate(broker, tmp_path):
+    file = tmp_path / "run.csv"
+    some = ["-C", 50, "-D", 50, "-r", 200, "-c", 10, "-o", file, "-prsd", 0.2]
+    found = result("latency", "--uri", broker.url, *some)
+    assert file.read_text().startswith("time_s,published_per_s,confirmed_per_s,consumed_per_s,message_p50_ms,")
     assert found["published_per_s"] < 300
     for latency in (found["latency_ms"], found["confirm_latency_ms"]):
         assert list(latency) == ["min", "mean", "p50", "p75", "p95", "p99", "p99.9", "max"]

@@ -1,3 +1,4 @@
+import time
 from collections import Counter
 
 import pytest
@@ -325,3 +326,26 @@ def test_octets_of_sizes_that_change(monkeypatch):
     link.takes = 1 << 20
     some.due(now)
     assert (some.counts()["published"], some.counts()["published_octets"]) == (11, 20 + 10 * 500)
+
+
+def test_channels_that_begin_after_a_time_by_chance(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    delays = iter([3.0, 1.5])
+    monkeypatch.setattr("random.uniform", lambda least, most: next(delays) if (least, most) == (0, 5.0) else None)
+    some, _, _ = publisher(channels=2, pace=Steady(2.0), start_delay_s=5.0)
+    some.begin(now)
+    assert (some.counts()["published"], some.wake, some.writes) == (0, 101.5, False)
+    now = 101.5
+    some.due(now)
+    assert (some.counts()["published"], some.wake) == (1, 102.0)
+    now = 103.0
+    some.due(now)
+    assert some.counts()["published"] == 4 + 1
+
+
+def test_a_run_that_ends_before_it_begins():
+    some, link, _ = publisher(window=5, start_delay_s=1e9)
+    some.begin(time.monotonic())
+    some.wind_up(time.monotonic())
+    assert (some.done, link.sent) == (True, b"")
