@@ -185,7 +185,8 @@ class Model:
             if self.lines.get(line.spec.name) is not line:
                 continue
             if how == "reject":
-                self._leave(line, copies, "rejected")
+                highest_first = sorted(copies, key=lambda copy: -min(copy.priority, line.spec.max_priority))
+                self._leave(line, highest_first, "rejected")
             elif how == "requeue":
                 self._requeue(line, copies)
             if own:

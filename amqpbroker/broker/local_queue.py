@@ -371,7 +371,7 @@ class LocalQueue(Queue):
         self.tally.returned += len(entries)
         # A dead letter that comes back here comes after what its consumer has room for now, whatever its priority.
         with self.vhost.dead_letters:
-            self.leave(entries, REJECTED)
+            self.leave(self.ready.ranked(entries), REJECTED)
             for consumer in consumers:
                 self.offer(consumer)
 

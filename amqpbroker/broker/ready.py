@@ -116,6 +116,10 @@ class ReadyLine(metaclass=ABCMeta):
         """One comes back as the newest, at its end."""
         self.push(entry)
 
+    def ranked(self, entries: list[Entry]) -> list[Entry]:
+        """Entries that leave together without coming back, in the order in which they do."""
+        return entries
+
     @abstractmethod
     def head(self) -> Entry:
         """What `pop` would give. Only when `count`."""
@@ -426,6 +430,9 @@ class PriorityLine(ReadyLine):
             self._line(level).requeue(group)
             self.mask |= 1 << level
         self.count += len(entries)
+
+    def ranked(self, entries: list[Entry]) -> list[Entry]:
+        return sorted(entries, key=self._level, reverse=True)
 
     def head(self) -> Entry:
         return self.levels[self.mask.bit_length() - 1].head()

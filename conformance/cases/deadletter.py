@@ -83,6 +83,28 @@ def several_rejected_at_once(lab: Lab, kind: str) -> None:
     lab.wait_ready(lab.q("dead"), 3)
 
 
+@family({how: (how,) for how in ("nack", "one_by_one", "tx")})
+def several_rejected_by_priority(lab: Lab, how: str) -> None:
+    """Several messages of a priority queue are rejected: the order of their dead letters."""
+    ch = pair(lab, max_priority=5)
+    ch.confirm()
+    holder = lab.channel()
+    if how == "tx":
+        holder.tx()
+    holder.consume(lab.q(), "a")
+    for number, priority in enumerate((0, 9, 3, 5, 0)):
+        ch.publish_confirmed("", lab.q(), str(number), priority=priority)
+    holder.deliveries(5)
+    if how == "one_by_one":
+        for tag in range(1, 6):
+            holder.reject(tag, requeue=False)
+    else:
+        holder.nack(0, multiple=True, requeue=False)
+    if how == "tx":
+        holder.commit()
+    lab.wait_ready(lab.q("dead"), 5)
+
+
 @case()
 def purge_delete_do_not(lab: Lab) -> None:
     """Purging and deleting do not dead-letter."""

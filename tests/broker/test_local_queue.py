@@ -600,6 +600,16 @@ def test_rejected_messages_are_dead_lettered_in_order(vhost: Vhost) -> None:
     assert queue.unacked_count == 0
 
 
+def test_messages_of_a_priority_queue_that_are_rejected_at_once_are_dead_lettered_highest_first(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, max_priority=5)
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"low")
+    publish(queue, b"high", b"high too", priority=9)
+    publish(queue, b"middle", priority=3)
+    one.reject(4)
+    assert ready(grave) == [b"high", b"high too", b"middle", b"low"]
+
+
 def test_without_a_dead_letter_exchange_they_are_gone(vhost: Vhost) -> None:
     queue = declare(vhost)
     one = Subscriber(queue).subscribe()

@@ -78,6 +78,12 @@ def test_priority_requeue_goes_back_inside_its_level():
     assert drain(line) == [0, 1, 2, 3]
 
 
+def test_priority_what_leaves_together_leaves_by_priority():
+    entries = [entry(i, priority) for i, priority in enumerate([0, 9, 3, 200, 0])]
+    assert [e.sequence for e in PriorityLine(5).ranked(entries)] == [1, 3, 2, 0, 4]
+    assert [line.ranked(entries) for line in (FifoLine(), QuorumLine())] == [entries, entries]
+
+
 def test_quorum_returned_messages_come_first_in_the_order_of_their_return():
     line = QuorumLine()
     for i in range(6):
