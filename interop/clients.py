@@ -58,7 +58,7 @@ class Client:
     apt: tuple[str, ...] = ()
     apt_file: tuple[str, str] | None = None
     npm: str = ""
-    timeout_s: float = 60.0
+    timeout_s: float = 240.0
     checks: tuple[str, ...] = CHECKS
     broker_options: tuple[str, ...] = ()
 
@@ -75,8 +75,8 @@ class Client:
         return ""
 
 
-def _python(name: str, module: str, timeout_s: float = 60.0) -> Client:
-    return Client(name, "Python", (sys.executable, "-m", f"interop.{module}"), timeout_s=timeout_s)
+def _python(name: str, module: str) -> Client:
+    return Client(name, "Python", (sys.executable, "-m", f"interop.{module}"))
 
 
 def _python_tool(
@@ -88,7 +88,6 @@ def _python_tool(
         (sys.executable, "-m", f"interop.{name}.tool"),
         environment=environment or {},
         apt_file=apt_file,
-        timeout_s=120.0,
         checks=MANAGEMENT_CHECKS,
     )
 
@@ -126,7 +125,7 @@ CLIENTS = (
         apt=("nodejs", "npm"),
         checks=MANAGEMENT_CHECKS,
     ),
-    Client("shovel", "Python", (sys.executable, "-m", "interop.shovel.both_ways"), timeout_s=180.0, checks=()),
+    Client("shovel", "Python", (sys.executable, "-m", "interop.shovel.both_ways"), checks=()),
     Client(
         "examples",
         "Python and Node.js",
@@ -135,7 +134,6 @@ CLIENTS = (
         environment={"NODE_PATH": str(HERE / "amqplib" / "node_modules")},
         apt=("nodejs", "npm"),
         npm="interop/amqplib",
-        timeout_s=120.0,
         checks=(),
     ),
     Client(
@@ -144,7 +142,6 @@ CLIENTS = (
         (sys.executable, "-m", "interop.examples.features"),
         apt=("nodejs", "npm", "php-cli", "php-amqplib"),
         npm="interop/amqplib",
-        timeout_s=120.0,
         checks=(),
         broker_options=("--testing",),
     ),

@@ -24,7 +24,7 @@ from interop.checks import AMQP_URL, check, expect, finish, restart_broker, vers
 async def take(queue: AbstractQueue, count: int) -> list[AbstractIncomingMessage]:
     """Consume and acknowledge `count` messages."""
     messages = []
-    async with queue.iterator(timeout=5) as deliveries:
+    async with queue.iterator(timeout=30) as deliveries:
         async for message in deliveries:
             async with message.process():
                 messages.append(message)
@@ -97,7 +97,7 @@ async def acks(connection: AbstractRobustConnection) -> None:
         for body in (b"a", b"b"):
             await send(channel, "work", body)
         seen = []
-        async with queue.iterator(timeout=5) as deliveries:
+        async with queue.iterator(timeout=30) as deliveries:
             async for message in deliveries:
                 seen.append((message.body, message.redelivered))
                 if message.redelivered:
@@ -141,7 +141,7 @@ async def wait_and_retry(channel: AbstractChannel) -> None:
     )
     await send(channel, "jobs", b"flaky")
     tries = []
-    async with jobs.iterator(timeout=5) as deliveries:
+    async with jobs.iterator(timeout=30) as deliveries:
         async for message in deliveries:
             tries.append((death_count(message, "jobs", "rejected"), death_count(message, "jobs.wait", "expired")))
             if len(tries) == 4:
@@ -165,7 +165,7 @@ async def reject_to_dlq(channel: AbstractChannel) -> None:
         "fragile", arguments={"x-dead-letter-exchange": "dead", "x-dead-letter-routing-key": "from.fragile"}
     )
     await send(channel, "fragile", b"poison", headers={"attempt": 1})
-    async with fragile.iterator(timeout=5) as deliveries:
+    async with fragile.iterator(timeout=30) as deliveries:
         async for message in deliveries:
             with expect(ValueError):
                 async with message.process():  # rejects without requeue when its block raises

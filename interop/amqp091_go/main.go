@@ -18,7 +18,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-const patience = 5 * time.Second
+const patience = 30 * time.Second
 
 var (
 	url      = "amqp://guest:guest@127.0.0.1:5672/"

@@ -21,7 +21,7 @@ with check("lists"):
     channel = connection.channel()
     channel.queue.declare("consumed")
     channel.basic.consume(lambda message: None, "consumed")
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not (api.connection.list() and api.channel.list()) and time.monotonic() < deadline:
         time.sleep(0.5)  # RabbitMQ tells of them when its statistics have been collected
     (listed,) = api.connection.list()

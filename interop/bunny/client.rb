@@ -23,7 +23,7 @@ end
 
 # Run the block as the check `name`: it passes unless it raises.
 def check(name, &block)
-  Timeout.timeout(20, &block)
+  Timeout.timeout(60, &block)
   puts "PASS #{name}"
 rescue StandardError => e
   warn e.full_message(highlight: false)
@@ -43,7 +43,7 @@ def take(queue, count)
     queue.channel.ack(delivery.delivery_tag)
     arrived << [body, delivery, properties]
   end
-  messages = Array.new(count) { arrived.pop(timeout: 5) || raise(Failed, "no message came to #{queue.name}") }
+  messages = Array.new(count) { arrived.pop(timeout: 30) || raise(Failed, "no message came to #{queue.name}") }
   consumer.cancel
   messages
 end
@@ -111,7 +111,7 @@ def mandatory_return(channel)
   exchange = channel.default_exchange
   exchange.on_return { |info, _properties, body| returned << [info.reply_code, info.reply_text, body] }
   exchange.publish('lost?', routing_key: 'no.such.queue', mandatory: true)
-  answer = returned.pop(timeout: 5)
+  answer = returned.pop(timeout: 30)
   must answer == [312, 'NO_ROUTE', 'lost?'], answer
 end
 
@@ -129,7 +129,7 @@ def acks(connection)
     end
     seen << [body, delivery.redelivered?]
   end
-  got = Array.new(6) { seen.pop(timeout: 5) }
+  got = Array.new(6) { seen.pop(timeout: 30) }
   must got == %w[a b c].flat_map { |body| [[body, false], [body, true]] }, got
   consumer.cancel
   must queue.pop == [nil, nil, nil], 'the queue is not empty'
@@ -176,7 +176,7 @@ def wait_and_retry(connection)
     end
     tries << [rejected, death_count(properties, 'jobs.wait', 'expired')]
   end
-  got = Array.new(4) { tries.pop(timeout: 5) }
+  got = Array.new(4) { tries.pop(timeout: 30) }
   must got == [[0, 0], [1, 1], [2, 2], [3, 3]], got
   channel.close
 end
@@ -199,7 +199,7 @@ def consumer_cancelled(connection)
   queue = channel.queue('doomed')
   queue.subscribe(on_cancellation: ->(cancel) { cancelled << cancel.consumer_tag }, consumer_tag: 'watcher') { nil }
   connection.with_channel { |other| other.queue_delete('doomed') }
-  must cancelled.pop(timeout: 5) == 'watcher', 'not told'
+  must cancelled.pop(timeout: 30) == 'watcher', 'not told'
   channel.close
 end
 
@@ -246,11 +246,11 @@ def reconnect
   received = Thread::Queue.new
   channel.queue('steady', auto_delete: true).bind(exchange).subscribe { |_delivery, _properties, body| received << body }
   exchange.publish('before')
-  must received.pop(timeout: 5) == 'before', 'nothing came before the restart'
+  must received.pop(timeout: 30) == 'before', 'nothing came before the restart'
   restart_broker
-  must recovered.pop(timeout: 20), 'not recovered'
+  must recovered.pop(timeout: 30), 'not recovered'
   exchange.publish('still here')
-  must received.pop(timeout: 5) == 'still here', 'nothing came after the restart'
+  must received.pop(timeout: 30) == 'still here', 'nothing came after the restart'
   connection.close
 end
 

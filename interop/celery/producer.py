@@ -24,7 +24,7 @@ os.environ["RESULTS_DIRECTORY"] = results.name
 
 from interop.celery import durable, tasks  # noqa: E402
 
-GET_TIMEOUT_S = 15
+GET_TIMEOUT_S = 60
 
 
 def start_worker(module: str, *options: str) -> subprocess.Popen[bytes]:
@@ -36,7 +36,7 @@ def start_worker(module: str, *options: str) -> subprocess.Popen[bytes]:
 
 
 def wait_for_workers() -> None:
-    for _ in range(40):
+    for _ in range(120):
         if len(tasks.app.control.ping(destination=["tasks@interop", "durable@interop"], timeout=0.5)) == 2:
             return
     raise TimeoutError("the workers do not answer")
@@ -55,7 +55,7 @@ def stop_workers(workers: list[subprocess.Popen[bytes]]) -> None:
 
 def start_consuming(queue: str) -> None:
     """Tell the worker, through its control queue, to consume another queue."""
-    (reply,) = tasks.app.control.add_consumer(queue, destination=["tasks@interop"], reply=True, timeout=5)
+    (reply,) = tasks.app.control.add_consumer(queue, destination=["tasks@interop"], reply=True, timeout=30)
     assert reply == {"tasks@interop": {"ok": f"add consumer {queue}"}}, reply
 
 
@@ -111,7 +111,7 @@ def wait_and_retry() -> None:
 def reject_to_dlq() -> None:
     sent = tasks.poison.apply_async(queue="fragile")
     with tasks.app.connection_for_read() as connection, connection.SimpleQueue(Queue("dead")) as dead:
-        message = dead.get(timeout=5)
+        message = dead.get(timeout=30)
         message.ack()
     assert (message.headers["id"], message.headers["task"]) == (sent.id, "interop.celery.tasks.poison")
     (death,) = message.headers["x-death"]
@@ -124,10 +124,15 @@ def retries() -> None:
 
 def eta() -> None:
     """The worker holds a task, unacknowledged, until it is due, and executes others meanwhile."""
-    sent_at = time.time()
-    later = tasks.now.apply_async(countdown=0.5)
-    sooner = tasks.now.delay()
-    assert later.get(timeout=GET_TIMEOUT_S) >= sent_at + 0.5 > sooner.get(timeout=GET_TIMEOUT_S)
+    for countdown in (0.5, 5):  # a machine that is busy with something else may do nothing for as long as the first
+        sent_at = time.time()
+        later = tasks.now.apply_async(countdown=countdown)
+        sooner = tasks.now.delay()
+        later_at, sooner_at = later.get(timeout=GET_TIMEOUT_S), sooner.get(timeout=GET_TIMEOUT_S)
+        assert later_at >= sent_at + countdown
+        if sooner_at < sent_at + countdown:
+            return
+    raise AssertionError("the one that was due at once was executed after the other")
 
 
 def canvas() -> None:
@@ -168,7 +173,7 @@ def delay_in_broker() -> None:
     """With a quorum queue a countdown is spent in the broker, in queues whose TTLs add up to it."""
     sent_at = time.time()
     executed_at = durable.now.apply_async(countdown=1).get(timeout=GET_TIMEOUT_S)
-    assert 1 <= executed_at - sent_at < 5, executed_at - sent_at
+    assert 1 <= executed_at - sent_at < 30, executed_at - sent_at
 
 
 def reconnect() -> None:

@@ -14,7 +14,7 @@ from interop.clients import HERE, ROOT
 
 PAGES = sorted((ROOT / "docs" / "features").glob("*.md"))
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 #: How each language's interpreter is told to read a program from its standard input. Node.js looks for modules where
 #: it is started.

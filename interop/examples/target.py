@@ -25,7 +25,7 @@ def is_for_testing() -> bool:
     request = urllib.request.Request(f"{MANAGEMENT_URL}/api/testing/clock")
     request.add_header("Authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=")  # guest:guest
     try:
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=60).close()
     except urllib.error.HTTPError:
         return False
     return True

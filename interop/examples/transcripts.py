@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
@@ -18,7 +19,7 @@ from interop.clients import ROOT
 
 PAGE = ROOT / "docs" / "examples" / "README.md"
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 #: Words in the text above a block.
 ANY_ORDER = re.compile(r"in\s+any\s+order")
@@ -77,21 +78,17 @@ def run(transcript: Transcript, where: Mapping[str, str]) -> None:
     # As in a reader's shell, where programs find the modules beside them.
     environment = os.environ | where | {"PYTHONWARNINGS": "error", "PYTHONSAFEPATH": ""}
     seen: SimpleQueue[str] = SimpleQueue()
-    background: list[_Program] = []
     lines: list[str] = []
-    try:
+    with ExitStack() as background:
         for command in transcript.commands:
             program = _Program(shlex.split(command.removesuffix("&")), environment, seen)
             if command.endswith("&"):
-                background.append(program)
+                background.callback(program.interrupt)
                 lines.append(_next(seen, lines))
             else:
                 program.wait()
         while len(lines) < len(transcript.expected):
             lines.append(_next(seen, lines))
-    finally:
-        for program in background:
-            program.interrupt()
     while not seen.empty():
         lines.append(seen.get())
     same = Counter(lines) == Counter(transcript.expected) if transcript.any_order else lines == transcript.expected

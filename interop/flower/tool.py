@@ -36,7 +36,7 @@ with check("lists"):
     channel = connection.channel()
     channel.queue_declare("celery", durable=True)
     channel.basic_publish("", "celery", b"x")
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not any(queue.get("messages") for queue in queues("celery")) and time.monotonic() < deadline:
         time.sleep(0.5)  # RabbitMQ tells of messages when its statistics have been collected
     (queue,) = queues("celery")
@@ -54,7 +54,7 @@ with check("broker-page"):
         [sys.executable, "-m", "celery", "-b", AMQP_URL, "worker", "--pool=solo", "--without-mingle", "-l", "error"]
     )
     try:
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 60
         page = ""
         while time.monotonic() < deadline and not re.search(r">\s*celery\s*<", page):
             time.sleep(0.5)

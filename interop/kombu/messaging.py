@@ -36,7 +36,7 @@ def take(connection: Connection, queue: Queue, count: int) -> Received:
 
     with connection.Consumer([queue], callbacks=[on_message], prefetch_count=1):
         while len(received) < count:
-            connection.drain_events(timeout=5)
+            connection.drain_events(timeout=30)
     return received
 
 
@@ -114,7 +114,7 @@ def acks(connection: Connection) -> None:
 
     with connection.Consumer([work], callbacks=[on_message], prefetch_count=1):
         while len(seen) < 6:
-            connection.drain_events(timeout=5)
+            connection.drain_events(timeout=30)
     assert seen == [(number, redelivered) for number in range(3) for redelivered in (False, True)], seen
     assert work(connection.channel()).get() is None
 
@@ -156,7 +156,7 @@ def wait_and_retry(connection: Connection) -> None:
 
     with connection.Consumer([jobs], callbacks=[on_message]):
         while len(tries) < 4:
-            connection.drain_events(timeout=5)
+            connection.drain_events(timeout=30)
     assert tries == [(0, 0), (1, 1), (2, 2), (3, 3)], tries
 
 
@@ -173,7 +173,7 @@ def reject_to_dlq(connection: Connection) -> None:
 
 def poll(queue: Queue) -> Message:
     """basic.get until there is a message."""
-    for _ in range(250):
+    for _ in range(1500):
         if (message := queue.get()) is not None:
             return message
         time.sleep(0.02)
@@ -184,19 +184,19 @@ def simple_queue(connection: Connection) -> None:
     """kombu's SimpleQueue, used like the standard library's."""
     with connection.SimpleQueue("simple") as queue:
         queue.put({"hello": "world"}, compression="zlib")
-        message = queue.get(timeout=5)
+        message = queue.get(timeout=30)
         assert message.payload == {"hello": "world"}
         message.ack()
         with expect(queue.Empty):
             queue.get(block=False)
         with producers[connection].acquire(block=True) as producer:  # kombu's pool of connections
             producer.publish([1, 2], routing_key="simple")
-        message = queue.get(timeout=5)
+        message = queue.get(timeout=30)
         assert message.payload == [1, 2]
         message.ack()
     with connection.SimpleBuffer("simple.buffer") as buffer:
         buffer.put("transient")
-        assert buffer.get(timeout=5).payload == "transient"
+        assert buffer.get(timeout=30).payload == "transient"
 
 
 def large_message(connection: Connection) -> None:

@@ -22,7 +22,7 @@ use PhpAmqpLib\Wire\AMQPTable;
 ini_set('memory_limit', '512M'); // the large message is copied on its way
 error_reporting(E_ALL & ~E_DEPRECATED);
 
-const PATIENCE_S = 5;
+const PATIENCE_S = 30;
 $failures = 0;
 
 function must(bool $condition, mixed $what): void

@@ -59,7 +59,7 @@ async def call(method: Callable[..., object], *arguments: Any, **keywords: Any) 
     answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     closed = closing(channel)
     method(*arguments, callback=answer.set_result, **keywords)
-    await asyncio.wait((answer, closed), timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((answer, closed), timeout=30, return_when=asyncio.FIRST_COMPLETED)
     if closed.done():
         raise closed.result()
     assert answer.done(), f"{method} was not answered"
@@ -82,7 +82,7 @@ async def take(channel: Channel, queue: str, count: int) -> list[Message]:
     tag, deliveries = await consume(channel, queue)
     messages = []
     for _ in range(count):
-        messages.append(await asyncio.wait_for(deliveries.get(), 5))
+        messages.append(await asyncio.wait_for(deliveries.get(), 30))
         channel.basic_ack(messages[-1][0].delivery_tag)
     await call(channel.basic_cancel, tag)
     return messages
@@ -90,7 +90,7 @@ async def take(channel: Channel, queue: str, count: int) -> list[Message]:
 
 async def has(channel: Channel, queue: str, count: int) -> None:
     """Wait until `count` messages are ready: what was published without confirms may still be on its way."""
-    for _ in range(100):
+    for _ in range(1500):
         frame = await call(channel.queue_declare, queue, passive=True)
         if frame.method.message_count == count:
             return
@@ -170,11 +170,11 @@ async def acks(connection: AsyncioConnection) -> None:
     for number in range(5):
         channel.basic_publish("", "window", str(number).encode())
     _, deliveries = await consume(channel, "window")
-    first = [await asyncio.wait_for(deliveries.get(), 5) for _ in range(3)]
+    first = [await asyncio.wait_for(deliveries.get(), 30) for _ in range(3)]
     await has(channel, "window", 2)
     assert deliveries.empty()
     channel.basic_ack(first[1][0].delivery_tag, multiple=True)
-    more = [await asyncio.wait_for(deliveries.get(), 5) for _ in range(2)]
+    more = [await asyncio.wait_for(deliveries.get(), 30) for _ in range(2)]
     assert [body for _, _, body in more] == [b"3", b"4"]
     closed = closing(channel)
     channel.close()
@@ -221,7 +221,7 @@ async def wait_and_retry(channel: Channel) -> None:
     channel.basic_publish("", "task", b"flaky")
     tag, deliveries = await consume(channel, "task")
     for attempt in range(4):
-        method, properties, _ = await asyncio.wait_for(deliveries.get(), 5)
+        method, properties, _ = await asyncio.wait_for(deliveries.get(), 30)
         assert death_count(properties, "task", "rejected") == attempt
         assert death_count(properties, "task.wait", "expired") == attempt
         if attempt < 3:
@@ -247,7 +247,7 @@ async def reject_to_dlq(channel: Channel) -> None:
         channel.basic_publish("", "patients", body)
     tag, deliveries = await consume(channel, "patients")
     for _ in range(3):
-        method, _, body = await asyncio.wait_for(deliveries.get(), 5)
+        method, _, body = await asyncio.wait_for(deliveries.get(), 30)
         if body == b"well":
             channel.basic_ack(method.delivery_tag)
     channel.basic_nack(method.delivery_tag, multiple=True, requeue=False)

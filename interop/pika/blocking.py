@@ -39,7 +39,7 @@ def connect() -> pika.BlockingConnection:
 def bodies(channel: BlockingChannel, queue: str, count: int) -> list[bytes]:
     """Consume and acknowledge `count` messages; their bodies."""
     found = []
-    for method, _, body in channel.consume(queue, inactivity_timeout=5):
+    for method, _, body in channel.consume(queue, inactivity_timeout=30):
         assert method is not None, f"only {len(found)} of {count} messages came from {queue}"
         channel.basic_ack(method.delivery_tag)
         found.append(body)
@@ -50,8 +50,8 @@ def bodies(channel: BlockingChannel, queue: str, count: int) -> list[bytes]:
 
 
 def next_message(channel: BlockingChannel, queue: str) -> tuple[pika.BasicProperties, bytes]:
-    """Wait up to 5 s for one message and acknowledge it."""
-    for method, properties, body in channel.consume(queue, inactivity_timeout=5):
+    """Wait for one message and acknowledge it."""
+    for method, properties, body in channel.consume(queue, inactivity_timeout=30):
         assert method is not None, f"no message came from {queue}"
         channel.basic_ack(method.delivery_tag)
         channel.cancel()
@@ -123,7 +123,7 @@ def acks(channel: BlockingChannel) -> None:
     for body in (b"a", b"b", b"c"):
         channel.basic_publish("", "work", body, PERSISTENT)
     seen: list[tuple[bytes, bool]] = []
-    for method, _, body in channel.consume("work", inactivity_timeout=5):
+    for method, _, body in channel.consume("work", inactivity_timeout=30):
         assert method is not None, seen
         seen.append((body, method.redelivered))
         if seen == [(b"a", False)]:
@@ -177,7 +177,7 @@ def wait_and_retry(channel: BlockingChannel) -> None:
     channel.queue_bind("jobs.wait", "retry", "wait")
     channel.basic_publish("", "jobs", b"flaky")
     rejections = []
-    for method, properties, _ in channel.consume("jobs", inactivity_timeout=5):
+    for method, properties, _ in channel.consume("jobs", inactivity_timeout=30):
         assert method is not None, rejections
         rejections.append(death_count(properties, "jobs", "rejected"))
         if len(rejections) == 4:
@@ -201,7 +201,7 @@ def reject_to_dlq(channel: BlockingChannel) -> None:
     channel.queue_bind("dead", "dead")
     channel.queue_declare("fragile", arguments={"x-dead-letter-exchange": "dead"})
     channel.basic_publish("", "fragile", b"poison", pika.BasicProperties(headers={"attempt": 1}))
-    method, _, _ = next(channel.consume("fragile", inactivity_timeout=5))
+    method, _, _ = next(channel.consume("fragile", inactivity_timeout=30))
     assert method is not None
     channel.basic_nack(method.delivery_tag, requeue=False)
     channel.cancel()
@@ -221,7 +221,7 @@ def reconnect() -> None:
             channel = connection.channel()
             channel.queue_declare("steady", durable=True)
             channel.basic_publish("", "steady", b"still here" if restarted else b"before")
-            for method, _, body in channel.consume("steady", inactivity_timeout=5):
+            for method, _, body in channel.consume("steady", inactivity_timeout=30):
                 assert method is not None, "nothing came"
                 channel.basic_ack(method.delivery_tag)
                 if body == b"still here":
@@ -305,7 +305,7 @@ def direct_reply_to(channel: BlockingChannel) -> None:
     channel.basic_consume("amq.rabbitmq.reply-to", answered, auto_ack=True)
     request = pika.BasicProperties(reply_to="amq.rabbitmq.reply-to", correlation_id="r1")
     channel.basic_publish("", "square", b"12", request)
-    channel.connection.call_later(5, channel.stop_consuming)
+    channel.connection.call_later(30, channel.stop_consuming)
     channel.start_consuming()
     assert answers == [("r1", b"144")]
 

@@ -41,7 +41,7 @@ consume() { amqp-consume --url "$url" "$@"; }
 
 # from_exchange EXCHANGE BINDING_KEY: the first message that comes to a queue that is bound to the exchange
 from_exchange() {
-    timeout 10 amqp-consume --url "$url" --exchange "$1" --routing-key "$2" --count 1 cat
+    timeout 60 amqp-consume --url "$url" --exchange "$1" --routing-key "$2" --count 1 cat
 }
 
 # routed EXCHANGE BINDING_KEY KEY OTHER_KEY: what is published with KEY arrives, and nothing with OTHER_KEY before it
@@ -113,7 +113,7 @@ reconnect() {
     declare_queue steady && publish --routing-key steady --body before || return 1
     amqp-consume --url "$url" --queue steady tee "$work/consumed" 2>"$work/lost" &
     consumer=$!
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         [ -s "$work/consumed" ] && break
         sleep 0.05
     done

@@ -51,7 +51,7 @@ with check("lists"):
     channel = connection.channel()
     channel.queue_declare("consumed")
     channel.basic_consume("consumed", lambda *_: None)
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not (rows("list", "connections") and rows("list", "channels")) and time.monotonic() < deadline:
         time.sleep(0.5)  # RabbitMQ tells of them when its statistics have been collected
     assert rows("list", "connections")[0]["user"] == "guest"

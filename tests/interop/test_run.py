@@ -47,7 +47,7 @@ class FakeBroker(Broker):
             raise BrokerError(f"cannot {verb}")
 
 
-def run(script: str, broker: FakeBroker | None = None, timeout_s: float = 30) -> Result:
+def run(script: str, broker: FakeBroker | None = None, timeout_s: float = 60) -> Result:
     client = Client("script", "Python", (sys.executable, "-c", script), timeout_s=timeout_s)
     return run_client(client, lambda: broker or FakeBroker())
 
@@ -87,10 +87,15 @@ def test_an_exit_status_alone_is_a_failure() -> None:
 
 
 def test_a_script_past_its_time_limit_is_ended() -> None:
-    result = run(f"{ALL_PASS}import sys, threading\nsys.stdout.flush()\nthreading.Event().wait()", timeout_s=1)
+    for timeout_s in (1, 10):  # a busy machine may not have begun with it after the first
+        result = run(
+            f"{ALL_PASS}import sys, threading\nsys.stdout.flush()\nthreading.Event().wait()", timeout_s=timeout_s
+        )
+        if "acks" in result.checks and result.checks["acks"][0] == "PASS":
+            break
 
     assert list(result.failures) == ["script"]
-    assert result.failures["script"].startswith("ended after 1 s")
+    assert result.failures["script"].startswith(f"ended after {timeout_s} s")
 
 
 def test_a_program_that_is_not_installed_fails_every_check() -> None:

@@ -26,7 +26,7 @@ def declare(channel):
 
 def work(channel, call):
     """Make the calls that wait, until none comes for a moment. A failed one goes back to the queue, which counts it."""
-    for method, properties, body in channel.consume("webhooks", inactivity_timeout=0.1):
+    for method, properties, body in channel.consume("webhooks", inactivity_timeout=1):
         if method is None:
             break
         attempt = (properties.headers or {}).get("x-delivery-count", 0) + 1
