@@ -48,8 +48,7 @@ def cast(access: Access, work: Publishing | Consuming, number: int) -> Role:
                 work.declaration.declare(client, queue)
         for channel, queue in zip(channels, queues, strict=True):
             _consume(client, work, channel, queue)
-    if isinstance(work, Consuming):
-        return Consumer(Link(client), work)
+        return Consumer(Link(client), work, queues)
     stamped = any(kind.mark for kind in work.kinds)
     return Publisher(Link(client), work, [_templates(client, work, channel, number) for channel in channels], stamped)
 

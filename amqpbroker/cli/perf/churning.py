@@ -15,12 +15,12 @@ from amqpbroker.cli.perf.crew import Crew, Interrupt
 from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.options import (
-    HELP,
     POSITIVE,
     SECONDS,
     access,
     duration,
     manner,
+    measurement,
     valid,
     with_access,
     with_queue,
@@ -59,7 +59,7 @@ def _with_churn(command: Command) -> Command:
     return with_access(command)
 
 
-@click.command(context_settings=HELP)
+@measurement()
 @_with_churn
 def connection_churn(**given: Any) -> None:
     """Open and close connections."""
@@ -67,7 +67,7 @@ def connection_churn(**given: Any) -> None:
     _run("connection-churn", [ConnectionChurn(*common) for _ in range(given["parallel"])], given)
 
 
-@click.command(context_settings=HELP)
+@measurement()
 @_with_churn
 def channel_churn(**given: Any) -> None:
     """Open and close channels."""
@@ -75,7 +75,7 @@ def channel_churn(**given: Any) -> None:
     _run("channel-churn", [ChannelChurn(*common) for _ in range(given["parallel"])], given)
 
 
-@click.command(context_settings=HELP)
+@measurement()
 @_with_churn
 @with_queue
 def queue_churn(durable: bool, queue_args: dict[str, Any], **given: Any) -> None:
@@ -86,7 +86,7 @@ def queue_churn(durable: bool, queue_args: dict[str, Any], **given: Any) -> None
     _run("queue-churn", jobs, given)
 
 
-@click.command(context_settings=HELP)
+@measurement()
 @_with_churn
 @click.option(
     "-e", "--exchange", metavar="NAME", default="amq.direct", show_default=True, help="The exchange, which is there."
@@ -101,7 +101,7 @@ def bind_churn(exchange: str, **given: Any) -> None:
     _run("bind-churn", jobs, given, topology)
 
 
-@click.command(context_settings=HELP)
+@measurement()
 @_with_churn
 @with_queue
 def consumer_churn(**given: Any) -> None:

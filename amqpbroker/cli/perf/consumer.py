@@ -2,20 +2,26 @@
 
 import math
 import time
+from collections.abc import Sequence
 
 from amqpbroker.cli.perf.consuming_channel import ConsumingChannel
 from amqpbroker.cli.perf.deliveries import Deliveries
+from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.link import Link
 from amqpbroker.cli.perf.plan import Consuming
 from amqpbroker.cli.perf.role import Role
+from amqpbroker.wire.methods import BY_NAME
+
+_CANCEL = BY_NAME["basic.cancel"].ids.to_bytes(4, "big")
 
 
 class Consumer(Role):
-    """Consumes on the channels from 1 on, each of which has one consumer."""
+    """Consumes on the channels from 1 on, each of which has one consumer; queues: from which, for each of them."""
 
-    def __init__(self, link: Link, work: Consuming) -> None:
+    def __init__(self, link: Link, work: Consuming, queues: Sequence[str]) -> None:
         super().__init__(link)
+        self._queues = queues
         self._deliveries = Deliveries(work.mark, work.channels)
         self._channels = [ConsumingChannel(work, number) for number in range(1, work.channels + 1)]
         self._stamped = bool(work.mark)
@@ -48,6 +54,9 @@ class Consumer(Role):
         if not size:
             return
         for channel, payload in deliveries.advance(size):
+            if payload.startswith(_CANCEL):
+                address, queue = self.link.client.access.uri.address, self._queues[channel - 1]
+                raise PerfError(f"{address}: the broker cancelled the consumer of {queue}; was that deleted?")
             self.control(channel, payload)
         if deliveries.ages_ns:
             self._latencies.add(deliveries.ages_ns)

@@ -13,12 +13,12 @@ from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.holding import ConnectionHolding, Holding, QueueHolding
 from amqpbroker.cli.perf.options import (
     COUNT,
-    HELP,
     POSITIVE,
     SECONDS,
     access,
     duration,
     manner,
+    measurement,
     valid,
     with_access,
     with_queue,
@@ -37,7 +37,7 @@ _TIME = click.option(
 )
 
 
-@click.command(context_settings=HELP)
+@measurement()
 @click.option("-x", "--count", metavar="N", type=POSITIVE, default=100, show_default=True, help="How many connections.")
 @click.option("--channels", metavar="N", type=COUNT, default=1, show_default=True, help="Channels of each.")
 @_TIME
@@ -51,7 +51,7 @@ def connection_count(count: int, channels: int, seconds: float | None, **given: 
     _show(result, job, "opened", how)
 
 
-@click.command(context_settings=HELP)
+@measurement()
 @click.option("-x", "--count", metavar="N", type=POSITIVE, default=100, show_default=True, help="How many queues.")
 @with_queue
 @_TIME

@@ -23,8 +23,19 @@ SECONDS = click.FloatRange(min=0)
 
 DEFAULT_SECONDS = 10.0
 
-#: -h is the broker's address, as in PerfTest.
-HELP = {"help_option_names": ["--help"]}
+
+class Measurement(click.Command):
+    """A command whose -h is the broker's address, as in PerfTest."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args[-1:] == ["-h"]:
+            raise click.UsageError("-h is the broker's address, as in PerfTest; help is --help", ctx)
+        return super().parse_args(ctx, args)
+
+
+def measurement(**more: Any) -> Callable[[Callable[..., Any]], Measurement]:
+    """The decorator of each command; more: as for click.command."""
+    return click.command(cls=Measurement, context_settings={"help_option_names": ["--help"]}, **more)
 
 
 def _uri(context: click.Context, parameter: click.Parameter, text: str | None) -> Uri:
@@ -105,8 +116,7 @@ _OPTIONS = (
         metavar="SECONDS",
         type=click.FloatRange(min=0.5),
         default=1.0,
-        show_default="1",
-        help="How often to show how it goes.",
+        help="How often to show how it goes.  [default: 1]",
     ),
 )
 

@@ -74,9 +74,6 @@ class Role(ABC):
         arguments = methods.decode(method, payload)
         if method.name in ("connection.close", "channel.close"):
             raise PerfError(f"{self.link.client.access.uri.address}: {refusal(method.name, arguments)}")
-        if method.name == "basic.cancel":
-            where = f"{self.link.client.access.uri.address}: the broker cancelled the consumer on channel {channel}"
-            raise PerfError(f"{where}; was its queue deleted?")
         if method.name == "connection.blocked":
             if not self.blocked:
                 self._blocked_since = time.monotonic()

@@ -12,7 +12,7 @@ from amqpbroker.cli.perf.crew import Crew, Interrupt, Worker
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.load import consuming_of, publishing_of, settle, topology_of
 from amqpbroker.cli.perf.load_options import with_load
-from amqpbroker.cli.perf.options import HELP, access, duration, manner
+from amqpbroker.cli.perf.options import access, duration, manner, measurement
 from amqpbroker.cli.perf.outcome import result_of, show
 from amqpbroker.cli.perf.plan import Plan
 from amqpbroker.cli.perf.progress import progress
@@ -43,7 +43,7 @@ _LATENCY_EXAMPLES = """Examples:
 """
 
 
-@click.command(context_settings=HELP, epilog=_EXAMPLES)
+@measurement(epilog=_EXAMPLES)
 @with_load
 @click.option("--measure-latency", is_flag=True, help="Measure how long messages take, too.")
 def throughput(measure_latency: bool, **given: Any) -> None:
@@ -51,7 +51,7 @@ def throughput(measure_latency: bool, **given: Any) -> None:
     _run("throughput", measure_latency, given)
 
 
-@click.command(context_settings=HELP, short_help="Measure how long messages take, at a rate.", epilog=_LATENCY_EXAMPLES)
+@measurement(short_help="Measure how long messages take, at a rate.", epilog=_LATENCY_EXAMPLES)
 @with_load
 def latency(**given: Any) -> None:
     """Measure how long messages take, at a rate: 1000 a second unless --rate or --variable-rate says otherwise."""

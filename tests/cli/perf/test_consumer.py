@@ -24,7 +24,7 @@ def deliveries(first, last, body=b"x" * 16):
 
 def consumer(**work):
     link = FakeLink()
-    some = Consumer(link, Consuming(("q",), **work))
+    some = Consumer(link, Consuming(("q",), **work), [f"q{number}" for number in range(1, 10)])
     some.begin(100.0)
     return some, link
 
@@ -104,9 +104,9 @@ def test_latencies():
 
 
 def test_a_cancelled_consumer():
-    some, link = consumer()
-    with pytest.raises(PerfError, match="cancelled the consumer"):
-        read(some, link, frames.frame(frames.METHOD, 1, methods.encode("basic.cancel", consumer_tag="perf")))
+    some, link = consumer(channels=2)
+    with pytest.raises(PerfError, match=r"127.0.0.1:5672: the broker cancelled the consumer of q2; was that deleted\?"):
+        read(some, link, frames.frame(frames.METHOD, 2, methods.encode("basic.cancel", consumer_tag="perf")))
 
 
 def test_each_channel_acknowledges_what_it_got():

@@ -215,6 +215,10 @@ def test_churn(broker, churn, more):
 
 def test_churn_by_command(broker):
     found = result("queue-churn", "--uri", broker.url, "-C", 20)
+    keys = re.findall(
+        r"`(\w+)`", SECTION.split("`amqpbroker perf consumer-churn`")[1].split("With `--json`:")[1].split(".")[0]
+    )
+    assert set(found) == set(keys)
     assert (found["operations"], found["parallel"]) == (20, 1)
     assert found["latency_ms"]["min"] > 0
 
@@ -322,6 +326,7 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-x", 0, "-y", 0], "nothing to do"),
         (["latency", "-s", 8], "-s is to be at least 16"),
         (["latency", "-vs", "20:1", "-vs", "8:1"], "-s is to be at least 16"),
+        (["queue-churn", "-h"], "-h is the broker's address, as in PerfTest; help is --help"),
         (["throughput", "--keyfile", __file__], "name that with --certfile"),
         (["throughput", "-se"], "--sasl-external takes an amqps:// address, and --certfile"),
         (["latency", "-B", __file__], "--body: to measure latencies"),
