@@ -22,7 +22,8 @@ Thing = TypeVar("Thing")
 SENDING_BYTES = 1 << 22
 MOST_SENDING_BYTES = 1 << 20
 LEAST_SENDING_BYTES = 1 << 15
-#: What the channels of a connection send in one write, which they share, is at least this.
+#: What a channel sends in one write: the channels of a connection share CHUNK_BYTES, and those of all this.
+CHUNKS_BYTES = 1 << 24
 LEAST_CHUNK_BYTES = 1 << 14
 
 
@@ -82,7 +83,7 @@ def _consume(client: Client, work: Consuming, channel: int, queue: str) -> None:
 
 def _templates(client: Client, work: Publishing, channel: int, number: int) -> Templates:
     kind = _mine(work.kinds, work, channel, number)
-    chunk_bytes = max(CHUNK_BYTES // work.channels, LEAST_CHUNK_BYTES)
+    share_bytes = min(CHUNK_BYTES, CHUNKS_BYTES // work.producers) // work.channels
     kinds = [replace(kind, size=int(step.value)) for step in work.sizes] or [kind]
-    templates = [Template(kind, client.frame_max, chunk_bytes, channel) for kind in kinds]
+    templates = [Template(kind, client.frame_max, max(share_bytes, LEAST_CHUNK_BYTES), channel) for kind in kinds]
     return Templates(templates, work.sizes)

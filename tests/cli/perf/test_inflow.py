@@ -28,6 +28,28 @@ def test_the_buffer_is_used_again():
     assert found == FRAMES * 10
 
 
+def test_a_buffer_grows_when_it_is_filled_and_keeps_what_is_in_it():
+    inflow = Inflow(1 << 15)
+    body = bytes(range(256)) * 100
+    data = frames.frame(3, 1, body) * 3
+    at, sizes, found = 0, [], []
+    while at < len(data):
+        sizes.append(len(inflow.space()))
+        piece = data[at : at + sizes[-1]]
+        found += taken(inflow, piece)
+        at += len(piece)
+    assert sizes[0] == 1 << 13
+    assert len(inflow.buffer) == 1 << 15
+    assert found == [(3, 1, body)] * 3
+
+
+def test_one_that_is_not_filled_stays_small():
+    inflow = Inflow()
+    for _ in range(1000):
+        taken(inflow, DATA)
+    assert len(inflow.buffer) == 1 << 13
+
+
 def test_a_part_of_a_frame_is_left():
     inflow = Inflow(100)
     assert taken(inflow, DATA[:20]) == FRAMES[:1]
