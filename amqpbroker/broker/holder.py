@@ -1,7 +1,7 @@
 """Who has copies of messages in the store, and what such a copy is to it."""
 
 from abc import ABCMeta, abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
@@ -9,6 +9,11 @@ from amqpbroker.store.recovery import Copies
 
 if TYPE_CHECKING:
     from amqpbroker.broker.message import Message
+
+#: `Copy.position` of a copy that is to be written soon, and of one that is not stored at all. Lower than PENDING: it is
+#: to be written with a group, and that says with which.
+PENDING: Final = -1
+NOT_STORED: Final = 0
 
 
 class Holder(Protocol):
@@ -32,7 +37,7 @@ class Copy(metaclass=ABCMeta):
 
     sequence: its place among the holder's copies. deadline_ms: when it expires, or is due; milliseconds since the
     epoch, 0 for never. delivery_count: how many of its returns count against a delivery limit. position: where it is
-    stored (see `persistence`), set by the store.
+    stored, or that it is not, set by the store.
     """
 
     __slots__ = ("deadline_ms", "delivery_count", "message", "position", "sequence")

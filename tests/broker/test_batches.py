@@ -1,61 +1,21 @@
-"""More than one batch should have: what was gathered is cut, and a crash between two batches loses nothing."""
-
-import errno
-import logging
-import tracemalloc
-from array import array
+"""What was gathered as batches: all of a message comes back, and no batch has more than it should."""
 
 import pytest
 
-from amqpbroker.store.journal import StoreError
-from amqpbroker.store.position import OFFSET_BITS
-from amqpbroker.wire.values import longstr
-from tests.broker.test_persistence import LaterCommitter, Node, bodies, publish
-
-BATCH = 4_000
-LIMITS = {"batch_bytes": BATCH}
-BODY = "{:0500}".format
-
-
-class StepCommitter(LaterCommitter):
-    """sizes: octets of what was written. `finish` writes one batch."""
-
-    def __init__(self, journal):
-        super().__init__(journal)
-        self.sizes = []
-
-    def start(self, batch, on_done):
-        if batch is not None:
-            self.sizes.append(sum(map(len, batch.parts)))
-        super().start(batch, on_done)
-
-    def close(self):
-        """As a thread does: nobody is told."""
-        for batch, _ in self.work:
-            self.commit(batch)
-
-
-def node_with(limits=LIMITS, **queues):
-    return Node(committer=StepCommitter, limits=limits, **queues)
-
-
-def crashed_copy(node):
-    files = node.files.copy()
-    files.power_loss()
-    return Node(files, node.clock, **node.queues)
-
-
-def finish(node):
-    """Write all that is gathered; returns how many batches that took."""
-    count = 0
-    while node.committer.work:
-        count += 1
-        node.committer.finish()
-    return count
-
-
-def depth(node, name):
-    return node.broker.vhosts["/"].queues[name].ready.count
+from amqpbroker.wire.values import Field, longstr
+from tests.broker.storing import (
+    BATCH,
+    BODY,
+    Node,
+    acks,
+    bodies,
+    confirming,
+    crashed_copy,
+    depth,
+    finish,
+    node_with,
+    publish,
+)
 
 
 def test_a_batch_has_not_much_more_than_it_should():
@@ -134,99 +94,6 @@ def test_a_transaction_that_is_too_large_for_one_group_is_several():
     assert (depth(after, "q"), depth(node.crash(), "q"), depth(node.crash(), "tx")) == (20, 0, 20)
 
 
-def to(queue, **more):
-    return {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr(queue), **more}
-
-
-def test_what_dies_twice_within_one_gathering_is_never_gone():
-    node = node_with(q=to("second"), second=to("third"), third={}, bulk={})
-    client = node.client()
-    publish(client, "precious")
-    client.turn()
-    finish(node)
-    publish(client, "under way", queue="bulk")
-    client.turn()
-    other = node.client()
-    other.call(1, "tx.select")
-    for queue in ("q", "second"):
-        got = client.get(queue, no_ack=False)
-        client.send(1, "basic.reject", delivery_tag=got.arguments["delivery_tag"], requeue=False)
-        for _ in range(5):
-            publish(other, *map(BODY, range(5)), queue="bulk")
-            other.send(1, "tx.commit")
-    client.turn()
-    seen = []
-    while node.committer.work:
-        after = crashed_copy(node)
-        seen.append([depth(after, name) for name in ("q", "second", "third")])
-        node.committer.finish()
-    after = node.crash()
-    seen.append([depth(after, name) for name in ("q", "second", "third")])
-    assert [sum(counts) for counts in seen] == [1] * len(seen)
-    assert seen[-1] == [0, 0, 1]
-    assert len(seen) > 5
-
-
-def test_many_copies_of_one_group_may_die_one_by_one():
-    node = node_with(q=to("letters"), letters={})
-    client, other = node.client(), node.client()
-    publish(client, "under way", queue="letters")
-    client.turn()
-    other.call(1, "tx.select")
-    for _ in range(2):
-        publish(other, *map(BODY, range(10)))
-        other.send(1, "tx.commit")
-    for tag in range(1, 21):
-        client.get("q", no_ack=False)
-        client.send(1, "basic.reject", delivery_tag=tag, requeue=False)
-    client.turn()
-    while node.committer.work:
-        # What was one transaction still is.
-        assert depth(crashed_copy(node), "letters") in (0, 1, 11, 21)
-        node.committer.finish()
-    assert bodies(node.crash(), "letters") == ["under way", *map(BODY, [*range(10)] * 2)]
-
-
-def test_each_of_several_batches_is_tried_again_until_the_disk_takes_it():
-    node = node_with()
-    client = node.client()
-    client.call(1, "confirm.select")
-    publish(client, *map(BODY, range(30)))
-    client.turn()
-    node.committer.finish()
-    node.files.fail_write = node.files.writes + 1
-    node.committer.finish()
-    assert [error and error.errno for error in node.stuck] == [errno.ENOSPC]
-    assert client.receive() == []
-    node.clock.advance(1_000)
-    assert finish(node) > 2
-    assert len(node.stuck) == 2
-    assert [got.arguments["delivery_tag"] for got in client.receive()] == [30]
-    assert bodies(node.crash()) == [*map(BODY, range(30))]
-
-
-def test_a_broker_that_ends_writes_all_batches():
-    node = node_with()
-    client = node.client()
-    publish(client, *map(BODY, range(30)))
-    client.turn()
-    publish(client, *map(BODY, range(30, 60)))
-    node.persistence.close()
-    assert bodies(node.crash()) == [*map(BODY, range(60))]
-
-
-def test_a_broker_that_ends_says_how_much_it_could_not_write(caplog):
-    node = node_with()
-    client = node.client()
-    publish(client, *map(BODY, range(30)))
-    client.turn()
-    publish(client, *map(BODY, range(30, 60)))
-    node.files.fail_write = node.files.writes + 4
-    with caplog.at_level(logging.ERROR), pytest.raises(StoreError):
-        node.persistence.close()
-    assert "60 operations, not confirmed, are lost" in caplog.text
-
-
 def test_what_lives_is_written_again_in_batches_as_well():
     node = node_with(keep={}, q={})
     node.persistence.journal.segment_bytes = 20_000
@@ -269,56 +136,66 @@ def test_a_large_batch_is_written_again_in_steps():
     assert bodies(node.crash(), "keep") == ["first", *kept]
 
 
-def test_copies_that_come_and_go_while_the_disk_is_stuck_are_remembered_once():
-    node = node_with()
+def test_a_long_message_and_extra_keys_survive():
+    node = Node(q={}, copy={})
     client = node.client()
-    publish(client, "a", "b", "gone")
-    client.turn()
-    finish(node)
-    publish(client, "under way")
-    client.turn()
-    for _ in range(3):
-        client.get("q", no_ack=False)
-    client.send(1, "basic.ack", delivery_tag=3)
-    client.turn()
-    entries = list(client.connection.channels[1].unacked.values())
-    for _ in range(30_000):
-        for entry in entries:
-            node.persistence.returned(entry)
-    assert len(node.persistence._loose) < 30_000
-    node.persistence.begin()
-    for _ in range(10):
-        node.persistence.returned(entries[0])
-    assert node.persistence.waiting_octets > 10 * 8
-    node.persistence.end()
-    finish(node)
-    client = node.crash().client()
-    got = [client.get("q") for _ in range(3)]
-    assert [(one.body, one.arguments["redelivered"]) for one in got] == [
-        (b"a", True),
-        (b"b", True),
-        (b"under way", False),
-    ]
+    body = bytes(range(256)) * 2000
+    client.publish("q", body, delivery_mode=2, headers={"CC": Field("A", [longstr("copy")])})
+    client.receive()
+    after = node.crash()
+    client = after.client()
+    assert client.get("q").body == body
+    assert client.get("copy").body == body
 
 
-def test_a_backlog_that_goes_is_settled_without_an_object_for_each():
-    node = node_with({})
+MANY_KEYS = tuple(f"key{number}" for number in range(300))
+
+
+LONG_KEYS = ("k" * 300, "copy", "")
+
+
+@pytest.mark.parametrize("keys", [MANY_KEYS, LONG_KEYS, ("k" * 255,) * 255])
+def test_any_extra_keys_survive(keys):
+    node = Node(q={}, copy={})
+    client = confirming(node)
+    headers = {"CC": Field("A", [longstr(key) for key in keys[1:]]), "BCC": Field("A", [longstr(keys[0])])}
+    client.publish("q", b"safe", delivery_mode=2, headers=headers)
+    assert acks(client) == [1]
+    after = node.crash()
+    entry = after.broker.vhosts["/"].queues["q"].ready.head()
+    assert entry.message.extra_keys == tuple(key.encode() for key in (*keys[1:], keys[0]))
+    assert entry.message.cc_keys == len(keys) - 1
+    assert bodies(after) == ["safe"]
+
+
+def test_more_extra_keys_than_can_be_stored_are_refused():
+    client = Node().client()
+    client.publish("q", delivery_mode=2, headers={"CC": Field("A", [longstr("k" * 65_020)])})
+    (refusal,) = client.receive()
+    assert refusal.arguments["reply_text"] == (
+        "PRECONDITION_FAILED - invalid message: there are too many routing keys in its CC and BCC headers"
+    )
+
+
+def test_a_dead_letter_with_too_long_a_key_is_told_what_fits():
+    dead = {"x-dead-letter-exchange": longstr("amq.fanout"), "x-dead-letter-routing-key": longstr("r" * 300)}
+    node = Node(q={}, source=dead)
     client = node.client()
-    publish(client, "kept")
-    client.turn()
-    finish(node)
-    count = 500_000
-    first = 7 << OFFSET_BITS
-    positions = array("Q", range(first, first + 64 * count, 64))
-    tracemalloc.start()
-    try:
-        for start in range(0, count, 1_000):
-            node.persistence.settle_positions(positions[start : start + 1_000])
-        assert tracemalloc.get_traced_memory()[0] < 5_000_000
-    finally:
-        tracemalloc.stop()
-    assert len(node.persistence._loose) == count
-    node.broker.sync()
-    finish(node)
-    assert node.committer.sizes[-1] > 8 * count
-    assert bodies(node.crash()) == ["kept"]
+    client.call(1, "queue.bind", queue="q", exchange="amq.fanout", routing_key="")
+    client.publish("source", b"died", delivery_mode=2)
+    client.get("source", no_ack=False)
+    client.send(1, "basic.reject", delivery_tag=1, requeue=False)
+    assert client.receive() == []
+    assert client.get("q").arguments["routing_key"] == "r" * 255
+
+
+def test_nothing_is_confirmed_after_a_batch_that_cannot_be_encoded():
+    node = Node()
+    client = confirming(node)
+    node.broker.vhosts["/"].queues["q"].id = 1 << 70
+    publish(client, "lost")
+    assert acks(client) == []
+    node.broker.vhosts["/"].queues["q"].id = 1
+    publish(client, "lost too")
+    assert acks(client) == []
+    assert len(node.failures) == 1

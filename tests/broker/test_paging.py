@@ -18,23 +18,8 @@ from amqpbroker.store.journal import Journal
 from amqpbroker.store.position import OFFSET_MASK
 from amqpbroker.store.recovery import recover
 from tests.broker.queueing import Subscriber, message, ready, table
+from tests.broker.storing import LaterCommitter
 from tests.fault_files import FaultyFiles
-
-
-class LaterCommitter(InlineCommitter):
-    """Writes and syncs when `finish` is called."""
-
-    def __init__(self, journal):
-        super().__init__(journal)
-        self.work = []
-
-    def start(self, batch, on_done):
-        self.work.append((batch, on_done))
-
-    def finish(self):
-        work, self.work = self.work, []
-        for batch, on_done in work:
-            super().start(batch, on_done)
 
 
 class Node:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.exchange_types.delay import delay_ms, released
 from amqpbroker.broker.exchange_types.held_copy import HeldCopy
+from amqpbroker.broker.holder import NOT_STORED
 from amqpbroker.broker.message import Message
-from amqpbroker.broker.persistence import NOT_STORED, Persistence
+from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.store.recovery import Copies
 

@@ -1,7 +1,7 @@
 """Held messages through a crash: what a broker held, and what one that starts on the same files releases when."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +14,19 @@ from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.store import record
-from amqpbroker.store.committer import Committer, InlineCommitter
+from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.definitions import ExchangeDefinition
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal import Journal
 from amqpbroker.store.recovery import recover
 from amqpbroker.store.sqlite_definitions import SqliteDefinitions
 from amqpbroker.wire.values import Field, longstr
+from tests.broker.storing import LaterCommitter
 from tests.fault_files import FaultyFiles
 from tests.harness import Received, Wire
 
 JOURNAL = Path("/journal")
 FANOUT = {"x-delayed-type": longstr("fanout")}
-
-
-class LaterCommitter(Committer):
-    """Does what it was given when the test says so."""
-
-    def __init__(self, journal: Journal) -> None:
-        super().__init__(journal)
-        self._inline = InlineCommitter(journal)
-        self._work: list[Callable[[], None]] = []
-
-    def start(self, batch: Any, on_done: Any) -> None:
-        self._work.append(lambda: self._inline.start(batch, on_done))
-
-    def close(self) -> None:
-        pass
-
-    def finish(self) -> None:
-        work, self._work = self._work, []
-        for one in work:
-            one()
 
 
 class Node:

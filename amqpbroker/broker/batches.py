@@ -1,0 +1,232 @@
+"""From what was gathered to batches for the journal. docs/store-format.md."""
+
+from typing import Final
+
+from amqpbroker.broker.gathering import Gathering, Group
+from amqpbroker.broker.holder import NOT_STORED, PENDING, Copy
+from amqpbroker.broker.message import Message
+from amqpbroker.broker.stored import content_of, frames_of, record_flags
+from amqpbroker.store import record
+from amqpbroker.store.compaction import Compaction, Moved
+from amqpbroker.store.groups import Groups
+from amqpbroker.store.journal import Batch, Journal
+from amqpbroker.store.moves import Moves
+from amqpbroker.store.position import OFFSET_BITS
+
+#: A batch that has so many octets takes no further group.
+BATCH_BYTES: Final = 64 * 1024 * 1024
+#: The most octets of a group, unless a single record has more. So the last batch of a segment, however long it is,
+#: begins and ends within what a position can say.
+GROUP_BYTES: Final = 1 << 30
+
+#: The most entries of one publish record, whose index is 16 bits wide.
+_MAX_ENTRIES: Final = 60_000
+#: The most positions of one settle or return record.
+_MAX_POSITIONS: Final = 100_000
+#: Where the entry is in a group that is one message in one queue.
+_LONE_ENTRY: Final = record.GROUP_OCTETS + record.PUBLISH_OCTETS
+
+_EMPTY: Final = Group()
+
+
+class Writing:
+    """A batch to be written. end: the position behind it. moved: copies that are written again with it.
+
+    octets: those of its groups.
+    """
+
+    __slots__ = ("batch", "end", "moved", "octets")
+
+    def __init__(self, batch: Batch, end: int, moved: list[Moved], octets: int) -> None:
+        self.batch = batch
+        self.end = end
+        self.moved = moved
+        self.octets = octets
+
+
+class Encoder:
+    """Makes batches of what was gathered, gives its copies their positions, and tells the journal what lives.
+
+    compaction: what it has to write again goes with them.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        moves: Moves,
+        counts: dict[int, int],
+        compaction: Compaction,
+        batch_bytes: int,
+        group_bytes: int,
+    ) -> None:
+        """counts: position -> delivery count of the copies that were delivered before."""
+        self._journal = journal
+        self._moves = moves
+        self._counts = counts
+        self._compaction = compaction
+        self._batch_bytes: int = batch_bytes
+        self._group_bytes: int = group_bytes
+        #: The batches that are complete, the one that is not, and the records of a group that is not.
+        self._made: list[Writing] = []
+        self._to = Groups(0)
+        self._records: list[bytes] = []
+        self._next: int = 0
+
+    def batches(self, gathering: Gathering) -> list[Writing]:
+        """The batches that say all this, in their order; none if nothing of it is left to say.
+
+        Raises OSError, DamagedError, and whatever encoding does; then some of it is lost.
+        """
+        to = self._to
+        to.restart(self._journal.next_position())
+        segment = to.start >> OFFSET_BITS
+        self._add_loose(gathering.loose.entered)
+        for group in gathering.groups:
+            self._add(_by_message(group.entered), group)
+        self._add([], gathering.loose)
+        left = to.octets + sum([writing.octets for writing in self._made])
+        # Only what was written before this can be looked into.
+        while self._compaction.is_due() and min(self._journal.segments) < segment:
+            self._end_batch(self._compact(min(left, self._batch_bytes)))
+            left -= self._batch_bytes
+            if left <= 0:
+                break
+        self._end_batch([])
+        made, self._made = self._made, []
+        return made
+
+    def _end_batch(self, moved: list[Moved]) -> None:
+        """What was added is a batch; what is added from now on goes into another."""
+        to = self._to
+        if to.octets:
+            batch = self._journal.batch(to.take())
+            self._made.append(Writing(batch, self._journal.end_position(), moved, to.octets))
+            to.restart(self._journal.next_position())
+
+    def _compact(self, written: int) -> list[Moved]:
+        groups, moved = self._compaction.step(self._to.position, written)
+        self._to.extend(groups)
+        living = self._journal.living
+        living.settle([copy.old for copy in moved])
+        living.add([copy.new for copy in moved], [copy.octets for copy in moved])
+        return moved
+
+    def _add_loose(self, entered: list[Copy]) -> None:
+        """`_add` for each message; those in one queue, as most are, take less."""
+        to = self._to
+        places: list[int] = []
+        sizes: list[int] = []
+        pending = [copy for copy in entered if copy.position == PENDING]
+        count = len(pending)
+        index = 0
+        while index < count:
+            copy = pending[index]
+            message = copy.message
+            stop = index + 1
+            while stop < count and pending[stop].message is message and stop - index < _MAX_ENTRIES:
+                stop += 1
+            if stop > index + 1 or message.extra_keys:
+                self._journal.living.add(places, sizes)
+                places, sizes = [], []
+                self._add([pending[index:stop]], _EMPTY)
+            else:
+                copy.position = place = to.position + _LONE_ENTRY
+                places.append(place)
+                sizes.append(
+                    to.add_lone(
+                        message.address,
+                        frames_of(message),
+                        message.size,
+                        message.priority,
+                        0 if message.persistent and message.deaths is None else record_flags(message),
+                        copy.holder_id,
+                        copy.sequence,
+                        copy.deadline_ms,
+                        min(copy.delivery_count, record.MAX_COUNT) if copy.delivery_count else 0,
+                    )
+                )
+                if to.octets >= self._batch_bytes:
+                    self._journal.living.add(places, sizes)
+                    places, sizes = [], []
+                    self._end_batch([])
+            index = stop
+        self._journal.living.add(places, sizes)
+
+    def _add(self, publishes: list[list[Copy]], group: Group) -> None:
+        """Append one group, unless nothing of it is left to say: these publishes, and what it settles and returns.
+
+        Of one that is too large what enters comes first: so nothing is ever settled without what takes its place.
+        """
+        self._next = self._to.position + record.GROUP_OCTETS
+        for copies in publishes:
+            data = _publish_record(copies)
+            first = self._put(data) + record.PUBLISH_OCTETS
+            octets = len(data) // len(copies)
+            for i, copy in enumerate(copies):
+                copy.position = first + i * record.ENTRY_OCTETS
+            self._journal.living.add([copy.position for copy in copies], [octets] * len(copies))
+        for start in range(0, len(group.settled), _MAX_POSITIONS):
+            self._put(self._settled(group.settled[start : start + _MAX_POSITIONS]))
+        for positions in group.swept:
+            for start in range(0, len(positions), _MAX_POSITIONS):
+                self._put(self._settled(list(positions[start : start + _MAX_POSITIONS])))
+        back = [(entry.position, entry.delivery_count) for entry in group.returned if entry.position > 0]
+        if back:
+            self._counts.update(back)
+            if self._moves:
+                back = [(self._moves.present(position), count) for position, count in back]
+        for start in range(0, len(back), _MAX_POSITIONS):
+            self._put(record.returned(back[start : start + _MAX_POSITIONS]))
+        if self._records:
+            self._end_group()
+
+    def _put(self, data: bytes) -> int:
+        """Append a record to the group, or to another if that would have too many octets; returns where it stands."""
+        if self._records and self._next + len(data) - self._to.position > self._group_bytes:
+            self._end_group()
+            self._next = self._to.position + record.GROUP_OCTETS
+        at = self._next
+        self._records.append(data)
+        self._next += len(data)
+        return at
+
+    def _end_group(self) -> None:
+        records, self._records = self._records, []
+        self._to.add(records[0] if len(records) == 1 else b"".join(records))
+        if self._to.octets >= self._batch_bytes:
+            self._end_batch([])
+
+    def _settled(self, positions: list[int]) -> bytes:
+        """The record that says so, by where the copies stand by now; nothing else is known of them any more."""
+        if self._counts:
+            for position in positions:
+                self._counts.pop(position, None)
+        if self._moves:
+            positions = [self._moves.settle(position) for position in positions]
+        self._journal.living.settle(positions)
+        return record.settle(positions)
+
+
+def _by_message(entered: list[Copy]) -> list[list[Copy]]:
+    """Entries that are still to be written, those of one message together."""
+    runs: list[list[Copy]] = []
+    last: Message | None = None
+    for entry in entered:
+        if entry.position >= NOT_STORED:
+            continue
+        if entry.message is last and len(runs[-1]) < _MAX_ENTRIES:
+            runs[-1].append(entry)
+        else:
+            last = entry.message
+            runs.append([entry])
+    return runs
+
+
+def _publish_record(copies: list[Copy]) -> bytes:
+    return record.publish(
+        content_of(copies[0].message),
+        [
+            (copy.holder_id, copy.sequence, copy.deadline_ms, min(copy.delivery_count, record.MAX_COUNT))
+            for copy in copies
+        ],
+    )

@@ -1,0 +1,129 @@
+"""What was said of stored messages since the last batch, in groups that take effect as a whole or not at all."""
+
+from array import array
+from typing import Final
+
+from amqpbroker.broker.holder import PENDING, Copy
+from amqpbroker.broker.message import Entry
+
+#: What a copy takes in memory before it is written, besides its content; a group takes about as much.
+_COPY_OCTETS: Final = 256
+#: What it takes in memory to remember that a copy came back within a group; and how many that came back by themselves
+#: are remembered before it is seen to that none of them is twice.
+_RETURNED_OCTETS: Final = 8
+_FOLD: Final = 20_000
+
+
+class Group:
+    """Operations that take effect together.
+
+    swept: positions that are settled and were never in memory as objects. joined: the group that has all this now.
+    """
+
+    __slots__ = ("entered", "joined", "returned", "settled", "swept")
+
+    def __init__(self) -> None:
+        self.joined: Group | None = None
+        self.entered: list[Copy] = []
+        self.settled: list[int] = []
+        self.swept: list[array[int]] = []
+        self.returned: list[Entry] = []
+
+    def __len__(self) -> int:
+        return len(self.entered) + len(self.settled) + len(self.returned) + sum([len(part) for part in self.swept])
+
+    def join(self, other: "Group") -> "Group":
+        """Be one with it; returns which of the two that is."""
+        few, many = (self, other) if len(self) < len(other) else (other, self)
+        many.entered += few.entered
+        many.settled += few.settled
+        many.swept += few.swept
+        many.returned += few.returned
+        few.entered, few.settled, few.swept, few.returned = [], [], [], []
+        few.joined = many
+        return many
+
+
+class Gathering:
+    """What is to be written next. What adds to it returns about how many octets of memory that takes.
+
+    loose: what takes effect by itself; copies of one message that entered one after the other do so together. groups:
+    the others, in the order in which they were begun.
+    """
+
+    __slots__ = ("_depth", "_folds_at", "_open", "_pending", "groups", "loose")
+
+    def __init__(self) -> None:
+        self.loose = Group()
+        self.groups: list[Group] = []
+        self._open: Group = self.loose
+        self._pending: int = PENDING
+        self._depth: int = 0
+        self._folds_at: int = _FOLD
+
+    def __len__(self) -> int:
+        """How many operations."""
+        return len(self.loose) + sum([len(group) for group in self.groups])
+
+    @property
+    def copies(self) -> int:
+        """How many copies entered; some of them may be settled by now."""
+        return len(self.loose.entered) + sum([len(group.entered) for group in self.groups])
+
+    def enter(self, copy: Copy) -> int:
+        """A copy is to be stored. Its position says with which group, until that is written."""
+        copy.position = self._pending
+        self._open.entered.append(copy)
+        return copy.message.size + _COPY_OCTETS
+
+    def settle(self, position: int) -> None:
+        """The copy there lives no more."""
+        self._open.settled.append(position)
+
+    def settle_all(self, positions: "array[int]") -> None:
+        """`settle` for each."""
+        self._open.swept.append(positions)
+
+    def replace(self, position: int) -> None:
+        """The open group, if there is one, takes the place of a copy that entered with another and is not written.
+
+        So that other one, which says what the copy has taken the place of, must not be safe without this one.
+        position: the copy's, lower than PENDING.
+        """
+        if self._depth:
+            group = self.groups[PENDING - 1 - position]
+            while group.joined is not None:
+                group = group.joined
+            if group is not self._open:
+                self._open = self._open.join(group)
+
+    def returned(self, entry: Entry) -> int:
+        """A stored copy was delivered or came back."""
+        self._open.returned.append(entry)
+        if self._depth:
+            return _RETURNED_OCTETS
+        if len(self.loose.returned) >= self._folds_at:
+            self._fold()
+        return 0
+
+    def _fold(self) -> None:
+        """While the disk is stuck the same copies may come and go any number of times: each is needed once."""
+        loose = self.loose
+        loose.returned = list(dict.fromkeys([entry for entry in loose.returned if entry.position]))
+        self._folds_at = max(_FOLD, 2 * len(loose.returned))
+
+    def begin(self) -> int:
+        """What follows, up to the matching `end`, is one group."""
+        self._depth += 1
+        if self._depth > 1:
+            return 0
+        self._open = Group()
+        self._pending = PENDING - 1 - len(self.groups)
+        self.groups.append(self._open)
+        return _COPY_OCTETS
+
+    def end(self) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._open = self.loose
+            self._pending = PENDING

@@ -1,0 +1,139 @@
+"""What tests of stored messages are made of: a broker on files that outlive it, and what it does and has."""
+
+from pathlib import Path
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.persistence import Persistence, restore_messages
+from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
+from amqpbroker.store.committer import Committer, InlineCommitter
+from amqpbroker.store.journal import Journal
+from amqpbroker.store.recovery import recover
+from tests.fault_files import FaultyFiles
+from tests.harness import Wire
+
+DIRECTORY = Path("/journal")
+
+#: Octets of a batch where there are to be several, a body of which few fill one, and what has a Node make such batches.
+BATCH = 4_000
+BODY = "{:0500}".format
+LIMITS = {"batch_bytes": BATCH}
+
+
+class LaterCommitter(Committer):
+    """Does what it was given when the test says so."""
+
+    def __init__(self, journal):
+        super().__init__(journal)
+        self.inline = InlineCommitter(journal)
+        self.work = []
+
+    def start(self, batch, on_done):
+        self.work.append((batch, on_done))
+
+    def close(self):
+        return None
+
+    def finish(self):
+        work, self.work = self.work, []
+        for batch, on_done in work:
+            self.inline.start(batch, on_done)
+
+
+class StepCommitter(LaterCommitter):
+    """sizes: octets of what was written. `finish` writes one batch."""
+
+    def __init__(self, journal):
+        super().__init__(journal)
+        self.sizes = []
+
+    def start(self, batch, on_done):
+        if batch is not None:
+            self.sizes.append(sum(map(len, batch.parts)))
+        super().start(batch, on_done)
+
+    def close(self):
+        """As a thread does: nobody is told."""
+        for batch, _ in self.work:
+            self.commit(batch)
+
+
+class Node:
+    """One broker on files that outlive it. `queues` are declared at each start, as restored definitions would be.
+
+    limits: arguments of Persistence.
+    """
+
+    def __init__(self, files=None, clock=None, committer=InlineCommitter, limits=None, **queues):
+        self.files = files or FaultyFiles()
+        self.clock = clock or ManualClock()
+        self.queues = queues or {"q": {}}
+        self.failures = []
+        journal = Journal(DIRECTORY, self.files)
+        found = recover(journal)
+        self.committer = committer(journal)
+        self.persistence = Persistence(journal, self.committer, self.failures.append, self.clock, **(limits or {}))
+        self.stuck = []
+        self.persistence.writer.on_stuck = self.stuck.append
+        self.broker = Broker(Config(), self.clock, self.persistence)
+        by_id = {}
+        for number, (name, arguments) in enumerate(self.queues.items(), 1):
+            queue = self.broker.vhosts["/"].declare_queue(name, True, False, False, arguments)
+            queue.id = number
+            by_id[number] = queue
+        self.restored = restore_messages(self.persistence, found, by_id)
+        self.broker.sync()
+
+    def crash(self, keep=0):
+        """The power goes; the machine comes back."""
+        self.files.power_loss(keep)
+        return Node(self.files, self.clock, type(self.committer), **self.queues)
+
+    def client(self):
+        return Wire(self.broker).log_in()
+
+
+def node_with(limits=LIMITS, **queues):
+    return Node(committer=StepCommitter, limits=limits, **queues)
+
+
+def crashed_copy(node):
+    files = node.files.copy()
+    files.power_loss()
+    return Node(files, node.clock, **node.queues)
+
+
+def bodies(node, queue="q"):
+    client = node.client()
+    found = []
+    while (got := client.get(queue)).name == "basic.get-ok":
+        found.append(got.body.decode())
+    return found
+
+
+def depth(node, name):
+    return node.broker.vhosts["/"].queues[name].ready.count
+
+
+def publish(client, *texts, queue="q", **properties):
+    for text in texts:
+        client.publish(queue, text.encode(), delivery_mode=2, **properties)
+
+
+def confirming(node):
+    client = node.client()
+    client.call(1, "confirm.select")
+    return client
+
+
+def acks(client):
+    return [got.arguments["delivery_tag"] for got in client.receive() if got.name == "basic.ack"]
+
+
+def finish(node):
+    """Write all that is gathered; returns how many batches that took."""
+    count = 0
+    while node.committer.work:
+        count += 1
+        node.committer.finish()
+    return count

@@ -1,0 +1,353 @@
+"""What takes effect together, and what is never written, whatever a crash leaves of it."""
+
+import tracemalloc
+from array import array
+
+import pytest
+
+from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.gathering import Gathering
+from amqpbroker.broker.holder import PENDING
+from amqpbroker.broker.message import Entry
+from amqpbroker.store.position import OFFSET_BITS
+from amqpbroker.wire.values import Field, longstr
+from tests.broker.queueing import declare, make_vhost, message
+from tests.broker.storing import (
+    BODY,
+    LaterCommitter,
+    Node,
+    acks,
+    bodies,
+    confirming,
+    crashed_copy,
+    depth,
+    finish,
+    node_with,
+    publish,
+)
+from tests.fault_files import FaultyFiles
+
+
+def entries(*sizes):
+    """Copies in a queue, of bodies of these sizes."""
+    queue = declare(make_vhost())
+    return [Entry(message(b"x" * size), queue, number, 0) for number, size in enumerate(sizes)]
+
+
+def test_what_begins_within_a_group_is_part_of_it():
+    a, b, c = entries(1, 1, 1)
+    gathering = Gathering()
+    gathering.begin()
+    gathering.enter(a)
+    assert gathering.begin() == 0
+    gathering.enter(b)
+    gathering.end()
+    gathering.settle(7)
+    gathering.end()
+    gathering.enter(c)
+    (group,) = gathering.groups
+    assert (group.entered, group.settled, gathering.loose.entered) == ([a, b], [7], [c])
+    assert (a.position, b.position, c.position) == (PENDING - 1, PENDING - 1, PENDING)
+    assert (len(gathering), gathering.copies) == (4, 3)
+
+
+def test_groups_that_take_the_place_of_each_others_copies_are_one():
+    gathering = Gathering()
+    first, second, third = entries(1, 1, 1)
+    gathering.begin()
+    gathering.enter(first)
+    gathering.end()
+    gathering.replace(first.position)
+    for copy, place in ((second, first), (third, second)):
+        gathering.begin()
+        gathering.replace(place.position)
+        gathering.enter(copy)
+        gathering.end()
+    assert sorted(len(group) for group in gathering.groups) == [0, 0, 3]
+
+
+def test_what_takes_memory_says_how_much():
+    small, large = entries(1, 1_000)
+    gathering = Gathering()
+    assert gathering.enter(large) - gathering.enter(small) == 999
+    assert gathering.returned(small) == 0
+    assert gathering.begin() > 0
+    assert gathering.returned(small) > 0
+
+
+def test_a_message_consumed_and_acked_before_its_batch_is_never_written():
+    node = Node(committer=LaterCommitter)
+    client = node.client()
+    client.consume("q")
+    publish(client, "first")
+    client.receive()
+    publish(client, "second")
+    client.connection.feed(b"\1\0\1\0\0\0\x0d\0\x3c\0\x50" + (2).to_bytes(8, "big") + b"\0\xce")
+    node.committer.finish()
+    client.receive()
+    node.committer.finish()
+    written = b"".join(bytes(content) for content in node.files.contents.values())
+    assert b"first" in written
+    assert b"second" not in written
+
+
+def test_a_fan_out_writes_the_body_once():
+    node = Node(one={}, two={}, three={})
+    client = node.client()
+    for queue in ("one", "two", "three"):
+        client.call(1, "queue.bind", queue=queue, exchange="amq.fanout")
+    client.publish("", b"the only copy", exchange="amq.fanout", delivery_mode=2)
+    client.receive()
+    written = b"".join(bytes(content) for content in node.files.contents.values())
+    assert written.count(b"the only copy") == 1
+    client.get("two")
+    client.turn()
+    after = node.crash()
+    assert [bodies(after, queue) for queue in ("one", "two", "three")] == [["the only copy"], [], ["the only copy"]]
+
+
+def test_a_transaction_is_all_or_nothing_at_every_octet():
+    node = Node(one={}, two={})
+    client = node.client()
+    client.call(1, "tx.select")
+    publish(client, "x", queue="one")
+    publish(client, "y", queue="two")
+    path_sizes = {path: len(content) for path, content in node.files.contents.items()}
+    assert client.call(1, "tx.commit").name == "tx.commit-ok"
+    (path,) = node.files.contents
+    data = bytes(node.files.contents[path])
+    for end in range(path_sizes.get(path, 16), len(data) + 1):
+        files = FaultyFiles()
+        files.contents[path] = bytearray(data[:end])
+        files.synced[path] = end
+        after = Node(files, one={}, two={})
+        both = bodies(after, "one") + bodies(after, "two")
+        assert both == (["x", "y"] if end == len(data) else [])
+
+
+def test_a_dead_letter_leaves_one_queue_and_enters_the_next_together():
+    arguments = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
+    node = Node(q=arguments, dead={})
+    client = node.client()
+    publish(client, "m")
+    client.receive()
+    (path,) = node.files.contents
+    before = len(node.files.contents[path])
+    client.get("q", no_ack=False)
+    client.send(1, "basic.reject", delivery_tag=1)
+    client.receive()
+    data = bytes(node.files.contents[path])
+
+    def node_with(end):
+        files = FaultyFiles()
+        files.contents[path] = bytearray(data[:end])
+        files.synced[path] = end
+        return Node(files, q=arguments, dead={})
+
+    for end in range(before, len(data) + 1):
+        after = node_with(end)
+        where = bodies(after, "q"), bodies(after, "dead")
+        assert where == (([], ["m"]) if end == len(data) else (["m"], []))
+    dead = node_with(len(data)).client().get("dead")
+    assert dead.properties["headers"]["x-first-death-reason"] == longstr("rejected")
+
+
+def test_a_moved_message_leaves_one_queue_and_enters_the_next_together():
+    node = Node(q={}, to={})
+    client = node.client()
+    publish(client, "1", "2")
+    client.receive()
+    (path,) = node.files.contents
+    before = len(node.files.contents[path])
+    queues = node.broker.vhosts["/"].queues
+    assert queues["q"].move(queues["to"], 10, 1000) == 2
+    node.broker.sync()
+    data = bytes(node.files.contents[path])
+    seen = set()
+    for end in range(before, len(data) + 1):
+        files = FaultyFiles()
+        files.contents[path] = bytearray(data[:end])
+        files.synced[path] = end
+        after = Node(files, q={}, to={})
+        where = tuple(bodies(after, "q")), tuple(bodies(after, "to"))
+        assert sorted(where[0] + where[1]) == ["1", "2"]
+        seen.add(where)
+    assert where == ((), ("1", "2"))
+    assert seen == {(("1", "2"), ()), ((), ("1", "2"))}
+
+
+def test_what_is_returned_to_the_end_of_a_queue_is_there_once_whenever_the_machine_stops():
+    arguments = {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("b", -1)}
+    node = Node(q=arguments)
+    client = node.client()
+    publish(client, "1", "2")
+    client.receive()
+    client.get("q", no_ack=False)
+    client.receive()
+    (path,) = node.files.contents
+    before = len(node.files.contents[path])
+    client.send(1, "basic.nack", delivery_tag=1, requeue=True)
+    client.receive()
+    data = bytes(node.files.contents[path])
+    for end in range(before, len(data) + 1):
+        files = FaultyFiles()
+        files.contents[path] = bytearray(data[:end])
+        files.synced[path] = end
+        assert bodies(Node(files, q=arguments), "q") == (["2", "1"] if end == len(data) else ["1", "2"])
+
+
+def test_what_is_moved_before_it_is_written_is_written_once():
+    node = Node(q={}, to={})
+    client = node.client()
+    publish(client, "1")
+    queues = node.broker.vhosts["/"].queues
+    assert queues["q"].move(queues["to"], 10, 1000) == 1
+    node.broker.sync()
+    node = node.crash()
+    assert (bodies(node, "q"), bodies(node, "to")) == ([], ["1"])
+
+
+def to(queue, **more):
+    return {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr(queue), **more}
+
+
+def test_what_dies_twice_within_one_gathering_is_never_gone():
+    node = node_with(q=to("second"), second=to("third"), third={}, bulk={})
+    client = node.client()
+    publish(client, "precious")
+    client.turn()
+    finish(node)
+    publish(client, "under way", queue="bulk")
+    client.turn()
+    other = node.client()
+    other.call(1, "tx.select")
+    for queue in ("q", "second"):
+        got = client.get(queue, no_ack=False)
+        client.send(1, "basic.reject", delivery_tag=got.arguments["delivery_tag"], requeue=False)
+        for _ in range(5):
+            publish(other, *map(BODY, range(5)), queue="bulk")
+            other.send(1, "tx.commit")
+    client.turn()
+    seen = []
+    while node.committer.work:
+        after = crashed_copy(node)
+        seen.append([depth(after, name) for name in ("q", "second", "third")])
+        node.committer.finish()
+    after = node.crash()
+    seen.append([depth(after, name) for name in ("q", "second", "third")])
+    assert [sum(counts) for counts in seen] == [1] * len(seen)
+    assert seen[-1] == [0, 0, 1]
+    assert len(seen) > 5
+
+
+def test_many_copies_of_one_group_may_die_one_by_one():
+    node = node_with(q=to("letters"), letters={})
+    client, other = node.client(), node.client()
+    publish(client, "under way", queue="letters")
+    client.turn()
+    other.call(1, "tx.select")
+    for _ in range(2):
+        publish(other, *map(BODY, range(10)))
+        other.send(1, "tx.commit")
+    for tag in range(1, 21):
+        client.get("q", no_ack=False)
+        client.send(1, "basic.reject", delivery_tag=tag, requeue=False)
+    client.turn()
+    while node.committer.work:
+        # What was one transaction still is.
+        assert depth(crashed_copy(node), "letters") in (0, 1, 11, 21)
+        node.committer.finish()
+    assert bodies(node.crash(), "letters") == ["under way", *map(BODY, [*range(10)] * 2)]
+
+
+class Broken(Destination):
+    def publish(self, message):
+        raise RuntimeError("for the test")
+
+
+class ToBroken:
+    """An exchange type that leads to something broken."""
+
+    name = "broken"
+    keyed = per_key = False
+
+    def route(self, routing_key, message):
+        return [Broken("broken")]
+
+
+@pytest.mark.parametrize("how", ["dead letter", "transaction"])
+def test_what_is_published_after_an_internal_error_is_stored(how, caplog):
+    node = Node(q={}, source={"x-dead-letter-exchange": longstr("amq.fanout")})
+    node.broker.vhosts["/"].exchanges["amq.fanout"].type = ToBroken()
+    client = node.client()
+    if how == "dead letter":
+        client.publish("source", delivery_mode=2)
+        client.get("source", no_ack=False)
+        client.send(1, "basic.reject", delivery_tag=1, requeue=False)
+    else:
+        client.call(1, "tx.select")
+        client.publish("", exchange="amq.fanout", delivery_mode=2)
+        client.send(1, "tx.commit")
+    (refusal,) = client.receive()
+    assert refusal.arguments["reply_code"] == 541
+    assert "for the test" in caplog.text
+    other = confirming(node)
+    for number in range(1, 4):
+        publish(other, "safe")
+        assert acks(other) == [number]
+    assert bodies(node.crash()) == ["safe"] * 3
+
+
+def test_copies_that_come_and_go_while_the_disk_is_stuck_are_remembered_once():
+    node = node_with()
+    client = node.client()
+    publish(client, "a", "b", "gone")
+    client.turn()
+    finish(node)
+    publish(client, "under way")
+    client.turn()
+    for _ in range(3):
+        client.get("q", no_ack=False)
+    client.send(1, "basic.ack", delivery_tag=3)
+    client.turn()
+    entries = list(client.connection.channels[1].unacked.values())
+    for _ in range(30_000):
+        for entry in entries:
+            node.persistence.returned(entry)
+    assert len(node.persistence._gathering) < 30_000
+    node.persistence.begin()
+    for _ in range(10):
+        node.persistence.returned(entries[0])
+    assert node.persistence.waiting_octets > 10 * 8
+    node.persistence.end()
+    finish(node)
+    client = node.crash().client()
+    got = [client.get("q") for _ in range(3)]
+    assert [(one.body, one.arguments["redelivered"]) for one in got] == [
+        (b"a", True),
+        (b"b", True),
+        (b"under way", False),
+    ]
+
+
+def test_a_backlog_that_goes_is_settled_without_an_object_for_each():
+    node = node_with({})
+    client = node.client()
+    publish(client, "kept")
+    client.turn()
+    finish(node)
+    count = 500_000
+    first = 7 << OFFSET_BITS
+    positions = array("Q", range(first, first + 64 * count, 64))
+    tracemalloc.start()
+    try:
+        for start in range(0, count, 1_000):
+            node.persistence.settle_positions(positions[start : start + 1_000])
+        assert tracemalloc.get_traced_memory()[0] < 5_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(node.persistence._gathering) == count
+    node.broker.sync()
+    finish(node)
+    assert node.committer.sizes[-1] > 8 * count
+    assert bodies(node.crash()) == ["kept"]

@@ -1,0 +1,353 @@
+"""A disk that takes nothing for a while, definitions that are synced with batches, and the end."""
+
+import errno
+import logging
+
+import pytest
+
+from amqpbroker.store.committer import InlineCommitter
+from amqpbroker.store.journal import StoreError
+from tests.broker.storing import (
+    BODY,
+    LaterCommitter,
+    Node,
+    acks,
+    bodies,
+    confirming,
+    crashed_copy,
+    finish,
+    node_with,
+    publish,
+)
+from tests.fault_files import FaultyFiles
+
+# --- a disk that takes nothing for a while ----------------------------------------------------------------------------
+
+
+class FullFiles(FaultyFiles):
+    """Every write fails with `refuses`, an errno, if that is set, and leaves half its data behind."""
+
+    refuses = 0
+    refuses_to_cut = False
+    forgets = False
+
+    def write(self, descriptor, *parts):
+        if self.refuses:
+            data = b"".join(parts)
+            super().write(descriptor, data[: len(data) // 2])
+            raise OSError(self.refuses, "refused")
+        super().write(descriptor, *parts)
+
+    def truncate(self, descriptor, size):
+        if self.refuses_to_cut:
+            raise OSError(errno.EIO, "refused")
+        super().truncate(descriptor, size)
+
+    def read(self, descriptor, offset, size):
+        data = super().read(descriptor, offset, size)
+        return bytes(len(data)) if self.forgets else data
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_batch_that_the_disk_does_not_take_is_tried_again_each_second(number, first):
+    node = Node(FullFiles())
+    client = confirming(node)
+    expected = []
+    if not first:
+        publish(client, "before")
+        assert acks(client) == [1]
+        expected = ["before"]
+    before = {path: bytes(content) for path, content in node.files.contents.items()}
+    node.files.refuses = number
+    publish(client, "kept")
+    assert acks(client) == []
+    assert [error.errno for error in node.stuck] == [number]
+    assert node.files.contents == before
+    publish(client, "gathered")
+    assert acks(client) == []
+    node.clock.advance(3_500)
+    assert acks(client) == []
+    assert len(node.stuck) == 1
+    assert node.files.contents == before
+    assert bodies(crashed_copy(node)) == expected
+    node.files.refuses = 0
+    node.clock.advance(499)
+    assert acks(client) == []
+    node.clock.advance(1)
+    assert acks(client) == [len(expected) + 2]
+    assert node.stuck[1:] == [None]
+    assert node.failures == []
+    assert bodies(node.crash()) == [*expected, "kept", "gathered"]
+
+
+class CrowdedFiles(FaultyFiles):
+    """A new segment, or the directory, is one file too many, as long as that is in `fails`."""
+
+    fails = ()
+
+    def create(self, path):
+        if "create" in self.fails:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().create(path)
+
+    def sync_directory(self, directory):
+        if "directory" in self.fails:
+            raise OSError(errno.ENFILE, "Too many open files in system")
+        super().sync_directory(directory)
+
+
+@pytest.mark.parametrize("what", ["create", "directory"])
+def test_a_segment_for_which_there_are_too_many_open_files_is_tried_again_each_second(what):
+    node = Node(CrowdedFiles())
+    client = confirming(node)
+    publish(client, "before")
+    assert acks(client) == [1]
+    node.persistence.journal.segment_bytes = 100
+    before = {path: bytes(content) for path, content in node.files.contents.items()}
+    node.files.fails = (what,)
+    publish(client, "kept")
+    assert acks(client) == []
+    node.clock.advance(1_500)
+    assert (acks(client), node.failures, len(node.stuck)) == ([], [], 1)
+    assert node.files.contents == before
+    node.files.fails = ()
+    node.clock.advance(500)
+    assert acks(client) == [2]
+    assert bodies(node.crash()) == ["before", "kept"]
+
+
+def test_while_the_disk_takes_nothing_messages_are_delivered_and_acked():
+    node = Node(FullFiles())
+    client = confirming(node)
+    publish(client, "a")
+    client.receive()
+    node.files.refuses = errno.ENOSPC
+    publish(client, "b")
+    client.receive()
+    assert [client.get("q", no_ack=False).body for _ in range(2)] == [b"a", b"b"]
+    client.send(1, "basic.ack", delivery_tag=2, multiple=True)
+    publish(client, "c")
+    client.turn()
+    node.files.refuses = 0
+    node.clock.advance(1_000)
+    assert acks(client) == [3]
+    assert bodies(node.crash()) == ["c"]
+
+
+def test_a_commit_waits_until_the_disk_takes_it():
+    node = Node(FullFiles())
+    client = node.client()
+    client.call(1, "tx.select")
+    node.files.refuses = errno.ENOSPC
+    publish(client, "x")
+    client.send(1, "tx.commit")
+    assert client.receive() == []
+    node.files.refuses = 0
+    node.clock.advance(1_000)
+    assert [got.name for got in client.receive()] == ["tx.commit-ok"]
+
+
+def test_a_disk_that_is_full_twice_is_told_twice():
+    node = Node(FullFiles())
+    client = confirming(node)
+    for _ in range(2):
+        node.files.refuses = errno.ENOSPC
+        publish(client, "m")
+        client.turn()
+        node.files.refuses = 0
+        node.clock.advance(1_000)
+    assert [error and error.errno for error in node.stuck] == [errno.ENOSPC, None] * 2
+
+
+def test_each_of_several_batches_is_tried_again_until_the_disk_takes_it():
+    node = node_with()
+    client = node.client()
+    client.call(1, "confirm.select")
+    publish(client, *map(BODY, range(30)))
+    client.turn()
+    node.committer.finish()
+    node.files.fail_write = node.files.writes + 1
+    node.committer.finish()
+    assert [error and error.errno for error in node.stuck] == [errno.ENOSPC]
+    assert client.receive() == []
+    node.clock.advance(1_000)
+    assert finish(node) > 2
+    assert len(node.stuck) == 2
+    assert [got.arguments["delivery_tag"] for got in client.receive()] == [30]
+    assert bodies(node.crash()) == [*map(BODY, range(30))]
+
+
+@pytest.mark.parametrize("how", ["cannot cut off", "cannot read back", "another error"])
+def test_what_is_in_doubt_after_a_failed_write_is_never_tried_again(how):
+    node = Node(FullFiles())
+    client = confirming(node)
+    publish(client, "safe")
+    assert acks(client) == [1]
+    node.files.refuses_to_cut = how == "cannot cut off"
+    node.files.refuses = errno.EBADF if how == "another error" else errno.ENOSPC
+    publish(client, "lost")
+    assert acks(client) == []
+    node.files.refuses = 0
+    node.files.forgets = how == "cannot read back"
+    node.clock.advance(5_000)
+    assert acks(client) == []
+    assert len(node.failures) == 1
+    assert None not in node.stuck
+    node.files.forgets = False
+    assert bodies(node.crash()) == ["safe"]
+
+
+# --- definitions ------------------------------------------------------------------------------------------------------
+
+
+class Definitions:
+    """Counts syncs; `error` is raised by them."""
+
+    def __init__(self):
+        self.syncs = 0
+        self.error = None
+
+    def sync(self):
+        self.syncs += 1
+        if self.error is not None:
+            raise self.error
+
+
+def defining(committer=InlineCommitter):
+    definitions = Definitions()
+    node = Node(committer=lambda journal: committer(journal, definitions.sync))
+    return node, definitions
+
+
+def test_definitions_are_synced_soon_without_a_message():
+    node, definitions = defining()
+    for _ in range(3):
+        node.persistence.writer.definitions_changed()
+    node.clock.advance(99)
+    assert definitions.syncs == 0
+    node.clock.advance(1)
+    assert definitions.syncs == 1
+    node.clock.advance(1_000)
+    assert definitions.syncs == 1
+    assert node.files.writes == 0
+    node.persistence.writer.definitions_changed()
+    node.clock.advance(100)
+    assert definitions.syncs == 2
+
+
+def test_a_batch_has_changed_definitions_synced():
+    node, definitions = defining()
+    client = node.client()
+    node.persistence.writer.definitions_changed()
+    publish(client, "a")
+    client.turn()
+    assert definitions.syncs == 1
+    node.clock.advance(1_000)
+    assert definitions.syncs == 1
+
+
+def test_definitions_that_change_while_a_batch_is_written_are_synced_after_it():
+    class Later(LaterCommitter):
+        def __init__(self, journal, before):
+            super().__init__(journal)
+            self.inline = InlineCommitter(journal, before)
+
+    node, definitions = defining(Later)
+    client = confirming(node)
+    publish(client, "a")
+    client.turn()
+    node.persistence.writer.definitions_changed()
+    node.clock.advance(500)
+    assert len(node.committer.work) == 1
+    node.committer.finish()
+    assert acks(client) == [1]
+    assert definitions.syncs == 1
+    node.clock.advance(100)
+    publish(client, "b")
+    assert acks(client) == []
+    node.committer.finish()
+    assert definitions.syncs == 2
+    assert acks(client) == []
+    node.committer.finish()
+    assert acks(client) == [2]
+
+
+def test_definitions_that_cannot_be_synced_stop_everything():
+    node, definitions = defining()
+    client = confirming(node)
+    definitions.error = OSError(errno.ENOSPC, "full")
+    node.persistence.writer.definitions_changed()
+    node.clock.advance(5_000)
+    assert node.failures == [definitions.error]
+    assert definitions.syncs == 1
+    publish(client, "a")
+    assert acks(client) == []
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+def stuck_node():
+    node = Node(FullFiles())
+    client = confirming(node)
+    publish(client, "safe")
+    assert acks(client) == [1]
+    node.files.refuses = errno.ENOSPC
+    publish(client, "lost")
+    assert acks(client) == []
+    return node, client
+
+
+def test_closing_tries_a_stuck_batch_once_more(caplog):
+    node, client = stuck_node()
+    publish(client, "gathered")
+    client.turn()
+    node.files.refuses = 0
+    node.persistence.close()
+    assert bodies(node.crash()) == ["safe", "lost", "gathered"]
+
+
+def test_closing_with_a_disk_that_takes_nothing_tells_what_is_lost(caplog):
+    node, client = stuck_node()
+    publish(client, "gathered")
+    client.turn()
+    with caplog.at_level(logging.ERROR), pytest.raises(StoreError, match="refused"):
+        node.persistence.close()
+    assert "2 operations, not confirmed, are lost" in caplog.text
+    assert bodies(node.crash()) == ["safe"]
+
+
+def test_a_broker_that_ends_writes_all_batches():
+    node = node_with()
+    client = node.client()
+    publish(client, *map(BODY, range(30)))
+    client.turn()
+    publish(client, *map(BODY, range(30, 60)))
+    node.persistence.close()
+    assert bodies(node.crash()) == [*map(BODY, range(60))]
+
+
+def test_a_broker_that_ends_says_how_much_it_could_not_write(caplog):
+    node = node_with()
+    client = node.client()
+    publish(client, *map(BODY, range(30)))
+    client.turn()
+    publish(client, *map(BODY, range(30, 60)))
+    node.files.fail_write = node.files.writes + 4
+    with caplog.at_level(logging.ERROR), pytest.raises(StoreError):
+        node.persistence.close()
+    assert "60 operations, not confirmed, are lost" in caplog.text
+
+
+def test_what_is_written_is_not_lost_when_definitions_cannot_be_synced_at_the_end(caplog):
+    node = Node()
+    client = node.client()
+    publish(client, "safe")
+    client.turn()
+    publish(client, "gathered")
+    node.committer.close = lambda: OSError(errno.EIO, "refused")
+    with caplog.at_level(logging.ERROR), pytest.raises(StoreError, match="refused"):
+        node.persistence.close()
+    assert "1 operations, not confirmed, are lost" in caplog.text
+    assert bodies(node.crash()) == ["safe"]
