@@ -115,6 +115,9 @@ def extensions() -> list[Extension]:
     for extension in found:
         # mypyc makes errors of warnings, which a newer compiler has more of.
         extension.extra_compile_args = [word for word in extension.extra_compile_args if word != "-Werror"]
+        if sys.platform != "win32":
+            # Nobody else calls its functions by name, so that its own calls need no table of addresses.
+            extension.extra_compile_args.append("-fvisibility=hidden")
     return found
 
 

@@ -80,6 +80,15 @@ def test_a_wheel_is_compiled(setup, monkeypatch):
     assert setup.compiled() == ["an extension"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="of compilers of Unix")
+def test_what_is_compiled_calls_its_own_functions_directly(setup, monkeypatch):
+    made = setup.Extension("made", [], extra_compile_args=["-O3", "-Werror"])
+    monkeypatch.setattr("mypyc.build.mypycify", lambda *_, **__: [made])
+    monkeypatch.chdir(ROOT)
+    assert setup.extensions() == [made]
+    assert made.extra_compile_args == ["-O3", "-fvisibility=hidden"]
+
+
 def test_it_is_not_compiled_where_that_is_asked_for(setup, monkeypatch):
     monkeypatch.setattr(setup, "ASKED", "0")
     monkeypatch.setattr(setup, "extensions", lambda: pytest.fail("compiled"))
