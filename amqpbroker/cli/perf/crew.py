@@ -126,10 +126,11 @@ class Crew:
         return next((worker.product for worker in self.workers if worker.product), "")
 
     def took(self, workers: Sequence[Worker]) -> float:
-        """Seconds from the start until the last of these ended its work."""
-        return max(
-            (worker.last.ended - self.started for worker in workers if worker.last.ended is not None), default=0.0
-        )
+        """Seconds from the start until the last of these ended its work, or last told of it; 0: it was not started."""
+        if not self.started:
+            return 0.0
+        ends = [worker.last.at if worker.last.ended is None else worker.last.ended for worker in workers]
+        return max((end - self.started for end in ends), default=0.0)
 
     def end(self) -> None:
         """End all processes, by their ids. Those that are at work may close their connections first."""

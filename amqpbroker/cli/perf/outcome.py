@@ -8,9 +8,18 @@ from amqpbroker.cli.perf.summary import show_tables, title
 
 
 def result_of(
-    command: str, given: dict[str, Any], plan: Plan, crew: Crew, publishing: int, interrupted: bool
+    command: str,
+    given: dict[str, Any],
+    plan: Plan,
+    crew: Crew,
+    publishing: int,
+    interrupted: bool,
+    error: str | None = None,
 ) -> dict[str, Any]:
-    """The document that --json prints; its keys are documented. publishing: so many of the processes publish."""
+    """The document that --json prints; its keys are documented.
+
+    publishing: so many of the processes publish. error: what ended the run; what was told until then counts.
+    """
     counts = crew.counts()
     sides = {"published": crew.workers[:publishing], "consumed": crew.workers[publishing:]}
     seconds = {name: crew.took(workers) for name, workers in sides.items()}
@@ -26,6 +35,7 @@ def result_of(
         "uri": str(plan.access.uri),
         "broker": crew.product,
         "interrupted": interrupted,
+        "error": error,
         "seconds": round(max(seconds.values()), 3),
         "producers": given["producers"],
         "consumers": given["consumers"],
@@ -35,7 +45,7 @@ def result_of(
         "published": counts["published"],
         "published_per_s": _a_second(counts["published"], seconds["published"]),
         "published_mb_per_s": _a_second(counts["published_octets"] / 1e6, seconds["published"], digits=3),
-        "all_read": all(worker.last.is_read for worker in crew.workers),
+        "all_read": error is None and all(worker.last.is_read for worker in crew.workers),
         "confirmed": counts["confirmed"] if confirms else None,
         "confirmed_per_s": _a_second(counts["confirmed"], seconds["published"]) if confirms else None,
         "refused": counts["refused"] if confirms else None,

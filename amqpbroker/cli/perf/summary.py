@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def title(result: Mapping[str, Any]) -> str:
     """Of what, and how long."""
     name = f"{result['id']}: " if result.get("id") else ""
-    ended = ", interrupted" if result["interrupted"] else ""
+    ended = ", ended by an error" if result.get("error") else ", interrupted" if result["interrupted"] else ""
     return f"{name}{result['broker'] or 'the broker'} at {result['uri']}, {result['seconds']:.1f} s{ended}"
 
 

@@ -74,30 +74,30 @@ def _run(command: str, measured: bool, given: dict[str, Any]) -> None:
     publishing_jobs = len(jobs)
     jobs += [Share(plan, consuming, numbers) for numbers in _shares(consumers)]
     interrupt = Interrupt()
+    crew, failure = Crew(jobs, interrupt), ""
     try:
         shown = progress(seconds, how)
         if given["output_file"]:
             shown = Recording(given["output_file"], shown)
-        with (
-            interrupt.heeded(),
-            topology.standing(where),
-            Crew(jobs, interrupt) as crew,
-            shown,
-        ):
+        with interrupt.heeded(), topology.standing(where), crew, shown:
             superfluous = Superfluous(crew, publishing_jobs, given)
             names = ["published"] * bool(producers) + ["confirmed"] * bool(given["confirm"] and producers)
             names += ["consumed"] * bool(consumers)
             if not interrupt.came:
                 conduct(crew, interrupt, shown, names, superfluous, interval_s=how.interval_s)
     except PerfError as error:
-        raise click.ClickException(str(error)) from error
-    result = result_of(command, given, plan, crew, publishing_jobs, interrupt.came)
-    if not result["all_read"]:
+        failure = str(error)
+        if not crew.started:
+            raise click.ClickException(failure) from error
+    result = result_of(command, given, plan, crew, publishing_jobs, interrupt.came, failure or None)
+    if not result["all_read"] and not failure:
         click.echo("note: the broker has not read all that was published, which counts all the same", err=True)
     if how.as_json:
         show_json(result)
     else:
         show(result)
+    if failure:
+        raise click.ClickException(failure)
 
 
 class Superfluous:

@@ -28,12 +28,12 @@ class Told:
         self.last = Report(report.pop("counts"), **report)
 
 
-def outcome(publishers, consumers, latencies=(), **given):
+def outcome(publishers, consumers, latencies=(), error=None, **given):
     crew = Crew([], Interrupt())
     crew.started = 100.0
     crew.workers = [*publishers, *consumers]
     crew.latencies = dict(latencies)
-    return result_of("throughput", GIVEN | given, Plan(Access(Uri()), 5.0), crew, len(publishers), False)
+    return result_of("throughput", GIVEN | given, Plan(Access(Uri()), 5.0), crew, len(publishers), False, error)
 
 
 def published(count, ended, **more):
@@ -58,6 +58,19 @@ def test_cpu_time_is_by_message():
     some = [published(3000, 102.0, cpu_s=0.01), published(1000, 104.0, cpu_s=0.03)]
     found = outcome(some, [consumed(0, 110.0, cpu_s=0.5)])
     assert (found["cpu_us_per_published"], found["cpu_us_per_consumed"]) == (10.0, None)
+
+
+def test_what_ended_by_an_error_counts_until_the_last_report(capsys):
+    some = [published(3000, None, at=102.0), published(1000, None, at=101.9)]
+    found = outcome(some, [consumed(900, 101.0)], error="the connection is lost")
+    assert (found["seconds"], found["published_per_s"], found["consumed_per_s"]) == (2.0, 2000.0, 900.0)
+    assert (found["error"], found["all_read"]) == ("the connection is lost", False)
+    show(found)
+    assert "2.0 s, ended by an error\n" in capsys.readouterr().out
+
+
+def test_without_a_start_there_is_no_time():
+    assert Crew([], Interrupt()).took([Told(counts={}, at=500.0)]) == 0.0
 
 
 def test_the_longest_block_counts_and_whoever_was_not_read():
