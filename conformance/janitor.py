@@ -36,6 +36,11 @@ class Janitor:
         channel.connection.events.clear()
         return channel
 
+    def ask(self) -> None:
+        """Something that changes nothing, and wait for the answer."""
+        with contextlib.suppress(CaseStoppedError, MalformedFrameError):
+            self.channel().qos(0)
+
     def delete_queue(self, name: str) -> None:
         """Delete it, whether it exists or not."""
         with contextlib.suppress(CaseStoppedError, MalformedFrameError):

@@ -26,6 +26,7 @@ class Lab:
         self.connections: list[Connection] = []
         self.observed: dict[str, Any] = {}
         self.trace_lines: list[str] = []
+        self.slept = False
         self._prefix = "c." + case_id.replace("/", ".")
         self._queues: list[str] = []
         self._exchanges: list[str] = []
@@ -103,11 +104,25 @@ class Lab:
 
     def sleep(self, seconds: float) -> None:
         """Let time pass: only for what time itself causes."""
+        self.slept = True
         time.sleep(seconds)
 
     def quiet(self) -> None:
-        """Take in what comes on all connections until none has received anything for the quiet period."""
-        pump_all(self.connections, self.timing.quiet_s)
+        """Take in what comes on all connections until none has received anything for the quiet period.
+
+        A broker that stands still is quiet, too: silence counts once it has answered, and nothing has come before that.
+        """
+        while True:
+            pump_all(self.connections, self.timing.quiet_s)
+            before = self._received()
+            self.janitor.ask()
+            pump_all(self.connections, 0)
+            if self._received() == before:
+                return
+
+    def _received(self) -> list[tuple[int, bool]]:
+        """How much each connection has received, and whether it is lost."""
+        return [(len(connection.events), connection.lost) for connection in self.connections]
 
     def observe(self, what: str, value: Any) -> None:
         """Put a measured value into the transcript."""

@@ -1,0 +1,43 @@
+"""Cases whose outcome time has a part in are tried again, others are not."""
+
+import pytest
+
+from conformance import runner, transcript
+from conformance.registry import Case
+from conformance.runner import Run, Runner
+
+CASE = Case("area", "name", lambda lab: None, "what it is about", ())
+RECORDED, OTHER = {"c1/1": ["as recorded"]}, {"c1/1": ["otherwise"]}
+
+
+class Scripted(Runner):
+    """Whose runs the test makes up."""
+
+    def __init__(self, *runs):
+        self.runs = list(runs)
+        self.is_meant = lambda _: False
+
+    def run(self, case):
+        found, timed = self.runs.pop(0)
+        return Run(found, [], "", timed)
+
+
+@pytest.fixture(autouse=True)
+def _recorded(monkeypatch):
+    monkeypatch.setattr(transcript, "load", lambda _: ("RabbitMQ", RECORDED))
+    monkeypatch.setattr(transcript, "difference", lambda one, other: "" if one == other else "another frame")
+
+
+@pytest.mark.parametrize(
+    ("runs", "outcome", "left"),
+    [
+        ([(RECORDED, True), (OTHER, True)], "ok", 1),
+        ([(OTHER, True), (OTHER, True), (RECORDED, True)], "ok", 0),
+        ([(OTHER, True)] * runner.TIMED_TRIES + [(RECORDED, True)], "differs", 1),
+        ([(OTHER, False), (RECORDED, False)], "differs", 1),
+    ],
+)
+def test_only_where_time_has_a_part(runs, outcome, left):
+    scripted = Scripted(*runs)
+    assert scripted.replay(CASE).outcome == outcome
+    assert len(scripted.runs) == left
