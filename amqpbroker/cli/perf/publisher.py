@@ -78,16 +78,12 @@ class Publisher(Role):
         self._waits = False
         if not self.link.flush():
             return
-        if self.blocked:
-            self._waits = True
-            self.done = self._is_ending  # what it reads no more it does not confirm
-            return
         channels = self._channels
         first = self._first
         self._first = (first + 1) % len(channels)
         for number in (*range(first, len(channels)), *range(first)):
-            if number + 1 in self.stopped:
-                channels[number].waits = True
+            if self.blocked or number + 1 in self.stopped:
+                channels[number].hold()
             elif not self._publish(channels[number]):
                 return
         self._waits = self.done = True
@@ -95,6 +91,8 @@ class Publisher(Role):
             self._waits = self._waits and channel.waits
             self.wake = min(self.wake, channel.wake)
             self.done = self.done and channel.done
+        if self.blocked and self._is_ending:  # what the broker reads no more it does not confirm
+            self.done = True
 
     def readable(self) -> None:
         inflow = self._inflow

@@ -27,8 +27,6 @@ class PublishingChannel:
         #: Whether there is nothing to send now, and when to look again, by the monotonic clock.
         self.waits = False
         self.wake = math.inf
-        #: Whether all is published, and settled if there are confirms.
-        self.done = False
         self.outstanding = Outstanding(timed=stamped)
         self._templates = templates
         self._limit = work.limit
@@ -44,25 +42,32 @@ class PublishingChannel:
     def take(self) -> memoryview | None:
         """What may go out now, in whole messages; it stays as it is until the next call.
 
-        None: nothing; `waits`, `wake` and `done` tell why.
+        None: nothing; `wake` and `done` tell why.
         """
         now = time.monotonic()
         if now < self._started:
             self.waits, self.wake = True, self._started
-            self.done = self.begun == self._limit
             return None
         template = self._templates.at(now - self._started)
         self.wake = math.inf
         count = self._allowed(template.most, now)
         self.waits = not count
         if not count:
-            self.done = self.begun == self._limit and not self._unconfirmed()
             return None
         self.template = template
         chunk = template.take_stamped(count, self._stamps(count)) if self._stamped else template.take(count)
         self.begun += count
         self.octets += count * template.size
         return chunk
+
+    def hold(self) -> None:
+        """Nothing may go out now."""
+        self.waits, self.wake = True, math.inf
+
+    @property
+    def done(self) -> bool:
+        """Whether all is published, and settled if there are confirms."""
+        return self.begun == self._limit and not self._unconfirmed()
 
     def end(self) -> None:
         """Give out nothing more, so that it is done once what was given out is settled."""

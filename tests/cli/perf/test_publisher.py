@@ -116,6 +116,41 @@ def test_a_blocked_connection_publishes_nothing():
     assert some.blocked_s > 0
 
 
+def test_who_is_done_stays_so_when_it_is_blocked():
+    some, link, _ = publisher(limit=5)
+    some.begin(0.0)
+    link.incoming = method("connection.blocked", 0, reason="low on disk")
+    some.readable()
+    assert (some.done, some.blocked) == (True, "low on disk")
+
+
+def test_a_blocked_one_is_done_with_its_last_confirm():
+    some, link, _ = publisher(limit=5, window=5)
+    some.begin(0.0)
+    link.incoming = method("connection.blocked", 0, reason="low on disk")
+    some.readable()
+    assert not some.done
+    link.incoming = method("basic.ack", delivery_tag=5, multiple=True)
+    some.readable()
+    assert some.done
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [method("connection.blocked", 0, reason="low on disk"), method("channel.flow", active=False)],
+    ids=["blocked", "flow"],
+)
+def test_one_that_may_not_publish_does_not_wake_to_do_so(monkeypatch, stop):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    some, link, _ = publisher(pace=Steady(10.0))
+    some.begin(now)
+    assert some.wake == pytest.approx(100.1)
+    link.incoming = stop
+    some.readable()
+    assert some.wake == float("inf")
+
+
 def test_flow_is_answered_and_heeded():
     some, link, _ = publisher(window=10)
     some.begin(0.0)
