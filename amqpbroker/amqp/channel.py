@@ -374,6 +374,9 @@ class Channel:
     def settle(self, entries: dict[int, Entry], how: str) -> None:
         """Settle entries that `take` gave: `how` is ack, reject, requeue, or fail for a requeue after a failure."""
         from_consumers = sum([entry.consumer is not None for entry in entries.values()])
+        if 0 < self.global_prefetch <= self.outstanding:
+            self._block()
+        self.settled += from_consumers
         for queue, group in by_consumer(entries.values()):
             if how == "ack":
                 queue.ack_all(group)
@@ -381,8 +384,6 @@ class Channel:
                 queue.reject(group)
             else:
                 queue.requeue(group, failed=how == "fail")
-        # Only now, so that what a limit for the whole channel lets go is shared among all its consumers.
-        self.settled += from_consumers
         if how == "ack":
             self.tally.got_acked += len(entries) - from_consumers
         else:
@@ -394,7 +395,15 @@ class Channel:
         """Everything outstanding goes back to its queue."""
         self.settle(self.take(0, True), "requeue")
 
+    def _block(self) -> None:
+        """Have those whom the limit for the whole channel kept from taking get nothing before `_offer_all`, which
+        shares what there is among all. The others have room as soon as something is settled (rabbit_limiter)."""
+        for consumer in self.consumers.values():
+            consumer.blocked = not consumer.ringed
+
     def _offer_all(self) -> None:
+        for consumer in self.consumers.values():
+            consumer.blocked = False
         for queue, consumers in by_queue(self.consumers.values()).items():
             queue.offer_all(consumers)
 

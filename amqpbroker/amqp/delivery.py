@@ -30,7 +30,7 @@ class ChannelConsumer(Consumer):
     """A consumer on a channel.
 
     prefetch: how many deliveries may be outstanding (UNLIMITED for no limit). has_taken_over: it was given what a
-    cancelled consumer of its tag held.
+    cancelled consumer of its tag held. blocked: it gets nothing while its channel settles, see Channel.settle.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class ChannelConsumer(Consumer):
         # Who does not acknowledge gets from quorum queues so many at a time all the same.
         self.prefetch: int = prefetch if prefetch and (self._is_quorum or not no_ack) else UNLIMITED
         self.has_taken_over: bool = False
+        self.blocked: bool = False
         self._tag: bytes = methods.shortstr(tag)
         self._largest: int = (self.connection.frame_max or UNLIMITED) - 8
         self._address: bytes = b""
@@ -65,7 +66,8 @@ class ChannelConsumer(Consumer):
         if self.unacked >= self.prefetch:
             return False
         channel = self.channel
-        if channel.global_prefetch and channel.outstanding >= channel.global_prefetch and not self._is_quorum:
+        limit = channel.global_prefetch
+        if limit and (self.blocked or channel.outstanding >= limit) and not self._is_quorum:
             return False
         connection = self.connection
         if connection.room <= 0:

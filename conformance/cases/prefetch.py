@@ -481,6 +481,38 @@ def whole_channel_turn_of_who_comes_when_it_is_full(lab: Lab) -> None:
         both.deliveries(1)
 
 
+@family(
+    {
+        f"{how}_{who}": (how, who)
+        for how in ("nack_one", "nack_all", "recover")
+        for who in ("full", "with_room", "two_consumers")
+    }
+    | {"nack_one_refused": ("nack_one", "refused")}
+)
+def whole_channel_given_back(lab: Lab, how: str, who: str) -> None:
+    """Who gets what a channel gives back, that is as full as its limit lets it, or refused something, or has room."""
+    ch, holder, other = lab.channel(), lab.channel(lab.connect()), lab.channel(lab.connect())
+    ch.queue(lab.q())
+    ch.confirm()
+    holder.qos(3 if who == "with_room" else 2, whole_channel=True)
+    holder.consume(lab.q(), "a")
+    if who == "two_consumers":
+        holder.consume(lab.q(), "b")
+    for number in range(3 if who == "refused" else 2):
+        ch.publish_confirmed("", lab.q(), str(number))
+    holder.deliveries(2)
+    other.consume(lab.q(), "c")
+    lab.quiet()
+    match how:
+        case "nack_one":
+            holder.nack(1)
+        case "nack_all":
+            holder.nack(0, multiple=True)
+        case _:
+            holder.recover()
+    lab.quiet()
+
+
 @case()
 def whole_channel_set_after_a_get(lab: Lab) -> None:
     """A limit for the whole channel, set while it holds a message of basic.get, which is acknowledged then."""

@@ -232,6 +232,25 @@ def test_a_global_limit_does_not_bind_who_consumed_a_quorum_queue_before(client:
     assert [got.body for got in client.receive()] == [b"one", b"two"]
 
 
+@pytest.mark.parametrize(
+    ("published", "back_to_it"), [(2, [b"0"]), (3, [])], ids=["as full as it may be", "has refused one"]
+)
+def test_what_a_full_channel_gives_back_it_gets_in_its_turn_unless_it_had_refused_something(
+    client: Wire, other: Wire, published: int, back_to_it: list[bytes]
+) -> None:
+    client.declare("q")
+    client.call(1, "basic.qos", prefetch_count=2, global_=True)
+    client.consume("q", "full")
+    for number in range(published):
+        other.publish("q", b"%d" % number)
+    assert len(client.receive()) == 2
+    other.consume("q", "other")
+    other.receive()
+    client.send(1, "basic.nack", delivery_tag=0, multiple=True, requeue=True)
+    assert [got.body for got in client.receive()] == back_to_it
+    assert sorted([got.body for got in other.receive()] + back_to_it) == [b"0", b"1"]
+
+
 def test_a_limit_for_each_consumer_lifts_that_for_the_whole_channel(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=1, global_=True)
