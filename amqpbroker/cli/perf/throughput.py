@@ -91,7 +91,8 @@ def _run(command: str, measured: bool, given: dict[str, Any]) -> None:
             raise click.ClickException(failure) from error
     result = result_of(command, given, plan, crew, publishing_jobs, interrupt.came, failure or None)
     if not result["all_read"] and not failure:
-        click.echo("note: the broker has not read all that was published, which counts all the same", err=True)
+        why = "" if result["blocked_s"] else "; it is slow, or has an alarm for memory or disk"
+        click.echo(f"note: the broker has not read all that was published, which counts all the same{why}", err=True)
     if how.as_json:
         show_json(result)
     else:
