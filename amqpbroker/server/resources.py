@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +19,14 @@ MEMORY_BYTES_PER_MS = 250_000
 #: The share of the memory limit from which on memory is short: time to move to the disk what can be.
 SHORT = 0.5
 
-#: How often the allocator gives back what was freed while memory is short, which may stop everything for 0.1 s. Beyond
-#: the limit it does so more often: what it keeps would hold publishers up though nothing is queued any more.
+#: A process that takes less than this may keep what was freed. So much given back was worth it.
+SMALL_BYTES = 64 * 1024 * 1024
+WORTH_BYTES = 16 * 1024 * 1024
+#: How often the allocator gives back what was freed, which may stop everything for 0.3 s; less often, up to the second
+#: of these, while it was not worth it and nothing has changed. Beyond the limit more often: what it keeps would hold
+#: publishers up though nothing is queued any more.
 GIVE_BACK_INTERVAL_MS = 10_000
+GIVE_BACK_LONGEST_INTERVAL_MS = 60_000
 GIVE_BACK_ALARMED_INTERVAL_MS = 1000
 
 #: Bounds of how long until the disk is looked at again, and how fast it is thought to fill, at most
@@ -44,7 +50,7 @@ class MemoryMonitor:
 
     short: it takes more than half of that. on_short(short): called when this has changed, the first time for True.
     `used()` gives the bytes taken; where it raises OSError there is no such alarm. `give_back()` has the allocator give
-    back what was freed, so that it does not count.
+    back what was freed, so that it does not count, nor stay with a broker whose backlog has gone.
     """
 
     def __init__(
@@ -64,6 +70,8 @@ class MemoryMonitor:
         self._give_back = give_back
         self._alarmed = False
         self._given_back_ms = 0
+        self._interval_ms = GIVE_BACK_INTERVAL_MS
+        self._left_bytes = 0
 
     def look(self) -> None:
         """Look now, and from now on again and again."""
@@ -87,13 +95,26 @@ class MemoryMonitor:
 
     def _used_bytes(self) -> int:
         used_bytes = self._used()
-        beyond = used_bytes > self._limit_bytes
-        interval_ms = GIVE_BACK_ALARMED_INTERVAL_MS if beyond else GIVE_BACK_INTERVAL_MS
-        if used_bytes > self._limit_bytes * SHORT and self._clock.turn_ms - self._given_back_ms >= interval_ms:
+        if self._clock.turn_ms - self._given_back_ms >= self._give_back_interval_ms(used_bytes):
             self._give_back()
             self._given_back_ms = self._clock.turn_ms
-            used_bytes = self._used()
+            before, used_bytes = used_bytes, self._used()
+            if before - used_bytes >= WORTH_BYTES:
+                self._interval_ms = GIVE_BACK_INTERVAL_MS
+            else:
+                self._interval_ms = min(2 * self._interval_ms, GIVE_BACK_LONGEST_INTERVAL_MS)
+            self._left_bytes = used_bytes
         return used_bytes
+
+    def _give_back_interval_ms(self, used_bytes: int) -> float:
+        if used_bytes > self._limit_bytes:
+            return GIVE_BACK_ALARMED_INTERVAL_MS
+        if used_bytes > self._limit_bytes * SHORT:
+            return GIVE_BACK_INTERVAL_MS
+        if used_bytes <= SMALL_BYTES:
+            return math.inf
+        # What has changed since may be worth it.
+        return self._interval_ms if abs(used_bytes - self._left_bytes) < WORTH_BYTES else GIVE_BACK_INTERVAL_MS
 
 
 class DiskMonitor:

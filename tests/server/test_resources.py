@@ -6,7 +6,7 @@ import pytest
 
 from amqpbroker.broker.alarms import Alarms
 from amqpbroker.clock import ManualClock
-from amqpbroker.server.resources import DiskMonitor, MemoryMonitor
+from amqpbroker.server.resources import SMALL_BYTES, WORTH_BYTES, DiskMonitor, MemoryMonitor
 
 LIMIT = 1_000_000_000
 
@@ -112,14 +112,45 @@ def test_what_was_freed_and_is_kept_by_the_allocator_is_no_alarm(machine):
     assert machine.alarms.resources == ()
 
 
-def test_short_of_the_limit_memory_is_given_back_now_and_then(machine):
-    machine.used = LIMIT // 2
+def test_while_memory_is_short_it_is_given_back_again_and_again(machine):
+    machine.used = LIMIT // 2 + 1
     machine.memory_monitor()
+    before = machine.given_back
     machine.clock.advance(60_000)
+    assert machine.given_back == before + 6
+
+
+def test_a_small_process_may_keep_what_was_freed(machine):
+    machine.used = SMALL_BYTES
+    machine.memory_monitor()
+    machine.clock.advance(200_000)
     assert machine.given_back == 0
-    machine.used += 1
-    machine.clock.advance(60_000)
-    assert machine.given_back == 6
+
+
+def test_what_a_backlog_leaves_is_given_back_though_memory_is_not_short(machine):
+    machine.used = SMALL_BYTES
+    machine.memory_monitor()
+    machine.garbage = WORTH_BYTES
+    machine.clock.advance(11_000)
+    assert (machine.given_back, machine.garbage) == (1, 0)
+
+
+def test_giving_back_in_vain_becomes_rare_until_it_is_worth_it(machine):
+    machine.used = SMALL_BYTES + 1
+    machine.memory_monitor()
+    given_s = []
+    for second in range(1, 200):
+        before = machine.given_back
+        machine.clock.advance(1_000)
+        if machine.given_back > before:
+            given_s.append(second)
+    assert given_s == [20, 60, 120, 180]
+    machine.garbage = WORTH_BYTES
+    machine.clock.advance(1_000)
+    assert machine.garbage == 0
+    before = machine.given_back
+    machine.clock.advance(10_000)
+    assert machine.given_back == before + 1
 
 
 def test_memory_is_short_beyond_half_of_the_limit(machine):
