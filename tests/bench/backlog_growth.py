@@ -5,8 +5,9 @@ longest time for which the broker did not come round to it.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from statistics import median
 
 from tests.bench.brokers import amqpbroker
 from tests.bench.clients import COUNT, READY, Cells, Consuming, Publishing, consume, probe, publish
@@ -14,7 +15,7 @@ from tests.bench.crew import BEGIN_WITHIN_S, CONTEXT, Client, Crew
 from tests.bench.processes import cpu_s, memory_bytes
 from tests.bench.shapes import queues
 
-LEVELS = (500_000, 1_000_000, 2_000_000, 3_000_000, 4_000_000, 5_000_000)
+LEVELS = (100_000, 500_000, 1_000_000, 2_000_000, 3_000_000, 4_000_000, 5_000_000)
 PROBE_EVERY_S = 0.001
 SAMPLES = 500_000
 REST_S = 2.0
@@ -68,6 +69,25 @@ class Watch:
         found = Stretch(depth, messages / took_s, each_us, memory_bytes(self.pids), stall_ms, p99_ms)
         self.begin()
         return found
+
+
+def typical(rounds: list[Backlog]) -> Backlog:
+    """The medians of several rounds of the same levels, with the longest stall of all."""
+
+    def of(stretches: Iterable[Stretch]) -> Stretch:
+        same = list(stretches)
+        middle = {
+            figure: median([getattr(each, figure) for each in same])
+            for figure in ("rate", "cpu_us", "memory_bytes", "p99_ms")
+        }
+        return replace(same[0], **middle, stall_ms=max(each.stall_ms for each in same))
+
+    return Backlog(
+        of(each.empty for each in rounds),
+        [of(same) for same in zip(*(each.filled for each in rounds), strict=True)],
+        of(each.rest for each in rounds),
+        [of(same) for same in zip(*(each.drained for each in rounds), strict=True)],
+    )
 
 
 def measured(persistent: bool, levels: tuple[int, ...], show: Callable[[str, Stretch], None]) -> Backlog:

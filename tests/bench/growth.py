@@ -1,16 +1,17 @@
 """What it costs as work grows, as tables and charts in docs/performance.md.
 
-usage: python -m tests.bench.growth [WHAT ...] [--seconds S] [--most N] [--no-write]
+usage: python -m tests.bench.growth [WHAT ...] [--seconds S] [--most N] [--rounds N] [--no-write]
 
 WHAT: queues, connections, bindings, sizes, backlog; all by default. Every step has a broker process of its own, with a
-data directory and fsync. A run of everything takes three to four minutes on an idle machine and at most eight.
+data directory and fsync. A run of everything takes about five minutes on an idle machine and at most ten.
 """
 
 import argparse
 import time
+from functools import partial
 
 from tests.bench import charts, page
-from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, measured
+from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, measured, typical
 from tests.bench.brokers import own_version
 from tests.bench.charts import Panel
 from tests.bench.crew import Measured
@@ -112,6 +113,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long each step is measured")
     parser.add_argument("--most", type=count, default=LEVELS[-1], metavar="N", help="the backlog; 5M by default")
+    parser.add_argument("--rounds", type=count, default=3, metavar="N", help="of the backlog; 3 by default")
     parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args(arguments)
     if unknown := set(given.what) - set(NAMES):
@@ -133,6 +135,15 @@ def levels(most: int) -> tuple[int, ...]:
     return (*(level for level in LEVELS if level < most), most)
 
 
+def backlogs(most: int, rounds: int) -> dict[str, Backlog]:
+    """The kinds take turns, so that what the machine does meanwhile is not one's alone."""
+    found: dict[str, list[Backlog]] = {kind: [] for kind in KINDS}
+    for _ in range(rounds):
+        for kind, persistent in KINDS.items():
+            found[kind].append(measured(persistent, levels(most), partial(show, kind)))
+    return {kind: typical(each) for kind, each in found.items()}
+
+
 def main() -> None:
     given = options()
     end_in_order()
@@ -140,11 +151,8 @@ def main() -> None:
     for name in given.what or NAMES:
         how = f"{page.machine()}; amqpbroker {own_version()}; {page.load()}."
         if name == "backlog":
-            found = {}
-            for kind, persistent in KINDS.items():
-                found[kind] = measured(
-                    persistent, levels(given.most), lambda words, each, kind=kind: show(kind, words, each)
-                )
+            found = backlogs(given.most, given.rounds)
+            how += f" Medians of {given.rounds} rounds, with the longest stall of all."
             text, steps, panels = backlog_text(found, how), levels(given.most), backlog_panels(found)
         else:
             sizes = grown(name, given.seconds)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.bench import charts, growth, growths
-from tests.bench.backlog_growth import LEVELS, Backlog, Stretch
+from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, typical
 from tests.bench.brokers import Running
 from tests.bench.crew import Measured
 
@@ -37,7 +37,7 @@ def test_what_there_is_not_is_refused(capsys):
 
 def test_the_backlog_ends_where_it_is_told_to():
     assert growth.levels(LEVELS[-1]) == LEVELS
-    assert growth.levels(1_500_000) == (500_000, 1_000_000, 1_500_000)
+    assert growth.levels(1_500_000) == (100_000, 500_000, 1_000_000, 1_500_000)
     assert growth.levels(10) == (10,)
 
 
@@ -66,6 +66,21 @@ def test_the_longest_stall_is_that_of_the_worst_stretch():
         "down from 10",
         "down from 5",
     ]
+
+
+def test_several_rounds_give_medians_and_the_longest_stall():
+    rounds = [
+        Backlog(stretch(0), [Stretch(5, rate, cpu, memory, stall, p99)], stretch(5), [stretch(5, stall)])
+        for rate, cpu, memory, stall, p99 in [
+            (10.0, 3.0, 1, 9.0, 0.5),
+            (30.0, 1.0, 2, 4.0, 0.1),
+            (20.0, 8.0, 9, 5.0, 0.2),
+        ]
+    ]
+    found = typical(rounds)
+    assert found.filled == [Stretch(5, 20.0, 3.0, 2, 9.0, 0.2)]
+    assert found.drained == [stretch(5, 9.0)]
+    assert (found.empty, found.rest) == (stretch(0), stretch(5))
 
 
 def test_several_lines_are_told_apart_in_a_chart(tmp_path):
