@@ -581,3 +581,20 @@ def timeout_of_a_queue(lab: Lab, kind: str) -> None:
     other.ack(2)
     other.connection.wait(other.number, "channel.close", within_s=130)
     lab.wait_ready(lab.q(), 1)
+
+
+@case()
+def large_messages_at_once(lab: Lab) -> None:
+    """Large messages come back at once to two consumers with room for all of them: what the higher priority gets."""
+    ch, holder, low, high = (lab.channel(), *(lab.channel(lab.connect()) for _ in range(3)))
+    ch.queue(lab.q())
+    ch.confirm()
+    holder.consume(lab.q(), "holder")
+    for number in range(3):
+        ch.publish_confirmed("", lab.q(), str(number) * 150_000)
+    holder.deliveries(3)
+    low.consume(lab.q(), "low")
+    high.consume(lab.q(), "high", arguments={"x-priority": 1})
+    lab.quiet()
+    holder.close()
+    lab.quiet()

@@ -19,7 +19,7 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
   letters from one quorum queue to another or with BCC keys, basic.get or tx before a limit of the whole channel,
   replies to direct reply-to, a header twice, streams, an expiry ahead of other messages, as queues of priorities make
   it, a tag that is taken up again on a quorum queue with one active consumer, or with several consumers, and
-  priorities of consumers on one with one active consumer.
+  priorities of consumers on one with one active consumer, or where messages are large.
 """
 
 from __future__ import annotations
@@ -537,7 +537,7 @@ class Generator:
         channel.consumers.append(tag)
 
     def _consumer_arguments(self) -> dict[str, Any] | None:
-        if self._may(0.2):
+        if self._may(0.2) and "large" not in self._has:
             return {"x-priority": vocabulary.integer(self._random, self._random.choice((-1, 1, 5)))}
         return {"x-priority": self._random.choice(("high", 1.5, True, None))} if self._may(0.01) else None
 
