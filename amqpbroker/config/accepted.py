@@ -18,6 +18,8 @@ class Accepted:
 
 
 MAX_INT = 2**31 - 1
+#: As far as JSON's numbers are exact for everybody.
+MOST_BYTES = 2**53
 
 
 def integer(low: int, high: int, unit: str = "", **words: int) -> Accepted:
@@ -63,14 +65,26 @@ _DURATION_UNITS_MS = {
 }
 
 
-def _duration_ms(text: str) -> int:
+#: Ten years, as long as a TTL may be.
+_LONGEST_MS = 315_360_000_000
+
+
+def duration_ms(least_ms: int) -> Accepted:
     """As cuttlefish reads it: numbers with units, such as 1h30m; one without is in ms."""
-    if text.isdecimal():
-        return int(text)
-    if not re.fullmatch(r"([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w|f))+", text):
-        raise ValueError(text)
-    parts = re.findall(r"([0-9.]+)(ms|s|m|h|d|w|f)", text)
-    return round(sum(float(number) * _DURATION_UNITS_MS[unit] for number, unit in parts))
+
+    def parse(text: str) -> int:
+        if re.fullmatch("[0-9]{1,18}", text):
+            found_ms: float = int(text)
+        elif re.fullmatch(r"([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w|f))+", text):
+            parts = re.findall(r"([0-9.]+)(ms|s|m|h|d|w|f)", text)
+            found_ms = sum(float(number) * _DURATION_UNITS_MS[unit] for number, unit in parts)
+        else:
+            raise ValueError(text)
+        if not least_ms <= found_ms <= _LONGEST_MS:
+            raise ValueError(text)
+        return round(found_ms)
+
+    return Accepted(f"a duration from {least_ms}ms to 3650d, such as 5d or 1h30m", parse)
 
 
 _INFORMATION_UNITS = ("", "k", "m", "g", "t", "p")
@@ -82,7 +96,9 @@ def _information(text: str) -> int:
     if match is None:
         raise ValueError(text)
     factor: int = (1024 if match[3] else 1000) ** _INFORMATION_UNITS.index(match[2] or "")
-    return int(match[1]) * factor
+    if (size := int(match[1]) * factor) > MOST_BYTES:
+        raise ValueError(text)
+    return size
 
 
 def share(high: float) -> Accepted:
@@ -136,14 +152,18 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
+def _is_number(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,18}", text) is not None
+
+
 def _listener(text: str) -> tuple[str, int | None]:
     """(host or "", port or None). An IPv6 address may go without brackets, as RabbitMQ writes it: `:::5672`."""
     if bracketed := re.fullmatch(r"\[([^\[\]]+)\](?::([0-9]{1,5}))?", text):
         host, port = bracketed[1], bracketed[2] or ""
     else:
         host, colon, port = text.rpartition(":")
-        if not (colon and port.isdecimal()) or (":" in host and not _is_ipv6(host)):
-            host, port = ("", text) if text.isdecimal() else (text, "")
+        if not (colon and _is_number(port)) or (":" in host and not _is_ipv6(host)):
+            host, port = ("", text) if _is_number(text) else (text, "")
     if not (_is_ipv6(host) or re.fullmatch(r"\w[\w.-]*", host) or (port and not host)):
         raise ValueError(text)
     if not port:
@@ -186,10 +206,11 @@ def _compat(text: str) -> Compat:
 ANY = Accepted("any text", str)
 BOOLEAN = Accepted("true or false", lambda text: ("false", "true").index(text) == 1)
 COMPAT = Accepted(" or ".join(COMPATS), _compat)
-DURATION_MS = Accepted("a duration, such as 5d or 1h30m", _duration_ms)
 FILE = Accepted("the name of a file", _file)
 HOST = Accepted("an address or a host name of this machine", _host)
-INFORMATION = Accepted("a number of bytes, which may end in kB, MB or GB, or KiB, MiB or GiB", _information)
+INFORMATION = Accepted(
+    f"a number of bytes up to {MOST_BYTES}, which may end in kB, MB or GB, or KiB, MiB or GiB", _information
+)
 LISTENER = Accepted("PORT, HOST or HOST:PORT, with a port from 0 to 65535", _listener)
 LOG_FILE = Accepted("the name of a file, or false", _log_file)
 NAME = Accepted("a name of 1 to 255 bytes", _name)

@@ -3,19 +3,20 @@
 from amqpbroker.config.accepted import (
     ANY,
     BOOLEAN,
-    DURATION_MS,
     MAX_INT,
+    MOST_BYTES,
     NAME,
     REGEX,
     TAGS,
     bytesize,
+    duration_ms,
     integer,
     one_of,
     or_none,
 )
 from amqpbroker.config.setting import Setting
 
-BYTES = bytesize(1, 2**53)
+BYTES = bytesize(1, MOST_BYTES)
 INTERNAL = one_of("internal", "rabbit_auth_backend_internal")
 POSITIVE = integer(1, MAX_INT)
 
@@ -64,14 +65,14 @@ ROWS: tuple[Setting, ...] = (
     Setting("default_policies.operator.$id.vhost_pattern", REGEX, ".*",
             "The vhosts that get this operator policy when made."),
     Setting("default_policies.operator.$id.queue_pattern", REGEX, ".*", "The queues that it is for."),
-    Setting("default_policies.operator.$id.expires", DURATION_MS, "", "What it sets: how long unused queues stay."),
-    Setting("default_policies.operator.$id.message_ttl", DURATION_MS, "", "How long messages stay."),
+    Setting("default_policies.operator.$id.expires", duration_ms(1), "", "What it sets: how long unused queues stay."),
+    Setting("default_policies.operator.$id.message_ttl", duration_ms(0), "", "How long messages stay."),
     Setting("default_policies.operator.$id.max_length", POSITIVE, "", "How many messages a queue takes."),
     Setting("default_policies.operator.$id.max_length_bytes", BYTES, "", "How many bytes of them."),
     Setting("default_policies.operator.$id.max_in_memory_length", POSITIVE, "", "How many it may keep in memory."),
     Setting("default_policies.operator.$id.max_in_memory_bytes", BYTES, "", "How many bytes of them."),
     Setting("default_policies.operator.$id.delivery_limit", POSITIVE, "", "How often a message comes back."),
-    Setting("default_policies.operator.$id.classic_queues.queue_version", POSITIVE, "",
+    Setting("default_policies.operator.$id.classic_queues.queue_version", integer(1, 2), "",
             "The version of classic queues."),
 )
 # fmt: on
