@@ -38,7 +38,7 @@ They may stand anywhere, as with rabbitmqctl.
 | `--formatter NAME` | `table` (tabs), `pretty_table` (the default in a terminal), `json`, `json_stream`, `csv`. |
 | `-q`, `--quiet` | Only the results, without the line that says what is being done. |
 | `-s`, `--silent` | Without the table's head, too; `--no-table-headers` leaves out just that. |
-| `-t`, `--timeout SECONDS` | How long it may take; 60 unless given. |
+| `-t`, `--timeout SECONDS` | How long it may take; 60 unless given, or 0. |
 | `-n`, `--node`, `-l`, `--longnames`, `--erlang-cookie`, `--dry-run` | Are taken, and mean nothing. |
 
 A table that is far too wide for the terminal is shown a row at a time.

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from amqpbroker import config
+from amqpbroker.cli.number import LISTENING_PORT
 from amqpbroker.config.log import LEVELS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -37,8 +38,8 @@ _OPTIONS = (
         help="Settings in rabbitmq.conf's format, or a directory of such files, in place of /etc/rabbitmq; repeatable.",
     ),
     click.option("--host", callback=_bracketed, help="Host name or address to listen on.  [default: 127.0.0.1]"),
-    click.option("--port", type=click.IntRange(0, 65535), help="Port for AMQP; 0 takes a free one.  [default: 5672]"),
-    click.option("--management-port", type=click.IntRange(0, 65535), help="Port for management; 0 takes a free one."),
+    click.option("--port", type=LISTENING_PORT, help="Port for AMQP; 0 takes a free one.  [default: 5672]"),
+    click.option("--management-port", type=LISTENING_PORT, help="Port for management; 0 takes a free one."),
     click.option(
         "--definitions", type=click.Path(), metavar="FILE", help="Definitions to import, as RabbitMQ exports them."
     ),

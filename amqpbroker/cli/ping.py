@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from amqpbroker.cli.number import LONGEST_S, PORT, Number
+
 DEFAULT_PORT = 5672
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
@@ -25,14 +27,21 @@ class PingError(Exception):
 @click.option("--host", default="127.0.0.1", show_default=True, help="Host name or address.")
 @click.option(
     "--port",
-    type=click.IntRange(1, 65535),
+    type=PORT,
     default=DEFAULT_PORT,
     envvar="RABBITMQ_NODE_PORT",
     show_default=True,
     show_envvar=True,
     help="Port.",
 )
-@click.option("--timeout", "timeout_s", default=2.0, show_default=True, help="How many seconds it may take.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Number(0.001, LONGEST_S),
+    default=2.0,
+    show_default=True,
+    help="How many seconds it may take.",
+)
 def ping(url: str | None, host: str, port: int, timeout_s: float) -> None:
     """Tell by the exit status whether a broker answers.
 

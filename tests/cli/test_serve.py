@@ -137,7 +137,7 @@ def test_what_cannot_be_is_told_in_one_line(arguments, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--port", "65536"], "65536 is not in the range"),
+        (["--port", "65536"], "'65536' is not a whole number from 0 to 65,535"),
         (["--set", "heartbeat"], "heartbeat is not of the form KEY=VALUE"),
         (["--data-dir", "data"], "--data-dir and --in-memory exclude each other"),
         (["--colour"], "No such option"),

@@ -9,6 +9,7 @@ from amqpbroker.cli.ctl.api import find
 from amqpbroker.cli.ctl.command import USAGE, Call, Command, CtlError, UsageError
 from amqpbroker.cli.ctl.commands import COMMANDS
 from amqpbroker.cli.ctl.output import show
+from amqpbroker.cli.number import SECONDS
 
 DEFAULT_TIMEOUT_S = 60.0
 
@@ -131,11 +132,9 @@ def _named(name: str) -> Command:
 def _do(command: Command, line: Line) -> None:
     options = line.options
     try:
-        timeout_s = float(options.get("timeout", DEFAULT_TIMEOUT_S))
-    except ValueError:
-        raise UsageError(f"--timeout {options['timeout']}: this must be a number of seconds") from None
-    if timeout_s <= 0:
-        timeout_s = DEFAULT_TIMEOUT_S
+        timeout_s = SECONDS.parse(options.get("timeout", "0")) or DEFAULT_TIMEOUT_S
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error} (seconds)") from None
     call = Call(partial(find, options, timeout_s), line.words, options, options.get("vhost", "/"), timeout_s)
     formatter = options.get("formatter")
     quiet = "quiet" in options or "silent" in options or formatter in ("json", "json_stream", "csv")

@@ -1,6 +1,7 @@
 """Tables and properties on the command line: key=value,key=value, or JSON."""
 
 import json
+import math
 import re
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ def parsed(text: str) -> dict[str, Any]:
     """Raises ValueError. Values that look like numbers or true and false are such."""
     if text.lstrip().startswith("{"):
         try:
-            found: dict[str, Any] = json.loads(text)
+            found: dict[str, Any] = json.loads(text, parse_constant=_no_number)
         except ValueError as error:
             raise ValueError(f"this is no JSON: {error}") from None
         return found
@@ -64,9 +65,17 @@ def properties(values: dict[str, Any]) -> dict[str, Any]:
 
 def _timestamp(key: str, text: str) -> int:
     try:
-        return int(datetime.fromisoformat(text).timestamp())
+        seconds = int(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError):
-        raise ValueError(f"{key} must be seconds since 1970, or of the form 2007-12-03T10:15:30+01:00") from None
+        seconds = -1
+    if seconds < 0:
+        raise ValueError(f"{key} must be seconds since 1970, or of the form 2007-12-03T10:15:30+01:00")
+    return seconds
+
+
+def _no_number(name: str) -> None:
+    """NaN and Infinity are of Python's JSON alone."""
+    raise ValueError(f"{name} is no number")
 
 
 def _scalar(text: str) -> Any:
@@ -74,9 +83,10 @@ def _scalar(text: str) -> Any:
         return text == "true"
     for number in (int, float):
         try:
-            return number(text)
+            value = number(text)
         except ValueError:
-            pass
+            continue
+        return value if math.isfinite(value) else text
     return text
 
 

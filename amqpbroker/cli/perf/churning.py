@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from amqpbroker.cli.number import COUNT, SECONDS, Number
 from amqpbroker.cli.perf import arguments
 from amqpbroker.cli.perf.attaching import BindingChurn, ConsumerChurn
 from amqpbroker.cli.perf.churn import ChannelChurn, Churn, ConnectionChurn, QueueChurn
@@ -15,8 +16,6 @@ from amqpbroker.cli.perf.crew import Crew, Interrupt
 from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.options import (
-    POSITIVE,
-    SECONDS,
     access,
     duration,
     manner,
@@ -36,7 +35,7 @@ _OPTIONS = (
         "-x",
         "--parallel",
         metavar="N",
-        type=POSITIVE,
+        type=Number(1, 1000),
         default=1,
         show_default=True,
         help="Processes that do it at once.",
@@ -49,7 +48,7 @@ _OPTIONS = (
         type=SECONDS,
         help="How long; 0: until Ctrl-C.  [default: 10, or until -C]",
     ),
-    click.option("-C", "--count", metavar="N", type=POSITIVE, help="How often each process does it."),
+    click.option("-C", "--count", metavar="N", type=COUNT, help="How often each process does it."),
 )
 
 

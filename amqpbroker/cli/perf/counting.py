@@ -5,16 +5,17 @@ from typing import Any
 
 import click
 
+from amqpbroker.cli.number import SECONDS, Number
 from amqpbroker.cli.perf import arguments
+from amqpbroker.cli.perf.client import CHANNEL_MAX
 from amqpbroker.cli.perf.conduct import conduct, nobody
 from amqpbroker.cli.perf.crew import Crew, Interrupt
 from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.holding import ConnectionHolding, Holding, QueueHolding
 from amqpbroker.cli.perf.options import (
-    COUNT,
-    POSITIVE,
-    SECONDS,
+    CONNECTIONS,
+    QUEUES,
     access,
     duration,
     manner,
@@ -38,8 +39,18 @@ _TIME = click.option(
 
 
 @measurement()
-@click.option("-x", "--count", metavar="N", type=POSITIVE, default=100, show_default=True, help="How many connections.")
-@click.option("--channels", metavar="N", type=COUNT, default=1, show_default=True, help="Channels of each.")
+@click.option(
+    "-x",
+    "--count",
+    metavar="N",
+    type=Number(1, CONNECTIONS),
+    default=100,
+    show_default=True,
+    help="How many connections.",
+)
+@click.option(
+    "--channels", metavar="N", type=Number(0, CHANNEL_MAX), default=1, show_default=True, help="Channels of each."
+)
 @_TIME
 @with_access
 def connection_count(count: int, channels: int, seconds: float | None, **given: Any) -> None:
@@ -52,7 +63,7 @@ def connection_count(count: int, channels: int, seconds: float | None, **given: 
 
 
 @measurement()
-@click.option("-x", "--count", metavar="N", type=POSITIVE, default=100, show_default=True, help="How many queues.")
+@click.option("-x", "--count", metavar="N", type=QUEUES, default=100, show_default=True, help="How many queues.")
 @with_queue
 @_TIME
 @with_access

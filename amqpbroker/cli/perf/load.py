@@ -1,5 +1,6 @@
 """What the options of a load mean together."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import click
 
 from amqpbroker.cli.perf import arguments
 from amqpbroker.cli.perf.declaration import Declaration
-from amqpbroker.cli.perf.options import valid
+from amqpbroker.cli.perf.options import OCTETS, QUEUES, RATE, valid
 from amqpbroker.cli.perf.pace import Pace, Steady, Varying
 from amqpbroker.cli.perf.plan import Consuming, Publishing
 from amqpbroker.cli.perf.stamp import STAMP
@@ -16,6 +17,8 @@ from amqpbroker.cli.perf.topology import Topology, made_up_name
 
 #: Of what names a queue, an exchange or a route, in octets.
 LONGEST_NAME = 255
+#: With one place for a number, as printf writes it.
+_PATTERN = re.compile(r"([^%]|%%)*%[0-9]{0,3}d([^%]|%%)*")
 
 
 def settle(given: dict[str, Any], measured: bool) -> None:
@@ -36,10 +39,17 @@ def settle(given: dict[str, Any], measured: bool) -> None:
 
 
 def _body(path: Path | None) -> bytes:
+    if path is None:
+        return b""
+    most = int(OCTETS.high)
     try:
-        return b"" if path is None else path.read_bytes()
+        with path.open("rb") as file:
+            body = file.read(most + 1)
     except OSError as error:
         raise click.UsageError(f"--body: {path}: {error.strerror}") from None
+    if len(body) > most:
+        raise click.UsageError(f"--body: {path} is larger than {most:,} octets")
+    return body
 
 
 def _check(given: dict[str, Any], measured: bool) -> None:
@@ -57,8 +67,9 @@ def _check(given: dict[str, Any], measured: bool) -> None:
         raise click.UsageError("--exit-when looks at what consumers get: give -y at least 1")
     if given["rate"] is not None and given["variable_rate"]:
         raise click.UsageError("--rate and --variable-rate exclude each other")
-    if given["variable_rate"] and not any(step.value for step in given["variable_rate"]):
-        raise click.UsageError("--variable-rate: one of the rates is to be more than 0")
+    if given["variable_rate"] and not any(step.value >= RATE.low for step in given["variable_rate"]):
+        raise click.UsageError(f"--variable-rate: one of the rates is to be at least {RATE.low:f}")
+    _check_memory(given)
     least = min((step.value for step in given["variable_size"]), default=given["size"])
     if measured and least is not None and least < STAMP.size:
         raise click.UsageError(f"-s is to be at least {STAMP.size} to measure latencies: messages carry their time")
@@ -76,6 +87,16 @@ def _check(given: dict[str, Any], measured: bool) -> None:
     for name in ("queue", "exchange", "routing_key"):
         if len((given[name] or "").encode()) > LONGEST_NAME:
             raise click.UsageError(f"--{name.replace('_', '-')} is to be at most {LONGEST_NAME} octets")
+
+
+def _check_memory(given: dict[str, Any]) -> None:
+    """A message of each size and priority is encoded before. Raises UsageError if that is more than one may be."""
+    sizes = [step.value for step in given["variable_size"]] or [given["size"] or 0]
+    octets = sum(sizes) * (1 + (given["max_priority"] or 0))
+    if octets > OCTETS.high:
+        raise click.UsageError(
+            f"messages of all these sizes and priorities are {octets:,.0f} octets together, and may be {OCTETS.high:,}"
+        )
 
 
 def _check_queues(given: dict[str, Any]) -> None:
@@ -96,6 +117,10 @@ def _check_queues(given: dict[str, Any]) -> None:
     if given["exclusive"] and not given["consumers"]:
         raise click.UsageError("--exclusive takes consumers, whose connections have the queues: give -y at least 1")
     queues = given["consumers"] * given["consumer_channel_count"]
+    if given["exclusive"] and queues > QUEUES.high:
+        raise click.UsageError(
+            f"--exclusive makes a queue for each of {queues:,} consumers, but {QUEUES.high:,} at most"
+        )
     producers = given["producers"] * given["producer_channel_count"]
     if given["exclusive"] and not given["exchange"] and 0 < producers < queues:
         raise click.UsageError(
@@ -106,6 +131,10 @@ def _check_queues(given: dict[str, Any]) -> None:
         raise click.UsageError("--queue and --queue-pattern exclude each other")
     if given["queue_pattern_to"] < given["queue_pattern_from"]:
         raise click.UsageError("--queue-pattern-to is to be at least --queue-pattern-from")
+    if given["queue_pattern_to"] - given["queue_pattern_from"] >= QUEUES.high:
+        raise click.UsageError(f"--queue-pattern-to: {QUEUES.high:,} queues at most")
+    if given["queue_pattern"] and not _PATTERN.fullmatch(given["queue_pattern"]):
+        raise click.UsageError("--queue-pattern is to have one %d, such as perf-%d")
 
 
 def _queues(given: dict[str, Any]) -> tuple[str, ...]:
@@ -114,11 +143,10 @@ def _queues(given: dict[str, Any]) -> tuple[str, ...]:
         return tuple(made_up_name() for _ in range(given["consumers"] * given["consumer_channel_count"]))
     if not pattern:
         return (given["queue"] or made_up_name(),)
-    try:
-        numbers = range(given["queue_pattern_from"], given["queue_pattern_to"] + 1)
-        return tuple(pattern % number for number in numbers)
-    except (TypeError, ValueError):
-        raise click.UsageError("--queue-pattern is to have one %d, such as perf-%d") from None
+    numbers = range(given["queue_pattern_from"], given["queue_pattern_to"] + 1)
+    if len((pattern % numbers[-1]).encode()) > LONGEST_NAME:
+        raise click.UsageError(f"--queue-pattern: names of queues are to be at most {LONGEST_NAME} octets")
+    return tuple(pattern % number for number in numbers)
 
 
 def topology_of(given: dict[str, Any]) -> Topology:

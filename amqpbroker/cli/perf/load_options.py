@@ -6,10 +6,15 @@ from typing import Any, TypeVar
 
 import click
 
-from amqpbroker.cli.perf.options import CHANNELS, COUNT, POSITIVE, RATE, SECONDS, pairs, rates, sizes, with_access
+from amqpbroker.cli.number import COUNT, MOST, SECONDS, Number
+from amqpbroker.cli.perf.options import CHANNELS, CONNECTIONS, OCTETS, RATE, pairs, rates, sizes, with_access
 from amqpbroker.cli.perf.stamp import STAMP
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_PEERS = Number(0, CONNECTIONS)
+#: In the name of a queue.
+_NUMBER = Number(0, MOST)
 
 #: Of the parts of the load, each its options.
 _WHO = (
@@ -21,8 +26,8 @@ _WHO = (
         help="Write how it goes here, too, as comma-separated values.",
     ),
     click.option("-d", "--id", metavar="TEXT", help="A name for the run, shown with its result."),
-    click.option("-x", "--producers", metavar="N", type=COUNT, default=1, show_default=True, help="How many publish."),
-    click.option("-y", "--consumers", metavar="N", type=COUNT, default=1, show_default=True, help="How many consume."),
+    click.option("-x", "--producers", metavar="N", type=_PEERS, default=1, show_default=True, help="How many publish."),
+    click.option("-y", "--consumers", metavar="N", type=_PEERS, default=1, show_default=True, help="How many consume."),
     click.option(
         "-X",
         "--producer-channel-count",
@@ -51,8 +56,8 @@ _HOW_LONG = (
         type=SECONDS,
         help="How long; 0: until Ctrl-C.  [default: 10, or until -C, -D, --exit-when]",
     ),
-    click.option("-C", "--pmessages", metavar="N", type=POSITIVE, help="Messages that each producer publishes."),
-    click.option("-D", "--cmessages", metavar="N", type=POSITIVE, help="Messages that each consumer consumes."),
+    click.option("-C", "--pmessages", metavar="N", type=COUNT, help="Messages that each producer publishes."),
+    click.option("-D", "--cmessages", metavar="N", type=COUNT, help="Messages that each consumer consumes."),
     click.option(
         "-ew",
         "--exit-when",
@@ -62,7 +67,7 @@ _HOW_LONG = (
 )
 _MESSAGES = (
     click.option(
-        "-s", "--size", metavar="OCTETS", type=COUNT, help=f"Size of a message's body.  [default: {STAMP.size}]"
+        "-s", "--size", metavar="OCTETS", type=OCTETS, help=f"Size of a message's body.  [default: {STAMP.size}]"
     ),
     click.option(
         "-vs",
@@ -100,13 +105,13 @@ _MESSAGES = (
     click.option(
         "--max-priority",
         metavar="N",
-        type=click.IntRange(1, 255),
+        type=Number(1, 255),
         help="Priority queues, and all priorities from 0 to N in turn.",
     ),
 )
 _PUBLISHING = (
     click.option(
-        "-c", "--confirm", metavar="N", type=POSITIVE, help="Use confirms, with so many outstanding for each producer."
+        "-c", "--confirm", metavar="N", type=COUNT, help="Use confirms, with so many outstanding for each producer."
     ),
     click.option(
         "-r", "--rate", metavar="N", type=RATE, help="Messages a second of each producer.  [default: no limit]"
@@ -134,7 +139,7 @@ _CONSUMING = (
         "-A",
         "--multi-ack-every",
         metavar="N",
-        type=POSITIVE,
+        type=COUNT,
         help="One acknowledgement for so many.  [default: one each]",
     ),
     click.option(
@@ -143,7 +148,7 @@ _CONSUMING = (
         "--prefetch",
         "qos",
         metavar="N",
-        type=click.IntRange(0, 65535),
+        type=Number(0, 65_535),
         default=0,
         help="Prefetch; 0: no limit.  [default: 0]",
     ),
@@ -154,7 +159,7 @@ _CONSUMING = (
         "-L",
         "--consumer-latency",
         metavar="MICROSECONDS",
-        type=RATE,
+        type=Number(1e6 / RATE.high, 1e6 / RATE.low),
         help="How long each consumer is at each message; another way to say --consumer-rate.",
     ),
     click.option("-ca", "--consumer-args", metavar="KEY=VALUE,...", callback=pairs, help="Arguments of the consumers."),
@@ -168,13 +173,13 @@ _QUEUES = (
         "-qpf",
         "--queue-pattern-from",
         metavar="N",
-        type=COUNT,
+        type=_NUMBER,
         default=1,
         show_default=True,
         help="The first number in it.",
     ),
     click.option(
-        "-qpt", "--queue-pattern-to", metavar="N", type=COUNT, default=1, show_default=True, help="The last number."
+        "-qpt", "--queue-pattern-to", metavar="N", type=_NUMBER, default=1, show_default=True, help="The last number."
     ),
     click.option("-qq", "--quorum-queue", is_flag=True, help="Quorum queues, and persistent messages."),
     click.option(

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from amqpbroker.cli.number import LONGEST_S, Number
 from amqpbroker.cli.perf.arguments import parsed
 from amqpbroker.cli.perf.client import CHANNEL_MAX, Access
 from amqpbroker.cli.perf.progress import Manner
@@ -15,11 +16,16 @@ from amqpbroker.cli.perf.uri import Uri
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-COUNT = click.IntRange(min=0)
-POSITIVE = click.IntRange(min=1)
-CHANNELS = click.IntRange(1, CHANNEL_MAX)
-RATE = click.FloatRange(min=0, min_open=True)
-SECONDS = click.FloatRange(min=0)
+#: How many connections there are at once at most.
+CONNECTIONS = 65_535
+CHANNELS = Number(1, CHANNEL_MAX)
+#: Of queues, whose names are all kept.
+QUEUES = Number(1, 1_000_000)
+#: What RabbitMQ can be told to take at most.
+OCTETS = Number(0, 512 * 1024 * 1024)
+#: Messages a second.
+RATE = Number(0.000_001, 1e9)
+_RATE_OR_PAUSE = Number(0.0, RATE.high)
 
 DEFAULT_SECONDS = 10.0
 
@@ -56,17 +62,17 @@ def pairs(context: click.Context, parameter: click.Parameter, text: str | None) 
 
 def rates(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[Step, ...]:
     """RATE:SECONDS, as often as it is given."""
-    return _steps(texts, whole=False)
+    return _steps(texts, _RATE_OR_PAUSE)
 
 
 def sizes(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[Step, ...]:
     """SIZE:SECONDS, as often as it is given."""
-    return _steps(texts, whole=True)
+    return _steps(texts, OCTETS)
 
 
-def _steps(texts: tuple[str, ...], whole: bool) -> tuple[Step, ...]:
+def _steps(texts: tuple[str, ...], value: Number) -> tuple[Step, ...]:
     try:
-        return tuple(Step.parse(text, whole) for text in texts)
+        return tuple(Step.parse(text, value) for text in texts)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -93,7 +99,7 @@ _OPTIONS = (
         "-b",
         "--heartbeat",
         metavar="SECONDS",
-        type=click.IntRange(0, 65535),
+        type=Number(0, 65_535),
         help="Heartbeat; 0: none.  [default: what the broker suggests]",
     ),
     click.option(
@@ -114,7 +120,7 @@ _OPTIONS = (
         "-i",
         "--interval",
         metavar="SECONDS",
-        type=click.FloatRange(min=0.5),
+        type=Number(0.5, LONGEST_S),
         default=1.0,
         help="How often to show how it goes.  [default: 1]",
     ),

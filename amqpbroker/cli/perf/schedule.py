@@ -1,8 +1,11 @@
 """Values that change over time: 200:60, then 500:30, and again from the start."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from amqpbroker.cli.number import LONGEST_S, Number
+
+_SECONDS = Number(0.001, LONGEST_S)
 
 
 @dataclass(frozen=True)
@@ -13,19 +16,12 @@ class Step:
     seconds: float
 
     @classmethod
-    def parse(cls, text: str, whole: bool) -> "Step":
-        """VALUE:SECONDS. whole: whether the value has to be a whole number. Raises ValueError."""
-        number, _, duration = text.partition(":")
-        try:
-            step = cls(int(number) if whole else float(number), float(duration))
-        except ValueError:
-            what = "a whole number" if whole else "a number"
-            raise ValueError(f"{text} is not {what}, a colon, and seconds, such as 200:60") from None
-        if not 0 <= step.value < math.inf:
-            raise ValueError(f"{text}: what is before the colon is to be at least 0")
-        if not 0 < step.seconds < math.inf:
-            raise ValueError(f"{text}: the seconds behind the colon are to be more than 0")
-        return step
+    def parse(cls, text: str, value: Number) -> "Step":
+        """VALUE:SECONDS. value: what the former may be. Raises ValueError."""
+        number, colon, duration = text.partition(":")
+        if not colon:
+            raise ValueError(f"{text!r} has no colon: write a number, a colon and seconds, such as 200:60")
+        return cls(value.parse(number), _SECONDS.parse(duration))
 
 
 class Schedule:

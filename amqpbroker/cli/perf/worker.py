@@ -73,6 +73,9 @@ def work(job: Job, pipe: Connection) -> None:
     except PerfError as error:
         control.tell(Failed(str(error)))
         job.abandon()
+    except MemoryError:
+        control.tell(Failed("this machine has not the memory for such messages: give a smaller --size"))
+        job.abandon()
     finally:
         pipe.close()
 

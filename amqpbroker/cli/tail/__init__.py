@@ -7,6 +7,7 @@ from types import FrameType
 import click
 
 from amqpbroker.cli.ctl.command import CtlError
+from amqpbroker.cli.number import COUNT, MOST, Number
 
 #: How many octets of a body are shown.
 SHOWN_BYTES = 2000
@@ -15,7 +16,7 @@ SHOWN_BYTES = 2000
 @click.command()
 @click.argument("name")
 @click.option("-p", "--vhost", default="/", show_default=True, metavar="NAME", help="The virtual host.")
-@click.option("-n", "--count", type=click.IntRange(1), help="End after so many messages.")
+@click.option("-n", "--count", type=COUNT, help="End after so many messages.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object in a line for each message, with its whole body.")
 @click.option(
     "--queue", "kind", flag_value="queue", help="NAME is a queue, where there is an exchange of that name too."
@@ -26,7 +27,7 @@ SHOWN_BYTES = 2000
 )
 @click.option(
     "--max-bytes",
-    type=click.IntRange(0),
+    type=Number(0, MOST),
     default=SHOWN_BYTES,
     show_default=True,
     help="How many octets of a body are shown; 0 is all.",

@@ -39,7 +39,7 @@ def test_wrong_options(arguments, text):
         (["lst_queues"], "Command 'lst_queues' not found. Did you mean 'list_queues'?"),
         (["add_user"], "not enough arguments."),
         (["delete_user", "a", "b"], "too many arguments."),
-        (["ping", "--timeout", "x"], "--timeout x: this must be a number of seconds"),
+        (["ping", "--timeout", "x"], "--timeout: 'x' is not a number from 0 to 2,000,000 (seconds)"),
     ],
 )
 def test_a_wrong_command_line_is_64_and_told(arguments, text, capsys):

@@ -52,7 +52,10 @@ def test_properties_and_headers():
     assert decode_properties(encode_properties(values)) == values
 
 
-@pytest.mark.parametrize("given", [{"priority": 256}, {"priority": "high"}, {"timestamp": -1}, {"app_id": "x" * 256}])
+@pytest.mark.parametrize(
+    "given",
+    [{"priority": 256}, {"priority": "high"}, {"timestamp": -1}, {"timestamp": "1969-12-31"}, {"app_id": "x" * 256}],
+)
 def test_properties_that_cannot_be(given):
     with pytest.raises(ValueError, match=next(iter(given))):
         properties(given)
@@ -70,3 +73,8 @@ def test_a_timestamp():
     assert properties({"timestamp": 1196500530}) == properties({"timestamp": "2007-12-01T10:15:30+01:00"})
     with pytest.raises(ValueError, match="timestamp must be seconds since 1970, or of the form 2007-"):
         properties({"timestamp": "yesterday"})
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-Infinity", "1e999"])
+def test_what_is_not_finite_is_text(text):
+    assert parsed(f"key={text}") == {"key": text}

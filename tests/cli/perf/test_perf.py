@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from amqpbroker.cli.main import main
+from amqpbroker.cli.number import Number
 from amqpbroker.cli.perf import perf
 from amqpbroker.cli.perf.attaching import BindingChurn, ConsumerChurn
 from amqpbroker.cli.perf.churn import ChannelChurn, ConnectionChurn, QueueChurn
@@ -337,9 +338,9 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-ew", "idle", "-y", 0], "give -y at least 1"),
         (["latency", "-r", 5, "-vr", "5:1"], "--rate and --variable-rate exclude each other"),
         (["throughput", "-s", 5, "-vs", "5:1"], "--size and --variable-size exclude each other"),
-        (["throughput", "-vr", "0:1"], "one of the rates is to be more than 0"),
-        (["throughput", "-vr", "5"], "5 is not a number, a colon, and seconds, such as 200:60"),
-        (["throughput", "-vs", "5.5:1"], "5.5:1 is not a whole number"),
+        (["throughput", "-vr", "0:1"], "one of the rates is to be at least 0.000001"),
+        (["throughput", "-vr", "5"], "'5' has no colon: write a number, a colon and seconds, such as 200:60"),
+        (["throughput", "-vs", "5.5:1"], "'5.5' is not a whole number from 0 to 536,870,912"),
         (["latency", "-y", 0], "-y at least 1 or --confirm"),
         (["throughput", "-a", "-A", 5], "exclude each other"),
         (["throughput", "-q", 5, "-A", 6], "at most --qos"),
@@ -358,7 +359,18 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "--queue-args", "x"], "not of the form KEY=VALUE"),
         (["throughput", "--properties", "priority=300"], "--properties: priority must be"),
         (["throughput", "-h", "http://me:hush@host"], "write amqp://USER:PASSWORD@HOST:PORT/VHOST"),
-        (["throughput", "-r", 0], "-r"),
+        (["throughput", "-r", 0], "'0' is not a number from 0.000001 to 1,000,000,000"),
+        (["throughput", "-vs", "5:1e-9"], "'1e-9' is not a number from 0.001 to 2,000,000"),
+        (["throughput", "-qp", "q%d%d"], "one %d, such as perf-%d"),
+        (["throughput", "-qp", "q%9999999999d"], "one %d, such as perf-%d"),
+        (["throughput", "-qp", "q%256d"], "names of queues are to be at most 255 octets"),
+        (["throughput", "-qp", "q%d", "-qpt", 10**12], "--queue-pattern-to: 1,000,000 queues at most"),
+        (["throughput", "-E", "-e", "x", "-y", 65535, "-Y", 65535], "but 1,000,000 at most"),
+        (
+            ["throughput", "-s", 10**8, "--max-priority", 255],
+            "are 25,600,000,000 octets together, and may be 536,870,912",
+        ),
+        (["throughput", "-mp", '{"a": NaN}'], "NaN is no number"),
         (["queue-churn", "--queue-args", '{"a": 99999999999999999999}'], "--queue-args: a is too large"),
     ],
 )
@@ -367,6 +379,11 @@ def test_mistakes_in_the_command_line(arguments, said):
     assert status == 2
     assert said in output
     assert "hush" not in output
+
+
+def test_a_body_that_has_no_end(monkeypatch):
+    monkeypatch.setattr("amqpbroker.cli.perf.load.OCTETS", Number(0, 1000))
+    assert "--body: /dev/zero is larger than 1,000 octets" in invoked("throughput", "-B", "/dev/zero")[1]
 
 
 @pytest.mark.parametrize("name", perf.commands)

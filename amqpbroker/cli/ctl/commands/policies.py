@@ -4,18 +4,23 @@ import json
 from functools import partial
 
 from amqpbroker.cli.ctl.api import quoted
-from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows
+from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows, UsageError
 from amqpbroker.cli.ctl.commands.parameters import clear
+from amqpbroker.cli.number import Number
 
 GROUP = "Policies"
+_PRIORITY = Number(-(2**31), 2**31 - 1)
 _COLUMNS = ["vhost", "name", "pattern", "apply-to", "definition", "priority"]
 
 
 def _set(path: str, call: Call) -> None:
     name, pattern, definition = call.words
     try:
+        priority = _PRIORITY.parse(call.options.get("priority", "0"))
+    except ValueError as error:
+        raise UsageError(f"--priority: {error}") from None
+    try:
         decoded = json.loads(definition)
-        priority = int(call.options.get("priority", "0"))
     except ValueError:
         raise CtlError(f"Could not parse JSON document: {definition}") from None
     body = {
