@@ -22,11 +22,9 @@ from setuptools.command.build_py import build_py
 #: classes that it is made of. All else is interpreted, and stays easy to look into.
 HOT = [
     "clock",
-    "octets",
     "wire/frames",
     "wire/properties",
     "store/store",
-    "store/position",
     "store/record",
     "store/groups",
     "store/living",
@@ -35,10 +33,8 @@ HOT = [
     "broker/message",
     "broker/queue",
     "broker/local_queue",
-    "broker/queue_info",
     "broker/length_limit",
     "broker/returns",
-    "broker/disuse",
     "broker/ready",
     "broker/consumer",
     "broker/consumers",
