@@ -20,7 +20,8 @@ def test_what_is_free_between_what_is_used_goes_back():
     before = resident_bytes(os.getpid())
     filled.clear()
     give_back()
-    assert resident_bytes(os.getpid()) < before - 40 * MB
+    # Of each 8,000 octets that are free, the whole pages: on average 0.95 of 4096 octets.
+    assert resident_bytes(os.getpid()) < before - 30 * MB
     assert len(kept) == 10_000
 
 
