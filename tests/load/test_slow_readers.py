@@ -15,7 +15,7 @@ pytestmark = pytest.mark.alone
 
 SENT = 200 * MB
 #: What waits in the broker's own output, and what the allocator makes of it.
-BUFFERS = 12 * MB
+BUFFERS = 16 * MB
 #: The longest name there is makes the longest answer.
 LONG = "q" * 255
 
