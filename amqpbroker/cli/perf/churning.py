@@ -12,9 +12,10 @@ from amqpbroker.cli.perf.attaching import BindingChurn, ConsumerChurn
 from amqpbroker.cli.perf.churn import ChannelChurn, Churn, ConnectionChurn, QueueChurn
 from amqpbroker.cli.perf.client import Access
 from amqpbroker.cli.perf.conduct import conduct, nobody
-from amqpbroker.cli.perf.crew import Crew, Interrupt
+from amqpbroker.cli.perf.crew import Crew
 from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.interrupt import Interrupt
 from amqpbroker.cli.perf.options import (
     access,
     duration,

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from itertools import repeat
 from operator import is_
 
-from amqpbroker.cli.perf.crew import Crew, Interrupt, Worker
+from amqpbroker.cli.perf.crew import Crew, Worker
+from amqpbroker.cli.perf.interrupt import Interrupt
 from amqpbroker.cli.perf.moment import Moment
 from amqpbroker.cli.perf.progress import Progress
 from amqpbroker.cli.perf.report import Report

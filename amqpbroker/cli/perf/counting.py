@@ -9,10 +9,11 @@ from amqpbroker.cli.number import SECONDS, Number
 from amqpbroker.cli.perf import arguments
 from amqpbroker.cli.perf.client import CHANNEL_MAX
 from amqpbroker.cli.perf.conduct import conduct, nobody
-from amqpbroker.cli.perf.crew import Crew, Interrupt
+from amqpbroker.cli.perf.crew import Crew
 from amqpbroker.cli.perf.declaration import Declaration
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.holding import ConnectionHolding, Holding, QueueHolding
+from amqpbroker.cli.perf.interrupt import Interrupt
 from amqpbroker.cli.perf.options import (
     CONNECTIONS,
     QUEUES,

@@ -1,42 +1,19 @@
 """The processes of a run, as the one that leads it sees them."""
 
-import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
-from types import FrameType
 
 from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.interrupt import Interrupt, kept_from_children
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.report import Failed, Ready, Report
 from amqpbroker.cli.perf.worker import Job, work
 
 #: How long processes may take to end once they are told to.
 END_WITHIN_S = 2.0
-
-
-class Interrupt:
-    """SIGINT and SIGTERM, which end a run early; a second one ends the program."""
-
-    def __init__(self) -> None:
-        self.came = False
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.came:
-            raise KeyboardInterrupt
-        self.came = True
-
-    @contextmanager
-    def heeded(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 class Worker:
@@ -46,11 +23,8 @@ class Worker:
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=work, args=(job, theirs), daemon=True)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited, until the process ignores it itself
-        try:
+        with kept_from_children():
             self.process.start()
-        finally:
-            signal.signal(signal.SIGINT, before)
         theirs.close()
         self.product = ""
         self.last = Report({})
@@ -139,9 +113,6 @@ class Crew:
         deadline = time.monotonic() + END_WITHIN_S
         for worker in self.workers:
             worker.process.join(max(0.0, deadline - time.monotonic()))
-            if worker.process.is_alive():
-                worker.process.terminate()
-                worker.process.join(1)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from amqpbroker.cli.perf.conduct import conduct
-from amqpbroker.cli.perf.crew import Crew, Interrupt, Worker
+from amqpbroker.cli.perf.crew import Crew, Worker
 from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.interrupt import Interrupt
 from amqpbroker.cli.perf.load import consuming_of, publishing_of, settle, topology_of
 from amqpbroker.cli.perf.load_options import with_load
 from amqpbroker.cli.perf.options import access, duration, manner, measurement

@@ -56,7 +56,7 @@ class Job(ABC):
 
 def work(job: Job, pipe: Connection) -> None:
     """The process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; who leads says when to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it cannot be kept from it; who leads says when to stop
     control = Control(pipe)
     _allow_sockets()
     try:

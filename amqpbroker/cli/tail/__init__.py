@@ -8,6 +8,7 @@ import click
 
 from amqpbroker.cli.ctl.command import CtlError
 from amqpbroker.cli.number import COUNT, MOST, Number
+from amqpbroker.cli.signals import ending
 
 #: How many octets of a body are shown.
 SHOWN_BYTES = 2000
@@ -57,7 +58,8 @@ def tail(
     from amqpbroker.cli.tail.output import JsonLines, Readable
     from amqpbroker.cli.tail.source import found
 
-    signal.signal(signal.SIGTERM, _interrupted)
+    for number in ending():
+        signal.signal(number, _interrupted)
     options = {option.replace("_", "-"): value for option, value in where.items() if value is not None}
     try:
         source = found(find(options, timeout_s=10.0), vhost, name, kind, key)

@@ -11,6 +11,7 @@ import click
 
 from amqpbroker.cli.ctl.api import ApiError
 from amqpbroker.cli.ctl.command import CtlError
+from amqpbroker.cli.signals import ending
 from amqpbroker.cli.tail.output import Output
 from amqpbroker.cli.tail.source import Source
 
@@ -71,7 +72,7 @@ def _is_closed() -> bool:
 
 def _close(source: Source) -> None:
     """A broker that has ended needs no tidying. Who is impatient may wait for it all the same."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending():
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(CtlError):
         source.close()

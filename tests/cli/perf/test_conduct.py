@@ -1,7 +1,8 @@
 import pytest
 
 from amqpbroker.cli.perf.conduct import conduct, nobody
-from amqpbroker.cli.perf.crew import Crew, Interrupt
+from amqpbroker.cli.perf.crew import Crew
+from amqpbroker.cli.perf.interrupt import Interrupt
 from amqpbroker.cli.perf.progress import Progress
 from amqpbroker.cli.perf.report import Report
 from amqpbroker.cli.perf.throughput import IDLE_S, Superfluous

@@ -1,7 +1,8 @@
 import pytest
 
 from amqpbroker.cli.perf.client import Access
-from amqpbroker.cli.perf.crew import Crew, Interrupt
+from amqpbroker.cli.perf.crew import Crew
+from amqpbroker.cli.perf.interrupt import Interrupt
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.outcome import result_of, show
 from amqpbroker.cli.perf.plan import Plan

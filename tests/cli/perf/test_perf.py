@@ -1,10 +1,13 @@
 """The command as users run it, against a broker process."""
 
+import fcntl
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -26,10 +29,18 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "command-line.md"
 SECTION = REFERENCE.read_text().split("## `amqpbroker perf`")[1].split("\n## ")[0]
 
 
+def command(*arguments):
+    return [sys.executable, "-m", "amqpbroker", "perf", *map(str, arguments)]
+
+
 def started(*arguments):
-    command = [sys.executable, "-m", "amqpbroker", "perf", *map(str, arguments)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        start_new_session=True,
     )
 
 
@@ -282,6 +293,40 @@ def test_ctrl_c_ends_it_with_its_result(broker, consumers):
     assert "Traceback" not in stderr
     assert "interrupted" in stdout
     assert consumers("perf-ctrl-c") is None
+
+
+ENDLESS = ["-z", 0, "-r", 100, "--delete"]
+
+
+def test_a_signal_to_all_of_its_processes_ends_it_with_its_result(broker, consumers):
+    process = started("throughput", "--uri", broker.url, *ENDLESS, "-u", "perf-group")
+    while not consumers("perf-group"):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # as `timeout` does
+    status, stdout, stderr = ended(process)
+    assert status == 0, stderr
+    assert "interrupted" in stdout
+    assert consumers("perf-group") is None
+
+
+def test_the_closing_of_its_terminal_ends_it_in_order(broker, consumers):
+    ours, its = os.openpty()
+    process = subprocess.Popen(
+        command("throughput", "--uri", broker.url, *ENDLESS, "-u", "perf-closed"),
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        env=ENVIRONMENT,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(its)
+    while not consumers("perf-closed"):
+        time.sleep(0.01)
+    os.close(ours)
+    process.wait(PATIENCE_S)
+    assert consumers("perf-closed") is None
 
 
 def test_what_the_broker_refuses_while_setting_up(broker):

@@ -14,6 +14,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from amqpbroker.cli.ctl.api import Api, find
+from amqpbroker.cli.signals import ending
 from tests.process import ENVIRONMENT, BrokerProcess
 
 END_S = 60
@@ -142,11 +143,11 @@ def test_names_of_all_kinds(channel: BlockingChannel, tail: Tail) -> None:
 
 def test_who_traces_already_goes_on(api: Api, tail: Tail) -> None:
     api.put("vhosts/%2F", {"tracing": True})
-    ended(tail("amq.default"), signal.SIGTERM)
+    ended(tail("amq.default"), signal.SIGHUP)
     assert left_behind(api) == ([], True)
     api.put("vhosts/%2F", {"tracing": False})
     first, second = tail("amq.default"), tail("amq.default")
-    ended(first, signal.SIGINT)
+    ended(first, signal.SIGTERM)
     assert left_behind(api)[1]
     ended(second, signal.SIGINT)
     assert left_behind(api) == ([], False)
@@ -221,9 +222,10 @@ def test_what_cannot_be_followed(
 
     api.put("queues/%2F/both", {"durable": True})
     api.put("exchanges/%2F/both", {"type": "fanout"})
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in ending()}
     result = CliRunner().invoke(main, ["tail", "--url", url_of(tailed), *arguments])
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     assert (result.exit_code, result.output) == (status, text)
 
 
