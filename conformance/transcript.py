@@ -19,6 +19,7 @@ _INVENTED = re.compile(
     r"(?P<prefix>amq\.gen-|amq\.ctag-)[A-Za-z0-9_-]{22}|(?P<reply>amq\.rabbitmq\.reply-to\.)[A-Za-z0-9+/=._-]+"
     r"|(?P<connection>)127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+"
 )
+#: In `information` amqpbroker says on purpose that it is itself, where `product` says RabbitMQ: no client looks at it.
 _OF_THE_SOFTWARE = ("cluster_name", "copyright", "information", "platform")
 
 

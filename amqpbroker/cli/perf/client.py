@@ -42,6 +42,14 @@ def refusal(method: str, arguments: dict[str, Any]) -> PerfError:
     return PerfError(f"the broker closed the {what}: {arguments['reply_code']} {arguments['reply_text']}")
 
 
+def product_of(server_properties: Table) -> str:
+    """What a broker is, such as "RabbitMQ 4.0.5". amqpbroker names that as its product, and itself as `information`."""
+    keys = ("information", "product", "version")
+    values = [server_properties.get(key, longstr("")).value for key in keys]
+    information, product, version = (text(value) if isinstance(value, bytes) else "" for value in values)
+    return information if information.startswith("amqpbroker ") else f"{product} {version}".strip()
+
+
 class Client:
     """One connection. Everything raises PerfError, with the broker's text if it closed the connection or channel."""
 
@@ -65,9 +73,8 @@ class Client:
 
     @property
     def product(self) -> str:
-        """What the broker says it is, such as "RabbitMQ 4.0.5"."""
-        values = [self.server_properties.get(key, longstr("")).value for key in ("product", "version")]
-        return " ".join(text(value) for value in values if isinstance(value, bytes)).strip()
+        """What the broker is."""
+        return product_of(self.server_properties)
 
     def open_channel(self, number: int = 1) -> None:
         self.call("channel.open", number)

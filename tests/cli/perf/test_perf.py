@@ -15,6 +15,7 @@ import pika
 import pytest
 from click.testing import CliRunner
 
+from amqpbroker import __version__
 from amqpbroker.cli.main import main
 from amqpbroker.cli.number import Number
 from amqpbroker.cli.perf import perf
@@ -232,6 +233,7 @@ def test_churn_by_command(broker):
     )
     assert set(found) == set(keys)
     assert (found["operations"], found["parallel"]) == (20, 1)
+    assert found["broker"] == f"amqpbroker {__version__}"
     assert found["latency_ms"]["min"] > 0
 
 
