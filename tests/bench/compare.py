@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,7 +90,21 @@ def checkout(ref: str | None, compiled: bool) -> Iterator[Path]:
 
 
 def git(*arguments: str) -> None:
-    subprocess.run(["git", "-C", str(ROOT), *arguments], check=True, stdin=subprocess.DEVNULL)
+    """Raises SystemExit with git's words."""
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), *arguments], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise SystemExit(f"git {arguments[0]}: {done.stderr.strip()}")
+
+
+def check(*refs: str | None) -> None:
+    """Before anything is compiled for one of them. Raises SystemExit if git knows one not as a commit."""
+    asked = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", "--end-of-options"]
+    for ref in filter(None, refs):
+        commit = f"{ref}^{{commit}}"
+        if subprocess.run([*asked, commit], check=False, stdin=subprocess.DEVNULL, capture_output=True).returncode:
+            raise SystemExit(f"git knows no commit {ref}")
 
 
 def build(path: Path) -> None:
@@ -98,7 +112,9 @@ def build(path: Path) -> None:
     if not (path / "setup.py").exists():
         raise SystemExit(f"{path} has no setup.py: it cannot be compiled")
     environment = os.environ | {"AMQPBROKER_COMPILE": "1"}
-    subprocess.run([str(ROOT / "tools" / "compiled"), str(path)], env=environment, check=True)
+    done = subprocess.run([str(ROOT / "tools" / "compiled"), str(path)], env=environment, check=False)
+    if done.returncode:
+        raise SystemExit(f"{path} cannot be compiled")
 
 
 def python() -> str:
@@ -142,13 +158,30 @@ def measured(first: Path, second: Path, name: str, given: argparse.Namespace) ->
     return shape
 
 
+def within(low: float, high: float) -> Callable[[str], float]:
+    """What argparse takes a number with these bounds by; a whole one if both are."""
+    kind = int if isinstance(low, int) and isinstance(high, int) else float
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {low:,} to {high:,}")
+        return value
+
+    return parse
+
+
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ref")
     parser.add_argument("ref2", nargs="?")
     parser.add_argument("--shapes", type=lambda text: text.split(","), default=list(SHAPES), metavar="A,B")
-    parser.add_argument("--pairs", type=int, default=9, help="six are the least that can tell anything")
-    parser.add_argument("-n", type=int, default=50_000, metavar="MESSAGES")
+    parser.add_argument("--pairs", type=within(1, 1000), default=9, help="six are the least that can tell anything")
+    parser.add_argument("-n", type=within(1, 100_000_000), default=50_000, metavar="MESSAGES")
     parser.add_argument(
         "--compiled", action="store_true", help="compile the hot path of both first, which takes a minute each"
     )
@@ -160,6 +193,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     given = options()
+    check(given.ref, given.ref2)
     # Ended by a signal it still has to remove what it checked out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with checkout(given.ref, given.compiled) as first, checkout(given.ref2, given.compiled) as second:

@@ -14,12 +14,15 @@ from tests.bench import charts, page
 from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, measured, typical
 from tests.bench.brokers import own_version
 from tests.bench.charts import Panel
+from tests.bench.compare import within
 from tests.bench.crew import Measured
 from tests.bench.growths import GROWTHS
 from tests.bench.processes import end_in_order
 from tests.bench.report import MB, cpu
 
 NAMES = [*GROWTHS, "backlog"]
+#: As many as are worth waiting for.
+MOST = 1_000_000_000
 KINDS = {"persistent": True, "transient": False}
 
 
@@ -111,9 +114,9 @@ def picture(name: str) -> str:
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(NAMES)}")
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long each step is measured")
+    parser.add_argument("--seconds", type=within(0.1, 3600.0), default=2.0, help="how long each step is measured")
     parser.add_argument("--most", type=count, default=LEVELS[-1], metavar="N", help="the backlog; 5M by default")
-    parser.add_argument("--rounds", type=count, default=3, metavar="N", help="of the backlog; 3 by default")
+    parser.add_argument("--rounds", type=within(1, 1000), default=3, metavar="N", help="of the backlog; 3 by default")
     parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args(arguments)
     if unknown := set(given.what) - set(NAMES):
@@ -122,11 +125,14 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def count(text: str) -> int:
-    """Out of 500000, 500k or 5M."""
+    """Out of 500000, 500k or 5M. Raises ArgumentTypeError."""
     units = {"k": 1_000, "M": 1_000_000}
-    number = float(text[:-1]) * units[text[-1]] if text[-1:] in units else float(text)
-    if number < 1 or number != int(number):
-        raise ValueError(text)
+    try:
+        number = float(text[:-1]) * units[text[-1]] if text[-1:] in units else float(text)
+    except ValueError:
+        number = 0.0
+    if not 1 <= number <= MOST or number != int(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST:,}, such as 500k or 5M")
     return int(number)
 
 

@@ -110,5 +110,31 @@ def test_shapes_that_there_are_not_are_refused(capsys):
     assert compare.options(["HEAD", "--shapes", "transient,confirm"]).shapes == ["transient", "confirm"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["HEAD", "--help-me"], "unrecognized arguments"),
+        (["HEAD", "--pairs", "0"], "'0' is not a whole number from 1 to 1,000"),
+        (["HEAD", "-n", "1e3"], "'1e3' is not a whole number from 1 to"),
+    ],
+)
+def test_arguments_that_are_none_are_told(arguments, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        compare.options(arguments)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_commit_that_there_is_not_is_told():
+    compare.check(None)
+    with pytest.raises(SystemExit, match=r"^git knows no commit no-such-ref$"):
+        compare.check(None, "no-such-ref")
+
+
+def test_what_git_refuses_is_told_in_its_words():
+    with pytest.raises(SystemExit, match="git worktree: fatal: "):
+        compare.git("worktree", "remove", "/nowhere")
+
+
 def test_it_knows_the_shapes_of_the_core_bench():
     assert compare.SHAPES == core.SHAPES

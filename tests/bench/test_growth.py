@@ -22,7 +22,7 @@ def test_counts_have_units(text, number):
     assert growth.count(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "k", "0", "-1", "1.5", "5G"])
+@pytest.mark.parametrize("text", ["", "k", "0", "-1", "1.5", "5G", "inf", "1e300"])
 def test_what_is_no_count_is_refused(text, capsys):
     with pytest.raises(SystemExit):
         growth.options(["--most", text])

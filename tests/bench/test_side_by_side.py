@@ -56,7 +56,7 @@ def test_every_shape_with_a_target_of_the_project_is_there():
     }
 
 
-@pytest.mark.parametrize("arguments", [["no-such-shape"], ["--rounds", "0"], ["--seconds", "0"], ["--seconds", "x"]])
+@pytest.mark.parametrize("arguments", [["no-such-shape"], ["--rounds", "0"], ["--seconds", "0"], ["--seconds", "nan"]])
 def test_arguments_that_make_no_sense_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as error:
         options(arguments)
