@@ -1,6 +1,7 @@
 """Moving a running broker's time on: what is due on the way happens in its order, and is written to its sockets."""
 
 import asyncio
+import datetime
 import logging
 import time
 
@@ -21,6 +22,9 @@ BUSY_S = 0.1
 #: How many instants are passed before the loop's other work gets its turn.
 SLICE = 500
 
+#: Where time ends: that of `datetime`, a month before, for whatever is shown in another zone.
+LAST_MS = round(datetime.datetime(9999, 12, 1, tzinfo=datetime.UTC).timestamp() * 1000)
+
 
 class Travel:
     """Through the time of `server`, whose clock is `clock`. All of it is for the loop's thread."""
@@ -34,11 +38,13 @@ class Travel:
         """Move on by `delta_ms`; what is due on the way fires at its time, one instant after the other.
 
         Returns what time it is then: everything that followed has been written to the sockets. What clients do about
-        it happens afterwards. Raises ValueError if that is not forward.
+        it happens afterwards. Raises ValueError if that is not forward, or beyond what calendars have.
         """
         if delta_ms < 0:
             raise ValueError("time goes forward only")
         clock = self.clock
+        if clock.now_ms() + delta_ms > LAST_MS:
+            raise ValueError("time ends with the year 9999")
         async with self._lock:
             await self.settle()
             stood = clock.frozen

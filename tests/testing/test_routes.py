@@ -47,6 +47,7 @@ def test_time_is_moved_on(b, api):
         ({"hours": -1}, "hours is to be a number, and not negative"),
         ({"hours": "1"}, "hours is to be a number, and not negative"),
         ({"days": 1e300}, "that is too long"),
+        ({"days": 999_999_999}, "time ends with the year 9999"),
     ],
 )
 def test_a_span_that_is_none_is_refused(api, body, reason):
