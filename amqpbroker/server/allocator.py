@@ -5,7 +5,7 @@ import os
 #: Free memory at the end of the heap that is kept, and the size from which on a piece of memory is asked of the
 #: operating system alone, and given back to it at once. By its own bounds (128 KiB at first) glibc maps and unmaps
 #: memory with every large message, and each page of it costs a fault: 1.9 ms for 1 MiB, instead of 0.6.
-KEPT_BYTES = 16 * 1024 * 1024
+KEPT_BYTES = 64 * 1024 * 1024
 MAPPED_BYTES = 8 * 1024 * 1024
 
 _M_TRIM_THRESHOLD = -1

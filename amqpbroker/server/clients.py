@@ -9,8 +9,9 @@ from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.users import User
 from amqpbroker.clock import Clock
+from amqpbroker.server.reading import Reading
 from amqpbroker.server.tick import Tick
-from amqpbroker.server.transport import LARGEST_READ_BYTES, ClientTransport, Connect, Served
+from amqpbroker.server.transport import ClientTransport, Connect, Served
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Clients:
         self._clock = clock
         self._tick = tick
         self._most = most
-        self._buffer = memoryview(bytearray(LARGEST_READ_BYTES))
+        self._reading = Reading(tick)
         #: In the order in which they came.
         self._there: dict[ClientTransport, None] = {}
         self._insiders = itertools.count(1)
@@ -86,7 +87,7 @@ class Clients:
         return self._gone.done()
 
     def _serving(self, connect: Connect) -> ClientTransport:
-        return ClientTransport(self._buffer, connect, self._clock, self._tick, self._admit, self._forget)
+        return ClientTransport(self._reading, connect, self._clock, self._tick, self._admit, self._forget)
 
     def _connection(self, peer: Peer, client: ClientTransport) -> Served:
         return Connection(self._broker, peer, client.on_dirty)

@@ -20,7 +20,7 @@ MEMORY_BYTES_PER_MS = 250_000
 SHORT = 0.5
 
 #: A process that takes less than this may keep what was freed. So much given back was worth it.
-SMALL_BYTES = 64 * 1024 * 1024
+SMALL_BYTES = 48 * 1024 * 1024
 WORTH_BYTES = 16 * 1024 * 1024
 #: How often the allocator gives back what was freed, which may stop everything for 0.3 s; less often, up to the second
 #: of these, while it was not worth it and nothing has changed. Beyond the limit more often: what it keeps would hold

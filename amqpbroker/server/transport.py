@@ -11,6 +11,7 @@ from typing import Protocol, cast
 from amqpbroker.amqp.output import Part
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.server.reading import Reading
 from amqpbroker.server.socket_options import set_options
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.tls import TlsError, describe
@@ -21,14 +22,6 @@ log = logging.getLogger(__name__)
 #: has room again.
 WRITE_HIGH_BYTES = 256 * 1024
 WRITE_LOW_BYTES = 64 * 1024
-
-#: Octets that one socket is read of in a turn. With 200 small messages a turn consumers keep up with a fast publisher;
-#: left alone, uvloop reads 8 MB in a row, and nobody else is served meanwhile (docs/performance.md).
-READ_BYTES = 64 * 1024
-#: While a large body is incomplete, up to its end and as much beyond; but so much at least, which is what a consumer is
-#: given in a turn (amqp.connection.ROOM; with more it falls behind), and so much at most.
-LARGE_READ_BYTES = 256 * 1024
-LARGEST_READ_BYTES = 512 * 1024
 
 #: How long a closed connection may take to fetch the last bytes written to it.
 LINGER_MS = 5000
@@ -60,22 +53,21 @@ Connect = Callable[[Peer, "ClientTransport"], Served]
 class ClientTransport(asyncio.BufferedProtocol):
     """Between one socket and what serves it.
 
-    `buffer` is what the loop reads into; all sockets of one loop may share it, as it is emptied at once.
-    `admit(self)` is asked when the socket is there: False closes it at once. `forget(self)` is called when an admitted
-    one is gone. octets: how many have been read.
+    `reading` has what the loop reads into. `admit(self)` is asked when the socket is there: False closes it at once.
+    `forget(self)` is called when an admitted one is gone. octets: how many have been read.
     """
 
     def __init__(
         self,
-        buffer: memoryview,
+        reading: Reading,
         connect: Connect,
         clock: Clock,
         tick: Tick,
         admit: Callable[["ClientTransport"], bool],
         forget: Callable[["ClientTransport"], None],
     ) -> None:
-        self._buffer = buffer
-        self._read = buffer
+        self._shared = reading
+        self._read = reading.room(0)
         self._connect = connect
         self._clock = clock
         self._tick = tick
@@ -116,7 +108,7 @@ class ClientTransport(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         connection = self._connection
         missing = 0 if connection is None else connection.wanted
-        self._read = self._buffer[: max(missing + READ_BYTES, LARGE_READ_BYTES) if missing else READ_BYTES]
+        self._read = self._shared.room(missing)
         return self._read
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -130,6 +122,7 @@ class ClientTransport(asyncio.BufferedProtocol):
             self._fail()
             return
         if nbytes == len(self._read):  # there may be more, for the next turn
+            self._shared.filled()
             self._set_reading(False)
             self.on_dirty(connection)
         elif not connection.reading:
