@@ -12,7 +12,7 @@ from statistics import median
 from tests.bench.brokers import amqpbroker
 from tests.bench.clients import COUNT, READY, Cells, Consuming, Publishing, consume, probe, publish
 from tests.bench.crew import BEGIN_WITHIN_S, CONTEXT, Client, Crew
-from tests.bench.processes import cpu_s, memory_bytes
+from tests.bench.processes import cpu_s, resident_bytes
 from tests.bench.shapes import queues
 
 LEVELS = (100_000, 500_000, 1_000_000, 2_000_000, 3_000_000, 4_000_000, 5_000_000)
@@ -66,7 +66,7 @@ class Watch:
         trips = sorted(self.samples_ns[self.sample : self.prober.count]) or [0]
         each_us = spent_s / messages * 1e6 if messages else 0.0
         stall_ms, p99_ms = trips[-1] / 1e6, trips[len(trips) * 99 // 100] / 1e6
-        found = Stretch(depth, messages / took_s, each_us, memory_bytes(self.pids), stall_ms, p99_ms)
+        found = Stretch(depth, messages / took_s, each_us, resident_bytes(self.pids), stall_ms, p99_ms)
         self.begin()
         return found
 

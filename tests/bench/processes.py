@@ -52,6 +52,15 @@ def memory_bytes(pids: list[int]) -> int:
     return total
 
 
+def resident_bytes(pids: list[int]) -> int:
+    """What is resident of them, at no cost to them.
+
+    For `memory_bytes` the kernel walks through all their memory, and they get no more of it meanwhile: 15 ms a gigabyte.
+    """
+    found = [(PROC / str(pid) / "statm").read_text().split()[1] for pid in pids]
+    return sum(int(pages) for pages in found) * os.sysconf("SC_PAGE_SIZE")
+
+
 def settle(pids: list[int], look_every_s: float = 0.1) -> None:
     """Wait until they take next to no CPU any more, or for some seconds if they go on."""
     deadline = time.monotonic() + SETTLE_WITHIN_S
