@@ -55,7 +55,7 @@ def memory_bytes(pids: list[int]) -> int:
 def resident_bytes(pids: list[int]) -> int:
     """What is resident of them, at no cost to them.
 
-    For `memory_bytes` the kernel walks through all their memory, and they get no more of it meanwhile: 15 ms a gigabyte.
+    For `memory_bytes` the kernel walks through all their memory, for 15 ms a gigabyte, and they get no more meanwhile.
     """
     found = [(PROC / str(pid) / "statm").read_text().split()[1] for pid in pids]
     return sum(int(pages) for pages in found) * os.sysconf("SC_PAGE_SIZE")
