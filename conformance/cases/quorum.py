@@ -428,3 +428,18 @@ def returned_without_limit_counts(lab: Lab) -> None:
     ch.get_when_there(lab.q())
     ch.nack(3)
     lab.wait_ready(lab.q(), 1)
+
+
+@case()
+def automatic_after_connection(lab: Lab) -> None:
+    """What a connection held that ends goes to a consumer with automatic acknowledgements, and is gone."""
+    ch = lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
+    ch.confirm()
+    holder = lab.channel(lab.connect())
+    holder.consume(lab.q(), "held")
+    ch.publish_confirmed("", lab.q(), "m")
+    holder.deliveries(1)
+    ch.consume(lab.q(), "automatic", no_ack=True)
+    holder.connection.close()
+    ch.deliveries(1)

@@ -301,17 +301,22 @@ class Player:
         return outcome | messages
 
     def _close_all(self) -> None:
-        """Close every connection; of several channels one after the other, each when the one before has given back."""
+        """Close all channels and connections, each when what the one before held has gone to the others."""
         for label, connection in self._connections.items():
             channels = [on for on in self._channels if on.partition("/")[0] == label]
             for on in sorted(channels)[:-1]:
                 with contextlib.suppress(CaseStoppedError, MalformedFrameError):
                     self._channels[on].close()
-                    self._watch(lambda: self._look(set()), None)
-                    self._take_note()
+                    self._see_what_becomes()
             connection.close()
+            with contextlib.suppress(CaseStoppedError, MalformedFrameError):
+                self._see_what_becomes()
         self._connections.clear()
         self._channels.clear()
+
+    def _see_what_becomes(self) -> None:
+        self._watch(lambda: self._look(set()), None)
+        self._take_note()
 
     def _clean(self) -> None:
         for connection in self._connections.values():
