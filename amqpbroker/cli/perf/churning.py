@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from amqpbroker.cli.number import COUNT, SECONDS, Number
+from amqpbroker.cli.number import COUNT, Number
 from amqpbroker.cli.perf import arguments
 from amqpbroker.cli.perf.attaching import BindingChurn, ConsumerChurn
 from amqpbroker.cli.perf.churn import ChannelChurn, Churn, ConnectionChurn, QueueChurn
@@ -21,6 +21,7 @@ from amqpbroker.cli.perf.options import (
     duration,
     manner,
     measurement,
+    time_option,
     valid,
     with_access,
     with_queue,
@@ -41,14 +42,7 @@ _OPTIONS = (
         show_default=True,
         help="Processes that do it at once.",
     ),
-    click.option(
-        "-z",
-        "--time",
-        "seconds",
-        metavar="SECONDS",
-        type=SECONDS,
-        help="How long; 0: until Ctrl-C.  [default: 10, or until -C]",
-    ),
+    time_option("How long", "-C"),
     click.option("-C", "--count", metavar="N", type=COUNT, help="How often each process does it."),
 )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from amqpbroker.cli.number import SECONDS, Number
+from amqpbroker.cli.number import Number
 from amqpbroker.cli.perf import arguments
 from amqpbroker.cli.perf.client import CHANNEL_MAX
 from amqpbroker.cli.perf.conduct import conduct, nobody
@@ -21,6 +21,7 @@ from amqpbroker.cli.perf.options import (
     duration,
     manner,
     measurement,
+    time_option,
     valid,
     with_access,
     with_queue,
@@ -29,14 +30,7 @@ from amqpbroker.cli.perf.progress import Manner, progress
 from amqpbroker.cli.perf.summary import show_json, show_tables, title
 from amqpbroker.cli.perf.topology import Topology, made_up_name
 
-_TIME = click.option(
-    "-z",
-    "--time",
-    "seconds",
-    metavar="SECONDS",
-    type=SECONDS,
-    help="How long to hold them, once all are there; 0: until Ctrl-C.  [default: 10]",
-)
+_TIME = time_option("How long to hold them, once all are there")
 
 
 @measurement()

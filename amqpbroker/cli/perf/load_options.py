@@ -7,7 +7,17 @@ from typing import Any, TypeVar
 import click
 
 from amqpbroker.cli.number import COUNT, MOST, SECONDS, Number
-from amqpbroker.cli.perf.options import CHANNELS, CONNECTIONS, OCTETS, RATE, pairs, rates, sizes, with_access
+from amqpbroker.cli.perf.options import (
+    CHANNELS,
+    CONNECTIONS,
+    OCTETS,
+    RATE,
+    pairs,
+    rates,
+    sizes,
+    time_option,
+    with_access,
+)
 from amqpbroker.cli.perf.stamp import STAMP
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -48,14 +58,7 @@ _WHO = (
     ),
 )
 _HOW_LONG = (
-    click.option(
-        "-z",
-        "--time",
-        "seconds",
-        metavar="SECONDS",
-        type=SECONDS,
-        help="How long; 0: until Ctrl-C.  [default: 10, or until -C, -D, --exit-when]",
-    ),
+    time_option("How long", "-C", "-D", "--exit-when"),
     click.option("-C", "--pmessages", metavar="N", type=COUNT, help="Messages that each producer publishes."),
     click.option("-D", "--cmessages", metavar="N", type=COUNT, help="Messages that each consumer consumes."),
     click.option(

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from amqpbroker.cli.number import LONGEST_S, Number
+from amqpbroker.cli.number import LONGEST_S, SECONDS, Number
 from amqpbroker.cli.perf.arguments import parsed
 from amqpbroker.cli.perf.client import CHANNEL_MAX, Access
 from amqpbroker.cli.perf.progress import Manner
@@ -168,6 +168,13 @@ def access(given: dict[str, Any]) -> Access:
 def manner(given: dict[str, Any]) -> Manner:
     """Takes the options out that say how it is shown."""
     return Manner(given.pop("as_json"), given.pop("quiet"), given.pop("interval"))
+
+
+def time_option(what: str, *limits: str) -> Callable[[Command], Command]:
+    """The decorator that has a command take `seconds`, as `duration` does. limits: the flags that end a run as well."""
+    until = f", or until {', '.join(limits)}" if limits else ""
+    shown = f"{what}; 0: until Ctrl-C.  [default: {DEFAULT_SECONDS:.0f}{until}]"
+    return click.option("-z", "--time", "seconds", metavar="SECONDS", type=SECONDS, help=shown)
 
 
 def duration(seconds: float | None, has_limit: bool) -> float | None:
