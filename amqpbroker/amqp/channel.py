@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from amqpbroker import errors
 from amqpbroker.amqp.confirms import Confirms
 from amqpbroker.amqp.consumer_timeout import check_timeouts
-from amqpbroker.amqp.content import Content
+from amqpbroker.amqp.content import Content, routing_key_end
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
 from amqpbroker.amqp.grouping import by_consumer, by_start
 from amqpbroker.amqp.repeat import Repeat
@@ -32,7 +32,6 @@ from amqpbroker.broker.tap import Via
 from amqpbroker.clock import Timer
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
-from amqpbroker.wire.values import MalformedError
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
@@ -279,10 +278,7 @@ class Channel:
 
         What is wrong with the properties is told before that a routing key is not permitted.
         """
-        key = 3 + arguments[2] if len(arguments) > 2 else 0
-        stop = key + 1 + arguments[key] if 0 < key < len(arguments) else 0
-        if stop != len(arguments) - 1:
-            raise MalformedError("basic.publish: its fields do not fit")
+        stop = routing_key_end(arguments)
         address, bits = arguments[2:stop], arguments[stop]
         if bits & IMMEDIATE:
             raise errors.not_implemented("immediate=true")

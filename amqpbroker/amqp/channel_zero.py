@@ -53,17 +53,18 @@ class ChannelZero:
     def take(self, connection: "Connection", ids: int, payload: bytes) -> None:
         """A method frame on channel 0; payload: all of it. Raises AmqpError, MalformedError."""
         ending = connection.ending
-        if ids == _CLOSE_OK and ending.close_sent:
-            ending.finish(connection)
-        elif ids == _CLOSE and (connection.running or ending.close_sent):
-            ending.agree(connection)
-        elif ending.close_sent:
+        if ending.close_sent:
+            if ids == _CLOSE_OK:
+                ending.finish(connection)
+            elif ids == _CLOSE:
+                ending.agree(connection)
             return
-        elif self.handshake is not None:
-            method = methods.METHODS.get(ids)
-            if method is None:
-                raise errors.channel_error("unexpected method during the handshake")
-            self.handshake.handle(method.name, arguments_of(connection, method, payload))
+        method = methods.METHODS.get(ids)
+        arguments = {} if method is None else arguments_of(connection, method, payload)
+        if self.handshake is not None:
+            self.handshake.handle("" if method is None else method.name, arguments)
+        elif ids == _CLOSE:
+            ending.agree(connection)
         elif ids == UPDATE_SECRET:
             connection.write(frame(METHOD, 0, methods.encode("connection.update-secret-ok")))
         else:

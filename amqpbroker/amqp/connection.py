@@ -15,7 +15,7 @@ from amqpbroker.amqp.body_stream import STREAMED, BodyStream
 from amqpbroker.amqp.channel import Channel, by_queue
 from amqpbroker.amqp.channel_zero import ChannelZero
 from amqpbroker.amqp.connection_info import connection_info
-from amqpbroker.amqp.content import Content
+from amqpbroker.amqp.content import Content, routing_key_end
 from amqpbroker.amqp.dispatch import take_method, take_other, unusable
 from amqpbroker.amqp.ending import Ending
 from amqpbroker.amqp.gate import Gate
@@ -212,7 +212,9 @@ class Connection(Session):
                     elif ids == _ACK and size == 13:
                         end = self._acks(channel, data, at, end_of_data)
                     else:
-                        take_method(self, channel, ids & 0xFFFFFFFF, data[at + 7 : end - 1])
+                        ids &= 0xFFFFFFFF
+                        self.blamed = ids
+                        take_method(self, channel, ids, data[at + 7 : end - 1])
                 else:
                     take_other(self, kind, number, channel, data[at + 7 : end - 1])
             except AmqpError as error:
@@ -315,7 +317,7 @@ class Connection(Session):
         return pos
 
     def _publish(self, channel: Channel, data: bytes, pos: i64, end: i64, end_of_data: i64) -> i64:
-        """basic.publish; returns the end of what was handled.
+        """basic.publish; returns the end of what was handled. Raises AmqpError 501 for malformed arguments.
 
         If its header and its only body frame are here as well, they are taken in one go, without being copied apart.
         """
@@ -348,6 +350,7 @@ class Connection(Session):
                     )
                 self._published = stop - pos
                 return stop
+        routing_key_end(arguments)
         channel.content = Content(arguments)
         return end
 

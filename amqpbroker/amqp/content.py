@@ -2,7 +2,20 @@
 
 from amqpbroker import errors
 from amqpbroker.broker.pieces import Pieces
+from amqpbroker.wire.erlang import erlang_octets
 from amqpbroker.wire.frames import BODY, HEADER
+
+
+def routing_key_end(arguments: bytes) -> int:
+    """Return where the routing key of basic.publish ends in its arguments as on the wire.
+
+    Raises AmqpError 501 for arguments that do not fit the method.
+    """
+    length = 3 + arguments[2] if len(arguments) > 2 else 0
+    end = length + 1 + arguments[length] if 0 < length < len(arguments) else 0
+    if not end or end != len(arguments) - 1:
+        raise errors.frame_error(f"cannot decode {erlang_octets(arguments)}")
+    return end
 
 
 class Content:
@@ -64,7 +77,7 @@ class Content:
         if kind == HEADER and payload[2:4] == b"\0\0" and payload[:2] != b"\0\x3c":
             class_id = int.from_bytes(payload[:2], "big")
             raise errors.unexpected_frame(f"expected content header for class 60, got one for class {class_id} instead")
-        if kind != HEADER or payload[2:4] != b"\0\0" or len(payload) < 12:
+        if kind != HEADER or payload[2:4] != b"\0\0":
             raise errors.unexpected_frame("expected content header for class 60, got non content header frame instead")
         size = int.from_bytes(payload[4:12], "big")
         if size > size_max:

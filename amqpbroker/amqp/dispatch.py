@@ -8,7 +8,7 @@ from amqpbroker.amqp.methods import HANDLERS
 from amqpbroker.broker.events import INTERNAL
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
-from amqpbroker.wire.erlang import erlang_binary
+from amqpbroker.wire.erlang import erlang_binary, erlang_octets
 from amqpbroker.wire.frames import BODY, HEADER, HEARTBEAT, METHOD
 from amqpbroker.wire.values import MalformedError
 
@@ -18,25 +18,31 @@ if TYPE_CHECKING:
 
 UPDATE_SECRET: Final = 10 << 16 | 70
 
+#: The types of frames, and the fewest octets that their payloads can have.
+_LEAST: Final = {METHOD: 4, HEADER: 12, BODY: 0, HEARTBEAT: 0}
+#: How many octets of an unusable frame an error's text shows (rabbit_reader:payload_snippet/1).
+_SHOWN: Final = 16
+
 
 def take_method(connection: "Connection", channel: "Channel", ids: int, payload: bytes) -> None:
     """A method on an open channel that is not on the hot path. Raises AmqpError, MalformedError."""
+    method = methods.METHODS.get(ids)
+    if method is None:
+        raise errors.not_implemented(f"unknown method {ids >> 16}.{ids & 0xFFFF}")
+    arguments = arguments_of(connection, method, payload)
     if ids == CHANNEL_CLOSE:
         connection.gate.close(connection, channel)
         channel.send("channel.close-ok")
         return
     if ids == CHANNEL_OPEN:
         raise errors.channel_error("second 'channel.open' seen")
-    method = methods.METHODS.get(ids)
-    if method is None:
-        raise errors.not_implemented(f"unknown method {ids >> 16}.{ids & 0xFFFF}")
     handler = HANDLERS.get(method.name)
     if handler is None:
         raise errors.command_invalid("unimplemented method")
     events = connection.broker.events
     events.actor = connection.user.name
     try:
-        handler(channel, arguments_of(connection, method, payload))
+        handler(channel, arguments)
     finally:
         events.actor = INTERNAL
 
@@ -46,7 +52,7 @@ def take_other(connection: "Connection", kind: int, number: int, channel: "Chann
     connection.blamed = 0
     if number and not connection.running and connection.ending.close_sent:
         return
-    if kind not in (METHOD, HEADER, BODY, HEARTBEAT) or (kind == METHOD and len(payload) < 4):
+    if len(payload) < _LEAST.get(kind, len(payload) + 1):
         raise unusable(connection, kind, payload, "unknown_frame")
     if kind == HEARTBEAT:
         if number:
@@ -66,11 +72,20 @@ def take_other(connection: "Connection", kind: int, number: int, channel: "Chann
         connection.gate.passed_over(connection, number, ids)
     elif kind != METHOD:
         raise errors.unexpected_frame("expected method frame, got non method frame instead")
-    elif ids == CHANNEL_OPEN:
-        connection.gate.open(connection, number)
     else:
         connection.blamed = ids
-        raise errors.channel_error("expected 'channel.open'")
+        _check(connection, ids, payload)
+        if ids != CHANNEL_OPEN:
+            raise errors.channel_error("expected 'channel.open'")
+        connection.blamed = 0
+        connection.gate.open(connection, number)
+
+
+def _check(connection: "Connection", ids: int, payload: bytes) -> None:
+    """Raise AmqpError 501 if the payload does not fit the method. Nothing is known of methods that do not exist."""
+    method = methods.METHODS.get(ids)
+    if method is not None:
+        arguments_of(connection, method, payload)
 
 
 def arguments_of(connection: "Connection", method: methods.Method, payload: bytes) -> dict[str, Any]:
@@ -82,7 +97,8 @@ def arguments_of(connection: "Connection", method: methods.Method, payload: byte
             connection.blamed = 0
         raise errors.frame_error("Malformed UTF-8 in shortstr") from None
     except MalformedError:
-        octets = _octets(payload[4:], connection.channel_zero.logging_in or method.ids == UPDATE_SECRET)
+        secret = connection.channel_zero.logging_in or method.ids == UPDATE_SECRET
+        octets = _length(payload[4:]) if secret else erlang_octets(payload[4:])
         raise errors.frame_error(f"cannot decode {octets}") from None
 
 
@@ -93,9 +109,11 @@ def unusable(connection: "Connection", kind: int, payload: bytes, reason: str) -
 
 def _frame_text(connection: "Connection", kind: int, payload: bytes) -> str:
     """As rabbit_reader words a frame that it cannot use."""
-    return f"type {kind}, all octets = {_octets(payload[:256], connection.channel_zero.logging_in)}"
+    shown = "all" if len(payload) <= _SHOWN else f"first {_SHOWN}"
+    secret = connection.channel_zero.logging_in
+    return f"type {kind}, {shown} octets = {_length(payload) if secret else erlang_binary(payload[:_SHOWN])}"
 
 
-def _octets(payload: bytes, secret: bool) -> str:
-    """Octets as an error's text has them, which is logged: how many, where there may be a password among them."""
-    return f"{len(payload)} octets" if secret else erlang_binary(payload)
+def _length(payload: bytes) -> str:
+    """Stands for octets in an error's text, which is logged, where there may be a password among them."""
+    return f"{len(payload)} octets"

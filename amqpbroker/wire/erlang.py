@@ -20,6 +20,11 @@ def erlang_binary(value: bytes) -> str:
     if all(character.isprintable() or character in _ESCAPES or character == "\xa0" for character in characters):
         escaped = "".join([_ESCAPES.get(character, character) for character in characters])
         return f'<<"{escaped}"{suffix}>>'
+    return erlang_octets(value)
+
+
+def erlang_octets(value: bytes) -> str:
+    """Return bytes as ~w prints them, also if they are printable: `<<97,98,99>>`."""
     return f"<<{','.join(map(str, value))}>>"
 
 

@@ -26,6 +26,11 @@ def ending(ch: Channel) -> None:
         "type_0": (0, 0, b""),
         "type_4_payload": (4, 1, b"abc"),
         "type_255": (255, 1, b"ab"),
+        "type_4_of_16_bytes": (4, 1, bytes(range(1, 17))),
+        "type_4_of_17_bytes": (4, 1, bytes(range(1, 18))),
+        "type_4_of_17_letters": (4, 1, b"abcdefghijklmnopq"),
+        "header_empty_without_method": (2, 1, b""),
+        "header_cut_without_method": (2, 1, HEADER[:11]),
         "header_on_channel_0": (2, 0, HEADER),
         "body_on_channel_0": (3, 0, b"x"),
         "header_without_method": (2, 1, HEADER),
@@ -290,6 +295,10 @@ def heartbeat_within_content(lab: Lab) -> None:
 @family(
     {
         "class_99": (struct.pack(">HH", 99, 10),),
+        "class_0": (struct.pack(">HH", 0, 0),),
+        "class_32768": (struct.pack(">HH", 0x8000, 10),),
+        "class_65535": (struct.pack(">HH", 0xFFFF, 0xFFFF),),
+        "method_32768": (struct.pack(">HH", 60, 0x8000),),
         "method_99": (struct.pack(">HH", 60, 99),),
         "access_class_method_99": (struct.pack(">HH", 30, 99),),
         "arguments_missing": (struct.pack(">HH", 50, 10),),
@@ -314,6 +323,108 @@ def method(lab: Lab, payload: bytes) -> None:
     ch = lab.channel()
     ch.connection.send_frame(1, ch.number, payload)
     ending(ch)
+
+
+def misfits(*names: str) -> dict[str, tuple[bytes]]:
+    """Methods whose arguments are empty, end too soon, or have a byte or much more than the method has."""
+    rows = {}
+    for name in names:
+        payload = methods.encode_method(name, {})
+        row = name.replace(".", "_").replace("-", "_")
+        if len(payload) > 4:
+            rows |= {f"{row}_empty": (payload[:4],), f"{row}_cut": (payload[:-1],)}
+        rows |= {f"{row}_longer": (payload + b"z",), f"{row}_much_longer": (payload + b"z" * 300,)}
+    return rows
+
+
+@family(
+    misfits(
+        "basic.publish",
+        "basic.ack",
+        "basic.nack",
+        "basic.reject",
+        "basic.get",
+        "basic.recover-async",
+        "basic.deliver",
+        "channel.open",
+        "channel.close",
+        "channel.close-ok",
+        "connection.close",
+        "tx.select",
+    )
+    | {"basic_publish_one_byte": (methods.encode_method("basic.publish", {})[:5],)}
+)
+def misfit(lab: Lab, payload: bytes) -> None:
+    """A method whose arguments do not fit it."""
+    ch = lab.channel()
+    ch.connection.send_frame(1, ch.number, payload)
+    ending(ch)
+
+
+@family(misfits("basic.publish", "basic.ack", "queue.declare", "channel.open", "channel.close"))
+def misfit_on_unopened_channel(lab: Lab, payload: bytes) -> None:
+    """Such a method on a channel that was not opened."""
+    ch = lab.unopened_channel()
+    ch.connection.send_frame(1, ch.number, payload)
+    ending(ch)
+
+
+@family(misfits("connection.close"))
+def misfit_on_channel_0(lab: Lab, payload: bytes) -> None:
+    """Such a method on channel 0."""
+    ch = lab.channel()
+    ch.connection.send_frame(1, 0, payload)
+    ending(ch)
+
+
+@case()
+def misfit_behind_which_content_comes(lab: Lab) -> None:
+    """A basic.publish of one byte is refused before its content."""
+    ch = lab.channel()
+    ch.connection.send_frame(1, ch.number, methods.encode_method("basic.publish", {})[:5])
+    ch.connection.send_content(ch.number, b"x", {})
+    ending(ch)
+
+
+@family({"empty": (0,), "class": (2,), "weight": (4,), "size_cut": (11,)})
+def header_cut(lab: Lab, size: int) -> None:
+    """A content header that ends before its properties."""
+    ch = lab.channel()
+    ch.cast("basic.publish", routing_key=lab.q())
+    ch.connection.send_frame(2, ch.number, HEADER[:size])
+    ending(ch)
+
+
+@family({"flags_missing": (b"",), "flags_cut": (b"\x00",)})
+def header_without(lab: Lab, properties: bytes) -> None:
+    """A content header without its property flags, or with half of them."""
+    ch = lab.channel()
+    ch.cast("basic.publish", routing_key=lab.q())
+    ch.connection.send_frame(2, ch.number, struct.pack(">HHQ", 60, 0, 0) + properties)
+    ending(ch)
+
+
+@family({"class_32768": (0x8000, 0), "class_65535": (0xFFFF, 0), "weight_32768": (60, 0x8000)})
+def header_with(lab: Lab, class_id: int, weight: int) -> None:
+    """A content header with a large class or weight."""
+    ch = lab.channel()
+    ch.cast("basic.publish", routing_key=lab.q())
+    ch.connection.send_frame(2, ch.number, struct.pack(">HHQH", class_id, weight, 1, 0))
+    ending(ch)
+
+
+@family(
+    {
+        f"{verb}_{name}": (f"basic.{verb}", tag)
+        for verb in ("ack", "nack", "reject")
+        for name, tag in (("2_to_the_63", 2**63), ("highest", 2**64 - 1))
+    }
+)
+def large_tag(lab: Lab, verb: str, tag: int) -> None:
+    """A delivery tag of 2^63 or more is a number like any other."""
+    ch = lab.channel()
+    ch.cast(verb, delivery_tag=tag)
+    ch.closed()
 
 
 @case()

@@ -59,7 +59,7 @@ def test_a_wrong_end_octet_closes_the_connection(client):
     client.connection.feed(data[60_000:-1] + b"x")
     (told,) = client.receive()
     assert (told.name, told.arguments["reply_code"]) == ("connection.close", 501)
-    assert told.arguments["reply_text"].startswith("FRAME_ERROR - type 3, all octets = <<0,1,2,")
+    assert told.arguments["reply_text"].startswith("FRAME_ERROR - type 3, first 16 octets = <<0,1,2,")
 
 
 def test_a_body_frame_longer_than_the_body_closes_the_connection(client):

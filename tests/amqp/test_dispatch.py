@@ -1,8 +1,9 @@
 import pytest
 
+from amqpbroker.broker.broker import Broker
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import BODY, HEADER, HEARTBEAT, METHOD, frame
-from tests.harness import Wire, method
+from tests.harness import Received, Wire, method
 
 HEAD = b"\0\x3c\0\0"
 
@@ -35,7 +36,9 @@ def header(size: int, channel: int = 1, properties: bytes = b"\0\0") -> bytes:
         (method("basic.publish") + header(3) + header(3), 505),
         (method("basic.publish") + header(3) + method("basic.get"), 505),
         (method("basic.publish") + header(3) + frame(BODY, 1, b"abcd"), 501),
-        (method("basic.publish") + frame(HEADER, 1, HEAD), 505),
+        (method("basic.publish") + frame(HEADER, 1, HEAD), 501),
+        (method("basic.publish") + frame(HEADER, 1, HEAD + bytes(7)), 501),
+        (frame(HEADER, 1, b""), 501),
         (method("basic.publish") + frame(HEADER, 1, b"\0\x3c\0\1" + bytes(10)), 505),
         (method("basic.publish") + frame(HEADER, 1, b"\0\x32\0\0" + bytes(10)), 505),
         (method("queue.declare", channel=7), 504),
@@ -58,3 +61,69 @@ def test_what_closes_the_connection(client: Wire, data: bytes, code: int) -> Non
     client.feed(data)
     assert client.closed()[0] == code
     assert not client.connection.closing
+
+
+@pytest.mark.parametrize("class_id", [0, 99, 0x7FFF, 0x8000, 0x803C, 0xFFFF])
+@pytest.mark.parametrize("method_id", [10, 0x8000, 0xFFFF])
+def test_unknown_method_of_any_class_is_not_implemented(client: Wire, class_id: int, method_id: int) -> None:
+    client.feed(frame(METHOD, 1, class_id.to_bytes(2, "big") + method_id.to_bytes(2, "big")))
+    (got,) = client.receive()
+    assert got == Received(
+        0,
+        "connection.close",
+        {
+            "reply_code": 540,
+            "reply_text": f"NOT_IMPLEMENTED - unknown method {class_id}.{method_id}",
+            "class_id": class_id,
+            "method_id": method_id,
+        },
+    )
+
+
+@pytest.mark.parametrize("number", [0, 7])
+@pytest.mark.parametrize("class_id", [0x8000, 0xFFFF])
+def test_unknown_method_on_channel_0_or_a_channel_that_is_not_open(client: Wire, number: int, class_id: int) -> None:
+    client.feed(frame(METHOD, number, class_id.to_bytes(2, "big") + b"\xff\xff"))
+    (got,) = client.receive()
+    assert (got.arguments["reply_code"], got.arguments["class_id"], got.arguments["method_id"]) == (
+        504,
+        class_id,
+        0xFFFF,
+    )
+
+
+def misfits(name: str) -> list[bytes]:
+    """Payloads that end within the fields of a method, and one that is too long."""
+    payload = methods.encode(name)
+    return [*[payload[:size] for size in range(4, len(payload))], payload + b"z"]
+
+
+@pytest.mark.parametrize("number", [1, 7])
+@pytest.mark.parametrize("name", sorted(methods.BY_NAME.keys() - {"connection.update-secret"}))
+def test_method_with_the_wrong_number_of_octets_cannot_be_decoded(broker: Broker, name: str, number: int) -> None:
+    for payload in misfits(name):
+        client = Wire(broker).log_in()
+        client.feed(frame(METHOD, number, payload) + header(1, number) + frame(BODY, number, b"x"))
+        (got,) = client.receive()
+        octets = ",".join(map(str, payload[4:]))
+        assert got.arguments["reply_text"] == f"FRAME_ERROR - cannot decode <<{octets}>>"
+        assert got.arguments["class_id"] << 16 | got.arguments["method_id"] == methods.BY_NAME[name].ids
+
+
+def test_method_of_the_connection_with_the_wrong_number_of_octets(broker: Broker) -> None:
+    for payload in [*misfits("connection.close"), *misfits("connection.update-secret")]:
+        client = Wire(broker).log_in()
+        client.feed(frame(METHOD, 0, payload))
+        assert client.closed()[0] == 501
+
+
+def test_publish_that_cannot_be_decoded_is_refused_before_its_content(client: Wire) -> None:
+    client.feed(frame(METHOD, 1, methods.encode("basic.publish")[:-4]))
+    assert client.closed() == (501, "FRAME_ERROR - cannot decode <<0>>")
+
+
+@pytest.mark.parametrize(("size", "shown"), [(16, "all"), (17, "first 16")])
+def test_frame_that_is_unusable_is_shown_by_its_first_16_octets(client: Wire, size: int, shown: str) -> None:
+    client.feed(frame(4, 1, bytes(range(1, size + 1))))
+    octets = ",".join(map(str, range(1, 17)))
+    assert client.closed()[1] == f"FRAME_ERROR - type 4, {shown} octets = <<{octets}>>: unknown_frame"
