@@ -4,9 +4,12 @@ An `AmqpError` says what happened; `amqp` turns it into channel.close or connect
 section 1.2 and the table in rabbit_framing; RabbitMQ's `rabbit_binary_generator:map_exception`).
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 Scope = Literal["channel", "connection"]
+
+#: The reply code for what the broker did wrong.
+INTERNAL_ERROR: Final = 541
 
 #: code -> (name, scope). Source: AMQP 0-9-1 constants; the soft errors close a channel, the hard ones the connection.
 REPLY_CODES: dict[int, tuple[str, Scope]] = {
@@ -27,7 +30,7 @@ REPLY_CODES: dict[int, tuple[str, Scope]] = {
     506: ("RESOURCE_ERROR", "connection"),
     530: ("NOT_ALLOWED", "connection"),
     540: ("NOT_IMPLEMENTED", "connection"),
-    541: ("INTERNAL_ERROR", "connection"),
+    INTERNAL_ERROR: ("INTERNAL_ERROR", "connection"),
 }
 
 
@@ -99,7 +102,12 @@ def not_implemented(explanation: str) -> AmqpError:
 
 
 def internal_error(explanation: str) -> AmqpError:
-    return AmqpError(541, explanation)
+    return AmqpError(INTERNAL_ERROR, explanation)
+
+
+def unforeseen() -> AmqpError:
+    """Whatever the broker did wrong is in its log."""
+    return internal_error("internal error, see the broker's log")
 
 
 def resource_error(explanation: str) -> AmqpError:

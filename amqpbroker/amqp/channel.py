@@ -1,8 +1,8 @@
 """A channel: publishing, what is outstanding, consumers. The hot half of the protocol; `methods` has the rest."""
 
-import logging
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from amqpbroker import errors
@@ -12,6 +12,7 @@ from amqpbroker.amqp.content import Content, routing_key_end
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
 from amqpbroker.amqp.grouping import by_consumer, by_start
 from amqpbroker.amqp.repeat import Repeat
+from amqpbroker.amqp.steps import Step, take_all
 from amqpbroker.amqp.tally import ChannelTally
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.broker.actions import Actions, check_topics, exchange_to_publish_to
@@ -36,8 +37,6 @@ from amqpbroker.wire.frames import METHOD, frame
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
     from amqpbroker.broker.rates import Sample
-
-log = logging.getLogger(__name__)
 
 #: How many routes a channel remembers: the most, and how many in any case.
 ROUTES: Final = 16384
@@ -119,11 +118,11 @@ class Channel:
         self._removed: int = 0
         self._left: list[Queue] = []
         self._tick: Timer | None = None
-        for totals in (self.vhost.traffic, self.broker.totals.traffic):
-            totals.add(self)
-        self.broker.totals.churn.channel_created += 1
-        if self.broker.events.heard:
-            self.broker.events.tell("channel.created", channel_created(self.info()), connection.user.name)
+
+    @property
+    def name(self) -> str:
+        """The connection and the channel's number, as the management API shows them."""
+        return f"{self.connection.peer.name} ({self.number})"
 
     @property
     def outstanding(self) -> int:
@@ -179,6 +178,14 @@ class Channel:
             frames += self._held.popleft()[1]
         self.awaiting_sync = bool(self._held) or (confirms is not None and confirms.outstanding)
         return frames
+
+    def opened(self) -> None:
+        """Count the channel and tell of it. Until `release` it belongs to its connection."""
+        for totals in (self.vhost.traffic, self.broker.totals.traffic):
+            totals.add(self)
+        self.broker.totals.churn.channel_created += 1
+        if self.broker.events.heard:
+            self.broker.events.tell("channel.created", channel_created(self.info()), self.connection.user.name)
 
     # --- publish ----------------------------------------------------------------------------------------------------
 
@@ -460,44 +467,46 @@ class Channel:
     # --- end --------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Take no more deliveries: the first half of closing, for all channels of a connection before any `release`."""
+        """Take no more deliveries: the first half of closing, for all channels of a connection before any `release`.
+
+        Never raises.
+        """
         self.closed = True
         if self._tick is not None:
             self._tick.cancel()
-        self.close_reply()
         consumers = list(self.consumers.values())
         self.consumers.clear()
         self._left = list(by_queue(consumers))
-        for consumer in consumers:
-            consumer.queue.remove_consumer(consumer, gives_back=True)
-        events, connection = self.broker.events, self.connection
-        if events.heard:
-            facts: dict[str, object] = {"pid": self.info().name, "consumer_count": len(consumers)}
-            events.tell("channel.closed", facts, connection.user.name)
+        steps: list[Step] = [self.close_reply]
+        steps += [partial(consumer.queue.remove_consumer, consumer, True) for consumer in consumers]
+        steps.append(partial(self._tell_closed, len(consumers)))
+        take_all(steps, self.name)
+
+    def _tell_closed(self, consumers: int) -> None:
+        if self.broker.events.heard:
+            facts: dict[str, object] = {"pid": self.name, "consumer_count": consumers}
+            self.broker.events.tell("channel.closed", facts, self.connection.user.name)
 
     def release(self) -> None:
-        """Give back what is outstanding, acknowledged within an open transaction included.
+        """Give back what is outstanding, acknowledged within an open transaction included. Never raises.
 
         A queue that cannot take it back, for the disk fails, is no reason to keep that of others.
         """
-        if self.transaction is not None:
-            self.transaction.rollback()
-            self.transaction = None
-        for queue, group in by_start(self.take(0, True).values()):
-            try:
-                queue.reclaim(group)
-            except Exception:
-                log.exception("queue %s: what a channel held that ends could not be given back", queue.name)
-        for queue in self._left:
-            try:
-                queue.offer_all([])
-            except Exception:
-                log.exception("queue %s: what a channel has left could not be delivered to others", queue.name)
-        self._forget_routes()
-        self.tally.close_outlets()
-        for totals in (self.vhost.traffic, self.broker.totals.traffic):
-            totals.remove(self)
         self.broker.totals.churn.channel_closed += 1
+        steps: list[Step] = [self._roll_back, self._give_back]
+        steps += [partial(queue.offer_all, []) for queue in self._left]
+        steps += [self._forget_routes, self.tally.close_outlets]
+        steps += [partial(totals.remove, self) for totals in (self.vhost.traffic, self.broker.totals.traffic)]
+        take_all(steps, self.name)
+
+    def _roll_back(self) -> None:
+        transaction, self.transaction = self.transaction, None
+        if transaction is not None:
+            transaction.rollback()
+
+    def _give_back(self) -> None:
+        for queue, group in by_start(self.take(0, True).values()):
+            take_all([partial(queue.reclaim, group)], f"{self.name}: giving back to queue {queue.name}")
 
     # --- what it tells of itself ------------------------------------------------------------------------------------
 
@@ -524,7 +533,7 @@ class Channel:
     def info(self) -> ChannelInfo:
         connection, confirms, transaction, sample = self.connection, self.confirms, self.transaction, self.sample
         return ChannelInfo(
-            name=f"{connection.peer.name} ({self.number})",
+            name=self.name,
             number=self.number,
             connection=connection.peer.name,
             peer_host=connection.peer.host,

@@ -23,6 +23,7 @@ from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output, Part
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.amqp.repeat import Repeat
+from amqpbroker.amqp.steps import log_failure
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
 from amqpbroker.errors import AmqpError
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
     from amqpbroker.broker.users import User
     from amqpbroker.broker.vhost import Vhost
-
-log = connection_log.CONNECTION
 
 #: Octets of deliveries that one turn may put into a connection's output before its consumers have to wait.
 ROOM: Final = 256 * 1024
@@ -148,8 +147,8 @@ class Connection(Session):
         try:
             left = self._frames(data, self._streamed(data, 0)) if self.greeted else self._greet(data)
         except Exception:
-            log.exception("internal error on connection %s", self.peer.name)
-            self.fail(errors.internal_error("internal error, see the broker's log"), 0, 0)
+            log_failure("on connection", self.peer.name)
+            self.fail(errors.unforeseen(), 0, 0)
             return
         if left < len(data) and not self.deaf:
             rest = data[left:] if left else data
@@ -397,7 +396,10 @@ class Connection(Session):
     # --- errors and ends --------------------------------------------------------------------------------------------
 
     def fail(self, error: AmqpError, number: int, ids: int) -> None:
-        """Close the channel or the connection, as the error's scope says, blaming the method with these ids."""
+        """Close the channel or the connection, as the error's scope says, blaming the method with these ids.
+
+        Never raises, as everything here that closes the connection.
+        """
         self.ending.fail(self, error, number, ids)
 
     def force_close(self, error: AmqpError) -> None:

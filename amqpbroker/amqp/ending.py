@@ -4,12 +4,14 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
+from amqpbroker import errors
 from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.connection_log import Cause
+from amqpbroker.amqp.steps import Step, log_failure, take_all
 from amqpbroker.broker.event_facts import connection_closed
 from amqpbroker.broker.tap import Via
 from amqpbroker.clock import Timer
-from amqpbroker.errors import AmqpError
+from amqpbroker.errors import INTERNAL_ERROR, AmqpError
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 
@@ -63,8 +65,23 @@ class Ending:
     def fail(self, connection: "Connection", error: AmqpError, number: int, ids: int) -> None:
         """Close the channel or the connection, as the error's scope says, blaming the method with these ids.
 
-        Who has not logged in is told nothing, and made to wait for the end (rabbit_reader:handle_exception).
+        Never raises: an exception on the way closes the connection with 541, and a second one without a word.
         """
+        internal = error.code == INTERNAL_ERROR
+        if internal and self.close_sent:
+            self.finish(connection)
+            return
+        try:
+            self._fail(connection, error, number, ids)
+        except Exception:
+            log_failure("while closing", connection.name)
+            if internal:
+                self.finish(connection)
+            else:
+                self.fail(connection, errors.unforeseen(), 0, 0)
+
+    def _fail(self, connection: "Connection", error: AmqpError, number: int, ids: int) -> None:
+        """Tell the client. One that has not logged in is told nothing, and waits (rabbit_reader:handle_exception)."""
         if connection.channel_zero.logging_in:
             connection_log.handshake_failed(connection, "starting", error.explanation)
             self.linger(connection, SILENT_CLOSE_DELAY_MS)
@@ -84,8 +101,8 @@ class Ending:
                 connection_log.connection_failed(connection, number, ids, error)
             self.cause = connection_log.IN_ORDER
             connection.write_synced()
-            self._release(connection)
             self.close_sent = True
+            self._release(connection)
             connection.write(_close("connection.close", 0, error, ids))
             self._finish_after(connection, CLOSING_TIMEOUT_MS)
 
@@ -118,22 +135,20 @@ class Ending:
     # --- the end itself ---------------------------------------------------------------------------------------------
 
     def finish(self, connection: "Connection", cause: Cause | None = None) -> None:
-        """Nothing more is read; the socket closes once the output is written."""
+        """Nothing more is read; the socket closes once the output is written. Never raises."""
         if cause is not None:
             self.cause = cause
         if self._finished:
             return
-        self._log(connection)
-        self._release(connection)
         self._finished = True
+        steps: list[Step] = [partial(self._log, connection), partial(self._release, connection)]
+        take_all([*steps, self._cancel_deadline, connection.heartbeat.stop], connection.name)
         connection.deaf = connection.stopped = True
-        self._cancel_deadline()
-        connection.heartbeat.stop()
         # Whatever leads back here goes, so that the connection is freed without the garbage collector.
         connection.channel_zero.handshake = None
         connection.repeat = None
         connection.closing = True
-        connection.mark_dirty()
+        take_all([connection.mark_dirty], connection.name)
 
     def _log(self, connection: "Connection") -> None:
         """Whoever said nothing, such as a health check, is worth a line only to those who want all of them."""
@@ -144,30 +159,35 @@ class Ending:
         connection_log.closing(connection, self.cause)
 
     def _release(self, connection: "Connection") -> None:
-        """Give everything back that the connection holds in the broker."""
+        """Give everything back that the connection holds in the broker. Never raises."""
         broker = connection.broker
         connection.running = False
-        connection.blocking.end()
         channels = list(connection.channels.values())
         connection.channels.clear()
         # What one channel gives back is not for another of this connection.
         connection.room = min(connection.room, 0)
         connection.awaiting_sync.clear()
-        for channel in channels:
-            channel.stop()
-        for channel in channels:
-            channel.release()
+        steps: list[Step] = [connection.blocking.end, *[channel.stop for channel in channels]]
+        steps += [channel.release for channel in channels]
         if connection in broker.sessions:
             del broker.sessions[connection]
-            broker.limits.connection_closed(connection.vhost.name, connection.user.name)
-            broker.limits.channels_closed(connection.user.name, len(channels))
-            events = broker.events
-            if events.heard:
-                events.tell("connection.closed", connection_closed(connection.info(), broker.config.cluster_name), "")
-            for totals in (connection.vhost.octets, broker.totals.octets):
-                totals.remove(connection)
             broker.totals.churn.connection_closed += 1
-            connection.vhost.delete_exclusive_queues(connection)
+            vhost, user = connection.vhost, connection.user.name
+            steps += [
+                partial(broker.limits.connection_closed, vhost.name, user),
+                partial(broker.limits.channels_closed, user, len(channels)),
+                partial(self._tell, connection),
+                partial(vhost.octets.remove, connection),
+                partial(broker.totals.octets.remove, connection),
+                partial(vhost.delete_exclusive_queues, connection),
+            ]
+        take_all(steps, connection.name)
+
+    def _tell(self, connection: "Connection") -> None:
+        broker = connection.broker
+        if broker.events.heard:
+            facts = connection_closed(connection.info(), broker.config.cluster_name)
+            broker.events.tell("connection.closed", facts, "")
 
 
 def _close(name: str, channel: int, error: AmqpError, ids: int) -> bytes:

@@ -1,9 +1,11 @@
 """Channels come and go: channel.open, channel.close, and what comes for a channel between close and close-ok."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from amqpbroker import errors
 from amqpbroker.amqp.channel import Channel
+from amqpbroker.amqp.steps import take_all
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 
@@ -32,19 +34,22 @@ class Gate:
         if connection.channel_max and len(connection.channels) >= connection.channel_max:
             raise errors.too_many_channels(len(connection.channels), connection.channel_max)
         limits.check_channels(user)
+        channel = connection.channels[number] = Channel(connection, number)
         limits.channel_opened(user)
-        connection.channels[number] = Channel(connection, number)
+        channel.opened()
         connection.write(frame(METHOD, number, methods.encode("channel.open-ok")))
 
     def close(self, connection: "Connection", channel: Channel) -> None:
-        """Give everything back that the channel holds. Whoever calls says so to the client."""
+        """Give everything back that the channel holds. Whoever calls says so to the client.
+
+        Raises only before anything has changed.
+        """
         if channel.awaiting_sync:
             connection.write_synced()
             connection.awaiting_sync = [waiting for waiting in connection.awaiting_sync if waiting is not channel]
         del connection.channels[channel.number]
-        connection.broker.limits.channels_closed(connection.user.name, 1)
-        channel.stop()
-        channel.release()
+        closed = partial(connection.broker.limits.channels_closed, connection.user.name, 1)
+        take_all([closed, channel.stop, channel.release], channel.name)
 
     def close_and_shut(self, connection: "Connection", channel: Channel) -> None:
         """`close` from the broker's side: what comes for it is passed over from now on."""

@@ -1,5 +1,7 @@
 """The exchange amq.rabbitmq.event: what happens in the broker, as messages (rabbit_exchange_type_event.erl)."""
 
+import contextlib
+import logging
 from collections.abc import Mapping
 
 from amqpbroker.broker.events import Events
@@ -10,6 +12,8 @@ from amqpbroker.broker.vhost import EVENT_EXCHANGE, Vhost
 from amqpbroker.clock import Clock
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, MalformedError, Table, longstr
+
+log = logging.getLogger(__name__)
 
 _PERSISTENT = 2
 
@@ -42,6 +46,13 @@ class EventExchange(Events):
     def tell(self, event: str, facts: Mapping[str, object], actor: str | None = None) -> None:
         if not self.heard:
             return
+        try:
+            self._tell(event, facts, actor)
+        except Exception:
+            with contextlib.suppress(Exception):
+                log.exception("event %s could not be published", event)
+
+    def _tell(self, event: str, facts: Mapping[str, object], actor: str | None) -> None:
         now_ms = self._clock.now_ms()
         told = {**facts, "timestamp_in_ms": now_ms}
         if actor != "":

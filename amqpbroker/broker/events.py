@@ -23,7 +23,8 @@ class Events:
     def tell(self, event: str, facts: Mapping[str, object], actor: str | None = None) -> None:
         """Something has happened: its name in RabbitMQ, such as `queue.created`, and what RabbitMQ tells of it.
 
-        actor: who did it, if that is not `self.actor`; empty if RabbitMQ does not say.
+        actor: who did it, if that is not `self.actor`; empty if RabbitMQ does not say. Never raises: what has happened
+        has, whether or not it can be told.
         """
 
 

@@ -76,6 +76,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         self._connection: Served | None = None
         self._transport: asyncio.Transport | None = None
         self._linger: Timer | None = None
+        self._admitted = False
         self._marked = False
         self._reading = True
         self.octets = 0
@@ -84,24 +85,32 @@ class ClientTransport(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        try:
+            self._serve(self._transport)
+        except Exception:
+            self._fail()
+
+    def _serve(self, transport: asyncio.Transport) -> None:
+        """Put what serves a client behind its socket, unless the client is refused."""
         encryption = None
-        ssl_object = self._transport.get_extra_info("ssl_object")
+        ssl_object = transport.get_extra_info("ssl_object")
         if ssl_object is not None:
             try:
                 encryption = describe(ssl_object)
             except TlsError as error:
                 log.warning("a client by TLS is refused: %s", error)
-                self._transport.abort()
+                transport.abort()
                 return
-        if not self._admit(self):
-            self._transport.abort()
+        self._admitted = self._admit(self)
+        if not self._admitted:
+            transport.abort()
             return
-        self._transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
-        sock = self._transport.get_extra_info("socket")
-        host, port = _address(self._transport.get_extra_info("peername"))
+        transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
+        sock = transport.get_extra_info("socket")
+        host, port = _address(transport.get_extra_info("peername"))
         if host:  # else it is within this process, or gone
             set_options(sock, host)
-        local_host, local_port = _address(self._transport.get_extra_info("sockname"))
+        local_host, local_port = _address(transport.get_extra_info("sockname"))
         peer = Peer(host=host, port=port, local_host=local_host, local_port=local_port, tls=encryption)
         self._connection = self._connect(peer, self)
 
@@ -138,15 +147,16 @@ class ClientTransport(asyncio.BufferedProtocol):
         self._transport = None
         if self._linger is not None:
             self._linger.cancel()
-        connection = self._connection
-        if connection is None:
-            return
-        self._connection = None
+        connection, self._connection = self._connection, None
         try:
-            connection.lost()
+            if connection is not None:
+                connection.lost()
         except Exception:
             log.exception("a lost connection could not be cleaned up")
-        self._forget(self)
+        finally:
+            if self._admitted:
+                self._admitted = False
+                self._forget(self)
 
     # --- what the rest of the server calls ---------------------------------------------------------------------------
 
@@ -164,17 +174,16 @@ class ClientTransport(asyncio.BufferedProtocol):
             return
         try:
             parts = connection.collect()
+            if len(parts) == 1:
+                self._transport.write(parts[0])
+            elif parts:
+                self._transport.writelines(parts)
+            if connection.closing:
+                self._close()
+            else:
+                self._set_reading(connection.reading)
         except Exception:
             self._fail()
-            return
-        if len(parts) == 1:
-            self._transport.write(parts[0])
-        elif parts:
-            self._transport.writelines(parts)
-        if connection.closing:
-            self._close()
-        else:
-            self._set_reading(connection.reading)
 
     def interpose(self, before: Callable[[Served], Served]) -> None:
         """Have something stand before what serves the socket, from now on."""
@@ -249,8 +258,8 @@ class ClientTransport(asyncio.BufferedProtocol):
 
     def _fail(self) -> None:
         """The last net: the connection answers its own errors, so this one left it in no state to say anything."""
-        log.exception("internal error; closing the connection")
         self.abort()
+        log.exception("internal error; closing the connection")
 
 
 def _address(name: object) -> tuple[str, int]:

@@ -302,6 +302,57 @@ def test_an_error_while_losing_a_connection_still_forgets_it(caplog):
     assert len(caplog.records) == 1
 
 
+@pytest.mark.parametrize("failing", ["set_options", "Peer"])
+def test_a_client_that_cannot_be_served_is_dropped_and_forgotten(failing, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise RuntimeError("failing")
+
+    monkeypatch.setattr(transport, failing, fail)
+    client = Client()
+    assert client.transport.aborted
+    client.protocol.connection_lost(None)
+    assert client.forgotten == [client.protocol]
+    assert [record.exc_info[0] for record in caplog.records] == [RuntimeError]
+
+
+def test_a_certificate_that_cannot_be_read_drops_its_client(monkeypatch, caplog):
+    monkeypatch.setattr(transport, "describe", lambda _: {}["missing"])
+    client = Client(ssl_object="tls")
+    assert client.transport.aborted
+    client.protocol.connection_lost(None)
+    assert client.forgotten == []
+
+
+@pytest.mark.parametrize(
+    ("call", "provoke"),
+    [
+        ("feed", lambda client: client.receive(b"data")),
+        ("collect", lambda client: client.protocol.end_turn()),
+        ("shutdown", lambda client: client.protocol.shutdown()),
+        ("lost", lambda client: client.protocol.connection_lost(None)),
+    ],
+)
+def test_a_log_that_fails_too_keeps_no_socket(call, provoke, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no log")
+
+    monkeypatch.setattr(transport.log, "exception", fail)
+    client = Client()
+    client.connection.fails_in = call
+    with pytest.raises(RuntimeError, match="no log"):
+        provoke(client)
+    assert client.transport.aborted or client.forgotten == [client.protocol]
+
+
+def test_a_socket_that_cannot_be_written_to_is_dropped(monkeypatch, caplog):
+    client = Client()
+    monkeypatch.setattr(client.transport, "write", lambda _: {}["missing"])
+    client.connection.output = b"answer"
+    client.connection.on_dirty()
+    client.turn()
+    assert client.transport.aborted
+
+
 def test_shutdown_reaches_the_connection_unless_it_is_gone():
     client = Client()
     client.protocol.shutdown()
