@@ -458,7 +458,6 @@ class Connection(Session):
         parts = self.out.take()
         self.room = ROOM
         if parts:
-            self.heartbeat.said = True
             self.send_oct += size
             self.send_cnt += 1
         if not self.blocking.holds:

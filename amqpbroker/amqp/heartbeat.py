@@ -11,16 +11,17 @@ if TYPE_CHECKING:
 
 
 class Heartbeat:
-    """Sends a heartbeat when nothing was said for half the interval; ends a connection that was silent in two checks.
+    """Sends a heartbeat after each half of the interval without other output; ends a connection silent in two checks.
 
-    heard: anything came since the last check. said: anything was written since then.
+    The first heartbeat is sent in any case. heard: anything came since the last check.
     """
 
     def __init__(self) -> None:
         self.heard: bool = False
-        self.said: bool = False
         self._connection: Connection | None = None
         self._interval_ms: int = 0
+        #: Octets written up to the last check, the heartbeat that it sent among them.
+        self._written: int = 0
         self._silent: int = 0
         self._sender: Timer | None = None
         self._monitor: Timer | None = None
@@ -61,9 +62,9 @@ class Heartbeat:
         connection = self._connection
         if connection is None:
             return
-        if not self.said:
+        if not connection.out and self._written in (0, connection.send_oct):
             connection.write(HEARTBEAT_FRAME)
-        self.said = False
+        self._written = connection.send_oct + len(connection.out)
         self._sender = connection.clock.after(self._interval_ms // 2, self._on_send)
 
     def _on_check(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from conformance.client import DEFAULT_CAPABILITIES, Connection
@@ -254,6 +255,34 @@ def heartbeat_sent(lab: Lab) -> None:
     """The server sends a heartbeat when it had nothing to say for half the interval."""
     connection = lab.connect(heartbeat_s=2)
     connection.wait(0, "heartbeat")
+
+
+@case()
+def heartbeat_rate(lab: Lab) -> None:
+    """In silence the server sends one each half of the interval."""
+    connection = lab.connect(heartbeat_s=2)
+    start = time.monotonic()
+    lab.sleep(0)
+    came = []
+    for _ in range(3):
+        connection.forget(connection.wait(0, "heartbeat"))
+        came.append(round(2 * (time.monotonic() - start)) / 2)
+    lab.observe("heartbeats came after", came)
+
+
+@case()
+def heartbeat_beside_traffic(lab: Lab) -> None:
+    """Only the first heartbeat is sent to a client that has other frames in each half of the interval."""
+    connection = lab.connect(heartbeat_s=2)
+    ch = lab.channel(connection)
+    came = 0
+    for _ in range(14):
+        lab.sleep(0.25)
+        ch.sync()
+        for event in [one for one in connection.events if one.name == "heartbeat"]:
+            connection.forget(event)
+            came += 1
+    lab.observe("heartbeats", came)
 
 
 @case()

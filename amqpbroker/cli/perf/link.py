@@ -89,7 +89,7 @@ class Link:
         return bool(self.client.buffer) or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0)
 
     def beat(self, now: float, is_reading: bool) -> None:
-        """Heartbeats both ways; to be called every second or so. is_reading: whether what comes is read now."""
+        """Heartbeats both ways; to be called every half second or so. is_reading: whether what comes is read now."""
         if self._heard or not is_reading:
             self._heard, self._heard_at = False, now
         if self._wrote:
@@ -100,6 +100,7 @@ class Link:
             raise PerfError(f"{self.client.access.uri.address}: nothing heard of the broker for two heartbeats")
         if now - self._wrote_at >= self._heartbeat_s / 2 and self.is_idle:
             self.queue(HEARTBEAT_FRAME)
+            self._wrote, self._wrote_at = False, now
 
     def finish(self, timeout_s: float, unread: bytes) -> bool:
         """Wait until everything is sent, then close in order. Returns whether the broker took it all in time."""

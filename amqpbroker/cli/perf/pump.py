@@ -11,7 +11,7 @@ from amqpbroker.cli.perf.role import Role
 #: select waits to the microsecond, which a rate needs; epoll to the millisecond, but for any number of sockets.
 _SELECT_SOCKETS = 16
 _SELECT_HIGHEST = 1000
-_BEAT_S = 1.0
+_BEAT_S = 0.5
 
 
 class Pump:

@@ -76,11 +76,21 @@ def test_heartbeats_are_sent_while_nothing_else_is(ends):
     link.receive_into(memoryview(bytearray(10)))
     for second in range(1, 11):
         link.beat(start + second, is_reading=True)
-    assert theirs.recv(100) == HEARTBEAT_FRAME
+    assert theirs.recv(100) == HEARTBEAT_FRAME * 2
     link.send(memoryview(b"data"))
     for second in range(11, 15):
         link.beat(start + second, is_reading=True)
     assert theirs.recv(100) == b"data"
+
+
+def test_heartbeats_come_each_half_of_the_interval(ends):
+    link, theirs = ends
+    start = link._wrote_at
+    for beat in range(1, 41):
+        theirs.sendall(b"x")
+        link.receive_into(memoryview(bytearray(10)))
+        link.beat(start + beat / 2, is_reading=True)
+    assert theirs.recv(100) == HEARTBEAT_FRAME * 4
 
 
 def test_a_silent_broker_is_told(ends):
