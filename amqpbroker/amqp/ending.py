@@ -130,6 +130,7 @@ class Ending:
         if self.cause is connection_log.CLIENT_GONE:
             self.cause = connection_log.IN_ORDER
         connection.deaf = connection.stopped = True
+        connection.heartbeat.stop()
         self._finish_after(connection, delay_ms)
 
     # --- the end itself ---------------------------------------------------------------------------------------------

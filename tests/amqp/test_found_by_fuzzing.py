@@ -141,8 +141,9 @@ def test_a_shorter_expiry_by_policy_counts_at_once():
 def test_no_heartbeat_behind_close_ok():
     client = Wire(make_broker()).log_in(heartbeat=10)
     client.call(0, "connection.close")
-    client.broker.clock.advance(9_000)
+    client.broker.clock.advance(29_000)
     client.receive()
+    assert not client.connection.closing
     assert client.heartbeats == 0
 
 
