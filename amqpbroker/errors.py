@@ -8,6 +8,9 @@ from typing import Final, Literal
 
 Scope = Literal["channel", "connection"]
 
+#: The largest that max_message_size can be.
+MAX_MESSAGE_SIZE: Final = 536_870_912
+
 #: The reply code for what the broker did wrong.
 INTERNAL_ERROR: Final = 541
 
@@ -318,7 +321,8 @@ def delayed_type_delayed() -> AmqpError:
 
 
 def message_too_large(size: int, limit: int) -> AmqpError:
-    return precondition_failed(f"message size {size} is larger than configured max size {limit}")
+    configured = "" if limit == MAX_MESSAGE_SIZE else "configured "
+    return precondition_failed(f"message size {size} is larger than {configured}max size {limit}")
 
 
 def partial_transaction() -> AmqpError:

@@ -17,6 +17,12 @@ class BodyStream:
         self.left: int = size
         self.pieces = Pieces()
 
+    def skip(self, data: bytes, start: int) -> int:
+        """Keep nothing of what `data` has of it from `start` on; returns where that ends."""
+        end = min(start + self.left, len(data))
+        self.left -= end - start
+        return end
+
     def take(self, data: bytes, start: int, may_keep: bool) -> int:
         """What of `data` belongs to it, from `start` on; returns where that ends. may_keep: all of `data`, for it."""
         end = min(start + self.left, len(data))

@@ -229,6 +229,12 @@ class Channel:
         else:
             self.place(message, destinations, route.bits, route.outlet)
 
+    def refuse(self, arguments: bytes, size: int) -> None:
+        """Raise the AmqpError for a message beyond max_message_size. Only `immediate` is refused before that."""
+        if arguments[-1] & IMMEDIATE:
+            raise errors.not_implemented("immediate=true")
+        raise errors.message_too_large(size, self.broker.config.max_message_size)
+
     def repeatable(
         self, arguments: bytes, properties: bytes, prefix: bytes, total: int, content: int, size: int
     ) -> Repeat | None:

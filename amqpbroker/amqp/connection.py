@@ -232,9 +232,12 @@ class Connection(Session):
             return start
         channel = self.channels.get(stream.channel)
         pending = None if channel is None else channel.content
-        rest = len(data) - start
-        may_keep = pending is not None and pending.may_keep(data, min(stream.left, rest), min(self.wanted, rest))
-        end = stream.take(data, start, may_keep)
+        if pending is not None and pending.too_large:
+            end = stream.skip(data, start)
+        else:
+            rest = len(data) - start
+            may_keep = pending is not None and pending.may_keep(data, min(stream.left, rest), min(self.wanted, rest))
+            end = stream.take(data, start, may_keep)
         if end == len(data):
             return end
         self._stream = None
@@ -366,6 +369,8 @@ class Connection(Session):
             self.blocking.published(self)
         if complete:
             channel.content = None
+            if pending.too_large:
+                channel.refuse(pending.arguments, pending.size)
             channel.publish(pending.arguments, pending.properties or b"", pending.body, 0, None)
 
     # --- what is agreed on, and what changes ------------------------------------------------------------------------

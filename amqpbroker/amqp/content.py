@@ -22,25 +22,26 @@ class Content:
     """A publish whose header or body is still coming in.
 
     arguments: those of basic.publish, as on the wire. properties: as on the wire, None before the header. size: that of
-    the whole body. left: octets of it still to come. body: what has come of it.
+    the whole body. left: octets of it still to come. body: what has come of it. too_large: nothing of it is kept.
     """
 
-    __slots__ = ("_beside", "_last", "arguments", "body", "left", "properties", "size")
+    __slots__ = ("_beside", "_last", "arguments", "body", "left", "properties", "size", "too_large")
 
     def __init__(self, arguments: bytes) -> None:
         self.arguments: bytes = arguments
         self.properties: bytes | None = None
         self.size: int = 0
         self.left: int = 0
+        self.too_large: bool = False
         self.body = Pieces()
         # Octets of other things that are kept with pieces of the body, and what was the last to be kept for one.
         self._beside: int = 0
         self._last: bytes = b""
 
     def take(self, kind: int, payload: bytes, size_max: int) -> bool:
-        """The next frame; returns whether it was the last one.
+        """The next frame; returns whether it was the last one. Of a message beyond `size_max` no body is kept.
 
-        Raises AmqpError 505 for one that is not due, 501 for too long a body, 406 for a message beyond `size_max`.
+        Raises AmqpError 505 for one that is not due, 501 for too long a body.
         """
         if self.properties is None:
             self._header(kind, payload, size_max)
@@ -48,7 +49,8 @@ class Content:
         if kind != BODY:
             raise errors.unexpected_frame("expected content body, got non content body frame instead")
         self._count(len(payload))
-        self.body.add(payload)
+        if not self.too_large:
+            self.body.add(payload)
         return self.left == 0
 
     def take_body(self, pieces: Pieces, size: int) -> bool:
@@ -79,8 +81,6 @@ class Content:
             raise errors.unexpected_frame(f"expected content header for class 60, got one for class {class_id} instead")
         if kind != HEADER or payload[2:4] != b"\0\0":
             raise errors.unexpected_frame("expected content header for class 60, got non content header frame instead")
-        size = int.from_bytes(payload[4:12], "big")
-        if size > size_max:
-            raise errors.message_too_large(size, size_max)
         self.properties = payload[12:]
-        self.size = self.left = size
+        self.size = self.left = int.from_bytes(payload[4:12], "big")
+        self.too_large = self.size > size_max

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from conformance import methods
+from conformance.channel import Channel
 from conformance.lab import Lab
 from conformance.registry import case, family
 
@@ -135,6 +137,89 @@ def too_large_announced(lab: Lab) -> None:
     ch.cast("basic.publish", routing_key=lab.q())
     ch.connection.send_frame(2, ch.number, methods.encode_header(2**40, {}))
     lab.quiet()
+
+
+def send_too_large(ch: Channel, *, last: bool = True, properties: bytes = b"\x00\x00") -> None:
+    """The header and body of a message one byte above max_message_size, with or without that byte."""
+    size = 16777217
+    ch.connection.send_frame(2, ch.number, struct.pack(">HHQ", 60, 0, size) + properties)
+    for at in range(0, size - 1, 131064):
+        ch.connection.send_frame(3, ch.number, b"x" * min(131064, size - 1 - at))
+    if last:
+        ch.connection.send_frame(3, ch.number, b"x")
+
+
+@case()
+def too_large_until_its_last_byte(lab: Lab) -> None:
+    """It is refused after the last byte of its body, not before, and what follows on the channel is dropped."""
+    ch, other = lab.channel(), lab.channel()
+    ch.queue(lab.q())
+    ch.cast("basic.publish", routing_key=lab.q())
+    send_too_large(ch, last=False)
+    lab.quiet()
+    lab.observe("open before the last byte", ch.connection.is_open(ch.number))
+    other.publish("", lab.q(), "of another channel")
+    other.sync()
+    ch.connection.send_frame(3, ch.number, b"x")
+    ch.cast("basic.publish", routing_key=lab.q())
+    ch.connection.send_content(ch.number, b"behind it", {})
+    ch.closed()
+    lab.quiet()
+
+
+@case()
+def too_large_behind_a_confirmed(lab: Lab) -> None:
+    """What was published before is confirmed."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.confirm()
+    ch.publish_confirmed("", lab.q())
+    ch.cast("basic.publish", routing_key=lab.q())
+    send_too_large(ch)
+    ch.closed()
+
+
+@case()
+def too_large_within_a_transaction(lab: Lab) -> None:
+    """A transaction does not wait for its commit to refuse it."""
+    ch = lab.channel()
+    ch.tx()
+    ch.cast("basic.publish", routing_key=lab.q())
+    send_too_large(ch)
+    ch.closed()
+
+
+@case()
+def too_large_and_immediate(lab: Lab) -> None:
+    """That immediate is not implemented is said first, but after the body as well."""
+    ch = lab.channel()
+    ch.cast("basic.publish", routing_key=lab.q(), immediate=True)
+    send_too_large(ch, last=False)
+    lab.quiet()
+    lab.observe("open before the last byte", ch.connection.is_open(ch.number))
+    ch.connection.send_frame(3, ch.number, b"x")
+    ch.closed()
+    ch.connection.wait_lost()
+
+
+@case()
+def too_large_and_malformed(lab: Lab) -> None:
+    """Its properties are not looked at."""
+    ch = lab.channel()
+    ch.cast("basic.publish", exchange=lab.x(), routing_key=lab.q())
+    send_too_large(ch, properties=b"\x80\x00")
+    ch.closed()
+
+
+@case()
+def too_large_interrupted(lab: Lab) -> None:
+    """A method where its body should go on."""
+    ch = lab.channel()
+    ch.cast("basic.publish", routing_key=lab.q())
+    send_too_large(ch, last=False)
+    ch.cast("basic.qos")
+    ch.closed()
+    ch.connection.wait_lost()
 
 
 @case()
