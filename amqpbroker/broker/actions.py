@@ -6,7 +6,7 @@ from typing import final
 from amqpbroker import errors
 from amqpbroker.broker.access import Permissions
 from amqpbroker.broker.broker import generated_name
-from amqpbroker.broker.direct_reply import is_direct_reply
+from amqpbroker.broker.direct_reply import is_reserved_for_replies
 from amqpbroker.broker.exchange import Bindable, Exchange
 from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, unknown_exchange_type
 from amqpbroker.broker.inspection import inspect
@@ -43,7 +43,7 @@ class Actions:
         server_named = not name
         if server_named:
             name = generated_name("amq.gen-")
-        elif is_direct_reply(name):
+        elif is_reserved_for_replies(name):
             raise errors.no_queue(name, vhost.name)
         elif name.startswith("amq."):
             raise errors.reserved_queue_name(name)

@@ -75,7 +75,7 @@ class Broker:
         self.users = Users(
             config.loopback_users, self._on_permissions, self.definitions, self._on_user_deleted, self.events
         )
-        self.direct_replies = DirectReplies()
+        self.direct_replies = DirectReplies(config.cluster_name, clock.now_ms() // 1000)
         self.taps: tuple[Tap, ...] = ()
         self.tracing = Tracing(self.tap, self.untap, config.cluster_name, largest)
         self.policies = Policies(self.definitions, self.vhosts, self.events)

@@ -7,6 +7,8 @@ name that only it knows, and a responder publishes to the default exchange with 
 
 import base64
 import secrets
+import struct
+import zlib
 from collections.abc import Callable
 
 from amqpbroker.broker.consumer import Consumer
@@ -16,10 +18,23 @@ from amqpbroker.broker.message import Message
 PSEUDO_QUEUE = "amq.rabbitmq.reply-to"
 _PREFIX = PSEUDO_QUEUE + "."
 
+#: What Erlang writes before the node of a process (erlang:term_to_binary/1): a term, NEW_PID_EXT, ATOM_UTF8_EXT, its
+#: length. Behind it stand the number of the process, its serial, and when the node was created.
+_BEFORE_NODE = struct.Struct(">BccH")
+_BEHIND_NODE = struct.Struct(">III")
+#: How many values the hash of a node's name can have (erlang:phash2/1).
+_HASHES = 1 << 27
+_KEY_OCTETS = 16
+
 
 def is_direct_reply(name: str) -> bool:
     """Whether a queue name is one that replies are (or were) published to."""
     return name.startswith(_PREFIX)
+
+
+def is_reserved_for_replies(name: str) -> bool:
+    """Whether no queue can be declared under that name, whoever may."""
+    return name.startswith(PSEUDO_QUEUE)
 
 
 class DirectReply(Destination):
@@ -37,17 +52,30 @@ class DirectReply(Destination):
 
 
 class DirectReplies:
-    """All the reply consumers of a broker, by the name that their replies are published to."""
+    """All the reply consumers of a broker, by the name that their replies are published to.
 
-    def __init__(self) -> None:
+    A name has two parts in base64, as clients expect: the identifier of an Erlang process, and a key. Here the process
+    is the number of the reply consumer. created_s: when the broker was created, in seconds since the epoch.
+    """
+
+    def __init__(self, node: str = "", created_s: int = 0) -> None:
+        self._node = b"reply@%d" % (zlib.crc32(node.encode()) % _HASHES)
+        self._created_s = created_s
+        self._opened = 0
         self._replies: dict[str, DirectReply] = {}
 
     def open(self, consumer: Consumer, is_flooded: Callable[[], bool]) -> DirectReply:
         """A fresh, unguessable name for the consumer; `is_flooded()` says that its peer reads too little."""
-        token = base64.urlsafe_b64encode(secrets.token_bytes(24)).decode()
-        reply = DirectReply(_PREFIX + token, consumer, is_flooded)
+        self._opened += 1
+        key = base64.b64encode(secrets.token_bytes(_KEY_OCTETS)).decode()
+        reply = DirectReply(f"{_PREFIX}{self._process(self._opened)}.{key}", consumer, is_flooded)
         self._replies[reply.name] = reply
         return reply
+
+    def _process(self, number: int) -> str:
+        before = _BEFORE_NODE.pack(131, b"X", b"v", len(self._node))
+        behind = _BEHIND_NODE.pack(number % (1 << 32), 0, self._created_s % (1 << 32))
+        return base64.b64encode(before + self._node + behind).decode()
 
     def close(self, reply: DirectReply) -> None:
         self._replies.pop(reply.name, None)

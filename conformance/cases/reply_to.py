@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from conformance.lab import Lab
 from conformance.registry import case, family
 
@@ -37,6 +39,57 @@ def probe(lab: Lab) -> None:
     client.close()
     lab.quiet()
     server.queue(name, passive=True)
+
+
+@family(
+    {
+        "nothing": ("amq.rabbitmq.reply-to.",),
+        "one_part": ("amq.rabbitmq.reply-to.abc",),
+        "no_dot": ("amq.rabbitmq.reply-tox",),
+        "two_dots": ("amq.rabbitmq.reply-to..",),
+        "not_base64": ("amq.rabbitmq.reply-to.abc.def",),
+        "no_process": ("amq.rabbitmq.reply-to.aGVsbG8=.aGVsbG8=",),
+    }
+)
+def probe_malformed(lab: Lab, name: str) -> None:
+    """A declare of a name that is like that of a reply, active and passive."""
+    for passive in (True, False):
+        ch = lab.channel(lab.connect())
+        ch.queue(name, passive=passive)
+        lab.quiet()
+
+
+@case()
+def probe_with_another_key(lab: Lab) -> None:
+    """The name of a requester that is there, with its second part cut off, changed or followed by something."""
+    client, server = lab.channel(), lab.channel(lab.connect())
+    server.queue(lab.q())
+    client.consume(PSEUDO, "client", no_ack=True)
+    client.publish("", lab.q(), reply_to=PSEUDO)
+    got = server.get_when_there(lab.q(), no_ack=True)
+    name = str((got.properties or {}).get("reply_to", ""))
+    process, _, key = name.rpartition(".")
+    lab.observe("parts of the name", name.count("."))
+    lab.observe("octets of its key", len(base64.b64decode(key, validate=True)))
+    lab.observe("its process begins with", base64.b64decode(process.rpartition(".")[2], validate=True)[:4].hex())
+    for wrong in (f"{process}.{22 * 'A'}==", f"{name}.x"):
+        probing = lab.channel()
+        probing.queue(wrong, passive=True)
+    server.publish("", f"{process}.{22 * 'A'}==", "to nobody", mandatory=True)
+    server.wait("basic.return")
+    lab.quiet()
+
+
+@case()
+def probe_then_the_last_queue(lab: Lab) -> None:
+    """Whether a probe counts as the queue that the channel has declared last."""
+    client, server = lab.channel(), lab.channel(lab.connect())
+    server.queue(lab.q())
+    client.consume(PSEUDO, "client", no_ack=True)
+    client.publish("", lab.q(), reply_to=PSEUDO)
+    got = server.get_when_there(lab.q(), no_ack=True)
+    server.queue(str((got.properties or {}).get("reply_to", "")), passive=True)
+    server.purge("")
 
 
 @case()

@@ -1,3 +1,6 @@
+import base64
+import re
+
 import pytest
 
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies, is_direct_reply
@@ -40,11 +43,49 @@ def test_replies_to_who_does_not_read_are_dropped_but_taken() -> None:
     assert consumer.bodies == [b"1", b"3"]
 
 
-def test_names_are_unguessable_and_only_those_given_are_found() -> None:
+def test_a_name_has_a_process_identifier_and_a_key_as_in_rabbitmq() -> None:
+    replies = DirectReplies("rabbit@host", 0x6B099CAB)
+    processes, keys = [], set()
+    for _ in range(50):
+        prefix, process, key = replies.open(requester(), lambda: False).name.rsplit(".", 2)
+        assert prefix == PSEUDO_QUEUE
+        processes.append(base64.b64decode(process, validate=True))
+        keys.add(base64.b64decode(key, validate=True))
+    assert {len(key) for key in keys} == {16}
+    assert len(keys) == 50
+    # 131: an external term. X: a process identifier: its node, which is an atom (v), its number, serial and creation.
+    assert all(re.fullmatch(rb"\x83Xv\0.reply@\d{1,9}.{4}\0{4}\x6b\x09\x9c\xab", each, re.DOTALL) for each in processes)
+    assert all(len(each) == 5 + each[4] + 12 for each in processes)
+    assert len(set(processes)) == 50
+
+
+def test_a_name_stays_short_on_nodes_with_long_names() -> None:
+    name = DirectReplies("rabbit@" + 250 * "h", 0).open(requester(), lambda: False).name
+    assert len(name) <= 95
+
+
+def test_process_identifiers_go_on_beyond_four_octets() -> None:
     replies = DirectReplies()
-    names = {replies.open(requester(), lambda: False).name for _ in range(50)}
-    assert len(names) == 50
-    assert min(len(name) for name in names) > len(PSEUDO_QUEUE) + 20
+    replies._opened = 2**32 - 1
+    first, second = [replies.open(requester(), lambda: False).name for _ in range(2)]
+    assert first != second
+
+
+def test_only_names_that_were_given_are_found() -> None:
+    replies = DirectReplies()
+    name = replies.open(requester(), lambda: False).name
+    process = name.rpartition(".")[0]
+    for wrong in (
+        f"{process}.{22 * 'A'}==",
+        name + ".x",
+        process,
+        process + ".",
+        PSEUDO_QUEUE + ".",
+        PSEUDO_QUEUE + ".a.b",
+    ):
+        assert replies.find(wrong) is None
+        assert is_direct_reply(wrong)
+    assert replies.find(name) is not None
     assert replies.find(PSEUDO_QUEUE) is None
     assert replies.find("q") is None
     assert not is_direct_reply(PSEUDO_QUEUE)
@@ -101,6 +142,28 @@ def test_a_responder_can_ask_whether_the_requester_is_still_there(cut: Cut) -> N
     got = server.call(1, "queue.declare", queue=reply_to, passive=True)
     assert got.name == "channel.close"
     assert got.arguments["reply_code"] == 404
+
+
+def test_a_probe_is_the_queue_that_the_channel_declared_last(cut: Cut) -> None:
+    _, server, reply_to = request_with_answer(cut)
+    server.call(1, "queue.declare", queue=reply_to, passive=True)
+    got = server.call(1, "queue.purge")
+    assert got.arguments["reply_text"] == f"NOT_FOUND - no queue '{reply_to}' in vhost '/'"
+
+
+@pytest.mark.parametrize("passive", [True, False])
+def test_names_that_are_no_live_replies_are_not_found(cut: Cut, passive: bool) -> None:
+    _, server, reply_to = request_with_answer(cut)
+    for name in (
+        reply_to.rpartition(".")[0] + f".{22 * 'A'}==",
+        PSEUDO_QUEUE + ".",
+        PSEUDO_QUEUE + ".abc.def",
+        PSEUDO_QUEUE + "x",
+    ):
+        got = server.call(1, "queue.declare", queue=name, passive=passive)
+        assert got.arguments["reply_text"] == f"NOT_FOUND - no queue '{name}' in vhost '/'"
+        server.send(1, "channel.close-ok")
+        server.call(1, "channel.open")
 
 
 @pytest.mark.parametrize("end", ["cancel", "channel.close", "lost"])

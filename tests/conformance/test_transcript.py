@@ -5,6 +5,8 @@ from conformance.decoder import Event
 
 GEN = "amq.gen-" + "a" * 22
 CTAG = "amq.ctag-" + "b" * 22
+PSEUDO = "amq.rabbitmq.reply-to"
+REPLY = PSEUDO + ".g1h2AA9yZXBseUAxMzQxODg0ODQAAAZ8AAAAAGsJnKs=.y4tdmW7V/GOxsb7GR8x/+g=="
 CLUSTER = "rabbit@host"
 
 
@@ -24,8 +26,13 @@ def test_names_of_the_server_are_numbered_by_channel_not_by_arrival():
     }
 
 
+def test_a_reply_name_of_another_shape_stays_as_it_is():
+    for name in (PSEUDO + ".own", REPLY.rpartition(".")[0], REPLY.replace("/", "_")):
+        assert build(observed={"reply": name})["observed"] == {"reply": name}
+
+
 def test_tags_reply_names_and_the_node_are_placeholders_too():
-    observed = {"tag": CTAG, "reply": "amq.rabbitmq.reply-to.g1h2AA==.xY+/z==", "node": "on rabbit@other"}
+    observed = {"tag": CTAG, "reply": REPLY, "node": "on rabbit@other"}
     assert build(observed=observed)["observed"] == {
         "tag": "amq.ctag-<1>",
         "reply": "amq.rabbitmq.reply-to.<1>",

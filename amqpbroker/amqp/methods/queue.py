@@ -29,8 +29,9 @@ def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
         counts = 0, 1
     else:
         queue = _passive(channel, name) if arguments["passive"] else _declare(channel, name, arguments)
-        channel.last_queue = name = queue.name
+        name = queue.name
         counts = queue.ready_count, queue.told_consumer_count
+    channel.last_queue = name
     if not arguments["nowait"]:
         channel.send("queue.declare-ok", queue=name, message_count=counts[0], consumer_count=counts[1])
 
