@@ -132,7 +132,7 @@ def test_a_client_may_leave_in_the_middle(client: Wire, broker: Broker) -> None:
 
 @pytest.mark.alone
 @pytest.mark.parametrize("frame_octets", [1000, 100_000])
-def test_it_takes_no_memory(broker: Broker, frame_octets: int) -> None:
+def test_a_message_that_is_too_large_takes_no_memory(broker: Broker, frame_octets: int) -> None:
     client = Wire(broker).log_in()
     whole = frame(BODY, 1, b"x" * frame_octets)
     client.feed(announced(1 << 40))
