@@ -33,7 +33,8 @@ class Permission(Enum):
 class Compat:
     """What one release series of RabbitMQ does.
 
-    version: what clients are told, its last release that is known of. frame_min: the smallest frame_max that may be
+    version: what clients are told, its last release that is known of. copyright_until: the last year that its
+    copyright names. frame_min: the smallest frame_max that may be
     negotiated, and the largest frame before the login. tells_tune_errors: a tune-ok that cannot be gets
     connection.close, where others just close after a while. transient_nonexcl_queues, global_qos: deprecated features.
     classic_queues_v1: x-queue-mode and x-queue-version 1 are accepted. counts_only_failures: basic.nack and
@@ -44,6 +45,7 @@ class Compat:
     """
 
     version: str
+    copyright_until: int
     frame_min: int
     tells_tune_errors: bool
     transient_nonexcl_queues: Permission
@@ -70,6 +72,7 @@ def _configured(default: Permission, permit: bool | None) -> Permission:
 
 _4_0 = Compat(
     version="4.0.5",
+    copyright_until=2024,
     frame_min=4096,
     tells_tune_errors=False,
     transient_nonexcl_queues=Permission.PERMITTED,
@@ -79,7 +82,7 @@ _4_0 = Compat(
     strict_quorum_priorities=False,
     quorum_consumer_timeout=False,
 )
-_4_1 = replace(_4_0, version="4.1.8", frame_min=8192)
+_4_1 = replace(_4_0, version="4.1.8", copyright_until=2026, frame_min=8192)
 _4_2 = replace(_4_1, version="4.2.9", tells_tune_errors=True)
 _4_3 = replace(
     _4_2,

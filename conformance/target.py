@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from conformance.client import Connection, Timing
 from conformance.errors import SetupError
+from conformance.transcript import OWN_PROPERTY
 
 START_WITHIN_S = 30.0
 
@@ -44,7 +45,10 @@ class Target:
         return self.host, self.port
 
     def identity(self) -> tuple[str, str]:
-        """Product with version, and cluster name, as the broker announces them. Raises SetupError if none answers."""
+        """Return the product with its version, and the cluster name. Raises SetupError if no broker answers.
+
+        amqpbroker, which announces RabbitMQ's names, is told by the property of its own.
+        """
         try:
             connection = Connection("version", self.address, Timing(reply_s=5), lambda _: None)
         except OSError as error:
@@ -52,10 +56,12 @@ class Target:
         connection.send(b"AMQP\x00\x00\x09\x01")
         properties = connection.wait(0, "connection.start").arguments.get("server_properties", {})
         connection.drop()
-        product, version, cluster = (
-            str(properties.get(key, "S:?")).removeprefix("S:") for key in ("product", "version", "cluster_name")
+        own, product, version, cluster = (
+            str(properties.get(key, "S:?")).removeprefix("S:")
+            for key in (OWN_PROPERTY, "product", "version", "cluster_name")
         )
-        return f"{product} {version}", cluster
+        name = f"{product} {version}"
+        return name if own == "?" else f"amqpbroker {own} as {name}", cluster
 
 
 @contextlib.contextmanager

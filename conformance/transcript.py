@@ -19,8 +19,8 @@ _INVENTED = re.compile(
     r"(?P<prefix>amq\.gen-|amq\.ctag-)[A-Za-z0-9_-]{22}|(?P<reply>amq\.rabbitmq\.reply-to\.)g1h2[A-Za-z0-9+/]+={0,2}\.[A-Za-z0-9+/]{22}=="
     r"|(?P<connection>)127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+"
 )
-#: In `information` amqpbroker says on purpose that it is itself, where `product` says RabbitMQ: no client looks at it.
-_OF_THE_SOFTWARE = ("cluster_name", "copyright", "information", "platform")
+#: The server property that amqpbroker has on top of RabbitMQ's, with its own version.
+OWN_PROPERTY = "amqpbroker"
 
 
 class Placeholders:
@@ -47,13 +47,14 @@ class Placeholders:
         if isinstance(value, list):
             return [self.apply(one, key) for one in value]
         if isinstance(value, dict):
-            return {name: self._entry(name, one, key) for name, one in value.items()}
+            own = OWN_PROPERTY if key == "server_properties" else None
+            return {name: self._entry(name, one, key) for name, one in value.items() if name != own}
         return value
 
     def _entry(self, name: str, value: Any, parent: str) -> Any:
         if parent == "x-death" and name == "time":
             return f"{value.partition(':')[0]}:<time>"
-        if parent == "server_properties" and name in _OF_THE_SOFTWARE:
+        if parent == "server_properties" and name == "cluster_name":
             return f"{value.partition(':')[0]}:<{name}>"
         if name == "mechanisms" and isinstance(value, str):
             return " ".join(sorted(value.split()))

@@ -56,6 +56,8 @@ def test_versions_belong_to_their_series() -> None:
     for series, compat in COMPATS.items():
         assert compat.version.startswith(series + ".")
         assert Config(compat=compat).product_version == compat.version
+        years = "2007-2024" if series == "4.0" else "2007-2026"
+        assert Config(compat=compat).identity.copyright == f"Copyright (c) {years} Broadcom Inc and/or its subsidiaries"
 
 
 def test_what_a_client_is_told_can_still_be_set() -> None:

@@ -69,7 +69,7 @@ AFTER_TABLES = """
   would tell these pairs apart are not there:
 {pairs}
 - Of an exchange alone it is not counted what was confirmed, returned or dropped; of all together it is.
-- `erlang_version` in `rabbitmq_build_info` is that of Python.
+- `erlang_version` in `rabbitmq_build_info` is that of Python where `product.identity` is `amqpbroker`.
 - `rabbitmq_queue_consumer_capacity` is known of all queues, also of those without a consumer.
 - `rabbitmq_disk_space_available_bytes` is there if there is a data directory.
 - AMQP 1.0 is not spoken, so nothing has the protocol `amqp10`; nor is there anything of the type `rabbit_stream_queue`.

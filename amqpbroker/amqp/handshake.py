@@ -1,15 +1,14 @@
 """From the protocol header to connection.open-ok (AMQP 0-9-1 section 2.2.4, rabbit_reader.erl)."""
 
-import platform
 from typing import TYPE_CHECKING, Any
 
-import amqpbroker
-from amqpbroker import errors
+from amqpbroker import __version__, errors
 from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
 from amqpbroker.amqp.sasl import ANONYMOUS, EXTERNAL, MECHANISMS, Credentials, external
 from amqpbroker.broker.event_facts import login
 from amqpbroker.broker.logins import AMQP
+from amqpbroker.config.identity import OWN_NAME
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
@@ -66,15 +65,18 @@ class Handshake:
         step(self, arguments)
 
     def _server_properties(self) -> Table:
+        """RabbitMQ's, in its order; by the last one clients can tell whether it is this broker."""
         config = self._connection.broker.config
+        identity = config.identity
         return {
             "capabilities": Field("F", {name: Field("t", True) for name in CAPABILITIES}),
             "cluster_name": longstr(self._connection.broker.cluster_name),
-            "copyright": longstr("Copyright (c) the amqpbroker authors"),
-            "information": longstr(f"amqpbroker {amqpbroker.__version__}"),
-            "platform": longstr(f"Python {platform.python_version()}"),
+            "copyright": longstr(identity.copyright),
+            "information": longstr(identity.information),
+            "platform": longstr(identity.platform),
             "product": longstr(config.product_name),
             "version": longstr(config.product_version),
+            OWN_NAME: longstr(__version__),
         }
 
     def _start_ok(self, arguments: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from amqpbroker.compat import COMPATS, Compat
+from amqpbroker.config.identity import RABBITMQ, Identity, own, rabbitmq
 from amqpbroker.config.log import Log
 from amqpbroker.config.tls import Tls
 
@@ -118,7 +119,8 @@ class Config:
     Where a limit is 0 there is none, and a `consumer_timeout_ms` of 0 is off. `set_timestamp` and `set_routing_node`
     are message interceptors: None is off, True one that overwrites. An empty `data_dir` is the user's own. An
     `anonymous_login_user` of None lets nobody in. A `total_memory_bytes` of None is what the machine or the container
-    has. `initial_frame_max` and `product_version` are those of `compat` unless they are given.
+    has. `initial_frame_max` is that of `compat`, `product_name` and `product_version` are those of
+    `identity`, unless they are given.
     An empty `event_exchange_vhost` is `default_vhost`.
     `defaults_given`: the vhost or the users of a new broker are somebody's choice.
     """
@@ -172,11 +174,18 @@ class Config:
     cluster_tags: tuple[tuple[str, str], ...] = ()
     node_tags: tuple[tuple[str, str], ...] = ()
     cluster_name: str = "amqpbroker@localhost"
-    product_name: str = "RabbitMQ"
+    product_identity: str = RABBITMQ
+    product_name: str = ""
     product_version: str = ""
     compat: Compat = COMPATS["4.0"]
     event_exchange_vhost: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "initial_frame_max", self.initial_frame_max or self.compat.frame_min)
-        object.__setattr__(self, "product_version", self.product_version or self.compat.version)
+        object.__setattr__(self, "product_name", self.product_name or self.identity.product)
+        object.__setattr__(self, "product_version", self.product_version or self.identity.version)
+
+    @property
+    def identity(self) -> Identity:
+        """Names and versions that clients are told."""
+        return rabbitmq(self.compat) if self.product_identity == RABBITMQ else own()

@@ -1,9 +1,11 @@
 import logging
+import platform
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+import amqpbroker
 from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
 from amqpbroker.amqp.handshake import CAPABILITIES
 from amqpbroker.broker.broker import Broker
@@ -80,10 +82,48 @@ def test_what_the_broker_says_of_itself(client: Wire) -> None:
     assert start.arguments["mechanisms"] == b"AMQPLAIN ANONYMOUS PLAIN"
     assert start.arguments["locales"] == b"en_US"
     properties = start.arguments["server_properties"]
-    assert properties["product"] == longstr("RabbitMQ")
-    assert properties["version"] == longstr("4.0.5")
     assert properties["capabilities"].value == {name: Field("t", True) for name in CAPABILITIES}
     assert len(CAPABILITIES) == 9
+
+
+def said(**settings: Any) -> dict[str, str]:
+    """The server properties that are texts, in their order."""
+    client = Wire(make_broker(**settings))
+    client.feed(HEADER)
+    (start,) = client.receive()
+    properties = start.arguments["server_properties"]
+    assert properties.pop("capabilities").kind == "F"
+    assert {field.kind for field in properties.values()} == {"S"}
+    return {name: field.value.decode() for name, field in properties.items()}
+
+
+def test_clients_are_told_rabbitmqs_names_and_the_brokers_own_in_one_more_property() -> None:
+    properties = said()
+    assert list(properties.items()) == [
+        ("cluster_name", "amqpbroker@localhost"),
+        ("copyright", "Copyright (c) 2007-2024 Broadcom Inc and/or its subsidiaries"),
+        ("information", "Licensed under the MPL 2.0. Website: https://rabbitmq.com"),
+        ("platform", "Erlang/OTP 27.3.4.1"),
+        ("product", "RabbitMQ"),
+        ("version", "4.0.5"),
+        ("amqpbroker", amqpbroker.__version__),
+    ]
+
+
+def test_one_setting_has_clients_told_the_brokers_own_names() -> None:
+    properties = said(product_identity="amqpbroker")
+    assert (properties["product"], properties["version"]) == ("amqpbroker", amqpbroker.__version__)
+    assert properties["platform"] == f"Python {platform.python_version()}"
+    assert properties["information"] == f"amqpbroker {amqpbroker.__version__}"
+    assert properties["copyright"] == "Copyright (c) the amqpbroker authors"
+    assert properties["amqpbroker"] == amqpbroker.__version__
+    assert list(properties) == list(said())
+
+
+@pytest.mark.parametrize("identity", ["rabbitmq", "amqpbroker"])
+def test_a_product_that_is_set_goes_before_both(identity: str) -> None:
+    properties = said(product_identity=identity, product_name="Acme", product_version="7.1")
+    assert (properties["product"], properties["version"]) == ("Acme", "7.1")
 
 
 # --- login -----------------------------------------------------------------------------------------------------------

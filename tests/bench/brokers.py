@@ -1,6 +1,7 @@
 """The brokers that are compared, each a process of its own on loopback with a data directory of its own."""
 
 import contextlib
+import platform
 import subprocess
 import sys
 import tempfile
@@ -31,13 +32,15 @@ class Running:
 
     @classmethod
     def now(cls, name: str, port: int, pid: int, start_s: float, version: str = "") -> "Running":
-        """version: in place of the one that it tells its clients."""
-        with LoadClient(port) as client:
-            told, platform = (client.server_properties[key].value.decode() for key in ("version", "platform"))
-            client.close()
+        """version: in place of the one that it tells its clients, with what it runs on."""
+        if not version:
+            with LoadClient(port) as client:
+                told, runtime = (client.server_properties[key].value.decode() for key in ("version", "platform"))
+                client.close()
+            version = f"{told} on {runtime}"
         pids = family(pid)
         settle(pids)
-        return cls(name, f"{version or told} on {platform}", port, pids, start_s, memory_bytes(pids))
+        return cls(name, version, port, pids, start_s, memory_bytes(pids))
 
 
 @contextlib.contextmanager
@@ -46,7 +49,13 @@ def amqpbroker() -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         directory = Path(folder)
         with BrokerProcess(directory, "--data-dir", str(directory / "data")) as broker:
-            yield Running.now(OURS, broker.port, broker.process.pid, broker.start_s, own_version())
+            yield Running.now(
+                OURS,
+                broker.port,
+                broker.process.pid,
+                broker.start_s,
+                f"{own_version()} on Python {platform.python_version()}",
+            )
 
 
 def own_version() -> str:

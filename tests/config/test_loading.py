@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from amqpbroker import __version__
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import (
     Config,
@@ -48,6 +49,7 @@ def test_the_default_user_is_guest_with_everything_on_the_default_vhost():
         ("max_message_size", "536870912", "max_message_size", 536_870_912),
         ("default_queue_type", "quorum", "default_queue_type", "quorum"),
         ("product.version", "4.1.0", "product_version", "4.1.0"),
+        ("product.identity", "rabbitmq", "product_identity", "rabbitmq"),
         ("initial_frame_max", "8192", "initial_frame_max", 8192),
         ("loopback_users", "none", "loopback_users", frozenset()),
         ("loopback_users.guest", "false", "loopback_users", frozenset()),
@@ -177,6 +179,8 @@ def test_a_listener(text, host, port):
 def test_what_compat_says_unless_it_is_set():
     config = load([("compat", "4.1")], {})
     assert (config.product_version, config.initial_frame_max) == ("4.1.8", 8192)
+    config = load([("product.identity", "amqpbroker"), ("compat", "4.1")], {})
+    assert (config.product_name, config.product_version) == ("amqpbroker", __version__)
     config = load([("product.version", "1"), ("initial_frame_max", "9000"), ("compat", "4.1")], {})
     assert (config.product_version, config.initial_frame_max) == ("1", 9000)
 

@@ -46,6 +46,18 @@ def test_the_time_of_a_death_is_a_placeholder_and_other_times_are_not():
     assert message["headers"] == {"time": "T:5", "x-death": [{"time": "T:<time>", "queue": "S:q"}]}
 
 
+def test_server_properties_are_compared_but_for_the_cluster_and_what_only_amqpbroker_has():
+    properties = {"cluster_name": "S:a@b", "platform": "S:p", "product": "S:RabbitMQ", "amqpbroker": "S:0.1.0"}
+    start = Event(1, "connection.start", {"server_properties": properties})
+    [shown] = build({"c1/0": [start]})["received"]["c1/0"]
+    assert shown["server_properties"] == {
+        "cluster_name": "S:<cluster_name>",
+        "platform": "S:p",
+        "product": "S:RabbitMQ",
+    }
+    assert build(observed={"amqpbroker": "1"})["observed"] == {"amqpbroker": "1"}
+
+
 def test_mechanisms_have_no_order():
     built = build({"c1/0": [Event(0, "connection.start", {"mechanisms": "PLAIN AMQPLAIN ANONYMOUS"})]})
     assert built["received"]["c1/0"][0]["mechanisms"] == "AMQPLAIN ANONYMOUS PLAIN"

@@ -1,5 +1,7 @@
 """The metrics without sockets: requests go to the application."""
 
+from dataclasses import replace
+
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,9 +17,9 @@ from tests.management.api import StillNode
 class Scraper:
     """A broker in memory with its metrics."""
 
-    def __init__(self, **prometheus):
+    def __init__(self, config=Config(), **prometheus):  # noqa: B008 - it is immutable
         self.clock = ManualClock(1_000_000)
-        self.broker = Broker(Config(prometheus=Prometheus(**prometheus)), self.clock, MemoryStore())
+        self.broker = Broker(replace(config, prometheus=Prometheus(**prometheus)), self.clock, MemoryStore())
         self.node = StillNode()
         self.app = build_app(self.broker, self.node)
         transport = httpx.ASGITransport(app=self.app)

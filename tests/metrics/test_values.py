@@ -1,7 +1,11 @@
+import importlib.metadata
 import math
+import platform
 
 import pytest
 
+from amqpbroker import __version__
+from amqpbroker.config import Config
 from amqpbroker.wire.values import Field
 from tests.metrics.scrape import Scraper
 
@@ -154,6 +158,20 @@ async def test_logins():
     assert samples["rabbitmq_auth_attempts_total", "amqp091"] == 1
     assert samples["rabbitmq_auth_attempts_succeeded_total", "amqp091"] == 1
     assert samples["rabbitmq_auth_attempts_failed_total", "http"] == 1
+
+
+async def test_what_it_is_built_of():
+    """As in RabbitMQ 4.0.5, which names the product only where another one is set, then first."""
+    client = importlib.metadata.version("prometheus-client")
+    rest = f'rabbitmq_version="4.0.5",prometheus_plugin_version="4.0.5",prometheus_client_version="{client}"'
+    text = (await Scraper().get()).text
+    assert f'rabbitmq_build_info{{{rest},erlang_version="27.3.4.1"}} 1' in text
+    text = (await Scraper(Config(product_name="Acme", product_version="7.1")).get()).text
+    product = 'product_name="Acme",product_version="7.1"'
+    assert f'rabbitmq_build_info{{{product},{rest},erlang_version="27.3.4.1"}} 1' in text
+    text = (await Scraper(Config(product_identity="amqpbroker")).get()).text
+    product = f'product_name="amqpbroker",product_version="{__version__}"'
+    assert f'rabbitmq_build_info{{{product},{rest},erlang_version="{platform.python_version()}"}} 1' in text
 
 
 async def test_what_it_is():

@@ -75,6 +75,7 @@ def test_the_greeting_tells_product_and_platform_and_nothing_of_what_is_here(str
         "platform",
         "product",
         "version",
+        "amqpbroker",
     }
 
 

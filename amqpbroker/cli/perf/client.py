@@ -14,6 +14,7 @@ from amqpbroker import __version__
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.tls import Tls, failure
 from amqpbroker.cli.perf.uri import Uri
+from amqpbroker.config.identity import OWN_NAME
 from amqpbroker.wire import frames, methods
 from amqpbroker.wire.client import CAPABILITIES, FRAME_MAX, PROTOCOL_HEADER
 from amqpbroker.wire.values import Field, Table, longstr, text
@@ -43,11 +44,10 @@ def refusal(method: str, arguments: dict[str, Any]) -> PerfError:
 
 
 def product_of(server_properties: Table) -> str:
-    """What a broker is, such as "RabbitMQ 4.0.5". amqpbroker names that as its product, and itself as `information`."""
-    keys = ("information", "product", "version")
-    values = [server_properties.get(key, longstr("")).value for key in keys]
-    information, product, version = (text(value) if isinstance(value, bytes) else "" for value in values)
-    return information if information.startswith("amqpbroker ") else f"{product} {version}".strip()
+    """Return the name and version of a broker, such as "RabbitMQ 4.0.5". amqpbroker is known by its own property."""
+    values = [server_properties.get(key, longstr("")).value for key in (OWN_NAME, "product", "version")]
+    own_version, product, version = (text(value) if isinstance(value, bytes) else "" for value in values)
+    return f"{OWN_NAME} {own_version}" if own_version else f"{product} {version}".strip()
 
 
 class Client:

@@ -1,6 +1,7 @@
 """What the broker says it is, and the release that it behaves like."""
 
-from amqpbroker.config.accepted import ANY, BOOLEAN, COMPAT, NAME
+from amqpbroker.config.accepted import ANY, BOOLEAN, COMPAT, NAME, one_of
+from amqpbroker.config.identity import OWN_NAME, RABBITMQ
 from amqpbroker.config.setting import Setting
 
 # fmt: off
@@ -10,11 +11,14 @@ ROWS: tuple[Setting, ...] = (
             environment=("RABBITMQ_NODENAME",), over_files=False),
     Setting("cluster_tags.$tag", ANY, "", "What the API tells of the cluster besides."),
     Setting("node_tags.$tag", ANY, "", "What the API tells of the node besides."),
+    Setting("product.identity", one_of(RABBITMQ, OWN_NAME), RABBITMQ,
+            "Whose names and versions clients are told: those of the release of RabbitMQ that compat names, or"
+            " `amqpbroker`, this broker's. The server property `amqpbroker` has this broker's version in both cases.",
+            "product_identity"),
     Setting("product.name", NAME, "RabbitMQ",
-            "The product that clients are told; some behave differently for others.", "product_name"),
+            "The product that clients are told, in place of the one of product.identity.", "product_name"),
     Setting("product.version", NAME, "4.0.5",
-            "The version that clients are told. The default is the last release known of the series that compat names.",
-            "product_version"),
+            "The version that clients are told, in place of the one of product.identity.", "product_version"),
     Setting("compat", COMPAT, "4.0",
             "The release series of RabbitMQ whose behaviour clients see; docs/compatibility.md has what differs.",
             "compat"),

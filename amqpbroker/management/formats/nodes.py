@@ -1,8 +1,6 @@
 """The node (rabbit_mgmt_external_stats.erl). What only Erlang's machine has is there, and 0."""
 
 import os
-import platform
-import sys
 from typing import Any
 
 from amqpbroker import __version__
@@ -10,6 +8,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES
 from amqpbroker.broker.node import Listening, Node
 from amqpbroker.compiled import how_it_runs
+from amqpbroker.config.identity import OWN_NAME, Identity, python
 from amqpbroker.management.formats.erlang import NO_RATE
 from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.rates import rates_of, with_details
@@ -104,12 +103,12 @@ BINARY_PARTS = (
 )
 
 
-def runtime() -> dict[str, str]:
-    """What this runs on, under the keys that tell of Erlang."""
-    python = f"{platform.python_implementation()} {' '.join(sys.version.split())}"
+def runtime(identity: Identity) -> dict[str, Any]:
+    """Return the versions of Erlang that clients are told, and this broker's own under its name."""
     return {
-        "erlang_version": platform.python_version(),
-        "erlang_full_version": f"{python}; amqpbroker {__version__} ({how_it_runs()})",
+        "erlang_version": identity.runtime_version,
+        "erlang_full_version": identity.runtime,
+        OWN_NAME: {"version": __version__, "python": python(), "runs": how_it_runs()},
     }
 
 
@@ -158,7 +157,7 @@ def bare_node(node: Node) -> dict[str, Any]:
 
 def node_row(broker: Broker, node: Node) -> dict[str, Any]:
     config, alarms = broker.config, broker.alarms.resources
-    version = config.product_version
+    version = config.compat.version
     used_files, files = node.files()
     free_bytes = node.disk_free_bytes()
     churn, store = broker.totals.churn, broker.store

@@ -26,17 +26,17 @@ RETENTION = {"global": [600], "basic": [600], "detailed": [600]}
 async def overview(call: Call) -> dict[str, Any]:
     broker, config = call.broker, call.broker.config
     shown: dict[str, Any] = {
-        "management_version": config.product_version,
+        "management_version": config.compat.version,
         "rates_mode": config.management.rates_mode,
         "sample_retention_policies": RETENTION,
         "exchange_types": exchange_types(EXCHANGE_TYPES),
         "product_version": config.product_version,
         "product_name": config.product_name,
-        "rabbitmq_version": config.product_version,
+        "rabbitmq_version": config.compat.version,
         "cluster_name": broker.cluster_name,
         "cluster_tags": broker.global_parameters.value("cluster_tags", dict(config.cluster_tags)),
         "node_tags": dict(config.node_tags),
-        **runtime(),
+        **runtime(config.identity),
         "disable_stats": config.management.disable_stats,
         "default_queue_type": config.default_queue_type,
         "is_op_policy_updating_enabled": not config.management.operator_policy_changes_disabled,

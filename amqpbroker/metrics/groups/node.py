@@ -3,10 +3,10 @@
 import base64
 import hashlib
 import importlib.metadata
-import platform
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from amqpbroker.config.identity import rabbitmq
 from amqpbroker.metrics.family import COUNTER, GAUGE, UNTYPED, Family, Group, Labels
 from amqpbroker.metrics.groups.channels import CHANNELS
 from amqpbroker.metrics.groups.queues import QUEUES
@@ -60,12 +60,19 @@ def _other_memory_bytes(snapshot: Snapshot) -> int:
 
 
 def _build(snapshot: Snapshot) -> Labels:
-    version = snapshot.broker.config.product_version
+    """As RabbitMQ, name the product only where it is another one."""
+    config = snapshot.broker.config
+    version, base = config.compat.version, rabbitmq(config.compat)
+    product = (
+        ("product_name", config.product_name, base.product),
+        ("product_version", config.product_version, base.version),
+    )
     return (
+        *[(label, value) for label, value, default in product if value != default],
         ("rabbitmq_version", version),
         ("prometheus_plugin_version", version),
         ("prometheus_client_version", importlib.metadata.version("prometheus-client")),
-        ("erlang_version", f"Python {platform.python_version()}"),
+        ("erlang_version", config.identity.runtime_version),
     )
 
 

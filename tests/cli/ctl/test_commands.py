@@ -9,6 +9,7 @@ import time
 import pika
 import pytest
 
+from amqpbroker import __version__
 from amqpbroker.cli.ctl.run import run
 from tests.process import ENVIRONMENT, BrokerProcess
 
@@ -254,7 +255,9 @@ def test_the_node(ctl, broker):
     ctl("await_startup")
     status = json.loads(ctl("status", "--formatter", "json"))
     assert status["pid"] == broker.process.pid
+    assert status["amqpbroker"]["version"] == __version__
     assert f"OS PID: {broker.process.pid}" in lines(ctl("status"))
+    assert f"amqpbroker version: {__version__} (" in ctl("status")
     assert "Disk Nodes" in ctl("cluster_status")
     assert lines(ctl("server_version"))[-1] == "4.0.5"
     assert "is fully booted and running" in ctl("check_running")

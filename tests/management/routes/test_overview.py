@@ -1,8 +1,12 @@
 import itertools
+import platform
 
 import pytest
 
+from amqpbroker import __version__
+from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config, Management
+from amqpbroker.config.identity import python
 from tests.harness import Wire
 from tests.management.api import Api
 
@@ -17,11 +21,37 @@ def api():
 async def test_what_it_is(api):
     shown = (await api.get("overview")).json()
     assert (shown["product_name"], shown["rabbitmq_version"]) == ("RabbitMQ", "4.0.5")
+    assert shown["erlang_version"] == "27.3.4.1"
+    assert shown["erlang_full_version"].startswith("Erlang/OTP 27 [erts-15.2.7] [source] [64-bit] [smp:")
+    assert shown["amqpbroker"] == {"version": __version__, "python": python(), "runs": how_it_runs()}
     assert (shown["node"], shown["cluster_name"]) == ("rabbit@test", "amqpbroker@localhost")
     assert [(each["protocol"], each["port"]) for each in shown["listeners"]] == [("amqp", 5672)]
     assert {"direct", "topic", "fanout", "headers", "x-delayed-message"} <= {
         each["name"] for each in shown["exchange_types"]
     }
+
+
+async def test_it_calls_itself_by_its_own_names_if_it_is_to():
+    api = Api(Config(product_identity="amqpbroker"))
+    shown = (await api.get("overview")).json()
+    assert (shown["product_name"], shown["product_version"]) == ("amqpbroker", __version__)
+    assert (shown["erlang_version"], shown["erlang_full_version"]) == (platform.python_version(), python())
+    assert (shown["rabbitmq_version"], shown["management_version"]) == ("4.0.5", "4.0.5")
+
+
+async def test_a_product_that_is_set_leaves_the_version_of_rabbitmq():
+    """As in RabbitMQ, where product.version = 7.1 was set and asked for."""
+    api = Api(Config(product_name="Acme", product_version="7.1"))
+    shown = (await api.get("overview")).json()
+    assert (shown["product_name"], shown["product_version"]) == ("Acme", "7.1")
+    assert (shown["rabbitmq_version"], shown["management_version"]) == ("4.0.5", "4.0.5")
+    assert (await api.get("version")).json() == "7.1"
+    exported = (await api.get("definitions")).json()
+    assert [exported[key] for key in ("product_name", "product_version", "rabbitmq_version")] == [
+        "Acme",
+        "7.1",
+        "4.0.5",
+    ]
 
 
 async def test_counts(api):

@@ -77,7 +77,7 @@ def listener_lines(overview: dict[str, Any]) -> list[str]:
 
 def status(call: Call) -> Any:
     facts, overview = node(call), call.api.get("overview")
-    alarms = _alarms(facts)
+    alarms, own = _alarms(facts), overview["amqpbroker"]
     listeners = listener_lines(overview)
     if call.options.get("formatter") in ("json", "json_stream"):
         return {
@@ -88,6 +88,8 @@ def status(call: Call) -> Any:
             "rabbitmq_version": overview["rabbitmq_version"],
             "product_name": overview["product_name"],
             "product_version": overview["product_version"],
+            "erlang_version": overview["erlang_full_version"],
+            "amqpbroker": overview["amqpbroker"],
             "is_under_maintenance": False,
             "alarms": alarms,
             "data_directory": facts["db_dir"],
@@ -115,6 +117,7 @@ def status(call: Call) -> Any:
             "Is under maintenance?: false",
             f"RabbitMQ version: {overview['rabbitmq_version']}",
             f"Node name: {facts['name']}",
+            f"amqpbroker version: {own['version']} ({own['runs']}), on {own['python']}",
         ],
         "Data directory": [f"Node data directory: {facts['db_dir']}"],
         "Config files": [f" * {file}" for file in facts["config_files"]],

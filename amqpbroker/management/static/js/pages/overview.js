@@ -38,7 +38,8 @@ export function Overview() {
       <//>
       <${Card} title="About">
         <${Facts} rows=${[
-          overview.product_name !== "RabbitMQ" && ["Product", `${overview.product_name} ${overview.product_version}`],
+          ["Broker", `amqpbroker ${overview.amqpbroker.version}`],
+          !["RabbitMQ", "amqpbroker"].includes(overview.product_name) && ["Product", `${overview.product_name} ${overview.product_version}`],
           ["Compatible with", `RabbitMQ ${overview.rabbitmq_version}`],
           ["Cluster name", html`<span class="mono">${overview.cluster_name}</span>`],
           ["Node", html`<span class="mono">${overview.node}</span>`],
