@@ -27,7 +27,9 @@ Of several values for one key the last one wins, in this order:
 The format is RabbitMQ's: `KEY = VALUE` lines, comments behind `#`. A value with a `#` or blanks at its ends stands in
 single quotes, which nothing escapes; double quotes are part of the value. `include FILE` takes in another file, or
 several by a pattern. `$(NAME)` in a value is the environment variable, or the value of that key.
-Erlang terms (`advanced.config`, `rabbitmq.config`) and encrypted values are refused, not ignored.
+Erlang terms (`advanced.config`, `rabbitmq.config`) and encrypted values are refused, not ignored. RabbitMQ's keys and
+environment variables that mean nothing here are left out, with a warning that says why; those that its container image
+refuses, such as RABBITMQ_SSL_CERTFILE, are refused. `rabbitmq-env.conf` is not read, which is warned of, too.
 
 ## The table
 

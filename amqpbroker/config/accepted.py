@@ -17,6 +17,13 @@ class Accepted:
     parse: Callable[[str], Any]
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A value of a list that RabbitMQ takes and that is left out here, with a warning; `reason` says why."""
+
+    reason: str
+
+
 MAX_INT = 2**31 - 1
 #: As far as JSON's numbers are exact for everybody.
 MOST_BYTES = 2**53
@@ -117,6 +124,15 @@ def or_none(accepted: Accepted) -> Accepted:
 
 def one_of(*words: str) -> Accepted:
     return Accepted(" or ".join(words), lambda text: words[words.index(text)])
+
+
+def some_of(*words: str, left_out: Mapping[str, str]) -> Accepted:
+    """One of the words, or one of RabbitMQ's that is left out for the reason that it is mapped to."""
+
+    def parse(text: str) -> str | LeftOut:
+        return LeftOut(left_out[text]) if text in left_out else words[words.index(text)]
+
+    return Accepted(" or ".join(words), parse)
 
 
 def choice(values: Mapping[str, Any]) -> Accepted:

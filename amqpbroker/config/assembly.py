@@ -1,12 +1,13 @@
 """What several settings make together: listeners, users, limits, and defaults that depend on others."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from amqpbroker.compat import DEPRECATED_FEATURES
-from amqpbroker.config.accepted import LISTENER
+from amqpbroker.config.accepted import LISTENER, LeftOut
+from amqpbroker.config.ciphers import CAN_CHOOSE_TLS_1_3, default_tls_1_3, is_tls_1_3
 from amqpbroker.config.config import (
     GUEST,
     Config,
@@ -25,6 +26,7 @@ from amqpbroker.config.tls import SniHost, Tls
 
 #: By key of the row, and what stood for its `$` ("" where there is none): the parsed value.
 Values = Mapping[str, Mapping[str, Any]]
+Warn = Callable[[str], None]
 
 MANAGEMENT_TLS_PORT = 15671
 PROMETHEUS_TLS_PORT = 15691
@@ -39,9 +41,10 @@ def merged(setting: Setting, earlier: Any, value: Any) -> Any:
     return host or earlier_host, earlier_port if port is None else port
 
 
-def assembled(config: Config, values: Values) -> Config:
+def assembled(config: Config, values: Values, warn: Warn) -> Config:
     """`config`, which has the values of single settings, with all that takes several. Raises ConfigError."""
     _check_frame_max(config)
+    _listed(values, "auth_backends.$n")
     listeners = _listeners(values, "tcp", config.listeners)
     tls_listeners = _listeners(values, "ssl", ())
     free = any(listener.port == 0 for listener in (*listeners, *tls_listeners))
@@ -50,9 +53,9 @@ def assembled(config: Config, values: Values) -> Config:
         compat=config.compat.configured(_permit(values)),
         listeners=listeners,
         tls_listeners=tls_listeners,
-        tls=_tls(values, "ssl_options", config.tls),
-        management=_management(values, config.management, free),
-        prometheus=_prometheus(values, config.prometheus, free),
+        tls=_tls(values, "ssl_options", config.tls, warn),
+        management=_management(values, config.management, free, warn),
+        prometheus=_prometheus(values, config.prometheus, free, warn),
         definitions=_definitions(values, config.definitions),
         default_limits=tuple(DefaultLimits(**parts) for parts in _gathered(values, "default_limits.vhosts").values()),
         default_operator_policies=_operator_policies(values),
@@ -106,32 +109,65 @@ def _listeners(values: Values, kind: str, default: tuple[Listener, ...]) -> tupl
     return tuple(found) or default
 
 
-def _tls(values: Values, prefix: str, tls: Tls) -> Tls:
+def _tls(values: Values, prefix: str, tls: Tls, warn: Warn) -> Tls:
     hosts: dict[str, SniHost] = {}
     for attribute in ("certfile", "keyfile"):
         for host, file in values.get(f"{prefix}.sni.$host.{attribute}", {}).items():
             hosts[host] = replace(hosts.get(host, SniHost(host)), **{attribute: file})
-    return replace(tls, versions=_listed(values, f"{prefix}.versions.$n") or tls.versions, sni=tuple(hosts.values()))
+    ciphers = _listed(values, f"{prefix}.ciphers.$n")
+    versions = _listed(values, f"{prefix}.versions.$n") or tls.versions
+    if ciphers:
+        versions = _versions_with_ciphers(prefix, versions, ciphers, warn)
+    return replace(tls, versions=versions, ciphers=ciphers, sni=tuple(hosts.values()))
 
 
-def _management(values: Values, management: Management, free: bool) -> Management:
+def _versions_with_ciphers(
+    prefix: str, versions: tuple[str, ...], ciphers: tuple[str, ...], warn: Warn
+) -> tuple[str, ...]:
+    """The versions of TLS that have a suite in the list. Raises ConfigError where there is none."""
+    with_ciphers = {"tlsv1.3" if is_tls_1_3(suite) else "tlsv1.2" for suite in ciphers}
+    left = tuple(version for version in versions if version in with_ciphers)
+    if not left:
+        raise ConfigError(f"{prefix}.ciphers has no suite of {' or '.join(versions)}", f"{prefix}.ciphers.1")
+    for version in versions:
+        if version not in left:
+            warn(f"{version} is not spoken, as {prefix}.ciphers has none of its suites")
+    further = default_tls_1_3() - set(ciphers)
+    if "tlsv1.3" in left and further and not CAN_CHOOSE_TLS_1_3:
+        warn(
+            f"{prefix}.ciphers: TLS 1.3 also uses {', '.join(sorted(further))}, since this Python cannot choose its"
+            f" suites; leave tlsv1.3 out of {prefix}.versions if that must not be"
+        )
+    return left
+
+
+def _management(values: Values, management: Management, free: bool, warn: Warn) -> Management:
+    port = _http_port(values, "management", management.port, free)
+    tls_port = _http_tls_port(values, "management", MANAGEMENT_TLS_PORT)
+    tls_host = management.tls_host
+    by_tls = values.get("management.listener.ssl", {}).get("")
+    if by_tls:
+        port, tls_port, tls_host = None, management.port, management.host
+    elif by_tls is False and "management.ssl.port" not in values:
+        port, tls_port = management.port, None
     return replace(
         management,
-        port=_http_port(values, "management", management.port, free),
-        tls_port=_http_tls_port(values, "management", MANAGEMENT_TLS_PORT),
-        tls=_tls(values, "management.ssl", management.tls),
+        port=port,
+        tls_port=tls_port,
+        tls_host=tls_host,
+        tls=_tls(values, "management.ssl", management.tls, warn),
         cors_allow_origins=_listed(values, "management.cors.allow_origins.$n")
         if "management.cors.allow_origins" not in values
         else (),
     )
 
 
-def _prometheus(values: Values, prometheus: Prometheus, free: bool) -> Prometheus:
+def _prometheus(values: Values, prometheus: Prometheus, free: bool, warn: Warn) -> Prometheus:
     return replace(
         prometheus,
         port=_http_port(values, "prometheus", prometheus.port, free),
         tls_port=_http_tls_port(values, "prometheus", PROMETHEUS_TLS_PORT),
-        tls=_tls(values, "prometheus.ssl", prometheus.tls),
+        tls=_tls(values, "prometheus.ssl", prometheus.tls, warn),
     )
 
 
@@ -210,9 +246,17 @@ def _loopback_users(values: Values, default: frozenset[str]) -> frozenset[str]:
 
 
 def _listed(values: Values, key: str) -> tuple[str, ...]:
-    """What was assigned to numbered keys, in the order of their numbers, each once."""
+    """What was assigned to numbered keys and is not left out, in the order of their numbers, each once.
+
+    Raises ConfigError if something was assigned and nothing is left.
+    """
     numbered = values.get(key, {})
-    return tuple(dict.fromkeys(numbered[n] for n in sorted(numbered, key=lambda n: (len(n), n))))
+    ordered = [numbered[n] for n in sorted(numbered, key=lambda n: (len(n), n))]
+    kept = tuple(dict.fromkeys(value for value in ordered if not isinstance(value, LeftOut)))
+    if ordered and not kept:
+        last = key.replace("$n", list(numbered)[-1])
+        raise ConfigError(f"{key.removesuffix('.$n')} has no value that can be used: {ordered[-1].reason}", last)
+    return kept
 
 
 def _limit(values: Values, key: str, default: Limit) -> Limit:

@@ -1,9 +1,49 @@
-"""Settings out of environment variables."""
+"""Settings out of environment variables, and RabbitMQ's variables that mean nothing here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from amqpbroker.config.assignment import Assignment, Kind, Origin
+from amqpbroker.config.setting import ConfigError
 from amqpbroker.config.table import SETTINGS
+
+_ERLANG = "this is no Erlang"
+_NO_NODES = "there are no other nodes"
+_DIRECTORIES = "all files are in the data directory"
+_FILE = "write it into rabbitmq.conf, as"
+
+#: Variable -> why nothing is lost.
+_LEFT_OUT = {
+    "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG,
+    "RABBITMQ_SERVER_ERL_ARGS": _ERLANG,
+    "RABBITMQ_SERVER_START_ARGS": _ERLANG,
+    "RABBITMQ_IO_THREAD_POOL_SIZE": _ERLANG,
+    "RABBITMQ_HIPE_COMPILE": _ERLANG,
+    "RABBITMQ_ERLANG_COOKIE": _NO_NODES,
+    "RABBITMQ_USE_LONGNAME": _NO_NODES,
+    "RABBITMQ_DIST_PORT": _NO_NODES,
+    "RABBITMQ_PLUGINS": "all plugins that there are, are on",
+    "RABBITMQ_ENABLED_PLUGINS": "all plugins that there are, are on",
+    "RABBITMQ_ENABLED_PLUGINS_FILE": "all plugins that there are, are on",
+    "RABBITMQ_PLUGINS_DIR": "there are no further plugins",
+    "RABBITMQ_MNESIA_BASE": _DIRECTORIES,
+    "RABBITMQ_MNESIA_DIR": _DIRECTORIES,
+    "RABBITMQ_QUORUM_DIR": _DIRECTORIES,
+    "RABBITMQ_STREAM_DIR": _DIRECTORIES,
+    "RABBITMQ_FEATURE_FLAGS": "all feature flags are enabled",
+    "RABBITMQ_CONF_ENV_FILE": "the file is not read; set its variables themselves",
+}
+
+#: Variable -> what to do instead. RabbitMQ's container image, which had read them, does not start with them either.
+_REFUSED = {
+    "RABBITMQ_DEFAULT_USER_FILE": "set RABBITMQ_DEFAULT_USER, or default_user in rabbitmq.conf",
+    "RABBITMQ_DEFAULT_PASS_FILE": "set RABBITMQ_DEFAULT_PASS, or default_pass in rabbitmq.conf",
+    "RABBITMQ_VM_MEMORY_HIGH_WATERMARK": f"{_FILE} vm_memory_high_watermark.relative",
+    **{
+        f"RABBITMQ_{variable}_{option.upper()}": f"{_FILE} {prefix}.{option}"
+        for variable, prefix in (("SSL", "ssl_options"), ("MANAGEMENT_SSL", "management.ssl"))
+        for option in ("cacertfile", "certfile", "depth", "fail_if_no_peer_cert", "keyfile", "verify")
+    },
+}
 
 
 def assigned(environ: Mapping[str, str], over_files: bool) -> Iterator[Assignment]:
@@ -20,6 +60,16 @@ def assigned(environ: Mapping[str, str], over_files: bool) -> Iterator[Assignmen
     if over_files:
         origin = Origin(Kind.ENVIRONMENT, "RABBITMQ_LOG")
         yield from (Assignment(key, text, origin) for key, text in _log_levels(environ.get("RABBITMQ_LOG", "")))
+
+
+def check(environ: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """Warn of RabbitMQ's variables that are set and have no effect. Raises ConfigError if one must not be left out."""
+    for variable, instead in _REFUSED.items():
+        if environ.get(variable):
+            raise ConfigError(f"{variable}: this variable is not read; {instead}")
+    for variable, reason in _LEFT_OUT.items():
+        if environ.get(variable):
+            warn(f"{variable} has no effect: {reason}")
 
 
 def _log_levels(text: str) -> Iterator[tuple[str, str]]:

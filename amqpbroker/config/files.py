@@ -23,6 +23,7 @@ def in_place(environ: Mapping[str, str], warn: Warn, directory: Path = DIRECTORY
     """
     advanced = environ.get("RABBITMQ_ADVANCED_CONFIG_FILE") or str(directory / "advanced.config")
     _refuse_advanced(Path(advanced if advanced.endswith(".config") else advanced + ".config"))
+    _warn_of_variables(directory / "rabbitmq-env.conf", warn)
     found = [*_main(environ.get("RABBITMQ_CONFIG_FILE"), directory, warn)]
     pattern = environ.get("RABBITMQ_CONFIG_FILES") or str(directory / "conf.d" / "*.conf")
     return [*found, *files_of(pattern)]
@@ -94,6 +95,16 @@ def _substituted(assignment: Assignment, environ: Mapping[str, str], texts: Mapp
         raise assignment.origin.error(f"{assignment.key} takes $({name}), but no such variable is set")
 
     return re.sub(r"\$\(([^()]+)\)", value, assignment.text)
+
+
+def _warn_of_variables(path: Path, warn: Warn) -> None:
+    """Warn of a file of environment variables, which the start script of RabbitMQ reads."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    if re.search(r"^[ \t]*[^#\s]", text, re.MULTILINE):
+        warn(f"{path} is not read; set its variables in the environment, with RABBITMQ_ before their names")
 
 
 def _refuse_advanced(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 A file for RabbitMQ is to be read unchanged, so what is about parts that this broker does not have is left out, with a
 warning. What would let in, or let through, more than its author wants if it were left out is refused.
-In a pattern `*` is anything. Keys are of RabbitMQ 4.0 to 4.2 and its plugins.
+In a pattern `*` is anything. Keys are of RabbitMQ 3.13 to 4.3 and its plugins.
 """
 
 from fnmatch import fnmatchcase
@@ -16,14 +16,34 @@ _OBSOLETE = "RabbitMQ does not use it any more"
 _TLS = "OpenSSL decides about that"
 _HTTP = "the HTTP server is another one"
 
+_TLS_PREFIXES = ("ssl_options", "management.ssl", "management.listener.ssl_opts", "prometheus.ssl")
+
 #: Pattern -> why nothing is lost.
 LEFT_OUT: dict[str, str] = {
     "raft.*": _STORE,
     "metadata_store.*": _STORE,
+    "prevent_startup_if_node_was_reset": _STORE,
     "classic_queue.default_version": "there is one version of classic queues",
-    "quorum_queue.compute_checksums": "what is stored always has checksums",
     "quorum_queue.continuous_membership_reconciliation.*": _NO_NODES,
+    "quorum_queue.initial_cluster_size": _NO_NODES,
     "quorum_queue.commands_soft_limit": _STORE,
+    **{
+        f"quorum_queue.{part}compute_checksums": "what is stored always has checksums"
+        for part in ("", "wal_", "segment_")
+    },
+    **{
+        f"quorum_queue.{name}": _STORE
+        for name in (
+            "compress_mem_tables",
+            "max_append_entries_rpc_batch_size",
+            "segment_max_entries",
+            "segment_max_size_bytes",
+            "snapshot_chunk_size",
+            "wal_max_batch_size",
+            "wal_max_entries",
+            "wal_max_size_bytes",
+        )
+    },
     "queue_index_embed_msgs_below": _STORE,
     "message_store_shutdown_timeout": _STORE,
     "mnesia_table_loading_retry_timeout": _STORE,
@@ -34,6 +54,13 @@ LEFT_OUT: dict[str, str] = {
     "memory_monitor_interval": "how often the memory is looked at depends on how near it is to being short",
     "runtime_parameters.limits.*": "the features that it limits are not there",
     "stream.*": "there are no streams",
+    "queue_types.stream.enabled": "there are no streams",
+    "shovel.operating_mode": "shovels are there as long as their definitions",
+    "shovel.local.*": "shovels speak AMQP 0-9-1, to this broker as well",
+    "shovel.delete_after_duration_floor": "shovels end by the number of messages only",
+    "consumer_disconnected_timeout": "with one node no consumer is unreachable",
+    "message_interceptors.outgoing.*": "messages are delivered as they were stored",
+    "event_exchange.protocol": "events are messages of AMQP 0-9-1",
     "cluster_formation.*": _NO_NODES,
     "cluster_partition_handling": _NO_NODES,
     "cluster_partition_handling.*": _NO_NODES,
@@ -70,6 +97,7 @@ LEFT_OUT: dict[str, str] = {
     "motd_file": "nothing is printed at the start",
     "definitions.hashing.algorithm": "definitions are compared in another way",
     "ssl_allow_poodle_attack": "the versions of TLS that it is about are not spoken",
+    "management.listener.ssl_opts": "TLS is used where a listener asks for it",
     "ssl_options": "TLS is used where a listener asks for it",
     "log.exchange": _LOG,
     "log.exchange.*": _LOG,
@@ -85,11 +113,22 @@ LEFT_OUT: dict[str, str] = {
     "log.file.rotation.compress": _LOG,
     **{
         f"log.{category}.{rest}": _LOG
-        for category in ("default", "connection", "channel", "queue", "mirroring", "federation", "upgrade", "ra")
+        for category in (
+            "default",
+            "connection",
+            "channel",
+            "queue",
+            "mirroring",
+            "federation",
+            "upgrade",
+            "ra",
+            "user",
+        )
         for rest in ("file", "rotation.*")
     },
     "management.http_log_dir": _HTTP,
-    "management.http.max_body_size": _HTTP,
+    "management.http.*": _HTTP,
+    "http_dispatch.access_log_dir": _HTTP,
     **{
         f"{prefix}.{option}": _HTTP
         for prefix in ("management.tcp", "management.ssl", "prometheus.tcp", "prometheus.ssl")
@@ -98,12 +137,16 @@ LEFT_OUT: dict[str, str] = {
             "compress",
             "idle_timeout",
             "inactivity_timeout",
+            "max_connections",
             "max_keepalive",
             "request_timeout",
             "shutdown_timeout",
         )
     },
     "management.listener.server.*": _HTTP,
+    "management.delegate_count": _ERLANG,
+    "management.credential_encryption_secret": "sessions are kept by the server",
+    "management.definitions.require_json_extension": "a file is taken by what is in it",
     "management.db_cache_multiplier": "counts are not cached",
     "management.sample_retention_policies.*": "how long samples are kept is fixed",
     "management.headers.*": "the page's headers are fixed",
@@ -114,13 +157,12 @@ LEFT_OUT: dict[str, str] = {
     "prometheus.filter_aggregated_queue_metrics_pattern": "all queues are counted",
     **{
         f"{prefix}.{option}": _TLS
-        for prefix in ("ssl_options", "management.ssl", "prometheus.ssl")
+        for prefix in _TLS_PREFIXES
         for option in (
             "bypass_pem_cache",
             "client_renegotiation",
             "dh",
             "dhfile",
-            "honor_cipher_order",
             "honor_ecc_order",
             "log_alert",
             "log_level",
@@ -147,6 +189,7 @@ LEFT_OUT: dict[str, str] = {
     },
 }
 
+_SHOVELS = "write the options of TLS into the URI of each shovel"
 _FILES_ONLY = "definitions are imported from files only, by load_definitions"
 
 #: Pattern -> why it cannot be left out.
@@ -160,15 +203,18 @@ REFUSED: dict[str, str] = {
     "management.oauth_enabled": "there is no OAuth 2, and passwords would be asked for",
     "management.oauth_disable_basic_auth": "there is no OAuth 2",
     "management.oauth_*": "there is no OAuth 2",
-    "management.listener.ssl": "write management.ssl.port and the other keys of management.ssl",
-    "management.listener.ssl_opts*": "write the same keys of management.ssl",
+    "management.enable_uaa": "there is no OAuth 2",
+    "management.uaa_*": "there is no OAuth 2",
+    "default_policies.operator.*.apply_to": "operator policies of the settings are for queues of every type",
+    "amqp_client.ssl_options*": _SHOVELS,
+    "amqp10_client.ssl_options*": _SHOVELS,
     "prometheus.authentication.enabled": "metrics are told to whoever asks, and would be told unasked",
     "prometheus.tcp.listener": "write prometheus.tcp.ip and prometheus.tcp.port",
     **{
         f"{prefix}.{option}": reason
-        for prefix in ("ssl_options", "management.ssl", "prometheus.ssl")
+        for prefix in _TLS_PREFIXES
         for option, reason in {
-            "ciphers.*": "the ciphers cannot be chosen, and others would be spoken",
+            "crl_sources.*": "lists of revoked certificates are not looked at, and revoked ones would be let in",
             "crl_check": "lists of revoked certificates are not looked at, and revoked ones would be let in",
             "cacerts.*": "name a PEM file by cacertfile",
             "cert": "name a PEM file by certfile",
@@ -179,7 +225,12 @@ REFUSED: dict[str, str] = {
 }
 
 #: Values that ask for nothing, so that nothing is to be said of them.
-NOTHING = frozenset({"false", "none", "off", "undefined", "rabbit_credential_validator_accept_everything"})
+_NOTHING = frozenset({"false", "none", "off", "undefined", "rabbit_credential_validator_accept_everything"})
+
+
+def asks_for_nothing(key: str, text: str) -> bool:
+    """Return whether nothing is lost without a foreign key, since its value asks for what is done anyway."""
+    return text in _NOTHING or (text == "true" and key.endswith(".secure_renegotiate"))
 
 
 def is_foreign(key: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from amqpbroker.config import assembly, environment, files, foreign
+from amqpbroker.config.accepted import LeftOut
 from amqpbroker.config.assignment import Assignment, Kind, Origin
 from amqpbroker.config.config import Config
 from amqpbroker.config.setting import ConfigError, Setting
@@ -37,6 +38,7 @@ def load_all(paths: Sequence[Path] | None, environ: Mapping[str, str], flags: It
     warnings: list[str] = []
     found = files.in_place(environ, warnings.append) if paths is None else paths
     from_files = files.read(found, environ, warnings.append)
+    environment.check(environ, warnings.append)
     weak = list(environment.assigned(environ, over_files=False))
     if any(_is_named_listener(a.key) for a in from_files):
         # RABBITMQ_NODE_PORT is that of the listener there is when a file has none.
@@ -53,7 +55,7 @@ def made(assignments: Sequence[Assignment], warn: files.Warn) -> Config:
         if foreign.is_foreign(assignment.key):
             check_foreign(assignment, warn)
             continue
-        setting, name, value = parsed(assignment)
+        setting, name, value = _kept(assignment, warn)
         named = values.setdefault(setting.key, {})
         named[name] = assembly.merged(setting, named.get(name), value)
 
@@ -68,7 +70,7 @@ def made(assignments: Sequence[Assignment], warn: files.Warn) -> Config:
         **{name: _with(getattr(config, name), part) for name, part in attributes.items() if isinstance(part, dict)},
     )
     try:
-        return assembly.assembled(config, values)
+        return assembly.assembled(config, values, warn)
     except ConfigError as error:
         for assignment in reversed(assignments):
             if assignment.key == error.key:
@@ -78,7 +80,7 @@ def made(assignments: Sequence[Assignment], warn: files.Warn) -> Config:
 
 def check_foreign(assignment: Assignment, warn: files.Warn) -> None:
     """Warn of a key of RabbitMQ's that means nothing here. Raises ConfigError if it must not be left out."""
-    if assignment.text in foreign.NOTHING:
+    if foreign.asks_for_nothing(assignment.key, assignment.text):
         return
     refused = foreign.reason_in(foreign.REFUSED, assignment.key)
     if refused:
@@ -99,7 +101,7 @@ def problems(path: Path, environ: Mapping[str, str], warn: files.Warn) -> list[s
             if foreign.is_foreign(assignment.key):
                 check_foreign(assignment, warn)
             else:
-                parsed(assignment)
+                _kept(assignment, warn)
         except ConfigError as error:
             found.append(str(error))
     if not found:
@@ -124,6 +126,14 @@ def parsed(assignment: Assignment) -> tuple[Setting, str, Any]:
     except ValueError:
         shown = "..." if setting.secret else text
         raise origin.error(f"{key} = {shown}: this must be {setting.accepted.text}") from None
+
+
+def _kept(assignment: Assignment, warn: files.Warn) -> tuple[Setting, str, Any]:
+    """`parsed`, with a warning of a value that is left out."""
+    setting, name, value = parsed(assignment)
+    if isinstance(value, LeftOut):
+        warn(f"{assignment.origin}: {assignment.key} = {assignment.text} is left out: {value.reason}")
+    return setting, name, value
 
 
 def _is_named_listener(key: str) -> bool:

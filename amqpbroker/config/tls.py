@@ -14,7 +14,10 @@ class SniHost:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """RabbitMQ's ssl_options. Files are PEM; an empty name is none."""
+    """RabbitMQ's ssl_options. Files are PEM; an empty name is none.
+
+    ciphers: OpenSSL's names, in order, of which each of `versions` has one; where there are none, OpenSSL decides.
+    """
 
     cacertfile: str = ""
     certfile: str = ""
@@ -24,4 +27,6 @@ class Tls:
     verify_peer: bool = False
     fail_if_no_peer_cert: bool = False
     versions: tuple[str, ...] = ("tlsv1.3", "tlsv1.2")
+    ciphers: tuple[str, ...] = ()
+    honor_cipher_order: bool = False
     sni: tuple[SniHost, ...] = ()

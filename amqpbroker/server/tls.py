@@ -9,6 +9,7 @@ from typing import Any, final
 from amqpbroker.amqp.encryption import Encryption, encryption
 from amqpbroker.broker.node import Certificates
 from amqpbroker.config import Tls
+from amqpbroker.config.ciphers import CAN_CHOOSE_TLS_1_3, is_tls_1_3
 from amqpbroker.server.depth import Depth
 from amqpbroker.wire.certificate import decode_certificate
 from amqpbroker.wire.values import MalformedError
@@ -108,6 +109,7 @@ def _context(options: Tls, certfile: str, keyfile: str, prefix: str, depth: Dept
     # Sessions are kept here and not by clients, so that with new certificates none is taken up again.
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
+    _choose_ciphers(context, options)
     context.depth = depth
     _load_certificate(context, certfile, keyfile, options.password, prefix)
     if options.cacertfile:
@@ -119,6 +121,17 @@ def _context(options: Tls, certfile: str, keyfile: str, prefix: str, depth: Dept
         # As in RabbitMQ, whatever is in that file is trusted, though it may have an issuer itself.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
+
+
+def _choose_ciphers(context: Any, options: Tls) -> None:
+    if not options.honor_cipher_order:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    older = [suite for suite in options.ciphers if not is_tls_1_3(suite)]
+    newer = [suite for suite in options.ciphers if is_tls_1_3(suite)]
+    if older:
+        context.set_ciphers(":".join(older))
+    if newer and CAN_CHOOSE_TLS_1_3:
+        context.set_ciphersuites(":".join(newer))
 
 
 def _load_certificate(context: ssl.SSLContext, certfile: str, keyfile: str, password: str, prefix: str) -> None:

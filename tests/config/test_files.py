@@ -54,6 +54,15 @@ def test_a_directory_in_the_environment_has_all_its_files_read(put, tmp_path, wa
     assert files_of(str(tmp_path / "more") + "/") == files
 
 
+def test_a_file_of_variables_is_warned_of(put, tmp_path, warned):
+    path = put("rabbitmq-env.conf", "# NODENAME=rabbit\n\n")
+    in_place({}, warned.append, tmp_path)
+    assert warned == []
+    path.write_text("# the node\nNODENAME=rabbit@one\n")
+    in_place({}, warned.append, tmp_path)
+    assert warned == [f"{path} is not read; set its variables in the environment, with RABBITMQ_ before their names"]
+
+
 def test_erlang_configuration_is_refused(put, tmp_path, warned):
     put("old.config", "[].")
     with pytest.raises(ConfigError, match=r"old\.config: these are Erlang terms"):

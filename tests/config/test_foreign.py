@@ -1,7 +1,10 @@
+import re
+from pathlib import Path
+
 import pytest
 
-from amqpbroker.config import SETTINGS, Assignment, Config, ConfigError, Kind, Origin
-from amqpbroker.config.foreign import LEFT_OUT, REFUSED, reason_in
+from amqpbroker.config import SETTINGS, Assignment, Config, ConfigError, Kind, Origin, find
+from amqpbroker.config.foreign import LEFT_OUT, REFUSED, is_foreign, reason_in
 from amqpbroker.config.loading import made
 
 
@@ -19,7 +22,10 @@ def assigned(key, text):
         ("mqtt.listeners.tcp.default", "1883"),
         ("tcp_listen_options.backlog", "4096"),
         ("log.connection.file", "connection.log"),
-        ("ssl_options.honor_cipher_order", "true"),
+        ("ssl_options.honor_ecc_order", "true"),
+        ("management.listener.ssl_opts.reuse_sessions", "true"),
+        ("quorum_queue.wal_max_entries", "500"),
+        ("queue_types.stream.enabled", "true"),
         ("management.sample_retention_policies.global.minute", "5"),
     ],
 )
@@ -35,7 +41,8 @@ def test_what_means_nothing_here_is_left_out_with_a_warning(key, text):
     [
         ("proxy_protocol", "true", "clients' addresses cannot be taken"),
         ("credential_validator.min_length", "8", "passwords are not held to rules"),
-        ("ssl_options.ciphers.1", "ECDHE-RSA-AES256-GCM-SHA384", "the ciphers cannot be chosen"),
+        ("amqp_client.ssl_options.verify", "verify_peer", "write the options of TLS into the URI of each shovel"),
+        ("ssl_options.crl_sources.1.path", "/crl", "lists of revoked certificates are not looked at"),
         ("management.ssl.crl_check", "peer", "lists of revoked certificates are not looked at"),
         ("management.oauth_provider_url", "https://a.b", "there is no OAuth 2"),
         ("definitions.https.url", "https://a.b", "definitions are imported from files only"),
@@ -52,6 +59,9 @@ def test_what_must_not_be_left_out_is_refused(key, text, reason):
         ("proxy_protocol", "false"),
         ("log.exchange", "false"),
         ("ssl_options", "none"),
+        ("queue_types.stream.enabled", "false"),
+        ("ssl_options.client_renegotiation", "false"),
+        ("management.ssl.secure_renegotiate", "true"),
         ("credential_validator.validation_backend", "rabbit_credential_validator_accept_everything"),
     ],
 )
@@ -59,6 +69,13 @@ def test_nothing_is_said_of_what_asks_for_nothing(key, text):
     warned = []
     assert made(assigned(key, text), warned.append) == Config()
     assert warned == []
+
+
+def test_every_key_of_rabbitmq_is_known():
+    """Keys of the schemas of RabbitMQ 4.0.5, 4.1.8, 4.2.9 and 4.3.5, but for those below a plugin's prefix."""
+    for key in (Path(__file__).parent / "rabbitmq_keys.txt").read_text().split():
+        word = re.sub(r"\$\w+", "1", key)
+        assert is_foreign(word) or find(word), key
 
 
 def test_no_key_is_in_two_tables():

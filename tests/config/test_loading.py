@@ -19,6 +19,7 @@ from amqpbroker.config import (
     Tls,
     find,
     load,
+    load_all,
 )
 
 
@@ -107,7 +108,8 @@ def test_one_assignment(key, text, attribute, value):
         ("compat", "3.13", "4.0 or 4.1 or 4.2 or 4.3"),
         ("deprecated_features.permit.global_qos", "yes", "true or false"),
         ("auth_mechanisms.1", "GSSAPI", "PLAIN or AMQPLAIN or ANONYMOUS or EXTERNAL"),
-        ("auth_backends.1", "ldap", "internal or rabbit_auth_backend_internal"),
+        ("auth_backends.1", "mine", "internal or rabbit_auth_backend_internal"),
+        ("auth_backends.1.authn", "ldap", "internal or rabbit_auth_backend_internal"),
         ("auth_backends.1.authz", "http", "internal or rabbit_auth_backend_internal"),
         ("queue_types.classic.enabled", "false", "true"),
         ("default_policies.operator.a.expires", "soon", "a duration from 1ms to 3650d, such as 5d or 1h30m"),
@@ -119,7 +121,8 @@ def test_one_assignment(key, text, attribute, value):
         ("listeners.tcp", "all", "none"),
         ("management.tcp.port", "off", "65535, or none"),
         ("management.path_prefix", "rabbit", "a path that begins with /"),
-        ("ssl_options.versions.1", "tlsv1.1", "tlsv1.3 or tlsv1.2"),
+        ("ssl_options.versions.1", "tlsv1.4", "tlsv1.3 or tlsv1.2"),
+        ("ssl_options.ciphers.1", "HIGH:!aNULL", "the name of a cipher suite"),
         ("ssl_options.verify", "true", "verify_none or verify_peer"),
         ("ssl_options.certfile", "", "the name of a file"),
         ("default_permissions.read", "(", "a regular expression"),
@@ -229,6 +232,40 @@ def test_the_environment_comes_before_assignments():
     assert config.listeners == (Listener("0.0.0.0", 5673),)
     assert config.default_users == (DefaultUser("admin", "other", ("administrator",), "^/$"),)
     assert load([("listeners.tcp.default", "5674")], environ).listeners == (Listener("0.0.0.0", 5674),)
+
+
+@pytest.mark.parametrize(
+    ("variable", "reason"),
+    [
+        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "this is no Erlang"),
+        ("RABBITMQ_ERLANG_COOKIE", "there are no other nodes"),
+        ("RABBITMQ_ENABLED_PLUGINS_FILE", "all plugins that there are, are on"),
+        ("RABBITMQ_MNESIA_BASE", "all files are in the data directory"),
+    ],
+)
+def test_variables_that_mean_nothing_here_are_warned_of(variable, reason):
+    assert load_all([], {variable: "x"}, []).warnings == (f"{variable} has no effect: {reason}",)
+    assert load_all([], {variable: ""}, []).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("variable", "instead"),
+    [
+        ("RABBITMQ_DEFAULT_PASS_FILE", "set RABBITMQ_DEFAULT_PASS, or default_pass in rabbitmq.conf"),
+        ("RABBITMQ_SSL_CERTFILE", "write it into rabbitmq.conf, as ssl_options.certfile"),
+        ("RABBITMQ_MANAGEMENT_SSL_VERIFY", "write it into rabbitmq.conf, as management.ssl.verify"),
+        ("RABBITMQ_VM_MEMORY_HIGH_WATERMARK", "write it into rabbitmq.conf, as vm_memory_high_watermark.relative"),
+    ],
+)
+def test_variables_that_rabbitmqs_image_refuses_are_refused(variable, instead):
+    with pytest.raises(ConfigError) as refused:
+        load_all([], {variable: "x"}, [])
+    assert str(refused.value) == f"{variable}: this variable is not read; {instead}"
+
+
+def test_the_product_out_of_the_environment():
+    config = load([], {"RABBITMQ_PRODUCT_NAME": "Acme", "RABBITMQ_PRODUCT_VERSION": "7.1"})
+    assert (config.product_name, config.product_version) == ("Acme", "7.1")
 
 
 def test_the_last_assignment_wins():

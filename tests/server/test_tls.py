@@ -11,6 +11,7 @@ import pytest
 from amqpbroker.amqp.encryption import Encryption
 from amqpbroker.broker.node import Certificates
 from amqpbroker.config import SniHost, Tls
+from amqpbroker.config.ciphers import CAN_CHOOSE_TLS_1_3
 from amqpbroker.server.tls import TlsContexts, TlsError, describe
 from tests.certificates import NOT_AFTER, Authority, name
 
@@ -32,14 +33,16 @@ def contexts(server, **options):
 class Ends:
     """A client and a server that talk in memory; `shake` raises what the server's handshake raises."""
 
-    def __init__(self, context, authority, certificate=None, host="localhost", version=None, again=None):
-        """again: other ends, whose session the client takes up."""
+    def __init__(self, context, authority, certificate=None, host="localhost", version=None, again=None, ciphers=""):
+        """again: other ends, whose session the client takes up. ciphers: of the client, in its order."""
         if again is not None:
             trusting = again.client.context
         else:
             trusting = ssl.create_default_context(cafile=authority.cafile)
         if certificate is not None:
             trusting.load_cert_chain(*certificate)
+        if ciphers:
+            trusting.set_ciphers(ciphers)
         if version is not None:
             trusting.minimum_version = trusting.maximum_version = version
         to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -78,6 +81,41 @@ def test_tls_1_2_is_refused_where_it_is_not_wanted(authority, server):
     ends = Ends(contexts(server, versions=("tlsv1.3",)).context, authority, version=ssl.TLSVersion.TLSv1_2)
     with pytest.raises(ssl.SSLError, match="UNSUPPORTED_PROTOCOL"):
         ends.shake()
+
+
+AES_256, AES_128 = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"
+
+
+def agreed(options, authority, server, ciphers=f"{AES_256}:{AES_128}"):
+    """The suite that a client of TLS 1.2, which prefers the first of its own, gets."""
+    context = contexts(server, versions=("tlsv1.2",), **options).context
+    return Ends(context, authority, ciphers=ciphers).shake().server.cipher()[0]
+
+
+@pytest.mark.parametrize("ours", [(AES_128, AES_256), (AES_256, AES_128)])
+def test_the_client_chooses_the_suite_unless_the_order_of_the_list_counts(ours, authority, server):
+    assert agreed({"ciphers": ours}, authority, server) == AES_256
+    assert agreed({"ciphers": ours, "honor_cipher_order": True}, authority, server) == ours[0]
+
+
+def test_no_suite_but_those_of_the_list_is_used(authority, server):
+    assert agreed({"ciphers": (AES_128,)}, authority, server) == AES_128
+    with pytest.raises(ssl.SSLError, match="NO_SHARED_CIPHER"):
+        agreed({"ciphers": (AES_128,)}, authority, server, AES_256)
+
+
+def test_suites_of_tls_1_3_alone(authority, server):
+    only = contexts(server, versions=("tlsv1.3",), ciphers=("TLS_AES_128_GCM_SHA256",)).context
+    suite = Ends(only, authority).shake().server.cipher()[0]
+    assert suite == "TLS_AES_128_GCM_SHA256" if CAN_CHOOSE_TLS_1_3 else suite.startswith("TLS_AES_")
+
+
+def test_suites_of_tls_1_3_are_chosen_where_python_can(monkeypatch, authority, server):
+    chosen = []
+    monkeypatch.setattr("amqpbroker.server.tls.CAN_CHOOSE_TLS_1_3", True)
+    monkeypatch.setattr(ssl.SSLContext, "set_ciphersuites", lambda _, names: chosen.append(names), raising=False)
+    contexts(server, ciphers=("TLS_AES_256_GCM_SHA384", AES_128, "TLS_AES_128_GCM_SHA256"))
+    assert chosen == ["TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256"]
 
 
 def test_a_client_may_take_up_its_session_until_certificates_are_read_again(authority, server):

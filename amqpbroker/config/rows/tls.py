@@ -1,34 +1,59 @@
 """The options of a kind of TLS listener: AMQP's, the management's, the metrics'."""
 
-from amqpbroker.config.accepted import ANY, BOOLEAN, FILE, choice, integer, one_of
+from amqpbroker.config.accepted import ANY, BOOLEAN, FILE, Accepted, choice, integer, some_of
+from amqpbroker.config.ciphers import CIPHER
 from amqpbroker.config.setting import Setting
 
+_VERSION = some_of(
+    "tlsv1.3",
+    "tlsv1.2",
+    left_out=dict.fromkeys(("tlsv1.1", "tlsv1", "sslv3"), "it is not safe any more; write tlsv1.2 or tlsv1.3"),
+)
 
-def tls_rows(prefix: str, attribute: str) -> tuple[Setting, ...]:
-    """The rows whose keys begin with `prefix` and whose values make the Tls at `attribute`."""
+
+def tls_rows(prefix: str, attribute: str, alias: str = "") -> tuple[Setting, ...]:
+    """The rows whose keys begin with `prefix`, or with `alias`, and whose values make the Tls at `attribute`."""
+
+    def row(
+        option: str, accepted: Accepted, default: str, doc: str, attribute: str = "", secret: bool = False
+    ) -> Setting:
+        aliases = (f"{alias}.{option}",) if alias else ()
+        return Setting(f"{prefix}.{option}", accepted, default, doc, attribute, aliases=aliases, secret=secret)
+
     # fmt: off
     return (
-        Setting(f"{prefix}.certfile", FILE, "",
-                "The certificate, with those between it and the authority's behind it; PEM.", f"{attribute}.certfile"),
-        Setting(f"{prefix}.keyfile", FILE, "",
-                "The certificate's private key; PEM.", f"{attribute}.keyfile"),
-        Setting(f"{prefix}.password", ANY, "",
-                "The password of an encrypted key.", f"{attribute}.password", secret=True),
-        Setting(f"{prefix}.cacertfile", FILE, "",
-                "The certificates of the authorities that clients' certificates are checked by; PEM.",
-                f"{attribute}.cacertfile"),
-        Setting(f"{prefix}.verify", choice({"verify_none": False, "verify_peer": True}), "verify_none",
-                "`verify_peer` asks clients for a certificate, and refuses one that no authority vouches for.",
-                f"{attribute}.verify_peer"),
-        Setting(f"{prefix}.fail_if_no_peer_cert", BOOLEAN, "false",
-                "Whether verify_peer refuses clients without a certificate.", f"{attribute}.fail_if_no_peer_cert"),
-        Setting(f"{prefix}.depth", integer(0, 255), "10",
-                "How many certificates may stand between a client's and the authority's.", f"{attribute}.depth"),
-        Setting(f"{prefix}.versions.$n", one_of("tlsv1.3", "tlsv1.2"), "1 = tlsv1.3, 2 = tlsv1.2",
-                "The versions of TLS that are spoken. Any such line replaces the default."),
-        Setting(f"{prefix}.sni.$host.certfile", FILE, "",
-                "The certificate for clients that ask for this host, whose dots are written `\\.`."),
-        Setting(f"{prefix}.sni.$host.keyfile", FILE, "",
-                "Its private key."),
+        row("certfile", FILE, "",
+            "The certificate, with those between it and the authority's behind it; PEM.",
+            attribute=f"{attribute}.certfile"),
+        row("keyfile", FILE, "",
+            "The certificate's private key; PEM.", attribute=f"{attribute}.keyfile"),
+        row("password", ANY, "",
+            "The password of an encrypted key.", attribute=f"{attribute}.password", secret=True),
+        row("cacertfile", FILE, "",
+            "The certificates of the authorities that clients' certificates are checked by; PEM.",
+            attribute=f"{attribute}.cacertfile"),
+        row("verify", choice({"verify_none": False, "verify_peer": True}), "verify_none",
+            "`verify_peer` asks clients for a certificate, and refuses one that no authority vouches for.",
+            attribute=f"{attribute}.verify_peer"),
+        row("fail_if_no_peer_cert", BOOLEAN, "false",
+            "Whether verify_peer refuses clients without a certificate.",
+            attribute=f"{attribute}.fail_if_no_peer_cert"),
+        row("depth", integer(0, 255), "10",
+            "How many certificates may stand between a client's and the authority's.",
+            attribute=f"{attribute}.depth"),
+        row("versions.$n", _VERSION, "1 = tlsv1.3, 2 = tlsv1.2",
+            "The versions of TLS that are spoken. Any such line replaces the default. Older versions are left out, with"
+            " a warning."),
+        row("ciphers.$n", CIPHER, "",
+            "A cipher suite that is used, by OpenSSL's name or the RFCs'. With any such line no others are used, and"
+            " a version of TLS without a suite in the list is not spoken. Suites that OpenSSL does not have are left"
+            " out, with a warning. Before Python 3.15 the suites of TLS 1.3 cannot be chosen one by one."),
+        row("honor_cipher_order", BOOLEAN, "false",
+            "Whether the order of this list, not the client's, decides which suite is used.",
+            attribute=f"{attribute}.honor_cipher_order"),
+        row("sni.$host.certfile", FILE, "",
+            "The certificate for clients that ask for this host, whose dots are written `\\.`."),
+        row("sni.$host.keyfile", FILE, "",
+            "Its private key."),
     )
     # fmt: on

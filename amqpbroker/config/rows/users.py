@@ -13,11 +13,26 @@ from amqpbroker.config.accepted import (
     integer,
     one_of,
     or_none,
+    some_of,
 )
 from amqpbroker.config.setting import Setting
 
 BYTES = bytesize(1, MOST_BYTES)
 INTERNAL = one_of("internal", "rabbit_auth_backend_internal")
+#: Of several backends each lets more users in, so that one can be left out.
+BACKEND = some_of(
+    "internal",
+    "rabbit_auth_backend_internal",
+    left_out={
+        f"{prefix}{name}": "the broker itself (internal) is the only one that knows users"
+        for prefix in ("", "rabbit_auth_backend_")
+        for name in ("amqp", "cache", "http", "ldap", "oauth", "oauth2", "uaa")
+    },
+)
+MECHANISM = some_of(
+    *("PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL"),
+    left_out={"RABBIT-CR-DEMO": "there is no such mechanism"},
+)
 POSITIVE = integer(1, MAX_INT)
 
 # fmt: off
@@ -26,11 +41,11 @@ ROWS: tuple[Setting, ...] = (
             "`none` lets every user connect from anywhere."),
     Setting("loopback_users.$user", BOOLEAN, "guest = true",
             "Whether this user may connect from this machine only. Any such line replaces the default."),
-    Setting("auth_mechanisms.$n", one_of("PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL"),
+    Setting("auth_mechanisms.$n", MECHANISM,
             "1 = AMQPLAIN, 2 = ANONYMOUS, 3 = PLAIN",
             "The SASL mechanisms offered, in the order of their numbers. Any such line replaces the default."),
-    Setting("auth_backends.$n", INTERNAL, "1 = internal",
-            "Who knows the users; the broker itself is the only one."),
+    Setting("auth_backends.$n", BACKEND, "1 = internal",
+            "Who knows the users; the broker itself is the only one. Others beside it are left out, with a warning."),
     Setting("auth_backends.$n.authn", INTERNAL, "", "Who knows their passwords."),
     Setting("auth_backends.$n.authz", INTERNAL, "", "Who knows their rights."),
     Setting("password_hashing_module", one_of("rabbit_password_hashing_sha256"), "rabbit_password_hashing_sha256",

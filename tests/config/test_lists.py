@@ -1,0 +1,127 @@
+"""Lists of which some values are left out: with a warning, and an error where none is left."""
+
+import pytest
+
+from amqpbroker.config import Assignment, ConfigError, Kind, Origin, ciphers
+from amqpbroker.config.loading import made
+
+
+def assigned(**lists):
+    """Lines of one file: each list's values under numbers from 1 on. Underscores of `__` are dots."""
+    found = []
+    for name, values in lists.items():
+        for number, value in enumerate(values, 1):
+            found.append((f"{name.replace('__', '.')}.{number}", value))
+    return [Assignment(key, text, Origin(Kind.FILE, "a.conf", line)) for line, (key, text) in enumerate(found, 1)]
+
+
+def loaded(**lists):
+    warned = []
+    return made(assigned(**lists), warned.append), warned
+
+
+ECDHE_256, ECDHE_128 = "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256"
+#: All suites of TLS 1.3 that OpenSSL offers, so that nothing is to be said of any Python.
+NEWEST = ["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"]
+
+
+def test_suites_of_both_versions():
+    config, warned = loaded(ssl_options__ciphers=[ECDHE_128, *NEWEST, ECDHE_256])
+    assert config.tls.ciphers == (ECDHE_128, *NEWEST, ECDHE_256)
+    assert config.tls.versions == ("tlsv1.3", "tlsv1.2")
+    assert warned == []
+
+
+@pytest.mark.parametrize(
+    ("rfc", "openssl"),
+    [
+        ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", ECDHE_128),
+        ("TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384", "ECDHE-ECDSA-AES256-SHA384"),
+        ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+        ("TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8", "ECDHE-ECDSA-AES128-CCM8"),
+        ("TLS_ECDHE_RSA_WITH_CAMELLIA_128_CBC_SHA256", "ECDHE-RSA-CAMELLIA128-SHA256"),
+        ("TLS_RSA_WITH_AES_128_CBC_SHA", "AES128-SHA"),
+    ],
+)
+def test_names_of_the_rfcs(rfc, openssl):
+    config, _ = loaded(ssl_options__ciphers=[rfc], ssl_options__versions=["tlsv1.2"])
+    assert config.tls.ciphers == (openssl,)
+
+
+@pytest.mark.parametrize(
+    ("suite", "reason"),
+    [
+        ("ECDH-ECDSA-AES256-GCM-SHA384", "OpenSSL does not have this cipher suite"),
+        ("NO-SUCH-SUITE", "OpenSSL does not have this cipher suite"),
+        ("HIGH", "OpenSSL does not have this cipher suite"),
+        ("DHE-RSA-AES256-GCM-SHA384", "it needs Diffie-Hellman parameters"),
+        ("AECDH-NULL-SHA", "it does not encrypt, or does not show the server's certificate"),
+        ("PSK-AES256-CBC-SHA", "it does not encrypt, or does not show the server's certificate"),
+    ],
+)
+def test_a_suite_that_is_not_used_is_left_out_with_a_warning(suite, reason):
+    config, warned = loaded(ssl_options__ciphers=[suite, ECDHE_256], ssl_options__versions=["tlsv1.2"])
+    assert config.tls.ciphers == (ECDHE_256,)
+    (warning,) = warned
+    assert warning.startswith(f"a.conf:1: ssl_options.ciphers.1 = {suite} is left out: {reason}")
+    with pytest.raises(ConfigError, match=r"^a\.conf:1: ssl_options\.ciphers has no value that can be used: "):
+        loaded(ssl_options__ciphers=[suite])
+
+
+def test_a_version_without_a_suite_is_not_spoken():
+    """RabbitMQ tells clients of TLS 1.3 that they are not secure enough, though they would speak 1.2 as well."""
+    config, warned = loaded(management__ssl__ciphers=[ECDHE_256])
+    assert config.management.tls.versions == ("tlsv1.2",)
+    assert warned == ["tlsv1.3 is not spoken, as management.ssl.ciphers has none of its suites"]
+    config, warned = loaded(management__ssl__ciphers=NEWEST)
+    assert config.management.tls.versions == ("tlsv1.3",)
+    with pytest.raises(ConfigError, match=r"^a\.conf:1: ssl_options\.ciphers has no suite of tlsv1\.3$"):
+        loaded(ssl_options__ciphers=[ECDHE_256], ssl_options__versions=["tlsv1.3"])
+
+
+def test_suites_of_tls_1_3_that_cannot_be_left_out_are_told(monkeypatch):
+    monkeypatch.setattr("amqpbroker.config.assembly.CAN_CHOOSE_TLS_1_3", False)
+    config, warned = loaded(ssl_options__ciphers=NEWEST[:1])
+    assert (config.tls.ciphers, config.tls.versions) == (tuple(NEWEST[:1]), ("tlsv1.3",))
+    assert warned[-1] == (
+        "ssl_options.ciphers: TLS 1.3 also uses TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256, since this Python"
+        " cannot choose its suites; leave tlsv1.3 out of ssl_options.versions if that must not be"
+    )
+    monkeypatch.setattr("amqpbroker.config.assembly.CAN_CHOOSE_TLS_1_3", True)
+    assert "TLS 1.3 also uses" not in "".join(loaded(ssl_options__ciphers=NEWEST[:1])[1])
+
+
+@pytest.mark.skipif(ciphers.CAN_CHOOSE_TLS_1_3, reason="this Python can choose them")
+def test_a_suite_of_tls_1_3_that_openssl_does_not_offer_by_default():
+    _, warned = loaded(ssl_options__ciphers=[*NEWEST, "TLS_AES_128_CCM_SHA256"])
+    assert warned[0].startswith(
+        "a.conf:4: ssl_options.ciphers.4 = TLS_AES_128_CCM_SHA256 is left out: TLS 1.3 is spoken with the suites"
+    )
+
+
+def test_versions_that_are_not_safe():
+    config, warned = loaded(ssl_options__versions=["tlsv1.1", "tlsv1.2", "tlsv1"])
+    assert config.tls.versions == ("tlsv1.2",)
+    assert [warning.partition(" is left out")[0] for warning in warned] == [
+        "a.conf:1: ssl_options.versions.1 = tlsv1.1",
+        "a.conf:3: ssl_options.versions.3 = tlsv1",
+    ]
+    with pytest.raises(
+        ConfigError, match=r"^a\.conf:1: ssl_options\.versions has no value that can be used: .*tlsv1\.2"
+    ):
+        loaded(ssl_options__versions=["tlsv1.1"])
+
+
+@pytest.mark.parametrize("other", ["ldap", "http", "rabbit_auth_backend_oauth2", "cache"])
+def test_a_backend_that_would_let_more_users_in(other):
+    _, warned = loaded(auth_backends=[other, "internal"])
+    assert len(warned) == 1
+    assert f"auth_backends.1 = {other} is left out: the broker itself (internal)" in warned[0]
+    with pytest.raises(ConfigError, match=r"^a\.conf:1: auth_backends has no value that can be used: "):
+        loaded(auth_backends=[other])
+
+
+def test_mechanisms_of_plugins():
+    config, warned = loaded(auth_mechanisms=["PLAIN", "RABBIT-CR-DEMO"])
+    assert config.auth_mechanisms == ("PLAIN",)
+    assert warned == ["a.conf:2: auth_mechanisms.2 = RABBIT-CR-DEMO is left out: there is no such mechanism"]
