@@ -37,7 +37,8 @@ class Compat:
     copyright names. frame_min: the smallest frame_max that may be
     negotiated, and the largest frame before the login. tells_tune_errors: a tune-ok that cannot be gets
     connection.close, where others just close after a while. transient_nonexcl_queues, global_qos: deprecated features.
-    classic_queues_v1: x-queue-mode and x-queue-version 1 are accepted. counts_only_failures: basic.nack and
+    arguments_of_4_3: of queues and consumers: x-queue-mode means nothing, x-queue-version is 2, and quorum queues and
+    their consumers have x-consumer-timeout. counts_only_failures: basic.nack and
     basic.recover do not count against the delivery limit of a quorum queue, which tells of all returns in
     x-acquired-count. strict_quorum_priorities: a quorum queue has the priorities 0 to 31, highest first, where others
     have two that share. quorum_consumer_timeout: only quorum queues have one, and it takes messages from their
@@ -50,7 +51,7 @@ class Compat:
     tells_tune_errors: bool
     transient_nonexcl_queues: Permission
     global_qos: Permission
-    classic_queues_v1: bool
+    arguments_of_4_3: bool
     counts_only_failures: bool
     strict_quorum_priorities: bool
     quorum_consumer_timeout: bool
@@ -77,7 +78,7 @@ _4_0 = Compat(
     tells_tune_errors=False,
     transient_nonexcl_queues=Permission.PERMITTED,
     global_qos=Permission.PERMITTED,
-    classic_queues_v1=True,
+    arguments_of_4_3=False,
     counts_only_failures=False,
     strict_quorum_priorities=False,
     quorum_consumer_timeout=False,
@@ -89,7 +90,7 @@ _4_3 = replace(
     version="4.3.6",
     transient_nonexcl_queues=Permission.DENIED,
     global_qos=Permission.DENIED,
-    classic_queues_v1=False,
+    arguments_of_4_3=True,
     counts_only_failures=True,
     strict_quorum_priorities=True,
     quorum_consumer_timeout=True,

@@ -194,24 +194,80 @@ def test_what_is_wrong_with_a_denied_queue_besides_is_told_first(name: str, argu
 
 
 @pytest.mark.parametrize(
-    ("arguments", "refused"),
+    ("argument", "value", "problem"),
     [
-        ({"x-queue-mode": longstr("lazy")}, True),
-        ({"x-queue-mode": longstr("default")}, True),
-        ({"x-queue-version": Field("I", 1)}, True),
-        ({"x-queue-version": Field("I", 2)}, False),
+        ("x-queue-version", Field("I", 1), "\"unsupported queue version '1'\""),
+        ("x-queue-version", Field("I", 2), ""),
+        ("x-queue-mode", longstr("lazy"), ""),
+        ("x-queue-mode", longstr("whatever"), ""),
+        ("x-queue-mode", Field("t", True), ""),
     ],
 )
-def test_classic_queues_v1_are_refused_from_4_3_on(arguments: Table, refused: bool) -> None:
-    client_of("4.2").declare("q", durable=True, arguments=arguments)
-    client = client_of("4.3")
-    got = client.call(1, "queue.declare", queue="q", durable=True, arguments=arguments)
-    (argument,) = arguments
-    if refused:
-        assert closed([got])[1] == 406
-        assert f"invalid arg '{argument}' for queue 'q' in vhost '/'" in got.arguments["reply_text"]
+def test_version_1_of_classic_queues_is_refused_from_4_3_on(argument: str, value: Field, problem: str) -> None:
+    """A mode means nothing any more, whatever it is (rabbit_amqqueue:declare_args/0)."""
+    arguments = {argument: value}
+    if value in (longstr("lazy"), Field("I", 1), Field("I", 2)):
+        client_of("4.2").declare("q", durable=True, arguments=arguments)
+    got = client_of("4.3").call(1, "queue.declare", queue="q", durable=True, arguments=arguments)
+    if problem:
+        text = f"PRECONDITION_FAILED - invalid arg '{argument}' for queue 'q' in vhost '/': {problem}"
+        assert closed([got]) == ("channel.close", 406, text)
     else:
         assert got.name == "queue.declare-ok"
+
+
+# --- arguments that came with 4.3 ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("argument", ["x-consumer-timeout", "x-consumer-disconnected-timeout"])
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (Field("l", 1000), ""),
+        (Field("I", 0), ""),
+        (Field("I", -1), ": {value_negative,-1}"),
+        (longstr("1"), ': "expected integer, got longstr"'),
+    ],
+)
+def test_timeouts_of_quorum_queues_are_checked_from_4_3_on(argument: str, value: Field, problem: str) -> None:
+    arguments = {**QUORUM, argument: value}
+    client_of("4.2").declare("q", durable=True, arguments=arguments)
+    got = client_of("4.3").call(1, "queue.declare", queue="q", durable=True, arguments=arguments)
+    assert got.arguments.get("reply_text", "") == (
+        f"PRECONDITION_FAILED - invalid arg '{argument}' for queue 'q' in vhost '/'{problem}" if problem else ""
+    )
+
+
+@pytest.mark.parametrize("argument", ["x-consumer-timeout", "x-delayed-retry-type"])
+def test_arguments_of_quorum_queues_are_refused_by_classic_ones_from_4_3_on(argument: str) -> None:
+    arguments = {argument: Field("I", 1000)}
+    client_of("4.2").declare("q", durable=True, arguments=arguments)
+    got = client_of("4.3").call(1, "queue.declare", queue="q", durable=True, arguments=arguments)
+    assert closed([got])[1:] == (
+        406,
+        f"PRECONDITION_FAILED - invalid arg '{argument}' for queue 'q' in vhost '/' of queue type rabbit_classic_queue",
+    )
+
+
+@pytest.mark.parametrize(
+    ("queue", "value", "problem"),
+    [
+        ("quorum", Field("I", 5000), ""),
+        ("quorum", Field("I", -1), ": {value_negative,-1}"),
+        ("quorum", longstr("1"), ': "expected integer, got longstr"'),
+        ("classic", Field("I", 5000), " of queue type rabbit_classic_queue"),
+    ],
+)
+def test_the_timeout_of_a_consumer_is_checked_from_4_3_on(queue: str, value: Field, problem: str) -> None:
+    for series in ("4.2", "4.3"):
+        client = client_of(series)
+        client.declare("q", durable=True, arguments={"x-queue-type": longstr(queue)})
+        got = client.call(1, "basic.consume", queue="q", arguments={"x-consumer-timeout": value})
+        if problem and series == "4.3":
+            text = f"PRECONDITION_FAILED - invalid arg 'x-consumer-timeout' for queue 'q' in vhost '/'{problem}"
+            assert closed([got]) == ("channel.close", 406, text)
+        else:
+            assert got.name == "basic.consume-ok"
 
 
 # --- prefetch for the whole channel ----------------------------------------------------------------------------------
@@ -278,7 +334,8 @@ def test_every_return_counts_before_4_3(series: str) -> None:
 
 
 def test_only_failures_count_from_4_3_on() -> None:
-    assert list(returning("4.3")) == [(None, None), (1, 0), (2, 1), (3, 1), (4, 2), (5, 2)]
+    """x-delivery-count is there from the first failure on (rabbit_fifo_client:add_delivery_count_header/2)."""
+    assert list(returning("4.3")) == [(None, None), (1, None), (2, 1), (3, 1), (4, 2), (5, 2)]
 
 
 @pytest.mark.parametrize(("method", "limited"), [("basic.reject", True), ("basic.nack", False)])

@@ -10,14 +10,14 @@ from amqpbroker.wire.values import Field
 def counted(message: Message, queue: Queue, acquired_count: int, delivery_count: int, compat: Compat) -> Message:
     """The message as `queue` delivers it, with counts as in Entry: a quorum queue's with headers (long) that tell them.
 
-    That is x-delivery-count and, where only failures count, x-acquired-count, the number of all returns, which after a
-    restart of the broker starts again at the number of failures.
+    That is x-delivery-count, unless it is 0, and, where only failures count, x-acquired-count, the number of all
+    returns, which after a restart of the broker starts again at the number of failures.
     """
     if queue.settings.queue_type != "quorum":
         return message
     counts = {"x-delivery-count": delivery_count} if delivery_count else {}
     if compat.counts_only_failures and acquired_count:
-        counts = {"x-acquired-count": max(acquired_count, delivery_count), "x-delivery-count": delivery_count}
+        counts["x-acquired-count"] = max(acquired_count, delivery_count)
     if not counts:
         return message
     properties = decode_properties(message.properties)

@@ -61,9 +61,23 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+#: What came with RabbitMQ 4.3, likewise.
+_ARGUMENTS_4_3: dict[str, tuple[str, ...]] = {
+    "classic": (),
+    "quorum": (
+        "x-consumer-disconnected-timeout",
+        "x-consumer-timeout",
+        "x-delayed-retry-type",
+        "x-delayed-retry-min",
+        "x-delayed-retry-max",
+    ),
+    "stream": (),
+}
+
 KNOWN_ARGUMENTS = frozenset(name for names in ARGUMENTS.values() for name in names)
 #: Those of other types that a queue refuses. (x-stream-filter-size-bytes is not among them in RabbitMQ 4.0.5.)
 _REFUSED = KNOWN_ARGUMENTS - {"x-stream-filter-size-bytes"}
+_REFUSED_4_3 = KNOWN_ARGUMENTS | frozenset(_ARGUMENTS_4_3["quorum"])
 
 #: The arguments of basic.consume that each queue type knows.
 CONSUMER_ARGUMENTS: dict[str, tuple[str, ...]] = {
@@ -72,6 +86,7 @@ CONSUMER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "stream": ("x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"),
 }
 KNOWN_CONSUMER_ARGUMENTS = frozenset(name for names in CONSUMER_ARGUMENTS.values() for name in names)
+_CONSUMER_TIMEOUT = "x-consumer-timeout"
 
 #: Why a value is not acceptable, as RabbitMQ prints it (an Erlang term), or None if it is.
 Problem = str | None
@@ -113,6 +128,13 @@ def _queue_version(field: Field, arguments: Table) -> Problem:
     if problem is None and field.value not in (1, 2):
         return erlang_string(f"unsupported queue version '{field.value}'")
     return problem
+
+
+def _queue_version_2(field: Field, arguments: Table) -> Problem:
+    problem = _not_negative(field, arguments)
+    return (
+        erlang_string(f"unsupported queue version '{field.value}'") if problem is None and field.value != 2 else problem
+    )
 
 
 def _boolean(field: Field, _: Table) -> Problem:
@@ -165,10 +187,16 @@ _CHECKS: dict[str, Check] = {
     "x-queue-mode": _one_of("unsupported queue mode '{}'", b"default", b"lazy"),
     "x-queue-version": _queue_version,
     "x-single-active-consumer": _boolean,
+    _CONSUMER_TIMEOUT: _not_negative,
+    "x-consumer-disconnected-timeout": _not_negative,
     "x-quorum-initial-group-size": _positive,
     "x-queue-leader-locator": _one_of(
         "invalid_queue_locator_arg", b"client-local", b"balanced", b"random", b"least-leaders", b"min-masters"
     ),
+}
+
+_CHECKS_4_3: dict[str, Check] = {name: check for name, check in _CHECKS.items() if name != "x-queue-mode"} | {
+    "x-queue-version": _queue_version_2
 }
 
 
@@ -197,43 +225,39 @@ def queue_type_of(name: str, vhost: str, arguments: Table, default_queue_type: s
     return text(field.value)
 
 
-def check_queue_arguments(name: str, vhost: str, queue_type: str, arguments: Table) -> None:
-    """Raises AmqpError 406 for a value that is not allowed, then for an argument that only other queue types have."""
-    own = ARGUMENTS[queue_type]
-    for argument, check in _CHECKS.items():
+def check_queue_arguments(name: str, vhost: str, queue_type: str, arguments: Table, newest: bool = False) -> None:
+    """Raises AmqpError 406 for a value that is not allowed, then for an argument that only other queue types have.
+
+    newest: the arguments are those of RabbitMQ 4.3.
+    """
+    own, checks, refused = ARGUMENTS[queue_type], _CHECKS, _REFUSED
+    if newest:
+        own, checks, refused = own + _ARGUMENTS_4_3[queue_type], _CHECKS_4_3, _REFUSED_4_3
+    for argument, check in checks.items():
         field = arguments.get(argument)
         if field is not None and argument in own:
             problem = check(field, arguments)
             if problem is not None:
                 raise errors.invalid_queue_argument(argument, name, vhost, problem)
     for argument in arguments:
-        if argument in _REFUSED and argument not in own:
+        if argument in refused and argument not in own:
             raise errors.argument_not_of_queue_type(argument, name, vhost, queue_module(queue_type))
 
 
-def check_classic_version(name: str, vhost: str, queue_type: str, arguments: Table) -> None:
-    """Raises AmqpError 406 for what asks for classic queues of version 1, which RabbitMQ 4.3 has no more.
-
-    That it refuses these is in its release notes; its texts are not known, so they are those for any other wrong value.
-    """
-    mode, version = arguments.get("x-queue-mode"), arguments.get("x-queue-version")
-    if queue_type == "classic" and mode is not None and mode.kind == "S":
-        problem = erlang_string(f"unsupported queue mode '{erlang_characters(mode.value)}'")
-        raise errors.invalid_queue_argument("x-queue-mode", name, vhost, problem)
-    if queue_type == "classic" and version is not None and version.value == 1:
-        raise errors.invalid_queue_argument(
-            "x-queue-version", name, vhost, erlang_string("unsupported queue version '1'")
-        )
-
-
-def check_consumer_arguments(name: str, vhost: str, queue_type: str, arguments: Table) -> None:
+def check_consumer_arguments(name: str, vhost: str, queue_type: str, arguments: Table, newest: bool) -> None:
     """The same for basic.consume: raises AmqpError 406 (rabbit_amqqueue:check_consume_arguments/2)."""
-    priority = arguments.get("x-priority")
-    problem = None if priority is None else _integer(priority, arguments)
-    if problem is not None:
-        raise errors.invalid_queue_argument("x-priority", name, vhost, problem)
+    own, known = CONSUMER_ARGUMENTS[queue_type], KNOWN_CONSUMER_ARGUMENTS
+    checks: dict[str, Check] = {"x-priority": _integer}
+    if newest:
+        own = (*own, _CONSUMER_TIMEOUT) if queue_type == "quorum" else own
+        known, checks = known | {_CONSUMER_TIMEOUT}, checks | {_CONSUMER_TIMEOUT: _not_negative}
+    for argument, check in checks.items():
+        field = arguments.get(argument)
+        problem = check(field, arguments) if field is not None and argument in own else None
+        if problem is not None:
+            raise errors.invalid_queue_argument(argument, name, vhost, problem)
     for argument in arguments:
-        if argument in KNOWN_CONSUMER_ARGUMENTS and argument not in CONSUMER_ARGUMENTS[queue_type]:
+        if argument in known and argument not in own:
             raise errors.argument_not_of_queue_type(argument, name, vhost, queue_module(queue_type))
 
 

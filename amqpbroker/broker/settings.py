@@ -13,7 +13,6 @@ from amqpbroker.broker.expiry import MAX_EXPIRY_MS
 from amqpbroker.broker.policy_keys import finite
 from amqpbroker.broker.queue_arguments import (
     DEAD_LETTER_EXCHANGE,
-    check_classic_version,
     check_queue_arguments,
     queue_module,
     queue_type_of,
@@ -176,7 +175,7 @@ def parse_queue_settings(
     Checks in RabbitMQ's order: type of the dead letter exchange (rabbit_channel), queue type, values, arguments of
     other types (rabbit_amqqueue:declare/7), properties (rabbit_quorum_queue:declare/2). server_named: the client gave
     no name, which only classic queues may do. compat: raises AmqpError 541 for a transient queue where that feature is
-    denied, and 406 for classic queues of version 1 where there are none; None for a queue that is there already.
+    denied, and decides which arguments there are; None for a queue that is there already.
     check_limits: called before the properties are checked.
     """
     arguments = with_queue_type(
@@ -190,9 +189,7 @@ def parse_queue_settings(
     queue_type = queue_type_of(name, vhost, arguments, default_queue_type)
     if server_named and queue_type != "classic":
         raise errors.server_named_queue_refused(queue_module(queue_type))
-    if compat is not None and not compat.classic_queues_v1:
-        check_classic_version(name, vhost, queue_type, arguments)
-    check_queue_arguments(name, vhost, queue_type, arguments)
+    check_queue_arguments(name, vhost, queue_type, arguments, compat is not None and compat.arguments_of_4_3)
     if compat is not None and not durable and not exclusive:
         check_transient(compat)
     check_limits()

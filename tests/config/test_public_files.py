@@ -75,7 +75,7 @@ BUNNY_KEYS = {f"ssl_options.ciphers.{n}" for n in (3, 4, 5, 6, 9, 10, 11, 12)} |
 #: Project -> its settings, and the keys that are warned of.
 TAKEN = {
     "ruby-amqp/bunny": (BUNNY, BUNNY_KEYS),
-    "rabbitmq/RMQClient, with EXTERNAL": (
+    "rabbitmq/rabbitmq-objc-client": (
         BUNNY + "auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = AMQPLAIN\nauth_mechanisms.3 = EXTERNAL",
         BUNNY_KEYS,
     ),
@@ -124,7 +124,7 @@ auth_oauth2.algorithms.1 = RS256
         {"auth_backends.2", *[f"auth_oauth2.{key}" for key in ("resource_server_id", "scope_prefix", "algorithms.1")]},
     ),
     "cloudamqp/amqp-client.js": (TLS + "loopback_users = none", set()),
-    "rabbitmq/rabbitmq-amqp-java-client": (
+    "rabbitmq/rabbitmq-java-client": (
         TLS + "ssl_options.honor_cipher_order = true\nauth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = RABBIT-CR-DEMO",
         {"auth_mechanisms.2"},
     ),

@@ -46,7 +46,8 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     quorum = queue.settings.queue_type == "quorum"
     if quorum and channel.global_prefetch:
         raise errors.global_qos_on_quorum(name, channel.vhost.name)
-    check_consumer_arguments(name, channel.vhost.name, queue.settings.queue_type, arguments["arguments"])
+    newest = channel.broker.config.compat.arguments_of_4_3
+    check_consumer_arguments(name, channel.vhost.name, queue.settings.queue_type, arguments["arguments"], newest)
     priority = arguments["arguments"].get("x-priority")
     held = held_under(channel, queue, tag)
     kind = OverfullConsumer if quorum and 0 < channel.prefetch < len(held) else ChannelConsumer
