@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from amqpbroker import errors
 from amqpbroker.amqp.confirms import Confirms
-from amqpbroker.amqp.consumer_timeout import check_timeouts
+from amqpbroker.amqp.consumer_timeout import check_timeouts, first_look_ms
 from amqpbroker.amqp.content import Content, routing_key_end
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
 from amqpbroker.amqp.grouping import by_consumer, by_start
@@ -114,7 +114,7 @@ class Channel:
         self.last_queue: str = ""
         self.closed: bool = False
         self._held: deque[tuple[int, bytes]] = deque()
-        self._taken_back: set[int] = set()
+        self._taken_back: dict[int, Consumer | None] = {}
         self._removed: int = 0
         self._left: list[Queue] = []
         self._tick: Timer | None = None
@@ -351,12 +351,13 @@ class Channel:
         unacked = self.unacked
         if tag == 0 and multiple:
             self.unacked = {}
+            self._settle_late(self.delivery_tag, True)
             return unacked
-        if tag not in unacked:
-            if tag not in self._taken_back:
-                raise errors.unknown_delivery_tag(tag)
-            if not multiple:
-                self._taken_back.remove(tag)
+        if tag not in unacked and tag not in self._taken_back:
+            raise errors.unknown_delivery_tag(tag)
+        if self._taken_back:
+            self._settle_late(tag, multiple)
+            if not multiple and tag not in unacked:
                 return {}
         if not multiple:
             return {tag: unacked.pop(tag)}
@@ -439,7 +440,7 @@ class Channel:
             self.tally.got += 1
             self.unacked[self.delivery_tag] = entry
             entry.delivered_ms = self.clock.turn_ms
-            self.watch_timeouts()
+            self.watch_timeouts(entry.queue, None)
         message = entry.message
         if entry.acquired_count:
             self.tally.redelivered += 1
@@ -455,20 +456,44 @@ class Channel:
         self.global_prefetch = prefetch
         self._offer_all()
 
-    def watch_timeouts(self) -> None:
-        """See from now on that deliveries are acknowledged in time."""
-        if self._tick is None:
-            self._tick = self.clock.after(self.broker.config.channel_tick_interval_ms, self._on_tick)
+    def watch_timeouts(self, queue: Queue, consumer: Consumer | None) -> None:
+        """See from now on that what the consumer, or basic.get, has of the queue is acknowledged in time."""
+        if self._tick is not None and not self.broker.config.compat.quorum_consumer_timeout:
+            return
+        self._look_after(first_look_ms(self, queue, consumer))
+
+    def _look_after(self, wait_ms: int | None) -> None:
+        """Look then, unless that is to happen sooner."""
+        if wait_ms is None:
+            return
+        if self._tick is not None:
+            if self._tick.due_ms <= self.clock.now_ms() + wait_ms:
+                return
+            self._tick.cancel()
+        self._tick = self.clock.after(wait_ms, self._on_tick)
 
     def _on_tick(self) -> None:
         self._tick = None
-        self.watch_timeouts()
-        check_timeouts(self)
+        wait_ms = check_timeouts(self)
+        if not self.closed:
+            self._look_after(wait_ms)
 
-    def take_back(self, tags: list[int]) -> None:
-        """Requeue these without the client; that it settles them later is none of its mistakes."""
-        self._taken_back.update(tags)
+    def take_back(self, tags: list[int], consumer: Consumer | None) -> None:
+        """Requeue these without the client. Its consumer gets nothing until it has settled all that was taken back."""
+        for tag in tags:
+            self._taken_back[tag] = consumer
+        if consumer is not None:
+            consumer.pause()
         self.settle({tag: self.unacked.pop(tag) for tag in tags}, "requeue")
+
+    def _settle_late(self, tag: int, multiple: bool) -> None:
+        """The client settles what was taken back: nothing comes of it but that its consumers may go on."""
+        late = [each for each in self._taken_back if each == tag or (multiple and each < tag)]
+        consumers = {self._taken_back.pop(each): None for each in late}
+        for consumer in consumers:
+            if consumer is not None and consumer not in self._taken_back.values():
+                consumer.resume()
+                consumer.queue.offer(consumer)
 
     # --- end --------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,9 @@
-"""Deliveries that wait too long for their acknowledgement (rabbit_channel:evaluate_consumer_timeout)."""
+"""Deliveries that wait too long for their acknowledgement.
+
+Up to RabbitMQ 4.2 the channel looks at its oldest one now and then, and closes (rabbit_channel:
+evaluate_consumer_timeout). From 4.3 on quorum queues take back what is overdue, to the millisecond, and the consumer
+pauses until it has settled that, too (rabbit_fifo, rabbit_channel:handle_queue_actions).
+"""
 
 from typing import TYPE_CHECKING
 
@@ -12,55 +17,85 @@ from amqpbroker.wire.values import INTEGER_KINDS
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
 
+#: From one look to the next at least, however short a timeout is.
+_LEAST_MS = 10
 
-def check_timeouts(channel: "Channel") -> None:
-    """Look once: an overdue delivery closes the channel or, from RabbitMQ 4.3 on, goes back to its quorum queue."""
+
+def first_look_ms(channel: "Channel", queue: Queue, consumer: Consumer | None) -> int | None:
+    """In how many milliseconds to look at what a consumer, or basic.get, has of the queue; None for never."""
+    config = channel.broker.config
+    if not config.compat.quorum_consumer_timeout:
+        return config.channel_tick_interval_ms
+    timeout_ms = _timeout_ms(channel, queue, consumer)
+    return None if timeout_ms is None else max(timeout_ms, _LEAST_MS)
+
+
+def check_timeouts(channel: "Channel") -> int | None:
+    """Look once, and return in how many milliseconds to look again; None for when something is consumed again."""
     if channel.broker.config.compat.quorum_consumer_timeout:
         _take_back_overdue(channel)
-        return
+        return _next_look_ms(channel)
     # Only the oldest is looked at.
     for entry in channel.unacked.values():
-        timeout_ms = _timeout_ms(channel, entry)
+        timeout_ms = queue_timeout_ms(channel.broker.config, entry.queue)
         if timeout_ms and channel.clock.now_ms() - entry.delivered_ms > timeout_ms:
             channel.connection.fail(errors.delivery_timed_out(channel.number, timeout_ms), channel.number, 0)
         break
+    return channel.broker.config.channel_tick_interval_ms
 
 
 def _take_back_overdue(channel: "Channel") -> None:
-    """A consumer that kept something too long is cancelled; one that cannot be told so loses its channel.
-
-    What basic.get took has no timeout.
-    """
-    overdue: dict[Consumer, list[int]] = {}
+    """Tell the consumers by basic.cancel; what cannot be told so, basic.get among it, costs the channel."""
+    overdue: dict[Consumer | None, list[int]] = {}
+    now_ms = channel.clock.now_ms()
     for tag, entry in channel.unacked.items():
-        consumer = entry.consumer
-        if consumer is None or consumer.queue.settings.queue_type != "quorum":
-            continue
-        timeout_ms = _consumer_timeout_ms(consumer)
-        if timeout_ms < 0:
-            timeout_ms = _timeout_ms(channel, entry)
-        if timeout_ms and channel.clock.now_ms() - entry.delivered_ms > timeout_ms:
-            if not channel.connection.knows("consumer_cancel_notify"):
-                channel.connection.fail(errors.delivery_timed_out(channel.number, timeout_ms), channel.number, 0)
-                return
-            overdue.setdefault(consumer, []).append(tag)
+        due_ms = _due_ms(channel, entry)
+        if due_ms is not None and now_ms >= due_ms:
+            overdue.setdefault(entry.consumer, []).append(tag)
+    is_told = True
     for consumer, tags in overdue.items():
-        consumer.queue.remove_consumer(consumer)
-        consumer.cancelled()
-        channel.take_back(tags)
+        if consumer is None or consumer.tag not in channel.consumers:
+            is_told = False
+        elif channel.connection.knows("consumer_cancel_notify"):
+            channel.send("basic.cancel", consumer_tag=consumer.tag, nowait=True)
+        else:
+            is_told = False
+        channel.take_back(tags, consumer)
+    if not is_told:
+        channel.connection.fail(errors.delivery_timed_out(channel.number, -1), channel.number, 0)
 
 
-def _timeout_ms(channel: "Channel", entry: Entry) -> int:
-    return queue_timeout_ms(channel.broker.config, entry.queue)
+def _next_look_ms(channel: "Channel") -> int | None:
+    """When the first of what is outstanding is due, or would be if a consumer got it now."""
+    now_ms = channel.clock.now_ms()
+    dues = [_due_ms(channel, entry) for entry in channel.unacked.values()]
+    waits = [due_ms - now_ms for due_ms in dues if due_ms is not None]
+    for consumer in channel.consumers.values():
+        timeout_ms = None if consumer.no_ack else _timeout_ms(channel, consumer.queue, consumer)
+        if timeout_ms is not None:
+            waits.append(timeout_ms)
+    return max(min(waits), _LEAST_MS) if waits else None
+
+
+def _due_ms(channel: "Channel", entry: Entry) -> int | None:
+    timeout_ms = _timeout_ms(channel, entry.queue, entry.consumer)
+    return None if timeout_ms is None else entry.delivered_ms + timeout_ms
+
+
+def _timeout_ms(channel: "Channel", queue: Queue, consumer: Consumer | None) -> int | None:
+    """That of basic.consume, or else of the queue, or else of the broker; None where there is none."""
+    if queue.settings.queue_type != "quorum":
+        return None
+    argument = None if consumer is None else consumer.arguments.get("x-consumer-timeout")
+    if argument is not None and argument.kind in INTEGER_KINDS:
+        timeout_ms: int = argument.value
+        return timeout_ms
+    if queue.settings.consumer_timeout_ms >= 0:
+        return queue.settings.consumer_timeout_ms
+    return channel.broker.config.consumer_timeout_ms or None
 
 
 def queue_timeout_ms(config: Config, queue: Queue) -> int:
     """That of the queue, or else of the broker; 0 for none."""
     of_queue_ms = queue.settings.consumer_timeout_ms
     return of_queue_ms if of_queue_ms >= 0 else config.consumer_timeout_ms
-
-
-def _consumer_timeout_ms(consumer: Consumer) -> int:
-    """That of basic.consume, -1 if it has none."""
-    argument = consumer.arguments.get("x-consumer-timeout")
-    return argument.value if argument is not None and argument.kind in INTEGER_KINDS else -1

@@ -53,6 +53,7 @@ class ChannelConsumer(Consumer):
         self._is_quorum: bool = queue.settings.queue_type == "quorum"
         # Who does not acknowledge gets from quorum queues so many at a time all the same.
         self.prefetch: int = prefetch if prefetch and (self._is_quorum or not no_ack) else UNLIMITED
+        self._prefetch_before: int = self.prefetch
         self.has_taken_over: bool = False
         self.blocked: bool = False
         self._tag: bytes = methods.shortstr(tag)
@@ -74,6 +75,15 @@ class ChannelConsumer(Consumer):
             connection.starved = True
             return False
         return True
+
+    def pause(self) -> None:
+        if not self.paused:
+            super().pause()
+            self._prefetch_before, self.prefetch = self.prefetch, 0
+
+    def resume(self) -> None:
+        super().resume()
+        self.prefetch = self._prefetch_before
 
     def has_one_left(self) -> bool:
         return self.unacked + 1 >= self.prefetch

@@ -19,7 +19,8 @@ class Consumer(metaclass=ABCMeta):
 
     priority: x-priority, higher first. no_ack: deliveries count as acknowledged. unacked: deliveries outstanding.
     started: a number that grows with each consumer of the queue. registered: the queue knows it, from add_consumer to
-    remove_consumer. ringed: the queue believes that it can take a message. `Consumers` keeps these.
+    remove_consumer. ringed: the queue believes that it can take a message. `Consumers` keeps these. paused: it gets
+    nothing, and is not chosen to be the only active one.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Consumer(metaclass=ABCMeta):
         self.started: int = 0
         self.registered: bool = False
         self.ringed: bool = False
+        self.paused: bool = False
 
     @abstractmethod
     def can_take(self) -> bool:
@@ -52,6 +54,14 @@ class Consumer(metaclass=ABCMeta):
     @abstractmethod
     def has_one_left(self) -> bool:
         """Whether one more delivery uses up what may be outstanding."""
+
+    def pause(self) -> None:
+        """Get nothing until `resume`."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Whoever calls this calls `queue.offer(consumer)`."""
+        self.paused = False
 
     @abstractmethod
     def deliver(self, entry: "Entry") -> None:

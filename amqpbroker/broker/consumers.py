@@ -153,9 +153,13 @@ class Consumers:
             del self._lower[consumer.priority]
 
     def _successor(self) -> Consumer | None:
-        """Who should be the active one: the present one, unless one of higher priority may take over."""
+        """Who should be the active one: the present one, unless one of higher priority may take over, or it pauses."""
         best = self.active
+        if best is not None and best.paused and not best.unacked:
+            best = None
         for consumer in self.all:
+            if consumer.paused:
+                continue
             if best is None or (consumer.priority > best.priority and (self.takeover or self.active is None)):
                 best = consumer
         return best

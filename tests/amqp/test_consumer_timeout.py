@@ -12,6 +12,10 @@ from tests.harness import Cut, Wire, make_broker
 QUORUM: Table = {"x-queue-type": longstr("quorum")}
 TIMEOUT_MS = 100_000
 TICK_MS = 60_000
+TIMED_OUT = (
+    "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: -1 ms. This timeout"
+    " value can be configured, see consumers doc guide to learn more"
+)
 
 
 def timing(cut: Cut, **options: Any) -> tuple[Wire, ManualClock]:
@@ -39,7 +43,9 @@ def test_a_quorum_queue_takes_back_what_is_overdue_and_cancels(cut: Cut) -> None
     clock.advance(TICK_MS)
     client.publish("q", b"new")
     client.receive()
-    clock.advance(TICK_MS)
+    clock.advance(TIMEOUT_MS - TICK_MS - 1)
+    assert client.receive() == []
+    clock.advance(1)
     (cancel,) = client.receive()
     assert (cancel.name, cancel.arguments["consumer_tag"], cancel.arguments["nowait"]) == ("basic.cancel", "c", True)
     got = client.get("q", no_ack=False)
@@ -47,8 +53,12 @@ def test_a_quorum_queue_takes_back_what_is_overdue_and_cancels(cut: Cut) -> None
     assert got.properties is not None
     assert got.properties["headers"] == {"x-acquired-count": Field("l", 1)}
     assert client.depth("q") == 0
-    clock.advance(TICK_MS)
+    client.send(1, "basic.ack", delivery_tag=3)
+    clock.advance(TICK_MS - 1)
     assert client.receive() == []
+    clock.advance(1)
+    (cancel,) = client.receive()
+    assert (cancel.name, cancel.arguments["consumer_tag"]) == ("basic.cancel", "c")
     assert client.get("q").body == b"new"
 
 
@@ -72,11 +82,104 @@ def test_settling_later_what_was_taken_back_is_no_mistake(cut: Cut, method: str)
     clock.advance(2 * TICK_MS)
     client.receive()
     client.send(1, method, delivery_tag=1)
-    assert client.receive() == []
-    assert client.depth("q") == 1
+    # The consumer goes on.
+    (got,) = client.receive()
+    assert (got.body, got.arguments["delivery_tag"], got.arguments["redelivered"]) == (b"1", 2, True)
     client.send(1, method, delivery_tag=1)
     (close,) = client.receive()
     assert close.arguments["reply_text"] == "PRECONDITION_FAILED - unknown delivery tag 1"
+
+
+def test_a_consumer_goes_on_when_all_that_was_taken_back_is_settled(cut: Cut) -> None:
+    client, clock = timing(cut)
+    client.declare("q", durable=True, arguments=QUORUM)
+    for body in b"1", b"2", b"3":
+        client.publish("q", body)
+    client.call(1, "basic.qos", prefetch_count=2)
+    assert [got.body for got in client.consume("q", "c")] == [b"1", b"2"]
+    clock.advance(TIMEOUT_MS)
+    assert [got.name for got in client.receive()] == ["basic.cancel"]
+    client.send(1, "basic.ack", delivery_tag=1)
+    assert client.receive() == []
+    client.send(1, "basic.ack", delivery_tag=2)
+    assert [(got.body, got.arguments["consumer_tag"]) for got in client.receive()] == [(b"1", "c"), (b"2", "c")]
+    client.send(1, "basic.ack", delivery_tag=4, multiple=True)
+    assert [got.body for got in client.receive()] == [b"3"]
+
+
+@pytest.mark.parametrize("tag", [0, 3])
+def test_settling_many_settles_what_was_taken_back_as_well(cut: Cut, tag: int) -> None:
+    client, clock = timing(cut)
+    client.declare("q", durable=True, arguments=QUORUM)
+    for body in b"1", b"2":
+        client.publish("q", body)
+    client.consume("q")
+    clock.advance(TICK_MS)
+    client.publish("q", b"3")
+    client.receive()
+    clock.advance(TIMEOUT_MS - TICK_MS)
+    assert [got.name for got in client.receive()] == ["basic.cancel"]
+    client.send(1, "basic.ack", delivery_tag=tag, multiple=True)
+    assert [got.body for got in client.receive()] == [b"1", b"2"]
+
+
+def test_the_tag_of_a_consumer_that_was_cancelled_so_is_still_taken(cut: Cut) -> None:
+    client, clock = timing(cut)
+    client.declare("q", durable=True, arguments=QUORUM)
+    client.publish("q", b"1")
+    client.consume("q", "c")
+    clock.advance(TIMEOUT_MS)
+    client.receive()
+    client.send(1, "basic.consume", queue="q", consumer_tag="c")
+    (close,) = client.receive()
+    assert (close.arguments["reply_code"], close.arguments["reply_text"]) == (
+        530,
+        "NOT_ALLOWED - attempt to reuse consumer tag 'c'",
+    )
+
+
+def test_a_client_that_cancels_meanwhile_gets_nothing_more(cut: Cut) -> None:
+    client, clock = timing(cut)
+    client.declare("q", durable=True, arguments=QUORUM)
+    client.publish("q", b"1")
+    client.consume("q", "c")
+    clock.advance(TIMEOUT_MS)
+    client.receive()
+    assert client.call(1, "basic.cancel", consumer_tag="c").name == "basic.cancel-ok"
+    client.send(1, "basic.ack", delivery_tag=1)
+    assert client.receive() == []
+    assert client.depth("q") == 1
+
+
+SINGLE: Table = {**QUORUM, "x-single-active-consumer": Field("t", True)}
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_another_consumer_becomes_the_active_one(cut: Cut, early: bool) -> None:
+    """Whether it waits already or comes later; the former one waits once it has settled."""
+    client, clock = timing(cut)
+    client.declare("q", durable=True, arguments=SINGLE)
+    client.publish("q", b"1")
+    client.consume("q", "slow")
+    other = Wire(client.broker).log_in()
+    if early:
+        assert other.consume("q") == []
+    clock.advance(TIMEOUT_MS)
+    got = other.receive() if early else other.consume("q")
+    assert [each.body for each in got] == [b"1"]
+    assert [got.name for got in client.receive()] == ["basic.cancel"]
+    client.send(1, "basic.ack", delivery_tag=1)
+    other.send(1, "basic.ack", delivery_tag=1)
+    client.publish("q", b"2")
+    assert (client.receive(), [got.body for got in other.receive()]) == ([], [b"2"])
+    other.call(1, "basic.cancel", consumer_tag=other_tag(got))
+    client.publish("q", b"3")
+    assert [got.body for got in client.receive()] == [b"3"]
+
+
+def other_tag(got: Any) -> str:
+    tag: str = got[0].arguments["consumer_tag"]
+    return tag
 
 
 def test_settling_up_to_what_was_taken_back_settles_what_was_not(cut: Cut) -> None:
@@ -105,7 +208,12 @@ def test_a_client_that_knows_no_cancel_loses_its_channel(cut: Cut) -> None:
     broker.clock.advance(2 * TICK_MS)
     (close,) = client.receive()
     assert (close.name, close.arguments["reply_code"]) == ("channel.close", 406)
-    assert "Timeout value used: 100000 ms" in close.arguments["reply_text"]
+    assert close.arguments["reply_text"] == TIMED_OUT
+    client.send(1, "channel.close-ok")
+    client.call(1, "channel.open")
+    got = client.get("q")
+    assert got.properties is not None
+    assert got.properties["headers"] == {"x-acquired-count": Field("l", 1)}
 
 
 @pytest.mark.parametrize(("of_queue", "of_consumer", "waits"), [(None, 200, True), (200, None, True), (10, 200, True)])
@@ -122,10 +230,46 @@ def test_whose_timeout_counts(cut: Cut, of_queue: int | None, of_consumer: int |
     assert [got.name for got in client.receive()] == ["basic.cancel"]
 
 
-def test_what_basic_get_took_has_no_timeout(cut: Cut) -> None:
+def test_what_basic_get_took_costs_the_channel(cut: Cut) -> None:
     client, clock = timing(cut)
-    client.declare("q", durable=True, arguments=QUORUM)
+    client.declare("q", durable=True, arguments={**QUORUM, "x-consumer-timeout": Field("I", 5000)})
     client.publish("q", b"1")
     client.get("q", no_ack=False)
-    clock.advance(10 * TICK_MS)
-    assert client.depth("q") == 0
+    clock.advance(4999)
+    assert client.receive() == []
+    clock.advance(1)
+    (close,) = client.receive()
+    assert (close.name, close.arguments["reply_code"]) == ("channel.close", 406)
+    assert close.arguments["reply_text"] == TIMED_OUT
+    assert Wire(client.broker).log_in().depth("q") == 1
+
+
+def test_a_shorter_timeout_than_those_before_is_kept(cut: Cut) -> None:
+    client, clock = timing(cut)
+    for queue, timeout in ("slow", 90_000), ("quick", 5000):
+        client.declare(queue, durable=True, arguments={**QUORUM, "x-consumer-timeout": Field("I", timeout)})
+        client.publish(queue, b"1")
+        client.consume(queue, queue)
+    clock.advance(5000)
+    assert [got.arguments["consumer_tag"] for got in client.receive()] == ["quick"]
+    clock.advance(85_000)
+    assert [got.arguments["consumer_tag"] for got in client.receive()] == ["slow"]
+
+
+def test_a_timeout_of_0_lets_a_channel_look_now_and_then_only(cut: Cut) -> None:
+    client, clock = timing(cut)
+    client.declare("q", durable=True, arguments={**QUORUM, "x-consumer-timeout": Field("I", 0)})
+    client.publish("q", b"1")
+    client.consume("q")
+    clock.advance(10)
+    assert [got.name for got in client.receive()] == ["basic.cancel"]
+
+
+def test_nothing_is_looked_at_where_nothing_has_a_timeout(cut: Cut) -> None:
+    broker = make_broker(compat=COMPATS["4.3"], consumer_timeout_ms=0)
+    client = Wire(broker, cut).log_in()
+    before = broker.clock.next_due_ms()
+    client.declare("q", durable=True, arguments=QUORUM)
+    client.publish("q", b"1")
+    client.consume("q")
+    assert broker.clock.next_due_ms() == before

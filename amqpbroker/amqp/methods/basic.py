@@ -70,7 +70,7 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.consumers[tag] = consumer
     take_over(consumer, held)
     if not consumer.no_ack:
-        channel.watch_timeouts()
+        channel.watch_timeouts(queue, consumer)
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)
     queue.offer(consumer)
