@@ -34,15 +34,16 @@ class Compat:
     """What one release series of RabbitMQ does.
 
     version: what clients are told, its last release that is known of. copyright_until: the last year that its
-    copyright names. frame_min: the smallest frame_max that may be
-    negotiated, and the largest frame before the login. tells_tune_errors: a tune-ok that cannot be gets
-    connection.close, where others just close after a while. transient_nonexcl_queues, global_qos: deprecated features.
-    arguments_of_4_3: of queues and consumers: x-queue-mode means nothing, x-queue-version is 2, and quorum queues and
-    their consumers have x-consumer-timeout. counts_only_failures: basic.nack and
-    basic.recover do not count against the delivery limit of a quorum queue, which tells of all returns in
-    x-acquired-count. strict_quorum_priorities: a quorum queue has the priorities 0 to 31, highest first, where others
-    have two that share. quorum_consumer_timeout: only quorum queues have one, and it takes messages from their
-    consumer, where others close the channel.
+    copyright names. frame_min: the smallest frame_max that may be negotiated, and the largest frame before the login.
+    tells_tune_errors: a tune-ok that cannot be gets connection.close, where others just close after a while.
+    transient_nonexcl_queues, global_qos, queue_master_locator: deprecated features. arguments_of_4_3: of queues and
+    consumers: x-queue-mode means nothing, x-queue-version is 2, and quorum queues and their consumers have
+    x-consumer-timeout. counts_only_failures: basic.nack and basic.recover do not count against the delivery limit of a
+    quorum queue, which tells of all returns in x-acquired-count. strict_quorum_priorities: a quorum queue has the
+    priorities 0 to 31, highest first, where others have two that share. quorum_consumer_timeout: only quorum queues
+    have one, and they take back what is overdue, where others close the channel. most_topic_hashes: how many words of a
+    topic exchange's binding key may be `#`, 0 for any number. passive_is_checked: a passive declaration takes a
+    permission, of any kind.
     """
 
     version: str
@@ -51,10 +52,13 @@ class Compat:
     tells_tune_errors: bool
     transient_nonexcl_queues: Permission
     global_qos: Permission
+    queue_master_locator: Permission
     arguments_of_4_3: bool
     counts_only_failures: bool
     strict_quorum_priorities: bool
     quorum_consumer_timeout: bool
+    most_topic_hashes: int
+    passive_is_checked: bool
 
     def configured(self, permit: Mapping[str, bool]) -> "Compat":
         """The same with deprecated features permitted or denied (rabbit_deprecated_features:should_be_permitted/2)."""
@@ -62,6 +66,7 @@ class Compat:
             self,
             transient_nonexcl_queues=_configured(self.transient_nonexcl_queues, permit.get("transient_nonexcl_queues")),
             global_qos=_configured(self.global_qos, permit.get("global_qos")),
+            queue_master_locator=_configured(self.queue_master_locator, permit.get("queue_master_locator")),
         )
 
 
@@ -78,10 +83,13 @@ _4_0 = Compat(
     tells_tune_errors=False,
     transient_nonexcl_queues=Permission.PERMITTED,
     global_qos=Permission.PERMITTED,
+    queue_master_locator=Permission.PERMITTED,
     arguments_of_4_3=False,
     counts_only_failures=False,
     strict_quorum_priorities=False,
     quorum_consumer_timeout=False,
+    most_topic_hashes=0,
+    passive_is_checked=False,
 )
 _4_1 = replace(_4_0, version="4.1.8", copyright_until=2026, frame_min=8192)
 _4_2 = replace(_4_1, version="4.2.9", tells_tune_errors=True)
@@ -90,12 +98,17 @@ _4_3 = replace(
     version="4.3.6",
     transient_nonexcl_queues=Permission.DENIED,
     global_qos=Permission.DENIED,
+    queue_master_locator=Permission.DENIED,
     arguments_of_4_3=True,
     counts_only_failures=True,
     strict_quorum_priorities=True,
     quorum_consumer_timeout=True,
+    most_topic_hashes=2,
+    passive_is_checked=True,
 )
 
-#: Release series -> what it does. Sources: the release notes of 4.1.0, 4.2.0 and 4.3.0; rabbit_reader.erl,
-#: rabbit_fifo.erl; pull requests 15387 (what counts as a failure) and 15460 (global_qos) of RabbitMQ.
+#: Release series -> what its last release does. Sources: the release notes of 4.1.0, 4.2.0 and 4.3.0; the source of
+#: 4.3.5 (rabbit_reader, rabbit_fifo, rabbit_fifo_pq, rabbit_amqqueue, rabbit_channel, rabbit_exchange_type_topic).
 COMPATS: dict[str, Compat] = {"4.0": _4_0, "4.1": _4_1, "4.2": _4_2, "4.3": _4_3}
+
+DEFAULT_COMPAT = _4_0

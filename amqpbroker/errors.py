@@ -309,6 +309,12 @@ def binding_key_not_permitted(routing_key: str) -> AmqpError:
     return precondition_failed(f"Non empty binding '{routing_key}' key not permitted")
 
 
+def too_many_hashes(routing_key: str, found: int, most: int) -> AmqpError:
+    return precondition_failed(
+        f"Topic binding key '{routing_key}' uses {found} '#' wildcards, at most {most} are allowed"
+    )
+
+
 def delayed_type_missing() -> AmqpError:
     return precondition_failed("Invalid argument, 'x-delayed-type' must be an existing exchange type")
 

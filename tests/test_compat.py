@@ -216,6 +216,29 @@ def test_version_1_of_classic_queues_is_refused_from_4_3_on(argument: str, value
         assert got.name == "queue.declare-ok"
 
 
+@pytest.mark.parametrize(
+    ("series", "permit", "text"),
+    [
+        ("4.2", {}, None),
+        ("4.3", {}, BY_DEFAULT),
+        ("4.3", {"queue_master_locator": True}, None),
+        ("4.0", {"queue_master_locator": False}, BY_CONFIGURATION),
+    ],
+)
+def test_the_master_locator_is_denied_from_4_3_on(series: str, permit: dict[str, bool], text: str | None) -> None:
+    client = client_of(series, permit)
+    arguments = {"x-queue-master-locator": longstr("min-masters")}
+    client.send(1, "queue.declare", queue="q", durable=True, arguments=arguments)
+    (got,) = client.receive()
+    if text is None:
+        assert got.name == "queue.declare-ok"
+    else:
+        name, code, told = closed([got])
+        assert (name, code) == ("connection.close", 541)
+        # The name of the feature is shorter, so that there is more of the rest.
+        assert told.startswith(text.replace("transient_nonexcl_queues", "queue_master_locator")[:200])
+
+
 # --- arguments that came with 4.3 ------------------------------------------------------------------------------------
 
 
@@ -385,6 +408,101 @@ def test_priorities_of_quorum_queues(series: str, order: list[bytes]) -> None:
     assert [client.get("q").body for _ in order] == order
 
 
+def test_a_message_without_a_priority_has_4_from_4_3_on() -> None:
+    """rabbit_fifo:msg_priority/1; above 31 it is 31."""
+    client = client_of("4.3")
+    client.declare("q", durable=True, arguments=QUORUM)
+    client.publish("q", b"5", priority=5)
+    client.publish("q", b"4", priority=4)
+    client.publish("q", b"none")
+    client.publish("q", b"nothing of it", delivery_mode=2)
+    client.publish("q", b"0", priority=0)
+    client.publish("q", b"40", priority=40)
+    client.publish("q", b"31", priority=31)
+    expected = [b"40", b"31", b"5", b"4", b"none", b"nothing of it", b"0"]
+    assert [client.get("q").body for _ in expected] == expected
+
+
+def test_returned_messages_come_first_whatever_their_priority_from_4_3_on() -> None:
+    client = client_of("4.3")
+    client.declare("q", durable=True, arguments=QUORUM)
+    for priority in 1, 0:
+        client.publish("q", b"%d" % priority, priority=priority)
+    client.get("q", no_ack=False)
+    client.get("q", no_ack=False)
+    client.publish("q", b"9", priority=9)
+    client.send(1, "basic.nack", delivery_tag=2, requeue=True)
+    client.send(1, "basic.nack", delivery_tag=1, requeue=True)
+    assert [client.get("q").body for _ in range(3)] == [b"0", b"1", b"9"]
+
+
+def test_without_a_delivery_limit_what_is_returned_has_the_priority_4_from_4_3_on() -> None:
+    client = client_of("4.3")
+    client.declare("q", durable=True, arguments={**QUORUM, "x-delivery-limit": Field("l", -1)})
+    client.publish("q", b"9", priority=9)
+    client.get("q", no_ack=False)
+    for priority in 5, 4, 3:
+        client.publish("q", b"%d" % priority, priority=priority)
+    client.send(1, "basic.nack", delivery_tag=1, requeue=True)
+    assert [client.get("q").body for _ in range(4)] == [b"5", b"4", b"9", b"3"]
+
+
+# --- bindings and passive declarations -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("key", "hashes"), [("a.#.b.#", 2), ("#.a#.#", 2), ("#.a.#.#", 3), ("#.#.#.#", 4)])
+@pytest.mark.parametrize("to_queue", [True, False])
+def test_binding_keys_have_two_hashes_at_most_from_4_3_on(key: str, hashes: int, to_queue: bool) -> None:
+    for series in ("4.2", "4.3"):
+        client = client_of(series)
+        client.declare("q", durable=True)
+        if to_queue:
+            got = client.call(1, "queue.bind", queue="q", exchange="amq.topic", routing_key=key)
+        else:
+            ends = {"source": "amq.topic", "destination": "amq.fanout"}
+            got = client.call(1, "exchange.bind", **ends, routing_key=key)
+        if series == "4.3" and hashes > 2:
+            text = f"Topic binding key '{key}' uses {hashes} '#' wildcards, at most 2 are allowed"
+            assert closed([got]) == ("channel.close", 406, f"PRECONDITION_FAILED - {text}")
+        else:
+            assert got.name.endswith("bind-ok")
+
+
+def test_other_exchanges_take_any_number_of_hashes() -> None:
+    client = client_of("4.3")
+    client.declare("q", durable=True)
+    got = client.call(1, "queue.bind", queue="q", exchange="amq.direct", routing_key="#.#.#")
+    assert got.name == "queue.bind-ok"
+
+
+@pytest.mark.parametrize("grant", ["configure", "write", "read", "none"])
+@pytest.mark.parametrize("kind", ["queue", "exchange"])
+def test_a_passive_declaration_takes_any_permission_from_4_3_on(kind: str, grant: str) -> None:
+    """rabbit_channel:check_any_resource_access_permitted/3; what is not there makes no difference."""
+    for series in ("4.2", "4.3"):
+        broker = broker_of(series)
+        admin = Wire(broker).log_in()
+        admin.declare("there", durable=True)
+        admin.call(1, "exchange.declare", exchange="there", exchange_type="direct", durable=True)
+        broker.users.add_user("bob", "pw")
+        broker.users.set_permissions(
+            "bob", "/", *[".*" if grant == each else "" for each in ("configure", "write", "read")]
+        )
+        client = Wire(broker).log_in("bob", "pw")
+        for name, missing in ("there", False), ("nowhere", True):
+            got = client.call(1, f"{kind}.declare", **{kind: name}, passive=True)
+            if series == "4.3" and grant == "none":
+                text = f"configure access to {kind} '{name}' in vhost '/' refused for user 'bob'"
+                assert closed([got]) == ("channel.close", 403, f"ACCESS_REFUSED - {text}")
+            elif missing:
+                assert closed([got])[1] == 404
+            else:
+                assert got.name == f"{kind}.declare-ok"
+                continue
+            client.send(1, "channel.close-ok")
+            client.call(1, "channel.open")
+
+
 # --- a real client ---------------------------------------------------------------------------------------------------
 
 
@@ -405,7 +523,8 @@ def test_a_client_tries_an_upgrade_and_a_restart(tmp_path: Path) -> None:
         channel.queue_declare("ranked", durable=True, arguments={"x-queue-type": "quorum"})
         channel.confirm_delivery()
         channel.basic_publish("", "q", b"1")
-        for priority in 1, 2, 3:
+        channel.basic_publish("", "ranked", b"none")
+        for priority in 1, 5, 3:
             channel.basic_publish("", "ranked", b"%d" % priority, pika.BasicProperties(priority=priority))
         for requeue in channel.basic_nack, channel.basic_reject, channel.basic_nack:
             requeue(get(channel)[0], requeue=True)
@@ -421,4 +540,4 @@ def test_a_client_tries_an_upgrade_and_a_restart(tmp_path: Path) -> None:
     ):
         channel = connection.channel()
         assert get(channel)[1] == {"x-acquired-count": 1, "x-delivery-count": 1}
-        assert [channel.basic_get("ranked")[2] for _ in range(3)] == [b"3", b"2", b"1"]
+        assert [channel.basic_get("ranked")[2] for _ in range(4)] == [b"5", b"none", b"3", b"1"]

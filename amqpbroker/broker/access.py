@@ -64,6 +64,14 @@ class Permissions:
             self._allowed.clear()
         self._allowed.add((permission, name))
 
+    def check_any(self, kind: Kind, name: str) -> None:
+        """Raises AmqpError 403, as `check` does for configure, unless the user may do anything to it at all."""
+        for permission in ("read", "write"):
+            pattern = self._patterns.get(permission)
+            if pattern is not None and pattern.found_in(name or "amq.default"):
+                return
+        self.check("configure", kind, name)
+
     def check_topic(self, permission: Literal["write", "read"], exchange: str, routing_key: str) -> None:
         """Raises AmqpError 403 unless the user may use that routing key with that topic exchange.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import final
 
 from amqpbroker import errors
-from amqpbroker.broker.access import Permissions
+from amqpbroker.broker.access import Kind, Permissions
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.direct_reply import is_reserved_for_replies
 from amqpbroker.broker.exchange import Bindable, Exchange
@@ -53,6 +53,11 @@ class Actions:
             self.permissions.check("read", "queue", name)
             self.permissions.check("write", "exchange", text(dead_letter_exchange.value))
         return vhost.declare_queue(name, durable, exclusive, auto_delete, arguments, self.session, server_named)
+
+    def check_passive(self, kind: Kind, name: str) -> None:
+        """Raises AmqpError 403 where a passive declaration takes a permission and the user has none of the three."""
+        if self.vhost.config.compat.passive_is_checked:
+            self.permissions.check_any(kind, name)
 
     def delete_queue(
         self, name: str, if_unused: bool, if_empty: bool, answer: Callable[[int], None] | None = None
@@ -127,7 +132,8 @@ class Actions:
         known = self.vhost.exchanges.get(source)
         if to_queue and known is not None and destination in self.vhost.queues:
             # That the arguments are good comes before whose the queue is (rabbit_binding:add/4).
-            known.type.validate_binding(routing_key.encode("utf-8", "surrogateescape"), arguments)
+            key = routing_key.encode("utf-8", "surrogateescape")
+            known.type.validate_binding(key, arguments, self.vhost.config.compat)
         exchange, target, key = self._ends(source, destination, to_queue, routing_key)
         self.vhost.bind(exchange, target, key, arguments)
 

@@ -9,6 +9,7 @@ from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.policies import NO_POLICY, Effective, Policy
 from amqpbroker.broker.stats import EXCHANGE_COUNTERS, MessageStats, Outlet, message_stats
+from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class ExchangeType(ABC):
     per_key: bool = True
     held: Holder | None = None
 
-    def validate_binding(self, routing_key: bytes, arguments: Table) -> None:  # noqa: B027 - most types accept any
+    def validate_binding(  # noqa: B027 - most types accept any
+        self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT
+    ) -> None:
         """Raise AmqpError if a binding with this key and these arguments makes no sense for the type."""
 
     @abstractmethod

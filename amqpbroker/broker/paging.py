@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Iterator
 
-from amqpbroker.broker.message import Entry
+from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import Page, Pager
@@ -109,8 +109,7 @@ class QueuePages(Pager):
             self._queue.tally.unstored += 1
             self._log.settle(entry)
 
-    def priorities(self, page: Page) -> Iterator[tuple[int, int]]:
+    def messages(self, page: Page) -> Iterator[Message]:
         reading = self._log.reader.start(page.positions)
         for position in page.positions:
-            message = reading.message(position)
-            yield message.priority, message.size
+            yield reading.message(position)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpbroker.broker.message import MESSAGE_OCTETS
+from amqpbroker.broker.ready import StrictQuorumLine
 from amqpbroker.wire.properties import timestamp_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class QueueInfo(NamedTuple):
     consumer_capacity: which part of the time consumers could take more, 0 to 1; also known as consumer_utilisation.
     single_active_consumer_tag: of a quorum queue's first consumer too, where all of them are active (rabbit_fifo.erl).
     head_message_timestamp: seconds since the epoch, as the publisher said; None if it did not or the head is paged out.
+    messages_by_priority: of a quorum queue in RabbitMQ 4.3, how many are ready, but for returned ones.
     """
 
     state: str
@@ -45,6 +47,7 @@ class QueueInfo(NamedTuple):
     head_message_timestamp: int | None
     memory: int
     idle_since: int | None
+    messages_by_priority: dict[int, int] | None
 
 
 def queue_info(queue: "LocalQueue") -> QueueInfo:
@@ -87,4 +90,5 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
         head_message_timestamp=None if head is None else timestamp_of(head.message.properties),
         memory=_QUEUE_OCTETS + MESSAGE_OCTETS * (count - paged_out) + size - paged_size,
         idle_since=None if sample is None else sample.idle_since,
+        messages_by_priority=ready.by_priority() if isinstance(ready, StrictQuorumLine) else None,
     )

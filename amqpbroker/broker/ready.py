@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from amqpbroker.broker.message import Entry
+from amqpbroker.broker.message import Entry, Message
+from amqpbroker.wire.properties import PRIORITY, flags_of
 
 if TYPE_CHECKING:
     from amqpbroker.store.recovery import Copies
@@ -93,8 +94,8 @@ class Pager(metaclass=ABCMeta):
         """The copy lives no more."""
 
     @abstractmethod
-    def priorities(self, page: Page) -> Iterator[tuple[int, int]]:
-        """(priority, octets of the body) of each copy of a page that is all stored. Raises OSError, DamagedError."""
+    def messages(self, page: Page) -> Iterator[Message]:
+        """The message of each copy of a page that is all stored. Raises OSError, DamagedError."""
 
 
 class ReadyLine(metaclass=ABCMeta):
@@ -369,20 +370,19 @@ class _Copies:
 
 
 def _recover_by_level(
-    pager: Pager, pages: list[Page], level_of: Callable[[int], int], line_of: Callable[[int], ReadyLine]
+    pager: Pager, pages: list[Page], level_of: Callable[[Message], int], line_of: Callable[[int], ReadyLine]
 ) -> None:
-    """Give each line the copies whose priorities are of its level."""
+    """Give each line the copies of messages of its level."""
     levels: dict[int, _Copies] = {}
     for page in pages:
-        priorities = pager.priorities(page)
-        for position, sequence, (priority, size) in zip(page.positions, page.sequences, priorities, strict=True):
-            level = level_of(priority)
+        for position, sequence, message in zip(page.positions, page.sequences, pager.messages(page), strict=True):
+            level = level_of(message)
             copies = levels.get(level)
             if copies is None:
                 copies = levels[level] = _Copies()
             copies.positions.append(position)
             copies.sequences.append(sequence)
-            copies.sizes.append(size)
+            copies.sizes.append(message.size)
     for level, copies in levels.items():
         line_of(level).recover(_paged(copies.positions, copies.sequences, copies.sizes), sum(copies.sizes))
 
@@ -407,6 +407,10 @@ class PriorityLine(ReadyLine):
     def _level(self, entry: Entry) -> int:
         priority = entry.message.priority
         return priority if priority < self.max_priority else self.max_priority
+
+    def _level_of(self, message: Message) -> int:
+        """The level of an entry with this message."""
+        return min(message.priority, self.max_priority)
 
     def _line(self, level: int) -> FifoLine:
         line = self.levels[level]
@@ -461,7 +465,7 @@ class PriorityLine(ReadyLine):
 
     def recover(self, pages: list[Page], size: int) -> None:
         assert self._pager is not None
-        _recover_by_level(self._pager, pages, lambda priority: min(priority, self.max_priority), self._line)
+        _recover_by_level(self._pager, pages, self._level_of, self._line)
         self.mask = sum([1 << level for level, line in enumerate(self.levels) if line.count])
         self.count += sum([len(page.positions) for page in pages])
         self.size += size
@@ -561,7 +565,10 @@ class QuorumLine(ReadyLine):
     def recover(self, pages: list[Page], size: int) -> None:
         assert self._pager is not None
         _recover_by_level(
-            self._pager, pages, lambda priority: priority > 4, lambda high: self.high if high else self.normal
+            self._pager,
+            pages,
+            lambda message: message.priority > 4,
+            lambda high: self.high if high else self.normal,
         )
         self._newest = pages[-1].sequences[-1]
         self.count += sum([len(page.positions) for page in pages])
@@ -588,14 +595,47 @@ class QuorumLine(ReadyLine):
             yield from highs
 
 
-class StrictQuorumLine(QuorumLine):
-    """Returned messages first, in the order of their return; then strictly by priority, 0 to 31 (RabbitMQ 4.3)."""
+class StrictLevels(PriorityLine):
+    """The priorities of quorum queues in RabbitMQ 4.3: 0 to 31, and 4 where none was given."""
 
     MAX_PRIORITY = 31
+    DEFAULT_PRIORITY = 4
+
+    def __init__(self, pager: Pager | None = None) -> None:
+        super().__init__(self.MAX_PRIORITY, pager)
+
+    def _level(self, entry: Entry) -> int:
+        return self._level_of(entry.message)
+
+    def _level_of(self, message: Message) -> int:
+        if not message.priority and not flags_of(message.properties) & PRIORITY:
+            return self.DEFAULT_PRIORITY
+        return super()._level_of(message)
+
+    def put_last(self, entry: Entry) -> None:
+        # Whatever its priority (rabbit_fifo:apply of #requeue{}).
+        self._line(self.DEFAULT_PRIORITY).push(entry)
+        self.mask |= 1 << self.DEFAULT_PRIORITY
+        self.count += 1
+        self.size += entry.message.size
+
+
+class StrictQuorumLine(QuorumLine):
+    """Returned messages first, in the order of their return; then strictly by priority (RabbitMQ 4.3)."""
 
     def __init__(self, pager: Pager | None = None) -> None:
         super().__init__(pager)
-        self.normal = PriorityLine(self.MAX_PRIORITY, pager)
+        self._levels = StrictLevels(pager)
+        self.normal = self._levels
+
+    def by_priority(self) -> dict[int, int]:
+        """How many wait of each priority, but for returned ones; those of which none waits are not there."""
+        return {level: line.count for level, line in enumerate(self._levels.levels) if line.count}
+
+    def put_last(self, entry: Entry) -> None:
+        self._levels.put_last(entry)
+        self.count += 1
+        self.size += entry.message.size
 
     def push(self, entry: Entry) -> None:
         self.normal.push(entry)

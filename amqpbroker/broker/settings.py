@@ -174,8 +174,8 @@ def parse_queue_settings(
 
     Checks in RabbitMQ's order: type of the dead letter exchange (rabbit_channel), queue type, values, arguments of
     other types (rabbit_amqqueue:declare/7), properties (rabbit_quorum_queue:declare/2). server_named: the client gave
-    no name, which only classic queues may do. compat: raises AmqpError 541 for a transient queue where that feature is
-    denied, and decides which arguments there are; None for a queue that is there already.
+    no name, which only classic queues may do. compat: raises AmqpError 541 for a deprecated feature that is denied, and
+    decides which arguments there are; None for a queue that is there already.
     check_limits: called before the properties are checked.
     """
     arguments = with_queue_type(
@@ -193,6 +193,8 @@ def parse_queue_settings(
     if compat is not None and not durable and not exclusive:
         check_transient(compat)
     check_limits()
+    if compat is not None and queue_type == "classic" and "x-queue-master-locator" in arguments:
+        _check_permitted("queue_master_locator", compat.queue_master_locator)
     if queue_type != "classic":
         for prop, wrong in (("auto-delete", auto_delete), ("exclusive-owner", exclusive), ("non-durable", not durable)):
             if wrong:
@@ -204,9 +206,12 @@ def parse_queue_settings(
 
 def check_transient(compat: Compat) -> None:
     """Raises AmqpError 541 if a queue must not be transient unless it is exclusive."""
-    permission = compat.transient_nonexcl_queues
+    _check_permitted("transient_nonexcl_queues", compat.transient_nonexcl_queues)
+
+
+def _check_permitted(feature: str, permission: Permission) -> None:
     if permission is not Permission.PERMITTED:
-        raise errors.deprecated_feature_denied("transient_nonexcl_queues", permission is Permission.OVERRIDDEN)
+        raise errors.deprecated_feature_denied(feature, permission is Permission.OVERRIDDEN)
 
 
 def alternate_exchange(name: str, vhost: str, arguments: Table) -> str | None:

@@ -448,7 +448,8 @@ class Vhost:
         if identity in source.bindings:
             self._tell_of_binding(source.bindings[identity])
             return
-        source.type.validate_binding(routing_key, arguments)
+        if not stored:
+            source.type.validate_binding(routing_key, arguments, self.config.compat)
         binding = Binding(source, destination, routing_key, arguments)
         if is_durable(binding) and not stored:
             self.definitions.put(binding_definition(self.name, binding))

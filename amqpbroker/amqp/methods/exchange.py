@@ -16,6 +16,7 @@ def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
         name = without_line_breaks(arguments["exchange"])
         if name == "":
             raise errors.default_exchange_refused()
+        channel.actions().check_passive("exchange", name)
         channel.vhost.exchange(name)
     else:
         channel.actions().declare_exchange(

@@ -37,6 +37,7 @@ def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
 
 
 def _passive(channel: "Channel", name: str) -> Queue:
+    channel.actions().check_passive("queue", name)
     queue = channel.vhost.queue(name, channel.connection)
     queue.touch()
     return queue

@@ -8,6 +8,7 @@ from typing import ClassVar
 from amqpbroker import errors
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
 from amqpbroker.broker.message import Message
+from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.wire.erlang import erlang_binary
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, encode_field, text
@@ -41,7 +42,7 @@ class ConsistentHashType(ExchangeType):
         self._targets: list[Target] = []
         self._ends: list[int] | None = []
 
-    def validate_binding(self, routing_key: bytes, arguments: Table) -> None:
+    def validate_binding(self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT) -> None:
         if not _INTEGER.fullmatch(routing_key):
             raise errors.binding_weight_no_integer(erlang_binary(routing_key))
         if int(routing_key) < 1:

@@ -9,6 +9,7 @@ from amqpbroker.broker.exchange_types.held import HeldMessages
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock
+from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.wire.values import Table
 
 
@@ -38,8 +39,8 @@ class DelayedType(ExchangeType):
         self.per_key = inner.per_key
         self.held = HeldMessages(clock, release, log)
 
-    def validate_binding(self, routing_key: bytes, arguments: Table) -> None:
-        self.inner.validate_binding(routing_key, arguments)
+    def validate_binding(self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT) -> None:
+        self.inner.validate_binding(routing_key, arguments, compat)
 
     def bind(self, binding: Binding) -> None:
         self.inner.bind(binding)

@@ -5,6 +5,7 @@ from typing import ClassVar
 from amqpbroker import errors
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
 from amqpbroker.broker.message import Message
+from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.wire.erlang import erlang_binary, erlang_term
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, encode_field
 
@@ -33,7 +34,7 @@ class HeadersType(ExchangeType):
         self._index: dict[_Wanted, dict[_Rule, None]] = {}
         self._always: dict[_Rule, None] = {}
 
-    def validate_binding(self, routing_key: bytes, arguments: Table) -> None:
+    def validate_binding(self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT) -> None:
         match = arguments.get(_MATCH)
         if match is None:
             return

@@ -6,6 +6,7 @@ from amqpbroker import errors
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
 from amqpbroker.broker.exchange_types.random import RandomType
 from amqpbroker.broker.message import Message
+from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.wire.values import Table, text
 
 
@@ -19,7 +20,7 @@ class LocalRandomType(ExchangeType):
     def __init__(self) -> None:
         self._random = RandomType()
 
-    def validate_binding(self, routing_key: bytes, arguments: Table) -> None:
+    def validate_binding(self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT) -> None:
         if routing_key:
             raise errors.binding_key_not_permitted(text(routing_key))
 

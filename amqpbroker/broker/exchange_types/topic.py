@@ -2,9 +2,12 @@
 
 from typing import ClassVar
 
+from amqpbroker import errors
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
 from amqpbroker.broker.exchange_types.targets import Targets, add, remove
 from amqpbroker.broker.message import Message
+from amqpbroker.compat import DEFAULT_COMPAT, Compat
+from amqpbroker.wire.values import Table
 
 _ONE = b"*"
 _MANY = b"#"
@@ -20,6 +23,11 @@ class TopicType(ExchangeType):
 
     def __init__(self) -> None:
         self._root = _Node()
+
+    def validate_binding(self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT) -> None:
+        found, most = _words(routing_key).count(_MANY), compat.most_topic_hashes
+        if 0 < most < found:
+            raise errors.too_many_hashes(routing_key.decode("utf-8", "surrogateescape"), found, most)
 
     def bind(self, binding: Binding) -> None:
         node = self._root

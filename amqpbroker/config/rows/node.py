@@ -29,6 +29,6 @@ ROWS: tuple[Setting, ...] = (
             "event_exchange_vhost"),
     Setting("deprecated_features.permit.$name", BOOLEAN, "",
             "Whether this deprecated feature of RabbitMQ may be used, whatever the release's default. What is modelled"
-            " are `transient_nonexcl_queues` and `global_qos`."),
+            " are `transient_nonexcl_queues`, `global_qos` and `queue_master_locator`."),
 )
 # fmt: on

@@ -358,7 +358,7 @@ class Plan:
         assert source_type is not None
         if kind == "exchange" and destination == "":
             raise failure.malformed(entry.where, "nothing can be bound to the default exchange")
-        source_type.validate_binding(routing_key, arguments)
+        source_type.validate_binding(routing_key, arguments, self._broker.config.compat)
         return partial(self._bind, vhost, source, kind, destination, routing_key, arguments)
 
     def _bind(self, name: str, source: str, kind: str, destination: str, routing_key: bytes, arguments: Table) -> None:

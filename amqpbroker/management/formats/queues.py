@@ -52,8 +52,14 @@ def queue_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str
         row["leader"] = node
         row["members"] = row["online"] = [node]
         row["message_bytes_dlx"] = row["messages_dlx"] = 0
-        row["messages_ready_high"] = row["messages_ready_returned"] = row["publishers"] = 0
-        row["messages_ready_normal"] = info.messages_ready
+        row["messages_ready_returned"] = row["publishers"] = 0
+        by_priority = info.messages_by_priority
+        if by_priority is None:
+            row["messages_ready_high"], row["messages_ready_normal"] = 0, info.messages_ready
+        else:
+            row["messages_by_priority"] = {str(priority): count for priority, count in by_priority.items()}
+            row["messages_active_priorities"] = len(by_priority)
+            row["messages_ready_returned"] = info.messages_ready - sum(by_priority.values())
         row["open_files"] = {node: 0}
         if info.single_active_consumer_tag is not None:
             row["single_active_consumer_tag"] = info.single_active_consumer_tag

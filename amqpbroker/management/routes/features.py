@@ -56,7 +56,11 @@ def used(call: Call) -> list[dict[str, Any]]:
 
 def _phases(broker: Broker) -> dict[str, str]:
     compat = broker.config.compat
-    modelled = {"global_qos": compat.global_qos, "transient_nonexcl_queues": compat.transient_nonexcl_queues}
+    modelled = {
+        "global_qos": compat.global_qos,
+        "queue_master_locator": compat.queue_master_locator,
+        "transient_nonexcl_queues": compat.transient_nonexcl_queues,
+    }
     phases = dict.fromkeys(_PERMITTED, "permitted_by_default")
     for name, permission in modelled.items():
         phases[name] = "permitted_by_default" if permission.name == "PERMITTED" else "denied_by_default"

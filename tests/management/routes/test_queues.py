@@ -1,5 +1,6 @@
 import pytest
 
+from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config, Management
 from tests.harness import Wire
 from tests.management.api import Api
@@ -255,6 +256,23 @@ async def test_actions_are_no_more(api):
         404,
         {"error": "not_found", "reason": "queue_not_found"},
     )
+
+
+async def test_a_quorum_queue_tells_of_its_priorities_from_4_3_on():
+    """rabbit_quorum_queue:handle_tick/3; what was returned waits in no priority."""
+    for series, shown in ("4.2", False), ("4.3", True):
+        api = Api(Config(compat=COMPATS[series]))
+        await api.put("queues/%2F/q", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
+        client = Wire(api.broker).log_in()
+        for properties in {"priority": 9}, {"priority": 9}, {}, {"priority": 0}:
+            client.publish("q", b"x", **properties)
+        client.get("q", no_ack=False)
+        client.send(1, "basic.nack", delivery_tag=1, requeue=True)
+        row = (await api.get("queues/%2F/q")).json()
+        assert ("messages_by_priority" in row, "messages_ready_normal" in row) == (shown, not shown)
+        if shown:
+            assert row["messages_by_priority"] == {"0": 1, "4": 1, "9": 1}
+            assert (row["messages_active_priorities"], row["messages_ready_returned"]) == (3, 1)
 
 
 async def test_a_quorum_queue_has_one_replica(api):
