@@ -23,6 +23,7 @@ from amqpbroker.broker.direct_reply import DirectReply
 from amqpbroker.broker.event_facts import channel_created
 from amqpbroker.broker.exchange import Exchange
 from amqpbroker.broker.inspection import KNOWN, inspect
+from amqpbroker.broker.interceptors import stamped
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.pieces import Pieces
 from amqpbroker.broker.queue import Queue
@@ -446,6 +447,8 @@ class Channel:
             self.tally.redelivered += 1
             compat = self.broker.config.compat
             message = counted(message, entry.queue, entry.acquired_count, entry.delivery_count, compat)
+        if self.broker.config.tells_sent_time:
+            message = stamped(message, self.clock.now_ms())
         for tap in self.vhost.taps:
             tap.delivered(self.vhost, message, entry.queue.name, entry.acquired_count > 0, self.via())
         head = get_ok(message, self.number, self.delivery_tag, entry.acquired_count > 0, left)

@@ -7,6 +7,7 @@ from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
 from amqpbroker.amqp.output import LARGE, content_frames
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.delivery_count import counted
+from amqpbroker.broker.interceptors import stamped
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.session import ConsumerInfo
@@ -173,7 +174,17 @@ class ChannelConsumer(Consumer):
         self.channel.consumer_cancelled(self)
 
 
-class OverfullConsumer(ChannelConsumer):
+class StampingConsumer(ChannelConsumer):
+    """A consumer whose deliveries tell when they were sent, where that is configured."""
+
+    def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
+        channel = self.channel
+        if channel.broker.config.tells_sent_time:
+            message = stamped(message, channel.clock.now_ms())
+        super().hand(message, acquired_count, delivery_count)
+
+
+class OverfullConsumer(StampingConsumer):
     """A consumer of a quorum queue that has taken over more than its prefetch.
 
     Each message that it settles, one of these too, is room for one more, but never for more than the prefetch at once

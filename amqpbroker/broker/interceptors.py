@@ -1,4 +1,4 @@
-"""What is added to every message that is published, where it is configured (rabbit_message_interceptor.erl)."""
+"""What is added to each message that is published or delivered, where it is configured (rabbit_msg_interceptor)."""
 
 from collections.abc import Callable
 
@@ -14,6 +14,13 @@ Interceptor = Callable[[Message], None]
 
 RECEIVED_AT = "timestamp_in_ms"
 ROUTED_BY = "x-routed-by"
+SENT_AT = "x-opt-rabbitmq-sent-time"
+
+
+def stamped(message: Message, now_ms: int) -> Message:
+    """The message as it is delivered, with the time in a header."""
+    properties = with_headers(message.properties, {SENT_AT: Field("l", now_ms)})
+    return Message(message.address, properties, message.body)
 
 
 def interceptor(config: Config, clock: Clock) -> Interceptor | None:

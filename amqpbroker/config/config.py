@@ -152,6 +152,7 @@ class Config:
     relaxed_quorum_queue_checks: bool = False
     set_timestamp: bool | None = None
     set_routing_node: bool | None = None
+    tells_sent_time: bool = False
     max_message_size: int = 16_777_216
     consumer_timeout_ms: int = 1_800_000
     consumer_max_per_channel: int = 0

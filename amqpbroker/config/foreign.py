@@ -59,7 +59,6 @@ LEFT_OUT: dict[str, str] = {
     "shovel.local.*": "shovels speak AMQP 0-9-1, to this broker as well",
     "shovel.delete_after_duration_floor": "shovels end by the number of messages only",
     "consumer_disconnected_timeout": "with one node no consumer is unreachable",
-    "message_interceptors.outgoing.*": "messages are delivered as they were stored",
     "event_exchange.protocol": "events are messages of AMQP 0-9-1",
     "cluster_formation.*": _NO_NODES,
     "cluster_partition_handling": _NO_NODES,

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
-from amqpbroker.amqp.delivery import ChannelConsumer, OverfullConsumer
+from amqpbroker.amqp.delivery import ChannelConsumer, OverfullConsumer, StampingConsumer
 from amqpbroker.amqp.handler import Handler
 from amqpbroker.amqp.methods.queue import queue_name
 from amqpbroker.amqp.takeover import held_under, remember, take_over
@@ -50,7 +50,9 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     check_consumer_arguments(name, channel.vhost.name, queue.settings.queue_type, arguments["arguments"], newest)
     priority = arguments["arguments"].get("x-priority")
     held = held_under(channel, queue, tag)
-    kind = OverfullConsumer if quorum and 0 < channel.prefetch < len(held) else ChannelConsumer
+    kind = StampingConsumer if channel.broker.config.tells_sent_time else ChannelConsumer
+    if quorum and 0 < channel.prefetch < len(held):
+        kind = OverfullConsumer
     consumer = kind(
         channel,
         queue,

@@ -36,5 +36,8 @@ ROWS: tuple[Setting, ...] = (
             " them."),
     Setting("message_interceptors.incoming.set_header_routing_node.overwrite", BOOLEAN, "",
             "Gives each published message a header x-routed-by with the node's name; `true` also where it has one."),
+    Setting("message_interceptors.outgoing.timestamp.enabled", BOOLEAN, "false",
+            "Gives each message that is delivered a header x-opt-rabbitmq-sent-time, in milliseconds.",
+            "tells_sent_time"),
 )
 # fmt: on
