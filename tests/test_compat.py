@@ -423,6 +423,40 @@ def test_a_message_without_a_priority_has_4_from_4_3_on() -> None:
     assert [client.get("q").body for _ in expected] == expected
 
 
+def test_messages_expire_at_the_head_of_each_priority_from_4_3_on() -> None:
+    """rabbit_fifo:expire_batch/3; a message waits for those before it of its own priority only."""
+    client = client_of("4.3")
+    client.declare("q", durable=True, arguments={**QUORUM, "x-dead-letter-exchange": longstr("amq.fanout")})
+    client.declare("dead", durable=True)
+    client.call(1, "queue.bind", queue="dead", exchange="amq.fanout")
+    clock = client.broker.clock
+    assert isinstance(clock, ManualClock)
+    client.publish("q", b"9", priority=9)
+    client.publish("q", b"low", priority=1, expiration="1000")
+    client.publish("q", b"middle", expiration="500")
+    client.publish("q", b"stays", priority=2)
+    client.publish("q", b"behind it", priority=2, expiration="100")
+    for after_ms, dead in (499, 0), (1, 1), (499, 1), (1, 2):
+        clock.advance(after_ms)
+        assert client.depth("dead") == dead
+    assert [client.get("dead").body for _ in range(2)] == [b"middle", b"low"]
+    assert client.depth("q") == 3
+    assert [client.get("q").body for _ in range(2)] == [b"9", b"stays"]
+    assert (client.depth("q"), client.depth("dead")) == (0, 1)
+    # The first of the returned ones is a head, too.
+    client.publish("q", b"again", expiration="1000")
+    client.get("q", no_ack=False)
+    client.send(1, "basic.nack", delivery_tag=client_tag(client), requeue=True)
+    client.publish("q", b"9", priority=9)
+    clock.advance(1000)
+    assert (client.depth("q"), client.depth("dead")) == (1, 2)
+
+
+def client_tag(client: Wire) -> int:
+    """That of what the client got last."""
+    return max(client.connection.channels[1].unacked)
+
+
 def test_returned_messages_come_first_whatever_their_priority_from_4_3_on() -> None:
     client = client_of("4.3")
     client.declare("q", durable=True, arguments=QUORUM)

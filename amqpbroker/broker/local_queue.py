@@ -460,14 +460,15 @@ class LocalQueue(Queue):
         return self.clock.now_ms() + ttl_ms if ttl_ms >= 0 else 0
 
     def expire(self) -> None:
-        """Let expired messages leave; only the head is looked at, as in rabbit_amqqueue_process:drop_expired_msgs."""
+        """Let expired messages leave; only heads are looked at, as in rabbit_amqqueue_process:drop_expired_msgs."""
         if not self.expiring:
             return
         now_ms = self.clock.now_ms()
         expired: list[Entry] = []
         octets = 0
-        while self.ready.count and 0 < self.ready.head().deadline_ms <= now_ms:
-            entry = self.pop()
+        while self.ready.count and 0 < self.ready.due_ms() <= now_ms:
+            entry = self.ready.pop_due()
+            self.expiring -= 1
             expired.append(entry)
             octets += entry.message.size + MESSAGE_OCTETS
             if octets > LEAVING_BYTES:
@@ -478,7 +479,7 @@ class LocalQueue(Queue):
 
     def _arm_expiry(self) -> None:
         """See that the timer fires no later than the head expires. One that fires too early just sets the next."""
-        due_ms = self.ready.head().deadline_ms if self.ready.count else 0
+        due_ms = self.ready.due_ms() if self.ready.count else 0
         timer = self._expiry
         if not due_ms or (timer is not None and timer.due_ms <= due_ms):
             return

@@ -129,6 +129,14 @@ class ReadyLine(metaclass=ABCMeta):
     def pop(self) -> Entry:
         """Take the head. Only when `count`."""
 
+    def due_ms(self) -> int:
+        """When the first message expires of those that may, 0 for never. That is the head; only when `count`."""
+        return self.head().deadline_ms
+
+    def pop_due(self) -> Entry:
+        """Take the one that `due_ms` tells of."""
+        return self.pop()
+
     @abstractmethod
     def peek(self) -> Entry | None:
         """The head, if it is in memory."""
@@ -612,6 +620,25 @@ class StrictLevels(PriorityLine):
             return self.DEFAULT_PRIORITY
         return super()._level_of(message)
 
+    def first_due(self) -> tuple[int, int]:
+        """When the first of the heads of all levels expires, and its level; 0 where none does."""
+        due_ms = due_level = 0
+        for level, line in enumerate(self.levels):
+            if line.count:
+                head_ms = line.head().deadline_ms
+                if head_ms and (not due_ms or head_ms < due_ms):
+                    due_ms, due_level = head_ms, level
+        return due_ms, due_level
+
+    def pop_from(self, level: int) -> Entry:
+        line = self.levels[level]
+        entry = line.pop()
+        if not line.count:
+            self.mask &= ~(1 << level)
+        self.count -= 1
+        self.size -= entry.message.size
+        return entry
+
     def put_last(self, entry: Entry) -> None:
         # Whatever its priority (rabbit_fifo:apply of #requeue{}).
         self._line(self.DEFAULT_PRIORITY).push(entry)
@@ -621,7 +648,10 @@ class StrictLevels(PriorityLine):
 
 
 class StrictQuorumLine(QuorumLine):
-    """Returned messages first, in the order of their return; then strictly by priority (RabbitMQ 4.3)."""
+    """Returned messages first, in the order of their return; then strictly by priority (RabbitMQ 4.3).
+
+    The first of the returned ones may expire, and the first of each priority.
+    """
 
     def __init__(self, pager: Pager | None = None) -> None:
         super().__init__(pager)
@@ -631,6 +661,22 @@ class StrictQuorumLine(QuorumLine):
     def by_priority(self) -> dict[int, int]:
         """How many wait of each priority, but for returned ones; those of which none waits are not there."""
         return {level: line.count for level, line in enumerate(self._levels.levels) if line.count}
+
+    def due_ms(self) -> int:
+        due_ms = self._levels.first_due()[0]
+        returned_ms = self.returned[0].deadline_ms if self.returned else 0
+        return min(due_ms, returned_ms) if due_ms and returned_ms else due_ms or returned_ms
+
+    def pop_due(self) -> Entry:
+        due_ms, level = self._levels.first_due()
+        returned_ms = self.returned[0].deadline_ms if self.returned else 0
+        if returned_ms and (not due_ms or returned_ms <= due_ms):
+            entry = self.returned.popleft()
+        else:
+            entry = self._levels.pop_from(level)
+        self.count -= 1
+        self.size -= entry.message.size
+        return entry
 
     def put_last(self, entry: Entry) -> None:
         self._levels.put_last(entry)
