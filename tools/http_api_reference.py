@@ -37,6 +37,8 @@ Names that RabbitMQ's server cannot be asked for, such as `..`, can be here (as 
 - There are no streams, federation links and traces: their paths are 404, as where RabbitMQ's plugins are not
   enabled. A quorum queue has one replica.
 - `POST /api/queues/VHOST/NAME/move` is an extension.
+- `PUT /api/vhosts/VHOST/tracing/QUEUE` is an extension: it traces the vhost until that queue is deleted or expires, or
+  until tracing is switched off ([Tracing](../guide/tracing.md)).
 
 ## Moving messages
 

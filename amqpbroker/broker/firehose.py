@@ -1,12 +1,14 @@
 """The firehose: copies of what comes and goes in a vhost, published to amq.rabbitmq.trace (rabbit_trace.erl).
 
-Tracing is on until it is switched off or the broker ends.
+Tracing is on until it is switched off or the broker ends; tracing for a queue is also off once the queue is deleted.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.message import Message, encode_address
+from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.tap import Tap, Via
 from amqpbroker.broker.vhost import Vhost
@@ -89,7 +91,10 @@ class Firehose(Tap):
 
 
 class Tracing:
-    """Which vhosts are traced. tap, untap: `Broker.tap` and `Broker.untap`. node, largest: see Firehose."""
+    """The vhosts that are traced: switched on until it is switched off, or for a queue until that queue is deleted.
+
+    tap, untap: `Broker.tap` and `Broker.untap`. node, largest: see Firehose.
+    """
 
     def __init__(
         self, tap: Callable[[Tap, Vhost], None], untap: Callable[[Tap, Vhost], None], node: str, largest: int
@@ -99,21 +104,53 @@ class Tracing:
         self._node = node
         self._largest = largest
         self._firehoses: dict[str, Firehose] = {}
+        self._switched: set[str] = set()
+        #: By vhost: the queues for which it is traced.
+        self._queues: dict[str, set[Queue]] = {}
 
     def __contains__(self, vhost: str) -> bool:
         return vhost in self._firehoses
 
     def start(self, vhost: Vhost) -> None:
+        """Trace the vhost until `stop`."""
+        self._switched.add(vhost.name)
+        self._begin(vhost)
+
+    def start_for(self, vhost: Vhost, queue: Queue) -> None:
+        """Trace the vhost until the queue is deleted or expires, or until `stop`."""
+        self._queues.setdefault(vhost.name, set()).add(queue)
+        vhost.on_deleted[queue] = partial(self._stop_for, vhost, queue)
+        self._begin(vhost)
+
+    def stop(self, vhost: Vhost) -> None:
+        """End the tracing, including that for queues."""
+        self._switched.discard(vhost.name)
+        for queue in self._queues.pop(vhost.name, ()):
+            vhost.on_deleted.pop(queue, None)
+        self._end(vhost)
+
+    def forget_vhost(self, vhost: str) -> None:
+        self._switched.discard(vhost)
+        self._queues.pop(vhost, None)
+        self._firehoses.pop(vhost, None)
+
+    def _stop_for(self, vhost: Vhost, queue: Queue) -> None:
+        """End the tracing for a queue that was deleted."""
+        queues = self._queues.get(vhost.name, set())
+        queues.discard(queue)
+        if not queues:
+            self._queues.pop(vhost.name, None)
+            if vhost.name not in self._switched:
+                self._end(vhost)
+
+    def _begin(self, vhost: Vhost) -> None:
         if vhost.name not in self:
             self._firehoses[vhost.name] = firehose = Firehose(vhost, self._node, self._largest)
             self._tap(firehose, vhost)
 
-    def stop(self, vhost: Vhost) -> None:
+    def _end(self, vhost: Vhost) -> None:
         if vhost.name in self:
             self._untap(self._firehoses.pop(vhost.name), vhost)
-
-    def forget_vhost(self, vhost: str) -> None:
-        self._firehoses.pop(vhost, None)
 
 
 def _told(message: Message) -> Table:

@@ -80,7 +80,8 @@ class Vhost:
     up before may have become wrong. remembered: how many routes its channels remember. reply_queue: the queue that
     consumers of direct replies are said to consume from; it is in no table and never holds anything. traffic, octets:
     what its channels and connections have done. totals: those of the broker. count_exchanges: how many the broker has.
-    events: who is told what is made and deleted. taps: who looks on; see `Broker.tap`.
+    events: who is told what is made and deleted. taps: who looks on; see `Broker.tap`. on_deleted: by queue, a callback
+    for its deletion.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -121,6 +122,7 @@ class Vhost:
         self.route_epoch: int = 0
         self.remembered: int = 0
         self.taps: tuple[Tap, ...] = ()
+        self.on_deleted: dict[Queue, Callable[[], None]] = {}
         self.reply_queue: Queue = LocalQueue(self, PSEUDO_QUEUE, QueueSettings())
         self.dead_letters = DeadLetters(self.exchanges, clock, self.log)
         default = self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)
@@ -422,6 +424,9 @@ class Vhost:
 
     def _close(self, queue: Queue) -> list[Consumer]:
         consumers = list(queue.close())
+        on_deleted = self.on_deleted.pop(queue, None)
+        if on_deleted is not None:
+            on_deleted()
         self.totals.queues[queue.settings.queue_type].remove(queue)
         self.totals.churn.queue_deleted += 1
         if self.events.heard:

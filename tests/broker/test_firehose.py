@@ -152,3 +152,47 @@ def test_it_is_switched_once_however_often_one_says_so(bench: Bench) -> None:
     bench.client.publish("k", exchange="amq.direct")
     assert not bench.traces()
     assert not bench.vhost.taps
+
+
+def test_tracing_for_queues_ends_with_the_last_of_them(bench: Bench) -> None:
+    tracing, vhost = bench.broker.tracing, bench.vhost
+    tracing.stop(vhost)
+    bench.client.declare("short", arguments={"x-expires": Field("I", 1000)})
+    for queue in ("traces", "traces", "short"):
+        tracing.start_for(vhost, vhost.queues[queue])
+    bench.client.publish("k", exchange="amq.direct")
+    assert len(bench.traces()) == 1
+    vhost.delete_queue(vhost.queues["traces"])
+    assert "/" in tracing
+    bench.clock.advance(1001)
+    assert "short" not in vhost.queues
+    assert "/" not in tracing
+    assert not vhost.taps
+    assert not vhost.on_deleted
+
+
+def test_tracing_that_is_switched_on_outlives_queues(bench: Bench) -> None:
+    bench.broker.tracing.start_for(bench.vhost, bench.vhost.queues["traces"])
+    bench.vhost.delete_queue(bench.vhost.queues["traces"])
+    assert "/" in bench.broker.tracing
+
+
+def test_tracing_for_queues_is_switched_off_as_well(bench: Bench) -> None:
+    tracing, vhost = bench.broker.tracing, bench.vhost
+    tracing.start_for(vhost, vhost.queues["traces"])
+    tracing.stop(vhost)
+    assert "/" not in tracing
+    assert not vhost.on_deleted
+    tracing.start(vhost)
+    vhost.delete_queue(vhost.queues["traces"])
+    assert "/" in tracing
+
+
+def test_a_vhost_is_deleted_with_the_queues_it_is_traced_for(bench: Bench) -> None:
+    bench.broker.tracing.stop(bench.vhost)
+    bench.broker.tracing.start_for(bench.vhost, bench.vhost.queues["traces"])
+    bench.broker.delete_vhost("/")
+    assert "/" not in bench.broker.tracing
+    again = bench.broker.add_vhost("/")
+    bench.broker.tracing.start(again)
+    assert len(again.taps) == 1

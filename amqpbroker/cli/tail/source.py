@@ -56,6 +56,8 @@ class Source:
         self._wanted = wanted
         self._queue = f"{_QUEUES}{secrets.token_urlsafe(9)}"
         self._traces = any(exchange == TRACE for exchange, _ in bindings)
+        #: The vhost has one switch, which other tails need, too; and this one has switched it on.
+        self._shares = False
         self._switched = False
 
     def open(self) -> None:
@@ -65,7 +67,10 @@ class Source:
         self._api.put(queue, {"durable": True, "arguments": _ARGUMENTS})
         for exchange, key in self._bindings:
             self._bind(self._queue, exchange, key)
-        if self._traces and not self._api.get(f"vhosts/{quoted(self._vhost)}")["tracing"]:
+        if not self._traces or self._is_traced_for_queue():
+            return
+        self._shares = True
+        if not self._api.get(f"vhosts/{quoted(self._vhost)}")["tracing"]:
             self._trace(True)
             self._switched = True
 
@@ -77,8 +82,8 @@ class Source:
         return [message for message in messages if self._wanted(message)], len(got) == _BATCH
 
     def close(self) -> None:
-        """Leave everything as it was; another tail keeps its traces, and ends them. Raises CtlError."""
-        traces = self._trace_bindings() if self._traces else []
+        """Leave everything as it was. On a RabbitMQ another tail keeps its traces, and ends them. Raises CtlError."""
+        traces = self._trace_bindings() if self._shares else []
         ends = self._switched or (self._queue, _ENDS_TRACING) in traces
         self._api.discard(f"queues/{quoted(self._vhost)}/{self._queue}")
         if not ends:
@@ -89,6 +94,16 @@ class Source:
             self._bind(heirs[0], TRACE, _ENDS_TRACING)
         elif not others:
             self._trace(False)
+
+    def _is_traced_for_queue(self) -> bool:
+        """Have the broker trace the vhost for as long as the queue exists. Return False if it cannot: a RabbitMQ."""
+        try:
+            self._api.put(f"vhosts/{quoted(self._vhost)}/tracing/{self._queue}")
+        except ApiError as error:
+            if error.http_status not in (404, 405):
+                raise
+            return False
+        return True
 
     def _bind(self, queue: str, exchange: str, key: str) -> None:
         path = f"bindings/{quoted(self._vhost)}/e/{quoted(exchange)}/q/{queue}"

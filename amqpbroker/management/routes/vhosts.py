@@ -53,6 +53,15 @@ def put(call: Call) -> Answer:
     return answer
 
 
+def trace_for(call: Call) -> Answer:
+    """Trace the vhost until the queue is deleted or expires, or until tracing is switched off: of this broker alone."""
+    queue = call.vhost.queues.get(call.path["name"])
+    if queue is None:
+        raise failure.not_found()
+    call.broker.tracing.start_for(call.vhost, queue)
+    return NO_CONTENT
+
+
 def delete(call: Call) -> Answer:
     if call.vhost.protected:
         reason = f"Refusing to delete virtual host '{call.vhost.name}' because it is protected from deletion"
@@ -92,6 +101,7 @@ RESOURCES = (
     Resource("/vhosts/{vhost}", Access.ADMIN, get=vhost, put=put, delete=delete, any_vhost=True),
     Resource("/vhosts/{vhost}/permissions", Access.ADMIN, get=permissions),
     Resource("/vhosts/{vhost}/topic-permissions", Access.ADMIN, get=topic_permissions),
+    Resource("/vhosts/{vhost}/tracing/{name}", Access.ADMIN, put=trace_for),
     Resource("/vhosts/{vhost}/start/{node}", Access.ADMIN, post=start),
     Resource("/vhosts/{vhost}/deletion/protection", Access.ADMIN, post=protect, delete=unprotect),
 )

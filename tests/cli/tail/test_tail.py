@@ -153,6 +153,26 @@ def test_who_traces_already_goes_on(api: Api, tail: Tail) -> None:
     assert left_behind(api) == ([], False)
 
 
+def test_tracing_ends_with_the_tail_that_was_killed(tmp_path: Path, tail: Tail) -> None:
+    with BrokerProcess(tmp_path, "--testing", in_order=False) as process:
+        api = find({"url": url_of(process)}, END_S)
+        killed, second = tail("amq.default", process=process), tail("amq.default", process=process)
+        ended(killed, signal.SIGKILL)
+        assert left_behind(api)[1]
+        ended(second, signal.SIGKILL)
+        names, traced = left_behind(api)
+        assert (len(names), traced) == (2, True)
+        api.delete(f"queues/%2F/{names[0]}")
+        assert left_behind(api) == (names[1:], True)
+        api.post("testing/clock/advance", {"seconds": 61})
+        assert left_behind(api) == ([], False)
+
+        ended(tail("amq.default", process=process), signal.SIGKILL)
+        api.put("vhosts/%2F", {"tracing": True})
+        api.post("testing/clock/advance", {"seconds": 61})
+        assert left_behind(api) == ([], True)
+
+
 def test_on_a_terminal(tailed: BrokerProcess, channel: BlockingChannel) -> None:
     ours, its = os.openpty()
     command = [sys.executable, "-m", "amqpbroker", "tail", "--url", url_of(tailed), "amq.fanout"]

@@ -117,3 +117,20 @@ async def test_starting_one_that_runs(api):
     assert (await api.post("vhosts/%2F/start/rabbit@test")).status_code == 204
     answer = await api.post("vhosts/%2F/start/other")
     assert (answer.status_code, answer.json()["reason"]) == (400, "Request to node other failed with nodedown")
+
+
+async def test_tracing_for_a_queue_ends_with_it(api):
+    assert (await api.put("vhosts/%2F/tracing/q")).status_code == 404
+    await api.put("queues/%2F/q", {})
+    assert (await api.put("vhosts/%2F/tracing/q")).status_code == 204
+    assert (await api.get("vhosts/%2F")).json()["tracing"]
+    await api.delete("queues/%2F/q")
+    assert not (await api.get("vhosts/%2F")).json()["tracing"]
+
+
+async def test_tracing_for_a_queue_takes_an_administrator(api):
+    await api.put("queues/%2F/q", {})
+    api.broker.users.add_user("m", "m", ("monitoring", "policymaker"))
+    api.broker.users.set_permissions("m", "/", ".*", ".*", ".*")
+    assert (await api.put("vhosts/%2F/tracing/q", auth=("m", "m"))).status_code == 401
+    assert "/" not in api.broker.tracing
