@@ -4,9 +4,8 @@ import asyncio
 import logging
 import socket
 import struct
-import sys
 from collections.abc import Callable, Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from amqpbroker.amqp.output import Part
 from amqpbroker.amqp.peer import Peer
@@ -190,22 +189,50 @@ class ClientTransport(asyncio.BufferedProtocol):
         if self._connection is not None:
             self._connection = before(self._connection)
 
-    def unread(self) -> int:
-        """How many octets have come and wait to be read; 0 where the system does not say, or nothing is to be read."""
-        if self._transport is None or self._connection is None or not self._connection.reading:
-            return 0
-        try:
-            import fcntl
-            import termios
-        except ImportError:  # not a Unix
-            return 0
-        sock = self._transport.get_extra_info("socket")
-        if sock is None:  # closed
-            return 0
-        try:
-            return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
-        except OSError:
-            return 0
+    # --- what tests look at -------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The client's address, or "a client" when it is gone."""
+        host, port = _address(None if self._transport is None else self._transport.get_extra_info("peername"))
+        return f"{host}:{port}" if host else "a client"
+
+    @property
+    def socket(self) -> Any:
+        """The socket, or what the loop shows of it; None once that is closed."""
+        return None if self._transport is None else self._transport.get_extra_info("socket")
+
+    @property
+    def encrypted(self) -> bool:
+        return self._transport is not None and self._transport.get_extra_info("ssl_object") is not None
+
+    @property
+    def closing(self) -> bool:
+        """Nothing that comes is handled any more."""
+        transport, connection = self._transport, self._connection
+        return transport is None or transport.is_closing() or connection is None or connection.closing
+
+    @property
+    def reading(self) -> bool:
+        """Everything that has been read is handled, and so is what comes."""
+        return self._connection is not None and self._connection.reading
+
+    @property
+    def paused(self) -> bool:
+        """The socket is not read in this turn."""
+        return not self._reading
+
+    @property
+    def marked(self) -> bool:
+        """The connection is served at the end of the turn."""
+        return self._marked
+
+    @property
+    def unwritten(self) -> int:
+        """How many octets the kernel has not taken yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    # --- the server's end ---------------------------------------------------------------------------------------------
 
     def shutdown(self) -> None:
         """The server stops: have the connection tell its client and close."""

@@ -7,6 +7,8 @@ import time
 
 from amqpbroker.clock import TravelClock
 from amqpbroker.server.app import Server
+from amqpbroker.testing.sent import Sent
+from amqpbroker.testing.sockets import Peers
 
 log = logging.getLogger(__name__)
 
@@ -14,7 +16,13 @@ log = logging.getLogger(__name__)
 TURNS = 3
 
 #: How long at most what has come so far is read.
-READ_S = 5.0
+READ_S = 30.0
+
+#: How long a client that does not read its answers is waited for.
+STALLED_S = 0.1
+
+#: How many clients an error names.
+SHOWN = 10
 
 #: How long at most what there is to say is written where there is ever more: clients may be busy meanwhile.
 BUSY_S = 0.1
@@ -90,22 +98,54 @@ class Travel:
             tick.run()
 
     async def settle(self) -> None:
-        """Until what clients have sent is acted on, what there is to say is written, and what is stored is safe."""
-        coming = [(client, client.octets + client.unread()) for client in self._server.clients.there()]
-        end_s = time.monotonic() + READ_S
-        await self._turns()
-        while any(client.octets < octets and client.unread() for client, octets in coming):
-            if time.monotonic() > end_s:
-                break
-            await self._turns()
+        """Until what clients have sent is acted on, what there is to say is written, and what is stored is safe.
+
+        That is what they had handed to their kernel when this was called. A connection that is held by an alarm or a
+        fault is not waited for, nor is one whose client does not read its answers. Raises TimeoutError.
+        """
+        await self._turns()  # those that connected are accepted
+        with Peers() as peers:
+            coming = [Sent(client, peers) for client in self._server.clients.there()]
+        await self._read(coming)
         end_s = time.monotonic() + BUSY_S
         while self._server.tick.pending and time.monotonic() < end_s:
             await self._turns()
 
+    async def _read(self, coming: list[Sent]) -> None:
+        """Until all of it is handled. Raises TimeoutError."""
+        now_s = time.monotonic()
+        end_s, moved_s = now_s + READ_S, now_s
+        progress: list[tuple[int, int]] = []
+        while coming := [sent for sent in coming if not sent.is_handled and not sent.is_held]:
+            now_s, before = time.monotonic(), progress
+            progress = [sent.progress for sent in coming]
+            if progress != before:
+                moved_s = now_s
+            elif now_s > moved_s + STALLED_S and all(sent.waits_for_reader for sent in coming):
+                return
+            else:
+                await asyncio.sleep(0.001)
+            if now_s > end_s:
+                raise TimeoutError(_unhandled(coming))
+            await self._turns()
+
     async def _turns(self) -> None:
-        """The loop's other work gets its turn."""
+        """The loop's other work gets its turn. Raises TimeoutError."""
         store = self._server.broker.store
         for _ in range(TURNS):
             await asyncio.sleep(0)
+        end_s = time.monotonic() + READ_S
         while store.synced < store.appended:
+            if time.monotonic() > end_s:
+                raise TimeoutError(
+                    f"after {READ_S:g} s the disk has not taken all that the broker stores: "
+                    f"{store.appended - store.synced:,} entries of the journal are to be written"
+                )
             await asyncio.sleep(0.001)
+
+
+def _unhandled(coming: list[Sent]) -> str:
+    more = [f"{len(coming) - SHOWN} others"] if len(coming) > SHOWN else []
+    return f"after {READ_S:g} s the broker has not handled all that clients had sent; there are still " + ", ".join(
+        [*map(str, coming[:SHOWN]), *more]
+    )

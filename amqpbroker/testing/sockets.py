@@ -1,0 +1,119 @@
+"""The kernel's numbers of a connection: the bytes that came, and those that the peer has written, on Linux."""
+
+import socket
+import struct
+import sys
+from types import TracebackType
+from typing import Any, Final, Self
+
+#: Of Linux: <linux/sock_diag.h>, <linux/inet_diag.h>, <linux/netlink.h>.
+_SOCK_DIAG: Final = 4
+_BY_FAMILY: Final = 20
+_REQUEST: Final = 1
+_WITH_TCP_INFO: Final = 2
+_ANY: Final = 0xFFFFFFFF
+_NETLINK_HEAD: Final = 16
+_MESSAGE_OCTETS: Final = 72
+_WRITE_QUEUE_AT: Final = _NETLINK_HEAD + 60
+_TCP_INFO_TYPE: Final = 2
+
+#: <linux/tcp.h>, struct tcp_info: tcpi_state is the first octet.
+_ACKED_AT: Final = 120
+_RECEIVED_AT: Final = 128
+_TCP_INFO_OCTETS: Final = 136
+
+#: States of a socket (<net/tcp_states.h>) that has told, or has been told, that nothing more comes. That counts as an
+#: octet.
+_HAS_ENDED: Final = (4, 5, 9, 11)
+_PEER_HAS_ENDED: Final = (7, 8, 9, 11)
+
+
+class Peers:
+    """Asks the kernel for the sockets at the other end of connections within this machine: Linux alone can tell."""
+
+    def __init__(self) -> None:
+        self._netlink: socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        if sys.platform == "linux":
+            try:
+                self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG)
+                self._netlink.setblocking(False)
+            except OSError:  # a sandbox
+                self._netlink = None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._netlink is not None:
+            self._netlink.close()
+
+    def written(self, sock: Any) -> int:
+        """How many octets the peer of a connection has handed to its kernel; 0 if nobody knows."""
+        if self._netlink is None:
+            return 0
+        try:
+            family, own, peer = _ends(sock)
+            ends = struct.pack("!HH16s16s", peer[1], own[1], peer[0], own[0]) + struct.pack("=III", 0, _ANY, _ANY)
+            request = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, _WITH_TCP_INFO, _ANY) + ends
+            self._netlink.send(
+                struct.pack("=IHHII", _NETLINK_HEAD + len(request), _BY_FAMILY, _REQUEST, 0, 0) + request
+            )
+            return _written(self._netlink.recv(8192))
+        except (OSError, ValueError):
+            return 0
+
+
+def _ends(sock: Any) -> tuple[int, tuple[bytes, int], tuple[bytes, int]]:
+    """The family and both addresses of a socket. A client of IPv4 may come to a socket of IPv6. Raises OSError."""
+    own, peer = sock.getsockname(), sock.getpeername()
+    if not isinstance(own, tuple) or not isinstance(peer, tuple):
+        raise OSError("a connection from within the process")
+    hosts = [each[0].partition("%")[0].removeprefix("::ffff:") for each in (own, peer)]
+    family = socket.AF_INET6 if ":" in hosts[0] else socket.AF_INET
+    packed = [socket.inet_pton(family, host) for host in hosts]
+    return family, (packed[0], own[1]), (packed[1], peer[1])
+
+
+def _written(answer: bytes) -> int:
+    """Raises ValueError for an answer without the numbers: there is no such socket."""
+    if len(answer) < _NETLINK_HEAD + _MESSAGE_OCTETS or answer[4:6] != struct.pack("=H", _BY_FAMILY):
+        raise ValueError("no such socket")
+    state = answer[_NETLINK_HEAD + 1]
+    (unacked,) = struct.unpack_from("=I", answer, _WRITE_QUEUE_AT)
+    at = _NETLINK_HEAD + _MESSAGE_OCTETS
+    while at + 4 <= len(answer):
+        size, kind = struct.unpack_from("=HH", answer, at)
+        if kind == _TCP_INFO_TYPE and size >= 4 + _TCP_INFO_OCTETS:
+            (acked,) = struct.unpack_from("=Q", answer, at + 4 + _ACKED_AT)
+            return int(acked) + int(unacked) - 1 - (state in _HAS_ENDED)  # the first octet is that of the handshake
+        at += max(4, size + 3 & ~3)
+    raise ValueError("no numbers")
+
+
+def received(sock: Any) -> int | None:
+    """How many octets have come to a socket, read or not; None where the kernel does not say."""
+    if sys.platform != "linux":
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_OCTETS)
+    except OSError:
+        return None
+    if len(info) < _TCP_INFO_OCTETS:
+        return None
+    (octets,) = struct.unpack_from("=Q", info, _RECEIVED_AT)
+    return int(octets) - (info[0] in _PEER_HAS_ENDED)
+
+
+def unread(sock: Any) -> int:
+    """How many octets wait in a socket to be read; 0 where the system does not say."""
+    try:
+        import fcntl
+        import termios
+    except ImportError:  # not a Unix
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
+    except (OSError, ValueError):  # closed
+        return 0
