@@ -8,7 +8,7 @@ from amqpbroker.broker.message import Message
 from amqpbroker.broker.tap import Via
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.testing.faults.cut import at
-from amqpbroker.testing.faults.duplicate import copy_of, put
+from amqpbroker.testing.faults.duplicate import put
 from amqpbroker.testing.faults.fault import Fault
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
@@ -32,6 +32,7 @@ class Chance(Fault):
     """See `Faults.random`."""
 
     kind = "random"
+    asked_of_all = True
 
     seed: int | None = None
     rate: float = 0.01
@@ -41,7 +42,6 @@ class Chance(Fault):
     )
     _numbers: int = dataclasses.field(default=0, init=False, repr=False)
     _next: str = dataclasses.field(default="", init=False, repr=False)
-    _copies: list[Message] = dataclasses.field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,13 +82,10 @@ class Chance(Fault):
         self.tell(line, f"{self._next} {at(line, frame, received)}")
 
     def delivered(self, line: Line, vhost: Vhost, message: Message, queue: str, via: Via) -> None:
-        if any(message is copy for copy in self._copies):
-            return
         seen = self._of(line)
         seen.deliveries += 1
         if self._falls(seen, "duplicate", seen.deliveries):
-            copy = copy_of(message)
-            self._copies.append(copy)
+            copy = self.injector.copy(message)
             self.tell(line, f"duplicate at delivery {seen.deliveries}, from {queue!r} on channel {via.channel}")
             self.injector.soon(lambda: put(vhost, copy, queue))
 

@@ -49,7 +49,7 @@ class Ledger:
 class Confirm:
     """A confirm on its way. number: of the publish, as the client counts. name: of the method."""
 
-    __slots__ = ("ledger", "line", "name", "number", "passed")
+    __slots__ = ("counted", "ledger", "line", "name", "number", "passed")
 
     def __init__(self, line: object, ledger: Ledger, number: int, name: str) -> None:
         self.line = line
@@ -58,6 +58,8 @@ class Confirm:
         self.name = name
         #: The faults that have let it go.
         self.passed: set[object] = set()
+        #: As the how-manieth it was counted, by who counts.
+        self.counted: dict[object, int] = {}
 
     def frame(self) -> Frame:
         arguments = {"delivery_tag": self.number} | ({"requeue": True} if self.name == NACK else {})

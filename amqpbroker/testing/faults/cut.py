@@ -1,17 +1,17 @@
 """Connections that are gone: reset, or closed without a word."""
 
 import dataclasses
-from weakref import WeakKeyDictionary
+from collections.abc import Sequence
 
 from amqpbroker.testing.faults import frames
-from amqpbroker.testing.faults.fault import Counted, at_least
+from amqpbroker.testing.faults.fault import Fault, Key, at_least
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
 from amqpbroker.wire import methods
 
 
 @dataclasses.dataclass(eq=False)
-class Cut(Counted):
+class Cut(Fault):
     """See `Faults.reset`."""
 
     on: str = ""
@@ -21,9 +21,6 @@ class Cut(Counted):
     after_bytes: int | None = None
     sent: bool = False
     times: int | None = dataclasses.field(default=1, kw_only=True)
-    _passed: "WeakKeyDictionary[Line, int]" = dataclasses.field(
-        default_factory=WeakKeyDictionary, init=False, repr=False
-    )
 
     #: Whether the peer is told by TCP that nobody is there any more.
     resets = False
@@ -63,27 +60,25 @@ class Cut(Counted):
                     self.tell(line, "at once")
             self.struck = self.times or self.struck
 
-    def wants(self, line: Line, frame: Frame, received: bool) -> bool:
-        if self.on or self.instead_of:
-            wanted = self.on if received else self.instead_of
-            return bool(wanted) and frame.name == wanted and self.count(self.nth)
-        if self.after_frames is None or received is self.sent or not frame.counts:
-            return False
-        self._passed[line] = self._passed.get(line, 0) + 1
-        return self._passed[line] >= self.after_frames and not self.is_spent
+    @property
+    def counts_lines(self) -> bool:
+        return self.after_frames is not None or self.after_bytes is not None
+
+    def places(self) -> Sequence[tuple[Key, int]]:
+        way = "sent" if self.sent else "received"
+        if self.on:
+            return [(("received", self.on), self.nth)]
+        if self.instead_of:
+            return [(("sent", self.instead_of), self.nth)]
+        if self.after_frames is not None:
+            return [(("frames", way), self.after_frames)]
+        return [] if self.after_bytes is None else [(("octets", way), self.after_bytes)]
 
     def strike(self, line: Line, frame: Frame, received: bool) -> None:
         if self.after_frames is not None:
             line.pass_on(frame, received)
         line.cut(self.resets, mute=not received)
         self.tell(line, at(line, frame, received))
-
-    def room(self, line: Line, size: int, received: bool) -> int | None:
-        if self.after_bytes is None or received is self.sent:
-            return None
-        passed = self._passed.get(line, 0)
-        self._passed[line] = passed + size
-        return max(self.after_bytes - passed, 0) if passed + size >= self.after_bytes and not self.is_spent else None
 
     def strike_octets(self, line: Line, received: bool) -> None:
         line.cut(self.resets, mute=not received)

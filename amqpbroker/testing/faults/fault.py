@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from amqpbroker.testing.faults.frames import Frame
     from amqpbroker.testing.faults.injector import Injector
     from amqpbroker.testing.faults.line import Line
+
+
+#: What faults are looked up by: the kind of event, and what more is to be so.
+Key = tuple[str | None, ...]
 
 
 class Only(NamedTuple):
@@ -57,8 +62,8 @@ class Fault:
     """Something that goes wrong. A kind of fault is a subclass with that as its name; what it is given is its fields.
 
     reads, writes: whether connections that it means are still read and written. piece: how many octets are written at
-    once, 0 for all. times: how often it strikes, None for always. struck: how often it has. id: its number, once it
-    is in force.
+    once, 0 for all. asked_of_all: it is told of every frame and delivery, and counts itself. times: how often it
+    strikes, None for always. struck: how often it has. id: its number, once it is in force.
 
     All of it is for the loop's thread, but for making one. Raises ValueError for what makes no sense.
     """
@@ -67,6 +72,7 @@ class Fault:
     reads: ClassVar[bool] = True
     writes: ClassVar[bool] = True
     piece: ClassVar[int] = 0
+    asked_of_all: ClassVar[bool] = False
 
     times: int | None = dataclasses.field(default=None, kw_only=True)
     only: Only = dataclasses.field(default=EVERYBODY, kw_only=True)
@@ -93,23 +99,37 @@ class Fault:
     def end(self) -> None:
         """It is so no more."""
 
+    @property
+    def is_slow(self) -> bool:
+        """It keeps connections from being read or written as they would be."""
+        return not self.reads or not self.writes or bool(self.piece)
+
+    @property
+    def counts_lines(self) -> bool:
+        """It counts for each connection by itself."""
+        return False
+
+    @property
+    def strikes_all(self) -> bool:
+        """It strikes from the first event on."""
+        return all(first == 1 for _, first in self.places())
+
+    def places(self) -> Sequence[tuple[Key, int]]:
+        """The events that it counts, and from which of them on it strikes."""
+        return ()
+
     def wants(self, line: "Line", frame: "Frame", received: bool) -> bool:
-        """Whether it strikes at this frame, which was received, or is to be sent. Asked of all frames, so it counts."""
+        """Whether it strikes at this frame, which was received, or is to be sent. For those that are asked of all."""
         return False
 
     def strike(self, line: "Line", frame: "Frame", received: bool) -> None:
         """Do so: the frame goes on only if this lets it."""
 
-    def room(self, line: "Line", size: int, received: bool) -> int | None:
-        """With how many of `size` octets it strikes at this connection, None if it does not. Asked of all octets."""
-        return None
-
     def strike_octets(self, line: "Line", received: bool) -> None:
-        """Do so: that many have passed."""
+        """Do so: the octets that it was ordered for have passed."""
 
-    def takes(self, confirm: "Confirm") -> bool:
-        """Whether it keeps a confirm that is to be sent."""
-        return False
+    def keep(self, confirm: "Confirm") -> None:
+        """Keep a confirm that is to be sent."""
 
     def delivered(self, line: "Line", vhost: "Vhost", message: "Message", queue: str, via: "Via") -> None:
         """A message goes to a client for the first time. Nothing may be changed within this call."""
@@ -139,15 +159,3 @@ def at_least(name: str, value: Any, least: int) -> None:
     """Raises ValueError for what is no such number."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} = {value!r}: this must be a whole number from {least} on")
-
-
-@dataclasses.dataclass(eq=False)
-class Counted(Fault):
-    """A fault that strikes at the n-th of something, and at those after it if `times` says so."""
-
-    seen: int = dataclasses.field(default=0, init=False)
-
-    def count(self, first: int) -> bool:
-        """One more has come; whether it strikes at that."""
-        self.seen += 1
-        return self.seen >= first and not self.is_spent

@@ -18,8 +18,9 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.server.app import Server
 from amqpbroker.server.transport import ClientTransport, Connect, Served
 from amqpbroker.testing.faults.confirms import Confirm
-from amqpbroker.testing.faults.fault import Fault, Struck
+from amqpbroker.testing.faults.fault import Fault, Key, Struck
 from amqpbroker.testing.faults.frames import Frame
+from amqpbroker.testing.faults.index import Bucket, Index, Meant
 from amqpbroker.testing.faults.line import Line
 
 log = logging.getLogger(__name__)
@@ -41,10 +42,14 @@ class Injector(Tap):
     """
 
     def __init__(self) -> None:
-        self.faults: tuple[Fault, ...] = ()
         #: Starts the broker again, after so many seconds.
         self.restart: Callable[[float], None] = _alone
         self.happened: deque[Struck] = deque(maxlen=KEPT)
+        #: In the order in which they were ordered.
+        self._faults: dict[Fault, None] = {}
+        self._index = Index()
+        #: Copies of messages that nobody has got yet.
+        self._copies: dict[int, Message] = {}
         self._lines: dict[str, Line] = {}
         self._count = 0
         self._ordered = 0
@@ -57,9 +62,10 @@ class Injector(Tap):
         """A broker is about to start."""
         self._server, self._direct = server, None
         self._lines.clear()
-        if self.faults:
+        self._copies.clear()
+        if self._faults:
             self._stand_between()
-        for fault in self.faults:
+        for fault in self._faults:
             fault.begin()
 
     def add(self, fault: Fault) -> None:
@@ -69,16 +75,21 @@ class Injector(Tap):
         fault.id = self._ordered
         self._stand_between()
         fault.begin()
-        self.faults += (fault,)
+        self._faults[fault] = None
+        self._index.add(fault)
         self._look()
 
     def remove(self, faults: Iterable[Fault]) -> None:
         """These are in force no more; those that were not are left alone. What they have kept back comes now."""
-        gone = [fault for fault in self.faults if fault in set(faults)]
-        self.faults = tuple(fault for fault in self.faults if fault not in gone)
+        gone = dict.fromkeys(sorted([each for each in faults if each in self._faults], key=lambda fault: fault.id))
+        for fault in gone:
+            del self._faults[fault]
+        self._index.remove(gone)
         for fault in gone:
             fault.end()
-        if not self.faults and self._server is not None and self._direct is not None:
+        if not self._faults:
+            self._copies.clear()
+        if not self._faults and self._server is not None and self._direct is not None:
             self._server.clients.connect, self._direct = self._direct, None
             self._server.broker.untap(self)
         self._look()
@@ -112,6 +123,11 @@ class Injector(Tap):
             line.look()
 
     # --- what tests look at -----------------------------------------------------------------------------------------
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """In the order in which they were ordered."""
+        return tuple(self._faults)
 
     @property
     def active(self) -> list[Fault]:
@@ -152,44 +168,68 @@ class Injector(Tap):
         self.happened.append(struck)
         log.info("fault: %s", struck)
 
+    def copy(self, message: Message) -> Message:
+        """A copy that comes to a client without being counted, once."""
+        copy = message.rewritten(message.address, message.properties, {})
+        copy.headers = message.headers
+        self._copies[id(copy)] = copy
+        return copy
+
     # --- what lines ask ---------------------------------------------------------------------------------------------
 
     def strikes(self, line: Line, frame: Frame, received: bool) -> Fault | None:
         """Which fault strikes at a frame."""
-        wanting = [fault for fault in self._meaning(line) if fault.wants(line, frame, received)]
-        return wanting[0] if wanting else None
+        meant = self._index.meant(line)
+        wanting: list[Fault | None] = []
+        if frame.name:
+            for key in self._index.keys(line, frame, received):
+                for bucket in _buckets(meant, key):
+                    bucket.advance()
+                    wanting.append(bucket.first())
+        frames = meant.buckets.get(("frames", _way(received)))
+        if frames is not None and frame.counts:
+            frames.advance()
+            wanting.append(frames.first())
+        wanting += [fault for group in meant.groups for fault in group.every if fault.wants(line, frame, received)]
+        return min(filter(None, wanting), key=lambda fault: fault.id, default=None)
 
     def room(self, line: Line, size: int, received: bool) -> tuple[Fault | None, int]:
         """Which fault strikes within so many octets, and after how many of them."""
-        first: tuple[Fault | None, int] = None, size
-        for fault in self._meaning(line):
-            room = fault.room(line, size, received)
-            if room is not None and (first[0] is None or room < first[1]):
-                first = fault, room
-        return first
+        octets = self._index.meant(line).buckets.get(("octets", _way(received)))
+        if octets is None:
+            return None, size
+        before = octets.count
+        octets.advance(size)
+        soonest = octets.soonest()
+        return (None, size) if soonest is None else (soonest[0], max(soonest[1] - before, 0))
 
     def keeps(self, confirm: Confirm) -> bool:
         """Whether a fault keeps a confirm."""
         assert isinstance(confirm.line, Line)
-        return any(fault not in confirm.passed and fault.takes(confirm) for fault in self._meaning(confirm.line))
+        wanting: list[Fault | None] = []
+        for bucket in _buckets(self._index.meant(confirm.line), ("confirm",)):
+            if bucket not in confirm.counted:
+                bucket.advance()
+                confirm.counted[bucket] = bucket.count
+            wanting.append(bucket.first(confirm.counted[bucket], lambda fault: fault not in confirm.passed))
+        keeper = min(filter(None, wanting), key=lambda fault: fault.id, default=None)
+        if keeper is not None:
+            keeper.keep(confirm)
+        return keeper is not None
 
     def reads(self, line: Line) -> bool:
-        return all(fault.reads for fault in self._meaning(line))
+        return self._index.meant(line).reads
 
     def writes(self, line: Line) -> bool:
-        return all(fault.writes for fault in self._meaning(line))
+        return self._index.meant(line).writes
 
     def piece(self, line: Line) -> int:
         """How many octets it may write at once; 0 for all."""
-        return min((fault.piece for fault in self._meaning(line) if fault.piece), default=0)
+        return self._index.meant(line).piece
 
     def lost(self, line: Line) -> None:
         if self._lines.get(line.connection.name) is line:
             del self._lines[line.connection.name]
-
-    def _meaning(self, line: Line) -> list[Fault]:
-        """The faults that mean it."""
-        return [fault for fault in self.faults if fault.only.means(line)]
 
     # --- what the broker tells --------------------------------------------------------------------------------------
 
@@ -197,7 +237,23 @@ class Injector(Tap):
         """Of no interest."""
 
     def delivered(self, vhost: Vhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:
+        copied = self._copies.pop(id(message), None) is not None
         line = self._lines.get(via.connection)
-        if line is not None and not redelivered:
-            for fault in self._meaning(line):
-                fault.delivered(line, vhost, message, queue, via)
+        if line is None or redelivered or copied:
+            return
+        meant = self._index.meant(line)
+        struck = [fault for group in meant.groups for fault in group.every]
+        for key in (("delivery", None), ("delivery", queue)):
+            for bucket in _buckets(meant, key):
+                bucket.advance()
+                struck += bucket.all()
+        for fault in sorted(struck, key=lambda fault: fault.id):
+            fault.delivered(line, vhost, message, queue, via)
+
+
+def _buckets(meant: Meant, key: Key) -> list[Bucket]:
+    return [group.buckets[key] for group in meant.groups if key in group.buckets]
+
+
+def _way(received: bool) -> str:
+    return "received" if received else "sent"

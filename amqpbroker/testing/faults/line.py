@@ -8,6 +8,7 @@ from amqpbroker.amqp.output import Part
 from amqpbroker.server.transport import ClientTransport
 from amqpbroker.testing.faults.confirms import ACK, NACK, Confirm, Ledger
 from amqpbroker.testing.faults.frames import Frame, Splitter
+from amqpbroker.testing.faults.index import Meant
 from amqpbroker.wire.frames import BODY, HEADER
 from amqpbroker.wire.values import text
 
@@ -24,12 +25,14 @@ class Line:
     """Serves a socket as `Served` says, with a connection behind it.
 
     number: the how-manieth line it is. received, sent: how many frames have come from the client, and gone to it.
+    meant: the faults that mean it.
     """
 
     def __init__(self, injector: "Injector", client: ClientTransport, connection: Connection, number: int) -> None:
         self.number = number
         self.received = 0
         self.sent = 0
+        self.meant = Meant()
         self._injector = injector
         self._client = client
         self._connection = connection
@@ -70,6 +73,12 @@ class Line:
         """Empty before it is known."""
         vhost = getattr(self._connection, "vhost", None)
         return "" if vhost is None else str(vhost.name)
+
+    @property
+    def identity(self) -> object:
+        """Changes when more of who it is comes to be known."""
+        connection = self._connection
+        return None if connection.running else (self.names, self.user, self.vhost)
 
     @property
     def connection(self) -> Connection:

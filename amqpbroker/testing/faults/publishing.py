@@ -1,17 +1,18 @@
 """What becomes of publishes: refused, or not confirmed for a while."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from amqpbroker.clock import Timer
 from amqpbroker.testing.faults.confirms import Confirm
 from amqpbroker.testing.faults.cut import at
-from amqpbroker.testing.faults.fault import Counted, at_least
+from amqpbroker.testing.faults.fault import Fault, Key, at_least
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
 
 
 @dataclasses.dataclass(eq=False)
-class Nack(Counted):
+class Nack(Fault):
     """See `Faults.nack`."""
 
     kind = "nack"
@@ -25,14 +26,8 @@ class Nack(Counted):
         super().__post_init__()
         at_least("publish", self.publish, 1)
 
-    def wants(self, line: Line, frame: Frame, received: bool) -> bool:
-        if not received or frame.name != "basic.publish" or not line.confirms(frame.channel):
-            return False
-        arguments = frame.arguments()
-        wanted = {"exchange": self.exchange, "routing_key": self.routing_key}
-        if any(value is not None and value != arguments.get(name) for name, value in wanted.items()):
-            return False
-        return self.count(self.publish)
+    def places(self) -> Sequence[tuple[Key, int]]:
+        return [(("publish", self.exchange, self.routing_key), self.publish)]
 
     def strike(self, line: Line, frame: Frame, received: bool) -> None:
         line.refuse(frame)
@@ -40,7 +35,7 @@ class Nack(Counted):
 
 
 @dataclasses.dataclass(eq=False)
-class WithholdConfirms(Counted):
+class WithholdConfirms(Fault):
     """See `Faults.withhold_confirms`."""
 
     kind = "withhold_confirms"
@@ -52,13 +47,13 @@ class WithholdConfirms(Counted):
         super().__post_init__()
         at_least("publish", self.publish, 1)
 
-    def takes(self, confirm: Confirm) -> bool:
-        if not self.count(self.publish):
-            return False
+    def places(self) -> Sequence[tuple[Key, int]]:
+        return [(("confirm",), self.publish)]
+
+    def keep(self, confirm: Confirm) -> None:
         self._kept.append(confirm)
         assert isinstance(confirm.line, Line)
         self.tell(confirm.line, f"confirm {confirm.number} of channel {confirm.ledger.channel}")
-        return True
 
     def end(self) -> None:
         kept, self._kept = self._kept, []
@@ -84,12 +79,10 @@ class DelayConfirms(WithholdConfirms):
         super().__post_init__()
         at_least("ms", self.ms, 1)
 
-    def takes(self, confirm: Confirm) -> bool:
-        broker = self.injector.broker
-        if broker is None or not super().takes(confirm):
-            return False
-        self._timers.append(broker.clock.after(self.ms, self._let_first_go))
-        return True
+    def keep(self, confirm: Confirm) -> None:
+        super().keep(confirm)
+        assert self.injector.broker is not None
+        self._timers.append(self.injector.broker.clock.after(self.ms, self._let_first_go))
 
     def _let_first_go(self) -> None:
         self._timers.pop(0)

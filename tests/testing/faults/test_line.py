@@ -2,6 +2,7 @@
 
 import pytest
 
+from amqpbroker.testing.faults import injector
 from amqpbroker.testing.faults.line import Line
 from amqpbroker.testing.faults.publishing import Nack
 from amqpbroker.testing.faults.slow import OneByteWrites, StopReading
@@ -26,32 +27,14 @@ class Client:
         self.ended.append("reset")
 
 
-class Injector:
-    """The faults that the test says; each strikes all."""
+class Injector(injector.Injector):
+    """Without a broker: it knows what was told, and does everything at once."""
 
     def __init__(self, *faults):
-        self.faults = faults
+        super().__init__()
         self.told = []
         for fault in faults:
-            fault.injector = self
-
-    def strikes(self, line, frame, received):
-        return next((fault for fault in self.faults if fault.wants(line, frame, received)), None)
-
-    def room(self, line, size, received):
-        return None, size
-
-    def keeps(self, confirm):
-        return False
-
-    def reads(self, line):
-        return all(fault.reads for fault in self.faults)
-
-    def writes(self, line):
-        return True
-
-    def piece(self, line):
-        return max((fault.piece for fault in self.faults), default=0)
+            self.add(fault)
 
     def tell(self, fault, line, what):
         self.told.append(what)

@@ -1,0 +1,204 @@
+"""The faults in force by what they strike at, so that an event costs the same however many others there are."""
+
+import heapq
+from bisect import insort
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING
+
+from amqpbroker.testing.faults.fault import Fault, Key, Only
+from amqpbroker.testing.faults.frames import Frame
+
+if TYPE_CHECKING:
+    from amqpbroker.testing.faults.line import Line
+
+#: Methods that declare something, and the argument that has its name.
+DECLARED = {"queue.declare": "queue", "exchange.declare": "exchange"}
+
+
+def _any(fault: Fault) -> bool:
+    return True
+
+
+class Bucket:
+    """Faults that count the same events; each is due from the event on that it was ordered for.
+
+    count: how many events there were.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        #: A heap of (number of the event, id, fault).
+        self._waiting: list[tuple[int, int, Fault]] = []
+        #: In the order of the orders: (id, number of the event, fault).
+        self._due: list[tuple[int, int, Fault]] = []
+
+    def add(self, fault: Fault, first: int) -> None:
+        """Have it due from the `first` event from now on."""
+        heapq.heappush(self._waiting, (self.count + first, fault.id, fault))
+
+    def advance(self, events: int = 1) -> None:
+        self.count += events
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= self.count:
+            number, order, fault = heapq.heappop(waiting)
+            insort(self._due, (order, number, fault))
+
+    def first(self, number: int | None = None, takes: Callable[[Fault], bool] = _any) -> Fault | None:
+        """The fault that strikes: the first that was ordered of those that are due and may still strike.
+
+        number: of the event, the last one if None. An event that comes again concerns a fault that was ordered later
+        if it is for all of them.
+        """
+        due = self._due
+        while due and due[0][2].is_spent:
+            due.pop(0)
+        for _, first, fault in due:
+            if fault.is_spent or not (number is None or first <= number or fault.strikes_all):
+                continue
+            if takes(fault):
+                return fault
+        return None
+
+    def all(self) -> list[Fault]:
+        """All that are due and may still strike, in the order of the orders."""
+        self._due = [each for each in self._due if not each[2].is_spent]
+        return [fault for _, _, fault in self._due]
+
+    def soonest(self) -> tuple[Fault, int] | None:
+        """Of those that are due and may still strike, the one whose event came first; and the number of that."""
+        self.all()
+        if not self._due:
+            return None
+        _, number, fault = min(self._due, key=lambda each: each[1])
+        return fault, number
+
+    def drop(self, gone: Collection[Fault]) -> None:
+        self._waiting = [each for each in self._waiting if each[2] not in gone]
+        heapq.heapify(self._waiting)
+        self._due = [each for each in self._due if each[2] not in gone]
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting or self._due)
+
+
+class Group:
+    """The faults that mean the same connections.
+
+    buckets: by what they count. every: those that are asked of everything. lines: those that count for each connection
+    by itself. slow: those that keep connections from being read or written.
+    """
+
+    def __init__(self) -> None:
+        self.buckets: dict[Key, Bucket] = {}
+        self.every: dict[Fault, None] = {}
+        self.lines: dict[Fault, None] = {}
+        self.slow: dict[Fault, None] = {}
+
+
+class Meant:
+    """The faults that mean one connection. buckets: those that count for it by itself."""
+
+    def __init__(self) -> None:
+        self.version = -1
+        self.identity: object = None
+        self.groups: list[Group] = []
+        self.buckets: dict[Key, Bucket] = {}
+        self.reads = self.writes = True
+        self.piece = 0
+        self._counted: set[Fault] = set()
+
+    def refresh(self, groups: list[Group]) -> None:
+        """These mean it from now on."""
+        self.groups = groups
+        slow = [fault for group in groups for fault in group.slow]
+        self.reads = all(fault.reads for fault in slow)
+        self.writes = all(fault.writes for fault in slow)
+        self.piece = min((fault.piece for fault in slow if fault.piece), default=0)
+        counting = {fault: None for group in groups for fault in group.lines}
+        gone = self._counted - counting.keys()
+        if gone:
+            self._counted -= gone
+            for bucket in self.buckets.values():
+                bucket.drop(gone)
+        for fault in counting:
+            if fault not in self._counted:
+                self._counted.add(fault)
+                for key, first in fault.places():
+                    self.buckets.setdefault(key, Bucket()).add(fault, first)
+
+
+class Index:
+    """All faults in force."""
+
+    def __init__(self) -> None:
+        self._groups: dict[Only, Group] = {}
+        #: How many faults each group has.
+        self._sizes: Counter[Only] = Counter()
+        #: How many faults have a place of each kind.
+        self._kinds: Counter[object] = Counter()
+        self._version = 0
+
+    def add(self, fault: Fault) -> None:
+        self._version += 1
+        self._sizes[fault.only] += 1
+        group = self._groups.setdefault(fault.only, Group())
+        if fault.asked_of_all:
+            group.every[fault] = None
+        if fault.is_slow:
+            group.slow[fault] = None
+        if fault.counts_lines:
+            group.lines[fault] = None
+            return
+        for key, first in fault.places():
+            self._kinds[key[0]] += 1
+            group.buckets.setdefault(key, Bucket()).add(fault, first)
+
+    def remove(self, gone: Collection[Fault]) -> None:
+        self._version += 1
+        emptied: dict[tuple[Only, Key], None] = {}
+        for fault in gone:
+            group = self._groups[fault.only]
+            for faults in (group.every, group.slow, group.lines):
+                faults.pop(fault, None)
+            if not fault.counts_lines:
+                for key, _ in fault.places():
+                    self._kinds[key[0]] -= 1
+                    emptied[fault.only, key] = None
+        for only, key in emptied:
+            bucket = self._groups[only].buckets[key]
+            bucket.drop(gone)
+            if not bucket:
+                del self._groups[only].buckets[key]
+        self._sizes.subtract(fault.only for fault in gone)
+        for only in {fault.only for fault in gone}:
+            if not self._sizes[only]:
+                del self._sizes[only], self._groups[only]
+
+    def meant(self, line: "Line") -> Meant:
+        """Those that mean a connection, of which more comes to be known in the handshake."""
+        meant = line.meant
+        if meant.version != self._version or meant.identity != line.identity:
+            meant.version, meant.identity = self._version, line.identity
+            users, vhosts = {"": None, line.user: None}, {"": None, line.vhost: None}
+            names = dict.fromkeys(("", *line.names))
+            wanted = [Only(name, user, vhost) for name in names for user in users for vhost in vhosts]
+            meant.refresh([self._groups[only] for only in wanted if only in self._groups])
+        return meant
+
+    def keys(self, line: "Line", frame: Frame, received: bool) -> Iterator[Key]:
+        """What a frame with a method may be looked up by."""
+        name, kinds = frame.name, self._kinds
+        way = "received" if received else "sent"
+        if kinds[way]:
+            yield way, name
+        if not received:
+            return
+        if name == "basic.publish" and kinds["publish"] and line.confirms(frame.channel):
+            arguments = frame.arguments()
+            exchange, routing_key = arguments.get("exchange"), arguments.get("routing_key")
+            yield from dict.fromkeys(
+                [("publish", each, key) for each in (None, exchange) for key in (None, routing_key)]
+            )
+        elif name in DECLARED and kinds[name] and frame.channel in line.connection.channels:
+            yield from dict.fromkeys([(name, None), (name, frame.arguments().get(DECLARED[name]))])

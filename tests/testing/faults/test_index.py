@@ -1,0 +1,111 @@
+"""Faults are looked up by what they strike at: others cost nothing."""
+
+import cProfile
+import pstats
+
+import pytest
+
+from amqpbroker.testing.faults.cut import Drop, Reset
+from amqpbroker.testing.faults.duplicate import Duplicate
+from amqpbroker.testing.faults.fault import Only
+from amqpbroker.testing.faults.publishing import DelayConfirms, Nack, WithholdConfirms
+from amqpbroker.testing.faults.refuse import RefuseDeclare
+from amqpbroker.testing.faults.slow import OneByteWrites, StopReading, StopWriting
+from tests.testing.faults.raw import publish
+from tests.testing.faults.test_line import before, open_wire
+
+#: Of each kind: faults that do not strike what the test publishes.
+OTHERS = {
+    "nack of another queue": lambda n: Nack(routing_key=f"other{n}", times=None),
+    "nack of another exchange": lambda n: Nack(exchange=f"other{n}", times=None),
+    "nack of a later publish": lambda n: Nack(publish=1_000_000 + n),
+    "reset at another method": lambda n: Reset(on="queue.delete", nth=n + 1),
+    "drop at a later publish": lambda n: Drop(on="basic.publish", nth=1_000_000 + n),
+    "drop after many frames": lambda n: Drop(after_frames=1_000_000 + n),
+    "drop after many octets": lambda n: Drop(after_bytes=1_000_000_000 + n),
+    "drop after many sent octets": lambda n: Drop(after_bytes=1_000_000_000 + n, sent=True),
+    "later confirms withheld": lambda n: WithholdConfirms(1_000_000 + n),
+    "later confirms delayed": lambda n: DelayConfirms(1_000_000 + n, ms=1),
+    "duplicates of another queue": lambda n: Duplicate(queue=f"other{n}", times=None),
+    "declarations of another queue": lambda n: RefuseDeclare(queue=f"other{n}"),
+    "of another connection": lambda n: Nack(times=None, only=Only(connection=f"other{n}")),
+    "of another user": lambda n: StopReading(only=Only(user=f"other{n}")),
+    "of another vhost": lambda n: StopWriting(only=Only(vhost=f"other{n}")),
+    "of another vhost and user": lambda n: OneByteWrites(only=Only(user="guest", vhost=f"other{n}")),
+    "have struck": lambda n: _spent(Nack()),
+}
+
+
+def _spent(fault):
+    fault.struck = 1
+    return fault
+
+
+def calls(faults):
+    """How many calls of functions it takes to publish a hundred messages and to confirm them."""
+    wire = open_wire()
+    line = before(wire, *faults)
+    line.feed(publish(b"x"))
+    line.collect()
+    data = publish(b"x") * 100
+    profile = cProfile.Profile()
+    profile.enable()
+    line.feed(data)
+    line.collect()
+    profile.disable()
+    return pstats.Stats(profile).total_calls
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_publish_costs_the_same_with_a_thousand_others(kind):
+    few, many = ([OTHERS[kind](n) for n in range(count)] for count in (10, 1_000))
+    assert calls(many) <= calls(few) * 1.05
+
+
+def test_the_first_that_was_ordered_strikes_and_all_have_counted():
+    wire = open_wire()
+    second, any_queue, first = Nack(2), Nack(routing_key="q", times=2), Nack(1)
+    line = before(wire, second, any_queue, first)
+    for expected in ([0, 1, 0], [1, 1, 0], [1, 2, 0], [1, 2, 1], [1, 2, 1]):
+        line.feed(publish(b"x"))
+        assert [second.struck, any_queue.struck, first.struck] == expected
+
+
+def test_faults_are_counted_from_their_order_on():
+    wire = open_wire()
+    line = before(wire, Nack(100))
+    injector = line._injector
+    line.feed(publish(b"x") * 5)
+    later, frames, octets = Nack(2), Drop(after_frames=6), Drop(after_bytes=10 * len(publish(b"x")))
+    for fault in (later, frames, octets):
+        injector.add(fault)
+    line.feed(publish(b"x"))
+    assert (later.struck, frames.struck, octets.struck) == (0, 0, 0)
+    line.feed(publish(b"x"))
+    assert (later.struck, frames.struck, octets.struck) == (1, 1, 0)
+
+
+def test_what_is_cleared_strikes_no_more_and_leaves_nothing():
+    wire = open_wire()
+    others = [make(n) for make in OTHERS.values() for n in range(3)]
+    line = before(wire, *others)
+    line.feed(publish(b"x"))
+    injector = line._injector
+    injector.remove(injector.faults[::2])
+    injector.remove(others)
+    assert injector.faults == ()
+    index = injector._index
+    line.feed(publish(b"x"))
+    assert (index._groups, +index._kinds, +index._sizes) == ({}, {}, {})
+    assert not any(line.meant.buckets.values())
+    assert not line.meant._counted
+
+
+def test_copies_are_forgotten_when_they_are_delivered(b, channel, queue):
+    b.faults.duplicate(queue=queue, times=None)
+    for number in range(50):
+        channel.basic_publish("", queue, b"%d" % number)
+    for _ in range(100):
+        assert channel.basic_get(queue, auto_ack=True)[0]
+    assert channel.basic_get(queue) == (None, None, None)
+    assert b.faults._injector._copies == {}
