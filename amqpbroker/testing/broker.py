@@ -24,6 +24,7 @@ from amqpbroker.testing.forks import give_up_in_forks
 from amqpbroker.testing.kept import KeptDefinitions
 from amqpbroker.testing.lab import Lab
 from amqpbroker.testing.message import Message
+from amqpbroker.testing.patience import overdue, result_of
 from amqpbroker.testing.recorder import Refusal
 from amqpbroker.testing.settings import check_names, config_of
 from amqpbroker.testing.sight import QueueState
@@ -82,7 +83,7 @@ class Broker:
         thread = self._thread = threading.Thread(target=self._serve, args=(ready,), name="amqpbroker", daemon=True)
         thread.start()
         try:
-            ready.result(PATIENCE_S)
+            result_of(ready, PATIENCE_S, "start()", thread, None)
         except BaseException:
             thread.join(PATIENCE_S)
             self._thread = None
@@ -100,9 +101,12 @@ class Broker:
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # it has just ended by itself
                 loop.call_soon_threadsafe(self._end)
+        lab = self._lab_there
         thread.join(PATIENCE_S)
         self._listening = []
         give_up_in_forks(self, ())
+        if thread.is_alive():
+            raise overdue(PATIENCE_S, "stop()", thread, lab)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -137,8 +141,8 @@ class Broker:
             lab.restart(down)
             self._coming = back
 
-        self._run(stop())
-        back.result(PATIENCE_S + down)
+        self._run(stop(), what="restart()")
+        result_of(back, PATIENCE_S + down, "restart()", self._thread, None)
 
     def _serve(self, ready: "Future[None]") -> None:
         """What the thread does."""
@@ -238,7 +242,7 @@ class Broker:
             for user in lab.broker.users.list_users():
                 lab.broker.users.set_permissions(user.name, name, ".*", ".*", ".*")
 
-        self._call(add)
+        self._call("add_vhost()", add)
         return self.url_of(name)
 
     def delete_vhost(self, name: str, missing_ok: bool = False) -> None:
@@ -249,7 +253,7 @@ class Broker:
                 lab.broker.delete_vhost(name)
             lab.recorder.forget_vhost(name)
 
-        self._call(delete)
+        self._call("delete_vhost()", delete)
 
     # --- what is there ----------------------------------------------------------------------------------------------
 
@@ -271,7 +275,9 @@ class Broker:
         """
         __tracebackhide__ = True
         _refuse_to_block("wait_until")
-        return self._look(lambda lab: lab.sight.wait_until(queue, ready, unacked, consumers, vhost, timeout), timeout)
+        return self._look(
+            "wait_until()", lambda lab: lab.sight.wait_until(queue, ready, unacked, consumers, vhost, timeout), timeout
+        )
 
     def published(
         self,
@@ -290,10 +296,12 @@ class Broker:
         """
         __tracebackhide__ = True
         if count is None:
-            return self._look(lambda lab: _now(lab.sight.published(exchange, routing_key, vhost)))
+            return self._look("published()", lambda lab: _now(lab.sight.published(exchange, routing_key, vhost)))
         _refuse_to_block("published")
         return self._look(
-            lambda lab: lab.sight.wait_for_published(count, exchange, routing_key, vhost, timeout), timeout
+            "published()",
+            lambda lab: lab.sight.wait_for_published(count, exchange, routing_key, vhost, timeout),
+            timeout,
         )
 
     def messages(self, queue: str, *, vhost: str | None = None) -> list[Message]:
@@ -302,11 +310,11 @@ class Broker:
         Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
         """
         __tracebackhide__ = True
-        return self._look(lambda lab: _now(lab.sight.messages(queue, vhost)))
+        return self._look("messages()", lambda lab: _now(lab.sight.messages(queue, vhost)))
 
     def queues(self, *, vhost: str | None = None) -> list[QueueState]:
         """All of them, with their numbers."""
-        return self._look(lambda lab: _now(lab.sight.queues(vhost)))
+        return self._look("queues()", lambda lab: _now(lab.sight.queues(vhost)))
 
     @property
     def unroutable(self) -> list[Message]:
@@ -314,7 +322,7 @@ class Broker:
         return self.unroutable_in(None)
 
     def unroutable_in(self, vhost: str | None) -> list[Message]:
-        return self._look(lambda lab: _now(lab.sight.unroutable(vhost)))
+        return self._look("unroutable", lambda lab: _now(lab.sight.unroutable(vhost)))
 
     @property
     def channel_errors(self) -> list[Refusal]:
@@ -322,7 +330,7 @@ class Broker:
         return self.channel_errors_in(None)
 
     def channel_errors_in(self, vhost: str | None) -> list[Refusal]:
-        return self._look(lambda lab: _now(lab.sight.refusals(vhost)))
+        return self._look("channel_errors", lambda lab: _now(lab.sight.refusals(vhost)))
 
     # --- the way to the loop's thread -------------------------------------------------------------------------------
 
@@ -332,7 +340,8 @@ class Broker:
             raise RuntimeError(_NOT_RUNNING)
         return self._lab_there
 
-    def _run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float = PATIENCE_S) -> Any:
+    def _run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float | None = None, what: str = "") -> Any:
+        """What a coroutine gives on the loop's thread. what: the call that waits for it."""
         __tracebackhide__ = True
         loop = self._loop
         if loop is None or self._pid != os.getpid() or self._thread is threading.current_thread():
@@ -340,7 +349,8 @@ class Broker:
             raise RuntimeError(self._why_not())
         running = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
-            return running.result(timeout_s)
+            patience_s = PATIENCE_S if timeout_s is None else timeout_s
+            return result_of(running, patience_s, what, self._thread, self._lab_there)
         except CancelledError:
             raise RuntimeError("the broker was stopped meanwhile") from None
         except AssertionError as error:
@@ -356,7 +366,7 @@ class Broker:
             return f"the broker runs in the process that started it, {self._pid}; here one can only connect to its url"
         return "this is the broker's own thread: it would wait for itself"
 
-    def _look(self, look: Callable[[Lab], Awaitable[T]], timeout_s: float = 0) -> T:
+    def _look(self, what: str, look: Callable[[Lab], Awaitable[T]], timeout_s: float = 0) -> T:
         """Once all that clients have sent so far is acted on."""
         __tracebackhide__ = True
         lab = self._lab
@@ -365,16 +375,16 @@ class Broker:
             await lab.travel.settle()
             return await look(lab)
 
-        return cast(T, self._run(settled(), PATIENCE_S + timeout_s))
+        return cast(T, self._run(settled(), PATIENCE_S + timeout_s, what))
 
-    def _call(self, function: Any) -> Any:
+    def _call(self, what: str, function: Any) -> Any:
         """`function(lab)`, on the loop's thread."""
         lab = self._lab
 
         async def call() -> Any:
             return function(lab)
 
-        return self._run(call())
+        return self._run(call(), what=what)
 
     def _settled(self, function: Any) -> Any:
         """`function()`, on the loop's thread; what follows from it has been written to the sockets."""
@@ -385,7 +395,7 @@ class Broker:
             await lab.travel.settle()
             return done
 
-        return self._run(call())
+        return self._run(call(), what="an order of faults")
 
 
 async def _now(value: T) -> T:

@@ -9,8 +9,8 @@ from amqpbroker.testing.travel import Travel
 #: How long moving on may take: years have many seconds in which something may be due.
 PATIENCE_S = 600
 
-#: Has the loop's thread run a coroutine, and waits for what it gives, so many seconds.
-Run = Callable[[Coroutine[Any, Any, Any], float], Any]
+#: Has the loop's thread run a coroutine, and waits for what it gives, so many seconds; the call that it is for.
+Run = Callable[[Coroutine[Any, Any, Any], float, str], Any]
 
 
 class BrokerClock:
@@ -35,7 +35,7 @@ class BrokerClock:
         """
         given = datetime.timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
         total = given + (delta or datetime.timedelta())
-        self._run(self._travel().advance(round(total.total_seconds() * 1000)), PATIENCE_S)
+        self._run(self._travel().advance(round(total.total_seconds() * 1000)), PATIENCE_S, "clock.advance()")
 
     def freeze(self) -> None:
         """Have time stand still: from now on only `advance` moves it."""
@@ -58,4 +58,4 @@ class BrokerClock:
         async def done() -> Any:
             return call()
 
-        return self._run(done(), PATIENCE_S)
+        return self._run(done(), PATIENCE_S, "the clock")

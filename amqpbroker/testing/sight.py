@@ -174,7 +174,7 @@ class Sight:
                 _in(vhost),
             ]
         )
-        got = f"{len(found)} messages were published{wanted}, not {count}"
+        got = f"after {timeout_s:g} s {len(found)} messages were published{wanted}, not {count}"
         lines = [f"  {message!r}" for message in found[:SHOWN]]
         raise AssertionError("\n".join((got, *lines, self._published_instead(vhost), self.report(vhost))))
 

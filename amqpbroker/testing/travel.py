@@ -49,10 +49,12 @@ class Travel:
         it happens afterwards. Raises ValueError if that is not forward, or beyond what calendars have.
         """
         if delta_ms < 0:
-            raise ValueError("time goes forward only")
+            raise ValueError(f"advance by {delta_ms} ms: time goes forward only")
         clock = self.clock
         if clock.now_ms() + delta_ms > LAST_MS:
-            raise ValueError("time ends with the year 9999")
+            raise ValueError(
+                f"advance by {delta_ms} ms from {clock.now_ms()} ms since 1970: time ends with the year 9999"
+            )
         async with self._lock:
             await self.settle()
             stood = clock.frozen

@@ -136,7 +136,9 @@ class Injector(Tap):
 
     def report(self) -> str:
         """What a failing test says of faults; empty without any."""
-        parts = [f"faults in force: {', '.join(map(str, self.active))}"] if self.active else []
+        active = [str(fault) for fault in self.active]
+        more = [f"and {len(active) - SHOWN} others"] if len(active) > SHOWN else []
+        parts = [f"faults in force: {', '.join([*active[:SHOWN], *more])}"] if active else []
         struck = list(self.happened)
         if struck:
             before = f", the last {SHOWN} times" if len(struck) > SHOWN else ""

@@ -1,11 +1,14 @@
 """A path of the testing API, and what answers it."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from amqpbroker.management.call import Call
+from amqpbroker.management.failure import ApiError
+from amqpbroker.management.formats.tables import shown_name
 from amqpbroker.management.resource import Access, Handler, Resource
 from amqpbroker.testing.lab import Lab
 
@@ -27,6 +30,15 @@ class Route:
         """What it is for one broker."""
 
         def bound(handler: LabHandler | None) -> Handler | None:
-            return None if handler is None else partial(handler, lab)
+            return None if handler is None else partial(_answer, handler, lab)
 
         return Resource(self.path, Access.ADMIN, bound(self.get), bound(self.put), bound(self.post), bound(self.delete))
+
+
+async def _answer(handler: LabHandler, lab: Lab, call: Call) -> Any:
+    """What a handler answers; what takes too long is a 409 that says so."""
+    try:
+        answer = handler(lab, call)
+        return await answer if inspect.isawaitable(answer) else answer
+    except TimeoutError as error:
+        raise ApiError(409, "not_so", shown_name(str(error))) from None

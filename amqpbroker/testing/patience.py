@@ -1,0 +1,40 @@
+"""Waiting for the broker's thread; if it takes too long, the error tells what it does instead."""
+
+import os
+import sys
+import threading
+from concurrent.futures import Future
+from typing import TypeVar
+
+from amqpbroker.testing.lab import Lab
+
+T = TypeVar("T")
+
+
+def result_of(future: "Future[T]", timeout_s: float, what: str, thread: threading.Thread | None, lab: Lab | None) -> T:
+    """The future's result. Raises what it raises, and TimeoutError."""
+    try:
+        return future.result(timeout_s)
+    except TimeoutError:
+        if future.done():  # it is the result
+            raise
+    raise overdue(timeout_s, what, thread, lab)
+
+
+def overdue(timeout_s: float, what: str, thread: threading.Thread | None, lab: Lab | None) -> TimeoutError:
+    """what: was waited for, such as "queues()"."""
+    state = [f"the broker's thread {_whereabouts(thread)}"]
+    if lab is not None:
+        state.append(f"{len(lab.server.clients.there())} clients are connected")
+        state += filter(None, [lab.faults.report()])
+    return TimeoutError(f"after {timeout_s:g} s {what} has not come to its end: " + "\n".join(state))
+
+
+def _whereabouts(thread: threading.Thread | None) -> str:
+    if thread is None or not thread.is_alive():
+        return "has ended"
+    frame = sys._current_frames().get(thread.ident or 0)
+    if frame is None:
+        return "does not tell where it is"
+    code = frame.f_code
+    return f"is in {code.co_name}, {os.path.basename(code.co_filename)} line {frame.f_lineno}"

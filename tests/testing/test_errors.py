@@ -1,0 +1,115 @@
+"""Every error of the testing API says what was waited for, for how long, and what there was."""
+
+import re
+import threading
+import time
+
+import pika
+import pytest
+
+from amqpbroker.testing import Broker, broker, clock, travel
+from amqpbroker.testing.sent import Sent
+
+
+@pytest.fixture
+def b():
+    with Broker(vhosts=["v"]) as broker:
+        yield broker
+
+
+@pytest.fixture
+def busy(b, monkeypatch):
+    """The broker's thread does something else, and nobody is patient."""
+    b.faults.nack(routing_key="nobody")
+    monkeypatch.setattr(broker, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(clock, "PATIENCE_S", 0.05)
+    ending = threading.Event()
+    started = threading.Event()
+
+    def be_busy():
+        started.set()
+        while not ending.is_set():
+            time.sleep(0.001)
+
+    b._loop.call_soon_threadsafe(be_busy)
+    started.wait()
+    yield b
+    ending.set()
+    monkeypatch.undo()
+
+
+CALLS = {
+    "queues()": lambda b: b.queues(),
+    "messages()": lambda b: b.messages("q"),
+    "published()": lambda b: b.published(),
+    "unroutable": lambda b: b.unroutable,
+    "channel_errors": lambda b: b.channel_errors,
+    "wait_until()": lambda b: b.wait_until(queue="q", timeout=0),
+    "add_vhost()": lambda b: b.add_vhost("w"),
+    "delete_vhost()": lambda b: b.delete_vhost("v"),
+    "an order of faults": lambda b: b.faults.drop(),
+    "clock.advance()": lambda b: b.clock.advance(seconds=1),
+    "the clock": lambda b: b.clock.freeze(),
+}
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_a_broker_that_does_not_answer(busy, what):
+    with pytest.raises(TimeoutError) as raised:
+        CALLS[what](busy)
+    text = str(raised.value)
+    assert text.startswith(
+        f"after 0.05 s {what} has not come to its end: the broker's thread is in be_busy, test_errors.py"
+    )
+    assert "0 clients are connected" in text
+    assert "faults in force: nack(routing_key='nobody')" in text
+
+
+def test_a_broker_that_does_not_stop(busy):
+    with pytest.raises(TimeoutError, match=r"after 0.05 s stop\(\) has not .* be_busy"):
+        busy.stop()
+
+
+def test_clients_whose_messages_are_not_handled(b, monkeypatch):
+    monkeypatch.setattr(travel, "READ_S", 0.05)
+    monkeypatch.setattr(Sent, "is_handled", False)
+    with pika.BlockingConnection(pika.URLParameters(b.url)), pytest.raises(TimeoutError) as raised:
+        b.queues()
+    expected = r"after 0.05 s .* clients had sent; there are still 127.0.0.1:\d+: 0 bytes of what it had sent"
+    assert re.fullmatch(expected, str(raised.value))
+
+
+WRONG = {
+    "no queue": (lambda b: b.messages("q"), AssertionError, "there is no queue 'q'\nno queue is there"),
+    "not there": (
+        lambda b: b.wait_until(queue="q", timeout=0.01),
+        AssertionError,
+        "after 0.01 s there is no queue 'q'",
+    ),
+    "too few": (
+        lambda b: b.published(count=2, exchange="e", timeout=0.01),
+        AssertionError,
+        "after 0.01 s 0 messages were published to exchange 'e', not 2\nnothing was published",
+    ),
+    "backwards": (lambda b: b.clock.advance(seconds=-2), ValueError, "advance by -2000 ms: time goes forward only"),
+    "too far": (lambda b: b.clock.advance(days=9_000_000), ValueError, "777600000000000 ms from "),
+    "no vhost": (lambda b: b.delete_vhost("nope"), LookupError, "vhost 'nope' does not exist"),
+    "down": (lambda b: b.restart(down=-1), ValueError, "down = -1: this is a number of seconds, 60 at most"),
+    "no api": (lambda b: b.http_url, RuntimeError, "there is no management API"),
+    "running": (lambda b: b.start(), RuntimeError, "this broker is running already"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_wrong_is_said(b, wrong):
+    call, kind, text = WRONG[wrong]
+    with pytest.raises(kind) as raised:
+        call(b)
+    assert text in str(raised.value)
+
+
+def test_of_many_faults_some_are_shown(b):
+    for number in range(100):
+        b.faults.nack(routing_key=f"q{number}")
+    report = b.faults.report()
+    assert report.endswith(", nack(routing_key='q29'), and 70 others")
