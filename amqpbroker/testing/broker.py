@@ -242,7 +242,7 @@ class Broker:
             for user in lab.broker.users.list_users():
                 lab.broker.users.set_permissions(user.name, name, ".*", ".*", ".*")
 
-        self._call("add_vhost()", add)
+        self._call(add, "add_vhost()")
         return self.url_of(name)
 
     def delete_vhost(self, name: str, missing_ok: bool = False) -> None:
@@ -253,7 +253,7 @@ class Broker:
                 lab.broker.delete_vhost(name)
             lab.recorder.forget_vhost(name)
 
-        self._call("delete_vhost()", delete)
+        self._call(delete, "delete_vhost()")
 
     # --- what is there ----------------------------------------------------------------------------------------------
 
@@ -377,7 +377,7 @@ class Broker:
 
         return cast(T, self._run(settled(), PATIENCE_S + timeout_s, what))
 
-    def _call(self, what: str, function: Any) -> Any:
+    def _call(self, function: Any, what: str = "a call") -> Any:
         """`function(lab)`, on the loop's thread."""
         lab = self._lab
 

@@ -174,7 +174,8 @@ class Sight:
                 _in(vhost),
             ]
         )
-        got = f"after {timeout_s:g} s {len(found)} messages were published{wanted}, not {count}"
+        waited = f"after {timeout_s:g} s " if len(found) < count else ""
+        got = f"{waited}{len(found)} messages were published{wanted}, not {count}"
         lines = [f"  {message!r}" for message in found[:SHOWN]]
         raise AssertionError("\n".join((got, *lines, self._published_instead(vhost), self.report(vhost))))
 

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import decimal
+import re
 import time
 
 import httpx
@@ -47,12 +48,12 @@ def test_time_is_moved_on(b, api):
         ({"hours": -1}, "hours is to be a number, and not negative"),
         ({"hours": "1"}, "hours is to be a number, and not negative"),
         ({"days": 1e300}, "that is too long"),
-        ({"days": 999_999_999}, "time ends with the year 9999"),
+        ({"days": 9_000_000}, "advance by 777600000000000 ms from NOW ms since 1970: time ends with the year 9999"),
     ],
 )
 def test_a_span_that_is_none_is_refused(api, body, reason):
     answer = api.post("/clock/advance", json=body)
-    assert (answer.status_code, answer.json()["reason"]) == (400, reason)
+    assert (answer.status_code, re.sub(r"from \d+", "from NOW", answer.json()["reason"])) == (400, reason)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
@@ -139,7 +140,7 @@ def test_waiting(api, channel):
     assert len(api.get("/published", params={"routing_key": "q", "count": 1}).json()) == 1
     answer = api.get("/published", params={"routing_key": "q", "count": 2, "timeout": "0"})
     assert answer.status_code == 409
-    assert answer.json()["reason"].startswith("1 messages were published with routing key 'q', not 2\n")
+    assert answer.json()["reason"].startswith("after 0 s 1 messages were published with routing key 'q', not 2\n")
 
 
 def test_what_clients_were_refused_is_told(api, channel):
