@@ -95,7 +95,7 @@ class Broker:
         self.sessions: dict[Session, None] = {}
         self.awaiting_sync: dict[Synced, None] = {}
         self.totals = BrokerTotals()
-        self.logins = Logins(self.users, clock, self.totals.auth_attempts)
+        self.logins = Logins(self.users, clock, self.totals.auth_attempts, config.bounds.guesses)
         self.rates = Rates(self, config.collect_statistics_interval_ms)
         self.alarms = Alarms(config.cluster_name, self._on_alarms, self.events)
         self.intercept = interceptor(config, clock)

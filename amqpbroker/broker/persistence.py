@@ -18,6 +18,7 @@ from amqpbroker.broker.ready import Page, Pager
 from amqpbroker.broker.spill import Spill
 from amqpbroker.broker.writer import Writer
 from amqpbroker.clock import Clock
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.compaction import Compaction
@@ -49,12 +50,13 @@ class Persistence(Store):
         waits: bool = True,
         batch_bytes: int = BATCH_BYTES,
         group_bytes: int = GROUP_BYTES,
+        returns: int = BOUNDS.returns,
     ) -> None:
         """on_failure(error): called when nothing can be written any more.
 
         waits: nothing counts as safe before it is written; else everything does at the end of its turn. What is
         gathered is written in several batches if it has more than batch_bytes. A group of more than group_bytes
-        is several as well: of these, the machine's end can leave the first alone.
+        is several as well: of these, the machine's end can leave the first alone. returns: as of Gathering.
         """
         self.journal = journal
         self.safe_position: int = 0
@@ -72,7 +74,8 @@ class Persistence(Store):
         self.spill: Spill | None = None
         self._compaction = Compaction(journal, self._moves, self.counts)
         self._encoder = Encoder(journal, self._moves, self.counts, self._compaction, batch_bytes, group_bytes)
-        self._gathering = Gathering()
+        self._returns: int = returns
+        self._gathering = Gathering(returns)
         self._number: int = 1
         #: Whether there is something to write that is not under way; how many operations are.
         self._is_due: bool = False
@@ -160,7 +163,7 @@ class Persistence(Store):
 
     def _take(self) -> list[Writing]:
         """What was gathered, to be written, if there is anything of it left to say."""
-        gathering, self._gathering = self._gathering, Gathering()
+        gathering, self._gathering = self._gathering, Gathering(self._returns)
         self._is_due = False
         self._answers_under_way, self._answers = self._answers, 0
         self._under_way = len(gathering)

@@ -244,7 +244,9 @@ class Vhost:
         self, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
     ) -> Exchange:
         log = self.log if durable else None
-        exchange_type = build_exchange_type(kind, arguments, self.clock, self._release_to(name), log)
+        exchange_type = build_exchange_type(
+            kind, arguments, self.clock, self._release_to(name), log, self.config.bounds
+        )
         alternate = alternate_exchange(name, self.name, arguments)
         exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
         self._apply_to_exchange(exchange, self.policies.effective(self.name, "exchange", name))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from amqpbroker.compat import COMPATS, Compat
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.config.identity import RABBITMQ, Identity, own, rabbitmq
 from amqpbroker.config.log import Log
 from amqpbroker.config.tls import Tls
@@ -180,6 +181,7 @@ class Config:
     product_version: str = ""
     compat: Compat = COMPATS["4.0"]
     event_exchange_vhost: str = ""
+    bounds: Bounds = BOUNDS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "initial_frame_max", self.initial_frame_max or self.compat.frame_min)

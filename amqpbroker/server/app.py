@@ -154,7 +154,12 @@ class Server:
         if kept.journal is not None:
             committer = ThreadCommitter(kept.journal, loop.call_soon_threadsafe, kept.definitions.sync)
             self._store = Persistence(
-                kept.journal, committer, self._fail, self._clock, waits=config.durability != "none"
+                kept.journal,
+                committer,
+                self._fail,
+                self._clock,
+                waits=config.durability != "none",
+                returns=config.bounds.returns,
             )
         self.broker = Broker(config, clock, self._store or MemoryStore(), kept.definitions)
         # Told with `set` when memory is short and when it is no more.

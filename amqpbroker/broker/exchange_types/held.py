@@ -11,12 +11,10 @@ from amqpbroker.broker.holder import NOT_STORED
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.store.recovery import Copies
 
-#: How many held messages one firing of the clock releases at most.
-_BATCH = 1000
-#: Octets that may wait for the disk before no more is released to them, and when to look again.
-_UNWRITTEN = 16 * 1024 * 1024
+#: When to look again whether the disk has caught up.
 _BUSY_MS = 10
 #: Octets of messages that may come in before memory is looked through for what is stored by now, what a message counts
 #: beside its body, and when to look again for what was not yet.
@@ -35,9 +33,16 @@ class HeldMessages(Destination):
     store: it leaves here and enters its queues.
     """
 
-    def __init__(self, clock: Clock, release: Callable[[Message], None], log: Persistence | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        release: Callable[[Message], None],
+        log: Persistence | None = None,
+        bounds: Bounds = BOUNDS,
+    ) -> None:
         super().__init__("")
         self.id: int = 0
+        self._bounds = bounds
         self._clock = clock
         self._release = release
         self._log = log
@@ -152,15 +157,15 @@ class HeldMessages(Destination):
         now_ms = self._clock.now_ms()
         log = self._log
         try:
-            for _ in range(_BATCH):
+            for _ in range(self._bounds.releases):
                 due_ms = self._due_ms()
                 if due_ms is None or due_ms > now_ms:
                     break
-                if log is not None and log.waiting_bytes > _UNWRITTEN:
+                if log is not None and log.waiting_bytes > self._bounds.unwritten_bytes:
                     break
                 self._let_go(self._pop())
         finally:
-            if log is not None and log.waiting_bytes > _UNWRITTEN:
+            if log is not None and log.waiting_bytes > self._bounds.unwritten_bytes:
                 self._timer = self._clock.after(_BUSY_MS, self._release_due)
             else:
                 self._arm()

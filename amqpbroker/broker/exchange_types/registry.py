@@ -15,6 +15,7 @@ from amqpbroker.broker.exchange_types.topic import TopicType
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.wire.values import Table, text
 
 #: The types that know nothing but their bindings.
@@ -37,6 +38,7 @@ def build_exchange_type(
     clock: Clock,
     release: Callable[[Message], None],
     log: Persistence | None = None,
+    bounds: Bounds = BOUNDS,
 ) -> ExchangeType:
     """The type of a new exchange that is declared with these arguments.
 
@@ -50,7 +52,8 @@ def build_exchange_type(
         return ConsistentHashType(arguments)
     if type_name == DelayedType.name:
         inner_name = _delayed_type(arguments)
-        return DelayedType(build_exchange_type(inner_name, arguments, clock, release), clock, release, log)
+        inner = build_exchange_type(inner_name, arguments, clock, release)
+        return DelayedType(inner, clock, release, log, bounds)
     raise unknown_exchange_type(type_name)
 
 

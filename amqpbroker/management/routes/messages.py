@@ -22,8 +22,6 @@ from amqpbroker.management.values import integer
 SLICE = 100
 SLICE_BYTES = 2 * 1024 * 1024
 
-#: How many octets may wait for the disk before moving goes on.
-UNWRITTEN = 8 * 1024 * 1024
 
 # --- publish ----------------------------------------------------------------------------------------------------------
 
@@ -130,7 +128,7 @@ async def move(call: Call) -> dict[str, int]:
             break
         moved += some
         await asyncio.sleep(0)
-        if call.broker.store.waiting_bytes > UNWRITTEN:
+        if call.broker.store.waiting_bytes > call.broker.config.bounds.unwritten_bytes // 2:
             await all_synced(call.broker)
     await all_synced(call.broker)
     return {"moved": moved}
