@@ -30,6 +30,7 @@ from amqpbroker.management.origin import comes_from_elsewhere
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
+from amqpbroker.management.synced import all_written
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
@@ -47,6 +48,9 @@ MAX_LOGIN_BYTES = 10_000
 
 #: How long a body may take to come.
 BODY_S = 60.0
+
+#: The methods of requests that change nothing.
+READING = ("GET", "HEAD")
 
 SECURITY_HEADERS = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -149,6 +153,8 @@ class _Endpoint:
         except Exception:
             log.exception("internal error: %s %s", request.method, request.url.path)
             response = _json(500, {"error": "internal_server_error", "reason": "see the broker's log"})
+        if request.method not in READING:
+            await all_written()  # clients hear of a change before its author does, as with RabbitMQ
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -162,7 +168,7 @@ class _Endpoint:
             return Response(headers={"allow": ", ".join(resource.methods)})
         if handler is None:
             return Response(status_code=405, headers={"allow": ", ".join(resource.methods)})
-        reading = request.method in ("GET", "HEAD")
+        reading = request.method in READING
         if not reading and comes_from_elsewhere(request.headers, self._broker.config.management.cors_allow_origins):
             raise failure.foreign_origin()
         access = resource.access if reading or resource.change is None else resource.change
