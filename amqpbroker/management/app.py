@@ -30,6 +30,7 @@ from amqpbroker.management.origin import comes_from_elsewhere
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
+from amqpbroker.management.streamed import answer
 from amqpbroker.management.synced import all_written
 
 if TYPE_CHECKING:
@@ -214,27 +215,11 @@ async def _response(result: Any, call: Call) -> Response:
     if isinstance(result, Answer):
         return _json(result.status, result.json, dict(result.headers))
     if isinstance(result, Listing):
-        return _Parts(await encode(result, call.query))
+        return await answer(encode(result, call.query))
     columns = asked_columns(call.query)
     if columns is not None and isinstance(result, dict):
         result = only(result, columns)
     return _json(200, result)
-
-
-@final
-class _Parts(Response):
-    """JSON in parts, which are sent as they are: a list may have tens of megabytes."""
-
-    def __init__(self, parts: list[bytes]) -> None:
-        size = sum([len(part) for part in parts])
-        super().__init__(None, 200, {"cache-control": "no-cache", "content-length": str(size)}, "application/json")
-        self._parts = parts
-
-    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for part in self._parts:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
 
 
 def _json(status: int, value: Any, headers: dict[str, str] | None = None) -> Response:

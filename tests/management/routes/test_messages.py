@@ -231,6 +231,9 @@ async def test_a_negative_count_is_all_and_none_is_none(api):
     assert await payloads(api, count=0) == []
     assert await payloads(api, count=-1) == ["0", "1", "2"]
     assert await payloads(api, count="2") == ["0", "1"]
+    assert await payloads(api, count=1.9) == ["0"]
+    assert await payloads(api, count=1e30) == ["0", "1", "2"]
+    assert await payloads(api, count="+1") == ["0"]
 
 
 async def test_truncated(api):
@@ -249,13 +252,22 @@ async def test_quorum_queues_count_deliveries(api):
     assert (await get(api, "quorum")).json()[0]["properties"] == {"headers": {"a": "b", "x-delivery-count": 1}}
 
 
+ACK_MODE = "ackmode is to be one of ack_requeue_true, ack_requeue_false, reject_requeue_true, reject_requeue_false"
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "reason"),
     [
         ({"count": "x"}, 400, ["not_integer", "x"]),
         ({"truncate": "x"}, 400, ["not_integer", "x"]),
         ({"encoding": "foo"}, 400, "Unsupported encoding. Please use auto or base64."),
-        ({"ackmode": "foo"}, 500, "no such ackmode or truncate"),
+        ({"count": " 2"}, 400, ["not_integer", " 2"]),
+        ({"count": "1_0"}, 400, ["not_integer", "1_0"]),
+        ({"count": "\u0663"}, 400, ["not_integer", "\u0663"]),
+        ({"count": True}, 400, ["not_integer", True]),
+        ({"count": []}, 400, ["not_integer", []]),
+        ({"truncate": -1}, 400, "truncate is to be 0 or more, not -1"),
+        *(({"ackmode": given}, 400, ACK_MODE) for given in ("foo", 1, None, [], {})),
     ],
 )
 async def test_what_cannot_be_got(api, changes, status, reason):
