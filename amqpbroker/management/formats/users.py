@@ -39,13 +39,13 @@ def credentials(body: Mapping[str, Any], hashing: str = SHA256) -> Credentials:
         raise failure.bad_request("both_password_and_password_hash_are_provided")
     if "password" in body:
         if not isinstance(body["password"], str):
-            raise failure.bad_request("password is to be a string")
+            raise failure.bad_request("password is to be a string")  # which is not shown
         return Credentials(hash_password(body["password"]), SHA256, tags)
     if "password_hash" not in body:
         return Credentials(NO_PASSWORD, SHA256, tags)
     encoded, hashing = body["password_hash"], body.get("hashing_algorithm", hashing)
     if not isinstance(encoded, str) or not isinstance(hashing, str):
-        raise failure.bad_request("password_hash and hashing_algorithm are to be strings")
+        raise failure.bad_request("password_hash and hashing_algorithm are to be strings")  # which is not shown
     try:
         return Credentials(decode_hash(encoded), hashing, tags)
     except ValueError:
@@ -56,7 +56,10 @@ def parsed_tags(given: Any) -> tuple[str, ...]:
     """A list, or names with commas between them as older versions wrote them. Raises ApiError 400."""
     if isinstance(given, str):
         given = given.split(",")
-    if not isinstance(given, list):
-        raise failure.bad_request("tags are to be a list, or names with commas between them")
-    tags = (str(tag).strip() for tag in given)
+    if not isinstance(given, list) or any(isinstance(tag, dict | list) for tag in given):
+        raise failure.bad_request(
+            f"tags are to be a list, or names with commas between them, not {failure.shown(given)}"
+        )
+    # Numbers and the like become names, as in RabbitMQ.
+    tags = ((tag if isinstance(tag, str) else failure.shown(tag)).strip() for tag in given)
     return tuple(tag for tag in tags if tag)

@@ -199,7 +199,11 @@ BINDING = {"vhost": "/", "source": "x", "destination": "q", "destination_type": 
             'Please create virtual host "nope" prior to importing definitions.',
         ),
         ("permissions", {"user": "guest"}, 'permissions[1]: "vhost" is missing'),
-        ("topic_permissions", {**PERMISSION, "exchange": 5}, 'topic_permissions[1]: "exchange" is to be a string'),
+        (
+            "topic_permissions",
+            {**PERMISSION, "exchange": 5},
+            'topic_permissions[1]: "exchange" is to be a string, not 5',
+        ),
         (
             "policies",
             {"vhost": "/", "name": "p", "pattern": "a", "definition": {"zzz": 1, "max-length": "x"}},
@@ -220,17 +224,21 @@ BINDING = {"vhost": "/", "source": "x", "destination": "q", "destination_type": 
             {"vhost": "/", "component": "vhost-limits", "name": "limits", "value": {"zz": 4}},
             'Validation failed\n\nUnrecognised terms [{<<"zz">>,4}] in limits\n (//vhost-limits/limits)',
         ),
-        ("parameters", {"vhost": "/", "component": 5, "name": "p"}, 'parameters[1]: "component" is to be a string'),
+        (
+            "parameters",
+            {"vhost": "/", "component": 5, "name": "p"},
+            'parameters[1]: "component" is to be a string, not 5',
+        ),
         ("queues", {**QUEUE, "vhost": "nope"}, 'Please create virtual host "nope" prior to importing definitions.'),
-        ("queues", {**QUEUE, "durable": "yes"}, 'queues[1]: "durable" is to be true or false'),
-        ("queues", "new", "queues[1]: this is to be an object"),
+        ("queues", {**QUEUE, "durable": "yes"}, 'queues[1]: "durable" is to be true or false, not "yes"'),
+        ("queues", "new", 'queues[1]: this is to be an object, not "new"'),
         (
             "queues",
             {**QUEUE, "durable": False, "arguments": {"x-queue-type": "stream"}},
             "precondition_failed: invalid property 'non-durable' for queue 'new' in vhost '/'",
         ),
         ("exchanges", {"vhost": "/", "name": "new"}, 'exchanges[1]: "type" is missing'),
-        ("exchanges", {"vhost": "/", "name": "new", "type": 5}, 'exchanges[1]: "type" is to be a string'),
+        ("exchanges", {"vhost": "/", "name": "new", "type": 5}, 'exchanges[1]: "type" is to be a string, not 5'),
         (
             "bindings",
             {**BINDING, "source": "amq.topic"},
