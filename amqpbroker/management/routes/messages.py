@@ -26,9 +26,12 @@ UNWRITTEN = 8 * 1024 * 1024
 
 async def publish(call: Call) -> dict[str, bool]:
     """Answered when what was published is as safe as a publisher's confirm says."""
+    exchange = exchange_name(call.path["name"])
+    if exchange not in call.vhost.exchanges:
+        raise failure.ApiError(404, "not_found", "exchange_not_found")
     body = call.need("routing_key", "properties", "payload", "payload_encoding")
     actions = call.actions
-    message = published(exchange_name(call.path["name"]), body)
+    message = published(exchange, body)
     try:
         routed, accepted = actions.publish(message, call.who.user)
     except AmqpError as error:
@@ -44,6 +47,8 @@ async def publish(call: Call) -> dict[str, bool]:
 
 async def get(call: Call) -> Response:
     """Up to `count` messages, all of which are out of the queue together before any goes back."""
+    if call.path["name"] not in call.vhost.queues:
+        raise failure.ApiError(404, "not_found", "queue_not_found")
     body = call.need("count", "ackmode", "encoding")
     count, encoding, ack_mode = integer(body["count"]), body["encoding"], body["ackmode"]
     truncate = integer(body["truncate"]) if "truncate" in body else None

@@ -395,3 +395,17 @@ async def test_what_expires_on_the_way_does_not_come(api):
     await publish(api, properties={"expiration": "10"})
     api.clock.advance(10)
     assert (await move(api)).json() == {"moved": 0}
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("exchanges/%2F/nope/publish", "exchange_not_found"),
+        ("queues/%2F/nope/get", "queue_not_found"),
+        ("queues/%2F/nope/actions", "queue_not_found"),
+    ],
+)
+@pytest.mark.parametrize("body", [{}, {"count": "x"}, None])
+async def test_what_is_not_there_is_told_before_what_is_wrong_with_the_body(api, path, reason, body):
+    answer = await api.post(path, body)
+    assert (answer.status_code, answer.json()) == (404, {"error": "not_found", "reason": reason})
