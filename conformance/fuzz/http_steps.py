@@ -8,6 +8,8 @@ Only what RabbitMQ answers at once, and the same way every time. Not in it, with
 - rejecting several messages, and limits by policy, where there are dead letters: a race;
 - policies with a limit for queues that refuse publishes or whose expiry is at once, and for quorum queues, which take
   them in some time later;
+- `get` from quorum queues where messages expire: what is expired behind those that are got and returned;
+- a routing key of more than 255 bytes, which RabbitMQ's API publishes with;
 - deleting queues and users where there are transactions: what is under way is a race.
 """
 
@@ -233,14 +235,13 @@ class HttpSteps:
                     {"payload": "/wA=", "payload_encoding": "base64"},
                     {"payload_encoding": "hex"},
                     {"payload": 5},
-                    {"routing_key": "no" * 200},
                 )
             )
         self._ask("POST", path("exchanges", ROOT, exchange or "amq.default", "publish"), body)
 
     def _get(self) -> None:
         """Not where the limit for a whole channel is, as for basic.get."""
-        if "whole_channel_limit" in self._has:
+        if "whole_channel_limit" in self._has or {"ttl", "quorum"} <= self._has:
             return
         count: Any = self._random.choice((0, 1, 1, 1, 2, 3, 10, -1, "2", 1.5, "x"))
         ack_mode = self._random.choice(_ACK_MODES)

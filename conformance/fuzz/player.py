@@ -24,6 +24,7 @@ CONTROL = 2000
 """The channel number on which the harness looks after a connection's exclusive queues, unrecorded."""
 
 DROP_WITHIN_S = 2.0
+SAID_WITHIN_S = 0.02
 LIFECYCLE = {"channel.open-ok", "channel.close", "channel.close-ok", "connection.close", "connection.close-ok"}
 CONFIRMS = ("basic.ack", "basic.nack")
 SETTLING = ("ack", "nack", "reject")
@@ -129,6 +130,8 @@ class Player:
     def _ask(self, step: Step) -> None:
         assert self._http is not None, "a script with requests needs the management API"
         self._answer, made = self._http.ask(step)
+        # A connection that is closed for it says so; to write to one that is gone would lose what it said.
+        pump_all([one for one in self._connections.values() if not one.lost], SAID_WITHIN_S)
         self.frames += 1
         self._made += made
         for kind, name in made:
