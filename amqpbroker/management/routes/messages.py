@@ -45,7 +45,7 @@ async def publish(call: Call) -> dict[str, bool]:
 # --- get --------------------------------------------------------------------------------------------------------------
 
 
-async def get(call: Call) -> Response:
+async def get(call: Call) -> Response | list[Any]:
     """Up to `count` messages, all of which are out of the queue together before any goes back."""
     if call.path["name"] not in call.vhost.queues:
         raise failure.ApiError(404, "not_found", "queue_not_found")
@@ -59,6 +59,8 @@ async def get(call: Call) -> Response:
         raise failure.bad_request(f"ackmode is to be one of {', '.join(ACK_MODES)}")
     if truncate is not None and truncate < 0:
         raise failure.bad_request(f"truncate is to be 0 or more, not {truncate}")
+    if not count:
+        return []  # the queue is not asked, so that it does not matter who may
     queue = _queue_to_get_from(call)
     return await answer(Getting(call, queue, count, ack_mode, encoding, truncate).parts())
 

@@ -284,6 +284,7 @@ async def test_from_what_cannot_be_got_from(api, client):
     answer = await get(api, "nope")
     assert (answer.status_code, answer.json()) == (404, {"error": "not_found", "reason": "queue_not_found"})
     client.declare("mine", exclusive=True)
+    assert (await get(api, "mine", count=0)).json() == []
     answer = await get(api, "mine")
     assert answer.status_code == 400
     assert answer.json()["reason"].startswith("405 RESOURCE_LOCKED - cannot obtain exclusive access")
