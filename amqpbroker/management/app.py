@@ -50,9 +50,6 @@ MAX_LOGIN_BYTES = 10_000
 #: How long a body may take to come.
 BODY_S = 60.0
 
-#: The methods of requests that change nothing.
-READING = ("GET", "HEAD")
-
 SECURITY_HEADERS = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "referrer-policy": "no-referrer",
@@ -60,6 +57,9 @@ SECURITY_HEADERS = {
     "x-frame-options": "DENY",
     "cross-origin-resource-policy": "same-origin",
 }
+
+#: The methods of requests that change nothing.
+READING = ("GET", "HEAD")
 
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

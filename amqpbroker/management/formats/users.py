@@ -39,13 +39,13 @@ def credentials(body: Mapping[str, Any], hashing: str = SHA256) -> Credentials:
         raise failure.bad_request("both_password_and_password_hash_are_provided")
     if "password" in body:
         if not isinstance(body["password"], str):
-            raise failure.bad_request("password is to be a string")  # which is not shown
+            raise failure.bad_request("password is to be a string")
         return Credentials(hash_password(body["password"]), SHA256, tags)
     if "password_hash" not in body:
         return Credentials(NO_PASSWORD, SHA256, tags)
     encoded, hashing = body["password_hash"], body.get("hashing_algorithm", hashing)
     if not isinstance(encoded, str) or not isinstance(hashing, str):
-        raise failure.bad_request("password_hash and hashing_algorithm are to be strings")  # which is not shown
+        raise failure.bad_request("password_hash and hashing_algorithm are to be strings")
     try:
         return Credentials(decode_hash(encoded), hashing, tags)
     except ValueError:

@@ -122,6 +122,8 @@ async def test_headers_route(api):
         ({"payload": "!!!", "payload_encoding": "base64"}, ["not_base64", "!!!"]),
         ({"payload_encoding": "hex"}, ["unsupported_encoding", "hex"]),
         ({"properties": {"delivery_mode": "2"}}, ["not_int", "delivery_mode"]),
+        ({"properties": {"delivery_mode": "2"}, "payload_encoding": "hex"}, ["not_int", "delivery_mode"]),
+        ({"properties": {"delivery_mode": "2"}, "payload": 5}, "payload_not_string"),
         ({"properties": {"timestamp": "x"}}, ["not_int", "timestamp"]),
         ({"properties": {"content_type": 5}}, ["not_string", "content_type"]),
         ({"properties": {"headers": {"a": None}}}, "null_not_allowed"),
