@@ -83,7 +83,7 @@ PUBLISHED = ("exchanges/%2F/amq.default/publish", {**MESSAGE, "routing_key": "dy
 @pytest.mark.parametrize(
     ("method", "path", "body", "written"),
     [
-        ("DELETE", "vhosts/v", None, ["connection.close", 204]),
+        ("DELETE", "vhosts/v", None, ["basic.cancel", "connection.close", 204]),
         ("DELETE", "queues/%2F/q", None, ["basic.cancel", 204]),
         ("DELETE", "users/u", None, ["connection.close", 204]),
         ("DELETE", "connections/username/u", None, ["connection.close", 204]),

@@ -47,7 +47,7 @@ def test_a_vhost_is_deleted(broker, api):
         assert api.delete(f"vhosts/v{number}").status_code == 204
         assert has_something(sock)
         with pytest.raises(pika.exceptions.ConnectionClosedByBroker):
-            connection.process_data_events(0)
+            connection.process_data_events(1)
 
 
 @pytest.mark.parametrize("by", ["http", "amqp"])
