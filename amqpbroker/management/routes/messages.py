@@ -51,9 +51,9 @@ async def get(call: Call) -> Response | list[Any]:
         raise failure.ApiError(404, "not_found", "queue_not_found")
     body = call.need("count", "ackmode", "encoding")
     count, encoding, ack_mode = integer(body["count"]), body["encoding"], body["ackmode"]
-    truncate = integer(body["truncate"]) if "truncate" in body else None
     if encoding not in ("auto", "base64"):
         raise failure.bad_request("Unsupported encoding. Please use auto or base64.")
+    truncate = integer(body["truncate"]) if "truncate" in body else None
     # RabbitMQ breaks on these two.
     if not isinstance(ack_mode, str) or ack_mode not in ACK_MODES:
         raise failure.bad_request(f"ackmode is to be one of {', '.join(ACK_MODES)}")

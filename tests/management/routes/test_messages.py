@@ -263,6 +263,8 @@ ACK_MODE = "ackmode is to be one of ack_requeue_true, ack_requeue_false, reject_
         ({"count": "x"}, 400, ["not_integer", "x"]),
         ({"truncate": "x"}, 400, ["not_integer", "x"]),
         ({"encoding": "foo"}, 400, "Unsupported encoding. Please use auto or base64."),
+        ({"encoding": "foo", "truncate": "x"}, 400, "Unsupported encoding. Please use auto or base64."),
+        ({"encoding": "foo", "count": "x"}, 400, ["not_integer", "x"]),
         ({"count": " 2"}, 400, ["not_integer", " 2"]),
         ({"count": "1_0"}, 400, ["not_integer", "1_0"]),
         ({"count": "\u0663"}, 400, ["not_integer", "\u0663"]),
