@@ -549,7 +549,7 @@ class Vhost:
     def close(self) -> None:
         """The vhost is deleted, also from the definitions: what is in it goes.
 
-        Connections to it are to be closed next; consumers are told nothing else.
+        Connections to it are to be closed next; their consumers are cancelled before that, as in RabbitMQ.
         """
         queues, exchanges = list(self.queues.values()), list(self.exchanges.values())
         self.queues.clear()
@@ -557,7 +557,7 @@ class Vhost:
         self._exclusive.clear()
         self.route_epoch += 1
         for queue in queues:
-            self._close(queue)
+            _cancel(self._close(queue))
         for exchange in exchanges:
             exchange.type.close()
             if self.events.heard:

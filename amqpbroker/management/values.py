@@ -1,9 +1,12 @@
 """Values out of bodies, as strict and as lenient as RabbitMQ is with them."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from amqpbroker.management import failure
+
+_DIGITS = re.compile("[+-]?[0-9]+")
 
 #: The most octets of a name or a routing key.
 MAX_NAME_BYTES = 255
@@ -20,9 +23,9 @@ def boolean(body: Mapping[str, Any], key: str) -> bool:
 
 
 def integer(value: Any) -> int:
-    """Raises ApiError 400."""
+    """Of a string no more than digits behind a sign. Raises ApiError 400."""
     try:
-        if not isinstance(value, bool):
+        if not isinstance(value, bool) and not (isinstance(value, str) and not _DIGITS.fullmatch(value)):
             return int(value)
     except (TypeError, ValueError, OverflowError):
         pass
