@@ -27,6 +27,7 @@ from amqpbroker.management.door import CSRF_HEADER, Door
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.listing import Listing, asked_columns, encode, only
 from amqpbroker.management.origin import comes_from_elsewhere
+from amqpbroker.management.proxies import Proxies
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
@@ -84,7 +85,7 @@ def build_app(broker: "Broker", node: "Node", resources: Iterable[Resource] = RE
             expose_headers=("location",),
             max_age=config.management.cors_max_age_s,
         )
-    return _Prefixed(app, config.management.path_prefix)
+    return Proxies(_Prefixed(app, config.management.path_prefix), config.management.trusted_proxies)
 
 
 @final

@@ -1,0 +1,42 @@
+"""Headers in which a proxy tells where a request came from: believed of the proxies that the settings name only."""
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, final
+
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+_Scope = MutableMapping[str, Any]
+_App = Callable[[_Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[Any]]], Awaitable[None]]
+
+#: X-Forwarded-Host, and uvicorn's X-Forwarded-For and X-Forwarded-Proto.
+_PREFIX = b"x-forwarded-"
+
+
+@final
+class Proxies:
+    """Takes these headers out of requests, unless they come from a proxy: then the client is who it says.
+
+    trusted: addresses and networks of proxies (management.trusted_proxies). In a chain of proxies each has to be
+    trusted; the client is the last one that is not.
+    """
+
+    def __init__(self, app: _App, trusted: Iterable[str]) -> None:
+        self._app = app
+        self._networks = [ipaddress.ip_network(each) for each in trusted]
+        self._believing: Any = ProxyHeadersMiddleware(app, [str(network) for network in self._networks])  # type: ignore[arg-type]
+
+    async def __call__(self, scope: _Scope, receive: Any, send: Any) -> None:
+        client = scope.get("client")
+        if self._networks and client is not None and self._trusts(client[0]):
+            await self._believing(scope, receive, send)
+            return
+        headers = [header for header in scope["headers"] if not header[0].startswith(_PREFIX)]
+        await self._app({**scope, "headers": headers}, receive, send)
+
+    def _trusts(self, host: str) -> bool:
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
