@@ -84,9 +84,8 @@ class HttpListener:
                 await server.serve(self._sockets)
                 return
             # uvicorn would neither limit who shakes hands by TLS nor let the time for it be set.
-            make = functools.partial(
-                server.config.http_protocol_class, config=server.config, server_state=server.server_state, app_state={}
-            )
+            make: Any = server.config.http_protocol_class
+            make = functools.partial(make, server.config, server.server_state, {})
             self._tls_listeners = [self._tls(sock, make) for sock in self._sockets]
             for listener in self._tls_listeners:
                 listener.start(BACKLOG)

@@ -131,7 +131,7 @@ class HttpProtocol(H11Protocol):
             await self._answers.begin()
             try:
                 if not self.transport.is_closing():
-                    await self._app(scope, receive, partial(self._send, receive, send))  # type: ignore[arg-type]
+                    await self._app(scope, receive, partial(self._send, receive, send))
             finally:
                 self._left = 0
                 self._answers.end()
@@ -190,8 +190,6 @@ class HttpSocket(asyncio.BufferedProtocol):
     def __init__(self, buffer: memoryview, protocol: HttpProtocol) -> None:
         self._buffer = buffer
         self._protocol = protocol
-        self.pause_writing = protocol.pause_writing
-        self.resume_writing = protocol.resume_writing
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._protocol.connection_made(transport)  # type: ignore[arg-type]
@@ -207,3 +205,9 @@ class HttpSocket(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()

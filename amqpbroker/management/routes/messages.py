@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from amqpbroker.broker.access import Permissions
 from amqpbroker.broker.actions import Actions
 from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.message import Entry
@@ -26,6 +27,10 @@ SLICE_BYTES = 2 * 1024 * 1024
 UNWRITTEN = 8 * 1024 * 1024
 
 # --- publish ----------------------------------------------------------------------------------------------------------
+
+
+def may_publish(call: Call) -> None:
+    call.permissions.check("write", "exchange", exchange_name(call.path["name"]))
 
 
 async def publish(call: Call) -> dict[str, bool]:
@@ -52,6 +57,11 @@ _ACK_MODES: dict[str, tuple[bool, Callable[[Queue, list[Entry]], None] | None]] 
     "reject_requeue_true": (False, lambda queue, entries: queue.requeue(entries)),
     "reject_requeue_false": (False, lambda queue, entries: queue.reject(entries)),
 }
+
+
+def may_take(call: Call) -> None:
+    call.check()
+    call.permissions.check("read", "queue", call.path["name"])
 
 
 async def get(call: Call) -> list[dict[str, Any]]:
@@ -108,6 +118,7 @@ async def _got(
         if size < 0 or not len(shown) % SLICE:
             size = SLICE_BYTES
             await asyncio.sleep(0)
+            may_take(call)
     return shown
 
 
@@ -118,7 +129,8 @@ async def move(call: Call) -> dict[str, int]:
     """RabbitMQ does this with a shovel. What comes in meanwhile stays."""
     body = call.need("destination")
     source = call.actions.readable_queue(call.path["name"])
-    destination = _destination(call, body)
+    vhost = body.get("destination_vhost", call.vhost.name)
+    destination = _destination(call, vhost, body["destination"])
     if destination is source:
         raise failure.bad_request("destination is the queue itself")
     wanted = _wanted(body["count"]) if body.get("count") is not None else source.ready_count
@@ -132,6 +144,8 @@ async def move(call: Call) -> dict[str, int]:
         await asyncio.sleep(0)
         if call.broker.store.waiting_octets > UNWRITTEN:
             await all_synced(call.broker)
+        may_take(call)
+        _permissions_to(call, vhost).check("write", "queue", destination.name)
     await all_synced(call.broker)
     return {"moved": moved}
 
@@ -144,22 +158,26 @@ def _wanted(count: Any) -> int:
     return wanted
 
 
-def _destination(call: Call, body: dict[str, Any]) -> Queue:
+def _destination(call: Call, vhost_name: Any, name: Any) -> Queue:
     """Raises ApiError 400, 401 or 404, AmqpError."""
-    name, vhost_name = body["destination"], body.get("destination_vhost", call.vhost.name)
     if not isinstance(name, str) or not isinstance(vhost_name, str):
         raise failure.bad_request("destination and destination_vhost are to be names")
     vhost = call.broker.vhosts.get(vhost_name)
     if vhost is None:
         raise failure.no_vhost()
-    permissions = call.who.permissions(vhost_name)
+    return Actions(vhost, _permissions_to(call, vhost_name)).writable_queue(name)
+
+
+def _permissions_to(call: Call, vhost: str) -> Permissions:
+    """Raises ApiError 401."""
+    permissions = call.who.permissions(vhost)
     if permissions is None:
         raise failure.not_authorised("Access refused.")
-    return Actions(vhost, permissions).writable_queue(name)
+    return permissions
 
 
 RESOURCES = (
-    Resource("/exchanges/{vhost}/{name}/publish", Access.VHOST, post=publish),
-    Resource("/queues/{vhost}/{name}/get", Access.VHOST, post=get),
-    Resource("/queues/{vhost}/{name}/move", Access.VHOST, post=move),
+    Resource("/exchanges/{vhost}/{name}/publish", Access.VHOST, post=publish, may_send=may_publish),
+    Resource("/queues/{vhost}/{name}/get", Access.VHOST, post=get, may_send=may_take),
+    Resource("/queues/{vhost}/{name}/move", Access.VHOST, post=move, may_send=may_take),
 )
