@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 from urllib.parse import unquote
 
-import orjson
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -25,6 +24,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.bodies import Bodies
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.door import CSRF_HEADER, Door
+from amqpbroker.management.encoding import encoded
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.listing import Listing, asked_columns, encode, only
 from amqpbroker.management.origin import comes_from_elsewhere
@@ -238,7 +238,7 @@ class _Parts(Response):
 
 
 def _json(status: int, value: Any, headers: dict[str, str] | None = None) -> Response:
-    content = b"" if value is None else orjson.dumps(value)
+    content = b"" if value is None else encoded(value)
     media_type = None if value is None else "application/json"
     return Response(content, status, {"cache-control": "no-cache", **(headers or {})}, media_type)
 

@@ -13,6 +13,8 @@ import orjson
 
 from amqpbroker.broker.patterns import Pattern
 from amqpbroker.management import failure
+from amqpbroker.management.encoding import encoded
+from amqpbroker.management.values import whole_number
 
 #: How many rows are made before the broker's other work gets its turn.
 SLICE = 50
@@ -56,8 +58,8 @@ def parse_page(query: Mapping[str, str]) -> Page:
     if "page" not in query:
         return Page(None, 0, None)
     try:
-        number = int(query["page"])
-        size = int(query.get("page_size") or DEFAULT_PAGE_SIZE)
+        number = whole_number(query["page"])
+        size = whole_number(query.get("page_size") or str(DEFAULT_PAGE_SIZE))
         text = query.get("name", "")
         written = text if query.get("use_regex") == "true" else re.escape(text)
         pattern = Pattern(written, ignore_case=True, unicode=True)
@@ -183,7 +185,7 @@ async def _encoded(objects: Sequence[Any], show: Callable[[Any], Row], columns: 
         some: list[Any] = [show(each) for each in objects[start : start + SLICE]]
         if columns is not None:
             some = [only(row, columns) for row in some]
-        parts.append(orjson.dumps(some)[1:-1])
+        parts.append(encoded(some)[1:-1])
     return parts
 
 

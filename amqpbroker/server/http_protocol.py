@@ -77,6 +77,9 @@ class HttpProtocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: whoever may upgrade to something is served without."""
+
     def on_response_complete(self) -> None:
         self.cycle.body = bytearray()
         super().on_response_complete()
@@ -130,7 +133,9 @@ class HttpProtocol(H11Protocol):
         try:
             await self._answers.begin()
             try:
-                if not self.transport.is_closing():
+                if self.transport.is_closing():
+                    self.cycle.disconnected = True
+                else:
                     await self._app(scope, receive, partial(self._send, receive, send))
             finally:
                 self._left = 0

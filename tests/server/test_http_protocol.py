@@ -238,6 +238,13 @@ async def test_whoever_asks_before_sending_a_body_is_answered_and_let_go(address
         assert answer.endswith(b"hi")
 
 
+async def test_an_upgrade_that_there_is_none_to_is_left_out_in_silence(address, caplog):
+    async with connected(address) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readuntil(b"hi"), PATIENCE_S)).startswith(b"HTTP/1.1 200")
+    assert caplog.records == []
+
+
 # --- what is no HTTP --------------------------------------------------------------------------------------------------
 
 BAD_CHUNK = b"Transfer-Encoding: chunked\r\n\r\nnope\r\n"
