@@ -32,6 +32,8 @@ from amqpbroker.management.proxies import Proxies
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
+from amqpbroker.management.streamed import answer
+from amqpbroker.management.synced import all_written
 from amqpbroker.management.who import Who
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ SECURITY_HEADERS = {
     "x-frame-options": "DENY",
     "cross-origin-resource-policy": "same-origin",
 }
+
+#: The methods of requests that change nothing.
+READING = ("GET", "HEAD")
 
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -145,6 +150,8 @@ class _Endpoint:
         except Exception:
             log.exception("internal error: %s %s", request.method, request.url.path)
             response = _json(500, {"error": "internal_server_error", "reason": "see the broker's log"})
+        if request.method not in READING:
+            await all_written()  # clients hear of a change before its author does, as with RabbitMQ
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -158,7 +165,7 @@ class _Endpoint:
             return Response(headers={"allow": ", ".join(resource.methods)})
         if handler is None:
             return Response(status_code=405, headers={"allow": ", ".join(resource.methods)})
-        reading = request.method in ("GET", "HEAD")
+        reading = request.method in READING
         if not reading and comes_from_elsewhere(request.headers, self._broker.config.management.cors_allow_origins):
             raise failure.foreign_origin()
         access = resource.access if reading or resource.change is None else resource.change
@@ -214,27 +221,11 @@ async def _response(result: Any, call: Call) -> Response:
     if isinstance(result, Answer):
         return _json(result.status, result.json, dict(result.headers))
     if isinstance(result, Listing):
-        return _Parts(await encode(result, call.query))
+        return await answer(encode(result, call.query), call.check)
     columns = asked_columns(call.query)
     if columns is not None and isinstance(result, dict):
         result = only(result, columns)
     return _json(200, result)
-
-
-@final
-class _Parts(Response):
-    """JSON in parts, which are sent as they are: a list may have tens of megabytes."""
-
-    def __init__(self, parts: list[bytes]) -> None:
-        size = sum([len(part) for part in parts])
-        super().__init__(None, 200, {"cache-control": "no-cache", "content-length": str(size)}, "application/json")
-        self._parts = parts
-
-    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for part in self._parts:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
 
 
 def _json(status: int, value: Any, headers: dict[str, str] | None = None) -> Response:

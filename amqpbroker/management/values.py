@@ -30,9 +30,9 @@ def boolean(body: Mapping[str, Any], key: str) -> bool:
 
 
 def integer(value: Any) -> int:
-    """Raises ApiError 400."""
+    """Of a string no more than digits behind a sign. Raises ApiError 400."""
     try:
-        if not isinstance(value, bool):
+        if not isinstance(value, bool) and not (isinstance(value, str) and not _WHOLE.fullmatch(value)):
             return int(value)
     except (TypeError, ValueError, OverflowError):
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from conformance.client import DEFAULT_CAPABILITIES, Connection
@@ -196,6 +197,17 @@ def plain(lab: Lab, response: str, told: bool) -> None:
     )
     if raw.wait(0, "connection.tune", "connection lost").name != "connection.tune":
         raw.wait_lost()
+
+
+@family({"agrees": (True,), "says_nothing": (False,)})
+def refused_client(lab: Lab, agrees: bool) -> None:
+    """How soon the broker drops a client whose login it has refused, and which agrees to that or not."""
+    raw = lab.raw()
+    raw.answer_close = agrees
+    began = time.monotonic()
+    raw.handshake("nobody", "wrong")
+    raw.wait_lost()
+    lab.observe("dropped after a second", time.monotonic() - began > 1)
 
 
 @family({"told": (True,), "quiet": (False,)})

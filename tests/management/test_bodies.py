@@ -172,7 +172,7 @@ async def test_moving_stops_where_its_sender_may_not_go_on(api, monkeypatch, cha
 
 
 async def test_getting_stops_where_its_sender_may_not_go_on(api, monkeypatch):
-    monkeypatch.setattr("amqpbroker.management.routes.messages.SLICE", 2)
+    monkeypatch.setattr("amqpbroker.management.getting.SLICE", 2)
     queues = await filled(api, 10)
     ann = api.user("ann", vhosts=["/"])
     wanted = {"count": 10, "ackmode": "ack_requeue_true", "encoding": "auto"}
@@ -215,6 +215,19 @@ async def test_what_takes_long_to_show_is_not_shown_to_one_that_is_deleted(api, 
         await asyncio.sleep(0)
     api.broker.users.delete_user("ada")
     assert (await asked).status_code == 401
+
+
+async def test_a_long_answer_is_broken_off_where_its_reader_is_deleted(api):
+    """It has no end, so that a client can tell."""
+    for number in range(3000):
+        api.broker.vhosts["/"].declare_queue(f"q{number}", True, False, False, {}, None, False)
+    ada = api.user("ada", tags=("administrator",))
+    download = Upload(api, "GET", "/api/queues", ada)
+    await until(api, lambda: download.answer)
+    api.broker.users.delete_user("ada")
+    assert await download.done() == 200
+    assert 0 < download.answer.count(b'"name"') < 3000
+    assert not download.answer.endswith(b"]")
 
 
 # --- how much is read -------------------------------------------------------------------------------------------------

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.errors import AmqpError
-from amqpbroker.management.definitions import failure
 from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.left_out import LeftOut
-from amqpbroker.management.definitions.plan import IMPORTED_HASH, Plan, Step, parsed
+from amqpbroker.management.definitions.plan import IMPORTED_HASH, Plan, parsed
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +37,10 @@ async def imported(
             await asyncio.sleep(0)
     may_begin()
     for number, step in enumerate(steps, 1):
-        _take(step)
+        step()
         if number % _SLICE == 0:
             await asyncio.sleep(0)
             may_go_on()
-
-
-def _take(step: Step) -> None:
-    try:
-        step()
-    except AmqpError as error:
-        raise failure.refused(error) from error
-    except (ValueError, LookupError) as error:
-        raise DefinitionsError(str(error)) from error
 
 
 def import_at_start(broker: Broker, paths: Iterable[str], skip_if_unchanged: bool = False) -> None:
@@ -95,7 +84,7 @@ def _named(path: Path, text: bytes) -> dict[str, Any]:
     try:
         return parsed(text)
     except DefinitionsError as error:
-        raise DefinitionsError(f"definitions {path}: {error}") from error
+        raise DefinitionsError(f"definitions {path}: {error.line}") from error
 
 
 def _import(broker: Broker, path: Path, document: dict[str, Any], left_out: LeftOut) -> None:
@@ -103,6 +92,6 @@ def _import(broker: Broker, path: Path, document: dict[str, Any], left_out: Left
     single = document.get("rabbitmq_definition_format") == "single_virtual_host" and isinstance(vhost, str)
     try:
         for step in list(Plan(broker, document, vhost if single else None, left_out=left_out)):
-            _take(step)
+            step()
     except DefinitionsError as error:
-        raise DefinitionsError(f"definitions {path}: {error}") from error
+        raise DefinitionsError(f"definitions {path}: {error.line}") from error

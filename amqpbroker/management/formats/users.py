@@ -56,7 +56,10 @@ def parsed_tags(given: Any) -> tuple[str, ...]:
     """A list, or names with commas between them as older versions wrote them. Raises ApiError 400."""
     if isinstance(given, str):
         given = given.split(",")
-    if not isinstance(given, list):
-        raise failure.bad_request("tags are to be a list, or names with commas between them")
-    tags = (str(tag).strip() for tag in given)
+    if not isinstance(given, list) or any(isinstance(tag, dict | list) for tag in given):
+        raise failure.bad_request(
+            f"tags are to be a list, or names with commas between them, not {failure.shown(given)}"
+        )
+    # Numbers and the like become names, as in RabbitMQ.
+    tags = ((tag if isinstance(tag, str) else failure.shown(tag)).strip() for tag in given)
     return tuple(tag for tag in tags if tag)

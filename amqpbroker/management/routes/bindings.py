@@ -58,8 +58,8 @@ def to_queue(call: Call) -> Listing:
 
 
 def _to_queue(vhost: Vhost, name: str) -> list[Shown]:
-    queue = vhost.queues.get(name)
-    return [] if queue is None else [implied(vhost.name, name), *_to(vhost, queue)]
+    """Among them the one to the default exchange: RabbitMQ does not look whether there is a queue of that name."""
+    return [implied(vhost.name, name), *_to(vhost, vhost.queues.get(name))]
 
 
 def _between(call: Call, to_queue: bool) -> list[Shown]:

@@ -118,9 +118,9 @@ def purge(call: Call) -> Answer:
 
 def act(call: Call) -> Answer:
     """All that RabbitMQ once did here was about mirrored queues."""
-    action = call.need("action")["action"]
     if call.path["name"] not in call.vhost.queues:
         raise failure.ApiError(404, "not_found", "queue_not_found")
+    action = call.need("action")["action"]
     raise failure.bad_request(["unknown", action])
 
 

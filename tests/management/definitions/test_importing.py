@@ -139,7 +139,7 @@ def test_a_file_that_is_not_json_is_named(start):
 def test_after_an_error_nothing_is_stored(start):
     good = start.write("good.json", WHOLE)
     bad = start.write("bad.json", {"queues": [{"vhost": "nope", "name": "q"}]})
-    with pytest.raises(DefinitionsError, match=f'definitions {bad}: Please create virtual host "nope"'):
+    with pytest.raises(DefinitionsError, match=rf'definitions {bad}: queues\[0\]: Please create virtual host "nope"'):
         start(good, bad)
     assert start.write("bad.json", {"users": [ANN], "vhosts": [{"name": "new"}]})
     broker = start(bad)
