@@ -28,15 +28,18 @@ class Proxies:
 
     async def __call__(self, scope: _Scope, receive: Any, send: Any) -> None:
         client = scope.get("client")
-        if self._networks and client is not None and self._trusts(client[0]):
-            await self._believing(scope, receive, send)
+        address = _address(client[0]) if self._networks and client is not None else None
+        if address is not None and any(address in network for network in self._networks):
+            await self._believing({**scope, "client": (str(address), client[1])}, receive, send)
             return
         headers = [header for header in scope["headers"] if not header[0].startswith(_PREFIX)]
         await self._app({**scope, "headers": headers}, receive, send)
 
-    def _trusts(self, host: str) -> bool:
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        return any(address in network for network in self._networks)
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """None for what is none. One of IPv4 that is written as IPv6, as sockets for both do, is one of IPv4."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

@@ -47,6 +47,15 @@ async def test_a_chain_of_trusted_proxies_is_followed():
     assert await guess(api, "right", X_Forwarded_For=CLIENT) == 401
 
 
+@pytest.mark.parametrize("host", ["::ffff:10.0.0.7", "2001:db8::7"])
+async def test_a_proxy_is_known_by_its_address_however_that_is_written(host):
+    api = behind("10.0.0.0/8", "2001:db8::/32", host=host)
+    for number in range(FREE_GUESSES):
+        await guess(api, f"wrong {number}", X_Forwarded_For=CLIENT)
+    assert await guess(api, "right", X_Forwarded_For=CLIENT) == 401
+    assert await guess(api, "right", X_Forwarded_For="203.0.113.10") == 200
+
+
 async def test_one_that_is_not_trusted_is_the_client_itself():
     api = behind("10.0.0.1")
     for number in range(FREE_GUESSES):
