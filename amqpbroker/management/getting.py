@@ -12,6 +12,7 @@ from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.tap import over_http
 from amqpbroker.management.formats.messages import got
 from amqpbroker.management.streamed import Parts
+from amqpbroker.management.synced import all_written
 
 if TYPE_CHECKING:
     from amqpbroker.management.call import Call
@@ -69,6 +70,7 @@ class Getting:
         finally:
             if self._held and self._settle is not None:
                 self._settle(self._queue, self._held)
+        await all_written()
         yield b"[]" if separator == b"[" else b"]"
 
     def _slice(self) -> list[dict[str, Any]]:

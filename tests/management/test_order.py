@@ -5,6 +5,7 @@ import asyncio
 import httpx
 import pytest
 
+from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.server.tick import Tick
 from tests.harness import Wire
 from tests.management.api import Api
@@ -32,12 +33,15 @@ class Served(Api):
     def __init__(self):
         super().__init__()
         self.written = []
+        self.records_end = False
         app = self.app
 
         async def recording(scope, receive, send):
             async def sent(message):
                 if message["type"] == "http.response.start":
                     self.written.append(message["status"])
+                elif self.records_end and message.get("body", b"").endswith(b"]"):
+                    self.written.append("end")
                 await send(message)
 
             await app(scope, receive, sent)
@@ -129,3 +133,16 @@ async def test_frames_of_a_request_that_fails_half_way_are_written_before_its_an
     assert answer.status_code == 400
     await asyncio.sleep(0)
     assert api.written == ["basic.deliver", 400]
+
+
+async def test_frames_of_a_request_whose_answer_is_sent_in_parts_are_written_before_the_last_part(api):
+    queue = api.broker.vhosts["/"].queues["dying"]
+    for _ in range(2000):
+        queue.publish(Message(encode_address("", b"dying"), b"\0\0", b"x" * 1000))
+    api.records_end = True
+    answer = await api.post(
+        "queues/%2F/dying/get", {"count": -1, "ackmode": "reject_requeue_false", "encoding": "auto"}
+    )
+    assert len(answer.json()) == 2001
+    await asyncio.sleep(0)
+    assert api.written == [200, *["basic.deliver"] * 2001, "end"]
