@@ -27,10 +27,10 @@ class Proxies:
         self._believing: Any = ProxyHeadersMiddleware(app, [str(network) for network in self._networks])  # type: ignore[arg-type]
 
     async def __call__(self, scope: _Scope, receive: Any, send: Any) -> None:
-        client = scope.get("client")
-        address = _address(client[0]) if self._networks and client is not None else None
+        host, port = scope.get("client") or ("", 0)
+        address = _address(host) if self._networks else None
         if address is not None and any(address in network for network in self._networks):
-            await self._believing({**scope, "client": (str(address), client[1])}, receive, send)
+            await self._believing({**scope, "client": (str(address), port)}, receive, send)
             return
         headers = [header for header in scope["headers"] if not header[0].startswith(_PREFIX)]
         await self._app({**scope, "headers": headers}, receive, send)
