@@ -87,6 +87,7 @@ class Management:
     login_session_timeout_min: int = 480
     cors_allow_origins: tuple[str, ...] = ()
     cors_max_age_s: int = 1800
+    trusted_proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,12 @@ def slow_body() -> ApiError:
     return ApiError(408, "request_timeout", "the body of the request did not come in time")
 
 
+def bodies_full(most: int) -> ApiError:
+    """More large bodies are coming at the same time than there is memory for."""
+    reason = f"large requests that are worked on take {most} bytes already; send this one again later"
+    return ApiError(503, "service_unavailable", reason)
+
+
 def missing_keys(names: list[str]) -> ApiError:
     """A body without keys that it must have, as Erlang prints the list of them."""
     terms = [f"{{key_missing,{name}}}" for name in names]

@@ -52,8 +52,11 @@ class Getting:
         self._held: list[Entry] = []
         self._held_octets = 0
 
-    async def parts(self) -> Parts:
-        """Yield the JSON of the list. What was taken is settled before the list ends, or as soon as it is given up."""
+    async def parts(self, check: Callable[[], object]) -> Parts:
+        """Yield the JSON of the list. What was taken is settled before the list ends, or as soon as it is given up.
+
+        check(): raises what the request is refused with if its sender may not take any more.
+        """
         separator = b"["
         try:
             while self._left:
@@ -63,6 +66,7 @@ class Getting:
                     separator = b","
                 if self._left:
                     await asyncio.sleep(0)
+                    check()
         finally:
             if self._held and self._settle is not None:
                 self._settle(self._queue, self._held)

@@ -14,6 +14,7 @@ import orjson
 from amqpbroker.broker.patterns import Pattern
 from amqpbroker.management import failure
 from amqpbroker.management.streamed import SLICE, Parts, encoded
+from amqpbroker.management.values import whole_number
 
 #: How long names are filtered before it does.
 FILTER_SLICE_S = 0.01
@@ -54,8 +55,8 @@ def parse_page(query: Mapping[str, str]) -> Page:
     if "page" not in query:
         return Page(None, 0, None)
     try:
-        number = int(query["page"])
-        size = int(query.get("page_size") or DEFAULT_PAGE_SIZE)
+        number = whole_number(query["page"])
+        size = whole_number(query.get("page_size") or str(DEFAULT_PAGE_SIZE))
         text = query.get("name", "")
         written = text if query.get("use_regex") == "true" else re.escape(text)
         pattern = Pattern(written, ignore_case=True, unicode=True)

@@ -57,6 +57,9 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Has certificates read again.
 RELOAD_SIGNAL = getattr(signal, "SIGHUP", None)
 
+#: How many pages of metrics are made and sent at a time: each holds the labels of all its objects until it is read.
+PAGES_AT_ONCE = 16
+
 #: File descriptors kept back from clients.
 RESERVED_FILES = 64
 
@@ -238,7 +241,11 @@ class Server:
             tls.start(BACKLOG)
         web = [
             HttpListener(
-                self._loop, bound[name], build, partial(self._tls_listener, name) if name in self._tls else None
+                self._loop,
+                bound[name],
+                build,
+                partial(self._tls_listener, name) if name in self._tls else None,
+                PAGES_AT_ONCE if name in (METRICS, METRICS_TLS) else None,
             )
             for name, build in self._applications()
             if name in bound

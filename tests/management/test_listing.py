@@ -92,6 +92,11 @@ async def test_an_empty_list_has_one_page():
     [
         ({"page": ""}, "bad_request", "Pagination parameters are invalid"),
         ({"page": "x"}, "bad_request", "Pagination parameters are invalid"),
+        ({"page": "1_0"}, "bad_request", "Pagination parameters are invalid"),
+        ({"page": " 1"}, "bad_request", "Pagination parameters are invalid"),
+        ({"page": "\u0663"}, "bad_request", "Pagination parameters are invalid"),
+        ({"page": "1", "page_size": "1_0"}, "bad_request", "Pagination parameters are invalid"),
+        ({"page": "9" * 5000}, "bad_request", "Pagination parameters are invalid"),
         ({"page": "1", "name": "(", "use_regex": "true"}, "bad_request", "Pagination parameters are invalid"),
         (
             {"page": "1", "page_size": "501"},

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,29 @@ log = logging.getLogger(__name__)
 _SLICE = 50
 
 
-async def imported(plan: Plan) -> None:
-    """Raises DefinitionsError: if the plan does, nothing has changed; if a step fails, what came before stays."""
+def _allow() -> None:
+    pass
+
+
+async def imported(
+    plan: Plan, may_begin: Callable[[], object] = _allow, may_go_on: Callable[[], object] = _allow
+) -> None:
+    """Raises DefinitionsError: if the plan does, nothing has changed; if a step fails, what came before stays.
+
+    may_begin(), before the first step, and may_go_on(), between steps, raise what the import is refused with if its
+    sender may not do it any more. They differ, as the steps themselves may change what the sender is allowed.
+    """
     steps = []
     for number, step in enumerate(plan, 1):
         steps.append(step)
         if number % _SLICE == 0:
             await asyncio.sleep(0)
+    may_begin()
     for number, step in enumerate(steps, 1):
         step()
         if number % _SLICE == 0:
             await asyncio.sleep(0)
+            may_go_on()
 
 
 def import_at_start(broker: Broker, paths: Iterable[str], skip_if_unchanged: bool = False) -> None:

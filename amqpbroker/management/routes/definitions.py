@@ -1,6 +1,7 @@
 """Definitions out and in (rabbit_mgmt_wm_definitions.erl)."""
 
 import re
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -29,7 +30,8 @@ async def export_vhost(call: Call) -> Response:
 async def _offered(call: Call, document: dict[str, Any]) -> Response:
     """With a name to be saved under, if one is asked for."""
     name = re.sub(r"[^\w.-]", "_", call.query.get("download", ""), flags=re.ASCII)
-    return await answer(written(document), {"content-disposition": f"attachment; filename={name}"} if name else {})
+    headers = {"content-disposition": f"attachment; filename={name}"} if name else {}
+    return await answer(written(document), call.check, headers)
 
 
 async def load(call: Call) -> Answer:
@@ -39,8 +41,16 @@ async def load(call: Call) -> Answer:
         raise failure.no_vhost()
     content_type = call.request.headers.get("content-type", "")
     text = field(call.raw, content_type, "file") if content_type.startswith("multipart/") else call.raw
-    await imported(Plan(call.broker, parsed(text), vhost, call.who.user.name))
+    await imported(
+        Plan(call.broker, parsed(text), vhost, call.who.user.name), call.check, partial(_check_is_there, call)
+    )
     return NO_CONTENT
+
+
+def _check_is_there(call: Call) -> None:
+    """Raises ApiError 401 if the user is gone. The document cannot have deleted it, as it may have changed it."""
+    if not call.who.all_powerful and not call.broker.users.has(call.who.user.name):
+        raise failure.wrong_login()
 
 
 RESOURCES = (

@@ -1,10 +1,12 @@
 """Messages: publishing, getting, and moving them to another queue."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
+from amqpbroker.broker.access import Permissions
 from amqpbroker.broker.actions import Actions
 from amqpbroker.broker.queue import Queue
 from amqpbroker.errors import AmqpError
@@ -20,6 +22,10 @@ from amqpbroker.management.values import integer
 
 
 # --- publish ----------------------------------------------------------------------------------------------------------
+
+
+def may_publish(call: Call) -> None:
+    call.permissions.check("write", "exchange", exchange_name(call.path["name"]))
 
 
 async def publish(call: Call) -> dict[str, bool]:
@@ -43,6 +49,11 @@ async def publish(call: Call) -> dict[str, bool]:
 # --- get --------------------------------------------------------------------------------------------------------------
 
 
+def may_take(call: Call) -> None:
+    call.check()
+    call.permissions.check("read", "queue", call.path["name"])
+
+
 async def get(call: Call) -> Response | list[Any]:
     """Up to `count` messages, all of which are out of the queue together before any goes back."""
     if call.path["name"] not in call.vhost.queues:
@@ -60,7 +71,8 @@ async def get(call: Call) -> Response | list[Any]:
     if not count:
         return []  # the queue is not asked, so that it does not matter who may
     queue = _queue_to_get_from(call)
-    return await answer(Getting(call, queue, count, ack_mode, encoding, truncate).parts())
+    getting = Getting(call, queue, count, ack_mode, encoding, truncate)
+    return await answer(getting.parts(partial(may_take, call)), partial(may_take, call))
 
 
 def _queue_to_get_from(call: Call) -> Queue:
@@ -79,7 +91,8 @@ async def move(call: Call) -> dict[str, int]:
     """RabbitMQ does this with a shovel. What comes in meanwhile stays."""
     body = call.need("destination")
     source = call.actions.readable_queue(call.path["name"])
-    destination = _destination(call, body)
+    vhost = body.get("destination_vhost", call.vhost.name)
+    destination = _destination(call, vhost, body["destination"])
     if destination is source:
         raise failure.bad_request("destination is the queue itself")
     wanted = _wanted(body["count"]) if body.get("count") is not None else source.ready_count
@@ -93,6 +106,8 @@ async def move(call: Call) -> dict[str, int]:
         await asyncio.sleep(0)
         if call.broker.store.waiting_bytes > call.broker.config.bounds.unwritten_bytes // 2:
             await all_synced(call.broker)
+        may_take(call)
+        _permissions_to(call, vhost).check("write", "queue", destination.name)
     await all_synced(call.broker)
     return {"moved": moved}
 
@@ -105,22 +120,26 @@ def _wanted(count: Any) -> int:
     return wanted
 
 
-def _destination(call: Call, body: dict[str, Any]) -> Queue:
+def _destination(call: Call, vhost_name: Any, name: Any) -> Queue:
     """Raises ApiError 400, 401 or 404, AmqpError."""
-    name, vhost_name = body["destination"], body.get("destination_vhost", call.vhost.name)
     if not isinstance(name, str) or not isinstance(vhost_name, str):
         raise failure.bad_request("destination and destination_vhost are to be names")
     vhost = call.broker.vhosts.get(vhost_name)
     if vhost is None:
         raise failure.no_vhost()
-    permissions = call.who.permissions(vhost_name)
+    return Actions(vhost, _permissions_to(call, vhost_name)).writable_queue(name)
+
+
+def _permissions_to(call: Call, vhost: str) -> Permissions:
+    """Raises ApiError 401."""
+    permissions = call.who.permissions(vhost)
     if permissions is None:
         raise failure.not_authorised("Access refused.")
-    return Actions(vhost, permissions).writable_queue(name)
+    return permissions
 
 
 RESOURCES = (
-    Resource("/exchanges/{vhost}/{name}/publish", Access.VHOST, post=publish),
-    Resource("/queues/{vhost}/{name}/get", Access.VHOST, post=get),
-    Resource("/queues/{vhost}/{name}/move", Access.VHOST, post=move),
+    Resource("/exchanges/{vhost}/{name}/publish", Access.VHOST, post=publish, may_send=may_publish),
+    Resource("/queues/{vhost}/{name}/get", Access.VHOST, post=get, may_send=may_take),
+    Resource("/queues/{vhost}/{name}/move", Access.VHOST, post=move, may_send=may_take),
 )
