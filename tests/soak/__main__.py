@@ -20,9 +20,7 @@ PHASES: list[Phase] = [*MESSAGES, *CHURN]
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Soak a broker.")
-    parser.add_argument(
-        "--divisor", type=int, default=1, help="lower bounds and counts so many times"
-    )
+    parser.add_argument("--divisor", type=int, default=1, help="lower bounds and counts so many times")
     parser.add_argument("phases", nargs="*", help="parts of the names of phases; all if none is named")
     given = parser.parse_args()
     phases = [phase for phase in PHASES if not given.phases or any(part in phase.name for part in given.phases)]

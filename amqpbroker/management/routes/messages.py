@@ -20,7 +20,6 @@ from amqpbroker.management.streamed import answer
 from amqpbroker.management.synced import all_synced
 from amqpbroker.management.values import integer
 
-
 # --- publish ----------------------------------------------------------------------------------------------------------
 
 
