@@ -13,11 +13,23 @@ MAX_CONNECTIONS = 1000
 REQUEST_S = 10.0
 
 
+class Parser(h11.Connection):
+    """h11's, whose errors are freed by their reference counts. h11 raises an error from a method of the error itself,
+    so that it would refer to itself by its traceback, and to the connection by the frames in that."""
+
+    def next_event(self) -> Any:
+        try:
+            return super().next_event()
+        except h11.RemoteProtocolError as error:
+            raise error.with_traceback(None)  # noqa: B904 - the same error
+
+
 class HttpProtocol(H11Protocol):
     """Drops who is one too many, and who does not get to say what it wants."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.conn = Parser(h11.SERVER)
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -33,6 +45,7 @@ class HttpProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._set_deadline(False)
+        self._unset_keepalive_if_required()  # its timer would keep all of it until then
         super().connection_lost(exc)
 
     def _watch(self) -> None:
