@@ -497,6 +497,7 @@ class Channel:
                 queue.offer_all([])
             except Exception:
                 log.exception("queue %s: what a channel has left could not be delivered to others", queue.name)
+        self.former.clear()
         self._forget_routes()
         self.tally.close_outlets()
         for totals in (self.vhost.traffic, self.broker.totals.traffic):
