@@ -164,7 +164,7 @@ class Channel:
     def _hold(self, until: int, data: bytes) -> None:
         """Write it when so much is synced; until then it counts among what waits for that."""
         self._held.append((until, data))
-        self.broker.store.waiting_octets += len(data) + HOLDING
+        self.broker.store.count_answer(len(data) + HOLDING)
 
     def _await_sync(self) -> None:
         if not self.awaiting_sync:

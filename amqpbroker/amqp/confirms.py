@@ -14,7 +14,7 @@ _MULTIPLE: Final = 1
 #: Means nothing to a publisher, but RabbitMQ sets it.
 _REQUEUE: Final = 2
 #: What it takes to remember a publish that was refused.
-_REFUSED_OCTETS: Final = 64
+_REFUSED_BYTES: Final = 64
 
 
 class Confirms:
@@ -41,7 +41,7 @@ class Confirms:
         self._refused.append(self.published)
         store = self._store
         if store.appended > store.synced:
-            store.waiting_octets += _REFUSED_OCTETS
+            store.count_answer(_REFUSED_BYTES)
 
     @property
     def outstanding(self) -> bool:

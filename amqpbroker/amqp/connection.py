@@ -129,9 +129,10 @@ class Connection(Session):
         self.recv_oct += len(data)
         self.recv_cnt += 1
         store = self.broker.store
-        waiting = store.waiting_octets
+        before = store.waiting_bytes
         self._take(data)
-        if store.waiting_octets > UNWRITTEN and store.waiting_octets > waiting and not self.deaf:
+        waiting = store.waiting_bytes
+        if waiting > UNWRITTEN and waiting > before and not self.deaf:
             self.blocking.outran(self)
 
     def _take(self, data: bytes) -> None:

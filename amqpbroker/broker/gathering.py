@@ -7,10 +7,10 @@ from amqpbroker.broker.holder import PENDING, Copy
 from amqpbroker.broker.message import Entry
 
 #: What a copy takes in memory before it is written, besides its content; a group takes about as much.
-_COPY_OCTETS: Final = 256
+_COPY_BYTES: Final = 256
 #: What it takes in memory to remember that a copy came back within a group; and how many that came back by themselves
 #: are remembered before it is seen to that none of them is twice.
-_RETURNED_OCTETS: Final = 8
+_RETURNED_BYTES: Final = 8
 _FOLD: Final = 20_000
 
 
@@ -45,17 +45,19 @@ class Group:
 
 
 class Gathering:
-    """What is to be written next. What adds to it returns about how many octets of memory that takes.
+    """Operations to be written next.
 
-    loose: what takes effect by itself; copies of one message that entered one after the other do so together. groups:
-    the others, in the order in which they were begun.
+    waiting_bytes: memory that the operations take, in bytes (estimated); 0 if there are none. loose: operations that
+    take effect by themselves; copies of one message that entered one after the other do so together. groups: the
+    other operations, in the order in which their groups were begun.
     """
 
-    __slots__ = ("_depth", "_folds_at", "_open", "_pending", "groups", "loose")
+    __slots__ = ("_depth", "_folds_at", "_open", "_pending", "groups", "loose", "waiting_bytes")
 
     def __init__(self) -> None:
         self.loose = Group()
         self.groups: list[Group] = []
+        self.waiting_bytes: int = 0
         self._open: Group = self.loose
         self._pending: int = PENDING
         self._depth: int = 0
@@ -70,11 +72,11 @@ class Gathering:
         """How many copies entered; some of them may be settled by now."""
         return len(self.loose.entered) + sum([len(group.entered) for group in self.groups])
 
-    def enter(self, copy: Copy) -> int:
+    def enter(self, copy: Copy) -> None:
         """A copy is to be stored. Its position says with which group, until that is written."""
         copy.position = self._pending
         self._open.entered.append(copy)
-        return copy.message.size + _COPY_OCTETS
+        self.waiting_bytes += copy.message.size + _COPY_BYTES
 
     def settle(self, position: int) -> None:
         """The copy there lives no more."""
@@ -97,14 +99,13 @@ class Gathering:
             if group is not self._open:
                 self._open = self._open.join(group)
 
-    def returned(self, entry: Entry) -> int:
+    def returned(self, entry: Entry) -> None:
         """A stored copy was delivered or came back."""
         self._open.returned.append(entry)
         if self._depth:
-            return _RETURNED_OCTETS
-        if len(self.loose.returned) >= self._folds_at:
+            self.waiting_bytes += _RETURNED_BYTES
+        elif len(self.loose.returned) >= self._folds_at:
             self._fold()
-        return 0
 
     def _fold(self) -> None:
         """While the disk is stuck the same copies may come and go any number of times: each is needed once."""
@@ -112,18 +113,22 @@ class Gathering:
         loose.returned = list(dict.fromkeys([entry for entry in loose.returned if entry.position]))
         self._folds_at = max(_FOLD, 2 * len(loose.returned))
 
-    def begin(self) -> int:
+    def begin(self) -> None:
         """What follows, up to the matching `end`, is one group."""
         self._depth += 1
         if self._depth > 1:
-            return 0
+            return
         self._open = Group()
         self._pending = PENDING - 1 - len(self.groups)
         self.groups.append(self._open)
-        return _COPY_OCTETS
+        self.waiting_bytes += _COPY_BYTES
 
     def end(self) -> None:
         self._depth -= 1
         if self._depth == 0:
+            if not len(self._open):
+                # Nothing stored had a part in it, and no batch is going to take it away.
+                self.groups.pop()
+                self.waiting_bytes -= _COPY_BYTES
             self._open = self.loose
             self._pending = PENDING

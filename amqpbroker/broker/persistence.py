@@ -77,12 +77,15 @@ class Persistence(Store):
         #: Whether there is something to write that is not under way; how many operations are.
         self._is_due: bool = False
         self._under_way: int = 0
+        #: Bytes of answers that wait for what is gathered, and for what is under way.
+        self._answers: int = 0
+        self._answers_under_way: int = 0
 
     # --- what the domain says ---------------------------------------------------------------------------------------
 
     def enqueue(self, entry: Copy) -> None:
         """A copy is to be stored. Copies of one message that are enqueued one after the other are one group."""
-        self.waiting_octets += self._gathering.enter(entry)
+        self._gathering.enter(entry)
         self.appended = self._number
         if not self._is_due:
             self._gather()
@@ -107,16 +110,26 @@ class Persistence(Store):
 
     def returned(self, entry: Entry) -> None:
         """A stored copy was delivered or came back: from then on it is redelivered, `delivery_count` times."""
-        self.waiting_octets += self._gathering.returned(entry)
+        self._gathering.returned(entry)
         if not self._is_due:
             self._gather()
 
     def begin(self) -> None:
         """What follows, up to the matching `end`, takes effect as a whole or not at all."""
-        self.waiting_octets += self._gathering.begin()
+        self._gathering.begin()
 
     def end(self) -> None:
         self._gathering.end()
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._gathering.waiting_bytes + self._answers + self._answers_under_way
+
+    def count_answer(self, size: int) -> None:
+        if self._is_due:
+            self._answers += size
+        elif self.appended > self.synced:
+            self._answers_under_way += size
 
     def _gather(self) -> None:
         self._is_due = True
@@ -140,6 +153,7 @@ class Persistence(Store):
             writer.write(writings)
             return
         self._under_way = 0
+        self._answers_under_way = 0
         self.synced = self._number - 1
         self._let_pages_go()
         self.tidy()
@@ -149,7 +163,7 @@ class Persistence(Store):
         """What was gathered, to be written, if there is anything of it left to say."""
         gathering, self._gathering = self._gathering, Gathering()
         self._is_due = False
-        self.waiting_octets = 0
+        self._answers_under_way, self._answers = self._answers, 0
         self._under_way = len(gathering)
         self.stored += gathering.copies
         writings = self._encoder.batches(gathering)
@@ -173,9 +187,8 @@ class Persistence(Store):
         """All is safe that was under way."""
         self._under_way = 0
         self.synced = self._number - 1
+        self._answers_under_way = 0
         self._free()
-        if not self._is_due:
-            self.waiting_octets = 0
         if self._compaction.is_due():
             self._is_due = True
         self.sync()

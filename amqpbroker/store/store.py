@@ -14,16 +14,25 @@ from mypy_extensions import mypyc_attr
 class Store(metaclass=ABCMeta):
     """Where messages are kept. `appended` and `synced` are read by confirms once a turn.
 
-    stored, loaded: how many copies were written, and how many read back. waiting_octets: about what is in memory
-    because its writing has not begun, or for an answer that waits until something is synced. Who adds more when that is
-    too much has to wait until `synced` grows.
+    stored, loaded: how many copies were written, and how many read back.
     """
 
     appended: int = 0
     synced: int = 0
     stored: int = 0
     loaded: int = 0
-    waiting_octets: int = 0
+
+    @property
+    @abstractmethod
+    def waiting_bytes(self) -> int:
+        """Memory that operations take until their writing begins, and answers until their sync, in bytes (estimated).
+
+        While it is above 0, `synced` is going to grow. A client that adds to a large amount has to wait until then.
+        """
+
+    @abstractmethod
+    def count_answer(self, size: int) -> None:
+        """Count an answer of `size` bytes that is held back until everything appended so far is synced."""
 
     @abstractmethod
     def sync(self) -> None:
@@ -33,6 +42,13 @@ class Store(metaclass=ABCMeta):
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MemoryStore(Store):
     """Keeps nothing beyond the process: whatever is appended is as safe as it will ever be."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        return 0
+
+    def count_answer(self, size: int) -> None:
+        pass
 
     def sync(self) -> None:
         self.synced = self.appended

@@ -333,7 +333,7 @@ def test_who_is_refused_while_the_disk_is_stuck_waits_as_well() -> None:
     client.publish("full", b"kept", delivery_mode=2)
     client.receive()
     store = slow.broker.store
-    store.waiting_octets = UNWRITTEN
+    store.count_answer(UNWRITTEN)
     client.publish("full", b"refused", delivery_mode=2)
     assert client.receive() == []
     assert not client.connection.reading
@@ -341,7 +341,7 @@ def test_who_is_refused_while_the_disk_is_stuck_waits_as_well() -> None:
     assert names(client.receive()) == ["basic.ack", "basic.nack"]
     assert client.connection.reading
     # Nothing waits any more.
-    assert store.waiting_octets == 0
+    assert store.waiting_bytes == 0
 
 
 def test_who_asks_behind_a_commit_while_the_disk_is_stuck_waits_as_well() -> None:
@@ -353,7 +353,7 @@ def test_who_asks_behind_a_commit_while_the_disk_is_stuck_waits_as_well() -> Non
     assert client.receive() == []
     store = slow.broker.store
     for method in ("basic.qos", "tx.commit"):
-        store.waiting_octets = UNWRITTEN
+        store.count_answer(UNWRITTEN)
         client.send(1, method)
         assert client.receive() == []
         assert not client.connection.reading

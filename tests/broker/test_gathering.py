@@ -39,7 +39,7 @@ def test_what_begins_within_a_group_is_part_of_it():
     gathering = Gathering()
     gathering.begin()
     gathering.enter(a)
-    assert gathering.begin() == 0
+    gathering.begin()
     gathering.enter(b)
     gathering.end()
     gathering.settle(7)
@@ -66,13 +66,39 @@ def test_groups_that_take_the_place_of_each_others_copies_are_one():
     assert sorted(len(group) for group in gathering.groups) == [0, 0, 3]
 
 
-def test_what_takes_memory_says_how_much():
+def test_waiting_bytes_grow_with_what_is_gathered():
     small, large = entries(1, 1_000)
     gathering = Gathering()
-    assert gathering.enter(large) - gathering.enter(small) == 999
-    assert gathering.returned(small) == 0
-    assert gathering.begin() > 0
-    assert gathering.returned(small) > 0
+
+    def added(operation, *arguments):
+        before = gathering.waiting_bytes
+        operation(*arguments)
+        return gathering.waiting_bytes - before
+
+    assert added(gathering.enter, large) - added(gathering.enter, small) == 999
+    assert added(gathering.returned, small) == 0
+    assert added(gathering.begin) > 0
+    assert added(gathering.begin) == 0
+    assert added(gathering.returned, small) > 0
+
+
+def test_a_group_without_operations_leaves_nothing_behind():
+    gathering = Gathering()
+    for _ in range(3):
+        gathering.begin()
+        gathering.begin()
+        gathering.end()
+        gathering.end()
+    assert (gathering.waiting_bytes, gathering.groups, len(gathering)) == (0, [], 0)
+    # The groups that follow have the numbers that their copies say.
+    first, second = entries(1, 1)
+    for copy in (first, second):
+        gathering.begin()
+        gathering.end()
+        gathering.begin()
+        gathering.enter(copy)
+        gathering.end()
+    assert [gathering.groups[PENDING - 1 - copy.position].entered for copy in (first, second)] == [[first], [second]]
 
 
 def test_a_message_consumed_and_acked_before_its_batch_is_never_written():
@@ -318,7 +344,7 @@ def test_copies_that_come_and_go_while_the_disk_is_stuck_are_remembered_once():
     node.persistence.begin()
     for _ in range(10):
         node.persistence.returned(entries[0])
-    assert node.persistence.waiting_octets > 10 * 8
+    assert node.persistence.waiting_bytes > 10 * 8
     node.persistence.end()
     finish(node)
     client = node.crash().client()

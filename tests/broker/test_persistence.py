@@ -10,6 +10,7 @@ from tests.broker.storing import (
     LaterCommitter,
     Node,
     bodies,
+    depth,
     publish,
 )
 from tests.fault_files import FaultyFiles
@@ -519,3 +520,81 @@ def test_an_idle_broker_goes_on_until_the_journal_is_small():
         node.broker.sync()
     assert journal_bytes(node) <= bound(node)
     assert len(bodies(node, "parked")) == 60
+
+
+def dead_letter_for_length(client):
+    for _ in range(20):
+        client.publish("short", b"transient")
+
+
+def dead_letter_by_rejection(client):
+    for _ in range(10):
+        client.publish("rejected", b"transient")
+    for _ in range(10):
+        got = client.get("rejected", no_ack=False)
+    client.send(1, "basic.nack", delivery_tag=got.arguments["delivery_tag"], multiple=True, requeue=False)
+
+
+def dead_letter_for_age(client):
+    for _ in range(10):
+        client.publish("rejected", b"transient", expiration=b"1")
+    client.broker.clock.advance(10)
+
+
+def commit(client):
+    client.send(1, "tx.select")
+    for _ in range(10):
+        client.publish("q", b"transient")
+        client.send(1, "tx.commit")
+
+
+def delay(client):
+    arguments = {"x-delayed-type": longstr("fanout")}
+    client.call(
+        1, "exchange.declare", exchange="late", exchange_type="x-delayed-message", durable=True, arguments=arguments
+    )
+    client.call(1, "queue.bind", queue="q", exchange="late")
+    for _ in range(10):
+        client.publish("q", b"transient", exchange="late", headers={"x-delay": Field("I", 5)})
+    client.receive()
+    client.broker.clock.advance(10)
+
+
+LETTERS = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("q")}
+
+
+@pytest.mark.parametrize(
+    "operation", [dead_letter_for_length, dead_letter_by_rejection, dead_letter_for_age, commit, delay]
+)
+def test_transient_messages_leave_nothing_that_waits_for_a_sync(operation):
+    node = Node(q={}, short={**LETTERS, "x-max-length": Field("I", 1)}, rejected=LETTERS)
+    client = node.client()
+    # Nothing else stored is under way that would take away what is counted.
+    node.broker.sync()
+    before = node.persistence.appended
+    operation(client)
+    client.receive()
+    assert depth(node, "q") >= 10
+    assert node.persistence.appended == before
+    assert node.persistence.waiting_bytes == 0
+
+
+def test_an_answer_waits_until_what_is_under_way_is_synced():
+    node = Node(committer=LaterCommitter)
+    store = node.persistence
+    store.count_answer(100)
+    assert store.waiting_bytes == 0
+    client = node.client()
+    publish(client, "a")
+    client.turn()
+    assert store.waiting_bytes == 0
+    store.count_answer(100)
+    assert store.waiting_bytes == 100
+    publish(client, "b")
+    store.count_answer(1)
+    assert store.waiting_bytes > 101
+    node.committer.finish()
+    # The first answer is due; the second waits for "b", whose writing has begun.
+    assert store.waiting_bytes == 1
+    node.committer.finish()
+    assert store.waiting_bytes == 0

@@ -161,11 +161,11 @@ class HeldMessages(Destination):
                 due_ms = self._due_ms()
                 if due_ms is None or due_ms > now_ms:
                     break
-                if log is not None and log.waiting_octets > _UNWRITTEN:
+                if log is not None and log.waiting_bytes > _UNWRITTEN:
                     break
                 self._let_go(self._pop())
         finally:
-            if log is not None and log.waiting_octets > _UNWRITTEN:
+            if log is not None and log.waiting_bytes > _UNWRITTEN:
                 self._timer = self._clock.after(_BUSY_MS, self._release_due)
             else:
                 self._arm()

@@ -130,7 +130,7 @@ async def move(call: Call) -> dict[str, int]:
             break
         moved += some
         await asyncio.sleep(0)
-        if call.broker.store.waiting_octets > UNWRITTEN:
+        if call.broker.store.waiting_bytes > UNWRITTEN:
             await all_synced(call.broker)
     await all_synced(call.broker)
     return {"moved": moved}

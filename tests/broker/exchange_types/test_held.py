@@ -377,7 +377,7 @@ def test_no_more_is_released_than_the_disk_takes(node: Node) -> None:
     assert isinstance(committer, LaterCommitter)
     assert 15 < log.stored < 40
     while node.held.count:
-        assert log.waiting_octets < 18_000_000
+        assert log.waiting_bytes < 18_000_000
         committer.finish()
         node.advance(10)
     committer.finish()
