@@ -13,6 +13,7 @@ from amqpbroker.broker.users import BROKER, User, Users
 from amqpbroker.shovel.failure import LinkError
 from amqpbroker.shovel.link import MAX_READ_BYTES, Link
 from amqpbroker.shovel.login import log_in
+from amqpbroker.shovel.uncut import to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,8 @@ class Dialer:
         """Raises LinkError, OSError."""
         loop = asyncio.get_running_loop()
         if uri.host is None:
-            await loop.create_connection(lambda: link, sock=await self._open_inside(self._user(uri)))
+            sock = await self._open_inside(self._user(uri))
+            await to_the_end(loop.create_connection(lambda: link, sock=sock))
             return
         context = None if uri.tls is None else await asyncio.to_thread(_context, uri.tls)
         server_name = None if uri.tls is None else uri.tls.server_name or uri.host

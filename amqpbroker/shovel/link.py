@@ -149,10 +149,9 @@ class Link(asyncio.BufferedProtocol):
             self.abort()
 
     def abort(self) -> None:
+        self.client.lost(LinkError("the connection is given up"))
         if self._transport is not None:
             self._transport.abort()
-        else:
-            self.client.lost(LinkError("there is no connection"))
 
     # ----------------------------------------------------------------------------------------------------------------
 

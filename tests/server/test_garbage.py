@@ -12,6 +12,8 @@ import json
 import logging
 import socket
 import ssl
+import subprocess
+import sys
 import time
 import types
 from collections import Counter
@@ -584,3 +586,24 @@ def test_retries_of_a_shovel_leave_nothing(site):
         site.run(lambda broker: broker.parameters.delete("shovel", "/", "s"))
         site.at_rest()
     assert more == {}
+
+
+FROZEN = """
+import gc, weakref
+from amqpbroker.server.app import _calm_collector
+
+class Broker: pass
+
+broker = Broker()
+broker.vhost = [broker]
+left = weakref.ref(broker)
+_calm_collector()
+del broker
+_calm_collector()
+print(left())
+"""
+
+
+def test_a_broker_that_was_restarted_in_its_process_does_not_stay_frozen():
+    done = subprocess.run([sys.executable, "-c", FROZEN], capture_output=True, text=True, check=True)
+    assert done.stdout == "None\n"
