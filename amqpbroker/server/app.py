@@ -126,6 +126,7 @@ def _calm_collector() -> None:
     """
     gc.unfreeze()
     gc.collect()
+    gc.collect()  # what it does not know held things until it was freed itself
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
 

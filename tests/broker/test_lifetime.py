@@ -32,8 +32,8 @@ def living():
     """living() counts what there is, without the garbage collector; living(True) lets it collect before."""
 
     def living(collected=False):
-        if collected:
-            gc.collect()
+        while collected and gc.collect():
+            pass  # what it does not know holds things until it is freed itself
         return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in KINDS)
 
     gc.collect()
