@@ -30,6 +30,9 @@ from amqpbroker.wire.values import Field, longstr
 from tests.certificates import Authority
 from tests.testing.faults.raw import HEADER, Client, method, publish
 
+# Without uvloop, the transports of asyncio refer to themselves.
+pytest.importorskip("uvloop")
+
 #: How often each thing is made: first for what is made once, such as caches, then to be counted.
 WARM, TIMES = 3, 12
 
@@ -113,7 +116,11 @@ def site(tmp_path_factory):
     logging.disable()  # pytest keeps the records, with their arguments
     with Broker(management=True, **options) as broker:
         broker._call(lambda lab: lab.broker.untap(lab.recorder))  # it remembers messages
-        yield Site(broker, authority)
+        site = Site(broker, authority)
+        # What serves HTTP is made on a thread when the first client comes.
+        site.http("GET", "overview")
+        scrape(site)
+        yield site
     logging.disable(logging.NOTSET)
 
 
