@@ -524,7 +524,7 @@ class Channel:
         self.broker.totals.churn.channel_closed += 1
         steps: list[Step] = [self._roll_back, self._give_back]
         steps += [partial(queue.offer_all, []) for queue in self._left]
-        steps += [self._forget_routes, self.tally.close_outlets]
+        steps += [self.former.clear, self._forget_routes, self.tally.close_outlets]
         steps += [partial(totals.remove, self) for totals in (self.vhost.traffic, self.broker.totals.traffic)]
         take_all(steps, self.name)
 

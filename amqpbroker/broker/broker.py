@@ -344,6 +344,14 @@ class Broker:
         for session in waiting:
             session.synced()
 
+    def discard(self) -> None:
+        """Let go of all vhosts and messages, without a word to the store. The broker has ended: what holds it, such as
+        a test that knows it still, holds little, and messages that lead back to their queues keep nothing alive."""
+        for vhost in self.vhosts.values():
+            vhost.discard()
+        self.vhosts.clear()
+        self.awaiting_sync.clear()
+
     def sync(self) -> None:
         """The end of a loop turn: what was appended becomes safe, now or soon."""
         self.store.sync()

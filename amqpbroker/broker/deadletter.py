@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.persistence import Persistence
 
 
+# Acyclic, as messages are: it refers to bytes, headers and the record of deaths, not to the message that died.
 @mypyc_attr(acyclic=True)
 class Letter(Message):
     """A dead letter. Its headers and properties are made of the record of its deaths when somebody asks for them.

@@ -201,7 +201,7 @@ class LocalQueue(Queue):
             return
         self._forget(consumer)
         if self.quorum and consumer.unacked:
-            self._former = [each for each in self._former if each.unacked]
+            self._forget_settled()
             self._former.append(consumer)
         if self.consumers.all:
             if not gives_back:
@@ -211,11 +211,17 @@ class LocalQueue(Queue):
         else:
             self.touch()
 
+    def _forget_settled(self) -> None:
+        """Keep no consumer that left and holds nothing any more, nor its connection."""
+        self._former = [each for each in self._former if each.unacked]
+
     def offer(self, consumer: Consumer) -> None:
         if self.consumers.settled(consumer):
             self._drain()
             return
         if not consumer.ringed or not self.ready.count:
+            if self._former:
+                self._forget_settled()
             return
         while self.ready.count and consumer.can_take():
             entry = self._take_head()
@@ -353,6 +359,8 @@ class LocalQueue(Queue):
                 self.offer(consumer)
             elif not consumer.ringed:
                 self.consumers.settled(consumer)
+                if self._former:
+                    self._forget_settled()
         else:
             self._got -= 1
 
@@ -400,6 +408,8 @@ class LocalQueue(Queue):
                 entry.consumer = None
             else:
                 self._got -= 1
+        if self._former:
+            self._forget_settled()
         return consumers
 
     def leave(self, entries: list[Entry], reason: str) -> None:
@@ -532,6 +542,10 @@ class LocalQueue(Queue):
             return False
         return self.ready.page_out(QueuePages(self, log), keep=bool(self.consumers.all))
 
+    def discard(self) -> None:
+        self.closed = True
+        self._let_go()
+
     # --- change and end ---------------------------------------------------------------------------------------------
 
     def apply_settings(self, settings: QueueSettings) -> None:
@@ -544,13 +558,20 @@ class LocalQueue(Queue):
     def close(self) -> list[Consumer]:
         self.closed = True
         self.purge()
-        self.disuse.stop()
-        if self._expiry is not None:
-            self._expiry.cancel()
+        self._let_go()
         consumers = list(self.consumers.all)
         for consumer in consumers:
             self._forget(consumer)
         return consumers
+
+    def _let_go(self) -> None:
+        """Refer to nothing that refers back, but for consumers: neither entries nor bindings nor timers."""
+        self.ready = FifoLine()
+        self.disuse.stop()
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self.incoming.clear()
+        self._former.clear()
 
     def _forget(self, consumer: Consumer) -> None:
         self.consumers.remove(consumer)

@@ -158,6 +158,7 @@ class Persistence(Store):
         self._under_way = 0
         self._answers_under_way = 0
         self.synced = self._number - 1
+        self._let_pages_go()
         self.tidy()
         self.on_synced()
 
@@ -178,6 +179,10 @@ class Persistence(Store):
         # Only from now on can a copy be read at its new place; the old one is there until `tidy`.
         for copy in writing.moved:
             self._moves.move(copy.old, copy.new)
+        self._let_pages_go()
+
+    def _let_pages_go(self) -> None:
+        """Those that are safe now, or that nothing is stored of any more."""
         waiting, self.unsafe_pages = self.unsafe_pages, []
         self.unsafe_pages += [(pager, page) for pager, page in waiting if not pager.let_go(page)]
 
@@ -223,6 +228,8 @@ class Persistence(Store):
             log.error("%s: %d operations, not confirmed, are lost", self.journal.directory, lost)  # noqa: TRY400
             raise StoreError(f"the broker ended without writing everything: {failure}") from failure
         finally:
+            self._gathering = Gathering()
+            self.unsafe_pages.clear()
             self.journal.close()
 
     # --- reading ----------------------------------------------------------------------------------------------------

@@ -103,6 +103,10 @@ class Queue(Destination):
         """Its consumers, in the order in which they came."""
 
     @abstractmethod
+    def discard(self) -> None:
+        """Let go of all messages, without a word to the store: the broker has ended."""
+
+    @abstractmethod
     def add_consumer(self, consumer: "Consumer") -> None:
         """Register; nothing is delivered before `offer`. Raises AmqpError 403 when in exclusive use."""
 

@@ -123,8 +123,13 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 def _calm_collector() -> None:
     """Messages are freed by their reference counts; what the garbage collector would find among them is not worth its
-    walks over everything that is queued."""
+    walks over everything that is queued.
+
+    Of a broker that ended before this one began, in the same process, nothing may be frozen any more.
+    """
+    gc.unfreeze()
     gc.collect()
+    gc.collect()  # what it does not know held things until it was freed itself
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
 
@@ -296,6 +301,10 @@ class Server:
             return build_app(self.broker, self._node)
 
         return [(HTTP, management), (HTTPS, management), (METRICS, metrics), (METRICS_TLS, metrics)]
+
+    def discard(self) -> None:
+        """Let go of all that the broker had, after `serve`: another takes its place, or the process goes on without."""
+        self.broker.discard()
 
     def stop(self) -> None:
         """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1.

@@ -30,11 +30,23 @@ _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
+class Parser(h11.Connection):
+    """h11's, whose errors are freed by their reference counts. h11 raises an error from a method of the error itself,
+    so that it would refer to itself by its traceback, and to the connection by the frames in that."""
+
+    def next_event(self) -> Any:
+        try:
+            return super().next_event()
+        except h11.RemoteProtocolError as error:
+            raise error.with_traceback(None)  # noqa: B904 - the same error
+
+
 class HttpProtocol(H11Protocol):
     """Drops a client that is one too many, does not get to say what it wants, or does not read its answer."""
 
     def __init__(self, answers: Answers, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.conn = Parser(h11.SERVER)
         self._answers = answers
         self._left = 0
         self._expects = False
@@ -58,7 +70,7 @@ class HttpProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._set_deadline(None)
-        self._unset_keepalive_if_required()
+        self._unset_keepalive_if_required()  # its timer would keep all of it until then
         self._answers.go_on(self)
         super().connection_lost(exc)
 

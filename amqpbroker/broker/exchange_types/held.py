@@ -131,6 +131,11 @@ class HeldMessages(Destination):
                 self._log.settle_positions(array("Q", [item & _MASK for item in stored]))
         self._arm()
 
+    def discard(self) -> None:
+        self._recent, self._stored = [], []
+        self._recent_bytes = self._new_bytes = 0
+        self._arm()
+
     def _due_ms(self) -> int | None:
         """When the earliest is due; None if there is none."""
         if self._is_stored_next():
