@@ -164,7 +164,8 @@ class Plan:
         name = entry.text("name")
         if not name:
             raise failure.malformed(entry.where, "a user needs a name")
-        known = credentials(entry.values, self._hashing)
+        users = self._broker.users
+        known = credentials(entry.values, self._hashing, users.user(name) if users.has(name) else None)
         limits = entry.values.get("limits") or {}
         if not isinstance(limits, dict):
             raise failure.malformed(entry.where, '"limits" is to be an object')
