@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.rabbitmq import install, own_rabbitmq
@@ -20,7 +20,10 @@ THEIRS = "RabbitMQ"
 
 @dataclass(frozen=True)
 class Running:
-    """A broker that runs. `start_s`: from its start until AMQP and management could be connected to."""
+    """A broker that runs. `start_s`: from its start until AMQP and management could be connected to.
+
+    directory: where it keeps its data, empty if that is not known.
+    """
 
     name: str
     version: str
@@ -28,6 +31,7 @@ class Running:
     pids: list[int]
     start_s: float
     rest_bytes: int
+    directory: str = ""
 
     @classmethod
     def now(cls, name: str, port: int, pid: int, start_s: float, version: str = "") -> "Running":
@@ -46,7 +50,8 @@ def amqpbroker() -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         directory = Path(folder)
         with BrokerProcess(directory, "--data-dir", str(directory / "data")) as broker:
-            yield Running.now(OURS, broker.port, broker.process.pid, broker.start_s, own_version())
+            running = Running.now(OURS, broker.port, broker.process.pid, broker.start_s, own_version())
+            yield replace(running, directory=str(directory / "data"))
 
 
 def own_version() -> str:
