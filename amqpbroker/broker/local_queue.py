@@ -26,6 +26,7 @@ from amqpbroker.broker.ready import (
     StrictQuorumLine,
     pages_of,
 )
+from amqpbroker.broker.rereading import Rereading
 from amqpbroker.broker.returns import reclaim, requeue
 from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.broker.settings import QueueSettings
@@ -93,6 +94,7 @@ class LocalQueue(Queue):
         self.passed: int = 0
         self.expiring: int = 0
         self._expiry: Timer | None = None
+        self._rereading: Rereading | None = None
         self.disuse = Disuse()
         self.touch()
 
@@ -219,8 +221,9 @@ class LocalQueue(Queue):
             return
         while self.ready.count and consumer.can_take():
             entry = self._take_head()
-            if entry is not None:
-                self._give(consumer, entry)
+            if entry is None:
+                break
+            self._give(consumer, entry)
         if not self.ready.count:
             self.consumers.took_last(consumer)
         elif self.quorum or not consumer.unacked:
@@ -241,7 +244,7 @@ class LocalQueue(Queue):
         if self.quorum and len(self.consumers.all) > 1:
             self._deal_out()
             return
-        while self.ready.count:
+        while self.ready.count and self.ready.load_head():
             consumer = self.consumers.next()
             if consumer is None:
                 break
@@ -255,7 +258,7 @@ class LocalQueue(Queue):
         while self.ready.count:
             dealt: dict[Consumer, list[Entry]] = {}
             count = size = 0
-            while self.ready.count and count < ROUND and size < ROUND_BYTES:
+            while self.ready.count and count < ROUND and size < ROUND_BYTES and self.ready.load_head():
                 consumer = self.consumers.next()
                 if consumer is None:
                     break
@@ -289,8 +292,12 @@ class LocalQueue(Queue):
         consumer.deliver(entry)
 
     def _take_head(self) -> Entry | None:
-        """The first ready message that has not expired; those before it leave as expired."""
-        while self.ready.count:
+        """The first ready message that has not expired; those before it leave as expired.
+
+        None if there is none, or it cannot be read for now.
+        """
+        ready = self.ready
+        while ready.count and ready.load_head():
             entry = self.pop()
             if entry.deadline_ms and entry.deadline_ms <= self.clock.now_ms():
                 self.leave([entry], EXPIRED)
@@ -299,6 +306,7 @@ class LocalQueue(Queue):
         return None
 
     def pop(self) -> Entry:
+        """Take the head. Only after `load_head` of what is ready."""
         entry = self.ready.pop()
         if entry.deadline_ms:
             self.expiring -= 1
@@ -431,7 +439,7 @@ class LocalQueue(Queue):
         log = self.vhost.log
         self.expire()
         with self.vhost.dead_letters:
-            while moved < count and size > 0 and self.ready.count:
+            while moved < count and size > 0 and self.ready.count and self.ready.load_head():
                 message = self.ready.head().message
                 if destination.closed or destination.refuses(1, message.size):
                     break
@@ -466,7 +474,8 @@ class LocalQueue(Queue):
         now_ms = self.clock.now_ms()
         expired: list[Entry] = []
         octets = 0
-        while self.ready.count and 0 < self.ready.head().deadline_ms <= now_ms:
+        ready = self.ready
+        while ready.count and ready.load_head() and 0 < ready.head().deadline_ms <= now_ms:
             entry = self.pop()
             expired.append(entry)
             octets += entry.message.size + MESSAGE_OCTETS
@@ -478,7 +487,7 @@ class LocalQueue(Queue):
 
     def _arm_expiry(self) -> None:
         """See that the timer fires no later than the head expires. One that fires too early just sets the next."""
-        due_ms = self.ready.head().deadline_ms if self.ready.count else 0
+        due_ms = self.ready.head().deadline_ms if self.ready.count and self.ready.load_head() else 0
         timer = self._expiry
         if not due_ms or (timer is not None and timer.due_ms <= due_ms):
             return
@@ -521,6 +530,16 @@ class LocalQueue(Queue):
             self.tally.recovered = len(entries)
         self.recovered()
 
+    def unreadable(self, error: Exception) -> None:
+        if self._rereading is None:
+            self._rereading = Rereading()
+        self._rereading.failed(self, error)
+
+    def read_again(self) -> None:
+        """Have happen what could not while the head could not be read: consumers that are idle may take again."""
+        self.limit.trim(self)
+        self.offer_all(self.consumers.all)
+
     def page_out(self) -> bool:
         """Memory is short: move some of what waits out of it; returns whether there may be more to move.
 
@@ -546,6 +565,8 @@ class LocalQueue(Queue):
         self.disuse.stop()
         if self._expiry is not None:
             self._expiry.cancel()
+        if self._rereading is not None:
+            self._rereading.stop()
         consumers = list(self.consumers.all)
         for consumer in consumers:
             self._forget(consumer)
