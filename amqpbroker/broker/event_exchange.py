@@ -42,7 +42,7 @@ class EventExchange(Events):
     def tell(self, event: str, facts: Mapping[str, object], actor: str | None = None) -> None:
         if not self.heard:
             return
-        now_ms = self._clock.now_ms()
+        now_ms = self._clock.wall_ms()
         told = {**facts, "timestamp_in_ms": now_ms}
         if actor != "":
             told["user_who_performed_action"] = actor or self.actor

@@ -299,7 +299,7 @@ class LocalQueue(Queue):
         ready = self.ready
         while ready.count and ready.load_head():
             entry = self.pop()
-            if entry.deadline_ms and entry.deadline_ms <= self.clock.now_ms():
+            if entry.deadline_ms and entry.deadline_ms <= self.clock.wall_ms():
                 self.leave([entry], EXPIRED)
                 continue
             return entry
@@ -465,13 +465,13 @@ class LocalQueue(Queue):
         ttl_ms = self.settings.message_ttl_ms
         if message.expiration_ms >= 0 and (ttl_ms < 0 or message.expiration_ms < ttl_ms):
             ttl_ms = message.expiration_ms
-        return self.clock.now_ms() + ttl_ms if ttl_ms >= 0 else 0
+        return self.clock.wall_ms() + ttl_ms if ttl_ms >= 0 else 0
 
     def expire(self) -> None:
         """Let expired messages leave; only the head is looked at, as in rabbit_amqqueue_process:drop_expired_msgs."""
         if not self.expiring:
             return
-        now_ms = self.clock.now_ms()
+        now_ms = self.clock.wall_ms()
         expired: list[Entry] = []
         octets = 0
         ready = self.ready
@@ -493,7 +493,7 @@ class LocalQueue(Queue):
             return
         if timer is not None:
             timer.cancel()
-        self._expiry = self.clock.at(due_ms, self._on_expiry)
+        self._expiry = self.clock.at_wall(due_ms, self._on_expiry)
 
     def _on_expiry(self) -> None:
         self._expiry = None

@@ -75,7 +75,7 @@ class HeldMessages(Destination):
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> bool:
-        self.hold(message, self._clock.now_ms() + delay_ms(message.headers or {}))
+        self.hold(message, self._clock.wall_ms() + delay_ms(message.headers or {}))
         return True
 
     def hold(self, message: Message, due_ms: int) -> None:
@@ -156,7 +156,7 @@ class HeldMessages(Destination):
         if self._timer is not None:
             self._timer.cancel()
         due_ms = self._due_ms()
-        self._timer = None if due_ms is None else self._clock.at(due_ms, self._release_due)
+        self._timer = None if due_ms is None else self._clock.at_wall(due_ms, self._release_due)
 
     def _release_due(self) -> None:
         """Release what is due, up to a bounded number: other timers and connections get their turn in between.
@@ -164,7 +164,7 @@ class HeldMessages(Destination):
         Nor more than the disk takes: released, a stored message is in memory, and to be written anew.
         """
         self._timer = None
-        now_ms = self._clock.now_ms()
+        now_ms = self._clock.wall_ms()
         log = self._log
         try:
             for _ in range(_BATCH):
@@ -203,7 +203,7 @@ class HeldMessages(Destination):
 
     def _put_off(self, item: int, error: Exception) -> None:
         """The earliest cannot be read: it is due again later, and after many failures so are all that must be read."""
-        now_ms = self._clock.now_ms()
+        now_ms = self._clock.wall_ms()
         heapq.heapreplace(self._stored, now_ms + _REREAD_MS << 2 * _BITS | item)
         self._failures += 1
         if self._failures >= _FAILURES:
