@@ -443,7 +443,7 @@ class Channel:
             compat = self.broker.config.compat
             message = counted(message, entry.queue, entry.acquired_count, entry.delivery_count, compat)
         if self.broker.config.tells_sent_time:
-            message = stamped(message, self.clock.now_ms())
+            message = stamped(message, self.clock.wall_ms())
         for tap in self.vhost.taps:
             tap.delivered(self.vhost, message, entry.queue.name, entry.acquired_count > 0, self.via())
         head = get_ok(message, self.number, self.delivery_tag, entry.acquired_count > 0, left)

@@ -80,7 +80,7 @@ class Connection(Session):
         self.room: int = ROOM
         self.starved: bool = False
         self.dirty: bool = False
-        self.connected_at: int = broker.clock.now_ms()
+        self.connected_at: int = broker.clock.wall_ms()
         self.serial: int = next(connection_log.numbers)
         self.recv_oct: int = 0
         self.recv_cnt: int = 0

@@ -181,7 +181,7 @@ class StampingConsumer(ChannelConsumer):
     def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
         channel = self.channel
         if channel.broker.config.tells_sent_time:
-            message = stamped(message, channel.clock.now_ms())
+            message = stamped(message, channel.clock.wall_ms())
         super().hand(message, acquired_count, delivery_count)
 
 

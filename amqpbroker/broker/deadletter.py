@@ -154,7 +154,7 @@ class DeadLetters:
         while self._dying:
             queue, entries, reason = self._dying.popleft()
             exchange = self._exchanges.get(queue.settings.dead_letter_exchange or "")
-            now_ms = self._clock.now_ms()
+            now_ms = self._clock.wall_ms()
             for entry in entries:
                 if self._log is not None:
                     self._log.begin()

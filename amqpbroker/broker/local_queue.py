@@ -26,6 +26,7 @@ from amqpbroker.broker.ready import (
     StrictQuorumLine,
     pages_of,
 )
+from amqpbroker.broker.rereading import Rereading
 from amqpbroker.broker.returns import reclaim, requeue
 from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.broker.settings import QueueSettings
@@ -93,6 +94,7 @@ class LocalQueue(Queue):
         self.passed: int = 0
         self.expiring: int = 0
         self._expiry: Timer | None = None
+        self._rereading: Rereading | None = None
         self.disuse = Disuse()
         self.touch()
 
@@ -225,8 +227,9 @@ class LocalQueue(Queue):
             return
         while self.ready.count and consumer.can_take():
             entry = self._take_head()
-            if entry is not None:
-                self._give(consumer, entry)
+            if entry is None:
+                break
+            self._give(consumer, entry)
         if not self.ready.count:
             self.consumers.took_last(consumer)
         elif self.quorum or not consumer.unacked:
@@ -247,7 +250,7 @@ class LocalQueue(Queue):
         if self.quorum and len(self.consumers.all) > 1:
             self._deal_out()
             return
-        while self.ready.count:
+        while self.ready.count and self.ready.load_head():
             consumer = self.consumers.next()
             if consumer is None:
                 break
@@ -261,7 +264,7 @@ class LocalQueue(Queue):
         while self.ready.count:
             dealt: dict[Consumer, list[Entry]] = {}
             count = size = 0
-            while self.ready.count and count < ROUND and size < ROUND_BYTES:
+            while self.ready.count and count < ROUND and size < ROUND_BYTES and self.ready.load_head():
                 consumer = self.consumers.next()
                 if consumer is None:
                     break
@@ -295,16 +298,21 @@ class LocalQueue(Queue):
         consumer.deliver(entry)
 
     def _take_head(self) -> Entry | None:
-        """The first ready message that has not expired; those before it leave as expired."""
-        while self.ready.count:
+        """The first ready message that has not expired; those before it leave as expired.
+
+        None if there is none, or it cannot be read for now.
+        """
+        ready = self.ready
+        while ready.count and ready.load_head():
             entry = self.pop()
-            if entry.deadline_ms and entry.deadline_ms <= self.clock.now_ms():
+            if entry.deadline_ms and entry.deadline_ms <= self.clock.wall_ms():
                 self.leave([entry], EXPIRED)
                 continue
             return entry
         return None
 
     def pop(self) -> Entry:
+        """Take the head. Only after `load_head` of what is ready."""
         entry = self.ready.pop()
         if entry.deadline_ms:
             self.expiring -= 1
@@ -441,7 +449,7 @@ class LocalQueue(Queue):
         log = self.vhost.log
         self.expire()
         with self.vhost.dead_letters:
-            while moved < count and size > 0 and self.ready.count:
+            while moved < count and size > 0 and self.ready.count and self.ready.load_head():
                 message = self.ready.head().message
                 if destination.closed or destination.refuses(1, message.size):
                     break
@@ -467,17 +475,18 @@ class LocalQueue(Queue):
         ttl_ms = self.settings.message_ttl_ms
         if message.expiration_ms >= 0 and (ttl_ms < 0 or message.expiration_ms < ttl_ms):
             ttl_ms = message.expiration_ms
-        return self.clock.now_ms() + ttl_ms if ttl_ms >= 0 else 0
+        return self.clock.wall_ms() + ttl_ms if ttl_ms >= 0 else 0
 
     def expire(self) -> None:
         """Let expired messages leave; only heads are looked at, as in rabbit_amqqueue_process:drop_expired_msgs."""
         if not self.expiring:
             return
-        now_ms = self.clock.now_ms()
+        now_ms = self.clock.wall_ms()
         expired: list[Entry] = []
         octets = 0
-        while self.ready.count and 0 < self.ready.due_ms() <= now_ms:
-            entry = self.ready.pop_due()
+        ready = self.ready
+        while ready.count and 0 < ready.due_ms() <= now_ms:
+            entry = ready.pop_due()
             self.expiring -= 1
             expired.append(entry)
             octets += entry.message.size + MESSAGE_OCTETS
@@ -495,7 +504,7 @@ class LocalQueue(Queue):
             return
         if timer is not None:
             timer.cancel()
-        self._expiry = self.clock.at(due_ms, self._on_expiry)
+        self._expiry = self.clock.at_wall(due_ms, self._on_expiry)
 
     def _on_expiry(self) -> None:
         self._expiry = None
@@ -531,6 +540,16 @@ class LocalQueue(Queue):
             self.entered = self.tally.before = entries[-1].sequence
             self.tally.recovered = len(entries)
         self.recovered()
+
+    def unreadable(self, error: Exception) -> None:
+        if self._rereading is None:
+            self._rereading = Rereading()
+        self._rereading.failed(self, error)
+
+    def read_again(self) -> None:
+        """Have happen what could not while the head could not be read: consumers that are idle may take again."""
+        self.limit.trim(self)
+        self.offer_all(self.consumers.all)
 
     def page_out(self) -> bool:
         """Memory is short: move some of what waits out of it; returns whether there may be more to move.
@@ -570,6 +589,8 @@ class LocalQueue(Queue):
         self.disuse.stop()
         if self._expiry is not None:
             self._expiry.cancel()
+        if self._rereading is not None:
+            self._rereading.stop()
         self.incoming.clear()
         self._former.clear()
 

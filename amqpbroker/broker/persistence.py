@@ -8,6 +8,7 @@ was gathered, mostly one, unless some are being written. Bytes and files are the
 import logging
 from array import array
 from collections.abc import Callable, Collection, Mapping
+from typing import Final
 
 from amqpbroker.broker.batches import BATCH_BYTES, GROUP_BYTES, Encoder, Writing
 from amqpbroker.broker.gathering import Gathering
@@ -17,7 +18,7 @@ from amqpbroker.broker.reading import Reader
 from amqpbroker.broker.ready import Page, Pager
 from amqpbroker.broker.spill import Spill
 from amqpbroker.broker.writer import Writer
-from amqpbroker.clock import Clock
+from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
@@ -28,6 +29,9 @@ from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import Store
 
 log = logging.getLogger(__name__)
+
+#: How long the journal is not tidied after a part of it could not be read.
+COMPACTION_RETRY_MS: Final = 10_000
 
 
 class Persistence(Store):
@@ -63,6 +67,7 @@ class Persistence(Store):
         self.counts: dict[int, int] = {}
         self.on_gathered: Callable[[], None] = _nothing
         self.on_synced: Callable[[], None] = _nothing
+        self._clock = clock
         self._waits = waits
         self._moves = Moves()
         self.reader = Reader(journal, self._moves)
@@ -73,6 +78,7 @@ class Persistence(Store):
         self.unsafe_pages: list[tuple[Pager, Page]] = []
         self.spill: Spill | None = None
         self._compaction = Compaction(journal, self._moves, self.counts)
+        self._compaction_retry: Timer | None = None
         self._encoder = Encoder(journal, self._moves, self.counts, self._compaction, batch_bytes, group_bytes)
         self._returns: int = returns
         self._gathering = Gathering(returns)
@@ -170,6 +176,8 @@ class Persistence(Store):
         self._under_way = len(gathering)
         self.stored += gathering.copies
         writings = self._encoder.batches(gathering)
+        if self._compaction.failure is not None:
+            self._pause_compaction(self._compaction.failure)
         self._number += 1
         return writings
 
@@ -203,6 +211,22 @@ class Persistence(Store):
         if self._compaction.is_due() and not self._is_due:
             self._gather()
 
+    def _pause_compaction(self, error: OSError) -> None:
+        """Tidying can wait: a part of the journal that cannot be read for now is no reason to end."""
+        if self._compaction_retry is None:
+            log.error(
+                "%s: the oldest segment cannot be read to be tidied: %s; it is tried again",
+                self.journal.directory,
+                error,
+            )
+            self._compaction_retry = self._clock.after(COMPACTION_RETRY_MS, self._resume_compaction)
+
+    def _resume_compaction(self) -> None:
+        self._compaction_retry = None
+        self._compaction.failure = None
+        if not self.writer.is_busy and not self.writer.has_failed:
+            self.tidy()
+
     def _free(self) -> None:
         if self.journal.free():
             self._committer.remove_freed()
@@ -216,6 +240,8 @@ class Persistence(Store):
 
         Raises StoreError if that failed; the log says how much was lost. Nothing of it was confirmed.
         """
+        if self._compaction_retry is not None:
+            self._compaction_retry.cancel()
         try:
             self.writer.close()
             if not self.writer.has_failed:

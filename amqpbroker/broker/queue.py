@@ -185,6 +185,10 @@ class Queue(Destination):
         """See Holder."""
 
     @abstractmethod
+    def unreadable(self, error: Exception) -> None:
+        """What it has stored cannot be read for now: try again later."""
+
+    @abstractmethod
     def page_out(self) -> bool:
         """Memory is short: move some of what waits out of it; returns whether there may be more to move."""
 

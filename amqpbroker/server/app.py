@@ -20,9 +20,10 @@ from amqpbroker.broker.shortage import Shortage
 from amqpbroker.clock import Clock, SystemClock, TravelClock
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config
-from amqpbroker.server import control, data, machine
+from amqpbroker.server import data, machine
 from amqpbroker.server.allocator import give_back, keep_what_is_freed
 from amqpbroker.server.clients import Clients
+from amqpbroker.server.control import ControlFile
 from amqpbroker.server.definitions import import_definitions
 from amqpbroker.server.http import App, HttpListener
 from amqpbroker.server.listeners import shown
@@ -257,8 +258,9 @@ class Server:
         ]
         for listener in web:
             listener.start()
-        if self._directory is not None:
-            control.write(self._directory, _url(listening, self._config.management.path_prefix), self._node.token)
+        control = None if self._directory is None else ControlFile(self._directory, self._clock)
+        if control is not None:
+            control.write(_url(listening, self._config.management.path_prefix), self._node.token)
         if web or not self._embedded:
             self.broker.rates.clock = self._clock
             self.broker.rates.start()
@@ -277,8 +279,8 @@ class Server:
             await tls.close()
         for listener in web:
             await listener.stop()
-        if self._directory is not None:
-            control.remove(self._directory)
+        if control is not None:
+            control.remove()
         await self.clients.drain(self._stop_ms)
         self.timers.close()
         self._own_timers.close()

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.errors import AmqpError
+from amqpbroker.management.definitions import failure
 from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.left_out import LeftOut
 from amqpbroker.management.definitions.plan import IMPORTED_HASH, Plan, parsed
@@ -50,26 +52,35 @@ def import_at_start(broker: Broker, paths: Iterable[str], skip_if_unchanged: boo
     nobody could do anything about that. skip_if_unchanged: import nothing that the start before has imported.
     Raises DefinitionsError, with the name of the file.
     """
+    paths = list(paths)
     documents = [(path, text) for named in paths for path, text in _read(Path(named))]
     digest = hashlib.sha256(b"".join([hashlib.sha256(text).digest() for _, text in documents])).hexdigest()
     if skip_if_unchanged and broker.global_parameters.value(IMPORTED_HASH, "") == digest:
         log.info("definitions have not changed since they were imported")
         return
     loaded = [(path, _named(path, text)) for path, text in documents]
+    try:
+        with broker.definitions.transaction():
+            _import_all(broker, loaded)
+            if skip_if_unchanged:
+                broker.global_parameters.put(IMPORTED_HASH, digest)
+    except AmqpError as error:
+        # The disk does not take them. One that names no file: a transaction is written at its end.
+        raise DefinitionsError(f"definitions {', '.join(paths)}: {failure.refused(error)}") from error
+
+
+def _import_all(broker: Broker, loaded: list[tuple[Path, dict[str, Any]]]) -> None:
     blank = broker.blank
-    with broker.definitions.transaction():
-        if blank and not any(document.get("vhosts") for _, document in loaded):
-            broker.add_default_vhost()
-        if blank and not any(document.get("users") for _, document in loaded):
-            broker.add_default_users()
-        left_out = LeftOut()
-        for path, document in loaded:
-            log.info("importing definitions from %s", path)
-            _import(broker, path, document, left_out)
-        if blank:
-            broker.permit_default_users()
-        if skip_if_unchanged:
-            broker.global_parameters.put(IMPORTED_HASH, digest)
+    if blank and not any(document.get("vhosts") for _, document in loaded):
+        broker.add_default_vhost()
+    if blank and not any(document.get("users") for _, document in loaded):
+        broker.add_default_users()
+    left_out = LeftOut()
+    for path, document in loaded:
+        log.info("importing definitions from %s", path)
+        _import(broker, path, document, left_out)
+    if blank:
+        broker.permit_default_users()
 
 
 def _read(path: Path) -> Sequence[tuple[Path, bytes]]:

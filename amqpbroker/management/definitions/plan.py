@@ -172,7 +172,8 @@ class Plan:
         name = entry.text("name")
         if not name:
             raise failure.malformed(entry.where, "a user needs a name")
-        known = credentials(entry.values, self._hashing)
+        users = self._broker.users
+        known = credentials(entry.values, self._hashing, users.user(name) if users.has(name) else None)
         limits = entry.object("limits")
         self._broker.limits.check_user(limits)
         self._users.add(name)

@@ -95,7 +95,7 @@ def certificate_expiration(call: Call) -> Any:
     if unit_ms is None:
         raise failure.bad_request("Time unit not recognised. Supported units: days, weeks, months, years.")
     try:
-        until_ms = call.broker.clock.now_ms() + whole_number(call.path["within"]) * unit_ms
+        until_ms = call.broker.clock.wall_ms() + whole_number(call.path["within"]) * unit_ms
     except ValueError:
         raise failure.bad_request("Invalid expiration value.") from None
     expired = []
