@@ -63,6 +63,13 @@ def make_broker(clock: ManualClock | None = None, **settings: Any) -> Broker:
     return Broker(Config(**settings), clock or ManualClock(), MemoryStore())
 
 
+class LaggingStore(MemoryStore):
+    """Nothing is synced before the test says so."""
+
+    def sync(self) -> None:
+        pass
+
+
 class Wire:
     """One client connection. `send` and `publish` write, `receive` runs a turn and returns what was answered."""
 

@@ -215,7 +215,7 @@ class Channel:
                 tap.published(vhost, message, destinations, self.via())
         if self.transaction is not None:
             self.transaction.publish(message, destinations, route.bits, route.exchange)
-        elif len(destinations) == 1:
+        elif len(destinations) == 1 and not destinations[0].instant:
             route.outlet.single += 1
             accepted = destinations[0].publish(message)
             if self.confirms is not None:
@@ -231,7 +231,10 @@ class Channel:
         known = self.known.get(properties)
         if route is None or known is None or route.destinations is None or len(route.destinations) != 1:
             return None
-        return Repeat(self, prefix, total, content, size, route.address, known, route.destinations[0], route.outlet)
+        destination = route.destinations[0]
+        if destination.instant:
+            return None
+        return Repeat(self, prefix, total, content, size, route.address, known, destination, route.outlet)
 
     def republish(self, repeat: Repeat, frames: bytes) -> bool:
         """`publish` for one like the last; False, and nothing done, if what was known then is no longer good.
@@ -258,14 +261,24 @@ class Channel:
         outlet.other += 1
         outlet.other_out += len(destinations)
         accepted = self.vhost.publish(message, destinations)
+        confirms = self.confirms
+        if confirms is not None and not _reach_no_queue(destinations):
+            self._confirm(confirms, accepted)
+            return
+        if confirms is not None and self.awaiting_sync:
+            self._write_frames(confirms.flush())
         if not destinations:
             if bits & MANDATORY:
                 self.tally.returned += 1
                 self.connection.write_content(returned(message, self.number), message, self.number)
             else:
                 self.tally.dropped += 1
-        if self.confirms is not None:
-            self._confirm(self.confirms, accepted)
+        if confirms is not None:
+            self._write_frames(confirms.confirm_next())
+
+    def _write_frames(self, frames: bytes) -> None:
+        if frames:
+            self.connection.write(frames)
 
     def _confirm(self, confirms: Confirms, accepted: bool) -> None:
         confirms.published += 1
@@ -509,7 +522,7 @@ class Channel:
         tally, confirms = self.tally, self.confirms
         return (
             tally.published(),
-            confirms.settled - confirms.refused if confirms is not None else 0,
+            confirms.acked if confirms is not None else 0,
             tally.returned,
             tally.dropped,
             self.delivered,
@@ -543,7 +556,7 @@ class Channel:
             prefetch_count=self.prefetch,
             global_prefetch_count=self.global_prefetch,
             messages_unacknowledged=len(self.unacked),
-            messages_unconfirmed=confirms.published - confirms.settled if confirms is not None else 0,
+            messages_unconfirmed=confirms.unconfirmed if confirms is not None else 0,
             messages_uncommitted=transaction.uncommitted if transaction is not None else 0,
             acks_uncommitted=transaction.acks_uncommitted if transaction is not None else 0,
             message_stats=self.message_stats(),
@@ -553,6 +566,14 @@ class Channel:
 
     def consumer_infos(self) -> list[ConsumerInfo]:
         return [consumer.queue.consumer_info(consumer) for consumer in self.consumers.values()]
+
+
+def _reach_no_queue(destinations: tuple[Destination, ...]) -> bool:
+    """Return whether a message that goes to these gets to no queue (rabbit_channel:process_routing_confirm)."""
+    for destination in destinations:  # noqa: SIM110 - every message to several queues comes by here
+        if not destination.instant:
+            return False
+    return True
 
 
 def by_queue(consumers: Iterable[ChannelConsumer]) -> dict[Queue, list[Consumer]]:
