@@ -2,7 +2,6 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from amqpbroker import errors
@@ -12,10 +11,10 @@ from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
 from amqpbroker.amqp.grouping import by_consumer, by_start
 from amqpbroker.amqp.repeat import Repeat
+from amqpbroker.amqp.round_robin import RoundRobin, by_queue
 from amqpbroker.amqp.tally import ChannelTally
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.broker.actions import Actions, check_topics, exchange_to_publish_to
-from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import DirectReply
@@ -107,6 +106,7 @@ class Channel:
         self.tally = ChannelTally()
         self.prefetch: int = 0
         self.global_prefetch: int = 0
+        self._sharing = RoundRobin()
         self.consumers: dict[str, ChannelConsumer] = {}
         self.former: list[ChannelConsumer] = []
         self.confirms: Confirms | None = None
@@ -334,12 +334,13 @@ class Channel:
             self.take(tag, False)
             return
         from_consumer = entry.consumer is not None
+        was_full = self._is_full()
         entry.queue.ack(entry)
         if from_consumer:
             self.settled += 1
         else:
             self.tally.got_acked += 1
-        if self.global_prefetch:
+        if was_full:
             self._offer_all()
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> None:
@@ -387,7 +388,8 @@ class Channel:
     def settle(self, entries: dict[int, Entry], how: str) -> None:
         """Settle entries that `take` gave: `how` is ack, reject, requeue, or fail for a requeue after a failure."""
         from_consumers = sum([entry.consumer is not None for entry in entries.values()])
-        if 0 < self.global_prefetch <= self.outstanding:
+        was_full = self._is_full()
+        if was_full:
             self._block()
         self.settled += from_consumers
         for queue, group in by_consumer(entries.values()):
@@ -401,12 +403,17 @@ class Channel:
             self.tally.got_acked += len(entries) - from_consumers
         else:
             self.tally.given_back += from_consumers
-        if self.global_prefetch:
+        if was_full:
             self._offer_all()
 
     def recover(self) -> None:
         """Everything outstanding goes back to its queue."""
         self.settle(self.take(0, True), "requeue")
+
+    def _is_full(self) -> bool:
+        """Return whether the limit for the whole channel keeps its consumers from taking more."""
+        limit = self.global_prefetch
+        return limit != 0 and self.delivered - self.settled >= limit
 
     def _block(self) -> None:
         """Have those whom the limit for the whole channel kept from taking get nothing before `_offer_all`, which
@@ -417,8 +424,7 @@ class Channel:
     def _offer_all(self) -> None:
         for consumer in self.consumers.values():
             consumer.blocked = False
-        for queue, consumers in by_queue(self.consumers.values()).items():
-            queue.offer_all(consumers)
+        self._sharing.offer(self.consumers.values())
 
     # --- consumers --------------------------------------------------------------------------------------------------
 
@@ -574,11 +580,3 @@ def _reach_no_queue(destinations: tuple[Destination, ...]) -> bool:
         if not destination.instant:
             return False
     return True
-
-
-def by_queue(consumers: Iterable[ChannelConsumer]) -> dict[Queue, list[Consumer]]:
-    """Consumers by what they consume."""
-    groups: dict[Queue, list[Consumer]] = {}
-    for consumer in consumers:
-        groups.setdefault(consumer.queue, []).append(consumer)
-    return groups

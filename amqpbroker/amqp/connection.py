@@ -12,7 +12,7 @@ from amqpbroker import errors
 from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.blocking import Blocking
 from amqpbroker.amqp.body_stream import STREAMED, BodyStream
-from amqpbroker.amqp.channel import Channel, by_queue
+from amqpbroker.amqp.channel import Channel
 from amqpbroker.amqp.channel_zero import ChannelZero
 from amqpbroker.amqp.connection_info import connection_info
 from amqpbroker.amqp.content import Content
@@ -23,6 +23,7 @@ from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output, Part
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.amqp.repeat import Repeat
+from amqpbroker.amqp.round_robin import RoundRobin
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
 from amqpbroker.errors import AmqpError
@@ -115,7 +116,7 @@ class Connection(Session):
         self._waiting_size: int = 0
         self._waiting_for: int = 8
         self._stream: BodyStream | None = None
-        self._turn: int = 0
+        self._sharing = RoundRobin()
         self.ending.await_handshake(self)
 
     # --- in ---------------------------------------------------------------------------------------------------------
@@ -489,12 +490,7 @@ class Connection(Session):
 
     def _feed_consumers(self) -> None:
         """There is room again. Queues take turns in being the first, since the first may take all of it."""
-        groups = by_queue([each for channel in self.channels.values() for each in channel.consumers.values()])
-        queues = list(groups)
-        self._turn += 1
-        first = self._turn % len(queues) if queues else 0
-        for queue in queues[first:] + queues[:first]:
-            queue.offer_all(groups[queue])
+        self._sharing.offer([each for channel in self.channels.values() for each in channel.consumers.values()])
 
     def is_flooded(self) -> bool:
         """Whether so much output waits that no more should be made on others' account."""

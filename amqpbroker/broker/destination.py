@@ -17,10 +17,11 @@ class Destination(metaclass=ABCMeta):
     it had reached no queue.
     """
 
+    instant: bool = False
+
     def __init__(self, name: str) -> None:
         self.name: str = name
         self.closed: bool = False
-        self.instant: bool = False
 
     @abstractmethod
     def publish(self, message: "Message") -> bool:
