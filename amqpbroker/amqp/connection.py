@@ -49,6 +49,9 @@ UNREAD: Final = 8 * 1024 * 1024
 KEEPING: Final = 48
 #: Octets that may wait for the disk before the broker stops reading from who publishes more.
 UNWRITTEN: Final = 16 * 1024 * 1024
+#: How long one turn may handle methods other than publishes and acknowledgements, such as a client's declarations that
+#: come all at once, before other clients are served.
+SLICE_MS: Final = 5
 #: A frame with basic.ack.
 ACK_OCTETS: Final = 21
 
@@ -116,6 +119,8 @@ class Connection(Session):
         self._waiting_size: int = 0
         self._waiting_for: int = 8
         self._stream: BodyStream | None = None
+        self._began_ms: int = 0
+        self._paused: bool = False
         self._sharing = RoundRobin()
         self.ending.await_handshake(self)
 
@@ -125,7 +130,7 @@ class Connection(Session):
         """Take what came from the peer. Never raises: what is wrong becomes a close."""
         if self.deaf:
             return
-        self.clock.now_ms()
+        self._began_ms = self.clock.now_ms()
         self.heartbeat.heard = True
         self.recv_oct += len(data)
         self.recv_cnt += 1
@@ -168,8 +173,8 @@ class Connection(Session):
     def _frames(self, data: bytes, pos: int) -> int:
         """Handle every whole frame; returns where the first that is not whole starts.
 
-        It stops where answers pile up, since a short request may have a long answer, and where the connection is
-        blocked; `collect` goes on from there.
+        It stops where answers pile up, since a short request may have a long answer, where the connection is blocked,
+        and where methods take long; `collect` goes on from there.
         """
         end_of_data: i64 = len(data)
         end: i64
@@ -213,8 +218,11 @@ class Connection(Session):
                         end = self._acks(channel, data, at, end_of_data)
                     else:
                         take_method(self, channel, ids & 0xFFFFFFFF, data[at + 7 : end - 1])
+                        self._pause_if_long()
                 else:
                     take_other(self, kind, number, channel, data[at + 7 : end - 1])
+                    if channel is None:
+                        self._pause_if_long()
             except AmqpError as error:
                 self.fail(error, number, self.blamed)
             except MalformedError as error:
@@ -223,6 +231,13 @@ class Connection(Session):
                 return end_of_data if self.deaf else end
             at = end
         return at
+
+    def _pause_if_long(self) -> None:
+        """Let others be served, and go on in the next turn, if this one has lasted long."""
+        if self.clock.now_ms() - self._began_ms >= SLICE_MS:
+            self._paused = True
+            self.stop_reading()
+            self.mark_dirty()
 
     def _streamed(self, data: bytes, start: int) -> int:
         """What of `data`, from there on, belongs to a body frame that comes in pieces; returns where the next is."""
@@ -445,6 +460,8 @@ class Connection(Session):
         """The end of a turn: everything that is to be written now, in parts."""
         if not self._writable:
             self.dirty = False
+            if self._paused and not self.blocking.holds and not self.is_flooded():
+                self._go_on()
             return []
         if self.awaiting_sync:
             self.write_synced()
@@ -466,7 +483,9 @@ class Connection(Session):
     def _go_on(self) -> None:
         """Read again, beginning with what is still here."""
         self.reading = True
+        self._paused = False
         if self.stopped and not self.deaf:
+            self._began_ms = self.clock.now_ms()
             self.stopped = False
             self._waiting_for = 0
             self._take(b"")
