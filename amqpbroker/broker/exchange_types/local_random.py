@@ -15,6 +15,7 @@ class LocalRandomType(ExchangeType):
     name: ClassVar[str] = "x-local-random"
     keyed = False
     per_key = False
+    picks = True
 
     def __init__(self) -> None:
         self._random = RandomType()
@@ -28,6 +29,9 @@ class LocalRandomType(ExchangeType):
 
     def unbind(self, binding: Binding) -> None:
         self._random.unbind(binding)
+
+    def unbind_all(self, bindings: list[Binding]) -> None:
+        self._random.unbind_all(bindings)
 
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         return self._random.route(routing_key, message)
