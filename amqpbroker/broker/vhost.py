@@ -13,6 +13,7 @@ from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.deadletter import DeadLetters
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.durable import binding_definition, exchange_definition, is_durable, queue_definition
 from amqpbroker.broker.equivalence import assert_exchange_equivalent, assert_queue_equivalent
 from amqpbroker.broker.event_facts import binding_facts, exchange_created, queue_created, queue_facts
@@ -119,6 +120,7 @@ class Vhost:
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self._exclusive: dict[object, dict[Queue, None]] = {}
+        self.disposal = Disposal(clock)
         self._sweep = Sweep(name, clock, definitions, self._swept)
         self.route_epoch: int = 0
         self.remembered: int = 0
