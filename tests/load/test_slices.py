@@ -76,7 +76,7 @@ def test_declarations_that_are_sent_at_once(broker, durable):
 @pytest.mark.parametrize("durable", [False, True], ids=["transient", "durable"])
 @pytest.mark.parametrize("what", ["queue", "exchange"])
 def test_deleting_what_has_many_bindings(broker, what, durable):
-    count = BINDINGS // 5 if durable else BINDINGS
+    count = BINDINGS // 2 if durable else BINDINGS
     for _ in range(ATTEMPTS):
         with LoadClient(broker.port) as client:
             client.call("queue.declare", "queue.declare-ok", queue="much", durable=durable)
