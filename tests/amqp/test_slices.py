@@ -3,36 +3,23 @@
 import pytest
 
 from amqpbroker.amqp.connection import SLICE_MS
+from amqpbroker.broker.event_exchange import EventExchange
 from amqpbroker.clock import ManualClock
 from tests.harness import Wire, make_broker, method, published
 
 
-class BusyClock(ManualClock):
-    """Every look at it takes a millisecond, so that methods take long."""
-
-    busy = False
-
-    def now_ms(self):
-        if self.busy:
-            self.advance(1)
-        return super().now_ms()
-
-
 @pytest.fixture
-def clock():
-    return BusyClock()
-
-
-@pytest.fixture
-def broker(clock):
+def broker(monkeypatch):
+    """A broker to which it takes a millisecond to make anything, once there is a client."""
+    clock = ManualClock()
+    monkeypatch.setattr(EventExchange, "heard", True)
+    monkeypatch.setattr(EventExchange, "tell", lambda *_: clock.advance(1))
     return make_broker(clock)
 
 
 @pytest.fixture
-def client(broker, clock):
-    client = Wire(broker).log_in()
-    clock.busy = True
-    return client
+def client(broker):
+    return Wire(broker).log_in()
 
 
 def answers(client):
