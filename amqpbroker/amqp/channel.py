@@ -334,7 +334,7 @@ class Channel:
             self.take(tag, False)
             return
         from_consumer = entry.consumer is not None
-        was_full = self._is_full()
+        was_full = self.global_prefetch != 0 and self._is_full()
         entry.queue.ack(entry)
         if from_consumer:
             self.settled += 1
