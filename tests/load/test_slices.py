@@ -20,7 +20,7 @@ BATCH = 500
 P99_MS = 50
 ATTEMPTS = 5
 #: So many messages of others have to get through while declarations are handled.
-LEAST = 50
+LEAST = 25
 #: How long others are looked at before a deletion, so that they are there when it begins, and after it, for what it
 #: leaves to do.
 BEFORE_S = 0.3
