@@ -437,7 +437,8 @@ class LocalQueue(Queue):
     def purge(self) -> int:
         count = self.ready.count
         self.tally.left += count
-        self.ready.clear()
+        for dropped in self.ready.clear():
+            self.vhost.disposal.add(dropped)
         self.expiring = 0
         self._arm_expiry()
         if count:
