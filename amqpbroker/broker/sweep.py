@@ -53,7 +53,7 @@ class Sweep:
         self._vhost = vhost
         self._clock = clock
         self._definitions = definitions
-        self._remove = remove
+        self._remove: Callable[[Binding, str], None] = remove
         self._jobs: deque[Job] = deque()
         self._timer: Timer | None = None
 
@@ -84,8 +84,9 @@ class Sweep:
                 job.is_stored = False
 
     def stop(self) -> None:
-        """The vhost is gone, and everything with it."""
+        """Remove nothing from now on: the vhost is gone, and everything with it."""
         self._jobs.clear()
+        self._remove = _nothing
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -115,3 +116,7 @@ class Sweep:
             del job.bindings[binding]
             binding.source.lingering -= 1
             self._remove(binding, job.actor)
+
+
+def _nothing(binding: Binding, actor: str) -> None:
+    pass
