@@ -22,7 +22,7 @@ ROUNDS ?= 50
 FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs interop conformance record fuzz-diff fuzz-http crash bench bench-core bench-growth clean
+.PHONY: help run test check format docs interop conformance record fuzz-diff fuzz-http crash soak bench bench-core bench-growth clean
 
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ fuzz-http: $(DEV) $(BUILT) ## Ask a broker for anything over HTTP, and look for 
 
 crash: $(DEV) $(BUILT) ## Kill the broker again and again under load, and look that nothing is lost; ROUNDS=50.
 	@ROUNDS=$(ROUNDS) $(SHIPPED) $(PY) -m pytest -s $(if $(BUILT),-o pythonpath='$(COMPILED) .') tests/crash $(ARGS)
+
+soak: $(DEV) $(BUILT) ## Drive each feature past twice its bounds, and look that the broker is at rest then; ARGS="delayed" picks some.
+	$(SHIPPED) $(PY) -m tests.soak $(ARGS)
 
 bench: $(DEV) $(BUILT) ## Measure beside RabbitMQ, which is installed for it, and write docs/performance.md; ARGS="transient --no-write".
 	$(SHIPPED) $(PY) -m tests.bench.side_by_side $(ARGS)

@@ -7,7 +7,6 @@ The bounds of `config/bounds.py` are divided by DIVISOR.
 
 import asyncio
 import ctypes
-import dataclasses
 import gc
 import sys
 from collections.abc import Mapping
@@ -16,7 +15,6 @@ from typing import Any
 
 from amqpbroker.clock import SystemClock
 from amqpbroker.config import Config, Listener, Management, Prometheus
-from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.config.log import Log
 from amqpbroker.management.call import Call
 from amqpbroker.management.resource import Access, Resource
@@ -25,12 +23,7 @@ from amqpbroker.server.allocator import give_back
 from amqpbroker.server.data import Data
 from amqpbroker.server.log import set_up
 from tests.soak.census import census
-from tests.soak.rest import BLOCKS, HEAP
-
-
-def lowered(divisor: int) -> Bounds:
-    """Return bounds that are so many times lower."""
-    return Bounds(**{name: max(4, value // divisor) for name, value in dataclasses.asdict(BOUNDS).items()})
+from tests.soak.rest import BLOCKS, HEAP, lowered
 
 
 def heap_bytes() -> int:

@@ -1,9 +1,11 @@
 """What a broker has to be like after each phase of a soak: ready for a new client, and at rest."""
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import published
 from tests.load.client import request
@@ -14,7 +16,7 @@ from tests.soak.management import Management
 #: How long a new client may take for all that `try_everything` does, in seconds.
 EVERYTHING_S = 1.0
 #: How long the broker gets until it is at rest, in seconds.
-REST_S = 20.0
+REST_S = 12.0
 #: How much memory a broker at rest may have in use, as a multiple of what it had before.
 GROWTH = 1.10
 #: How much more memory the process may have than before, as a share of the most that it ever had. Python cannot return
@@ -29,6 +31,7 @@ HEAP = "bytes of heap"
 COUNT_UP = (
     "Churn.*",
     "Compaction.*",
+    "DirectReplies._opened",
     "AuthAttempts.*",
     "Exchange._published_*",
     "Vhost.route_epoch",
@@ -58,18 +61,32 @@ COUNT_UP = (
     "SqliteDefinitions.last_id",
 )
 
-#: Containers that remember things on purpose, as patterns of their names in the census, with their bounds.
-REMEMBERED = {
-    # Counts of the whole broker, one sample every five seconds.
-    "Rates._history[[]]": 32 * 601,
-    # Topics that a user was seen to be permitted.
-    "Permissions._allowed[[]]": 1024,
-    # A cancelled timer stays until it is due, while such timers are fewer than the others or few.
-    "SystemClock._heap[[]]": 200,
-    "Timer": 200,
-    # Two spare segments and the open one, of 64 MiB; a message takes at least 41 bytes.
-    "Living._o*s[[]]": 3 * 64 * 1024 * 1024 // 41,
-}
+
+def lowered(divisor: int) -> Bounds:
+    """Return bounds that are so many times lower than the broker's own."""
+    return Bounds(**{name: max(4, value // divisor) for name, value in dataclasses.asdict(BOUNDS).items()})
+
+
+def remembered(bounds: Bounds) -> dict[str, int]:
+    """Return the containers that remember things on purpose, as patterns of names in the census, with their bounds."""
+    return {
+        # Counts of the whole broker, one sample every five seconds.
+        "Rates._history[[]]": 32 * 601,
+        # Two spare segments and the open one; a message takes at least 41 bytes.
+        "Living._o*s[[]]": 3 * bounds.segment_bytes // 41,
+        "Segment": 3,
+        # Topics that a user was seen to be permitted.
+        "Permissions._allowed[[]]": 1024,
+        # Failed logins: by user and address, with some passwords each.
+        "LoginGuard._records[[]]": bounds.guesses,
+        "_Record": bounds.guesses,
+        "_Record.*": 10 * bounds.guesses,
+        # Kinds of queue and reasons of dead letters.
+        "BrokerTotals.dead_letters[[]]": 3 * 4,
+        # A cancelled timer stays until it is due, while such timers are fewer than the others or few.
+        "*Clock._heap[[]]": 200,
+        "Timer": 200,
+    }
 
 
 def try_everything(port: int, management: Management) -> float:
@@ -134,9 +151,10 @@ def try_everything(port: int, management: Management) -> float:
 class Rest:
     """Compares the broker with what it was like before."""
 
-    def __init__(self, pid: int, management: Management) -> None:
+    def __init__(self, pid: int, management: Management, bounds: Bounds) -> None:
         self._pid = pid
         self._management = management
+        self._remembered = remembered(bounds)
         self._before: dict[str, int] = {}
         self._memory = 0
 
@@ -160,7 +178,7 @@ class Rest:
                 if value > before * GROWTH:
                     yield f"{name}: {before} before and {value} now"
                 continue
-            bound = next((bound for pattern, bound in REMEMBERED.items() if fnmatchcase(name, pattern)), None)
+            bound = next((bound for pattern, bound in self._remembered.items() if fnmatchcase(name, pattern)), None)
             if bound is not None:
                 if value > bound:
                     yield f"{name} has {value}, more than its bound of {bound}"

@@ -12,7 +12,7 @@ from tests.load.memory import resident_bytes
 from tests.process import ENVIRONMENT, PATIENCE_S
 from tests.soak.client import SoakClient
 from tests.soak.management import Management
-from tests.soak.rest import EVERYTHING_S, Rest, try_everything
+from tests.soak.rest import EVERYTHING_S, Rest, lowered, try_everything
 
 #: How long a broker gets before it is remembered: it takes samples every five seconds.
 SETTLE_S = 6.0
@@ -111,7 +111,7 @@ def run(phases: list[Phase], directory: Path, divisor: int = 1) -> Iterator[tupl
         for phase in phases:
             phase.drive(Soak(host.port, management, host.metrics_port, divisor if phase.is_peak else divisor * 20))
         try_everything(host.port, management)
-        rest = Rest(host.process.pid, management)
+        rest = Rest(host.process.pid, management, lowered(divisor))
         time.sleep(SETTLE_S)
         rest.remember()
         for phase in phases:
