@@ -175,7 +175,7 @@ class Rest:
         for name, value in sorted(now.items()):
             before = self._before.get(name, 0)
             if name in (BLOCKS, HEAP):
-                if value > before * GROWTH:
+                if value > before * GROWTH if name == BLOCKS else value > before + (GROWTH - 1) * self._memory:
                     yield f"{name}: {before} before and {value} now"
                 continue
             bound = next((bound for pattern, bound in self._remembered.items() if fnmatchcase(name, pattern)), None)
