@@ -24,6 +24,7 @@ HOT = [
     "clock",
     "wire/frames",
     "wire/properties",
+    "wire/property_walk",
     "store/store",
     "store/record",
     "store/groups",

@@ -9,6 +9,7 @@ from amqpbroker.broker.publish_checks import check_user_id, expiration_ms, extra
 from amqpbroker.broker.users import User
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import SLOW, decode_properties, encode_properties, flags_of, scan
+from amqpbroker.wire.property_walk import PropertyWalk
 from amqpbroker.wire.values import Table, text
 
 #: Properties that carry nothing but delivery mode and priority -> 256 if persistent, plus the priority.
@@ -17,6 +18,9 @@ _KNOWN_SIZE: Final = 4
 _KNOWN_COUNT: Final = 4096
 
 _PSEUDO_QUEUE = PSEUDO_QUEUE.encode()
+
+#: One for all: nothing is published while another publish is looked at.
+_WALK: Final = PropertyWalk()
 
 
 def inspect(message: Message, properties: bytes, user: User | None, reply: DirectReply | None) -> None:
@@ -27,6 +31,13 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: Direc
     Raises AmqpError, or MalformedError for properties that are none. Checks in RabbitMQ's order
     (rabbit_channel:handle_method of basic.publish).
     """
+    walk = _WALK
+    if len(properties) > _KNOWN_SIZE and walk.walk(properties) and _may_be(walk, properties, user):
+        message.persistent = walk.mode == 2
+        message.priority = walk.priority
+        message.expiration_ms = walk.expiration_ms
+        message.undecoded = walk.has_headers
+        return
     flags = flags_of(properties)
     mode, message.priority = scan(properties, flags)
     message.persistent = mode == 2
@@ -34,6 +45,11 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: Direc
         _inspect_fields(message, properties, user, reply)
     elif len(properties) <= _KNOWN_SIZE and len(KNOWN) < _KNOWN_COUNT:
         KNOWN[properties] = (256 if mode == 2 else 0) + message.priority
+
+
+def _may_be(walk: PropertyWalk, properties: bytes, user: User | None) -> bool:
+    """Whether the user id of the properties, if there is one, is the user's own name."""
+    return user is None or walk.user_end == 0 or text(properties[walk.user_at : walk.user_end]) == user.name
 
 
 def _inspect_fields(message: Message, properties: bytes, user: User | None, reply: DirectReply | None) -> None:

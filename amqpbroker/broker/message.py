@@ -7,6 +7,7 @@ from mypy_extensions import mypyc_attr
 from amqpbroker.broker.holder import Copy
 from amqpbroker.broker.pieces import Octets, Pieces
 from amqpbroker.wire.frames import content_body, content_properties
+from amqpbroker.wire.properties import headers_of
 from amqpbroker.wire.values import Table, text
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Message:
     properties: property flags and property list as in the content header (AMQP 0-9-1 section 4.2.6.1).
     body: the whole body. size: its length in octets.
     persistent: delivery mode 2. priority: 0 when none was given. expiration_ms: per-message TTL, -1 for none.
-    headers: the decoded headers property, or None if there is none.
+    headers: the headers property, or None if there is none. undecoded: nobody has asked for the headers yet.
     extra_keys: further routing keys, from the CC and BCC headers.
     cc_keys: how many of `extra_keys` come from CC (these come first).
     deaths: the broker's own record of dead-letterings, or None.
@@ -55,6 +56,7 @@ class Message:
         "persistent",
         "priority",
         "size",
+        "undecoded",
     )
 
     def __init__(
@@ -84,6 +86,7 @@ class Message:
         self.priority: int = 0
         self.expiration_ms: int = -1
         self._headers: Table | None = None
+        self.undecoded: bool = False
         self.extra_keys: tuple[bytes, ...] = ()
         self.cc_keys: int = 0
         self.deaths: Deaths | None = None
@@ -108,10 +111,14 @@ class Message:
 
     @property
     def headers(self) -> Table | None:
+        if self.undecoded:
+            self.undecoded = False
+            self._headers = headers_of(self.properties)
         return self._headers
 
     @headers.setter
     def headers(self, headers: Table | None) -> None:
+        self.undecoded = False
         self._headers = headers
 
     def body_parts(self) -> list[Octets]:

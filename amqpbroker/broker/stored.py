@@ -7,10 +7,13 @@ from amqpbroker.broker.message import Message
 from amqpbroker.store import record
 from amqpbroker.wire.frames import content_properties, lone_content
 from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties
+from amqpbroker.wire.property_walk import PropertyWalk
 
 #: Where the high octet of the property flags is in content frames; what in it says that properties must be decoded.
 PROPERTY_FLAGS_AT: Final = 19
 DECODED: Final = (HEADERS | EXPIRATION) >> 8
+
+_WALK: Final = PropertyWalk()
 
 
 def record_flags(message: Message) -> int:
@@ -41,7 +44,12 @@ def content_of(message: Message) -> record.Content:
 def decode(message: Message, has_deaths: bool) -> None:
     """Set what the broker needs to know of the properties: headers, expiration and, if it has, deaths."""
     assert message.frames is not None
-    values = decode_properties(content_properties(message.frames))
+    properties = content_properties(message.frames)
+    if not has_deaths and _WALK.walk(properties):
+        message.undecoded = _WALK.has_headers
+        message.expiration_ms = _WALK.expiration_ms
+        return
+    values = decode_properties(properties)
     message.headers = values.get("headers")
     if "expiration" in values:
         message.expiration_ms = int(values["expiration"])

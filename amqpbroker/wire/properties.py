@@ -76,6 +76,12 @@ def decode_properties(raw: bytes) -> dict[str, Any]:
     return values
 
 
+def headers_of(raw: bytes) -> Table | None:
+    """The headers of properties that are known to be well-formed; None if there are none."""
+    headers: Table | None = decode_properties(raw)["headers"] if flags_of(raw) & HEADERS else None
+    return headers
+
+
 def timestamp_of(raw: bytes) -> int | None:
     """Seconds since the epoch, as the publisher said, of properties that are known to be well-formed."""
     timestamp: int | None = decode_properties(raw)["timestamp"] if flags_of(raw) & TIMESTAMP else None

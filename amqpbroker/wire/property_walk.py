@@ -1,0 +1,228 @@
+"""One pass over the bytes of properties: what the broker acts on, without an object for anything else.
+
+`PropertyWalk.walk` accepts properties that are well formed, that RabbitMQ would deliver unchanged, and that need no
+further check. All others, malformed ones included, go to the decoder (`wire/properties`, `wire/headers`).
+"""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from amqpbroker.octets import read_i32_be, read_i64_be
+from amqpbroker.wire.values import MAX_DEPTH
+
+#: The flags of the properties, in the order of the wire (AMQP 0-9-1 section 4.2.6.1).
+_CONTENT_TYPE: Final = 1 << 15
+_CONTENT_ENCODING: Final = 1 << 14
+_HEADERS: Final = 1 << 13
+_DELIVERY_MODE: Final = 1 << 12
+_PRIORITY: Final = 1 << 11
+_CORRELATION_ID: Final = 1 << 10
+_REPLY_TO: Final = 1 << 9
+_EXPIRATION: Final = 1 << 8
+_MESSAGE_ID: Final = 1 << 7
+_TIMESTAMP: Final = 1 << 6
+_TYPE: Final = 1 << 5
+_USER_ID: Final = 1 << 4
+_APP_ID: Final = 1 << 3
+_CLUSTER_ID: Final = 1 << 2
+_UNDEFINED: Final = 0b11
+
+#: The reply-to that stands for direct replies has so many bytes.
+_PSEUDO_QUEUE: Final = b"amq.rabbitmq.reply-to"
+_PSEUDO_QUEUE_BYTES: Final = 21
+
+#: Digits of the longest expiration that is looked at here, all of them valid.
+_DIGITS: Final = 11
+
+_UNREADABLE: Final = -1
+
+
+class PropertyWalk:
+    """The result of the last `walk`, which is good until the next one.
+
+    mode, priority: 0 if absent. expiration_ms: -1 if absent. has_headers: there is a headers table. user_at, user_end:
+    where the user id stands; both 0 if absent.
+    """
+
+    __slots__ = ("expiration_ms", "has_headers", "mode", "priority", "user_at", "user_end")
+
+    def __init__(self) -> None:
+        self.mode: i64 = 0
+        self.priority: i64 = 0
+        self.expiration_ms: i64 = -1
+        self.has_headers: bool = False
+        self.user_at: i64 = 0
+        self.user_end: i64 = 0
+
+    def walk(self, data: bytes) -> bool:
+        """Return whether `data`, flags and property list as in the content header, has to be looked at no further."""
+        try:
+            return self._walk(data)
+        except IndexError:
+            return False
+
+    def _walk(self, data: bytes) -> bool:
+        end: i64 = len(data)
+        if end < 2:
+            return False
+        flags: i64 = data[0] << 8 | data[1]
+        at: i64 = 2
+        size: i64
+        if flags & _UNDEFINED:
+            return False
+        self.mode = self.priority = self.user_at = self.user_end = 0
+        self.expiration_ms = -1
+        if flags & _CONTENT_TYPE:
+            at += 1 + i64(data[at])
+        if flags & _CONTENT_ENCODING:
+            at += 1 + i64(data[at])
+        self.has_headers = flags & _HEADERS != 0
+        if flags & _HEADERS:
+            if at + 4 > end:
+                return False
+            size = i64(read_i32_be(data, at)) & 0xFFFFFFFF
+            at += 4
+            if at + size > end or not _is_plain_table(data, at, at + size, end):
+                return False
+            at += size
+        if flags & _DELIVERY_MODE:
+            self.mode = i64(data[at])
+            at += 1
+        if flags & _PRIORITY:
+            self.priority = i64(data[at])
+            at += 1
+        if flags & _CORRELATION_ID:
+            at += 1 + i64(data[at])
+        if flags & _REPLY_TO:
+            size = i64(data[at])
+            if size == _PSEUDO_QUEUE_BYTES and data[at + 1 : at + 1 + size] == _PSEUDO_QUEUE:
+                return False
+            at += 1 + size
+        if flags & _EXPIRATION:
+            size = i64(data[at])
+            self.expiration_ms = _number(data, at + 1, at + 1 + size)
+            if self.expiration_ms < 0:
+                return False
+            at += 1 + size
+        if flags & _MESSAGE_ID:
+            at += 1 + i64(data[at])
+        if flags & _TIMESTAMP:
+            at += 8
+        if flags & _TYPE:
+            at += 1 + i64(data[at])
+        if flags & _USER_ID:
+            self.user_at = at + 1
+            at += 1 + i64(data[at])
+            self.user_end = at
+        if flags & _APP_ID:
+            at += 1 + i64(data[at])
+        if flags & _CLUSTER_ID:
+            at += 1 + i64(data[at])
+        return at == end
+
+
+def _number(data: bytes, at: i64, end: i64) -> i64:
+    """Return the number that these digits say, or -1 if they are not how RabbitMQ would write it. Raises IndexError."""
+    if not 0 < end - at <= _DIGITS or (data[at] == 0x30 and end - at > 1):
+        return -1
+    number: i64 = 0
+    while at < end:
+        digit: i64 = i64(data[at]) - 0x30
+        if digit < 0 or digit > 9:
+            return -1
+        number = number * 10 + digit
+        at += 1
+    return number
+
+
+def _is_plain_table(data: bytes, at: i64, stop: i64, end: i64) -> bool:
+    """Return whether headers are as RabbitMQ delivers them, sorted and each name once, and have no CC and BCC."""
+    before: i64 = -1
+    before_at: i64 = 0
+    before_end: i64 = 0
+    while at < stop:
+        size: i64 = i64(data[at])
+        name: i64 = at + 1
+        value: i64 = name + size
+        if value >= stop:
+            return False
+        # The first seven bytes of the name as a number, with zeros behind a shorter one.
+        first: i64 = 0
+        if name + 8 <= end:
+            first = i64(read_i64_be(data, name)) >> 8 & 0xFFFFFFFFFFFFFF
+            if size < 7:
+                first = first >> (56 - 8 * size) << (56 - 8 * size)
+        else:
+            first = _first_bytes(data, name, size)
+        if first <= before and (first < before or data[name:value] <= data[before_at:before_end]):
+            return False
+        before, before_at, before_end = first, name, value
+        if data[value - 1] == 0x43 and 2 <= size <= 3 and data[value - 2] == 0x43:
+            # CC or BCC, or another name that ends in CC.
+            return False
+        at = _value_end(data, value, stop, 0)
+        if at < 0:
+            return False
+    return True
+
+
+def _first_bytes(data: bytes, at: i64, size: i64) -> i64:
+    first: i64 = 0
+    i: i64 = 0
+    while i < 7:
+        first = first << 8
+        if i < size:
+            first |= i64(data[at + i])
+        i += 1
+    return first
+
+
+def _value_end(data: bytes, at: i64, stop: i64, depth: i64) -> i64:
+    """Return where the value whose type is at `at` ends, -1 if it is not well formed or not as RabbitMQ writes it."""
+    if at >= stop:
+        return _UNREADABLE
+    kind: i64 = i64(data[at])
+    at += 1
+    if kind == 0x53 or kind == 0x78:  # S x
+        if at + 4 > stop:
+            return _UNREADABLE
+        at += 4 + (i64(read_i32_be(data, at)) & 0xFFFFFFFF)
+    elif kind == 0x49 or kind == 0x69:  # I i
+        at += 4
+    elif kind == 0x6C or kind == 0x54:  # l T
+        at += 8
+    elif kind == 0x74:  # t
+        if at >= stop or data[at] > 1:
+            return _UNREADABLE
+        at += 1
+    elif kind == 0x46 or kind == 0x41:  # F A
+        if at + 4 > stop or depth >= MAX_DEPTH:
+            return _UNREADABLE
+        inner: i64 = at + 4 + (i64(read_i32_be(data, at)) & 0xFFFFFFFF)
+        at += 4
+        if inner > stop:
+            return _UNREADABLE
+        while at < inner:
+            if kind == 0x46:
+                at += 1 + i64(data[at])
+            at = _value_end(data, at, inner, depth + 1)
+            if at < 0:
+                return _UNREADABLE
+    elif kind == 0x64:  # d
+        if at + 8 > stop or (data[at] & 0x7F == 0x7F and data[at + 1] & 0xF0 == 0xF0):
+            return _UNREADABLE
+        at += 8
+    elif kind == 0x66:  # f
+        if at + 4 > stop or (data[at] & 0x7F == 0x7F and data[at + 1] & 0x80 != 0):
+            return _UNREADABLE
+        at += 4
+    elif kind == 0x62 or kind == 0x42:  # b B
+        at += 1
+    elif kind == 0x73 or kind == 0x75:  # s u
+        at += 2
+    elif kind == 0x44:  # D
+        at += 5
+    elif kind != 0x56:  # V
+        return _UNREADABLE
+    return at if at <= stop else _UNREADABLE

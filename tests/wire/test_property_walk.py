@@ -1,0 +1,148 @@
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amqpbroker.wire.headers import normalised
+from amqpbroker.wire.properties import decode_properties, encode_properties
+from amqpbroker.wire.property_walk import PropertyWalk
+from amqpbroker.wire.values import Field, MalformedError, longstr
+from tests.wire.fields import fields, names
+
+
+def walked(data):
+    """What a walk found of properties that it accepted; None if it did not."""
+    walk = PropertyWalk()
+    if not walk.walk(data):
+        return None
+    user = data[walk.user_at : walk.user_end] if walk.user_end else None
+    return walk.mode, walk.priority, walk.expiration_ms, walk.has_headers, user
+
+
+def decoded(data):
+    """The same from the decoder, for properties that nothing has to be done to; None for all others."""
+    try:
+        values = decode_properties(data)
+        if normalised(data) is not data:
+            return None
+    except MalformedError:
+        return None
+    expiration = values.get("expiration")
+    if expiration is not None and (not expiration.isdigit() or str(int(expiration)).encode() != expiration):
+        return None
+    if values.get("reply_to") == b"amq.rabbitmq.reply-to" or {"CC", "BCC"} & set(values.get("headers", ())):
+        return None
+    return (
+        values.get("delivery_mode", 0),
+        values.get("priority", 0),
+        -1 if expiration is None else int(expiration),
+        "headers" in values,
+        values.get("user_id"),
+    )
+
+
+APPLICATION = {
+    "content_type": b"application/json",
+    "headers": {"attempt": Field("I", 1), "tenant": longstr("acme"), "x-request-id": longstr("a1b2")},
+    "delivery_mode": 2,
+    "priority": 3,
+    "correlation_id": b"c-1",
+    "reply_to": b"answers",
+    "expiration": b"60000",
+    "message_id": b"m-1",
+    "timestamp": 1_700_000_000,
+    "type": b"order.created",
+    "user_id": b"guest",
+    "app_id": b"shop",
+}
+
+
+def test_properties_of_applications_are_accepted():
+    assert walked(encode_properties(APPLICATION)) == (2, 3, 60_000, True, b"guest")
+    assert walked(encode_properties({})) == (0, 0, -1, False, None)
+
+
+@pytest.mark.parametrize("name", sorted(APPLICATION))
+def test_each_property_alone_is_accepted(name):
+    data = encode_properties({name: APPLICATION[name]})
+    assert walked(data) == decoded(data) is not None
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"headers": {"CC": Field("A", [longstr("a")])}},
+        {"headers": {"BCC": Field("A", [longstr("a")])}},
+        {"headers": {"b": longstr(""), "a": longstr("")}},
+        {"headers": {"same-beginning-2": longstr(""), "same-beginning-1": longstr("")}},
+        {"reply_to": b"amq.rabbitmq.reply-to"},
+        {"expiration": b"+1"},
+        {"expiration": b"01"},
+        {"expiration": b"1.5"},
+        {"expiration": b""},
+        {"expiration": b"9" * 12},
+    ],
+    ids=str,
+)
+def test_properties_that_need_more_are_left_to_the_decoder(properties):
+    assert walked(encode_properties(properties)) is None
+
+
+def nested(depth):
+    inner = Field("A", [])
+    for _ in range(depth):
+        inner = Field("A", [inner])
+    return encode_properties({"headers": {"a": inner}})
+
+
+def test_nesting_has_the_bound_of_the_decoder():
+    assert walked(nested(60)) is not None
+    for depth in range(60, 70):
+        try:
+            data = nested(depth)
+        except MalformedError:
+            break
+        assert walked(data) in (None, decoded(data))
+
+
+whole_tables = st.dictionaries(
+    st.one_of(names, st.sampled_from(["CC", "BCC", "x-delay", "aaaaaaa1", "aaaaaaa2"])), fields
+)
+properties = st.fixed_dictionaries(
+    {},
+    optional={
+        "content_type": st.binary(max_size=9),
+        "headers": whole_tables,
+        "delivery_mode": st.integers(0, 255),
+        "priority": st.integers(0, 255),
+        "reply_to": st.one_of(st.just(b"amq.rabbitmq.reply-to"), st.binary(max_size=25)),
+        "expiration": st.one_of(st.integers(0, 10**11 - 1).map(lambda value: b"%d" % value), st.binary(max_size=3)),
+        "timestamp": st.integers(0, 2**64 - 1),
+        "user_id": st.binary(max_size=9),
+        "cluster_id": st.binary(max_size=9),
+    },
+)
+
+
+@given(properties)
+def test_what_is_accepted_is_what_the_decoder_finds(values):
+    data = encode_properties(values)
+    assert walked(data) == decoded(data) or walked(data) is None
+    headers = values.get("headers", {})
+    if decoded(data) is not None and not any(name.upper().endswith("CC") for name in headers):
+        assert walked(data) is not None
+
+
+@given(properties, st.integers(0, 2**32))
+def test_bytes_that_the_decoder_refuses_are_not_accepted(values, seed):
+    chance = random.Random(seed)
+    data = bytearray(encode_properties(values))
+    for _ in range(chance.randint(1, 3)):
+        place = chance.randrange(len(data))
+        if chance.random() < 0.2:
+            del data[place:]
+            data += bytes(1)
+        else:
+            data[place] = chance.randrange(256)
+    assert walked(bytes(data)) in (None, decoded(bytes(data)))
