@@ -3,7 +3,9 @@
 usage: python -m tests.bench.core [SHAPE ...] [-n MESSAGES] [--rounds N]
 
 Shapes: transient (auto-ack), single-ack, multiple-ack, confirm, priority, fanout10, ready (publish to a queue without
-consumer), backlog (consume what is ready). Prints the median over the rounds.
+consumer), backlog (consume what is ready); with messages of an application, all of them different: app (auto-ack),
+app-topic (a routing key of its own for each), app-expired (from a queue with a TTL of 0 to its dead letter queue),
+app-rejected (250 at a time to a dead letter queue). Prints the median over the rounds.
 """
 
 import argparse
@@ -12,7 +14,8 @@ import struct
 import time
 
 from amqpbroker.wire.frames import METHOD, frame
-from amqpbroker.wire.values import Field
+from amqpbroker.wire.values import Field, Table, longstr
+from tests.bench.application import messages
 from tests.harness import Wire, make_broker, published
 
 CHUNK = 250
@@ -31,23 +34,46 @@ class Shape:
         self.consumers: list[Wire] = []
         self.name = name
         self.acked = 0
+        self.application = name.startswith("app")
         exchange, key = "", "q"
         if name == "fanout10":
             exchange, key = "amq.fanout", "k"
             for i in range(10):
                 consumer = self._consumer(f"q{i}", no_ack=True)
                 consumer.call(1, "queue.bind", queue=f"q{i}", exchange=exchange)
+        elif name in ("app-expired", "app-rejected"):
+            exchange, key = "", self._with_dead_letters(name)
+        elif name == "app-topic":
+            exchange = "amq.topic"
+            self._consumer("q", no_ack=True).call(1, "queue.bind", queue="q", exchange=exchange, routing_key="#")
         elif name in ("ready", "backlog"):
             self.publisher.declare("q")
         else:
             self._consumer("q", no_ack="-ack" not in name, priority=name == "priority")
         if name == "confirm":
             self.publisher.call(1, "confirm.select")
-        self.chunk = published(key, b"x" * 16, exchange) * CHUNK
+        self.chunks = [published(key, b"x" * 16, exchange) * CHUNK]
+        if self.application:
+            made = list(messages())
+            keys = [f"{key}.{i}" if name == "app-topic" else key for i in range(len(made))]
+            frames = [published(keys[i], body, exchange, **values) for i, (values, body) in enumerate(made)]
+            self.chunks = [b"".join(frames[i : i + CHUNK]) for i in range(0, len(frames), CHUNK)]
 
-    def _consumer(self, queue: str, no_ack: bool, priority: bool = False) -> Wire:
+    def _with_dead_letters(self, name: str) -> str:
+        """Declare a queue whose dead letters go to a consumer; returns its name."""
+        self._consumer("dead", no_ack=True)
+        arguments: Table = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
+        if name == "app-expired":
+            arguments["x-message-ttl"] = Field("I", 0)
+            self.publisher.declare("q", arguments=arguments)
+        else:
+            self.publisher.declare("q", arguments=arguments)
+            self._consumer("q", no_ack=False, arguments=arguments)
+        return "q"
+
+    def _consumer(self, queue: str, no_ack: bool, priority: bool = False, arguments: Table | None = None) -> Wire:
         consumer = Wire(self.broker).log_in()
-        consumer.declare(queue, arguments={"x-max-priority": Field("I", 10)} if priority else {})
+        consumer.declare(queue, arguments={"x-max-priority": Field("I", 10)} if priority else arguments or {})
         consumer.call(1, "basic.qos", prefetch_count=0 if no_ack else 1000)
         consumer.consume(queue, no_ack=no_ack)
         self.consumers.append(consumer)
@@ -56,21 +82,25 @@ class Shape:
     def run(self, messages: int) -> float:
         """CPU seconds for that many messages."""
         spent = 0.0
-        for _ in range(messages // CHUNK):
+        for i in range(messages // CHUNK):
+            chunk = self.chunks[i % len(self.chunks)]
             acks = b""
             if self.name == "single-ack":
                 acks = _acks(self.acked + 1, CHUNK)
+            elif self.name == "app-rejected":
+                acks = frame(METHOD, 1, struct.pack(">HHQB", 60, 120, 0, 1))
             elif self.name == "multiple-ack":
                 acks = frame(METHOD, 1, struct.pack(">HHQB", 60, 80, self.acked + CHUNK, 1))
             self.acked += CHUNK
             start = time.process_time()
-            self.publisher.connection.feed(self.chunk)
+            self.publisher.connection.feed(chunk)
             self.broker.sync()
             self.publisher.connection.collect()
-            for consumer in self.consumers:
+            for consumer in reversed(self.consumers):
                 consumer.connection.collect()
                 if acks:
                     consumer.connection.feed(acks)
+                    acks = b"" if self.application else acks
             spent += time.process_time() - start
         return spent
 
@@ -87,6 +117,7 @@ class Shape:
 
 
 SHAPES = ("transient", "single-ack", "multiple-ack", "confirm", "priority", "fanout10", "ready", "backlog")
+SHAPES += ("app", "app-topic", "app-expired", "app-rejected")
 
 
 def measure(name: str, messages: int) -> float:
