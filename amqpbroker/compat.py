@@ -43,7 +43,7 @@ class Compat:
     priorities 0 to 31, highest first, where others have two that share. quorum_consumer_timeout: only quorum queues
     have one, and they take back what is overdue, where others close the channel. most_topic_hashes: how many words of a
     topic exchange's binding key may be `#`, 0 for any number. passive_is_checked: a passive declaration takes a
-    permission, of any kind.
+    permission, of any kind. modulus_hash: there are exchanges of the type x-modulus-hash.
     """
 
     version: str
@@ -59,6 +59,7 @@ class Compat:
     quorum_consumer_timeout: bool
     most_topic_hashes: int
     passive_is_checked: bool
+    modulus_hash: bool
 
     def configured(self, permit: Mapping[str, bool]) -> "Compat":
         """The same with deprecated features permitted or denied (rabbit_deprecated_features:should_be_permitted/2)."""
@@ -90,6 +91,7 @@ _4_0 = Compat(
     quorum_consumer_timeout=False,
     most_topic_hashes=0,
     passive_is_checked=False,
+    modulus_hash=False,
 )
 _4_1 = replace(_4_0, version="4.1.8", copyright_until=2026, frame_min=8192)
 _4_2 = replace(_4_1, version="4.2.9", tells_tune_errors=True)
@@ -105,10 +107,12 @@ _4_3 = replace(
     quorum_consumer_timeout=True,
     most_topic_hashes=2,
     passive_is_checked=True,
+    modulus_hash=True,
 )
 
 #: Release series -> what its last release does. Sources: the release notes of 4.1.0, 4.2.0 and 4.3.0; the source of
-#: 4.3.5 (rabbit_reader, rabbit_fifo, rabbit_fifo_pq, rabbit_amqqueue, rabbit_channel, rabbit_exchange_type_topic).
+#: 4.3.5 (rabbit_reader, rabbit_fifo, rabbit_fifo_pq, rabbit_amqqueue, rabbit_channel, rabbit_exchange_type_topic,
+#: rabbit_exchange_type_modulus_hash).
 COMPATS: dict[str, Compat] = {"4.0": _4_0, "4.1": _4_1, "4.2": _4_2, "4.3": _4_3}
 
 DEFAULT_COMPAT = _4_0

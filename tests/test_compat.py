@@ -13,9 +13,11 @@ import pytest
 
 from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.exchange_types.registry import known_exchange_types
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS, DEPRECATED_FEATURES, Permission
 from amqpbroker.config import Config, load
+from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import Received, Wire, make_broker
 from tests.process import BrokerProcess
@@ -479,6 +481,25 @@ def test_without_a_delivery_limit_what_is_returned_has_the_priority_4_from_4_3_o
         client.publish("q", b"%d" % priority, priority=priority)
     client.send(1, "basic.nack", delivery_tag=1, requeue=True)
     assert [client.get("q").body for _ in range(4)] == [b"5", b"4", b"9", b"3"]
+
+
+# --- exchange types ---------------------------------------------------------------------------------------------------
+
+
+def test_there_are_exchanges_of_type_modulus_hash_from_4_3_on() -> None:
+    wanted = {"exchange": "x", "durable": True}
+    delayed = {"exchange_type": "x-delayed-message", "arguments": {"x-delayed-type": longstr("x-modulus-hash")}}
+    for series in SERIES:
+        for kind in {"exchange_type": "x-modulus-hash"}, delayed:
+            client = client_of(series)
+            got = client.call(1, "exchange.declare", **wanted, **kind)
+            shown = [each["name"] for each in exchange_types(known_exchange_types(client.broker.config.compat))]
+            assert ("x-modulus-hash" in shown) == (series == "4.3")
+            if series == "4.3":
+                assert got.name == "exchange.declare-ok"
+            else:
+                text = "PRECONDITION_FAILED - unknown exchange type 'x-modulus-hash'"
+                assert closed([got]) == ("channel.close", 406, text)
 
 
 # --- bindings and passive declarations -------------------------------------------------------------------------------

@@ -19,7 +19,12 @@ from amqpbroker.broker.event_facts import binding_facts, exchange_created, queue
 from amqpbroker.broker.events import INTERNAL, Events
 from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Exchange
 from amqpbroker.broker.exchange_types.default import DefaultType
-from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, build_exchange_type, unknown_exchange_type
+from amqpbroker.broker.exchange_types.registry import (
+    EXCHANGE_TYPES,
+    build_exchange_type,
+    known_exchange_types,
+    unknown_exchange_type,
+)
 from amqpbroker.broker.limits import Limits
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.message import Message
@@ -214,7 +219,8 @@ class Vhost:
         stored_id: it is being restored, from definitions that have it under this id (0 if it needs none).
         """
         existing = self.exchanges.get(name)
-        if kind not in EXCHANGE_TYPES:
+        kinds = known_exchange_types(self.config.compat) if stored_id is None else EXCHANGE_TYPES
+        if kind not in kinds:
             raise unknown_exchange_type(kind)
         if existing is not None:
             assert_exchange_equivalent(
@@ -232,7 +238,7 @@ class Vhost:
         limit = self.config.cluster_exchange_limit
         if limit and stored_id is None and self._count_exchanges() >= limit:
             raise errors.cluster_exchange_limit(name, limit)
-        exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments)
+        exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments, kinds)
         if durable and exchange.type.held is not None:
             exchange.type.held.id = stored_id or self.definitions.new_id()
         if durable and stored_id is None:
@@ -241,10 +247,17 @@ class Vhost:
         return exchange
 
     def _make_exchange(
-        self, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+        self,
+        name: str,
+        kind: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Table,
+        kinds: tuple[str, ...] = EXCHANGE_TYPES,
     ) -> Exchange:
         log = self.log if durable else None
-        exchange_type = build_exchange_type(kind, arguments, self.clock, self._release_to(name), log)
+        exchange_type = build_exchange_type(kind, arguments, self.clock, self._release_to(name), log, kinds)
         alternate = alternate_exchange(name, self.name, arguments)
         exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
         self._apply_to_exchange(exchange, self.policies.effective(self.name, "exchange", name))

@@ -12,6 +12,7 @@ from amqpbroker.broker.policies import Policy
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
+from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.errors import AmqpError, not_stored
 from amqpbroker.store.definitions import (
@@ -192,6 +193,16 @@ def test_queues_keep_their_ids_and_new_ones_get_new_ids(node: Node) -> None:
     assert queue(vhost, "a").id == 1
     assert queue(vhost, "b").id == 4
     assert node.broker.lost_ids == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [("x-modulus-hash", {}), ("x-delayed-message", {"x-delayed-type": longstr("x-modulus-hash")})],
+)
+def test_an_exchange_whose_type_the_release_no_longer_has_stays(node: Node, kind: str, arguments: Table) -> None:
+    vhost = node.restart(compat=COMPATS["4.3"])
+    vhost.declare_exchange("x", kind, True, False, False, arguments)
+    assert node.restart().exchanges["x"].type.name == kind
 
 
 def test_the_type_of_a_queue_is_that_of_its_declaration(node: Node) -> None:

@@ -14,7 +14,7 @@ import orjson
 
 from amqpbroker.broker.broker import QUEUE_TYPES, Broker
 from amqpbroker.broker.exchange import ExchangeType
-from amqpbroker.broker.exchange_types.registry import build_exchange_type, missing_exchange_type
+from amqpbroker.broker.exchange_types.registry import build_exchange_type, known_exchange_types, missing_exchange_type
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.passwords import MD5, SHA256
 from amqpbroker.broker.patterns import Pattern, PatternError
@@ -294,7 +294,7 @@ class Plan:
         kind, arguments = entry.text("type"), entry.arguments()
         durable, auto_delete = entry.flag("durable", False), entry.flag("auto_delete", False)
         internal = entry.flag("internal", False)
-        missing_type = missing_exchange_type(kind, arguments)
+        missing_type = missing_exchange_type(kind, arguments, known_exchange_types(self._broker.config.compat))
         if missing_type is not None:
             why = f"there is no exchange type {quoted(missing_type)} here"
             return self._left_out.add("exchange", vhost, name, why)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES
+from amqpbroker.broker.exchange_types.registry import known_exchange_types
 from amqpbroker.broker.stats import Counted
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
@@ -29,7 +29,7 @@ async def overview(call: Call) -> dict[str, Any]:
         "management_version": config.compat.version,
         "rates_mode": config.management.rates_mode,
         "sample_retention_policies": RETENTION,
-        "exchange_types": exchange_types(EXCHANGE_TYPES),
+        "exchange_types": exchange_types(known_exchange_types(config.compat)),
         "product_version": config.product_version,
         "product_name": config.product_name,
         "rabbitmq_version": config.compat.version,
