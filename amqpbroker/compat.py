@@ -39,11 +39,13 @@ class Compat:
     transient_nonexcl_queues, global_qos, queue_master_locator: deprecated features. arguments_of_4_3: of queues and
     consumers: x-queue-mode means nothing, x-queue-version is 2, and quorum queues and their consumers have
     x-consumer-timeout. counts_only_failures: basic.nack and basic.recover do not count against the delivery limit of a
-    quorum queue, which tells of all returns in x-acquired-count. strict_quorum_priorities: a quorum queue has the
-    priorities 0 to 31, highest first, where others have two that share. quorum_consumer_timeout: only quorum queues
-    have one, and they take back what is overdue, where others close the channel. most_topic_hashes: how many words of a
-    topic exchange's binding key may be `#`, 0 for any number. passive_is_checked: a passive declaration takes a
-    permission, of any kind. modulus_hash: there are exchanges of the type x-modulus-hash.
+    quorum queue, which tells of all returns in x-acquired-count. unlimited_returns_go_last: without a delivery limit,
+    what a client returns to a quorum queue goes to its end, where others have it before all else.
+    strict_quorum_priorities: a quorum queue has the priorities 0 to 31, highest first, where others have two that
+    share. quorum_consumer_timeout: only quorum queues have one, and they take back what is overdue, where others close
+    the channel. most_topic_hashes: how many words of a topic exchange's binding key may be `#`, 0 for any number.
+    passive_is_checked: a passive declaration takes a permission, of any kind. modulus_hash: there are exchanges of the
+    type x-modulus-hash.
     """
 
     version: str
@@ -55,6 +57,7 @@ class Compat:
     queue_master_locator: Permission
     arguments_of_4_3: bool
     counts_only_failures: bool
+    unlimited_returns_go_last: bool
     strict_quorum_priorities: bool
     quorum_consumer_timeout: bool
     most_topic_hashes: int
@@ -87,6 +90,7 @@ _4_0 = Compat(
     queue_master_locator=Permission.PERMITTED,
     arguments_of_4_3=False,
     counts_only_failures=False,
+    unlimited_returns_go_last=True,
     strict_quorum_priorities=False,
     quorum_consumer_timeout=False,
     most_topic_hashes=0,
@@ -103,6 +107,7 @@ _4_3 = replace(
     queue_master_locator=Permission.DENIED,
     arguments_of_4_3=True,
     counts_only_failures=True,
+    unlimited_returns_go_last=False,
     strict_quorum_priorities=True,
     quorum_consumer_timeout=True,
     most_topic_hashes=2,

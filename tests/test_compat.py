@@ -472,15 +472,18 @@ def test_returned_messages_come_first_whatever_their_priority_from_4_3_on() -> N
     assert [client.get("q").body for _ in range(3)] == [b"0", b"1", b"9"]
 
 
-def test_without_a_delivery_limit_what_is_returned_has_the_priority_4_from_4_3_on() -> None:
-    client = client_of("4.3")
+@pytest.mark.parametrize("how", ["basic.nack", "basic.reject", "basic.recover"])
+@pytest.mark.parametrize("series", SERIES)
+def test_without_a_delivery_limit_what_is_returned_comes_first_from_4_3_on(series: str, how: str) -> None:
+    """Its clients no longer send returns to the auxiliary machine (rabbit_fifo_client:send_command/5)."""
+    client = client_of(series)
     client.declare("q", durable=True, arguments={**QUORUM, "x-delivery-limit": Field("l", -1)})
-    client.publish("q", b"9", priority=9)
+    client.publish("q", b"1", priority=1)
     client.get("q", no_ack=False)
-    for priority in 5, 4, 3:
-        client.publish("q", b"%d" % priority, priority=priority)
-    client.send(1, "basic.nack", delivery_tag=1, requeue=True)
-    assert [client.get("q").body for _ in range(4)] == [b"5", b"4", b"9", b"3"]
+    client.publish("q", b"9", priority=9)
+    client.send(1, how, **({} if how == "basic.recover" else {"delivery_tag": 1}), requeue=True)
+    client.receive()
+    assert [client.get("q").body for _ in range(2)] == ([b"1", b"9"] if series == "4.3" else [b"9", b"1"])
 
 
 # --- exchange types ---------------------------------------------------------------------------------------------------

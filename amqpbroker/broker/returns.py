@@ -14,7 +14,12 @@ DELIVERY_LIMIT = "delivery_limit"
 
 def requeue(queue: "LocalQueue", entries: list[Entry], failed: bool) -> None:
     """A client returns these. See Queue.requeue."""
-    if queue.quorum and queue.settings.delivery_limit < 0 and not queue.closed:
+    if (
+        queue.quorum
+        and queue.settings.delivery_limit < 0
+        and not queue.closed
+        and queue.vhost.config.compat.unlimited_returns_go_last
+    ):
         # What may come back for ever keeps nothing else waiting: each goes to the end, by itself (rabbit_fifo:requeue).
         for entry in entries:
             _put_last(queue, entry, failed)
