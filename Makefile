@@ -22,7 +22,7 @@ ROUNDS ?= 50
 FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs interop conformance record fuzz-diff crash bench bench-core bench-growth clean
+.PHONY: help run test check format docs interop conformance record fuzz-diff fuzz-http crash bench bench-core bench-growth clean
 
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ record: $(DEV) ## Record the cases from RabbitMQ anew, which is installed for it
 
 fuzz-diff: $(DEV) $(BUILT) ## Random scripts on RabbitMQ and on the broker side by side; FUZZ_SECONDS=600, SEED=n replays one.
 	$(SHIPPED) $(PY) -m conformance fuzz --seconds $(FUZZ_SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz-http: $(DEV) $(BUILT) ## Ask a broker for anything over HTTP, and look for what breaks; FUZZ_SECONDS=600, SEED=n replays one.
+	$(SHIPPED) $(PY) -m tests.fuzz.http --seconds $(FUZZ_SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 crash: $(DEV) $(BUILT) ## Kill the broker again and again under load, and look that nothing is lost; ROUNDS=50.
 	@ROUNDS=$(ROUNDS) $(SHIPPED) $(PY) -m pytest -s $(if $(BUILT),-o pythonpath='$(COMPILED) .') tests/crash $(ARGS)

@@ -2,22 +2,31 @@
 
 Nothing else in the broker reads a clock. The server fires what is due from its event loop; tests move a
 `ManualClock` by hand, and who tests with a broker that runs has its `TravelClock` moved on.
+
+There are two times. `now_ms` is for durations: heartbeats, timeouts, rates. It runs evenly, whatever happens to the
+machine's wall clock. `wall_ms` is for times that are stored, shown or sent: when a message expires or is due, when
+something happened. It is the wall clock, and follows its steps.
 """
 
 import heapq
 import time
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
+from typing import Final
 
 
 class Timer:
-    """One pending call. `cancel()` is idempotent and cheap; a cancelled timer never fires."""
+    """One pending call. `cancel()` is idempotent and cheap; a cancelled timer never fires.
 
-    __slots__ = ("callback", "clock", "due_ms")
+    due_ms: by the wall clock if `follows` says that it is moved by steps of that, else by `Clock.now_ms`.
+    """
 
-    def __init__(self, clock: "Clock", due_ms: int, callback: Callable[[], None]) -> None:
+    __slots__ = ("callback", "clock", "due_ms", "follows")
+
+    def __init__(self, clock: "Clock", due_ms: int, callback: Callable[[], None], follows: bool) -> None:
         self.clock: Clock = clock
         self.due_ms = due_ms
+        self.follows: bool = follows
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
@@ -30,6 +39,7 @@ class Clock(metaclass=ABCMeta):
     """Time in milliseconds since the Unix epoch, never going backwards, and the timers that wait for it.
 
     `turn_ms` is what `now_ms` gave last: the time to within a loop turn, for whoever needs no better.
+    `ahead_ms` is by how much the wall clock was ahead of that when its steps were last looked at.
     `on_earlier(due_ms)` is called when a timer becomes the earliest one, so that whoever drives the clock
     can wake up in time.
     """
@@ -37,17 +47,28 @@ class Clock(metaclass=ABCMeta):
     def __init__(self) -> None:
         self.on_earlier: Callable[[int], None] | None = None
         self.turn_ms: int = 0
+        self.ahead_ms: int = 0
         self._heap: list[tuple[int, int, Timer]] = []
         self._sequence = 0
         self._cancelled = 0
 
     @abstractmethod
     def now_ms(self) -> int:
-        """The present, in milliseconds since the Unix epoch."""
+        """The present, in milliseconds since the Unix epoch as the wall clock had them when this clock was made."""
+
+    def wall_ms(self) -> int:
+        """The present by the wall clock, in milliseconds since the Unix epoch. It may go backwards."""
+        return self.now_ms() + self.ahead_ms
 
     def at(self, due_ms: int, callback: Callable[[], None]) -> Timer:
         """Call `callback()` once `now_ms() >= due_ms`. Timers of one instant fire in the order they were set."""
-        timer = Timer(self, due_ms, callback)
+        return self._add(due_ms, Timer(self, due_ms, callback, False))
+
+    def at_wall(self, due_ms: int, callback: Callable[[], None]) -> Timer:
+        """Call `callback()` once the wall clock shows that time, which it may do earlier or later than it seems now."""
+        return self._add(due_ms - self.ahead_ms, Timer(self, due_ms, callback, True))
+
+    def _add(self, due_ms: int, timer: Timer) -> Timer:
         self._sequence += 1
         heapq.heappush(self._heap, (due_ms, self._sequence, timer))
         if self.on_earlier is not None and self._heap[0][2] is timer:
@@ -57,6 +78,18 @@ class Clock(metaclass=ABCMeta):
     def after(self, delay_ms: int, callback: Callable[[], None]) -> Timer:
         """`at(now_ms() + delay_ms, callback)`."""
         return self.at(self.now_ms() + delay_ms, callback)
+
+    def stepped(self, ahead_ms: int) -> None:
+        """The wall clock is ahead by so much now: what waits for a time of it comes earlier or later."""
+        moved_ms = ahead_ms - self.ahead_ms
+        self.ahead_ms = ahead_ms
+        self._heap = [
+            (due_ms - moved_ms if timer.follows else due_ms, sequence, timer) for due_ms, sequence, timer in self._heap
+        ]
+        heapq.heapify(self._heap)
+        due = self.next_due_ms()
+        if due is not None and self.on_earlier is not None:
+            self.on_earlier(due)
 
     def forget(self) -> None:
         """Count one cancelled timer, and rebuild the heap when most of it is cancelled ones."""
@@ -101,18 +134,43 @@ class Clock(metaclass=ABCMeta):
         return self.next_due_ms()
 
 
+#: How long a step of the wall clock may go unnoticed by what waits for a time of it.
+STEP_LOOK_MS: Final = 1000
+#: Smaller ones are none: the two clocks cannot be read at the same time.
+_STEP_NS: Final = 5_000_000
+_READ_WITHIN_NS: Final = 1_000_000
+
+
 class SystemClock(Clock):
-    """The machine's time: the wall clock at creation, moved on by the monotonic clock, so that a step of
-    the wall clock neither fires nor delays a timer."""
+    """The machine's time: the wall clock at creation, moved on by the monotonic clock. A step of the wall clock moves
+    only what waits for a time of it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._offset_ns = time.time_ns() - time.monotonic_ns()
+        self._offset_ns: int = time.time_ns() - time.monotonic_ns()
+        self._looks: bool = False
 
     def now_ms(self) -> int:
         now_ms = (time.monotonic_ns() + self._offset_ns) // 1_000_000
         self.turn_ms = now_ms
         return now_ms
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def at_wall(self, due_ms: int, callback: Callable[[], None]) -> Timer:
+        if not self._looks:
+            self._looks = True
+            self._look()
+        return super().at_wall(due_ms, callback)
+
+    def _look(self) -> None:
+        """See whether the wall clock was stepped, now and from now on."""
+        before_ns = time.monotonic_ns()
+        ahead_ns = time.time_ns() - before_ns - self._offset_ns
+        if time.monotonic_ns() - before_ns < _READ_WITHIN_NS and abs(ahead_ns - self.ahead_ms * 1_000_000) > _STEP_NS:
+            self.stepped(ahead_ns // 1_000_000)
+        self.after(STEP_LOOK_MS, self._look)
 
 
 class TravelClock(Clock):

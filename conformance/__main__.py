@@ -14,8 +14,7 @@ from conformance.client import Timing
 from conformance.definitions import passed_on, sample
 from conformance.errors import SetupError
 from conformance.fuzz.campaign import SideBySide, campaign
-from conformance.fuzz.generator import generate
-from conformance.fuzz.step import listing
+from conformance.fuzz.step import HTTP, listing
 from conformance.purpose import is_on_purpose
 from conformance.rabbitmq import own_rabbitmq
 from conformance.registry import Case
@@ -181,7 +180,11 @@ def definitions() -> None:
 @click.option(
     "--judge", metavar="URL", help="amqp://... of a running RabbitMQ; without it one is installed and started."
 )
+@click.option(
+    "--judge-management", metavar="URL", help="http://... of its HTTP API; without it scripts have no requests."
+)
 @TARGET
+@MANAGEMENT
 @click.option("--seconds", default=600.0, show_default=True, help="How long to go on with further seeds.")
 @click.option("--seed", type=int, help="Only this one, with its script.")
 @click.option("--first-seed", type=int, help="Where to begin; without it at a seed that the clock gives.")
@@ -189,7 +192,9 @@ def definitions() -> None:
 @click.option("--go-on", is_flag=True, help="Do not stop at the first difference.")
 def fuzz(
     judge: str | None,
+    judge_management: str | None,
     target: str | None,
+    management: str | None,
     seconds: float,
     seed: int | None,
     first_seed: int | None,
@@ -198,19 +203,20 @@ def fuzz(
 ) -> None:
     """Run random scripts on a RabbitMQ and on this checkout's amqpbroker, and compare what they give."""
     with _readable_errors(), contextlib.ExitStack() as stack:
-        real = Target.parse(judge) if judge else stack.enter_context(own_rabbitmq())
-        other = Target.parse(target) if target else stack.enter_context(own_amqpbroker())
+        real = Target.parse(judge, judge_management) if judge else stack.enter_context(own_rabbitmq())
+        other = Target.parse(target, management) if target else stack.enter_context(own_amqpbroker())
         both = SideBySide(real, other)
         if seed is not None:
             found = both.explore(seed)
-            click.echo(f"{listing(generate(seed))}\n\n{found.shown()}")
+            click.echo(f"{listing(both.script(seed))}\n\n{found.shown()}")
             sys.exit(1 if found.difference else 0)
         start = first_seed if first_seed is not None else int(time.time())
         click.echo(f"{both.other_version} beside {both.judge_version} for {seconds:.0f} s, seeds from {start} on")
-        sequences = operations = frames = unsteady = differences = 0
+        sequences = operations = requests = frames = unsteady = differences = 0
         for found in campaign(both.explore, start, seconds, workers):
             sequences += 1
             operations += found.operations
+            requests += sum(step.on == HTTP for step in both.script(found.seed))
             frames += found.frames
             unsteady += found.unsteady
             if found.difference is not None:
@@ -219,7 +225,8 @@ def fuzz(
                 if not go_on:
                     break
         click.echo(
-            f"{sequences} sequences, {operations} operations, {frames} frames compared, {differences} differences"
+            f"{sequences} sequences, {operations} operations ({requests} HTTP requests), "
+            f"{frames} frames and answers compared, {differences} differences"
             + (f" ({unsteady} sequences left out: RabbitMQ itself did not do the same twice)" if unsteady else "")
         )
     sys.exit(1 if differences else 0)

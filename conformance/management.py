@@ -34,6 +34,11 @@ class Management:
         """The status of one request below /api, whatever it is."""
         return self._request(method, path, body, {})[0]
 
+    def answer(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Status and decoded JSON of one request below /api, whatever they are."""
+        status, answer = self._request(method, path, body, {})
+        return status, json.loads(answer) if answer else None
+
     def _request(self, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, bytes]:
         connection = HTTPConnection(self.host, self.port, timeout=10)
         try:

@@ -143,6 +143,22 @@ class FaultyFiles:
         return copy.deepcopy(self)
 
 
+class FlakyFiles(FaultyFiles):
+    """share: of the reads, that part fails. failures: how many have."""
+
+    def __init__(self):
+        super().__init__()
+        self.share = 0.0
+        self.failures = 0
+        self._chance = random.Random(1)
+
+    def read(self, descriptor, offset, size):
+        if self._chance.random() < self.share:
+            self.failures += 1
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(descriptor, offset, size)
+
+
 def _tear(content: bytearray, synced: int, chance: random.Random) -> None:
     """Have some sectors of what was not synced read as zeros, as if the file had grown before they were written.
 

@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.clock import ManualClock, SystemClock, TravelClock
+from amqpbroker.clock import STEP_LOOK_MS, ManualClock, SystemClock, TravelClock
 
 
 def test_timers_fire_in_the_order_of_their_time_then_of_being_set():
@@ -114,3 +114,100 @@ def test_a_travel_clock_runs_until_it_is_frozen_and_from_there_again():
     clock.resume()
     assert not clock.frozen
     assert 9_000 <= clock.now_ms() - stood < 60_000
+
+
+# --- steps of the wall clock ------------------------------------------------------------------------------------------
+
+HOUR_MS = 3_600_000
+
+
+def test_what_waits_for_a_time_of_the_wall_clock_comes_with_its_steps():
+    clock = ManualClock(0)
+    fired = []
+    clock.at_wall(HOUR_MS, lambda: fired.append("due"))
+    clock.at_wall(3 * HOUR_MS, lambda: fired.append("later"))
+    clock.stepped(2 * HOUR_MS)
+    assert (clock.now_ms(), clock.wall_ms()) == (0, 2 * HOUR_MS)
+    clock.advance(0)
+    assert fired == ["due"]
+    clock.stepped(-HOUR_MS)
+    clock.advance(4 * HOUR_MS - 1)
+    assert fired == ["due"]
+    clock.advance(1)
+    assert fired == ["due", "later"]
+    assert (clock.now_ms(), clock.wall_ms()) == (4 * HOUR_MS, 3 * HOUR_MS)
+
+
+def test_durations_know_no_steps():
+    clock = ManualClock(0)
+    fired = []
+    clock.after(1000, lambda: fired.append("after"))
+    clock.at(2000, lambda: fired.append("at"))
+    for ahead_ms in (HOUR_MS, -HOUR_MS):
+        clock.stepped(ahead_ms)
+        assert (clock.now_ms(), clock.next_due_ms()) == (0, 1000)
+    clock.advance(1999)
+    assert fired == ["after"]
+    clock.advance(1)
+    assert fired == ["after", "at"]
+
+
+def test_who_drives_the_clock_is_told_of_what_comes_earlier_by_a_step():
+    clock = ManualClock(0)
+    clock.at_wall(HOUR_MS, lambda: None).cancel()
+    clock.at_wall(2 * HOUR_MS, lambda: None)
+    told = []
+    clock.on_earlier = told.append
+    clock.stepped(HOUR_MS)
+    assert told == [HOUR_MS]
+    # What is set after a step waits for the time of the wall clock as it is by then.
+    clock.at_wall(HOUR_MS + 10, lambda: None)
+    assert told == [HOUR_MS, 10]
+
+
+class Machine:
+    """The two clocks of a machine, in nanoseconds."""
+
+    def __init__(self, monkeypatch):
+        self.monotonic = 5_000_000_000
+        self.wall = 1_700_000_000_000_000_000
+        monkeypatch.setattr("time.monotonic_ns", lambda: self.monotonic)
+        monkeypatch.setattr("time.time_ns", lambda: self.wall)
+
+    def passes(self, clock, ms):
+        """Time goes on, and the clock is driven meanwhile."""
+        for _ in range(ms // 100):
+            self.monotonic += 100_000_000
+            self.wall += 100_000_000
+            clock.fire_due()
+
+
+def test_the_machines_clock_notices_a_step_within_a_second(monkeypatch):
+    machine = Machine(monkeypatch)
+    clock = SystemClock()
+    began_ms = clock.now_ms()
+    fired = []
+    clock.at_wall(clock.wall_ms() + HOUR_MS, lambda: fired.append("due"))
+    clock.after(10_000, lambda: fired.append("after"))
+    machine.passes(clock, 3_000)
+    machine.wall += HOUR_MS * 1_000_000
+    assert clock.wall_ms() == began_ms + 3_000 + HOUR_MS
+    machine.passes(clock, STEP_LOOK_MS)
+    assert fired == ["due"]
+    clock.at_wall(clock.wall_ms() + 60_000, lambda: fired.append("much later"))
+    machine.wall -= 2 * HOUR_MS * 1_000_000
+    machine.passes(clock, 100_000)
+    assert fired == ["due", "after"]
+    assert clock.now_ms() == began_ms + 103_000 + STEP_LOOK_MS
+    machine.wall += 2 * HOUR_MS * 1_000_000
+    machine.passes(clock, STEP_LOOK_MS)
+    assert fired == ["due", "after", "much later"]
+
+
+def test_what_the_two_clocks_differ_in_by_being_read_one_after_the_other_is_no_step(monkeypatch):
+    machine = Machine(monkeypatch)
+    clock = SystemClock()
+    clock.at_wall(clock.wall_ms() + HOUR_MS, lambda: None)
+    machine.wall += 4_000_000
+    machine.passes(clock, 2 * STEP_LOOK_MS)
+    assert clock.ahead_ms == 0

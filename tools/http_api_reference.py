@@ -29,8 +29,11 @@ Names that RabbitMQ's server cannot be asked for, such as `..`, can be here (as 
   `amqpbroker`; the overview's `amqpbroker` has this broker's version, and Python's. `memory` is an estimate.
 - `deliveries`, `incoming`, `outgoing` and `publishes` are empty, as with RabbitMQ's `rates_mode` basic. Who made an
   exchange is not kept: `user_who_performed_action` of exchanges is `unknown`.
-- Wrong bodies that RabbitMQ breaks on (500 without a reason) are answered with 400 and a reason, but for a wrong
-  `ackmode`, which is a 500 here, too.
+- Wrong bodies that RabbitMQ breaks on (500 without a reason) are answered with 400 and a reason.
+- Lists, definitions and messages of more than 1 MiB are sent in chunks while they are made, without `content-length`.
+- `POST /api/queues/VHOST/NAME/get` keeps at most 64 MiB of stored messages out of the queue at a time, for each of
+  which 500 bytes are counted beside its body: a list of messages that go back (every `ackmode` but `ack_requeue_false`)
+  ends there. RabbitMQ takes all of them into memory.
 - At most 66 objects and lists may be inside one another in a body (70 in definitions), and names of arguments have at
   most 255 bytes: what is deeper or longer is answered with 400.
 - `/api/` and `/cli/` lead to their `index.html` as in RabbitMQ, but these pages are not there.

@@ -39,11 +39,6 @@ if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
     from amqpbroker.broker.rates import Sample
 
-#: How many routes a channel remembers: the most, and how many in any case.
-ROUTES: Final = 16384
-FEW_ROUTES: Final = 256
-#: How many the channels of a vhost remember together, before those that have more than a few forget theirs.
-ALL_ROUTES: Final = 131_072
 #: What it takes to hold an answer back, besides its octets.
 HOLDING: Final = 128
 
@@ -308,8 +303,8 @@ class Channel:
         destinations = found.destinations if found.keyed and not vhost.taps else None
         route = Route(address, bits, exchange, destinations, self.tally.outlet(exchange))
         if found.destinations or not found.keyed:
-            known = len(self.routes)
-            if known >= ROUTES or (known >= FEW_ROUTES and vhost.remembered >= ALL_ROUTES):
+            known, bounds = len(self.routes), self.broker.config.bounds
+            if known >= bounds.routes or (known >= bounds.few_routes and vhost.remembered >= bounds.all_routes):
                 self._forget_routes()
             self.routes[arguments] = route
             vhost.remembered += 1
@@ -448,7 +443,7 @@ class Channel:
             compat = self.broker.config.compat
             message = counted(message, entry.queue, entry.acquired_count, entry.delivery_count, compat)
         if self.broker.config.tells_sent_time:
-            message = stamped(message, self.clock.now_ms())
+            message = stamped(message, self.clock.wall_ms())
         for tap in self.vhost.taps:
             tap.delivered(self.vhost, message, entry.queue.name, entry.acquired_count > 0, self.via())
         head = get_ok(message, self.number, self.delivery_tag, entry.acquired_count > 0, left)
@@ -529,7 +524,7 @@ class Channel:
         self.broker.totals.churn.channel_closed += 1
         steps: list[Step] = [self._roll_back, self._give_back]
         steps += [partial(queue.offer_all, []) for queue in self._left]
-        steps += [self._forget_routes, self.tally.close_outlets]
+        steps += [self.former.clear, self._forget_routes, self.tally.close_outlets]
         steps += [partial(totals.remove, self) for totals in (self.vhost.traffic, self.broker.totals.traffic)]
         take_all(steps, self.name)
 

@@ -41,12 +41,8 @@ if TYPE_CHECKING:
 ROOM: Final = 256 * 1024
 #: By how many octets a payload may be too large: some clients forget the 8 that surround it (rabbit_reader.erl).
 TOLERANCE: Final = 8
-#: Octets of answers that may wait for a peer that does not read before the broker stops reading from it, too.
-UNREAD: Final = 8 * 1024 * 1024
 #: What it takes to keep an answer, besides its own octets: most are short.
 KEEPING: Final = 48
-#: Octets that may wait for the disk before the broker stops reading from who publishes more.
-UNWRITTEN: Final = 16 * 1024 * 1024
 #: A frame with basic.ack.
 ACK_OCTETS: Final = 21
 
@@ -84,7 +80,7 @@ class Connection(Session):
         self.room: int = ROOM
         self.starved: bool = False
         self.dirty: bool = False
-        self.connected_at: int = broker.clock.now_ms()
+        self.connected_at: int = broker.clock.wall_ms()
         self.serial: int = next(connection_log.numbers)
         self.recv_oct: int = 0
         self.recv_cnt: int = 0
@@ -109,6 +105,8 @@ class Connection(Session):
         self._writable: bool = True
         self._payload_max: int = broker.config.initial_frame_max - 8 + TOLERANCE
         self._body_max: int = 0
+        self._unread_bytes: int = broker.config.bounds.unread_bytes
+        self._unwritten_bytes: int = broker.config.bounds.unwritten_bytes
         self._published: int = 0
         self._waiting: list[bytes] = []
         self._waiting_size: int = 0
@@ -131,7 +129,7 @@ class Connection(Session):
         before = store.waiting_bytes
         self._take(data)
         waiting = store.waiting_bytes
-        if waiting > UNWRITTEN and waiting > before and not self.deaf:
+        if waiting > self._unwritten_bytes and waiting > before and not self.deaf:
             self.blocking.outran(self)
 
     def _take(self, data: bytes) -> None:
@@ -508,7 +506,7 @@ class Connection(Session):
 
     def is_flooded(self) -> bool:
         """Whether so much output waits that no more should be made on others' account."""
-        return self.room < -UNREAD
+        return self.room < -self._unread_bytes
 
     def set_writable(self, writable: bool) -> None:
         """Whether the socket takes output; while it does not, deliveries stop when the room is used up."""

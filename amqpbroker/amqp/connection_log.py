@@ -139,7 +139,7 @@ def channel_failed(connection: "Connection", channel: int, ids: int, error: Amqp
 def closing(connection: "Connection", cause: Cause) -> None:
     if not CONNECTION.isEnabledFor(cause.level):
         return
-    whose, duration = _whose(connection), _duration(connection.clock.now_ms() - connection.connected_at)
+    whose, duration = _whose(connection), _duration(max(0, connection.clock.wall_ms() - connection.connected_at))
     if cause.reason:
         CONNECTION.log(
             cause.level,

@@ -7,6 +7,7 @@ from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
 from amqpbroker.amqp.output import LARGE, content_frames
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.delivery_count import counted
+from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
 from amqpbroker.broker.interceptors import stamped
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
@@ -145,7 +146,7 @@ class ChannelConsumer(Consumer):
         """Tell the taps of a delivery, and see that they are told of the next. Direct replies are none."""
         self.forget_aim()
         vhost = self.channel.vhost
-        if self.queue is not vhost.reply_queue:
+        if self.queue.name != PSEUDO_QUEUE:
             for tap in vhost.taps:
                 tap.delivered(vhost, message, self.queue.name, redelivered, self.channel.via())
 
@@ -180,7 +181,7 @@ class StampingConsumer(ChannelConsumer):
     def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
         channel = self.channel
         if channel.broker.config.tells_sent_time:
-            message = stamped(message, channel.clock.now_ms())
+            message = stamped(message, channel.clock.wall_ms())
         super().hand(message, acquired_count, delivery_count)
 
 

@@ -125,6 +125,12 @@ class Ending:
         connection.write(frame(METHOD, 0, methods.encode("connection.close-ok")))
         self.linger(connection, CLOSING_TIMEOUT_MS)
 
+    def refused(self, connection: "Connection") -> None:
+        """The client was told that its login failed: close when it has agreed, or after a while."""
+        self.cause = connection_log.IN_ORDER
+        self.close_sent = True
+        self._finish_after(connection, SILENT_CLOSE_DELAY_MS)
+
     def linger(self, connection: "Connection", delay_ms: int) -> None:
         """Listen no more, and close after a while, if the peer does not close first."""
         if self.cause is connection_log.CLIENT_GONE:

@@ -154,7 +154,9 @@ class Handshake:
         connection = self._connection
         if connection.knows("authentication_failure_close"):
             self._send("connection.close", reply_code=error.code, reply_text=error.text, class_id=0, method_id=0)
-        connection.ending.linger(connection, SILENT_CLOSE_DELAY_MS)
+            connection.ending.refused(connection)
+        else:
+            connection.ending.linger(connection, SILENT_CLOSE_DELAY_MS)
 
     def _tune_ok(self, arguments: dict[str, Any]) -> None:
         connection = self._connection

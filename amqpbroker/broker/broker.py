@@ -95,7 +95,7 @@ class Broker:
         self.sessions: dict[Session, None] = {}
         self.awaiting_sync: dict[Synced, None] = {}
         self.totals = BrokerTotals()
-        self.logins = Logins(self.users, clock, self.totals.auth_attempts)
+        self.logins = Logins(self.users, clock, self.totals.auth_attempts, config.bounds.guesses)
         self.rates = Rates(self, config.collect_statistics_interval_ms)
         self.alarms = Alarms(config.cluster_name, self._on_alarms, self.events)
         self.intercept = interceptor(config, clock)
@@ -343,6 +343,14 @@ class Broker:
         waiting, self.awaiting_sync = self.awaiting_sync, {}
         for session in waiting:
             session.synced()
+
+    def discard(self) -> None:
+        """Let go of all vhosts and messages, without a word to the store. The broker has ended: what holds it, such as
+        a test that knows it still, holds little, and messages that lead back to their queues keep nothing alive."""
+        for vhost in self.vhosts.values():
+            vhost.discard()
+        self.vhosts.clear()
+        self.awaiting_sync.clear()
 
     def sync(self) -> None:
         """The end of a loop turn: what was appended becomes safe, now or soon."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.persistence import Persistence
 
 
+# Acyclic, as messages are: it refers to bytes, headers and the record of deaths, not to the message that died.
 @mypyc_attr(acyclic=True)
 class Letter(Message):
     """A dead letter. Its headers and properties are made of the record of its deaths when somebody asks for them.
@@ -153,7 +154,7 @@ class DeadLetters:
         while self._dying:
             queue, entries, reason = self._dying.popleft()
             exchange = self._exchanges.get(queue.settings.dead_letter_exchange or "")
-            now_ms = self._clock.now_ms()
+            now_ms = self._clock.wall_ms()
             for entry in entries:
                 if self._log is not None:
                     self._log.begin()

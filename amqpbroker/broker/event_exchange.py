@@ -53,7 +53,7 @@ class EventExchange(Events):
                 log.exception("event %s could not be published", event)
 
     def _tell(self, event: str, facts: Mapping[str, object], actor: str | None) -> None:
-        now_ms = self._clock.now_ms()
+        now_ms = self._clock.wall_ms()
         told = {**facts, "timestamp_in_ms": now_ms}
         if actor != "":
             told["user_who_performed_action"] = actor or self.actor

@@ -69,8 +69,10 @@ class ExchangeType(ABC):
         Only types that are not `keyed` may look at the message. The list may be the type's own: leave it as it is.
         """
 
-    def close(self) -> None:  # noqa: B027 - most types keep nothing but bindings
-        """The exchange is deleted."""
+    @abstractmethod
+    def close(self) -> None:
+        """Forget all bindings, and drop what is held: the exchange is deleted. Bindings refer to their exchange, which
+        would otherwise refer to itself, and be freed by the garbage collector only."""
 
 
 class Exchange:
@@ -132,6 +134,12 @@ class Exchange:
     def operator_policy(self) -> Policy | None:
         """The operator policy in force."""
         return self.effective.operator_policy
+
+    def close(self) -> None:
+        """Refer to nothing that refers back: the exchange is deleted."""
+        self.type.close()
+        self.bindings.clear()
+        self.incoming.clear()
 
     def count_published(self, destinations: int) -> None:
         """A message was published here that is counted by no outlet, and went to so many."""

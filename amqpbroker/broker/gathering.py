@@ -5,13 +5,12 @@ from typing import Final
 
 from amqpbroker.broker.holder import PENDING, Copy
 from amqpbroker.broker.message import Entry
+from amqpbroker.config.bounds import BOUNDS
 
 #: What a copy takes in memory before it is written, besides its content; a group takes about as much.
 _COPY_BYTES: Final = 256
-#: What it takes in memory to remember that a copy came back within a group; and how many that came back by themselves
-#: are remembered before it is seen to that none of them is twice.
+#: What it takes in memory to remember that a copy came back within a group.
 _RETURNED_BYTES: Final = 8
-_FOLD: Final = 20_000
 
 
 class Group:
@@ -52,16 +51,18 @@ class Gathering:
     other operations, in the order in which their groups were begun.
     """
 
-    __slots__ = ("_depth", "_folds_at", "_open", "_pending", "groups", "loose", "waiting_bytes")
+    __slots__ = ("_depth", "_folds_at", "_open", "_pending", "_returns", "groups", "loose", "waiting_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, returns: int = BOUNDS.returns) -> None:
+        """returns: how many copies may have come back by themselves before each is kept only once."""
         self.loose = Group()
         self.groups: list[Group] = []
         self.waiting_bytes: int = 0
         self._open: Group = self.loose
         self._pending: int = PENDING
         self._depth: int = 0
-        self._folds_at: int = _FOLD
+        self._returns: int = returns
+        self._folds_at: int = returns
 
     def __len__(self) -> int:
         """How many operations."""
@@ -111,7 +112,7 @@ class Gathering:
         """While the disk is stuck the same copies may come and go any number of times: each is needed once."""
         loose = self.loose
         loose.returned = list(dict.fromkeys([entry for entry in loose.returned if entry.position]))
-        self._folds_at = max(_FOLD, 2 * len(loose.returned))
+        self._folds_at = max(self._returns, 2 * len(loose.returned))
 
     def begin(self) -> None:
         """What follows, up to the matching `end`, is one group."""

@@ -30,7 +30,11 @@ class Holder(Protocol):
     def recovered(self) -> None:
         """All holders have their copies: whatever is overdue may leave."""
 
+    def discard(self) -> None:
+        """Let go of all copies, without a word to the store: the broker has ended."""
 
+
+# Acyclic: of its own a copy refers to its message alone, which is acyclic. `Entry` says what holds for it.
 @mypyc_attr(acyclic=True)
 class Copy(metaclass=ABCMeta):
     """One holder's copy of a message.

@@ -33,7 +33,7 @@ def interceptor(config: Config, clock: Clock) -> Interceptor | None:
         headers, properties = message.headers or {}, message.properties
         changes: Table = {}
         if set_timestamp is not None:
-            now_ms = clock.now_ms()
+            now_ms = clock.wall_ms()
             if set_timestamp or RECEIVED_AT not in headers:
                 changes[RECEIVED_AT] = Field("l", now_ms)
             if set_timestamp or not flags_of(properties) & TIMESTAMP:

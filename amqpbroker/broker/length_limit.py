@@ -68,7 +68,7 @@ class LengthLimit:
             return
         dropped: list[Entry] = []
         octets = 0
-        while queue.ready.count and _exceeds(queue, 0, 0):
+        while queue.ready.count and _exceeds(queue, 0, 0) and queue.ready.load_head():
             entry = queue.pop()
             dropped.append(entry)
             octets += entry.message.size + MESSAGE_OCTETS

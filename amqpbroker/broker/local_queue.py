@@ -26,6 +26,7 @@ from amqpbroker.broker.ready import (
     StrictQuorumLine,
     pages_of,
 )
+from amqpbroker.broker.rereading import Rereading
 from amqpbroker.broker.returns import reclaim, requeue
 from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.broker.settings import QueueSettings
@@ -93,6 +94,7 @@ class LocalQueue(Queue):
         self.passed: int = 0
         self.expiring: int = 0
         self._expiry: Timer | None = None
+        self._rereading: Rereading | None = None
         self.disuse = Disuse()
         self.touch()
 
@@ -201,7 +203,7 @@ class LocalQueue(Queue):
             return
         self._forget(consumer)
         if self.quorum and consumer.unacked:
-            self._former = [each for each in self._former if each.unacked]
+            self._forget_settled()
             self._former.append(consumer)
         if self.consumers.all:
             if not gives_back:
@@ -211,16 +213,23 @@ class LocalQueue(Queue):
         else:
             self.touch()
 
+    def _forget_settled(self) -> None:
+        """Keep no consumer that left and holds nothing any more, nor its connection."""
+        self._former = [each for each in self._former if each.unacked]
+
     def offer(self, consumer: Consumer) -> None:
         if self.consumers.settled(consumer):
             self._drain()
             return
         if not consumer.ringed or not self.ready.count:
+            if self._former:
+                self._forget_settled()
             return
         while self.ready.count and consumer.can_take():
             entry = self._take_head()
-            if entry is not None:
-                self._give(consumer, entry)
+            if entry is None:
+                break
+            self._give(consumer, entry)
         if not self.ready.count:
             self.consumers.took_last(consumer)
         elif self.quorum or not consumer.unacked:
@@ -241,7 +250,7 @@ class LocalQueue(Queue):
         if self.quorum and len(self.consumers.all) > 1:
             self._deal_out()
             return
-        while self.ready.count:
+        while self.ready.count and self.ready.load_head():
             consumer = self.consumers.next()
             if consumer is None:
                 break
@@ -255,7 +264,7 @@ class LocalQueue(Queue):
         while self.ready.count:
             dealt: dict[Consumer, list[Entry]] = {}
             count = size = 0
-            while self.ready.count and count < ROUND and size < ROUND_BYTES:
+            while self.ready.count and count < ROUND and size < ROUND_BYTES and self.ready.load_head():
                 consumer = self.consumers.next()
                 if consumer is None:
                     break
@@ -289,16 +298,21 @@ class LocalQueue(Queue):
         consumer.deliver(entry)
 
     def _take_head(self) -> Entry | None:
-        """The first ready message that has not expired; those before it leave as expired."""
-        while self.ready.count:
+        """The first ready message that has not expired; those before it leave as expired.
+
+        None if there is none, or it cannot be read for now.
+        """
+        ready = self.ready
+        while ready.count and ready.load_head():
             entry = self.pop()
-            if entry.deadline_ms and entry.deadline_ms <= self.clock.now_ms():
+            if entry.deadline_ms and entry.deadline_ms <= self.clock.wall_ms():
                 self.leave([entry], EXPIRED)
                 continue
             return entry
         return None
 
     def pop(self) -> Entry:
+        """Take the head. Only after `load_head` of what is ready."""
         entry = self.ready.pop()
         if entry.deadline_ms:
             self.expiring -= 1
@@ -353,6 +367,8 @@ class LocalQueue(Queue):
                 self.offer(consumer)
             elif not consumer.ringed:
                 self.consumers.settled(consumer)
+                if self._former:
+                    self._forget_settled()
         else:
             self._got -= 1
 
@@ -400,6 +416,8 @@ class LocalQueue(Queue):
                 entry.consumer = None
             else:
                 self._got -= 1
+        if self._former:
+            self._forget_settled()
         return consumers
 
     def leave(self, entries: list[Entry], reason: str) -> None:
@@ -431,7 +449,7 @@ class LocalQueue(Queue):
         log = self.vhost.log
         self.expire()
         with self.vhost.dead_letters:
-            while moved < count and size > 0 and self.ready.count:
+            while moved < count and size > 0 and self.ready.count and self.ready.load_head():
                 message = self.ready.head().message
                 if destination.closed or destination.refuses(1, message.size):
                     break
@@ -457,17 +475,18 @@ class LocalQueue(Queue):
         ttl_ms = self.settings.message_ttl_ms
         if message.expiration_ms >= 0 and (ttl_ms < 0 or message.expiration_ms < ttl_ms):
             ttl_ms = message.expiration_ms
-        return self.clock.now_ms() + ttl_ms if ttl_ms >= 0 else 0
+        return self.clock.wall_ms() + ttl_ms if ttl_ms >= 0 else 0
 
     def expire(self) -> None:
         """Let expired messages leave; only heads are looked at, as in rabbit_amqqueue_process:drop_expired_msgs."""
         if not self.expiring:
             return
-        now_ms = self.clock.now_ms()
+        now_ms = self.clock.wall_ms()
         expired: list[Entry] = []
         octets = 0
-        while self.ready.count and 0 < self.ready.due_ms() <= now_ms:
-            entry = self.ready.pop_due()
+        ready = self.ready
+        while ready.count and 0 < ready.due_ms() <= now_ms:
+            entry = ready.pop_due()
             self.expiring -= 1
             expired.append(entry)
             octets += entry.message.size + MESSAGE_OCTETS
@@ -485,7 +504,7 @@ class LocalQueue(Queue):
             return
         if timer is not None:
             timer.cancel()
-        self._expiry = self.clock.at(due_ms, self._on_expiry)
+        self._expiry = self.clock.at_wall(due_ms, self._on_expiry)
 
     def _on_expiry(self) -> None:
         self._expiry = None
@@ -522,6 +541,16 @@ class LocalQueue(Queue):
             self.tally.recovered = len(entries)
         self.recovered()
 
+    def unreadable(self, error: Exception) -> None:
+        if self._rereading is None:
+            self._rereading = Rereading()
+        self._rereading.failed(self, error)
+
+    def read_again(self) -> None:
+        """Have happen what could not while the head could not be read: consumers that are idle may take again."""
+        self.limit.trim(self)
+        self.offer_all(self.consumers.all)
+
     def page_out(self) -> bool:
         """Memory is short: move some of what waits out of it; returns whether there may be more to move.
 
@@ -531,6 +560,10 @@ class LocalQueue(Queue):
         if log is None or not self.ready.count:
             return False
         return self.ready.page_out(QueuePages(self, log), keep=bool(self.consumers.all))
+
+    def discard(self) -> None:
+        self.closed = True
+        self._let_go()
 
     # --- change and end ---------------------------------------------------------------------------------------------
 
@@ -544,13 +577,22 @@ class LocalQueue(Queue):
     def close(self) -> list[Consumer]:
         self.closed = True
         self.purge()
-        self.disuse.stop()
-        if self._expiry is not None:
-            self._expiry.cancel()
+        self._let_go()
         consumers = list(self.consumers.all)
         for consumer in consumers:
             self._forget(consumer)
         return consumers
+
+    def _let_go(self) -> None:
+        """Refer to nothing that refers back, but for consumers: neither entries nor bindings nor timers."""
+        self.ready = FifoLine()
+        self.disuse.stop()
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if self._rereading is not None:
+            self._rereading.stop()
+        self.incoming.clear()
+        self._former.clear()
 
     def _forget(self, consumer: Consumer) -> None:
         self.consumers.remove(consumer)

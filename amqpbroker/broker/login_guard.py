@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, final
 
 from amqpbroker.clock import Clock
+from amqpbroker.config.bounds import BOUNDS
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +22,6 @@ MAX_PAUSE_MS = 300_000
 #: After how long without a wrong password the wrong ones are forgotten. In that time the longest pause comes round
 #: more often than the free guesses, so that waiting gains nothing.
 FORGET_MS = 3_600_000
-
-#: How many pairs of address and user are remembered; of more, those are forgotten that were heard of least lately.
-MAX_PAIRS = 10_000
 
 
 class Guess(NamedTuple):
@@ -56,8 +54,10 @@ class LoginGuard:
     Only names that are users' should be told, or names that are made up would push the others out.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, most: int = BOUNDS.guesses) -> None:
+        """most: how many pairs of user and address are remembered; beyond it the pair heard of least lately goes."""
         self._clock = clock
+        self._most = most
         self._key = secrets.token_bytes(32)
         self._records: dict[tuple[str, str], _Record] = {}
 
@@ -105,7 +105,7 @@ class LoginGuard:
         """That of the pair, which is now the one heard of last."""
         record = self._records.pop(guess.pair, None) or _Record()
         self._records[guess.pair] = record
-        if len(self._records) > MAX_PAIRS:
+        if len(self._records) > self._most:
             del self._records[next(iter(self._records))]
         return record
 

@@ -6,6 +6,7 @@ from amqpbroker.broker.login_guard import LoginGuard
 from amqpbroker.broker.totals import AuthAttempts
 from amqpbroker.broker.users import User, Users
 from amqpbroker.clock import Clock
+from amqpbroker.config.bounds import BOUNDS
 
 #: As RabbitMQ names the protocols in its counts.
 AMQP = "amqp091"
@@ -20,10 +21,11 @@ class Logins:
     work is done as for a wrong password.
     """
 
-    def __init__(self, users: Users, clock: Clock, attempts: AuthAttempts) -> None:
+    def __init__(self, users: Users, clock: Clock, attempts: AuthAttempts, guesses: int = BOUNDS.guesses) -> None:
+        """guesses: how many pairs of user and address are remembered whose login failed."""
         self._attempts = attempts
         self._users = users
-        self._guard = LoginGuard(clock)
+        self._guard = LoginGuard(clock, guesses)
 
     def by_password(self, name: str, password: bytes, host: str, protocol: str) -> User | None:
         """The user who comes from that address with that password, None if it is to be refused."""

@@ -21,6 +21,8 @@ KEY_BYTES: Final = 255
 MESSAGE_OCTETS: Final = 500
 
 
+# Acyclic: a message refers to bytes, to decoded headers (trees of plain values) and to the record of its deaths (names
+# and numbers). None of these refers to a queue, a channel or a message.
 @mypyc_attr(acyclic=True)
 class Message:
     """What a publisher sent. Shared by all queues that hold it, and never changed.
@@ -159,6 +161,16 @@ def encode_address(exchange: str, routing_key: bytes) -> bytes:
     return b"%c%b%c%b" % (len(name), name, len(routing_key), routing_key)
 
 
+# Declared acyclic although it is not: an entry refers to its queue, and by its consumer to a channel, and both hold
+# entries. The collector would walk millions of them to find nothing, because whatever ends lets go of its entries:
+#
+# - a queue that is deleted, and a vhost with it: `LocalQueue.close()`, which purges;
+# - a channel, and a connection with all of its channels: `Channel.release()`, an open transaction included;
+# - the store, of what it has not written: `Persistence.close()`;
+# - a broker that ends while the process goes on: `Broker.discard()`.
+#
+# Whoever else keeps entries in something that an entry leads to has to do the same, or both are never freed:
+# tests/broker/test_lifetime.py and tests/testing/test_lifetime.py hold that, of the compiled broker too.
 @mypyc_attr(acyclic=True)
 class Entry(Copy):
     """One queue's copy of a message; while it is delivered, also the record that it is unacknowledged.

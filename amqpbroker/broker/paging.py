@@ -7,6 +7,7 @@ from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import Page, Pager
+from amqpbroker.store.record import DamagedError
 
 
 class QueuePages(Pager):
@@ -55,23 +56,52 @@ class QueuePages(Pager):
         spill = self._log.spill
         return spill is not None and spill.wanted
 
+    def take(self, page: Page) -> list[Entry]:
+        if not page.positions:
+            entries, page.entries = page.entries, []
+            return entries
+        entries = []
+        others: list[Entry] = []
+        try:
+            others = self._others(page)
+            self._read(page, others, entries)
+        except (OSError, DamagedError) as error:
+            self._queue.unreadable(error)
+        count = len(entries)
+        if count:
+            stored = count - page.positions[:count].count(0)
+            self._queue.tally.loaded += stored
+            self._log.loaded += stored
+            self._give_up(page)
+            page.entries = others[count - stored :]
+            page.positions = page.positions[count:]
+            page.sequences = page.sequences[count:]
+        return entries
+
     def load(self, page: Page) -> list[Entry]:
         if not page.positions:
             return page.entries
+        entries: list[Entry] = []
+        self._read(page, self._others(page), entries)
+        return entries
+
+    def _others(self, page: Page) -> list[Entry]:
+        """Those that are not stored. Raises OSError, DamagedError."""
+        if page.spilled is None:
+            return page.entries
+        assert self._log.spill is not None
+        return self._log.spill.read(page.spilled, self._queue)
+
+    def _read(self, page: Page, others: list[Entry], entries: list[Entry]) -> None:
+        """Add the page's copies, of which those that are not stored are given. Raises OSError, DamagedError."""
         log, queue = self._log, self._queue
         counts = log.counts
-        others = iter(page.entries)
-        if page.spilled is not None:
-            assert log.spill is not None
-            others = iter(log.spill.read(page.spilled, queue))
-        positions = [position for position in page.positions if position]
-        queue.tally.loaded += len(positions)
-        log.loaded += len(positions)
-        reading = log.reader.start(positions)
-        entries = []
+        other = 0
+        reading = log.reader.start([position for position in page.positions if position])
         for position, sequence in zip(page.positions, page.sequences, strict=True):
             if not position:
-                entries.append(next(others))
+                entries.append(others[other])
+                other += 1
                 continue
             message = reading.message(position)
             entry = Entry(message, queue, sequence, reading.deadline_ms)
@@ -82,14 +112,14 @@ class QueuePages(Pager):
                     entry.redelivered = True
                     entry.delivery_count = count
             entries.append(entry)
-        return entries
 
     def expect(self, page: Page) -> None:
         stored = [position for position in page.positions if position]
         if stored:
             self._log.reader.expect(stored)
 
-    def give_up(self, page: Page) -> None:
+    def _give_up(self, page: Page) -> None:
+        """What was written of it to make room is wanted no more."""
         if page.spilled is not None:
             assert self._log.spill is not None
             self._log.spill.free(page.spilled)
@@ -102,7 +132,7 @@ class QueuePages(Pager):
         positions = array("Q", [position for position in page.positions if position])
         self._queue.tally.unstored += len(positions)
         self._log.settle_positions(positions)
-        self.give_up(page)
+        self._give_up(page)
 
     def forget(self, entry: Entry) -> None:
         if entry.position:

@@ -8,6 +8,7 @@ was gathered, mostly one, unless some are being written. Bytes and files are the
 import logging
 from array import array
 from collections.abc import Callable, Collection, Mapping
+from typing import Final
 
 from amqpbroker.broker.batches import BATCH_BYTES, GROUP_BYTES, Encoder, Writing
 from amqpbroker.broker.gathering import Gathering
@@ -17,7 +18,8 @@ from amqpbroker.broker.reading import Reader
 from amqpbroker.broker.ready import Page, Pager
 from amqpbroker.broker.spill import Spill
 from amqpbroker.broker.writer import Writer
-from amqpbroker.clock import Clock
+from amqpbroker.clock import Clock, Timer
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.compaction import Compaction
@@ -27,6 +29,9 @@ from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import Store
 
 log = logging.getLogger(__name__)
+
+#: How long the journal is not tidied after a part of it could not be read.
+COMPACTION_RETRY_MS: Final = 10_000
 
 
 class Persistence(Store):
@@ -49,18 +54,20 @@ class Persistence(Store):
         waits: bool = True,
         batch_bytes: int = BATCH_BYTES,
         group_bytes: int = GROUP_BYTES,
+        returns: int = BOUNDS.returns,
     ) -> None:
         """on_failure(error): called when nothing can be written any more.
 
         waits: nothing counts as safe before it is written; else everything does at the end of its turn. What is
         gathered is written in several batches if it has more than batch_bytes. A group of more than group_bytes
-        is several as well: of these, the machine's end can leave the first alone.
+        is several as well: of these, the machine's end can leave the first alone. returns: as of Gathering.
         """
         self.journal = journal
         self.safe_position: int = 0
         self.counts: dict[int, int] = {}
         self.on_gathered: Callable[[], None] = _nothing
         self.on_synced: Callable[[], None] = _nothing
+        self._clock = clock
         self._waits = waits
         self._moves = Moves()
         self.reader = Reader(journal, self._moves)
@@ -71,8 +78,10 @@ class Persistence(Store):
         self.unsafe_pages: list[tuple[Pager, Page]] = []
         self.spill: Spill | None = None
         self._compaction = Compaction(journal, self._moves, self.counts)
+        self._compaction_retry: Timer | None = None
         self._encoder = Encoder(journal, self._moves, self.counts, self._compaction, batch_bytes, group_bytes)
-        self._gathering = Gathering()
+        self._returns: int = returns
+        self._gathering = Gathering(returns)
         self._number: int = 1
         #: Whether there is something to write that is not under way; how many operations are.
         self._is_due: bool = False
@@ -155,17 +164,20 @@ class Persistence(Store):
         self._under_way = 0
         self._answers_under_way = 0
         self.synced = self._number - 1
+        self._let_pages_go()
         self.tidy()
         self.on_synced()
 
     def _take(self) -> list[Writing]:
         """What was gathered, to be written, if there is anything of it left to say."""
-        gathering, self._gathering = self._gathering, Gathering()
+        gathering, self._gathering = self._gathering, Gathering(self._returns)
         self._is_due = False
         self._answers_under_way, self._answers = self._answers, 0
         self._under_way = len(gathering)
         self.stored += gathering.copies
         writings = self._encoder.batches(gathering)
+        if self._compaction.failure is not None:
+            self._pause_compaction(self._compaction.failure)
         self._number += 1
         return writings
 
@@ -175,6 +187,10 @@ class Persistence(Store):
         # Only from now on can a copy be read at its new place; the old one is there until `tidy`.
         for copy in writing.moved:
             self._moves.move(copy.old, copy.new)
+        self._let_pages_go()
+
+    def _let_pages_go(self) -> None:
+        """Those that are safe now, or that nothing is stored of any more."""
         waiting, self.unsafe_pages = self.unsafe_pages, []
         self.unsafe_pages += [(pager, page) for pager, page in waiting if not pager.let_go(page)]
 
@@ -195,6 +211,22 @@ class Persistence(Store):
         if self._compaction.is_due() and not self._is_due:
             self._gather()
 
+    def _pause_compaction(self, error: OSError) -> None:
+        """Tidying can wait: a part of the journal that cannot be read for now is no reason to end."""
+        if self._compaction_retry is None:
+            log.error(
+                "%s: the oldest segment cannot be read to be tidied: %s; it is tried again",
+                self.journal.directory,
+                error,
+            )
+            self._compaction_retry = self._clock.after(COMPACTION_RETRY_MS, self._resume_compaction)
+
+    def _resume_compaction(self) -> None:
+        self._compaction_retry = None
+        self._compaction.failure = None
+        if not self.writer.is_busy and not self.writer.has_failed:
+            self.tidy()
+
     def _free(self) -> None:
         if self.journal.free():
             self._committer.remove_freed()
@@ -208,6 +240,8 @@ class Persistence(Store):
 
         Raises StoreError if that failed; the log says how much was lost. Nothing of it was confirmed.
         """
+        if self._compaction_retry is not None:
+            self._compaction_retry.cancel()
         try:
             self.writer.close()
             if not self.writer.has_failed:
@@ -220,6 +254,8 @@ class Persistence(Store):
             log.error("%s: %d operations, not confirmed, are lost", self.journal.directory, lost)  # noqa: TRY400
             raise StoreError(f"the broker ended without writing everything: {failure}") from failure
         finally:
+            self._gathering = Gathering()
+            self.unsafe_pages.clear()
             self.journal.close()
 
     # --- reading ----------------------------------------------------------------------------------------------------

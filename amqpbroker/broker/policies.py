@@ -51,7 +51,7 @@ class Policy:
         return {
             "apply-to": self.apply_to,
             "priority": self.priority,
-            "definition": dict(self.definition),
+            "definition": self.definition,
             "pattern": self.pattern,
         }
 

@@ -110,8 +110,15 @@ def unknown_keys(definition: Mapping[str, Any], operator: bool) -> list[str]:
 
 def definition_problem(definition: object, operator: bool) -> str | None:
     """What is wrong with a definition, in RabbitMQ's words; None if nothing is."""
+    if definition == []:
+        return "no policy provided"  # how some write an empty object
+    if isinstance(definition, list):
+        return f"definition must be a dictionary: {erlang_json(definition)}"
     if not isinstance(definition, dict):
-        return f"definition should be a map, actually was {erlang_json(definition)}"
+        if operator:
+            shown = erlang_json(definition)
+            return f"parse error while reading policy definition: {shown}. Validator: operator_policy_validator."
+        return f"definition should be a map, actually was {erlang_json(definition)}"  # where RabbitMQ crashes
     if not definition:
         return "no policy provided"
     unknown = {name: definition[name] for name in unknown_keys(definition, operator)}

@@ -103,6 +103,10 @@ class Queue(Destination):
         """Its consumers, in the order in which they came."""
 
     @abstractmethod
+    def discard(self) -> None:
+        """Let go of all messages, without a word to the store: the broker has ended."""
+
+    @abstractmethod
     def add_consumer(self, consumer: "Consumer") -> None:
         """Register; nothing is delivered before `offer`. Raises AmqpError 403 when in exclusive use."""
 
@@ -179,6 +183,10 @@ class Queue(Destination):
     @abstractmethod
     def recovered(self) -> None:
         """See Holder."""
+
+    @abstractmethod
+    def unreadable(self, error: Exception) -> None:
+        """What it has stored cannot be read for now: try again later."""
 
     @abstractmethod
     def page_out(self) -> bool:

@@ -47,13 +47,16 @@ class Sample:
         self.idle_since: int | None = None
         self.capacity: float = 1.0
 
-    def take(self, counters: tuple[int, ...], now_ms: int, interval_ms: int) -> None:
-        """interval_ms: what to take for the time since the look before, if there was none."""
+    def take(self, counters: tuple[int, ...], now_ms: int, interval_ms: int, ahead_ms: int = 0) -> None:
+        """interval_ms: what to take for the time since the look before, if there was none.
+
+        ahead_ms: by how much the wall clock is ahead, whose time is shown.
+        """
         if counters == self.counters:
             # The same object twice takes half the memory.
             self.before = self.counters
             if self.idle_since is None:
-                self.idle_since = now_ms
+                self.idle_since = now_ms + ahead_ms
         else:
             self.before, self.counters = self.counters, counters
             self.idle_since = None
@@ -105,7 +108,8 @@ class Rates:
             points = self._histories[counted] = self._histories.pop(counted, deque(maxlen=self._length))
             if len(self._histories) > HISTORIES:
                 del self._histories[next(iter(self._histories))]
-        return [(at_ms, named(counted.counter_names, counters)) for at_ms, counters in points]
+        ahead_ms = self.clock.ahead_ms
+        return [(at_ms + ahead_ms, named(counted.counter_names, counters)) for at_ms, counters in points]
 
     def keeps(self, counted: Counted) -> bool:
         """Whether there is a history that `history` need not begin."""
@@ -175,7 +179,7 @@ class Rates:
                 return
             sample = counted.sample = Sample(counters if self._first else (0,) * len(counters))
         now_ms = self.clock.turn_ms
-        sample.take(counters, now_ms, self.interval_ms)
+        sample.take(counters, now_ms, self.interval_ms, self.clock.ahead_ms)
         if counted in self._histories:
             self._histories[counted].append((now_ms, counters))
 

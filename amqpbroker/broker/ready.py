@@ -54,6 +54,10 @@ class Page:
         self.spilled: Spilled | None = None
 
     @property
+    def is_empty(self) -> bool:
+        return not self.positions and not self.entries
+
+    @property
     def first(self) -> int:
         """The place of its first copy in the queue."""
         return self.sequences[0] if self.positions else self.entries[0].sequence
@@ -74,16 +78,19 @@ class Pager(metaclass=ABCMeta):
         """
 
     @abstractmethod
+    def take(self, page: Page) -> list[Entry]:
+        """Take the page's copies out of it, in its order: all, or the first ones if not all can be read for now.
+
+        None is taken before it is read. If not all can be read, the queue is told (`Queue.unreadable`).
+        """
+
+    @abstractmethod
     def load(self, page: Page) -> list[Entry]:
-        """The page's copies, in its order. Raises OSError, DamagedError."""
+        """The page's copies, in its order, which stay in it. Raises OSError, DamagedError."""
 
     @abstractmethod
     def expect(self, page: Page) -> None:
         """The page will be loaded soon, so that what is stored of it may be read meanwhile."""
-
-    @abstractmethod
-    def give_up(self, page: Page) -> None:
-        """The page is no more: its copies were loaded and live on."""
 
     @abstractmethod
     def drop(self, page: Page) -> None:
@@ -122,16 +129,23 @@ class ReadyLine(metaclass=ABCMeta):
         return entries
 
     @abstractmethod
+    def load_head(self) -> bool:
+        """See that the head is in memory; False if it cannot be read for now. Only when `count`."""
+
+    @abstractmethod
     def head(self) -> Entry:
-        """What `pop` would give. Only when `count`."""
+        """What `pop` would give. Only after `load_head`."""
 
     @abstractmethod
     def pop(self) -> Entry:
-        """Take the head. Only when `count`."""
+        """Take the head. Only after `load_head`."""
 
     def due_ms(self) -> int:
-        """When the first message expires of those that may, 0 for never. That is the head; only when `count`."""
-        return self.head().deadline_ms
+        """When the first message expires of those that may, 0 for never or if it cannot be read for now.
+
+        That is the head; only when `count`.
+        """
+        return self.head().deadline_ms if self.load_head() else 0
 
     def pop_due(self) -> Entry:
         """Take the one that `due_ms` tells of."""
@@ -221,14 +235,18 @@ class FifoLine(ReadyLine):
         self.count += len(entries)
         self.size += sum([entry.message.size for entry in entries])
 
+    def load_head(self) -> bool:
+        if self.line:
+            return True
+        return self._page_in()
+
     def head(self) -> Entry:
         if not self.line:
+            # What is in memory but not at hand yet, which `peek` says is there.
             self._page_in()
         return self.line[0]
 
     def pop(self) -> Entry:
-        if not self.line:
-            self._page_in()
         entry = self.line.popleft()
         self.count -= 1
         self.size -= entry.message.size
@@ -283,28 +301,31 @@ class FifoLine(ReadyLine):
                     return True
         return False
 
-    def _page_in(self) -> None:
-        """Make the first page, or else the tail, the head."""
-        if self._pages:
-            pager, page = self._pager, self._pages[0]
-            assert pager is not None
-            self.line.extend(pager.load(page))
-            self._pages.popleft()
-            pager.give_up(page)
-            if self._pages:
-                pager.expect(self._pages[0])
-        else:
+    def _page_in(self) -> bool:
+        """Make the first page the head, or as much of it as can be read, or else the tail; whether there was any."""
+        if not self._pages:
             self.line, self._tail = self._tail, self.line
             self._tail_size = 0
+            return True
+        pager, page = self._pager, self._pages[0]
+        assert pager is not None
+        entries = pager.take(page)
+        self.line.extend(entries)
+        if page.is_empty:
+            self._pages.popleft()
+            if self._pages:
+                pager.expect(self._pages[0])
+        return bool(entries)
 
     def _open(self, sequence: int) -> None:
-        """See that everything before that place in the queue is in the head.
+        """See that everything before that place in the queue is in the head, unless it cannot be read for now.
 
         What is paged is behind all that was ever delivered, unless that came back and was paged for want of memory.
         """
         line = self.line
         while self._pages and (not line or line[-1].sequence < sequence) and self._pages[0].first < sequence:
-            self._page_in()
+            if not self._page_in():
+                return
         if not self._pages and self._tail and (not line or line[-1].sequence < sequence):
             line.extend(self._tail)
             self._tail.clear()
@@ -329,7 +350,8 @@ class FifoLine(ReadyLine):
             entry = self.line.pop()
             size += entry.message.size
             entries.append(entry)
-        entries.reverse()
+        # What came back before a page that could not be read is behind it no more.
+        entries.sort(key=lambda entry: entry.sequence)
         self._pages.appendleft(pager.page(entries))
 
 
@@ -446,6 +468,9 @@ class PriorityLine(ReadyLine):
     def ranked(self, entries: list[Entry]) -> list[Entry]:
         return sorted(entries, key=self._level, reverse=True)
 
+    def load_head(self) -> bool:
+        return self.levels[self.mask.bit_length() - 1].load_head()
+
     def head(self) -> Entry:
         return self.levels[self.mask.bit_length() - 1].head()
 
@@ -532,6 +557,13 @@ class QuorumLine(ReadyLine):
         if self.turn == self.WEIGHT and self.normal.count and self.normal.head().sequence < self.high.head().sequence:
             return self.normal
         return self.high
+
+    def load_head(self) -> bool:
+        if self.returned:
+            return True
+        if not self.high.count:
+            return self.normal.load_head()
+        return self.high.load_head() and (self.turn != self.WEIGHT or not self.normal.count or self.normal.load_head())
 
     def head(self) -> Entry:
         return self.returned[0] if self.returned else self._next().head()
@@ -624,7 +656,7 @@ class StrictLevels(PriorityLine):
         """When the first of the heads of all levels expires, and its level; 0 where none does."""
         due_ms = due_level = 0
         for level, line in enumerate(self.levels):
-            if line.count:
+            if line.count and line.load_head():
                 head_ms = line.head().deadline_ms
                 if head_ms and (not due_ms or head_ms < due_ms):
                     due_ms, due_level = head_ms, level

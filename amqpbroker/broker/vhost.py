@@ -82,9 +82,8 @@ class Vhost:
     """One vhost.
 
     definition: what is stored of it, replaced when that changes. route_epoch: changes whenever a route that was looked
-    up before may have become wrong. remembered: how many routes its channels remember. reply_queue: the queue that
-    consumers of direct replies are said to consume from; it is in no table and never holds anything. traffic, octets:
-    what its channels and connections have done. totals: those of the broker. count_exchanges: how many the broker has.
+    up before may have become wrong. remembered: how many routes its channels remember. traffic, octets: what its
+    channels and connections have done. totals: those of the broker. count_exchanges: how many the broker has.
     events: who is told what is made and deleted. taps: who looks on; see `Broker.tap`. on_deleted: by queue, a callback
     for its deletion.
     """
@@ -128,7 +127,6 @@ class Vhost:
         self.remembered: int = 0
         self.taps: tuple[Tap, ...] = ()
         self.on_deleted: dict[Queue, Callable[[], None]] = {}
-        self.reply_queue: Queue = LocalQueue(self, PSEUDO_QUEUE, QueueSettings())
         self.dead_letters = DeadLetters(self.exchanges, clock, self.log)
         default = self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)
         default.effective = policies.effective(name, "exchange", "")
@@ -184,6 +182,11 @@ class Vhost:
         return self.queues.get(name) or self.direct_replies.find(name)
 
     # --- look-ups ---------------------------------------------------------------------------------------------------
+
+    def reply_queue(self) -> Queue:
+        """A queue for a consumer of direct replies to be said to consume from: it is in no table and never holds
+        anything. A new one each time, so that the vhost does not lead back to itself once it is deleted."""
+        return LocalQueue(self, PSEUDO_QUEUE, QueueSettings())
 
     def exchange(self, name: str) -> Exchange:
         """Raises AmqpError 404."""
@@ -257,7 +260,9 @@ class Vhost:
         kinds: tuple[str, ...] = EXCHANGE_TYPES,
     ) -> Exchange:
         log = self.log if durable else None
-        exchange_type = build_exchange_type(kind, arguments, self.clock, self._release_to(name), log, kinds)
+        exchange_type = build_exchange_type(
+            kind, arguments, self.clock, self._release_to(name), log, self.config.bounds, kinds
+        )
         alternate = alternate_exchange(name, self.name, arguments)
         exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
         self._apply_to_exchange(exchange, self.policies.effective(self.name, "exchange", name))
@@ -524,7 +529,7 @@ class Vhost:
                 source.type.unbind(binding)
         for exchange in removal.exchanges:
             del self.exchanges[exchange.name]
-            exchange.type.close()
+            exchange.close()
         self.route_epoch += 1
 
     def _tell_of_removal(self, removal: Removal, actor: str | None) -> None:
@@ -560,7 +565,7 @@ class Vhost:
     def close(self) -> None:
         """The vhost is deleted, also from the definitions: what is in it goes.
 
-        Connections to it are to be closed next; consumers are told nothing else.
+        Connections to it are to be closed next; their consumers are cancelled before that, as in RabbitMQ.
         """
         queues, exchanges = list(self.queues.values()), list(self.exchanges.values())
         self.queues.clear()
@@ -568,11 +573,25 @@ class Vhost:
         self._exclusive.clear()
         self.route_epoch += 1
         for queue in queues:
-            self._close(queue)
+            _cancel(self._close(queue))
         for exchange in exchanges:
-            exchange.type.close()
+            exchange.close()
             if self.events.heard:
                 self.events.tell("exchange.deleted", {"name": exchange.name, "vhost": self.name})
+
+    def discard(self) -> None:
+        """Let go of everything, without a word to store and definitions: the broker has ended."""
+        for queue in self.queues.values():
+            queue.discard()
+            self.totals.queues[queue.settings.queue_type].remove(queue)
+        for exchange in self.exchanges.values():
+            if exchange.type.held is not None:
+                exchange.type.held.discard()
+            exchange.close()
+        self.queues.clear()
+        self.exchanges.clear()
+        self._exclusive.clear()
+        self.route_epoch += 1
 
     # --- publish ----------------------------------------------------------------------------------------------------
 

@@ -132,7 +132,10 @@ class Writer:
         if self._closed:
             return
         self._syncing = False
-        if error is not None:
+        if isinstance(error, UnwrittenError):
+            log.error("%s; definitions are synced when that works, which is tried every second", error)
+            self._definitions = self._clock.after(RETRY_MS, self._sync_definitions)
+        elif error is not None:
             self.fail(error)
             return
         self._on_ready()

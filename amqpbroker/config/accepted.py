@@ -1,5 +1,6 @@
 """Kinds of value: what a setting accepts, and what it makes of it."""
 
+import ipaddress
 import re
 import socket
 from collections.abc import Callable, Mapping
@@ -195,6 +196,10 @@ def _host(text: str) -> str:
     return text
 
 
+def _network(text: str) -> str:
+    return str(ipaddress.ip_network(text))
+
+
 def _file(text: str) -> str:
     if not text or "\0" in text:
         raise ValueError(text)
@@ -230,6 +235,7 @@ INFORMATION = Accepted(
 LISTENER = Accepted("PORT, HOST or HOST:PORT, with a port from 0 to 65535", _listener)
 LOG_FILE = Accepted("the name of a file, or false", _log_file)
 NAME = Accepted("a name of 1 to 255 bytes", _name)
+NETWORK = Accepted("an IP address or a network, such as 10.0.0.1 or 10.0.0.0/8", _network)
 PATH = Accepted("a path that begins with /, such as /rabbit", _path)
 PORT = integer(0, 65535)
 REGEX = Accepted("a regular expression", _regex)

@@ -159,6 +159,7 @@ def _management(values: Values, management: Management, free: bool, warn: Warn) 
         cors_allow_origins=_listed(values, "management.cors.allow_origins.$n")
         if "management.cors.allow_origins" not in values
         else (),
+        trusted_proxies=_listed(values, "management.trusted_proxies.$n"),
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from amqpbroker.compat import COMPATS, Compat
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.config.identity import RABBITMQ, Identity, own, rabbitmq
 from amqpbroker.config.log import Log
 from amqpbroker.config.tls import Tls
@@ -86,6 +87,7 @@ class Management:
     login_session_timeout_min: int = 480
     cors_allow_origins: tuple[str, ...] = ()
     cors_max_age_s: int = 1800
+    trusted_proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,7 @@ class Config:
     product_version: str = ""
     compat: Compat = COMPATS["4.0"]
     event_exchange_vhost: str = ""
+    bounds: Bounds = BOUNDS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "initial_frame_max", self.initial_frame_max or self.compat.frame_min)

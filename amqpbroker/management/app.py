@@ -3,15 +3,14 @@
 It runs in the broker's loop, so a handler may call the domain as it likes, and holds everybody up while it does.
 """
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 from urllib.parse import unquote
 
-import orjson
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -22,14 +21,20 @@ from starlette.staticfiles import StaticFiles
 from amqpbroker.broker.events import INTERNAL
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
+from amqpbroker.management.bodies import Bodies
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.door import CSRF_HEADER, Door
+from amqpbroker.management.encoding import encoded
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.listing import Listing, asked_columns, encode, only
 from amqpbroker.management.origin import comes_from_elsewhere
+from amqpbroker.management.proxies import Proxies
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
+from amqpbroker.management.streamed import answer
+from amqpbroker.management.synced import all_written
+from amqpbroker.management.who import Who
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
@@ -39,15 +44,6 @@ log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 
-#: The largest body of a request. Definitions of a large broker are the largest there are.
-MAX_BODY_BYTES = 20_000_000
-
-#: The same for one who has not said who it is: a name and a password.
-MAX_LOGIN_BYTES = 10_000
-
-#: How long a body may take to come.
-BODY_S = 60.0
-
 SECURITY_HEADERS = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "referrer-policy": "no-referrer",
@@ -55,6 +51,9 @@ SECURITY_HEADERS = {
     "x-frame-options": "DENY",
     "cross-origin-resource-policy": "same-origin",
 }
+
+#: The methods of requests that change nothing.
+READING = ("GET", "HEAD")
 
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -66,8 +65,9 @@ def build_app(broker: "Broker", node: "Node", resources: Iterable[Resource] = RE
     """The application, under management.path_prefix."""
     config = broker.config
     door = Door(broker, Sessions(broker.clock, config.management.login_session_timeout_min * 60_000), node.token)
-    api = [Route(resource.path, _Endpoint(broker, node, door, resource)) for resource in resources]
-    api.append(Route("/{unknown:path}", _Endpoint(broker, node, door, Resource("", Access.ANYBODY))))
+    bodies = Bodies()
+    api = [Route(resource.path, _Endpoint(broker, node, door, bodies, resource)) for resource in resources]
+    api.append(Route("/{unknown:path}", _Endpoint(broker, node, door, bodies, Resource("", Access.ANYBODY))))
     routes: list[Any] = [Mount("/api", routes=api)]
     if STATIC.is_dir():
         routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
@@ -84,7 +84,7 @@ def build_app(broker: "Broker", node: "Node", resources: Iterable[Resource] = RE
             expose_headers=("location",),
             max_age=config.management.cors_max_age_s,
         )
-    return _Prefixed(app, config.management.path_prefix)
+    return Proxies(_Prefixed(app, config.management.path_prefix), config.management.trusted_proxies)
 
 
 @final
@@ -126,10 +126,11 @@ class _Prefixed:
 class _Endpoint:
     """What answers requests to one resource."""
 
-    def __init__(self, broker: "Broker", node: "Node", door: Door, resource: Resource) -> None:
+    def __init__(self, broker: "Broker", node: "Node", door: Door, bodies: Bodies, resource: Resource) -> None:
         self._broker = broker
         self._node = node
         self._door = door
+        self._bodies = bodies
         self._resource = resource
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
@@ -149,6 +150,8 @@ class _Endpoint:
         except Exception:
             log.exception("internal error: %s %s", request.method, request.url.path)
             response = _json(500, {"error": "internal_server_error", "reason": "see the broker's log"})
+        if request.method not in READING:
+            await all_written()  # clients hear of a change before its author does, as with RabbitMQ
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -162,44 +165,54 @@ class _Endpoint:
             return Response(headers={"allow": ", ".join(resource.methods)})
         if handler is None:
             return Response(status_code=405, headers={"allow": ", ".join(resource.methods)})
-        reading = request.method in ("GET", "HEAD")
+        reading = request.method in READING
         if not reading and comes_from_elsewhere(request.headers, self._broker.config.management.cors_allow_origins):
             raise failure.foreign_origin()
         access = resource.access if reading or resource.change is None else resource.change
-        if access is not Access.ANYBODY:
-            if who is None:
-                return _challenge(request)
-            vhost = None if resource.any_vhost else path.get("vhost")
-            who.require(access, None)
-            if vhost is not None and vhost not in self._broker.vhosts:
-                raise failure.no_vhost() if request.method in ("PUT", "POST") else failure.not_found()
-            who.require(access, vhost)
-        raw = b"" if reading else await _body(request, MAX_BODY_BYTES if who is not None else MAX_LOGIN_BYTES)
-        call = Call(self._broker, self._node, self._door, who, request, path, raw)
-        self._broker.events.actor = INTERNAL if who is None else who.user.name
-        try:
-            result = handler(call)
-        finally:
-            self._broker.events.actor = INTERNAL
-        if inspect.isawaitable(result):
-            result = await result
-        return await _response(result, call)
+        if access is not Access.ANYBODY and who is None:
+            return _challenge(request)
+
+        def check() -> Who | None:
+            """Who sends the request, and may still do so. Raises ApiError."""
+            now = self._door.still(request, who)
+            if access is not Access.ANYBODY:
+                if now is None:
+                    raise failure.wrong_login()
+                self._require(now, access, None if resource.any_vhost else path.get("vhost"), request.method)
+            return now
+
+        check()
+        with self._bodies.one() as body:
+            call = Call(self._broker, self._node, self._door, check, request, path)
+            if request.method in ("PUT", "POST"):
+                call.raw = await body.read(
+                    request, resource.max_body(who is not None), partial(_may_send, resource, call)
+                )
+            call.check()
+            self._broker.events.actor = INTERNAL if who is None else who.user.name
+            try:
+                result = handler(call)
+            finally:
+                self._broker.events.actor = INTERNAL
+            if inspect.isawaitable(result):
+                result = await result
+            response = await _response(result, call)
+        if reading:
+            call.check()
+        return response
+
+    def _require(self, who: Who, access: Access, vhost: str | None, method: str) -> None:
+        who.require(access, None)
+        if vhost is not None and vhost not in self._broker.vhosts:
+            raise failure.no_vhost() if method in ("PUT", "POST") else failure.not_found()
+        who.require(access, vhost)
 
 
-async def _body(request: Request, max_bytes: int) -> bytes:
-    """Raises ApiError 400 if it is too large, 408 if it does not come."""
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for part in request.stream():
-                size += len(part)
-                if size > max_bytes:
-                    raise failure.bad_request(f"Exceeded HTTP request body size limit of {max_bytes} bytes")
-                parts.append(part)
-    except TimeoutError:
-        raise failure.slow_body() from None
-    return b"".join(parts)
+def _may_send(resource: Resource, call: Call) -> None:
+    """Raises ApiError or AmqpError for a large body whose sender may not do with it what it wants."""
+    call.check()
+    if resource.may_send is not None:
+        resource.may_send(call)
 
 
 async def _response(result: Any, call: Call) -> Response:
@@ -208,31 +221,15 @@ async def _response(result: Any, call: Call) -> Response:
     if isinstance(result, Answer):
         return _json(result.status, result.json, dict(result.headers))
     if isinstance(result, Listing):
-        return _Parts(await encode(result, call.query))
+        return await answer(encode(result, call.query), call.check)
     columns = asked_columns(call.query)
     if columns is not None and isinstance(result, dict):
         result = only(result, columns)
     return _json(200, result)
 
 
-@final
-class _Parts(Response):
-    """JSON in parts, which are sent as they are: a list may have tens of megabytes."""
-
-    def __init__(self, parts: list[bytes]) -> None:
-        size = sum([len(part) for part in parts])
-        super().__init__(None, 200, {"cache-control": "no-cache", "content-length": str(size)}, "application/json")
-        self._parts = parts
-
-    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for part in self._parts:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-
 def _json(status: int, value: Any, headers: dict[str, str] | None = None) -> Response:
-    content = b"" if value is None else orjson.dumps(value)
+    content = b"" if value is None else encoded(value)
     media_type = None if value is None else "application/json"
     return Response(content, status, {"cache-control": "no-cache", **(headers or {})}, media_type)
 

@@ -1,6 +1,6 @@
 """One request to the API, as handlers see it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
@@ -42,26 +42,33 @@ def put_answer(created: bool) -> Answer:
 
 @final
 class Call:
-    """path: the {names} of the resource's path, unquoted. query: the first value of each parameter. raw: the body."""
+    """path: the {names} of the resource's path, unquoted. query: the first value of each parameter. raw: the body.
+
+    check(): who sends the request, and may do so now, None for nobody; raises ApiError.
+    """
 
     def __init__(
         self,
         broker: "Broker",
         node: "Node",
         door: "Door",
-        who: "Who | None",
+        check: "Callable[[], Who | None]",
         request: "Request",
         path: Mapping[str, str],
-        raw: bytes,
     ) -> None:
         self.broker = broker
         self.node = node
         self.door = door
-        self._who = who
+        self._check = check
+        self._who: Who | None = None
         self.request = request
         self.path = path
         self.query: Mapping[str, str] = dict(reversed(request.query_params.multi_items()))
-        self.raw = raw
+        self.raw = b""
+
+    def check(self) -> None:
+        """Look at the user's rights again: whatever waits calls this before it goes on. Raises ApiError."""
+        self._who = self._check()
 
     @property
     def host(self) -> str:

@@ -62,6 +62,23 @@ class Door:
             case _:
                 raise failure.wrong_login()
 
+    def still(self, request: "Request", who: Who | None) -> Who | None:
+        """Who sent the request, as that user is now: the same as `identify` said at first, asked again later.
+
+        Raises ApiError 401 for a user that is gone, or whose password is another one now; None if the login is over.
+        """
+        if who is None or who.all_powerful:
+            return who
+        if "authorization" not in request.headers:
+            return self._by_cookie(request)
+        try:
+            user = self._broker.users.user(who.user.name)
+        except LookupError:
+            raise failure.wrong_login() from None
+        if user.password_hash != who.user.password_hash:
+            raise failure.wrong_login()
+        return Who(self._broker, user)
+
     def _by_cookie(self, request: "Request") -> Who | None:
         found = self.sessions.find(request.cookies.get(COOKIE, ""))
         if found is None:

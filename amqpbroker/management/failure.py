@@ -2,10 +2,16 @@
 
 from typing import Any
 
+import orjson
+
 from amqpbroker.errors import AmqpError
 
 #: How long a line can be before Erlang's ~p breaks it.
 _ERLANG_LINE = 80
+
+
+#: How much of a value is shown.
+_SHOWN = 80
 
 
 class ApiError(Exception):
@@ -16,6 +22,12 @@ class ApiError(Exception):
         self.status = status
         self.error = error
         self.reason = reason
+
+
+def shown(value: object) -> str:
+    """As JSON, cut where it would be long."""
+    text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode("utf-8", "replace")
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 def not_found() -> ApiError:
@@ -74,6 +86,12 @@ def foreign_origin() -> ApiError:
 def slow_body() -> ApiError:
     """The head of a request came, and its body did not."""
     return ApiError(408, "request_timeout", "the body of the request did not come in time")
+
+
+def bodies_full(most: int) -> ApiError:
+    """More large bodies are coming at the same time than there is memory for."""
+    reason = f"large requests that are worked on take {most} bytes already; send this one again later"
+    return ApiError(503, "service_unavailable", reason)
 
 
 def missing_keys(names: list[str]) -> ApiError:

@@ -7,22 +7,21 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, TypeVar, final
+from typing import Any, final
 
 import orjson
 
 from amqpbroker.broker.patterns import Pattern
 from amqpbroker.management import failure
+from amqpbroker.management.streamed import SLICE, Parts, encoded
+from amqpbroker.management.values import whole_number
 
-#: How many rows are made before the broker's other work gets its turn.
-SLICE = 50
 #: How long names are filtered before it does.
 FILTER_SLICE_S = 0.01
 MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 100
 
 Row = dict[str, Any]
-Made = TypeVar("Made")
 
 
 @final
@@ -56,8 +55,8 @@ def parse_page(query: Mapping[str, str]) -> Page:
     if "page" not in query:
         return Page(None, 0, None)
     try:
-        number = int(query["page"])
-        size = int(query.get("page_size") or DEFAULT_PAGE_SIZE)
+        number = whole_number(query["page"])
+        size = whole_number(query.get("page_size") or str(DEFAULT_PAGE_SIZE))
         text = query.get("name", "")
         written = text if query.get("use_regex") == "true" else re.escape(text)
         pattern = Pattern(written, ignore_case=True, unicode=True)
@@ -72,8 +71,8 @@ def parse_page(query: Mapping[str, str]) -> Page:
     return Page(number, size, pattern if text else None)
 
 
-async def encode(listing: Listing, query: Mapping[str, str]) -> list[bytes]:
-    """The JSON of a list as the query wants it, in parts. Raises ApiError 400."""
+async def encode(listing: Listing, query: Mapping[str, str]) -> Parts:
+    """Yield the JSON of a list as the query wants it, in parts. Raises ApiError 400 before the first of them."""
     page = parse_page(query) if listing.paged else Page(None, 0, None)
     objects: Sequence[Any] = list(listing.objects)
     total = len(objects)
@@ -88,18 +87,18 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> list[bytes]:
     if by_name and _reversed(query):
         objects = objects[::-1]
     filtered = len(objects)
-    if page.number is not None and by_name:
+    if sort and not by_name:
+        objects = await _sorted(objects, listing.show, sort, _reversed(query))
+    if page.number is not None:
         objects = _cut(objects, page.number, page.size)
-    show = listing.show
-    if not by_name and (sort or page.number is not None):
-        objects = await (_sorted(objects, show, sort, _reversed(query)) if sort else rows(objects, show))
-        show = _as_it_is
-        if page.number is not None:
-            objects = _cut(objects, page.number, page.size)
     columns = asked_columns(query)
-    encoded = await _encoded(objects, show, columns)
+    show = listing.show if columns is None else _reduced(listing.show, columns)
+    yield b"[" if page.number is None else b'{"items":['
+    async for part in encoded(objects, show):
+        yield part
     if page.number is None:
-        return [b"[", *encoded, b"]"]
+        yield b"]"
+        return
     counts = {
         "filtered_count": filtered,
         "item_count": len(objects),
@@ -108,7 +107,11 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> list[bytes]:
         "page_size": page.size,
         "total_count": total,
     }
-    return [b'{"items":[', *encoded, b"],", orjson.dumps(counts)[1:]]
+    yield b"]," + orjson.dumps(counts)[1:]
+
+
+def _reduced(show: Callable[[Any], Row], columns: list[str]) -> Callable[[Any], Row | list[Any]]:
+    return lambda each: only(show(each), columns)
 
 
 async def _found(pattern: Pattern, objects: Sequence[Any], name: Callable[[Any], Any]) -> list[Any]:
@@ -122,10 +125,6 @@ async def _found(pattern: Pattern, objects: Sequence[Any], name: Callable[[Any],
             await asyncio.sleep(0)
             began = time.perf_counter()
     return found
-
-
-def _as_it_is(row: Row) -> Row:
-    return row
 
 
 def _text(name: Any) -> str:
@@ -146,45 +145,16 @@ def _cut(all_of_it: Sequence[Any], number: int, size: int) -> list[Any]:
     return list(all_of_it[start : start + size])
 
 
-async def rows(objects: Sequence[Any], show: Callable[[Any], Row]) -> list[Row]:
-    """What is to be shown of each, made in slices."""
-    return await _made(objects, show)
-
-
-async def _made(objects: Sequence[Any], make: Callable[[Any], Made]) -> list[Made]:
-    made: list[Made] = []
+async def _sorted(objects: Sequence[Any], show: Callable[[Any], Row], column: str, backwards: bool) -> list[Any]:
+    """The objects in the order of a column. Of the rows no more than these values is kept."""
+    keyed: list[tuple[tuple[int, Any], Any]] = []
     for start in range(0, len(objects), SLICE):
         if start:
             await asyncio.sleep(0)
-        made += [make(each) for each in objects[start : start + SLICE]]
-    return made
-
-
-async def _sorted(objects: Sequence[Any], show: Callable[[Any], Row], column: str, backwards: bool) -> list[Row]:
-    """The rows in the order of a column. Its values are made with them, so that but little is done in one go."""
-
-    def keyed(each: Any) -> tuple[tuple[int, Any], Row]:
-        row = show(each)
-        return _sort_key(_at(row, column)), row
-
-    pairs = await _made(objects, keyed)
+        keyed += [(_sort_key(_at(show(each), column)), each) for each in objects[start : start + SLICE]]
     await asyncio.sleep(0)
-    pairs.sort(key=itemgetter(0), reverse=backwards)
-    return [row for _, row in pairs]
-
-
-async def _encoded(objects: Sequence[Any], show: Callable[[Any], Row], columns: list[str] | None) -> list[bytes]:
-    """The rows with commas between them, made in slices."""
-    parts = []
-    for start in range(0, len(objects), SLICE):
-        if start:
-            parts.append(b",")
-            await asyncio.sleep(0)
-        some: list[Any] = [show(each) for each in objects[start : start + SLICE]]
-        if columns is not None:
-            some = [only(row, columns) for row in some]
-        parts.append(orjson.dumps(some)[1:-1])
-    return parts
+    keyed.sort(key=itemgetter(0), reverse=backwards)
+    return [each for _, each in keyed]
 
 
 def asked_columns(query: Mapping[str, str]) -> list[str] | None:

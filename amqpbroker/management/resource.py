@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from amqpbroker.management import bodies
+
 if TYPE_CHECKING:
     from amqpbroker.management.call import Call
 
@@ -35,7 +37,9 @@ class Resource:
     """`path` below /api, with {names} for its parts, which are unquoted.
 
     A path with {vhost} is 404 where there is no such vhost, unless any_vhost. access: to read. change: to do anything
-    else, the same if None.
+    else, the same if None. may_send: asked before a large body of PUT and POST is read; raises what a
+    user without the permissions for what the path names is refused with. max_body_bytes: the largest body of PUT and
+    POST, None for as large as any; with 0 it is not read.
     """
 
     path: str
@@ -46,6 +50,8 @@ class Resource:
     delete: Handler | None = None
     change: Access | None = None
     any_vhost: bool = False
+    may_send: Callable[["Call"], object] | None = None
+    max_body_bytes: int | None = None
 
     @property
     def methods(self) -> list[str]:
@@ -58,3 +64,8 @@ class Resource:
         return {"GET": self.get, "HEAD": self.get, "PUT": self.put, "POST": self.post, "DELETE": self.delete}.get(
             method
         )
+
+    def max_body(self, logged_in: bool) -> int:
+        """The most bytes of a body, of one who has or has not said who it is."""
+        most = bodies.MAX_BODY_BYTES if logged_in else bodies.MAX_LOGIN_BYTES
+        return most if self.max_body_bytes is None else min(most, self.max_body_bytes)

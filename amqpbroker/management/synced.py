@@ -1,4 +1,4 @@
-"""Waiting until what was done is safe, as a publisher waits for its confirm."""
+"""Waiting for the effects of a request: until they are safe, and until clients have been sent their frames."""
 
 import asyncio
 from typing import final
@@ -24,3 +24,11 @@ async def all_synced(broker: Broker) -> None:
         waiter = _Waiter()
         broker.awaiting_sync[waiter] = None
         await waiter.done
+
+
+async def all_written() -> None:
+    """Return once the frames that clients are due so far have been written to their sockets.
+
+    The end of the event loop iteration writes them, and was scheduled by the first of them: before this coroutine is.
+    """
+    await asyncio.sleep(0)

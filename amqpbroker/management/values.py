@@ -1,12 +1,22 @@
 """Values out of bodies, as strict and as lenient as RabbitMQ is with them."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from amqpbroker.management import failure
 
+_WHOLE = re.compile("[+-]?[0-9]{1,1000}")
+
 #: The most octets of a name or a routing key.
 MAX_NAME_BYTES = 255
+
+
+def whole_number(text: str) -> int:
+    """Of a path or a query, as Erlang reads one: digits behind a sign, and nothing else. Raises ValueError."""
+    if _WHOLE.fullmatch(text) is None:
+        raise ValueError(f"no whole number: {text[:100]}")
+    return int(text)
 
 
 def boolean(body: Mapping[str, Any], key: str) -> bool:
@@ -20,9 +30,9 @@ def boolean(body: Mapping[str, Any], key: str) -> bool:
 
 
 def integer(value: Any) -> int:
-    """Raises ApiError 400."""
+    """Of a string no more than digits behind a sign. Raises ApiError 400."""
     try:
-        if not isinstance(value, bool):
+        if not isinstance(value, bool) and not (isinstance(value, str) and not _WHOLE.fullmatch(value)):
             return int(value)
     except (TypeError, ValueError, OverflowError):
         pass

@@ -20,9 +20,10 @@ from amqpbroker.broker.shortage import Shortage
 from amqpbroker.clock import Clock, SystemClock, TravelClock
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config
-from amqpbroker.server import control, data, machine
+from amqpbroker.server import data, machine
 from amqpbroker.server.allocator import give_back, keep_what_is_freed
 from amqpbroker.server.clients import Clients
+from amqpbroker.server.control import ControlFile
 from amqpbroker.server.definitions import import_definitions
 from amqpbroker.server.http import App, HttpListener
 from amqpbroker.server.listeners import shown
@@ -56,6 +57,9 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 #: Has certificates read again.
 RELOAD_SIGNAL = getattr(signal, "SIGHUP", None)
+
+#: How many pages of metrics are made and sent at a time: each holds the labels of all its objects until it is read.
+PAGES_AT_ONCE = 16
 
 #: File descriptors kept back from clients.
 RESERVED_FILES = 64
@@ -120,8 +124,13 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 def _calm_collector() -> None:
     """Messages are freed by their reference counts; what the garbage collector would find among them is not worth its
-    walks over everything that is queued."""
+    walks over everything that is queued.
+
+    Of a broker that ended before this one began, in the same process, nothing may be frozen any more.
+    """
+    gc.unfreeze()
     gc.collect()
+    gc.collect()  # what it does not know held things until it was freed itself
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
 
@@ -154,7 +163,12 @@ class Server:
         if kept.journal is not None:
             committer = ThreadCommitter(kept.journal, loop.call_soon_threadsafe, kept.definitions.sync)
             self._store = Persistence(
-                kept.journal, committer, self._fail, self._clock, waits=config.durability != "none"
+                kept.journal,
+                committer,
+                self._fail,
+                self._clock,
+                waits=config.durability != "none",
+                returns=config.bounds.returns,
             )
         self.broker = Broker(config, clock, self._store or MemoryStore(), kept.definitions)
         # Told with `set` when memory is short and when it is no more.
@@ -233,15 +247,20 @@ class Server:
             tls.start(BACKLOG)
         web = [
             HttpListener(
-                self._loop, bound[name], build, partial(self._tls_listener, name) if name in self._tls else None
+                self._loop,
+                bound[name],
+                build,
+                partial(self._tls_listener, name) if name in self._tls else None,
+                PAGES_AT_ONCE if name in (METRICS, METRICS_TLS) else None,
             )
             for name, build in self._applications()
             if name in bound
         ]
         for listener in web:
             listener.start()
-        if self._directory is not None:
-            control.write(self._directory, _url(listening, self._config.management.path_prefix), self._node.token)
+        control = None if self._directory is None else ControlFile(self._directory, self._clock)
+        if control is not None:
+            control.write(_url(listening, self._config.management.path_prefix), self._node.token)
         if web or not self._embedded:
             self.broker.rates.clock = self._clock
             self.broker.rates.start()
@@ -260,8 +279,8 @@ class Server:
             await tls.close()
         for listener in web:
             await listener.stop()
-        if self._directory is not None:
-            control.remove(self._directory)
+        if control is not None:
+            control.remove()
         await self.clients.drain(self._stop_ms)
         self.timers.close()
         self._own_timers.close()
@@ -284,6 +303,10 @@ class Server:
             return build_app(self.broker, self._node)
 
         return [(HTTP, management), (HTTPS, management), (METRICS, metrics), (METRICS_TLS, metrics)]
+
+    def discard(self) -> None:
+        """Let go of all that the broker had, after `serve`: another takes its place, or the process goes on without."""
+        self.broker.discard()
 
     def stop(self) -> None:
         """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1.

@@ -15,6 +15,9 @@ from amqpbroker.server.transport import ClientTransport, Connect, Served
 
 log = logging.getLogger(__name__)
 
+#: How many turns of the loop it may take at most until those whose sockets are dropped have gone, by TLS two.
+_TURNS = 10
+
 
 class Clients:
     """The clients of one broker. most: so many may be connected at a time.
@@ -74,7 +77,10 @@ class Clients:
         await self._gone
         for client in self.there():
             client.abort()
-        await asyncio.sleep(0)
+        for _ in range(_TURNS):
+            if not self._there:
+                break
+            await asyncio.sleep(0)
 
     def give_up(self) -> None:
         """Wait for nobody any more."""

@@ -6,25 +6,60 @@ it may do everything, as with RabbitMQ's cookie.
 
 import contextlib
 import json
+import logging
 import os
 from pathlib import Path
 
+from amqpbroker.clock import Clock, Timer
+
+log = logging.getLogger(__name__)
+
 NAME = "control.json"
 
+#: How long until it is tried again to write it.
+RETRY_MS = 10_000
 
-def write(directory: Path, url: str, token: str) -> None:
-    """Raises OSError."""
-    path = directory / NAME
+
+class ControlFile:
+    """The control file in `directory` of a broker that runs."""
+
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._retry: Timer | None = None
+
+    def write(self, url: str, token: str) -> None:
+        """Write it now, or else as soon as that works: a broker starts on a full disk as well."""
+        try:
+            _write(self._directory / NAME, {"pid": os.getpid(), "url": url, "token": token})
+        except OSError as error:
+            if self._retry is None:
+                log.warning(
+                    "%s cannot be written, so that amqpbroker ctl does not find this broker until it can be: %s",
+                    self._directory / NAME,
+                    error.strerror,
+                )
+            self._retry = self._clock.after(RETRY_MS, lambda: self.write(url, token))
+
+    def remove(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+        with contextlib.suppress(OSError):
+            (self._directory / NAME).unlink()
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    """Write it whole or not at all. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump({"pid": os.getpid(), "url": url, "token": token}, file)
-
-
-def remove(directory: Path) -> None:
-    with contextlib.suppress(OSError):
-        (directory / NAME).unlink()
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(content, file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
 
 
 def read(directory: Path) -> tuple[str, str] | None:

@@ -53,7 +53,7 @@ def opened(config: Config) -> Iterator[Data]:
         directory = owned.directory / "journal"
         try:
             files.make_directory(directory)
-            journal = Journal(directory, files, synced=config.durability == "fsync")
+            journal = Journal(directory, files, config.bounds.segment_bytes, synced=config.durability == "fsync")
             found = recover(journal)
             spill = Spill(owned.directory / "spill", files)
         except OSError as error:

@@ -9,10 +9,12 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from amqpbroker.server.answers import Answers
 from amqpbroker.server.tls_listener import TlsListener
 
 if TYPE_CHECKING:
     import uvicorn
+    from uvicorn.server import ServerState
 
 #: Makes a TLS listener of a bound socket and of what makes the protocol of a client that is through.
 MakeTls = Callable[[socket.socket, Callable[[], asyncio.BaseProtocol]], TlsListener]
@@ -40,7 +42,10 @@ STOP_S = 1
 
 
 class HttpListener:
-    """Bound sockets, and what serves them. `build()` makes the application, once, on a thread; it may import much."""
+    """Bound sockets, and what serves them. `build()` makes the application, once, on a thread; it may import much.
+
+    at_once: how many requests may be worked on at a time, None for any number.
+    """
 
     def __init__(
         self,
@@ -48,8 +53,10 @@ class HttpListener:
         sockets: list[socket.socket],
         build: Callable[[], App],
         tls: MakeTls | None = None,
+        at_once: int | None = None,
     ) -> None:
         self._loop = loop
+        self._answers = Answers(loop, at_once)
         self._sockets = sockets
         self._build = build
         self._tls = tls
@@ -71,15 +78,14 @@ class HttpListener:
 
     async def _serve(self) -> None:
         try:
-            server = await self._loop.run_in_executor(None, _make_server, self._build)
+            server = await self._loop.run_in_executor(None, _make_server, self._build, self._answers)
             self._server = server
             if self._tls is None:
                 await server.serve(self._sockets)
                 return
-            from amqpbroker.server.http_protocol import HttpProtocol
-
             # uvicorn would neither limit who shakes hands by TLS nor let the time for it be set.
-            make = functools.partial(HttpProtocol, config=server.config, server_state=server.server_state, app_state={})
+            make: Any = server.config.http_protocol_class
+            make = functools.partial(make, server.config, server.server_state, {})
             self._tls_listeners = [self._tls(sock, make) for sock in self._sockets]
             for listener in self._tls_listeners:
                 listener.start(BACKLOG)
@@ -102,15 +108,25 @@ class HttpListener:
             await asyncio.wait_for(self._task, STOP_S + 1)
 
 
-def _make_server(build: Callable[[], App]) -> "uvicorn.Server":
+def _make_server(build: Callable[[], App], answers: Answers) -> "uvicorn.Server":
     import uvicorn
 
-    from amqpbroker.server.http_protocol import HttpProtocol
+    from amqpbroker.server.http_protocol import READ_BYTES, HttpProtocol, HttpSocket
 
     @contextlib.contextmanager
     def no_signals() -> Iterator[None]:
         """They are the broker's."""
         yield
+
+    buffer = memoryview(bytearray(READ_BYTES))
+
+    def connection(
+        config: uvicorn.Config,
+        server_state: "ServerState",
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> asyncio.BaseProtocol:
+        return HttpSocket(buffer, HttpProtocol(answers, config, server_state, app_state, _loop))
 
     config = uvicorn.Config(
         build(),
@@ -120,7 +136,8 @@ def _make_server(build: Callable[[], App]) -> "uvicorn.Server":
         lifespan="off",
         ws="none",
         server_header=False,
-        http=HttpProtocol,
+        proxy_headers=False,
+        http=connection,  # type: ignore[arg-type]
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
         backlog=BACKLOG,

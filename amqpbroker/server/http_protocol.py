@@ -1,10 +1,15 @@
 """uvicorn's HTTP connection, for peers of whom nothing is known yet: so many at a time, and not for ever."""
 
 import asyncio
-from typing import Any
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
+from typing import Any, final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from amqpbroker.server.answers import Answers
 
 #: How many connections may be open at a time; further ones are dropped.
 MAX_CONNECTIONS = 1000
@@ -12,19 +17,51 @@ MAX_CONNECTIONS = 1000
 #: How long a request's head may take to come.
 REQUEST_S = 10.0
 
+#: How long the body of a request that is answered already is read and thrown away.
+REST_S = 60.0
+
+#: How many bytes of an answer are written at a time.
+PIECE_BYTES = 64 * 1024
+
+#: How many bytes are read at a time, which is what a connection may hold beyond what is used of it.
+READ_BYTES = 16 * 1024
+
+_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Parser(h11.Connection):
+    """h11's, whose errors are freed by their reference counts. h11 raises an error from a method of the error itself,
+    so that it would refer to itself by its traceback, and to the connection by the frames in that."""
+
+    def next_event(self) -> Any:
+        try:
+            return super().next_event()
+        except h11.RemoteProtocolError as error:
+            raise error.with_traceback(None)  # noqa: B904 - the same error
+
 
 class HttpProtocol(H11Protocol):
-    """Drops who is one too many, and who does not get to say what it wants."""
+    """Drops a client that is one too many, does not get to say what it wants, or does not read its answer."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(self, answers: Answers, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.conn = Parser(h11.SERVER)
+        self._answers = answers
+        self._left = 0
+        self._expects = False
         self._deadline: asyncio.TimerHandle | None = None
+        self._awaited: object = None
+        self._app = self.app
+        self.app = self._answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
         else:
+            # So that the transport tells whenever the client does not read. With 0, one by TLS always says so.
+            transport.set_write_buffer_limits(high=1, low=0)
             self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -32,19 +69,162 @@ class HttpProtocol(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._set_deadline(False)
+        self._set_deadline(None)
+        self._unset_keepalive_if_required()  # its timer would keep all of it until then
+        self._answers.go_on(self)
         super().connection_lost(exc)
 
-    def _watch(self) -> None:
-        self._set_deadline(self.conn.their_state is h11.IDLE)
+    # --- reading ----------------------------------------------------------------------------------------------------
 
-    def _set_deadline(self, waiting: bool) -> None:
-        if waiting and self._deadline is None:
-            self._deadline = self.loop.call_later(REQUEST_S, self._give_up)
-        elif not waiting and self._deadline is not None:
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, as far as its sender has no answer yet."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        elif self.conn.our_state is h11.SEND_BODY:
+            self.transport.abort()
+        else:
+            self.transport.close()
+        if self.cycle is not None:
+            # A request under way gets no more of its body, and nobody reads its answer.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: whoever may upgrade to something is served without."""
+
+    def on_response_complete(self) -> None:
+        self.cycle.body = bytearray()
+        super().on_response_complete()
+        if self._drains:
+            self._set_deadline(REST_S)
+
+    @property
+    def _drains(self) -> bool:
+        """Whether the request is answered while its body is still coming."""
+        return self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE
+
+    def _watch(self) -> None:
+        if self.conn.their_state is h11.IDLE:
+            self._set_deadline(REQUEST_S)
+        else:
+            self._set_deadline(REST_S if self._drains else None)
+
+    def _set_deadline(self, seconds: float | None) -> None:
+        if seconds is self._awaited:
+            return
+        self._awaited = seconds
+        if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        if seconds is not None:
+            self._deadline = self.loop.call_later(seconds, self._give_up)
 
     def _give_up(self) -> None:
         self._deadline = None
         self.transport.close()
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._answers.stall(self)
+
+    def resume_writing(self) -> None:
+        self._answers.go_on(self)
+        super().resume_writing()
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._left + self.transport.get_write_buffer_size()
+
+    def drop(self) -> None:
+        self.transport.abort()
+
+    async def _answer(self, scope: Any, receive: _Receive, send: _Send) -> None:
+        self._expects = self.conn.they_are_waiting_for_100_continue
+        try:
+            await self._answers.begin()
+            try:
+                if self.transport.is_closing():
+                    self.cycle.disconnected = True
+                else:
+                    await self._app(scope, receive, partial(self._send, receive, send))
+            finally:
+                self._left = 0
+                self._answers.end()
+        except asyncio.CancelledError:
+            # The broker stops, and has waited long enough.
+            self.transport.abort()
+            self.cycle.disconnected = True
+
+    async def _send(self, receive: _Receive, send: _Send, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self._left = _announced(message.get("headers", ()))
+            await send(message)
+            return
+        body = message.get("body", b"")
+        self._left = max(0, self._left - len(body))
+        if len(body) > PIECE_BYTES:
+            # By TLS only the piece after the one that is not read waits where it can be seen.
+            for start in range(0, len(body), PIECE_BYTES):
+                await send({"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": True})
+            message = {**message, "body": b""}
+        if not message.get("more_body", False) and self._closes_too_soon():
+            await send({**message, "more_body": True})
+            await self._read_rest(receive)
+            message = {**message, "body": b""}
+        await send(message)
+
+    def _closes_too_soon(self) -> bool:
+        """Whether the connection ends with the answer, though the request has not: its client would lose the answer."""
+        if self.conn.their_state is not h11.SEND_BODY or self._expects:
+            return False
+        closes = any(name == b"connection" and b"close" in value.lower() for name, value in self.headers)
+        return closes or self.scope["http_version"] == "1.0"
+
+    async def _read_rest(self, receive: _Receive) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REST_S):
+                while (await receive()).get("more_body", False):
+                    pass
+
+
+def _announced(headers: Any) -> int:
+    """How long the body is going to be, 0 where nobody says so."""
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value)
+    return 0
+
+
+@final
+class HttpSocket(asyncio.BufferedProtocol):
+    """Reads a socket in small pieces, since uvicorn keeps all that it is given until it can use it.
+
+    buffer: what is read into, which all connections of a loop may share, as what is read is copied at once.
+    """
+
+    def __init__(self, buffer: memoryview, protocol: HttpProtocol) -> None:
+        self._buffer = buffer
+        self._protocol = protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._protocol.connection_made(transport)  # type: ignore[arg-type]
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._protocol.data_received(bytes(self._buffer[:nbytes]))
+
+    def eof_received(self) -> None:
+        self._protocol.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()

@@ -27,6 +27,7 @@ CATEGORIES = {
     "amqpbroker.channel": "channel",
     "amqpbroker.broker.vhost": "queue",
     "amqpbroker.broker.local_queue": "queue",
+    "amqpbroker.broker.rereading": "queue",
     "amqpbroker.broker.exchange_types": "queue",
     "amqpbroker.shovel": "shovel",
     "amqpbroker.store.sqlite_definitions": "upgrade",

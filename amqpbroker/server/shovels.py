@@ -53,11 +53,16 @@ class LazyShovels(ShovelRunner):
             await self._runner.close(timeout_s)
 
     async def _open_inside(self, user: User) -> socket.socket:
+        from amqpbroker.shovel.uncut import to_the_end
+
         ours, theirs = socket.socketpair()
         try:
             for end in (ours, theirs):
                 end.setblocking(False)
-            await self._loop.connect_accepted_socket(lambda: self._serve(user), theirs)
+            await to_the_end(self._loop.connect_accepted_socket(lambda: self._serve(user), theirs))
+        except asyncio.CancelledError:
+            ours.close()  # the connection that there is by now sees it
+            raise
         except BaseException:
             ours.close()
             theirs.close()

@@ -14,11 +14,12 @@ class Tick:
     """Collects who has output during a turn of the event loop, and serves them all when the turn ends.
 
     The first mark of a turn schedules one run. A run calls `sync()`, which may mark more, and only then every
-    marked one's `end_turn()`, so that no confirm leaves before what it confirms is safe. When `sync` raises,
+    marked one's `end_turn()`, so that no confirm leaves before what it confirms is safe. Clients that asked for
+    something come last: those whom it concerns hear of it before the answer is written. When `sync` raises,
     `on_failure(error)` is called, and nothing is ever answered again.
     """
 
-    __slots__ = ("_call_soon", "_dirty", "_on_failure", "_scheduled", "_sync")
+    __slots__ = ("_asked", "_call_soon", "_dirty", "_on_failure", "_scheduled", "_sync")
 
     def __init__(
         self,
@@ -30,6 +31,7 @@ class Tick:
         self._sync = sync
         self._on_failure = on_failure
         self._dirty: list[Dirty] = []
+        self._asked: list[Dirty] = []
         self._scheduled = False
 
     @property
@@ -37,11 +39,14 @@ class Tick:
         """Whether a turn is to be ended."""
         return self._scheduled
 
-    def mark(self, dirty: Dirty) -> None:
-        """Have `dirty.end_turn()` called when this turn ends; the caller marks only once a turn."""
+    def mark(self, dirty: Dirty, asked: bool = False) -> None:
+        """Have `dirty.end_turn()` called when this turn ends; the caller marks only once a turn.
+
+        asked: its output answers what it sent itself.
+        """
         if not self._scheduled:
             self.request()
-        self._dirty.append(dirty)
+        (self._asked if asked else self._dirty).append(dirty)
 
     def request(self) -> None:
         """Have the turn ended although nothing may have been marked: there is something to persist."""
@@ -56,7 +61,9 @@ class Tick:
             self._on_failure(error)
             return
         self._scheduled = False
-        dirty = self._dirty
-        self._dirty = []
+        dirty, asked = self._dirty, self._asked
+        self._dirty, self._asked = [], []
         for one in dirty:
+            one.end_turn()
+        for one in asked:
             one.end_turn()

@@ -77,6 +77,8 @@ class ClientTransport(asyncio.BufferedProtocol):
         self._linger: Timer | None = None
         self._admitted = False
         self._marked = False
+        #: Its own frames are being acted on.
+        self._acting = False
         self._reading = True
         self.octets = 0
 
@@ -124,11 +126,14 @@ class ClientTransport(asyncio.BufferedProtocol):
         connection = self._connection
         if connection is None or connection.closing:
             return
+        self._acting = True
         try:
             connection.feed(bytes(self._read[:nbytes]))
         except Exception:
             self._fail()
             return
+        finally:
+            self._acting = False
         if nbytes == len(self._read):  # there may be more, for the next turn
             self._shared.filled()
             self._set_reading(False)
@@ -163,7 +168,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         """The connection has output, or something to do at the end of the turn."""
         if not self._marked:
             self._marked = True
-            self._tick.mark(self)
+            self._tick.mark(self, self._acting)
 
     def end_turn(self) -> None:
         """Write everything the connection has, in one go; then close, or read on or not, as it says."""
@@ -171,6 +176,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         connection = self._connection
         if connection is None or self._transport is None:
             return
+        self._acting = True  # on what it sent before, if that had to wait for its output to go
         try:
             parts = connection.collect()
             if len(parts) == 1:
@@ -183,6 +189,8 @@ class ClientTransport(asyncio.BufferedProtocol):
                 self._set_reading(connection.reading)
         except Exception:
             self._fail()
+        finally:
+            self._acting = False
 
     def interpose(self, before: Callable[[Served], Served]) -> None:
         """Have something stand before what serves the socket, from now on."""

@@ -61,14 +61,20 @@ class Client:
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self.receiver: Receiver | None = None
         self.frame_max: int = FRAME_MAX
-        self.error: LinkError | None = None
         #: How many octets are missing of the frame that has begun, and of the head of the next; 0 if none has.
         self.missing: int = 0
+        self._lost: str | None = None
         self._write = write
         self._buffer = bytearray()
         self._waiting: dict[int, tuple[str, asyncio.Future[dict[str, Any]]]] = {}
         self._deliveries: dict[int, _Content] = {}
         self._publish_head = (-1, b"", b"", b"")
+
+    @property
+    def error(self) -> LinkError | None:
+        """Why there is no connection any more. A new one each time: an error that was raised refers to the frames that
+        it passed, whose variables this client must not keep."""
+        return None if self._lost is None else LinkError(self._lost)
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -79,14 +85,15 @@ class Client:
 
     async def wait(self, method: str, channel: int) -> dict[str, Any]:
         """The arguments of that method when it comes. Raises LinkError, ChannelClosedError."""
-        if self.error is not None:
-            raise self.error
+        if self._lost is not None:
+            raise LinkError(self._lost)
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[channel] = (method, future)
         try:
             return await future
         finally:
             self._waiting.pop(channel, None)
+            del future  # it has the error that is raised, which refers to this frame
 
     def send(self, method: str, channel: int, **arguments: Any) -> None:
         self._write(frame(METHOD, channel, methods.encode(method, **arguments)))
@@ -116,7 +123,7 @@ class Client:
         buffer += data
         pos, end = 0, len(buffer)
         self.missing = 0
-        while end - pos >= OVERHEAD and self.error is None:
+        while end - pos >= OVERHEAD and self._lost is None:
             kind, channel, size = FRAME_HEAD.unpack_from(buffer, pos)
             if buffer.startswith(b"AMQP", pos):
                 raise MalformedError("it wants another version")
@@ -184,17 +191,23 @@ class Client:
                 self.lost(LinkError(arguments["reply_text"]))
 
     def lost(self, error: LinkError) -> None:
-        """There is no connection any more."""
-        if self.error is None:
-            self.error = error
+        """There is no connection any more: nothing is written, and nobody is told of anything."""
+        if self._lost is None:
+            self._lost = str(error)
             for _, future in self._waiting.values():
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_exception(LinkError(self._lost))
             self._failed(error)
+            self.receiver = None
+            self._write = _nowhere
 
     def _failed(self, error: LinkError) -> None:
         if self.receiver is not None:
             self.receiver.failed(error)
+
+
+def _nowhere(data: bytes) -> None:
+    """What is written after the end."""
 
 
 @final

@@ -11,8 +11,9 @@ from typing import final
 from amqpbroker.broker.amqp_uri import AmqpUri, TlsOptions
 from amqpbroker.broker.users import BROKER, User, Users
 from amqpbroker.shovel.failure import LinkError
-from amqpbroker.shovel.link import Link
+from amqpbroker.shovel.link import MAX_READ_BYTES, Link
 from amqpbroker.shovel.login import log_in
+from amqpbroker.shovel.uncut import to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -27,24 +28,28 @@ class Dialer:
     def __init__(self, users: Users, open_inside: OpenInside) -> None:
         self._users = users
         self._open_inside = open_inside
+        #: What all links read into: it is taken at once.
+        self._buffer = memoryview(bytearray(MAX_READ_BYTES))
 
     async def dial(self, uris: Sequence[AmqpUri], name: str) -> tuple[Link, AmqpUri]:
         """A link to one of them, any; the others are tried if it cannot be had. Raises LinkError.
 
         name: of the connection, as the broker shows it.
         """
-        error = LinkError("there is no URI to connect to")
+        # The text alone: an error that is raised and in a variable of the frame that raises it is freed by the garbage
+        # collector only, with all that this frame and its callers refer to.
+        reason = "there is no URI to connect to"
         for uri in random.sample(uris, len(uris)):
             try:
                 return await self._dial(uri, name), uri
             except LinkError as failure:
-                error = LinkError(f"{uri.shown}: {failure}")
+                reason = f"{uri.shown}: {failure}"
                 if len(uris) > 1:
-                    log.warning("%s cannot connect to %s", name, error)
-        raise error
+                    log.warning("%s cannot connect to %s", name, reason)
+        raise LinkError(reason)
 
     async def _dial(self, uri: AmqpUri, name: str) -> Link:
-        link = Link(asyncio.get_running_loop())
+        link = Link(asyncio.get_running_loop(), self._buffer)
         done = False
         try:
             async with asyncio.timeout(uri.connection_timeout_ms / 1000):
@@ -68,7 +73,8 @@ class Dialer:
         """Raises LinkError, OSError."""
         loop = asyncio.get_running_loop()
         if uri.host is None:
-            await loop.create_connection(lambda: link, sock=await self._open_inside(self._user(uri)))
+            sock = await self._open_inside(self._user(uri))
+            await to_the_end(loop.create_connection(lambda: link, sock=sock))
             return
         context = None if uri.tls is None else await asyncio.to_thread(_context, uri.tls)
         server_name = None if uri.tls is None else uri.tls.server_name or uri.host

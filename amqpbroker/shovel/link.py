@@ -38,14 +38,18 @@ class LinkReceiver(Receiver):
 
 @final
 class Link(asyncio.BufferedProtocol):
-    """What is written in a turn of the loop goes out together."""
+    """What is written in a turn of the loop goes out together.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    buffer: what is read into, of MAX_READ_BYTES; links of one loop may share it. The link and its client refer to each
+    other until the connection is lost or `abort` is called.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
         self.client = Client(self.write)
         self.receiver: LinkReceiver | None = None
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._buffer = memoryview(bytearray(MAX_READ_BYTES))
+        self._buffer = buffer
         self._size = READ_BYTES
         self._out: list[bytes] = []
         self._closed: asyncio.Future[None] = loop.create_future()
@@ -81,6 +85,7 @@ class Link(asyncio.BufferedProtocol):
         self._transport = None
         why = f"the connection is lost: {error}" if error else "the broker closed the connection without a word"
         self.client.lost(LinkError(why))
+        self.receiver = None
         if self._beat is not None:
             self._beat.cancel()
         if not self._closed.done():
@@ -144,6 +149,7 @@ class Link(asyncio.BufferedProtocol):
             self.abort()
 
     def abort(self) -> None:
+        self.client.lost(LinkError("the connection is given up"))
         if self._transport is not None:
             self._transport.abort()
 

@@ -39,7 +39,7 @@ class Runner(ShovelRunner):
             definition,
             self._dialer,
             self._clock,
-            self._broker.clock.now_ms,
+            self._broker.clock.wall_ms,
             self._broker.cluster_name,
             partial(self._finished, vhost, name),
         )

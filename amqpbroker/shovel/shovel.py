@@ -128,7 +128,9 @@ class Shovel:
             await from_link.client.call("basic.consume", queue=queue, no_ack=no_ack, arguments=arguments)
             self._report(work.transfer.status, ends=self._described(from_uri.shown, to_uri.shown))
             log.info("%s is running", self)
-            await work.done
+            failure = await work.done
+            if failure is not None:
+                raise LinkError(failure)
 
     def _described(self, from_uri: str, to_uri: str) -> dict[str, str]:
         source, destination = self.definition.source, self.definition.destination

@@ -5,6 +5,7 @@ No I/O: `Ends` does what is to be done at both ends.
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, final
 
 from amqpbroker.broker.shovel_definition import AckMode
@@ -32,16 +33,20 @@ class Ends(ABC):
         """Whether more is to be read from the source."""
 
     @abstractmethod
-    def retry_later(self) -> None:
-        """Call `Transfer.retry` in a while: the destination has refused something."""
+    def retry_later(self, retry: Callable[[], None]) -> None:
+        """Call `retry()` in a while: the destination has refused something."""
 
     @abstractmethod
-    def changed(self) -> None:
+    def changed(self, status: "Status") -> None:
         """The transfer's status is another."""
 
     @abstractmethod
     def finished(self) -> None:
         """All that was to be transferred is."""
+
+
+#: How a transfer goes.
+Status = Literal["running", "flow", "blocked"]
 
 
 @final
@@ -51,10 +56,12 @@ class Transfer:
     remaining: how many messages it is to take, None for all that come; then `Ends.finished` is called once. Messages
     are published in the order in which they came. What the destination refuses is kept and published again, ahead of
     what came after it, so that the source does not count it as returned.
+
+    The ends must not refer to the transfer, or neither is freed by its reference count.
     """
 
     def __init__(self, ends: Ends, ack_mode: AckMode, remaining: int | None) -> None:
-        self.status: Literal["running", "flow", "blocked"] = "running"
+        self.status: Status = "running"
         self._ends = ends
         self._mode: AckMode = ack_mode
         self._to_take = remaining
@@ -92,7 +99,7 @@ class Transfer:
             if not self._waiting and not self._ended:
                 self._waiting = True
                 self._tell()
-                self._ends.retry_later()
+                self._ends.retry_later(self.retry)
             return
         if len(settled) > 1 and not self._refused:
             self._ends.ack(settled[-1].tag, True)
@@ -119,7 +126,7 @@ class Transfer:
         if self._ended:
             return
         if self._unconfirmed:
-            self._ends.retry_later()  # these may be refused as well, and come in between
+            self._ends.retry_later(self.retry)  # these may be refused as well, and come in between
             return
         self._pending.extendleft(sorted(self._refused, key=_tag, reverse=True))
         self._refused = []
@@ -177,6 +184,7 @@ class Transfer:
         if self._to_settle is not None:
             self._to_settle -= 1
             if self._to_settle == 0:
+                self.end()
                 self._ends.finished()
 
     def _throttle(self) -> None:
@@ -186,11 +194,10 @@ class Transfer:
             self._ends.read(reading)
 
     def _tell(self) -> None:
-        status: Literal["running", "flow", "blocked"]
-        status = "blocked" if self._blocked or self._waiting else "flow" if self._full else "running"
+        status: Status = "blocked" if self._blocked or self._waiting else "flow" if self._full else "running"
         if status != self.status:
             self.status = status
-            self._ends.changed()
+            self._ends.changed(status)
 
 
 def _size(delivery: Delivery) -> int:

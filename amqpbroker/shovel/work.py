@@ -12,7 +12,7 @@ from amqpbroker.shovel.changes import Changes
 from amqpbroker.shovel.client import Delivery
 from amqpbroker.shovel.failure import LinkError
 from amqpbroker.shovel.link import Link, LinkReceiver
-from amqpbroker.shovel.transfer import Ends, Transfer
+from amqpbroker.shovel.transfer import Ends, Status, Transfer
 from amqpbroker.wire.values import MalformedError
 
 #: How long a shovel that is to end waits for what is on its way.
@@ -23,10 +23,11 @@ RETRY_MS = 1000
 
 
 @final
-class Work(Ends):
-    """A transfer over two links, as long as both last. done: ends with LinkError or MalformedError if they do not.
+class Work:
+    """A transfer over two links, as long as both last. done: ends with the reason once one fails, or with None.
 
-    clock: of waiting. on_status: told when the transfer's status is another.
+    It is freed by its reference count once both links are closed: the links refer to it until then, and what they do
+    for the transfer knows neither.
     """
 
     def __init__(
@@ -39,9 +40,46 @@ class Work(Ends):
         clock: Clock,
         on_status: Callable[[State], None],
     ) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """clock: of waiting. on_status: told when the transfer's status is another."""
         self.settled = asyncio.Event()
-        self.transfer = Transfer(self, definition.ack_mode, remaining)
+        self._ends = _Ends(definition, source, destination, changes, clock, on_status)
+        self.done = self._ends.done
+        self.transfer = Transfer(self._ends, definition.ack_mode, remaining)
+        source.listen(_AtSource(self))
+        destination.listen(_AtDestination(self))
+
+    def failed(self, error: Exception) -> None:
+        self.transfer.end()
+        if not self.done.done():
+            # The text alone: an error that is raised refers to the frames that it passes, and so to what refers to it.
+            self.done.set_result(str(error))
+
+    async def drain(self) -> None:
+        """End; unless something has failed, wait a little for what was published to be confirmed."""
+        failed = self.done.done() and not self.done.cancelled() and self.done.result() is not None
+        self.transfer.end()
+        self._ends.finished()
+        if not failed and not self.transfer.is_settled:
+            self.settled.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S):
+                    await self.settled.wait()
+
+
+@final
+class _Ends(Ends):
+    """What the transfer does over the links."""
+
+    def __init__(
+        self,
+        definition: ShovelDefinition,
+        source: Link,
+        destination: Link,
+        changes: Changes,
+        clock: Clock,
+        on_status: Callable[[State], None],
+    ) -> None:
+        self.done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._clock = clock
         self._on_status = on_status
         self._source = source
@@ -51,10 +89,6 @@ class Work(Ends):
         self._exchange = b"" if target.queue is not None else _octets(target.exchange)
         self._routing_key = _octets(target.exchange_key if target.queue is None else target.queue)
         self._retrying: Timer | None = None
-        source.listen(_AtSource(self))
-        destination.listen(_AtDestination(self))
-
-    # --- what the transfer does -------------------------------------------------------------------------------------
 
     def publish(self, delivery: Delivery) -> None:
         exchange = delivery.exchange if self._exchange is None else self._exchange
@@ -68,40 +102,18 @@ class Work(Ends):
     def read(self, reading: bool) -> None:
         self._source.read(reading)
 
-    def retry_later(self) -> None:
-        self._retrying = self._clock.after(RETRY_MS, self.transfer.retry)
+    def retry_later(self, retry: Callable[[], None]) -> None:
+        self._retrying = self._clock.after(RETRY_MS, retry)
 
-    def changed(self) -> None:
+    def changed(self, status: Status) -> None:
         if not self.done.done():
-            self._on_status(self.transfer.status)
+            self._on_status(status)
 
     def finished(self) -> None:
-        self.end()
-
-    # ----------------------------------------------------------------------------------------------------------------
-
-    def failed(self, error: Exception) -> None:
-        self.transfer.end()
-        if not self.done.done():
-            self.done.set_exception(error)
-
-    def end(self) -> None:
-        """Take nothing more; what is confirmed still counts."""
-        self.transfer.end()
         if self._retrying is not None:
             self._retrying.cancel()
         if not self.done.done():
             self.done.set_result(None)
-
-    async def drain(self) -> None:
-        """End; unless something has failed, wait a little for what was published to be confirmed."""
-        failed = self.done.done() and not self.done.cancelled() and self.done.exception() is not None
-        self.end()
-        if not failed and not self.transfer.is_settled:
-            self.settled.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DRAIN_S):
-                    await self.settled.wait()
 
 
 class _Receiver(LinkReceiver):

@@ -25,13 +25,17 @@ class Moved(NamedTuple):
 
 
 class Compaction:
-    """Goes through the oldest segment, a step a batch, while that is worth it. docs/store-format.md, "Space"."""
+    """Goes through the oldest segment, a step a batch, while that is worth it. docs/store-format.md, "Space".
+
+    failure: the error of a step that could not read; nothing is due until that is None again.
+    """
 
     def __init__(self, journal: Journal, moves: Moves, counts: dict[int, int]) -> None:
         """counts: first position -> delivery count of the copies that were delivered before."""
         self._journal = journal
         self._moves = moves
         self._counts = counts
+        self.failure: OSError | None = None
         self._segment: Segment | None = None
         #: Where to go on, and where the batch ends that has it.
         self._at: int = 0
@@ -40,7 +44,7 @@ class Compaction:
     def is_due(self) -> bool:
         """Whether `step` has something to do."""
         journal = self._journal
-        if len(journal.segments) < 3:
+        if self.failure is not None or len(journal.segments) < 3:
             return False
         oldest = journal.segments[min(journal.segments)]
         if oldest is self._segment:
@@ -52,16 +56,24 @@ class Compaction:
 
         written: octets that the batch has already. Twice as many are looked at: half of what is found there lives, if
         that much, so that the journal does not grow faster than it shrinks. What the journal knows to be settled is
-        left behind. Raises OSError, DamagedError.
+        left behind. What cannot be read for now stays for another step (`failure`). Raises DamagedError.
         """
+        parts: list[bytes] = []
+        moved: list[Moved] = []
+        try:
+            self._step(parts, moved, position, written)
+        except OSError as error:
+            self.failure = error
+        return parts, moved
+
+    def _step(self, parts: list[bytes], moved: list[Moved], position: int, written: int) -> None:
+        """Raises OSError, with what was read before, and DamagedError."""
         journal = self._journal
         oldest = journal.segments[min(journal.segments)]
         if oldest is not self._segment:
             self._segment = oldest
             self._at = self._stop = record.SEGMENT_HEAD.size
         base = oldest.number << OFFSET_BITS
-        parts: list[bytes] = []
-        moved: list[Moved] = []
         left = max(STEP_BYTES, 2 * written)
         while left > 0 and self._at < oldest.size:
             if self._at == self._stop:
@@ -82,7 +94,6 @@ class Compaction:
                     inside.append(living.pop() - start)
                 if inside:
                     position = self._copy(parts, moved, position, data, inside, base + start)
-        return parts, moved
 
     def _begin_batch(self, segment: Segment) -> None:
         head = self._journal.read(segment.number << OFFSET_BITS | self._at, record.BATCH_HEAD.size)

@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
 from amqpbroker.store.living import LivingBySegment
 from amqpbroker.store.position import OFFSET_BITS, OFFSET_MASK
 
 log = logging.getLogger(__name__)
-
-#: A segment that has reached this is closed.
-SEGMENT_BYTES = 64 * 1024 * 1024
 
 #: What keeps a file from being opened for now, and what a disk from taking data. Whatever else fails is the end.
 _TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
@@ -73,7 +71,9 @@ class Journal:
     living: the entries that live; who appends and settles tells it.
     """
 
-    def __init__(self, directory: Path, files: Files, segment_bytes: int = SEGMENT_BYTES, synced: bool = True) -> None:
+    def __init__(
+        self, directory: Path, files: Files, segment_bytes: int = BOUNDS.segment_bytes, synced: bool = True
+    ) -> None:
         """synced: a batch is on the disk when `write` returns; else it is with the operating system."""
         self.directory = directory
         self.files = files

@@ -1,5 +1,6 @@
 """Taking possession of a data directory: it is there, it is ours alone, and its format is ours. docs/store-format.md"""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -47,7 +48,9 @@ class Ownership:
                 " directory with --data-dir"
             ) from None
         os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        # The pid is for an error message of another broker, and a full disk has no space for it.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
         """Give the directory up. The lock file stays: another broker may be waiting with it open."""

@@ -28,6 +28,7 @@ from amqpbroker.store.definitions import (
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal import StoreError
 from amqpbroker.store.record import MAX_ID
+from amqpbroker.store.sqlite_log import SqliteLog
 
 log = logging.getLogger(__name__)
 
@@ -106,14 +107,15 @@ _TABLES: dict[type[Any], str] = {
     BindingDefinition: "binding",
 }
 
-#: How many transactions the log of SQLite may gather before `sync` moves them into the database.
-CHECKPOINT_CHANGES = 1_000
-
 
 def _put_statement(kind: type[Definition]) -> str:
+    """Writes nothing if all is there as it is: a start that imports what is stored needs no space for it."""
     table = _TABLES[kind]
-    marks = ", ".join("?" * len(kind._fields))
-    return f"INSERT OR REPLACE INTO {table} ({', '.join(kind._fields)}) VALUES ({marks})"  # noqa: S608 - our own names
+    fields = ", ".join(kind._fields)
+    marks = ", ".join([f"?{number}" for number, _ in enumerate(kind._fields, 1)])
+    same = " AND ".join([f"{field} = ?{number}" for number, field in enumerate(kind._fields, 1)])
+    wanted = f"SELECT {marks} WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE {same})"  # noqa: S608 - our own names
+    return f"INSERT OR REPLACE INTO {table} ({fields}) {wanted}"
 
 
 def _remove_statement(kind: type[Definition]) -> str:
@@ -138,23 +140,34 @@ class SqliteDefinitions(Definitions):
         self._path = path
         self._files = files
         try:
-            # It has the hashes of passwords. SQLite gives its log and the like the mode of the database.
+            # It has the hashes of passwords. SQLite gives its log the mode of the database.
             with contextlib.suppress(FileExistsError):
                 files.close(files.create(path))
-            # The lock on the directory lets no other process in; nobody here waits for another either.
-            self._connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+            self._connection = self._connect()
             try:
                 self._open(migrations)
+                self._log = SqliteLog(path, files, self._connect())
             except BaseException:
                 self._connection.close()
                 raise
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{path}: {error}") from error
-        # What a process before this one has written may not be synced yet.
-        self._dirty = True
-        self._entered = False
-        self._changes = 0
-        self._failure: OSError | None = None
+            busy = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY
+            advice = "; end the other program that has it open" if busy else ""
+            raise StoreError(f"{path}: {error}{advice}") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        """A connection of this process, while there is none of another.
+
+        So SQLite keeps the log's index in memory, not in a file, which a full disk has no space for; and nobody's long
+        look at the database keeps the log from being emptied.
+        """
+        return sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?vfs=unix-excl",
+            uri=True,
+            timeout=0,
+            isolation_level=None,
+            check_same_thread=False,
+        )
 
     def _open(self, migrations: Sequence[str]) -> None:
         execute = self._connection.execute
@@ -176,9 +189,6 @@ class SqliteDefinitions(Definitions):
                 f"BEGIN IMMEDIATE; {migrations[number]}; PRAGMA user_version = {number + 1}; COMMIT"
             )
         (self.last_id,) = execute("SELECT seq FROM sqlite_sequence WHERE name = 'queue'").fetchone()
-        # SQLite keeps one log file as long as the database is open. The database itself must be opened by SQLite only:
-        # closing any other descriptor of it would drop SQLite's locks (fcntl).
-        self._log_file = self._files.open(self._path.with_name(self._path.name + "-wal"))
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
@@ -193,14 +203,17 @@ class SqliteDefinitions(Definitions):
         if self._connection.in_transaction:
             yield
             return
-        self._execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
-        self._changed()
+        self._make_room()
+        with self._log.writing:
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+        self._log.changed()
+        self.on_change()
 
     def put(self, *definitions: Definition) -> None:
         with self.transaction():
@@ -220,24 +233,28 @@ class SqliteDefinitions(Definitions):
                     self._execute(f"DELETE FROM {table} WHERE vhost = ?", (name,))  # noqa: S608 - our own names
             self.remove(VhostDefinition(name))
 
+    def _make_room(self) -> None:
+        try:
+            self._log.make_room()
+        except sqlite3.Error as error:
+            raise self._not_stored(error) from error
+
     def _execute(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         try:
             self._connection.execute(statement, values)
         except sqlite3.Error as error:
-            log.error("%s: %s", self._path, error)  # noqa: TRY400 - the operator's business, not a bug
-            raise errors.not_stored(str(error)) from error
+            raise self._not_stored(error) from error
+
+    def _not_stored(self, error: sqlite3.Error) -> errors.AmqpError:
+        self._log.refused()
+        log.error("%s: %s", self._path, error)
+        return errors.not_stored(str(error))
 
     def _roll_back(self) -> None:
         # SQLite has done it itself after some errors.
         if self._connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
-
-    def _changed(self) -> None:
-        # After the change: `sync` unmarks before it syncs, so that one made meanwhile is left to the next.
-        self._dirty = True
-        self._changes += 1
-        self.on_change()
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -252,30 +269,10 @@ class SqliteDefinitions(Definitions):
     # --- safety -----------------------------------------------------------------------------------------------------
 
     def sync(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if not self._dirty:
-            return
-        self._dirty = False
-        try:
-            self._files.sync(self._log_file)
-            if not self._entered:
-                self._files.sync_directory(self._path.parent)
-                self._entered = True
-            if self._changes >= CHECKPOINT_CHANGES:
-                self._changes = 0
-                self._checkpoint()
-        except (OSError, sqlite3.Error) as error:
-            self._failure = error if isinstance(error, OSError) else OSError(f"{self._path}: {error}")
-            raise self._failure from error
-
-    def _checkpoint(self) -> None:
-        """Move the log into the database, and sync that; on a connection of its own, as this may be another thread."""
-        with contextlib.closing(sqlite3.connect(self._path, timeout=0)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self._log.sync()
 
     def close(self) -> None:
-        self._files.close(self._log_file)
+        self._log.close()
         self._connection.close()
 
 

@@ -156,7 +156,9 @@ class Broker:
             self._thread = None
             coming.set_exception(error)
         finally:
-            self._loop = self._lab_there = None
+            lab, self._loop, self._lab_there = self._lab_there, None, None
+            if lab is not None:
+                lab.discard()
 
     async def _serve_on(self, ready: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()

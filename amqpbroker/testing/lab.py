@@ -59,7 +59,14 @@ class Lab:
             self.restarts = before.restarts + 1
             if kept.journal is None:
                 carry(before.broker, self.broker)
+            before.server.discard()
         self.server.more_resources = self._resources
+
+    def discard(self) -> None:
+        """Let go of what there was, after the end: nothing takes this one's place."""
+        self.clock.clear()
+        self.server.discard()
+        self.faults.detach()
 
     def restart(self, down_s: float = 0) -> None:
         """End, and have another take this one's place on the same ports after so many seconds, unless that is so.

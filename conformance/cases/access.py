@@ -696,3 +696,40 @@ def read_taken_away_from_consumer(lab: Lab) -> None:
     ch.deliveries(1)
     ch.ack(1)
     lab.channel(ch.connection).consume(lab.q(), "b")
+
+
+@case(requires=NEEDS)
+def user_deleted_with_consumer(lab: Lab) -> None:
+    """A user is deleted whose client consumes."""
+    user = member(lab)
+    ch = as_user(lab, user)
+    ch.queue(lab.q())
+    ch.consume(lab.q(), tag="t")
+    lab.management.status("DELETE", f"users/{user}")
+    ch.connection.wait_lost()
+
+
+@case(requires=NEEDS)
+def bodies_of_get(lab: Lab) -> None:
+    """Counts and other values of a request that gets messages, as the API takes them or not."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    where = f"queues/%2F/{lab.q()}/get"
+    counts = (-1, 0, 1, 1.9, -1.5, 10**30, "1", "-1", "+1", " 1", "1_0", "1.5", "x", "", True, None, [], {})
+    for count in counts:
+        ch.publish("", lab.q(), "m1")
+        ch.publish("", lab.q(), "m2")
+        ch.sync()
+        body = {"count": count, "ackmode": "ack_requeue_false", "encoding": "auto"}
+        status, answer = lab.management.answer("POST", where, body)
+        shown = [message["payload"] for message in answer] if status == 200 else answer["reason"]
+        lab.observe(f"count {count!r}", [status, shown])
+        ch.purge(lab.q())
+    for change in ({"encoding": "hex"}, {"encoding": None}, {"truncate": "x"}, {"truncate": None}, {"truncate": 1.5}):
+        ch.publish("", lab.q(), "m")
+        ch.sync()
+        body = {"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"} | change
+        status, answer = lab.management.answer("POST", where, body)
+        shown = [message["payload"] for message in answer] if status == 200 else answer["reason"]
+        lab.observe(f"{change}", [status, shown])
+        ch.purge(lab.q())

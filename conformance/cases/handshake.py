@@ -199,6 +199,17 @@ def plain(lab: Lab, response: str, told: bool) -> None:
         raw.wait_lost()
 
 
+@family({"agrees": (True,), "says_nothing": (False,)})
+def refused_client(lab: Lab, agrees: bool) -> None:
+    """How soon the broker drops a client whose login it has refused, and which agrees to that or not."""
+    raw = lab.raw()
+    raw.answer_close = agrees
+    began = time.monotonic()
+    raw.handshake("nobody", "wrong")
+    raw.wait_lost()
+    lab.observe("dropped after a second", time.monotonic() - began > 1)
+
+
 @family({"told": (True,), "quiet": (False,)})
 def unknown_mechanism(lab: Lab, told: bool) -> None:
     """A mechanism the server did not offer."""

@@ -74,6 +74,7 @@ class SideBySide:
 
     def __init__(self, judge: Target, other: Target) -> None:
         self._judge, self._other = judge, other
+        self._http = judge.management_url is not None and other.management_url is not None
         self.judge_version, self._judge_cluster = judge.identity()
         self.other_version, self._other_cluster = other.identity()
 
@@ -104,9 +105,13 @@ class SideBySide:
         fickle = any(difference != sure for difference in differences)
         return Found(seed, operations, frames, script, sure, fickle=fickle)
 
+    def script(self, seed: int) -> Script:
+        """The script of this seed, with requests if both brokers have a management API."""
+        return generate(seed, self._http)
+
     def explore(self, seed: int) -> Found:
         """Run the script of a seed, and on a difference look for the shortest that shows one."""
-        script = generate(seed)
+        script = self.script(seed)
         difference, frames = self.compare(script)
         if difference is None:
             return Found(seed, len(script), frames)

@@ -29,7 +29,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.fuzz import vocabulary
+from conformance.fuzz import http_steps, vocabulary
 from conformance.fuzz.step import Script, Step
 from conformance.fuzz.tags import MIDDLE, NEWEST, OLDEST, SETTLED, UNKNOWN
 
@@ -110,75 +110,82 @@ class _Channel:
 class Generator:
     """One script in the making."""
 
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
+    def __init__(self, seed: int, http: bool = True) -> None:
+        """http: whether the brokers have a management API."""
+        self.random = random.Random(seed)
         self._prefix = f"f{seed}."
-        self._steps: list[Step] = []
+        self.steps: list[Step] = []
         self._bodies = 0
-        self._has = {name for name, share in FEATURES.items() if self._random.random() < share}
-        if "tx" in self._has:
-            self._has -= {"reject_publish", "exclusive", "auto_delete", "whole_channel_limit"}
-            self._has -= {"length", "ttl"} if "dead_letters" in self._has else set()
+        self.has = {name for name, share in (FEATURES | http_steps.FEATURES).items() if self.random.random() < share}
+        if "tx" in self.has:
+            self.has -= {"reject_publish", "exclusive", "auto_delete", "whole_channel_limit"}
+            self.has -= {"length", "ttl"} if "dead_letters" in self.has else set()
+        if not http or "http" not in self.has:
+            self.has -= http_steps.FEATURES.keys()
+        self._http = http_steps.HttpSteps(self)
         self._channels = [_Channel(on) for on in self._places()]
-        self._quorum = {f"q{at}" for at in range(1, 5) if "quorum" in self._has and self._may(0.5)}
+        self._quorum = {f"q{at}" for at in range(1, 5) if "quorum" in self.has and self._may(0.5)}
         self._letters_by_exchange = self._may(0.4)
-        self._exchange_names = [self._name(short) for short in ("x1", "x1", "x2", "x3", "x9")]
-        self._exchanges = [self._plan_exchange(f"x{at}") for at in range(1, self._random.randint(1, 3) + 1)]
-        self._queues = [self._plan_queue(f"q{at}") for at in range(1, self._random.randint(2, 4) + 1)]
+        self._exchange_names = [self.name(short) for short in ("x1", "x1", "x2", "x3", "x9")]
+        self.exchanges = [self._plan_exchange(f"x{at}") for at in range(1, self.random.randint(1, 3) + 1)]
+        self.queues = [self._plan_queue(f"q{at}") for at in range(1, self.random.randint(2, 4) + 1)]
         self._operations = self._weighted()
 
     def script(self) -> Script:
         """The script: what it declares first, then operations at random."""
-        for exchange in self._exchanges:
-            self._declare_exchange(exchange)
-        for queue in self._queues:
+        self._http.begin()
+        for exchange in self.exchanges:
+            self.declare_exchange(exchange)
+        for queue in self.queues:
             self._declare_queue(queue)
         for channel in self._channels:
             self._mode(channel)
-        for _ in range(self._random.randint(1, 6)):
+        for _ in range(self.random.randint(1, 6)):
             self._bind()
         operations, weights = zip(*self._operations, strict=True)
-        for _ in range(self._random.randint(10, 50)):
-            self._random.choices(operations, weights)[0]()
-        return tuple(self._steps)
+        for _ in range(self.random.randint(10, 50)):
+            self.random.choices(operations, weights)[0]()
+        return tuple(self.steps)
 
     # chances
 
     def _may(self, share: float) -> bool:
-        return self._random.random() < share
+        return self.random.random() < share
 
     def _mistake(self) -> bool:
         return self._may(MISTAKE)
 
     def _add(self, on: str, verb: str, *, times: int = 1, pause_ms: int = 0, **arguments: Any) -> None:
-        self._steps.append(Step(on, verb, {k: v for k, v in arguments.items() if v is not None}, times, pause_ms))
+        self.steps.append(Step(on, verb, {k: v for k, v in arguments.items() if v is not None}, times, pause_ms))
 
     def _any_channel(self) -> _Channel:
-        return self._random.choice(self._channels)
+        return self.random.choice(self._channels)
 
     def _consuming_channel(self) -> _Channel:
-        return self._random.choice([channel for channel in self._channels if self._may_hold(channel)])
+        return self.random.choice([channel for channel in self._channels if self._may_hold(channel)])
 
     def _may_hold(self, channel: _Channel) -> bool:
         """Whether it consumes: one channel of each connection, or all where no connection ends while they do."""
-        return "both_channels" in self._has or channel.on.endswith("/1")
+        return "both_channels" in self.has or channel.on.endswith("/1")
 
     def _fatal(self, share: float) -> bool:
         """Whether to do what costs a connection."""
-        return "both_channels" not in self._has and self._may(share)
+        return "both_channels" not in self.has and self._may(share)
 
     def _settling_channel(self) -> _Channel:
         return self._any_channel() if self._mistake() else self._consuming_channel()
 
     def _places(self) -> list[str]:
         places = ["c1/1", "c1/2"]
-        if "many_connections" in self._has:
-            places += ["c2/1", "c3/1", "c2/2"][: self._random.randint(1, 3)]
+        if "many_connections" in self.has:
+            places += ["c2/1", "c3/1", "c2/2"][: self.random.randint(1, 3)]
+        if "http_user" in self.has:
+            places.append(f"{self._http.user}/1")
         return places
 
     def _weighted(self) -> list[tuple[Callable[[], None], float]]:
-        rng = self._random
-        has = self._has
+        rng = self.random
+        has = self.has
         every: list[tuple[Callable[[], None], float]] = [
             (self._publish, 30),
             (self._burst, 4),
@@ -204,28 +211,29 @@ class Generator:
             (self._oddity, 0.7),
             (self._await_replies, 1 if "reply_to" in has else 0),
         ]
+        every += self._http.operations()
         return [(operation, weight * rng.choice((0.3, 1, 1, 2))) for operation, weight in every]
 
     # plans
 
     def _plan_exchange(self, short: str) -> _Exchange:
-        rng = self._random
+        rng = self.random
         flags = {"durable": self._may(0.5)}
         if self._may(0.1):
             flags["internal"] = True
-        if "auto_delete" in self._has and self._may(0.2):
+        if "auto_delete" in self.has and self._may(0.2):
             flags["auto_delete"] = True
         arguments: dict[str, Any] = {}
-        if "alternate" in self._has and self._may(0.5):
-            arguments["alternate-exchange"] = self._name(rng.choice(("x1", "x2", "x3", "x9")))
-        return _Exchange(self._name(short), rng.choice(vocabulary.KINDS), flags, arguments)
+        if "alternate" in self.has and self._may(0.5):
+            arguments["alternate-exchange"] = self.name(rng.choice(("x1", "x2", "x3", "x9")))
+        return _Exchange(self.name(short), rng.choice(vocabulary.KINDS), flags, arguments)
 
-    def _name(self, short: str) -> str:
+    def name(self, short: str) -> str:
         return self._prefix + short
 
     def _plan_queue(self, short: str) -> _Queue:
-        rng = self._random
-        has = self._has
+        rng = self.random
+        has = self.has
         quorum = short in self._quorum
         flags = {"durable": True} if quorum else {"durable": self._may(0.5)}
         arguments: dict[str, Any] = {"x-queue-type": "quorum"} if quorum else {}
@@ -255,10 +263,10 @@ class Generator:
             arguments["x-anything"] = "goes"
         if not quorum and self._may(0.1):
             arguments |= rng.choice(({"x-queue-version": 1}, {"x-queue-version": 2}, {"x-queue-mode": "lazy"}))
-        return _Queue(self._name(short), flags, arguments, self._any_channel().on)
+        return _Queue(self.name(short), flags, arguments, self._any_channel().on)
 
     def _length(self, quorum: bool) -> dict[str, Any]:
-        rng = self._random
+        rng = self.random
         arguments: dict[str, Any] = {}
         if self._may(0.8):
             arguments["x-max-length"] = vocabulary.integer(rng, rng.choice((0, 1, 2, 3, 5)))
@@ -266,28 +274,28 @@ class Generator:
             arguments["x-max-length-bytes"] = vocabulary.integer(rng, rng.choice((0, 3, 10, 30)))
         overflow = rng.choice(("drop-head", "reject-publish", "reject-publish", "reject-publish-dlx"))
         # A quorum queue tells publishers that it is full when it is, and takes what is under way: a race.
-        if self._may(0.7) and (overflow == "drop-head" or ("reject_publish" in self._has and not quorum)):
+        if self._may(0.7) and (overflow == "drop-head" or ("reject_publish" in self.has and not quorum)):
             arguments["x-overflow"] = overflow
         return arguments
 
     def _dead_letters(self, short: str, quorum: bool) -> dict[str, Any]:
         """Queues have different targets, and those of quorum queues are never quorum queues: see above."""
-        rng = self._random
+        rng = self.random
         target = "qd" + short[1:]
-        if quorum or ("quorum" in self._has and self._has & {"length", "ttl"}):
+        if quorum or ("quorum" in self.has and self.has & {"length", "ttl"}):
             pass
         elif not self._letters_by_exchange:
             target = rng.choice((target, f"q{int(short[1:]) % 4 + 1}", f"q{int(short[1:]) % 4 + 1}", "q9"))
-        elif short == "q1" and "priority" not in self._has:
+        elif short == "q1" and "priority" not in self.has:
             arguments: dict[str, Any] = {"x-dead-letter-exchange": rng.choice((*self._exchange_names, ""))}
             if self._may(0.4):
                 arguments["x-dead-letter-routing-key"] = rng.choice(vocabulary.ROUTING_KEYS)
             return arguments
-        return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": self._name(target)}
+        return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": self.name(target)}
 
     # declaring
 
-    def _declare_exchange(self, exchange: _Exchange, kind: str | None = None) -> None:
+    def declare_exchange(self, exchange: _Exchange, kind: str | None = None) -> None:
         flags = {name: True for name, on in exchange.flags.items() if on}
         self._add(
             self._any_channel().on,
@@ -301,16 +309,21 @@ class Generator:
     def _declare_queue(self, queue: _Queue, changes: dict[str, bool] | None = None) -> None:
         flags = {name: True for name, on in (queue.flags | (changes or {})).items() if on}
         dead = queue.arguments.get("x-dead-letter-routing-key")
-        if dead and dead.startswith(self._name("qd")):
+        if dead and dead.startswith(self.name("qd")):
             self._add(queue.on, "queue", name=dead)
         self._add(queue.on, "queue", name=queue.name, arguments=queue.arguments or None, **flags)
 
+    def declare_again(self, queue: _Queue) -> None:
+        """Declare and bind a queue that was deleted."""
+        self._declare_queue(queue)
+        self._bind(queue)
+
     def _redeclare(self) -> None:
-        rng = self._random
-        queue = rng.choice(self._queues)
+        rng = self.random
+        queue = rng.choice(self.queues)
         choice = rng.random()
         if queue.flags.get("auto_delete"):
-            self._ack_all()
+            self.ack_all()
         if choice < 0.3:
             self._declare_queue(queue)
         elif choice < 0.45:
@@ -328,18 +341,18 @@ class Generator:
         elif choice < 0.8:
             self._add(self._any_channel().on, "queue", name="", exclusive=True)
         else:
-            exchange = rng.choice(self._exchanges)
+            exchange = rng.choice(self.exchanges)
             if self._may(0.7):
-                self._declare_exchange(exchange)
+                self.declare_exchange(exchange)
             elif self._may(0.5):
-                self._declare_exchange(exchange, kind=rng.choice(vocabulary.KINDS))
+                self.declare_exchange(exchange, kind=rng.choice(vocabulary.KINDS))
             elif self._may(0.5):
                 flag = rng.choice(("durable", "auto_delete", "internal"))
                 other = exchange.flags | {flag: not exchange.flags.get(flag)}
-                self._declare_exchange(_Exchange(exchange.name, exchange.kind, other, exchange.arguments))
+                self.declare_exchange(_Exchange(exchange.name, exchange.kind, other, exchange.arguments))
             elif self._may(0.5):
-                arguments = {"alternate-exchange": rng.choice((self._name("x3"), 1)), "x-any": "thing"}
-                self._declare_exchange(_Exchange(exchange.name, exchange.kind, exchange.flags, arguments))
+                arguments = {"alternate-exchange": rng.choice((self.name("x3"), 1)), "x-any": "thing"}
+                self.declare_exchange(_Exchange(exchange.name, exchange.kind, exchange.flags, arguments))
             else:
                 self._add(self._any_channel().on, "exchange", name=exchange.name, passive=True)
 
@@ -351,27 +364,25 @@ class Generator:
 
     def _queue_or_last(self) -> str:
         """A queue by its name, or now and then the one that the channel declared last."""
-        return "" if self._may(0.03) else self._target_queue()
+        return "" if self._may(0.03) else self.target_queue()
 
     def _delete_queue(self) -> None:
         flags = {name: True for name in ("if_unused", "if_empty") if self._may(0.3)}
-        queue = self._random.choice(self._queues)
+        queue = self.random.choice(self.queues)
         if queue.is_quorum:
             flags = {}
-        if "tx" in self._has:
+        if "tx" in self.has:
             return
         self._add(self._any_channel().on, "delete", queue=queue.name, nowait=self._nowait(), **flags)
         if self._may(0.6):
-            self._ack_all()
+            self.ack_all()
             if self._may(0.5):
-                self._queues[self._queues.index(queue)] = queue = self._plan_queue(
-                    queue.name.removeprefix(self._prefix)
-                )
+                self.queues[self.queues.index(queue)] = queue = self._plan_queue(queue.name.removeprefix(self._prefix))
             self._declare_queue(queue)
             self._bind(queue)
 
     def _delete_exchange(self) -> None:
-        exchange = self._random.choice(self._exchanges)
+        exchange = self.random.choice(self.exchanges)
         self._add(
             self._any_channel().on,
             "exchange_delete",
@@ -380,48 +391,48 @@ class Generator:
             nowait=self._nowait(),
         )
         if self._may(0.7):
-            self._declare_exchange(exchange)
+            self.declare_exchange(exchange)
 
     # binding
 
-    def _target_queue(self) -> str:
+    def target_queue(self) -> str:
         if self._mistake():
-            return self._name("q9")
-        return self._random.choice(self._queues).name
+            return self.name("q9")
+        return self.random.choice(self.queues).name
 
-    def _binding(self, exchange: _Exchange) -> dict[str, Any]:
-        rng = self._random
+    def binding(self, exchange: _Exchange) -> dict[str, Any]:
+        rng = self.random
         if exchange.kind == "headers":
             return {"key": rng.choice(("", "a")), "arguments": vocabulary.headers_match(rng) or None}
         return {"key": rng.choice(vocabulary.PATTERNS if exchange.kind == "topic" else vocabulary.ROUTING_KEYS)}
 
     def _bind(self, queue: _Queue | None = None) -> None:
-        rng = self._random
-        name = queue.name if queue else self._target_queue()
+        rng = self.random
+        name = queue.name if queue else self.target_queue()
         if self._may(0.1):
             where = rng.choice(("amq.direct", "amq.topic"))
             self._add(self._any_channel().on, "bind", queue=name, exchange=where, key=self._prefix + "a")
             return
-        exchange = rng.choice(self._exchanges)
-        where = self._name("x9") if self._may(0.02) else exchange.name
-        binding = self._binding(exchange)
+        exchange = rng.choice(self.exchanges)
+        where = self.name("x9") if self._may(0.02) else exchange.name
+        binding = self.binding(exchange)
         if exchange.kind == "headers" and self._mistake():
             binding["arguments"] = vocabulary.wrong_headers_match(rng)
         self._add(self._any_channel().on, "bind", queue=name, exchange=where, nowait=self._nowait(), **binding)
 
     def _unbind(self) -> None:
-        made = [step for step in self._steps if step.verb == "bind"]
+        made = [step for step in self.steps if step.verb == "bind"]
         if made and self._may(0.8):
-            again = {name: one for name, one in self._random.choice(made).arguments.items() if name != "nowait"}
+            again = {name: one for name, one in self.random.choice(made).arguments.items() if name != "nowait"}
             self._add(self._any_channel().on, "unbind", **again)
         else:
-            exchange = self._random.choice(self._exchanges)
-            name = self._target_queue()
-            self._add(self._any_channel().on, "unbind", queue=name, exchange=exchange.name, **self._binding(exchange))
+            exchange = self.random.choice(self.exchanges)
+            name = self.target_queue()
+            self._add(self._any_channel().on, "unbind", queue=name, exchange=exchange.name, **self.binding(exchange))
 
     def _bind_exchange(self) -> None:
-        rng = self._random
-        source, destination = rng.choice(self._exchanges), rng.choice(self._exchanges)
+        rng = self.random
+        source, destination = rng.choice(self.exchanges), rng.choice(self.exchanges)
         verb = "exchange_bind" if self._may(0.75) else "exchange_unbind"
         self._add(
             self._any_channel().on,
@@ -429,41 +440,41 @@ class Generator:
             destination=destination.name,
             source=source.name,
             nowait=self._nowait() if verb == "exchange_bind" else None,
-            **self._binding(source),
+            **self.binding(source),
         )
 
     # publishing
 
-    def _body(self) -> str:
+    def body(self) -> str:
         self._bodies += 1
         if self._may(0.04):
             return ""
-        if "large" in self._has and self._may(0.1):
+        if "large" in self.has and self._may(0.1):
             return f"m{self._bodies}" + "." * LARGE
-        return f"m{self._bodies}" + ("." * self._random.choice((8, 300)) if self._may(0.05) else "")
+        return f"m{self._bodies}" + ("." * self.random.choice((8, 300)) if self._may(0.05) else "")
 
-    def _address(self) -> tuple[str, str]:
-        rng = self._random
-        if "exchanges" in self._has and self._may(0.55):
+    def address(self) -> tuple[str, str]:
+        rng = self.random
+        if "exchanges" in self.has and self._may(0.55):
             if self._may(0.08):
                 return rng.choice(("amq.direct", "amq.topic")), self._prefix + "a"
             if self._mistake() and self._may(0.3):
-                return self._name("x9"), "a"
-            return rng.choice(self._exchanges).name, rng.choice(vocabulary.ROUTING_KEYS)
-        return "", self._target_queue()
+                return self.name("x9"), "a"
+            return rng.choice(self.exchanges).name, rng.choice(vocabulary.ROUTING_KEYS)
+        return "", self.target_queue()
 
     def _publish(self) -> None:
-        rng = self._random
-        exchange, key = self._address()
+        rng = self.random
+        exchange, key = self.address()
         properties = vocabulary.properties(rng)
         pause_ms = 0
         if self._may(0.06):
-            kinds = ("CC",) if "dead_letters" in self._has else ("CC", "BCC")
-            copies = [self._target_queue() for _ in range(rng.randint(0, 2))] + [rng.choice(vocabulary.ROUTING_KEYS)]
+            kinds = ("CC",) if "dead_letters" in self.has else ("CC", "BCC")
+            copies = [self.target_queue() for _ in range(rng.randint(0, 2))] + [rng.choice(vocabulary.ROUTING_KEYS)]
             properties["headers"] = properties.get("headers", {}) | {rng.choice(kinds): copies}
-        if "ttl" in self._has and self._may(0.3):
+        if "ttl" in self.has and self._may(0.3):
             expiration = rng.choice((0, 0, SHORT_MS, vocabulary.LONG_MS))
-            if "priority" in self._has:
+            if "priority" in self.has:
                 expiration = vocabulary.LONG_MS
             properties["expiration"] = str(expiration)
             pause_ms = PAUSE_MS if expiration == SHORT_MS else 0
@@ -475,7 +486,7 @@ class Generator:
             pause_ms=pause_ms,
             exchange=exchange,
             key=key,
-            body=self._body(),
+            body=self.body(),
             mandatory=True if self._may(0.3) else None,
             immediate=True if self._fatal(0.004) else None,
             **properties,
@@ -487,19 +498,19 @@ class Generator:
         if self._may(0.5):
             self._add(channel.on, "consume", queue=REPLY_TO, tag="", no_ack=True if self._may(0.9) else None)
             return
-        exchange, key = self._address()
-        self._add(channel.on, "publish", exchange=exchange, key=key, body=self._body(), reply_to=REPLY_TO)
+        exchange, key = self.address()
+        self._add(channel.on, "publish", exchange=exchange, key=key, body=self.body(), reply_to=REPLY_TO)
 
     def _burst(self) -> None:
-        exchange, key = ("", self._target_queue()) if "dead_letters" in self._has else self._address()
-        properties = vocabulary.properties(self._random)
+        exchange, key = ("", self.target_queue()) if "dead_letters" in self.has else self.address()
+        properties = vocabulary.properties(self.random)
         self._add(
             self._any_channel().on,
             "publish",
-            times=self._random.randint(2, 8),
+            times=self.random.randint(2, 8),
             exchange=exchange,
             key=key,
-            body=self._body() or "b",
+            body=self.body() or "b",
             mandatory=True if self._may(0.2) else None,
             **properties,
         )
@@ -512,11 +523,11 @@ class Generator:
         )
 
     def _consume(self) -> None:
-        rng = self._random
+        rng = self.random
         channel = self._consuming_channel()
-        queue = channel.consumes if channel.consumers else self._target_queue()
-        plan = next((one for one in self._queues if one.name == queue), None)
-        if plan is not None and plan.is_quorum and "whole_channel_limit" in self._has and not self._fatal(0.1):
+        queue = channel.consumes if channel.consumers else self.target_queue()
+        plan = next((one for one in self.queues if one.name == queue), None)
+        if plan is not None and plan.is_quorum and "whole_channel_limit" in self.has and not self._fatal(0.1):
             return
         if len(channel.consumers) > 2:
             return
@@ -537,27 +548,27 @@ class Generator:
         channel.consumers.append(tag)
 
     def _consumer_arguments(self) -> dict[str, Any] | None:
-        if self._may(0.2) and "large" not in self._has:
-            return {"x-priority": vocabulary.integer(self._random, self._random.choice((-1, 1, 5)))}
-        return {"x-priority": self._random.choice(("high", 1.5, True, None))} if self._may(0.01) else None
+        if self._may(0.2) and "large" not in self.has:
+            return {"x-priority": vocabulary.integer(self.random, self.random.choice((-1, 1, 5)))}
+        return {"x-priority": self.random.choice(("high", 1.5, True, None))} if self._may(0.01) else None
 
     def _cancel(self) -> None:
         channel = self._any_channel()
         if channel.consumers and not self._mistake():
-            tag = self._random.choice(channel.consumers)
+            tag = self.random.choice(channel.consumers)
         else:
             tag = "t9"
         self._add(channel.on, "cancel", tag=tag, nowait=self._nowait())
         if not self._may_take_up(channel.consumes):
             return
-        if tag in channel.consumers and "whole_channel_limit" not in self._has and self._may(0.4):
+        if tag in channel.consumers and "whole_channel_limit" not in self.has and self._may(0.4):
             # The tag is free again, and a consumer of that name may hold messages of its first life.
             self._add(channel.on, "consume", queue=channel.consumes, tag=tag, arguments=self._consumer_arguments())
         # One without a tag of its own goes on: the channel keeps to its queue until it is closed.
 
     def _may_take_up(self, queue: str) -> bool:
         """Whether a tag may be taken up again there: on a quorum queue the turn of several consumers differs then."""
-        plan = next((one for one in self._queues if one.name == queue), None)
+        plan = next((one for one in self.queues if one.name == queue), None)
         if plan is None or not plan.is_quorum:
             return True
         several = sum(len(one.consumers) for one in self._channels if one.consumes == queue) > 1
@@ -565,15 +576,15 @@ class Generator:
 
     def _which(self) -> str:
         if self._mistake() and self._may(0.4):
-            return self._random.choice((UNKNOWN, SETTLED))
-        return self._random.choice((OLDEST, OLDEST, MIDDLE, NEWEST))
+            return self.random.choice((UNKNOWN, SETTLED))
+        return self.random.choice((OLDEST, OLDEST, MIDDLE, NEWEST))
 
     def _ack(self) -> None:
         multiple = True if self._may(0.25) else None
         tag: str | int = 0 if multiple and self._may(0.2) else self._which()
         self._add(self._settling_channel().on, "ack", tag=tag, multiple=multiple)
 
-    def _ack_all(self) -> None:
+    def ack_all(self) -> None:
         """No channel holds messages of a queue that may be gone and is declared anew."""
         for channel in self._channels:
             if self._may_hold(channel):
@@ -588,7 +599,7 @@ class Generator:
         self._add(self._settling_channel().on, "reject", tag=self._which(), requeue=self._gives_back(0.5))
 
     def _gives_back(self, share: float) -> bool:
-        return self._may(share) and not (self._quorum and any(step.verb == "tx" for step in self._steps))
+        return self._may(share) and not (self._quorum and any(step.verb == "tx" for step in self.steps))
 
     def _recover(self) -> None:
         verb = "recover" if self._may(0.8) else "recover_async"
@@ -596,11 +607,11 @@ class Generator:
 
     def _qos(self) -> None:
         channel = self._any_channel()
-        whole = "whole_channel_limit" in self._has and self._may(0.5)
+        whole = "whole_channel_limit" in self.has and self._may(0.5)
         self._add(
             channel.on,
             "qos",
-            count=self._random.choice((0, 1, 1, 2, 3, 10)),
+            count=self.random.choice((0, 1, 1, 2, 3, 10)),
             whole_channel=True if whole else None,
             size=1 if self._fatal(0.02) else None,
         )
@@ -609,9 +620,9 @@ class Generator:
     # the channel
 
     def _mode(self, channel: _Channel) -> None:
-        if "confirm" in self._has and self._may(0.6):
+        if "confirm" in self.has and self._may(0.6):
             channel.mode = "confirm"
-        elif "tx" in self._has and self._may(0.6):
+        elif "tx" in self.has and self._may(0.6):
             channel.mode = "tx"
         if channel.mode:
             self._add(channel.on, channel.mode)
@@ -619,16 +630,16 @@ class Generator:
     def _select(self) -> None:
         """The mode again, or the other one."""
         channel = self._any_channel()
-        if "reject_publish" in self._has:
+        if "reject_publish" in self.has:
             self._add(channel.on, "confirm")
         else:
-            self._add(channel.on, self._random.choice(("confirm", "tx", channel.mode or "confirm")))
+            self._add(channel.on, self.random.choice(("confirm", "tx", channel.mode or "confirm")))
 
     def _settle_transaction(self) -> None:
         transactional = [channel for channel in self._channels if channel.mode == "tx"]
-        channel = self._random.choice(transactional or self._channels)
+        channel = self.random.choice(transactional or self._channels)
         # What the transaction publishes may expire after a short while, as from now.
-        pause_ms = PAUSE_MS if "ttl" in self._has else 0
+        pause_ms = PAUSE_MS if "ttl" in self.has else 0
         self._add(channel.on, "commit" if self._may(0.7) else "rollback", pause_ms=pause_ms)
 
     def _restart(self, channel: _Channel) -> None:
@@ -644,35 +655,48 @@ class Generator:
         self._restart(channel)
 
     def _close_connection(self) -> None:
-        if "both_channels" in self._has:
+        if "both_channels" in self.has:
             return
-        label = self._random.choice(self._channels).on.partition("/")[0]
-        self._add(label, self._random.choice(("close_connection", "drop_connection")))
+        label = self.random.choice(self._channels).on.partition("/")[0]
+        self._add(label, self.random.choice(("close_connection", "drop_connection")))
+        for channel in self._channels:
+            if channel.on.startswith(f"{label}/"):
+                self._restart(channel)
+
+    def close_channels_of(self, label: str) -> None:
+        """Close the channels of a connection: RabbitMQ's keep the permissions that they have looked up."""
+        for channel in self._channels:
+            if channel.on.startswith(f"{label}/"):
+                self._add(channel.on, "close")
+                self._restart(channel)
+
+    def restart_channels_of(self, label: str) -> None:
+        """Set the channels of a connection up again, which the broker has closed."""
         for channel in self._channels:
             if channel.on.startswith(f"{label}/"):
                 self._restart(channel)
 
     def _oddity(self) -> None:
         """What a client hardly ever does."""
-        rng = self._random
+        rng = self.random
         on = self._any_channel().on
-        queue = rng.choice(self._queues).name
+        queue = rng.choice(self.queues).name
         oddities: tuple[tuple[str, dict[str, Any]], ...] = (
             ("flow", {"active": True}),
-            ("flow", {"active": "both_channels" in self._has}),
+            ("flow", {"active": "both_channels" in self.has}),
             ("queue", {"name": "amq.mine"}),
-            ("queue", {"name": self._name("q9"), "passive": True}),
+            ("queue", {"name": self.name("q9"), "passive": True}),
             ("exchange", {"name": "amq.mine"}),
-            ("exchange", {"name": self._name("x9"), "passive": True}),
-            ("exchange", {"name": self._name("x8"), "kind": "x-no-such-kind"}),
+            ("exchange", {"name": self.name("x9"), "passive": True}),
+            ("exchange", {"name": self.name("x8"), "kind": "x-no-such-kind"}),
             ("exchange", {"name": ""}),
             ("exchange_delete", {"name": "amq.direct"}),
             ("exchange_delete", {"name": ""}),
-            ("exchange_delete", {"name": self._name("x9")}),
+            ("exchange_delete", {"name": self.name("x9")}),
             ("bind", {"queue": queue, "exchange": "", "key": "a"}),
             ("unbind", {"queue": queue, "exchange": "", "key": "a"}),
             ("bind", {"queue": "", "exchange": "amq.direct", "key": ""}),
-            ("delete", {"queue": self._name("q9")}),
+            ("delete", {"queue": self.name("q9")}),
             ("purge", {"queue": ""}),
             ("ack", {"tag": 0}),
         )
@@ -680,6 +704,6 @@ class Generator:
         self._add(on, verb, **arguments)
 
 
-def generate(seed: int) -> Script:
-    """The script of this seed."""
-    return Generator(seed).script()
+def generate(seed: int, http: bool = True) -> Script:
+    """The script of this seed, with or without requests to the management API."""
+    return Generator(seed, http).script()

@@ -12,7 +12,9 @@ from conformance.channel import NOWAIT, Channel
 from conformance.client import Connection, Timing, pump_all
 from conformance.decoder import Event
 from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError
-from conformance.fuzz.step import CONNECTION_VERBS, Outcome, Script, Step
+from conformance.fuzz.http_answers import HttpAnswers
+from conformance.fuzz.http_steps import PASSWORD
+from conformance.fuzz.step import CONNECTION_VERBS, HTTP, Outcome, Script, Step
 from conformance.fuzz.tags import Tags
 from conformance.janitor import Janitor
 from conformance.target import Target
@@ -22,6 +24,7 @@ CONTROL = 2000
 """The channel number on which the harness looks after a connection's exclusive queues, unrecorded."""
 
 DROP_WITHIN_S = 2.0
+SAID_WITHIN_S = 0.02
 LIFECYCLE = {"channel.open-ok", "channel.close", "channel.close-ok", "connection.close", "connection.close-ok"}
 CONFIRMS = ("basic.ack", "basic.nack")
 SETTLING = ("ack", "nack", "reject")
@@ -53,6 +56,8 @@ class Player:
         self._owners: dict[str, str | None] = {}
         self._gone: dict[str, str] = {}
         self._made: list[tuple[str, str]] = []
+        self._http = HttpAnswers(target.management_url) if target.management_url is not None else None
+        self._answer: dict[str, Any] = {}
 
     def play(self, script: Script, expected: Sequence[Outcome] | None = None) -> list[Outcome]:
         """The outcome of every step, then one of what is left in the queues when all connections are closed.
@@ -77,6 +82,7 @@ class Player:
     def _step(self, step: Step, expected: Outcome | None) -> Outcome:
         notes: set[str] = set()
         self._gone = {}
+        self._answer = {}
         with _noted(notes):
             if not self._do(step):
                 return {"notes": ["nothing to do"]}
@@ -87,6 +93,9 @@ class Player:
 
     def _do(self, step: Step) -> bool:
         """Do it; False when there is nothing that it could be done to."""
+        if step.on == HTTP:
+            self._ask(step)
+            return True
         label, _, number = step.on.partition("/")
         if step.verb in CONNECTION_VERBS:
             connection = self._connections.get(label)
@@ -118,14 +127,27 @@ class Player:
                 self._learn(step.on, step.verb, arguments, reply)
         return True
 
+    def _ask(self, step: Step) -> None:
+        assert self._http is not None, "a script with requests needs the management API"
+        self._answer, made = self._http.ask(step)
+        # A connection that is closed for it says so; to write to one that is gone would lose what it said.
+        pump_all([one for one in self._connections.values() if not one.lost], SAID_WITHIN_S)
+        self.frames += 1
+        self._made += made
+        for kind, name in made:
+            if kind == "queue":
+                self._owners.setdefault(name, None)
+
     def _learn(self, on: str, verb: str, arguments: dict[str, Any], reply: Event) -> None:
         tags = self._tags[on]
         no_ack = arguments.get("no_ack", False)
+        in_vhost = on.partition("/")[0].endswith(".v")
         if verb == "get" and reply.name == "basic.get-ok" and no_ack:
             tags.got_without_ack(reply.arguments["delivery_tag"])
         if verb == "consume" and reply.name in ("basic.consume-ok", NOWAIT) and no_ack:
             tags.consumes_without_acks(reply.arguments.get("consumer_tag") or arguments.get("tag", ""))
-        if verb == "queue" and reply.name in ("queue.declare-ok", NOWAIT) and not arguments.get("passive"):
+        declared = verb == "queue" and reply.name in ("queue.declare-ok", NOWAIT) and not arguments.get("passive")
+        if declared and not in_vhost:
             name = reply.arguments.get("queue") or arguments["name"]
             owner = on.partition("/")[0] if arguments.get("exclusive") else None
             self._owners.setdefault(name, owner)
@@ -140,7 +162,10 @@ class Player:
                 connection = Connection(label, self.target.address, self.timing, lambda _: None)
             except OSError as error:
                 raise SetupError(f"{self.target.host}:{self.target.port}: {error}") from error
-            connection.handshake(self.target.user, self.target.password)
+            user, password = self.target.user, self.target.password
+            if label.endswith(".u"):
+                user, password = label, PASSWORD
+            connection.handshake(user, password, label if label.endswith(".v") else "/")
             self._connections[label] = connection
             self._reported[label] = 0
             for on in [on for on in self._channels if on.partition("/")[0] == label]:
@@ -187,7 +212,7 @@ class Player:
                     connection.wait_lost(DROP_WITHIN_S)
             received |= self._received(connection)
         queues = [f"{name}: {shown}" for name, shown in (counts | self._gone).items()]
-        seen = {"received": received, "queues": queues, "notes": sorted(notes)}
+        seen = {"http": self._answer, "received": received, "queues": queues, "notes": sorted(notes)}
         outcome: Outcome = self._placeholders.apply({key: one for key, one in seen.items() if one})
         return outcome
 
@@ -289,6 +314,7 @@ class Player:
     def _end(self, expected: Outcome | None) -> Outcome:
         self._close_all()
         self._gone = {}
+        self._answer = {}
         wanted = {key: one for key, one in expected.items() if key != "left"} if expected is not None else None
         outcome = self._watch(lambda: self._look(set()), wanted)
         left = []
@@ -326,6 +352,8 @@ class Player:
                 self._janitor.delete_queue(name)
             else:
                 self._janitor.delete_exchange(name)
+        if self._http is not None:
+            self._http.undo()
         self._janitor.close()
 
 

@@ -68,8 +68,9 @@ def _simpler(step: Step) -> Iterator[Step]:
             yield replace(step, arguments=rest)
 
 
-#: What the verbs of a channel cannot do without.
+#: What the verbs of a channel, and a request, cannot do without.
 _NEEDED = {
+    "request": ("method", "path"),
     "queue": ("name",),
     "exchange": ("name",),
     "exchange_delete": ("name",),

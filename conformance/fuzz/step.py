@@ -10,18 +10,24 @@ from typing import Any
 #: What is done to a whole connection; every other verb is a method of `conformance.channel.Channel`.
 CONNECTION_VERBS = ("close_connection", "drop_connection")
 
+#: Where the steps are done that are HTTP requests: `method`, `path` below /api and `body`.
+HTTP = "http"
+
 SHOWN = 20
 """How many dots at the end of a body are shown one by one."""
 
 Script = tuple["Step", ...]
 
-#: What came of a step: `received` by channel (`frames`, `returns`, `confirms`), `queues` with what each holds, `notes`.
+#: What came of a step: the answer of a request (`http`), `received` by channel (`frames`, `returns`, `confirms`),
+#: `queues` with what each holds, `notes`.
 Outcome = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`verb` done on `on`: "c1/2" is channel 2 of connection c1, "c1" the connection.
+    """`verb` done on `on`: "c1/2" is channel 2 of connection c1, "c1" the connection, "http" the management API.
+
+    A connection whose name ends with ".u" is of the user of that name, one with ".v" is to the vhost of that name.
 
     A channel and its connection are opened when a step first needs them, and anew after they were closed, so that any
     steps can be left out of a script. `times` publishes that often without a pause between; after the step the script
@@ -36,9 +42,11 @@ class Step:
 
     def shown(self) -> str:
         """One line in the words of a case."""
-        subject = self.on.replace("/", "_")
+        subject = _variable(self.on)
         if self.verb in CONNECTION_VERBS:
             line = f"{subject}.{'close' if self.verb == 'close_connection' else 'drop'}()"
+        elif self.on == HTTP:
+            line = f"lab.management.answer({', '.join(_spelled(one) for one in self.arguments.values())})"
         else:
             line = (
                 f"{subject}.{self.verb}({', '.join(f'{key}={_spelled(one)}' for key, one in self.arguments.items())})"
@@ -46,6 +54,10 @@ class Step:
         if self.times > 1:
             line = f"for _ in range({self.times}): {line}"
         return line + (f"; lab.sleep({self.pause_ms / 1000})" if self.pause_ms else "")
+
+
+def _variable(on: str) -> str:
+    return re.sub(r"f\d+\.", "", on).replace("/", "_")
 
 
 def _spelled(value: Any) -> str:
@@ -60,8 +72,12 @@ def listing(script: Sequence[Step]) -> str:
     """The script as the body of a case."""
     seen: dict[str, None] = {}
     for step in script:
-        connection, _, number = step.on.partition("/")
-        seen.setdefault(f"{connection} = lab.connect()")
+        if step.on == HTTP:
+            continue
+        name, _, number = step.on.partition("/")
+        connection = _variable(name)
+        login = {"u": f"user={name!r}, password='p'", "v": f"vhost={name!r}"}.get(connection, "")
+        seen.setdefault(f"{connection} = lab.connect({login})")
         if number:
             seen.setdefault(f"{connection}_{number} = lab.channel({connection}, {number})")
     return "\n".join([*sorted(seen, key=lambda line: "channel" in line), *(step.shown() for step in script)])

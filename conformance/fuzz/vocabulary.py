@@ -124,3 +124,8 @@ def headers_match(rng: random.Random) -> dict[str, Any]:
 def wrong_headers_match(rng: random.Random) -> dict[str, Any]:
     """Arguments that a headers exchange refuses."""
     return {"h": 1, "x-match": rng.choice(("some", 1, True, None))}
+
+
+def is_plain(arguments: dict[str, Any]) -> bool:
+    """Whether JSON can say it: without types of the wire, and with whole numbers only."""
+    return not any(isinstance(one, Value | float | dict | list) for one in arguments.values())

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.amqp.connection import UNREAD, UNWRITTEN
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.journal import Batch, Journal
 from amqpbroker.wire import methods
@@ -244,7 +244,7 @@ def test_what_comes_while_blocked_waits_though_the_output_drains(client: Wire, o
     broker.alarms.set("memory")
     client.publish("q", b"x")
     client.receive()
-    client.connection.write(b"\0" * (UNREAD * 2))
+    client.connection.write(b"\0" * (BOUNDS.unread_bytes * 2))
     client.turn()
     client.publish("q", b"x")
     client.turn()
@@ -299,7 +299,7 @@ def test_who_outruns_the_disk_waits_for_it_without_a_word() -> None:
     slow = Outrun()
     client, other = slow.client(), slow.client(capabilities=BLOCKED)
     # The first is being written; behind it so much may wait.
-    assert outrun(client) == 1 + UNWRITTEN // len(MEGABYTE) + 1
+    assert outrun(client) == 1 + BOUNDS.unwritten_bytes // len(MEGABYTE) + 1
     client.publish("q", b"one more", delivery_mode=2)
     assert names(client.receive()) == []
     # Others do as before, if they publish nothing.
@@ -315,9 +315,9 @@ def test_who_outruns_the_disk_waits_for_it_without_a_word() -> None:
 def test_who_outran_the_disk_goes_on_if_nothing_is_left_to_be_written() -> None:
     slow = Outrun()
     client, other = slow.client(), slow.client()
-    client.publish("q", bytes(UNWRITTEN), delivery_mode=2)
+    client.publish("q", bytes(BOUNDS.unwritten_bytes), delivery_mode=2)
     assert not client.connection.reading
-    assert other.get("q").body == bytes(UNWRITTEN)
+    assert other.get("q").body == bytes(BOUNDS.unwritten_bytes)
     assert slow.disk == []
     client.receive()
     assert client.connection.reading
@@ -333,7 +333,7 @@ def test_who_is_refused_while_the_disk_is_stuck_waits_as_well() -> None:
     client.publish("full", b"kept", delivery_mode=2)
     client.receive()
     store = slow.broker.store
-    store.count_answer(UNWRITTEN)
+    store.count_answer(BOUNDS.unwritten_bytes)
     client.publish("full", b"refused", delivery_mode=2)
     assert client.receive() == []
     assert not client.connection.reading
@@ -353,7 +353,7 @@ def test_who_asks_behind_a_commit_while_the_disk_is_stuck_waits_as_well() -> Non
     assert client.receive() == []
     store = slow.broker.store
     for method in ("basic.qos", "tx.commit"):
-        store.count_answer(UNWRITTEN)
+        store.count_answer(BOUNDS.unwritten_bytes)
         client.send(1, method)
         assert client.receive() == []
         assert not client.connection.reading

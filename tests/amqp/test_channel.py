@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.amqp.channel import ALL_ROUTES, FEW_ROUTES, ROUTES
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, longstr
@@ -144,10 +144,10 @@ def test_many_routes_are_not_remembered_for_ever(client: Wire) -> None:
     client.declare("q")
     client.call(1, "queue.bind", queue="q", exchange="amq.fanout")
     uncut = Wire(client.broker).log_in()
-    for i in range(ROUTES + 100):
+    for i in range(BOUNDS.routes + 100):
         uncut.publish(f"key{i}", b"", exchange="amq.fanout")
-    assert len(uncut.connection.channels[1].routes) <= ROUTES
-    assert client.depth("q") == ROUTES + 100
+    assert len(uncut.connection.channels[1].routes) <= BOUNDS.routes
+    assert client.depth("q") == BOUNDS.routes + 100
 
 
 def test_channels_that_others_leave_little_room_remember_few_routes(client: Wire) -> None:
@@ -157,19 +157,19 @@ def test_channels_that_others_leave_little_room_remember_few_routes(client: Wire
     client.publish("key", b"", exchange="amq.fanout")
     client.receive()
     assert vhost.remembered == 1
-    vhost.remembered += ALL_ROUTES
+    vhost.remembered += BOUNDS.all_routes
     uncut = Wire(client.broker).log_in()
-    for i in range(FEW_ROUTES + 1):
+    for i in range(BOUNDS.few_routes + 1):
         uncut.publish(f"key{i}", b"", exchange="amq.fanout")
     assert len(uncut.connection.channels[1].routes) == 1
     uncut.publish("key", b"", exchange="amq.fanout")
-    assert vhost.remembered == ALL_ROUTES + 3
+    assert vhost.remembered == BOUNDS.all_routes + 3
     uncut.call(1, "queue.unbind", queue="q", exchange="amq.fanout")
     uncut.publish("key", b"", exchange="amq.fanout")
     uncut.receive()
-    assert vhost.remembered == ALL_ROUTES + 1
+    assert vhost.remembered == BOUNDS.all_routes + 1
     client.call(1, "channel.close", reply_code=0, reply_text="", class_id=0, method_id=0)
-    assert vhost.remembered == ALL_ROUTES
+    assert vhost.remembered == BOUNDS.all_routes
 
 
 # --- confirms --------------------------------------------------------------------------------------------------------

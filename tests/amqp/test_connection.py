@@ -3,11 +3,12 @@ from collections.abc import Callable
 
 import pytest
 
-from amqpbroker.amqp.connection import ROOM, UNREAD
+from amqpbroker.amqp.connection import ROOM
 from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
 from amqpbroker.amqp.methods import HANDLERS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import BODY, HEADER, HEARTBEAT_FRAME, frame
 from tests.harness import Cut, Received, Wire, method, published
@@ -158,7 +159,7 @@ def test_a_peer_that_asks_and_never_reads_is_not_read_any_more(broker: Broker) -
         client.turn()
         asked += 1
         assert asked < 1000
-    assert UNREAD // 2 <= len(client.connection.out) < UNREAD + ROOM + 100_000
+    assert BOUNDS.unread_bytes // 2 <= len(client.connection.out) < BOUNDS.unread_bytes + ROOM + 100_000
     client.connection.set_writable(True)
     data = client.turn()
     assert data.count(methods.encode("basic.get-empty")) == asked * 100
@@ -182,7 +183,7 @@ def test_replies_to_a_requester_that_does_not_read_are_bounded(broker: Broker) -
     client.connection.set_writable(False)
     for _ in range(30):
         server.publish(reply_to, b"x" * 1_000_000)
-    assert len(client.connection.out) < UNREAD + ROOM + 2_000_000
+    assert len(client.connection.out) < BOUNDS.unread_bytes + ROOM + 2_000_000
     assert server.connection.reading
 
 

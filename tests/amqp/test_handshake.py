@@ -170,7 +170,18 @@ def test_a_failed_login_is_told_to_who_wants_to_know(
         "class_id": 0,
         "method_id": 0,
     }
+    assert not started.connection.closing
     started.feed(method("connection.close-ok"))
+    assert started.receive() == []
+    assert started.connection.closing
+
+
+def test_a_client_that_does_not_agree_to_its_refusal_is_dropped_after_a_while(
+    started: Wire, clock: ManualClock
+) -> None:
+    started.feed(start_ok(b"\0guest\0wrong", knows=("authentication_failure_close",)))
+    started.receive()
+    started.feed(method("connection.open", 0, virtual_host="/") + method("channel.open", 1))
     assert closes_silently(started, clock)
 
 

@@ -2,7 +2,7 @@
 
 import tracemalloc
 
-from amqpbroker.amqp.connection import UNREAD
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, METHOD, frame
 from tests.harness import Wire, make_broker
@@ -46,7 +46,7 @@ def test_requests_wait_while_their_answers_pile_up():
     while wire.dirty:
         wire.dirty = False
         turns.append(b"".join(wire.connection.collect()))
-    assert max(len(data) for data in turns) < UNREAD + 5_000_000
+    assert max(len(data) for data in turns) < BOUNDS.unread_bytes + 5_000_000
     assert b"".join(turns).count(b"\0\x3c\0\x47") == 20
 
 

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.rabbitmq import install, own_rabbitmq
@@ -21,7 +21,10 @@ THEIRS = "RabbitMQ"
 
 @dataclass(frozen=True)
 class Running:
-    """A broker that runs. `start_s`: from its start until AMQP and management could be connected to."""
+    """A broker that runs. `start_s`: from its start until AMQP and management could be connected to.
+
+    directory: where it keeps its data, empty if that is not known.
+    """
 
     name: str
     version: str
@@ -29,6 +32,7 @@ class Running:
     pids: list[int]
     start_s: float
     rest_bytes: int
+    directory: str = ""
 
     @classmethod
     def now(cls, name: str, port: int, pid: int, start_s: float, version: str = "") -> "Running":
@@ -49,13 +53,14 @@ def amqpbroker() -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         directory = Path(folder)
         with BrokerProcess(directory, "--data-dir", str(directory / "data")) as broker:
-            yield Running.now(
+            running = Running.now(
                 OURS,
                 broker.port,
                 broker.process.pid,
                 broker.start_s,
                 f"{own_version()} on Python {platform.python_version()}",
             )
+            yield replace(running, directory=str(directory / "data"))
 
 
 def own_version() -> str:

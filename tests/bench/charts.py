@@ -88,9 +88,17 @@ def growth(path: Path, along: str, steps: list[float], panels: list[Panel], log:
             axes.minorticks_off()
 
 
-def _draw(axes: "Axes", steps: list[float], panel: Panel) -> None:
+def over_time(path: Path, minutes: list[float], panels: list[Panel]) -> None:
+    """Panels in one row, over the minutes since the beginning."""
+    with chart(path, 3, 1, len(panels)) as drawn:
+        for axes, panel in zip(drawn, panels, strict=True):
+            _draw(axes, minutes, panel, "-")
+            axes.set_xlabel("minutes")
+
+
+def _draw(axes: "Axes", steps: list[float], panel: Panel, line: str = "o-") -> None:
     for colour, (name, values) in zip(COLOURS, panel.lines.items(), strict=False):
-        axes.plot(steps[-len(values) :], values, "o-", color=colour, lw=1.8, ms=4, label=name)
+        axes.plot(steps[-len(values) :], values, line, color=colour, lw=1.8, ms=4, label=name)
     if panel.log:
         axes.set_yscale("log")
     else:

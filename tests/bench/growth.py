@@ -1,14 +1,18 @@
 """What it costs as work grows, as tables and charts in docs/performance.md.
 
-usage: python -m tests.bench.growth [WHAT ...] [--seconds S] [--most N] [--rounds N] [--no-write]
+usage: python -m tests.bench.growth [WHAT ...] [--seconds S] [--most N] [--rounds N] [--minutes M] [--rate N]
+                                    [--no-write]
 
-WHAT: queues, connections, bindings, sizes, backlog; all by default. Every step has a broker process of its own, with a
-data directory and fsync. A run of everything takes about five minutes on an idle machine and at most ten.
+WHAT: queues, connections, bindings, sizes, backlog; all of these by default. Every step has a broker process of its
+own, with a data directory and fsync. A run of everything takes about five minutes on an idle machine and at most ten.
+Also definitions, only if it is named: a client that declares and deletes queues for an hour.
 """
 
 import argparse
 import time
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from tests.bench import charts, page
 from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, measured, typical
@@ -16,11 +20,15 @@ from tests.bench.brokers import own_version
 from tests.bench.charts import Panel
 from tests.bench.compare import within
 from tests.bench.crew import Measured
+from tests.bench.definitions_churn import Churned, churned
 from tests.bench.growths import GROWTHS
 from tests.bench.processes import end_in_order
 from tests.bench.report import MB, cpu
 
 NAMES = [*GROWTHS, "backlog"]
+#: Takes too long to be among what is measured by default.
+DEFINITIONS = "definitions"
+SAMPLES = 120
 #: As many as are worth waiting for.
 MOST = 1_000_000_000
 KINDS = {"persistent": True, "transient": False}
@@ -107,20 +115,59 @@ def backlog_panels(found: dict[str, Backlog]) -> list[Panel]:
     ]
 
 
+def churn(minutes: float, rate: float) -> list[Churned]:
+    found = []
+    for each in churned(minutes * 60, rate, minutes * 60 / SAMPLES):
+        print(f"{each.after_s:>8.0f} s {' '.join(churn_shown(each))}", flush=True)
+        found.append(each)
+    return found
+
+
+def churn_shown(each: Churned) -> tuple[str, ...]:
+    sizes = (each.log_bytes, each.database_bytes, each.memory_bytes)
+    return f"{each.declared:,}", *(f"{size / MB:.2f} MB" for size in sizes)
+
+
+def churn_text(found: list[Churned], how: str) -> str:
+    """The last sample, and six on the way to it."""
+    head = ("after", "queues declared and deleted", "log, at most", "database", "memory")
+    step = max(1, len(found) // 6)
+    rows = [(f"{each.after_s / 60:.0f} min", *churn_shown(each)) for each in found[step - 1 :: step]]
+    last = found[-1]
+    most = max(each.log_bytes for each in found)
+    summary = (
+        f"{how} {last.declared:,} queues in {last.after_s / 60:.0f} minutes, {last.declared / last.after_s:,.0f} a"
+        f" second, {last.cpu_s / max(last.declared, 1) * 1e6:,.0f} us of CPU each; the log had {most / MB:.2f} MB at"
+        " most."
+    )
+    return f"{summary}\n\n{page.table(head, rows)}\n{picture(DEFINITIONS)}"
+
+
+def churn_panels(found: list[Churned]) -> list[Panel]:
+    return [
+        Panel("write-ahead log, at most, MB", {"": [each.log_bytes / MB for each in found]}),
+        Panel("database, MB", {"": [each.database_bytes / MB for each in found]}),
+        Panel("memory, MB", {"": [each.memory_bytes / MB for each in found]}),
+    ]
+
+
 def picture(name: str) -> str:
     return f"![What it costs as this grows: {name}](performance/{name}.svg)"
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(NAMES)}")
+    names = [*NAMES, DEFINITIONS]
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(names)}")
     parser.add_argument("--seconds", type=within(0.1, 3600.0), default=2.0, help="how long each step is measured")
     parser.add_argument("--most", type=count, default=LEVELS[-1], metavar="N", help="the backlog; 5M by default")
     parser.add_argument("--rounds", type=within(1, 1000), default=3, metavar="N", help="of the backlog; 3 by default")
+    parser.add_argument("--minutes", type=within(0.01, 1440.0), default=60.0, help="of definitions; 60 by default")
+    parser.add_argument("--rate", type=within(1.0, 100_000.0), default=300.0, help="queues a second; 300 by default")
     parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args(arguments)
-    if unknown := set(given.what) - set(NAMES):
-        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    if unknown := set(given.what) - set(names):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     return given
 
 
@@ -156,6 +203,11 @@ def main() -> None:
     began = time.monotonic()
     for name in given.what or NAMES:
         how = f"{page.machine()}; amqpbroker {own_version()}; {page.load()}."
+        if name == DEFINITIONS:
+            samples = churn(given.minutes, given.rate)
+            text, times_min = churn_text(samples, how), [each.after_s / 60 for each in samples]
+            report(name, text, partial(charts.over_time, minutes=times_min, panels=churn_panels(samples)), given)
+            continue
         if name == "backlog":
             found = backlogs(given.most, given.rounds)
             how += f" Medians of {given.rounds} rounds, with the longest stall of all."
@@ -163,13 +215,18 @@ def main() -> None:
         else:
             sizes = grown(name, given.seconds)
             text, steps, panels = grown_text(name, sizes, how), tuple(sizes), grown_panels(name, sizes)
-        print(f"\n{text}\n", flush=True)
-        if not given.no_write:
-            along = "messages queued" if name == "backlog" else GROWTHS[name].along
-            path = page.CHARTS / f"{name}.svg"
-            charts.growth(path, along, list(map(float, steps)), panels, log=name != "backlog")
-            page.write(f"growth: {name}", text)
+        along = "messages queued" if name == "backlog" else GROWTHS[name].along
+        numbers = list(map(float, steps))
+        draw = partial(charts.growth, along=along, steps=numbers, panels=panels, log=name != "backlog")
+        report(name, text, draw, given)
     print(f"took {time.monotonic() - began:.0f} s")
+
+
+def report(name: str, text: str, draw: Callable[[Path], None], given: argparse.Namespace) -> None:
+    print(f"\n{text}\n", flush=True)
+    if not given.no_write:
+        draw(page.CHARTS / f"{name}.svg")
+        page.write(f"growth: {name}", text)
 
 
 def show(kind: str, words: str, each: Stretch) -> None:

@@ -6,6 +6,7 @@ from tests.bench import charts, growth, growths
 from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, typical
 from tests.bench.brokers import Running
 from tests.bench.crew import Measured
+from tests.bench.definitions_churn import Churned, churned
 
 FOUND = {1: Measured(500_000, 1.5, 25_000_000), 10_000: Measured(50_000, 15, 80_000_000)}
 
@@ -91,6 +92,32 @@ def test_several_lines_are_told_apart_in_a_chart(tmp_path):
     text = (tmp_path / "a.svg").read_text()
     assert ">10k<" in text
     assert ">transient, filled<" in text
+
+
+def sample(minutes, log_bytes):
+    return Churned(minutes * 60, minutes * 18_000, log_bytes, 81_920, 66_000_000, minutes * 3.6)
+
+
+def test_the_log_of_definitions_is_told_at_its_largest(tmp_path):
+    found = [sample(minutes, 4_000_000 + (minutes == 7) * 2_500_000) for minutes in range(1, 13)]
+    text = growth.churn_text(found, "Today.")
+    assert text.startswith(
+        "Today. 216,000 queues in 12 minutes, 300 a second, 200 us of CPU each; the log had 6.50 MB at most.\n\n"
+    )
+    assert [line.split(" | ")[0] for line in text.splitlines() if " min " in line] == [
+        f"| {minutes} min" for minutes in (2, 4, 6, 8, 10, 12)
+    ]
+    assert "| 12 min | 216,000 | 4.00 MB | 0.08 MB | 66.00 MB |" in text
+    charts.over_time(tmp_path / "a.svg", [each.after_s / 60 for each in found], growth.churn_panels(found))
+    assert ">minutes<" in (tmp_path / "a.svg").read_text()
+
+
+def test_definitions_are_changed_and_their_files_looked_at():
+    found = list(churned(0.6, 50, 0.3))
+    assert len(found) == 2
+    assert 0 < found[0].declared <= found[1].declared
+    assert found[1].log_bytes > 0
+    assert found[1].database_bytes > 0
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (100, "100"), (20_000, "20k"), (1_500_000, "1.5M")])

@@ -81,5 +81,7 @@ class Nowhere(ExchangeType):
 
     def unbind(self, binding: Binding) -> None: ...
 
+    def close(self) -> None: ...
+
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         return []

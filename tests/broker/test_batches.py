@@ -162,7 +162,9 @@ def test_any_extra_keys_survive(keys):
     client.publish("q", b"safe", delivery_mode=2, headers=headers)
     assert acks(client) == [1]
     after = node.crash()
-    entry = after.broker.vhosts["/"].queues["q"].ready.head()
+    ready = after.broker.vhosts["/"].queues["q"].ready
+    assert ready.load_head()
+    entry = ready.head()
     assert entry.message.extra_keys == tuple(key.encode() for key in (*keys[1:], keys[0]))
     assert entry.message.cc_keys == len(keys) - 1
     assert bodies(after) == ["safe"]

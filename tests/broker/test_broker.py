@@ -115,7 +115,8 @@ def test_connections_to_a_vhost_end_with_it_and_others_stay() -> None:
     client.publish("shared", b"2")
     assert len(client.consume("shared")) == 2
     broker.delete_vhost("v")
-    (closed,) = client.receive()
+    cancelled, closed = client.receive()
+    assert (cancelled.name, cancelled.arguments["consumer_tag"]) == ("basic.cancel", "c")
     assert (closed.name, closed.arguments["reply_code"]) == ("connection.close", 320)
     assert closed.arguments["reply_text"] == "CONNECTION_FORCED - vhost 'v' is deleted"
     client.send(0, "connection.close-ok")

@@ -9,7 +9,7 @@ from tests.broker.queueing import Subscriber, make_vhost
 
 
 def subscriber(tag: str, limit: int = 1 << 30, **options: object) -> Subscriber:
-    return Subscriber(make_vhost().reply_queue, tag, limit, **options)
+    return Subscriber(make_vhost().reply_queue(), tag, limit, **options)
 
 
 def consumers(*these: Subscriber, single_active: bool = False, takeover: bool = False) -> Consumers:

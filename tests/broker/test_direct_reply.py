@@ -10,7 +10,7 @@ from tests.harness import CUTS, Cut, Received, Wire, make_broker
 
 
 def requester() -> Subscriber:
-    return Subscriber(make_vhost().reply_queue, "r", no_ack=True)
+    return Subscriber(make_vhost().reply_queue(), "r", no_ack=True)
 
 
 def test_a_reply_goes_straight_to_the_consumer() -> None:

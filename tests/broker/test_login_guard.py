@@ -2,8 +2,9 @@ import logging
 
 import pytest
 
-from amqpbroker.broker.login_guard import FORGET_MS, FREE_GUESSES, MAX_PAIRS, MAX_PAUSE_MS, PAUSE_MS, LoginGuard
+from amqpbroker.broker.login_guard import FORGET_MS, FREE_GUESSES, MAX_PAUSE_MS, PAUSE_MS, LoginGuard
 from amqpbroker.clock import ManualClock
+from amqpbroker.config.bounds import BOUNDS
 
 
 class Guessing:
@@ -105,9 +106,9 @@ def test_one_peer_by_several_addresses(guessing, first, second):
 
 
 def test_memory_is_bounded(guessing):
-    for number in range(MAX_PAIRS + 100):
+    for number in range(BOUNDS.guesses + 100):
         guessing.guess(20, host=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert len(guessing.guard._records) == MAX_PAIRS
+    assert len(guessing.guard._records) == BOUNDS.guesses
     assert all(len(record.wrong) <= FREE_GUESSES for record in guessing.guard._records.values())
 
 

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from amqpbroker.broker.rereading import RETRY_MS
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.storing import (
     LaterCommitter,
@@ -229,7 +230,7 @@ def test_what_is_given_back_before_all_pages_takes_no_reading():
     assert client.get("q", no_ack=False).body == b"0"
 
 
-def test_a_queue_that_cannot_be_read_does_not_keep_what_others_are_given_back(caplog):
+def test_what_is_given_back_to_a_queue_that_cannot_be_read_is_there(caplog):
     node, holder = holding_all_in_memory()
     holder.call(2, "channel.open")
     holder.get("copy", channel=2, no_ack=False)
@@ -237,10 +238,15 @@ def test_a_queue_that_cannot_be_read_does_not_keep_what_others_are_given_back(ca
     holder.connection.channels[1].unacked[1].sequence = 1 << 40
     node.files.unreadable = True
     holder.connection.lost()
-    assert "giving back to queue q" in caplog.text
+    assert "queue 'q' in vhost '/': messages cannot be read: [Errno 5] Input/output error" in caplog.text
     client = node.client()
     assert client.get("copy").body == b"kept"
+    assert client.depth("q") == 6_000
     assert len(node.broker.sessions) == 2
+    node.files.unreadable = False
+    node.clock.advance(RETRY_MS)
+    assert "queue 'q' in vhost '/': messages can be read again" in caplog.text
+    assert sorted(map(int, bodies(node))) == list(range(6_000))
 
 
 def test_a_deep_queue_keeps_only_its_ends_in_memory_and_its_order():

@@ -88,7 +88,11 @@ def test_what_a_key_may_not_be(key: str, value: object, problem: str) -> None:
 
 def test_a_definition_must_say_something() -> None:
     assert definition_problem({}, operator=False) == "no policy provided"
-    assert definition_problem([1], operator=False) == "definition should be a map, actually was [1]"
+    assert definition_problem([], operator=False) == "no policy provided"
+    assert definition_problem([1], operator=False) == "definition must be a dictionary: [1]"
+    assert definition_problem(None, operator=False) == "definition should be a map, actually was null"
+    problem = "parse error while reading policy definition: null. Validator: operator_policy_validator."
+    assert definition_problem(None, operator=True) == problem
 
 
 def test_keys_that_there_are_not() -> None:

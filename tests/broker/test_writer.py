@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from amqpbroker.store.committer import InlineCommitter
-from amqpbroker.store.journal import StoreError
+from amqpbroker.store.journal import StoreError, UnwrittenError
 from tests.broker.storing import (
     BODY,
     LaterCommitter,
@@ -283,6 +283,27 @@ def test_definitions_that_cannot_be_synced_stop_everything():
     assert definitions.syncs == 1
     publish(client, "a")
     assert acks(client) == []
+
+
+def test_definitions_that_cannot_be_synced_for_now_are_tried_again_each_second(caplog):
+    node, definitions = defining()
+    client = confirming(node)
+    definitions.error = UnwrittenError(errno.EMFILE, "Too many open files", "/data")
+    node.persistence.writer.definitions_changed()
+    node.clock.advance(100)
+    assert definitions.syncs == 1
+    assert "definitions are synced when that works" in caplog.text
+    node.clock.advance(2_000)
+    assert definitions.syncs == 3
+    publish(client, "a")
+    assert acks(client) == []
+    definitions.error = None
+    node.clock.advance(1_000)
+    assert acks(client) == [1]
+    assert definitions.syncs == 5
+    node.clock.advance(5_000)
+    assert definitions.syncs == 5
+    assert node.failures == []
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------

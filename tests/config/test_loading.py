@@ -96,6 +96,9 @@ def test_one_assignment(key, text, attribute, value):
     ("key", "text", "accepted"),
     [
         ("heartbeat", "often", "a whole number from 0 to 65535"),
+        ("management.trusted_proxies.1", "*", "an IP address or a network"),
+        ("management.trusted_proxies.1", "10.0.0.1/8", "an IP address or a network"),
+        ("management.trusted_proxies.1", "proxy.example", "an IP address or a network"),
         ("heartbeat", "-1", "a whole number"),
         ("heartbeat", "65536", "65535"),
         ("heartbeat", "", "a whole number"),
@@ -356,6 +359,11 @@ def test_origins_are_ordered_by_number_and_none_wins():
     origins = [("management.cors.allow_origins.2", "https://b"), ("management.cors.allow_origins.1", "https://a")]
     assert load(origins, {}).management.cors_allow_origins == ("https://a", "https://b")
     assert load([*origins, ("management.cors.allow_origins", "none")], {}).management.cors_allow_origins == ()
+
+
+def test_proxies_are_addresses_and_networks():
+    proxies = [("management.trusted_proxies.1", "10.0.0.0/8"), ("management.trusted_proxies.2", "::1")]
+    assert load(proxies, {}).management.trusted_proxies == ("10.0.0.0/8", "::1/128")
 
 
 def test_default_limits_and_operator_policies():

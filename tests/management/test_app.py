@@ -142,7 +142,7 @@ async def test_missing_keys_are_named(api):
 
 
 async def test_a_body_that_is_too_large_is_refused(api, monkeypatch):
-    monkeypatch.setattr("amqpbroker.management.app.MAX_BODY_BYTES", 10)
+    monkeypatch.setattr("amqpbroker.management.bodies.MAX_BODY_BYTES", 10)
     answer = await api.put("echo/%2F/q", content=b'{"a": "12345"}')
     assert answer.status_code == 400
     assert "limit of 10 bytes" in answer.json()["reason"]

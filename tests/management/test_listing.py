@@ -1,11 +1,13 @@
 import asyncio
 import json
 import time
+import weakref
 
 import pytest
 
 from amqpbroker.management.failure import ApiError
-from amqpbroker.management.listing import SLICE, Listing, encode
+from amqpbroker.management.listing import Listing, encode
+from amqpbroker.management.streamed import SLICE
 
 NAMES = ["b", "a", "d", "c"]
 
@@ -14,8 +16,12 @@ def show(name):
     return {"name": name, "size": {"b": 2, "a": 10, "d": None, "c": 1}[name], "more": {"x": name * 2, "y": 1}}
 
 
+async def whole(listing, query):
+    return json.loads(b"".join([part async for part in encode(listing, query)]))
+
+
 async def listed(query, names=NAMES, paged=True):
-    return json.loads(b"".join(await encode(Listing(names, show, name=lambda name: name, paged=paged), query)))
+    return await whole(Listing(names, show, name=lambda name: name, paged=paged), query)
 
 
 async def test_all_of_it_by_name():
@@ -36,7 +42,7 @@ async def test_what_is_equal_stays_in_the_order_of_names_both_ways():
 
     async def sorted_(**query):
         listing = Listing(names, lambda name: {"name": name, "n": int(name) % 2}, name=lambda name: name)
-        return [row["name"] for row in json.loads(b"".join(await encode(listing, {"sort": "n", **query})))]
+        return [row["name"] for row in await whole(listing, {"sort": "n", **query})]
 
     even, odd = names[::2], names[1::2]
     assert await sorted_() == even + odd
@@ -86,6 +92,11 @@ async def test_an_empty_list_has_one_page():
     [
         ({"page": ""}, "bad_request", "Pagination parameters are invalid"),
         ({"page": "x"}, "bad_request", "Pagination parameters are invalid"),
+        ({"page": "1_0"}, "bad_request", "Pagination parameters are invalid"),
+        ({"page": " 1"}, "bad_request", "Pagination parameters are invalid"),
+        ({"page": "\u0663"}, "bad_request", "Pagination parameters are invalid"),
+        ({"page": "1", "page_size": "1_0"}, "bad_request", "Pagination parameters are invalid"),
+        ({"page": "9" * 5000}, "bad_request", "Pagination parameters are invalid"),
         ({"page": "1", "name": "(", "use_regex": "true"}, "bad_request", "Pagination parameters are invalid"),
         (
             {"page": "1", "page_size": "501"},
@@ -123,7 +134,7 @@ async def test_a_filter_that_would_take_for_ever_finds_nothing(pattern):
     names = [f"m{'a' * 200}!{number}" for number in range(100)]
     listing = Listing(names, lambda name: {"name": name}, name=lambda name: name)
     began = time.process_time()
-    page = json.loads(b"".join(await encode(listing, {"page": "1", "use_regex": "true", "name": pattern})))
+    page = await whole(listing, {"page": "1", "use_regex": "true", "name": pattern})
     assert (page["items"], page["filtered_count"], page["total_count"]) == ([], 0, 100)
     assert time.process_time() - began < 1
 
@@ -142,3 +153,37 @@ async def test_a_slow_filter_lets_others_go_on(monkeypatch):
     others.cancel()
     assert [row["name"] for row in page["items"]] == ["a", "b", "c"]
     assert len(turns) >= 3
+
+
+class Kept(dict):
+    """A row of which can be told whether it is still kept."""
+
+    __hash__ = object.__hash__
+
+
+@pytest.mark.parametrize("query", [{}, {"sort": "n"}, {"sort": "n", "columns": "name"}])
+async def test_rows_of_a_long_list_are_made_as_they_are_sent_and_not_kept(query):
+    made, kept = 0, weakref.WeakSet()
+
+    def show(name):
+        nonlocal made
+        made += 1
+        row = Kept(name=name, n=-int(name))
+        kept.add(row)
+        return row
+
+    names = [f"{number:04}" for number in range(20 * SLICE)]
+    parts = encode(Listing(names, show, name=lambda name: name), query)
+    assert await anext(parts) == b"["
+    await anext(parts)
+    await anext(parts)
+    assert made == 2 * SLICE + ("sort" in query) * len(names)
+    assert len(kept) <= 2 * SLICE
+    await parts.aclose()
+
+
+async def test_a_page_of_what_has_no_name_is_cut_before_rows_are_made():
+    made = []
+    listing = Listing(range(10 * SLICE), lambda number: made.append(number) or {"n": number})
+    page = await whole(listing, {"page": "2", "page_size": "3"})
+    assert [row["n"] for row in page["items"]] == made == [3, 4, 5]

@@ -67,7 +67,7 @@ async def test_a_login_is_short():
 
 
 async def test_a_body_that_does_not_come(monkeypatch):
-    monkeypatch.setattr("amqpbroker.management.app.BODY_S", 0.01)
+    monkeypatch.setattr("amqpbroker.management.bodies.BODY_S", 0.01)
     status, _ = await asyncio.wait_for(send_and_stop(Api().app, b"user"), 5)
     assert status == 408
 

@@ -39,7 +39,11 @@ def test_the_default_user_is_there_too_and_everything_stays(tmp_path):
 @pytest.mark.parametrize(
     ("document", "problem"),
     [
-        ({"queues": [{"vhost": "nope", "name": "q"}]}, 'Please create virtual host "nope"'),
+        ({"queues": [{"vhost": "nope", "name": "q"}]}, 'queues[0]: Please create virtual host "nope"'),
+        (
+            {"policies": [{"vhost": "/", "name": "p", "pattern": "", "definition": None}]},
+            "policies[0]: Validation failed definition should be a map, actually was null (//p)",
+        ),
         ("{", "failed_to_parse_json"),
         (None, "No such file or directory"),
     ],

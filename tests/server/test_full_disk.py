@@ -1,6 +1,7 @@
 """A broker process whose disk is full for real: a small tmpfs or, where none may be mounted, a limit on its files."""
 
 import contextlib
+import itertools
 import resource
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from amqpbroker.store.sqlite_log import MOST_BYTES
 from tests.crash.clients import events_of
 from tests.harness import published
 from tests.load.client import TIMEOUT_S, LoadClient, request
@@ -38,6 +40,17 @@ class SmallDisk:
     def limit(self, broker):
         pass
 
+    def grow(self, size):
+        """Have so many octets."""
+        remount = ["mount", "-o", f"remount,size={size}", str(self.ballast.parent.parent)]
+        subprocess.run(remount, check=True, capture_output=True)
+
+    def fill(self):
+        """To the last octet."""
+        with contextlib.suppress(OSError), self.ballast.open("ab", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(4096))
+
     def free(self, broker):
         self.ballast.unlink(missing_ok=True)
 
@@ -51,6 +64,9 @@ class FileLimit:
     def limit(self, broker):
         _, hard = resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(broker.process.pid, resource.RLIMIT_FSIZE, (FILE_BYTES, hard))
+
+    def fill(self):
+        pass
 
     def free(self, broker):
         if broker.process.poll() is None:
@@ -136,13 +152,11 @@ class Publisher:
                 self.send()
 
 
-def started(tmp_path, disk, in_order=True):
+def started(tmp_path, disk, in_order=True, more=("--set", "disk_free_limit.absolute=0")):
     directory = tmp_path / f"broker{len(list(tmp_path.iterdir()))}"
     directory.mkdir()
     # What is free on so small a disk is less than the usual limit from the start.
-    return BrokerProcess(
-        directory, "--data-dir", str(disk.data), "--set", "disk_free_limit.absolute=0", in_order=in_order
-    )
+    return BrokerProcess(directory, "--data-dir", str(disk.data), *more, in_order=in_order)
 
 
 def everything(port):
@@ -195,6 +209,8 @@ def test_what_was_confirmed_is_there_after_an_end_on_a_full_disk(tmp_path, disk,
     with started(tmp_path, disk, in_order=False) as broker, Publisher(broker.port) as publisher:
         disk.limit(broker)
         publisher.fill()
+        # What the end frees must not have space for what is stuck.
+        disk.fill()
         if how == signal.SIGTERM:
             # It would be waited for: a blocked one does not answer.
             publisher.client.socket.close()
@@ -210,3 +226,112 @@ def test_what_was_confirmed_is_there_after_an_end_on_a_full_disk(tmp_path, disk,
         disk.free(broker)
     with started(tmp_path, disk) as broker:
         check(everything(broker.port), publisher)
+
+
+# --- definitions ------------------------------------------------------------------------------------------------------
+
+REFUSED = "RESOURCE_ERROR - the change cannot be stored: "
+
+
+def declared(broker, queue):
+    """Declare a durable queue; returns what the broker closes the connection with if it is refused, else None."""
+    with LoadClient(broker.port) as client:
+        client.send(request("queue.declare", queue=queue, durable=True))
+        answer = next(events_of(client))
+    if answer.name == "queue.declare-ok":
+        return None
+    assert (answer.name, answer.arguments["reply_code"]) == ("connection.close", 506)
+    return answer.arguments["reply_text"]
+
+
+def declared_until_refused(broker, prefix):
+    """Declare queues until one is refused; returns the names of the others."""
+    names = []
+    while (refused := declared(broker, f"{prefix}{len(names)}")) is None:
+        names.append(f"{prefix}{len(names)}")
+        assert len(names) < MOST, "the disk is not full at all"
+    assert refused.startswith(REFUSED)
+    return names
+
+
+def test_a_full_disk_refuses_definitions_and_nothing_else(tmp_path, disk):
+    if isinstance(disk, FileLimit):
+        pytest.skip("no file system may be mounted here")
+    with started(tmp_path, disk) as broker:
+        assert declared(broker, "q") is None
+        disk.fill()
+        before = declared_until_refused(broker, "before")
+        with LoadClient(broker.port) as client:
+            client.send(published("q", b"transient"))
+            assert client.call("basic.get", "basic.get-ok", queue="q", no_ack=True)["routing_key"] == "q"
+            client.declare("not durable")
+        disk.free(broker)
+        assert declared(broker, "after") is None
+    with started(tmp_path, disk) as broker, LoadClient(broker.port) as client:
+        assert [client.depth(name) for name in ("q", *before, "after")] == [0] * (len(before) + 2)
+
+
+def churn(client, pairs):
+    """Declare and delete so many queues; returns how the broker refuses that, if it does."""
+    names = [f"churn{number}" for number in range(pairs)]
+    client.send(
+        b"".join(
+            [request("queue.declare", queue=name, durable=True) + request("queue.delete", queue=name) for name in names]
+        )
+    )
+    for event in itertools.islice(events_of(client), 2 * pairs):
+        if event.name == "connection.close":
+            return event.arguments["reply_text"]
+    return None
+
+
+def test_definitions_that_change_without_end_fill_no_disk(tmp_path, disk):
+    if isinstance(disk, FileLimit):
+        pytest.skip("no file system may be mounted here")
+    disk.grow(BALLAST_BYTES + MOST_BYTES + (2 << 20))
+    with started(tmp_path, disk) as broker, LoadClient(broker.port) as client:
+        for _ in range(20):
+            # 2 MB of the log each.
+            assert churn(client, 100) is None
+
+
+def test_a_log_that_has_filled_the_disk_is_emptied(tmp_path, disk):
+    if isinstance(disk, FileLimit):
+        pytest.skip("no file system may be mounted here")
+    with started(tmp_path, disk) as broker:
+        # Less is free than the log may have.
+        with LoadClient(broker.port) as client:
+            assert churn(client, 1_000).startswith(REFUSED)
+        for number in range(20):
+            assert declared(broker, f"q{number}") is None
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_broker_starts_on_a_full_disk(tmp_path, disk, how):
+    if isinstance(disk, FileLimit):
+        pytest.skip("no file system may be mounted here")
+    with started(tmp_path, disk, in_order=False) as broker, LoadClient(broker.port) as client:
+        # More than the database has, so that the log cannot be moved into it when it is opened.
+        for number in range(150):
+            client.declare(f"q{number}", durable=True)
+        client.call("confirm.select", "confirm.select-ok")
+        client.send(published("q0", b"kept", delivery_mode=2))
+        client.expect("basic.ack")
+        disk.fill()
+        broker.signal(how)
+        broker.wait()
+        assert "Traceback" not in broker.log
+    disk.fill()
+    limit = ("--set", "disk_free_limit.absolute=100kB")
+    with started(tmp_path, disk, more=limit) as broker:
+        broker.wait_for_log("Free disk space is insufficient")
+        with LoadClient(broker.port) as client:
+            assert client.depth("q149") == 0
+            assert client.call("basic.get", "basic.get-ok", queue="q0", no_ack=True)["message_count"] == 0
+        # What the log frees when it is moved into the database has space for some.
+        new = declared_until_refused(broker, "new")
+        disk.free(broker)
+        broker.wait_for_log("Free disk space is sufficient")
+        assert declared(broker, "after") is None
+    with started(tmp_path, disk) as broker, LoadClient(broker.port) as client:
+        assert [client.depth(name) for name in ("q149", *new, "after")] == [0] * (len(new) + 2)

@@ -1,3 +1,4 @@
+import base64
 import http.client
 import json
 import os
@@ -6,7 +7,7 @@ import stat
 
 import pytest
 
-from tests.process import BrokerProcess
+from tests.process import ENVIRONMENT, BrokerProcess
 
 
 def ports_of(broker, protocol):
@@ -37,6 +38,21 @@ def test_the_broker_stops_while_somebody_holds_a_connection(tmp_path):
         client = socket.create_connection(("127.0.0.1", port))
         whoami(port)
     client.close()
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_guesser_cannot_pass_for_many_clients(tmp_path, monkeypatch, trusted):
+    """Unless it is the proxy that the settings name. What uvicorn takes from its environment counts for nothing."""
+    monkeypatch.setitem(ENVIRONMENT, "FORWARDED_ALLOW_IPS", "*")
+    arguments = ("--set", "management.trusted_proxies.1=127.0.0.1") if trusted else ()
+    with BrokerProcess(tmp_path, *arguments) as broker:
+        ((_, port),) = ports_of(broker, "http")
+        for number in range(12):
+            password = "guest" if number == 11 else f"guess {number}"
+            login = "Basic " + base64.b64encode(f"guest:{password}".encode()).decode()
+            headers = {"Authorization": login, "X-Forwarded-For": f"127.0.0.{number + 1}"}
+            status, _ = whoami(port, headers)
+        assert status == (200 if trusted else 401)
 
 
 def test_the_control_file_lets_its_owner_in_and_goes(tmp_path):

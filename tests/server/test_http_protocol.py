@@ -1,19 +1,39 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 
 import pytest
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
+from amqpbroker.clock import SystemClock
+from amqpbroker.config import Tls
 from amqpbroker.server import http_protocol
+from amqpbroker.server.answers import WRITE_S
 from amqpbroker.server.http import HttpListener
-from amqpbroker.server.http_protocol import REQUEST_S
+from amqpbroker.server.http_protocol import READ_BYTES, REQUEST_S, REST_S
+from amqpbroker.server.tls import TlsContexts
+from amqpbroker.server.tls_listener import TlsListener
+from tests.certificates import Authority
 
 PATIENCE_S = 30
 
+LARGE = b"x" * 20_000_000
+
 
 async def app(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"hi"})
+    """Says hi; under /large a lot, under /slow after the whole body, under /parts how much of it came in one piece."""
+    body = b"hi"
+    if scope["path"] == "/parts":
+        await asyncio.sleep(0.1)
+        body = b"%d hi" % len((await receive())["body"])
+    if scope["path"] == "/slow":
+        while (await receive()).get("more_body"):
+            pass
+    if scope["path"] == "/large":
+        body = LARGE
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
 
 
 @pytest.fixture
@@ -31,7 +51,7 @@ async def pass_time(monkeypatch):
 
 
 @pytest.fixture
-async def address(monkeypatch):
+async def address(monkeypatch, pass_time):
     monkeypatch.setattr(http_protocol, "MAX_CONNECTIONS", 3)
     sock = socket.create_server(("127.0.0.1", 0))
     sock.setblocking(False)
@@ -106,3 +126,155 @@ async def test_further_connections_are_dropped_until_there_is_room(address):
                         assert await asked(reader, writer)
                         break
                 await asyncio.sleep(0.01)
+
+
+# --- answers that nobody reads ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+async def large(request, authority, pass_time):
+    """The reader of a connection that has asked for a lot, and has got the head of the answer."""
+    loop = asyncio.get_running_loop()
+    sock = socket.create_server(("127.0.0.1", 0))
+    sock.setblocking(False)
+    issued = authority.issue("server")
+    context = TlsContexts(Tls(certfile=issued.certfile, keyfile=issued.keyfile), "x").context
+
+    def tls(sock, make):
+        return TlsListener(loop, SystemClock(), sock, context, 60_000, make, lambda shaking: False)
+
+    listener = HttpListener(loop, [sock], lambda: app, tls if request.param else None)
+    listener.start()
+    trusted = ssl.create_default_context(cafile=authority.cafile) if request.param else None
+    reader, writer = await asyncio.open_connection("localhost", sock.getsockname()[1], ssl=trusted)
+    writer.write(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+    reader.listener = listener
+    yield reader
+    writer.close()
+    await listener.stop()
+
+
+async def test_who_does_not_read_an_answer_is_dropped(large, pass_time):
+    await asyncio.sleep(0.3)  # until neither side takes any more
+    pass_time(WRITE_S)
+    await asyncio.sleep(0.3)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await asyncio.wait_for(large.readexactly(len(LARGE)), PATIENCE_S)
+
+
+async def test_a_broker_that_stops_waits_for_nobody_and_does_so_in_peace(large, caplog):
+    await asyncio.sleep(0.3)
+    await large.listener.stop()
+    assert all(record.exc_info is None for record in caplog.records)
+    assert len(asyncio.all_tasks()) <= 2
+
+
+async def test_a_slow_reader_gets_everything(large, pass_time):
+    for _ in range(10):
+        assert await asyncio.wait_for(large.readexactly(len(LARGE) // 10), PATIENCE_S)
+        pass_time(WRITE_S / 3)
+        await asyncio.sleep(0.01)
+
+
+# --- bodies that nobody wants -----------------------------------------------------------------------------------------
+
+
+def post(path, size, *headers):
+    lines = (f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {size}", *headers, "", "")
+    return "\r\n".join(lines).encode()
+
+
+async def test_a_body_that_is_not_wanted_is_thrown_away(address):
+    async with connected(address) as (reader, writer):
+        for _ in range(2):
+            writer.write(post("/", 5_000_000) + bytes(5_000_000))
+            await writer.drain()
+            assert (await asyncio.wait_for(reader.readuntil(b"hi"), PATIENCE_S)).startswith(b"HTTP/1.1 200")
+
+
+async def test_little_is_read_before_somebody_wants_it(address):
+    async with connected(address) as (reader, writer):
+        writer.write(post("/parts", 5_000_000) + bytes(5_000_000))
+        answer = await asyncio.wait_for(reader.readuntil(b"hi"), PATIENCE_S)
+        assert int(answer.split()[-2]) <= HIGH_WATER_LIMIT + READ_BYTES
+
+
+async def test_one_that_does_not_end_is_not_waited_for(address, pass_time):
+    async with connected(address) as (reader, writer):
+        writer.write(post("/", 5_000_000) + b"some")
+        await asyncio.wait_for(reader.readuntil(b"hi"), PATIENCE_S)
+        for _ in range(4):
+            pass_time(REST_S / 4)
+            await asyncio.sleep(0.01)
+            with contextlib.suppress(ConnectionError):
+                writer.write(b"more")
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
+
+
+@pytest.mark.parametrize("close", ["Connection: close", "connection: Keep-Alive, Close"])
+async def test_whoever_closes_behind_its_body_gets_the_answer(address, close):
+    """A connection that is closed with something unread in it is reset, and the answer is lost."""
+    async with connected(address) as (reader, writer):
+        writer.write(post("/", 8_000_000, close))
+        for _ in range(80):
+            writer.write(bytes(100_000))
+            await asyncio.sleep(0.001)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
+        assert answer.endswith(b"hi")
+
+
+async def test_whoever_asks_before_sending_a_body_is_answered_and_let_go(address):
+    async with connected(address) as (reader, writer):
+        writer.write(post("/", 8_000_000, "Expect: 100-continue", "Connection: close"))
+        answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(b"hi")
+
+
+async def test_an_upgrade_that_there_is_none_to_is_left_out_in_silence(address, caplog):
+    async with connected(address) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readuntil(b"hi"), PATIENCE_S)).startswith(b"HTTP/1.1 200")
+    assert caplog.records == []
+
+
+# --- what is no HTTP --------------------------------------------------------------------------------------------------
+
+BAD_CHUNK = b"Transfer-Encoding: chunked\r\n\r\nnope\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + BAD_CHUNK,
+        b"POST /slow HTTP/1.1\r\nHost: localhost\r\n" + BAD_CHUNK,
+        b"GET /large HTTP/1.1\r\nHost: localhost\r\n" + BAD_CHUNK,
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + BAD_CHUNK,
+        REQUEST + b"no request",
+        REQUEST + b"no request\r\n\r\n" + REQUEST,
+        REQUEST + b"GET / HTTP/1.1\r\nHost: localhost\r\n" + BAD_CHUNK,
+        b"no request\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"x" * 100_000,
+        b"\x16\x03\x01\x00\xa5",
+    ],
+)
+@pytest.mark.parametrize("apart", [False, True])
+async def test_what_is_no_http_costs_a_line_at_most(address, caplog, sent, apart):
+    async with connected(address) as (reader, writer):
+        for part in (sent[:-8], sent[-8:]) if apart else (sent,):
+            writer.write(part)
+            await asyncio.sleep(0.01)
+        with contextlib.suppress(OSError):
+            writer.write_eof()
+            await asyncio.wait_for(reader.read(), PATIENCE_S)
+    async with connected(address) as (reader, writer):
+        assert await asked(reader, writer)
+    assert len(caplog.records) <= 1
+    assert all(record.exc_info is None for record in caplog.records)

@@ -69,3 +69,17 @@ def test_nothing_is_answered_once_a_sync_failed():
     tick.mark(Client("b", turn.log))
     turn.end()
     assert turn.log == [failure]
+
+
+def test_clients_that_asked_for_something_are_answered_after_those_that_it_concerns():
+    """The client that deletes a queue must not have its answer before the queue's consumers are told."""
+    turn = Turn()
+    turn.tick.mark(Client("asked first", turn.log), asked=True)
+    turn.tick.mark(Client("concerned", turn.log))
+    turn.tick.mark(Client("asked last", turn.log), asked=True)
+    turn.tick.mark(Client("concerned, too", turn.log))
+    turn.end()
+    assert turn.log == ["sync", "concerned", "concerned, too", "asked first", "asked last"]
+    turn.tick.mark(Client("later", turn.log))
+    turn.end()
+    assert turn.log[-2:] == ["sync", "later"]

@@ -377,3 +377,54 @@ def test_nothing_is_put_before_a_connection_that_is_gone():
     client = Client()
     client.protocol.connection_lost(None)
     client.protocol.interpose(pytest.fail)
+
+
+class Asker:
+    """Two clients on one tick, the second of which hears of whatever the first one sends."""
+
+    def __init__(self):
+        self.scheduled = []
+        self.written = []
+        self.tick = Tick(self.scheduled.append, lambda: None, pytest.fail)
+        self.asking, self.hearing = self.client("answer"), self.client("news")
+
+    def client(self, says):
+        protocol = ClientTransport(Reading(), self.connect, ManualClock(), self.tick, lambda _: True, lambda _: None)
+        transport = Transport()
+        transport.write = lambda data: self.written.append(says)
+        protocol.connection_made(transport)
+        return protocol
+
+    def connect(self, peer, transport):
+        connection = Connection(peer, transport.on_dirty)
+        connection.feed = lambda data: self.react(connection)
+        return connection
+
+    def react(self, connection):
+        for each in (connection, self.hearing._connection):
+            each.output = b"x"
+            each.on_dirty()
+
+    def turn(self):
+        for callback in [self.scheduled.pop() for _ in range(len(self.scheduled))]:
+            callback()
+
+
+def test_others_hear_of_what_a_client_did_before_it_is_answered():
+    clients = Asker()
+    clients.asking.get_buffer(-1)
+    clients.asking.buffer_updated(1)
+    clients.turn()
+    assert clients.written == ["news", "answer"]
+
+
+def test_others_hear_of_what_a_client_had_sent_before_it_could_be_acted_on():
+    """Frames that wait in the connection's buffer are acted on at the end of a turn, when output has gone."""
+    clients = Asker()
+    connection = clients.asking._connection
+    connection.collect = lambda: clients.react(connection) or []
+    clients.tick.mark(clients.asking)
+    clients.turn()
+    connection.collect = lambda: [b"x"]
+    clients.turn()
+    assert clients.written == ["news", "answer"]

@@ -57,7 +57,7 @@ class Recorder(LinkReceiver):
 
 @pytest.fixture
 async def link():
-    link = Link(asyncio.get_running_loop())
+    link = Link(asyncio.get_running_loop(), memoryview(bytearray(MAX_READ_BYTES)))
     link.transport = link_transport = Transport()
     link_transport.protocol = link
     link.connection_made(link_transport)

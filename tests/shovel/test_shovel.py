@@ -1,5 +1,6 @@
 """Shovels of brokers that run: by sockets, so few and quick."""
 
+import asyncio
 import time
 from itertools import islice
 
@@ -307,3 +308,23 @@ def test_changed_while_it_runs(site):
     site.publish(2)
     site.until_count(site.far, "other", 2)
     assert site.messages(site.far, "in") == 5
+
+
+def test_deleted_while_it_connects_it_leaves_no_connection(site):
+    """After any number of turns of the event loop."""
+
+    async def begin_and_delete(turns):
+        site.near._lab.broker.parameters.put("shovel", "/", "s", {**BOTH_WITHIN, "dest-queue": "in"})
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        site.near._lab.broker.parameters.delete("shovel", "/", "s")
+
+    for turns in range(40):
+        site.near._run(begin_and_delete(turns))
+    end = time.monotonic() + 8  # less than a handshake may take
+    while there := site.near._call(lambda lab: lab.server.clients.there()):
+        assert time.monotonic() < end, there
+        time.sleep(0.005)
+
+
+BOTH_WITHIN = {"src-uri": "amqp://", "src-queue": "out", "dest-uri": "amqp://"}

@@ -28,11 +28,12 @@ class Recorder(Ends):
     def read(self, reading):
         self.reading = reading
 
-    def retry_later(self):
+    def retry_later(self, retry):
+        assert retry == self.transfer.retry
         self.retries += 1
 
-    def changed(self):
-        self.changes.append(self.transfer.status)
+    def changed(self, status):
+        self.changes.append(status)
 
     def finished(self):
         self.is_finished += 1

@@ -83,7 +83,7 @@ def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) ->
         raise errors.precondition_failed("reply consumer cannot acknowledge")
     if channel.reply is not None:
         raise errors.precondition_failed("reply consumer already set")
-    consumer = ChannelConsumer(channel, channel.vhost.reply_queue, tag, True, False, 0, {}, 0)
+    consumer = ChannelConsumer(channel, channel.vhost.reply_queue(), tag, True, False, 0, {}, 0)
     channel.reply = channel.broker.direct_replies.open(consumer, channel.connection.is_flooded)
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)

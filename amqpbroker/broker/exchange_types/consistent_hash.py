@@ -56,6 +56,11 @@ class ConsistentHashType(ExchangeType):
         del self._bindings[binding]
         self._ends = None
 
+    def close(self) -> None:
+        self._bindings.clear()
+        self._targets = []
+        self._ends = []
+
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         ends = self._ends
         if ends is None:

@@ -26,6 +26,9 @@ class DefaultType(ExchangeType):
     def unbind(self, binding: Binding) -> None:
         raise NotImplementedError("the default exchange has no bindings of its own")
 
+    def close(self) -> None:
+        """There are none to forget."""
+
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         queue = self._queue_named(text(routing_key))
         return [] if queue is None else [queue]

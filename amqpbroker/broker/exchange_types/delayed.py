@@ -10,6 +10,7 @@ from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.wire.values import Table
 
 
@@ -30,6 +31,7 @@ class DelayedType(ExchangeType):
         clock: Clock,
         release: Callable[[Message], None],
         log: Persistence | None = None,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         """`release` routes a message that is due through this exchange again; its x-delay is negative by then.
 
@@ -37,7 +39,7 @@ class DelayedType(ExchangeType):
         """
         self.inner = inner
         self.per_key = inner.per_key
-        self.held = HeldMessages(clock, release, log)
+        self.held = HeldMessages(clock, release, log, bounds)
 
     def validate_binding(self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT) -> None:
         self.inner.validate_binding(routing_key, arguments, compat)

@@ -24,5 +24,8 @@ class DirectType(ExchangeType):
         if not targets:
             del self._targets[binding.routing_key]
 
+    def close(self) -> None:
+        self._targets.clear()
+
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         return list(self._targets.get(routing_key, ()))

@@ -22,5 +22,8 @@ class FanoutType(ExchangeType):
     def unbind(self, binding: Binding) -> None:
         remove(self._targets, binding.destination)
 
+    def close(self) -> None:
+        self._targets.clear()
+
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         return list(self._targets)

@@ -63,6 +63,11 @@ class HeadersType(ExchangeType):
             if not rules:
                 del self._index[pair]
 
+    def close(self) -> None:
+        self._rules.clear()
+        self._index.clear()
+        self._always.clear()
+
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         found: list[Target] = [rule.target for rule in self._always]
         if not self._index or message.headers is None:

@@ -1,6 +1,7 @@
 """The messages that a delayed exchange holds back."""
 
 import heapq
+import logging
 from array import array
 from collections.abc import Callable
 
@@ -11,13 +12,20 @@ from amqpbroker.broker.holder import NOT_STORED
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovery import Copies
 
-#: How many held messages one firing of the clock releases at most.
-_BATCH = 1000
-#: Octets that may wait for the disk before no more is released to them, and when to look again.
-_UNWRITTEN = 16 * 1024 * 1024
+log = logging.getLogger(__name__)
+
+#: When to look again whether the disk has caught up.
 _BUSY_MS = 10
+#: How long a message that cannot be read waits for another attempt, and by how many the failures may exceed the
+#: successes before all those that have to be read do.
+_REREAD_MS = 1000
+_FAILURES = 100
+#: How often the log is told of that at most.
+_TELL_MS = 60_000
 #: Octets of messages that may come in before memory is looked through for what is stored by now, what a message counts
 #: beside its body, and when to look again for what was not yet.
 _SWEEP_BYTES = 4 * 1024 * 1024
@@ -35,9 +43,16 @@ class HeldMessages(Destination):
     store: it leaves here and enters its queues.
     """
 
-    def __init__(self, clock: Clock, release: Callable[[Message], None], log: Persistence | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        release: Callable[[Message], None],
+        log: Persistence | None = None,
+        bounds: Bounds = BOUNDS,
+    ) -> None:
         super().__init__("")
         self.id: int = 0
+        self._bounds = bounds
         self._clock = clock
         self._release = release
         self._log = log
@@ -50,6 +65,9 @@ class HeldMessages(Destination):
         self._new_bytes = 0
         self._timer: Timer | None = None
         self._sweeps_again = False
+        self._failures = 0
+        self._rereads_at_ms = 0
+        self._tells_at_ms = 0
 
     @property
     def count(self) -> int:
@@ -62,7 +80,7 @@ class HeldMessages(Destination):
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> bool:
-        self.hold(message, self._clock.now_ms() + delay_ms(message.headers or {}))
+        self.hold(message, self._clock.wall_ms() + delay_ms(message.headers or {}))
         return True
 
     def hold(self, message: Message, due_ms: int) -> None:
@@ -126,22 +144,29 @@ class HeldMessages(Destination):
                 self._log.settle_positions(array("Q", [item & _MASK for item in stored]))
         self._arm()
 
+    def discard(self) -> None:
+        self._recent, self._stored = [], []
+        self._recent_bytes = self._new_bytes = 0
+        self._arm()
+
     def _due_ms(self) -> int | None:
-        """When the earliest is due; None if there is none."""
+        """When the earliest can be released; None if there is none."""
         if self._is_stored_next():
-            return self._stored[0] >> 2 * _BITS
+            return max(self._stored[0] >> 2 * _BITS, self._rereads_at_ms)
         return self._recent[0][0] >> _BITS if self._recent else None
 
     def _is_stored_next(self) -> bool:
         """Whether the earliest is one that memory does not have."""
         stored, recent = self._stored, self._recent
-        return bool(stored) and (not recent or stored[0] >> _BITS < recent[0][0])
+        if not stored or not recent:
+            return bool(stored)
+        return self._rereads_at_ms <= recent[0][0] >> _BITS and stored[0] >> _BITS < recent[0][0]
 
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         due_ms = self._due_ms()
-        self._timer = None if due_ms is None else self._clock.at(due_ms, self._release_due)
+        self._timer = None if due_ms is None else self._clock.at_wall(due_ms, self._release_due)
 
     def _release_due(self) -> None:
         """Release what is due, up to a bounded number: other timers and connections get their turn in between.
@@ -149,32 +174,54 @@ class HeldMessages(Destination):
         Nor more than the disk takes: released, a stored message is in memory, and to be written anew.
         """
         self._timer = None
-        now_ms = self._clock.now_ms()
+        now_ms = self._clock.wall_ms()
         log = self._log
         try:
-            for _ in range(_BATCH):
+            for _ in range(self._bounds.releases):
                 due_ms = self._due_ms()
                 if due_ms is None or due_ms > now_ms:
                     break
-                if log is not None and log.waiting_bytes > _UNWRITTEN:
+                if log is not None and log.waiting_bytes > self._bounds.unwritten_bytes:
                     break
-                self._let_go(self._pop())
+                copy = self._pop()
+                if copy is not None:
+                    self._let_go(copy)
         finally:
-            if log is not None and log.waiting_bytes > _UNWRITTEN:
+            if log is not None and log.waiting_bytes > self._bounds.unwritten_bytes:
                 self._timer = self._clock.after(_BUSY_MS, self._release_due)
             else:
                 self._arm()
 
-    def _pop(self) -> HeldCopy:
+    def _pop(self) -> HeldCopy | None:
+        """Take the earliest. One that cannot be read stays, and is put off instead: None."""
         if not self._is_stored_next():
             copy = heapq.heappop(self._recent)[1]
             self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
             return copy
         assert self._log is not None
-        item = heapq.heappop(self._stored)
+        item = self._stored[0]
         position = item & _MASK
-        message, due_ms = self._log.load(position)
-        return HeldCopy(message, self.id, item >> _BITS & _MASK, due_ms, position)
+        sequence = item >> _BITS & _MASK
+        try:
+            message, due_ms = self._log.load(position)
+        except (OSError, DamagedError) as error:
+            self._put_off(sequence << _BITS | position, error)
+            return None
+        self._failures = max(self._failures - 1, 0)
+        heapq.heappop(self._stored)
+        return HeldCopy(message, self.id, sequence, due_ms, position)
+
+    def _put_off(self, item: int, error: Exception) -> None:
+        """The earliest cannot be read: it is due again later, and after many failures so are all that must be read."""
+        now_ms = self._clock.wall_ms()
+        heapq.heapreplace(self._stored, now_ms + _REREAD_MS << 2 * _BITS | item)
+        self._failures += 1
+        if self._failures >= _FAILURES:
+            self._failures = 0
+            self._rereads_at_ms = now_ms + _REREAD_MS
+        if now_ms >= self._tells_at_ms:
+            self._tells_at_ms = now_ms + _TELL_MS
+            log.error("delayed messages that are due cannot be read: %s; each is tried again every second", error)
 
     def _let_go(self, copy: HeldCopy) -> None:
         message = released(copy.message)

@@ -30,5 +30,8 @@ class LocalRandomType(ExchangeType):
     def unbind(self, binding: Binding) -> None:
         self._random.unbind(binding)
 
+    def close(self) -> None:
+        self._random.close()
+
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         return self._random.route(routing_key, message)

@@ -29,6 +29,10 @@ class ModulusHashType(ExchangeType):
         del self._bindings[binding]
         self._targets = None
 
+    def close(self) -> None:
+        self._bindings.clear()
+        self._targets = []
+
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         targets = self._targets
         if targets is None:

@@ -23,5 +23,8 @@ class RandomType(ExchangeType):
     def unbind(self, binding: Binding) -> None:
         self._bindings.remove(binding)
 
+    def close(self) -> None:
+        self._bindings.clear()
+
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         return [random.choice(self._bindings).destination] if self._bindings else []

@@ -17,6 +17,7 @@ from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock
 from amqpbroker.compat import Compat
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.wire.values import Table, text
 
 #: The types that know nothing but their bindings.
@@ -48,6 +49,7 @@ def build_exchange_type(
     clock: Clock,
     release: Callable[[Message], None],
     log: Persistence | None = None,
+    bounds: Bounds = BOUNDS,
     names: Collection[str] = EXCHANGE_TYPES,
 ) -> ExchangeType:
     """The type of a new exchange that is declared with these arguments.
@@ -66,7 +68,7 @@ def build_exchange_type(
     if type_name == DelayedType.name:
         inner_name = _delayed_type(arguments)
         inner = build_exchange_type(inner_name, arguments, clock, release, names=names)
-        return DelayedType(inner, clock, release, log)
+        return DelayedType(inner, clock, release, log, bounds)
     raise unknown_exchange_type(type_name)
 
 

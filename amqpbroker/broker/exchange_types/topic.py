@@ -53,6 +53,9 @@ class TopicType(ExchangeType):
             node, word = path.pop()
             del node.children[word]
 
+    def close(self) -> None:
+        self._root = _Node()
+
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         words = _words(routing_key)
         end = len(words)

@@ -1,6 +1,6 @@
 """The management API and page, and the metrics."""
 
-from amqpbroker.config.accepted import ANY, BOOLEAN, HOST, MAX_INT, PATH, PORT, integer, one_of, or_none
+from amqpbroker.config.accepted import ANY, BOOLEAN, HOST, MAX_INT, NETWORK, PATH, PORT, integer, one_of, or_none
 from amqpbroker.config.rows.tls import tls_rows
 from amqpbroker.config.setting import Setting
 
@@ -42,6 +42,9 @@ ROWS: tuple[Setting, ...] = (
             "An origin whose pages may use the API, such as https://example.com; `*` is every one."),
     Setting("management.cors.max_age", integer(0, MAX_INT, "s"), "1800",
             "How long a browser may remember that.", "management.cors_max_age_s"),
+    Setting("management.trusted_proxies.$n", NETWORK, "",
+            "A proxy in front of the API, as an address or a network. Its X-Forwarded-For, X-Forwarded-Proto and"
+            " X-Forwarded-Host are believed; those of all others are ignored."),
     Setting("prometheus.tcp.port", or_none(PORT), "15692",
             "The port of the metrics; `none` has none. Unless it is set, it is a free one where AMQP takes a free one,"
             " and there is none where prometheus.ssl is set.",

@@ -1,6 +1,9 @@
 """What a broker has, as a document that RabbitMQ imports."""
 
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, final
+
+import orjson
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchange import Binding, Exchange
@@ -13,42 +16,69 @@ from amqpbroker.management.formats.policies import shown_policy
 from amqpbroker.management.formats.tables import plain, shown_bytes
 from amqpbroker.management.formats.users import shown_user
 from amqpbroker.management.formats.vhosts import described_vhost
-from amqpbroker.management.listing import rows
+from amqpbroker.management.streamed import Parts, encoded
 
 _Row = dict[str, Any]
 
 
-async def exported(broker: Broker) -> _Row:
-    """All of it, with password hashes: for administrators. Made in slices."""
+@final
+class Rows:
+    """A section of a document, of which the objects are kept and the rows made when they are written.
+
+    unnamed: the rows do not name their vhost.
+    """
+
+    def __init__(self, objects: Iterable[Any], show: Callable[[Any], _Row], unnamed: bool = False) -> None:
+        self.objects = list(objects)
+        self._show = show
+        self._unnamed = unnamed
+
+    def row(self, each: Any) -> _Row:
+        row = self._show(each)
+        if self._unnamed:
+            del row["vhost"]
+        return row
+
+
+async def written(document: Mapping[str, Any]) -> Parts:
+    """Yield the JSON of a document in parts; the sections are made in slices."""
+    separator = b"{"
+    for key, value in document.items():
+        yield separator + orjson.dumps(key) + b":"
+        separator = b","
+        if isinstance(value, Rows):
+            yield b"["
+            async for part in encoded(value.objects, value.row):
+                yield part
+            yield b"]"
+        else:
+            yield orjson.dumps(value)
+    yield b"}"
+
+
+def exported(broker: Broker) -> _Row:
+    """All of it as it is now, with password hashes: for administrators."""
     vhosts = list(broker.vhosts.values())
     return {
         **_head(broker, "cluster"),
         "original_cluster_name": broker.cluster_name,
         "explanation": f"Definitions of cluster '{broker.cluster_name}'",
-        "users": [shown_user(user) for user in broker.users.list_users()],
-        "vhosts": [described_vhost(vhost) for vhost in vhosts],
-        "permissions": [shown_permission(listed) for listed in broker.users.list_permissions()],
-        "topic_permissions": [shown_topic_permission(listed) for listed in broker.users.list_topic_permissions()],
-        "parameters": [_parameter(parameter) for parameter in broker.parameters.list()],
+        "users": Rows(broker.users.list_users(), shown_user),
+        "vhosts": Rows(vhosts, described_vhost),
+        "permissions": Rows(broker.users.list_permissions(), shown_permission),
+        "topic_permissions": Rows(broker.users.list_topic_permissions(), shown_topic_permission),
+        "parameters": Rows(broker.parameters.list(), _parameter),
         "global_parameters": [
             parameter._asdict() for parameter in broker.global_parameters.list() if parameter.name != IMPORTED_HASH
         ],
-        "policies": [shown_policy(policy) for policy in broker.policies.list()],
-        **await _contents(vhosts),
+        "policies": Rows(broker.policies.list(), shown_policy),
+        **_contents(vhosts, unnamed=False),
     }
 
 
-async def exported_vhost(broker: Broker, vhost: Vhost) -> _Row:
+def exported_vhost(broker: Broker, vhost: Vhost) -> _Row:
     """What is in one vhost, not naming it, so that it can be imported into another."""
     described = described_vhost(vhost)
-    unnamed: _Row = {
-        "parameters": [_parameter(parameter) for parameter in broker.parameters.list(vhost=vhost.name)],
-        "policies": [shown_policy(policy) for policy in broker.policies.list(vhost.name)],
-        **await _contents([vhost]),
-    }
-    for section in unnamed.values():
-        for row in section:
-            del row["vhost"]
     return {
         **_head(broker, "single_virtual_host"),
         "original_vhost_name": vhost.name,
@@ -57,7 +87,9 @@ async def exported_vhost(broker: Broker, vhost: Vhost) -> _Row:
         "description": vhost.description,
         "default_queue_type": vhost.default_queue_type,
         "limits": broker.limits.vhost(vhost.name),
-        **unnamed,
+        "parameters": Rows(broker.parameters.list(vhost=vhost.name), _parameter, unnamed=True),
+        "policies": Rows(broker.policies.list(vhost.name), shown_policy, unnamed=True),
+        **_contents([vhost], unnamed=True),
     }
 
 
@@ -72,7 +104,7 @@ def _head(broker: Broker, kind: str) -> _Row:
     }
 
 
-async def _contents(vhosts: list[Vhost]) -> _Row:
+def _contents(vhosts: list[Vhost], unnamed: bool) -> _Row:
     """Their queues, exchanges and bindings, but for what goes with its connection and what every vhost has."""
     queues = [(vhost, queue) for vhost in vhosts for queue in vhost.queues.values() if queue.owner is None]
     exchanges = [
@@ -89,9 +121,9 @@ async def _contents(vhosts: list[Vhost]) -> _Row:
         if not isinstance(binding.destination, Queue) or binding.destination.owner is None
     ]
     return {
-        "queues": await rows(queues, _queue),
-        "exchanges": await rows(exchanges, _exchange),
-        "bindings": await rows(bindings, _binding),
+        "queues": Rows(queues, _queue, unnamed),
+        "exchanges": Rows(exchanges, _exchange, unnamed),
+        "bindings": Rows(bindings, _binding, unnamed),
     }
 
 

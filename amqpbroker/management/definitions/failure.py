@@ -2,12 +2,22 @@
 
 from amqpbroker.broker.patterns import PatternError
 from amqpbroker.errors import REPLY_CODES, AmqpError
-from amqpbroker.management.failure import ApiError
+from amqpbroker.management.failure import ApiError, shown
 from amqpbroker.wire.erlang import erlang_json
 
 
 class DefinitionsError(ValueError):
-    """They cannot be imported. The text is RabbitMQ's where it has one."""
+    """They cannot be imported. The text is RabbitMQ's where it has one. place: the entry, such as queues[3]."""
+
+    def __init__(self, text: str, place: str = "") -> None:
+        super().__init__(text)
+        self.place = place
+
+    @property
+    def line(self) -> str:
+        """The text in one line, with the place unless it says it itself."""
+        line = " ".join(str(self).split())
+        return line if line.startswith(self.place) else f"{self.place}: {line}"
 
 
 def not_json() -> DefinitionsError:
@@ -21,7 +31,13 @@ def too_deep(levels: int) -> DefinitionsError:
 
 def malformed(where: str, what: str) -> DefinitionsError:
     """where: such as queues[3]."""
-    return DefinitionsError(f"{where}: {what}")
+    return DefinitionsError(f"{where}: {what}", where)
+
+
+def wrong_type(where: str, key: str, value: object, wanted: str) -> DefinitionsError:
+    """A value of a type that it cannot have. key: empty for the whole of what is there."""
+    what = f'"{key}" is' if key else "this is"
+    return malformed(where, f"{what} to be {wanted}, not {shown(value)}")
 
 
 def no_vhost(name: str) -> DefinitionsError:

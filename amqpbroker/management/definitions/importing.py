@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from amqpbroker.errors import AmqpError
 from amqpbroker.management.definitions import failure
 from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.left_out import LeftOut
-from amqpbroker.management.definitions.plan import IMPORTED_HASH, Plan, Step, parsed
+from amqpbroker.management.definitions.plan import IMPORTED_HASH, Plan, parsed
 
 log = logging.getLogger(__name__)
 
@@ -20,26 +20,29 @@ log = logging.getLogger(__name__)
 _SLICE = 50
 
 
-async def imported(plan: Plan) -> None:
-    """Raises DefinitionsError: if the plan does, nothing has changed; if a step fails, what came before stays."""
+def _allow() -> None:
+    pass
+
+
+async def imported(
+    plan: Plan, may_begin: Callable[[], object] = _allow, may_go_on: Callable[[], object] = _allow
+) -> None:
+    """Raises DefinitionsError: if the plan does, nothing has changed; if a step fails, what came before stays.
+
+    may_begin(), before the first step, and may_go_on(), between steps, raise what the import is refused with if its
+    sender may not do it any more. They differ, as the steps themselves may change what the sender is allowed.
+    """
     steps = []
     for number, step in enumerate(plan, 1):
         steps.append(step)
         if number % _SLICE == 0:
             await asyncio.sleep(0)
+    may_begin()
     for number, step in enumerate(steps, 1):
-        _take(step)
+        step()
         if number % _SLICE == 0:
             await asyncio.sleep(0)
-
-
-def _take(step: Step) -> None:
-    try:
-        step()
-    except AmqpError as error:
-        raise failure.refused(error) from error
-    except (ValueError, LookupError) as error:
-        raise DefinitionsError(str(error)) from error
+            may_go_on()
 
 
 def import_at_start(broker: Broker, paths: Iterable[str], skip_if_unchanged: bool = False) -> None:
@@ -49,26 +52,35 @@ def import_at_start(broker: Broker, paths: Iterable[str], skip_if_unchanged: boo
     nobody could do anything about that. skip_if_unchanged: import nothing that the start before has imported.
     Raises DefinitionsError, with the name of the file.
     """
+    paths = list(paths)
     documents = [(path, text) for named in paths for path, text in _read(Path(named))]
     digest = hashlib.sha256(b"".join([hashlib.sha256(text).digest() for _, text in documents])).hexdigest()
     if skip_if_unchanged and broker.global_parameters.value(IMPORTED_HASH, "") == digest:
         log.info("definitions have not changed since they were imported")
         return
     loaded = [(path, _named(path, text)) for path, text in documents]
+    try:
+        with broker.definitions.transaction():
+            _import_all(broker, loaded)
+            if skip_if_unchanged:
+                broker.global_parameters.put(IMPORTED_HASH, digest)
+    except AmqpError as error:
+        # The disk does not take them. One that names no file: a transaction is written at its end.
+        raise DefinitionsError(f"definitions {', '.join(paths)}: {failure.refused(error)}") from error
+
+
+def _import_all(broker: Broker, loaded: list[tuple[Path, dict[str, Any]]]) -> None:
     blank = broker.blank
-    with broker.definitions.transaction():
-        if blank and not any(document.get("vhosts") for _, document in loaded):
-            broker.add_default_vhost()
-        if blank and not any(document.get("users") for _, document in loaded):
-            broker.add_default_users()
-        left_out = LeftOut()
-        for path, document in loaded:
-            log.info("importing definitions from %s", path)
-            _import(broker, path, document, left_out)
-        if blank:
-            broker.permit_default_users()
-        if skip_if_unchanged:
-            broker.global_parameters.put(IMPORTED_HASH, digest)
+    if blank and not any(document.get("vhosts") for _, document in loaded):
+        broker.add_default_vhost()
+    if blank and not any(document.get("users") for _, document in loaded):
+        broker.add_default_users()
+    left_out = LeftOut()
+    for path, document in loaded:
+        log.info("importing definitions from %s", path)
+        _import(broker, path, document, left_out)
+    if blank:
+        broker.permit_default_users()
 
 
 def _read(path: Path) -> Sequence[tuple[Path, bytes]]:
@@ -83,7 +95,7 @@ def _named(path: Path, text: bytes) -> dict[str, Any]:
     try:
         return parsed(text)
     except DefinitionsError as error:
-        raise DefinitionsError(f"definitions {path}: {error}") from error
+        raise DefinitionsError(f"definitions {path}: {error.line}") from error
 
 
 def _import(broker: Broker, path: Path, document: dict[str, Any], left_out: LeftOut) -> None:
@@ -91,6 +103,6 @@ def _import(broker: Broker, path: Path, document: dict[str, Any], left_out: Left
     single = document.get("rabbitmq_definition_format") == "single_virtual_host" and isinstance(vhost, str)
     try:
         for step in list(Plan(broker, document, vhost if single else None, left_out=left_out)):
-            _take(step)
+            step()
     except DefinitionsError as error:
-        raise DefinitionsError(f"definitions {path}: {error}") from error
+        raise DefinitionsError(f"definitions {path}: {error.line}") from error

@@ -8,7 +8,7 @@ a RabbitMQ may have and this broker has not is left out, by a step that warns of
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import orjson
 
@@ -28,7 +28,7 @@ from amqpbroker.errors import AmqpError
 from amqpbroker.management.definitions import failure
 from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.left_out import LeftOut, quoted, warning
-from amqpbroker.management.failure import ApiError
+from amqpbroker.management.failure import ApiError, shown
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.formats.users import Credentials, credentials
 from amqpbroker.management.formats.vhosts import description, put_vhost
@@ -38,8 +38,10 @@ from amqpbroker.wire.values import Table
 #: The global parameter by which a start knows the definitions that the start before has imported.
 IMPORTED_HASH = "imported_definition_hash_value"
 
-#: Something that is to be done. Raises AmqpError, ValueError, LookupError.
+#: Something that is to be done. Raises DefinitionsError.
 Step = Callable[[], object]
+
+_Result = TypeVar("_Result")
 
 
 def _ignore(message: Message) -> None:
@@ -75,18 +77,33 @@ class _Entry:
             raise failure.malformed(self.where, f'"{key}" is missing')
         value = self.values[key]
         if not isinstance(value, str):
-            raise failure.malformed(self.where, f'"{key}" is to be a string')
+            raise failure.wrong_type(self.where, key, value, "a string")
         return value
 
     def flag(self, key: str, default: bool) -> bool:
         """Raises DefinitionsError if it is neither true nor false."""
         value = self.values.get(key, default)
         if not isinstance(value, bool):
-            raise failure.malformed(self.where, f'"{key}" is to be true or false')
+            raise failure.wrong_type(self.where, key, value, "true or false")
+        return value
+
+    def object(self, key: str) -> dict[str, Any]:
+        """Empty if it is missing; an empty list is how some write an empty object. Raises DefinitionsError."""
+        value = self.values.get(key, {})
+        if value == []:
+            return {}
+        if not isinstance(value, dict):
+            raise failure.wrong_type(self.where, key, value, "an object")
         return value
 
     def arguments(self) -> Table:
-        return typed(self.values.get("arguments"))
+        """Raises DefinitionsError."""
+        given = self.values.get("arguments")
+        try:
+            return typed(given)
+        except ApiError as error:
+            place = f'{self.where}: "arguments" {shown(given)}'
+            raise DefinitionsError(str(failure.explained(error)), place) from error
 
 
 @final
@@ -135,27 +152,18 @@ class Plan:
         )
         for section, make, wanted in sections:
             for entry in self._entries(section) if wanted else ():
-                try:
-                    step = make(entry)
-                except DefinitionsError:
-                    raise
-                except ApiError as error:
-                    raise failure.explained(error) from error
-                except AmqpError as error:
-                    raise failure.refused(error) from error
-                except ValueError as error:
-                    raise DefinitionsError(str(error)) from error
+                step = _explained(entry.where, partial(make, entry))
                 if step is not None:
-                    yield step
+                    yield partial(_explained, entry.where, step)
 
     def _entries(self, section: str) -> Iterator[_Entry]:
         entries = self._document.get(section)
         if not isinstance(entries, list | None):
-            raise failure.malformed(section, "this is to be a list")
+            raise failure.wrong_type(section, "", entries, "a list")
         for number, values in enumerate(entries or ()):
             where = f"{section}[{number}]"
             if not isinstance(values, dict):
-                raise failure.malformed(where, "this is to be an object")
+                raise failure.wrong_type(where, "", values, "an object")
             yield _Entry(where, values)
 
     # --- who ----------------------------------------------------------------------------------------------------------
@@ -164,10 +172,9 @@ class Plan:
         name = entry.text("name")
         if not name:
             raise failure.malformed(entry.where, "a user needs a name")
-        known = credentials(entry.values, self._hashing)
-        limits = entry.values.get("limits") or {}
-        if not isinstance(limits, dict):
-            raise failure.malformed(entry.where, '"limits" is to be an object')
+        users = self._broker.users
+        known = credentials(entry.values, self._hashing, users.user(name) if users.has(name) else None)
+        limits = entry.object("limits")
         self._broker.limits.check_user(limits)
         self._users.add(name)
         return partial(self._put_user, name, known, limits)
@@ -212,7 +219,7 @@ class Plan:
 
     def _vhost_step(self, entry: _Entry) -> Step:
         name = entry.text("name")
-        described = description(entry.values, entry.values.get("metadata"))
+        described = description(entry.values, entry.object("metadata"))
         queue_type = described.default_queue_type
         if queue_type is not None and queue_type not in QUEUE_TYPES:
             raise failure.malformed(entry.where, f"Unsupported queue type '{queue_type}'")
@@ -379,6 +386,21 @@ class Plan:
     def _finds_queue(self, vhost: str, name: str) -> bool:
         existing = self._broker.vhosts.get(vhost)
         return (existing is not None and name in existing.queues) or (vhost, name) in self._queues
+
+
+def _explained(where: str, do: Callable[[], _Result]) -> _Result:
+    """Do it; whatever is wrong with it is a DefinitionsError with that place."""
+    try:
+        return do()
+    except DefinitionsError as error:
+        error.place = error.place or where
+        raise
+    except ApiError as error:
+        raise DefinitionsError(str(failure.explained(error)), where) from error
+    except AmqpError as error:
+        raise DefinitionsError(str(failure.refused(error)), where) from error
+    except (ValueError, LookupError) as error:
+        raise DefinitionsError(str(error), where) from error
 
 
 def _without_unknown_keys(definition: Any, operator: bool) -> tuple[Any, str]:

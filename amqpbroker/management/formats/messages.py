@@ -59,13 +59,13 @@ def _properties(raw: bytes) -> dict[str, Any] | list[Any]:
 def published(exchange: str, body: dict[str, Any]) -> Message:
     """The message that a body of a request is. Raises ApiError 400."""
     routing_key, payload, encoding = body["routing_key"], body["payload"], body["payload_encoding"]
+    if not isinstance(payload, str):
+        raise failure.bad_request("payload_not_string")
     if not isinstance(routing_key, str):
         raise failure.bad_request("routing_key_not_string")
     check_name("routing_key", routing_key)
-    if not isinstance(payload, str):
-        raise failure.bad_request("payload_not_string")
-    octets = _octets(payload, encoding)
-    return Message(encode_address(exchange, routing_key.encode()), _encoded(body["properties"]), octets)
+    properties = _encoded(body["properties"])  # looked at before the payload, as in RabbitMQ
+    return Message(encode_address(exchange, routing_key.encode()), properties, _octets(payload, encoding))
 
 
 def _octets(payload: str, encoding: Any) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from amqpbroker.broker.passwords import NO_PASSWORD, SHA256, decode_hash, encode_hash, hash_password
+from amqpbroker.broker.passwords import NO_PASSWORD, SHA256, decode_hash, encode_hash, hash_password, matches
 from amqpbroker.broker.users import User
 from amqpbroker.management import failure
 
@@ -27,10 +27,11 @@ def shown_user(user: User) -> dict[str, Any]:
     }
 
 
-def credentials(body: Mapping[str, Any], hashing: str = SHA256) -> Credentials:
+def credentials(body: Mapping[str, Any], hashing: str = SHA256, old: User | None = None) -> Credentials:
     """From password, or password_hash and hashing_algorithm, or neither, and tags. Raises ApiError 400.
 
-    hashing: the algorithm of a hash that does not say its own.
+    hashing: the algorithm of a hash that does not say its own. old: the user so far; if the password is the same, its
+    hash stays, so that importing it again changes nothing.
     """
     if "tags" not in body:
         raise failure.bad_request("tags_not_present")
@@ -40,6 +41,8 @@ def credentials(body: Mapping[str, Any], hashing: str = SHA256) -> Credentials:
     if "password" in body:
         if not isinstance(body["password"], str):
             raise failure.bad_request("password is to be a string")
+        if old is not None and old.hashing == SHA256 and matches(body["password"].encode(), old.password_hash):
+            return Credentials(old.password_hash, SHA256, tags)
         return Credentials(hash_password(body["password"]), SHA256, tags)
     if "password_hash" not in body:
         return Credentials(NO_PASSWORD, SHA256, tags)
@@ -56,7 +59,10 @@ def parsed_tags(given: Any) -> tuple[str, ...]:
     """A list, or names with commas between them as older versions wrote them. Raises ApiError 400."""
     if isinstance(given, str):
         given = given.split(",")
-    if not isinstance(given, list):
-        raise failure.bad_request("tags are to be a list, or names with commas between them")
-    tags = (str(tag).strip() for tag in given)
+    if not isinstance(given, list) or any(isinstance(tag, dict | list) for tag in given):
+        raise failure.bad_request(
+            f"tags are to be a list, or names with commas between them, not {failure.shown(given)}"
+        )
+    # Numbers and the like become names, as in RabbitMQ.
+    tags = ((tag if isinstance(tag, str) else failure.shown(tag)).strip() for tag in given)
     return tuple(tag for tag in tags if tag)

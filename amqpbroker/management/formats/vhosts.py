@@ -36,22 +36,25 @@ def described_vhost(vhost: Vhost) -> dict[str, Any]:
     }
 
 
-def description(body: Mapping[str, Any], metadata: Any = None) -> Described:
+def description(body: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> Described:
     """From a body and, for what is not in there, its metadata. Raises ApiError 400."""
-    said = {**(metadata if isinstance(metadata, dict) else {}), **body}
-    queue_type = said.get("default_queue_type")
-    if not isinstance(queue_type, str) or queue_type in ("", "undefined"):
-        queue_type = None
-    protected = said.get("protected_from_deletion")
-    text = said.get("description")
-    if not isinstance(text, str | None):
-        raise failure.bad_request("description is to be a string")
+    said = {**(metadata or {}), **body}
+    queue_type = _said(said, "default_queue_type", str, "a string")
+    tags = said.get("tags")
     return Described(
-        text or "",
-        parsed_tags(said.get("tags") or ""),
-        queue_type,
-        protected if isinstance(protected, bool) else None,
+        _said(said, "description", str, "a string") or "",
+        () if tags is None else parsed_tags(tags),
+        None if queue_type in ("", "undefined") else queue_type,
+        _said(said, "protected_from_deletion", bool, "true or false"),
     )
+
+
+def _said(said: Mapping[str, Any], key: str, kind: type, wanted: str) -> Any:
+    """None if nothing is said, or null. Raises ApiError 400."""
+    value = said.get(key)
+    if not isinstance(value, kind | None):
+        raise failure.bad_request(f"{key} is to be {wanted}, not {failure.shown(value)}")
+    return value
 
 
 def put_vhost(broker: Broker, name: str, described: Described, maker: str | None) -> bool:

@@ -58,8 +58,8 @@ def to_queue(call: Call) -> Listing:
 
 
 def _to_queue(vhost: Vhost, name: str) -> list[Shown]:
-    queue = vhost.queues.get(name)
-    return [] if queue is None else [implied(vhost.name, name), *_to(vhost, queue)]
+    """Among them the one to the default exchange: RabbitMQ does not look whether there is a queue of that name."""
+    return [implied(vhost.name, name), *_to(vhost, vhost.queues.get(name))]
 
 
 def _between(call: Call, to_queue: bool) -> list[Shown]:
@@ -80,6 +80,10 @@ def _bind(call: Call, to_queue: bool) -> Answer:
     routing_key, arguments = string(body, "routing_key"), typed(body.get("arguments"))
     call.actions.bind(source, destination, to_queue, routing_key, arguments)
     return Answer(201, headers={"location": location(destination, routing_key, arguments)})
+
+
+def may_bind(call: Call) -> None:
+    call.permissions.check("read", "exchange", exchange_name(call.path["source"]))
 
 
 def _one(call: Call, to_queue: bool) -> Shown:
@@ -134,9 +138,9 @@ _TO_EXCHANGE = "/bindings/{vhost}/e/{source}/e/{destination}"
 RESOURCES = (
     Resource("/bindings", Access.USER, get=bindings),
     Resource("/bindings/{vhost}", Access.VHOST, get=vhost_bindings),
-    Resource(_TO_QUEUE, Access.VHOST, get=queue_bindings, post=bind_queue),
+    Resource(_TO_QUEUE, Access.VHOST, get=queue_bindings, post=bind_queue, may_send=may_bind),
     Resource(_TO_QUEUE + "/{properties_key}", Access.VHOST, get=queue_binding, delete=unbind_queue),
-    Resource(_TO_EXCHANGE, Access.VHOST, get=exchange_bindings, post=bind_exchange),
+    Resource(_TO_EXCHANGE, Access.VHOST, get=exchange_bindings, post=bind_exchange, may_send=may_bind),
     Resource(_TO_EXCHANGE + "/{properties_key}", Access.VHOST, get=exchange_binding, delete=unbind_exchange),
     Resource("/exchanges/{vhost}/{name}/bindings/source", Access.VHOST, get=from_exchange),
     Resource("/exchanges/{vhost}/{name}/bindings/destination", Access.VHOST, get=to_exchange),

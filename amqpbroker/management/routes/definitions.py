@@ -1,32 +1,37 @@
 """Definitions out and in (rabbit_mgmt_wm_definitions.erl)."""
 
 import re
+from functools import partial
 from typing import Any
+
+from starlette.responses import Response
 
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
-from amqpbroker.management.definitions.export import exported, exported_vhost
+from amqpbroker.management.definitions.export import exported, exported_vhost, written
 from amqpbroker.management.definitions.importing import imported
 from amqpbroker.management.definitions.plan import Plan, parsed
 from amqpbroker.management.multipart import field
 from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.streamed import answer
 
 
-async def export(call: Call) -> Answer:
-    return _offered(call, await exported(call.broker))
+async def export(call: Call) -> Response:
+    return await _offered(call, exported(call.broker))
 
 
-async def export_vhost(call: Call) -> Answer:
+async def export_vhost(call: Call) -> Response:
     vhost = call.broker.vhosts.get(call.path["vhost"])
     if vhost is None:
         raise failure.bad_request("vhost_not_found")
-    return _offered(call, await exported_vhost(call.broker, vhost))
+    return await _offered(call, exported_vhost(call.broker, vhost))
 
 
-def _offered(call: Call, document: dict[str, Any]) -> Answer:
+async def _offered(call: Call, document: dict[str, Any]) -> Response:
     """With a name to be saved under, if one is asked for."""
     name = re.sub(r"[^\w.-]", "_", call.query.get("download", ""), flags=re.ASCII)
-    return Answer(200, document, {"content-disposition": f"attachment; filename={name}"} if name else {})
+    headers = {"content-disposition": f"attachment; filename={name}"} if name else {}
+    return await answer(written(document), call.check, headers)
 
 
 async def load(call: Call) -> Answer:
@@ -36,8 +41,16 @@ async def load(call: Call) -> Answer:
         raise failure.no_vhost()
     content_type = call.request.headers.get("content-type", "")
     text = field(call.raw, content_type, "file") if content_type.startswith("multipart/") else call.raw
-    await imported(Plan(call.broker, parsed(text), vhost, call.who.user.name))
+    await imported(
+        Plan(call.broker, parsed(text), vhost, call.who.user.name), call.check, partial(_check_is_there, call)
+    )
     return NO_CONTENT
+
+
+def _check_is_there(call: Call) -> None:
+    """Raises ApiError 401 if the user is gone. The document cannot have deleted it, as it may have changed it."""
+    if not call.who.all_powerful and not call.broker.users.has(call.who.user.name):
+        raise failure.wrong_login()
 
 
 RESOURCES = (

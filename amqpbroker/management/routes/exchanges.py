@@ -61,6 +61,10 @@ def _existing(call: Call) -> Exchange:
     return found
 
 
+def may_put(call: Call) -> None:
+    call.permissions.check("configure", "exchange", exchange_name(call.path["name"]))
+
+
 def put(call: Call) -> Answer:
     body, name = call.body(), exchange_name(call.path["name"])
     check_name("exchange", name)
@@ -85,5 +89,5 @@ def delete(call: Call) -> Answer:
 RESOURCES = (
     Resource("/exchanges", Access.USER, get=exchanges),
     Resource("/exchanges/{vhost}", Access.VHOST, get=vhost_exchanges),
-    Resource("/exchanges/{vhost}/{name}", Access.VHOST, get=exchange, put=put, delete=delete),
+    Resource("/exchanges/{vhost}/{name}", Access.VHOST, get=exchange, put=put, delete=delete, may_send=may_put),
 )

@@ -73,7 +73,7 @@ def _shown(name: str, phase: str) -> dict[str, Any]:
 
 RESOURCES = (
     Resource("/feature-flags", Access.USER, get=flags),
-    Resource("/feature-flags/{name}/enable", Access.ADMIN, put=enable),
+    Resource("/feature-flags/{name}/enable", Access.ADMIN, put=enable, max_body_bytes=0),
     Resource("/deprecated-features", Access.USER, get=deprecated),
     Resource("/deprecated-features/used", Access.USER, get=used),
 )

@@ -12,6 +12,7 @@ from amqpbroker.broker.message import Message
 from amqpbroker.management import failure
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.values import whole_number
 
 _OK = {"status": "ok"}
 
@@ -69,7 +70,7 @@ def node(call: Call) -> Any:
 
 def port_listener(call: Call) -> Any:
     try:
-        port = int(call.path["port"])
+        port = whole_number(call.path["port"])
     except ValueError:
         raise failure.bad_request("Invalid port") from None
     ports = [listener.port for listener in call.node.listeners]
@@ -94,7 +95,7 @@ def certificate_expiration(call: Call) -> Any:
     if unit_ms is None:
         raise failure.bad_request("Time unit not recognised. Supported units: days, weeks, months, years.")
     try:
-        until_ms = call.broker.clock.now_ms() + int(call.path["within"]) * unit_ms
+        until_ms = call.broker.clock.wall_ms() + whole_number(call.path["within"]) * unit_ms
     except ValueError:
         raise failure.bad_request("Invalid expiration value.") from None
     expired = []

@@ -148,7 +148,7 @@ RESOURCES = (
     Resource("/version", Access.ANYBODY, get=version),
     Resource("/extensions", Access.USER, get=extensions),
     Resource("/cluster-name", Access.USER, get=cluster_name, put=name_cluster, change=Access.ADMIN),
-    Resource("/rebalance/queues", Access.ADMIN, post=done),
+    Resource("/rebalance/queues", Access.ADMIN, post=done, max_body_bytes=0),
     Resource("/reset", Access.ADMIN, delete=done),
     Resource("/reset/{node}", Access.ADMIN, delete=done),
 )

@@ -6,6 +6,7 @@ from typing import Any
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
+from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats import queues as formats
 from amqpbroker.management.formats.rates import asked_ranges, listed, sampled
@@ -86,6 +87,10 @@ def _existing(call: Call) -> Queue:
     return found
 
 
+def may_put(call: Call) -> None:
+    call.permissions.check("configure", "queue", call.path["name"])
+
+
 def put(call: Call) -> Answer:
     body, name = call.body(), call.path["name"]
     check_name("queue", name)
@@ -113,9 +118,9 @@ def purge(call: Call) -> Answer:
 
 def act(call: Call) -> Answer:
     """All that RabbitMQ once did here was about mirrored queues."""
-    action = call.need("action")["action"]
     if call.path["name"] not in call.vhost.queues:
         raise failure.ApiError(404, "not_found", "queue_not_found")
+    action = call.need("action")["action"]
     raise failure.bad_request(["unknown", action])
 
 
@@ -150,7 +155,7 @@ _LIST: tuple[tuple[str, Access, Callable[[Call], Listing]], ...] = (
 RESOURCES = (
     *(Resource(path, access, get=get) for path, access, get in _LIST),
     Resource("/queues/quorum/{vhost}/{name}/status", Access.VISIBLE, get=quorum_status),
-    Resource("/queues/{vhost}/{name}", Access.VHOST, get=queue, put=put, delete=delete),
+    Resource("/queues/{vhost}/{name}", Access.VHOST, get=queue, put=put, delete=delete, may_send=may_put),
     Resource("/queues/{vhost}/{name}/contents", Access.VHOST, delete=purge),
-    Resource("/queues/{vhost}/{name}/actions", Access.VHOST, post=act),
+    Resource("/queues/{vhost}/{name}/actions", Access.VHOST, post=act, max_body_bytes=SMALL_BYTES),
 )

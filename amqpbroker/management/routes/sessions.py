@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from amqpbroker.management import failure
+from amqpbroker.management.bodies import MAX_LOGIN_BYTES
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.sessions import COOKIE
@@ -40,5 +41,5 @@ def _cookie(call: Call, token: str, max_age_s: int) -> str:
 
 RESOURCES = (
     Resource("/whoami", Access.USER, get=whoami),
-    Resource("/login", Access.ANYBODY, post=log_in, delete=log_out),
+    Resource("/login", Access.ANYBODY, post=log_in, delete=log_out, max_body_bytes=MAX_LOGIN_BYTES),
 )

@@ -101,7 +101,7 @@ RESOURCES = (
     Resource("/vhosts/{vhost}", Access.ADMIN, get=vhost, put=put, delete=delete, any_vhost=True),
     Resource("/vhosts/{vhost}/permissions", Access.ADMIN, get=permissions),
     Resource("/vhosts/{vhost}/topic-permissions", Access.ADMIN, get=topic_permissions),
-    Resource("/vhosts/{vhost}/tracing/{name}", Access.ADMIN, put=trace_for),
-    Resource("/vhosts/{vhost}/start/{node}", Access.ADMIN, post=start),
-    Resource("/vhosts/{vhost}/deletion/protection", Access.ADMIN, post=protect, delete=unprotect),
+    Resource("/vhosts/{vhost}/tracing/{name}", Access.ADMIN, put=trace_for, max_body_bytes=0),
+    Resource("/vhosts/{vhost}/start/{node}", Access.ADMIN, post=start, max_body_bytes=0),
+    Resource("/vhosts/{vhost}/deletion/protection", Access.ADMIN, post=protect, delete=unprotect, max_body_bytes=0),
 )

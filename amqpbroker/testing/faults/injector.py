@@ -68,6 +68,12 @@ class Injector(Tap):
         for fault in self._faults:
             fault.begin()
 
+    def detach(self) -> None:
+        """The broker has ended; whoever has its faults is not to keep all of it alive."""
+        self.restart = _alone
+        self._server = self._direct = None
+        self._lines.clear()
+
     def add(self, fault: Fault) -> None:
         """Raises ValueError for one that cannot be had here."""
         fault.injector = self

@@ -22,7 +22,7 @@ from amqpbroker.store.recovery import recover
 from amqpbroker.store.sqlite_definitions import SqliteDefinitions
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.storing import LaterCommitter
-from tests.fault_files import FaultyFiles
+from tests.fault_files import FaultyFiles, FlakyFiles
 from tests.harness import Received, Wire
 
 JOURNAL = Path("/journal")
@@ -32,9 +32,9 @@ FANOUT = {"x-delayed-type": longstr("fanout")}
 class Node:
     """A broker with the delayed exchange `late`, bound to the queues `a` and `b`; all of it outlives a crash."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files: Any = None) -> None:
         self.path = path
-        self.files: Any = FaultyFiles()
+        self.files: Any = files or FaultyFiles()
         self.clock = ManualClock()
         self.failures: list[OSError] = []
         self.segment_bytes = 1 << 26
@@ -407,6 +407,84 @@ def test_held_messages_are_found_after_they_were_written_again(node: Node) -> No
     node.crash()
     node.advance(60_000)
     assert node.bodies() == node.bodies("b") == ["held"]
+
+
+# --- a disk that often fails to read ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def flaky(tmp_path: Path) -> Iterator[Node]:
+    """A node with 2,000 stored messages, numbered, of which two are due in each millisecond from the next second on."""
+    made = Node(tmp_path / "definitions.sqlite", FlakyFiles())
+    for number in range(2_000):
+        made.publish(str(number), 1000 + number // 2)
+    made.turn()
+    made.crash()
+    yield made
+    made.definitions.close()
+
+
+def numbers(node: Node, queue: str = "a") -> list[int]:
+    return [int(body) for body in node.bodies(queue)]
+
+
+def test_each_comes_once_though_many_reads_fail(flaky: Node) -> None:
+    flaky.files.share = 0.3
+    for _ in range(200):
+        flaky.advance(100)
+    assert flaky.files.failures > 500
+    assert flaky.held.count == 0
+    flaky.files.share = 0.0
+    for queue in ("a", "b"):
+        assert sorted(numbers(flaky, queue)) == list(range(2_000))
+    flaky.turn()
+    flaky.crash()
+    flaky.advance(10_000)
+    assert flaky.held.count == len(numbers(flaky)) == 0
+
+
+def test_none_is_lost_while_nothing_can_be_read_and_all_come_after_that(
+    flaky: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    flaky.files.share = 1.0
+    flaky.advance(10_000)
+    assert flaky.held.count == 2_000
+    # Each second as many are tried as show that the disk fails.
+    assert flaky.files.failures < 11 * 110
+    assert caplog.text.count("delayed messages that are due cannot be read: [Errno 5] Input/output error") == 1
+    flaky.publish("2000", 10)
+    flaky.advance(2_000)
+    assert numbers(flaky) == [2000]
+    flaky.files.share = 0.0
+    flaky.advance(2_000)
+    assert sorted(numbers(flaky)) == list(range(2_000))
+    assert flaky.failures == []
+
+
+def test_those_that_could_not_be_read_are_there_after_a_crash(flaky: Node) -> None:
+    flaky.files.share = 0.9
+    flaky.advance(2_100)
+    flaky.files.share = 0.0
+    came = numbers(flaky)
+    numbers(flaky, "b")
+    flaky.turn()
+    assert 0 < len(came) < 2_000
+    flaky.crash()
+    flaky.advance(0)
+    assert sorted(came + numbers(flaky)) == list(range(2_000))
+
+
+def test_deleting_the_exchange_settles_those_that_cannot_be_read(flaky: Node) -> None:
+    flaky.files.share = 1.0
+    flaky.advance(2_500)
+    flaky.client.call(1, "exchange.delete", exchange="late")
+    flaky.files.share = 0.0
+    flaky.advance(10_000)
+    assert flaky.log.journal.living.octets == 0
+    assert numbers(flaky) == []
+
+
+# --- all of it together -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(5))

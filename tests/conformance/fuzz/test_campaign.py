@@ -10,6 +10,8 @@ from conformance.fuzz.generator import generate
 class Judge:
     """A target whose player says what every step is."""
 
+    management_url = "http://nowhere"
+
     def identity(self):
         return "judge", "judge@here"
 

@@ -1,13 +1,14 @@
 """Scripts from seeds: the same from the same, of many kinds, and runnable."""
 
 import inspect
+import json
 from collections import Counter
 
 import pytest
 
 from conformance.channel import Channel
 from conformance.fuzz.generator import REPLY_TO, generate
-from conformance.fuzz.step import CONNECTION_VERBS, listing
+from conformance.fuzz.step import CONNECTION_VERBS, HTTP, listing
 
 SCRIPTS = [generate(seed) for seed in range(200)]
 STEPS = [step for script in SCRIPTS for step in script]
@@ -47,12 +48,50 @@ def test_scripts_use_every_kind_of_queue_and_limit():
 
 def test_every_step_is_a_call_that_a_channel_takes():
     for step in STEPS:
-        if step.verb not in CONNECTION_VERBS:
+        if step.verb not in CONNECTION_VERBS and step.on != HTTP:
             inspect.signature(getattr(Channel, step.verb)).bind(None, **step.arguments)
+
+
+def test_scripts_do_every_kind_of_request():
+    kinds = Counter(
+        (step.arguments["method"], step.arguments["path"].partition("/")[0], step.arguments["path"].rpartition("/")[2])
+        for step in STEPS
+        if step.on == HTTP
+    )
+    by_resource = Counter((method, resource) for method, resource, _ in kinds.elements())
+    assert by_resource.keys() >= {
+        *(("PUT", resource) for resource in ("queues", "exchanges", "policies", "users", "permissions", "vhosts")),
+        *(("DELETE", resource) for resource in ("queues", "exchanges", "bindings", "policies", "users", "permissions")),
+        *(("DELETE", resource) for resource in ("vhosts", "connections")),
+        *(("POST", resource) for resource in ("bindings", "exchanges", "queues", "definitions")),
+        *(("GET", resource) for resource in ("bindings", "queues", "exchanges", "policies", "permissions")),
+    }
+    assert kinds.keys() >= {
+        ("POST", "exchanges", "publish"),
+        ("POST", "queues", "get"),
+        ("DELETE", "queues", "contents"),
+    }
+    got = [step.arguments["body"] for step in STEPS if step.arguments.get("path", "").endswith("/get")]
+    assert {-1, 0, 1, "x"} <= {one.get("count") for one in got}
+    assert {one.get("ackmode") for one in got} >= {
+        *("ack_requeue_true", "ack_requeue_false", "reject_requeue_true", "reject_requeue_false")
+    }
+
+
+def test_bodies_of_requests_are_json():
+    for step in STEPS:
+        if step.on == HTTP:
+            assert json.loads(json.dumps(step.arguments)) == step.arguments
+
+
+def test_without_a_management_api_there_are_no_requests():
+    for seed in range(50):
+        assert not [step for step in generate(seed, http=False) if step.on == HTTP or step.on.startswith("f")]
 
 
 def test_names_belong_to_the_seed():
     named = [step.arguments["name"] for step in generate(77) if step.verb == "queue" and step.arguments["name"]]
+    named += [step.on for step in generate(77) if step.on.startswith("f")]
     assert named
     assert all(name.startswith(("f77.", "amq.")) for name in named)
 

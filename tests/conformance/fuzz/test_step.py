@@ -1,6 +1,6 @@
 """Scripts as lines of a case."""
 
-from conformance.fuzz.step import Step, listing
+from conformance.fuzz.step import HTTP, Step, listing
 
 
 def test_a_step_is_shown_in_the_words_of_a_case():
@@ -28,4 +28,22 @@ def test_a_listing_opens_what_its_steps_use_first():
         "c2_1.confirm()",
         "c1.drop()",
         "c2_1.close()",
+    ]
+
+
+def test_requests_and_the_logins_of_a_script():
+    body = {"password": "p", "tags": ""}
+    script = (
+        Step(HTTP, "request", {"method": "PUT", "path": "users/f7.u", "body": body}),
+        Step("f7.u/1", "confirm"),
+        Step("f7.v/1", "close"),
+    )
+    assert listing(script).splitlines() == [
+        "u = lab.connect(user='f7.u', password='p')",
+        "v = lab.connect(vhost='f7.v')",
+        "u_1 = lab.channel(u, 1)",
+        "v_1 = lab.channel(v, 1)",
+        "lab.management.answer('PUT', 'users/f7.u', {'password': 'p', 'tags': ''})",
+        "u_1.confirm()",
+        "v_1.close()",
     ]

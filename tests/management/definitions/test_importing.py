@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from amqpbroker import errors
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config, DefaultUser, Definitions
@@ -139,8 +140,51 @@ def test_a_file_that_is_not_json_is_named(start):
 def test_after_an_error_nothing_is_stored(start):
     good = start.write("good.json", WHOLE)
     bad = start.write("bad.json", {"queues": [{"vhost": "nope", "name": "q"}]})
-    with pytest.raises(DefinitionsError, match=f'definitions {bad}: Please create virtual host "nope"'):
+    with pytest.raises(DefinitionsError, match=rf'definitions {bad}: queues\[0\]: Please create virtual host "nope"'):
         start(good, bad)
     assert start.write("bad.json", {"users": [ANN], "vhosts": [{"name": "new"}]})
     broker = start(bad)
     assert (names(broker), list(broker.vhosts)) == (["ann"], ["new"])
+
+
+def test_a_start_that_imports_what_is_there_writes_nothing(start):
+    document = {**WHOLE, "users": [*WHOLE["users"], {**ANN, "name": "carol"}]}
+    path = start.write("d.json", document)
+    start(path)
+    log = start.directory / "definitions.sqlite-wal"
+    start()
+    assert log.stat().st_size == 0
+    start(path)
+    assert log.stat().st_size == 0
+
+
+def test_a_changed_password_is_imported(start):
+    path = start.write("d.json", {"users": [ANN]})
+    start(path)
+    path = start.write("d.json", {"users": [{**ANN, "password": "other"}]})
+    assert start(path).users.authenticate("ann", b"other") is not None
+
+
+def test_a_disk_that_takes_no_definitions_is_told_in_a_line(start):
+    path = start.write("d.json", WHOLE)
+    start()
+    connection = start.definitions._connection
+    connection.execute("CREATE TRIGGER full BEFORE INSERT ON queue BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+    with pytest.raises(DefinitionsError, match=f"definitions {path}: .*the change cannot be stored: disk is full"):
+        start(path)
+
+
+def test_a_disk_that_is_full_when_all_is_to_be_written_is_told_in_a_line(start, monkeypatch):
+    path = start.write("d.json", WHOLE)
+    execute = SqliteDefinitions._execute
+
+    def refuse(definitions, statement, values=()):
+        if statement == "COMMIT" and "queue" in filled:
+            raise errors.not_stored("disk is full")
+        filled.update(word for word in ("queue",) if statement.startswith("INSERT OR REPLACE INTO queue"))
+        execute(definitions, statement, values)
+
+    filled = set()
+    monkeypatch.setattr(SqliteDefinitions, "_execute", refuse)
+    with pytest.raises(DefinitionsError, match=f"definitions {path}: .*the change cannot be stored: disk is full"):
+        start(path)

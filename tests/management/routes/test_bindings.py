@@ -109,8 +109,15 @@ async def test_what_cannot_be_bound(api, path, status, error, reason):
 
 
 async def test_there_is_nothing_of_what_is_not_there(api):
-    for path in ("bindings/%2F/e/nope/q/nope", "exchanges/%2F/nope/bindings/source", "queues/%2F/nope/bindings"):
+    for path in ("bindings/%2F/e/nope/q/nope", "exchanges/%2F/nope/bindings/source"):
         assert (await api.get(path)).json() == []
+
+
+@pytest.mark.parametrize("path", ["queues/%2F/nope/bindings", "bindings/%2F/e/amq.default/q/nope"])
+async def test_the_default_exchange_is_bound_to_any_name_that_is_asked_for(api, path):
+    """As RabbitMQ says."""
+    (row,) = (await api.get(path)).json()
+    assert (row["source"], row["destination"], row["routing_key"]) == ("", "nope", "nope")
 
 
 async def test_binding_takes_permissions(api):

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from amqpbroker.management.definitions.export import exported, written
 from tests.management.api import Api
 
 QUEUE = {"queues": [{"vhost": "/", "name": "q", "durable": True}]}
@@ -74,3 +75,17 @@ async def test_exclusive_queues_stay_out_with_their_bindings(api):
     vhost.bind(vhost.exchanges["amq.topic"], queue, b"a", {})
     document = (await api.get("definitions")).json()
     assert (document["queues"], document["bindings"]) == ([], [])
+
+
+async def test_large_ones_are_sent_while_they_are_made(api):
+    vhost = api.broker.vhosts["/"]
+    for number in range(10_000):
+        vhost.declare_queue(f"queue-{number:05}", True, False, False, {})
+    answer = await api.get("definitions?download=d.json")
+    assert "content-length" not in answer.headers
+    assert answer.headers["content-disposition"] == "attachment; filename=d.json"
+    assert [row["name"] for row in answer.json()["queues"]] == list(vhost.queues)
+    parts = written(exported(api.broker))
+    sizes = [len(part) async for part in parts]
+    assert sum(sizes) == len(answer.content)
+    assert max(sizes) < 20_000

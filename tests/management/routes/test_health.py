@@ -58,7 +58,14 @@ async def test_listeners(api):
     assert await check(api, "port-listener/5672") == {**OK, "port": 5672}
     missing = {"status": "failed", "reason": "No active listener"}
     assert await check(api, "port-listener/1") == (503, {**missing, "missing": 1, "ports": [5672, 5671]})
-    assert (await check(api, "port-listener/x"))[1]["reason"] == "Invalid port"
+    for number in (99999999999999999999, -1, -(10**30), 10**500):
+        assert await check(api, f"port-listener/{number}") == (
+            503,
+            {**missing, "missing": number, "ports": [5672, 5671]},
+        )
+    assert await check(api, "port-listener/+5672") == {**OK, "port": 5672}
+    for text in ("x", "1_0", "%20%205672", "5672%0A", "%D9%A3", "0x10", "1.0", "%EF%BC%95", "9" * 5000):
+        assert (await check(api, f"port-listener/{text}"))[1]["reason"] == "Invalid port"
     for name, protocol in (
         ("amqp", "amqp"),
         ("amqp091", "amqp"),

@@ -122,6 +122,8 @@ async def test_headers_route(api):
         ({"payload": "!!!", "payload_encoding": "base64"}, ["not_base64", "!!!"]),
         ({"payload_encoding": "hex"}, ["unsupported_encoding", "hex"]),
         ({"properties": {"delivery_mode": "2"}}, ["not_int", "delivery_mode"]),
+        ({"properties": {"delivery_mode": "2"}, "payload_encoding": "hex"}, ["not_int", "delivery_mode"]),
+        ({"properties": {"delivery_mode": "2"}, "payload": 5}, "payload_not_string"),
         ({"properties": {"timestamp": "x"}}, ["not_int", "timestamp"]),
         ({"properties": {"content_type": 5}}, ["not_string", "content_type"]),
         ({"properties": {"headers": {"a": None}}}, "null_not_allowed"),
@@ -231,6 +233,9 @@ async def test_a_negative_count_is_all_and_none_is_none(api):
     assert await payloads(api, count=0) == []
     assert await payloads(api, count=-1) == ["0", "1", "2"]
     assert await payloads(api, count="2") == ["0", "1"]
+    assert await payloads(api, count=1.9) == ["0"]
+    assert await payloads(api, count=1e30) == ["0", "1", "2"]
+    assert await payloads(api, count="+1") == ["0"]
 
 
 async def test_truncated(api):
@@ -249,13 +254,24 @@ async def test_quorum_queues_count_deliveries(api):
     assert (await get(api, "quorum")).json()[0]["properties"] == {"headers": {"a": "b", "x-delivery-count": 1}}
 
 
+ACK_MODE = "ackmode is to be one of ack_requeue_true, ack_requeue_false, reject_requeue_true, reject_requeue_false"
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "reason"),
     [
         ({"count": "x"}, 400, ["not_integer", "x"]),
         ({"truncate": "x"}, 400, ["not_integer", "x"]),
         ({"encoding": "foo"}, 400, "Unsupported encoding. Please use auto or base64."),
-        ({"ackmode": "foo"}, 500, "no such ackmode or truncate"),
+        ({"encoding": "foo", "truncate": "x"}, 400, "Unsupported encoding. Please use auto or base64."),
+        ({"encoding": "foo", "count": "x"}, 400, ["not_integer", "x"]),
+        ({"count": " 2"}, 400, ["not_integer", " 2"]),
+        ({"count": "1_0"}, 400, ["not_integer", "1_0"]),
+        ({"count": "\u0663"}, 400, ["not_integer", "\u0663"]),
+        ({"count": True}, 400, ["not_integer", True]),
+        ({"count": []}, 400, ["not_integer", []]),
+        ({"truncate": -1}, 400, "truncate is to be 0 or more, not -1"),
+        *(({"ackmode": given}, 400, ACK_MODE) for given in ("foo", 1, None, [], {})),
     ],
 )
 async def test_what_cannot_be_got(api, changes, status, reason):
@@ -272,6 +288,7 @@ async def test_from_what_cannot_be_got_from(api, client):
     answer = await get(api, "nope")
     assert (answer.status_code, answer.json()) == (404, {"error": "not_found", "reason": "queue_not_found"})
     client.declare("mine", exclusive=True)
+    assert (await get(api, "mine", count=0)).json() == []
     answer = await get(api, "mine")
     assert answer.status_code == 400
     assert answer.json()["reason"].startswith("405 RESOURCE_LOCKED - cannot obtain exclusive access")
@@ -383,3 +400,17 @@ async def test_what_expires_on_the_way_does_not_come(api):
     await publish(api, properties={"expiration": "10"})
     api.clock.advance(10)
     assert (await move(api)).json() == {"moved": 0}
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("exchanges/%2F/nope/publish", "exchange_not_found"),
+        ("queues/%2F/nope/get", "queue_not_found"),
+        ("queues/%2F/nope/actions", "queue_not_found"),
+    ],
+)
+@pytest.mark.parametrize("body", [{}, {"count": "x"}, None])
+async def test_what_is_not_there_is_told_before_what_is_wrong_with_the_body(api, path, reason, body):
+    answer = await api.post(path, body)
+    assert (answer.status_code, answer.json()) == (404, {"error": "not_found", "reason": reason})

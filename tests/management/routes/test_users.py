@@ -64,7 +64,7 @@ async def test_hashes_of_other_algorithms_are_taken_until_the_password_changes(a
         ("", []),
         ("administrator, foo", ["administrator", "foo"]),
         (["a", " b "], ["a", "b"]),
-        ([5], ["5"]),
+        ([5, True, None], ["5", "true", "null"]),
     ],
 )
 async def test_tags_come_in_several_forms(api, given, tags):
@@ -88,7 +88,8 @@ async def test_without_password_and_hash_nobody_logs_in(api):
         ({"password": "x", "password_hash": HASH, "tags": ""}, "both_password_and_password_hash_are_provided"),
         ({"password_hash": "!!!", "tags": ""}, ["not_base64", "!!!"]),
         ({"password": 5, "tags": ""}, "password is to be a string"),
-        ({"password": "x", "tags": 5}, "tags are to be a list, or names with commas between them"),
+        ({"password": "x", "tags": 5}, "tags are to be a list, or names with commas between them, not 5"),
+        ({"password": "x", "tags": [[]]}, "tags are to be a list, or names with commas between them, not [[]]"),
     ],
 )
 async def test_what_is_refused_makes_nobody(api, body, reason):

@@ -1,0 +1,31 @@
+"""Bounds that the broker has inside, beside RabbitMQ's settings. Users do not set them; tests lower them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much the broker remembers, keeps waiting or does at once.
+
+    unwritten_bytes: memory of operations and answers that wait for the disk; a client that adds to more is not read.
+    unread_bytes: answers that wait for a client that does not read; the client is not read either then.
+    routes: routes that a channel remembers. few_routes: routes that it remembers in any case. all_routes: routes that
+    the channels of a vhost remember together, before a channel with more than a few forgets its own.
+    returns: returned copies that are gathered while the disk is stuck, before each is kept only once.
+    releases: messages that a delayed exchange releases in one event loop iteration.
+    segment_bytes: size from which the journal begins another segment.
+    guesses: pairs of user and address whose failed logins are remembered.
+    """
+
+    unwritten_bytes: int = 16 * 1024 * 1024
+    unread_bytes: int = 8 * 1024 * 1024
+    routes: int = 16_384
+    few_routes: int = 256
+    all_routes: int = 131_072
+    returns: int = 20_000
+    releases: int = 1000
+    segment_bytes: int = 64 * 1024 * 1024
+    guesses: int = 10_000
+
+
+BOUNDS = Bounds()

@@ -1,0 +1,110 @@
+"""Messages taken out of a queue for one request, and shown."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, final
+
+import orjson
+
+from amqpbroker.broker.delivery_count import counted
+from amqpbroker.broker.message import MESSAGE_OCTETS, Entry
+from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.tap import over_http
+from amqpbroker.management.formats.messages import got
+from amqpbroker.management.streamed import Parts
+from amqpbroker.management.synced import all_written
+
+if TYPE_CHECKING:
+    from amqpbroker.management.call import Call
+
+#: How many messages are taken, with how many octets of bodies, before the broker's other work gets its turn.
+SLICE = 100
+SLICE_BYTES = 2 * 1024 * 1024
+
+#: How many octets of stored messages one request may keep out of their queue: they are in memory meanwhile.
+HELD_BYTES = 64 * 1024 * 1024
+
+#: ackmode -> whether what is got is acknowledged at once, and what becomes of it else.
+ACK_MODES: dict[str, tuple[bool, Callable[[Queue, list[Entry]], None] | None]] = {
+    "ack_requeue_true": (False, lambda queue, entries: queue.requeue(entries)),
+    "ack_requeue_false": (True, None),
+    "reject_requeue_true": (False, lambda queue, entries: queue.requeue(entries)),
+    "reject_requeue_false": (False, lambda queue, entries: queue.reject(entries)),
+}
+
+
+@final
+class Getting:
+    """Up to `count` messages of a queue, all if that is negative. They are out of it together before any goes back."""
+
+    def __init__(
+        self, call: "Call", queue: Queue, count: int, ack_mode: str, encoding: str, truncate: int | None
+    ) -> None:
+        self._call = call
+        self._queue = queue
+        self._vhost = call.vhost
+        # One more than there are now, so that it is seen that there are none; but no end that publishers could put off.
+        most = queue.ready_count + 1
+        self._left = most if count < 0 else min(count, most)
+        self._no_ack, self._settle = ACK_MODES[ack_mode]
+        self._encoding = encoding
+        self._truncate = truncate
+        self._held: list[Entry] = []
+        self._held_octets = 0
+
+    async def parts(self, check: Callable[[], object]) -> Parts:
+        """Yield the JSON of the list. What was taken is settled before the list ends, or as soon as it is given up.
+
+        check(): raises what the request is refused with if its sender may not take any more.
+        """
+        separator = b"["
+        try:
+            while self._left:
+                shown = self._slice()
+                if shown:
+                    yield separator + orjson.dumps(shown)[1:-1]
+                    separator = b","
+                if self._left:
+                    await asyncio.sleep(0)
+                    check()
+        finally:
+            if self._held and self._settle is not None:
+                self._settle(self._queue, self._held)
+        await all_written()
+        yield b"[]" if separator == b"[" else b"]"
+
+    def _slice(self) -> list[dict[str, Any]]:
+        """Take some more; none are left to take when there are no more."""
+        shown: list[dict[str, Any]] = []
+        size = 0
+        while self._left and len(shown) < SLICE and size < SLICE_BYTES:
+            if self._queue.closed or self._held_octets >= HELD_BYTES:
+                self._left = 0
+                break
+            row = self._take()
+            if row is None:
+                self._left = 0
+                break
+            self._left -= 1
+            shown.append(row)
+            size += row["payload_bytes"]
+        return shown
+
+    def _take(self) -> dict[str, Any] | None:
+        queue, vhost, no_ack, call = self._queue, self._vhost, self._no_ack, self._call
+        with vhost.dead_letters:
+            entry = queue.get(no_ack)
+            if entry is None:
+                vhost.count(get_empty=1)
+                return None
+            if not no_ack:
+                self._held.append(entry)
+                if entry.position:
+                    self._held_octets += MESSAGE_OCTETS + entry.message.size
+            redelivered = entry.redelivered
+            vhost.count(redeliver=int(redelivered), **{"get_no_ack" if no_ack else "get": 1})
+            compat = call.broker.config.compat
+            message = counted(entry.message, queue, entry.acquired_count, entry.delivery_count, compat)
+            for tap in vhost.taps:
+                tap.delivered(vhost, message, queue.name, redelivered, over_http(call.who.user.name))
+            return got(message, redelivered, queue.ready_count, self._encoding, self._truncate)

@@ -1,0 +1,81 @@
+"""Answers in parts: what is large is sent while it is made, at the pace of whoever reads it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping, Sequence
+from typing import Any, final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from amqpbroker.management import encoding
+from amqpbroker.management.failure import ApiError
+
+log = logging.getLogger(__name__)
+
+#: Up to this size an answer is sent whole, with its length, as RabbitMQ sends all of them.
+WHOLE_BYTES = 1024 * 1024
+
+#: How many rows are made before the broker's other work gets its turn.
+SLICE = 50
+
+Parts = AsyncGenerator[bytes, None]
+
+
+async def answer(parts: Parts, check: Callable[[], object], headers: Mapping[str, str] | None = None) -> Response:
+    """Return the answer whose JSON comes in these parts. The first ones may raise, as long as all is small.
+
+    check(): raises what the request is refused with if its sender may not see the next part any more.
+    """
+    made: list[bytes] = []
+    size = 0
+    sent = {"cache-control": "no-cache", **(headers or {})}
+    try:
+        async for part in parts:
+            check()
+            made.append(part)
+            size += len(part)
+            if size > WHOLE_BYTES:
+                return _Streamed(made, parts, check, sent)
+    except ApiError:
+        await parts.aclose()
+        raise
+    return Response(b"".join(made), 200, sent, "application/json")
+
+
+async def encoded(objects: Sequence[Any], show: Callable[[Any], Any]) -> Parts:
+    """Yield JSON of the objects with commas between them, made in slices."""
+    for start in range(0, len(objects), SLICE):
+        if start:
+            await asyncio.sleep(0)
+        some = [show(each) for each in objects[start : start + SLICE]]
+        yield (b"," if start else b"") + encoding.encoded(some)[1:-1]
+
+
+@final
+class _Streamed(Response):
+    """An answer whose further parts are made when the ones before are with the kernel; none for a client that left."""
+
+    def __init__(self, made: list[bytes], rest: Parts, check: Callable[[], object], headers: Mapping[str, str]) -> None:
+        super().__init__(None, 200, dict(headers), "application/json")
+        del self.headers["content-length"]
+        self._made = made
+        self._rest = rest
+        self._check = check
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        client = Request(scope, receive)
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": b"".join(self._made), "more_body": True})
+            self._made.clear()
+            async for part in self._rest:
+                self._check()
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+                if await client.is_disconnected():
+                    return
+            await send({"type": "http.response.body", "body": b""})
+        except ApiError as error:
+            log.warning("an answer is broken off: %s", error.reason)  # without its end, so that its reader can tell
+        finally:
+            await self._rest.aclose()

@@ -1,0 +1,115 @@
+"""Answers on their way to HTTP clients: how many are made at a time, and how long and how much may wait to be read."""
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol, final
+
+log = logging.getLogger(__name__)
+
+#: How long a client may take to read what was written to it.
+WRITE_S = 30.0
+
+#: The same while further requests wait for their turn.
+HURRIED_WRITE_S = 0.25
+
+#: How many bytes may wait for clients that do not read. Beyond that, the connections that have waited longest are
+#: dropped; a single answer may be larger.
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+
+
+class Client(Protocol):
+    """A connection that is written to."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes of its answer the client has not read."""
+        ...
+
+    def drop(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Stalled:
+    since: float
+    size: int
+    timer: asyncio.TimerHandle
+
+
+@final
+class Answers:
+    """The answers of one listener. at_once: how many requests may be worked on at a time, None for any number.
+
+    A client that does not read is dropped after WRITE_S, or sooner while others wait for it or too much waits in total.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, at_once: int | None = None) -> None:
+        self._loop = loop
+        self._at_once = at_once
+        self._under_way = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._stalled: dict[Client, _Stalled] = {}
+        self._waiting_bytes = 0
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Wait until a further request may be worked on. `end` has to follow."""
+        if self._at_once is None or self._under_way < self._at_once:
+            self._under_way += 1
+            return
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._queue.append(turn)
+        self._hurry()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.end()
+            raise
+
+    def end(self) -> None:
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)  # it takes the place of the one that has ended
+                return
+        self._under_way -= 1
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def stall(self, client: Client) -> None:
+        """The client has not read all that was written to it."""
+        now = self._loop.time()
+        size = client.waiting_bytes
+        timer = self._loop.call_at(now + self._patience_s, self._give_up, client)
+        self._stalled[client] = _Stalled(now, size, timer)
+        self._waiting_bytes += size
+        while self._waiting_bytes > MAX_WAITING_BYTES and len(self._stalled) > 1:
+            self._give_up(next(iter(self._stalled)))
+
+    def go_on(self, client: Client) -> None:
+        """The client has read everything, or is gone."""
+        stalled = self._stalled.pop(client, None)
+        if stalled is not None:
+            stalled.timer.cancel()
+            self._waiting_bytes -= stalled.size
+
+    @property
+    def _patience_s(self) -> float:
+        return HURRIED_WRITE_S if self._queue else WRITE_S
+
+    def _hurry(self) -> None:
+        """Somebody waits for those that are stalled now."""
+        for client, stalled in self._stalled.items():
+            due = stalled.since + HURRIED_WRITE_S
+            if stalled.timer.when() > due:
+                stalled.timer.cancel()
+                stalled.timer = self._loop.call_at(due, self._give_up, client)
+
+    def _give_up(self, client: Client) -> None:
+        size = self._stalled[client].size
+        self.go_on(client)
+        log.debug("an HTTP client does not read its answer, and is dropped: %d bytes are left", size)
+        client.drop()

@@ -1,0 +1,80 @@
+"""Definitions that change without end: what their database and its write-ahead log take of the disk meanwhile.
+
+One client declares a durable queue and deletes it, again and again, each time a new one.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.brokers import Running, amqpbroker
+from tests.bench.processes import cpu_s, resident_bytes
+from tests.load.client import LoadClient, request
+
+#: How often is looked; the size of the log goes up and down within seconds.
+LOOK_EVERY_S = 0.05
+#: How many queues are declared and deleted in one write at most.
+BATCH = 50
+
+
+@dataclass(frozen=True)
+class Churned:
+    """What was there after so many seconds; log_bytes is the most since the sample before.
+
+    declared: queues that were declared, and deleted, so far.
+    """
+
+    after_s: float
+    declared: int
+    log_bytes: int
+    database_bytes: int
+    memory_bytes: int
+    cpu_s: float
+
+
+def churned(seconds: float, rate: float, every_s: float) -> Iterator[Churned]:
+    """A sample every so many seconds, of a broker whose client declares at that rate."""
+    with amqpbroker() as broker:
+        directory = Path(broker.directory)
+        with LoadClient(broker.port) as client:
+            yield from _churned(broker, directory / "definitions.sqlite", client, seconds, rate, every_s)
+            client.close()
+
+
+def _churned(
+    broker: Running, database: Path, client: LoadClient, seconds: float, rate: float, every_s: float
+) -> Iterator[Churned]:
+    log = database.with_name(f"{database.name}-wal")
+    before_cpu_s = cpu_s(broker.pids)
+    began = time.monotonic()
+    declared = most_bytes = 0
+    due_s = every_s
+    while True:
+        after_s = time.monotonic() - began
+        most_bytes = max(most_bytes, log.stat().st_size)
+        if after_s >= due_s:
+            spent_s = cpu_s(broker.pids) - before_cpu_s
+            yield Churned(after_s, declared, most_bytes, database.stat().st_size, resident_bytes(broker.pids), spent_s)
+            if after_s >= seconds:
+                return
+            most_bytes = 0
+            due_s = min(due_s + every_s, seconds)
+        wanted = min(int(after_s * rate) - declared, BATCH)
+        if wanted > 0:
+            _declare(client, range(declared, declared + wanted))
+            declared += wanted
+        if wanted < BATCH:
+            time.sleep(LOOK_EVERY_S)
+
+
+def _declare(client: LoadClient, numbers: range) -> None:
+    names = [f"churn.{number}" for number in numbers]
+    client.send(
+        b"".join(
+            [request("queue.declare", queue=name, durable=True) + request("queue.delete", queue=name) for name in names]
+        )
+    )
+    for _ in names:
+        client.expect("queue.declare-ok")
+        client.expect("queue.delete-ok")

@@ -1,0 +1,170 @@
+"""What holds entries lets go of them at its end. Compiled, the garbage collector knows no entries, so that whatever an
+entry leads to would never be freed; see Entry."""
+
+import gc
+from collections import Counter
+
+import pytest
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.wire.values import Field, longstr
+from tests.broker.queueing import message, table
+from tests.broker.storing import LaterCommitter, Node
+from tests.harness import Wire, make_broker
+
+KINDS = (Broker, Vhost, LocalQueue)
+
+QUEUES = {
+    "classic": {},
+    "quorum": {"queue_type": "quorum"},
+    "strict": {"queue_type": "quorum", "delivery_limit": -1},
+    "priorities": {"max_priority": 5},
+    "expiring": {"message_ttl": 600_000, "expires": 600_000},
+    "dead-lettering": {"message_ttl": 0, "dead_letter_exchange": "", "dead_letter_routing_key": "d"},
+    "full": {"max_length": 2, "dead_letter_exchange": "", "dead_letter_routing_key": "d"},
+}
+
+
+@pytest.fixture
+def living():
+    """living() counts what there is, without the garbage collector; living(True) lets it collect before."""
+
+    def living(collected=False):
+        while collected and gc.collect():
+            pass  # what it does not know holds things until it is freed itself
+        return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in KINDS)
+
+    gc.collect()
+    gc.disable()
+    yield living
+    gc.enable()
+
+
+@pytest.fixture(params=QUEUES)
+def arguments(request):
+    return table(**QUEUES[request.param])
+
+
+def fill(client, count=5):
+    """The queue q, with messages that are ready and unacknowledged."""
+    for number in range(count):
+        client.publish("q", b"%d" % number, delivery_mode=2, priority=number % 5)
+    client.call(1, "basic.qos", prefetch_count=2)
+    client.consume("q")
+    client.send(1, "basic.get", queue="q")
+    client.receive()
+
+
+def test_a_queue_that_is_deleted_is_freed(living, arguments):
+    client = Wire(make_broker()).log_in()
+    client.declare("d")
+    before = living()
+    client.declare("q", durable=True, arguments=arguments)
+    fill(client)
+    client.send(1, "basic.recover", requeue=True)
+    client.receive()
+    client.call(1, "queue.purge", queue="d")
+    client.send(1, "queue.delete", queue="q")
+    client.receive()
+    client.connection.lost()  # it knows where its last publish went
+    client.connection = None
+    assert living() == before
+
+
+def test_a_connection_that_ends_lets_go_of_what_it_held(living, arguments):
+    broker = make_broker()
+    before = living()
+    client, other = Wire(broker).log_in(), Wire(broker).log_in()
+    client.declare("d")
+    client.declare("q", durable=True, arguments=arguments)
+    fill(client)
+    client.call(1, "tx.select")
+    client.send(1, "basic.ack", delivery_tag=1)
+    client.receive()
+    for queue in ("q", "d"):
+        other.send(1, "queue.delete", queue=queue)
+        other.receive()
+    assert living() - before
+    client.connection.lost()
+    client.connection = None
+    assert living() == before
+
+
+def test_a_vhost_that_is_deleted_is_freed(living, arguments):
+    broker = make_broker()
+    before = living()
+    broker.add_vhost("v")
+    broker.users.set_permissions("guest", "v", ".*", ".*", ".*")
+    client = Wire(broker).log_in(vhost="v")
+    client.declare("d")
+    client.declare("q", durable=True, arguments=arguments)
+    client.call(1, "queue.bind", queue="q", exchange="amq.headers", routing_key="")
+    client.consume("amq.rabbitmq.reply-to", "r", no_ack=True)
+    fill(client)
+    delayed = {"x-delayed-type": longstr("direct")}
+    client.call(1, "exchange.declare", exchange="e", exchange_type="x-delayed-message", arguments=delayed)
+    client.publish("q", exchange="e", headers={"x-delay": Field("I", 600_000)})
+    client.turn()
+    broker.delete_vhost("v")
+    client.connection.lost()
+    client.connection = None
+    assert living() == before
+
+
+@pytest.fixture
+def node(arguments):
+    return Node(committer=LaterCommitter, q=arguments, d={})
+
+
+def test_a_stored_queue_that_is_deleted_is_freed(living, node):
+    """Once it is written; before, what is gathered is on its way."""
+    queue = node.broker.vhosts["/"].queues["q"]
+    for number in range(5000):  # pages leave memory once they are written
+        queue.publish(message(b"%d" % number))
+        made = message(b"persistent")
+        made.persistent = True
+        queue.publish(made)
+    before = living()
+    queue = None
+    node.broker.vhosts["/"].delete_queue(node.broker.vhosts["/"].queues["q"])
+    for _ in range(3):
+        node.broker.sync()
+        node.committer.finish()
+    assert living() == before - Counter(LocalQueue=1)
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_broker_that_has_ended_is_freed(living, arguments, written):
+    before = living()
+    node = Node(committer=LaterCommitter, q=arguments, d={})
+    client = node.client()
+    fill(client, 5000)
+    delayed = {"x-delayed-type": longstr("direct")}
+    client.call(1, "exchange.declare", exchange="e", durable=True, exchange_type="x-delayed-message", arguments=delayed)
+    client.publish("q", exchange="e", headers={"x-delay": Field("I", 600_000)}, delivery_mode=2)
+    client.turn()
+    if written:
+        node.broker.sync()
+        node.committer.finish()
+    client.connection.lost()
+    node.committer.finish()
+    node.persistence.close()
+    node.broker.discard()
+    client = node = None
+    assert living(True) == before
+
+
+def test_what_a_broker_that_has_ended_held_is_freed_at_once(living, arguments):
+    """Without the collector, if the broker itself is still there: to whoever knows it, it is empty."""
+    before = living()["LocalQueue"]
+    broker = make_broker()
+    client = Wire(broker).log_in()
+    client.declare("d")
+    client.declare("q", durable=True, arguments=arguments)
+    fill(client)
+    client.connection.lost()
+    client = None
+    broker.discard()
+    assert living()["LocalQueue"] == before

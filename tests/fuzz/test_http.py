@@ -1,0 +1,12 @@
+"""Anything over HTTP gives an answer or a closed connection: never a 500, a traceback, or a hang."""
+
+from tests.fuzz.http.campaign import Campaign
+from tests.process import BrokerProcess
+
+
+def test_whatever_is_asked_over_http(tmp_path):
+    with BrokerProcess(tmp_path, *Campaign.ARGUMENTS) as broker:
+        campaign = Campaign(broker, seed=1)
+        report = campaign.run(lambda: campaign.report.requests < 2_500)
+    assert report.findings == []
+    assert report.streams > 50

@@ -1,0 +1,356 @@
+"""Bodies of requests: what is read of them, for whom, and what a sender may do by the time that they are there."""
+
+import asyncio
+import base64
+import json
+
+import pytest
+
+from amqpbroker.management import bodies as module
+from amqpbroker.management.bodies import MAX_BODY_BYTES, SMALL_BYTES, Bodies
+from tests.management.api import Api
+
+MB = 1_000_000
+
+
+class Upload:
+    """A request whose body the test sends in parts. read: how many bytes of it the application has taken."""
+
+    def __init__(self, api, method, path, auth=("guest", "guest"), headers=()):
+        login = [(b"authorization", b"Basic " + base64.b64encode(":".join(auth).encode()))] if auth else []
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": [*login, *headers],
+            "client": ("127.0.0.1", 50_000),
+        }
+        self.read = 0
+        self.answer = b""
+        self.status = None
+        self._parts = asyncio.Queue()
+        self._task = asyncio.ensure_future(api.app(scope, self._receive, self._send))
+
+    async def _receive(self):
+        part, more = await self._parts.get()
+        self.read += len(part)
+        return {"type": "http.request", "body": part, "more_body": more}
+
+    async def _send(self, message):
+        self.status = message.get("status", self.status)
+        self.answer += message.get("body", b"")
+
+    async def send(self, part, more=True):
+        self._parts.put_nowait((part, more))
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    async def end(self, part=b""):
+        """The status."""
+        await self.send(part, more=False)
+        await asyncio.wait_for(self._task, 10)
+        return self.status
+
+    async def done(self):
+        """The status of an answer to what was sent so far."""
+        await asyncio.wait_for(self._task, 10)
+        return self.status
+
+
+@pytest.fixture
+def api():
+    return Api()
+
+
+# --- the sender's rights ----------------------------------------------------------------------------------------------
+
+
+def new_user(upload):
+    return upload.end(json.dumps({"password": "p", "tags": "administrator"}).encode())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda users: users.delete_user("ada"),
+        lambda users: (users.delete_user("ada"), users.add_user("ada", "p", ("administrator",))),
+        lambda users: users.change_password("ada", "other"),
+        lambda users: users.clear_password("ada"),
+        lambda users: users.set_tags("ada", ("monitoring",)),
+        lambda users: users.set_tags("ada", ()),
+    ],
+    ids=["deleted", "deleted and made anew", "password changed", "password cleared", "demoted", "tags taken"],
+)
+async def test_a_sender_that_may_not_do_it_any_more_does_not(api, change):
+    ada = api.user("ada", tags=("administrator",))
+    upload = Upload(api, "PUT", "/api/users/mallory", ada)
+    await upload.send(b" ")
+    change(api.broker.users)
+    assert await new_user(upload) == 401
+    assert not api.broker.users.has("mallory")
+
+
+async def test_a_sender_of_whom_something_else_changes_does(api):
+    ada = api.user("ada", tags=("administrator",))
+    upload = Upload(api, "PUT", "/api/users/eve", ada)
+    await upload.send(b" ")
+    api.broker.users.set_tags("ada", ("administrator", "policymaker"))
+    api.broker.users.set_limits("ada", {"max-connections": 1})
+    assert await new_user(upload) == 201
+
+
+async def test_the_end_of_a_login_ends_its_requests(api):
+    login = await api.post("login", auth=None, data={"username": "guest", "password": "guest"})
+    cookie = login.headers["set-cookie"].partition(";")[0].encode()
+    headers = [(b"cookie", cookie), (b"x-requested-with", b"fetch")]
+    upload, late = (Upload(api, "PUT", f"/api/users/{name}", None, headers) for name in ("eve", "mallory"))
+    await late.send(b" ")
+    assert await new_user(upload) == 201
+    await api.delete("login", auth=None, headers={"Cookie": cookie.decode(), "X-Requested-With": "fetch"})
+    assert await new_user(late) == 401
+    assert not api.broker.users.has("mallory")
+
+
+async def test_a_vhost_that_is_deleted_meanwhile_is_not_found(api):
+    api.broker.add_vhost("v")
+    upload = Upload(api, "PUT", "/api/queues/v/q")
+    await upload.send(b" ")
+    api.broker.delete_vhost("v")
+    assert await upload.end(b"{}") == 404
+
+
+async def test_permissions_that_are_taken_meanwhile_are_gone(api):
+    ann = api.user("ann", vhosts=["/"])
+    uploads = [Upload(api, "PUT", f"/api/queues/%2F/{name}", ann) for name in "ab"]
+    for upload in uploads:
+        await upload.send(b" ")
+    api.broker.users.set_permissions("ann", "/", "^b$", "", "")
+    assert await uploads[0].end(b"{}") == 401
+    assert await uploads[1].end(b"{}") == 201
+    assert set(api.broker.vhosts["/"].queues) == {"b"}
+
+
+async def until(api, done):
+    for _ in range(10_000):
+        if done():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never happened")
+
+
+async def filled(api, count):
+    for name in ("from", "to"):
+        await api.put(f"queues/%2F/{name}", {})
+    message = {"properties": {}, "routing_key": "from", "payload": "x", "payload_encoding": "string"}
+    for _ in range(count):
+        await api.post("exchanges/%2F/amq.default/publish", message)
+    return api.broker.vhosts["/"].queues
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda users: users.delete_user("ann"),
+        lambda users: users.set_permissions("ann", "/", ".*", "^from$", ".*"),
+        lambda users: users.set_permissions("ann", "/", ".*", ".*", "^to$"),
+        lambda users: users.set_tags("ann", ()),
+    ],
+    ids=["deleted", "may not write", "may not read", "tags taken"],
+)
+async def test_moving_stops_where_its_sender_may_not_go_on(api, monkeypatch, change):
+    monkeypatch.setattr("amqpbroker.management.routes.messages.SLICE", 2)
+    queues = await filled(api, 10)
+    ann = api.user("ann", vhosts=["/"])
+    moving = asyncio.ensure_future(api.post("queues/%2F/from/move", {"destination": "to"}, auth=ann))
+    await until(api, lambda: queues["to"].ready_count)
+    change(api.broker.users)
+    moved = queues["to"].ready_count
+    assert (await moving).status_code == 401
+    assert queues["to"].ready_count == moved < 10
+
+
+async def test_getting_stops_where_its_sender_may_not_go_on(api, monkeypatch):
+    monkeypatch.setattr("amqpbroker.management.getting.SLICE", 2)
+    queues = await filled(api, 10)
+    ann = api.user("ann", vhosts=["/"])
+    wanted = {"count": 10, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    getting = asyncio.ensure_future(api.post("queues/%2F/from/get", wanted, auth=ann))
+    await until(api, lambda: queues["from"].unacked_count)
+    api.broker.users.delete_user("ann")
+    assert (await getting).status_code == 401
+    assert queues["from"].ready_count == 10
+
+
+async def test_definitions_of_a_sender_that_is_deleted_are_not_imported(api, monkeypatch):
+    """Not at all if it happens before the first is, no further if later."""
+    ada = api.user("ada", tags=("administrator",))
+    document = {"vhosts": [{"name": f"v{number}"} for number in range(200)]}
+    for begun, most in ((False, 0), (True, 199)):
+        importing = asyncio.ensure_future(api.post("definitions", document, auth=ada))
+        await until(api, lambda: "v10" in api.broker.vhosts) if begun else await asyncio.sleep(0)
+        api.broker.users.delete_user("ada")
+        assert (await importing).status_code == 401
+        assert sum(name.startswith("v") for name in api.broker.vhosts) <= most
+        api.user("ada", tags=("administrator",))
+
+
+async def test_definitions_may_change_who_imports_them(api):
+    document = {
+        "users": [{"name": "guest", "password": "other", "tags": ["monitoring"]}],
+        "vhosts": [{"name": f"v{number}"} for number in range(200)],
+    }
+    assert (await api.post("definitions", document)).status_code == 204
+    assert "v199" in api.broker.vhosts
+
+
+@pytest.mark.parametrize("path", ["definitions", "queues"])
+async def test_what_takes_long_to_show_is_not_shown_to_one_that_is_deleted(api, path):
+    for number in range(2000):
+        api.broker.vhosts["/"].declare_queue(f"q{number}", True, False, False, {}, None, False)
+    ada = api.user("ada", tags=("administrator",))
+    asked = asyncio.ensure_future(api.get(path, auth=ada))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    api.broker.users.delete_user("ada")
+    assert (await asked).status_code == 401
+
+
+async def test_a_long_answer_is_broken_off_where_its_reader_is_deleted(api):
+    """It has no end, so that a client can tell."""
+    for number in range(3000):
+        api.broker.vhosts["/"].declare_queue(f"q{number}", True, False, False, {}, None, False)
+    ada = api.user("ada", tags=("administrator",))
+    download = Upload(api, "GET", "/api/queues", ada)
+    await until(api, lambda: download.answer)
+    api.broker.users.delete_user("ada")
+    assert await download.done() == 200
+    assert 0 < download.answer.count(b'"name"') < 3000
+    assert not download.answer.endswith(b"]")
+
+
+# --- how much is read -------------------------------------------------------------------------------------------------
+
+ANY_LENGTH = [(b"transfer-encoding", b"chunked")]
+
+
+def long_as(size):
+    return [(b"content-length", str(size).encode())]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/api/queues/%2F/q"),
+        ("PUT", "/api/exchanges/%2F/x"),
+        ("POST", "/api/exchanges/%2F/amq.direct/publish"),
+        ("POST", "/api/queues/%2F/q/get"),
+        ("POST", "/api/queues/%2F/q/move"),
+        ("POST", "/api/queues/%2F/q/actions"),
+        ("POST", "/api/bindings/%2F/e/amq.direct/q/q"),
+        ("POST", "/api/bindings/%2F/e/amq.direct/e/amq.fanout"),
+        ("POST", "/api/login"),
+    ],
+)
+@pytest.mark.parametrize("announced", [True, False])
+async def test_little_is_read_of_whoever_has_no_permissions(api, method, path, announced):
+    nobody = api.user("nobody")
+    api.broker.users.set_permissions("nobody", "/", "", "", "")
+    upload = Upload(api, method, path, nobody, long_as(10 * MB) if announced else ANY_LENGTH)
+    for _ in range(10):
+        await upload.send(bytes(20_000))
+    assert await upload.done() in (400, 401)
+    assert upload.read <= (0 if announced else SMALL_BYTES + 20_000)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/api/queues/%2F/q"),
+        ("DELETE", "/api/login"),
+        ("GET", "/api/overview"),
+        ("PUT", "/api/feature-flags/all/enable"),
+        ("POST", "/api/rebalance/queues"),
+        ("POST", "/api/vhosts/%2F/deletion/protection"),
+        ("DELETE", "/api/users/nobody"),
+        ("POST", "/api/overview"),
+        ("PUT", "/api/nothing"),
+        ("PUT", "/index.html"),
+    ],
+)
+async def test_nothing_is_read_where_nothing_is_wanted(api, method, path):
+    upload = Upload(api, method, path, headers=ANY_LENGTH)
+    await upload.send(bytes(20_000))
+    assert await upload.done() < 500
+    assert upload.read == 0
+
+
+@pytest.mark.parametrize(
+    ("auth", "path"),
+    [
+        (None, "/api/definitions"),
+        (("guest", "wrong"), "/api/definitions"),
+        (("manager", "p"), "/api/definitions"),
+        (("manager", "p"), "/api/definitions/%2F"),
+        (("manager", "p"), "/api/users/bulk-delete"),
+        (("manager", "p"), "/api/queues/other/q/get"),
+    ],
+)
+async def test_nothing_is_read_of_whoever_may_not_at_all(api, auth, path):
+    api.broker.add_vhost("other")
+    api.user("manager", vhosts=["/"])
+    form = [(b"content-type", b"multipart/form-data; boundary=x"), *ANY_LENGTH]
+    upload = Upload(api, "POST", path, auth, form)
+    await upload.send(bytes(20_000))
+    assert await upload.done() == 401
+    assert upload.read == 0
+
+
+@pytest.mark.parametrize("headers", [long_as(MAX_BODY_BYTES + 1), ANY_LENGTH])
+async def test_a_body_that_is_too_large_is_not_read_to_its_end(api, headers):
+    upload = Upload(api, "POST", "/api/definitions", headers=headers)
+    for _ in range(25):
+        await upload.send(bytes(MB))
+    assert await upload.done() == 400
+    assert f"limit of {MAX_BODY_BYTES} bytes".encode() in upload.answer
+    assert upload.read <= MAX_BODY_BYTES + MB
+
+
+async def test_all_bodies_together_are_bounded(api, monkeypatch):
+    monkeypatch.setattr(module, "MAX_TOTAL_BYTES", 10 * MB)
+    uploads = [Upload(api, "PUT", f"/api/queues/%2F/{number}") for number in range(25)]
+    for upload in uploads:
+        await upload.send(b" " * MB)
+    assert [upload.status for upload in uploads] == [None] * 10 + [503] * 15
+    small = Upload(api, "PUT", "/api/queues/%2F/small")
+    assert await small.end(b"{}") == 201
+    assert [await upload.end(b"{}") for upload in uploads[:10]] == [503] + [201] * 9
+    again = [Upload(api, "PUT", f"/api/queues/%2F/again{number}") for number in range(25)]
+    for upload in again:
+        await upload.send(b" " * (MB // 10))
+        assert await upload.end(b"{}") == 201
+
+
+async def test_what_a_body_took_is_free_again_however_it_ends():
+    bodies = Bodies()
+
+    class Request:
+        headers = {}
+
+        async def stream(self):
+            for _ in range(3):
+                yield bytes(SMALL_BYTES)
+
+    def refuse():
+        raise PermissionError
+
+    for _ in range(3):
+        with bodies.one() as body:
+            assert len(await body.read(Request(), MAX_BODY_BYTES, lambda: None)) == 3 * SMALL_BYTES
+            assert bodies.total_bytes == 3 * SMALL_BYTES
+        assert bodies.total_bytes == 0
+        for most, check in ((2 * SMALL_BYTES, lambda: None), (MAX_BODY_BYTES, refuse)):
+            with pytest.raises(Exception), bodies.one() as body:  # noqa: B017, PT011
+                await body.read(Request(), most, check)
+            assert bodies.total_bytes == 0

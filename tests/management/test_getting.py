@@ -1,0 +1,156 @@
+import asyncio
+import gc
+import json
+import tracemalloc
+
+import pytest
+
+from amqpbroker.broker.message import Message, encode_address
+from amqpbroker.management import getting
+from amqpbroker.management.streamed import WHOLE_BYTES
+from tests.management.api import Api
+
+BODY = b"x" * 1000
+
+
+class Deep(Api):
+    """The API of a broker with one deep queue, whose answers go part by part to `read`."""
+
+    def __init__(self, depth, body=BODY):
+        super().__init__()
+        self.vhost = self.broker.vhosts["/"]
+        self.queue = self.vhost.declare_queue("q", True, False, False, {})
+        for _ in range(depth):
+            self.queue.publish(Message(encode_address("", b"q"), b"\0\0", body))
+        self.headers = {}
+        self.gone = False
+
+    def read(self, part):
+        pass
+
+    async def ask(self, ack_mode="ack_requeue_false", count=-1):
+        body = json.dumps({"count": count, "ackmode": ack_mode, "encoding": "auto"}).encode()
+        path = "/api/queues/%2F/q/get"
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": [(b"authorization", b"Basic Z3Vlc3Q6Z3Vlc3Q=")],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 2),
+            "scheme": "http",
+        }
+        asked = False
+
+        async def receive():
+            nonlocal asked
+            if not asked:
+                asked = True
+                return {"type": "http.request", "body": body}
+            if not self.gone:
+                await asyncio.Event().wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                self.headers = dict(message["headers"])
+            else:
+                self.read(message["body"])
+
+        await self.app(scope, receive, send)
+
+
+async def test_what_is_large_is_sent_while_messages_are_taken():
+    api = Deep(3000)
+    parts, depths = [], []
+    api.read = lambda part: (parts.append(part), depths.append(api.queue.ready_count))
+    await api.ask()
+    assert b"content-length" not in api.headers
+    assert api.headers[b"content-type"] == b"application/json"
+    assert max(map(len, parts)) < 2 * WHOLE_BYTES
+    assert 0 < depths[0] < 3000
+    assert depths[-1] == 0
+    messages = json.loads(b"".join(parts))
+    assert [message["message_count"] for message in messages] == list(range(2999, -1, -1))
+
+
+async def test_what_is_small_has_its_length():
+    api = Deep(3)
+    parts = []
+    api.read = parts.append
+    await api.ask()
+    assert int(api.headers[b"content-length"]) == len(b"".join(parts))
+    assert len(json.loads(b"".join(parts))) == 3
+
+
+@pytest.mark.parametrize("ack_mode", ["ack_requeue_true", "reject_requeue_true"])
+async def test_all_are_out_together_and_back_before_the_last_part(ack_mode):
+    api = Deep(3000)
+    parts, depths = [], []
+    api.read = lambda part: (parts.append(part), depths.append(api.queue.ready_count))
+    await api.ask(ack_mode)
+    assert len(json.loads(b"".join(parts))) == 3000
+    assert depths[-2:] == [3000, 3000]
+    assert depths[-3] == 0
+
+
+@pytest.mark.parametrize(("ack_mode", "all_back"), [("ack_requeue_true", True), ("ack_requeue_false", False)])
+async def test_a_client_that_leaves_takes_no_more(ack_mode, all_back):
+    api = Deep(5000)
+    api.read = lambda part: setattr(api, "gone", True)
+    await api.ask(ack_mode)
+    assert (api.queue.ready_count == 5000) is all_back
+    assert api.queue.ready_count > 2000
+    assert api.queue.unacked_count == 0
+
+
+async def test_publishers_cannot_keep_an_answer_from_ending():
+    api = Deep(3000)
+    read = []
+
+    def publish_more(part):
+        read.append(part)
+        for _ in range(1000 if len(read) < 100 else 0):
+            api.queue.publish(Message(encode_address("", b"q"), b"\0\0", BODY))
+
+    api.read = publish_more
+    await api.ask()
+    assert len(json.loads(b"".join(read))) == 3001
+
+
+async def test_stored_messages_that_are_to_go_back_are_few_enough_for_memory(monkeypatch):
+    """They are read from disk, so that holding them takes memory; the list ends where it would be too much."""
+    monkeypatch.setattr(getting, "HELD_BYTES", 100 * 1500)
+    api = Deep(300)
+    entries = [api.queue.get(False) for _ in range(300)]
+    for entry in entries:
+        entry.position = 1
+    api.queue.requeue(entries)
+    parts = []
+    api.read = parts.append
+    await api.ask("ack_requeue_true")
+    assert len(json.loads(b"".join(parts))) == 100
+    assert api.queue.ready_count == 300
+
+
+@pytest.mark.alone
+async def test_memory_for_all_of_a_deep_queue_is_bounded():
+    api = Deep(20_000)
+    size = 0
+
+    def read(part):
+        nonlocal size
+        size += len(part)
+
+    api.read = read
+    gc.collect()
+    tracemalloc.start()
+    try:
+        await api.ask()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size > 20 * WHOLE_BYTES
+    assert peak < 6 * WHOLE_BYTES

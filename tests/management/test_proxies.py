@@ -1,0 +1,98 @@
+"""Who sends a request, where a proxy may have passed it on."""
+
+import pytest
+
+from amqpbroker.broker.login_guard import FREE_GUESSES
+from amqpbroker.config import Config, Management
+from tests.management.api import Api
+
+PROXY = "10.0.0.7"
+CLIENT = "203.0.113.9"
+
+
+def behind(*trusted, host=PROXY):
+    api = Api(Config(management=Management(trusted_proxies=trusted)), host=host)
+    api.user("ann", "right")
+    return api
+
+
+async def guess(api, password, **headers):
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return (await api.get("whoami", auth=("ann", password), headers=headers)).status_code
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", PROXY])
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Client-IP"])
+async def test_guessing_is_slowed_down_whatever_the_headers_say(host, header):
+    api = behind(host=host)
+    for number in range(FREE_GUESSES):
+        value = f"for=192.0.2.{number}" if header == "Forwarded" else f"192.0.2.{number}"
+        await api.get("whoami", auth=("ann", f"wrong {number}"), headers={header: value})
+    assert await guess(api, "right", X_Forwarded_For="198.51.100.1") == 401
+
+
+async def test_behind_a_trusted_proxy_each_client_is_slowed_down_by_itself():
+    api = behind("10.0.0.0/8")
+    for number in range(FREE_GUESSES):
+        await guess(api, f"wrong {number}", X_Forwarded_For=f"198.51.100.{number}, {CLIENT}")
+    assert await guess(api, "right", X_Forwarded_For=f"198.51.100.99, {CLIENT}") == 401
+    assert await guess(api, "right", X_Forwarded_For="203.0.113.10") == 200
+    assert await guess(api, "right") == 200
+
+
+async def test_a_chain_of_trusted_proxies_is_followed():
+    api = behind("10.0.0.0/8", "192.0.2.1")
+    for number in range(FREE_GUESSES):
+        await guess(api, f"wrong {number}", X_Forwarded_For=f"198.51.100.{number}, {CLIENT}, 192.0.2.1, 10.1.1.1")
+    assert await guess(api, "right", X_Forwarded_For=CLIENT) == 401
+
+
+@pytest.mark.parametrize("host", ["::ffff:10.0.0.7", "2001:db8::7"])
+async def test_a_proxy_is_known_by_its_address_however_that_is_written(host):
+    api = behind("10.0.0.0/8", "2001:db8::/32", host=host)
+    for number in range(FREE_GUESSES):
+        await guess(api, f"wrong {number}", X_Forwarded_For=CLIENT)
+    assert await guess(api, "right", X_Forwarded_For=CLIENT) == 401
+    assert await guess(api, "right", X_Forwarded_For="203.0.113.10") == 200
+
+
+async def test_one_that_is_not_trusted_is_the_client_itself():
+    api = behind("10.0.0.1")
+    for number in range(FREE_GUESSES):
+        await guess(api, f"wrong {number}", X_Forwarded_For=f"192.0.2.{number}")
+    assert await guess(api, "right", X_Forwarded_For=CLIENT) == 401
+
+
+async def test_guest_comes_through_a_proxy_as_from_where_it_is():
+    whoami = {"path": "whoami", "headers": {"X-Forwarded-For": "127.0.0.1"}}
+    assert (await behind(host=CLIENT).get(**whoami)).status_code == 401
+    assert (await behind("127.0.0.1", host="127.0.0.1").get("whoami")).status_code == 200
+    away = {"path": "whoami", "headers": {"X-Forwarded-For": CLIENT}}
+    assert (await behind("127.0.0.1", host="127.0.0.1").get(**away)).status_code == 401
+
+
+async def log_in(api, headers):
+    answer = await api.post("login", auth=None, data={"username": "ann", "password": "right"}, headers=headers)
+    return answer.headers["set-cookie"]
+
+
+async def test_that_a_proxy_speaks_tls_is_believed_of_a_trusted_one():
+    assert "Secure" in await log_in(behind(PROXY), {"X-Forwarded-Proto": "https"})
+    assert "Secure" not in await log_in(behind(), {"X-Forwarded-Proto": "https"})
+
+
+async def test_under_which_name_a_proxy_is_reached_is_believed_of_a_trusted_one():
+    headers = {"Origin": "http://broker.example", "X-Forwarded-Host": "broker.example"}
+    auth = {"auth": ("ann", "right")}
+    for api, status in ((behind(PROXY), 201), (behind(), 403), (behind("10.0.0.8"), 403)):
+        api.broker.users.set_permissions("ann", "/", ".*", ".*", ".*")
+        assert (await api.put("queues/%2F/q", json={}, headers=headers, **auth)).status_code == status
+
+
+@pytest.mark.parametrize(
+    "value", ["", ",", "unknown", "[::1", "_hidden", "1.2.3.4:x", "\u00e4", "x" * 5000, ", " * 2000]
+)
+async def test_what_is_no_address_is_no_error(value):
+    api = behind(PROXY)
+    headers = {"X-Forwarded-For": value.encode("latin-1"), "X-Forwarded-Proto": "gopher"}
+    assert (await api.get("whoami", auth=("ann", "right"), headers=headers)).status_code == 200

@@ -1,0 +1,156 @@
+import asyncio
+import contextlib
+
+import pytest
+
+from amqpbroker.server import answers as module
+from amqpbroker.server.answers import HURRIED_WRITE_S, WRITE_S, Answers
+
+
+class Loop:
+    """A loop whose time goes on when a test says so."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.timers = []
+
+    def time(self):
+        return self.now
+
+    def call_at(self, when, callback, *arguments):
+        timer = asyncio.TimerHandle(when, callback, arguments, asyncio.get_running_loop())
+        self.timers.append(timer)
+        return timer
+
+    def create_future(self):
+        return asyncio.get_running_loop().create_future()
+
+    def advance(self, seconds):
+        self.now += seconds
+        for timer in [timer for timer in self.timers if timer.when() <= self.now]:
+            self.timers.remove(timer)
+            if not timer.cancelled():
+                timer._run()
+
+
+class Client:
+    """As the connection does, it goes on once it is dropped, if it has not before."""
+
+    def __init__(self, answers, size=1):
+        self.answers = answers
+        self.waiting_bytes = size
+        self.dropped = False
+
+    def drop(self):
+        self.dropped = True
+        self.answers.go_on(self)
+
+
+@pytest.fixture
+async def loop():
+    return Loop()
+
+
+async def test_a_client_that_does_not_read_is_dropped_in_the_end(loop):
+    answers = Answers(loop)
+    client, other = Client(answers), Client(answers)
+    answers.stall(client)
+    loop.advance(WRITE_S - 1)
+    answers.stall(other)
+    assert not client.dropped
+    loop.advance(1)
+    assert (client.dropped, other.dropped) == (True, False)
+
+
+async def test_one_that_reads_again_has_its_time_anew(loop):
+    answers = Answers(loop)
+    client = Client(answers)
+    for _ in range(3):
+        answers.stall(client)
+        loop.advance(WRITE_S - 1)
+        answers.go_on(client)
+    loop.advance(WRITE_S)
+    assert not client.dropped
+
+
+async def test_when_too_much_waits_the_one_that_waited_longest_is_dropped(loop, monkeypatch):
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 100)
+    answers = Answers(loop)
+    clients = [Client(answers, 40) for _ in range(6)]
+    for client in clients:
+        answers.stall(client)
+    assert [client.dropped for client in clients] == [True, True, True, True, False, False]
+    answers.go_on(clients[4])
+    last = Client(answers, 60)
+    answers.stall(last)
+    assert not clients[5].dropped
+
+
+async def test_a_single_answer_may_be_larger(loop, monkeypatch):
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 100)
+    answers = Answers(loop)
+    first, large = Client(answers, 10), Client(answers, 1000)
+    answers.stall(first)
+    answers.stall(large)
+    assert (first.dropped, large.dropped) == (True, False)
+
+
+async def test_requests_wait_for_their_turn(loop):
+    answers = Answers(loop, at_once=2)
+    begun = []
+
+    async def request(number):
+        await answers.begin()
+        begun.append(number)
+
+    tasks = [asyncio.ensure_future(request(number)) for number in range(6)]
+    await asyncio.sleep(0)
+    assert begun == [0, 1]
+    for number in range(2, 6):
+        answers.end()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert begun[-1] == number
+    await asyncio.gather(*tasks)
+    answers.end()
+    answers.end()
+    await asyncio.wait_for(answers.begin(), 5)
+
+
+async def test_a_request_that_is_given_up_takes_no_turn(loop):
+    answers = Answers(loop, at_once=1)
+    await answers.begin()
+    given_up = [asyncio.ensure_future(answers.begin()) for _ in range(3)]
+    await asyncio.sleep(0)
+    given_up[0].cancel()
+    await asyncio.sleep(0)
+    answers.end()
+    given_up[1].cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await given_up[1]
+    await asyncio.wait_for(given_up[2], 5)
+    answers.end()
+    await asyncio.wait_for(answers.begin(), 5)
+
+
+async def test_whoever_does_not_read_is_dropped_soon_once_somebody_waits_for_it(loop):
+    answers = Answers(loop, at_once=2)
+    await answers.begin()
+    await answers.begin()
+    early, late = Client(answers), Client(answers)
+    answers.stall(early)
+    loop.advance(5)
+    assert not early.dropped
+    waiting = asyncio.ensure_future(answers.begin())
+    await asyncio.sleep(0)
+    loop.advance(0)
+    assert early.dropped
+    answers.stall(late)
+    loop.advance(HURRIED_WRITE_S)
+    assert late.dropped
+    answers.end()
+    await asyncio.wait_for(waiting, 5)
+    slow = Client(answers)
+    answers.stall(slow)
+    loop.advance(5)
+    assert not slow.dropped

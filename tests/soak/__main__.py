@@ -1,0 +1,39 @@
+"""Soak of a broker: `make soak`.
+
+usage: python -m tests.soak [--divisor N] [PHASE ...]
+
+Each phase drives one feature past twice each bound that it has. After it, a new client has to get everything through
+within a second, memory has to be back within 10 %, and every counter and container has to be at rest.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.soak.churn import PHASES as CHURN
+from tests.soak.messages import PHASES as MESSAGES
+from tests.soak.soak import Phase, run
+
+PHASES: list[Phase] = [*MESSAGES, *CHURN]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Soak a broker.")
+    parser.add_argument("--divisor", type=int, default=1, help="lower bounds and counts so many times")
+    parser.add_argument("phases", nargs="*", help="parts of the names of phases; all if none is named")
+    given = parser.parse_args()
+    phases = [phase for phase in PHASES if not given.phases or any(part in phase.name for part in given.phases)]
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="soak-") as directory:
+        for phase, took_s, memory, wrong in run(phases, Path(directory), given.divisor):
+            print(f"{phase.name:32} {took_s:6.1f} s {memory / 1e6:6.1f} MB  {'WRONG' if wrong else 'ok'}", flush=True)
+            for line in wrong:
+                print(f"    {line}", flush=True)
+            failed += bool(wrong)
+    print(f"{len(phases) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,306 @@
+"""Phases of a soak: what comes and goes - connections, channels, consumers, topology, policies, users, vhosts."""
+
+import urllib.request
+
+from amqpbroker.wire.values import Field
+from tests.harness import published
+from tests.load.client import request
+from tests.soak.management import Management
+from tests.soak.soak import MODES, Phase, Soak
+from tests.soak.traffic import alike, consume, delete, publish
+
+#: Twice the objects after which the garbage collector looks at the youngest.
+OBJECTS = 220_000
+#: Twice the changes after which the definitions database is checkpointed.
+CHANGES = 2_500
+#: Twice the pairs of user and address whose failed logins are remembered.
+GUESSES = 21_000
+#: Twice the sessions of the management page that are open at a time.
+SESSIONS = 2_100
+CONNECTIONS = 3_000
+REQUESTS = 4_000
+VHOSTS = 300
+
+
+def connections(soak: Soak) -> None:
+    """Open and lose connections: half in order, half without a word; some before they have logged in."""
+    for i in range(soak.count(CONNECTIONS)):
+        client = soak.client()
+        client.call("queue.declare", "queue.declare-ok", queue="", exclusive=True)
+        if i % 2:
+            client.close()
+        else:
+            client.socket.close()
+
+
+def channels(soak: Soak) -> None:
+    """Open channels with a consumer, a confirm mode and a remembered route, and close them."""
+    count = soak.count(OBJECTS // 10)
+    with soak.client() as client:
+        client.declare("q")
+        once = (
+            request("channel.open", 2)
+            + request("confirm.select", 2)
+            + published("q", b"x", channel=2)
+            + request("basic.consume", 2, queue="q", consumer_tag="c", no_ack=True)
+            + request("channel.close", 2, reply_code=200, class_id=0, method_id=0)
+        )
+        client.pump((once for _ in range(count)), lambda: client.seen["channel.close-ok"] == count)
+        delete(client, "q")
+        client.close()
+
+
+def consumers(soak: Soak) -> None:
+    """Start and cancel consumers while messages come."""
+    count = soak.count(OBJECTS // 4)
+    with soak.client() as client:
+        client.declare("q")
+        once = request("basic.consume", queue="q", consumer_tag="c", no_ack=True) + published("q", b"x")
+        once += request("basic.cancel", consumer_tag="c")
+        client.pump((once for _ in range(count)), lambda: client.seen["basic.cancel-ok"] == count)
+        delete(client, "q")
+        client.close()
+
+
+def topology(soak: Soak, durable: bool) -> None:
+    """Declare, bind, unbind and delete queues and exchanges of ever new names."""
+    count = soak.count(CHANGES if durable else OBJECTS // 10)
+
+    def once(i: int) -> bytes:
+        queue, exchange = f"queue-{i}", f"exchange-{i}"
+        return (
+            request("queue.declare", queue=queue, durable=durable)
+            + request("exchange.declare", exchange=exchange, exchange_type="topic", durable=durable)
+            + request("queue.bind", queue=queue, exchange=exchange, routing_key="a.#")
+            + request("queue.bind", queue=queue, exchange="amq.topic", routing_key=f"{i}.*")
+            + request("queue.unbind", queue=queue, exchange="amq.topic", routing_key=f"{i}.*")
+            + request("exchange.delete", exchange=exchange)
+            + request("queue.delete", queue=queue)
+        )
+
+    with soak.client() as client:
+        client.pump((once(i) for i in range(count)), lambda: client.seen["queue.delete-ok"] == count)
+        client.close()
+
+
+def going_by_themselves(soak: Soak) -> None:
+    """Declare queues and exchanges that go when they are not used any more, expire, or are of one connection."""
+    count = soak.count(OBJECTS // 20)
+    with soak.client() as client:
+
+        def once(i: int) -> bytes:
+            queue, exchange = f"auto-{i}", f"auto-exchange-{i}"
+            return (
+                request("queue.declare", queue=queue, auto_delete=True)
+                + request("exchange.declare", exchange=exchange, exchange_type="fanout", auto_delete=True)
+                + request("queue.bind", queue=queue, exchange=exchange)
+                + request("basic.consume", queue=queue, consumer_tag="c")
+                + request("basic.cancel", consumer_tag="c")
+                + request("queue.declare", queue=f"brief-{i}", arguments={"x-expires": Field("I", 1)})
+            )
+
+        client.pump((once(i) for i in range(count)), lambda: client.seen["basic.cancel-ok"] == count)
+        client.close()
+
+
+# --- over HTTP --------------------------------------------------------------------------------------------------------
+
+
+def policies(soak: Soak) -> None:
+    """Set and clear policies and operator policies over fifty queues."""
+    api = soak.management
+    with soak.client() as client:
+        queues = [f"under-policy-{i}" for i in range(50)]
+        for queue in queues:
+            client.declare(queue, durable=True)
+        for i in range(soak.count(CHANGES // 5)):
+            for kind, definition in (
+                ("policies", {"max-length": 10 + i}),
+                ("operator-policies", {"expires": 60_000 + i}),
+            ):
+                body = {"pattern": "^under-policy", "definition": definition, "apply-to": "queues", "priority": i % 9}
+                api.call("PUT", f"/{kind}/%2F/limit-{i % 7}", body)
+            if i % 7 == 6:
+                for j in range(7):
+                    api.call("DELETE", f"/policies/%2F/limit-{j}")
+                    api.call("DELETE", f"/operator-policies/%2F/limit-{j}")
+        for kind in ("policies", "operator-policies"):
+            for policy in api.call("GET", f"/{kind}/%2F"):
+                api.call("DELETE", f"/{kind}/%2F/{policy['name']}")
+        delete(client, *queues)
+        client.close()
+
+
+def users(soak: Soak) -> None:
+    """Add users with permissions and limits, let them log in, and delete them."""
+    api = soak.management
+    for i in range(soak.count(CHANGES // 5)):
+        name = f"user-{i}"
+        api.call("PUT", f"/users/{name}", {"password": "secret", "tags": "management"})
+        api.call("PUT", f"/permissions/%2F/{name}", {"configure": f"^{i}", "write": ".*", "read": ".*"})
+        api.call("PUT", f"/topic-permissions/%2F/{name}", {"exchange": "amq.topic", "write": f"^{i}", "read": ".*"})
+        api.call("PUT", f"/user-limits/{name}/max-channels", {"value": 10})
+        assert api.request("GET", "/whoami", user=name, password="secret")[0] == 200
+        api.call("DELETE", f"/users/{name}")
+
+
+def vhosts(soak: Soak) -> None:
+    """Add vhosts with queues and messages, and delete them."""
+    api = soak.management
+    message = {"properties": {"delivery_mode": 2}, "routing_key": "q", "payload": "x", "payload_encoding": "string"}
+    for i in range(soak.count(VHOSTS)):
+        vhost = f"vhost-{i}"
+        api.call("PUT", f"/vhosts/{vhost}")
+        api.call("PUT", f"/permissions/{vhost}/guest", {"configure": ".*", "write": ".*", "read": ".*"})
+        api.call("PUT", f"/queues/{vhost}/q", {"durable": True})
+        api.call("POST", f"/exchanges/{vhost}/amq.default/publish", message)
+        api.call("DELETE", f"/vhosts/{vhost}")
+
+
+def messages_over_http(soak: Soak) -> None:
+    """Publish and get over HTTP, list everything, read the metrics."""
+    api = soak.management
+    message = {"properties": {"delivery_mode": 2}, "routing_key": "q", "payload": "x", "payload_encoding": "string"}
+    api.call("PUT", "/queues/%2F/q", {"durable": True})
+    for i in range(soak.count(REQUESTS)):
+        assert api.call("POST", "/exchanges/%2F/amq.default/publish", message)["routed"]
+        if i % 10 == 9:
+            wanted = {"count": 10, "ackmode": "ack_requeue_false", "encoding": "auto"}
+            assert len(api.call("POST", "/queues/%2F/q/get", wanted)) == 10
+        if i % 50 == 0:
+            for path in (
+                "overview",
+                "nodes",
+                "connections",
+                "channels",
+                "queues",
+                "exchanges",
+                "bindings",
+                "consumers",
+            ):
+                api.call("GET", f"/{path}")
+            with urllib.request.urlopen(f"http://127.0.0.1:{soak.metrics_port}/metrics") as answer:
+                answer.read()
+    api.call("DELETE", "/queues/%2F/q")
+
+
+def sessions(soak: Soak) -> None:
+    """Open sessions of the page and leave them."""
+    for _ in range(soak.count(SESSIONS)):
+        data = b"username=guest&password=guest"
+        asked = urllib.request.Request(f"http://127.0.0.1:{soak.management.port}/api/login", data)
+        with urllib.request.urlopen(asked) as answer:
+            assert answer.status == 200
+
+
+def guesses(soak: Soak) -> None:
+    """Guess passwords of ever new users."""
+    for i in range(soak.count(GUESSES)):
+        assert soak.management.request("GET", "/whoami", user=f"nobody-{i}", password="guess")[0] == 401
+
+
+def http_connections(soak: Soak) -> None:
+    """Open connections to the HTTP API, and leave half of them in the middle of a request."""
+    for i in range(soak.count(CONNECTIONS)):
+        api = Management(soak.management.port)
+        if i % 2:
+            api.call("GET", "/whoami")
+        else:
+            api.start("PUT", "/users/nobody")
+        api.close()
+
+
+# --- who looks on -----------------------------------------------------------------------------------------------------
+
+
+def tracing(soak: Soak) -> None:
+    """Trace a vhost and take what the firehose tells."""
+    count = soak.count(REQUESTS)
+    with soak.client() as client, soak.client() as watcher:
+        watcher.declare("trace", arguments={"x-max-length": Field("I", 1000)})
+        watcher.call("queue.bind", "queue.bind-ok", queue="trace", exchange="amq.rabbitmq.trace", routing_key="#")
+        for mode in MODES:
+            soak.management.call("PUT", "/vhosts/%2F", {"tracing": True})
+            client.declare("q")
+            publish(client, alike(mode, "q", count), count)
+            consume(client, "q", count)
+            soak.management.call("PUT", "/vhosts/%2F", {"tracing": False})
+            delete(client, "q")
+        delete(watcher, "trace")
+        watcher.close()
+        client.close()
+
+
+def events(soak: Soak) -> None:
+    """Have the event exchange tell of everything that comes and goes."""
+    with soak.client() as watcher:
+        watcher.declare("events", arguments={"x-max-length": Field("I", 1000)})
+        watcher.call("queue.bind", "queue.bind-ok", queue="events", exchange="amq.rabbitmq.event", routing_key="#")
+        topology(soak, durable=False)
+        connections(soak)
+        delete(watcher, "events")
+        watcher.close()
+
+
+def shovels(soak: Soak) -> None:
+    """Move messages with shovels that come and go."""
+    count = soak.count(REQUESTS)
+    url = f"amqp://guest:guest@127.0.0.1:{soak.port}"
+    with soak.client() as client:
+        for mode in MODES:
+            for i in range(max(2, soak.count(VHOSTS) // 10)):
+                client.declare("from", durable=True)
+                client.declare("to", durable=True)
+                value = {
+                    "src-protocol": "amqp091",
+                    "src-uri": url,
+                    "src-queue": "from",
+                    "dest-protocol": "amqp091",
+                    "dest-uri": url,
+                    "dest-queue": "to",
+                    "ack-mode": ("on-confirm", "on-publish", "no-ack")[i % 3],
+                }
+                soak.management.call("PUT", f"/parameters/shovel/%2F/shovel-{i}", {"value": value})
+                publish(client, alike(mode, "from", count), count)
+                consume(client, "to", count)
+                soak.management.call("DELETE", f"/parameters/shovel/%2F/shovel-{i}")
+                delete(client, "from", "to")
+        client.close()
+
+
+def unreachable(soak: Soak) -> None:
+    """Delete shovels whose destination is down."""
+    for i in range(soak.count(VHOSTS)):
+        value = {
+            "src-protocol": "amqp091",
+            "src-uri": f"amqp://guest:guest@127.0.0.1:{soak.port}",
+            "src-queue": "from",
+            "dest-protocol": "amqp091",
+            "dest-uri": "amqp://127.0.0.1:1",
+            "dest-queue": "to",
+            "reconnect-delay": 1,
+        }
+        soak.management.call("PUT", f"/parameters/shovel/%2F/down-{i}", {"value": value})
+        soak.management.call("DELETE", f"/parameters/shovel/%2F/down-{i}")
+    soak.management.request("DELETE", "/queues/%2F/from")
+
+
+PHASES = [
+    Phase("connections", connections),
+    Phase("channels", channels),
+    Phase("consumers", consumers),
+    Phase("durable topology", lambda soak: topology(soak, durable=True)),
+    Phase("transient topology", lambda soak: topology(soak, durable=False)),
+    Phase("topology that goes by itself", going_by_themselves),
+    Phase("policies", policies),
+    Phase("users", users),
+    Phase("vhosts", vhosts),
+    Phase("messages over HTTP", messages_over_http),
+    Phase("sessions", sessions),
+    Phase("guesses", guesses),
+    Phase("HTTP connections", http_connections),
+    Phase("tracing", tracing),
+    Phase("events", events),
+    Phase("shovels", shovels),
+    Phase("unreachable shovels", unreachable),
+]

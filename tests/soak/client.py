@@ -1,0 +1,102 @@
+"""A client that sends and reads at the same time, so that a soak can keep a broker busy from one thread."""
+
+import contextlib
+import select
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import HEADER, METHOD
+from tests.load.client import TIMEOUT_S, LoadClient
+
+DELIVER = 60 << 16 | 60
+ACK = 60 << 16 | 80
+NACK = 60 << 16 | 120
+
+#: In the place of a method's ids: the frame is a content header.
+HEADER_OF_CONTENT = 0
+
+#: Called with the ids of a method and its frame's payload; returns what to send in answer.
+OnMethod = Callable[[int, bytes], bytes]
+
+
+def no_answer(ids: int, payload: bytes) -> bytes:
+    """Answer nothing."""
+    return b""
+
+
+class SoakClient(LoadClient):
+    """A connection with channel 1 open. seen: how many of each method came in `pump`, by name."""
+
+    def __init__(self, port: int, capabilities: tuple[str, ...] = ()) -> None:
+        super().__init__(port, capabilities=capabilities)
+        self.seen: Counter[str] = Counter()
+
+    def pump(self, requests: Iterable[bytes], is_done: Callable[[], bool], on_method: OnMethod = no_answer) -> None:
+        """Send these, and read until all is sent and `is_done`. Raises AssertionError if the broker stands still."""
+        rest = iter(requests)
+        more = True
+        waiting = b""
+        self.socket.setblocking(False)
+        try:
+            while True:
+                while more and len(waiting) < 1 << 16:
+                    data = next(rest, None)
+                    more = data is not None
+                    waiting += data or b""
+                if not more and not waiting and is_done():
+                    break
+                writers = [self.socket] if waiting else []
+                readable, writable, _ = select.select([self.socket], writers, [], TIMEOUT_S / 2)
+                assert readable or writable, f"the broker stands still; so far it sent {dict(self.seen)}"
+                if writable:
+                    with contextlib.suppress(BlockingIOError):
+                        waiting = waiting[self.socket.send(waiting) :]
+                if readable:
+                    for ids, payload in self._methods():
+                        waiting += on_method(ids, payload)
+        finally:
+            self.socket.settimeout(TIMEOUT_S)
+
+    def _methods(self) -> Iterator[tuple[int, bytes]]:
+        """The methods that are here already."""
+        try:
+            data = self.socket.recv(1 << 18)
+        except BlockingIOError:
+            return
+        assert data, f"the broker closed the connection; so far it sent {dict(self.seen)}"
+        received = self._received[self._start :] + data
+        start, end = 0, len(received)
+        while start + 7 <= end:
+            stop = start + 8 + int.from_bytes(received[start + 3 : start + 7], "big")
+            if stop > end:
+                break
+            if received[start] == METHOD:
+                payload = received[start + 7 : stop - 1]
+                ids = int.from_bytes(payload[:4], "big")
+                name = methods.METHODS[ids].name
+                assert name not in ("channel.close", "connection.close"), methods.decode(methods.METHODS[ids], payload)
+                self.seen[name] += 1
+                yield ids, payload
+            elif received[start] == HEADER:
+                yield HEADER_OF_CONTENT, received[start + 7 : stop - 1]
+            start = stop
+        self._received, self._start = received, start
+
+
+class Settled:
+    """How many publishes of a channel are confirmed, from the basic.ack and basic.nack that `on_method` is given."""
+
+    def __init__(self) -> None:
+        self.tag = 0
+
+    def on_method(self, ids: int, payload: bytes) -> bytes:
+        if ids in (ACK, NACK):
+            self.tag = max(self.tag, int.from_bytes(payload[4:12], "big"))
+        return b""
+
+
+def delivery_tag(payload: bytes) -> int:
+    """The tag in the payload of basic.deliver."""
+    start = 5 + payload[4]
+    return int.from_bytes(payload[start : start + 8], "big")

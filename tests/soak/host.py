@@ -1,0 +1,80 @@
+"""The broker of a soak: `amqpbroker serve` with one more HTTP resource, `GET /api/soak`, which takes its census.
+
+usage: python -m tests.soak.host DIRECTORY DIVISOR
+
+The bounds of `config/bounds.py` are divided by DIVISOR.
+"""
+
+import asyncio
+import ctypes
+import dataclasses
+import gc
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from amqpbroker.clock import SystemClock
+from amqpbroker.config import Config, Listener, Management, Prometheus
+from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.config.log import Log
+from amqpbroker.management.call import Call
+from amqpbroker.management.resource import Access, Resource
+from amqpbroker.server import app, ready_file
+from amqpbroker.server.allocator import give_back
+from amqpbroker.server.data import Data
+from amqpbroker.server.log import set_up
+from tests.soak.census import census
+from tests.soak.rest import BLOCKS, HEAP
+
+
+def lowered(divisor: int) -> Bounds:
+    """Return bounds that are so many times lower."""
+    return Bounds(**{name: max(4, value // divisor) for name, value in dataclasses.asdict(BOUNDS).items()})
+
+
+def heap_bytes() -> int:
+    """Return how many bytes of the C library's heap are in use; 0 where it is not glibc."""
+    try:
+        call = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError):
+        return 0
+
+    class Info(ctypes.Structure):
+        _fields_ = [("values", ctypes.c_size_t * 10)]
+
+    call.restype = Info
+    fields = call().values
+    mapped, used = fields[4], fields[7]  # hblkhd, uordblks
+    return int(mapped + used)
+
+
+def make(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]) -> app.Server:
+    """Make a server that can be looked into."""
+    server = app.Server(config, SystemClock(), loop, kept, settings)
+
+    def look(call: Call) -> Any:
+        # Garbage and freed memory that the broker would return a little later are no leaks.
+        gc.collect()
+        give_back()
+        return census(server) | {BLOCKS: sys.getallocatedblocks(), HEAP: heap_bytes()}
+
+    server.more_resources = lambda: [Resource("/soak", Access.ADMIN, get=look)]
+    return server
+
+
+def main() -> None:
+    directory = Path(sys.argv[1])
+    config = Config(
+        listeners=(Listener("127.0.0.1", 0),),
+        management=Management(port=0),
+        prometheus=Prometheus(port=0),
+        data_dir=str(directory / "data"),
+        bounds=lowered(int(sys.argv[2])),
+    )
+    set_up(Log())
+    raise SystemExit(app.run(config, lambda listening: ready_file.write(directory / "ready.json", listening), {}, make))
+
+
+if __name__ == "__main__":
+    main()

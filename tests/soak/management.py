@@ -1,0 +1,45 @@
+"""The HTTP API, as a soak uses it: as guest, over one connection."""
+
+import http.client
+import json
+from base64 import b64encode
+from typing import Any
+
+TIMEOUT_S = 60
+
+
+class Management:
+    """Requests to the HTTP API at a port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+
+    def request(
+        self, method: str, path: str, body: Any = None, user: str = "guest", password: str = "guest"
+    ) -> tuple[int, Any]:
+        """Return status and JSON of the answer; None for one that is not JSON."""
+        login = b64encode(f"{user}:{password}".encode()).decode()
+        data = None if body is None else json.dumps(body)
+        head = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+        self._connection.request(method, "/api" + path, data, head)
+        answer = self._connection.getresponse()
+        text = answer.read()
+        is_json = answer.headers.get_content_type() == "application/json"
+        return answer.status, json.loads(text) if is_json and text else None
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Return the JSON of the answer. Raises AssertionError if it is no success."""
+        status, value = self.request(method, path, body)
+        assert status < 300, f"{method} {path}: {status} {value}"
+        return value
+
+    def start(self, method: str, path: str) -> None:
+        """Send the head of a request, and half of its body."""
+        self._connection.putrequest(method, "/api" + path)
+        self._connection.putheader("Authorization", "Basic " + b64encode(b"guest:guest").decode())
+        self._connection.putheader("Content-Length", "20")
+        self._connection.endheaders(b'{"password":')
+
+    def close(self) -> None:
+        self._connection.close()

@@ -1,0 +1,359 @@
+"""Phases of a soak: each type of exchange, kind of queue, overflow, dead-letter reason, and way to settle a message."""
+
+from collections.abc import Callable
+
+from amqpbroker.wire.properties import decode_properties
+from amqpbroker.wire.values import Field, Table, longstr
+from tests.harness import published
+from tests.load.client import request
+from tests.soak.client import DELIVER, HEADER_OF_CONTENT, Settled, SoakClient, delivery_tag
+from tests.soak.soak import MODES, TRANSIENT, Mode, Phase, Soak
+from tests.soak.traffic import alike, consume, delete, each, letters_to, number, publish
+
+#: Twice the 65,536 operations whose estimated memory, 256 bytes each, is all that may wait for the disk.
+WAITING = 140_000
+#: Twice the routes that a channel remembers, and twice those that all channels of a vhost do.
+ROUTES = 33_000
+ROUTES_OF_VHOST = 270_000
+#: Twice the byte strings of properties that are remembered.
+PROPERTIES = 8_500
+#: Twice the returned messages after which they are looked through for double ones.
+RETURNS = 45_000
+#: Some 300 pages of a queue, in more than two segments of the journal.
+BACKLOG = 300_000
+LARGE_BYTES = 500_000
+#: Twice what may wait for a client that does not read, in messages of 500 kB.
+LARGE = 60
+
+EXCHANGES = ("direct", "fanout", "topic", "headers", "x-consistent-hash", "x-random", "x-local-random")
+
+
+def exchanges(soak: Soak, mode: Mode) -> None:
+    """Publish with ever new routing keys through each type, an alternate exchange and another exchange."""
+    count = soak.count(ROUTES)
+    with soak.client() as client:
+        client.declare("all", durable=True, arguments={"x-max-length": number(1000)})
+        _declare_exchange(client, "rest", "fanout")
+        client.call("queue.bind", "queue.bind-ok", queue="all", exchange="rest")
+        for kind in EXCHANGES:
+            _declare_exchange(client, "to-" + kind, kind, {"alternate-exchange": longstr("rest")})
+            if kind != "direct":
+                key = {"topic": "#", "x-consistent-hash": "1"}.get(kind, "")
+                client.call("queue.bind", "queue.bind-ok", queue="all", exchange="to-" + kind, routing_key=key)
+        client.call(
+            "exchange.bind", "exchange.bind-ok", destination="to-fanout", source="to-topic", routing_key="key.#"
+        )
+        for kind in EXCHANGES:
+            exchange = "to-" + kind
+            data = each(mode, count, lambda i, kept, to=exchange: published(f"key.{i}", b"x", to, delivery_mode=kept))
+            publish(client, data, count)
+        delete(client, "all")
+        for exchange in ("rest", *["to-" + kind for kind in EXCHANGES]):
+            client.call("exchange.delete", "exchange.delete-ok", exchange=exchange)
+        client.close()
+
+
+def _declare_exchange(client: SoakClient, name: str, kind: str, arguments: Table | None = None) -> None:
+    client.call(
+        "exchange.declare",
+        "exchange.declare-ok",
+        exchange=name,
+        exchange_type=kind,
+        durable=True,
+        arguments=arguments or {},
+    )
+
+
+def routes(soak: Soak) -> None:
+    """Publish with more routing keys than the channels of a vhost remember."""
+    count = soak.count(ROUTES)
+    clients = [soak.client() for _ in range(soak.count(ROUTES_OF_VHOST) // count + 1)]
+    clients[0].declare("all", durable=True, arguments={"x-max-length": number(1000)})
+    _declare_exchange(clients[0], "topics", "topic")
+    clients[0].call("queue.bind", "queue.bind-ok", queue="all", exchange="topics", routing_key="#")
+    for client in clients:
+        data = each(TRANSIENT, count, lambda i, kept: published(f"key.{i}", b"x", "topics", delivery_mode=kept))
+        # The channel stays open, and with it what it remembers.
+        client.call("confirm.select", "confirm.select-ok")
+        settled = Settled()
+        client.pump(data, lambda settled=settled: settled.tag == count, settled.on_method)
+    delete(clients[0], "all")
+    clients[0].call("exchange.delete", "exchange.delete-ok", exchange="topics")
+    for client in clients:
+        client.close()
+
+
+def properties(soak: Soak, mode: Mode) -> None:
+    """Publish with properties and headers that are new each time."""
+    count = soak.count(PROPERTIES)
+    with soak.client() as client:
+        client.declare("q", durable=True)
+
+        def make(i: int, kept: int) -> bytes:
+            headers: Table = {"number": number(i)} if i % 2 else {}
+            return published("q", b"x", delivery_mode=kept, message_id=f"id-{i}", headers=headers)
+
+        publish(client, each(mode, count, make), count)
+        consume(client, "q", count, no_ack=False)
+        delete(client, "q")
+        client.close()
+
+
+# --- kinds of queue --------------------------------------------------------------------------------------------------
+
+QUEUES: dict[str, Table] = {
+    "classic": {},
+    "priority": {"x-max-priority": number(10)},
+    "quorum": {"x-queue-type": longstr("quorum")},
+    "single active": {"x-single-active-consumer": Field("t", True)},
+}
+
+
+def through_queue(soak: Soak, mode: Mode, arguments: Table) -> None:
+    """Publish, take and acknowledge."""
+    count = soak.count(RETURNS)
+    with soak.client() as client:
+        client.declare("q", durable=True, arguments=arguments)
+        data = each(mode, count, lambda i, kept: published("q", b"%d" % i, delivery_mode=kept, priority=i % 12))
+        publish(client, data, count)
+        consume(client, "q", count, no_ack=False)
+        delete(client, "q")
+        client.close()
+
+
+def backlog(soak: Soak, mode: Mode) -> None:
+    """Fill a queue with many pages and take all; fill it again, acknowledge a part at once and purge the rest."""
+    count = soak.count(BACKLOG)
+    part = min(count // 3, 65_535)
+    with soak.client() as client:
+        client.declare("q", durable=True)
+        publish(client, alike(mode, "q", count, body=b"x" * 500), count)
+        consume(client, "q", count)
+        publish(client, alike(mode, "q", count, body=b"x" * 500), count)
+        client.seen.clear()
+        client.call("basic.qos", "basic.qos-ok", prefetch_count=part)
+        start = request("basic.consume", queue="q", consumer_tag="taker")
+        client.pump([start], lambda: client.seen["basic.deliver"] >= part)
+        client.send(request("basic.ack", delivery_tag=0, multiple=True) + request("basic.cancel", consumer_tag="taker"))
+        client.expect("basic.cancel-ok")
+        client.call("queue.purge", "queue.purge-ok", queue="q")
+        delete(client, "q")
+        client.close()
+
+
+def lost(soak: Soak, mode: Mode) -> None:
+    """Lose connections that hold messages, have an open transaction, publishes without answers, and half a message."""
+    count = soak.count(RETURNS)
+    with soak.client() as keeper:
+        keeper.declare("q", durable=True)
+        publish(keeper, alike(mode, "q", count), count)
+        for _ in range(3):
+            with soak.client() as client:
+                start = request("basic.consume", queue="q", consumer_tag="taker")
+                client.pump([start], lambda client=client: client.seen["basic.deliver"] >= count)
+                client.send(request("channel.open", 2) + request("tx.select", 2))
+                client.send(published("q", b"never", channel=2, delivery_mode=2))
+                client.send(request("channel.open", 3) + request("confirm.select", 3))
+                client.send(published("q", b"unconfirmed", channel=3, delivery_mode=2))
+                client.send(published("q", b"x" * 1000, channel=3)[:-200])
+            while keeper.depth("q") < count:
+                pass
+            keeper.call("queue.purge", "queue.purge-ok", queue="q")
+            publish(keeper, alike(mode, "q", count), count)
+        delete(keeper, "q")
+        keeper.close()
+
+
+def large(soak: Soak, mode: Mode) -> None:
+    """Publish large messages to a consumer that reads nothing for a while."""
+    with soak.client() as client, soak.client() as taker:
+        client.declare("q", durable=True)
+        taker.send(request("basic.consume", queue="q", no_ack=True))
+        publish(client, alike(mode, "q", LARGE, body=b"x" * LARGE_BYTES), LARGE)
+        taker.pump((), lambda: taker.seen["basic.deliver"] == LARGE)
+        delete(client, "q")
+        client.close()
+
+
+# --- overflow and dead letters ---------------------------------------------------------------------------------------
+
+
+def overflow(soak: Soak, mode: Mode, how: str, quorum: bool, letters: bool) -> None:
+    """Publish past the length limit, with confirms: dropped, refused, or refused and dead-lettered."""
+    count = soak.count(WAITING)
+    arguments: Table = {"x-max-length": number(10), "x-overflow": longstr(how)}
+    if quorum:
+        arguments["x-queue-type"] = longstr("quorum")
+    if letters:
+        arguments |= letters_to("dead")
+    with soak.client() as client:
+        client.declare("dead", durable=True, arguments={"x-max-length": number(1000)})
+        client.declare("q", durable=True, arguments=arguments)
+        publish(client, alike(mode, "q", count), count)
+        delete(client, "q", "dead")
+        client.close()
+
+
+def rejected(soak: Soak, mode: Mode, quorum: bool) -> None:
+    """Reject ten at a time, with a prefetch of twenty; the dead letters are taken from their queue meanwhile."""
+    _die(soak, mode, {"x-queue-type": longstr("quorum")} if quorum else {}, requeue=False, deliveries=1)
+
+
+def delivery_limit(soak: Soak, mode: Mode) -> None:
+    """Return each message until it dies of it."""
+    arguments: Table = {"x-queue-type": longstr("quorum"), "x-delivery-limit": number(1)}
+    _die(soak, mode, arguments, requeue=True, deliveries=2)
+
+
+def _die(soak: Soak, mode: Mode, arguments: Table, requeue: bool, deliveries: int) -> None:
+    count = soak.count(WAITING)
+    with soak.client() as client, soak.client() as mourner:
+        client.declare("dead", durable=True)
+        client.declare("q", durable=True, arguments={**arguments, **letters_to("dead")})
+        mourner.send(request("basic.consume", queue="dead", no_ack=True))
+        publish(client, alike(mode, "q", count), count)
+        client.seen.clear()
+        client.call("basic.qos", "basic.qos-ok", prefetch_count=20)
+
+        def nack(ids: int, payload: bytes) -> bytes:
+            tag = delivery_tag(payload) if ids == DELIVER else 0
+            if not tag or (tag % 10 and client.seen["basic.deliver"] < count * deliveries):
+                return b""
+            return request("basic.nack", delivery_tag=tag, multiple=True, requeue=requeue)
+
+        start = request("basic.consume", queue="q", consumer_tag="taker")
+        client.pump([start], lambda: client.seen["basic.deliver"] >= count * deliveries, nack)
+        mourner.pump((), lambda: mourner.seen["basic.deliver"] == count)
+        mourner.close()
+        delete(client, "q", "dead")
+        client.close()
+
+
+def expired(soak: Soak, mode: Mode, quorum: bool) -> None:
+    """Let messages wait 50 ms in a queue whose dead letters go to a consumer."""
+    arguments: Table = {"x-message-ttl": number(50)}
+    if quorum:
+        arguments["x-queue-type"] = longstr("quorum")
+    count = soak.count(WAITING)
+    with soak.client() as client, soak.client() as taker:
+        client.declare("dead", durable=True)
+        client.declare("q", durable=True, arguments={**arguments, **letters_to("dead")})
+        taker.send(request("basic.consume", queue="dead", no_ack=True))
+        publish(client, alike(mode, "q", count), count)
+        taker.pump((), lambda: taker.seen["basic.deliver"] == count)
+        taker.close()
+        delete(client, "q", "dead")
+        client.close()
+
+
+def delayed(soak: Soak, mode: Mode) -> None:
+    """Hold messages back for 50 ms in an exchange; then release them to a consumer."""
+    count = soak.count(WAITING)
+    with soak.client() as client, soak.client() as taker:
+        _declare_exchange(client, "late", "x-delayed-message", {"x-delayed-type": longstr("direct")})
+        client.declare("q", durable=True)
+        client.call("queue.bind", "queue.bind-ok", queue="q", exchange="late", routing_key="q")
+        taker.send(request("basic.consume", queue="q", no_ack=True))
+        publish(client, alike(mode, "q", count, "late", headers={"x-delay": number(50)}), count)
+        taker.pump((), lambda: taker.seen["basic.deliver"] == count)
+        taker.close()
+        client.call("exchange.delete", "exchange.delete-ok", exchange="late")
+        delete(client, "q")
+        client.close()
+
+
+# --- settling --------------------------------------------------------------------------------------------------------
+
+
+def requeued(soak: Soak, mode: Mode, quorum: bool) -> None:
+    """Return the same messages again and again."""
+    count, some = soak.count(RETURNS), 200
+    arguments: Table = {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("l", -1)} if quorum else {}
+    with soak.client() as client:
+        client.declare("q", durable=True, arguments=arguments)
+        publish(client, alike(mode, "q", some), some)
+        client.seen.clear()
+        client.call("basic.qos", "basic.qos-ok", prefetch_count=100)
+
+        def give_back(ids: int, payload: bytes) -> bytes:
+            tag = delivery_tag(payload) if ids == DELIVER else 0
+            if not tag or tag % 10 or client.seen["basic.deliver"] >= count:
+                return b""
+            return request("basic.nack", delivery_tag=tag, multiple=True, requeue=True)
+
+        start = request("basic.consume", queue="q", consumer_tag="taker")
+        client.pump([start], lambda: client.seen["basic.deliver"] >= count, give_back)
+        client.call("basic.recover", "basic.recover-ok", requeue=True)
+        client.call("basic.cancel", "basic.cancel-ok", consumer_tag="taker")
+        delete(client, "q")
+        client.close()
+
+
+def transactions(soak: Soak, mode: Mode) -> None:
+    """Commit one message at a time, and roll as many back."""
+    count = soak.count(WAITING)
+    with soak.client() as client:
+        client.declare("q", durable=True, arguments={"x-max-length": number(1000)})
+        client.call("tx.select", "tx.select-ok")
+        commit, rollback = request("tx.commit"), request("tx.rollback")
+        data = each(
+            mode, count, lambda i, kept: published("q", b"x", delivery_mode=kept) + (commit if i % 2 else rollback)
+        )
+        client.pump(data, lambda: client.seen["tx.commit-ok"] + client.seen["tx.rollback-ok"] == count)
+        delete(client, "q")
+        client.close()
+
+
+def replies(soak: Soak) -> None:
+    """Ask a server by direct reply-to, 50 requests open at a time."""
+    count = soak.count(RETURNS)
+    with soak.client() as server, soak.client() as client:
+        server.declare("rpc")
+        server.send(request("basic.consume", queue="rpc", no_ack=True))
+
+        def answer(ids: int, payload: bytes) -> bytes:
+            if ids != HEADER_OF_CONTENT:
+                return b""
+            reply_to = decode_properties(payload[12:])["reply_to"]
+            return published(reply_to.decode() if isinstance(reply_to, bytes) else reply_to, b"answer")
+
+        client.send(request("basic.consume", queue="amq.rabbitmq.reply-to", no_ack=True))
+        client.expect("basic.consume-ok")
+        some = 50
+        for start in range(0, count, some):
+            client.send(published("rpc", b"question", reply_to="amq.rabbitmq.reply-to") * some)
+            server.pump((), lambda start=start: server.seen["basic.deliver"] == start + some, answer)
+            client.pump((), lambda start=start: client.seen["basic.deliver"] == start + some)
+        delete(server, "rpc")
+        client.close()
+        server.close()
+
+
+def _in_modes(name: str, drive: Callable[..., None], is_peak: bool = False, **options: object) -> list[Phase]:
+    return [
+        Phase(f"{name}, {mode.name}", lambda soak, mode=mode: drive(soak, mode, **options), is_peak) for mode in MODES
+    ]
+
+
+def _phases() -> list[Phase]:
+    phases = [*_in_modes("exchanges", exchanges), Phase("routes", routes), *_in_modes("properties", properties)]
+    for name, arguments in QUEUES.items():
+        phases += _in_modes(f"{name} queue", through_queue, arguments=arguments)
+    phases += (
+        _in_modes("backlog", backlog, is_peak=True) + _in_modes("lost connections", lost) + _in_modes("large", large)
+    )
+    for how in ("drop-head", "reject-publish"):
+        for quorum in (False, True):
+            kind = "quorum" if quorum else "classic"
+            phases += _in_modes(f"{how} {kind}", overflow, how=how, quorum=quorum, letters=how == "drop-head")
+    phases += _in_modes("reject-publish-dlx", overflow, how="reject-publish-dlx", quorum=False, letters=True)
+    for quorum in (False, True):
+        kind = "quorum" if quorum else "classic"
+        phases += _in_modes(f"rejected {kind}", rejected, quorum=quorum)
+        phases += _in_modes(f"expired {kind}", expired, quorum=quorum)
+        phases += _in_modes(f"requeued {kind}", requeued, quorum=quorum)
+    phases += _in_modes("delivery limit", delivery_limit) + _in_modes("delayed", delayed)
+    return [*phases, *_in_modes("transactions", transactions), Phase("replies", replies)]
+
+
+PHASES = _phases()

@@ -1,0 +1,131 @@
+"""One broker that goes through the phases of a soak, one after the other, without a restart."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.load.memory import resident_bytes
+from tests.process import ENVIRONMENT, PATIENCE_S
+from tests.soak.client import SoakClient
+from tests.soak.management import Management
+from tests.soak.rest import EVERYTHING_S, Rest, try_everything
+
+#: How long a broker gets before it is remembered: it takes samples every five seconds.
+SETTLE_S = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How messages are published: delivery modes, in turn."""
+
+    name: str
+    delivery_modes: tuple[int, ...]
+
+
+TRANSIENT = Mode("transient", (1,))
+PERSISTENT = Mode("persistent", (2,))
+MIXED = Mode("mixed", (1, 2))
+MODES = (TRANSIENT, PERSISTENT, MIXED)
+
+
+class Soak:
+    """What a phase works with: the broker's ports, and how often to do things.
+
+    divisor: by how much bounds, and with them all counts, are lowered; 1 for the broker as it is.
+    """
+
+    def __init__(self, port: int, management: Management, metrics_port: int, divisor: int) -> None:
+        self.port = port
+        self.management = management
+        self.metrics_port = metrics_port
+        self._divisor = divisor
+
+    def count(self, of: int) -> int:
+        """So many of something, or as much less as bounds are lowered."""
+        return max(20, of // self._divisor)
+
+    def client(self) -> SoakClient:
+        return SoakClient(self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A feature that is driven past twice its bounds.
+
+    is_peak: it takes more memory than others. Python cannot return all of that to the system, and has it from then on.
+    """
+
+    name: str
+    drive: Callable[[Soak], None]
+    is_peak: bool = False
+
+
+class Host:
+    """The broker's process. Use it in a `with`."""
+
+    def __init__(self, directory: Path, divisor: int = 1) -> None:
+        self._directory = directory
+        self._divisor = divisor
+
+    def __enter__(self) -> "Host":
+        ready = self._directory / "ready.json"
+        command = [sys.executable, "-m", "tests.soak.host", str(self._directory), str(self._divisor)]
+        self.log = self._directory / "broker.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT)
+        until = time.monotonic() + PATIENCE_S
+        while not ready.exists():
+            if self.process.poll() is not None or time.monotonic() > until:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError(f"the broker did not start: {self.log.read_text()}")
+            time.sleep(0.01)
+        time.sleep(0.1)
+        ports = json.loads(ready.read_text())
+        self.port, self.http_port = ports["amqp"][0][1], ports["http"][0][1]
+        self.metrics_port = ports["http/prometheus"][0][1]
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE_S)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+
+def run(phases: list[Phase], directory: Path, divisor: int = 1) -> Iterator[tuple[Phase, float, float, list[str]]]:
+    """Drive the phases, after a short round of all of them that fills what is filled once.
+
+    The broker is compared with what it was after that round.
+
+    Gives for each phase how long it took in seconds, the memory after it in bytes, and what was wrong, a line each.
+    """
+    with Host(directory, divisor) as host:
+        management = Management(host.http_port)
+        for phase in phases:
+            phase.drive(Soak(host.port, management, host.metrics_port, divisor if phase.is_peak else divisor * 20))
+        try_everything(host.port, management)
+        rest = Rest(host.process.pid, management)
+        time.sleep(SETTLE_S)
+        rest.remember()
+        for phase in phases:
+            started = time.monotonic()
+            wrong = []
+            try:
+                phase.drive(Soak(host.port, management, host.metrics_port, divisor))
+            except AssertionError as error:
+                wrong.append(str(error))
+            took = time.monotonic() - started
+            everything_s = try_everything(host.port, management)
+            if everything_s > EVERYTHING_S:
+                wrong.append(f"a new client took {everything_s:.2f} s for what may take {EVERYTHING_S} s")
+            wrong += rest.differences()
+            if "Traceback" in host.log.read_text(errors="replace"):
+                wrong.append(f"the log has a traceback: {host.log}")
+            yield phase, took, resident_bytes(host.process.pid), wrong

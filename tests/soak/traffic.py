@@ -1,0 +1,81 @@
+"""Publishing and consuming in bulk, as the phases of a soak do it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from amqpbroker.wire.values import Field, Table, longstr
+from tests.harness import published
+from tests.load.client import request
+from tests.soak.client import DELIVER, Settled, SoakClient, delivery_tag
+from tests.soak.soak import Mode
+
+#: So many publishes are sent at once.
+CHUNK = 100
+PUBLISHING = 9
+
+
+def number(value: int) -> Field:
+    return Field("I", value)
+
+
+def letters_to(queue: str) -> Table:
+    """Arguments of a queue whose dead letters go to another."""
+    return {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr(queue)}
+
+
+def alike(
+    mode: Mode, queue: str, count: int, exchange: str = "", body: bytes = b"x" * 20, **properties: Any
+) -> Iterator[bytes]:
+    """So many publishes that differ in nothing but their delivery mode."""
+    ready = [published(queue, body, exchange, delivery_mode=kind, **properties) for kind in mode.delivery_modes]
+    return each(mode, count, lambda i, kind: ready[i % len(ready)])
+
+
+def each(mode: Mode, count: int, make: Callable[[int, int], bytes]) -> Iterator[bytes]:
+    """So many publishes: `make(i, delivery_mode)`."""
+    kinds = mode.delivery_modes
+    for start in range(0, count, CHUNK):
+        yield b"".join([make(i, kinds[i % len(kinds)]) for i in range(start, min(count, start + CHUNK))])
+
+
+def publish(client: SoakClient, data: Iterable[bytes], count: int) -> None:
+    """Publish in confirm mode, on a channel of its own, and wait until the broker has answered for all `count`."""
+    client.call("channel.open", "channel.open-ok", channel=PUBLISHING)
+    client.call("confirm.select", "confirm.select-ok", channel=PUBLISHING)
+    settled = Settled()
+    client.pump((on_channel(lot, PUBLISHING) for lot in data), lambda: settled.tag == count, settled.on_method)
+    client.call("channel.close", "channel.close-ok", channel=PUBLISHING, reply_code=200, class_id=0, method_id=0)
+
+
+def on_channel(frames: bytes, channel: int) -> bytes:
+    """The same frames with another channel's number."""
+    out = bytearray(frames)
+    at = 0
+    while at < len(out):
+        out[at + 1 : at + 3] = channel.to_bytes(2, "big")
+        at += 8 + int.from_bytes(out[at + 3 : at + 7], "big")
+    return bytes(out)
+
+
+def consume(client: SoakClient, queue: str, count: int, no_ack: bool = True) -> None:
+    """Take so many messages, acknowledging each unless `no_ack`."""
+    client.seen.clear()
+
+    def on_method(ids: int, payload: bytes) -> bytes:
+        if ids != DELIVER or no_ack:
+            return b""
+        return request("basic.ack", delivery_tag=delivery_tag(payload))
+
+    start = request("basic.consume", queue=queue, no_ack=no_ack, consumer_tag="taker")
+    client.pump([start], lambda: client.seen["basic.deliver"] >= count, on_method)
+    client.call("basic.cancel", "basic.cancel-ok", consumer_tag="taker")
+
+
+def delete(client: SoakClient, *queues: str) -> None:
+    for queue in queues:
+        client.call("queue.delete", "queue.delete-ok", queue=queue)
+
+
+def consumer_tag(payload: bytes) -> str:
+    """The consumer tag in the payload of basic.deliver."""
+    return payload[5 : 5 + payload[4]].decode()
