@@ -38,14 +38,15 @@ class Compat:
     tells_tune_errors: a tune-ok that cannot be gets connection.close, where others just close after a while.
     transient_nonexcl_queues, global_qos, queue_master_locator: deprecated features. arguments_of_4_3: of queues and
     consumers: x-queue-mode means nothing, x-queue-version is 2, and quorum queues and their consumers have
-    x-consumer-timeout. counts_only_failures: basic.nack and basic.recover do not count against the delivery limit of a
-    quorum queue, which tells of all returns in x-acquired-count. unlimited_returns_go_last: without a delivery limit,
-    what a client returns to a quorum queue goes to its end, where others have it before all else.
+    x-consumer-timeout; policies have the keys of these. counts_only_failures: basic.nack and basic.recover do not count
+    against the delivery limit of a quorum queue, which tells of all returns in x-acquired-count.
+    unlimited_returns_go_last: without a delivery limit, what a client returns to a quorum queue goes to its end, where
+    others have it before all else.
     strict_quorum_priorities: a quorum queue has the priorities 0 to 31, highest first, where others have two that
     share. quorum_consumer_timeout: only quorum queues have one, and they take back what is overdue, where others close
     the channel. most_topic_hashes: how many words of a topic exchange's binding key may be `#`, 0 for any number.
-    passive_is_checked: a passive declaration takes a permission, of any kind. modulus_hash: there are exchanges of the
-    type x-modulus-hash.
+    delayed_retry: a quorum queue can have what is returned wait before it delivers it again. passive_is_checked: a
+    passive declaration takes a permission, of any kind. modulus_hash: there are exchanges of the type x-modulus-hash.
     """
 
     version: str
@@ -61,6 +62,7 @@ class Compat:
     strict_quorum_priorities: bool
     quorum_consumer_timeout: bool
     most_topic_hashes: int
+    delayed_retry: bool
     passive_is_checked: bool
     modulus_hash: bool
 
@@ -94,6 +96,7 @@ _4_0 = Compat(
     strict_quorum_priorities=False,
     quorum_consumer_timeout=False,
     most_topic_hashes=0,
+    delayed_retry=False,
     passive_is_checked=False,
     modulus_hash=False,
 )
@@ -111,6 +114,7 @@ _4_3 = replace(
     strict_quorum_priorities=True,
     quorum_consumer_timeout=True,
     most_topic_hashes=2,
+    delayed_retry=True,
     passive_is_checked=True,
     modulus_hash=True,
 )

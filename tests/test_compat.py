@@ -486,6 +486,32 @@ def test_without_a_delivery_limit_what_is_returned_comes_first_from_4_3_on(serie
     assert [client.get("q").body for _ in range(2)] == ([b"1", b"9"] if series == "4.3" else [b"9", b"1"])
 
 
+# --- delayed retry ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("retry_type", "after_nack", "after_reject"), [("all", 100, 100), ("failed", 0, 100), ("returned", 100, 0)]
+)
+def test_quorum_queues_delay_what_is_returned_from_4_3_on(retry_type: str, after_nack: int, after_reject: int) -> None:
+    retry = {"x-delayed-retry-type": longstr(retry_type), "x-delayed-retry-min": Field("l", 100)}
+    for series in SERIES:
+        for how, delay_ms in ("basic.nack", after_nack), ("basic.reject", after_reject):
+            client = client_of(series)
+            clock = client.broker.clock
+            assert isinstance(clock, ManualClock)
+            client.declare("q", durable=True, arguments={**QUORUM, **retry})
+            client.publish("q", b"1")
+            client.consume("q")
+            client.send(1, how, delivery_tag=1, requeue=True)
+            if series == "4.3" and delay_ms:
+                assert client.receive() == []
+                clock.advance(delay_ms - 1)
+                assert (client.receive(), client.depth("q")) == ([], 0)
+                clock.advance(1)
+            (got,) = client.receive()
+            assert (got.body, got.arguments["redelivered"]) == (b"1", True)
+
+
 # --- exchange types ---------------------------------------------------------------------------------------------------
 
 
@@ -589,6 +615,12 @@ def test_a_client_tries_an_upgrade_and_a_restart(tmp_path: Path) -> None:
         tag, headers = get(channel)
         assert headers == {"x-acquired-count": 3, "x-delivery-count": 1}
         channel.basic_nack(tag, requeue=True)
+        retry = {"x-delayed-retry-type": "all", "x-delayed-retry-min": 3_600_000}
+        channel.queue_declare("late", durable=True, arguments={"x-queue-type": "quorum", **retry})
+        for body in b"1", b"2":
+            channel.basic_publish("", "late", body)
+        channel.basic_nack(channel.basic_get("late")[0].delivery_tag, requeue=True)
+        assert [channel.basic_get("late", auto_ack=True)[2] for _ in range(2)] == [b"2", None]
         with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="transient_nonexcl_queues"):
             pika.BlockingConnection(pika.URLParameters(broker.url)).channel().queue_declare("transient")
         channel.queue_declare("q", passive=True)
@@ -599,3 +631,5 @@ def test_a_client_tries_an_upgrade_and_a_restart(tmp_path: Path) -> None:
         channel = connection.channel()
         assert get(channel)[1] == {"x-acquired-count": 1, "x-delivery-count": 1}
         assert [channel.basic_get("ranked")[2] for _ in range(4)] == [b"5", b"none", b"3", b"1"]
+        # What was delayed is ready again.
+        assert [channel.basic_get("late")[2] for _ in range(2)] == [b"1", None]

@@ -396,7 +396,7 @@ class Vhost:
         answer(count): called when it is deleted and its consumers are still to be told; `count` messages were ready.
         Raises AmqpError 406 if it is in use or not empty and must not be, 506.
         """
-        if if_empty and queue.ready_count:
+        if if_empty and queue.ready_count + queue.delayed_count:
             raise errors.queue_not_empty(queue.name, self.name)
         if if_unused and queue.consumer_count:
             raise errors.in_use("queue", queue.name, self.name)
