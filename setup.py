@@ -61,6 +61,7 @@ HOT = [
     "broker/pieces",
     "amqp/body_stream",
     "amqp/repeat",
+    "amqp/round_robin",
     "amqp/delivery",
     "amqp/grouping",
     "amqp/confirms",

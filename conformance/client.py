@@ -6,7 +6,7 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,14 +50,28 @@ class Connection:
         self.frame_max = 131072
         self.vhost = "/"
         self._decoder = Decoder()
+        self._gathered: bytearray | None = None
         self._channels = 0
         self.socket = socket.create_connection(address, timeout=timing.reply_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     # sending
 
+    @contextlib.contextmanager
+    def in_one_write(self) -> Iterator[None]:
+        """Send everything said in the block at once, at its end. Nothing may be waited for within it."""
+        self._gathered = bytearray()
+        try:
+            yield
+        finally:
+            data, self._gathered = bytes(self._gathered), None
+            self.send(data)
+
     def send(self, data: bytes) -> None:
         """Send raw bytes. A socket the broker has closed meanwhile is no error: the loss shows in the transcript."""
+        if self._gathered is not None:
+            self._gathered += data
+            return
         try:
             self.socket.sendall(data)
         except OSError:

@@ -67,6 +67,13 @@ class FaultyDefinitions(Definitions):
             for definition in definitions:
                 self._rows.pop(self._key(definition), None)
 
+    def remove_bindings(self, vhost, is_exchange, name):
+        ended = {(is_exchange, name)} | ({name} if is_exchange else set())
+        with self.transaction():
+            for each in self.all(BindingDefinition):
+                if each.vhost == vhost and ended & {(each.to_exchange, each.destination), each.source}:
+                    self.remove(each)
+
     def remove_vhost(self, name):
         with self.transaction():
             for definition in list(self._rows.values()):

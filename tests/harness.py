@@ -63,6 +63,19 @@ def make_broker(clock: ManualClock | None = None, **settings: Any) -> Broker:
     return Broker(Config(**settings), clock or ManualClock(), MemoryStore())
 
 
+class LaggingStore(MemoryStore):
+    """Syncs nothing before the test says so. counted: bytes of the answers that wait."""
+
+    def __init__(self) -> None:
+        self.counted = 0
+
+    def count_answer(self, size: int) -> None:
+        self.counted += size
+
+    def sync(self) -> None:
+        pass
+
+
 class Wire:
     """One client connection. `send` and `publish` write, `receive` runs a turn and returns what was answered."""
 

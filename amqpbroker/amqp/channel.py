@@ -1,7 +1,6 @@
 """A channel: publishing, what is outstanding, consumers. The hot half of the protocol; `methods` has the rest."""
 
 from collections import deque
-from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -12,6 +11,7 @@ from amqpbroker.amqp.content import Content, routing_key_end
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
 from amqpbroker.amqp.grouping import by_consumer, by_start
 from amqpbroker.amqp.repeat import Repeat
+from amqpbroker.amqp.round_robin import RoundRobin, by_queue
 from amqpbroker.amqp.steps import Step, take_all
 from amqpbroker.amqp.tally import ChannelTally
 from amqpbroker.amqp.transaction import Transaction
@@ -101,6 +101,7 @@ class Channel:
         self.tally = ChannelTally()
         self.prefetch: int = 0
         self.global_prefetch: int = 0
+        self._sharing = RoundRobin()
         self.consumers: dict[str, ChannelConsumer] = {}
         self.former: list[ChannelConsumer] = []
         self.confirms: Confirms | None = None
@@ -217,7 +218,7 @@ class Channel:
                 tap.published(vhost, message, destinations, self.via())
         if self.transaction is not None:
             self.transaction.publish(message, destinations, route.bits, route.exchange)
-        elif len(destinations) == 1:
+        elif len(destinations) == 1 and not destinations[0].instant:
             route.outlet.single += 1
             accepted = destinations[0].publish(message)
             if self.confirms is not None:
@@ -239,7 +240,10 @@ class Channel:
         known = self.known.get(properties)
         if route is None or known is None or route.destinations is None or len(route.destinations) != 1:
             return None
-        return Repeat(self, prefix, total, content, size, route.address, known, route.destinations[0], route.outlet)
+        destination = route.destinations[0]
+        if destination.instant:
+            return None
+        return Repeat(self, prefix, total, content, size, route.address, known, destination, route.outlet)
 
     def republish(self, repeat: Repeat, frames: bytes) -> bool:
         """`publish` for one like the last; False, and nothing done, if what was known then is no longer good.
@@ -266,14 +270,24 @@ class Channel:
         outlet.other += 1
         outlet.other_out += len(destinations)
         accepted = self.vhost.publish(message, destinations)
+        confirms = self.confirms
+        if confirms is not None and not _reach_no_queue(destinations):
+            self._confirm(confirms, accepted)
+            return
+        if confirms is not None and self.awaiting_sync:
+            self._write_frames(confirms.flush())
         if not destinations:
             if bits & MANDATORY:
                 self.tally.returned += 1
                 self.connection.write_content(returned(message, self.number), message, self.number)
             else:
                 self.tally.dropped += 1
-        if self.confirms is not None:
-            self._confirm(self.confirms, accepted)
+        if confirms is not None:
+            self._write_frames(confirms.confirm_next())
+
+    def _write_frames(self, frames: bytes) -> None:
+        if frames:
+            self.connection.write(frames)
 
     def _confirm(self, confirms: Confirms, accepted: bool) -> None:
         confirms.published += 1
@@ -326,12 +340,13 @@ class Channel:
             self.take(tag, False)
             return
         from_consumer = entry.consumer is not None
+        was_full = self.global_prefetch != 0 and self._is_full()
         entry.queue.ack(entry)
         if from_consumer:
             self.settled += 1
         else:
             self.tally.got_acked += 1
-        if self.global_prefetch:
+        if was_full:
             self._offer_all()
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> None:
@@ -380,7 +395,8 @@ class Channel:
     def settle(self, entries: dict[int, Entry], how: str) -> None:
         """Settle entries that `take` gave: `how` is ack, reject, requeue, or fail for a requeue after a failure."""
         from_consumers = sum([entry.consumer is not None for entry in entries.values()])
-        if 0 < self.global_prefetch <= self.outstanding:
+        was_full = self._is_full()
+        if was_full:
             self._block()
         self.settled += from_consumers
         for queue, group in by_consumer(entries.values()):
@@ -394,12 +410,17 @@ class Channel:
             self.tally.got_acked += len(entries) - from_consumers
         else:
             self.tally.given_back += from_consumers
-        if self.global_prefetch:
+        if was_full:
             self._offer_all()
 
     def recover(self) -> None:
         """Everything outstanding goes back to its queue."""
         self.settle(self.take(0, True), "requeue")
+
+    def _is_full(self) -> bool:
+        """Return whether the limit for the whole channel keeps its consumers from taking more."""
+        limit = self.global_prefetch
+        return limit != 0 and self.delivered - self.settled >= limit
 
     def _block(self) -> None:
         """Have those whom the limit for the whole channel kept from taking get nothing before `_offer_all`, which
@@ -410,8 +431,7 @@ class Channel:
     def _offer_all(self) -> None:
         for consumer in self.consumers.values():
             consumer.blocked = False
-        for queue, consumers in by_queue(self.consumers.values()).items():
-            queue.offer_all(consumers)
+        self._sharing.offer(self.consumers.values())
 
     # --- consumers --------------------------------------------------------------------------------------------------
 
@@ -543,7 +563,7 @@ class Channel:
         tally, confirms = self.tally, self.confirms
         return (
             tally.published(),
-            confirms.settled - confirms.refused if confirms is not None else 0,
+            confirms.acked if confirms is not None else 0,
             tally.returned,
             tally.dropped,
             self.delivered,
@@ -577,7 +597,7 @@ class Channel:
             prefetch_count=self.prefetch,
             global_prefetch_count=self.global_prefetch,
             messages_unacknowledged=len(self.unacked),
-            messages_unconfirmed=confirms.published - confirms.settled if confirms is not None else 0,
+            messages_unconfirmed=confirms.unconfirmed if confirms is not None else 0,
             messages_uncommitted=transaction.uncommitted if transaction is not None else 0,
             acks_uncommitted=transaction.acks_uncommitted if transaction is not None else 0,
             message_stats=self.message_stats(),
@@ -589,9 +609,9 @@ class Channel:
         return [consumer.queue.consumer_info(consumer) for consumer in self.consumers.values()]
 
 
-def by_queue(consumers: Iterable[ChannelConsumer]) -> dict[Queue, list[Consumer]]:
-    """Consumers by what they consume."""
-    groups: dict[Queue, list[Consumer]] = {}
-    for consumer in consumers:
-        groups.setdefault(consumer.queue, []).append(consumer)
-    return groups
+def _reach_no_queue(destinations: tuple[Destination, ...]) -> bool:
+    """Return whether a message that goes to these gets to no queue (rabbit_channel:process_routing_confirm)."""
+    for destination in destinations:  # noqa: SIM110 - every message to several queues comes by here
+        if not destination.instant:
+            return False
+    return True

@@ -1,4 +1,4 @@
-"""Publisher confirms of one channel, coalesced: one basic.ack a loop turn where nothing was refused."""
+"""Publisher confirms of one channel: coalesced where a message reached a queue, at once where it reached none."""
 
 import struct
 from collections import deque
@@ -15,13 +15,17 @@ _MULTIPLE: Final = 1
 _REQUEUE: Final = 2
 #: What it takes to remember a publish that was refused.
 _REFUSED_BYTES: Final = 64
+#: How many runs of publishes may be confirmed ahead of earlier ones. Further ones wait for their turn.
+AHEAD: Final = 1024
 
 
 class Confirms:
     """Numbers the publishes of a channel and says which are due.
 
-    `published` is the number of the last publish, from 1, and `refused` how many were answered with a nack. A publish
-    is due once the store has synced what was appended up to the end of its turn.
+    `published` is the number of the last publish, from 1, and `refused` how many were answered with a nack. All up to
+    `settled` have their answer, and so have the runs in `ahead`, pairs of a first and a last number. A publish is due
+    once the store has synced what was appended up to the end of its turn. A publish that reached no queue is due at
+    once, even if earlier ones still wait (rabbit_channel:process_routing_confirm).
     """
 
     def __init__(self, channel: int, store: Store) -> None:
@@ -32,6 +36,8 @@ class Confirms:
         self._head: bytes = FRAME_HEAD.pack(METHOD, channel, 13)
         self._refused: list[int] = []
         self._turns: deque[tuple[int, int]] = deque()
+        self.ahead: deque[tuple[int, int]] = deque()
+        self._count_ahead: int = 0
 
     def refuse(self) -> None:
         """The publish just numbered was refused by a queue: it gets a basic.nack, in its turn.
@@ -43,10 +49,39 @@ class Confirms:
         if store.appended > store.synced:
             store.count_answer(_REFUSED_BYTES)
 
+    def confirm_next(self) -> bytes:
+        """Number a publish that reached no queue, and return the basic.ack for it, to be written after its return.
+
+        Return nothing if too many were confirmed ahead of others: then the publish waits for its turn.
+        """
+        self.published += 1
+        number = self.published
+        if number - self.settled == 1:
+            self.settled = number
+        elif self.ahead and self.ahead[-1][1] == number - 1:
+            self.ahead[-1] = (self.ahead[-1][0], number)
+            self._count_ahead += 1
+        elif len(self.ahead) < AHEAD:
+            self.ahead.append((number, number))
+            self._count_ahead += 1
+        else:
+            return b""
+        return self._frame(_ACK, number, 0)
+
     @property
     def outstanding(self) -> bool:
         """Whether any publish still waits for its confirm."""
         return self.settled < self.published
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many publishes wait for their confirm."""
+        return self.published - self.settled - self._count_ahead
+
+    @property
+    def acked(self) -> int:
+        """How many publishes were answered with an ack."""
+        return self.settled + self._count_ahead - self.refused
 
     def flush(self) -> bytes:
         """The frames for everything that is due by now, in order."""
@@ -62,27 +97,59 @@ class Confirms:
             self._turns.append((self.published, store.appended))
             while self._turns and self._turns[0][1] <= store.synced:
                 due = self._turns.popleft()[0]
-        if due == self.settled:
+        if due <= self.settled:
             return b""
-        frames = b""
-        if self._refused:
-            frames, self._refused = self._nacks(due)
-        if due > self.settled:
-            frames += self._frame(_ACK, due, _MULTIPLE if due - self.settled > 1 else 0)
-            self.settled = due
-        return frames
+        if self._refused or self.ahead:
+            return self._sort_out(due)
+        frame = self._frame(_ACK, due, _MULTIPLE if due - self.settled > 1 else 0)
+        self.settled = due
+        return frame
 
-    def _nacks(self, due: int) -> tuple[bytes, list[int]]:
-        """Frames up to the last refused publish that is due: acks between runs of nacks. And the refused ones left."""
-        parts = []
+    def _sort_out(self, due: int) -> bytes:
+        """The frames up to the last publish that is due, where some were refused or are confirmed already.
+
+        These are acks between nacks; nacks alone are combined, as RabbitMQ does.
+        """
         refused = [number for number in self._refused if number <= due]
-        for number in refused:
-            if number - 1 > self.settled:
-                parts.append(self._frame(_ACK, number - 1, _MULTIPLE if number - 1 - self.settled > 1 else 0))
-            parts.append(self._frame(_NACK, number, _MULTIPLE | _REQUEUE))
-            self.settled = number
+        self._refused = self._refused[len(refused) :]
         self.refused += len(refused)
-        return b"".join(parts), self._refused[len(refused) :]
+        acks = []
+        for number in refused:
+            acks.append(self._acks(number - 1))
+            self.settled = number
+        acks.append(self._acks(due))
+        # What is confirmed already may come next.
+        while self.ahead and self.ahead[0][0] == self.settled + 1:
+            self._take_run()
+        if refused and not any(acks):
+            return self._frame(_NACK, refused[-1], _MULTIPLE | _REQUEUE)
+        frames = [acks[0]]
+        for number, following in zip(refused, acks[1:], strict=True):
+            frames += [self._frame(_NACK, number, _REQUEUE), following]
+        return b"".join(frames)
+
+    def _acks(self, last: int) -> bytes:
+        """Settle all up to `last`, and return the frame for those of them that are not confirmed already."""
+        count = 0
+        latest = 0
+        while self.ahead and self.ahead[0][0] <= last:
+            first = self.ahead[0][0]
+            if first - 1 > self.settled:
+                count += first - 1 - self.settled
+                latest = first - 1
+            self._take_run()
+        if last > self.settled:
+            count += last - self.settled
+            latest = last
+            self.settled = last
+        if not count:
+            return b""
+        return self._frame(_ACK, latest, _MULTIPLE if count > 1 else 0)
+
+    def _take_run(self) -> None:
+        """Settle up to the end of the first run that was confirmed ahead."""
+        first, self.settled = self.ahead.popleft()
+        self._count_ahead -= self.settled - first + 1
 
     def _frame(self, method: int, tag: int, bits: int) -> bytes:
         return self._head + _CONFIRM.pack(method, tag, bits) + b"\xce"

@@ -12,7 +12,7 @@ from amqpbroker import errors
 from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.blocking import Blocking
 from amqpbroker.amqp.body_stream import STREAMED, BodyStream
-from amqpbroker.amqp.channel import Channel, by_queue
+from amqpbroker.amqp.channel import Channel
 from amqpbroker.amqp.channel_zero import ChannelZero
 from amqpbroker.amqp.connection_info import connection_info
 from amqpbroker.amqp.content import Content, routing_key_end
@@ -23,6 +23,7 @@ from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output, Part
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.amqp.repeat import Repeat
+from amqpbroker.amqp.round_robin import RoundRobin
 from amqpbroker.amqp.steps import log_failure
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
@@ -43,6 +44,9 @@ ROOM: Final = 256 * 1024
 TOLERANCE: Final = 8
 #: What it takes to keep an answer, besides its own octets: most are short.
 KEEPING: Final = 48
+#: How long one turn may handle methods other than publishes and acknowledgements, such as a client's declarations that
+#: come all at once, before other clients are served.
+SLICE_MS: Final = 5
 #: A frame with basic.ack.
 ACK_OCTETS: Final = 21
 
@@ -112,7 +116,9 @@ class Connection(Session):
         self._waiting_size: int = 0
         self._waiting_for: int = 8
         self._stream: BodyStream | None = None
-        self._turn: int = 0
+        self._began_ms: int = 0
+        self._paused: bool = False
+        self._sharing = RoundRobin()
         self.ending.await_handshake(self)
 
     # --- in ---------------------------------------------------------------------------------------------------------
@@ -121,7 +127,7 @@ class Connection(Session):
         """Take what came from the peer. Never raises: what is wrong becomes a close."""
         if self.deaf:
             return
-        self.clock.now_ms()
+        self._began_ms = self.clock.now_ms()
         self.heartbeat.heard = True
         self.recv_oct += len(data)
         self.recv_cnt += 1
@@ -165,8 +171,8 @@ class Connection(Session):
     def _frames(self, data: bytes, pos: int) -> int:
         """Handle every whole frame; returns where the first that is not whole starts.
 
-        It stops where answers pile up, since a short request may have a long answer, and where the connection is
-        blocked; `collect` goes on from there.
+        It stops where answers pile up, since a short request may have a long answer, where the connection is blocked,
+        and where methods take long; `collect` goes on from there.
         """
         end_of_data: i64 = len(data)
         end: i64
@@ -212,8 +218,11 @@ class Connection(Session):
                         ids &= 0xFFFFFFFF
                         self.blamed = ids
                         take_method(self, channel, ids, data[at + 7 : end - 1])
+                        self._pause_if_long()
                 else:
                     take_other(self, kind, number, channel, data[at + 7 : end - 1])
+                    if channel is None:
+                        self._pause_if_long()
             except AmqpError as error:
                 self.fail(error, number, self.blamed)
             except MalformedError as error:
@@ -222,6 +231,13 @@ class Connection(Session):
                 return end_of_data if self.deaf else end
             at = end
         return at
+
+    def _pause_if_long(self) -> None:
+        """Let others be served, and go on in the next turn, if this one has lasted long."""
+        if self.clock.now_ms() - self._began_ms >= SLICE_MS:
+            self._paused = True
+            self.stop_reading()
+            self.mark_dirty()
 
     def _streamed(self, data: bytes, start: int) -> int:
         """What of `data`, from there on, belongs to a body frame that comes in pieces; returns where the next is."""
@@ -453,6 +469,8 @@ class Connection(Session):
         """The end of a turn: everything that is to be written now, in parts."""
         if not self._writable:
             self.dirty = False
+            if self._paused and not self.blocking.holds and not self.is_flooded():
+                self._go_on()
             return []
         if self.awaiting_sync:
             self.write_synced()
@@ -473,7 +491,9 @@ class Connection(Session):
     def _go_on(self) -> None:
         """Read again, beginning with what is still here."""
         self.reading = True
+        self._paused = False
         if self.stopped and not self.deaf:
+            self._began_ms = self.clock.now_ms()
             self.stopped = False
             self._waiting_for = 0
             self._take(b"")
@@ -497,12 +517,7 @@ class Connection(Session):
 
     def _feed_consumers(self) -> None:
         """There is room again. Queues take turns in being the first, since the first may take all of it."""
-        groups = by_queue([each for channel in self.channels.values() for each in channel.consumers.values()])
-        queues = list(groups)
-        self._turn += 1
-        first = self._turn % len(queues) if queues else 0
-        for queue in queues[first:] + queues[:first]:
-            queue.offer_all(groups[queue])
+        self._sharing.offer([each for channel in self.channels.values() for each in channel.consumers.values()])
 
     def is_flooded(self) -> bool:
         """Whether so much output waits that no more should be made on others' account."""

@@ -2,6 +2,7 @@
 
 import heapq
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from amqpbroker.broker.message import Entry
@@ -109,16 +110,16 @@ class DelayedReturns:
         if due:
             self._release(due)
 
-    def clear(self) -> int:
-        """Drop everything; what is stored lives no more. Returns how many they were."""
-        count = self.count
+    def clear(self) -> deque[Entry]:
+        """Drop everything; what is stored lives no more. Returns the entries in memory, for the caller to free."""
         if self._pager is not None:
             for _, _, entry in self._heap:
                 self._pager.forget(entry)
             for _, _, run in self._pages:
                 self._pager.drop(run.page)
+        dropped = deque([entry for _, _, entry in self._heap])
         self.discard()
-        return count
+        return dropped
 
     def discard(self) -> None:
         """Let go of everything, without a word to the store."""

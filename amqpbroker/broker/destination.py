@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 class Destination(metaclass=ABCMeta):
     """A queue, or whatever else takes messages as a queue does (held delayed messages, a direct reply-to consumer).
 
-    closed: it is gone; nothing is published to it any more.
+    closed: it is gone; nothing is published to it any more. instant: it keeps nothing, so a publish is confirmed as if
+    it had reached no queue.
     """
+
+    instant: bool = False
 
     def __init__(self, name: str) -> None:
         self.name: str = name

@@ -42,6 +42,7 @@ class DirectReply(Destination):
 
     def __init__(self, name: str, consumer: Consumer, is_flooded: Callable[[], bool]) -> None:
         super().__init__(name)
+        self.instant = True
         self.consumer = consumer
         self._is_flooded = is_flooded
 

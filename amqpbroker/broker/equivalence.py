@@ -70,12 +70,18 @@ def assert_exchange_equivalent(
     """Raises AmqpError 406 unless a declaration repeats what `existing` is (rabbit_exchange:assert_equivalence/6)."""
     name = existing.name
     if kind != existing.type.name:
-        raise errors.inequivalent_argument("type", "exchange", name, vhost, f"'{kind}'", f"'{existing.type.name}'")
+        shown = (_type_name(kind), _type_name(existing.type.name))
+        raise errors.inequivalent_argument("type", "exchange", name, vhost, *shown)
     _assert_same_flag("durable", "exchange", name, vhost, durable, existing.durable)
     _assert_same_flag("auto_delete", "exchange", name, vhost, auto_delete, existing.auto_delete)
     _assert_same_flag("internal", "exchange", name, vhost, internal, existing.internal)
     received, current = arguments.get(ALTERNATE_EXCHANGE), existing.arguments.get(ALTERNATE_EXCHANGE)
     _assert_same_argument(ALTERNATE_EXCHANGE, "exchange", name, vhost, received, current)
+
+
+def _type_name(kind: str) -> str:
+    """Return an exchange type as RabbitMQ prints it: an atom, which has quotes of its own if it has a hyphen."""
+    return f"''{kind}''" if "-" in kind else f"'{kind}'"
 
 
 def _assert_same_flag(flag: str, kind: str, name: str, vhost: str, received: bool, current: bool) -> None:

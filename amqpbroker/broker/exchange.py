@@ -1,7 +1,7 @@
 """Exchanges, their bindings, and the seam that an exchange type fills."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Union
 
 from amqpbroker.broker.destination import Destination
@@ -35,18 +35,25 @@ class Binding:
         self.routing_key = routing_key
         self.arguments = arguments
 
+    @property
+    def lives(self) -> bool:
+        """Whether it leads anywhere: one whose source or destination is deleted is only still to be removed."""
+        return not (self.source.closed or self.destination.closed)
+
 
 class ExchangeType(ABC):
     """How one exchange routes. One instance an exchange; it keeps whatever index it needs of its bindings.
 
     `keyed` says that the route depends on nothing but the routing key, so that it may be cached until bindings change.
     `per_key` says that each of the message's routing keys is looked up; otherwise `route` is called for the first only.
-    `held` is what holds messages back, of a type that does.
+    `held` is what holds messages back, of a type that does. `picks` says that one of the bindings is picked for a
+    message, so that none may be left that leads nowhere.
     """
 
     name: ClassVar[str]
     keyed: bool = True
     per_key: bool = True
+    picks: bool = False
     held: Holder | None = None
 
     def validate_binding(  # noqa: B027 - most types accept any
@@ -61,6 +68,11 @@ class ExchangeType(ABC):
     @abstractmethod
     def unbind(self, binding: Binding) -> None:
         """A binding that `bind` was called with."""
+
+    def unbind_all(self, bindings: list[Binding]) -> None:
+        """`unbind` for each."""
+        for binding in bindings:
+            self.unbind(binding)
 
     @abstractmethod
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
@@ -79,7 +91,8 @@ class Exchange:
     """An exchange of a vhost.
 
     bindings: those with this exchange as source. incoming: those that lead here. alternate: where messages without a
-    destination go. effective: the policies in force. outlets: what channels publish here at present.
+    destination go. effective: the policies in force. outlets: what channels publish here at present. closed: it is
+    deleted. lingering: how many of its bindings do not live and are still to be removed.
     """
 
     __slots__ = (
@@ -89,10 +102,12 @@ class Exchange:
         "arguments",
         "auto_delete",
         "bindings",
+        "closed",
         "durable",
         "effective",
         "incoming",
         "internal",
+        "lingering",
         "name",
         "outlets",
         "sample",
@@ -120,6 +135,8 @@ class Exchange:
         self.alternate = alternate
         self.bindings: dict[BindingIdentity, Binding] = {}
         self.incoming: dict[Binding, None] = {}
+        self.closed: bool = False
+        self.lingering: int = 0
         self.effective: Effective = NO_POLICY
         self.outlets: dict[Outlet, None] = {}
         self._published_in: int = 0
@@ -137,9 +154,20 @@ class Exchange:
 
     def close(self) -> None:
         """Refer to nothing that refers back: the exchange is deleted."""
+        self.closed = True
         self.type.close()
         self.bindings.clear()
         self.incoming.clear()
+
+    @property
+    def binding_count(self) -> int:
+        """How many bindings live."""
+        return len(self.bindings) - self.lingering
+
+    def live_bindings(self) -> Iterable[Binding]:
+        """Those that live."""
+        bindings = self.bindings.values()
+        return [binding for binding in bindings if binding.lives] if self.lingering else bindings
 
     def count_published(self, destinations: int) -> None:
         """A message was published here that is counted by no outlet, and went to so many."""

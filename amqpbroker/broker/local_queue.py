@@ -450,13 +450,15 @@ class LocalQueue(Queue):
 
     def purge(self) -> int:
         count = self.ready.count
-        self.ready.clear()
+        for dropped in self.ready.clear():
+            self.vhost.disposal.add(dropped)
         self.expiring = 0
         self._arm_expiry()
         if count:
             self.consumers.all_full()
         if self.delayed is not None:
-            count += self.delayed.clear()
+            count += self.delayed.count
+            self.vhost.disposal.add(self.delayed.clear())
         self.tally.left += count
         return count
 

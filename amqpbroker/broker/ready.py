@@ -161,8 +161,8 @@ class ReadyLine(metaclass=ABCMeta):
         """How many are not in memory."""
 
     @abstractmethod
-    def clear(self) -> None:
-        """Drop everything; what is stored lives no more."""
+    def clear(self) -> list[deque[Entry]]:
+        """Drop everything; what is stored lives no more. Returns the entries, for the caller to free."""
 
     @abstractmethod
     def recover(self, pages: list[Page], size: int) -> None:
@@ -261,17 +261,19 @@ class FifoLine(ReadyLine):
     def paged_out(self) -> int:
         return sum([len(page.positions) - len(page.entries) for page in self._pages if page.positions])
 
-    def clear(self) -> None:
+    def clear(self) -> list[deque[Entry]]:
         pager = self._pager
         if pager is not None:
             for page in self._pages:
                 pager.drop(page)
             for entry in (*self.line, *self._tail):
                 pager.forget(entry)
-        self.line.clear()
+        dropped = [self.line, self._tail]
+        self.line = deque()
         self._pages.clear()
-        self._tail.clear()
+        self._tail = deque()
         self.count = self.size = self._tail_size = 0
+        return dropped
 
     def __iter__(self) -> Iterator[Entry]:
         yield from self.line
@@ -491,10 +493,12 @@ class PriorityLine(ReadyLine):
     def paged_out(self) -> int:
         return sum([line.paged_out for line in self.levels if line.count])
 
-    def clear(self) -> None:
+    def clear(self) -> list[deque[Entry]]:
+        dropped: list[deque[Entry]] = []
         for line in self.levels:
-            line.clear()
+            dropped += line.clear()
         self.mask = self.count = self.size = 0
+        return dropped
 
     def recover(self, pages: list[Page], size: int) -> None:
         assert self._pager is not None
@@ -593,14 +597,14 @@ class QuorumLine(ReadyLine):
     def paged_out(self) -> int:
         return self.high.paged_out + self.normal.paged_out
 
-    def clear(self) -> None:
+    def clear(self) -> list[deque[Entry]]:
         if self._pager is not None:
             for entry in self.returned:
                 self._pager.forget(entry)
-        self.returned.clear()
-        self.high.clear()
-        self.normal.clear()
+        dropped = [self.returned, *self.high.clear(), *self.normal.clear()]
+        self.returned = deque()
         self.count = self.size = self.turn = 0
+        return dropped
 
     def recover(self, pages: list[Page], size: int) -> None:
         assert self._pager is not None

@@ -1,33 +1,44 @@
 """What goes together: the bindings of what is deleted, and auto-delete exchanges with their last binding."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
+from operator import attrgetter
 
 from amqpbroker.broker.exchange import Binding, Exchange
+
+_source = attrgetter("source")
 
 
 class Removal:
     """All that goes when these bindings do, and this exchange if one is given. Found, not yet removed.
 
     An auto-delete exchange goes with the last binding that has it as its source, and so do the bindings that lead to
-    it, which may be the last ones of theirs (rabbit_binding:maybe_auto_delete_exchange/4).
+    it, which may be the last ones of theirs (rabbit_binding:maybe_auto_delete_exchange/4). by_source: how many bindings
+    of each exchange go.
     """
 
     def __init__(self, bindings: Iterable[Binding], exchange: Exchange | None = None) -> None:
         self.bindings: dict[Binding, None] = {}
         self.exchanges: dict[Exchange, None] = {}
-        line = deque(bindings)
+        self.by_source: dict[Exchange, int] = {}
+        self._line: deque[Iterable[Binding]] = deque([bindings])
         if exchange is not None:
             self.exchanges[exchange] = None
-            line += [*exchange.bindings.values(), *exchange.incoming]
-        left: dict[Exchange, int] = {}
-        while line:
-            binding = line.popleft()
-            if binding in self.bindings:
-                continue
-            self.bindings[binding] = None
-            source = binding.source
-            left[source] = left.get(source, len(source.bindings)) - 1
-            if source.auto_delete and not left[source] and source not in self.exchanges:
+            self._line += [exchange.live_bindings(), exchange.incoming]
+        while self._line:
+            self._take(self._line.popleft())
+
+    def _take(self, bindings: Iterable[Binding]) -> None:
+        found = self.bindings
+        fresh = [binding for binding in bindings if binding not in found] if found else list(bindings)
+        counts = Counter(map(_source, fresh))
+        if any(source.closed for source in counts):
+            # These went with their exchange and are only still to be swept away.
+            fresh = [binding for binding in fresh if not binding.source.closed]
+            counts = Counter(map(_source, fresh))
+        found.update(dict.fromkeys(fresh))
+        for source, count in counts.items():
+            gone = self.by_source[source] = self.by_source.get(source, 0) + count
+            if source.auto_delete and gone == source.binding_count and source not in self.exchanges:
                 self.exchanges[source] = None
-                line += source.incoming
+                self._line.append(source.incoming)

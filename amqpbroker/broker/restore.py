@@ -13,6 +13,7 @@ from amqpbroker.store.definitions import (
     BindingDefinition,
     D,
     Definition,
+    Definitions,
     ExchangeDefinition,
     GlobalParameterDefinition,
     ParameterDefinition,
@@ -88,8 +89,35 @@ def restore(broker: "Broker") -> frozenset[int]:
     _each(definitions.all(TopicPermissionDefinition), users.restore_topic_permission)
     lost_exchanges = _each(definitions.all(ExchangeDefinition), exchange)
     lost_queues = _each(definitions.all(QueueDefinition), queue)
-    _each(definitions.all(BindingDefinition), binding)
+    _each(_without_strays(definitions), binding)
     return frozenset({*(lost.id for lost in lost_exchanges if lost.id), *(lost.id for lost in lost_queues)})
+
+
+def _without_strays(definitions: Definitions) -> list[BindingDefinition]:
+    """The stored bindings but for those of queues and exchanges that are not: these were deleted by a broker that ended
+    before it had removed all their bindings. What cannot be restored but is stored keeps its bindings."""
+    queues = {(stored.vhost, stored.name) for stored in definitions.all(QueueDefinition)}
+    exchanges = {(stored.vhost, stored.name) for stored in definitions.all(ExchangeDefinition)}
+
+    def is_exchange(vhost: str, name: str) -> bool:
+        return name.startswith("amq.") or (vhost, name) in exchanges
+
+    def strays(stored: BindingDefinition) -> bool:
+        vhost, name = stored.vhost, stored.destination
+        leads = is_exchange(vhost, name) if stored.to_exchange else (vhost, name) in queues
+        return not (leads and is_exchange(vhost, stored.source))
+
+    found = definitions.all(BindingDefinition)
+    stray = [stored for stored in found if strays(stored)]
+    if stray:
+        log.info("removing %d bindings of queues and exchanges that are deleted", len(stray))
+        try:
+            definitions.remove(*stray)
+        except AmqpError as error:
+            log.warning("bindings of what is deleted are still stored: %s", error)
+        gone = set(stray)
+        found = [stored for stored in found if stored not in gone]
+    return found
 
 
 def _each(stored: list[D], make: Callable[[D], object]) -> list[D]:

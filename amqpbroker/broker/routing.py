@@ -33,6 +33,8 @@ def route(exchange: Exchange, message: Message, lookup: Lookup) -> Route:
         current = pending.pop()
         keyed = keyed and current.type.keyed
         targets = _targets(current.type, message)
+        if current.lingering:
+            targets = [target for target in targets if not target.closed]
         if not targets and current.alternate:
             alternate = lookup(current.alternate)
             targets = [] if alternate is None else [alternate]

@@ -13,6 +13,7 @@ from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.deadletter import DeadLetters
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.durable import binding_definition, exchange_definition, is_durable, queue_definition
 from amqpbroker.broker.equivalence import assert_exchange_equivalent, assert_queue_equivalent
 from amqpbroker.broker.event_facts import binding_facts, exchange_created, queue_created, queue_facts
@@ -51,6 +52,7 @@ from amqpbroker.broker.stats import (
     message_stats,
     named,
 )
+from amqpbroker.broker.sweep import MANY, Sweep
 from amqpbroker.broker.tap import Tap
 from amqpbroker.broker.totals import BrokerTotals
 from amqpbroker.clock import Clock
@@ -123,6 +125,8 @@ class Vhost:
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self._exclusive: dict[object, dict[Queue, None]] = {}
+        self.disposal = Disposal(clock)
+        self._sweep = Sweep(name, clock, definitions, self._swept)
         self.route_epoch: int = 0
         self.remembered: int = 0
         self.taps: tuple[Tap, ...] = ()
@@ -241,6 +245,8 @@ class Vhost:
         limit = self.config.cluster_exchange_limit
         if limit and stored_id is None and self._count_exchanges() >= limit:
             raise errors.cluster_exchange_limit(name, limit)
+        if durable:
+            self._sweep.settle(True, name)
         exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments, kinds)
         if durable and exchange.type.held is not None:
             exchange.type.held.id = stored_id or self.definitions.new_id()
@@ -293,7 +299,7 @@ class Vhost:
             raise errors.system_exchange_deletion_refused(name, self.name)
         if exchange is None:
             return
-        if if_unused and exchange.bindings:
+        if if_unused and exchange.binding_count:
             raise errors.in_use("exchange", name, self.name)
         removal = Removal([], exchange)
         self._unstore(removal)
@@ -359,6 +365,8 @@ class Vhost:
         if effective is not NO_POLICY:
             settings = queue_settings(settings.queue_type, arguments, effective.definition)
         owner = session if exclusive else None
+        if durable:
+            self._sweep.settle(False, name)
         queue = LocalQueue(self, name, settings, durable and not exclusive, auto_delete, owner, arguments)
         queue.effective = effective
         if queue.durable:
@@ -437,7 +445,7 @@ class Vhost:
             if not owned:
                 del self._exclusive[queue.owner]
         # Whoever deletes a queue, its bindings are RabbitMQ's own to remove.
-        self._remove(removal, INTERNAL)
+        self._remove(removal, INTERNAL, queue.name)
         return self._close(queue)
 
     def _close(self, queue: Queue) -> list[Consumer]:
@@ -468,11 +476,14 @@ class Vhost:
         if source.name == "" or (isinstance(destination, Exchange) and destination.name == ""):
             raise errors.default_exchange_refused()
         identity = _identity(destination, routing_key, arguments)
-        if identity in source.bindings:
-            self._tell_of_binding(source.bindings[identity])
+        existing = source.bindings.get(identity)
+        if existing is not None and existing.lives:
+            self._tell_of_binding(existing)
             return
         if not stored:
             source.type.validate_binding(routing_key, arguments, self.config.compat)
+        if existing is not None:
+            self._sweep.finish(existing)
         binding = Binding(source, destination, routing_key, arguments)
         if is_durable(binding) and not stored:
             self.definitions.put(binding_definition(self.name, binding))
@@ -489,7 +500,8 @@ class Vhost:
             self.events.tell("binding.created", binding_facts(self.name, binding, to_exchange))
 
     def is_bound(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> bool:
-        return _identity(destination, routing_key, arguments) in source.bindings
+        binding = source.bindings.get(_identity(destination, routing_key, arguments))
+        return binding is not None and binding.lives
 
     def unbind(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> None:
         """Remove the binding if it is there; the last one takes an auto-delete exchange with it.
@@ -499,7 +511,7 @@ class Vhost:
         if source.name == "" or (isinstance(destination, Exchange) and destination.name == ""):
             raise errors.default_exchange_refused()
         binding = source.bindings.get(_identity(destination, routing_key, arguments))
-        if binding is not None:
+        if binding is not None and binding.lives:
             removal = Removal([binding])
             self._unstore(removal)
             self._remove(removal)
@@ -507,36 +519,50 @@ class Vhost:
     # --- what goes --------------------------------------------------------------------------------------------------
 
     def _unstore(self, removal: Removal, queue: Queue | None = None) -> None:
-        """Have the definitions forget what is about to go. Raises AmqpError 506."""
-        gone: list[Definition] = [
-            binding_definition(self.name, binding) for binding in removal.bindings if is_durable(binding)
-        ]
+        """Have the definitions forget what is about to go, but for bindings to be swept. Raises AmqpError 506."""
+        gone: list[Definition] = []
+        if len(removal.bindings) <= MANY:
+            gone += [binding_definition(self.name, binding) for binding in removal.bindings if is_durable(binding)]
         gone += [exchange_definition(self.name, exchange) for exchange in removal.exchanges if exchange.durable]
         if queue is not None and queue.durable:
             gone.append(queue_definition(self.name, queue))
         if gone:
             self.definitions.remove(*gone)
 
-    def _remove(self, removal: Removal, actor: str | None = None) -> None:
-        """actor: as in `Events.tell`."""
-        if self.events.heard:
-            self._tell_of_removal(removal, actor)
-        for binding in removal.bindings:
-            source = binding.source
-            del source.bindings[_identity(binding.destination, binding.routing_key, binding.arguments)]
-            del binding.destination.incoming[binding]
-            if source not in removal.exchanges:
-                source.type.unbind(binding)
+    def _remove(self, removal: Removal, actor: str | None = None, queue: str | None = None) -> None:
+        """Many bindings are swept away after that, and told of then. actor: as in `Events.tell`. queue: goes, too."""
+        swept = len(removal.bindings) > MANY
         for exchange in removal.exchanges:
             del self.exchanges[exchange.name]
-            exchange.close()
+            # Bindings that are swept away stay in the tables until then.
+            exchange.closed = True
+            exchange.type.close()
+            if self.events.heard:
+                self.events.tell("exchange.deleted", {"name": exchange.name, "vhost": self.name}, actor)
+        if swept:
+            names = {(True, exchange.name) for exchange in removal.exchanges}
+            if queue is not None:
+                names.add((False, queue))
+            self._sweep.begin(removal, names, self.events.actor if actor is None else actor)
+        else:
+            for binding in removal.bindings:
+                self._take_out(binding, actor)
+                if not binding.source.closed:
+                    binding.source.type.unbind(binding)
         self.route_epoch += 1
 
-    def _tell_of_removal(self, removal: Removal, actor: str | None) -> None:
-        for exchange in removal.exchanges:
-            self.events.tell("exchange.deleted", {"name": exchange.name, "vhost": self.name}, actor)
-        for binding in removal.bindings:
-            to_exchange = isinstance(binding.destination, Exchange)
+    def _swept(self, binding: Binding, actor: str) -> None:
+        """A binding that did not live any more is swept away. One that could have been picked was out already."""
+        self._take_out(binding, actor)
+        if not (binding.source.closed or binding.source.type.picks):
+            binding.source.type.unbind(binding)
+
+    def _take_out(self, binding: Binding, actor: str | None) -> None:
+        destination = binding.destination
+        del binding.source.bindings[_identity(destination, binding.routing_key, binding.arguments)]
+        destination.incoming.pop(binding, None)
+        if self.events.heard:
+            to_exchange = isinstance(destination, Exchange)
             self.events.tell("binding.deleted", binding_facts(self.name, binding, to_exchange), actor)
 
     # --- policies ---------------------------------------------------------------------------------------------------
@@ -571,6 +597,7 @@ class Vhost:
         self.queues.clear()
         self.exchanges.clear()
         self._exclusive.clear()
+        self._sweep.stop()
         self.route_epoch += 1
         for queue in queues:
             _cancel(self._close(queue))

@@ -151,7 +151,7 @@ async def _look_at_exchanges(snapshot: Snapshot) -> None:
         for some in _sliced(list(vhost.exchanges.values())):
             snapshot.exchanges += [
                 ExchangeRow(
-                    vhost.name, each.name, each.type.name, each.internal, each.counters()[0], len(each.bindings)
+                    vhost.name, each.name, each.type.name, each.internal, each.counters()[0], each.binding_count
                 )
                 for each in some
             ]

@@ -73,6 +73,7 @@ class HttpProtocol(H11Protocol):
         self._unset_keepalive_if_required()  # its timer would keep all of it until then
         self._answers.go_on(self)
         super().connection_lost(exc)
+        self.app = self._app  # what stood there refers to the connection itself
 
     # --- reading ----------------------------------------------------------------------------------------------------
 

@@ -168,6 +168,10 @@ class Definitions(ABC):
         """Remove all, each by its key, or none. Raises AmqpError 506 if that cannot be written."""
 
     @abstractmethod
+    def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
+        """Remove all bindings from or to an exchange, or to a queue, or none. Raises AmqpError 506."""
+
+    @abstractmethod
     def remove_vhost(self, name: str) -> None:
         """Remove the vhost and everything in it, or nothing. Raises AmqpError 506 if that cannot be written."""
 
@@ -198,6 +202,9 @@ class MemoryDefinitions(Definitions):
         pass
 
     def remove(self, *definitions: Definition) -> None:
+        pass
+
+    def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
         pass
 
     def remove_vhost(self, name: str) -> None:

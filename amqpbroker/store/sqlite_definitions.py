@@ -226,6 +226,13 @@ class SqliteDefinitions(Definitions):
                 kind = type(definition)
                 self._execute(_REMOVE[kind], _encoded(definition)[: KEYS[kind]])
 
+    def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
+        with self.transaction():
+            ended = "DELETE FROM binding WHERE vhost = ? AND to_exchange = ? AND destination = ?"
+            self._execute(ended, (vhost, is_exchange, name))
+            if is_exchange:
+                self._execute("DELETE FROM binding WHERE vhost = ? AND source = ?", (vhost, name))
+
     def remove_vhost(self, name: str) -> None:
         with self.transaction():
             for kind, table in _TABLES.items():

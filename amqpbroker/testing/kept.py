@@ -8,7 +8,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchange_types.held import HeldMessages
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.message import Entry
-from amqpbroker.store.definitions import KEYS, D, Definition, MemoryDefinitions, VhostDefinition
+from amqpbroker.store.definitions import KEYS, BindingDefinition, D, Definition, MemoryDefinitions, VhostDefinition
 
 
 class KeptDefinitions(MemoryDefinitions):
@@ -35,6 +35,14 @@ class KeptDefinitions(MemoryDefinitions):
     def remove(self, *definitions: Definition) -> None:
         for definition in definitions:
             self._kept[type(definition)].pop(_key(definition), None)
+
+    def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
+        for each in self.all(BindingDefinition):
+            ends = (each.to_exchange == is_exchange and each.destination == name) or (
+                is_exchange and each.source == name
+            )
+            if each.vhost == vhost and ends:
+                self.remove(each)
 
     def remove_vhost(self, name: str) -> None:
         for kind, kept in self._kept.items():

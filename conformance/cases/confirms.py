@@ -98,6 +98,172 @@ def return_before_ack(lab: Lab) -> None:
     ch.publish_confirmed("", lab.q(), mandatory=True)
 
 
+def _unroutable(lab: Lab, how: str) -> tuple[str, str, dict[str, Any]]:
+    """Exchange, routing key and properties of a publish that reaches no queue."""
+    ch = lab.channel()
+    if how == "no_queue":
+        return "", lab.q("none"), {}
+    if how in ("direct", "fanout", "topic", "headers"):
+        return f"amq.{how}", lab.q("none"), {}
+    if how == "cc":
+        return "", lab.q("none"), {"headers": {"CC": [lab.q("none2")], "BCC": [lab.q("none3")]}}
+    ch.exchange(lab.x("empty"), "fanout")
+    if how == "alternate":
+        ch.exchange(lab.x(), "direct", arguments={"alternate-exchange": lab.x("empty")})
+    else:
+        ch.exchange(lab.x(), "fanout")
+        ch.exchange_bind(lab.x("empty"), lab.x())
+    return lab.x(), "k", {}
+
+
+WITHOUT_QUEUE = ("no_queue", "direct", "fanout", "topic", "headers", "cc", "alternate", "to_exchange")
+
+
+@family(
+    {
+        f"{how}{'_mandatory' if mandatory else ''}": (how, mandatory)
+        for how in WITHOUT_QUEUE
+        for mandatory in (False, True)
+    }
+)
+def unroutable_in_one_write(lab: Lab, how: str, mandatory: bool) -> None:
+    """Publishes that reach no queue are confirmed one by one, each right behind its return."""
+    exchange, key, properties = _unroutable(lab, how)
+    ch = lab.channel()
+    ch.confirm()
+    with ch.connection.in_one_write():
+        for number in range(5):
+            ch.publish(exchange, key, str(number), mandatory=mandatory, **properties)
+    ch.wait("basic.ack", 5)
+
+
+@family(
+    {
+        "transient": ({},),
+        "persistent": ({"delivery_mode": 2},),
+        "empty": ({"body": ""},),
+        "two_frames": ({"body": "x" * 140_000},),
+    }
+)
+def unroutable_of_any_kind(lab: Lab, message: dict[str, Any]) -> None:
+    """Neither delivery mode nor size changes that."""
+    ch = lab.channel()
+    ch.confirm()
+    with ch.connection.in_one_write():
+        for mandatory in (True, True, False, False):
+            ch.publish("", lab.q("none"), mandatory=mandatory, **message)
+    ch.wait("basic.ack", 4)
+
+
+@family({name: (name,) for name in ("declare", "get", "qos", "consume", "select", "unbind", "channel_close", "error")})
+def unroutable_before_an_answer(lab: Lab, method: str) -> None:
+    """Such a confirm comes before the answer to the next method."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.confirm()
+    with ch.connection.in_one_write():
+        ch.publish("", lab.q("none"), mandatory=True)
+        ch.publish("", lab.q("none"))
+        if method == "declare":
+            ch.cast("queue.declare", queue=lab.q(), passive=True)
+        elif method == "get":
+            ch.cast("basic.get", queue=lab.q(), no_ack=True)
+        elif method == "qos":
+            ch.cast("basic.qos", prefetch_count=1)
+        elif method == "consume":
+            ch.cast("basic.consume", queue=lab.q(), consumer_tag="c")
+        elif method == "select":
+            ch.cast("confirm.select")
+        elif method == "unbind":
+            ch.cast("queue.unbind", queue=lab.q(), exchange="amq.direct", routing_key="k")
+        elif method == "channel_close":
+            ch.cast("channel.close", reply_code=200, reply_text="bye")
+        else:
+            ch.publish(lab.x(), "k")
+    ch.wait("basic.ack", 2)
+    lab.quiet()
+
+
+@case()
+def unroutable_behind_a_confirmed_one(lab: Lab) -> None:
+    """Numbers go on, and earlier confirms are not repeated."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.confirm()
+    ch.publish_confirmed("", lab.q(), "1")
+    with ch.connection.in_one_write():
+        ch.publish("", lab.q("none"), "2", mandatory=True)
+        ch.publish("", lab.q("none"), "3")
+    ch.wait("basic.ack", 2)
+    ch.publish_confirmed("", lab.q(), "4")
+
+
+@case()
+def unroutable_on_two_channels(lab: Lab) -> None:
+    """Each channel confirms its own."""
+    first, second = lab.channel(), lab.channel()
+    for ch in (first, second):
+        ch.confirm()
+    with first.connection.in_one_write():
+        for ch in (first, second, second, first, second):
+            ch.publish("", lab.q("none"), mandatory=True)
+    first.wait("basic.ack", 2)
+    second.wait("basic.ack", 3)
+
+
+@case()
+def unroutable_then_to_a_queue(lab: Lab) -> None:
+    """A later one that reaches a queue has a confirm of its own."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.confirm()
+    with ch.connection.in_one_write():
+        ch.publish("", lab.q("none"), "1")
+        ch.publish("", lab.q("none"), "2", mandatory=True)
+        ch.publish("", lab.q(), "3")
+    ch.wait("basic.ack", 3)
+
+
+@case()
+def direct_replies_in_one_write(lab: Lab) -> None:
+    """A direct reply reaches no queue either."""
+    client, server = lab.channel(), lab.channel(lab.connect())
+    server.queue(lab.q())
+    client.consume("amq.rabbitmq.reply-to", "client", no_ack=True)
+    client.publish("", lab.q(), reply_to="amq.rabbitmq.reply-to")
+    got = server.get_when_there(lab.q(), no_ack=True)
+    name = (got.properties or {}).get("reply_to", "")
+    server.confirm()
+    with server.connection.in_one_write():
+        server.publish("", lab.q("none"))
+        server.publish("", name, "reply", delivery_mode=2)
+        server.publish("", lab.q("none"))
+    server.wait("basic.ack", 3)
+    client.deliveries(1)
+
+
+@family({"return_first": (True,), "queue_first": (False,)})
+def mandatory_with_and_without_a_route(lab: Lab, returned: bool) -> None:
+    """Mandatory messages that are routed are confirmed like any other."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.confirm()
+    for name in (lab.q("none"), lab.q()) if returned else (lab.q(), lab.q("none")):
+        ch.publish_confirmed("", name, mandatory=True)
+
+
+@case()
+def full_queue_in_one_write(lab: Lab) -> None:
+    """Nacks of a burst that a queue refuses are combined."""
+    ch = lab.channel()
+    ch.queue(lab.q(), arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
+    ch.confirm()
+    with ch.connection.in_one_write():
+        for _ in range(3):
+            ch.publish("", lab.q())
+    ch.confirm_all(3)
+
+
 @case()
 def several_queues(lab: Lab) -> None:
     """One ack for a message that reached several queues."""

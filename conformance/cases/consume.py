@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from conformance.cases.queue_arguments import EVERY_TYPE, short
 from conformance.channel import Channel
 from conformance.lab import Lab
 from conformance.registry import case, family
@@ -598,3 +599,19 @@ def large_messages_at_once(lab: Lab) -> None:
     lab.quiet()
     holder.close()
     lab.quiet()
+
+
+@family(
+    {
+        f"{kind}_{short(argument)}": (kind, argument)
+        for kind in ("classic", "quorum")
+        for argument in ("x-priority", "x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered", "x-my-own")
+    }
+)
+def argument_of_every_type(lab: Lab, kind: str, argument: str) -> None:
+    """A consumer's argument of every wire type, alone and beside a wrong priority or one that only streams have."""
+    lab.channel().queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
+    for value in EVERY_TYPE.values():
+        for others in ({}, {"x-priority": "wrong"}, {"x-stream-offset": 1}):
+            lab.channel().consume(lab.q(), arguments={argument: value} | others)
+    lab.hide(lab.q())

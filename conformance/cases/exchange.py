@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from conformance.cases.queue_arguments import EVERY_TYPE
 from conformance.lab import Lab
 from conformance.registry import case, family
 from conformance.values import Value
@@ -372,3 +373,37 @@ def line_ends_used(lab: Lab, passive: bool) -> None:
     else:
         ch.publish(lab.x("a\r\nb"), "k")
         lab.quiet()
+
+
+EXCHANGE_TYPES = ("direct", "fanout", "topic", "headers", "x-consistent-hash", "x-random")
+
+
+@family({kind.removeprefix("x-").replace("-", "_"): (kind,) for kind in EXCHANGE_TYPES})
+def redeclared_with_every_type_of_value(lab: Lab, kind: str) -> None:
+    """An exchange declared again, with an argument of every wire type."""
+    lab.channel().exchange(lab.x("bare"), kind)
+    lab.channel().exchange(lab.x("full"), kind, arguments={"alternate-exchange": "abc"})
+    for argument in ("alternate-exchange", "x-delayed-type", "x-my-own"):
+        for value in EVERY_TYPE.values():
+            lab.channel().exchange(lab.x("bare"), kind, arguments={argument: value})
+            lab.channel().exchange(lab.x("full"), kind, arguments={"alternate-exchange": "abc", argument: value})
+            lab.channel().exchange(lab.x("full"), kind, durable=True, arguments={argument: value})
+
+
+@family({kind.removeprefix("x-").replace("-", "_"): (kind,) for kind in EXCHANGE_TYPES})
+def redeclared_as_every_other(lab: Lab, kind: str) -> None:
+    """An exchange declared again as one of another type, with flags and arguments that differ as well."""
+    lab.channel().exchange(lab.x(), kind)
+    for other in (*EXCHANGE_TYPES, "x-local-random"):
+        lab.channel().exchange(lab.x(), other)
+        lab.channel().exchange(lab.x(), other, durable=True, internal=True)
+        lab.channel().exchange(lab.x(), other, arguments={"alternate-exchange": 5})
+
+
+@family({kind.removeprefix("x-").replace("-", "_"): (kind,) for kind in EXCHANGE_TYPES})
+def declared_with_every_type_of_value(lab: Lab, kind: str) -> None:
+    """A new exchange with an alternate exchange of every wire type."""
+    ch = lab.channel()
+    for value in EVERY_TYPE.values():
+        lab.channel().exchange(lab.x(), kind, arguments={"alternate-exchange": value})
+        ch.exchange_delete(lab.x())

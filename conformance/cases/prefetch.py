@@ -513,6 +513,35 @@ def whole_channel_given_back(lab: Lab, how: str, who: str) -> None:
     lab.quiet()
 
 
+@family({"ack": ("ack",), "ack_multiple": ("ack_multiple",), "nack": ("nack",), "requeue": ("requeue",)})
+def whole_channel_serves_all_queues(lab: Lab, how: str) -> None:
+    """What is settled one by one makes room for each queue of the channel; which is next is not decided."""
+    ch = lab.channel()
+    for short in ("q1", "q2", "q3"):
+        ch.queue(lab.q(short))
+        fill(ch, lab.q(short), 99)
+        lab.hide(lab.q(short))
+    ch.qos(1, whole_channel=True)
+    for short in ("q1", "q2", "q3"):
+        ch.consume(lab.q(short), short)
+    served = dict.fromkeys(("q1", "q2", "q3"), 0)
+    for _ in range(99):
+        (got,) = ch.deliveries(1)
+        if got.name != "basic.deliver":
+            return
+        served[got.arguments["consumer_tag"]] += 1
+        ch.connection.forget(got)
+        match how:
+            case "ack":
+                ch.ack(got.arguments["delivery_tag"])
+            case "ack_multiple":
+                ch.ack(got.arguments["delivery_tag"], multiple=True)
+            case _:
+                ch.nack(got.arguments["delivery_tag"], requeue=how == "requeue")
+    ch.connection.forget(ch.deliveries(1)[0])
+    lab.observe("each has had at least 15 of 99", min(served.values()) >= 15)
+
+
 @case()
 def whole_channel_set_after_a_get(lab: Lab) -> None:
     """A limit for the whole channel, set while it holds a message of basic.get, which is acknowledged then."""

@@ -363,3 +363,131 @@ def equivalence_quorum_flags(lab: Lab) -> None:
     ch = lab.channel()
     ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
     ch.queue(lab.q(), exclusive=True, arguments={"x-queue-type": "quorum"})
+
+
+#: A value of each wire type, and others that an argument may be checked for. Decimals have a case of their own.
+EVERY_TYPE: dict[str, Any] = {
+    "int8": Value("b", 5),
+    "uint8": Value("B", 5),
+    "int16": Value("s", 5),
+    "uint16": Value("u", 5),
+    "int32": 5,
+    "uint32": Value("i", 5),
+    "int64": Value("l", 5),
+    "float": Value("f", 5.0),
+    "double": 5.0,
+    "bool": True,
+    "void": None,
+    "text": "abc",
+    "empty": "",
+    "number_as_text": "5",
+    "binary": Value("x", b"abc"),
+    "table": {"a": 1},
+    "array": [1],
+    "timestamp": Value("T", 5),
+    "zero": 0,
+    "negative": -1,
+}
+#: What a queue of each type has that is declared again; 5 wherever that will do, so that only the wire type differs.
+FULL: dict[str, dict[str, Any]] = {
+    "classic": {
+        "x-expires": 60000,
+        "x-message-ttl": 60000,
+        "x-dead-letter-exchange": "abc",
+        "x-dead-letter-routing-key": "abc",
+        "x-max-length": 5,
+        "x-max-length-bytes": 5,
+        "x-max-priority": 5,
+        "x-overflow": "reject-publish",
+        "x-queue-mode": "lazy",
+        "x-queue-version": 2,
+        "x-single-active-consumer": True,
+        "x-queue-type": "classic",
+        "x-queue-master-locator": "min-masters",
+        "x-queue-leader-locator": "balanced",
+    },
+    "quorum": {
+        "x-dead-letter-exchange": "abc",
+        "x-dead-letter-routing-key": "abc",
+        "x-dead-letter-strategy": "at-most-once",
+        "x-expires": 60000,
+        "x-max-length": 5,
+        "x-max-length-bytes": 5,
+        "x-max-in-memory-length": 5,
+        "x-max-in-memory-bytes": 5,
+        "x-overflow": "reject-publish",
+        "x-single-active-consumer": True,
+        "x-queue-type": "quorum",
+        "x-quorum-initial-group-size": 1,
+        "x-delivery-limit": 5,
+        "x-message-ttl": 60000,
+        "x-queue-leader-locator": "balanced",
+    },
+}
+EACH = {f"{kind}_{short(argument)}": (kind, argument) for kind, full in FULL.items() for argument in full}
+
+
+def _bare(kind: str) -> dict[str, Any]:
+    """What a queue of that type needs."""
+    return {"x-queue-type": kind} if kind == "quorum" else {}
+
+
+def _declare(lab: Lab, name: str, arguments: dict[str, Any], **flags: Any) -> None:
+    """Declare on a channel that may be closed for it."""
+    lab.channel().queue(name, arguments=arguments, **(DURABLE | flags))
+
+
+@family(EACH)
+def declared_with_every_type(lab: Lab, kind: str, argument: str) -> None:
+    """A new queue with one argument of every wire type, with and without others that are wrong, too."""
+    ch = lab.channel()
+    for value in EVERY_TYPE.values():
+        for others in ({}, {"x-max-length-bytes": "wrong"}, {"x-queue-leader-locator": "wrong", "x-max-age": 5}):
+            _declare(lab, lab.q(), _bare(kind) | others | {argument: value})
+            ch.delete(lab.q())
+
+
+@family(EACH)
+def redeclared_with_every_type(lab: Lab, kind: str, argument: str) -> None:
+    """A queue declared again, with one argument of every wire type: it is compared, not checked."""
+    _declare(lab, lab.q("full"), FULL[kind])
+    _declare(lab, lab.q("bare"), _bare(kind))
+    for value in EVERY_TYPE.values():
+        _declare(lab, lab.q("full"), FULL[kind] | {argument: value})
+        _declare(lab, lab.q("bare"), _bare(kind) | {argument: value})
+
+
+@family(EACH)
+def redeclared_with_a_wrong_overflow(lab: Lab, kind: str, argument: str) -> None:
+    """A queue declared again, with an x-overflow of a wrong type and another argument that differs: which is named?"""
+    _declare(lab, lab.q("full"), FULL[kind])
+    _declare(lab, lab.q("bare"), _bare(kind))
+    for overflow in (Value("b", 5), "nonsense", None):
+        for value in (7, "other", Value("b", 3)):
+            changed = {"x-overflow": overflow, argument: value}
+            _declare(lab, lab.q("full"), FULL[kind] | changed)
+            _declare(lab, lab.q("bare"), _bare(kind) | changed)
+            _declare(lab, lab.q("new"), _bare(kind) | changed)
+        _declare(lab, lab.q("full"), {name: it for name, it in FULL[kind].items() if name != argument})
+
+
+@family({f"{kind}_{flag}": (kind, flag) for kind in FULL for flag in ("durable", "auto_delete", "exclusive")})
+def redeclared_with_a_flag(lab: Lab, kind: str, flag: str) -> None:
+    """A queue declared again, with a flag and an argument that differ."""
+    _declare(lab, lab.q(), FULL[kind])
+    for changed in (
+        {"x-overflow": Value("b", 5)},
+        {"x-max-length": 6},
+        {"x-queue-type": "nonsense"},
+        {"x-queue-type": "stream"},
+        {"x-dead-letter-exchange": 5},
+        {"x-max-age": "1h"},
+    ):
+        _declare(lab, lab.q(), FULL[kind] | changed, **{flag: flag != "durable"})
+
+
+@family({kind: (kind,) for kind in FULL})
+def redeclared_with_a_decimal(lab: Lab, kind: str) -> None:
+    """A decimal where the queue has another value."""
+    _declare(lab, lab.q(), FULL[kind])
+    lab.channel(lab.connect()).queue(lab.q(), durable=True, arguments=FULL[kind] | {"x-expires": Value("D", (0, 5))})

@@ -5,11 +5,12 @@ import pytest
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, longstr
-from tests.harness import Cut, Received, Wire, make_broker
+from tests.harness import Cut, LaggingStore, Received, Wire, make_broker, method, published
 
 
 def error(client: Wire) -> str:
@@ -180,9 +181,8 @@ def test_publishes_are_confirmed_once_a_turn(client: Wire) -> None:
     client.call(1, "confirm.select")
     client.publish("q", b"1")
     assert confirmed(client) == [("ack", 1, False)]
-    for _ in range(3):
+    for _ in range(4):
         client.publish("q", b"x")
-    client.publish("nowhere", b"x")
     assert confirmed(client) == [("ack", 5, True)]
     assert confirmed(client) == []
 
@@ -191,6 +191,79 @@ def test_a_returned_message_comes_before_its_confirm(client: Wire) -> None:
     client.call(1, "confirm.select")
     client.publish("nowhere", b"x", mandatory=True)
     assert [got.name for got in client.receive()] == ["basic.return", "basic.ack"]
+
+
+def told(client: Wire) -> list[str]:
+    """What came, such as "ack 1"; an ack of several is "acks 3"."""
+    shown = []
+    for got in client.receive():
+        several = "s" if got.arguments.get("multiple") else ""
+        tag = f" {got.arguments['delivery_tag']}" if got.name in ("basic.ack", "basic.nack") else ""
+        shown.append(got.name.removeprefix("basic.") + several + tag)
+    return shown
+
+
+@pytest.mark.parametrize("mandatory", [False, True])
+def test_every_publish_without_a_queue_is_confirmed_by_itself(client: Wire, mandatory: bool) -> None:
+    client.call(1, "confirm.select")
+    client.feed(published("nowhere", b"x", mandatory=mandatory) * 5)
+    got = told(client)
+    assert [each for each in got if each != "return"] == [f"ack {tag}" for tag in range(1, 6)]
+    assert got[::2] == ["return"] * 5 if mandatory else "return" not in got
+
+
+def test_an_unroutable_publish_is_confirmed_behind_earlier_ones_and_before_any_later_answer(client: Wire) -> None:
+    client.declare("q")
+    client.call(1, "confirm.select")
+    client.feed(
+        published("q")
+        + published("nowhere", mandatory=True)
+        + published("q") * 3
+        + published("nowhere")
+        + method("queue.declare", queue="q", passive=True)
+        + published("q") * 2
+    )
+    assert told(client) == ["ack 1", "return", "ack 2", "acks 5", "ack 6", "queue.declare-ok", "acks 8"]
+
+
+def test_refused_ones_are_nacked_before_a_later_unroutable_one_is_confirmed(client: Wire) -> None:
+    client.declare("small", arguments={"x-max-length": Field("I", 1), "x-overflow": longstr("reject-publish")})
+    client.call(1, "confirm.select")
+    client.feed(published("small") * 3 + published("nowhere"))
+    assert told(client) == ["ack 1", "nack 2", "nack 3", "ack 4"]
+    client.feed(published("small") * 3 + published("nowhere"))
+    assert told(client) == ["nacks 7", "ack 8"]
+
+
+def test_an_unroutable_publish_is_confirmed_ahead_of_those_that_wait_for_the_disk(cut: Cut) -> None:
+    store = LaggingStore()
+    client = Wire(Broker(Config(), ManualClock(), store), cut).log_in()
+    client.declare("q")
+    client.call(1, "confirm.select")
+    store.appended = 1
+    client.feed(published("q") + published("nowhere", mandatory=True) + published("q") + published("nowhere") * 2)
+    assert told(client) == ["return", "ack 2", "ack 4", "ack 5"]
+    (info,) = client.connection.channel_infos()
+    assert info.messages_unconfirmed == 2
+    assert info.message_stats["confirm"] == 3
+    store.synced = 1
+    client.connection.synced()
+    assert told(client) == ["acks 3"]
+    (info,) = client.connection.channel_infos()
+    assert info.messages_unconfirmed == 0
+    assert info.message_stats["confirm"] == 5
+
+
+def test_a_direct_reply_is_confirmed_at_once_too(client: Wire, other: Wire) -> None:
+    client.consume("amq.rabbitmq.reply-to", no_ack=True)
+    other.declare("q")
+    client.publish("q", reply_to="amq.rabbitmq.reply-to")
+    name = other.get("q").properties["reply_to"].decode()
+    other.call(1, "confirm.select")
+    reply = published(name, delivery_mode=2)
+    other.feed(reply * 3 + published("q") * 2 + reply)
+    assert told(other) == ["ack 1", "ack 2", "ack 3", "acks 5", "ack 6"]
+    assert told(client) == ["deliver"] * 4
 
 
 def test_one_queue_that_refuses_is_enough_for_a_nack(client: Wire) -> None:
@@ -213,7 +286,7 @@ def test_each_channel_has_its_own_numbers(client: Wire) -> None:
     client.publish("nowhere", b"x", channel=2)
     client.publish("nowhere", b"x", channel=2)
     got = [(each.channel, each.arguments["delivery_tag"]) for each in client.receive()]
-    assert got == [(1, 1), (2, 2)]
+    assert got == [(1, 1), (2, 1), (2, 2)]
 
 
 def test_what_was_published_before_the_end_is_confirmed(client: Wire) -> None:

@@ -1,25 +1,19 @@
+import random
 import tracemalloc
 
-from amqpbroker.amqp.confirms import Confirms
+import pytest
+
+from amqpbroker.amqp.confirms import AHEAD, Confirms
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire import methods
-
-
-class LaggingStore(MemoryStore):
-    """Syncs nothing before the test says so. counted: bytes of the answers that wait."""
-
-    def __init__(self) -> None:
-        self.counted = 0
-
-    def count_answer(self, size: int) -> None:
-        self.counted += size
-
-    def sync(self) -> None:
-        pass
+from tests.harness import LaggingStore
 
 
 def flushed(confirms):
-    data = confirms.flush()
+    return decoded(confirms.flush())
+
+
+def decoded(data):
     got = []
     for start in range(0, len(data), 21):
         payload = data[start + 7 : start + 20]
@@ -51,7 +45,16 @@ def test_refused_ones_are_nacked_in_their_place():
     publish(confirms, refused=True)
     publish(confirms, refused=True)
     publish(confirms)
-    assert flushed(confirms) == [("ack", 2, True), ("nack", 3, True), ("nack", 4, True), ("ack", 5, False)]
+    assert flushed(confirms) == [("ack", 2, True), ("nack", 3, False), ("nack", 4, False), ("ack", 5, False)]
+
+
+def test_refused_ones_alone_are_nacked_together():
+    confirms = Confirms(1, MemoryStore())
+    publish(confirms, refused=True)
+    assert flushed(confirms) == [("nack", 1, True)]
+    publish(confirms, 3, refused=True)
+    assert flushed(confirms) == [("nack", 4, True)]
+    assert (confirms.refused, confirms.acked, confirms.unconfirmed) == (4, 0, 0)
 
 
 def test_what_is_not_synced_is_not_confirmed():
@@ -67,7 +70,7 @@ def test_what_is_not_synced_is_not_confirmed():
     store.synced = 10
     assert flushed(confirms) == [("ack", 2, True)]
     store.synced = 20
-    assert flushed(confirms) == [("nack", 3, True), ("nack", 4, True), ("nack", 5, True)]
+    assert flushed(confirms) == [("nack", 5, True)]
     assert not confirms.outstanding
 
 
@@ -76,7 +79,7 @@ def test_refused_ones_that_wait_for_the_disk_count_as_waiting():
     confirms = Confirms(1, store)
     publish(confirms, 100, refused=True)
     assert store.counted == 0
-    assert len(flushed(confirms)) == 100
+    assert flushed(confirms) == [("nack", 100, True)]
     store.appended = 1
     publish(confirms, 100)
     assert store.counted == 0
@@ -101,3 +104,104 @@ def test_any_number_of_turns_waits_for_one_sync_in_the_same_memory():
     assert confirms.flush() == b""
     store.synced = 1
     assert flushed(confirms) == [("ack", 10_000, True)]
+
+
+def test_one_without_a_queue_is_confirmed_at_once_and_only_once():
+    store = LaggingStore()
+    confirms = Confirms(1, store)
+    assert decoded(confirms.confirm_next()) == [("ack", 1, False)]
+    assert not confirms.outstanding
+    store.appended = 1
+    publish(confirms)  # 2
+    assert decoded(confirms.confirm_next()) == [("ack", 3, False)]
+    publish(confirms, 2)  # 4, 5
+    assert flushed(confirms) == []
+    assert decoded(confirms.confirm_next()) == [("ack", 6, False)]
+    assert decoded(confirms.confirm_next()) == [("ack", 7, False)]
+    store.appended = 2
+    publish(confirms)  # 8
+    publish(confirms, refused=True)  # 9
+    assert decoded(confirms.confirm_next()) == [("ack", 10, False)]
+    assert flushed(confirms) == []
+    assert (confirms.unconfirmed, confirms.acked) == (5, 5)
+    store.synced = 1
+    assert flushed(confirms) == [("ack", 5, True)]
+    assert (confirms.unconfirmed, confirms.acked) == (2, 8)
+    store.synced = 2
+    assert flushed(confirms) == [("ack", 8, False), ("nack", 9, False)]
+    assert not confirms.outstanding
+    assert (confirms.unconfirmed, confirms.acked, confirms.refused) == (0, 9, 1)
+
+
+def test_a_turn_that_ends_within_a_run_confirmed_ahead_settles_the_rest_of_the_run():
+    store = LaggingStore()
+    confirms = Confirms(1, store)
+    store.appended = 1
+    publish(confirms)
+    confirms.confirm_next()
+    assert flushed(confirms) == []
+    confirms.confirm_next()
+    store.appended = 2
+    publish(confirms)
+    assert flushed(confirms) == []
+    store.synced = 1
+    assert flushed(confirms) == [("ack", 1, False)]
+    assert confirms.settled == 3
+    store.synced = 2
+    assert flushed(confirms) == [("ack", 4, False)]
+    assert flushed(confirms) == []
+
+
+def test_only_so_many_are_confirmed_ahead_while_the_disk_is_stuck():
+    store = LaggingStore()
+    confirms = Confirms(1, store)
+    store.appended = 1
+    ahead = 0
+    for _ in range(3 * AHEAD):
+        publish(confirms)
+        ahead += len(decoded(confirms.confirm_next()))
+        assert flushed(confirms) == []
+    assert ahead == len(confirms.ahead) == AHEAD
+    assert confirms.unconfirmed == 5 * AHEAD
+    store.synced = 1
+    assert flushed(confirms) == [("ack", 6 * AHEAD, True)]
+    assert (confirms.unconfirmed, confirms.acked, len(confirms.ahead)) == (0, 6 * AHEAD, 0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_publish_is_answered_once_whatever_becomes_of_it(seed):
+    chance = random.Random(seed)
+    store = LaggingStore()
+    confirms = Confirms(1, store)
+    expected, answers = {}, {}
+
+    def answer(frames):
+        for name, tag, multiple in decoded(frames):
+            tags = [each for each in expected if each <= tag and each not in answers] if multiple else [tag]
+            assert tags
+            for each in tags:
+                assert each not in answers
+                answers[each] = name
+
+    for _ in range(500):
+        kind = chance.choice(["routed", "refused", "unroutable", "appended", "synced", "flush"])
+        if kind == "appended":
+            store.appended += 1
+        elif kind == "synced":
+            store.synced = chance.randint(store.synced, store.appended)
+        elif kind == "flush":
+            answer(confirms.flush())
+        else:
+            expected[confirms.published + 1] = "nack" if kind == "refused" else "ack"
+            if kind == "unroutable":
+                answer(confirms.flush())
+                answer(confirms.confirm_next())
+                assert confirms.published in answers
+            else:
+                publish(confirms, refused=kind == "refused")
+        assert confirms.unconfirmed == len(expected) - len(answers)
+        assert confirms.acked == list(answers.values()).count("ack")
+    store.synced = store.appended
+    answer(confirms.flush())
+    assert answers == expected
+    assert not confirms.outstanding

@@ -8,12 +8,11 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
-from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field
 from tests.broker.queueing import clock_of, declare, make_vhost
-from tests.harness import Wire, make_broker, published
+from tests.harness import LaggingStore, Wire, make_broker, published
 
 
 @pytest.mark.parametrize("split", [1, 6, 7])
@@ -86,18 +85,14 @@ def test_consumer_priorities_when_the_output_has_room_again():
     assert {got.arguments["consumer_tag"] for got in client.receive()} == {"high"}
 
 
-class LaggingStore(MemoryStore):
-    def sync(self) -> None:
-        pass
-
-
 @pytest.mark.parametrize("error", [False, True])
 def test_no_confirms_on_a_channel_that_was_closed(error):
     store = LaggingStore()
     client = Wire(Broker(Config(), ManualClock(), store)).log_in()
+    client.declare("q")
     client.call(1, "confirm.select")
     for _ in range(5):
-        client.publish("nowhere", b"x")
+        client.publish("q", b"x")
         store.appended += 1
     assert client.receive() == []
     if error:
@@ -108,7 +103,7 @@ def test_no_confirms_on_a_channel_that_was_closed(error):
     client.send(1, "channel.open")
     client.send(1, "confirm.select")
     client.receive()
-    client.publish("nowhere", b"x")
+    client.publish("q", b"x")
     store.appended += 1
     assert client.receive() == []
     store.synced = store.appended - 1

@@ -117,7 +117,7 @@ def test_what_is_dropped_is_not_released(vhost: Vhost) -> None:
     for sequence in 1, 2:
         line.put_one(sequence, 10)
     assert sorted(map(body_of, line)) == [b"1", b"2"]
-    assert line.clear() == 2
+    assert sorted(map(body_of, line.clear())) == [b"1", b"2"]
     assert (line.count, line.size, line.next_ms, line.last_ms, timers(clock)) == (0, 0, None, None, 0)
     clock.advance(10)
     assert line.released == []

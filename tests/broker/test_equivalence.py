@@ -170,6 +170,7 @@ def declare_exchange_again(now: dict[str, Any], arguments: Table | None = None) 
     ("now", "argument", "received", "current"),
     [
         ({"kind": "fanout", "durable": False}, "type", "'fanout'", "'direct'"),
+        ({"kind": "x-random", "durable": False}, "type", "''x-random''", "'direct'"),
         ({"durable": False, "internal": True}, "durable", "'false'", "'true'"),
         ({"auto_delete": True, "internal": True}, "auto_delete", "'true'", "'false'"),
         ({"internal": True}, "internal", "'true'", "'false'"),

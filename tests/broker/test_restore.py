@@ -1,3 +1,4 @@
+import logging
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -448,8 +449,8 @@ def test_restoring_writes_nothing(node: Node) -> None:
             "exchange vhost '/' name 'bad' cannot be restored: PRECONDITION_FAILED - unknown exchange type 'x-no-more'",
         ),
         (
-            BindingDefinition("/", "x", False, "bad", b"key", b"\0\0\0\0"),
-            "binding vhost '/' source 'x' destination 'bad' routing_key b'key' cannot be restored: NOT_FOUND",
+            BindingDefinition("/", "x", False, "q", b"bad", b"\0\0\0\5\3x-"),
+            "binding vhost '/' source 'x' destination 'q' routing_key b'bad' cannot be restored: ",
         ),
         (
             PermissionDefinition("guest", "/x", "(", "", ""),
@@ -477,6 +478,47 @@ def test_it_is_told_left_out_and_stays_stored(
         assert record.getMessage().startswith(said)
         assert node.broker.lost_ids == ({50} if isinstance(bad, QueueDefinition) else set())
     assert bad in node.definitions.all(type(bad))
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        BindingDefinition("/", "x", False, "gone", b"key", b"\0\0\0\0"),
+        BindingDefinition("/", "gone", False, "q", b"key", b"\0\0\0\0"),
+        BindingDefinition("/", "x", True, "q", b"key", b"\0\0\0\0"),
+        BindingDefinition("/", "amq.direct", False, "gone", b"key", b"\0\0\0\0"),
+    ],
+    ids=["queue", "source", "exchange", "predeclared"],
+)
+def test_a_binding_of_something_deleted_goes(
+    node: Node, caplog: pytest.LogCaptureFixture, stray: BindingDefinition
+) -> None:
+    vhost = node.vhost
+    vhost.bind(exchange(vhost, "x"), queue(vhost, "q"), b"key", {})
+    vhost.bind(vhost.exchange("amq.direct"), queue(vhost, "q"), b"key", {})
+    vhost.bind(vhost.exchange("amq.fanout"), exchange(vhost, "x"), b"key", {})
+    before = topology(node.broker)
+    node.definitions.put(stray)
+    with caplog.at_level(logging.INFO):
+        node.restart()
+    assert topology(node.broker) == before
+    assert "removing 1 bindings of queues and exchanges that are deleted" in caplog.messages
+    assert stray not in node.definitions.all(BindingDefinition)
+    assert len(node.definitions.all(BindingDefinition)) == 3
+
+
+def test_bindings_of_what_cannot_be_restored_are_kept(node: Node) -> None:
+    bindings = [
+        BindingDefinition("/", "x", False, "lost", b"key", b"\0\0\0\0"),
+        BindingDefinition("/", "lost", False, "q", b"key", b"\0\0\0\0"),
+    ]
+    exchange(node.vhost, "x")
+    queue(node.vhost, "q")
+    node.definitions.put(QueueDefinition("/", "lost", 50, False, b"damaged"))
+    node.definitions.put(ExchangeDefinition("/", "lost", 0, "x-no-more", False, False, b"\0\0\0\0"))
+    node.definitions.put(*bindings)
+    node.restart()
+    assert node.definitions.all(BindingDefinition) == bindings
 
 
 def test_a_queue_that_is_declared_in_place_of_a_lost_one_has_an_id_of_its_own(node: Node) -> None:

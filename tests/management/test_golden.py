@@ -23,6 +23,7 @@ ADDED = {
     r"message_stats\.disk_": "RabbitMQ documents them for queues, and shows them in the overview only",
     r"\.listeners\[\]\.socket_opts": "RabbitMQ has an array for a kind of listener that does not exist here",
     r"\.exclusive": "null for quorum queues, which is an accident",
+    r"\.amqpbroker": "names and versions of this broker, where RabbitMQ's stand for what it behaves as",
 }
 
 

@@ -27,6 +27,7 @@ class ConsistentHashType(ExchangeType):
 
     name: ClassVar[str] = "x-consistent-hash"
     per_key = False
+    picks = True
 
     def __init__(self, arguments: Table) -> None:
         """Raises AmqpError 406 for arguments that make no sense."""

@@ -39,6 +39,7 @@ class DelayedType(ExchangeType):
         """
         self.inner = inner
         self.per_key = inner.per_key
+        self.picks = inner.picks
         self.held = HeldMessages(clock, release, log, bounds)
 
     def validate_binding(self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT) -> None:
@@ -49,6 +50,9 @@ class DelayedType(ExchangeType):
 
     def unbind(self, binding: Binding) -> None:
         self.inner.unbind(binding)
+
+    def unbind_all(self, bindings: list[Binding]) -> None:
+        self.inner.unbind_all(bindings)
 
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         if message.headers is not None and delay_ms(message.headers) > 0:

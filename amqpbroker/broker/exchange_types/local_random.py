@@ -16,6 +16,7 @@ class LocalRandomType(ExchangeType):
     name: ClassVar[str] = "x-local-random"
     keyed = False
     per_key = False
+    picks = True
 
     def __init__(self) -> None:
         self._random = RandomType()
@@ -29,6 +30,9 @@ class LocalRandomType(ExchangeType):
 
     def unbind(self, binding: Binding) -> None:
         self._random.unbind(binding)
+
+    def unbind_all(self, bindings: list[Binding]) -> None:
+        self._random.unbind_all(bindings)
 
     def close(self) -> None:
         self._random.close()

@@ -13,6 +13,7 @@ class RandomType(ExchangeType):
     name: ClassVar[str] = "x-random"
     keyed = False
     per_key = False
+    picks = True
 
     def __init__(self) -> None:
         self._bindings: list[Binding] = []
@@ -22,6 +23,10 @@ class RandomType(ExchangeType):
 
     def unbind(self, binding: Binding) -> None:
         self._bindings.remove(binding)
+
+    def unbind_all(self, bindings: list[Binding]) -> None:
+        gone = set(bindings)
+        self._bindings = [binding for binding in self._bindings if binding not in gone]
 
     def close(self) -> None:
         self._bindings.clear()

@@ -117,7 +117,7 @@ def _contents(vhosts: list[Vhost], unnamed: bool) -> _Row:
         (vhost, binding)
         for vhost in vhosts
         for exchange in vhost.exchanges.values()
-        for binding in exchange.bindings.values()
+        for binding in exchange.live_bindings()
         if not isinstance(binding.destination, Queue) or binding.destination.owner is None
     ]
     return {

@@ -24,12 +24,13 @@ def _from(vhost: Vhost, source: str) -> list[Shown]:
     if source == "":
         return [implied(vhost.name, name) for name in sorted(vhost.queues)]
     exchange = vhost.exchanges.get(source)
-    found = [] if exchange is None else [shown(vhost.name, binding) for binding in exchange.bindings.values()]
+    found = [] if exchange is None else [shown(vhost.name, binding) for binding in exchange.live_bindings()]
     return sorted(found, key=order)
 
 
 def _to(vhost: Vhost, destination: Exchange | Queue | None) -> list[Shown]:
-    return [] if destination is None else sorted((shown(vhost.name, each) for each in destination.incoming), key=order)
+    found = [] if destination is None else [shown(vhost.name, each) for each in destination.incoming if each.lives]
+    return sorted(found, key=order)
 
 
 def _listed(found: Iterable[Shown]) -> Listing:

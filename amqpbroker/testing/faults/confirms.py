@@ -20,6 +20,7 @@ class Ledger:
         self.confirms = confirms
         self.alive = True
         self._settled = confirms.settled
+        self._ahead = {number for first, last in confirms.ahead for number in range(first, last + 1)}
         self._refused: list[int] = []
         self._nacked = 0
 
@@ -27,15 +28,28 @@ class Ledger:
         """The next publish does not get to the broker: it is nacked in its turn."""
         self._refused.append(self.confirms.published + len(self._refused) + 1)
 
-    def settle(self, name: str, tag: int) -> list[tuple[int, str]]:
-        """What is to be told, with the client's numbers, now that the broker has settled all up to `tag`."""
+    def settle(self, name: str, tag: int, multiple: bool) -> list[tuple[int, str]]:
+        """What is to be told, with the client's numbers, now that the broker has settled `tag`, or all up to it."""
         told = self.due()
-        while self._settled < tag:
-            number = self._settled + self._nacked + 1
+        if not multiple and tag > self._settled + 1:
+            self._ahead.add(tag)
+            return [*told, (self._number_of(tag), name)]
+        while self._settled < tag or self._settled + 1 in self._ahead:
             self._settled += 1
-            told.append((number, name))
+            if self._settled in self._ahead:
+                self._ahead.remove(self._settled)
+            else:
+                told.append((self._settled + self._nacked, name))
             told += self.due()
         return told
+
+    def _number_of(self, tag: int) -> int:
+        """The client's number of a publish that got to the broker as the one with this tag."""
+        number = tag
+        for refused in self._refused:
+            if refused <= number:
+                number += 1
+        return number
 
     def due(self) -> list[tuple[int, str]]:
         """The refused ones before which nothing else is to be told."""

@@ -223,7 +223,8 @@ class Line:
         for frame in self._outgoing.split():
             ledger = self._ledgers.get(frame.channel)
             if ledger is not None and frame.name in (ACK, NACK):
-                self._tell(ledger, ledger.settle(frame.name, frame.arguments()["delivery_tag"]))
+                answer = frame.arguments()
+                self._tell(ledger, ledger.settle(frame.name, answer["delivery_tag"], bool(answer["multiple"])))
                 continue
             self._send(frame)
             if ledger is not None and frame.name in ("channel.close", "channel.close-ok"):

@@ -1,0 +1,150 @@
+"""Queues that share a limit take turns, whatever shares it and however it is given back."""
+
+import collections
+
+import pytest
+
+from tests.harness import Wire, make_broker, method, published
+
+
+def filled(client, count, *queues):
+    for queue in queues:
+        client.declare(queue)
+        client.feed(published(queue, queue.encode()) * count)
+    assert client.receive() == []
+
+
+def consume(client, *queues, prefetch, **options):
+    """Start a consumer on each queue, and return what is delivered."""
+    client.call(1, "basic.qos", prefetch_count=prefetch, global_=True)
+    for queue in queues:
+        client.send(1, "basic.consume", queue=queue, consumer_tag=queue, **options)
+    return [got for got in client.receive() if got.name == "basic.deliver"]
+
+
+def served(client, got, times, settle):
+    """How many messages of each queue come while deliveries are settled one by one."""
+    counts = collections.Counter()
+    for _ in range(times):
+        counts.update(each.body.decode() for each in got)
+        tag = got[-1].arguments["delivery_tag"]
+        client.feed(settle(tag))
+        got = client.receive()
+        assert got
+    return counts
+
+
+def is_even(counts, *queues):
+    """Whether these were served alike, but for where it begins and ends; and no others."""
+    return set(counts) == set(queues) and max(counts.values()) - min(counts.values()) <= 3
+
+
+def ack(tag):
+    return method("basic.ack", delivery_tag=tag)
+
+
+@pytest.mark.parametrize(
+    "settle",
+    [
+        ack,
+        lambda tag: method("basic.ack", delivery_tag=tag, multiple=True),
+        lambda tag: method("basic.nack", delivery_tag=tag, requeue=False),
+        lambda tag: method("basic.reject", delivery_tag=tag, requeue=False),
+    ],
+    ids=["ack", "ack_multiple", "nack", "reject"],
+)
+def test_a_limit_for_the_whole_channel_serves_every_queue_alike(client, settle):
+    filled(client, 99, "a", "b", "c")
+    got = consume(client, "a", "b", "c", prefetch=1)
+    assert is_even(served(client, got, 99, settle), "a", "b", "c")
+
+
+@pytest.mark.parametrize("prefetch", [2, 10])
+def test_so_does_a_higher_one(client, prefetch):
+    filled(client, 120, "a", "b", "c")
+    got = consume(client, "a", "b", "c", prefetch=prefetch)
+    counts = collections.Counter(each.body.decode() for each in got)
+    for tag in range(1, 100):
+        client.feed(ack(tag))
+        counts.update(each.body.decode() for each in client.receive())
+    assert min(counts.values()) >= 30
+
+
+def test_queues_with_nothing_to_deliver_take_no_turns(client):
+    filled(client, 99, "a", "d")
+    filled(client, 0, "b", "c")
+    got = consume(client, "a", "b", "c", "d", prefetch=1)
+    assert is_even(served(client, got, 60, ack), "a", "d")
+
+
+def test_several_consumers_of_one_queue_are_one_in_the_round(client):
+    filled(client, 99, "a", "b")
+    client.call(1, "basic.qos", prefetch_count=1, global_=True)
+    for tag, queue in (("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b")):
+        client.send(1, "basic.consume", queue=queue, consumer_tag=tag)
+    got = [each for each in client.receive() if each.name == "basic.deliver"]
+    counts = collections.Counter()
+    for _ in range(60):
+        counts.update(each.arguments["consumer_tag"] for each in got)
+        client.feed(ack(got[-1].arguments["delivery_tag"]))
+        got = client.receive()
+    assert abs(counts.pop("b1") - 30) <= 3
+    assert is_even(counts, "a1", "a2", "a3")
+
+
+def test_a_requeued_message_does_not_keep_others_from_their_turn(client):
+    filled(client, 5, "a", "b", "c")
+    got = consume(client, "a", "b", "c", prefetch=1)
+    back = served(client, got, 30, lambda tag: method("basic.nack", delivery_tag=tag, requeue=True))
+    assert is_even(back, "a", "b", "c")
+
+
+def test_within_transactions_every_queue_is_served_too(client):
+    filled(client, 99, "a", "b", "c")
+    client.call(1, "tx.select")
+    got = consume(client, "a", "b", "c", prefetch=1)
+    counts = collections.Counter()
+    for _ in range(60):
+        counts.update(each.body.decode() for each in got)
+        client.feed(ack(got[-1].arguments["delivery_tag"]) + method("tx.commit"))
+        got = [each for each in client.receive() if each.name == "basic.deliver"]
+    assert is_even(counts, "a", "b", "c")
+
+
+def test_queues_that_go_are_out_of_the_round(client):
+    filled(client, 99, "a", "b", "c", "d")
+    got = consume(client, "a", "b", "c", "d", prefetch=1)
+    assert is_even(served(client, got, 20, ack), "a", "b", "c", "d")
+    client.call(1, "basic.cancel", consumer_tag="b")
+    client.send(1, "queue.delete", queue="c")
+    assert {got.name for got in client.receive()} == {"basic.cancel", "queue.delete-ok"}
+    client.send(1, "basic.recover", requeue=True)
+    got = [each for each in client.receive() if each.name == "basic.deliver"]
+    assert is_even(served(client, got, 20, ack), "a", "d")
+
+
+def test_consumers_of_one_connection_share_its_output():
+    """Messages of 100 kB: two or three fill what a connection may be given at once."""
+    client = Wire(make_broker()).log_in()
+    for queue in "abc":
+        client.declare(queue)
+        client.feed(published(queue, queue.encode() * 100_000) * 12)
+    client.declare("empty")
+    assert client.receive() == []
+    for queue in ("a", "empty", "b", "c"):
+        client.send(1, "basic.consume", queue=queue, consumer_tag=queue, no_ack=True)
+    counts = collections.Counter()
+    least = []
+    while client.dirty:
+        client.dirty = False
+        counts.update(data_of(client.connection.collect()))
+        least.append(min(counts[queue] for queue in "abc"))
+    assert counts == {"a": 12, "b": 12, "c": 12}
+    # Each has had something before any has had all.
+    assert next(at for at, count in enumerate(least) if count) <= 4
+
+
+def data_of(parts):
+    """The queues whose messages are in an output."""
+    data = b"".join(bytes(part) for part in parts)
+    return [queue for queue in "abc" for _ in range(data.count(queue.encode() * 100_000))]

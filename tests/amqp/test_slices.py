@@ -1,0 +1,114 @@
+"""A client that sends many methods at once is served a slice of them a turn."""
+
+import pytest
+
+from amqpbroker.amqp.connection import SLICE_MS
+from amqpbroker.broker.event_exchange import EventExchange
+from amqpbroker.clock import ManualClock
+from tests.harness import Wire, make_broker, method, published
+
+
+@pytest.fixture
+def broker(monkeypatch):
+    """A broker to which it takes a millisecond to make anything, once there is a client."""
+    clock = ManualClock()
+    monkeypatch.setattr(EventExchange, "heard", True)
+    monkeypatch.setattr(EventExchange, "tell", lambda *_: clock.advance(1))
+    return make_broker(clock)
+
+
+@pytest.fixture
+def client(broker):
+    return Wire(broker).log_in()
+
+
+def answers(client):
+    """How many methods are answered in each turn."""
+    counts = []
+    while client.dirty:
+        client.dirty = False
+        data = b"".join(client.connection.collect())
+        counts.append(data.count(b"\0\x32\0\x0b"))
+    return counts
+
+
+def declares(first, count):
+    return b"".join([method("queue.declare", queue=f"q.{number:03}") for number in range(first, first + count)])
+
+
+def test_declarations_sent_at_once_are_handled_in_slices(client):
+    client.feed(declares(0, 100))
+    counts = answers(client)
+    assert sum(counts) == 100
+    assert max(counts) <= SLICE_MS
+    assert client.connection.reading
+
+
+def test_what_comes_meanwhile_waits_for_its_turn(client, broker):
+    client.feed(declares(0, 100))
+    client.feed(declares(100, 50) + method("queue.delete", queue="q.149"))
+    assert sum(answers(client)) == 150
+    assert list(broker.vhost("/").queues) == [f"q.{number:03}" for number in range(149)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 30, 1000])
+def test_slices_end_anywhere_in_what_was_read(client, broker, size):
+    data = declares(0, 40) + published("q.007", b"a body") + declares(40, 10)
+    counts = []
+    for at in range(0, len(data), size):
+        client.connection.feed(data[at : at + size])
+        if at % 3 == 0:
+            counts += answers(client)
+    counts += answers(client)
+    assert sum(counts) == 50
+    assert broker.vhost("/").queues["q.007"].ready_count == 1
+
+
+def test_others_are_served_between_slices(client, broker):
+    other = Wire(broker).log_in()
+    client.feed(declares(0, 100))
+    client.dirty = False
+    client.connection.collect()
+    assert 0 < len(broker.vhost("/").queues) < 20
+    assert other.declare("mine") == "mine"
+    assert sum(answers(client)) > 80
+
+
+def test_channels_opened_at_once_are_opened_in_slices(client):
+    client.feed(b"".join([method("channel.open", number) for number in range(2, 100)]))
+    opened = []
+    while client.dirty:
+        client.dirty = False
+        client.connection.collect()
+        opened.append(len(client.connection.channels))
+    assert opened[-1] == 99
+    assert len(opened) > 10
+
+
+def test_a_client_that_does_not_read_yet_is_served_all_the_same(client, broker):
+    client.connection.set_writable(False)
+    client.feed(declares(0, 100))
+    while client.dirty:
+        client.dirty = False
+        assert client.connection.collect() == []
+    assert len(broker.vhost("/").queues) == 100
+    client.connection.set_writable(True)
+    assert sum(answers(client)) == 100
+
+
+def test_an_error_within_a_slice_ends_the_channel_only(client, broker):
+    client.feed(
+        declares(0, 20) + method("queue.delete", queue="q.000", if_empty=True) + method("basic.ack", delivery_tag=9)
+    )
+    client.feed(declares(20, 20))
+    assert "channel.close" in [got.name for got in client.receive()]
+    assert len(broker.vhost("/").queues) == 19
+
+
+def test_the_end_of_a_connection_that_is_not_through_is_orderly(client, broker):
+    client.feed(declares(0, 100) + method("connection.close", 0, reply_code=200, reply_text=""))
+    assert client.receive()[-1].name == "connection.close-ok"
+    assert len(broker.vhost("/").queues) == 100
+    client.feed(b"more")
+    client.connection.lost()
+    assert not broker.sessions

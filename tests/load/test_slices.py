@@ -1,0 +1,98 @@
+"""Requests with much to do, beside which others are served."""
+
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.load.client import LoadClient, request
+from tests.load.load import beside, p99, round_trips_ms
+from tests.process import BrokerProcess
+
+pytestmark = pytest.mark.alone
+
+DECLARATIONS = 10_000
+BINDINGS = 100_000
+BATCH = 500
+#: What is allowed for messages of others meanwhile; and how often it is tried on a machine that others use.
+P99_MS = 50
+ATTEMPTS = 5
+#: So many messages of others have to get through while declarations are handled.
+LEAST = 25
+#: How long others are looked at before a deletion, so that they are there when it begins, and after it, for what it
+#: leaves to do.
+BEFORE_S = 0.3
+AFTER_S = 1.0
+
+
+def answered(client, requests, answer):
+    """Send all at once, as a client that pipelines does, and take the answers."""
+    sender = threading.Thread(target=client.send, args=(b"".join(requests),), daemon=True)
+    sender.start()
+    for _ in requests:
+        client.expect(answer)
+    sender.join()
+
+
+def bind(client, queue, exchange, count):
+    for first in range(0, count, BATCH):
+        keys = [f"key.{number}" for number in range(first, first + BATCH)]
+        client.send(b"".join([request("queue.bind", queue=queue, exchange=exchange, routing_key=key) for key in keys]))
+        for _ in keys:
+            client.expect("queue.bind-ok")
+
+
+@pytest.fixture
+def broker(tmp_path):
+    """One whose disk is memory, where there is such a thing: how long the disk takes is not what is measured."""
+    memory = Path("/dev/shm")
+    with (
+        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as directory,
+        BrokerProcess(Path(directory)) as process,
+    ):
+        yield process
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["transient", "durable"])
+def test_declarations_that_are_sent_at_once(broker, durable):
+    for attempt in range(ATTEMPTS):
+        names = [f"q.{attempt}.{number}" for number in range(DECLARATIONS)]
+        requests = [request("queue.declare", queue=name, durable=durable) for name in names]
+        with LoadClient(broker.port) as client:
+
+            def declare(client=client, requests=requests):
+                answered(client, requests, "queue.declare-ok")
+
+            with beside(declare) as going_on:
+                took = round_trips_ms(broker, going_on, at_least=1)
+        print(f"{len(took)} messages, p50 {took[len(took) // 2]:.2f} ms, p99 {p99(took):.2f} ms")
+        if p99(took) < P99_MS and len(took) >= LEAST:
+            return
+    pytest.fail(f"p99 of {len(took)} messages of others: {p99(took):.1f} ms")
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["transient", "durable"])
+@pytest.mark.parametrize("what", ["queue", "exchange"])
+def test_deleting_what_has_many_bindings(broker, what, durable):
+    count = BINDINGS // 2 if durable else BINDINGS
+    for _ in range(ATTEMPTS):
+        with LoadClient(broker.port) as client:
+            client.call("queue.declare", "queue.declare-ok", queue="much", durable=durable)
+            client.call(
+                "exchange.declare", "exchange.declare-ok", exchange="much", exchange_type="direct", durable=durable
+            )
+            bind(client, "much", "much", count)
+
+            def delete(client=client):
+                time.sleep(BEFORE_S)
+                client.call(f"{what}.delete", f"{what}.delete-ok", **{what: "much"})
+                time.sleep(AFTER_S)
+
+            with beside(delete) as going_on:
+                took = round_trips_ms(broker, going_on, at_least=1)
+        print(f"{len(took)} messages, p99 {p99(took):.2f} ms, longest {took[-1]:.2f} ms")
+        if took[-1] < P99_MS:
+            return
+    pytest.fail(f"the longest of {len(took)} messages of others took {took[-1]:.1f} ms")
