@@ -263,6 +263,32 @@ def test_timeouts_of_quorum_queues_are_checked_from_4_3_on(argument: str, value:
     )
 
 
+@pytest.mark.parametrize(
+    ("argument", "current", "received", "shown"),
+    [
+        ("x-consumer-timeout", Field("l", 1000), Field("l", 2000), "'2000' but current is '1000'"),
+        ("x-delayed-retry-type", longstr("all"), longstr("failed"), "'failed' but current is 'all'"),
+        ("x-delayed-retry-min", Field("l", 1), None, "none but current is the value '1' of type 'long'"),
+        ("x-delayed-retry-max", None, Field("l", 1), "the value '1' of type 'long' but current is none"),
+    ],
+)
+def test_arguments_of_quorum_queues_are_compared_from_4_3_on(
+    argument: str, current: Field | None, received: Field | None, shown: str
+) -> None:
+    for series in "4.2", "4.3":
+        client = client_of(series)
+        for field in current, current, received:
+            arguments = QUORUM if field is None else {**QUORUM, argument: field}
+            got = client.call(1, "queue.declare", queue="q", durable=True, arguments=arguments)
+            if field is received and series == "4.3":
+                text = (
+                    f"PRECONDITION_FAILED - inequivalent arg '{argument}' for queue 'q' in vhost '/': received {shown}"
+                )
+                assert closed([got]) == ("channel.close", 406, text)
+            else:
+                assert got.name == "queue.declare-ok"
+
+
 @pytest.mark.parametrize("argument", ["x-consumer-timeout", "x-delayed-retry-type"])
 def test_arguments_of_quorum_queues_are_refused_by_classic_ones_from_4_3_on(argument: str) -> None:
     arguments = {argument: Field("I", 1000)}

@@ -338,6 +338,7 @@ class Vhost:
                 owned=existing.owner is None or existing.owner is session,
                 default_queue_type=self.default_queue_type,
                 relaxed=self.config.relaxed_quorum_queue_checks,
+                newest=self.config.compat.arguments_of_4_3,
             )
             existing.touch()
             self.totals.churn.queue_declared += 1
