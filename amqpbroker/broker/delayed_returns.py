@@ -77,14 +77,14 @@ class DelayedReturns:
         self._push(entry, due_ms)
         if self._timer is None or due_ms < self._timer.due_ms:
             self._arm()
-        if self._pager is not None and (
-            len(self._heap) > 2 * PAGE_COUNT or (self._heap_size > 2 * PAGE_BYTES and len(self._heap) > 1)
-        ):
-            self._page_out(self._pager)
+        self._page_out()
 
     def release_due(self) -> None:
-        """Release what is due; the timer calls it. What cannot be read for now waits, and all that is due after it,
-        until this is called again: the pager tells the queue, which tries again."""
+        """Release the entries that are due.
+
+        The timer calls this. If an entry cannot be read for now, it waits, and so do the entries that are due after it,
+        until the queue, which the pager tells, calls this again.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -105,6 +105,7 @@ class DelayedReturns:
             self.count -= 1
             self.size -= entry.message.size
             due.append(entry)
+        self._page_out()
         if readable:
             self._arm()
         if due:
@@ -152,8 +153,11 @@ class DelayedReturns:
 
     # --- pages ------------------------------------------------------------------------------------------------------
 
-    def _page_out(self, pager: Pager) -> None:
-        """Keep a page of those that are due first; the others leave memory."""
+    def _page_out(self) -> None:
+        """Keep only a page of the entries that are due first, if there are many in memory."""
+        pager, count = self._pager, len(self._heap)
+        if pager is None or (count <= 2 * PAGE_COUNT and (self._heap_size <= 2 * PAGE_BYTES or count < 2)):
+            return
         first, *others = _runs(sorted(self._heap))
         self._heap = first
         self._heap_size = sum([entry.message.size for _, _, entry in first])
@@ -163,7 +167,7 @@ class DelayedReturns:
             heapq.heappush(self._pages, (due_ms, items[0][1], _Run(pager, items)))
 
     def _load(self) -> bool:
-        """Have the first page in memory, or as much of it as can be read; returns whether anything could be."""
+        """Load the first page, or as much of it as can be read. Return whether anything could be read."""
         assert self._pager is not None
         _, _, run = self._pages[0]
         entries = self._pager.take(run.page)

@@ -32,10 +32,10 @@ class RetryDelay:
 
 
 def retry_delay(returns: Any, min_ms: Any, max_ms: Any) -> RetryDelay | None:
-    """Return what three settings say, of which any may be None; None for no delay.
+    """Return the delay that a queue's settings ask for, or None for no delay. Settings that are absent are None.
 
-    Arguments are not checked when a queue is declared: without a known type and a positive minimum, nothing is delayed
-    (rabbit_quorum_queue:get_delayed_retry_config/1).
+    RabbitMQ does not check these arguments when a queue is declared: without a known type and a positive minimum,
+    nothing is delayed (rabbit_quorum_queue:get_delayed_retry_config/1).
     """
     if returns not in (ALL, FAILED, RETURNED) or min_ms is None or min_ms <= 0:
         return None
