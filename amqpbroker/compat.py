@@ -38,12 +38,15 @@ class Compat:
     tells_tune_errors: a tune-ok that cannot be gets connection.close, where others just close after a while.
     transient_nonexcl_queues, global_qos, queue_master_locator: deprecated features. arguments_of_4_3: of queues and
     consumers: x-queue-mode means nothing, x-queue-version is 2, and quorum queues and their consumers have
-    x-consumer-timeout. counts_only_failures: basic.nack and basic.recover do not count against the delivery limit of a
-    quorum queue, which tells of all returns in x-acquired-count. strict_quorum_priorities: a quorum queue has the
-    priorities 0 to 31, highest first, where others have two that share. quorum_consumer_timeout: only quorum queues
-    have one, and they take back what is overdue, where others close the channel. most_topic_hashes: how many words of a
-    topic exchange's binding key may be `#`, 0 for any number. passive_is_checked: a passive declaration takes a
-    permission, of any kind.
+    x-consumer-timeout; policies have the keys of these. counts_only_failures: basic.nack and basic.recover do not count
+    against the delivery limit of a quorum queue, which tells of all returns in x-acquired-count.
+    unlimited_returns_go_last: without a delivery limit, what a client returns to a quorum queue goes to its end, where
+    others have it before all else.
+    strict_quorum_priorities: a quorum queue has the priorities 0 to 31, highest first, where others have two that
+    share. quorum_consumer_timeout: only quorum queues have one, and they take back what is overdue, where others close
+    the channel. most_topic_hashes: how many words of a topic exchange's binding key may be `#`, 0 for any number.
+    delayed_retry: a quorum queue can have what is returned wait before it delivers it again. passive_is_checked: a
+    passive declaration takes a permission, of any kind. modulus_hash: there are exchanges of the type x-modulus-hash.
     """
 
     version: str
@@ -55,10 +58,13 @@ class Compat:
     queue_master_locator: Permission
     arguments_of_4_3: bool
     counts_only_failures: bool
+    unlimited_returns_go_last: bool
     strict_quorum_priorities: bool
     quorum_consumer_timeout: bool
     most_topic_hashes: int
+    delayed_retry: bool
     passive_is_checked: bool
+    modulus_hash: bool
 
     def configured(self, permit: Mapping[str, bool]) -> "Compat":
         """The same with deprecated features permitted or denied (rabbit_deprecated_features:should_be_permitted/2)."""
@@ -86,10 +92,13 @@ _4_0 = Compat(
     queue_master_locator=Permission.PERMITTED,
     arguments_of_4_3=False,
     counts_only_failures=False,
+    unlimited_returns_go_last=True,
     strict_quorum_priorities=False,
     quorum_consumer_timeout=False,
     most_topic_hashes=0,
+    delayed_retry=False,
     passive_is_checked=False,
+    modulus_hash=False,
 )
 _4_1 = replace(_4_0, version="4.1.8", copyright_until=2026, frame_min=8192)
 _4_2 = replace(_4_1, version="4.2.9", tells_tune_errors=True)
@@ -101,14 +110,18 @@ _4_3 = replace(
     queue_master_locator=Permission.DENIED,
     arguments_of_4_3=True,
     counts_only_failures=True,
+    unlimited_returns_go_last=False,
     strict_quorum_priorities=True,
     quorum_consumer_timeout=True,
     most_topic_hashes=2,
+    delayed_retry=True,
     passive_is_checked=True,
+    modulus_hash=True,
 )
 
 #: Release series -> what its last release does. Sources: the release notes of 4.1.0, 4.2.0 and 4.3.0; the source of
-#: 4.3.5 (rabbit_reader, rabbit_fifo, rabbit_fifo_pq, rabbit_amqqueue, rabbit_channel, rabbit_exchange_type_topic).
+#: 4.3.5 (rabbit_reader, rabbit_fifo, rabbit_fifo_pq, rabbit_amqqueue, rabbit_channel, rabbit_exchange_type_topic,
+#: rabbit_exchange_type_modulus_hash).
 COMPATS: dict[str, Compat] = {"4.0": _4_0, "4.1": _4_1, "4.2": _4_2, "4.3": _4_3}
 
 DEFAULT_COMPAT = _4_0

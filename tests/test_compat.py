@@ -13,9 +13,11 @@ import pytest
 
 from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.exchange_types.registry import known_exchange_types
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS, DEPRECATED_FEATURES, Permission
 from amqpbroker.config import Config, load
+from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import Received, Wire, make_broker
 from tests.process import BrokerProcess
@@ -261,6 +263,32 @@ def test_timeouts_of_quorum_queues_are_checked_from_4_3_on(argument: str, value:
     )
 
 
+@pytest.mark.parametrize(
+    ("argument", "current", "received", "shown"),
+    [
+        ("x-consumer-timeout", Field("l", 1000), Field("l", 2000), "'2000' but current is '1000'"),
+        ("x-delayed-retry-type", longstr("all"), longstr("failed"), "'failed' but current is 'all'"),
+        ("x-delayed-retry-min", Field("l", 1), None, "none but current is the value '1' of type 'long'"),
+        ("x-delayed-retry-max", None, Field("l", 1), "the value '1' of type 'long' but current is none"),
+    ],
+)
+def test_arguments_of_quorum_queues_are_compared_from_4_3_on(
+    argument: str, current: Field | None, received: Field | None, shown: str
+) -> None:
+    for series in "4.2", "4.3":
+        client = client_of(series)
+        for field in current, current, received:
+            arguments = QUORUM if field is None else {**QUORUM, argument: field}
+            got = client.call(1, "queue.declare", queue="q", durable=True, arguments=arguments)
+            if field is received and series == "4.3":
+                text = (
+                    f"PRECONDITION_FAILED - inequivalent arg '{argument}' for queue 'q' in vhost '/': received {shown}"
+                )
+                assert closed([got]) == ("channel.close", 406, text)
+            else:
+                assert got.name == "queue.declare-ok"
+
+
 @pytest.mark.parametrize("argument", ["x-consumer-timeout", "x-delayed-retry-type"])
 def test_arguments_of_quorum_queues_are_refused_by_classic_ones_from_4_3_on(argument: str) -> None:
     arguments = {argument: Field("I", 1000)}
@@ -470,15 +498,63 @@ def test_returned_messages_come_first_whatever_their_priority_from_4_3_on() -> N
     assert [client.get("q").body for _ in range(3)] == [b"0", b"1", b"9"]
 
 
-def test_without_a_delivery_limit_what_is_returned_has_the_priority_4_from_4_3_on() -> None:
-    client = client_of("4.3")
+@pytest.mark.parametrize("how", ["basic.nack", "basic.reject", "basic.recover"])
+@pytest.mark.parametrize("series", SERIES)
+def test_without_a_delivery_limit_what_is_returned_comes_first_from_4_3_on(series: str, how: str) -> None:
+    """Its clients no longer send returns to the auxiliary machine (rabbit_fifo_client:send_command/5)."""
+    client = client_of(series)
     client.declare("q", durable=True, arguments={**QUORUM, "x-delivery-limit": Field("l", -1)})
-    client.publish("q", b"9", priority=9)
+    client.publish("q", b"1", priority=1)
     client.get("q", no_ack=False)
-    for priority in 5, 4, 3:
-        client.publish("q", b"%d" % priority, priority=priority)
-    client.send(1, "basic.nack", delivery_tag=1, requeue=True)
-    assert [client.get("q").body for _ in range(4)] == [b"5", b"4", b"9", b"3"]
+    client.publish("q", b"9", priority=9)
+    client.send(1, how, **({} if how == "basic.recover" else {"delivery_tag": 1}), requeue=True)
+    client.receive()
+    assert [client.get("q").body for _ in range(2)] == ([b"1", b"9"] if series == "4.3" else [b"9", b"1"])
+
+
+# --- delayed retry ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("retry_type", "after_nack", "after_reject"), [("all", 100, 100), ("failed", 0, 100), ("returned", 100, 0)]
+)
+def test_quorum_queues_delay_what_is_returned_from_4_3_on(retry_type: str, after_nack: int, after_reject: int) -> None:
+    retry = {"x-delayed-retry-type": longstr(retry_type), "x-delayed-retry-min": Field("l", 100)}
+    for series in SERIES:
+        for how, delay_ms in ("basic.nack", after_nack), ("basic.reject", after_reject):
+            client = client_of(series)
+            clock = client.broker.clock
+            assert isinstance(clock, ManualClock)
+            client.declare("q", durable=True, arguments={**QUORUM, **retry})
+            client.publish("q", b"1")
+            client.consume("q")
+            client.send(1, how, delivery_tag=1, requeue=True)
+            if series == "4.3" and delay_ms:
+                assert client.receive() == []
+                clock.advance(delay_ms - 1)
+                assert (client.receive(), client.depth("q")) == ([], 0)
+                clock.advance(1)
+            (got,) = client.receive()
+            assert (got.body, got.arguments["redelivered"]) == (b"1", True)
+
+
+# --- exchange types ---------------------------------------------------------------------------------------------------
+
+
+def test_there_are_exchanges_of_type_modulus_hash_from_4_3_on() -> None:
+    wanted = {"exchange": "x", "durable": True}
+    delayed = {"exchange_type": "x-delayed-message", "arguments": {"x-delayed-type": longstr("x-modulus-hash")}}
+    for series in SERIES:
+        for kind in {"exchange_type": "x-modulus-hash"}, delayed:
+            client = client_of(series)
+            got = client.call(1, "exchange.declare", **wanted, **kind)
+            shown = [each["name"] for each in exchange_types(known_exchange_types(client.broker.config.compat))]
+            assert ("x-modulus-hash" in shown) == (series == "4.3")
+            if series == "4.3":
+                assert got.name == "exchange.declare-ok"
+            else:
+                text = "PRECONDITION_FAILED - unknown exchange type 'x-modulus-hash'"
+                assert closed([got]) == ("channel.close", 406, text)
 
 
 # --- bindings and passive declarations -------------------------------------------------------------------------------
@@ -565,6 +641,12 @@ def test_a_client_tries_an_upgrade_and_a_restart(tmp_path: Path) -> None:
         tag, headers = get(channel)
         assert headers == {"x-acquired-count": 3, "x-delivery-count": 1}
         channel.basic_nack(tag, requeue=True)
+        retry = {"x-delayed-retry-type": "all", "x-delayed-retry-min": 3_600_000}
+        channel.queue_declare("late", durable=True, arguments={"x-queue-type": "quorum", **retry})
+        for body in b"1", b"2":
+            channel.basic_publish("", "late", body)
+        channel.basic_nack(channel.basic_get("late")[0].delivery_tag, requeue=True)
+        assert [channel.basic_get("late", auto_ack=True)[2] for _ in range(2)] == [b"2", None]
         with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="transient_nonexcl_queues"):
             pika.BlockingConnection(pika.URLParameters(broker.url)).channel().queue_declare("transient")
         channel.queue_declare("q", passive=True)
@@ -575,3 +657,5 @@ def test_a_client_tries_an_upgrade_and_a_restart(tmp_path: Path) -> None:
         channel = connection.channel()
         assert get(channel)[1] == {"x-acquired-count": 1, "x-delivery-count": 1}
         assert [channel.basic_get("ranked")[2] for _ in range(4)] == [b"5", b"none", b"3", b"1"]
+        # What was delayed is ready again.
+        assert [channel.basic_get("late")[2] for _ in range(2)] == [b"1", None]

@@ -8,7 +8,7 @@ from amqpbroker.broker.access import Kind, Permissions
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.direct_reply import is_reserved_for_replies
 from amqpbroker.broker.exchange import Bindable, Exchange
-from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, unknown_exchange_type
+from amqpbroker.broker.exchange_types.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.inspection import inspect
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.queue import Queue
@@ -103,7 +103,7 @@ class Actions:
     ) -> Exchange:
         name = without_line_breaks(name)
         vhost = self.vhost
-        if kind not in EXCHANGE_TYPES:
+        if kind not in known_exchange_types(vhost.config.compat):
             raise unknown_exchange_type(kind)
         if name == "":
             raise errors.default_exchange_refused()

@@ -78,7 +78,7 @@ class Broker:
         self.direct_replies = DirectReplies(config.cluster_name, clock.now_ms() // 1000)
         self.taps: tuple[Tap, ...] = ()
         self.tracing = Tracing(self.tap, self.untap, config.cluster_name, largest)
-        self.policies = Policies(self.definitions, self.vhosts, self.events)
+        self.policies = Policies(self.definitions, self.vhosts, self.events, config.compat.arguments_of_4_3)
         self.limits = Limits(
             self.definitions, self.users, config.cluster_name, config.channel_max_per_node, self.events
         )

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from amqpbroker import errors
-from amqpbroker.broker.queue_arguments import ARGUMENTS, QUEUE_TYPE, with_queue_type
+from amqpbroker.broker.queue_arguments import QUEUE_TYPE, arguments_of, with_queue_type
 from amqpbroker.broker.settings import ALTERNATE_EXCHANGE
 from amqpbroker.wire.erlang import erlang_characters, erlang_term
 from amqpbroker.wire.values import TYPE_NAMES, Field, Table, longstr
@@ -24,13 +24,14 @@ def assert_queue_equivalent(
     owned: bool,
     default_queue_type: str = "classic",
     relaxed: bool = False,
+    newest: bool = False,
 ) -> None:
     """Raises AmqpError 405, 406 unless a declaration repeats what `existing` is; compared in RabbitMQ's order.
 
     owned: the queue is not exclusive, or belongs to the connection that declares. Of the arguments, those are compared
     that the existing queue's type knows. An exclusive queue counts as transient, whatever was asked for.
     relaxed: a quorum queue may be declared as a classic one, with flags that only such a queue may have; as seen on a
-    running 4.0.5.
+    running 4.0.5. newest: the arguments are those of RabbitMQ 4.3.
     """
     name = existing.name
     queue_type = existing.settings.queue_type
@@ -51,7 +52,7 @@ def assert_queue_equivalent(
         )
         _assert_same_flag("auto_delete", "queue", name, vhost, auto_delete, existing.auto_delete)
     current = {QUEUE_TYPE: longstr(queue_type), **existing.arguments}
-    for argument in ARGUMENTS[queue_type]:
+    for argument in arguments_of(queue_type, newest):
         if relaxed and argument == QUEUE_TYPE:
             continue
         _assert_same_argument(argument, "queue", name, vhost, declared.get(argument), current.get(argument))

@@ -18,7 +18,8 @@ LEAVING_BYTES: Final = 4 * 1024 * 1024
 
 
 class LengthLimit:
-    """Refuses publishes or drops what is ready, as the queue's settings say. What is unacknowledged does not count.
+    """Refuses publishes or drops what is ready, as the queue's settings say. What is unacknowledged does not count,
+    what was returned and is delayed does.
 
     shut: a quorum queue had more than it may, and refuses publishes until it is well below.
     """
@@ -50,11 +51,12 @@ class LengthLimit:
     def is_shut(self, queue: "LocalQueue") -> bool:
         """Whether a quorum queue refuses publishes: from the one that takes it above a limit, which it still keeps,
         until it is well below (rabbit_fifo:evaluate_limit). To be asked before anything is added."""
-        settings, ready = queue.settings, queue.ready
+        settings = queue.settings
+        count, size = queue.ready.count + queue.delayed_count, queue.ready.size + queue.delayed_size
         if (
             self.shut
-            and (settings.max_length < 0 or ready.count <= int(settings.max_length * REOPENED_AT))
-            and (settings.max_length_bytes < 0 or ready.size <= int(settings.max_length_bytes * REOPENED_AT))
+            and (settings.max_length < 0 or count <= int(settings.max_length * REOPENED_AT))
+            and (settings.max_length_bytes < 0 or size <= int(settings.max_length_bytes * REOPENED_AT))
         ):
             self.shut = False
         return self.shut
@@ -84,6 +86,9 @@ class LengthLimit:
 
 def _exceeds(queue: "LocalQueue", more_count: int, more_size: int) -> bool:
     settings, ready = queue.settings, queue.ready
+    if queue.delayed is not None:
+        more_count += queue.delayed_count
+        more_size += queue.delayed_size
     return (0 <= settings.max_length < ready.count + more_count) or (
         0 <= settings.max_length_bytes < ready.size + more_size
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.consumers import Consumers, QuorumConsumers
+from amqpbroker.broker.delayed_returns import DelayedReturns
 from amqpbroker.broker.disuse import Disuse
 from amqpbroker.broker.event_facts import consumer_created, consumer_deleted
 from amqpbroker.broker.length_limit import LEAVING_BYTES, LengthLimit
@@ -27,6 +28,7 @@ from amqpbroker.broker.ready import (
     pages_of,
 )
 from amqpbroker.broker.rereading import Rereading
+from amqpbroker.broker.retry_delay import RetryDelay
 from amqpbroker.broker.returns import reclaim, requeue
 from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.broker.settings import QueueSettings
@@ -61,6 +63,7 @@ class LocalQueue(Queue):
     Between calls this holds: if anything is ready, no consumer can take it. So a publish asks the consumers only when
     nothing is ready, and an ack offers only to the consumer it came from.
 
+    retry: how long what is returned waits, if it does; `delayed`: what does, once anything did.
     entered: how many copies were made. passed: how many messages went by without one, to a no-ack consumer. Both
     together number the next copy. unacked_size: octets of the bodies of what is unacknowledged.
     """
@@ -87,6 +90,8 @@ class LocalQueue(Queue):
         )
         self._limited: bool = not settings.plain
         self.limit = LengthLimit()
+        self.retry: RetryDelay | None = settings.retry if vhost.config.compat.delayed_retry else None
+        self.delayed: DelayedReturns | None = None
         self._got: int = 0
         self._former: list[Consumer] = []
         self.unacked_size: int = 0
@@ -101,6 +106,15 @@ class LocalQueue(Queue):
     @property
     def ready_count(self) -> int:
         return self.ready.count
+
+    @property
+    def delayed_count(self) -> int:
+        return 0 if self.delayed is None else self.delayed.count
+
+    @property
+    def delayed_size(self) -> int:
+        """Octets of the bodies of what is delayed."""
+        return 0 if self.delayed is None else self.delayed.size
 
     @property
     def consumer_count(self) -> int:
@@ -123,7 +137,7 @@ class LocalQueue(Queue):
         tally = self.tally
         ready, unacked = self.ready.count, self.unacked_count
         came = self.entered - tally.before
-        gone = tally.left + tally.no_ack + tally.got_no_ack
+        gone = tally.left + tally.no_ack + tally.got_no_ack + self.delayed_count
         acked = came + tally.recovered - ready - unacked - gone
         return (
             came + self.passed + tally.refused - tally.letters,
@@ -436,13 +450,16 @@ class LocalQueue(Queue):
 
     def purge(self) -> int:
         count = self.ready.count
-        self.tally.left += count
         for dropped in self.ready.clear():
             self.vhost.disposal.add(dropped)
         self.expiring = 0
         self._arm_expiry()
         if count:
             self.consumers.all_full()
+        if self.delayed is not None:
+            count += self.delayed.count
+            self.vhost.disposal.add(self.delayed.clear())
+        self.tally.left += count
         return count
 
     def move(self, destination: Queue, count: int, size: int) -> int:
@@ -549,6 +566,8 @@ class LocalQueue(Queue):
 
     def read_again(self) -> None:
         """Have happen what could not while the head could not be read: consumers that are idle may take again."""
+        if self.delayed is not None:
+            self.delayed.release_due()
         self.limit.trim(self)
         self.offer_all(self.consumers.all)
 
@@ -570,6 +589,7 @@ class LocalQueue(Queue):
 
     def apply_settings(self, settings: QueueSettings) -> None:
         self.settings = settings
+        self.retry = settings.retry if self.vhost.config.compat.delayed_retry else None
         self._limited = not settings.plain
         self.limit.trim(self)
         self.disuse.stop()
@@ -588,6 +608,9 @@ class LocalQueue(Queue):
         """Refer to nothing that refers back, but for consumers: neither entries nor bindings nor timers."""
         self.ready = FifoLine()
         self.disuse.stop()
+        if self.delayed is not None:
+            self.delayed.discard()
+            self.delayed = None
         if self._expiry is not None:
             self._expiry.cancel()
         if self._rereading is not None:

@@ -77,7 +77,15 @@ class Policies:
     AmqpError 506 for a change that cannot be stored; then nothing has changed.
     """
 
-    def __init__(self, definitions: Definitions, vhosts: Mapping[str, "Vhost"], events: Events = UNHEARD) -> None:
+    def __init__(
+        self,
+        definitions: Definitions,
+        vhosts: Mapping[str, "Vhost"],
+        events: Events = UNHEARD,
+        keys_of_4_3: bool = False,
+    ) -> None:
+        """keys_of_4_3: see `unknown_keys`. What is restored may have these keys anyway."""
+        self.keys_of_4_3 = keys_of_4_3
         self._definitions = definitions
         self._events = events
         self._vhosts = vhosts
@@ -90,7 +98,11 @@ class Policies:
 
     def check(self, policy: Policy) -> None:
         """Raises ValueError for one that `put` would refuse."""
-        _check(policy.name, policy.value, policy.operator)
+        self.check_value(policy.name, policy.value, policy.operator)
+
+    def check_value(self, name: str, value: object, operator: bool) -> None:
+        """`check` of what is written as the value of a parameter."""
+        _check(name, value, operator, self.keys_of_4_3)
 
     def put(self, policy: Policy) -> None:
         """Add it, or replace the one of its name."""
@@ -108,7 +120,7 @@ class Policies:
 
     def put_value(self, vhost: str, name: str, value: object, operator: bool) -> None:
         """`put` of what is written as the value of a parameter."""
-        _check(name, value, operator)
+        self.check_value(name, value, operator)
         assert isinstance(value, dict)
         self.put(
             Policy(
@@ -134,7 +146,7 @@ class Policies:
     def restore(self, stored: ParameterDefinition) -> None:
         """From definitions that have it, before there are queues and exchanges."""
         operator = stored.component == OPERATOR_POLICY
-        _check(stored.name, stored.value, operator)
+        _check(stored.name, stored.value, operator, keys_of_4_3=True)
         value = stored.value
         policy = Policy(
             stored.vhost,
@@ -225,7 +237,7 @@ class PolicyParameters(Component):
     def check(self, name: str, value: object) -> None:
         if not self._operator:
             raise ValueError("policies may not be set using this method")
-        _check(name, value, self._operator)
+        self._policies.check_value(name, value, self._operator)
 
     def put(self, vhost: str, name: str, value: object) -> None:
         self.check(name, value)
@@ -243,7 +255,7 @@ def _stored(policy: Policy) -> ParameterDefinition:
     return ParameterDefinition(component, policy.vhost, policy.name, policy.value)
 
 
-def _check(name: str, value: object, operator: bool) -> None:
+def _check(name: str, value: object, operator: bool, keys_of_4_3: bool) -> None:
     """Raises ValueError, with everything that is wrong (rabbit_parameter_validation:proplist/3)."""
     if not isinstance(value, dict):
         raise validation_failed(f"{name} not a list {erlang_json(value)}")
@@ -252,7 +264,7 @@ def _check(name: str, value: object, operator: bool) -> None:
     if unknown:
         problems.append(f"Unrecognised terms {erlang_entries(unknown)} in {name}")
     checks = {
-        "definition": lambda given: definition_problem(given, operator),
+        "definition": lambda given: definition_problem(given, operator, keys_of_4_3),
         "apply-to": _apply_to_problem,
         "pattern": _pattern_problem,
         "priority": _priority_problem,

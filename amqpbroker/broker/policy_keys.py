@@ -69,6 +69,8 @@ class _Key(NamedTuple):
 
 
 _LOCATORS = ("client-local", "balanced", "random", "least-leaders")
+_RETRIES = ("all", "failed", "returned", "disabled")
+_RETRY = f"delayed retry type. Must be one of: {', '.join(_RETRIES)}"
 _OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
 
 _KEYS: dict[str, _Key] = {
@@ -92,9 +94,18 @@ _KEYS: dict[str, _Key] = {
     "stream-filter-size-bytes": _Key(_integer(16, 255), "filter size. Valid range is 16-255", _ALL),
     "queue-leader-locator": _Key(_one_of(*_LOCATORS), "queue leader locator value", _ALL),
     "queue-master-locator": _Key(_one_of(*_LOCATORS, "min-masters"), "master locator", ("classic",), _operators),
+    "delayed-retry-type": _Key(_one_of(*_RETRIES), _RETRY, _ALL, _operators),
+    "delayed-retry-min": _Key(_integer(1), "delayed retry minimum delay. Must be a positive integer", _ALL, max),
+    "delayed-retry-max": _Key(_integer(1), "delayed retry maximum delay. Must be a positive integer", _ALL, min),
+    "consumer-disconnected-timeout": _Key(_integer(0), "consumer disconnected timeout", _ALL),
     "initial-cluster-size": _Key(_integer(0), "cluster size", ("stream",)),
     "target-group-size": _Key(_integer(1), "qq target count value", _QUORUM, _operators),
 }
+
+#: Those that came with RabbitMQ 4.3.
+_KEYS_OF_4_3 = frozenset(
+    ("delayed-retry-type", "delayed-retry-min", "delayed-retry-max", "consumer-disconnected-timeout")
+)
 
 
 def kinds_of(definition: Mapping[str, Any]) -> frozenset[str]:
@@ -103,13 +114,22 @@ def kinds_of(definition: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(("exchange", *types))
 
 
-def unknown_keys(definition: Mapping[str, Any], operator: bool) -> list[str]:
-    """Those that no policy, or no operator policy, has here: of plugins, say."""
-    return [name for name in sorted(definition) if (key := _KEYS.get(name)) is None or (operator and key.merge is None)]
+def unknown_keys(definition: Mapping[str, Any], operator: bool, keys_of_4_3: bool) -> list[str]:
+    """Those that no policy, or no operator policy, has here: of plugins, say.
+
+    keys_of_4_3: there are those of RabbitMQ 4.3.
+    """
+    return [
+        name
+        for name in sorted(definition)
+        if (key := _KEYS.get(name)) is None
+        or (operator and key.merge is None)
+        or (name in _KEYS_OF_4_3 and not keys_of_4_3)
+    ]
 
 
-def definition_problem(definition: object, operator: bool) -> str | None:
-    """What is wrong with a definition, in RabbitMQ's words; None if nothing is."""
+def definition_problem(definition: object, operator: bool, keys_of_4_3: bool = False) -> str | None:
+    """What is wrong with a definition, in RabbitMQ's words; None if nothing is. keys_of_4_3: see `unknown_keys`."""
     if definition == []:
         return "no policy provided"  # how some write an empty object
     if isinstance(definition, list):
@@ -121,12 +141,25 @@ def definition_problem(definition: object, operator: bool) -> str | None:
         return f"definition should be a map, actually was {erlang_json(definition)}"  # where RabbitMQ crashes
     if not definition:
         return "no policy provided"
-    unknown = {name: definition[name] for name in unknown_keys(definition, operator)}
+    unknown = {name: definition[name] for name in unknown_keys(definition, operator, keys_of_4_3)}
     for name in sorted(definition.keys() - unknown.keys()):
         key = _KEYS[name]
         if not key.accepts(definition[name]):
             return f"{erlang_json(definition[name])} is not a valid {key.noun}"
+    if keys_of_4_3 and (problem := _delayed_retry_problem(definition)) is not None:
+        return problem
     return f"{erlang_entries(unknown)} are not recognised policy settings" if unknown else None
+
+
+def _delayed_retry_problem(definition: Mapping[str, Any]) -> str | None:
+    """What is wrong with valid keys together (rabbit_quorum_queue:validate_delayed_retry_constraints/1)."""
+    returns = definition.get("delayed-retry-type", "disabled")
+    least, most = definition.get("delayed-retry-min"), definition.get("delayed-retry-max")
+    if least is None:
+        return None if returns == "disabled" else f"delayed-retry-min is required when delayed-retry-type is {returns}"
+    if most is not None and most < least:
+        return f"delayed-retry-max ({most}) must not be smaller than delayed-retry-min ({least})"
+    return None
 
 
 def merged(policy: Mapping[str, Any], operator: Mapping[str, Any]) -> dict[str, Any]:

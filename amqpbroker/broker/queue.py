@@ -75,6 +75,11 @@ class Queue(Destination):
 
     @property
     @abstractmethod
+    def delayed_count(self) -> int:
+        """Messages that were returned and wait before they are ready again."""
+
+    @property
+    @abstractmethod
     def consumer_count(self) -> int:
         """All consumers, able to take messages or not."""
 
@@ -158,7 +163,7 @@ class Queue(Destination):
 
     @abstractmethod
     def purge(self) -> int:
-        """Drop all ready messages; returns how many."""
+        """Drop all ready messages, and those that were returned and are delayed; returns how many."""
 
     @abstractmethod
     def move(self, destination: "Queue", count: int, size: int) -> int:

@@ -225,14 +225,18 @@ def queue_type_of(name: str, vhost: str, arguments: Table, default_queue_type: s
     return text(field.value)
 
 
+def arguments_of(queue_type: str, newest: bool) -> tuple[str, ...]:
+    """Those that a queue type knows, in the order in which RabbitMQ compares them. newest: in RabbitMQ 4.3."""
+    return ARGUMENTS[queue_type] + _ARGUMENTS_4_3[queue_type] if newest else ARGUMENTS[queue_type]
+
+
 def check_queue_arguments(name: str, vhost: str, queue_type: str, arguments: Table, newest: bool = False) -> None:
     """Raises AmqpError 406 for a value that is not allowed, then for an argument that only other queue types have.
 
     newest: the arguments are those of RabbitMQ 4.3.
     """
-    own, checks, refused = ARGUMENTS[queue_type], _CHECKS, _REFUSED
-    if newest:
-        own, checks, refused = own + _ARGUMENTS_4_3[queue_type], _CHECKS_4_3, _REFUSED_4_3
+    own = arguments_of(queue_type, newest)
+    checks, refused = (_CHECKS_4_3, _REFUSED_4_3) if newest else (_CHECKS, _REFUSED)
     for argument, check in checks.items():
         field = arguments.get(argument)
         if field is not None and argument in own:

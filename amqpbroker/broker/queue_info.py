@@ -23,6 +23,9 @@ class QueueInfo(NamedTuple):
     single_active_consumer_tag: of a quorum queue's first consumer too, where all of them are active (rabbit_fifo.erl).
     head_message_timestamp: seconds since the epoch, as the publisher said; None if it did not or the head is paged out.
     messages_by_priority: of a quorum queue in RabbitMQ 4.3, how many are ready, but for returned ones.
+    messages_delayed, next_delayed_at, last_delayed_at: what was returned and is not ready yet, and when the first and
+    the last of it will be (milliseconds since the epoch). messages and message_bytes_ready include it. delayed_retry:
+    what delays it, of a quorum queue in RabbitMQ 4.3.
     """
 
     state: str
@@ -48,17 +51,26 @@ class QueueInfo(NamedTuple):
     memory: int
     idle_since: int | None
     messages_by_priority: dict[int, int] | None
+    messages_delayed: int
+    next_delayed_at: int | None
+    last_delayed_at: int | None
+    delayed_retry: str | None
 
 
 def queue_info(queue: "LocalQueue") -> QueueInfo:
     """Of a queue at present."""
     ready, consumers, tally, sample = queue.ready, queue.consumers, queue.tally, queue.sample
     unacked = queue.unacked_count
-    count = ready.count + unacked
-    size = ready.size + queue.unacked_size
+    delayed, ahead_ms = queue.delayed, queue.clock.ahead_ms
+    next_ms = None if delayed is None else delayed.next_ms
+    last_ms = None if delayed is None else delayed.last_ms
+    waiting_size = ready.size + queue.delayed_size
+    count = ready.count + queue.delayed_count + unacked
+    size = waiting_size + queue.unacked_size
     persistent = tally.recovered + tally.stored - tally.unstored
-    paged_out = ready.paged_out
-    paged_size = ready.size * paged_out // ready.count if paged_out else 0
+    ready_paged_out = ready.paged_out
+    paged_out = ready_paged_out + (0 if delayed is None else delayed.paged_out)
+    paged_size = waiting_size * paged_out // (count - unacked) if paged_out else 0
     capacity = 0.0
     if consumers.all:
         capacity = float(not ready.count) if sample is None else sample.capacity
@@ -78,11 +90,11 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
         messages_unacknowledged=unacked,
         messages_persistent=persistent,
         messages_ram=count - paged_out,
-        messages_ready_ram=ready.count - paged_out,
+        messages_ready_ram=ready.count - ready_paged_out,
         messages_unacknowledged_ram=unacked,
         messages_paged_out=paged_out,
         message_bytes=size,
-        message_bytes_ready=ready.size,
+        message_bytes_ready=waiting_size,
         message_bytes_unacknowledged=queue.unacked_size,
         message_bytes_persistent=size * persistent // count if count else 0,
         message_bytes_ram=size - paged_size,
@@ -91,4 +103,14 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
         memory=_QUEUE_OCTETS + MESSAGE_OCTETS * (count - paged_out) + size - paged_size,
         idle_since=None if sample is None else sample.idle_since,
         messages_by_priority=ready.by_priority() if isinstance(ready, StrictQuorumLine) else None,
+        messages_delayed=queue.delayed_count,
+        next_delayed_at=None if next_ms is None else next_ms + ahead_ms,
+        last_delayed_at=None if last_ms is None else last_ms + ahead_ms,
+        delayed_retry=_delayed_retry(queue),
     )
+
+
+def _delayed_retry(queue: "LocalQueue") -> str | None:
+    if not queue.quorum or not queue.vhost.config.compat.delayed_retry:
+        return None
+    return "disabled" if queue.retry is None else str(queue.retry)

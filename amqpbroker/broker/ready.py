@@ -675,13 +675,6 @@ class StrictLevels(PriorityLine):
         self.size -= entry.message.size
         return entry
 
-    def put_last(self, entry: Entry) -> None:
-        # Whatever its priority (rabbit_fifo:apply of #requeue{}).
-        self._line(self.DEFAULT_PRIORITY).push(entry)
-        self.mask |= 1 << self.DEFAULT_PRIORITY
-        self.count += 1
-        self.size += entry.message.size
-
 
 class StrictQuorumLine(QuorumLine):
     """Returned messages first, in the order of their return; then strictly by priority (RabbitMQ 4.3).
@@ -713,11 +706,6 @@ class StrictQuorumLine(QuorumLine):
         self.count -= 1
         self.size -= entry.message.size
         return entry
-
-    def put_last(self, entry: Entry) -> None:
-        self._levels.put_last(entry)
-        self.count += 1
-        self.size += entry.message.size
 
     def push(self, entry: Entry) -> None:
         self.normal.push(entry)

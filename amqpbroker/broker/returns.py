@@ -1,9 +1,12 @@
 """What comes back to a queue unacknowledged: where it goes, what of it dies, and who gets it next."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.consumer import Consumer
+from amqpbroker.broker.delayed_returns import DelayedReturns
 from amqpbroker.broker.message import Entry
+from amqpbroker.broker.paging import QueuePages
 
 if TYPE_CHECKING:
     from amqpbroker.broker.local_queue import LocalQueue
@@ -14,7 +17,12 @@ DELIVERY_LIMIT = "delivery_limit"
 
 def requeue(queue: "LocalQueue", entries: list[Entry], failed: bool) -> None:
     """A client returns these. See Queue.requeue."""
-    if queue.quorum and queue.settings.delivery_limit < 0 and not queue.closed:
+    if (
+        queue.quorum
+        and queue.settings.delivery_limit < 0
+        and not queue.closed
+        and queue.vhost.config.compat.unlimited_returns_go_last
+    ):
         # What may come back for ever keeps nothing else waiting: each goes to the end, by itself (rabbit_fifo:requeue).
         for entry in entries:
             _put_last(queue, entry, failed)
@@ -36,27 +44,59 @@ def _take_back(queue: "LocalQueue", entries: list[Entry], failed: bool) -> None:
             queue.forget(entry)
         return
     limit = queue.settings.delivery_limit if queue.quorum else -1
+    retry = queue.retry
     back = []
+    late = []
     exhausted = []
     for entry in entries:
         _count(queue, entry, failed)
         if 0 <= limit < entry.delivery_count:
             exhausted.append(entry)
             continue
-        back.append(entry)
         if entry.position and queue.log is not None:
             queue.log.returned(entry)
+        if retry is not None:
+            delay_ms = retry.delay_ms(failed, entry.delivery_count)
+            if delay_ms:
+                late.append((entry, delay_ms))
+                continue
+        back.append(entry)
         if entry.deadline_ms:
             queue.expiring += 1
+    if queue.limit.shut and (back or late):
+        queue.limit.is_shut(queue)
+    if late:
+        _delay(queue, late)
     if back:
-        if queue.limit.shut:
-            queue.limit.is_shut(queue)
         queue.ready.requeue(back)
     if queue.quorum:
         _move_on(queue, consumers, exhausted)
     else:
         queue.limit.trim(queue)
         queue.share(consumers)
+
+
+def _delay(queue: "LocalQueue", late: list[tuple[Entry, int]]) -> None:
+    delayed = queue.delayed
+    if delayed is None:
+        pager = None if queue.log is None else QueuePages(queue, queue.log)
+        batch = queue.vhost.config.bounds.releases
+        delayed = queue.delayed = DelayedReturns(queue.clock, partial(_rejoin, queue), batch, pager)
+    for entry, delay_ms in late:
+        delayed.put(entry, delay_ms)
+
+
+def _rejoin(queue: "LocalQueue", entries: list[Entry]) -> None:
+    """Make delayed entries ready, because they are due."""
+    for entry in entries:
+        if entry.deadline_ms:
+            queue.expiring += 1
+    queue.ready.requeue(entries)
+    if queue.quorum:
+        _move_on(queue, {}, [])
+    else:
+        queue.limit.trim(queue)
+        queue.share(())
 
 
 def _put_last(queue: "LocalQueue", entry: Entry, failed: bool) -> None:

@@ -18,6 +18,7 @@ from amqpbroker.broker.queue_arguments import (
     queue_type_of,
     with_queue_type,
 )
+from amqpbroker.broker.retry_delay import RetryDelay, retry_delay
 from amqpbroker.compat import Compat, Permission
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, text
 
@@ -35,7 +36,8 @@ class QueueSettings:
     queue_type: "classic" or "quorum". overflow: "drop-head", "reject-publish" or "reject-publish-dlx".
     dead_letter_exchange: None for no dead-lettering; "" is the default exchange. dead_letter_routing_key: None to keep
     the message's own keys. dead_letter_strategy: "at-most-once" or "at-least-once". delivery_limit and
-    dead_letter_strategy are for quorum queues. plain: there is neither a message TTL nor a length limit.
+    dead_letter_strategy are for quorum queues. retry: how long what is returned waits, None for not at all; only
+    releases of RabbitMQ that have it follow it. plain: there is neither a message TTL nor a length limit.
     """
 
     queue_type: str = "classic"
@@ -51,6 +53,7 @@ class QueueSettings:
     single_active_consumer: bool = False
     delivery_limit: int = -1
     consumer_timeout_ms: int = -1
+    retry: RetryDelay | None = None
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +106,9 @@ _SOURCES = (
     _Source("dead_letter_strategy", "dead-letter-strategy", str, None, _argument),
     _Source("delivery_limit", "delivery-limit", int, None, finite),
     _Source("consumer_timeout_ms", "consumer-timeout", int, _smaller, _smaller),
+    _Source("retry_type", "delayed-retry-type", str, None, _policy),
+    _Source("retry_min_ms", "delayed-retry-min", int, None, _smaller),
+    _Source("retry_max_ms", "delayed-retry-max", int, None, _smaller),
 )
 
 _NO_POLICY: Mapping[str, Any] = MappingProxyType({})
@@ -147,6 +153,8 @@ def _argument_value(given: Field | None, kind: type[int] | type[str] | type[byte
 def _settle_quorum(values: dict[str, Any]) -> None:
     """What quorum queues cannot do falls back to what they can (rabbit_quorum_queue: overflow/3, dlh/5)."""
     values.setdefault("delivery_limit", DEFAULT_DELIVERY_LIMIT)
+    retry = [values.pop(name, None) for name in ("retry_type", "retry_min_ms", "retry_max_ms")]
+    values["retry"] = retry_delay(*retry)
     if values.get("overflow") == "reject-publish-dlx":
         values["overflow"] = "drop-head"
     if values.get("overflow") != "reject-publish" or "dead_letter_exchange" not in values:

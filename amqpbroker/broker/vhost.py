@@ -20,7 +20,12 @@ from amqpbroker.broker.event_facts import binding_facts, exchange_created, queue
 from amqpbroker.broker.events import INTERNAL, Events
 from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Exchange
 from amqpbroker.broker.exchange_types.default import DefaultType
-from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, build_exchange_type, unknown_exchange_type
+from amqpbroker.broker.exchange_types.registry import (
+    EXCHANGE_TYPES,
+    build_exchange_type,
+    known_exchange_types,
+    unknown_exchange_type,
+)
 from amqpbroker.broker.limits import Limits
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.message import Message
@@ -221,7 +226,8 @@ class Vhost:
         stored_id: it is being restored, from definitions that have it under this id (0 if it needs none).
         """
         existing = self.exchanges.get(name)
-        if kind not in EXCHANGE_TYPES:
+        kinds = known_exchange_types(self.config.compat) if stored_id is None else EXCHANGE_TYPES
+        if kind not in kinds:
             raise unknown_exchange_type(kind)
         if existing is not None:
             assert_exchange_equivalent(
@@ -241,7 +247,7 @@ class Vhost:
             raise errors.cluster_exchange_limit(name, limit)
         if durable:
             self._sweep.settle(True, name)
-        exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments)
+        exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments, kinds)
         if durable and exchange.type.held is not None:
             exchange.type.held.id = stored_id or self.definitions.new_id()
         if durable and stored_id is None:
@@ -250,11 +256,18 @@ class Vhost:
         return exchange
 
     def _make_exchange(
-        self, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
+        self,
+        name: str,
+        kind: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Table,
+        kinds: tuple[str, ...] = EXCHANGE_TYPES,
     ) -> Exchange:
         log = self.log if durable else None
         exchange_type = build_exchange_type(
-            kind, arguments, self.clock, self._release_to(name), log, self.config.bounds
+            kind, arguments, self.clock, self._release_to(name), log, self.config.bounds, kinds
         )
         alternate = alternate_exchange(name, self.name, arguments)
         exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
@@ -325,6 +338,7 @@ class Vhost:
                 owned=existing.owner is None or existing.owner is session,
                 default_queue_type=self.default_queue_type,
                 relaxed=self.config.relaxed_quorum_queue_checks,
+                newest=self.config.compat.arguments_of_4_3,
             )
             existing.touch()
             self.totals.churn.queue_declared += 1
@@ -391,7 +405,7 @@ class Vhost:
         answer(count): called when it is deleted and its consumers are still to be told; `count` messages were ready.
         Raises AmqpError 406 if it is in use or not empty and must not be, 506.
         """
-        if if_empty and queue.ready_count:
+        if if_empty and queue.ready_count + queue.delayed_count:
             raise errors.queue_not_empty(queue.name, self.name)
         if if_unused and queue.consumer_count:
             raise errors.in_use("queue", queue.name, self.name)

@@ -69,7 +69,8 @@ def carry(before: Broker, after: Broker) -> None:
             if heir is not None:
                 assert isinstance(queue, LocalQueue)
                 assert isinstance(heir, LocalQueue)
-                heir.inherit([_copy(entry, heir) for entry in queue.ready if queue.quorum or entry.message.persistent])
+                there = [*queue.ready, *(queue.delayed or ())]
+                heir.inherit([_copy(entry, heir) for entry in there if queue.quorum or entry.message.persistent])
         for exchange in vhost.exchanges.values():
             held = exchange.type.held
             if exchange.durable and isinstance(held, HeldMessages):

@@ -273,3 +273,22 @@ def test_nothing_is_looked_at_where_nothing_has_a_timeout(cut: Cut) -> None:
     client.publish("q", b"1")
     client.consume("q")
     assert broker.clock.next_due_ms() == before
+
+
+@pytest.mark.parametrize(("retry_type", "is_delayed"), [("all", True), ("returned", True), ("failed", False)])
+def test_what_is_taken_back_is_delayed_as_it_is_no_failure(cut: Cut, retry_type: str, is_delayed: bool) -> None:
+    client, clock = timing(cut)
+    retry = {"x-delayed-retry-type": longstr(retry_type), "x-delayed-retry-min": Field("I", 500)}
+    longest = {"x-delayed-retry-max": Field("I", 50_000)}
+    client.declare("q", durable=True, arguments={**QUORUM, **retry, **longest})
+    client.publish("q", b"1")
+    client.consume("q", "c")
+    for tag in 1, 2, 3:
+        clock.advance(TIMEOUT_MS)
+        assert [got.name for got in client.receive()] == ["basic.cancel"]
+        client.send(1, "basic.ack", delivery_tag=tag)
+        if is_delayed:
+            clock.advance(499)
+            assert client.receive() == []
+            clock.advance(1)
+        assert [got.body for got in client.receive()] == [b"1"]

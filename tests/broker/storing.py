@@ -64,6 +64,8 @@ class Node:
     limits: arguments of Persistence.
     """
 
+    config = Config()
+
     def __init__(self, files=None, clock=None, committer=InlineCommitter, limits=None, **queues):
         self.files = files or FaultyFiles()
         self.clock = clock or ManualClock()
@@ -75,7 +77,7 @@ class Node:
         self.persistence = Persistence(journal, self.committer, self.failures.append, self.clock, **(limits or {}))
         self.stuck = []
         self.persistence.writer.on_stuck = self.stuck.append
-        self.broker = Broker(Config(), self.clock, self.persistence)
+        self.broker = Broker(self.config, self.clock, self.persistence)
         by_id = {}
         for number, (name, arguments) in enumerate(self.queues.items(), 1):
             queue = self.broker.vhosts["/"].declare_queue(name, True, False, False, arguments)
@@ -87,7 +89,7 @@ class Node:
     def crash(self, keep=0):
         """The power goes; the machine comes back."""
         self.files.power_loss(keep)
-        return Node(self.files, self.clock, type(self.committer), **self.queues)
+        return type(self)(self.files, self.clock, type(self.committer), **self.queues)
 
     def client(self):
         return Wire(self.broker).log_in()

@@ -9,6 +9,8 @@ import pytest
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.compat import COMPATS
+from amqpbroker.config import Config
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.queueing import message, table
 from tests.broker.storing import LaterCommitter, Node
@@ -23,6 +25,7 @@ QUEUES = {
     "priorities": {"max_priority": 5},
     "expiring": {"message_ttl": 600_000, "expires": 600_000},
     "dead-lettering": {"message_ttl": 0, "dead_letter_exchange": "", "dead_letter_routing_key": "d"},
+    "delaying": {"queue_type": "quorum", "delayed_retry_type": "all", "delayed_retry_min": 600_000},
     "full": {"max_length": 2, "dead_letter_exchange": "", "dead_letter_routing_key": "d"},
 }
 
@@ -47,18 +50,31 @@ def arguments(request):
     return table(**QUEUES[request.param])
 
 
+@pytest.fixture
+def compat(arguments, monkeypatch):
+    """A release in which these arguments mean something, and the queue d may be transient."""
+    series = "4.3" if "x-delayed-retry-type" in arguments else "4.0"
+    compat = COMPATS[series].configured({"transient_nonexcl_queues": True})
+    monkeypatch.setattr(Node, "config", Config(compat=compat))
+    return compat
+
+
 def fill(client, count=5):
-    """The queue q, with messages that are ready and unacknowledged."""
+    """The queue q, with messages that are ready, unacknowledged and returned."""
     for number in range(count):
         client.publish("q", b"%d" % number, delivery_mode=2, priority=number % 5)
     client.call(1, "basic.qos", prefetch_count=2)
     client.consume("q")
-    client.send(1, "basic.get", queue="q")
-    client.receive()
+    for _ in range(2):
+        client.send(1, "basic.get", queue="q")
+    got = client.receive()[0]
+    if got.name == "basic.get-ok":
+        client.send(1, "basic.nack", delivery_tag=got.arguments["delivery_tag"], requeue=True)
+        client.receive()
 
 
-def test_a_queue_that_is_deleted_is_freed(living, arguments):
-    client = Wire(make_broker()).log_in()
+def test_a_queue_that_is_deleted_is_freed(living, arguments, compat):
+    client = Wire(make_broker(compat=compat)).log_in()
     client.declare("d")
     before = living()
     client.declare("q", durable=True, arguments=arguments)
@@ -73,8 +89,8 @@ def test_a_queue_that_is_deleted_is_freed(living, arguments):
     assert living() == before
 
 
-def test_a_connection_that_ends_lets_go_of_what_it_held(living, arguments):
-    broker = make_broker()
+def test_a_connection_that_ends_lets_go_of_what_it_held(living, arguments, compat):
+    broker = make_broker(compat=compat)
     before = living()
     client, other = Wire(broker).log_in(), Wire(broker).log_in()
     client.declare("d")
@@ -92,8 +108,8 @@ def test_a_connection_that_ends_lets_go_of_what_it_held(living, arguments):
     assert living() == before
 
 
-def test_a_vhost_that_is_deleted_is_freed(living, arguments):
-    broker = make_broker()
+def test_a_vhost_that_is_deleted_is_freed(living, arguments, compat):
+    broker = make_broker(compat=compat)
     before = living()
     broker.add_vhost("v")
     broker.users.set_permissions("guest", "v", ".*", ".*", ".*")
@@ -114,7 +130,7 @@ def test_a_vhost_that_is_deleted_is_freed(living, arguments):
 
 
 @pytest.fixture
-def node(arguments):
+def node(arguments, compat):
     return Node(committer=LaterCommitter, q=arguments, d={})
 
 
@@ -136,7 +152,7 @@ def test_a_stored_queue_that_is_deleted_is_freed(living, node):
 
 
 @pytest.mark.parametrize("written", [True, False])
-def test_a_broker_that_has_ended_is_freed(living, arguments, written):
+def test_a_broker_that_has_ended_is_freed(living, arguments, compat, written):
     before = living()
     node = Node(committer=LaterCommitter, q=arguments, d={})
     client = node.client()
@@ -156,10 +172,10 @@ def test_a_broker_that_has_ended_is_freed(living, arguments, written):
     assert living(True) == before
 
 
-def test_what_a_broker_that_has_ended_held_is_freed_at_once(living, arguments):
+def test_what_a_broker_that_has_ended_held_is_freed_at_once(living, arguments, compat):
     """Without the collector, if the broker itself is still there: to whoever knows it, it is empty."""
     before = living()["LocalQueue"]
-    broker = make_broker()
+    broker = make_broker(compat=compat)
     client = Wire(broker).log_in()
     client.declare("d")
     client.declare("q", durable=True, arguments=arguments)

@@ -7,8 +7,9 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.policies import NO_POLICY, Policy
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.compat import COMPATS
 from amqpbroker.wire.values import longstr
-from tests.broker.queueing import clock_of, declare, publish, ready
+from tests.broker.queueing import clock_of, declare, get, publish, ready
 from tests.harness import Wire, make_broker
 
 
@@ -243,6 +244,35 @@ def test_a_time_that_is_too_long_is_as_long_as_can_be(broker: Broker, vhost: Vho
     queue = declare(vhost)
     publish(queue, b"1")
     assert queue.settings.message_ttl_ms == queue.settings.expires_ms == 315_360_000_000
+
+
+# --- delayed retry ---------------------------------------------------------------------------------------------------
+
+
+def test_policies_delay_what_is_returned_from_4_3_on() -> None:
+    broker = make_broker(compat=COMPATS["4.3"])
+    vhost = broker.vhosts["/"]
+    queue = declare(vhost, queue_type="quorum")
+    put(broker, {"delayed-retry-type": "all", "delayed-retry-min": 10, "delayed-retry-max": 25})
+    put(broker, {"delayed-retry-min": 20}, "op", operator=True)
+    assert str(queue.retry) == "all (min: 20ms, max: 25ms)"
+    publish(queue, b"1")
+    queue.requeue([get(queue)])
+    clock_of(vhost).advance(19)
+    assert ready(queue) == []
+    clock_of(vhost).advance(1)
+    assert ready(queue) == [b"1"]
+    broker.policies.delete("/", "p")
+    assert queue.retry is None
+    assert str(declare(vhost, "q2", queue_type="quorum", delayed_retry_type="failed").retry) == (
+        "failed (min: 20ms, max: 20ms)"
+    )
+
+
+def test_policies_have_no_delayed_retry_before_4_3(broker: Broker) -> None:
+    problem = '[{<<"delayed-retry-min">>,1}] are not recognised policy settings'
+    for operator in (False, True):
+        assert problem in refusal(broker, definition={"delayed-retry-min": 1}, operator=operator)
 
 
 # --- exchanges -------------------------------------------------------------------------------------------------------

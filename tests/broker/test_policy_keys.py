@@ -110,9 +110,60 @@ def test_a_wrong_value_is_told_before_unknown_keys_and_the_first_by_name() -> No
     )
 
 
+MIN, MAX = "delayed-retry-min", "delayed-retry-max"
+
+
+@pytest.mark.parametrize(
+    ("definition", "problem"),
+    [
+        ({"delayed-retry-type": "all", MIN: 1}, None),
+        ({"delayed-retry-type": "failed", MIN: 2, MAX: 2}, None),
+        ({"delayed-retry-type": "returned", MIN: 2, MAX: 3}, None),
+        ({"delayed-retry-type": "disabled"}, None),
+        ({"delayed-retry-type": "disabled", MAX: 3}, None),
+        ({MIN: 1}, None),
+        ({MAX: 1}, None),
+        ({"delayed-retry-type": "all"}, "delayed-retry-min is required when delayed-retry-type is all"),
+        ({"delayed-retry-type": "failed", MAX: 1}, "delayed-retry-min is required when delayed-retry-type is failed"),
+        ({MIN: 2, MAX: 1}, "delayed-retry-max (1) must not be smaller than delayed-retry-min (2)"),
+        (
+            {"delayed-retry-type": "x"},
+            '<<"x">> is not a valid delayed retry type. Must be one of: all, failed, returned, disabled',
+        ),
+        ({MIN: 0}, "0 is not a valid delayed retry minimum delay. Must be a positive integer"),
+        ({MIN: True}, "true is not a valid delayed retry minimum delay. Must be a positive integer"),
+        ({MAX: "1"}, '<<"1">> is not a valid delayed retry maximum delay. Must be a positive integer'),
+        ({MAX: 1, "foo": 1}, '[{<<"foo">>,1}] are not recognised policy settings'),
+    ],
+)
+@pytest.mark.parametrize("operator", [False, True])
+def test_delayed_retry_from_4_3_on(definition: dict[str, object], problem: str | None, operator: bool) -> None:
+    """rabbit_quorum_queue:validate_policy/1 of 4.3.5, for policies of both kinds."""
+    assert definition_problem(definition, operator, keys_of_4_3=True) == problem
+    before = definition_problem(definition, operator)
+    assert before is not None
+    assert before.endswith(" are not recognised policy settings")
+
+
+def test_the_consumer_disconnected_timeout_is_no_key_of_operator_policies() -> None:
+    key = "consumer-disconnected-timeout"
+    assert definition_problem({key: 0}, operator=False, keys_of_4_3=True) is None
+    problem = "-1 is not a valid consumer disconnected timeout"
+    assert definition_problem({key: -1}, operator=False, keys_of_4_3=True) == problem
+    unknown = '[{<<"consumer-disconnected-timeout">>,0}] are not recognised policy settings'
+    assert definition_problem({key: 0}, operator=True, keys_of_4_3=True) == unknown
+    assert definition_problem({key: 0}, operator=False) == unknown
+
+
 @pytest.mark.parametrize(
     ("key", "policy", "operator", "both"),
     [
+        ("delayed-retry-type", "all", "failed", "failed"),
+        ("delayed-retry-type", "all", "disabled", "disabled"),
+        (MIN, 1, 2, 2),
+        (MIN, 2, 1, 2),
+        (MAX, 1, 2, 1),
+        (MAX, 2, 1, 1),
         ("max-length", 5, 7, 5),
         ("max-length", 7, 5, 5),
         ("message-ttl", 1, 2, 1),
@@ -143,6 +194,8 @@ def test_what_only_one_of_two_policies_says_counts() -> None:
         (["max-length"], {"exchange", "classic", "quorum"}),
         (["max-length", "delivery-limit"], {"exchange", "quorum"}),
         (["queue-mode"], {"exchange", "classic"}),
+        ([MIN, "max-length"], {"exchange", "classic", "quorum"}),
+        (["consumer-disconnected-timeout"], {"exchange", "classic", "quorum", "stream"}),
         (["max-age", "max-length-bytes"], {"exchange", "stream"}),
         (["max-age", "delivery-limit"], {"exchange"}),
         (["alternate-exchange", "queue-version"], {"exchange", "classic", "quorum", "stream"}),

@@ -13,6 +13,7 @@ from amqpbroker.broker.policies import Policy
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
+from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.errors import AmqpError, not_stored
 from amqpbroker.store.definitions import (
@@ -195,6 +196,16 @@ def test_queues_keep_their_ids_and_new_ones_get_new_ids(node: Node) -> None:
     assert node.broker.lost_ids == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [("x-modulus-hash", {}), ("x-delayed-message", {"x-delayed-type": longstr("x-modulus-hash")})],
+)
+def test_an_exchange_whose_type_the_release_no_longer_has_stays(node: Node, kind: str, arguments: Table) -> None:
+    vhost = node.restart(compat=COMPATS["4.3"])
+    vhost.declare_exchange("x", kind, True, False, False, arguments)
+    assert node.restart().exchanges["x"].type.name == kind
+
+
 def test_the_type_of_a_queue_is_that_of_its_declaration(node: Node) -> None:
     queue(node.vhost, "q")
     vhost = node.restart(default_queue_type="quorum")
@@ -354,6 +365,16 @@ def test_of_a_deleted_vhost_nothing_comes_back(node: Node) -> None:
     assert node.broker.policies.list() == node.broker.parameters.list() == []
     assert not vhost.queues
     assert "x" not in vhost.exchanges
+
+
+def test_a_policy_whose_keys_the_release_no_longer_has_stays(node: Node) -> None:
+    definition = {"delayed-retry-type": "all", "delayed-retry-min": 10}
+    node.restart(compat=COMPATS["4.3"])
+    node.broker.policies.put(Policy("/", "p", "", definition))
+    vhost = node.restart()
+    declared = queue(vhost, "q", arguments={"x-queue-type": longstr("quorum")})
+    assert (declared.effective_policy, declared.retry) == (definition, None)
+    assert node.restart(compat=COMPATS["4.3"]).queues["q"].retry is not None  # type: ignore[attr-defined]
 
 
 def test_a_policy_that_is_refused_by_now_is_left_out_and_stays_stored(

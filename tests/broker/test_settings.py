@@ -1,7 +1,9 @@
 from dataclasses import FrozenInstanceError
+from typing import Any
 
 import pytest
 
+from amqpbroker.broker.retry_delay import RetryDelay
 from amqpbroker.broker.settings import QueueSettings, alternate_exchange, queue_settings
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, Table, longstr
@@ -153,3 +155,34 @@ def test_an_alternate_exchange_must_be_a_string() -> None:
     assert refused.value.text == (
         "PRECONDITION_FAILED - invalid type 'signedint' for arg 'alternate-exchange' in exchange 'x' in vhost '/'"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "policy", "delay"),
+    [
+        ({"type": "all", "min": 10, "max": 30}, {}, RetryDelay("all", 10, 30)),
+        ({}, {"type": "failed", "min": 10}, RetryDelay("failed", 10, 10)),
+        ({"type": "all", "min": 10, "max": 30}, {"type": "failed", "min": 20, "max": 20}, RetryDelay("failed", 10, 20)),
+        ({"type": "all", "min": 10, "max": 30}, {"type": "disabled"}, None),
+        ({"type": "disabled", "min": 10}, {"type": "returned"}, RetryDelay("returned", 10, 10)),
+        ({"type": "all"}, {"min": 5}, RetryDelay("all", 5, 5)),
+        ({"type": "all", "min": -5}, {"min": 5}, None),
+        ({"type": "all", "min": 5, "max": -1}, {}, RetryDelay("all", 5, 5)),
+        ({"type": "al", "min": 10}, {}, None),
+        ({"type": 5, "min": 10}, {}, None),
+        ({"type": "all", "min": "10"}, {}, None),
+        ({"type": "all"}, {}, None),
+        ({"min": 10}, {}, None),
+    ],
+)
+def test_the_delayed_retry_of_a_quorum_queue(
+    arguments: dict[str, Any], policy: dict[str, Any], delay: RetryDelay | None
+) -> None:
+    """rabbit_quorum_queue:get_delayed_retry_config/1. Arguments are not checked when a queue is declared."""
+    declared = {
+        f"x-delayed-retry-{name}": Field("l", value) if isinstance(value, int) else longstr(value)
+        for name, value in arguments.items()
+    }
+    definition = {f"delayed-retry-{name}": value for name, value in policy.items()}
+    assert queue_settings("quorum", declared, definition).retry == delay
+    assert queue_settings("classic", declared, definition).retry is None

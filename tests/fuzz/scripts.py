@@ -5,7 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES
+from amqpbroker.broker.exchange_types.registry import known_exchange_types
+from amqpbroker.compat import DEFAULT_COMPAT
 from amqpbroker.wire.frames import BODY, HEADER, HEARTBEAT, HEARTBEAT_FRAME, METHOD, frame
 from amqpbroker.wire.methods import BY_NAME, METHODS, encode
 from amqpbroker.wire.properties import encode_properties
@@ -93,7 +94,7 @@ _MEANT: dict[str, st.SearchStrategy[Any]] = {
     "destination": exchanges,
     "alternate": exchanges,
     "routing_key": keys,
-    "exchange_type": st.sampled_from(sorted(EXCHANGE_TYPES) * 3 + ["?"]),
+    "exchange_type": st.sampled_from(sorted(known_exchange_types(DEFAULT_COMPAT)) * 3 + ["?"]),
     "arguments": arguments,
     "consumer_tag": st.sampled_from(["", "t", "u"]),
     "delivery_tag": st.one_of(st.integers(0, 6), fields.ARGUMENTS["longlong"]),

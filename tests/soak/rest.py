@@ -21,7 +21,7 @@ REST_S = 12.0
 GROWTH = 1.10
 #: How much more memory the process may have than before, as a share of the most that it ever had. Python cannot return
 #: the free space between objects that live on, so that this differs from run to run.
-UNRETURNED = 0.10
+UNRETURNED = 0.20
 
 #: Names in the census: the pieces of memory that Python objects take, and the bytes that the C library gave out.
 BLOCKS = "allocated blocks"

@@ -146,3 +146,17 @@ def test_stopping_ends_a_restart(b):
     assert raised == ["the broker was stopped meanwhile"]
     b.start()
     assert b.queues() == []
+
+
+def test_what_was_returned_and_is_delayed_is_ready_again() -> None:
+    with Broker(compat="4.3") as b:
+        connection = connected(b.url)
+        channel = connection.channel()
+        retry = {"x-delayed-retry-type": "all", "x-delayed-retry-min": 3_600_000}
+        channel.queue_declare("q", durable=True, arguments={"x-queue-type": "quorum", **retry})
+        for body in b"1", b"2":
+            channel.basic_publish("", "q", body)
+        channel.basic_nack(channel.basic_get("q")[0].delivery_tag)
+        assert [message.body for message in b.messages("q")] == [b"2"]
+        restart(b, connection)
+        assert [message.body for message in b.messages("q")] == [b"1", b"2"]

@@ -1,6 +1,6 @@
 """The exchange types by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from amqpbroker import errors
 from amqpbroker.broker.exchange import ExchangeType
@@ -10,11 +10,13 @@ from amqpbroker.broker.exchange_types.direct import DirectType
 from amqpbroker.broker.exchange_types.fanout import FanoutType
 from amqpbroker.broker.exchange_types.headers import HeadersType
 from amqpbroker.broker.exchange_types.local_random import LocalRandomType
+from amqpbroker.broker.exchange_types.modulus_hash import ModulusHashType
 from amqpbroker.broker.exchange_types.random import RandomType
 from amqpbroker.broker.exchange_types.topic import TopicType
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock
+from amqpbroker.compat import Compat
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.wire.values import Table, text
 
@@ -24,12 +26,21 @@ _PLAIN: dict[str, Callable[[], ExchangeType]] = {
     FanoutType.name: FanoutType,
     HeadersType.name: HeadersType,
     LocalRandomType.name: LocalRandomType,
+    ModulusHashType.name: ModulusHashType,
     RandomType.name: RandomType,
     TopicType.name: TopicType,
 }
 
-#: All the names that exchange.declare takes.
+#: All names of types, of which a release may have fewer (see `known_exchange_types`).
 EXCHANGE_TYPES: tuple[str, ...] = tuple(sorted((*_PLAIN, ConsistentHashType.name, DelayedType.name)))
+
+#: The same without the types that came with RabbitMQ 4.3.
+_BEFORE_4_3 = tuple(name for name in EXCHANGE_TYPES if name != ModulusHashType.name)
+
+
+def known_exchange_types(compat: Compat) -> tuple[str, ...]:
+    """The names that exchange.declare takes."""
+    return EXCHANGE_TYPES if compat.modulus_hash else _BEFORE_4_3
 
 
 def build_exchange_type(
@@ -39,12 +50,16 @@ def build_exchange_type(
     release: Callable[[Message], None],
     log: Persistence | None = None,
     bounds: Bounds = BOUNDS,
+    names: Collection[str] = EXCHANGE_TYPES,
 ) -> ExchangeType:
     """The type of a new exchange that is declared with these arguments.
 
     `release` routes a message through that exchange, and `log` (of a durable one) stores them, for a type that holds
-    messages back. Raises AmqpError 406 for an unknown type and for arguments that the type refuses.
+    messages back. `names`: the types that there are. Raises AmqpError 406 for an unknown type and for arguments that
+    the type refuses.
     """
+    if type_name not in names:
+        raise unknown_exchange_type(type_name)
     plain = _PLAIN.get(type_name)
     if plain is not None:
         return plain()
@@ -52,17 +67,17 @@ def build_exchange_type(
         return ConsistentHashType(arguments)
     if type_name == DelayedType.name:
         inner_name = _delayed_type(arguments)
-        inner = build_exchange_type(inner_name, arguments, clock, release)
+        inner = build_exchange_type(inner_name, arguments, clock, release, names=names)
         return DelayedType(inner, clock, release, log, bounds)
     raise unknown_exchange_type(type_name)
 
 
-def missing_exchange_type(type_name: str, arguments: Table) -> str | None:
-    """The type that an exchange of this type and these arguments would need, and that there is not, if any."""
-    if type_name not in EXCHANGE_TYPES:
+def missing_exchange_type(type_name: str, arguments: Table, names: Collection[str]) -> str | None:
+    """The type that an exchange of this type and these arguments would need, and that is not among `names`, if any."""
+    if type_name not in names:
         return type_name
     field = arguments.get("x-delayed-type") if type_name == DelayedType.name else None
-    if field is None or field.kind not in "Sx" or text(field.value) in EXCHANGE_TYPES:
+    if field is None or field.kind not in "Sx" or text(field.value) in names:
         return None
     return text(field.value)
 

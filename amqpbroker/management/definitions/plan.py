@@ -14,7 +14,7 @@ import orjson
 
 from amqpbroker.broker.broker import QUEUE_TYPES, Broker
 from amqpbroker.broker.exchange import ExchangeType
-from amqpbroker.broker.exchange_types.registry import build_exchange_type, missing_exchange_type
+from amqpbroker.broker.exchange_types.registry import build_exchange_type, known_exchange_types, missing_exchange_type
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.passwords import MD5, SHA256
 from amqpbroker.broker.patterns import Pattern, PatternError
@@ -248,7 +248,7 @@ class Plan:
         vhost, name = self._vhost_of(entry), entry.text("name")
         values = entry.values
         pattern, whole = entry.text("pattern"), values.get("definition", {})
-        definition, unknown = _without_unknown_keys(whole, operator=False)
+        definition, unknown = _without_unknown_keys(whole, False, self._broker.policies.keys_of_4_3)
         what = f"policy {quoted(name)} in vhost {quoted(vhost)}"
         if unknown and not definition:
             return warning(what, f"it has nothing but keys that do not exist here, {unknown}")
@@ -282,7 +282,9 @@ class Plan:
             return warning(what, "there is no AMQP 1.0 here")
         unknown = ""
         if component == OPERATOR_POLICY and isinstance(value, dict):
-            definition, unknown = _without_unknown_keys(value.get("definition"), operator=True)
+            definition, unknown = _without_unknown_keys(
+                value.get("definition"), True, self._broker.policies.keys_of_4_3
+            )
             if unknown and not definition:
                 return warning(what, f"it has nothing but keys that do not exist here, {unknown}")
             value = {**value, "definition": definition} if unknown else value
@@ -301,7 +303,7 @@ class Plan:
         kind, arguments = entry.text("type"), entry.arguments()
         durable, auto_delete = entry.flag("durable", False), entry.flag("auto_delete", False)
         internal = entry.flag("internal", False)
-        missing_type = missing_exchange_type(kind, arguments)
+        missing_type = missing_exchange_type(kind, arguments, known_exchange_types(self._broker.config.compat))
         if missing_type is not None:
             why = f"there is no exchange type {quoted(missing_type)} here"
             return self._left_out.add("exchange", vhost, name, why)
@@ -403,9 +405,9 @@ def _explained(where: str, do: Callable[[], _Result]) -> _Result:
         raise DefinitionsError(str(error), where) from error
 
 
-def _without_unknown_keys(definition: Any, operator: bool) -> tuple[Any, str]:
+def _without_unknown_keys(definition: Any, operator: bool, keys_of_4_3: bool) -> tuple[Any, str]:
     """The definition of a policy without the keys that there are not, and these in words."""
-    unknown = unknown_keys(definition, operator) if isinstance(definition, dict) else []
+    unknown = unknown_keys(definition, operator, keys_of_4_3) if isinstance(definition, dict) else []
     if not unknown:
         return definition, ""
     known = {key: value for key, value in definition.items() if key not in unknown}

@@ -17,6 +17,7 @@ _DESCRIPTIONS = {
     "x-consistent-hash": "Consistent Hashing Exchange",
     "x-delayed-message": "Delayed Message Exchange.",
     "x-local-random": "Picks one random local binding (queue) to route via (to).",
+    "x-modulus-hash": "Modulus Hashing Exchange",
     "x-random": "Picks one random binding (queue) to route via (to).",
 }
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from amqpbroker import __version__
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES
+from amqpbroker.broker.exchange_types.registry import known_exchange_types
 from amqpbroker.broker.node import Listening, Node
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config.identity import OWN_NAME, Identity, python
@@ -177,7 +177,7 @@ def node_row(broker: Broker, node: Node) -> dict[str, Any]:
         "disk_free_details": NO_RATE,
         "disk_free_limit": 0 if free_bytes is None else node.disk_free_limit_bytes,
         "enabled_plugins": ["rabbitmq_management", "rabbitmq_prometheus"],
-        "exchange_types": exchange_types(EXCHANGE_TYPES),
+        "exchange_types": exchange_types(known_exchange_types(config.compat)),
         "fd_total": files,
         "fd_used": used_files,
         "fd_used_details": NO_RATE,

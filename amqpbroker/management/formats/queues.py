@@ -60,6 +60,10 @@ def queue_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str
             row["messages_by_priority"] = {str(priority): count for priority, count in by_priority.items()}
             row["messages_active_priorities"] = len(by_priority)
             row["messages_ready_returned"] = info.messages_ready - sum(by_priority.values())
+        if info.delayed_retry is not None:
+            row["delayed_retry"], row["messages_delayed"] = info.delayed_retry, info.messages_delayed
+        if info.next_delayed_at is not None:
+            row["next_delayed_at"], row["last_delayed_at"] = info.next_delayed_at, info.last_delayed_at
         row["open_files"] = {node: 0}
         if info.single_active_consumer_tag is not None:
             row["single_active_consumer_tag"] = info.single_active_consumer_tag
@@ -130,7 +134,7 @@ def bare_row(vhost: str, queue: Queue, node: str, totals: bool) -> dict[str, Any
     if queue.effective.policy is not None:
         row["policy"] = queue.effective.policy.name
     if totals:
-        row["messages"] = queue.ready_count + queue.unacked_count
+        row["messages"] = queue.ready_count + queue.delayed_count + queue.unacked_count
         row["messages_ready"] = queue.ready_count
         row["messages_unacknowledged"] = queue.unacked_count
     return row

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES
+from amqpbroker.broker.exchange_types.registry import known_exchange_types
 from amqpbroker.broker.stats import Counted
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
@@ -29,7 +29,7 @@ async def overview(call: Call) -> dict[str, Any]:
         "management_version": config.compat.version,
         "rates_mode": config.management.rates_mode,
         "sample_retention_policies": RETENTION,
-        "exchange_types": exchange_types(EXCHANGE_TYPES),
+        "exchange_types": exchange_types(known_exchange_types(config.compat)),
         "product_version": config.product_version,
         "product_name": config.product_name,
         "rabbitmq_version": config.compat.version,
@@ -63,8 +63,8 @@ async def _counted(call: Call) -> dict[str, Any]:
     churn = broker.totals.churn
     churned = dict(zip(churn.counter_names, churn.counters(), strict=True))
     stats = broker.message_stats() if everything else _summed(vhost.message_stats() for vhost in vhosts)
-    ready, unacked, consumers = await _queue_counts(vhosts)
-    totals = {"messages": ready + unacked, "messages_ready": ready, "messages_unacknowledged": unacked}
+    ready, delayed, unacked, consumers = await _queue_counts(vhosts)
+    totals = {"messages": ready + delayed + unacked, "messages_ready": ready, "messages_unacknowledged": unacked}
     return {
         "message_stats": with_details(stats, details),
         "churn_rates": with_details(churned, sampled(rates, [churn], wanted)),
@@ -81,18 +81,19 @@ def _summed(several: Iterable[dict[str, int]]) -> dict[str, int]:
     return dict(total)
 
 
-async def _queue_counts(vhosts: list[Vhost]) -> tuple[int, int, int]:
-    """How many messages are ready, and how many unacknowledged, and how many consumers there are."""
-    ready = unacked = consumers = 0
+async def _queue_counts(vhosts: list[Vhost]) -> tuple[int, int, int, int]:
+    """How many messages are ready, how many delayed, and how many unacknowledged, and how many consumers there are."""
+    ready = delayed = unacked = consumers = 0
     queues = [queue for vhost in vhosts for queue in vhost.queues.values()]
     for start in range(0, len(queues), SLICE):
         if start:
             await asyncio.sleep(0)
         for queue in queues[start : start + SLICE]:
             ready += queue.ready_count
+            delayed += queue.delayed_count
             unacked += queue.unacked_count
             consumers += queue.consumer_count
-    return ready, unacked, consumers
+    return ready, delayed, unacked, consumers
 
 
 def _objects(call: Call, vhosts: list[Vhost], consumers: int) -> dict[str, int]:

@@ -1,8 +1,9 @@
 import pytest
 
 from amqpbroker.broker.exchange_types.delayed import DelayedType
-from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, build_exchange_type
+from amqpbroker.broker.exchange_types.registry import EXCHANGE_TYPES, build_exchange_type, known_exchange_types
 from amqpbroker.clock import ManualClock
+from amqpbroker.compat import COMPATS
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, Table, longstr
 
@@ -20,8 +21,12 @@ def test_the_names() -> None:
         "x-consistent-hash",
         "x-delayed-message",
         "x-local-random",
+        "x-modulus-hash",
         "x-random",
     )
+    assert known_exchange_types(COMPATS["4.3"]) == EXCHANGE_TYPES
+    for series in "4.0", "4.1", "4.2":
+        assert set(EXCHANGE_TYPES) - set(known_exchange_types(COMPATS[series])) == {"x-modulus-hash"}
 
 
 @pytest.mark.parametrize("name", EXCHANGE_TYPES)

@@ -2,6 +2,7 @@ import pytest
 
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config, Management
+from amqpbroker.management.formats.queues import bare_row
 from tests.harness import Wire
 from tests.management.api import Api
 
@@ -273,6 +274,40 @@ async def test_a_quorum_queue_tells_of_its_priorities_from_4_3_on():
         if shown:
             assert row["messages_by_priority"] == {"0": 1, "4": 1, "9": 1}
             assert (row["messages_active_priorities"], row["messages_ready_returned"]) == (3, 1)
+
+
+async def test_a_quorum_queue_tells_of_delayed_messages_from_4_3_on():
+    declared = {"x-queue-type": "quorum", "x-delayed-retry-type": "all", "x-delayed-retry-min": 1000}
+    for series in "4.2", "4.3":
+        api = Api(Config(compat=COMPATS[series]))
+        await api.put("queues/%2F/q", {"durable": True, "arguments": declared})
+        await api.put("queues/%2F/plain", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
+        await api.put("queues/%2F/classic", {"durable": True})
+        client = Wire(api.broker).log_in()
+        for body in b"1", b"22":
+            client.publish("q", body)
+        client.get("q", no_ack=False)
+        client.send(1, "basic.nack", delivery_tag=1, requeue=True)
+        now_ms = api.broker.clock.now_ms()
+        rows = {row["name"]: row for row in (await api.get("queues")).json()}
+        names = ("delayed_retry", "messages_delayed", "next_delayed_at", "last_delayed_at")
+        shown = {name: [row.get(each) for each in names] for name, row in rows.items()}
+        if series == "4.2":
+            assert shown == dict.fromkeys(("q", "plain", "classic"), [None] * 4)
+            assert (rows["q"]["messages"], rows["q"]["messages_ready"]) == (2, 2)
+            continue
+        assert shown == {
+            "q": ["all (min: 1000ms, max: 1000ms)", 1, now_ms + 1000, now_ms + 1000],
+            "plain": ["disabled", 0, None, None],
+            "classic": [None] * 4,
+        }
+        row = rows["q"]
+        assert (row["messages"], row["messages_ready"]) == (2, 1)
+        assert (row["message_bytes"], row["message_bytes_ready"]) == (3, 3)
+        assert (await api.get("queues/%2F/q")).json()["messages_delayed"] == 1
+        totals = (await api.get("overview")).json()["queue_totals"]
+        assert (totals["messages"], totals["messages_ready"], totals["messages_unacknowledged"]) == (2, 1, 0)
+        assert bare_row("/", api.broker.vhosts["/"].queues["q"], "rabbit@test", totals=True)["messages"] == 2
 
 
 async def test_a_quorum_queue_has_one_replica(api):

@@ -39,6 +39,7 @@ export function Queue({ names: [vhost, name] }) {
     <${Tiles} tiles=${[
       ["Ready", count(it.messages_ready), it.message_bytes_ready ? bytes(it.message_bytes_ready) : ""],
       ["Unacked", count(it.messages_unacknowledged), it.message_bytes_unacknowledged ? bytes(it.message_bytes_unacknowledged) : ""],
+      ...(it.messages_delayed ? [["Delayed", count(it.messages_delayed), `the first until ${time(it.next_delayed_at)}`]] : []),
       ["Total", count(it.messages), it.message_bytes ? bytes(it.message_bytes) : ""],
       ["Consumers", count(it.consumers)],
       ["Consumer capacity", typeof it.consumer_capacity === "number" ? `${Math.round(it.consumer_capacity * 100)}%` : "–"],
@@ -86,11 +87,13 @@ const CONSUMER = [
 
 function Destructive({ queue, where, onPurged }) {
   const { name } = queue;
-  const waiting = plural(queue.messages_ready ?? 0, "message");
+  const delayed = queue.messages_delayed ?? 0;
+  const leaving = (queue.messages_ready ?? 0) + delayed;
+  const waiting = plural(leaving, "message");
   const purge = async () => {
     const done = await afterAsking({
       title: `Purge the queue ${name}?`, button: "Purge queue", action: () => del(`${where}/contents`), done: `The queue ${name} was purged.`,
-      text: `${waiting} that ${queue.messages_ready === 1 ? "is" : "are"} ready will be gone for good. Those that consumers hold stay.`,
+      text: `${waiting} that ${leaving === 1 ? "is" : "are"} ready${delayed ? " or delayed" : ""} will be gone for good. Those that consumers hold stay.`,
     });
     if (done) onPurged();
   };
