@@ -2,16 +2,18 @@
 
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import mypyc_attr
 
-from amqpbroker.broker.deaths import Death, Deaths, recorded
+from amqpbroker.broker.deaths import FIRST_HEADER, LAST_HEADER, Death, Deaths, recorded
 from amqpbroker.broker.message import KEY_BYTES, Entry, Message, encode_address
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.clock import Clock
 from amqpbroker.wire.headers import with_expiration, with_headers
+from amqpbroker.wire.properties import EXPIRATION, headers_of
+from amqpbroker.wire.property_walk import insert_headers
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
 
 
 # Acyclic, as messages are: it refers to bytes, headers and the record of deaths, not to the message that died.
+#: The flag of the expiration in the first byte of properties.
+_EXPIRATION: Final = EXPIRATION >> 8
+
+#: Records of first deaths, by everything that they say; so many are kept.
+_ALIKE: dict[tuple[str, str, int, bytes, tuple[bytes, ...], int, int], Deaths] = {}
+_ALIKE_COUNT: Final = 1024
+
+
 @mypyc_attr(acyclic=True)
 class Letter(Message):
     """A dead letter. Its headers and properties are made of the record of its deaths when somebody asks for them.
@@ -28,17 +38,16 @@ class Letter(Message):
     stop would take time that grows with the square of the way's length.
     """
 
-    __slots__ = ("_record", "_sent_headers", "_sent_properties")
+    __slots__ = ("_record", "_sent_properties")
 
     def __init__(self, message: Message, address: bytes, deaths: Deaths) -> None:
         """`message` has died; it may be a letter itself."""
         super().__init__(address, None, message.body)
         if isinstance(message, Letter):
             self._sent_properties: bytes = message._sent_properties
-            self._sent_headers: Table = message._sent_headers
         else:
-            self._sent_properties = with_expiration(message.properties, -1)
-            self._sent_headers = message.headers or {}
+            properties = message.properties
+            self._sent_properties = with_expiration(properties, -1) if properties[0] & _EXPIRATION else properties
         self._record: Deaths = deaths
         self.deaths = deaths
         self.persistent = message.persistent
@@ -49,13 +58,16 @@ class Letter(Message):
     @property
     def properties(self) -> bytes:
         if self._properties is None:
-            self._properties = with_headers(self._sent_properties, self._record.headers())
+            sent, record = self._sent_properties, self._record
+            inserted = insert_headers(sent, record.encoded(), FIRST_HEADER, LAST_HEADER)
+            # What a client sent under these names is replaced.
+            self._properties = with_headers(sent, record.headers()) if inserted is None else inserted
         return self._properties
 
     @property
     def headers(self) -> Table | None:
         if self._headers is None:
-            self._headers = {**self._sent_headers, **self._record.headers()}
+            self._headers = headers_of(self.properties)
         return self._headers
 
     @headers.setter
@@ -78,16 +90,11 @@ def dead_lettered(
     x-dead-letter-routing-key, alone; with None the message keeps all its keys, CC and BCC included. An x-death header
     that a client sent is not continued but replaced. The message does not expire any more.
     """
-    death = Death(
-        queue=queue_name,
-        reason=reason,
-        count=1,
-        time_s=now_ms // 1000,
-        exchange=message.exchange,
-        routing_keys=_visible_keys(message),
-        expiration_ms=message.expiration_ms,
-    )
-    deaths = recorded(message.deaths, death)
+    time_s = now_ms // 1000
+    if message.deaths is None:
+        deaths = _first_death(message, queue_name, reason, time_s)
+    else:
+        deaths = recorded(message.deaths, _death(message, queue_name, reason, time_s))
     # An argument may be longer than a routing key can be; the rest of it is left out.
     address = encode_address(exchange, message.routing_key if routing_key is None else routing_key[:KEY_BYTES])
     letter = Letter(message, address, deaths)
@@ -95,6 +102,30 @@ def dead_lettered(
         letter.extra_keys = ()
         letter.cc_keys = 0
     return letter
+
+
+def _death(message: Message, queue_name: str, reason: str, time_s: int) -> Death:
+    return Death(
+        queue=queue_name,
+        reason=reason,
+        count=1,
+        time_s=time_s,
+        exchange=message.exchange,
+        routing_keys=_visible_keys(message),
+        expiration_ms=message.expiration_ms,
+    )
+
+
+def _first_death(message: Message, queue_name: str, reason: str, time_s: int) -> Deaths:
+    """The record of a message that has not died before, which is that of others that died like it."""
+    alike = queue_name, reason, time_s, message.address, message.extra_keys, message.cc_keys, message.expiration_ms
+    deaths = _ALIKE.get(alike)
+    if deaths is None:
+        if len(_ALIKE) >= _ALIKE_COUNT:
+            _ALIKE.clear()
+        death = _death(message, queue_name, reason, time_s)
+        deaths = _ALIKE[alike] = Deaths((death,), death, death)
+    return deaths
 
 
 def is_cycle(message: Message, queue_name: str) -> bool:

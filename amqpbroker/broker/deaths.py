@@ -1,8 +1,8 @@
 """The broker's own record of a message's dead-letterings, and the headers that show it to consumers."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from amqpbroker.wire.values import Field, Table, longstr, text
+from amqpbroker.wire.values import Field, Table, encode_table, longstr, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,11 @@ class Death:
     expiration_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deaths:
-    """entries: the most recent death first. first, last: what the x-first-death and x-last-death headers say.
+    """The deaths of one message. Never changed; several messages may share it.
+
+    entries: the most recent death first. first, last: what the x-first-death and x-last-death headers say.
 
     Source: mc:record_death, mc_amqpl:deaths_to_headers of RabbitMQ 4.0.
     """
@@ -32,6 +34,13 @@ class Deaths:
     entries: tuple[Death, ...]
     first: Death
     last: Death
+    _encoded: bytes = field(default=b"", init=False, compare=False, repr=False)
+
+    def encoded(self) -> bytes:
+        """The entries of `headers` as in a field table on the wire, sorted by name."""
+        if not self._encoded:
+            self._encoded = encode_table(self.headers())[4:]
+        return self._encoded
 
     def headers(self) -> Table:
         """x-death and the six headers beside it."""
@@ -56,6 +65,11 @@ class Deaths:
             if death.queue == queue_name:
                 return True
         return False
+
+
+#: Names of the headers that show deaths, in order: the first and the last.
+FIRST_HEADER = b"x-death"
+LAST_HEADER = b"x-last-death-reason"
 
 
 def recorded(deaths: Deaths | None, death: Death) -> Deaths:
