@@ -75,6 +75,11 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         # Two spare segments and the open one; a message takes at least 41 bytes.
         "Living._o*s[[]]": 3 * bounds.segment_bytes // 41,
         "Segment": 3,
+        "amqpbroker.broker.rates._zeros[[]]": 128,
+        # Records of first deaths.
+        "amqpbroker.broker.deadletter._ALIKE[[]]": 1024,
+        "Death": 1024,
+        "Deaths": 1024,
         # Topics that a user was seen to be permitted.
         "Permissions._allowed[[]]": 1024,
         # Failed logins: by user and address, with some passwords each.
