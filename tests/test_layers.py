@@ -16,7 +16,7 @@ LAYERS = {
     "compiled": set(),
     "plain_octets": set(),
     "octets": {"plain_octets"},
-    "wire": {"errors", "config", "clock"},
+    "wire": {"octets", "errors", "config", "clock"},
     "store": {"octets", "errors", "config", "clock"},
     "broker": {"octets", "store", "wire", "errors", "compat", "config", "clock"},
     "amqp": {"octets", "broker", "store", "wire", "errors", "compat", "config", "clock"},
