@@ -30,6 +30,8 @@ HEAP = "bytes of heap"
 #: Integers in the census that do not come back, as patterns: sums since the start, numbers that are given out, times.
 COUNT_UP = (
     "Churn.*",
+    "Death.*",
+    "Deaths.*",
     "Compaction.*",
     "DirectReplies._opened",
     "AuthAttempts.*",

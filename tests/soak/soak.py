@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,8 +107,7 @@ def run(phases: list[Phase], directory: Path, divisor: int = 1) -> Iterator[tupl
 
     Gives for each phase how long it took in seconds, the memory after it in bytes, and what was wrong, a line each.
     """
-    with Host(directory, divisor) as host:
-        management = Management(host.http_port)
+    with Host(directory, divisor) as host, closing(Management(host.http_port)) as management:
         for phase in phases:
             phase.drive(Soak(host.port, management, host.metrics_port, divisor if phase.is_peak else divisor * 20))
         try_everything(host.port, management)
