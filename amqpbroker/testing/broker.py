@@ -83,7 +83,7 @@ class Broker:
         thread = self._thread = threading.Thread(target=self._serve, args=(ready,), name="amqpbroker", daemon=True)
         thread.start()
         try:
-            result_of(ready, PATIENCE_S, "start()", thread, None)
+            result_of(ready, PATIENCE_S, "start()", thread, self._current)
         except BaseException:
             thread.join(PATIENCE_S)
             self._thread = None
@@ -138,11 +138,13 @@ class Broker:
         async def stop() -> None:
             if lab.server.gives_way:
                 raise RuntimeError("the broker is being restarted already")
+            if lab.server.ends:
+                raise RuntimeError(_STOPPED)
             lab.restart(down)
             self._coming = back
 
         self._run(stop(), what="restart()")
-        result_of(back, PATIENCE_S + down, "restart()", self._thread, None)
+        result_of(back, PATIENCE_S + down, "restart()", self._thread, self._current)
 
     def _serve(self, ready: "Future[None]") -> None:
         """What the thread does."""
@@ -172,7 +174,7 @@ class Broker:
             await lab.server.serve(partial(self._on_ready, lab))
             config = await lab.server.successor()
         if self._coming is not None:
-            raise RuntimeError("the broker was stopped meanwhile")
+            raise RuntimeError(_STOPPED)
 
     def _end(self) -> None:
         if self._lab_there is not None:
@@ -342,6 +344,10 @@ class Broker:
             raise RuntimeError(_NOT_RUNNING)
         return self._lab_there
 
+    def _current(self) -> Lab | None:
+        """Return the broker of this time: each restart makes another. None before the first and after the last."""
+        return self._lab_there
+
     def _run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float | None = None, what: str = "") -> Any:
         """What a coroutine gives on the loop's thread. what: the call that waits for it."""
         __tracebackhide__ = True
@@ -352,9 +358,9 @@ class Broker:
         running = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
             patience_s = PATIENCE_S if timeout_s is None else timeout_s
-            return result_of(running, patience_s, what, self._thread, self._lab_there)
+            return result_of(running, patience_s, what, self._thread, self._current)
         except CancelledError:
-            raise RuntimeError("the broker was stopped meanwhile") from None
+            raise RuntimeError(_STOPPED) from None
         except AssertionError as error:
             # pytest is to show the line of the test, and not where the broker's thread was.
             raise error.with_traceback(None) from None
@@ -415,4 +421,5 @@ def _refuse_to_block(name: str) -> None:
     )
 
 
+_STOPPED = "the broker was stopped meanwhile"
 _NOT_RUNNING = "the broker is not running: use it as `with Broker() as b:`, or start() it"

@@ -47,6 +47,7 @@ CALLS = {
     "wait_until()": lambda b: b.wait_until(queue="q", timeout=0),
     "add_vhost()": lambda b: b.add_vhost("w"),
     "delete_vhost()": lambda b: b.delete_vhost("v"),
+    "restart()": lambda b: b.restart(),
     "an order of faults": lambda b: b.faults.drop(),
     "clock.advance()": lambda b: b.clock.advance(seconds=1),
     "the clock": lambda b: b.clock.freeze(),
