@@ -58,9 +58,9 @@ class Broker:
         definitions: Any = None,
         **settings: Any,
     ) -> None:
-        check_names(vhosts, users or {})
+        self._vhosts = vhosts if isinstance(vhosts, str) else tuple(vhosts)
+        check_names(self._vhosts, users or {})
         self._config = config_of(host, port, management, definitions, settings)
-        self._vhosts = tuple(vhosts)
         self._users = dict(users or {})
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -186,7 +186,9 @@ class Broker:
                 lab.broker.add_vhost(vhost)
             for name, password in self._users.items():
                 lab.broker.users.add_user(name, password, ("administrator",))
-            for name in (*self._users, *(user.name for user in self._config.default_users)):
+            # Default users do not exist if the definitions have users.
+            default = [user.name for user in self._config.default_users if lab.broker.users.has(user.name)]
+            for name in (*self._users, *default):
                 for vhost in lab.broker.vhosts:
                     lab.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
         self._listening = listening
@@ -239,7 +241,10 @@ class Broker:
     # --- vhosts -----------------------------------------------------------------------------------------------------
 
     def add_vhost(self, name: str) -> str:
-        """Another vhost, empty, in which every user may do everything. Returns its URL."""
+        """Another vhost, empty, in which every user may do everything. Returns its URL. Raises ValueError for a name
+        that is not text.
+        """
+        check_names((name,), {})
 
         def add(lab: Lab) -> None:
             lab.broker.add_vhost(name)

@@ -94,6 +94,18 @@ WRONG = {
     ),
     "backwards": (lambda b: b.clock.advance(seconds=-2), ValueError, "advance by -2000 ms: time goes forward only"),
     "too far": (lambda b: b.clock.advance(days=9_000_000), ValueError, "777600000000000 ms from "),
+    "for ever": (
+        lambda b: b.clock.advance(hours=float("inf")),
+        ValueError,
+        "advance by hours=inf: this is no span of time: ",
+    ),
+    "no number": (
+        lambda b: b.clock.advance(seconds=float("nan")),
+        ValueError,
+        "advance by seconds=nan: this is no span of time: ",
+    ),
+    "beyond": (lambda b: b.clock.advance(days=1e10), ValueError, "advance by days=10000000000.0: this is no span"),
+    "no name": (lambda b: b.add_vhost(None), ValueError, "vhosts = (None,): this must be a list of names"),
     "no vhost": (lambda b: b.delete_vhost("nope"), LookupError, "vhost 'nope' does not exist"),
     "down": (lambda b: b.restart(down=-1), ValueError, "down = -1: this is a number of seconds, 60 at most"),
     "no api": (lambda b: b.http_url, RuntimeError, "there is no management API"),
