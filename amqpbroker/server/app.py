@@ -322,9 +322,18 @@ class Server:
         self._stop()
 
     def give_way(self, config: Config, down_s: float) -> None:
-        """`stop`, for another that is to start with `config`, `down_s` seconds from now; `stop` takes that back."""
-        self.stop()
-        self._following = config, self._loop.time() + down_s
+        """Stop, so that another server starts with `config` in `down_s` seconds. A later `stop` takes that back.
+
+        A server that was stopped before stays stopped: nothing takes its place.
+        """
+        if not self.ends:
+            self._following = config, self._loop.time() + down_s
+            self._stop()
+
+    @property
+    def ends(self) -> bool:
+        """Whether the server was stopped, and nothing takes its place."""
+        return self._stopping.done() and self._following is None
 
     @property
     def gives_way(self) -> bool:

@@ -58,9 +58,9 @@ class Broker:
         definitions: Any = None,
         **settings: Any,
     ) -> None:
-        check_names(vhosts, users or {})
+        self._vhosts = vhosts if isinstance(vhosts, str) else tuple(vhosts)
+        check_names(self._vhosts, users or {})
         self._config = config_of(host, port, management, definitions, settings)
-        self._vhosts = tuple(vhosts)
         self._users = dict(users or {})
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,7 +83,7 @@ class Broker:
         thread = self._thread = threading.Thread(target=self._serve, args=(ready,), name="amqpbroker", daemon=True)
         thread.start()
         try:
-            result_of(ready, PATIENCE_S, "start()", thread, None)
+            result_of(ready, PATIENCE_S, "start()", thread, self._current)
         except BaseException:
             thread.join(PATIENCE_S)
             self._thread = None
@@ -138,11 +138,13 @@ class Broker:
         async def stop() -> None:
             if lab.server.gives_way:
                 raise RuntimeError("the broker is being restarted already")
+            if lab.server.ends:
+                raise RuntimeError(_STOPPED)
             lab.restart(down)
             self._coming = back
 
         self._run(stop(), what="restart()")
-        result_of(back, PATIENCE_S + down, "restart()", self._thread, None)
+        result_of(back, PATIENCE_S + down, "restart()", self._thread, self._current)
 
     def _serve(self, ready: "Future[None]") -> None:
         """What the thread does."""
@@ -172,7 +174,7 @@ class Broker:
             await lab.server.serve(partial(self._on_ready, lab))
             config = await lab.server.successor()
         if self._coming is not None:
-            raise RuntimeError("the broker was stopped meanwhile")
+            raise RuntimeError(_STOPPED)
 
     def _end(self) -> None:
         if self._lab_there is not None:
@@ -184,7 +186,9 @@ class Broker:
                 lab.broker.add_vhost(vhost)
             for name, password in self._users.items():
                 lab.broker.users.add_user(name, password, ("administrator",))
-            for name in (*self._users, *(user.name for user in self._config.default_users)):
+            # Default users do not exist if the definitions have users.
+            default = [user.name for user in self._config.default_users if lab.broker.users.has(user.name)]
+            for name in (*self._users, *default):
                 for vhost in lab.broker.vhosts:
                     lab.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
         self._listening = listening
@@ -237,7 +241,10 @@ class Broker:
     # --- vhosts -----------------------------------------------------------------------------------------------------
 
     def add_vhost(self, name: str) -> str:
-        """Another vhost, empty, in which every user may do everything. Returns its URL."""
+        """Another vhost, empty, in which every user may do everything. Returns its URL. Raises ValueError for a name
+        that is not text.
+        """
+        check_names((name,), {})
 
         def add(lab: Lab) -> None:
             lab.broker.add_vhost(name)
@@ -342,6 +349,10 @@ class Broker:
             raise RuntimeError(_NOT_RUNNING)
         return self._lab_there
 
+    def _current(self) -> Lab | None:
+        """Return the broker of this time: each restart makes another. None before the first and after the last."""
+        return self._lab_there
+
     def _run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float | None = None, what: str = "") -> Any:
         """What a coroutine gives on the loop's thread. what: the call that waits for it."""
         __tracebackhide__ = True
@@ -352,9 +363,9 @@ class Broker:
         running = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
             patience_s = PATIENCE_S if timeout_s is None else timeout_s
-            return result_of(running, patience_s, what, self._thread, self._lab_there)
+            return result_of(running, patience_s, what, self._thread, self._current)
         except CancelledError:
-            raise RuntimeError("the broker was stopped meanwhile") from None
+            raise RuntimeError(_STOPPED) from None
         except AssertionError as error:
             # pytest is to show the line of the test, and not where the broker's thread was.
             raise error.with_traceback(None) from None
@@ -415,4 +426,5 @@ def _refuse_to_block(name: str) -> None:
     )
 
 
+_STOPPED = "the broker was stopped meanwhile"
 _NOT_RUNNING = "the broker is not running: use it as `with Broker() as b:`, or start() it"

@@ -33,8 +33,12 @@ class BrokerClock:
         """Let so much time pass: TTLs, delays, x-expires, timeouts, heartbeats and what follows from them happen in
         their order, and have been written to the sockets when this returns. Raises ValueError for time that is past.
         """
-        given = datetime.timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
-        total = given + (delta or datetime.timedelta())
+        spans = {"days": days, "hours": hours, "minutes": minutes, "seconds": seconds, "milliseconds": milliseconds}
+        try:
+            total = datetime.timedelta(**spans) + (delta or datetime.timedelta())
+        except (OverflowError, ValueError) as error:
+            asked = ", ".join(f"{name}={span}" for name, span in spans.items() if span)
+            raise ValueError(f"advance by {asked}: this is no span of time: {error}") from None
         self._run(self._travel().advance(round(total.total_seconds() * 1000)), PATIENCE_S, "clock.advance()")
 
     def freeze(self) -> None:

@@ -66,6 +66,7 @@ class Lab:
         """Let go of what there was, after the end: nothing takes this one's place."""
         self.clock.clear()
         self.server.discard()
+        self.recorder.discard()
         self.faults.detach()
 
     def restart(self, down_s: float = 0) -> None:

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -11,14 +12,16 @@ from amqpbroker.testing.lab import Lab
 T = TypeVar("T")
 
 
-def result_of(future: "Future[T]", timeout_s: float, what: str, thread: threading.Thread | None, lab: Lab | None) -> T:
-    """The future's result. Raises what it raises, and TimeoutError."""
+def result_of(
+    future: "Future[T]", timeout_s: float, what: str, thread: threading.Thread | None, lab: Callable[[], Lab | None]
+) -> T:
+    """Return the future's result. Raises the future's exception, or TimeoutError, which shows the state of `lab`."""
     try:
         return future.result(timeout_s)
     except TimeoutError:
         if future.done():  # it is the result
             raise
-    raise overdue(timeout_s, what, thread, lab)
+    raise overdue(timeout_s, what, thread, lab())
 
 
 def overdue(timeout_s: float, what: str, thread: threading.Thread | None, lab: Lab | None) -> TimeoutError:

@@ -102,7 +102,16 @@ class Recorder(Tap):
     def refused(self, vhost: Vhost, error: AmqpError, via: Via) -> None:
         self.refusals.add(Refusal(vhost.name, error.code, error.text, error.scope, *via))
 
+    def discard(self) -> None:
+        """Let go of everything. The broker has ended, and nobody can ask any more."""
+        for kept in (self.publishes, self.unroutable, self.refusals):
+            kept.forget(_any)
+
     def forget_vhost(self, name: str) -> None:
         self.publishes.forget(lambda one: one.vhost == name)
         self.unroutable.forget(lambda one: one.vhost == name)
         self.refusals.forget(lambda one: one.vhost == name)
+
+
+def _any(one: object) -> bool:
+    return True

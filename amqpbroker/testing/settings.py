@@ -34,7 +34,7 @@ def config_of(host: str, port: int, management: bool, definitions: Any, settings
 
 def check_names(vhosts: Any, users: Any) -> None:
     """Raises ConfigError unless they are what Broker(...) says."""
-    if isinstance(vhosts, str):
+    if isinstance(vhosts, str) or not all(isinstance(name, str) for name in vhosts):
         raise ConfigError(f"vhosts = {vhosts!r}: this must be a list of names")
     if not isinstance(users, Mapping) or not all(isinstance(text, str) for pair in users.items() for text in pair):
         raise ConfigError("users: this must be a dict of names and passwords, all of them text")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import json
 import os
 import re
 import subprocess
@@ -177,6 +178,7 @@ def test_it_does_not_wait_long_for_clients_that_do_not_listen():
         ({"compat": "5.0"}, "compat = 5.0: this must be 4.0 or 4.1 or 4.2 or 4.3"),
         ({"definitions": {"queues": []}}, "definitions = {'queues': []}: this must be the name of a file"),
         ({"vhosts": "blue"}, "vhosts = 'blue': this must be a list of names"),
+        ({"vhosts": [None]}, "vhosts = (None,): this must be a list of names"),
         ({"users": {"bob": 1}}, "this must be a dict of names and passwords, all of them text"),
         ({"users": ["bob"]}, "users: this must be a dict of names and passwords"),
         ({"heartbeat": object}, "heartbeat = <class 'object'>: a setting is text, a number"),
@@ -211,6 +213,16 @@ def test_definitions_are_imported(tmp_path):
     path.write_text('{"vhosts": [{"name": "/"}], "queues": [{"name": "q", "vhost": "/", "durable": true}]}')
     with Broker(definitions=path) as b, connected(b.url) as connection:
         assert connection.channel().queue_declare("q", passive=True)
+
+
+def test_definitions_with_users_take_the_place_of_the_default_user(tmp_path):
+    path = tmp_path / "definitions.json"
+    user = {"name": "shop", "password_hash": "", "tags": ["administrator"]}
+    path.write_text(json.dumps({"vhosts": [{"name": "/"}], "users": [user]}))
+    with Broker(definitions=path, users={"bob": "b"}) as b, connected(b.url_of(user="bob")) as connection:
+        assert connection.is_open
+        with pytest.raises(pika.exceptions.ProbableAuthenticationError):
+            connected(b.url)
 
 
 def test_the_management_api_is_there_if_asked_for():

@@ -138,6 +138,17 @@ def test_a_broker_that_was_stopped_is_freed(client, use, kept):
     assert living() == before
 
 
+def test_messages_that_were_published_are_let_go_of_before_garbage_is_collected(client):
+    b = Broker().start()
+    connected = client(b)
+    ready(connected)
+    publish(connected, "nowhere")
+    assert len(b.published()) == 2
+    recorder = b._lab.recorder
+    b.stop()
+    assert [*recorder.publishes, *recorder.unroutable, *recorder.refusals] == []
+
+
 @pytest.mark.parametrize("use", USES)
 def test_a_broker_that_is_restarted_is_one(client, use):
     before = living()

@@ -6,7 +6,7 @@ import time
 import pika
 import pytest
 
-from amqpbroker.testing import Broker
+from amqpbroker.testing import Broker, broker
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
@@ -160,3 +160,32 @@ def test_what_was_returned_and_is_delayed_is_ready_again() -> None:
         assert [message.body for message in b.messages("q")] == [b"2"]
         restart(b, connection)
         assert [message.body for message in b.messages("q")] == [b"1", b"2"]
+
+
+def test_a_stop_ends_a_restart_that_is_asked_for_after_it(b):
+    lab, thread = b._lab, b._thread
+
+    def stop_and_restart():
+        lab.server.stop()
+        lab.restart()
+
+    b._loop.call_soon_threadsafe(stop_and_restart)
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_restart_of_a_stopped_broker_says_so(b):
+    async def stop():
+        b._lab.server.stop()
+
+    b._run(stop())
+    with pytest.raises(RuntimeError, match=r"stopped meanwhile|not running"):
+        b.restart()
+
+
+def test_a_restart_that_takes_too_long_says_what_there_is(b, monkeypatch):
+    b.faults.nack(routing_key="nobody")
+    monkeypatch.setattr(broker, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(b._lab, "restart", lambda down_s: None)
+    with pytest.raises(TimeoutError, match=r"restart\(\) has not come to its end: (.|\n)*nack\(routing_key='nobody'\)"):
+        b.restart()

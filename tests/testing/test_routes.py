@@ -167,6 +167,12 @@ def test_what_cannot_be_waited_for_is_refused(api, body, reason):
     assert (answer.status_code, answer.json()["reason"]) == (400, reason)
 
 
+@pytest.mark.parametrize("count", ["-1", "x", "9" * 5000])
+def test_a_count_that_is_none_is_refused(api, count):
+    answer = api.get("/published", params={"count": count})
+    assert (answer.status_code, answer.json()["reason"]) == (400, "count is to be a whole number, and not negative")
+
+
 def restarted(api, **body):
     """Has it restarted, and waits for that."""
     answer = api.post("/restart", json=body)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from amqpbroker.broker.message import Message
@@ -49,10 +50,11 @@ class Chance(Fault):
             self.seed = random.SystemRandom().getrandbits(32)
         if not isinstance(self.rate, int | float) or not 0 < self.rate <= 1:
             raise ValueError(f"rate = {self.rate!r}: this is the share of frames that are struck, above 0, 1 at most")
-        self.kinds = tuple(self.kinds)
-        wrong = [kind for kind in self.kinds if kind not in KINDS]
-        if wrong or not self.kinds:
-            raise ValueError(f"kinds = {self.kinds!r}: there are {', '.join(KINDS)}")
+        # HTTP gives a list, or what somebody mistook for one.
+        kinds: Any = self.kinds
+        if not isinstance(kinds, list | tuple) or not kinds or any(kind not in KINDS for kind in kinds):
+            raise ValueError(f"kinds = {kinds!r}: this must be a list; there are {', '.join(KINDS)}")
+        self.kinds = tuple(kinds)
 
     def begin(self) -> None:
         for line in self.injector.lines:

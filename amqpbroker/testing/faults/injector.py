@@ -73,6 +73,7 @@ class Injector(Tap):
         self.restart = _alone
         self._server = self._direct = None
         self._lines.clear()
+        self._copies.clear()
 
     def add(self, fault: Fault) -> None:
         """Raises ValueError for one that cannot be had here."""

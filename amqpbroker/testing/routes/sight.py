@@ -20,6 +20,9 @@ from amqpbroker.testing.routes.route import Route
 TIMEOUT_S = 5.0
 MAX_TIMEOUT_S = 300.0
 
+#: How many digits a count in a URL has at most; Python refuses thousands of them.
+MAX_DIGITS = 18
+
 _WAITED_FOR = ("ready", "unacked", "consumers")
 
 
@@ -87,7 +90,7 @@ def _not_so(error: AssertionError) -> ApiError:
 
 
 def _count(name: str, value: Any) -> int:
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) <= MAX_DIGITS:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise failure.bad_request(f"{name} is to be a whole number, and not negative")

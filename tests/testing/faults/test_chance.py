@@ -76,6 +76,8 @@ def test_without_a_seed_one_is_thrown_and_told(b, client):
         ({"rate": 2}, "rate = 2"),
         ({"kinds": ("nap",)}, "there are reset, drop, nack, duplicate"),
         ({"kinds": ()}, "there are reset"),
+        ({"kinds": 5}, "kinds = 5: this must be a list"),
+        ({"kinds": "drop"}, "kinds = 'drop': this must be a list"),
     ],
 )
 def test_what_makes_no_sense_is_told(arguments, text):

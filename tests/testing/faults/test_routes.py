@@ -64,7 +64,7 @@ def test_they_are_ordered_shown_and_ended(b, api):
         ({"kind": "refuse_declare", "code": []}, "code = []: AMQP's are"),
         ({"kind": "restart"}, "say when it restarts, such as on='basic.publish'"),
         ({"kind": "restart", "on": "basic.get", "down": -1}, "down = -1: this is a number of seconds"),
-        ({"kind": "random", "kinds": 3}, "not iterable"),
+        ({"kind": "random", "kinds": 3}, "kinds = 3: this must be a list"),
         ({"kind": "random", "rate": "often"}, "rate = 'often'"),
         ({"kind": "delay_confirms"}, "ms = 0: this must be a whole number from 1 on"),
     ],
