@@ -148,7 +148,11 @@ class Ending:
         if self._finished:
             return
         self._finished = True
-        steps: list[Step] = [partial(self._log, connection), partial(self._release, connection)]
+        steps: list[Step] = [
+            partial(self._log, connection),
+            partial(self._release, connection),
+            partial(self._leave, connection),
+        ]
         take_all([*steps, self._cancel_deadline, connection.heartbeat.stop], connection.name)
         connection.deaf = connection.stopped = True
         # Whatever leads back here goes, so that the connection is freed without the garbage collector.
@@ -166,9 +170,9 @@ class Ending:
         connection_log.closing(connection, self.cause)
 
     def _release(self, connection: "Connection") -> None:
-        """Give everything back that the connection holds in the broker. Never raises."""
+        """Give everything back that the connection holds in the broker, but for its own place. Never raises."""
         broker = connection.broker
-        connection.running = False
+        was_running, connection.running = connection.running, False
         channels = list(connection.channels.values())
         connection.channels.clear()
         # What one channel gives back is not for another of this connection.
@@ -176,18 +180,31 @@ class Ending:
         connection.awaiting_sync.clear()
         steps: list[Step] = [connection.blocking.end, *[channel.stop for channel in channels]]
         steps += [channel.release for channel in channels]
-        if connection in broker.sessions:
-            del broker.sessions[connection]
-            broker.totals.churn.connection_closed += 1
-            vhost, user = connection.vhost, connection.user.name
+        if was_running:
             steps += [
-                partial(broker.limits.connection_closed, vhost.name, user),
-                partial(broker.limits.channels_closed, user, len(channels)),
+                partial(broker.limits.channels_closed, connection.user.name, len(channels)),
                 partial(self._tell, connection),
-                partial(vhost.octets.remove, connection),
-                partial(broker.totals.octets.remove, connection),
-                partial(vhost.delete_exclusive_queues, connection),
+                partial(connection.vhost.delete_exclusive_queues, connection),
             ]
+        take_all(steps, connection.name)
+
+    def _leave(self, connection: "Connection") -> None:
+        """Remove the connection from the broker's list and from the limits. Never raises.
+
+        As in RabbitMQ, a closing connection counts until its socket closes. Otherwise a client that does not answer
+        connection.close could open more connections than the limit of its user allows.
+        """
+        broker = connection.broker
+        if connection not in broker.sessions:
+            return
+        del broker.sessions[connection]
+        broker.totals.churn.connection_closed += 1
+        vhost = connection.vhost
+        steps: list[Step] = [
+            partial(broker.limits.connection_closed, vhost.name, connection.user.name),
+            partial(vhost.octets.remove, connection),
+            partial(broker.totals.octets.remove, connection),
+        ]
         take_all(steps, connection.name)
 
     def _tell(self, connection: "Connection") -> None:

@@ -32,9 +32,12 @@ class Client(Protocol):
 
 @dataclass(slots=True)
 class _Stalled:
+    """due: when the client is dropped. timer: without a time of its own where that had come already (uvloop)."""
+
     since: float
     size: int
-    timer: asyncio.TimerHandle
+    due: float
+    timer: asyncio.Handle
 
 
 @final
@@ -61,11 +64,11 @@ class Answers:
             return
         turn: asyncio.Future[None] = self._loop.create_future()
         self._queue.append(turn)
-        self._hurry()
         try:
+            self._hurry()
             await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+        except BaseException:
+            if not turn.cancel() and not turn.cancelled():
                 self.end()
             raise
 
@@ -83,8 +86,8 @@ class Answers:
         """The client has not read all that was written to it."""
         now = self._loop.time()
         size = client.waiting_bytes
-        timer = self._loop.call_at(now + self._patience_s, self._give_up, client)
-        self._stalled[client] = _Stalled(now, size, timer)
+        due = now + self._patience_s
+        self._stalled[client] = _Stalled(now, size, due, self._loop.call_at(due, self._give_up, client))
         self._waiting_bytes += size
         while self._waiting_bytes > MAX_WAITING_BYTES and len(self._stalled) > 1:
             self._give_up(next(iter(self._stalled)))
@@ -104,8 +107,9 @@ class Answers:
         """Somebody waits for those that are stalled now."""
         for client, stalled in self._stalled.items():
             due = stalled.since + HURRIED_WRITE_S
-            if stalled.timer.when() > due:
+            if stalled.due > due:
                 stalled.timer.cancel()
+                stalled.due = due
                 stalled.timer = self._loop.call_at(due, self._give_up, client)
 
     def _give_up(self, client: Client) -> None:

@@ -21,12 +21,12 @@ def test_a_channel_error_leaves_the_other_channels_alone(client: Wire, other: Wi
 def test_closing_from_the_client(client: Wire, broker: Broker, clock: ManualClock) -> None:
     client.declare("mine", exclusive=True)
     assert client.call(0, "connection.close") == Received(0, "connection.close-ok", {})
-    assert not broker.sessions
     assert not broker.vhost("/").queues
     client.feed(method("channel.open", 5))
     assert client.receive() == []
     clock.advance(CLOSING_TIMEOUT_MS)
     assert client.connection.closing
+    assert not broker.sessions
 
 
 def test_after_connection_close_nothing_counts_but_its_answer(client: Wire, other: Wire, clock: ManualClock) -> None:

@@ -127,6 +127,7 @@ def test_the_largest_numbers_are_waited_for(client: Wire, size: int) -> None:
 def test_a_client_may_leave_in_the_middle(client: Wire, broker: Broker) -> None:
     client.feed(announced(LIMIT + 1) + frame(BODY, 1, b"x" * STREAMED))
     assert client.call(0, "connection.close").name == "connection.close-ok"
+    client.connection.lost()
     assert not broker.sessions
 
 

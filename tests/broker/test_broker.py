@@ -145,6 +145,7 @@ def test_connections_of_a_user_end_with_it() -> None:
     (closed,) = client.receive()
     assert (closed.name, closed.arguments["reply_code"]) == ("connection.close", 320)
     assert closed.arguments["reply_text"] == "CONNECTION_FORCED - user 'ann' is deleted"
+    client.send(0, "connection.close-ok")
     assert list(broker.sessions) == [other.connection]
 
 

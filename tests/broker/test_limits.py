@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from amqpbroker.amqp.ending import CLOSING_TIMEOUT_MS
 from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import ManualClock
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire, make_broker
@@ -150,7 +152,33 @@ def test_a_user_has_no_more_connections_than_it_may(broker: Broker) -> None:
     assert "NOT_ALLOWED - connection refused for user 'ann': user connection limit (1) is reached" in refusal(broker)
     log_in(broker, "guest")
     first.call(0, "connection.close", reply_code=200, reply_text="", class_id=0, method_id=0)
+    assert "user connection limit (1) is reached" in refusal(broker)
+    first.connection.lost()
     log_in(broker)
+
+
+def test_connection_that_does_not_answer_connection_close_counts_until_it_ends(broker: Broker) -> None:
+    clock = broker.clock
+    assert isinstance(clock, ManualClock)
+    broker.limits.set_user("ann", "max-connections", 1)
+    for _ in range(3):
+        first = log_in(broker)
+        first.send(9, "basic.ack", delivery_tag=1)
+        assert first.closed()[0] == 504
+        (listed,) = broker.sessions
+        assert listed.info().state == "closing"
+        assert "user connection limit (1) is reached" in refusal(broker)
+        clock.advance(CLOSING_TIMEOUT_MS)
+        assert first.connection.closing
+        assert not broker.sessions
+
+
+def test_closing_connection_ends_with_its_user(broker: Broker) -> None:
+    first = log_in(broker)
+    first.send(9, "basic.ack", delivery_tag=1)
+    broker.users.delete_user("ann")
+    assert first.connection.closing
+    assert not broker.sessions
 
 
 @pytest.mark.parametrize("limit", [-1, -7])

@@ -33,6 +33,15 @@ class Loop:
                 timer._run()
 
 
+class UvLoop(Loop):
+    """Returns handles without a time where the time has come already, as uvloop does."""
+
+    def call_at(self, when, callback, *arguments):
+        if when > self.now:
+            return super().call_at(when, callback, *arguments)
+        return asyncio.get_running_loop().call_soon(callback, *arguments)
+
+
 class Client:
     """As the connection does, it goes on once it is dropped, if it has not before."""
 
@@ -154,3 +163,28 @@ async def test_whoever_does_not_read_is_dropped_soon_once_somebody_waits_for_it(
     answers.stall(slow)
     loop.advance(5)
     assert not slow.dropped
+
+
+async def test_requests_that_wait_for_a_client_whose_time_is_over_are_served():
+    loop = UvLoop()
+    answers = Answers(loop, at_once=1)
+    client = Client(answers)
+    await answers.begin()
+    answers.stall(client)
+    loop.now += HURRIED_WRITE_S * 2
+    waiting = [asyncio.create_task(answers.begin()) for _ in range(3)]
+    for task in waiting:
+        await asyncio.sleep(0)
+        answers.end()
+        await asyncio.wait_for(task, 1)
+    assert client.dropped
+
+
+async def test_request_that_fails_while_it_waits_takes_no_place(monkeypatch):
+    answers = Answers(Loop(), at_once=1)
+    await answers.begin()
+    monkeypatch.setattr(answers, "_hurry", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        await answers.begin()
+    answers.end()
+    await asyncio.wait_for(answers.begin(), 1)

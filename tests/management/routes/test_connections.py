@@ -101,6 +101,8 @@ async def test_closing_with_a_reason(api, client):
     assert (await api.delete(path, headers={"X-Reason": "because"})).status_code == 204
     (close,) = client.receive()
     assert close.arguments["reply_text"] == "CONNECTION_FORCED - because"
+    assert (await api.get(path)).json()["state"] == "closing"
+    client.send(0, "connection.close-ok")
     assert (await api.delete(path)).status_code == 404
     assert (await api.get(path)).status_code == 404
 
@@ -116,6 +118,7 @@ async def test_by_user(api, client, other):
     assert (await api.get("connections/username/somebody")).json() == [row]
     assert (await api.get("connections/username/nobody")).json() == []
     assert (await api.delete("connections/username/somebody")).status_code == 204
+    other.send(0, "connection.close-ok")
     assert names(await api.get("connections")) == [client.connection.name]
 
 
