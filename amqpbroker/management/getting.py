@@ -70,7 +70,7 @@ class Getting:
         finally:
             if self._held and self._settle is not None:
                 self._settle(self._queue, self._held)
-        await all_written()
+        await all_written(self._call.broker)
         yield b"[]" if separator == b"[" else b"]"
 
     def _slice(self) -> list[dict[str, Any]]:
