@@ -423,15 +423,17 @@ class Channel:
         return limit != 0 and self.delivered - self.settled >= limit
 
     def _block(self) -> None:
-        """Have those whom the limit for the whole channel kept from taking get nothing before `_offer_all`, which
-        shares what there is among all. The others have room as soon as something is settled (rabbit_limiter)."""
+        """Pause the consumers stopped by the channel-wide prefetch, so that `_offer_all` divides what is settled.
+
+        The consumers of queues without messages were not stopped, and can take one at once (rabbit_limiter).
+        """
         for consumer in self.consumers.values():
-            consumer.blocked = not consumer.ringed
+            consumer.blocked = not consumer.ringed or consumer.queue.ready_count > 0
 
     def _offer_all(self) -> None:
         for consumer in self.consumers.values():
             consumer.blocked = False
-        self._sharing.offer(self.consumers.values())
+        self._sharing.divide(self)
 
     # --- consumers --------------------------------------------------------------------------------------------------
 

@@ -312,6 +312,11 @@ class Broker:
         for tapped in self._tapped(vhost):
             self._set_taps(tapped, tuple([each for each in tapped.taps if each is not tap]))
 
+    def publish_pending(self) -> None:
+        """Publish the events and traces that would be published in the next event loop iteration."""
+        self.events.publish_pending()
+        self.tracing.publish_pending()
+
     def _tapped(self, vhost: Vhost | None) -> list[Vhost]:
         return list(self.vhosts.values()) if vhost is None else [vhost]
 

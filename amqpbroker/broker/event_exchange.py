@@ -63,7 +63,7 @@ class EventExchange(Events):
         message.headers = headers
         message.persistent = True
         if not self._pending:
-            self._clock.after(0, self._publish)
+            self._clock.after(0, self.publish_pending)
         self._pending.append(message)
 
     def _encoded(self, headers: Table, timestamp: int) -> bytes:
@@ -79,7 +79,7 @@ class EventExchange(Events):
             del headers[name]
         return encode_properties(values)
 
-    def _publish(self) -> None:
+    def publish_pending(self) -> None:
         pending, self._pending = self._pending, []
         for message in pending:
             exchange, vhost = self._exchange(), self._vhosts.get(self._vhost)

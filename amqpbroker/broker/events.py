@@ -27,6 +27,9 @@ class Events:
         has, whether or not it can be told.
         """
 
+    def publish_pending(self) -> None:
+        """Publish the events that were told in this event loop iteration. Only at the end of an operation."""
+
 
 #: For whatever is made without a broker.
 UNHEARD = Events()

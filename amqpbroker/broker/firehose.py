@@ -65,7 +65,7 @@ class Firehose(Tap):
         trace = Message(encode_address(EXCHANGE, key), self._encoded(told), message.body)
         trace.headers = told
         if not self._pending:
-            self._vhost.clock.after(0, self._publish)
+            self._vhost.clock.after(0, self.publish_pending)
         self._pending.append(trace)
 
     def _encoded(self, told: Table) -> bytes:
@@ -82,7 +82,8 @@ class Firehose(Tap):
             told["properties"].value.pop(name, None)
             told.pop(name, None)
 
-    def _publish(self) -> None:
+    def publish_pending(self) -> None:
+        """Publish the traces of this event loop iteration. Only at the end of an operation."""
         pending, self._pending = self._pending, []
         for trace in pending:
             exchange = self._vhost.exchanges.get(EXCHANGE)
@@ -133,6 +134,11 @@ class Tracing:
         self._switched.discard(vhost)
         self._queues.pop(vhost, None)
         self._firehoses.pop(vhost, None)
+
+    def publish_pending(self) -> None:
+        """Publish the traces of this event loop iteration. Only at the end of an operation."""
+        for firehose in self._firehoses.values():
+            firehose.publish_pending()
 
     def _stop_for(self, vhost: Vhost, queue: Queue) -> None:
         """End the tracing for a queue that was deleted."""

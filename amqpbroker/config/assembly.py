@@ -44,7 +44,7 @@ def merged(setting: Setting, earlier: Any, value: Any) -> Any:
 def assembled(config: Config, values: Values, warn: Warn) -> Config:
     """`config`, which has the values of single settings, with all that takes several. Raises ConfigError."""
     _check_frame_max(config)
-    _listed(values, "auth_backends.$n")
+    _check_backends(values)
     listeners = _listeners(values, "tcp", config.listeners)
     tls_listeners = _listeners(values, "ssl", ())
     free = any(listener.port == 0 for listener in (*listeners, *tls_listeners))
@@ -82,6 +82,24 @@ def _check_frame_max(config: Config) -> None:
     for key, size in (("frame_max", config.frame_max), ("initial_frame_max", config.initial_frame_max)):
         if 0 < size < config.compat.frame_min:
             raise ConfigError(f"{key} = {size}: with this compat it must be at least {config.compat.frame_min}", key)
+
+
+def _check_backends(values: Values) -> None:
+    """Raises ConfigError unless the broker's own users and rights are used, and nothing that would restrict them."""
+    whole, passwords, rights = (values.get(f"auth_backends.$n{half}", {}) for half in ("", ".authn", ".authz"))
+    for n, value in rights.items():
+        if isinstance(value, LeftOut) and not isinstance(passwords.get(n), LeftOut):
+            key = f"auth_backends.{n}.authz"
+            raise ConfigError(
+                f"{key} must be internal, unless auth_backends.{n}.authn is another backend: {value.reason}", key
+            )
+    halves = ("auth_backends.$n.authn", passwords), ("auth_backends.$n", whole)
+    left_out = {
+        n: (key, value.reason) for key, half in halves for n, value in half.items() if isinstance(value, LeftOut)
+    }
+    if left_out and not {*whole, *passwords, *rights} - {*left_out}:
+        key, reason = left_out[max(left_out)]
+        raise ConfigError(f"auth_backends has no value that can be used: {reason}", key.replace("$n", max(left_out)))
 
 
 def _permit(values: Values) -> Mapping[str, bool]:

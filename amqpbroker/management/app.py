@@ -151,7 +151,8 @@ class _Endpoint:
             log.exception("internal error: %s %s", request.method, request.url.path)
             response = _json(500, {"error": "internal_server_error", "reason": "see the broker's log"})
         if request.method not in READING:
-            await all_written()  # clients hear of a change before its author does, as with RabbitMQ
+            # Clients hear of a change before its author does, as with RabbitMQ.
+            await all_written(self._broker)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:

@@ -26,7 +26,7 @@ HELD_BYTES = 64 * 1024 * 1024
 
 #: ackmode -> whether what is got is acknowledged at once, and what becomes of it else.
 ACK_MODES: dict[str, tuple[bool, Callable[[Queue, list[Entry]], None] | None]] = {
-    "ack_requeue_true": (False, lambda queue, entries: queue.requeue(entries)),
+    "ack_requeue_true": (False, lambda queue, entries: queue.requeue(entries, failed=False)),
     "ack_requeue_false": (True, None),
     "reject_requeue_true": (False, lambda queue, entries: queue.requeue(entries)),
     "reject_requeue_false": (False, lambda queue, entries: queue.reject(entries)),
@@ -70,7 +70,7 @@ class Getting:
         finally:
             if self._held and self._settle is not None:
                 self._settle(self._queue, self._held)
-        await all_written()
+        await all_written(self._call.broker)
         yield b"[]" if separator == b"[" else b"]"
 
     def _slice(self) -> list[dict[str, Any]]:

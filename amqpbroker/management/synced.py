@@ -26,9 +26,10 @@ async def all_synced(broker: Broker) -> None:
         await waiter.done
 
 
-async def all_written() -> None:
-    """Return once the frames that clients are due so far have been written to their sockets.
+async def all_written(broker: Broker) -> None:
+    """Return once the frames that clients are due so far have been written to their sockets, with events and traces.
 
     The end of the event loop iteration writes them, and was scheduled by the first of them: before this coroutine is.
     """
+    broker.publish_pending()
     await asyncio.sleep(0)

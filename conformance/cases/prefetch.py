@@ -542,6 +542,57 @@ def whole_channel_serves_all_queues(lab: Lab, how: str) -> None:
     lab.observe("each has had at least 15 of 99", min(served.values()) >= 15)
 
 
+@family({"ack": ("ack",), "nack": ("nack",), "requeue": ("requeue",)})
+def whole_channel_divides_what_is_settled_at_once(lab: Lab, how: str) -> None:
+    """When several deliveries are settled at once, more than one queue of the channel gets a part of the limit."""
+    ch = lab.channel()
+    shorts = ("q1", "q2", "q3")
+    for short in shorts:
+        ch.queue(lab.q(short))
+        fill(ch, lab.q(short), 99)
+        lab.hide(lab.q(short))
+    ch.qos(6, whole_channel=True)
+    for short in shorts:
+        ch.consume(lab.q(short), short)
+    divided = 0
+    for _ in range(10):
+        got = ch.deliveries(6)
+        if got[-1].name != "basic.deliver":
+            return
+        for each in got:
+            ch.connection.forget(each)
+        divided += len({each.arguments["consumer_tag"] for each in got}) > 1
+        tag = got[-1].arguments["delivery_tag"]
+        if how == "ack":
+            ch.ack(tag, multiple=True)
+        else:
+            ch.nack(tag, multiple=True, requeue=how == "requeue")
+    for each in ch.deliveries(6):
+        ch.connection.forget(each)
+    lab.observe("at least 8 of 10 times", divided >= 8)
+
+
+@case()
+def whole_channel_divides_a_higher_limit(lab: Lab) -> None:
+    """When the limit for the whole channel is raised, more than one of its queues gets a part of the difference."""
+    ch = lab.channel()
+    shorts = ("q1", "q2", "q3")
+    for short in shorts:
+        ch.queue(lab.q(short))
+        fill(ch, lab.q(short), 30)
+        lab.hide(lab.q(short))
+    ch.qos(1, whole_channel=True)
+    for short in shorts:
+        ch.consume(lab.q(short), short)
+    for each in ch.deliveries(1):
+        ch.connection.forget(each)
+    ch.qos(10, whole_channel=True)
+    got = ch.deliveries(9)
+    for each in got:
+        ch.connection.forget(each)
+    lab.observe("more than one got a part", len({each.arguments["consumer_tag"] for each in got}) > 1)
+
+
 @case()
 def whole_channel_set_after_a_get(lab: Lab) -> None:
     """A limit for the whole channel, set while it holds a message of basic.get, which is acknowledged then."""

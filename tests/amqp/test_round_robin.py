@@ -4,6 +4,8 @@ import collections
 
 import pytest
 
+from amqpbroker.clock import ManualClock
+from amqpbroker.wire.values import Field
 from tests.harness import Wire, make_broker, method, published
 
 
@@ -68,6 +70,80 @@ def test_so_does_a_higher_one(client, prefetch):
         client.feed(ack(tag))
         counts.update(each.body.decode() for each in client.receive())
     assert min(counts.values()) >= 30
+
+
+@pytest.mark.parametrize(
+    "settle",
+    [
+        lambda tags: method("basic.ack", delivery_tag=tags[-1], multiple=True),
+        lambda tags: method("basic.nack", delivery_tag=tags[-1], multiple=True, requeue=False),
+        lambda tags: method("basic.nack", delivery_tag=tags[-1], multiple=True, requeue=True),
+        lambda tags: b"".join(ack(tag) for tag in tags),
+    ],
+    ids=["ack", "nack", "requeue", "single_acks"],
+)
+def test_queues_divide_what_is_settled_at_once(client, settle):
+    filled(client, 99, "a", "b", "c")
+    got = consume(client, "a", "b", "c", prefetch=6)
+    assert len(got) == 6
+    for _ in range(10):
+        client.feed(settle([each.arguments["delivery_tag"] for each in got]))
+        got = client.receive()
+        counts = collections.Counter(each.body.decode() for each in got)
+        assert counts == {"a": 2, "b": 2, "c": 2}
+
+
+def test_queues_divide_a_higher_limit(client):
+    filled(client, 99, "a", "b", "c")
+    assert len(consume(client, "a", "b", "c", prefetch=1)) == 1
+    client.send(1, "basic.qos", prefetch_count=10, global_=True)
+    counts = collections.Counter(got.body.decode() for got in client.receive() if got.name == "basic.deliver")
+    assert counts == {"a": 3, "b": 3, "c": 3}
+
+
+def test_what_a_queue_has_no_messages_for_goes_to_others(client):
+    filled(client, 99, "a")
+    filled(client, 2, "b")
+    filled(client, 0, "c")
+    got = consume(client, "a", "b", "c", prefetch=12)
+    client.feed(method("basic.ack", delivery_tag=got[-1].arguments["delivery_tag"], multiple=True))
+    got = client.receive()
+    assert collections.Counter(each.body.decode() for each in got) == {"a": 10, "b": 2}
+    client.feed(published("c", b"c"))
+    assert client.receive() == []
+    client.feed(method("basic.ack", delivery_tag=got[0].arguments["delivery_tag"]))
+    assert [each.body for each in client.receive()] == [b"c"]
+
+
+def test_messages_that_expire_while_a_limit_is_divided_are_delivered_elsewhere():
+    clock = ManualClock()
+    client = Wire(make_broker(clock)).log_in()
+    dead = {
+        "x-message-ttl": Field("I", 50),
+        "x-dead-letter-exchange": Field("S", b""),
+        "x-dead-letter-routing-key": Field("S", b"late"),
+    }
+    client.declare("short", arguments=dead)
+    filled(client, 0, "late", "b")
+    client.feed(published("short", b"short") * 20)
+    got = consume(client, "late", "b", "short", prefetch=9)
+    assert [each.body for each in got] == [b"short"] * 9
+    clock._now_ms += 100  # the timer of the queue is late, as in a busy broker
+    client.feed(method("basic.ack", delivery_tag=got[-1].arguments["delivery_tag"], multiple=True))
+    assert [each.arguments["consumer_tag"] for each in client.receive()] == ["late"] * 9
+
+
+def test_queues_with_few_messages_get_later_ones_below_the_limit(client):
+    filled(client, 1, "a", "b", "c")
+    got = consume(client, "a", "b", "c", prefetch=2)
+    client.feed(method("basic.ack", delivery_tag=got[-1].arguments["delivery_tag"], multiple=True))
+    assert len(client.receive()) == 1
+    for queue in ("a", "b", "c"):
+        client.feed(published(queue, queue.encode()))
+        (got,) = client.receive()
+        assert got.body == queue.encode()
+        client.feed(ack(got.arguments["delivery_tag"]))
+        assert client.receive() == []
 
 
 def test_queues_with_nothing_to_deliver_take_no_turns(client):

@@ -125,3 +125,45 @@ def test_mechanisms_of_plugins():
     config, warned = loaded(auth_mechanisms=["PLAIN", "RABBIT-CR-DEMO"])
     assert config.auth_mechanisms == ("PLAIN",)
     assert warned == ["a.conf:2: auth_mechanisms.2 = RABBIT-CR-DEMO is left out: there is no such mechanism"]
+
+
+def backends(text):
+    """Load lines that begin after `auth_backends.`; return the warnings."""
+    lines = [line.split(" = ") for line in text.splitlines()]
+    warned = []
+    origins = [Origin(Kind.FILE, "a.conf", number) for number in range(1, len(lines) + 1)]
+    made(
+        [Assignment(f"auth_backends.{key}", value, at) for (key, value), at in zip(lines, origins, strict=True)],
+        warned.append,
+    )
+    return warned
+
+
+def test_a_backend_with_a_foreign_half_is_left_out():
+    """RabbitMQ's guide to LDAP has these lines."""
+    assert backends("1.authn = ldap\n1.authz = internal\n2 = internal") == [
+        "a.conf:1: auth_backends.1.authn = ldap is left out: the broker itself (internal) is the only one that knows"
+        " users"
+    ]
+    assert backends("1.authn = internal\n1.authz = rabbit_auth_backend_internal") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("1.authn = ldap", 1),
+        ("1.authn = ldap\n1.authz = internal", 1),
+        ("1.authn = ldap\n1.authz = ldap\n2 = http", 3),
+        ("1 = internal\n1.authn = ldap", 2),
+    ],
+)
+def test_without_a_backend_that_is_internal_in_both_halves_the_broker_does_not_start(text, line):
+    with pytest.raises(ConfigError, match=rf"^a\.conf:{line}: auth_backends has no value that can be used: "):
+        backends(text)
+
+
+@pytest.mark.parametrize("text", ["1.authn = internal\n1.authz = http", "2 = internal\n1.authz = http"])
+def test_rights_that_another_backend_would_check_are_not_left_out(text):
+    """Users of the broker would have the rights that they have here, which may be more."""
+    with pytest.raises(ConfigError, match=r"^a\.conf:2: auth_backends\.1\.authz must be internal, "):
+        backends(text)

@@ -6,6 +6,8 @@ import tracemalloc
 import pytest
 
 from amqpbroker.broker.message import Message, encode_address
+from amqpbroker.compat import COMPATS
+from amqpbroker.config import Config
 from amqpbroker.management import getting
 from amqpbroker.management.streamed import WHOLE_BYTES
 from tests.management.api import Api
@@ -104,6 +106,31 @@ async def test_a_client_that_leaves_takes_no_more(ack_mode, all_back):
     assert (api.queue.ready_count == 5000) is all_back
     assert api.queue.ready_count > 2000
     assert api.queue.unacked_count == 0
+
+
+@pytest.mark.parametrize(
+    ("series", "ack_mode", "headers"),
+    [
+        ("4.0", "ack_requeue_true", {"x-delivery-count": 2}),
+        ("4.0", "reject_requeue_true", {"x-delivery-count": 2}),
+        ("4.3", "ack_requeue_true", {"x-acquired-count": 2}),
+        ("4.3", "reject_requeue_true", {"x-acquired-count": 2, "x-delivery-count": 2}),
+    ],
+)
+async def test_from_4_3_on_only_what_is_rejected_has_failed(series, ack_mode, headers):
+    """RabbitMQ returns the others with basic.nack (rabbit_mgmt_wm_queue_get:maybe_reject_or_nack/3)."""
+    api = Api(Config(compat=COMPATS[series]))
+    arguments = {"x-queue-type": "quorum"}
+    assert (await api.put("queues/%2F/q", {"durable": True, "arguments": arguments})).status_code == 201
+    await api.post(
+        "exchanges/%2F/amq.default/publish",
+        {"properties": {}, "routing_key": "q", "payload": "m", "payload_encoding": "string"},
+    )
+    wanted = {"count": 1, "ackmode": ack_mode, "encoding": "auto"}
+    for _ in range(2):
+        await api.post("queues/%2F/q/get", wanted)
+    (message,) = (await api.post("queues/%2F/q/get", wanted)).json()
+    assert message["properties"]["headers"] == headers
 
 
 async def test_publishers_cannot_keep_an_answer_from_ending():

@@ -118,6 +118,42 @@ async def test_frames_that_a_request_causes_are_written_before_its_answer(api, m
     assert api.written == written
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "event"),
+    [
+        ("PUT", "queues/%2F/new", {}, "queue.created"),
+        ("PUT", "users/new", {"password": "p", "tags": ""}, "user.created"),
+        ("DELETE", "users/u", None, "user.deleted"),
+    ],
+)
+async def test_events_are_delivered_before_the_answer_of_the_request(api, method, path, body, event):
+    await api.client_of("events")
+    key = {"routing_key": event}
+    await api.post("bindings/%2F/e/amq.rabbitmq.event/q/events", key)
+    api.written.clear()
+    answer = await api.request(method, path, json=body)
+    await asyncio.sleep(0)
+    assert api.written.count("basic.deliver") == 1
+    assert api.written[-1] == answer.status_code
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (PUBLISHED[0], {**MESSAGE, "routing_key": "unbound"}),
+        ("queues/%2F/dying/get", {"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"}),
+    ],
+)
+async def test_traces_are_delivered_before_the_answer_of_the_request(api, path, body):
+    await api.client_of("traces")
+    await api.post("bindings/%2F/e/amq.rabbitmq.trace/q/traces", {"routing_key": "#"})
+    await api.put("vhosts/%2F", {"tracing": True})
+    api.written.clear()
+    answer = await api.post(path, body)
+    await asyncio.sleep(0)
+    assert api.written == ["basic.deliver", answer.status_code]
+
+
 async def test_frames_of_a_request_that_fails_half_way_are_written_before_its_answer(api):
     """An import that cannot be stored to its end keeps what came before."""
     put = api.broker.definitions.put

@@ -18,7 +18,6 @@ from amqpbroker.config.accepted import (
 from amqpbroker.config.setting import Setting
 
 BYTES = bytesize(1, MOST_BYTES)
-INTERNAL = one_of("internal", "rabbit_auth_backend_internal")
 #: Of several backends each lets more users in, so that one can be left out.
 BACKEND = some_of(
     "internal",
@@ -46,8 +45,10 @@ ROWS: tuple[Setting, ...] = (
             "The SASL mechanisms offered, in the order of their numbers. Any such line replaces the default."),
     Setting("auth_backends.$n", BACKEND, "1 = internal",
             "Who knows the users; the broker itself is the only one. Others beside it are left out, with a warning."),
-    Setting("auth_backends.$n.authn", INTERNAL, "", "Who knows their passwords."),
-    Setting("auth_backends.$n.authz", INTERNAL, "", "Who knows their rights."),
+    Setting("auth_backends.$n.authn", BACKEND, "",
+            "Who knows their passwords. With another value, the backend of this number is left out, with a warning."),
+    Setting("auth_backends.$n.authz", BACKEND, "",
+            "Who knows their rights. Another value is accepted only with an `authn` that is left out."),
     Setting("password_hashing_module", one_of("rabbit_password_hashing_sha256"), "rabbit_password_hashing_sha256",
             "How passwords are kept."),
     Setting("anonymous_login_user", or_none(NAME), "guest",
