@@ -18,7 +18,7 @@ class BodyStream:
         self.pieces = Pieces()
 
     def skip(self, data: bytes, start: int) -> int:
-        """Keep nothing of what `data` has of it from `start` on; returns where that ends."""
+        """Discard the part of the frame that `data` has from `start` on; return the position after that part."""
         end = min(start + self.left, len(data))
         self.left -= end - start
         return end

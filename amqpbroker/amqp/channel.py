@@ -118,7 +118,7 @@ class Channel:
 
     @property
     def name(self) -> str:
-        """The connection and the channel's number, as the management API shows them."""
+        """Name of the connection and number of the channel, as the management API shows them."""
         return f"{self.connection.peer.name} ({self.number})"
 
     @property
@@ -177,7 +177,7 @@ class Channel:
         return frames
 
     def opened(self) -> None:
-        """Count the channel and tell of it. Until `release` it belongs to its connection."""
+        """Count the channel and emit the event `channel.created`. The connection holds the channel until `release`."""
         for totals in (self.vhost.traffic, self.broker.totals.traffic):
             totals.add(self)
         self.broker.totals.churn.channel_created += 1
@@ -227,7 +227,7 @@ class Channel:
             self.place(message, destinations, route.bits, route.outlet)
 
     def refuse(self, arguments: bytes, size: int) -> None:
-        """Raise the AmqpError for a message beyond max_message_size. Only `immediate` is refused before that."""
+        """Raise the AmqpError for a message beyond max_message_size. Only `immediate` is refused earlier."""
         if arguments[-1] & IMMEDIATE:
             raise errors.not_implemented("immediate=true")
         raise errors.message_too_large(size, self.broker.config.max_message_size)
@@ -418,14 +418,14 @@ class Channel:
         self.settle(self.take(0, True), "requeue")
 
     def _is_full(self) -> bool:
-        """Return whether the limit for the whole channel keeps its consumers from taking more."""
+        """Return whether the channel-wide prefetch is reached, so that no consumer can take another message."""
         limit = self.global_prefetch
         return limit != 0 and self.delivered - self.settled >= limit
 
     def _block(self) -> None:
-        """Pause the consumers stopped by the channel-wide prefetch, so that `_offer_all` divides what is settled.
+        """Pause the consumers stopped by the channel-wide prefetch, so that `_offer_all` divides the freed slots.
 
-        The consumers of queues without messages were not stopped, and can take one at once (rabbit_limiter).
+        Consumers of empty queues were not stopped, and can take a message at once (rabbit_limiter).
         """
         for consumer in self.consumers.values():
             consumer.blocked = not consumer.ringed or consumer.queue.ready_count > 0
@@ -477,13 +477,13 @@ class Channel:
         self._offer_all()
 
     def watch_timeouts(self, queue: Queue, consumer: Consumer | None) -> None:
-        """See from now on that what the consumer, or basic.get, has of the queue is acknowledged in time."""
+        """Start the acknowledgement timeout for deliveries of the queue to the consumer, or to basic.get."""
         if self._tick is not None and not self.broker.config.compat.quorum_consumer_timeout:
             return
         self._look_after(first_look_ms(self, queue, consumer))
 
     def _look_after(self, wait_ms: int | None) -> None:
-        """Look then, unless that is to happen sooner."""
+        """Schedule a check of the timeouts in `wait_ms`, unless an earlier check is scheduled."""
         if wait_ms is None:
             return
         if self._tick is not None:
@@ -499,7 +499,7 @@ class Channel:
             self._look_after(wait_ms)
 
     def take_back(self, tags: list[int], consumer: Consumer | None) -> None:
-        """Requeue these without the client. Its consumer gets nothing until it has settled all that was taken back."""
+        """Requeue deliveries without the client. Pause their consumer until the client has settled all of them."""
         for tag in tags:
             self._taken_back[tag] = consumer
         if consumer is not None:
@@ -507,7 +507,7 @@ class Channel:
         self.settle({tag: self.unacked.pop(tag) for tag in tags}, "requeue")
 
     def _settle_late(self, tag: int, multiple: bool) -> None:
-        """The client settles what was taken back: nothing comes of it but that its consumers may go on."""
+        """Resume consumers whose deliveries were taken back, once the client has settled all of them."""
         late = [each for each in self._taken_back if each == tag or (multiple and each < tag)]
         consumers = {self._taken_back.pop(each): None for each in late}
         for consumer in consumers:
@@ -518,7 +518,7 @@ class Channel:
     # --- end --------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Take no more deliveries: the first half of closing, for all channels of a connection before any `release`.
+        """Take no more deliveries. On close, all channels of a connection stop before the first `release`.
 
         Never raises.
         """
@@ -539,9 +539,9 @@ class Channel:
             self.broker.events.tell("channel.closed", facts, self.connection.user.name)
 
     def release(self) -> None:
-        """Give back what is outstanding, acknowledged within an open transaction included. Never raises.
+        """Requeue the outstanding deliveries, including those acknowledged in an open transaction. Never raises.
 
-        A queue that cannot take it back, for the disk fails, is no reason to keep that of others.
+        If one queue cannot take its messages back because the disk fails, the other queues still get theirs.
         """
         self.broker.totals.churn.channel_closed += 1
         steps: list[Step] = [self._roll_back, self._give_back]
@@ -612,8 +612,8 @@ class Channel:
 
 
 def _reach_no_queue(destinations: tuple[Destination, ...]) -> bool:
-    """Return whether a message that goes to these gets to no queue (rabbit_channel:process_routing_confirm)."""
-    for destination in destinations:  # noqa: SIM110 - every message to several queues comes by here
+    """Return whether none of the destinations is a queue (rabbit_channel:process_routing_confirm)."""
+    for destination in destinations:  # noqa: SIM110 - runs for every message to several queues
         if not destination.instant:
             return False
     return True

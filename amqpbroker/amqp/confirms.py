@@ -1,4 +1,4 @@
-"""Publisher confirms of one channel: coalesced where a message reached a queue, at once where it reached none."""
+"""Publisher confirms of one channel: coalesced for messages that reached a queue, immediate for all others."""
 
 import struct
 from collections import deque
@@ -15,17 +15,17 @@ _MULTIPLE: Final = 1
 _REQUEUE: Final = 2
 #: What it takes to remember a publish that was refused.
 _REFUSED_BYTES: Final = 64
-#: How many runs of publishes may be confirmed ahead of earlier ones. Further ones wait for their turn.
+#: Maximum number of runs of publishes confirmed ahead of earlier publishes. Further publishes are confirmed in order.
 AHEAD: Final = 1024
 
 
 class Confirms:
     """Numbers the publishes of a channel and says which are due.
 
-    `published` is the number of the last publish, from 1, and `refused` how many were answered with a nack. All up to
-    `settled` have their answer, and so have the runs in `ahead`, pairs of a first and a last number. A publish is due
-    once the store has synced what was appended up to the end of its turn. A publish that reached no queue is due at
-    once, even if earlier ones still wait (rabbit_channel:process_routing_confirm).
+    `published` is the number of the last publish, from 1, and `refused` counts the publishes answered with a nack. All
+    publishes up to `settled` are answered, and so are the runs in `ahead`, pairs of a first and a last number. A
+    publish is due once the store has synced everything appended up to the end of its event loop iteration. A publish
+    that reached no queue is due at once, even if earlier publishes still wait (rabbit_channel:process_routing_confirm).
     """
 
     def __init__(self, channel: int, store: Store) -> None:
@@ -50,9 +50,9 @@ class Confirms:
             store.count_answer(_REFUSED_BYTES)
 
     def confirm_next(self) -> bytes:
-        """Number a publish that reached no queue, and return the basic.ack for it, to be written after its return.
+        """Number a publish that reached no queue, and return its basic.ack, to be written after its basic.return.
 
-        Return nothing if too many were confirmed ahead of others: then the publish waits for its turn.
+        Return nothing if the limit of runs confirmed ahead is reached: then the publish is confirmed in order.
         """
         self.published += 1
         number = self.published
@@ -75,12 +75,12 @@ class Confirms:
 
     @property
     def unconfirmed(self) -> int:
-        """How many publishes wait for their confirm."""
+        """Number of publishes that wait for their confirm."""
         return self.published - self.settled - self._count_ahead
 
     @property
     def acked(self) -> int:
-        """How many publishes were answered with an ack."""
+        """Number of publishes that were answered with an ack."""
         return self.settled + self._count_ahead - self.refused
 
     def flush(self) -> bytes:
@@ -106,9 +106,9 @@ class Confirms:
         return frame
 
     def _sort_out(self, due: int) -> bytes:
-        """The frames up to the last publish that is due, where some were refused or are confirmed already.
+        """Return the frames up to publish `due` if some publishes were refused or are already confirmed.
 
-        These are acks between nacks; nacks alone are combined, as RabbitMQ does.
+        Nacks without acks between them are combined, as in RabbitMQ.
         """
         refused = [number for number in self._refused if number <= due]
         self._refused = self._refused[len(refused) :]
@@ -118,7 +118,7 @@ class Confirms:
             acks.append(self._acks(number - 1))
             self.settled = number
         acks.append(self._acks(due))
-        # What is confirmed already may come next.
+        # The next publishes may be confirmed already.
         while self.ahead and self.ahead[0][0] == self.settled + 1:
             self._take_run()
         if refused and not any(acks):
@@ -129,7 +129,7 @@ class Confirms:
         return b"".join(frames)
 
     def _acks(self, last: int) -> bytes:
-        """Settle all up to `last`, and return the frame for those of them that are not confirmed already."""
+        """Settle all publishes up to `last`, and return the ack for those that are not confirmed already."""
         count = 0
         latest = 0
         while self.ahead and self.ahead[0][0] <= last:
@@ -147,7 +147,7 @@ class Confirms:
         return self._frame(_ACK, latest, _MULTIPLE if count > 1 else 0)
 
     def _take_run(self) -> None:
-        """Settle up to the end of the first run that was confirmed ahead."""
+        """Settle all publishes up to the end of the first run that was confirmed ahead."""
         first, self.settled = self.ahead.popleft()
         self._count_ahead -= self.settled - first + 1
 

@@ -44,8 +44,8 @@ ROOM: Final = 256 * 1024
 TOLERANCE: Final = 8
 #: What it takes to keep an answer, besides its own octets: most are short.
 KEEPING: Final = 48
-#: How long one turn may handle methods other than publishes and acknowledgements, such as a client's declarations that
-#: come all at once, before other clients are served.
+#: Maximum time in one event loop iteration for methods other than publishes and acknowledgements. A client that sends
+#: many declarations at once must not delay other clients.
 SLICE_MS: Final = 5
 #: A frame with basic.ack.
 ACK_OCTETS: Final = 21
@@ -169,10 +169,10 @@ class Connection(Session):
         return self._frames(data, start) if self.greeted else start
 
     def _frames(self, data: bytes, pos: int) -> int:
-        """Handle every whole frame; returns where the first that is not whole starts.
+        """Handle every complete frame; return the start of the first incomplete frame.
 
-        It stops where answers pile up, since a short request may have a long answer, where the connection is blocked,
-        and where methods take long; `collect` goes on from there.
+        Handling stops when answers pile up, since a short request may have a long answer, when the connection is
+        blocked, and when methods take long; `collect` continues from that position.
         """
         end_of_data: i64 = len(data)
         end: i64
@@ -233,7 +233,7 @@ class Connection(Session):
         return at
 
     def _pause_if_long(self) -> None:
-        """Let others be served, and go on in the next turn, if this one has lasted long."""
+        """Serve other clients, and continue in the next event loop iteration, if this one has lasted `SLICE_MS`."""
         if self.clock.now_ms() - self._began_ms >= SLICE_MS:
             self._paused = True
             self.stop_reading()
@@ -333,9 +333,10 @@ class Connection(Session):
         return pos
 
     def _publish(self, channel: Channel, data: bytes, pos: i64, end: i64, end_of_data: i64) -> i64:
-        """basic.publish; returns the end of what was handled. Raises AmqpError 501 for malformed arguments.
+        """Handle basic.publish; return the end of the handled data. Raises AmqpError 501 for malformed arguments.
 
-        If its header and its only body frame are here as well, they are taken in one go, without being copied apart.
+        If `data` also has the header and the only body frame, all three frames are taken together, without copying
+        them apart.
         """
         arguments = data[pos + 11 : end - 1]
         if end + 30 < end_of_data:
@@ -415,9 +416,9 @@ class Connection(Session):
     # --- errors and ends --------------------------------------------------------------------------------------------
 
     def fail(self, error: AmqpError, number: int, ids: int) -> None:
-        """Close the channel or the connection, as the error's scope says, blaming the method with these ids.
+        """Close the channel or the connection, depending on the error's scope, and report the method with these ids.
 
-        Never raises, as everything here that closes the connection.
+        Never raises, like every method of this class that closes the connection.
         """
         self.ending.fail(self, error, number, ids)
 

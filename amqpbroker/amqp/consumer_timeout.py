@@ -1,8 +1,8 @@
-"""Deliveries that wait too long for their acknowledgement.
+"""Acknowledgement timeout of deliveries.
 
-Up to RabbitMQ 4.2 the channel looks at its oldest one now and then, and closes (rabbit_channel:
-evaluate_consumer_timeout). From 4.3 on quorum queues take back what is overdue, to the millisecond, and the consumer
-pauses until it has settled that, too (rabbit_fifo, rabbit_channel:handle_queue_actions).
+Up to RabbitMQ 4.2 the channel checks its oldest delivery periodically, and closes if the delivery is overdue
+(rabbit_channel:evaluate_consumer_timeout). From 4.3 on quorum queues requeue overdue deliveries, exact to the
+millisecond, and the consumer pauses until it has settled them too (rabbit_fifo, rabbit_channel:handle_queue_actions).
 """
 
 from typing import TYPE_CHECKING
@@ -17,12 +17,12 @@ from amqpbroker.wire.values import INTEGER_KINDS
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
 
-#: From one look to the next at least, however short a timeout is.
+#: Minimum time between two checks, even if the timeout is shorter.
 _LEAST_MS = 10
 
 
 def first_look_ms(channel: "Channel", queue: Queue, consumer: Consumer | None) -> int | None:
-    """In how many milliseconds to look at what a consumer, or basic.get, has of the queue; None for never."""
+    """Milliseconds until the first check of deliveries of the queue to a consumer, or to basic.get; None for never."""
     config = channel.broker.config
     if not config.compat.quorum_consumer_timeout:
         return config.channel_tick_interval_ms
@@ -31,7 +31,7 @@ def first_look_ms(channel: "Channel", queue: Queue, consumer: Consumer | None) -
 
 
 def check_timeouts(channel: "Channel") -> int | None:
-    """Look once, and return in how many milliseconds to look again; None for when something is consumed again."""
+    """Check deliveries; return the milliseconds until the next check, None if no timeout applies at present."""
     if channel.broker.config.compat.quorum_consumer_timeout:
         _take_back_overdue(channel)
         return _next_look_ms(channel)
@@ -45,7 +45,10 @@ def check_timeouts(channel: "Channel") -> int | None:
 
 
 def _take_back_overdue(channel: "Channel") -> None:
-    """Tell the consumers by basic.cancel; what cannot be told so, basic.get among it, costs the channel."""
+    """Requeue overdue deliveries and notify consumers by basic.cancel; close the channel if a delivery has no consumer.
+
+    A client without the capability consumer_cancel_notify cannot be notified, so its channel closes too.
+    """
     overdue: dict[Consumer | None, list[int]] = {}
     now_ms = channel.clock.now_ms()
     for tag, entry in channel.unacked.items():
@@ -66,7 +69,7 @@ def _take_back_overdue(channel: "Channel") -> None:
 
 
 def _next_look_ms(channel: "Channel") -> int | None:
-    """When the first of what is outstanding is due, or would be if a consumer got it now."""
+    """Milliseconds until the first outstanding delivery is due, or one that a consumer would get now."""
     now_ms = channel.clock.now_ms()
     dues = [_due_ms(channel, entry) for entry in channel.unacked.values()]
     waits = [due_ms - now_ms for due_ms in dues if due_ms is not None]
@@ -83,7 +86,7 @@ def _due_ms(channel: "Channel", entry: Entry) -> int | None:
 
 
 def _timeout_ms(channel: "Channel", queue: Queue, consumer: Consumer | None) -> int | None:
-    """That of basic.consume, or else of the queue, or else of the broker; None where there is none."""
+    """Return the timeout of basic.consume, or else of the queue, or else of the broker; None for no timeout."""
     if queue.settings.queue_type != "quorum":
         return None
     argument = None if consumer is None else consumer.arguments.get("x-consumer-timeout")

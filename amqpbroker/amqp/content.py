@@ -7,7 +7,7 @@ from amqpbroker.wire.frames import BODY, HEADER
 
 
 def routing_key_end(arguments: bytes) -> int:
-    """Return where the routing key of basic.publish ends in its arguments as on the wire.
+    """Return the end of the routing key within the arguments of basic.publish as on the wire.
 
     Raises AmqpError 501 for arguments that do not fit the method.
     """
@@ -21,8 +21,9 @@ def routing_key_end(arguments: bytes) -> int:
 class Content:
     """A publish whose header or body is still coming in.
 
-    arguments: those of basic.publish, as on the wire. properties: as on the wire, None before the header. size: that of
-    the whole body. left: octets of it still to come. body: what has come of it. too_large: nothing of it is kept.
+    arguments: those of basic.publish, as on the wire. properties: as on the wire, None before the header. size: size of
+    the whole body in bytes. left: bytes of the body still to come. body: the part that has arrived. too_large: the
+    body is discarded.
     """
 
     __slots__ = ("_beside", "_last", "arguments", "body", "left", "properties", "size", "too_large")
@@ -39,9 +40,9 @@ class Content:
         self._last: bytes = b""
 
     def take(self, kind: int, payload: bytes, size_max: int) -> bool:
-        """The next frame; returns whether it was the last one. Of a message beyond `size_max` no body is kept.
+        """Take the next frame; return whether it was the last. The body of a message beyond `size_max` is discarded.
 
-        Raises AmqpError 505 for one that is not due, 501 for too long a body.
+        Raises AmqpError 505 for an unexpected frame, 501 for too long a body.
         """
         if self.properties is None:
             self._header(kind, payload, size_max)

@@ -176,7 +176,7 @@ class ChannelConsumer(Consumer):
 
 
 class StampingConsumer(ChannelConsumer):
-    """A consumer whose deliveries tell when they were sent, where that is configured."""
+    """Consumer whose deliveries carry the time of delivery in a header, if that is configured."""
 
     def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
         channel = self.channel

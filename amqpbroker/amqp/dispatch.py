@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 UPDATE_SECRET: Final = 10 << 16 | 70
 
-#: The types of frames, and the fewest octets that their payloads can have.
+#: Frame types with the minimum size of their payloads in octets.
 _LEAST: Final = {METHOD: 4, HEADER: 12, BODY: 0, HEARTBEAT: 0}
-#: How many octets of an unusable frame an error's text shows (rabbit_reader:payload_snippet/1).
+#: Maximum number of octets of an unusable frame in an error message (rabbit_reader:payload_snippet/1).
 _SHOWN: Final = 16
 
 
@@ -82,7 +82,7 @@ def take_other(connection: "Connection", kind: int, number: int, channel: "Chann
 
 
 def _check(connection: "Connection", ids: int, payload: bytes) -> None:
-    """Raise AmqpError 501 if the payload does not fit the method. Nothing is known of methods that do not exist."""
+    """Raise AmqpError 501 if the payload does not fit the method. Unknown methods are not checked."""
     method = methods.METHODS.get(ids)
     if method is not None:
         arguments_of(connection, method, payload)
@@ -115,5 +115,5 @@ def _frame_text(connection: "Connection", kind: int, payload: bytes) -> str:
 
 
 def _length(payload: bytes) -> str:
-    """Stands for octets in an error's text, which is logged, where there may be a password among them."""
+    """Placeholder for a payload that may contain a password: error messages are logged."""
     return f"{len(payload)} octets"

@@ -63,9 +63,9 @@ class Ending:
     # --- saying so --------------------------------------------------------------------------------------------------
 
     def fail(self, connection: "Connection", error: AmqpError, number: int, ids: int) -> None:
-        """Close the channel or the connection, as the error's scope says, blaming the method with these ids.
+        """Close the channel or the connection, depending on the error's scope, and report the method with these ids.
 
-        Never raises: an exception on the way closes the connection with 541, and a second one without a word.
+        Never raises: an exception while closing closes the connection with 541, a second one without a close frame.
         """
         internal = error.code == INTERNAL_ERROR
         if internal and self.close_sent:
@@ -81,7 +81,7 @@ class Ending:
                 self.fail(connection, errors.unforeseen(), 0, 0)
 
     def _fail(self, connection: "Connection", error: AmqpError, number: int, ids: int) -> None:
-        """Tell the client. One that has not logged in is told nothing, and waits (rabbit_reader:handle_exception)."""
+        """Send the close frame. Before login, close the socket later without one (rabbit_reader:handle_exception)."""
         if connection.channel_zero.logging_in:
             connection_log.handshake_failed(connection, "starting", error.explanation)
             self.linger(connection, SILENT_CLOSE_DELAY_MS)
@@ -126,7 +126,7 @@ class Ending:
         self.linger(connection, CLOSING_TIMEOUT_MS)
 
     def refused(self, connection: "Connection") -> None:
-        """The client was told that its login failed: close when it has agreed, or after a while."""
+        """Close the connection after a failed login that the client was told of: on close-ok, or after a delay."""
         self.cause = connection_log.IN_ORDER
         self.close_sent = True
         self._finish_after(connection, SILENT_CLOSE_DELAY_MS)
@@ -142,7 +142,7 @@ class Ending:
     # --- the end itself ---------------------------------------------------------------------------------------------
 
     def finish(self, connection: "Connection", cause: Cause | None = None) -> None:
-        """Nothing more is read; the socket closes once the output is written. Never raises."""
+        """Stop reading, and close the socket once the output is written. Never raises."""
         if cause is not None:
             self.cause = cause
         if self._finished:
@@ -170,7 +170,7 @@ class Ending:
         connection_log.closing(connection, self.cause)
 
     def _release(self, connection: "Connection") -> None:
-        """Give everything back that the connection holds in the broker, but for its own place. Never raises."""
+        """Release everything that the connection holds in the broker, except its entry in the list. Never raises."""
         broker = connection.broker
         was_running, connection.running = connection.running, False
         channels = list(connection.channels.values())

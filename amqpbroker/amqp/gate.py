@@ -40,7 +40,7 @@ class Gate:
         connection.write(frame(METHOD, number, methods.encode("channel.open-ok")))
 
     def close(self, connection: "Connection", channel: Channel) -> None:
-        """Give everything back that the channel holds. Whoever calls says so to the client.
+        """Release everything that the channel holds. The caller tells the client.
 
         Raises only before anything has changed.
         """

@@ -65,7 +65,7 @@ class Handshake:
         step(self, arguments)
 
     def _server_properties(self) -> Table:
-        """RabbitMQ's, in its order; by the last one clients can tell whether it is this broker."""
+        """Server properties of RabbitMQ, in its order, and a last one by which clients can recognise this broker."""
         config = self._connection.broker.config
         identity = config.identity
         return {

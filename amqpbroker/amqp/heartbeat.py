@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 class Heartbeat:
-    """Sends a heartbeat after each half of the interval without other output; ends a connection silent in two checks.
+    """Sends a heartbeat after half an interval without other output; ends a connection that is silent in two checks.
 
-    The first heartbeat is sent in any case. heard: anything came since the last check.
+    The first heartbeat is sent in any case. heard: data has arrived since the last check.
     """
 
     def __init__(self) -> None:
         self.heard: bool = False
         self._connection: Connection | None = None
         self._interval_ms: int = 0
-        #: Octets written up to the last check, the heartbeat that it sent among them.
+        #: Bytes written up to the last check, including the heartbeat that the check sent.
         self._written: int = 0
         self._silent: int = 0
         self._sender: Timer | None = None

@@ -1,4 +1,4 @@
-"""Queues that share a limit take turns: a prefetch for the whole channel, the output of a connection."""
+"""Round robin of queues under a common limit: a channel-wide prefetch, or the output buffer of a connection."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 class RoundRobin:
-    """The order in which queues may deliver when something is left of a limit again.
+    """Order in which queues may deliver when the limit allows deliveries again.
 
-    A queue that delivers may use up the limit, so it comes last the next time. RabbitMQ starts with a random one of the
-    queues that wait (rabbit_limiter:notify_queues/1).
+    A queue that delivers may use up the limit, so the queue comes last the next time. RabbitMQ starts with a random
+    one of the waiting queues (rabbit_limiter:notify_queues/1).
     """
 
     def __init__(self) -> None:
         self._order: dict[str, None] = {}
 
     def offer(self, consumers: Iterable[ChannelConsumer]) -> None:
-        """Have the queues of these consumers, which are all of one vhost, deliver to them."""
+        """Make queues deliver to the given consumers, in order. All of these queues belong to one vhost."""
         groups = by_queue(consumers)
         if len(groups) <= 1:
             self._order.clear()
@@ -35,10 +35,10 @@ class RoundRobin:
             self._offer(queue, groups[queue])
 
     def divide(self, channel: "Channel") -> None:
-        """Have the queues that a channel consumes divide the deliveries that its limit for all of them allows.
+        """Divide the deliveries that the channel-wide prefetch allows among the queues that the channel consumes.
 
-        Each queue may deliver an equal part. The part that a queue has no messages for is divided again. In RabbitMQ
-        all queues ask for each delivery at the same time (rabbit_limiter:can_send/3).
+        Each queue may deliver an equal part. If a queue has too few messages for its part, the rest is divided among
+        the other queues. In RabbitMQ all queues ask for each delivery at the same time (rabbit_limiter:can_send/3).
         """
         limit = channel.global_prefetch
         groups = by_queue(channel.consumers.values())
@@ -57,11 +57,11 @@ class RoundRobin:
             channel.global_prefetch = limit
             if channel.outstanding >= limit:
                 return
-        # No consumer may go on believing that the limit is reached, as one does that took all of its part.
+        # A consumer that took all of its part believes that the limit is reached: offer again to correct that.
         self.offer(channel.consumers.values())
 
     def _arrange(self, groups: dict[Queue, list[Consumer]]) -> dict[str, Queue]:
-        """Put new queues last and forget those that are gone; return the queues by their names."""
+        """Put new queues last and forget deleted queues; return the queues by name."""
         queues = {queue.name: queue for queue in groups}
         order = {name: None for name in self._order if name in queues}
         order.update(dict.fromkeys(queues))
@@ -69,7 +69,7 @@ class RoundRobin:
         return queues
 
     def _offer(self, queue: Queue, group: list[Consumer]) -> bool:
-        """Have a queue deliver; return whether it did, in which case it comes last from now on."""
+        """Make a queue deliver, and put it last if it did; return whether it did."""
         before = _delivered(group)
         queue.offer_all(group)
         if _delivered(group) == before:
@@ -80,12 +80,12 @@ class RoundRobin:
 
 
 def _delivered(consumers: list[Consumer]) -> int:
-    """A number that grows when any of these is given a message."""
+    """Sum that grows when a message is delivered to one of the consumers."""
     return sum([consumer.channel.delivery_tag for consumer in consumers if isinstance(consumer, ChannelConsumer)])
 
 
 def by_queue(consumers: Iterable[ChannelConsumer]) -> dict[Queue, list[Consumer]]:
-    """Group consumers by the queue that they consume."""
+    """Group consumers by queue."""
     groups: dict[Queue, list[Consumer]] = {}
     for consumer in consumers:
         groups.setdefault(consumer.queue, []).append(consumer)

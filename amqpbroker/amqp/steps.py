@@ -1,4 +1,4 @@
-"""Steps that are all taken, whatever one of them raises: connections and channels close in such steps."""
+"""Steps that are all taken even if one of them raises. Connections and channels close in such steps."""
 
 import contextlib
 import logging
@@ -10,7 +10,7 @@ Step = Callable[[], object]
 
 
 def take_all(steps: Iterable[Step], name: str) -> None:
-    """Take each step. Never raises: an exception is logged with the name of what closes, and the next step follows."""
+    """Take each step. Never raises: an exception is logged with `name`, and the next step follows."""
     for step in steps:
         try:
             step()
@@ -19,6 +19,6 @@ def take_all(steps: Iterable[Step], name: str) -> None:
 
 
 def log_failure(when: str, name: str) -> None:
-    """Log the exception that is being handled. Never raises, since it may be logging that fails."""
+    """Log the exception that is being handled. Never raises, because logging itself may have failed."""
     with contextlib.suppress(Exception):
         log.exception("internal error %s %s", when, name)

@@ -65,7 +65,7 @@ class Permissions:
         self._allowed.add((permission, name))
 
     def check_any(self, kind: Kind, name: str) -> None:
-        """Raises AmqpError 403, as `check` does for configure, unless the user may do anything to it at all."""
+        """Raise AmqpError 403, as `check` does for configure, if the user has no permission for the resource."""
         for permission in ("read", "write"):
             pattern = self._patterns.get(permission)
             if pattern is not None and pattern.found_in(name or "amq.default"):

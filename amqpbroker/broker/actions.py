@@ -55,7 +55,7 @@ class Actions:
         return vhost.declare_queue(name, durable, exclusive, auto_delete, arguments, self.session, server_named)
 
     def check_passive(self, kind: Kind, name: str) -> None:
-        """Raises AmqpError 403 where a passive declaration takes a permission and the user has none of the three."""
+        """Raise AmqpError 403 if passive declarations require a permission and the user has none of the three."""
         if self.vhost.config.compat.passive_is_checked:
             self.permissions.check_any(kind, name)
 

@@ -350,8 +350,11 @@ class Broker:
             session.synced()
 
     def discard(self) -> None:
-        """Let go of all vhosts and messages, without a word to the store. The broker has ended: what holds it, such as
-        a test that knows it still, holds little, and messages that lead back to their queues keep nothing alive."""
+        """Drop all vhosts and messages from memory, without changing the store, after the broker has ended.
+
+        Then a test that still refers to the broker keeps little memory, and the reference cycles between messages and
+        their queues are broken.
+        """
         for vhost in self.vhosts.values():
             vhost.discard()
         self.vhosts.clear()

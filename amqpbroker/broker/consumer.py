@@ -18,9 +18,9 @@ class Consumer(metaclass=ABCMeta):
     """One subscription to one queue. `amqp` implements it over a channel.
 
     priority: x-priority, higher first. no_ack: deliveries count as acknowledged. unacked: deliveries outstanding.
-    started: a number that grows with each consumer of the queue. registered: the queue knows it, from add_consumer to
-    remove_consumer. ringed: the queue believes that it can take a message. `Consumers` keeps these. paused: it gets
-    nothing, and is not chosen to be the only active one.
+    started: a number that grows with each consumer of the queue. registered: the queue knows the consumer, from
+    add_consumer to remove_consumer. ringed: the queue believes that the consumer can take a message. `Consumers`
+    maintains these. paused: the consumer gets no messages, and is not chosen as the single active consumer.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Consumer(metaclass=ABCMeta):
         """Whether one more delivery uses up what may be outstanding."""
 
     def pause(self) -> None:
-        """Get nothing until `resume`."""
+        """Stop deliveries until `resume`."""
         self.paused = True
 
     def resume(self) -> None:
-        """Whoever calls this calls `queue.offer(consumer)`."""
+        """Allow deliveries again. The caller then calls `queue.offer(consumer)`."""
         self.paused = False
 
     @abstractmethod

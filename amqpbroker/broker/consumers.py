@@ -153,7 +153,7 @@ class Consumers:
             del self._lower[consumer.priority]
 
     def _successor(self) -> Consumer | None:
-        """Who should be the active one: the present one, unless one of higher priority may take over, or it pauses."""
+        """Return the next single active consumer: the present one, unless it pauses or a higher priority takes over."""
         best = self.active
         if best is not None and best.paused and not best.unacked:
             best = None

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from amqpbroker.broker.persistence import Persistence
 
 
-# Acyclic, as messages are: it refers to bytes, headers and the record of deaths, not to the message that died.
 #: The flag of the expiration in the first byte of properties.
 _EXPIRATION: Final = EXPIRATION >> 8
 
-#: Records of first deaths, by everything that they say; so many are kept.
+#: Records of first deaths, by their whole content, and the maximum number of records kept.
 _ALIKE: dict[tuple[str, str, int, bytes, tuple[bytes, ...], int, int], Deaths] = {}
 _ALIKE_COUNT: Final = 1024
 
 
+# Acyclic, like `Message`: a letter refers to bytes, headers and the record of deaths, not to the message that died.
 @mypyc_attr(acyclic=True)
 class Letter(Message):
     """A dead letter. Its headers and properties are made of the record of its deaths when somebody asks for them.
@@ -60,7 +60,7 @@ class Letter(Message):
         if self._properties is None:
             sent, record = self._sent_properties, self._record
             inserted = insert_headers(sent, record.encoded(), FIRST_HEADER, LAST_HEADER)
-            # What a client sent under these names is replaced.
+            # Headers of these names that a client sent are replaced.
             self._properties = with_headers(sent, record.headers()) if inserted is None else inserted
         return self._properties
 
@@ -117,7 +117,7 @@ def _death(message: Message, queue_name: str, reason: str, time_s: int) -> Death
 
 
 def _first_death(message: Message, queue_name: str, reason: str, time_s: int) -> Deaths:
-    """The record of a message that has not died before, which is that of others that died like it."""
+    """Return the record of a message's first death; equal deaths have one common record."""
     alike = queue_name, reason, time_s, message.address, message.extra_keys, message.cc_keys, message.expiration_ms
     deaths = _ALIKE.get(alike)
     if deaths is None:

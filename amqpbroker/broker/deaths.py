@@ -24,9 +24,9 @@ class Death:
 
 @dataclass(slots=True)
 class Deaths:
-    """The deaths of one message. Never changed; several messages may share it.
+    """Dead-letterings of one message. Immutable; several messages may refer to the same record.
 
-    entries: the most recent death first. first, last: what the x-first-death and x-last-death headers say.
+    entries: the most recent death first. first, last: the deaths in the x-first-death and x-last-death headers.
 
     Source: mc:record_death, mc_amqpl:deaths_to_headers of RabbitMQ 4.0.
     """
@@ -37,7 +37,7 @@ class Deaths:
     _encoded: bytes = field(default=b"", init=False, compare=False, repr=False)
 
     def encoded(self) -> bytes:
-        """The entries of `headers` as in a field table on the wire, sorted by name."""
+        """Return the entries of `headers` as in a field table on the wire, sorted by name."""
         if not self._encoded:
             self._encoded = encode_table(self.headers())[4:]
         return self._encoded
@@ -67,7 +67,7 @@ class Deaths:
         return False
 
 
-#: Names of the headers that show deaths, in order: the first and the last.
+#: First and last name, in sort order, of the headers that record deaths.
 FIRST_HEADER = b"x-death"
 LAST_HEADER = b"x-last-death-reason"
 

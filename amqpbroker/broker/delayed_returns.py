@@ -1,4 +1,4 @@
-"""The returned messages of a queue that wait before they are delivered again."""
+"""Returned messages of a queue that are delayed before they are delivered again."""
 
 import heapq
 from array import array
@@ -11,12 +11,12 @@ from amqpbroker.clock import Clock, Timer
 
 
 class DelayedReturns:
-    """Entries by due time, and by their places in the queue within one. One timer waits for the earliest.
+    """Delayed entries, ordered by due time, then by position in the queue. One timer waits for the earliest.
 
-    They are neither ready nor unacknowledged. Their copies stay in the store as they are, so after a restart of the
-    broker they are ready at once. With a pager, those that are due late leave memory if there are many.
+    Delayed entries are neither ready nor unacknowledged. Their copies stay in the store unchanged, so after a restart
+    of the broker they are ready at once. With a pager, the entries that are due last are paged out if there are many.
 
-    count, size: how many they are, and octets of their bodies.
+    count, size: number of entries, and bytes of their bodies.
     """
 
     __slots__ = (
@@ -36,36 +36,36 @@ class DelayedReturns:
     def __init__(
         self, clock: Clock, release: Callable[[list[Entry]], None], batch: int, pager: Pager | None = None
     ) -> None:
-        """release(entries): takes what is due, in that order, at most `batch` in one event loop iteration."""
+        """release(entries): called with the due entries, in order, at most `batch` in one event loop iteration."""
         self.count: int = 0
         self.size: int = 0
         self._clock = clock
         self._release = release
         self._batch = batch
         self._pager = pager
-        #: Those in memory: when each is due, its sequence, and it.
+        #: Entries in memory: due time, sequence, entry.
         self._heap: list[tuple[int, int, Entry]] = []
         self._heap_size: int = 0
-        #: The others: when the first of a page is due, the page's first sequence, and it.
+        #: Paged entries: due time of the first entry of a page, the page's first sequence, page.
         self._pages: list[tuple[int, int, _Run]] = []
         self._last_ms: int = 0
         self._timer: Timer | None = None
 
     @property
     def next_ms(self) -> int | None:
-        """When the first is due, by the clock's `now_ms`; None if there is none."""
+        """Due time of the first entry, by the clock's `now_ms`; None if there is no entry."""
         firsts = [line[0][0] for line in (self._heap, self._pages) if line]
         return min(firsts, default=None)
 
     @property
     def last_ms(self) -> int | None:
-        """When the last is due, likewise."""
-        # What was put later may be due earlier, but what is due last leaves last.
+        """Due time of the last entry, by the clock's `now_ms`; None if there is no entry."""
+        # An entry that was put later may be due earlier, but the entry that is due last leaves last.
         return self._last_ms if self.count else None
 
     @property
     def paged_out(self) -> int:
-        """How many are not in memory."""
+        """Number of entries that are not in memory."""
         pages = [run.page for _, _, run in self._pages]
         return sum([len(page.positions) - len(page.entries) for page in pages if page.positions])
 
@@ -82,8 +82,8 @@ class DelayedReturns:
     def release_due(self) -> None:
         """Release the entries that are due.
 
-        The timer calls this. If an entry cannot be read for now, it waits, and so do the entries that are due after it,
-        until the queue, which the pager tells, calls this again.
+        The timer calls this. If an entry temporarily cannot be read, this entry and all entries that are due after it
+        wait: the pager notifies the queue, and the queue calls this again.
         """
         if self._timer is not None:
             self._timer.cancel()
@@ -112,7 +112,7 @@ class DelayedReturns:
             self._release(due)
 
     def clear(self) -> deque[Entry]:
-        """Drop everything; what is stored lives no more. Returns the entries in memory, for the caller to free."""
+        """Delete all entries, also from the store. Return the entries in memory, for the caller to free."""
         if self._pager is not None:
             for _, _, entry in self._heap:
                 self._pager.forget(entry)
@@ -123,14 +123,14 @@ class DelayedReturns:
         return dropped
 
     def discard(self) -> None:
-        """Let go of everything, without a word to the store."""
+        """Drop all entries from memory, without changing the store."""
         self._heap.clear()
         self._pages.clear()
         self.count = self.size = self._heap_size = 0
         self._arm()
 
     def __iter__(self) -> Iterator[Entry]:
-        """All entries, in no particular order; paged ones are read for the purpose."""
+        """Iterate over all entries, in no particular order; paged entries are read temporarily."""
         for _, _, entry in self._heap:
             yield entry
         for _, _, run in self._pages:
@@ -154,7 +154,7 @@ class DelayedReturns:
     # --- pages ------------------------------------------------------------------------------------------------------
 
     def _page_out(self) -> None:
-        """Keep only a page of the entries that are due first, if there are many in memory."""
+        """Page out all but the first page of entries to become due, if there are many in memory."""
         pager, count = self._pager, len(self._heap)
         if pager is None or (count <= 2 * PAGE_COUNT and (self._heap_size <= 2 * PAGE_BYTES or count < 2)):
             return
@@ -167,7 +167,7 @@ class DelayedReturns:
             heapq.heappush(self._pages, (due_ms, items[0][1], _Run(pager, items)))
 
     def _load(self) -> bool:
-        """Load the first page, or as much of it as can be read. Return whether anything could be read."""
+        """Load the first page, or as much of it as can be read. Return whether any entry could be read."""
         assert self._pager is not None
         _, _, run = self._pages[0]
         entries = self._pager.take(run.page)
@@ -184,7 +184,7 @@ class DelayedReturns:
 
 
 class _Run:
-    """A page of entries, in the order of their sequences, and what the store does not know of each."""
+    """Page of entries, in the order of their sequences, with the due times and counts that the store does not have."""
 
     __slots__ = ("acquired_counts", "dues_ms", "page")
 
@@ -195,7 +195,7 @@ class _Run:
 
 
 def _runs(items: list[tuple[int, int, Entry]]) -> list[list[tuple[int, int, Entry]]]:
-    """Cut into as much as a page has."""
+    """Divide items into lists of at most one page."""
     runs = []
     start = size = 0
     for stop, item in enumerate(items, 1):

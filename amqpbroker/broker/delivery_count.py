@@ -8,10 +8,10 @@ from amqpbroker.wire.values import Field
 
 
 def counted(message: Message, queue: Queue, acquired_count: int, delivery_count: int, compat: Compat) -> Message:
-    """The message as `queue` delivers it, with counts as in Entry: a quorum queue's with headers (long) that tell them.
+    """Return the message as `queue` delivers it, with counts as in Entry. A quorum queue adds them as headers (long).
 
-    That is x-delivery-count, unless it is 0, and, where only failures count, x-acquired-count, the number of all
-    returns, which after a restart of the broker starts again at the number of failures.
+    The headers are x-delivery-count, unless it is 0, and, if only failures count, x-acquired-count, the number of all
+    returns. After a restart of the broker x-acquired-count starts again at the number of failures.
     """
     if queue.settings.queue_type != "quorum":
         return message

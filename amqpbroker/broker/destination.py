@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Destination(metaclass=ABCMeta):
-    """A queue, or whatever else takes messages as a queue does (held delayed messages, a direct reply-to consumer).
+    """Queue, or another destination of messages (held delayed messages, a direct reply-to consumer).
 
-    closed: it is gone; nothing is published to it any more. instant: it keeps nothing, so a publish is confirmed as if
-    it had reached no queue.
+    closed: the destination is deleted; nothing is published to it any more. instant: the destination keeps no messages,
+    so a publish is confirmed as if it had reached no queue.
     """
 
     instant: bool = False

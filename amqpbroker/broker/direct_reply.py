@@ -18,11 +18,11 @@ from amqpbroker.broker.message import Message
 PSEUDO_QUEUE = "amq.rabbitmq.reply-to"
 _PREFIX = PSEUDO_QUEUE + "."
 
-#: What Erlang writes before the node of a process (erlang:term_to_binary/1): a term, NEW_PID_EXT, ATOM_UTF8_EXT, its
-#: length. Behind it stand the number of the process, its serial, and when the node was created.
+#: Encoding of an Erlang process (erlang:term_to_binary/1). Before the node: version, NEW_PID_EXT, ATOM_UTF8_EXT, length
+#: of the node's name. After the node: number of the process, serial, creation time of the node.
 _BEFORE_NODE = struct.Struct(">BccH")
 _BEHIND_NODE = struct.Struct(">III")
-#: How many values the hash of a node's name can have (erlang:phash2/1).
+#: Number of possible hashes of a node's name (erlang:phash2/1).
 _HASHES = 1 << 27
 _KEY_OCTETS = 16
 
@@ -33,7 +33,7 @@ def is_direct_reply(name: str) -> bool:
 
 
 def is_reserved_for_replies(name: str) -> bool:
-    """Whether no queue can be declared under that name, whoever may."""
+    """Return whether the name is reserved, so that no user can declare a queue under it."""
     return name.startswith(PSEUDO_QUEUE)
 
 
@@ -53,10 +53,10 @@ class DirectReply(Destination):
 
 
 class DirectReplies:
-    """All the reply consumers of a broker, by the name that their replies are published to.
+    """Direct reply-to consumers of a broker, by the name that their replies are published to.
 
     A name has two parts in base64, as clients expect: the identifier of an Erlang process, and a key. Here the process
-    is the number of the reply consumer. created_s: when the broker was created, in seconds since the epoch.
+    is the number of the reply consumer. created_s: creation time of the broker, in seconds since the epoch.
     """
 
     def __init__(self, node: str = "", created_s: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Many messages that left a queue at once are freed a slice at a time."""
+"""Incremental freeing of many messages that left a queue at once."""
 
 from collections import deque
 from typing import Final
@@ -6,12 +6,12 @@ from typing import Final
 from amqpbroker.broker.message import Entry
 from amqpbroker.clock import Clock, Timer
 
-#: How many entries are freed at a time, and how many are worth the trouble.
+#: Number of entries freed in one event loop iteration. Lists of at most this size are freed at once.
 SLICE: Final = 10_000
 
 
 class Disposal:
-    """Holds entries that nobody needs any more until they are freed, which takes long for a million of them."""
+    """Holds unused entries until they are freed, because freeing a million entries at once takes long."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -19,7 +19,7 @@ class Disposal:
         self._timer: Timer | None = None
 
     def add(self, line: deque[Entry]) -> None:
-        """Free these, at once if they are few. They are the caller's no more."""
+        """Free entries, at once if they are few. The caller must not use `line` afterwards."""
         if len(line) <= SLICE:
             return
         self._lines.append(line)

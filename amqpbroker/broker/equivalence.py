@@ -26,12 +26,12 @@ def assert_queue_equivalent(
     relaxed: bool = False,
     newest: bool = False,
 ) -> None:
-    """Raises AmqpError 405, 406 unless a declaration repeats what `existing` is; compared in RabbitMQ's order.
+    """Raise AmqpError 405, 406 unless a declaration is equivalent to `existing`; compared in RabbitMQ's order.
 
-    owned: the queue is not exclusive, or belongs to the connection that declares. Of the arguments, those are compared
-    that the existing queue's type knows. An exclusive queue counts as transient, whatever was asked for.
-    relaxed: a quorum queue may be declared as a classic one, with flags that only such a queue may have; as seen on a
-    running 4.0.5. newest: the arguments are those of RabbitMQ 4.3.
+    owned: the queue is not exclusive, or belongs to the connection that declares. Only the arguments that the existing
+    queue's type knows are compared. An exclusive queue counts as transient, even if declared durable.
+    relaxed: a quorum queue may be declared as a classic one, with flags that only a classic queue may have; as seen on
+    a running 4.0.5. newest: the arguments are those of RabbitMQ 4.3.
     """
     name = existing.name
     queue_type = existing.settings.queue_type
@@ -81,7 +81,7 @@ def assert_exchange_equivalent(
 
 
 def _type_name(kind: str) -> str:
-    """Return an exchange type as RabbitMQ prints it: an atom, which has quotes of its own if it has a hyphen."""
+    """Return an exchange type as RabbitMQ prints it: an Erlang atom, in single quotes if it has a hyphen."""
     return f"''{kind}''" if "-" in kind else f"'{kind}'"
 
 

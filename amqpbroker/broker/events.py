@@ -21,14 +21,14 @@ class Events:
         return False
 
     def tell(self, event: str, facts: Mapping[str, object], actor: str | None = None) -> None:
-        """Something has happened: its name in RabbitMQ, such as `queue.created`, and what RabbitMQ tells of it.
+        """Emit an event under its name in RabbitMQ, such as `queue.created`, with RabbitMQ's event properties.
 
-        actor: who did it, if that is not `self.actor`; empty if RabbitMQ does not say. Never raises: what has happened
-        has, whether or not it can be told.
+        actor: the user who caused the event, if not `self.actor`; empty if RabbitMQ does not name a user. Never raises:
+        an event that cannot be emitted does not undo the operation.
         """
 
     def publish_pending(self) -> None:
-        """Publish the events that were told in this event loop iteration. Only at the end of an operation."""
+        """Publish the events of this event loop iteration. Only at the end of an operation."""
 
 
 #: For whatever is made without a broker.

@@ -37,17 +37,17 @@ class Binding:
 
     @property
     def lives(self) -> bool:
-        """Whether it leads anywhere: one whose source or destination is deleted is only still to be removed."""
+        """Return whether source and destination exist. If not, the binding is only waiting to be removed."""
         return not (self.source.closed or self.destination.closed)
 
 
 class ExchangeType(ABC):
-    """How one exchange routes. One instance an exchange; it keeps whatever index it needs of its bindings.
+    """Routing of one exchange. Each exchange has its own instance, which keeps the index of bindings that it needs.
 
-    `keyed` says that the route depends on nothing but the routing key, so that it may be cached until bindings change.
-    `per_key` says that each of the message's routing keys is looked up; otherwise `route` is called for the first only.
-    `held` is what holds messages back, of a type that does. `picks` says that one of the bindings is picked for a
-    message, so that none may be left that leads nowhere.
+    `keyed`: the route depends only on the routing key, so that it may be cached until bindings change.
+    `per_key`: each of the message's routing keys is looked up; otherwise `route` is called only for the first.
+    `held`: the holder of delayed messages, None for a type that does not delay messages. `picks`: the type picks one
+    binding for each message, so bindings of deleted destinations must be unbound at once.
     """
 
     name: ClassVar[str]
@@ -70,7 +70,7 @@ class ExchangeType(ABC):
         """A binding that `bind` was called with."""
 
     def unbind_all(self, bindings: list[Binding]) -> None:
-        """`unbind` for each."""
+        """Call `unbind` for each binding."""
         for binding in bindings:
             self.unbind(binding)
 
@@ -83,16 +83,20 @@ class ExchangeType(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Forget all bindings, and drop what is held: the exchange is deleted. Bindings refer to their exchange, which
-        would otherwise refer to itself, and be freed by the garbage collector only."""
+        """Drop all bindings and held messages, because the exchange is deleted.
+
+        Bindings refer to their exchange: without this, the reference cycle would leave the exchange to the garbage
+        collector.
+        """
 
 
 class Exchange:
     """An exchange of a vhost.
 
-    bindings: those with this exchange as source. incoming: those that lead here. alternate: where messages without a
-    destination go. effective: the policies in force. outlets: what channels publish here at present. closed: it is
-    deleted. lingering: how many of its bindings do not live and are still to be removed.
+    bindings: those with this exchange as source. incoming: those with this exchange as destination. alternate: name of
+    the alternate exchange. effective: the policies in force. outlets: publishes of the present channels to this
+    exchange. closed: the exchange is deleted. lingering: number of bindings that do not live and are still to be
+    removed.
     """
 
     __slots__ = (
@@ -153,7 +157,7 @@ class Exchange:
         return self.effective.operator_policy
 
     def close(self) -> None:
-        """Refer to nothing that refers back: the exchange is deleted."""
+        """Break reference cycles, because the exchange is deleted."""
         self.closed = True
         self.type.close()
         self.bindings.clear()
@@ -161,11 +165,11 @@ class Exchange:
 
     @property
     def binding_count(self) -> int:
-        """How many bindings live."""
+        """Number of bindings that live (see `Binding.lives`)."""
         return len(self.bindings) - self.lingering
 
     def live_bindings(self) -> Iterable[Binding]:
-        """Those that live."""
+        """Iterate over the bindings that live (see `Binding.lives`)."""
         bindings = self.bindings.values()
         return [binding for binding in bindings if binding.lives] if self.lingering else bindings
 

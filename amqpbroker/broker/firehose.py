@@ -1,6 +1,6 @@
 """The firehose: copies of what comes and goes in a vhost, published to amq.rabbitmq.trace (rabbit_trace.erl).
 
-Tracing is on until it is switched off or the broker ends; tracing for a queue is also off once the queue is deleted.
+Tracing is on until it is switched off or the broker ends; tracing for a queue also ends when the queue is deleted.
 """
 
 from collections.abc import Callable, Sequence
@@ -92,7 +92,7 @@ class Firehose(Tap):
 
 
 class Tracing:
-    """The vhosts that are traced: switched on until it is switched off, or for a queue until that queue is deleted.
+    """Traced vhosts. Tracing lasts until it is switched off; tracing for a queue also ends when the queue is deleted.
 
     tap, untap: `Broker.tap` and `Broker.untap`. node, largest: see Firehose.
     """
@@ -106,7 +106,7 @@ class Tracing:
         self._largest = largest
         self._firehoses: dict[str, Firehose] = {}
         self._switched: set[str] = set()
-        #: By vhost: the queues for which it is traced.
+        #: Queues for which a vhost is traced, by vhost.
         self._queues: dict[str, set[Queue]] = {}
 
     def __contains__(self, vhost: str) -> bool:
@@ -124,7 +124,7 @@ class Tracing:
         self._begin(vhost)
 
     def stop(self, vhost: Vhost) -> None:
-        """End the tracing, including that for queues."""
+        """End the tracing of the vhost, including tracing for queues."""
         self._switched.discard(vhost.name)
         for queue in self._queues.pop(vhost.name, ()):
             vhost.on_deleted.pop(queue, None)

@@ -9,7 +9,7 @@ from amqpbroker.config.bounds import BOUNDS
 
 #: What a copy takes in memory before it is written, besides its content; a group takes about as much.
 _COPY_BYTES: Final = 256
-#: What it takes in memory to remember that a copy came back within a group.
+#: Memory to record that a copy was returned within a group.
 _RETURNED_BYTES: Final = 8
 
 
@@ -47,14 +47,14 @@ class Gathering:
     """Operations to be written next.
 
     waiting_bytes: memory that the operations take, in bytes (estimated); 0 if there are none. loose: operations that
-    take effect by themselves; copies of one message that entered one after the other do so together. groups: the
-    other operations, in the order in which their groups were begun.
+    take effect independently, except that copies of one message that entered one after the other take effect together.
+    groups: the other operations, in the order in which their groups were begun.
     """
 
     __slots__ = ("_depth", "_folds_at", "_open", "_pending", "_returns", "groups", "loose", "waiting_bytes")
 
     def __init__(self, returns: int = BOUNDS.returns) -> None:
-        """returns: how many copies may have come back by themselves before each is kept only once."""
+        """returns: number of copies returned outside a group before duplicates are removed."""
         self.loose = Group()
         self.groups: list[Group] = []
         self.waiting_bytes: int = 0
@@ -128,7 +128,7 @@ class Gathering:
         self._depth -= 1
         if self._depth == 0:
             if not len(self._open):
-                # Nothing stored had a part in it, and no batch is going to take it away.
+                # The group has no stored messages, so no batch would remove it.
                 self.groups.pop()
                 self.waiting_bytes -= _COPY_BYTES
             self._open = self.loose

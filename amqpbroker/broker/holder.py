@@ -31,10 +31,10 @@ class Holder(Protocol):
         """All holders have their copies: whatever is overdue may leave."""
 
     def discard(self) -> None:
-        """Let go of all copies, without a word to the store: the broker has ended."""
+        """Drop all copies from memory, without changing the store, after the broker has ended."""
 
 
-# Acyclic: of its own a copy refers to its message alone, which is acyclic. `Entry` says what holds for it.
+# Acyclic: a copy refers only to its message, which is acyclic. See `Entry` for the rules of that subclass.
 @mypyc_attr(acyclic=True)
 class Copy(metaclass=ABCMeta):
     """One holder's copy of a message.

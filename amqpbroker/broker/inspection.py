@@ -19,7 +19,7 @@ _KNOWN_COUNT: Final = 4096
 
 _PSEUDO_QUEUE = PSEUDO_QUEUE.encode()
 
-#: One for all: nothing is published while another publish is looked at.
+#: Common instance: the inspection of one publish ends before that of the next begins.
 _WALK: Final = PropertyWalk()
 
 
@@ -48,7 +48,7 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: Direc
 
 
 def _may_be(walk: PropertyWalk, properties: bytes, user: User | None) -> bool:
-    """Whether the user id of the properties, if there is one, is the user's own name."""
+    """Return whether the properties have no user id or the user's own name as user id."""
     return user is None or walk.user_end == 0 or text(properties[walk.user_at : walk.user_end]) == user.name
 
 

@@ -1,4 +1,4 @@
-"""What is added to each message that is published or delivered, where it is configured (rabbit_msg_interceptor)."""
+"""Headers and timestamp added to each published or delivered message, if configured (rabbit_msg_interceptor)."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ SENT_AT = "x-opt-rabbitmq-sent-time"
 
 
 def stamped(message: Message, now_ms: int) -> Message:
-    """The message as it is delivered, with the time in a header."""
+    """Return the message as it is delivered, with the time in a header."""
     properties = with_headers(message.properties, {SENT_AT: Field("l", now_ms)})
     return Message(message.address, properties, message.body)
 

@@ -18,10 +18,10 @@ LEAVING_BYTES: Final = 4 * 1024 * 1024
 
 
 class LengthLimit:
-    """Refuses publishes or drops what is ready, as the queue's settings say. What is unacknowledged does not count,
-    what was returned and is delayed does.
+    """Refuses publishes or drops ready messages, depending on the queue's settings.
 
-    shut: a quorum queue had more than it may, and refuses publishes until it is well below.
+    Unacknowledged messages do not count, returned messages that are delayed do. shut: a quorum queue exceeded its
+    limit, and refuses publishes until it is well below.
     """
 
     __slots__ = ("shut",)

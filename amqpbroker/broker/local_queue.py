@@ -58,14 +58,14 @@ def _ready_line(settings: QueueSettings, compat: Compat, pager: Pager | None) ->
 
 
 class LocalQueue(Queue):
-    """Ready messages in a line, unacknowledged ones counted; whoever takes a message holds its Entry.
+    """Queue that keeps its ready messages in order and counts the unacknowledged ones; consumers hold their entries.
 
-    Between calls this holds: if anything is ready, no consumer can take it. So a publish asks the consumers only when
-    nothing is ready, and an ack offers only to the consumer it came from.
+    Invariant between calls: if a message is ready, no consumer can take it. So a publish asks the consumers only when
+    no message is ready, and an ack offers messages only to the consumer that sent it.
 
-    retry: how long what is returned waits, if it does; `delayed`: what does, once anything did.
-    entered: how many copies were made. passed: how many messages went by without one, to a no-ack consumer. Both
-    together number the next copy. unacked_size: octets of the bodies of what is unacknowledged.
+    retry: delay of returned messages, None for no delay. `delayed`: the delayed messages, None until the first one.
+    entered: number of copies made. passed: number of messages handed to a no-ack consumer without a copy. The sum of
+    both numbers the next copy. unacked_size: bytes of the bodies of unacknowledged messages.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class LocalQueue(Queue):
 
     @property
     def delayed_size(self) -> int:
-        """Octets of the bodies of what is delayed."""
+        """Bytes of the bodies of delayed messages."""
         return 0 if self.delayed is None else self.delayed.size
 
     @property
@@ -228,7 +228,7 @@ class LocalQueue(Queue):
             self.touch()
 
     def _forget_settled(self) -> None:
-        """Keep no consumer that left and holds nothing any more, nor its connection."""
+        """Drop former consumers without unacknowledged messages, so that their connections can be freed."""
         self._former = [each for each in self._former if each.unacked]
 
     def offer(self, consumer: Consumer) -> None:
@@ -312,9 +312,9 @@ class LocalQueue(Queue):
         consumer.deliver(entry)
 
     def _take_head(self) -> Entry | None:
-        """The first ready message that has not expired; those before it leave as expired.
+        """Return the first ready message that has not expired; earlier messages leave as expired.
 
-        None if there is none, or it cannot be read for now.
+        Return None if there is no message, or if the message temporarily cannot be read.
         """
         ready = self.ready
         while ready.count and ready.load_head():
@@ -326,7 +326,7 @@ class LocalQueue(Queue):
         return None
 
     def pop(self) -> Entry:
-        """Take the head. Only after `load_head` of what is ready."""
+        """Take the head. Only after `self.ready.load_head`."""
         entry = self.ready.pop()
         if entry.deadline_ms:
             self.expiring -= 1
@@ -496,7 +496,7 @@ class LocalQueue(Queue):
         return self.clock.wall_ms() + ttl_ms if ttl_ms >= 0 else 0
 
     def expire(self) -> None:
-        """Let expired messages leave; only heads are looked at, as in rabbit_amqqueue_process:drop_expired_msgs."""
+        """Remove expired messages; only heads are checked, as in rabbit_amqqueue_process:drop_expired_msgs."""
         if not self.expiring:
             return
         now_ms = self.clock.wall_ms()
@@ -565,7 +565,7 @@ class LocalQueue(Queue):
         self._rereading.failed(self, error)
 
     def read_again(self) -> None:
-        """Have happen what could not while the head could not be read: consumers that are idle may take again."""
+        """Resume after a failed read: release due returns, apply the length limit, offer messages to consumers."""
         if self.delayed is not None:
             self.delayed.release_due()
         self.limit.trim(self)
@@ -605,7 +605,7 @@ class LocalQueue(Queue):
         return consumers
 
     def _let_go(self) -> None:
-        """Refer to nothing that refers back, but for consumers: neither entries nor bindings nor timers."""
+        """Break reference cycles: drop entries, bindings and timers, but keep consumers."""
         self.ready = FifoLine()
         self.disuse.stop()
         if self.delayed is not None:

@@ -55,7 +55,7 @@ class LoginGuard:
     """
 
     def __init__(self, clock: Clock, most: int = BOUNDS.guesses) -> None:
-        """most: how many pairs of user and address are remembered; beyond it the pair heard of least lately goes."""
+        """most: maximum number of pairs of user and address; beyond it the least recently used pair is dropped."""
         self._clock = clock
         self._most = most
         self._key = secrets.token_bytes(32)

@@ -22,7 +22,7 @@ class Logins:
     """
 
     def __init__(self, users: Users, clock: Clock, attempts: AuthAttempts, guesses: int = BOUNDS.guesses) -> None:
-        """guesses: how many pairs of user and address are remembered whose login failed."""
+        """guesses: maximum number of pairs of user and address that are recorded after a failed login."""
         self._attempts = attempts
         self._users = users
         self._guard = LoginGuard(clock, guesses)

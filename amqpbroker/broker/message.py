@@ -26,19 +26,20 @@ MESSAGE_OCTETS: Final = 500
 # and numbers). None of these refers to a queue, a channel or a message.
 @mypyc_attr(acyclic=True)
 class Message:
-    """What a publisher sent. Shared by all queues that hold it, and never changed.
+    """Published message. Immutable, and common to all queues that hold it.
 
     address: exchange and routing key as two AMQP shortstrs, in the bytes that basic.publish carried and basic.deliver
         repeats.
     properties: property flags and property list as in the content header (AMQP 0-9-1 section 4.2.6.1).
-    body: the whole body. size: its length in octets.
+    body: the whole body. size: its length in bytes.
     persistent: delivery mode 2. priority: 0 when none was given. expiration_ms: per-message TTL, -1 for none.
-    headers: the headers property, or None if there is none. undecoded: nobody has asked for the headers yet.
+    headers: the headers property, or None if there is none. undecoded: the headers have not been decoded yet.
     extra_keys: further routing keys, from the CC and BCC headers.
-    cc_keys: how many of `extra_keys` come from CC (these come first).
+    cc_keys: number of `extra_keys` from CC (they come first).
     deaths: the broker's own record of dead-letterings, or None.
     frames, frames_channel: the content frames (header, one body frame) for one channel number, as they came from the
-        wire or were last delivered. A message that came so is kept so: properties and body are cut out when asked for.
+        wire or were last delivered. A message that came as frames is kept as frames: properties and body are extracted
+        on first use.
     """
 
     __slots__ = (
@@ -168,16 +169,17 @@ def encode_address(exchange: str, routing_key: bytes) -> bytes:
     return b"%c%b%c%b" % (len(name), name, len(routing_key), routing_key)
 
 
-# Declared acyclic although it is not: an entry refers to its queue, and by its consumer to a channel, and both hold
-# entries. The collector would walk millions of them to find nothing, because whatever ends lets go of its entries:
+# Declared acyclic although it is not: an entry refers to its queue and, through its consumer, to a channel, and both
+# hold entries. The garbage collector would walk millions of entries in vain, because each owner drops its entries when
+# it ends:
 #
 # - a queue that is deleted, and a vhost with it: `LocalQueue.close()`, which purges;
 # - a channel, and a connection with all of its channels: `Channel.release()`, an open transaction included;
-# - the store, of what it has not written: `Persistence.close()`;
+# - the store, for operations it has not written: `Persistence.close()`;
 # - a broker that ends while the process goes on: `Broker.discard()`.
 #
-# Whoever else keeps entries in something that an entry leads to has to do the same, or both are never freed:
-# tests/broker/test_lifetime.py and tests/testing/test_lifetime.py hold that, of the compiled broker too.
+# Any other object that holds entries and that an entry refers to must do the same, or both are never freed:
+# tests/broker/test_lifetime.py and tests/testing/test_lifetime.py check that, also for the compiled broker.
 @mypyc_attr(acyclic=True)
 class Entry(Copy):
     """One queue's copy of a message; while it is delivered, also the record that it is unacknowledged.

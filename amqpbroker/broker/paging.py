@@ -86,14 +86,14 @@ class QueuePages(Pager):
         return entries
 
     def _others(self, page: Page) -> list[Entry]:
-        """Those that are not stored. Raises OSError, DamagedError."""
+        """Return the page's copies that are not stored. Raises OSError, DamagedError."""
         if page.spilled is None:
             return page.entries
         assert self._log.spill is not None
         return self._log.spill.read(page.spilled, self._queue)
 
     def _read(self, page: Page, others: list[Entry], entries: list[Entry]) -> None:
-        """Add the page's copies, of which those that are not stored are given. Raises OSError, DamagedError."""
+        """Append the page's copies to `entries`. others: copies that are not stored. Raises OSError, DamagedError."""
         log, queue = self._log, self._queue
         counts = log.counts
         other = 0
@@ -119,7 +119,7 @@ class QueuePages(Pager):
             self._log.reader.expect(stored)
 
     def _give_up(self, page: Page) -> None:
-        """What was written of it to make room is wanted no more."""
+        """Free the page's part of the spill file and its entries in memory."""
         if page.spilled is not None:
             assert self._log.spill is not None
             self._log.spill.free(page.spilled)

@@ -30,7 +30,7 @@ from amqpbroker.store.store import Store
 
 log = logging.getLogger(__name__)
 
-#: How long the journal is not tidied after a part of it could not be read.
+#: Pause of compaction after a part of the journal could not be read.
 COMPACTION_RETRY_MS: Final = 10_000
 
 
@@ -58,9 +58,9 @@ class Persistence(Store):
     ) -> None:
         """on_failure(error): called when nothing can be written any more.
 
-        waits: nothing counts as safe before it is written; else everything does at the end of its turn. What is
-        gathered is written in several batches if it has more than batch_bytes. A group of more than group_bytes
-        is several as well: of these, the machine's end can leave the first alone. returns: as of Gathering.
+        waits: an operation counts as safe only once it is written; otherwise at the end of its event loop iteration.
+        Gathered operations of more than batch_bytes are written in several batches. A group of more than group_bytes
+        is split too: if the machine fails, only its first batches may be stored. returns: see Gathering.
         """
         self.journal = journal
         self.safe_position: int = 0
@@ -86,7 +86,7 @@ class Persistence(Store):
         #: Whether there is something to write that is not under way; how many operations are.
         self._is_due: bool = False
         self._under_way: int = 0
-        #: Bytes of answers that wait for what is gathered, and for what is under way.
+        #: Bytes of answers that wait for the gathered operations, and for the operations being written.
         self._answers: int = 0
         self._answers_under_way: int = 0
 
@@ -190,7 +190,7 @@ class Persistence(Store):
         self._let_pages_go()
 
     def _let_pages_go(self) -> None:
-        """Those that are safe now, or that nothing is stored of any more."""
+        """Drop pages from memory that are safe now, or of which nothing is stored any more."""
         waiting, self.unsafe_pages = self.unsafe_pages, []
         self.unsafe_pages += [(pager, page) for pager, page in waiting if not pager.let_go(page)]
 
@@ -212,7 +212,7 @@ class Persistence(Store):
             self._gather()
 
     def _pause_compaction(self, error: OSError) -> None:
-        """Tidying can wait: a part of the journal that cannot be read for now is no reason to end."""
+        """Retry compaction later: a temporarily unreadable part of the journal must not stop the broker."""
         if self._compaction_retry is None:
             log.error(
                 "%s: the oldest segment cannot be read to be tidied: %s; it is tried again",

@@ -84,7 +84,7 @@ class Policies:
         events: Events = UNHEARD,
         keys_of_4_3: bool = False,
     ) -> None:
-        """keys_of_4_3: see `unknown_keys`. What is restored may have these keys anyway."""
+        """keys_of_4_3: see `unknown_keys`. Restored policies may have these keys in any case."""
         self.keys_of_4_3 = keys_of_4_3
         self._definitions = definitions
         self._events = events
@@ -101,7 +101,7 @@ class Policies:
         self.check_value(policy.name, policy.value, policy.operator)
 
     def check_value(self, name: str, value: object, operator: bool) -> None:
-        """`check` of what is written as the value of a parameter."""
+        """Raise ValueError for the value of a parameter that `put` would refuse as a policy."""
         _check(name, value, operator, self.keys_of_4_3)
 
     def put(self, policy: Policy) -> None:

@@ -102,7 +102,7 @@ _KEYS: dict[str, _Key] = {
     "target-group-size": _Key(_integer(1), "qq target count value", _QUORUM, _operators),
 }
 
-#: Those that came with RabbitMQ 4.3.
+#: Policy keys added in RabbitMQ 4.3.
 _KEYS_OF_4_3 = frozenset(
     ("delayed-retry-type", "delayed-retry-min", "delayed-retry-max", "consumer-disconnected-timeout")
 )
@@ -115,9 +115,9 @@ def kinds_of(definition: Mapping[str, Any]) -> frozenset[str]:
 
 
 def unknown_keys(definition: Mapping[str, Any], operator: bool, keys_of_4_3: bool) -> list[str]:
-    """Those that no policy, or no operator policy, has here: of plugins, say.
+    """Return the keys that policies, or operator policies, do not support here, such as those of plugins.
 
-    keys_of_4_3: there are those of RabbitMQ 4.3.
+    keys_of_4_3: the keys of RabbitMQ 4.3 are supported.
     """
     return [
         name
@@ -129,16 +129,16 @@ def unknown_keys(definition: Mapping[str, Any], operator: bool, keys_of_4_3: boo
 
 
 def definition_problem(definition: object, operator: bool, keys_of_4_3: bool = False) -> str | None:
-    """What is wrong with a definition, in RabbitMQ's words; None if nothing is. keys_of_4_3: see `unknown_keys`."""
+    """Return RabbitMQ's error for an invalid definition, None for a valid one. keys_of_4_3: see `unknown_keys`."""
     if definition == []:
-        return "no policy provided"  # how some write an empty object
+        return "no policy provided"  # some clients write an empty object like this
     if isinstance(definition, list):
         return f"definition must be a dictionary: {erlang_json(definition)}"
     if not isinstance(definition, dict):
         if operator:
             shown = erlang_json(definition)
             return f"parse error while reading policy definition: {shown}. Validator: operator_policy_validator."
-        return f"definition should be a map, actually was {erlang_json(definition)}"  # where RabbitMQ crashes
+        return f"definition should be a map, actually was {erlang_json(definition)}"  # RabbitMQ crashes here
     if not definition:
         return "no policy provided"
     unknown = {name: definition[name] for name in unknown_keys(definition, operator, keys_of_4_3)}
@@ -152,7 +152,7 @@ def definition_problem(definition: object, operator: bool, keys_of_4_3: bool = F
 
 
 def _delayed_retry_problem(definition: Mapping[str, Any]) -> str | None:
-    """What is wrong with valid keys together (rabbit_quorum_queue:validate_delayed_retry_constraints/1)."""
+    """Return the error of an invalid combination of keys (rabbit_quorum_queue:validate_delayed_retry_constraints/1)."""
     returns = definition.get("delayed-retry-type", "disabled")
     least, most = definition.get("delayed-retry-min"), definition.get("delayed-retry-max")
     if least is None:

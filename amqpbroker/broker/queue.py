@@ -76,7 +76,7 @@ class Queue(Destination):
     @property
     @abstractmethod
     def delayed_count(self) -> int:
-        """Messages that were returned and wait before they are ready again."""
+        """Number of returned messages that are delayed before they are ready again."""
 
     @property
     @abstractmethod
@@ -109,7 +109,7 @@ class Queue(Destination):
 
     @abstractmethod
     def discard(self) -> None:
-        """Let go of all messages, without a word to the store: the broker has ended."""
+        """Drop all messages from memory, without changing the store, after the broker has ended."""
 
     @abstractmethod
     def add_consumer(self, consumer: "Consumer") -> None:
@@ -163,7 +163,7 @@ class Queue(Destination):
 
     @abstractmethod
     def purge(self) -> int:
-        """Drop all ready messages, and those that were returned and are delayed; returns how many."""
+        """Drop all ready messages and all delayed returned messages; return their number."""
 
     @abstractmethod
     def move(self, destination: "Queue", count: int, size: int) -> int:
@@ -191,7 +191,7 @@ class Queue(Destination):
 
     @abstractmethod
     def unreadable(self, error: Exception) -> None:
-        """What it has stored cannot be read for now: try again later."""
+        """Retry later, because stored messages temporarily cannot be read."""
 
     @abstractmethod
     def page_out(self) -> bool:

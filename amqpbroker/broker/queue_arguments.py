@@ -61,7 +61,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-#: What came with RabbitMQ 4.3, likewise.
+#: Arguments added in RabbitMQ 4.3, by queue type.
 _ARGUMENTS_4_3: dict[str, tuple[str, ...]] = {
     "classic": (),
     "quorum": (
@@ -226,12 +226,12 @@ def queue_type_of(name: str, vhost: str, arguments: Table, default_queue_type: s
 
 
 def arguments_of(queue_type: str, newest: bool) -> tuple[str, ...]:
-    """Those that a queue type knows, in the order in which RabbitMQ compares them. newest: in RabbitMQ 4.3."""
+    """Return the arguments of a queue type, in the order in which RabbitMQ compares them. newest: in RabbitMQ 4.3."""
     return ARGUMENTS[queue_type] + _ARGUMENTS_4_3[queue_type] if newest else ARGUMENTS[queue_type]
 
 
 def check_queue_arguments(name: str, vhost: str, queue_type: str, arguments: Table, newest: bool = False) -> None:
-    """Raises AmqpError 406 for a value that is not allowed, then for an argument that only other queue types have.
+    """Raise AmqpError 406 for a value that is not allowed, then for an argument that only other queue types have.
 
     newest: the arguments are those of RabbitMQ 4.3.
     """

@@ -14,18 +14,19 @@ _QUEUE_OCTETS: Final = 4600
 
 
 class QueueInfo(NamedTuple):
-    """The present state of a queue, under RabbitMQ's names; what it was declared as is in the queue itself.
+    """Present state of a queue, under RabbitMQ's names; the queue itself has the properties of its declaration.
 
-    message_bytes_*: octets of bodies. *_ram: in memory. messages_paged_out: those that are not. message_bytes_ram,
-    message_bytes_paged_out, message_bytes_persistent: estimates, exact where all messages are of a size. memory: in
-    octets, an estimate. idle_since: milliseconds since the epoch, to within a sample; None while something happens.
-    consumer_capacity: which part of the time consumers could take more, 0 to 1; also known as consumer_utilisation.
-    single_active_consumer_tag: of a quorum queue's first consumer too, where all of them are active (rabbit_fifo.erl).
-    head_message_timestamp: seconds since the epoch, as the publisher said; None if it did not or the head is paged out.
-    messages_by_priority: of a quorum queue in RabbitMQ 4.3, how many are ready, but for returned ones.
-    messages_delayed, next_delayed_at, last_delayed_at: what was returned and is not ready yet, and when the first and
-    the last of it will be (milliseconds since the epoch). messages and message_bytes_ready include it. delayed_retry:
-    what delays it, of a quorum queue in RabbitMQ 4.3.
+    message_bytes_*: bytes of bodies. *_ram: in memory. messages_paged_out: messages not in memory. message_bytes_ram,
+    message_bytes_paged_out, message_bytes_persistent: estimates, exact if all messages have the same size. memory: in
+    bytes, an estimate. idle_since: milliseconds since the epoch, to within a sample; None while the queue is in use.
+    consumer_capacity: fraction of the time in which consumers could take more, 0 to 1; also known as
+    consumer_utilisation. single_active_consumer_tag: also set to a quorum queue's first consumer if all of its
+    consumers are active (rabbit_fifo.erl). head_message_timestamp: seconds since the epoch, as set by the publisher;
+    None if not set or if the head is paged out. messages_by_priority: number of ready messages of each priority,
+    without returned ones, for a quorum queue in RabbitMQ 4.3. messages_delayed, next_delayed_at, last_delayed_at:
+    number of returned messages that are delayed, and the times when the first and the last of these will be ready
+    (milliseconds since the epoch). messages and message_bytes_ready include delayed messages. delayed_retry: the delay
+    settings of a quorum queue in RabbitMQ 4.3.
     """
 
     state: str

@@ -48,9 +48,10 @@ class Sample:
         self.capacity: float = 1.0
 
     def take(self, counters: tuple[int, ...], now_ms: int, interval_ms: int, ahead_ms: int = 0) -> None:
-        """interval_ms: what to take for the time since the look before, if there was none.
+        """Record a sample of the counters.
 
-        ahead_ms: by how much the wall clock is ahead, whose time is shown.
+        interval_ms: the time since the previous sample to assume for the first sample. ahead_ms: difference of the wall
+        clock, whose time is shown, to `now_ms`.
         """
         if counters == self.counters:
             # The same object twice takes half the memory.

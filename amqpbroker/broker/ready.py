@@ -79,14 +79,14 @@ class Pager(metaclass=ABCMeta):
 
     @abstractmethod
     def take(self, page: Page) -> list[Entry]:
-        """Take the page's copies out of it, in its order: all, or the first ones if not all can be read for now.
+        """Remove the page's copies and return them in order: all, or the first ones if some temporarily cannot be read.
 
-        None is taken before it is read. If not all can be read, the queue is told (`Queue.unreadable`).
+        Only copies that were read are removed. If some cannot be read, the queue is notified (`Queue.unreadable`).
         """
 
     @abstractmethod
     def load(self, page: Page) -> list[Entry]:
-        """The page's copies, in its order, which stay in it. Raises OSError, DamagedError."""
+        """Return the page's copies in order, without removing them. Raises OSError, DamagedError."""
 
     @abstractmethod
     def expect(self, page: Page) -> None:
@@ -102,7 +102,7 @@ class Pager(metaclass=ABCMeta):
 
     @abstractmethod
     def messages(self, page: Page) -> Iterator[Message]:
-        """The message of each copy of a page that is all stored. Raises OSError, DamagedError."""
+        """Iterate over the messages of a page whose copies are all stored. Raises OSError, DamagedError."""
 
 
 class ReadyLine(metaclass=ABCMeta):
@@ -130,25 +130,25 @@ class ReadyLine(metaclass=ABCMeta):
 
     @abstractmethod
     def load_head(self) -> bool:
-        """See that the head is in memory; False if it cannot be read for now. Only when `count`."""
+        """Load the head into memory; return False if it temporarily cannot be read. Only when `count`."""
 
     @abstractmethod
     def head(self) -> Entry:
-        """What `pop` would give. Only after `load_head`."""
+        """Return the head, as `pop` would, without removing it. Only after `load_head`."""
 
     @abstractmethod
     def pop(self) -> Entry:
         """Take the head. Only after `load_head`."""
 
     def due_ms(self) -> int:
-        """When the first message expires of those that may, 0 for never or if it cannot be read for now.
+        """Expiry time of the first message that may expire, 0 for never or if it temporarily cannot be read.
 
-        That is the head; only when `count`.
+        Only the head may expire. Only when `count`.
         """
         return self.head().deadline_ms if self.load_head() else 0
 
     def pop_due(self) -> Entry:
-        """Take the one that `due_ms` tells of."""
+        """Take the message whose expiry time `due_ms` returns."""
         return self.pop()
 
     @abstractmethod
@@ -162,7 +162,7 @@ class ReadyLine(metaclass=ABCMeta):
 
     @abstractmethod
     def clear(self) -> list[deque[Entry]]:
-        """Drop everything; what is stored lives no more. Returns the entries, for the caller to free."""
+        """Delete all entries, also from the store. Return the entries in memory, for the caller to free."""
 
     @abstractmethod
     def recover(self, pages: list[Page], size: int) -> None:
@@ -242,7 +242,7 @@ class FifoLine(ReadyLine):
 
     def head(self) -> Entry:
         if not self.line:
-            # What is in memory but not at hand yet, which `peek` says is there.
+            # The head is still in the tail, where `peek` finds it.
             self._page_in()
         return self.line[0]
 
@@ -304,7 +304,7 @@ class FifoLine(ReadyLine):
         return False
 
     def _page_in(self) -> bool:
-        """Make the first page the head, or as much of it as can be read, or else the tail; whether there was any."""
+        """Move the readable start of the first page, or the tail if there is no page, to the head; return success."""
         if not self._pages:
             self.line, self._tail = self._tail, self.line
             self._tail_size = 0
@@ -320,9 +320,10 @@ class FifoLine(ReadyLine):
         return bool(entries)
 
     def _open(self, sequence: int) -> None:
-        """See that everything before that place in the queue is in the head, unless it cannot be read for now.
+        """Load all messages before that position in the queue into the head, unless they temporarily cannot be read.
 
-        What is paged is behind all that was ever delivered, unless that came back and was paged for want of memory.
+        Paged messages are behind all messages ever delivered, except returned messages that were paged out when memory
+        was low.
         """
         line = self.line
         while self._pages and (not line or line[-1].sequence < sequence) and self._pages[0].first < sequence:
@@ -352,7 +353,7 @@ class FifoLine(ReadyLine):
             entry = self.line.pop()
             size += entry.message.size
             entries.append(entry)
-        # What came back before a page that could not be read is behind it no more.
+        # Messages that returned while an earlier page could not be read may be out of order.
         entries.sort(key=lambda entry: entry.sequence)
         self._pages.appendleft(pager.page(entries))
 
@@ -404,7 +405,7 @@ class _Copies:
 def _recover_by_level(
     pager: Pager, pages: list[Page], level_of: Callable[[Message], int], line_of: Callable[[int], ReadyLine]
 ) -> None:
-    """Give each line the copies of messages of its level."""
+    """Distribute the copies among the lines of their levels."""
     levels: dict[int, _Copies] = {}
     for page in pages:
         for position, sequence, message in zip(page.positions, page.sequences, pager.messages(page), strict=True):
@@ -441,7 +442,7 @@ class PriorityLine(ReadyLine):
         return priority if priority < self.max_priority else self.max_priority
 
     def _level_of(self, message: Message) -> int:
-        """The level of an entry with this message."""
+        """Return the level of an entry with this message."""
         return min(message.priority, self.max_priority)
 
     def _line(self, level: int) -> FifoLine:
@@ -640,7 +641,7 @@ class QuorumLine(ReadyLine):
 
 
 class StrictLevels(PriorityLine):
-    """The priorities of quorum queues in RabbitMQ 4.3: 0 to 31, and 4 where none was given."""
+    """Priorities of quorum queues in RabbitMQ 4.3: 0 to 31, and 4 for messages without a priority."""
 
     MAX_PRIORITY = 31
     DEFAULT_PRIORITY = 4
@@ -657,7 +658,7 @@ class StrictLevels(PriorityLine):
         return super()._level_of(message)
 
     def first_due(self) -> tuple[int, int]:
-        """When the first of the heads of all levels expires, and its level; 0 where none does."""
+        """Expiry time and level of the head that expires first among all levels; 0 if none expires."""
         due_ms = due_level = 0
         for level, line in enumerate(self.levels):
             if line.count and line.load_head():
@@ -679,7 +680,7 @@ class StrictLevels(PriorityLine):
 class StrictQuorumLine(QuorumLine):
     """Returned messages first, in the order of their return; then strictly by priority (RabbitMQ 4.3).
 
-    The first of the returned ones may expire, and the first of each priority.
+    The first returned message and the first message of each priority may expire.
     """
 
     def __init__(self, pager: Pager | None = None) -> None:
@@ -688,7 +689,7 @@ class StrictQuorumLine(QuorumLine):
         self.normal = self._levels
 
     def by_priority(self) -> dict[int, int]:
-        """How many wait of each priority, but for returned ones; those of which none waits are not there."""
+        """Return the number of messages by priority, without returned ones; priorities without messages are omitted."""
         return {level: line.count for level, line in enumerate(self._levels.levels) if line.count}
 
     def due_ms(self) -> int:

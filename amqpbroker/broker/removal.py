@@ -10,11 +10,11 @@ _source = attrgetter("source")
 
 
 class Removal:
-    """All that goes when these bindings do, and this exchange if one is given. Found, not yet removed.
+    """Bindings and exchanges to remove along with the given bindings, and with the exchange if one is given.
 
-    An auto-delete exchange goes with the last binding that has it as its source, and so do the bindings that lead to
-    it, which may be the last ones of theirs (rabbit_binding:maybe_auto_delete_exchange/4). by_source: how many bindings
-    of each exchange go.
+    Removing the last binding that has an auto-delete exchange as its source deletes the exchange, and with it the
+    bindings to this exchange, which may be the last ones of other exchanges (rabbit_binding:
+    maybe_auto_delete_exchange/4). This class only finds them. by_source: number of removed bindings by source exchange.
     """
 
     def __init__(self, bindings: Iterable[Binding], exchange: Exchange | None = None) -> None:
@@ -33,7 +33,7 @@ class Removal:
         fresh = [binding for binding in bindings if binding not in found] if found else list(bindings)
         counts = Counter(map(_source, fresh))
         if any(source.closed for source in counts):
-            # These went with their exchange and are only still to be swept away.
+            # Bindings of a deleted exchange are already waiting for the sweep.
             fresh = [binding for binding in fresh if not binding.source.closed]
             counts = Counter(map(_source, fresh))
         found.update(dict.fromkeys(fresh))

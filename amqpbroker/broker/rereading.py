@@ -1,4 +1,4 @@
-"""A queue whose stored messages cannot be read for now: nothing leaves it until that works, which is tried again."""
+"""Retries for a queue whose stored messages temporarily cannot be read: no message leaves the queue until then."""
 
 import logging
 from typing import TYPE_CHECKING, Final
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How long until reading is tried again. Each time as much is taken as can be read.
+#: Delay before reading is tried again. Each attempt loads as many messages as can be read.
 RETRY_MS: Final = 100
 
 
 class Rereading:
-    """The attempts of one queue."""
+    """Read attempts of one queue."""
 
     __slots__ = ("_failed", "_timer")
 
@@ -24,7 +24,7 @@ class Rereading:
         self._failed: bool = False
 
     def failed(self, queue: "LocalQueue", error: Exception) -> None:
-        """Try again soon. The log is told once for all failures in a row."""
+        """Schedule another attempt. Consecutive failures are logged once."""
         self._failed = True
         if self._timer is None:
             log.error(

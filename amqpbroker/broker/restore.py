@@ -94,8 +94,11 @@ def restore(broker: "Broker") -> frozenset[int]:
 
 
 def _without_strays(definitions: Definitions) -> list[BindingDefinition]:
-    """The stored bindings but for those of queues and exchanges that are not: these were deleted by a broker that ended
-    before it had removed all their bindings. What cannot be restored but is stored keeps its bindings."""
+    """Return the stored bindings without those of queues and exchanges that are not stored.
+
+    A broker that ends before it has removed all bindings of a deleted queue or exchange leaves such bindings. A queue
+    or exchange that is stored but cannot be restored keeps its bindings.
+    """
     queues = {(stored.vhost, stored.name) for stored in definitions.all(QueueDefinition)}
     exchanges = {(stored.vhost, stored.name) for stored in definitions.all(ExchangeDefinition)}
 

@@ -1,9 +1,9 @@
-"""How long a queue waits before it delivers a returned message again (RabbitMQ 4.3: x-delayed-retry-*)."""
+"""Delay before a queue delivers a returned message again (RabbitMQ 4.3: x-delayed-retry-*)."""
 
 from dataclasses import dataclass
 from typing import Any, final
 
-#: Which returns are delayed; "disabled" is the type that delays none.
+#: Types of returns that are delayed; the type "disabled" delays none.
 ALL = "all"
 FAILED = "failed"
 RETURNED = "returned"
@@ -12,7 +12,7 @@ RETURNED = "returned"
 @final
 @dataclass(frozen=True, slots=True)
 class RetryDelay:
-    """The delay grows linearly with the number of failed deliveries, up to `max_ms`.
+    """Delay that grows linearly with the number of failed deliveries, up to `max_ms`.
 
     returns: ALL of them, those that FAILED, or those that were RETURNED without a failure.
     """
@@ -32,7 +32,7 @@ class RetryDelay:
 
 
 def retry_delay(returns: Any, min_ms: Any, max_ms: Any) -> RetryDelay | None:
-    """Return the delay that a queue's settings ask for, or None for no delay. Settings that are absent are None.
+    """Return the delay that a queue's settings define, or None for no delay. Absent settings are None.
 
     RabbitMQ does not check these arguments when a queue is declared: without a known type and a positive minimum,
     nothing is delayed (rabbit_quorum_queue:get_delayed_retry_config/1).

@@ -87,7 +87,7 @@ def _delay(queue: "LocalQueue", late: list[tuple[Entry, int]]) -> None:
 
 
 def _rejoin(queue: "LocalQueue", entries: list[Entry]) -> None:
-    """Make delayed entries ready, because they are due."""
+    """Make delayed entries ready once they are due."""
     for entry in entries:
         if entry.deadline_ms:
             queue.expiring += 1

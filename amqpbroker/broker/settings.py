@@ -31,13 +31,13 @@ ALTERNATE_EXCHANGE = "alternate-exchange"
 @final
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """What a queue works by. Numbers are -1 for none, except `max_priority`: 0 for no priorities, else 1 to 255.
+    """Settings of a queue. Numbers are -1 for none, except `max_priority`: 0 for no priorities, else 1 to 255.
 
     queue_type: "classic" or "quorum". overflow: "drop-head", "reject-publish" or "reject-publish-dlx".
     dead_letter_exchange: None for no dead-lettering; "" is the default exchange. dead_letter_routing_key: None to keep
     the message's own keys. dead_letter_strategy: "at-most-once" or "at-least-once". delivery_limit and
-    dead_letter_strategy are for quorum queues. retry: how long what is returned waits, None for not at all; only
-    releases of RabbitMQ that have it follow it. plain: there is neither a message TTL nor a length limit.
+    dead_letter_strategy are for quorum queues. retry: delay of returned messages, None for no delay; ignored
+    for releases of RabbitMQ without delayed retries. plain: there is neither a message TTL nor a length limit.
     """
 
     queue_type: str = "classic"
@@ -178,12 +178,12 @@ def parse_queue_settings(
     compat: Compat | None = None,
     check_limits: Callable[[], None] = _nothing,
 ) -> QueueSettings:
-    """The settings of a new queue, or AmqpError 406 for a declaration that RabbitMQ refuses, 540 for a stream.
+    """Return the settings of a new queue. Raises AmqpError 406 for an invalid declaration, 540 for a stream.
 
     Checks in RabbitMQ's order: type of the dead letter exchange (rabbit_channel), queue type, values, arguments of
     other types (rabbit_amqqueue:declare/7), properties (rabbit_quorum_queue:declare/2). server_named: the client gave
     no name, which only classic queues may do. compat: raises AmqpError 541 for a deprecated feature that is denied, and
-    decides which arguments there are; None for a queue that is there already.
+    determines the supported arguments; None for an existing queue.
     check_limits: called before the properties are checked.
     """
     arguments = with_queue_type(

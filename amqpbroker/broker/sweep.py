@@ -1,4 +1,4 @@
-"""Many bindings of something that is deleted: gone for everybody at once, and removed a slice at a time."""
+"""Incremental removal of many bindings of a deleted queue or exchange: invisible at once, removed in slices."""
 
 import logging
 from collections import deque
@@ -15,18 +15,19 @@ from amqpbroker.store.definitions import Definitions
 
 log = logging.getLogger(__name__)
 
-#: A removal of more bindings than this is swept.
+#: A removal of more bindings than this is done in slices.
 MANY: Final = 1_000
-#: How many bindings are removed at a time.
+#: Number of bindings removed in one event loop iteration.
 SLICE: Final = 100
-#: How long to wait before the definitions are asked again to forget bindings, where they could not.
+#: Delay before bindings are removed again from the definitions after a failure.
 RETRY_MS: Final = 1_000
 
 
 class Job:
-    """The bindings of one removal that are still to be removed.
+    """Bindings of one removal that are still to be removed.
 
-    names: of what was deleted, each with whether it is an exchange. is_stored: the definitions may still have them.
+    names: pairs of whether an exchange was deleted, and the name of the deleted exchange or queue. is_stored: the
+    definitions may still have the bindings.
     """
 
     __slots__ = ("actor", "bindings", "is_stored", "names")
@@ -42,14 +43,14 @@ class Sweep:
     """Removes the bindings of a vhost whose source or destination is deleted already.
 
     Until a binding is removed it is in the tables of its exchange and of its destination, but does not live (see
-    `Binding.lives`); whoever looks passes it over. A broker that ends meanwhile finds the rest in its definitions, and
-    removes it at its start (`restore`).
+    `Binding.lives`), and readers of the tables skip it. If the broker ends meanwhile, it removes the remaining bindings
+    from its definitions at the next start (`restore`).
     """
 
     def __init__(
         self, vhost: str, clock: Clock, definitions: Definitions, remove: Callable[[Binding, str], None]
     ) -> None:
-        """remove(binding, actor): take the binding out of the tables of its two ends, and tell of it."""
+        """remove(binding, actor): remove the binding from the tables of source and destination, and emit the event."""
         self._vhost = vhost
         self._clock = clock
         self._definitions = definitions
@@ -58,7 +59,7 @@ class Sweep:
         self._timer: Timer | None = None
 
     def begin(self, removal: Removal, names: set[tuple[bool, str]], actor: str) -> None:
-        """Remove these from now on. What was deleted is closed already."""
+        """Start removing the bindings. The deleted exchanges and the deleted queue are closed already."""
         for source, count in removal.by_source.items():
             source.lingering += count
             if source.type.picks and not source.closed:
@@ -68,14 +69,14 @@ class Sweep:
             self._timer = self._clock.after(0, self._go_on)
 
     def finish(self, binding: Binding) -> None:
-        """Remove one now, as another takes its place. Raises AmqpError 506, after which all is as before."""
+        """Remove a binding now, because an equal one is created. Raises AmqpError 506 without changing anything."""
         for job in self._jobs:
             if binding in job.bindings:
                 self._forget(job, [binding])
                 return
 
     def settle(self, is_exchange: bool, name: str) -> None:
-        """See to it that nothing is stored of former bindings of a name that is given anew. Raises AmqpError 506."""
+        """Remove the stored bindings of a deleted exchange or queue whose name is reused. Raises AmqpError 506."""
         for job in self._jobs:
             if job.is_stored and (is_exchange, name) in job.names:
                 with self._definitions.transaction():
@@ -84,7 +85,7 @@ class Sweep:
                 job.is_stored = False
 
     def stop(self) -> None:
-        """Remove nothing from now on: the vhost is gone, and everything with it."""
+        """Stop the removal, because the whole vhost is deleted."""
         self._jobs.clear()
         self._remove = _nothing
         if self._timer is not None:

@@ -83,11 +83,11 @@ PREDECLARED = (
 class Vhost:
     """One vhost.
 
-    definition: what is stored of it, replaced when that changes. route_epoch: changes whenever a route that was looked
-    up before may have become wrong. remembered: how many routes its channels remember. traffic, octets: what its
-    channels and connections have done. totals: those of the broker. count_exchanges: how many the broker has.
-    events: who is told what is made and deleted. taps: who looks on; see `Broker.tap`. on_deleted: by queue, a callback
-    for its deletion.
+    definition: the stored definition, replaced when it changes. route_epoch: changes whenever a cached route may have
+    become invalid. remembered: number of routes that its channels cache. traffic, octets: counters of its channels and
+    connections. totals: those of the broker. count_exchanges: returns the broker's number of exchanges. events: receive
+    the events of creation and deletion. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue, called when
+    the queue is deleted.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -188,8 +188,10 @@ class Vhost:
     # --- look-ups ---------------------------------------------------------------------------------------------------
 
     def reply_queue(self) -> Queue:
-        """A queue for a consumer of direct replies to be said to consume from: it is in no table and never holds
-        anything. A new one each time, so that the vhost does not lead back to itself once it is deleted."""
+        """Return a new pseudo queue for a direct reply-to consumer: it is in no table and never holds messages.
+
+        Each call returns a new queue, so that a deleted vhost has no reference cycle.
+        """
         return LocalQueue(self, PSEUDO_QUEUE, QueueSettings())
 
     def exchange(self, name: str) -> Exchange:
@@ -520,7 +522,7 @@ class Vhost:
     # --- what goes --------------------------------------------------------------------------------------------------
 
     def _unstore(self, removal: Removal, queue: Queue | None = None) -> None:
-        """Have the definitions forget what is about to go, but for bindings to be swept. Raises AmqpError 506."""
+        """Remove the definitions of everything to be removed, except bindings to be swept. Raises AmqpError 506."""
         gone: list[Definition] = []
         if len(removal.bindings) <= MANY:
             gone += [binding_definition(self.name, binding) for binding in removal.bindings if is_durable(binding)]
@@ -531,11 +533,14 @@ class Vhost:
             self.definitions.remove(*gone)
 
     def _remove(self, removal: Removal, actor: str | None = None, queue: str | None = None) -> None:
-        """Many bindings are swept away after that, and told of then. actor: as in `Events.tell`. queue: goes, too."""
+        """Remove exchanges and bindings. Many bindings are swept later, and their events are emitted then.
+
+        actor: as in `Events.tell`. queue: name of the queue that is removed too.
+        """
         swept = len(removal.bindings) > MANY
         for exchange in removal.exchanges:
             del self.exchanges[exchange.name]
-            # Bindings that are swept away stay in the tables until then.
+            # Bindings to be swept stay in the tables until then.
             exchange.closed = True
             exchange.type.close()
             if self.events.heard:
@@ -553,7 +558,7 @@ class Vhost:
         self.route_epoch += 1
 
     def _swept(self, binding: Binding, actor: str) -> None:
-        """A binding that did not live any more is swept away. One that could have been picked was out already."""
+        """Remove a swept binding. Exchange types that pick a binding have unbound it already."""
         self._take_out(binding, actor)
         if not (binding.source.closed or binding.source.type.picks):
             binding.source.type.unbind(binding)
@@ -590,9 +595,9 @@ class Vhost:
             exchange.alternate = effective.definition.get(ALTERNATE_EXCHANGE)
 
     def close(self) -> None:
-        """The vhost is deleted, also from the definitions: what is in it goes.
+        """Drop everything in the vhost, which is deleted already from the definitions.
 
-        Connections to it are to be closed next; their consumers are cancelled before that, as in RabbitMQ.
+        The caller closes its connections next; their consumers are cancelled before that, as in RabbitMQ.
         """
         queues, exchanges = list(self.queues.values()), list(self.exchanges.values())
         self.queues.clear()
@@ -608,7 +613,7 @@ class Vhost:
                 self.events.tell("exchange.deleted", {"name": exchange.name, "vhost": self.name})
 
     def discard(self) -> None:
-        """Let go of everything, without a word to store and definitions: the broker has ended."""
+        """Drop everything from memory, without changing store and definitions, after the broker has ended."""
         for queue in self.queues.values():
             queue.discard()
             self.totals.queues[queue.settings.queue_type].remove(queue)

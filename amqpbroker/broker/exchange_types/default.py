@@ -27,7 +27,7 @@ class DefaultType(ExchangeType):
         raise NotImplementedError("the default exchange has no bindings of its own")
 
     def close(self) -> None:
-        """There are none to forget."""
+        """Do nothing: the default exchange keeps no bindings."""
 
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         queue = self._queue_named(text(routing_key))

@@ -18,13 +18,13 @@ from amqpbroker.store.recovery import Copies
 
 log = logging.getLogger(__name__)
 
-#: When to look again whether the disk has caught up.
+#: Time until the next check whether the disk has caught up.
 _BUSY_MS = 10
-#: How long a message that cannot be read waits for another attempt, and by how many the failures may exceed the
-#: successes before all those that have to be read do.
+#: Delay before a message that cannot be read is read again. If failures exceed successes by `_FAILURES`, all messages
+#: that must be read wait that long.
 _REREAD_MS = 1000
 _FAILURES = 100
-#: How often the log is told of that at most.
+#: Minimum time between two log messages about such failures.
 _TELL_MS = 60_000
 #: Octets of messages that may come in before memory is looked through for what is stored by now, what a message counts
 #: beside its body, and when to look again for what was not yet.
@@ -150,7 +150,7 @@ class HeldMessages(Destination):
         self._arm()
 
     def _due_ms(self) -> int | None:
-        """When the earliest can be released; None if there is none."""
+        """Time when the earliest message can be released; None if there is no message."""
         if self._is_stored_next():
             return max(self._stored[0] >> 2 * _BITS, self._rereads_at_ms)
         return self._recent[0][0] >> _BITS if self._recent else None
@@ -193,7 +193,7 @@ class HeldMessages(Destination):
                 self._arm()
 
     def _pop(self) -> HeldCopy | None:
-        """Take the earliest. One that cannot be read stays, and is put off instead: None."""
+        """Take the earliest message. If it cannot be read, postpone it and return None."""
         if not self._is_stored_next():
             copy = heapq.heappop(self._recent)[1]
             self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
@@ -212,7 +212,7 @@ class HeldMessages(Destination):
         return HeldCopy(message, self.id, sequence, due_ms, position)
 
     def _put_off(self, item: int, error: Exception) -> None:
-        """The earliest cannot be read: it is due again later, and after many failures so are all that must be read."""
+        """Postpone the earliest message, which cannot be read; after many failures postpone all stored messages."""
         now_ms = self._clock.wall_ms()
         heapq.heapreplace(self._stored, now_ms + _REREAD_MS << 2 * _BITS | item)
         self._failures += 1

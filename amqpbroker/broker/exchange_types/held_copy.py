@@ -6,7 +6,7 @@ from amqpbroker.broker.holder import Copy
 from amqpbroker.broker.message import Message
 
 
-# Acyclic: beside its message it has numbers only. It knows the exchange by its id.
+# Acyclic: apart from its message a copy has only numbers. It refers to the exchange by id.
 @mypyc_attr(acyclic=True)
 class HeldCopy(Copy):
     """deadline_ms: when it is due. position: 0 unless it is stored."""

@@ -1,4 +1,4 @@
-"""x-modulus-hash: equal routing keys go to one queue, and different ones spread over the queues."""
+"""Exchange type x-modulus-hash: equal routing keys go to one queue, different keys spread over all queues."""
 
 from typing import ClassVar
 
@@ -8,10 +8,10 @@ from amqpbroker.wire.erlang_hash import phash2_of_binaries
 
 
 class ModulusHashType(ExchangeType):
-    """rabbit_exchange_type_modulus_hash of 4.3: the hash of the routing keys, modulo the number of bindings.
+    """Routing by hash of the routing keys, modulo the number of bindings (rabbit_exchange_type_modulus_hash of 4.3).
 
-    Destinations are sorted by kind and name, so that RabbitMQ chooses the same one. The binding key is ignored, but two
-    bindings to a queue give it twice the share.
+    Destinations are sorted by kind and name, so that the same destination is chosen as in RabbitMQ. The binding key is
+    ignored, but a queue with two bindings gets twice as many messages.
     """
 
     name: ClassVar[str] = "x-modulus-hash"
@@ -43,5 +43,5 @@ class ModulusHashType(ExchangeType):
 
 
 def _place(target: Target) -> tuple[bool, bytes]:
-    """Where Erlang sorts the name of a resource: exchanges before queues."""
+    """Sort key of a destination in the order of Erlang: exchanges before queues."""
     return not isinstance(target, Exchange), target.name.encode("utf-8", "surrogateescape")

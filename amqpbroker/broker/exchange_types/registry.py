@@ -31,15 +31,15 @@ _PLAIN: dict[str, Callable[[], ExchangeType]] = {
     TopicType.name: TopicType,
 }
 
-#: All names of types, of which a release may have fewer (see `known_exchange_types`).
+#: Names of all exchange types. Older releases have fewer (see `known_exchange_types`).
 EXCHANGE_TYPES: tuple[str, ...] = tuple(sorted((*_PLAIN, ConsistentHashType.name, DelayedType.name)))
 
-#: The same without the types that came with RabbitMQ 4.3.
+#: Names of the exchange types before RabbitMQ 4.3.
 _BEFORE_4_3 = tuple(name for name in EXCHANGE_TYPES if name != ModulusHashType.name)
 
 
 def known_exchange_types(compat: Compat) -> tuple[str, ...]:
-    """The names that exchange.declare takes."""
+    """Return the exchange types that exchange.declare accepts."""
     return EXCHANGE_TYPES if compat.modulus_hash else _BEFORE_4_3
 
 
@@ -52,10 +52,10 @@ def build_exchange_type(
     bounds: Bounds = BOUNDS,
     names: Collection[str] = EXCHANGE_TYPES,
 ) -> ExchangeType:
-    """The type of a new exchange that is declared with these arguments.
+    """Return the type of a new exchange that is declared with these arguments.
 
-    `release` routes a message through that exchange, and `log` (of a durable one) stores them, for a type that holds
-    messages back. `names`: the types that there are. Raises AmqpError 406 for an unknown type and for arguments that
+    For a type that delays messages, `release` routes a message through the exchange, and `log` (of a durable exchange)
+    stores the messages. `names`: the available types. Raises AmqpError 406 for an unknown type and for arguments that
     the type refuses.
     """
     if type_name not in names:
@@ -73,7 +73,7 @@ def build_exchange_type(
 
 
 def missing_exchange_type(type_name: str, arguments: Table, names: Collection[str]) -> str | None:
-    """The type that an exchange of this type and these arguments would need, and that is not among `names`, if any."""
+    """Return the type, or the x-delayed-type in the arguments, if it is not among `names`, otherwise None."""
     if type_name not in names:
         return type_name
     field = arguments.get("x-delayed-type") if type_name == DelayedType.name else None
