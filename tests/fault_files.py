@@ -144,7 +144,7 @@ class FaultyFiles:
 
 
 class FlakyFiles(FaultyFiles):
-    """share: of the reads, that part fails. failures: how many have."""
+    """Files whose reads fail at random. share: fraction of reads that fail. failures: number of failed reads."""
 
     def __init__(self):
         super().__init__()

@@ -64,7 +64,7 @@ def make_broker(clock: ManualClock | None = None, **settings: Any) -> Broker:
 
 
 class LaggingStore(MemoryStore):
-    """Syncs nothing before the test says so. counted: bytes of the answers that wait."""
+    """Store that syncs only when the test says so. counted: bytes of the pending answers."""
 
     def __init__(self) -> None:
         self.counted = 0

@@ -160,13 +160,13 @@ def test_who_drives_the_clock_is_told_of_what_comes_earlier_by_a_step():
     clock.on_earlier = told.append
     clock.stepped(HOUR_MS)
     assert told == [HOUR_MS]
-    # What is set after a step waits for the time of the wall clock as it is by then.
+    # A timer that is set after a step uses the stepped wall clock.
     clock.at_wall(HOUR_MS + 10, lambda: None)
     assert told == [HOUR_MS, 10]
 
 
 class Machine:
-    """The two clocks of a machine, in nanoseconds."""
+    """Both clocks of a machine, in nanoseconds."""
 
     def __init__(self, monkeypatch):
         self.monotonic = 5_000_000_000
@@ -175,7 +175,7 @@ class Machine:
         monkeypatch.setattr("time.time_ns", lambda: self.wall)
 
     def passes(self, clock, ms):
-        """Time goes on, and the clock is driven meanwhile."""
+        """Advance both clocks, and drive the clock meanwhile."""
         for _ in range(ms // 100):
             self.monotonic += 100_000_000
             self.wall += 100_000_000

@@ -206,7 +206,7 @@ def test_what_is_wrong_with_a_denied_queue_besides_is_told_first(name: str, argu
     ],
 )
 def test_version_1_of_classic_queues_is_refused_from_4_3_on(argument: str, value: Field, problem: str) -> None:
-    """A mode means nothing any more, whatever it is (rabbit_amqqueue:declare_args/0)."""
+    """A mode has no meaning any more, whatever its value (rabbit_amqqueue:declare_args/0)."""
     arguments = {argument: value}
     if value in (longstr("lazy"), Field("I", 1), Field("I", 2)):
         client_of("4.2").declare("q", durable=True, arguments=arguments)
@@ -237,7 +237,7 @@ def test_the_master_locator_is_denied_from_4_3_on(series: str, permit: dict[str,
     else:
         name, code, told = closed([got])
         assert (name, code) == ("connection.close", 541)
-        # The name of the feature is shorter, so that there is more of the rest.
+        # The name of the feature is shorter, so that the reply contains more of the rest.
         assert told.startswith(text.replace("transient_nonexcl_queues", "queue_master_locator")[:200])
 
 
@@ -385,7 +385,7 @@ def test_every_return_counts_before_4_3(series: str) -> None:
 
 
 def test_only_failures_count_from_4_3_on() -> None:
-    """x-delivery-count is there from the first failure on (rabbit_fifo_client:add_delivery_count_header/2)."""
+    """x-delivery-count is present from the first failure on (rabbit_fifo_client:add_delivery_count_header/2)."""
     assert list(returning("4.3")) == [(None, None), (1, None), (2, 1), (3, 1), (4, 2), (5, 2)]
 
 
@@ -437,7 +437,7 @@ def test_priorities_of_quorum_queues(series: str, order: list[bytes]) -> None:
 
 
 def test_a_message_without_a_priority_has_4_from_4_3_on() -> None:
-    """rabbit_fifo:msg_priority/1; above 31 it is 31."""
+    """See rabbit_fifo:msg_priority/1; a priority above 31 counts as 31."""
     client = client_of("4.3")
     client.declare("q", durable=True, arguments=QUORUM)
     client.publish("q", b"5", priority=5)
@@ -452,7 +452,7 @@ def test_a_message_without_a_priority_has_4_from_4_3_on() -> None:
 
 
 def test_messages_expire_at_the_head_of_each_priority_from_4_3_on() -> None:
-    """rabbit_fifo:expire_batch/3; a message waits for those before it of its own priority only."""
+    """A message waits only for earlier messages of its own priority (rabbit_fifo:expire_batch/3)."""
     client = client_of("4.3")
     client.declare("q", durable=True, arguments={**QUORUM, "x-dead-letter-exchange": longstr("amq.fanout")})
     client.declare("dead", durable=True)
@@ -471,7 +471,7 @@ def test_messages_expire_at_the_head_of_each_priority_from_4_3_on() -> None:
     assert client.depth("q") == 3
     assert [client.get("q").body for _ in range(2)] == [b"9", b"stays"]
     assert (client.depth("q"), client.depth("dead")) == (0, 1)
-    # The first of the returned ones is a head, too.
+    # The first of the returned messages is a head, too.
     client.publish("q", b"again", expiration="1000")
     client.get("q", no_ack=False)
     client.send(1, "basic.nack", delivery_tag=client_tag(client), requeue=True)
@@ -481,7 +481,7 @@ def test_messages_expire_at_the_head_of_each_priority_from_4_3_on() -> None:
 
 
 def client_tag(client: Wire) -> int:
-    """That of what the client got last."""
+    """Return the delivery tag of the message that the client got last."""
     return max(client.connection.channels[1].unacked)
 
 
@@ -501,7 +501,7 @@ def test_returned_messages_come_first_whatever_their_priority_from_4_3_on() -> N
 @pytest.mark.parametrize("how", ["basic.nack", "basic.reject", "basic.recover"])
 @pytest.mark.parametrize("series", SERIES)
 def test_without_a_delivery_limit_what_is_returned_comes_first_from_4_3_on(series: str, how: str) -> None:
-    """Its clients no longer send returns to the auxiliary machine (rabbit_fifo_client:send_command/5)."""
+    """Clients of 4.3 no longer send returns to the auxiliary machine (rabbit_fifo_client:send_command/5)."""
     client = client_of(series)
     client.declare("q", durable=True, arguments={**QUORUM, "x-delivery-limit": Field("l", -1)})
     client.publish("q", b"1", priority=1)
@@ -588,7 +588,7 @@ def test_other_exchanges_take_any_number_of_hashes() -> None:
 @pytest.mark.parametrize("grant", ["configure", "write", "read", "none"])
 @pytest.mark.parametrize("kind", ["queue", "exchange"])
 def test_a_passive_declaration_takes_any_permission_from_4_3_on(kind: str, grant: str) -> None:
-    """rabbit_channel:check_any_resource_access_permitted/3; what is not there makes no difference."""
+    """A missing queue or exchange makes no difference (rabbit_channel:check_any_resource_access_permitted/3)."""
     for series in ("4.2", "4.3"):
         broker = broker_of(series)
         admin = Wire(broker).log_in()
@@ -657,5 +657,5 @@ def test_a_client_tries_an_upgrade_and_a_restart(tmp_path: Path) -> None:
         channel = connection.channel()
         assert get(channel)[1] == {"x-acquired-count": 1, "x-delivery-count": 1}
         assert [channel.basic_get("ranked")[2] for _ in range(4)] == [b"5", b"none", b"3", b"1"]
-        # What was delayed is ready again.
+        # The delayed message is ready again.
         assert [channel.basic_get("late")[2] for _ in range(2)] == [b"1", None]

@@ -194,7 +194,7 @@ def test_a_returned_message_comes_before_its_confirm(client: Wire) -> None:
 
 
 def told(client: Wire) -> list[str]:
-    """What came, such as "ack 1"; an ack of several is "acks 3"."""
+    """Return the methods received, such as "ack 1"; an ack of several publishes is "acks 3"."""
     shown = []
     for got in client.receive():
         several = "s" if got.arguments.get("multiple") else ""

@@ -156,7 +156,7 @@ SINGLE: Table = {**QUORUM, "x-single-active-consumer": Field("t", True)}
 
 @pytest.mark.parametrize("early", [True, False])
 def test_another_consumer_becomes_the_active_one(cut: Cut, early: bool) -> None:
-    """Whether it waits already or comes later; the former one waits once it has settled."""
+    """The other consumer waits already or comes later; the former active consumer waits once it has settled."""
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=SINGLE)
     client.publish("q", b"1")

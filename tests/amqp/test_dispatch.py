@@ -93,7 +93,7 @@ def test_unknown_method_on_channel_0_or_a_channel_that_is_not_open(client: Wire,
 
 
 def misfits(name: str) -> list[bytes]:
-    """Payloads that end within the fields of a method, and one that is too long."""
+    """Return payloads that end within the fields of a method, and one that is too long."""
     payload = methods.encode(name)
     return [*[payload[:size] for size in range(4, len(payload))], payload + b"z"]
 

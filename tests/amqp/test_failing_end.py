@@ -1,4 +1,4 @@
-"""An exception at any step of a connection's end: its socket closes all the same, and nothing of it stays counted."""
+"""Exceptions in any step of a connection's end: the socket still closes, and no counter keeps the connection."""
 
 import importlib
 import logging
@@ -17,7 +17,7 @@ from tests.harness import Wire, make_broker, method
 
 HEARTBEAT_S = 600
 
-#: Functions that take part, as they are found from a module. Each raises once it was called, if not before.
+#: Functions that are made to raise, before or after they have run, by module and path within it.
 STEPS = [
     "amqpbroker.amqp.blocking:Blocking.end",
     "amqpbroker.amqp.channel:Channel._forget_routes",
@@ -54,7 +54,7 @@ STEPS = [
     "tests.amqp.test_failing_end:Onlooker.refused",
 ]
 
-#: How a connection comes to its end, or one of its channels.
+#: Events that end a connection or one of its channels.
 ENDS: dict[str, Callable[[Wire], None]] = {
     "lost": lambda client: client.connection.lost(),
     "connection.close": lambda client: client.send(0, "connection.close"),
@@ -92,7 +92,7 @@ def broker() -> Broker:
 
 
 def _advance(broker: Broker, ms: int) -> None:
-    """As the server does it, for which a timer that raises is no reason to stop."""
+    """Advance the clock as the server does: a timer that raises does not stop it."""
     assert isinstance(broker.clock, ManualClock)
     for _ in range(20):
         try:
@@ -122,7 +122,7 @@ def _counts(broker: Broker) -> dict[str, object]:
 
 
 def _busy(client: Wire, other: Wire) -> None:
-    """A connection with something of everything that has to be given back."""
+    """Give a connection one of every resource that has to be released."""
     for queue in ("held", "got", "confirmed"):
         other.declare(queue)
     for number in (2, 3):
@@ -146,7 +146,7 @@ def _busy(client: Wire, other: Wire) -> None:
 
 @pytest.fixture
 def injected() -> Iterator[Callable[[str, bool], list[str]]]:
-    """Makes a step raise, before or after it has done its work. The list that it gives has the calls."""
+    """Yield a function that makes a step raise before or after its work, and that returns the list of its calls."""
     patch = pytest.MonkeyPatch()
 
     def inject(step: str, late: bool) -> list[str]:
@@ -199,7 +199,7 @@ def test_connection_goes_whatever_raises_while_it_ends(
     try:
         client.turn()
     except Injected:
-        # The transport, which called, drops a socket whose output cannot be had, and says that it is lost.
+        # The transport, as the caller, drops a socket whose output it cannot get, and reports the connection as lost.
         connection.lost()
     if one_channel and not connection.ending.close_sent and not connection.closing:
         assert 1 not in connection.channels

@@ -87,7 +87,7 @@ def test_what_the_broker_says_of_itself(client: Wire) -> None:
 
 
 def said(**settings: Any) -> dict[str, str]:
-    """The server properties that are texts, in their order."""
+    """Return the server properties that are strings, in their order."""
     client = Wire(make_broker(**settings))
     client.feed(HEADER)
     (start,) = client.receive()

@@ -1,4 +1,4 @@
-"""Queues that share a limit take turns, whatever shares it and however it is given back."""
+"""Round-robin delivery among queues that share a limit, for every kind of limit and of settlement."""
 
 import collections
 
@@ -17,7 +17,7 @@ def filled(client, count, *queues):
 
 
 def consume(client, *queues, prefetch, **options):
-    """Start a consumer on each queue, and return what is delivered."""
+    """Start a consumer on each queue, and return the deliveries."""
     client.call(1, "basic.qos", prefetch_count=prefetch, global_=True)
     for queue in queues:
         client.send(1, "basic.consume", queue=queue, consumer_tag=queue, **options)
@@ -25,7 +25,7 @@ def consume(client, *queues, prefetch, **options):
 
 
 def served(client, got, times, settle):
-    """How many messages of each queue come while deliveries are settled one by one."""
+    """Count the messages of each queue that are delivered while deliveries are settled one by one."""
     counts = collections.Counter()
     for _ in range(times):
         counts.update(each.body.decode() for each in got)
@@ -37,7 +37,7 @@ def served(client, got, times, settle):
 
 
 def is_even(counts, *queues):
-    """Whether these were served alike, but for where it begins and ends; and no others."""
+    """Return whether these queues and no others were served equally, apart from the beginning and the end."""
     return set(counts) == set(queues) and max(counts.values()) - min(counts.values()) <= 3
 
 
@@ -200,7 +200,7 @@ def test_queues_that_go_are_out_of_the_round(client):
 
 
 def test_consumers_of_one_connection_share_its_output():
-    """Messages of 100 kB: two or three fill what a connection may be given at once."""
+    """Messages of 100 kB: two or three fill the output that a connection may get at once."""
     client = Wire(make_broker()).log_in()
     for queue in "abc":
         client.declare(queue)
@@ -216,11 +216,11 @@ def test_consumers_of_one_connection_share_its_output():
         counts.update(data_of(client.connection.collect()))
         least.append(min(counts[queue] for queue in "abc"))
     assert counts == {"a": 12, "b": 12, "c": 12}
-    # Each has had something before any has had all.
+    # Each queue has delivered something before any queue has delivered everything.
     assert next(at for at, count in enumerate(least) if count) <= 4
 
 
 def data_of(parts):
-    """The queues whose messages are in an output."""
+    """Return the queues whose messages are in an output."""
     data = b"".join(bytes(part) for part in parts)
     return [queue for queue in "abc" for _ in range(data.count(queue.encode() * 100_000))]

@@ -1,4 +1,4 @@
-"""A client that sends many methods at once is served a slice of them a turn."""
+"""A client that sends many methods at once is served one slice of them per event loop iteration."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.harness import Wire, make_broker, method, published
 
 @pytest.fixture
 def broker(monkeypatch):
-    """A broker to which it takes a millisecond to make anything, once there is a client."""
+    """Return a broker that takes a millisecond to create anything, once it has a client."""
     clock = ManualClock()
     monkeypatch.setattr(EventExchange, "heard", True)
     monkeypatch.setattr(EventExchange, "tell", lambda *_: clock.advance(1))
@@ -23,7 +23,7 @@ def client(broker):
 
 
 def answers(client):
-    """How many methods are answered in each turn."""
+    """Return how many methods are answered in each event loop iteration."""
     counts = []
     while client.dirty:
         client.dirty = False

@@ -1,4 +1,4 @@
-"""Messages beyond max_message_size: taken in, dropped, and refused after their last octet."""
+"""Messages beyond max_message_size: accepted, discarded, and refused after their last byte."""
 
 import tracemalloc
 
@@ -11,7 +11,7 @@ from amqpbroker.wire import methods
 from amqpbroker.wire.frames import BODY, HEADER, METHOD, frame
 from tests.harness import Received, Wire, make_broker, method, published
 
-#: Above what body frames are taken in pieces.
+#: Maximum message size, above the size from which body frames are read in pieces.
 LIMIT = 3 * STREAMED
 REFUSED = f"PRECONDITION_FAILED - message size {LIMIT + 1} is larger than configured max size {LIMIT}"
 
@@ -26,7 +26,7 @@ def header(size: int, channel: int = 1, properties: bytes = b"\0\0") -> bytes:
 
 
 def announced(size: int, channel: int = 1, **arguments: object) -> bytes:
-    """basic.publish and its content header."""
+    """Return basic.publish and its content header."""
     arguments.setdefault("routing_key", "q")
     return frame(METHOD, channel, methods.encode("basic.publish", **arguments)) + header(size, channel)
 

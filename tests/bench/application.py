@@ -1,4 +1,4 @@
-"""Messages as applications send them: each with properties, headers and a body of its own, by a seed."""
+"""Messages as applications send them: each with properties, headers and a body of its own, from a seed."""
 
 import random
 import uuid
@@ -7,7 +7,7 @@ from typing import Any
 
 from amqpbroker.wire.values import Field, Table, longstr
 
-#: So many different messages are made, and sent in turn.
+#: Number of different messages, which are sent in rotation.
 DIFFERENT = 4_000
 SMALLEST_BYTES, LARGEST_BYTES = 20, 2_000
 
@@ -15,7 +15,7 @@ _TYPES = ("order.created", "order.paid", "parcel.sent", "invoice.written", "cust
 
 
 def messages(count: int = DIFFERENT, seed: int = 1) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Properties and body of each message: content type, headers with three entries, message id, timestamp and type."""
+    """Yield each message's properties and body: content type, three headers, message id, timestamp and type."""
     chance = random.Random(seed)
     for i in range(count):
         headers: Table = {

@@ -21,9 +21,9 @@ THEIRS = "RabbitMQ"
 
 @dataclass(frozen=True)
 class Running:
-    """A broker that runs. `start_s`: from its start until AMQP and management could be connected to.
+    """A running broker. `start_s`: seconds from its start until AMQP and management accepted connections.
 
-    directory: where it keeps its data, empty if that is not known.
+    directory: its data directory, empty if unknown.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Running:
 
     @classmethod
     def now(cls, name: str, port: int, pid: int, start_s: float, version: str = "") -> "Running":
-        """version: in place of the one that it tells its clients, with what it runs on."""
+        """Describe a running broker. version: replaces the version and platform that it reports to its clients."""
         if not version:
             with LoadClient(port) as client:
                 told, runtime = (client.server_properties[key].value.decode() for key in ("version", "platform"))

@@ -89,7 +89,7 @@ def growth(path: Path, along: str, steps: list[float], panels: list[Panel], log:
 
 
 def over_time(path: Path, minutes: list[float], panels: list[Panel]) -> None:
-    """Panels in one row, over the minutes since the beginning."""
+    """Draw panels in one row, over the minutes since the beginning."""
     with chart(path, 3, 1, len(panels)) as drawn:
         for axes, panel in zip(drawn, panels, strict=True):
             _draw(axes, minutes, panel, "-")

@@ -1,6 +1,6 @@
-"""Definitions that change without end: what their database and its write-ahead log take of the disk meanwhile.
+"""Definitions that change continuously: disk space of their database and its write-ahead log.
 
-One client declares a durable queue and deletes it, again and again, each time a new one.
+One client repeatedly declares a new durable queue and deletes it.
 """
 
 import time
@@ -12,17 +12,17 @@ from tests.bench.brokers import Running, amqpbroker
 from tests.bench.processes import cpu_s, resident_bytes
 from tests.load.client import LoadClient, request
 
-#: How often is looked; the size of the log goes up and down within seconds.
+#: Interval between two looks at the log, whose size goes up and down within seconds.
 LOOK_EVERY_S = 0.05
-#: How many queues are declared and deleted in one write at most.
+#: Maximum number of queues that are declared and deleted in one write.
 BATCH = 50
 
 
 @dataclass(frozen=True)
 class Churned:
-    """What was there after so many seconds; log_bytes is the most since the sample before.
+    """A sample after so many seconds; log_bytes is the maximum since the previous sample.
 
-    declared: queues that were declared, and deleted, so far.
+    declared: number of queues declared and deleted so far.
     """
 
     after_s: float
@@ -34,7 +34,7 @@ class Churned:
 
 
 def churned(seconds: float, rate: float, every_s: float) -> Iterator[Churned]:
-    """A sample every so many seconds, of a broker whose client declares at that rate."""
+    """Yield samples at the given interval, of a broker whose client declares queues at the given rate."""
     with amqpbroker() as broker:
         directory = Path(broker.directory)
         with LoadClient(broker.port) as client:

@@ -1,11 +1,11 @@
-"""What it costs as work grows, as tables and charts in docs/performance.md.
+"""Cost of operations as work grows, as tables and charts in docs/performance.md.
 
 usage: python -m tests.bench.growth [WHAT ...] [--seconds S] [--most N] [--rounds N] [--minutes M] [--rate N]
                                     [--no-write]
 
 WHAT: queues, connections, bindings, sizes, backlog; all of these by default. Every step has a broker process of its
 own, with a data directory and fsync. A run of everything takes about five minutes on an idle machine and at most ten.
-Also definitions, only if it is named: a client that declares and deletes queues for an hour.
+Also definitions, only if named: a client that declares and deletes queues for an hour.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from tests.bench.processes import end_in_order
 from tests.bench.report import MB, cpu
 
 NAMES = [*GROWTHS, "backlog"]
-#: Takes too long to be among what is measured by default.
+#: Measurement that takes too long to be made by default.
 DEFINITIONS = "definitions"
 SAMPLES = 120
 #: As many as are worth waiting for.
@@ -129,7 +129,7 @@ def churn_shown(each: Churned) -> tuple[str, ...]:
 
 
 def churn_text(found: list[Churned], how: str) -> str:
-    """The last sample, and six on the way to it."""
+    """Return a summary of the last sample, and a table of about six samples up to it."""
     head = ("after", "queues declared and deleted", "log, at most", "database", "memory")
     step = max(1, len(found) // 6)
     rows = [(f"{each.after_s / 60:.0f} min", *churn_shown(each)) for each in found[step - 1 :: step]]

@@ -1,4 +1,4 @@
-"""Returned messages that wait, in a line of their own and in quorum queues with RabbitMQ 4.3's delayed retry."""
+"""Delayed returned messages: the container by itself, and quorum queues with RabbitMQ 4.3's delayed retry."""
 
 import itertools
 from typing import Any
@@ -52,11 +52,11 @@ def timers(clock: ManualClock) -> int:
     return len([each for each in clock._heap if each[2].callback is not None])
 
 
-# --- the line --------------------------------------------------------------------------------------------------------
+# --- container of delayed messages -----------------------------------------------------------------------------------
 
 
 class Line(DelayedReturns):
-    """Keeps what was released in `released`, a list for each time."""
+    """Delayed messages that are recorded in `released` when they are released, one list for each time."""
 
     def __init__(self, vhost: Vhost, batch: int = 1000) -> None:
         self.released: list[list[bytes]] = []
@@ -127,14 +127,14 @@ def test_what_is_dropped_is_not_released(vhost: Vhost) -> None:
 
 
 def take_back(queue: LocalQueue, *, failed: bool = False) -> Entry:
-    """Get the next message and return it."""
+    """Get the next message and return it to the queue."""
     entry = get(queue)
     queue.requeue([entry], failed)
     return entry
 
 
 def counts(queue: LocalQueue) -> tuple[int, int, int, int]:
-    """messages, of which ready, unacknowledged, delayed."""
+    """Return the numbers of messages: all, ready, unacknowledged, delayed."""
     info = queue.info()
     return info.messages, info.messages_ready, info.messages_unacknowledged, info.messages_delayed
 
@@ -429,7 +429,7 @@ def test_times_are_shown_by_the_wall_clock(vhost: Vhost) -> None:
     assert queue.ready_count == 1
 
 
-# --- stored ----------------------------------------------------------------------------------------------------------
+# --- stored messages -------------------------------------------------------------------------------------------------
 
 
 class RetryNode(Node):
@@ -477,7 +477,7 @@ def stored_queue(node: Node) -> LocalQueue:
 
 
 def delaying(node: Node, count: int = DEEP, size: int = 0, gap: int = PAGE_COUNT) -> LocalQueue:
-    """A queue of so many messages, which are all returned and delayed, so many of them in each millisecond."""
+    """Create a queue whose messages are all returned and delayed, `gap` of them in each millisecond."""
     queue = stored_queue(node)
     for number in range(count):
         publish(queue, b"%06d" % number + bytes(size))
@@ -511,7 +511,7 @@ def test_many_that_are_delayed_leave_memory_and_come_back_in_order() -> None:
 
 
 def test_different_delays_come_in_order_though_they_left_memory() -> None:
-    """Pages overlap where longer delays were given before shorter ones."""
+    """Pages overlap if longer delays were given before shorter ones."""
     node = RetryNode(q=table(**RETRY, delayed_retry_max=100_000, delivery_limit=-1))
     queue = stored_queue(node)
     count = 5 * PAGE_COUNT
@@ -592,7 +592,7 @@ def test_what_cannot_be_read_when_it_is_due_comes_later_in_order(caplog: pytest.
 
 
 def test_nothing_is_lost_or_doubled_whatever_happens_in_between() -> None:
-    """Each message is in one place, and the counts tell which."""
+    """Each message is in exactly one place, and the counts match."""
     vhost = vhost_of("4.3", bounds=Bounds(releases=3))
     queue = declare(vhost, **RETRY, delayed_retry_max=400, delivery_limit=-1)
     clock = clock_of(vhost)

@@ -53,7 +53,7 @@ def test_a_name_has_a_process_identifier_and_a_key_as_in_rabbitmq() -> None:
         keys.add(base64.b64decode(key, validate=True))
     assert {len(key) for key in keys} == {16}
     assert len(keys) == 50
-    # 131: an external term. X: a process identifier: its node, which is an atom (v), its number, serial and creation.
+    # 131 is an external term. X is a process identifier: its node, which is an atom (v), number, serial and creation.
     assert all(re.fullmatch(rb"\x83Xv\0.reply@\d{1,9}.{4}\0{4}\x6b\x09\x9c\xab", each, re.DOTALL) for each in processes)
     assert all(len(each) == 5 + each[4] + 12 for each in processes)
     assert len(set(processes)) == 50

@@ -1,4 +1,4 @@
-"""What left a queue is freed, and nobody waits for it."""
+"""Messages removed from a queue are freed, and nobody waits for it."""
 
 import weakref
 from collections import deque
@@ -11,7 +11,7 @@ from tests.broker.queueing import clock_of, declare, publish
 
 
 class Thing:
-    """Stands for an entry."""
+    """Stand-in for an entry."""
 
 
 def test_many_are_freed_in_slices():

@@ -90,7 +90,7 @@ def test_a_group_without_operations_leaves_nothing_behind():
         gathering.end()
         gathering.end()
     assert (gathering.waiting_bytes, gathering.groups, len(gathering)) == (0, [], 0)
-    # The groups that follow have the numbers that their copies say.
+    # The following groups have the numbers that their copies refer to.
     first, second = entries(1, 1)
     for copy in (first, second):
         gathering.begin()

@@ -16,7 +16,7 @@ SENT_AT = "x-opt-rabbitmq-sent-time"
 
 @pytest.mark.parametrize("queue", ["classic", "quorum"])
 def test_when_a_message_was_sent(queue):
-    """rabbit_msg_interceptor_timestamp of 4.3; each delivery tells its own time, also one that comes again."""
+    """See rabbit_msg_interceptor_timestamp of 4.3; each delivery has its own time, a redelivery too."""
     clock = ManualClock(NOW_MS)
     client = Wire(make_broker(clock, tells_sent_time=True)).log_in()
     client.declare("q", durable=True, arguments={"x-queue-type": longstr(queue)})

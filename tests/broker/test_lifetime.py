@@ -1,5 +1,8 @@
-"""What holds entries lets go of them at its end. Compiled, the garbage collector knows no entries, so that whatever an
-entry leads to would never be freed; see Entry."""
+"""Entries are released when their holder ends.
+
+In compiled builds the garbage collector does not know entries. Objects that an unreleased entry refers to would never
+be freed; see Entry.
+"""
 
 import gc
 from collections import Counter
@@ -32,11 +35,11 @@ QUEUES = {
 
 @pytest.fixture
 def living():
-    """living() counts what there is, without the garbage collector; living(True) lets it collect before."""
+    """Yield living(), which counts objects without the garbage collector; living(True) runs the collector first."""
 
     def living(collected=False):
         while collected and gc.collect():
-            pass  # what it does not know holds things until it is freed itself
+            pass  # an object that the collector does not know holds others until it is freed itself
         return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in KINDS)
 
     gc.collect()
@@ -52,7 +55,7 @@ def arguments(request):
 
 @pytest.fixture
 def compat(arguments, monkeypatch):
-    """A release in which these arguments mean something, and the queue d may be transient."""
+    """Configure a release in which these arguments have a meaning and the queue d may be transient."""
     series = "4.3" if "x-delayed-retry-type" in arguments else "4.0"
     compat = COMPATS[series].configured({"transient_nonexcl_queues": True})
     monkeypatch.setattr(Node, "config", Config(compat=compat))
@@ -60,7 +63,7 @@ def compat(arguments, monkeypatch):
 
 
 def fill(client, count=5):
-    """The queue q, with messages that are ready, unacknowledged and returned."""
+    """Fill the queue q with messages that are ready, unacknowledged and returned."""
     for number in range(count):
         client.publish("q", b"%d" % number, delivery_mode=2, priority=number % 5)
     client.call(1, "basic.qos", prefetch_count=2)
@@ -84,7 +87,7 @@ def test_a_queue_that_is_deleted_is_freed(living, arguments, compat):
     client.call(1, "queue.purge", queue="d")
     client.send(1, "queue.delete", queue="q")
     client.receive()
-    client.connection.lost()  # it knows where its last publish went
+    client.connection.lost()  # the connection remembers where its last publish went
     client.connection = None
     assert living() == before
 
@@ -135,7 +138,7 @@ def node(arguments, compat):
 
 
 def test_a_stored_queue_that_is_deleted_is_freed(living, node):
-    """Once it is written; before, what is gathered is on its way."""
+    """The queue is freed once it is written; until then, gathered operations are pending."""
     queue = node.broker.vhosts["/"].queues["q"]
     for number in range(5000):  # pages leave memory once they are written
         queue.publish(message(b"%d" % number))
@@ -173,7 +176,7 @@ def test_a_broker_that_has_ended_is_freed(living, arguments, compat, written):
 
 
 def test_what_a_broker_that_has_ended_held_is_freed_at_once(living, arguments, compat):
-    """Without the collector, if the broker itself is still there: to whoever knows it, it is empty."""
+    """The broker itself is still referenced and the collector does not run, but the broker is empty."""
     before = living()["LocalQueue"]
     broker = make_broker(compat=compat)
     client = Wire(broker).log_in()

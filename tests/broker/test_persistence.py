@@ -575,7 +575,7 @@ LETTERS = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": l
 def test_transient_messages_leave_nothing_that_waits_for_a_sync(operation):
     node = Node(q={}, short={**LETTERS, "x-max-length": Field("I", 1)}, rejected=LETTERS)
     client = node.client()
-    # Nothing else stored is under way that would take away what is counted.
+    # No other write is pending that would lower the count.
     node.broker.sync()
     before = node.persistence.appended
     operation(client)

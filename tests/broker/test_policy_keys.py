@@ -138,7 +138,7 @@ MIN, MAX = "delayed-retry-min", "delayed-retry-max"
 )
 @pytest.mark.parametrize("operator", [False, True])
 def test_delayed_retry_from_4_3_on(definition: dict[str, object], problem: str | None, operator: bool) -> None:
-    """rabbit_quorum_queue:validate_policy/1 of 4.3.5, for policies of both kinds."""
+    """See rabbit_quorum_queue:validate_policy/1 of 4.3.5, for policies of both kinds."""
     assert definition_problem(definition, operator, keys_of_4_3=True) == problem
     before = definition_problem(definition, operator)
     assert before is not None

@@ -1,4 +1,4 @@
-"""A disk that often fails to read: nothing of what it keeps is lost, comes twice or stays behind."""
+"""Disk with frequent read errors: no stored message is lost, delivered twice or left behind."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.broker.storing import Node, bodies, depth, publish
 from tests.fault_files import FlakyFiles
 
 COUNT = 3_500
-#: Rounds of `steps` after which everything has to have come.
+#: Rounds of `steps` within which every message has to be delivered.
 PATIENCE = 1_000
 
 KINDS = {
@@ -25,7 +25,7 @@ KINDS = {
 
 
 def filled(count=COUNT, size=10, node=None, **queues):
-    """A node with so many messages in q, numbered, as after a start; its reads fail from now on."""
+    """Return a node with so many numbered messages in q, as after a start; its reads fail from now on."""
     node = node or Node(FlakyFiles(), **queues)
     client = node.client()
     for start in range(0, count, 500):
@@ -34,14 +34,14 @@ def filled(count=COUNT, size=10, node=None, **queues):
         client.turn()
     client.connection.lost()
     node.files.power_loss()
-    # With a clock of its own: the timers of the one before are not to fire.
+    # Use a new clock, so that the timers of the previous node do not fire.
     node = Node(node.files, ManualClock(node.clock.now_ms()), **node.queues)
     node.files.share = 0.3
     return node
 
 
 def steps(node, client):
-    """What the client receives while time goes on."""
+    """Yield the methods that the client receives while time advances."""
     for _ in range(PATIENCE):
         yield from client.receive()
         node.clock.advance(RETRY_MS)
@@ -52,7 +52,7 @@ def numbers(received):
 
 
 def taken(node, queue="q"):
-    """The numbers of all that is ready there, by basic.get, though it may say that nothing is."""
+    """Return the numbers of all ready messages, by basic.get, which may report an empty queue meanwhile."""
     client = node.client()
     found = []
     for _ in range(PATIENCE):
@@ -180,13 +180,13 @@ def test_a_look_at_the_head_reads_nothing_and_needs_nothing_read():
     client.turn()
     for _ in range(2):
         assert client.get("q").body == b"high"
-    # The third of three is a normal one.
+    # Every third message has normal priority.
     assert node.broker.vhosts["/"].queues["q"].ready.peek().message.body == b"normal"
     assert client.get("q").body == b"normal"
     assert node.files.failures == 0
 
 
-# --- what leaves without being consumed -------------------------------------------------------------------------------
+# --- messages that leave without being consumed -----------------------------------------------------------------------
 
 DEAD_LETTERED = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
 
@@ -258,7 +258,7 @@ def test_each_that_comes_back_is_there_once(kind):
     assert sorted(taken(node)) == list(range(COUNT))
 
 
-# --- what is stored nowhere -------------------------------------------------------------------------------------------
+# --- messages that are not stored -------------------------------------------------------------------------------------
 
 
 def test_messages_that_made_room_in_memory_come_once_and_in_order():

@@ -178,7 +178,7 @@ def test_an_alternate_exchange_must_be_a_string() -> None:
 def test_the_delayed_retry_of_a_quorum_queue(
     arguments: dict[str, Any], policy: dict[str, Any], delay: RetryDelay | None
 ) -> None:
-    """rabbit_quorum_queue:get_delayed_retry_config/1. Arguments are not checked when a queue is declared."""
+    """See rabbit_quorum_queue:get_delayed_retry_config/1. Arguments are not checked when a queue is declared."""
     declared = {
         f"x-delayed-retry-{name}": Field("l", value) if isinstance(value, int) else longstr(value)
         for name, value in arguments.items()

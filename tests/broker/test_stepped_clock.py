@@ -1,4 +1,4 @@
-"""A wall clock that is stepped: what waits for a time follows it, what lasts so long does not."""
+"""Steps of the wall clock: points in time follow them, durations do not."""
 
 import pytest
 
@@ -13,7 +13,7 @@ KINDS = {"classic": DEAD_LETTERED, "quorum": {**DEAD_LETTERED, "x-queue-type": l
 
 
 def restarted(node):
-    """The same broker after a restart, whose clock begins with the time of the wall clock."""
+    """Return the broker after a restart; its clock starts at the time of the wall clock."""
     node.files.kill()
     return Node(node.files, ManualClock(node.clock.wall_ms()), **node.queues)
 
@@ -45,7 +45,7 @@ def test_a_message_that_expired_by_a_step_is_not_delivered():
     client = node.client()
     publish(client, "m", expiration=str(HOUR_MS))
     client.turn()
-    # Whether or not its timer has noticed.
+    # The message has expired even if its timer has not noticed.
     node.clock.ahead_ms = HOUR_MS
     assert bodies(node) == []
 

@@ -1,4 +1,4 @@
-"""Much that goes at once: for everybody at once, and then a slice at a time."""
+"""Deletion of many bindings: it takes effect at once, and the bindings are then removed in slices."""
 
 import collections
 import itertools
@@ -37,12 +37,12 @@ def exchange(vhost, name="x", kind="direct", durable=False, **options):
 
 
 def reached(vhost, source, number=0):
-    """The queues that a message gets to."""
+    """Return the queues that a message reaches."""
     return [each.name for each in route(source, publishing(key(number)), vhost.exchanges.get).destinations]
 
 
 def swept(vhost):
-    """Let the sweep come to its end; returns how many slices that took."""
+    """Run the sweep to its end; return how many slices it took."""
     clock, slices = clock_of(vhost), 0
     while clock.next_due_ms() is not None and clock.next_due_ms() <= clock.now_ms():
         clock.fire_due()
@@ -50,7 +50,7 @@ def swept(vhost):
     return slices
 
 
-# --- for everybody at once ----------------------------------------------------------------------------------------
+# --- immediate effect ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["direct", "topic", "fanout", "headers", "x-random", "x-consistent-hash"])
@@ -182,7 +182,7 @@ def test_it_goes_slice_by_slice(vhost):
     assert {before - after for before, after in itertools.pairwise(left[:-1])} == {SLICE}
 
 
-# --- what comes meanwhile -------------------------------------------------------------------------------------------
+# --- changes during a sweep -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("slices", [0, 1, 10])
@@ -236,11 +236,11 @@ def test_a_vhost_that_is_deleted_meanwhile():
     assert before is None or before > broker.clock.now_ms()
 
 
-# --- what is stored -------------------------------------------------------------------------------------------------
+# --- stored bindings ------------------------------------------------------------------------------------------------
 
 
 class Node:
-    """A broker on definitions in a file, which can be killed and started again."""
+    """A broker with definitions in a file, which can be killed and restarted."""
 
     def __init__(self, path):
         self.path = path
@@ -316,7 +316,7 @@ def test_what_is_declared_anew_meanwhile_comes_back_with_its_own_bindings_only(n
 
 
 def test_a_binding_that_is_made_anew_at_its_old_place_stays_stored(node):
-    """The queue is gone, and another has its name; the exchange is the same."""
+    """The old queue is gone, and a new queue has its name; the exchange is the same."""
     vhost = node.vhost
     with node.definitions.transaction():
         bound(vhost, exchange(vhost, durable=True), durable(vhost))
@@ -329,7 +329,7 @@ def test_a_binding_that_is_made_anew_at_its_old_place_stays_stored(node):
 
 
 class Full(MemoryDefinitions):
-    """Has bindings removed only if the test says so."""
+    """Definitions whose bindings cannot be removed while `full` is set."""
 
     full = False
 

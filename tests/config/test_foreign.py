@@ -72,7 +72,7 @@ def test_nothing_is_said_of_what_asks_for_nothing(key, text):
 
 
 def test_every_key_of_rabbitmq_is_known():
-    """Keys of the schemas of RabbitMQ 4.0.5, 4.1.8, 4.2.9 and 4.3.5, but for those below a plugin's prefix."""
+    """Keys of the schemas of RabbitMQ 4.0.5, 4.1.8, 4.2.9 and 4.3.5, except those below a plugin's prefix."""
     for key in (Path(__file__).parent / "rabbitmq_keys.txt").read_text().split():
         word = re.sub(r"\$\w+", "1", key)
         assert is_foreign(word) or find(word), key

@@ -1,4 +1,4 @@
-"""Lists of which some values are left out: with a warning, and an error where none is left."""
+"""List settings with some values left out: a warning, or an error if no value remains."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from amqpbroker.config.loading import made
 
 
 def assigned(**lists):
-    """Lines of one file: each list's values under numbers from 1 on. Underscores of `__` are dots."""
+    """Return the assignments of one file: each list's values, numbered from 1. `__` in a name stands for a dot."""
     found = []
     for name, values in lists.items():
         for number, value in enumerate(values, 1):
@@ -21,7 +21,7 @@ def loaded(**lists):
 
 
 ECDHE_256, ECDHE_128 = "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256"
-#: All suites of TLS 1.3 that OpenSSL offers, so that nothing is to be said of any Python.
+#: All TLS 1.3 suites that OpenSSL offers, so that no version of Python causes a warning.
 NEWEST = ["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"]
 
 
@@ -69,7 +69,7 @@ def test_a_suite_that_is_not_used_is_left_out_with_a_warning(suite, reason):
 
 
 def test_a_version_without_a_suite_is_not_spoken():
-    """RabbitMQ tells clients of TLS 1.3 that they are not secure enough, though they would speak 1.2 as well."""
+    """RabbitMQ rejects clients of TLS 1.3 as not secure enough, though they support TLS 1.2 as well."""
     config, warned = loaded(management__ssl__ciphers=[ECDHE_256])
     assert config.management.tls.versions == ("tlsv1.2",)
     assert warned == ["tlsv1.3 is not spoken, as management.ssl.ciphers has none of its suites"]
@@ -128,7 +128,7 @@ def test_mechanisms_of_plugins():
 
 
 def backends(text):
-    """Load lines that begin after `auth_backends.`; return the warnings."""
+    """Load settings given without the prefix `auth_backends.`; return the warnings."""
     lines = [line.split(" = ") for line in text.splitlines()]
     warned = []
     origins = [Origin(Kind.FILE, "a.conf", number) for number in range(1, len(lines) + 1)]
@@ -140,7 +140,7 @@ def backends(text):
 
 
 def test_a_backend_with_a_foreign_half_is_left_out():
-    """RabbitMQ's guide to LDAP has these lines."""
+    """The settings are from RabbitMQ's guide to LDAP."""
     assert backends("1.authn = ldap\n1.authz = internal\n2 = internal") == [
         "a.conf:1: auth_backends.1.authn = ldap is left out: the broker itself (internal) is the only one that knows"
         " users"
@@ -164,6 +164,6 @@ def test_without_a_backend_that_is_internal_in_both_halves_the_broker_does_not_s
 
 @pytest.mark.parametrize("text", ["1.authn = internal\n1.authz = http", "2 = internal\n1.authz = http"])
 def test_rights_that_another_backend_would_check_are_not_left_out(text):
-    """Users of the broker would have the rights that they have here, which may be more."""
+    """Without the backend, users would have the permissions of this broker, which may be more."""
     with pytest.raises(ConfigError, match=r"^a\.conf:2: auth_backends\.1\.authz must be internal, "):
         backends(text)

@@ -1,6 +1,6 @@
-"""Settings of public projects' rabbitmq.conf: each is taken, or refused with a line that says why.
+"""Settings of public projects' rabbitmq.conf: each is accepted, or refused with an error that says why.
 
-Only the settings that a project has, not its file. Of those that are taken, the keys that are warned of are named.
+Only a project's settings are listed, not its file. For accepted settings, the keys that cause a warning are listed.
 """
 
 import pytest
@@ -72,7 +72,7 @@ management.load_definitions = /spec/rabbitmq_config/definitions.json
 )
 BUNNY_KEYS = {f"ssl_options.ciphers.{n}" for n in (3, 4, 5, 6, 9, 10, 11, 12)} | {"ssl_options.honor_ecc_order"}
 
-#: Project -> its settings, and the keys that are warned of.
+#: Project -> its settings, and the keys that cause a warning.
 TAKEN = {
     "ruby-amqp/bunny": (BUNNY, BUNNY_KEYS),
     "rabbitmq/rabbitmq-objc-client": (
@@ -317,7 +317,7 @@ cluster_formation.consul.svc = rabbitmq
     ),
 }
 
-#: Project -> its settings, and the line that says why it must not start.
+#: Project -> its settings, and the error that prevents the start.
 REFUSED = {
     "rabbitmq/rabbitmq-dotnet-client, OAuth tests": (
         "auth_backends.1 = oauth2",
@@ -367,7 +367,7 @@ def written(tmp_path):
 
 
 def warned_of(warning):
-    """The key that a warning is about, without the file and the line that it begins with."""
+    """Return the key that a warning is about, without the file and the line number at its beginning."""
     return warning.split(": ", 1)[-1].split(" ")[0]
 
 

@@ -1,4 +1,4 @@
-"""HTTP clients that do not read what they asked for: what waits for them is bounded in total."""
+"""HTTP clients that do not read their answers: the memory for pending answers is bounded in total."""
 
 import base64
 import contextlib
@@ -37,7 +37,7 @@ def status(port, path, method="GET", headers=LOGIN):
 
 @pytest.fixture
 def full(broker):
-    """A broker whose lists and metrics have some megabytes."""
+    """Return a broker whose lists and metrics have several megabytes."""
     with LoadClient(broker.port) as client:
         for number in range(QUEUES):
             client.declare(f"{number:06}" + "q" * 200)
@@ -49,7 +49,7 @@ def full(broker):
     [("http/prometheus", "/metrics/per-object", False), ("http", "/api/queues", True)],
 )
 def test_answers_that_nobody_reads_take_little_memory(full, protocol, path, one_by_one):
-    """And others are answered meanwhile."""
+    """Other clients are answered meanwhile."""
     pid, port = full.process.pid, full.port_of(protocol)
     assert status(port, path) == 200
     before = resident_bytes(pid)

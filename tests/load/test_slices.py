@@ -1,4 +1,4 @@
-"""Requests with much to do, beside which others are served."""
+"""Long-running requests, during which other clients are served."""
 
 import tempfile
 import threading
@@ -16,19 +16,19 @@ pytestmark = pytest.mark.alone
 DECLARATIONS = 10_000
 BINDINGS = 100_000
 BATCH = 500
-#: What is allowed for messages of others meanwhile; and how often it is tried on a machine that others use.
+#: Maximum latency of other clients' messages meanwhile; and number of attempts, as other processes use the machine.
 P99_MS = 50
 ATTEMPTS = 5
-#: So many messages of others have to get through while declarations are handled.
+#: Minimum number of other clients' messages that have to get through while declarations are handled.
 LEAST = 25
-#: How long others are looked at before a deletion, so that they are there when it begins, and after it, for what it
-#: leaves to do.
+#: Seconds of measurement before a deletion, so that other clients are active when it begins, and after it, to include
+#: the work that it leaves.
 BEFORE_S = 0.3
 AFTER_S = 1.0
 
 
 def answered(client, requests, answer):
-    """Send all at once, as a client that pipelines does, and take the answers."""
+    """Send all requests at once, as a client that pipelines does, and read the answers."""
     sender = threading.Thread(target=client.send, args=(b"".join(requests),), daemon=True)
     sender.start()
     for _ in requests:
@@ -46,7 +46,7 @@ def bind(client, queue, exchange, count):
 
 @pytest.fixture
 def broker(tmp_path):
-    """One whose disk is memory, where there is such a thing: how long the disk takes is not what is measured."""
+    """Yield a broker whose disk is memory if available: the latency of the disk is not measured."""
     memory = Path("/dev/shm")
     with (
         tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as directory,

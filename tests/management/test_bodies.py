@@ -1,4 +1,4 @@
-"""Bodies of requests: what is read of them, for whom, and what a sender may do by the time that they are there."""
+"""Bodies of requests: limits, permissions of senders, and permissions that change before the body is complete."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ MB = 1_000_000
 
 
 class Upload:
-    """A request whose body the test sends in parts. read: how many bytes of it the application has taken."""
+    """Request whose body the test sends in parts. read: number of bytes that the application has read."""
 
     def __init__(self, api, method, path, auth=("guest", "guest"), headers=()):
         login = [(b"authorization", b"Basic " + base64.b64encode(":".join(auth).encode()))] if auth else []
@@ -48,13 +48,13 @@ class Upload:
             await asyncio.sleep(0)
 
     async def end(self, part=b""):
-        """The status."""
+        """Send the last part; return the status."""
         await self.send(part, more=False)
         await asyncio.wait_for(self._task, 10)
         return self.status
 
     async def done(self):
-        """The status of an answer to what was sent so far."""
+        """Return the status of the answer to the parts sent so far."""
         await asyncio.wait_for(self._task, 10)
         return self.status
 
@@ -64,7 +64,7 @@ def api():
     return Api()
 
 
-# --- the sender's rights ----------------------------------------------------------------------------------------------
+# --- permissions of the sender ----------------------------------------------------------------------------------------
 
 
 def new_user(upload):
@@ -184,7 +184,7 @@ async def test_getting_stops_where_its_sender_may_not_go_on(api, monkeypatch):
 
 
 async def test_definitions_of_a_sender_that_is_deleted_are_not_imported(api, monkeypatch):
-    """Not at all if it happens before the first is, no further if later."""
+    """Nothing is imported if the sender is deleted before the first definition is, and nothing more if later."""
     ada = api.user("ada", tags=("administrator",))
     document = {"vhosts": [{"name": f"v{number}"} for number in range(200)]}
     for begun, most in ((False, 0), (True, 199)):
@@ -218,7 +218,7 @@ async def test_what_takes_long_to_show_is_not_shown_to_one_that_is_deleted(api, 
 
 
 async def test_a_long_answer_is_broken_off_where_its_reader_is_deleted(api):
-    """It has no end, so that a client can tell."""
+    """The answer has no end, so that a client can tell that it is incomplete."""
     for number in range(3000):
         api.broker.vhosts["/"].declare_queue(f"q{number}", True, False, False, {}, None, False)
     ada = api.user("ada", tags=("administrator",))
@@ -230,7 +230,7 @@ async def test_a_long_answer_is_broken_off_where_its_reader_is_deleted(api):
     assert not download.answer.endswith(b"]")
 
 
-# --- how much is read -------------------------------------------------------------------------------------------------
+# --- limits of reading ------------------------------------------------------------------------------------------------
 
 ANY_LENGTH = [(b"transfer-encoding", b"chunked")]
 

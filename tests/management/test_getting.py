@@ -16,7 +16,7 @@ BODY = b"x" * 1000
 
 
 class Deep(Api):
-    """The API of a broker with one deep queue, whose answers go part by part to `read`."""
+    """API of a broker with one deep queue; each part of an answer is passed to `read`."""
 
     def __init__(self, depth, body=BODY):
         super().__init__()
@@ -118,7 +118,7 @@ async def test_a_client_that_leaves_takes_no_more(ack_mode, all_back):
     ],
 )
 async def test_from_4_3_on_only_what_is_rejected_has_failed(series, ack_mode, headers):
-    """RabbitMQ returns the others with basic.nack (rabbit_mgmt_wm_queue_get:maybe_reject_or_nack/3)."""
+    """RabbitMQ returns other messages with basic.nack (rabbit_mgmt_wm_queue_get:maybe_reject_or_nack/3)."""
     api = Api(Config(compat=COMPATS[series]))
     arguments = {"x-queue-type": "quorum"}
     assert (await api.put("queues/%2F/q", {"durable": True, "arguments": arguments})).status_code == 201
@@ -148,7 +148,7 @@ async def test_publishers_cannot_keep_an_answer_from_ending():
 
 
 async def test_stored_messages_that_are_to_go_back_are_few_enough_for_memory(monkeypatch):
-    """They are read from disk, so that holding them takes memory; the list ends where it would be too much."""
+    """Stored messages are read from disk, so that holding them takes memory; the list ends at the limit."""
     monkeypatch.setattr(getting, "HELD_BYTES", 100 * 1500)
     api = Deep(300)
     entries = [api.queue.get(False) for _ in range(300)]

@@ -156,7 +156,7 @@ async def test_a_slow_filter_lets_others_go_on(monkeypatch):
 
 
 class Kept(dict):
-    """A row of which can be told whether it is still kept."""
+    """A row that can be weakly referenced, to tell whether it is still kept."""
 
     __hash__ = object.__hash__
 

@@ -12,7 +12,7 @@ from tests.management.api import Api
 
 
 class Client(Wire):
-    """An AMQP client whose frames are written at the end of the event loop iteration, as those of a socket."""
+    """AMQP client whose frames are written at the end of the event loop iteration, as those of a socket are."""
 
     def __init__(self, broker, tick, written):
         super().__init__(broker)
@@ -28,7 +28,7 @@ class Client(Wire):
 
 
 class Served(Api):
-    """The API, and what is written to all sockets in the order in which it is."""
+    """API that records the writes to all sockets in their order."""
 
     def __init__(self):
         super().__init__()
@@ -51,7 +51,7 @@ class Served(Api):
         self.tick = Tick(asyncio.get_running_loop().call_soon, self.broker.sync, pytest.fail)
 
     async def client_of(self, queue, vhost="/", user="guest"):
-        """A client with a consumer of that queue."""
+        """Return a client with a consumer of the queue."""
         client = Client(self.broker, self.tick, self.written).log_in(user, user, vhost=vhost)
         client.declare(queue)
         client.consume(queue)
@@ -155,7 +155,7 @@ async def test_traces_are_delivered_before_the_answer_of_the_request(api, path, 
 
 
 async def test_frames_of_a_request_that_fails_half_way_are_written_before_its_answer(api):
-    """An import that cannot be stored to its end keeps what came before."""
+    """An import that cannot be stored completely keeps the definitions before the error."""
     put = api.broker.definitions.put
 
     def refuse(definition):

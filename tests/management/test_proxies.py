@@ -1,4 +1,4 @@
-"""Who sends a request, where a proxy may have passed it on."""
+"""Sender of a request, which a proxy may have forwarded."""
 
 import pytest
 

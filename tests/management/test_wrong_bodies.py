@@ -1,4 +1,4 @@
-"""Every route that takes a body, with every field of it of every JSON type: none is an error within the broker."""
+"""Routes that take a body, with every JSON type in every field of the body: none causes an internal error."""
 
 import html
 import json
@@ -67,12 +67,12 @@ BODIES = {
     "POST queues/%2F/q/actions": {"action": "sync"},
 }
 
-#: What shows all that may have been made.
+#: Paths that show every object that may have been created.
 LISTS = ("definitions", "overview", "vhost-limits", "user-limits", "shovels", "queues", "exchanges", "bindings")
 
 
 def changed(value):
-    """The value with one of its parts of another type, or without it."""
+    """Yield the value with one of its parts of another type, or without it."""
     yield from VALUES
     if isinstance(value, dict):
         for key, inner in value.items():

@@ -161,7 +161,7 @@ async def test_logins():
 
 
 async def test_what_it_is_built_of():
-    """As in RabbitMQ 4.0.5, which names the product only where another one is set, then first."""
+    """RabbitMQ 4.0.5 names the product only if another product is set, and then names it first."""
     client = importlib.metadata.version("prometheus-client")
     rest = f'rabbitmq_version="4.0.5",prometheus_plugin_version="4.0.5",prometheus_client_version="{client}"'
     text = (await Scraper().get()).text

@@ -8,7 +8,7 @@ from amqpbroker.server.answers import HURRIED_WRITE_S, WRITE_S, Answers
 
 
 class Loop:
-    """A loop whose time goes on when a test says so."""
+    """Event loop whose time advances when a test says so."""
 
     def __init__(self):
         self.now = 0.0
@@ -34,7 +34,7 @@ class Loop:
 
 
 class UvLoop(Loop):
-    """Returns handles without a time where the time has come already, as uvloop does."""
+    """Event loop that returns handles without a time if the time has already come, as uvloop does."""
 
     def call_at(self, when, callback, *arguments):
         if when > self.now:
@@ -43,7 +43,7 @@ class UvLoop(Loop):
 
 
 class Client:
-    """As the connection does, it goes on once it is dropped, if it has not before."""
+    """Client that resumes when it is dropped, unless it has before, as the connection does."""
 
     def __init__(self, answers, size=1):
         self.answers = answers

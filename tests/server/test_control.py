@@ -11,7 +11,7 @@ from amqpbroker.server.control import NAME, RETRY_MS, ControlFile
 
 @pytest.fixture
 def full(monkeypatch):
-    """A disk that takes no octets while `full` has an item."""
+    """Simulate a disk that accepts no bytes while `full` has an item."""
     full = []
     fdopen = os.fdopen
 

@@ -41,12 +41,12 @@ class SmallDisk:
         pass
 
     def grow(self, size):
-        """Have so many octets."""
+        """Set the size of the file system, in bytes."""
         remount = ["mount", "-o", f"remount,size={size}", str(self.ballast.parent.parent)]
         subprocess.run(remount, check=True, capture_output=True)
 
     def fill(self):
-        """To the last octet."""
+        """Fill the file system to the last byte."""
         with contextlib.suppress(OSError), self.ballast.open("ab", buffering=0) as ballast:
             while True:
                 ballast.write(bytes(4096))
@@ -209,7 +209,7 @@ def test_what_was_confirmed_is_there_after_an_end_on_a_full_disk(tmp_path, disk,
     with started(tmp_path, disk, in_order=False) as broker, Publisher(broker.port) as publisher:
         disk.limit(broker)
         publisher.fill()
-        # What the end frees must not have space for what is stuck.
+        # The space that the broker frees when it ends must not suffice for the pending messages.
         disk.fill()
         if how == signal.SIGTERM:
             # It would be waited for: a blocked one does not answer.
@@ -234,7 +234,7 @@ REFUSED = "RESOURCE_ERROR - the change cannot be stored: "
 
 
 def declared(broker, queue):
-    """Declare a durable queue; returns what the broker closes the connection with if it is refused, else None."""
+    """Declare a durable queue; return the reply text of connection.close if it is refused, else None."""
     with LoadClient(broker.port) as client:
         client.send(request("queue.declare", queue=queue, durable=True))
         answer = next(events_of(client))
@@ -245,7 +245,7 @@ def declared(broker, queue):
 
 
 def declared_until_refused(broker, prefix):
-    """Declare queues until one is refused; returns the names of the others."""
+    """Declare queues until one is refused; return the names of the others."""
     names = []
     while (refused := declared(broker, f"{prefix}{len(names)}")) is None:
         names.append(f"{prefix}{len(names)}")
@@ -272,7 +272,7 @@ def test_a_full_disk_refuses_definitions_and_nothing_else(tmp_path, disk):
 
 
 def churn(client, pairs):
-    """Declare and delete so many queues; returns how the broker refuses that, if it does."""
+    """Declare and delete so many queues; return the reply text of connection.close if the broker refuses, else None."""
     names = [f"churn{number}" for number in range(pairs)]
     client.send(
         b"".join(
@@ -291,7 +291,7 @@ def test_definitions_that_change_without_end_fill_no_disk(tmp_path, disk):
     disk.grow(BALLAST_BYTES + MOST_BYTES + (2 << 20))
     with started(tmp_path, disk) as broker, LoadClient(broker.port) as client:
         for _ in range(20):
-            # 2 MB of the log each.
+            # Each adds 2 MB to the log.
             assert churn(client, 100) is None
 
 
@@ -299,7 +299,7 @@ def test_a_log_that_has_filled_the_disk_is_emptied(tmp_path, disk):
     if isinstance(disk, FileLimit):
         pytest.skip("no file system may be mounted here")
     with started(tmp_path, disk) as broker:
-        # Less is free than the log may have.
+        # The free space is smaller than the limit of the log.
         with LoadClient(broker.port) as client:
             assert churn(client, 1_000).startswith(REFUSED)
         for number in range(20):
@@ -311,7 +311,7 @@ def test_a_broker_starts_on_a_full_disk(tmp_path, disk, how):
     if isinstance(disk, FileLimit):
         pytest.skip("no file system may be mounted here")
     with started(tmp_path, disk, in_order=False) as broker, LoadClient(broker.port) as client:
-        # More than the database has, so that the log cannot be moved into it when it is opened.
+        # Declare more than the database contains, so that the log cannot be moved into it when it is opened.
         for number in range(150):
             client.declare(f"q{number}", durable=True)
         client.call("confirm.select", "confirm.select-ok")
@@ -328,7 +328,7 @@ def test_a_broker_starts_on_a_full_disk(tmp_path, disk, how):
         with LoadClient(broker.port) as client:
             assert client.depth("q149") == 0
             assert client.call("basic.get", "basic.get-ok", queue="q0", no_ack=True)["message_count"] == 0
-        # What the log frees when it is moved into the database has space for some.
+        # Moving the log into the database frees space for some definitions.
         new = declared_until_refused(broker, "new")
         disk.free(broker)
         broker.wait_for_log("Free disk space is sufficient")

@@ -1,7 +1,8 @@
-"""What a broker makes often is freed by its reference counts: under the calmed collector a cycle stays for long
-(docs/decisions/0007-garbage-collector.md).
+"""Objects that a broker creates often are freed by their reference counts: under the calmed collector a cycle stays for
+long (docs/decisions/0007-garbage-collector.md).
 
-Each thing is made and destroyed many times without the collector. What there is more of afterwards is garbage, or kept.
+Each object is created and destroyed many times without the collector. Objects whose number has grown afterwards are
+garbage, or kept.
 """
 
 import base64
@@ -33,13 +34,13 @@ from tests.testing.faults.raw import HEADER, Client, method, publish
 # Without uvloop, the transports of asyncio refer to themselves.
 pytest.importorskip("uvloop")
 
-#: How often each thing is made: first for what is made once, such as caches, then to be counted.
+#: Repetitions of each use: first for objects that are created once, such as caches, then the counted ones.
 WARM, TIMES = 3, 12
 
-#: How long at most is waited for what a server does about a client that has gone.
+#: Maximum seconds to wait for a server's reaction to a client that has disconnected.
 PATIENCE_S = 10
 
-#: Who makes what must not be left over. What the testing API remembers of messages and errors is not among it.
+#: Modules whose objects must not be left over, except messages and errors that the testing API remembers.
 OURS = ("amqpbroker.", "uvloop.", "uvicorn.", "h11.", "asyncio.", "_asyncio", "ssl", "_ssl", "contextlib")
 NOT_OURS = ("amqpbroker.testing.",)
 
@@ -62,7 +63,7 @@ class Site:
         return Client(self.broker, **options)
 
     def run(self, function):
-        """`function(broker)`, in the broker's thread."""
+        """Call `function(broker)` in the broker's thread."""
         return self.broker._call(lambda lab: function(lab.broker))
 
     def http(self, verb, path, body=None, authorization=AUTHORIZATION):
@@ -75,7 +76,7 @@ class Site:
             connection.close()
 
     def raw_http(self, data):
-        """Send it, and close without waiting for all of the answer."""
+        """Send the data, and close without waiting for the complete answer."""
         with socket.create_connection((self.broker.host, urlsplit(self.broker.http_url).port)) as sock:
             sock.sendall(data)
             sock.settimeout(0.05)
@@ -83,7 +84,7 @@ class Site:
                 sock.recv(100)
 
     def shovel(self, until, **value):
-        """Run one until it is so, and delete it unless it has gone by itself."""
+        """Run a shovel until its states are as given, and delete it unless it has ended by itself."""
         value = {"src-uri": "amqp://", "src-queue": "out", "dest-uri": "amqp://", "dest-queue": "in", **value}
         value = {key.replace("_", "-"): each for key, each in value.items()}
         self.run(lambda broker: broker.parameters.put("shovel", "/", "s", value))
@@ -98,7 +99,7 @@ class Site:
             time.sleep(0.001)
 
     def at_rest(self):
-        """All clients and shovels have gone, from the event loop too."""
+        """Wait until all clients and shovels are gone, from the event loop too."""
         self.until(lambda: not self.broker._call(lambda lab: lab.server.clients.there()))
         time.sleep(0.02)
         self.broker.queues()
@@ -115,9 +116,9 @@ def site(tmp_path_factory):
     }
     logging.disable()  # pytest keeps the records, with their arguments
     with Broker(management=True, **options) as broker:
-        broker._call(lambda lab: lab.broker.untap(lab.recorder))  # it remembers messages
+        broker._call(lambda lab: lab.broker.untap(lab.recorder))  # the recorder remembers messages
         site = Site(broker, authority)
-        # What serves HTTP is made on a thread when the first client comes.
+        # Objects that serve HTTP are created on a thread when the first client connects.
         site.http("GET", "overview")
         scrape(site)
         yield site
@@ -125,7 +126,7 @@ def site(tmp_path_factory):
 
 
 def kind(each):
-    """What it is, if it is ours."""
+    """Return the kind of an object if it is ours, else an empty string."""
     if isinstance(each, types.FunctionType):
         name = f"{each.__module__}.{each.__qualname__}"
     elif isinstance(each, types.MethodType):
@@ -136,7 +137,7 @@ def kind(each):
     elif isinstance(each, types.CoroutineType):
         name = f"asyncio. coroutine {each.__qualname__}"
     elif isinstance(each, Timer) and each.callback is None:
-        name = ""  # cancelled: it refers to nothing, and leaves the clock's heap with others
+        name = ""  # a cancelled timer refers to nothing, and leaves the clock's heap with others
     else:
         name = f"{type(each).__module__}.{type(each).__qualname__}"
     return name if name.startswith(OURS) and not name.startswith(NOT_OURS) else ""
@@ -147,7 +148,7 @@ def living():
 
 
 def left_over(site, use, times=TIMES, rests=True):
-    """What there is more of after `use(site)` was called so often. rests: no client is there before and after."""
+    """Count objects left over by repeated calls of `use(site)`. rests: no client is connected before and after."""
     for _ in range(WARM):
         use(site)
     if rests:
@@ -269,7 +270,7 @@ def deleted_user(site):
     site.http("DELETE", "users/u")
 
 
-# --- what clients do ------------------------------------------------------------------------------------------------
+# --- operations of clients ------------------------------------------------------------------------------------------
 
 
 def unacknowledged(site, kind="classic", cancel=False):
@@ -342,7 +343,7 @@ def half_a_body(site):
     client.close()
 
 
-# --- what they declare ----------------------------------------------------------------------------------------------
+# --- declarations ---------------------------------------------------------------------------------------------------
 
 QUEUES = {
     "classic": {},
@@ -425,7 +426,7 @@ def firehose(site):
 
 
 def tail(site):
-    """What amqpbroker-ctl tail asks for."""
+    """Send the requests of amqpbroker-ctl tail."""
     arguments = {"x-max-length": 1000, "x-expires": 60_000}
     site.http("PUT", "queues/%2F/tail", {"durable": True, "arguments": arguments})
     site.http("POST", "bindings/%2F/e/amq.topic/q/tail", {"routing_key": "#"})
@@ -575,7 +576,7 @@ def test_nothing_of_it_is_left_over(site, use):
 
 
 def test_retries_of_a_shovel_leave_nothing(site):
-    """However often one shovel tries, whose destination is down."""
+    """The shovel's destination is down, so that the shovel retries again and again."""
     value = {"src-uri": "amqp://", "src-queue": "out", "dest-uri": "amqp://127.0.0.1:1", "reconnect-delay": 0.001}
     site.run(lambda broker: broker.parameters.put("shovel", "/", "s", {**value, "dest-queue": "in"}))
 

@@ -42,7 +42,7 @@ def test_the_broker_stops_while_somebody_holds_a_connection(tmp_path):
 
 @pytest.mark.parametrize("trusted", [False, True])
 def test_a_guesser_cannot_pass_for_many_clients(tmp_path, monkeypatch, trusted):
-    """Unless it is the proxy that the settings name. What uvicorn takes from its environment counts for nothing."""
+    """Only the proxy in the settings may forward addresses. Environment variables of uvicorn have no effect."""
     monkeypatch.setitem(ENVIRONMENT, "FORWARDED_ALLOW_IPS", "*")
     arguments = ("--set", "management.trusted_proxies.1=127.0.0.1") if trusted else ()
     with BrokerProcess(tmp_path, *arguments) as broker:

@@ -22,7 +22,7 @@ LARGE = b"x" * 20_000_000
 
 
 async def app(scope, receive, send):
-    """Says hi; under /large a lot, under /slow after the whole body, under /parts how much of it came in one piece."""
+    """Answer hi; /large: a lot of data; /slow: after the whole body; /parts: with the size of the first part."""
     body = b"hi"
     if scope["path"] == "/parts":
         await asyncio.sleep(0.1)
@@ -128,7 +128,7 @@ async def test_further_connections_are_dropped_until_there_is_room(address):
                 await asyncio.sleep(0.01)
 
 
-# --- answers that nobody reads ----------------------------------------------------------------------------------------
+# --- unread answers ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def authority(tmp_path_factory):
 
 @pytest.fixture(params=[False, True], ids=["plain", "tls"])
 async def large(request, authority, pass_time):
-    """The reader of a connection that has asked for a lot, and has got the head of the answer."""
+    """Yield the reader of a connection that has requested a large answer and has received its head."""
     loop = asyncio.get_running_loop()
     sock = socket.create_server(("127.0.0.1", 0))
     sock.setblocking(False)
@@ -161,7 +161,7 @@ async def large(request, authority, pass_time):
 
 
 async def test_who_does_not_read_an_answer_is_dropped(large, pass_time):
-    await asyncio.sleep(0.3)  # until neither side takes any more
+    await asyncio.sleep(0.3)  # until neither side accepts more data
     pass_time(WRITE_S)
     await asyncio.sleep(0.3)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
@@ -182,7 +182,7 @@ async def test_a_slow_reader_gets_everything(large, pass_time):
         await asyncio.sleep(0.01)
 
 
-# --- bodies that nobody wants -----------------------------------------------------------------------------------------
+# --- unwanted bodies --------------------------------------------------------------------------------------------------
 
 
 def post(path, size, *headers):
@@ -220,7 +220,7 @@ async def test_one_that_does_not_end_is_not_waited_for(address, pass_time):
 
 @pytest.mark.parametrize("close", ["Connection: close", "connection: Keep-Alive, Close"])
 async def test_whoever_closes_behind_its_body_gets_the_answer(address, close):
-    """A connection that is closed with something unread in it is reset, and the answer is lost."""
+    """A connection that is closed with unread data is reset, and the answer is lost."""
     async with connected(address) as (reader, writer):
         writer.write(post("/", 8_000_000, close))
         for _ in range(80):
@@ -245,7 +245,7 @@ async def test_an_upgrade_that_there_is_none_to_is_left_out_in_silence(address, 
     assert caplog.records == []
 
 
-# --- what is no HTTP --------------------------------------------------------------------------------------------------
+# --- invalid HTTP -----------------------------------------------------------------------------------------------------
 
 BAD_CHUNK = b"Transfer-Encoding: chunked\r\n\r\nnope\r\n"
 

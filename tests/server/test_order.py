@@ -1,4 +1,4 @@
-"""What clients' sockets have when the request that concerns them is answered, over real sockets."""
+"""Data that clients' sockets have received when the request that causes it is answered, over real sockets."""
 
 import contextlib
 import select
@@ -26,7 +26,7 @@ def api(broker):
 
 
 def consumer(broker, queue, vhost="/"):
-    """A connection with a consumer, and its socket."""
+    """Return a connection with a consumer, and its socket."""
     credentials = pika.PlainCredentials("guest", "guest")
     connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", broker.port, vhost, credentials))
     channel = connection.channel()

@@ -34,7 +34,7 @@ class Ends:
     """A client and a server that talk in memory; `shake` raises what the server's handshake raises."""
 
     def __init__(self, context, authority, certificate=None, host="localhost", version=None, again=None, ciphers=""):
-        """again: other ends, whose session the client takes up. ciphers: of the client, in its order."""
+        """Connect both ends. again: ends whose session the client resumes. ciphers: of the client, in its order."""
         if again is not None:
             trusting = again.client.context
         else:
@@ -87,7 +87,7 @@ AES_256, AES_128 = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA2
 
 
 def agreed(options, authority, server, ciphers=f"{AES_256}:{AES_128}"):
-    """The suite that a client of TLS 1.2, which prefers the first of its own, gets."""
+    """Return the suite that is negotiated with a TLS 1.2 client, which prefers the first of its ciphers."""
     context = contexts(server, versions=("tlsv1.2",), **options).context
     return Ends(context, authority, ciphers=ciphers).shake().server.cipher()[0]
 

@@ -380,7 +380,7 @@ def test_nothing_is_put_before_a_connection_that_is_gone():
 
 
 class Asker:
-    """Two clients on one tick, the second of which hears of whatever the first one sends."""
+    """Two clients on one tick; the second one gets output whenever the first one sends."""
 
     def __init__(self):
         self.scheduled = []
@@ -419,7 +419,7 @@ def test_others_hear_of_what_a_client_did_before_it_is_answered():
 
 
 def test_others_hear_of_what_a_client_had_sent_before_it_could_be_acted_on():
-    """Frames that wait in the connection's buffer are acted on at the end of a turn, when output has gone."""
+    """Frames in the connection's buffer are handled at the end of an event loop iteration, after output is written."""
     clients = Asker()
     connection = clients.asking._connection
     connection.collect = lambda: clients.react(connection) or []

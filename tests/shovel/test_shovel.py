@@ -311,7 +311,7 @@ def test_changed_while_it_runs(site):
 
 
 def test_deleted_while_it_connects_it_leaves_no_connection(site):
-    """After any number of turns of the event loop."""
+    """Delete the shovel after any number of event loop iterations."""
 
     async def begin_and_delete(turns):
         site.near._lab.broker.parameters.put("shovel", "/", "s", {**BOTH_WITHIN, "dest-queue": "in"})
@@ -321,7 +321,7 @@ def test_deleted_while_it_connects_it_leaves_no_connection(site):
 
     for turns in range(40):
         site.near._run(begin_and_delete(turns))
-    end = time.monotonic() + 8  # less than a handshake may take
+    end = time.monotonic() + 8  # shorter than the timeout of a handshake
     while there := site.near._call(lambda lab: lab.server.clients.there()):
         assert time.monotonic() < end, there
         time.sleep(0.005)

@@ -2,8 +2,8 @@
 
 usage: python -m tests.soak [--divisor N] [PHASE ...]
 
-Each phase drives one feature past twice each bound that it has. After it, a new client has to get everything through
-within a second, memory has to be back within 10 %, and every counter and container has to be at rest.
+Each phase drives one feature past twice each of its bounds. After it, a new client has to complete every operation
+within a second, memory has to return to within 10 %, and every counter and container has to be at rest.
 """
 
 import argparse

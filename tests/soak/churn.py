@@ -1,4 +1,4 @@
-"""Phases of a soak: what comes and goes - connections, channels, consumers, topology, policies, users, vhosts."""
+"""Soak phases that create and remove connections, channels, consumers, topology, policies, users and vhosts."""
 
 import urllib.request
 
@@ -9,13 +9,13 @@ from tests.soak.management import Management
 from tests.soak.soak import MODES, Phase, Soak
 from tests.soak.traffic import alike, consume, delete, publish
 
-#: Twice the objects after which the garbage collector looks at the youngest.
+#: Twice the number of objects after which the garbage collector examines the youngest generation.
 OBJECTS = 220_000
-#: Twice the changes after which the definitions database is checkpointed.
+#: Twice the number of changes after which the definitions database is checkpointed.
 CHANGES = 2_500
-#: Twice the pairs of user and address whose failed logins are remembered.
+#: Twice the number of pairs of user and address whose failed logins are remembered.
 GUESSES = 21_000
-#: Twice the sessions of the management page that are open at a time.
+#: Twice the number of sessions of the management page that are open at a time.
 SESSIONS = 2_100
 CONNECTIONS = 3_000
 REQUESTS = 4_000
@@ -23,7 +23,7 @@ VHOSTS = 300
 
 
 def connections(soak: Soak) -> None:
-    """Open and lose connections: half in order, half without a word; some before they have logged in."""
+    """Open and lose connections: half are closed properly, half are dropped; some before they have logged in."""
     for i in range(soak.count(CONNECTIONS)):
         client = soak.client()
         client.call("queue.declare", "queue.declare-ok", queue="", exclusive=True)
@@ -51,7 +51,7 @@ def channels(soak: Soak) -> None:
 
 
 def consumers(soak: Soak) -> None:
-    """Start and cancel consumers while messages come."""
+    """Start and cancel consumers while messages arrive."""
     count = soak.count(OBJECTS // 4)
     with soak.client() as client:
         client.declare("q")
@@ -63,7 +63,7 @@ def consumers(soak: Soak) -> None:
 
 
 def topology(soak: Soak, durable: bool) -> None:
-    """Declare, bind, unbind and delete queues and exchanges of ever new names."""
+    """Declare, bind, unbind and delete queues and exchanges with new names each time."""
     count = soak.count(CHANGES if durable else OBJECTS // 10)
 
     def once(i: int) -> bytes:
@@ -84,7 +84,7 @@ def topology(soak: Soak, durable: bool) -> None:
 
 
 def going_by_themselves(soak: Soak) -> None:
-    """Declare queues and exchanges that go when they are not used any more, expire, or are of one connection."""
+    """Declare queues and exchanges that are deleted when they are unused or expire, or with their connection."""
     count = soak.count(OBJECTS // 20)
     with soak.client() as client:
 
@@ -158,7 +158,7 @@ def vhosts(soak: Soak) -> None:
 
 
 def messages_over_http(soak: Soak) -> None:
-    """Publish and get over HTTP, list everything, read the metrics."""
+    """Publish and get over HTTP, list everything, and read the metrics."""
     api = soak.management
     message = {"properties": {"delivery_mode": 2}, "routing_key": "q", "payload": "x", "payload_encoding": "string"}
     api.call("PUT", "/queues/%2F/q", {"durable": True})
@@ -185,7 +185,7 @@ def messages_over_http(soak: Soak) -> None:
 
 
 def sessions(soak: Soak) -> None:
-    """Open sessions of the page and leave them."""
+    """Open sessions of the management page and abandon them."""
     for _ in range(soak.count(SESSIONS)):
         data = b"username=guest&password=guest"
         asked = urllib.request.Request(f"http://127.0.0.1:{soak.management.port}/api/login", data)
@@ -194,13 +194,13 @@ def sessions(soak: Soak) -> None:
 
 
 def guesses(soak: Soak) -> None:
-    """Guess passwords of ever new users."""
+    """Guess passwords of a new user each time."""
     for i in range(soak.count(GUESSES)):
         assert soak.management.request("GET", "/whoami", user=f"nobody-{i}", password="guess")[0] == 401
 
 
 def http_connections(soak: Soak) -> None:
-    """Open connections to the HTTP API, and leave half of them in the middle of a request."""
+    """Open connections to the HTTP API, and drop half of them in the middle of a request."""
     for i in range(soak.count(CONNECTIONS)):
         api = Management(soak.management.port)
         if i % 2:
@@ -210,11 +210,11 @@ def http_connections(soak: Soak) -> None:
         api.close()
 
 
-# --- who looks on -----------------------------------------------------------------------------------------------------
+# --- observers --------------------------------------------------------------------------------------------------------
 
 
 def tracing(soak: Soak) -> None:
-    """Trace a vhost and take what the firehose tells."""
+    """Trace a vhost and consume the messages of the firehose."""
     count = soak.count(REQUESTS)
     with soak.client() as client, soak.client() as watcher:
         watcher.declare("trace", arguments={"x-max-length": Field("I", 1000)})
@@ -232,7 +232,7 @@ def tracing(soak: Soak) -> None:
 
 
 def events(soak: Soak) -> None:
-    """Have the event exchange tell of everything that comes and goes."""
+    """Consume the events of everything that is created and deleted."""
     with soak.client() as watcher:
         watcher.declare("events", arguments={"x-max-length": Field("I", 1000)})
         watcher.call("queue.bind", "queue.bind-ok", queue="events", exchange="amq.rabbitmq.event", routing_key="#")
@@ -243,7 +243,7 @@ def events(soak: Soak) -> None:
 
 
 def shovels(soak: Soak) -> None:
-    """Move messages with shovels that come and go."""
+    """Move messages with short-lived shovels."""
     count = soak.count(REQUESTS)
     url = f"amqp://guest:guest@127.0.0.1:{soak.port}"
     with soak.client() as client:

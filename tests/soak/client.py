@@ -13,10 +13,10 @@ DELIVER = 60 << 16 | 60
 ACK = 60 << 16 | 80
 NACK = 60 << 16 | 120
 
-#: In the place of a method's ids: the frame is a content header.
+#: Value instead of a method's ids if the frame is a content header.
 HEADER_OF_CONTENT = 0
 
-#: Called with the ids of a method and its frame's payload; returns what to send in answer.
+#: Callback that gets the ids of a method and its frame's payload, and returns the data to send in answer.
 OnMethod = Callable[[int, bytes], bytes]
 
 
@@ -26,14 +26,14 @@ def no_answer(ids: int, payload: bytes) -> bytes:
 
 
 class SoakClient(LoadClient):
-    """A connection with channel 1 open. seen: how many of each method came in `pump`, by name."""
+    """A connection with channel 1 open. seen: number of methods received in `pump`, by name."""
 
     def __init__(self, port: int, capabilities: tuple[str, ...] = ()) -> None:
         super().__init__(port, capabilities=capabilities)
         self.seen: Counter[str] = Counter()
 
     def pump(self, requests: Iterable[bytes], is_done: Callable[[], bool], on_method: OnMethod = no_answer) -> None:
-        """Send these, and read until all is sent and `is_done`. Raises AssertionError if the broker stands still."""
+        """Send the requests, and read until all are sent and `is_done`. Raises AssertionError if the broker stalls."""
         rest = iter(requests)
         more = True
         waiting = b""
@@ -59,7 +59,7 @@ class SoakClient(LoadClient):
             self.socket.settimeout(TIMEOUT_S)
 
     def _methods(self) -> Iterator[tuple[int, bytes]]:
-        """The methods that are here already."""
+        """Yield the methods that have already arrived."""
         try:
             data = self.socket.recv(1 << 18)
         except BlockingIOError:
@@ -85,7 +85,7 @@ class SoakClient(LoadClient):
 
 
 class Settled:
-    """How many publishes of a channel are confirmed, from the basic.ack and basic.nack that `on_method` is given."""
+    """Number of confirmed publishes of a channel, from the basic.ack and basic.nack that `on_method` gets."""
 
     def __init__(self) -> None:
         self.tag = 0
@@ -97,6 +97,6 @@ class Settled:
 
 
 def delivery_tag(payload: bytes) -> int:
-    """The tag in the payload of basic.deliver."""
+    """Return the delivery tag in the payload of basic.deliver."""
     start = 5 + payload[4]
     return int.from_bytes(payload[start : start + 8], "big")

@@ -27,7 +27,7 @@ from tests.soak.rest import BLOCKS, HEAP, lowered
 
 
 def heap_bytes() -> int:
-    """Return how many bytes of the C library's heap are in use; 0 where it is not glibc."""
+    """Return how many bytes of the C library's heap are in use; 0 without glibc."""
     try:
         call = ctypes.CDLL(None).mallinfo2
     except (AttributeError, OSError):
@@ -43,11 +43,11 @@ def heap_bytes() -> int:
 
 
 def make(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]) -> app.Server:
-    """Make a server that can be looked into."""
+    """Make a server whose state can be inspected."""
     server = app.Server(config, SystemClock(), loop, kept, settings)
 
     def look(call: Call) -> Any:
-        # Garbage and freed memory that the broker would return a little later are no leaks.
+        # Garbage and freed memory that the broker would return a little later are not leaks.
         gc.collect()
         give_back()
         return census(server) | {BLOCKS: sys.getallocatedblocks(), HEAP: heap_bytes()}

@@ -1,4 +1,4 @@
-"""The HTTP API, as a soak uses it: as guest, over one connection."""
+"""HTTP API as a soak uses it: as guest, over one connection."""
 
 import http.client
 import json
@@ -18,7 +18,7 @@ class Management:
     def request(
         self, method: str, path: str, body: Any = None, user: str = "guest", password: str = "guest"
     ) -> tuple[int, Any]:
-        """Return status and JSON of the answer; None for one that is not JSON."""
+        """Return status and JSON of the answer; None instead of JSON if the answer is not JSON."""
         login = b64encode(f"{user}:{password}".encode()).decode()
         data = None if body is None else json.dumps(body)
         head = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
@@ -29,13 +29,13 @@ class Management:
         return answer.status, json.loads(text) if is_json and text else None
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Return the JSON of the answer. Raises AssertionError if it is no success."""
+        """Return the JSON of the answer. Raises AssertionError if the request fails."""
         status, value = self.request(method, path, body)
         assert status < 300, f"{method} {path}: {status} {value}"
         return value
 
     def start(self, method: str, path: str) -> None:
-        """Send the head of a request, and half of its body."""
+        """Send the head of a request and half of its body."""
         self._connection.putrequest(method, "/api" + path)
         self._connection.putheader("Authorization", "Basic " + b64encode(b"guest:guest").decode())
         self._connection.putheader("Content-Length", "20")

@@ -1,4 +1,4 @@
-"""Phases of a soak: each type of exchange, kind of queue, overflow, dead-letter reason, and way to settle a message."""
+"""Soak phases for each type of exchange, kind of queue, overflow, dead-letter reason and kind of settlement."""
 
 from collections.abc import Callable
 
@@ -10,26 +10,26 @@ from tests.soak.client import DELIVER, HEADER_OF_CONTENT, Settled, SoakClient, d
 from tests.soak.soak import MODES, TRANSIENT, Mode, Phase, Soak
 from tests.soak.traffic import alike, consume, delete, each, letters_to, number, publish
 
-#: Twice the 65,536 operations whose estimated memory, 256 bytes each, is all that may wait for the disk.
+#: Twice the 65,536 operations that may wait for the disk, by their estimated memory of 256 bytes each.
 WAITING = 140_000
-#: Twice the routes that a channel remembers, and twice those that all channels of a vhost do.
+#: Twice the number of routes that a channel remembers, and twice the number that all channels of a vhost remember.
 ROUTES = 33_000
 ROUTES_OF_VHOST = 270_000
-#: Twice the byte strings of properties that are remembered.
+#: Twice the number of property byte strings that are remembered.
 PROPERTIES = 8_500
-#: Twice the returned messages after which they are looked through for double ones.
+#: Twice the number of returned messages after which they are checked for duplicates.
 RETURNS = 45_000
-#: Some 300 pages of a queue, in more than two segments of the journal.
+#: Messages for some 300 pages of a queue, in more than two segments of the journal.
 BACKLOG = 300_000
 LARGE_BYTES = 500_000
-#: Twice what may wait for a client that does not read, in messages of 500 kB.
+#: Twice the messages of 500 kB that may wait for a client that does not read.
 LARGE = 60
 
 EXCHANGES = ("direct", "fanout", "topic", "headers", "x-consistent-hash", "x-random", "x-local-random")
 
 
 def exchanges(soak: Soak, mode: Mode) -> None:
-    """Publish with ever new routing keys through each type, an alternate exchange and another exchange."""
+    """Publish with new routing keys through each type, an alternate exchange and another exchange."""
     count = soak.count(ROUTES)
     with soak.client() as client:
         client.declare("all", durable=True, arguments={"x-max-length": number(1000)})
@@ -73,7 +73,7 @@ def routes(soak: Soak) -> None:
     clients[0].call("queue.bind", "queue.bind-ok", queue="all", exchange="topics", routing_key="#")
     for client in clients:
         data = each(TRANSIENT, count, lambda i, kept: published(f"key.{i}", b"x", "topics", delivery_mode=kept))
-        # The channel stays open, and with it what it remembers.
+        # The channel stays open, and keeps its remembered routes.
         client.call("confirm.select", "confirm.select-ok")
         settled = Settled()
         client.pump(data, lambda settled=settled: settled.tag == count, settled.on_method)
@@ -84,7 +84,7 @@ def routes(soak: Soak) -> None:
 
 
 def properties(soak: Soak, mode: Mode) -> None:
-    """Publish with properties and headers that are new each time."""
+    """Publish with new properties and headers each time."""
     count = soak.count(PROPERTIES)
     with soak.client() as client:
         client.declare("q", durable=True)
@@ -110,7 +110,7 @@ QUEUES: dict[str, Table] = {
 
 
 def through_queue(soak: Soak, mode: Mode, arguments: Table) -> None:
-    """Publish, take and acknowledge."""
+    """Publish, consume and acknowledge messages."""
     count = soak.count(RETURNS)
     with soak.client() as client:
         client.declare("q", durable=True, arguments=arguments)
@@ -122,7 +122,7 @@ def through_queue(soak: Soak, mode: Mode, arguments: Table) -> None:
 
 
 def backlog(soak: Soak, mode: Mode) -> None:
-    """Fill a queue with many pages and take all; fill it again, acknowledge a part at once and purge the rest."""
+    """Fill a queue with many pages and consume all; fill it again, acknowledge a part at once and purge the rest."""
     count = soak.count(BACKLOG)
     part = min(count // 3, 65_535)
     with soak.client() as client:
@@ -142,7 +142,7 @@ def backlog(soak: Soak, mode: Mode) -> None:
 
 
 def lost(soak: Soak, mode: Mode) -> None:
-    """Lose connections that hold messages, have an open transaction, publishes without answers, and half a message."""
+    """Lose connections with unacknowledged messages, an open transaction, unconfirmed publishes, and half a message."""
     count = soak.count(RETURNS)
     with soak.client() as keeper:
         keeper.declare("q", durable=True)
@@ -165,7 +165,7 @@ def lost(soak: Soak, mode: Mode) -> None:
 
 
 def large(soak: Soak, mode: Mode) -> None:
-    """Publish large messages to a consumer that reads nothing for a while."""
+    """Publish large messages to a consumer that does not read for a while."""
     with soak.client() as client, soak.client() as taker:
         client.declare("q", durable=True)
         taker.send(request("basic.consume", queue="q", no_ack=True))
@@ -195,12 +195,12 @@ def overflow(soak: Soak, mode: Mode, how: str, quorum: bool, letters: bool) -> N
 
 
 def rejected(soak: Soak, mode: Mode, quorum: bool) -> None:
-    """Reject ten at a time, with a prefetch of twenty; the dead letters are taken from their queue meanwhile."""
+    """Reject ten messages at a time, with a prefetch of twenty, and consume the dead letters meanwhile."""
     _die(soak, mode, {"x-queue-type": longstr("quorum")} if quorum else {}, requeue=False, deliveries=1)
 
 
 def delivery_limit(soak: Soak, mode: Mode) -> None:
-    """Return each message until it dies of it."""
+    """Return each message until it exceeds the delivery limit."""
     arguments: Table = {"x-queue-type": longstr("quorum"), "x-delivery-limit": number(1)}
     _die(soak, mode, arguments, requeue=True, deliveries=2)
 
@@ -230,7 +230,7 @@ def _die(soak: Soak, mode: Mode, arguments: Table, requeue: bool, deliveries: in
 
 
 def expired(soak: Soak, mode: Mode, quorum: bool) -> None:
-    """Let messages wait 50 ms in a queue whose dead letters go to a consumer."""
+    """Expire messages after 50 ms in a queue whose dead letters go to a consumer."""
     arguments: Table = {"x-message-ttl": number(50)}
     if quorum:
         arguments["x-queue-type"] = longstr("quorum")
@@ -247,7 +247,7 @@ def expired(soak: Soak, mode: Mode, quorum: bool) -> None:
 
 
 def delayed(soak: Soak, mode: Mode) -> None:
-    """Hold messages back for 50 ms in an exchange; then release them to a consumer."""
+    """Delay messages for 50 ms in an exchange, and then deliver them to a consumer."""
     count = soak.count(WAITING)
     with soak.client() as client, soak.client() as taker:
         _declare_exchange(client, "late", "x-delayed-message", {"x-delayed-type": longstr("direct")})
@@ -290,7 +290,7 @@ def requeued(soak: Soak, mode: Mode, quorum: bool) -> None:
 
 
 def transactions(soak: Soak, mode: Mode) -> None:
-    """Commit one message at a time, and roll as many back."""
+    """Commit one message at a time, and roll back as many."""
     count = soak.count(WAITING)
     with soak.client() as client:
         client.declare("q", durable=True, arguments={"x-max-length": number(1000)})
@@ -305,7 +305,7 @@ def transactions(soak: Soak, mode: Mode) -> None:
 
 
 def replies(soak: Soak) -> None:
-    """Ask a server by direct reply-to, 50 requests open at a time."""
+    """Send requests to a server by direct reply-to, 50 of them open at a time."""
     count = soak.count(RETURNS)
     with soak.client() as server, soak.client() as client:
         server.declare("rpc")

@@ -1,4 +1,4 @@
-"""What a broker has to be like after each phase of a soak: ready for a new client, and at rest."""
+"""Checks after each phase of a soak: the broker serves a new client, and is at rest."""
 
 import dataclasses
 import time
@@ -13,21 +13,22 @@ from tests.load.memory import MB, peak_bytes, resident_bytes
 from tests.soak.client import DELIVER, SoakClient
 from tests.soak.management import Management
 
-#: How long a new client may take for all that `try_everything` does, in seconds.
+#: Maximum seconds that a new client may take for `try_everything`.
 EVERYTHING_S = 1.0
-#: How long the broker gets until it is at rest, in seconds.
+#: Maximum seconds until the broker is at rest.
 REST_S = 12.0
-#: How much memory a broker at rest may have in use, as a multiple of what it had before.
+#: Maximum memory in use by a broker at rest, as a multiple of its former memory.
 GROWTH = 1.10
-#: How much more memory the process may have than before, as a share of the most that it ever had. Python cannot return
-#: the free space between objects that live on, so that this differs from run to run.
+#: Maximum growth of the process's memory, as a fraction of its peak. Python cannot return the free space between
+#: objects that live on, so that this differs from run to run.
 UNRETURNED = 0.20
 
-#: Names in the census: the pieces of memory that Python objects take, and the bytes that the C library gave out.
+#: Names in the census: the memory blocks of Python objects, and the bytes allocated by the C library.
 BLOCKS = "allocated blocks"
 HEAP = "bytes of heap"
 
-#: Integers in the census that do not come back, as patterns: sums since the start, numbers that are given out, times.
+#: Integers in the census that do not return to their former values, as patterns: totals since the start, assigned
+#: numbers, times.
 COUNT_UP = (
     "Churn.*",
     "Death.*",
@@ -65,39 +66,39 @@ COUNT_UP = (
 
 
 def lowered(divisor: int) -> Bounds:
-    """Return bounds that are so many times lower than the broker's own."""
+    """Return the broker's bounds, divided by the divisor."""
     return Bounds(**{name: max(4, value // divisor) for name, value in dataclasses.asdict(BOUNDS).items()})
 
 
 def remembered(bounds: Bounds) -> dict[str, int]:
-    """Return the containers that remember things on purpose, as patterns of names in the census, with their bounds."""
+    """Return the containers that keep entries on purpose, as patterns of names in the census, with their bounds."""
     return {
-        # Counts of the whole broker, one sample every five seconds.
+        # Counters of the whole broker, one sample every five seconds.
         "Rates._history[[]]": 32 * 601,
         # Two spare segments and the open one; a message takes at least 41 bytes.
         "Living._o*s[[]]": 3 * bounds.segment_bytes // 41,
         "Segment": 3,
         "amqpbroker.broker.rates._zeros[[]]": 128,
-        # Records of first deaths.
+        # Records of first dead-letterings.
         "amqpbroker.broker.deadletter._ALIKE[[]]": 1024,
         "Death": 1024,
         "Deaths": 1024,
-        # Topics that a user was seen to be permitted.
+        # Topics for which a user is known to have permission.
         "Permissions._allowed[[]]": 1024,
-        # Failed logins: by user and address, with some passwords each.
+        # Failed logins, by user and address, with some passwords each.
         "LoginGuard._records[[]]": bounds.guesses,
         "_Record": bounds.guesses,
         "_Record.*": 10 * bounds.guesses,
-        # Kinds of queue and reasons of dead letters.
+        # Kinds of queue and dead-letter reasons.
         "BrokerTotals.dead_letters[[]]": 3 * 4,
-        # A cancelled timer stays until it is due, while such timers are fewer than the others or few.
+        # A cancelled timer stays until it is due, if cancelled timers are few or fewer than the others.
         "*Clock._heap[[]]": 200,
         "Timer": 200,
     }
 
 
 def try_everything(port: int, management: Management) -> float:
-    """Send a message each way there is from a new client, and take all; returns how long that took, in seconds."""
+    """Send a message from a new client by every method there is, and consume all; return the duration in seconds."""
     started = time.monotonic()
     with SoakClient(port) as client:
         names = ("soak-durable", "soak-quorum", "soak-transient", "soak-wait", "soak-dead")
@@ -156,7 +157,7 @@ def try_everything(port: int, management: Management) -> float:
 
 
 class Rest:
-    """Compares the broker with what it was like before."""
+    """Comparison of the broker with its former state."""
 
     def __init__(self, pid: int, management: Management, bounds: Bounds) -> None:
         self._pid = pid
@@ -166,12 +167,12 @@ class Rest:
         self._memory = 0
 
     def remember(self) -> None:
-        """Take the broker as it is now for what it has to be like."""
+        """Record the state of the broker as the expected one."""
         self._before = self._management.call("GET", "/soak")
         self._memory = resident_bytes(self._pid)
 
     def differences(self) -> list[str]:
-        """What is not at rest, a line each; waits as long as a broker may need."""
+        """Return the differences from the recorded state, one string each; waits up to REST_S for rest."""
         until = time.monotonic() + REST_S
         while (found := list(self._found())) and time.monotonic() < until:
             time.sleep(0.5)
@@ -200,5 +201,5 @@ class Rest:
 
 
 def _is_integer(name: str) -> bool:
-    """Whether it is no length, and no number of objects of a class."""
+    """Return whether the value is an integer attribute, not a length or a number of objects of a class."""
     return "." in name and not name.endswith("[]")

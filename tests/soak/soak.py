@@ -1,4 +1,4 @@
-"""One broker that goes through the phases of a soak, one after the other, without a restart."""
+"""Run of one broker through the phases of a soak, one after the other, without a restart."""
 
 import json
 import subprocess
@@ -15,13 +15,13 @@ from tests.soak.client import SoakClient
 from tests.soak.management import Management
 from tests.soak.rest import EVERYTHING_S, Rest, lowered, try_everything
 
-#: How long a broker gets before it is remembered: it takes samples every five seconds.
+#: Seconds before the state of a broker is recorded; the broker takes samples every five seconds.
 SETTLE_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How messages are published: delivery modes, in turn."""
+    """Delivery modes of published messages, used in rotation."""
 
     name: str
     delivery_modes: tuple[int, ...]
@@ -34,9 +34,9 @@ MODES = (TRANSIENT, PERSISTENT, MIXED)
 
 
 class Soak:
-    """What a phase works with: the broker's ports, and how often to do things.
+    """Context of a phase: the broker's ports, and how often to repeat operations.
 
-    divisor: by how much bounds, and with them all counts, are lowered; 1 for the broker as it is.
+    divisor: divides the bounds and therefore all counts; 1 for the broker's own bounds.
     """
 
     def __init__(self, port: int, management: Management, metrics_port: int, divisor: int) -> None:
@@ -46,7 +46,7 @@ class Soak:
         self._divisor = divisor
 
     def count(self, of: int) -> int:
-        """So many of something, or as much less as bounds are lowered."""
+        """Return the count, lowered as much as the bounds are."""
         return max(20, of // self._divisor)
 
     def client(self) -> SoakClient:
@@ -57,7 +57,8 @@ class Soak:
 class Phase:
     """A feature that is driven past twice its bounds.
 
-    is_peak: it takes more memory than others. Python cannot return all of that to the system, and has it from then on.
+    is_peak: whether the phase takes more memory than others. Python cannot return all of that memory to the system, so
+    that the process keeps it.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Phase:
 
 
 class Host:
-    """The broker's process. Use it in a `with`."""
+    """Process of the broker. Use it in a `with`."""
 
     def __init__(self, directory: Path, divisor: int = 1) -> None:
         self._directory = directory
@@ -101,11 +102,11 @@ class Host:
 
 
 def run(phases: list[Phase], directory: Path, divisor: int = 1) -> Iterator[tuple[Phase, float, float, list[str]]]:
-    """Drive the phases, after a short round of all of them that fills what is filled once.
+    """Run the phases, after a short round of all of them that fills caches.
 
-    The broker is compared with what it was after that round.
+    The broker is compared with its state after that round.
 
-    Gives for each phase how long it took in seconds, the memory after it in bytes, and what was wrong, a line each.
+    Yields each phase with its duration in seconds, the memory after it in bytes, and its problems, one string each.
     """
     with Host(directory, divisor) as host, closing(Management(host.http_port)) as management:
         for phase in phases:

@@ -1,4 +1,4 @@
-"""The short form of the soak: all bounds are lowered, and every feature is driven past twice each of them."""
+"""Short form of the soak: all bounds are lowered, and every feature is driven past twice each of them."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.soak.soak import run
 
 DIVISOR = 50
 
-#: Features in one mode are enough here; `make soak` has them in each.
+#: Features in a single mode, which is enough here; `make soak` runs them in each mode.
 SHORT = [phase for phase in PHASES if not phase.name.endswith((", transient", ", persistent"))]
 
 

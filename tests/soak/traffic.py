@@ -1,4 +1,4 @@
-"""Publishing and consuming in bulk, as the phases of a soak do it."""
+"""Bulk publishing and consuming for the phases of a soak."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from tests.load.client import request
 from tests.soak.client import DELIVER, Settled, SoakClient, delivery_tag
 from tests.soak.soak import Mode
 
-#: So many publishes are sent at once.
+#: Number of publishes that are sent at once.
 CHUNK = 100
 PUBLISHING = 9
 
@@ -19,20 +19,20 @@ def number(value: int) -> Field:
 
 
 def letters_to(queue: str) -> Table:
-    """Arguments of a queue whose dead letters go to another."""
+    """Return the arguments of a queue whose dead letters go to another queue."""
     return {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr(queue)}
 
 
 def alike(
     mode: Mode, queue: str, count: int, exchange: str = "", body: bytes = b"x" * 20, **properties: Any
 ) -> Iterator[bytes]:
-    """So many publishes that differ in nothing but their delivery mode."""
+    """Yield publishes that differ only in their delivery mode."""
     ready = [published(queue, body, exchange, delivery_mode=kind, **properties) for kind in mode.delivery_modes]
     return each(mode, count, lambda i, kind: ready[i % len(ready)])
 
 
 def each(mode: Mode, count: int, make: Callable[[int, int], bytes]) -> Iterator[bytes]:
-    """So many publishes: `make(i, delivery_mode)`."""
+    """Yield publishes, made by `make(i, delivery_mode)`."""
     kinds = mode.delivery_modes
     for start in range(0, count, CHUNK):
         yield b"".join([make(i, kinds[i % len(kinds)]) for i in range(start, min(count, start + CHUNK))])
@@ -48,7 +48,7 @@ def publish(client: SoakClient, data: Iterable[bytes], count: int) -> None:
 
 
 def on_channel(frames: bytes, channel: int) -> bytes:
-    """The same frames with another channel's number."""
+    """Return the frames with another channel number."""
     out = bytearray(frames)
     at = 0
     while at < len(out):
@@ -58,7 +58,7 @@ def on_channel(frames: bytes, channel: int) -> bytes:
 
 
 def consume(client: SoakClient, queue: str, count: int, no_ack: bool = True) -> None:
-    """Take so many messages, acknowledging each unless `no_ack`."""
+    """Consume so many messages, acknowledging each unless `no_ack`."""
     client.seen.clear()
 
     def on_method(ids: int, payload: bytes) -> bytes:
@@ -77,5 +77,5 @@ def delete(client: SoakClient, *queues: str) -> None:
 
 
 def consumer_tag(payload: bytes) -> str:
-    """The consumer tag in the payload of basic.deliver."""
+    """Return the consumer tag in the payload of basic.deliver."""
     return payload[5 : 5 + payload[4]].decode()

@@ -15,7 +15,7 @@ from amqpbroker.store.journal import UnwrittenError
 from amqpbroker.store.sqlite_definitions import SqliteDefinitions
 from amqpbroker.store.sqlite_log import CHECKPOINT_BYTES, SqliteLog
 
-#: What one change of the tests adds to the log, at most.
+#: Maximum number of bytes that one change of the tests adds to the log.
 CHANGE_BYTES = 100_000
 
 
@@ -33,7 +33,7 @@ def small(monkeypatch):
 
 @pytest.fixture
 def open_definitions(path):
-    """Opens them, and closes what was opened in the end."""
+    """Yield a function that opens definitions, and close them at the end."""
     with contextlib.ExitStack() as stack:
 
         def opened(files=None):
@@ -62,7 +62,7 @@ def fill(definitions, path, size):
 
 @contextlib.contextmanager
 def files_limited(size):
-    """No file can be written beyond that size, which SQLite is told as an I/O error."""
+    """Limit the size of files; SQLite gets an I/O error for writes beyond the limit."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
@@ -74,7 +74,7 @@ def files_limited(size):
 
 
 def large(definitions, count=400):
-    """Make the database itself larger than the log may get in the tests that limit files; returns what it has."""
+    """Make the database itself larger than the log may get in the tests that limit files; return its queues."""
     queues = [
         QueueDefinition("/", f"large {number}", definitions.new_id(), False, bytes(8000)) for number in range(count)
     ]
@@ -83,7 +83,7 @@ def large(definitions, count=400):
 
 
 def refusal(definitions, queue):
-    """Make a change and another; returns the error if that is refused."""
+    """Make two changes; return the error if one of them is refused, else None."""
     try:
         definitions.remove(queue)
         definitions.put(VhostDefinition(queue.name))
@@ -92,7 +92,7 @@ def refusal(definitions, queue):
     return None
 
 
-# --- how long it gets -------------------------------------------------------------------------------------------------
+# --- size of the log --------------------------------------------------------------------------------------------------
 
 
 def test_the_log_stays_small_while_changes_follow_one_another(path, small, open_definitions):
@@ -173,7 +173,7 @@ def test_a_change_within_which_is_synced_is_not_held_up(path, small, open_defini
     assert len(definitions.all(QueueDefinition)) == 400
 
 
-# --- a disk that takes nothing ----------------------------------------------------------------------------------------
+# --- failed writes ----------------------------------------------------------------------------------------------------
 
 
 def test_a_database_that_cannot_be_written_ends_nothing_until_the_log_is_full(path, small, open_definitions, caplog):
@@ -181,7 +181,7 @@ def test_a_database_that_cannot_be_written_ends_nothing_until_the_log_is_full(pa
     queues = large(definitions)
     definitions.sync()
     assert log_bytes(path) == 0
-    # The changes are to what stands behind what files may have.
+    # The changes concern queues that are stored beyond the size limit of files.
     with files_limited(1_500_000):
         refused = None
         while refused is None:

@@ -1,4 +1,4 @@
-"""Every error of the testing API says what was waited for, for how long, and what there was."""
+"""Errors of the testing API name the awaited condition, the timeout and the actual state."""
 
 import re
 import threading
@@ -19,7 +19,7 @@ def b():
 
 @pytest.fixture
 def busy(b, monkeypatch):
-    """The broker's thread does something else, and nobody is patient."""
+    """Keep the broker's thread busy, and shorten the timeouts."""
     b.faults.nack(routing_key="nobody")
     monkeypatch.setattr(broker, "PATIENCE_S", 0.05)
     monkeypatch.setattr(clock, "PATIENCE_S", 0.05)

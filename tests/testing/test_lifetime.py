@@ -1,7 +1,7 @@
-"""A broker that has ended is freed, whatever its queues held, and so is one that was restarted.
+"""A broker that has ended or was restarted is freed, whatever its queues held.
 
-Compiled, the garbage collector does not know entries and messages (docs/decisions/0007-garbage-collector.md): whatever
-holds them at the end has to let go of them.
+In compiled builds the garbage collector does not know entries and messages
+(docs/decisions/0007-garbage-collector.md): every object that holds them at the end has to release them.
 """
 
 import gc
@@ -30,7 +30,7 @@ KINDS = (Server, Lab, domain.Broker, Vhost, LocalQueue, Connection)
 
 def living():
     while gc.collect():
-        pass  # what it does not know holds things until it is freed itself
+        pass  # an object that the collector does not know holds others until it is freed itself
     return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in KINDS)
 
 
@@ -102,14 +102,14 @@ def delayed(client):
 
 @pytest.fixture(scope="module", autouse=True)
 def warm():
-    """What is made once is made."""
+    """Create the objects that are created only once."""
     with Broker(management=True) as b:
         Client(b).close()
 
 
 @pytest.fixture
 def client():
-    """client(b) connects, and stays connected."""
+    """Yield client(b), which connects and stays connected."""
     opened = []
 
     def connect(b, **options):
@@ -127,7 +127,7 @@ USES = [ready, quorum, priorities, dead_letters, expiring, unacknowledged, got, 
 @pytest.mark.parametrize("kept", [False, True], ids=["forgotten", "kept"])
 @pytest.mark.parametrize("use", USES)
 def test_a_broker_that_was_stopped_is_freed(client, use, kept):
-    """Also if the test keeps it, as a module that starts one for its tests does."""
+    """The broker is freed even if the test keeps a reference, as a module that starts one for its tests does."""
     before = living()
     b = Broker().start()
     use(client(b))
@@ -157,7 +157,7 @@ def test_a_broker_that_is_restarted_is_one(client, use):
         queues = b._call(lambda lab: len(lab.broker.vhosts["/"].queues))
         for _ in range(3):
             b.restart()
-        # The event loop, on its thread, may still be busy with what it has just ended.
+        # The event loop's thread may still be busy with the broker that has just ended.
         end = time.monotonic() + 10
         while (found := living() - before)["Server"] > 1 and time.monotonic() < end:
             time.sleep(0.01)

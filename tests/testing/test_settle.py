@@ -1,4 +1,4 @@
-"""All that clients had sent when a test asks has been handled, wherever it was on its way."""
+"""Data that clients sent before a test asks is handled, even if it was still in transit."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ from tests.testing.faults.raw import HEADER, Client, method, publish
 COUNT = 20_000
 PATIENCE_S = 60
 
-#: A client in a process of its own: it sends all that it is given at once, and says when it has.
+#: Client in a process of its own: it sends all messages at once, and reports when it has.
 SENDER = """
 import sys
 from types import SimpleNamespace
@@ -50,7 +50,7 @@ def b(authority):
 
 @pytest.fixture(params=["plain", "tls"])
 def connect(request, b, authority):
-    """Makes clients, over both kinds of connections."""
+    """Yield a function that connects clients, over plain TCP or TLS."""
     made = []
 
     def make():
@@ -157,7 +157,7 @@ def test_a_client_that_has_sent_and_closed(b, connect):
 
 
 def test_a_client_that_nobody_has_accepted_yet(b):
-    """It sends everything without waiting for an answer."""
+    """The client sends everything without waiting for an answer."""
     start = method(0, "connection.start-ok", mechanism="PLAIN", response=b"\0guest\0guest", locale="en_US")
     tune = method(0, "connection.tune-ok", channel_max=100, frame_max=131072, heartbeat=0)
     opened = method(0, "connection.open", virtual_host="/") + method(1, "channel.open")
@@ -261,7 +261,7 @@ async def test_a_client_with_asyncio(b):
     start = method(0, "connection.start-ok", mechanism="PLAIN", response=b"\0guest\0guest", locale="en_US")
     tune = method(0, "connection.tune-ok", channel_max=100, frame_max=131072, heartbeat=0)
     writer.write(HEADER + start + tune + method(0, "connection.open", virtual_host="/") + method(1, "channel.open"))
-    writer.transport.set_write_buffer_limits(0)  # what `drain` waits for: nothing is left in this process
+    writer.transport.set_write_buffer_limits(0)  # `drain` waits until no data is left in this process
     writer.write(publish(b"x" * 100) * COUNT)
     await writer.drain()
     assert ready(b) == COUNT

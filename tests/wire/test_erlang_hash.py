@@ -1,4 +1,4 @@
-"""Expected is what `erlang:phash2(BINARIES, 134217728)` of Erlang/OTP 27 says."""
+"""Expected values are the results of `erlang:phash2(BINARIES, 134217728)` in Erlang/OTP 27."""
 
 import pytest
 

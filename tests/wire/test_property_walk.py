@@ -12,7 +12,7 @@ from tests.wire.fields import fields, names
 
 
 def walked(data):
-    """What a walk found of properties that it accepted; None if it did not."""
+    """Return the results of a walk over properties that it accepted; None if it did not accept them."""
     walk = PropertyWalk()
     if not walk.walk(data):
         return None
@@ -21,7 +21,7 @@ def walked(data):
 
 
 def decoded(data):
-    """The same from the decoder, for properties that nothing has to be done to; None for all others."""
+    """Return the same from the decoder, for properties that need no change; None for all others."""
     try:
         values = decode_properties(data)
         if normalised(data) is not data:

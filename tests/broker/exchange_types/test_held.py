@@ -409,12 +409,12 @@ def test_held_messages_are_found_after_they_were_written_again(node: Node) -> No
     assert node.bodies() == node.bodies("b") == ["held"]
 
 
-# --- a disk that often fails to read ----------------------------------------------------------------------------------
+# --- frequent read errors of the disk ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def flaky(tmp_path: Path) -> Iterator[Node]:
-    """A node with 2,000 stored messages, numbered, of which two are due in each millisecond from the next second on."""
+    """Yield a node with 2,000 numbered stored messages; from the next second on, two are due in each millisecond."""
     made = Node(tmp_path / "definitions.sqlite", FlakyFiles())
     for number in range(2_000):
         made.publish(str(number), 1000 + number // 2)
@@ -449,7 +449,7 @@ def test_none_is_lost_while_nothing_can_be_read_and_all_come_after_that(
     flaky.files.share = 1.0
     flaky.advance(10_000)
     assert flaky.held.count == 2_000
-    # Each second as many are tried as show that the disk fails.
+    # Each second only as many reads are attempted as it takes to detect that the disk fails.
     assert flaky.files.failures < 11 * 110
     assert caplog.text.count("delayed messages that are due cannot be read: [Errno 5] Input/output error") == 1
     flaky.publish("2000", 10)

@@ -1,4 +1,4 @@
-"""Where tail sees messages, on a broker that knows the firehose's switch alone, as a RabbitMQ does."""
+"""Message sources of tail, on a broker that has only the firehose's switch, as RabbitMQ does."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from amqpbroker.testing import Broker
 
 
 class RabbitMqApi(Api):
-    """The API without the path that amqpbroker has beside RabbitMQ's."""
+    """API without the path that amqpbroker has in addition to RabbitMQ's."""
 
     def put(self, path: str, body: Any = None) -> int:
         if "/tracing/" in path:

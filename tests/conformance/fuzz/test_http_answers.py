@@ -1,4 +1,4 @@
-"""Requests of a script: what is compared of their answers, and what has to be taken back."""
+"""Requests of a script: the compared parts of their answers, and the changes that have to be undone."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from conformance.fuzz.step import HTTP, Step
 
 
 class FakeManagement:
-    """Answers what it is told to, and notes what it is asked."""
+    """Management API that gives a fixed answer and records the requests."""
 
     answered = (204, None)
 

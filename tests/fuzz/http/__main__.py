@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.http --seconds 600 [--seed N]`: ask a broker for anything over HTTP, and report what broke."""
+"""`python -m tests.fuzz.http --seconds 600 [--seed N]`: send random HTTP requests to a broker, and report failures."""
 
 import argparse
 import random

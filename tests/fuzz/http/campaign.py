@@ -1,4 +1,4 @@
-"""A broker that is asked for anything over HTTP, and what came of it: no 500, no traceback in the log, no hang."""
+"""Random HTTP requests to a broker, and their results: no 500, no traceback in the log, no hang."""
 
 import contextlib
 import http.client
@@ -18,16 +18,16 @@ from tests.fuzz.http import raw
 from tests.fuzz.http.requests import USERS, Asked, any_request, resource_request, spoiled_paths, spoiled_request
 from tests.process import BrokerProcess
 
-#: How long an answer may take. The broker is asked for one thing at a time.
+#: Maximum seconds for an answer. The broker gets one request at a time.
 ANSWER_S = 20.0
 
-#: How long a stream of bytes that may be half a request is listened to.
+#: Seconds to wait for an answer to a stream of bytes, which may be an incomplete request.
 LISTEN_S = 0.02
 
-#: After how many requests what they have broken is made anew, and everybody is asked for everything.
+#: Number of requests after which broken objects are recreated and every list is requested.
 ROUND = 200
 
-#: Who makes it anew. No request is about this user, nor about the vhost of the same name.
+#: User that recreates broken objects. No request concerns this user or the vhost of the same name.
 KEEPER = "keeper"
 
 _TRACES = ("Traceback", "internal error", "Exception in ASGI", "Fatal error", "exception was never retrieved")
@@ -35,7 +35,7 @@ _TRACES = ("Traceback", "internal error", "Exception in ASGI", "Fatal error", "e
 
 @dataclass
 class Report:
-    """What a campaign did and found."""
+    """Results of a campaign."""
 
     requests: int = 0
     streams: int = 0
@@ -51,7 +51,7 @@ class Report:
 class Campaign:
     """Requests and streams of bytes for a broker, the same ones for the same seed.
 
-    The broker needs an administrator KEEPER with that password (`ARGUMENTS`).
+    The broker needs an administrator KEEPER whose password is also KEEPER (`ARGUMENTS`).
     """
 
     ARGUMENTS = ("--set", f"default_user={KEEPER}", "--set", f"default_pass={KEEPER}")
@@ -66,7 +66,7 @@ class Campaign:
         self._log_at = 0
 
     def run(self, go_on: Callable[[], bool]) -> Report:
-        """Every resource with every method first, then hostile paths and anything at all until it is enough."""
+        """Request every resource with every method, then hostile paths and random requests while go_on() is true."""
         self._restore()
         for resource in RESOURCES:
             for method in resource.methods:
@@ -88,7 +88,7 @@ class Campaign:
             sock.close()
         return self.report
 
-    # --- asking -----------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     def _ask(self, asked: Asked) -> bytes:
         self.report.requests += 1
@@ -148,10 +148,10 @@ class Campaign:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
-    # --- looking ----------------------------------------------------------------------------------------------------
+    # --- checks -----------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Make anew what was broken, and see that everything can be shown and a message goes through."""
+        """Recreate broken objects, and check that every list can be shown and a message gets through."""
         if self._broker.process.poll() is not None:
             raise AssertionError(f"the broker has ended: {self._broker.log[-2000:]}\n{self._last[-20:]}")
         self._restore()
@@ -188,7 +188,7 @@ class Campaign:
         self._keep("PUT", f"/queues/{KEEPER}/check", {"durable": True})
 
     def _keep(self, method: str, path: str, body: Any = None, expected: tuple[int, ...] = (200, 201, 204)) -> bytes:
-        """Ask as the keeper; a refusal is a finding."""
+        """Send a request as the keeper; a refusal is a finding."""
         content = b"" if body is None else json.dumps(body).encode()
         login = b64encode(f"{KEEPER}:{KEEPER}".encode()).decode()
         head = (

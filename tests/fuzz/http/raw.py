@@ -1,11 +1,11 @@
-"""Bytes that are no HTTP, or hardly: bad lines, headers and chunks, pipelines, pieces, connections that are cut."""
+"""Malformed HTTP: invalid lines, headers and chunks, pipelines, fragments and aborted connections."""
 
 import random
 from dataclasses import dataclass
 
 LOGIN = b"Authorization: Basic YWRtaW46YWRtaW4=\r\n"
 
-#: Streams that are right, to make mistakes in.
+#: Valid streams, in which mistakes are made.
 STREAMS = (
     b"GET /api/overview HTTP/1.1\r\nHost: x\r\n" + LOGIN + b"\r\n",
     b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain\r\n\r\n",
@@ -26,7 +26,7 @@ STREAMS = (
     b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03",
 )
 
-#: What is put somewhere, or in the place of something.
+#: Pieces that are inserted into a stream or replace a part of it.
 PIECES = (
     b"",
     b"\r\n",
@@ -64,7 +64,7 @@ PIECES = (
 
 @dataclass(frozen=True)
 class Stream:
-    """What goes over a connection: parts, with a short pause behind each. cut: how it ends."""
+    """Data to send over a connection: parts, with a short pause after each. cut: how the connection ends."""
 
     port: str
     parts: tuple[bytes, ...]

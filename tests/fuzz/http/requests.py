@@ -1,4 +1,4 @@
-"""Requests for every resource of the management API: any method, any path, any query, any body, by any user."""
+"""Random requests for every resource of the management API: any method, path, query, body and user."""
 
 import random
 import re
@@ -12,7 +12,7 @@ from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes import RESOURCES
 from tests.fuzz.http.values import STRINGS, as_json, hostile, quoted
 
-#: Name and tags of the users that requests come from; each has its name as password. The last has no permissions.
+#: Name and tags of the users that send requests; the password is the name. The last user has no permissions.
 USERS = {
     "admin": ("administrator",),
     "watcher": ("monitoring",),
@@ -22,7 +22,7 @@ USERS = {
     "stranger": ("management",),
 }
 
-#: What a part of a path is called -> what it may be, beside anything.
+#: Parameters of paths -> plausible values, which are used beside random ones.
 PARTS: dict[str, tuple[str, ...]] = {
     "vhost": ("/", "/", "/", "v", "w"),
     "name": ("q", "q", "p", "x", "amq.topic", "max-connections", "max-queues", "all", "quorum_queue", "policy"),
@@ -41,7 +41,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "pattern": (".*",),
 }
 
-#: Keys of bodies -> values that make sense.
+#: Keys of bodies -> plausible values.
 KEYS: dict[str, tuple[Any, ...]] = {
     "durable": (True, False, "true"),
     "auto_delete": (True, False),
@@ -113,7 +113,7 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "product_name": ("RabbitMQ",),
 }
 
-#: How paths begin and end -> the keys that their bodies have.
+#: Prefix and suffix of paths -> keys of their bodies.
 BODIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/queues", "/get", ("count", "ackmode", "encoding", "truncate", "requeue")),
     ("/queues", "/move", ("destination", "destination_vhost", "count")),
@@ -137,7 +137,7 @@ BODIES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "", tuple(KEYS)),
 )
 
-#: Parameters of queries -> values that make sense.
+#: Parameters of queries -> plausible values.
 QUERY: dict[str, tuple[str, ...]] = {
     "page": ("1", "2"),
     "page_size": ("1", "100"),
@@ -168,13 +168,13 @@ METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "FOO")
 METRICS = ("/metrics", "/metrics/per-object", "/metrics/detailed", "/metrics/memory-breakdown", "/metrics/nothing", "/")
 
 
-#: Those with something in the path, or that take a body, come up more often.
+#: Resources to choose from; those with parameters in the path or with a body are repeated to be chosen more often.
 _WEIGHED = [each for each in RESOURCES for _ in range(1 + each.path.count("{") + 4 * bool(each.put or each.post))]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, as it goes over the wire. port: `management` or `metrics`."""
+    """A request as it is sent over the connection. port: `management` or `metrics`."""
 
     port: str
     method: str
@@ -186,13 +186,13 @@ class Asked:
 
 
 def resource_request(chance: random.Random, resource: Resource, method: str) -> Asked:
-    """A request for a resource of the management API."""
+    """Return a request for a resource of the management API."""
     path = re.sub(r"\{(\w+)\}", lambda part: quoted(chance, _part(chance, part[1])), resource.path)
     return _asked(chance, "management", method, "/api" + path, _body(chance, method, resource.path))
 
 
 def spoiled_paths() -> Iterator[tuple[Resource, str, str]]:
-    """Every resource and method, with every hostile text in every part of the path, one at a time."""
+    """Yield every resource and method with every hostile text in every parameter of the path, one at a time."""
     for resource in RESOURCES:
         for part in re.findall(r"\{(\w+)\}", resource.path):
             for text in STRINGS:
@@ -207,7 +207,7 @@ def spoiled_request(chance: random.Random, resource: Resource, method: str, path
 
 
 def any_request(chance: random.Random) -> Asked:
-    """A request for anything."""
+    """Return a random request."""
     kind = chance.randrange(25)
     if kind == 0:
         return _asked(chance, "metrics", chance.choice(METHODS), chance.choice(METRICS), _body(chance, "GET"))
@@ -288,7 +288,7 @@ def _body(chance: random.Random, method: str, path: str = "") -> bytes:
 
 
 def _spoiled(chance: random.Random, value: Any) -> Any:
-    """The value with something hostile in it, or something hostile instead."""
+    """Return the value with a hostile part, or a hostile value instead."""
     if isinstance(value, dict) and value and chance.random() < 0.7:
         key = chance.choice(
             (*value, "x-message-ttl", "x-expires", "x-max-priority", "delivery_mode", "headers", "limit")

@@ -4,10 +4,10 @@ import random
 from typing import Any
 from urllib.parse import quote
 
-#: What stands for itself in JSON that a random choice makes: Python would write these numbers in another way.
+#: Numbers that random JSON contains verbatim: Python would write them differently.
 NUMBERS = ("1e999", "-1e999", "NaN", "Infinity", "-0", "1E400", "9" * 400, "0.1e-400", "18446744073709551616")
 
-#: JSON that Python does not write, or takes long to.
+#: JSON that Python does not write, or only slowly.
 TEXTS = (
     '"\\ud800"',
     '"\\udfff\\ud800"',
@@ -68,14 +68,14 @@ INTEGERS = (0, 1, -1, 2, 255, 256, 2**31 - 1, 2**31, 2**32, 2**53, 2**63 - 1, 2*
 
 
 class Written:
-    """JSON as it is to be written."""
+    """JSON that is written verbatim."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
 
 def hostile(chance: random.Random, depth: int = 0) -> Any:
-    """A value of any type."""
+    """Return a random value of any type."""
     kind = chance.randrange(9 if depth < 3 else 6)
     if kind == 0:
         return chance.choice((None, True, False))
@@ -93,7 +93,7 @@ def hostile(chance: random.Random, depth: int = 0) -> Any:
 
 
 def as_json(value: Any) -> str:
-    """The JSON of a value, with what is `Written` as it is."""
+    """Return the JSON of a value, with `Written` parts verbatim."""
     import json
 
     if isinstance(value, Written):
@@ -106,7 +106,7 @@ def as_json(value: Any) -> str:
 
 
 def quoted(chance: random.Random, text: str) -> str:
-    """The text as a part of a path or a query, now and then with octets that are no UTF-8, or quoted twice."""
+    """Quote the text for a path or a query; occasionally add bytes that are not UTF-8, or quote it twice."""
     written = quote(text, safe="")
     kind = chance.randrange(30)
     if kind == 0:

@@ -37,7 +37,7 @@ async def take(broker, document, vhost=None, maker=None):
 
 
 async def document_of(export):
-    """As it is written."""
+    """Return the document as it is written."""
     return json.loads(b"".join([part async for part in written(export)]))
 
 

@@ -1,4 +1,4 @@
-"""Every field of every section with a value of every JSON type: over HTTP, and in a file at the start."""
+"""Fields of every section, each with a value of every JSON type: over HTTP, and in a file at the start."""
 
 import json
 
@@ -33,7 +33,7 @@ EVERY = set(VALUES)
 PLACE = {"vhost": TEXT, "name": TEXT}
 ARGUMENTS = {"null", "empty list", "object"}
 
-#: Section -> what is right, and of each field the types that may stand there.
+#: Section -> a valid entry, and the JSON types that each of its fields accepts.
 SECTIONS = {
     "users": (
         {"name": "u", "tags": []},
@@ -62,7 +62,7 @@ SECTIONS = {
         {
             "vhost": set(),
             "name": TEXT,
-            "type": TEXT,  # one that there is not is left out
+            "type": TEXT,  # an unknown type is left out
             "durable": FLAG,
             "auto_delete": FLAG,
             "internal": FLAG,
@@ -91,7 +91,7 @@ SECTIONS = {
             "vhost": set(),
             "name": TEXT,
             "pattern": TEXT,
-            "definition": {"object"},  # with keys that there are not, it is left out
+            "definition": {"object"},  # a policy with unknown keys is left out
             "apply-to": set(),
             "priority": NUMBER,
         },
@@ -102,7 +102,7 @@ SECTIONS = {
     ),
 }
 
-#: The same for values of parameters, and for definitions of policies.
+#: Valid values of parameters and definitions of policies, and the JSON types that their fields accept.
 OPERATOR = {"pattern": "", "priority": 0, "definition": {"max-length": 1}}
 POLICY = {
     "max-length": {"number"},
@@ -153,7 +153,7 @@ def documents():
             yield "vhosts[0]", {"vhosts": [vhost]}, None, value
 
 
-#: (place, document, whether it is imported or None for either, the value)
+#: Tuples: place, document, True if it is imported or None if it may be either, value.
 DOCUMENTS = list(documents())
 
 

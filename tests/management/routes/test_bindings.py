@@ -115,7 +115,7 @@ async def test_there_is_nothing_of_what_is_not_there(api):
 
 @pytest.mark.parametrize("path", ["queues/%2F/nope/bindings", "bindings/%2F/e/amq.default/q/nope"])
 async def test_the_default_exchange_is_bound_to_any_name_that_is_asked_for(api, path):
-    """As RabbitMQ says."""
+    """RabbitMQ answers the same."""
     (row,) = (await api.get(path)).json()
     assert (row["source"], row["destination"], row["routing_key"]) == ("", "nope", "nope")
 

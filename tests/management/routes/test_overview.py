@@ -40,7 +40,7 @@ async def test_it_calls_itself_by_its_own_names_if_it_is_to():
 
 
 async def test_a_product_that_is_set_leaves_the_version_of_rabbitmq():
-    """As in RabbitMQ, where product.version = 7.1 was set and asked for."""
+    """RabbitMQ with product.version = 7.1 answered the same."""
     api = Api(Config(product_name="Acme", product_version="7.1"))
     shown = (await api.get("overview")).json()
     assert (shown["product_name"], shown["product_version"]) == ("Acme", "7.1")

@@ -260,7 +260,7 @@ async def test_actions_are_no_more(api):
 
 
 async def test_a_quorum_queue_tells_of_its_priorities_from_4_3_on():
-    """rabbit_quorum_queue:handle_tick/3; what was returned waits in no priority."""
+    """See rabbit_quorum_queue:handle_tick/3; returned messages are not counted in any priority."""
     for series, shown in ("4.2", False), ("4.3", True):
         api = Api(Config(compat=COMPATS[series]))
         await api.put("queues/%2F/q", {"durable": True, "arguments": {"x-queue-type": "quorum"}})

@@ -1,4 +1,4 @@
-"""The numbers under which a client that loses publishes is told of confirms."""
+"""Delivery tags of the confirms that a client gets if some of its publishes are lost."""
 
 from amqpbroker.amqp.confirms import Confirms
 from amqpbroker.testing.faults.confirms import Ledger
@@ -6,7 +6,7 @@ from tests.harness import LaggingStore
 
 
 def waiting(published):
-    """Confirms of publishes that all wait for the disk."""
+    """Return the confirms of publishes that all wait for the disk."""
     store = LaggingStore()
     store.appended = 1
     confirms = Confirms(1, store)
@@ -26,7 +26,7 @@ def test_a_confirm_that_comes_ahead_is_told_at_once_and_settles_nothing_else():
 def test_a_confirm_that_comes_ahead_is_numbered_behind_what_never_got_to_the_broker():
     confirms = waiting(1)
     ledger = Ledger(1, confirms)
-    ledger.refuse()  # the client's second, while its third is the broker's second
+    ledger.refuse()  # the client's second publish, while its third is the broker's second
     assert ledger.settle("basic.ack", 2, False) == [(3, "basic.ack")]
     assert ledger.settle("basic.ack", 1, False) == [(1, "basic.ack"), (2, "basic.nack")]
     assert ledger.settle("basic.ack", 3, False) == [(4, "basic.ack")]

@@ -1,4 +1,4 @@
-"""Faults are looked up by what they strike at: others cost nothing."""
+"""Faults are indexed by their trigger: other faults cost nothing."""
 
 import cProfile
 import pstats
@@ -14,7 +14,7 @@ from amqpbroker.testing.faults.slow import OneByteWrites, StopReading, StopWriti
 from tests.testing.faults.raw import publish
 from tests.testing.faults.test_line import before, open_wire
 
-#: Of each kind: faults that do not strike what the test publishes.
+#: Kind -> faults that are not triggered by the test's publishes.
 OTHERS = {
     "nack of another queue": lambda n: Nack(routing_key=f"other{n}", times=None),
     "nack of another exchange": lambda n: Nack(exchange=f"other{n}", times=None),
@@ -42,7 +42,7 @@ def _spent(fault):
 
 
 def calls(faults):
-    """How many calls of functions it takes to publish a hundred messages and to confirm them."""
+    """Count the function calls that it takes to publish a hundred messages and to confirm them."""
     wire = open_wire()
     line = before(wire, *faults)
     line.feed(publish(b"x"))

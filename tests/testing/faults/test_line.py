@@ -28,7 +28,7 @@ class Client:
 
 
 class Injector(injector.Injector):
-    """Without a broker: it knows what was told, and does everything at once."""
+    """Injector without a broker: it records reports, and runs scheduled calls at once."""
 
     def __init__(self, *faults):
         super().__init__()
