@@ -3,9 +3,9 @@
 Nothing else in the broker reads a clock. The server fires what is due from its event loop; tests move a
 `ManualClock` by hand, and who tests with a broker that runs has its `TravelClock` moved on.
 
-There are two times. `now_ms` is for durations: heartbeats, timeouts, rates. It runs evenly, whatever happens to the
-machine's wall clock. `wall_ms` is for times that are stored, shown or sent: when a message expires or is due, when
-something happened. It is the wall clock, and follows its steps.
+There are two times. `now_ms` is for durations: heartbeats, timeouts, rates. It runs evenly even if the machine's wall
+clock is stepped. `wall_ms` is for times that are stored, shown or sent: the expiry or due time of a message, the time
+of an event. `wall_ms` is the wall clock, and follows its steps.
 """
 
 import heapq
@@ -18,7 +18,8 @@ from typing import Final
 class Timer:
     """One pending call. `cancel()` is idempotent and cheap; a cancelled timer never fires.
 
-    due_ms: by the wall clock if `follows` says that it is moved by steps of that, else by `Clock.now_ms`.
+    due_ms: by the wall clock if `follows` is set, so that steps of the wall clock move the timer; else by
+    `Clock.now_ms`.
     """
 
     __slots__ = ("callback", "clock", "due_ms", "follows")
@@ -38,10 +39,10 @@ class Timer:
 class Clock(metaclass=ABCMeta):
     """Time in milliseconds since the Unix epoch, never going backwards, and the timers that wait for it.
 
-    `turn_ms` is what `now_ms` gave last: the time to within a loop turn, for whoever needs no better.
-    `ahead_ms` is by how much the wall clock was ahead of that when its steps were last looked at.
-    `on_earlier(due_ms)` is called when a timer becomes the earliest one, so that whoever drives the clock
-    can wake up in time.
+    `turn_ms` is the last value of `now_ms`: the time to within one event loop iteration.
+    `ahead_ms` is the lead of the wall clock over `now_ms` when the clock was last checked for steps.
+    `on_earlier(due_ms)` is called when a timer becomes the earliest one, so that the driver of the clock can wake up
+    in time.
     """
 
     def __init__(self) -> None:
@@ -54,10 +55,10 @@ class Clock(metaclass=ABCMeta):
 
     @abstractmethod
     def now_ms(self) -> int:
-        """The present, in milliseconds since the Unix epoch as the wall clock had them when this clock was made."""
+        """Return the current time in milliseconds since the Unix epoch, which the wall clock gave at creation only."""
 
     def wall_ms(self) -> int:
-        """The present by the wall clock, in milliseconds since the Unix epoch. It may go backwards."""
+        """Return the wall clock's time in milliseconds since the Unix epoch. It may go backwards."""
         return self.now_ms() + self.ahead_ms
 
     def at(self, due_ms: int, callback: Callable[[], None]) -> Timer:
@@ -65,7 +66,7 @@ class Clock(metaclass=ABCMeta):
         return self._add(due_ms, Timer(self, due_ms, callback, False))
 
     def at_wall(self, due_ms: int, callback: Callable[[], None]) -> Timer:
-        """Call `callback()` once the wall clock shows that time, which it may do earlier or later than it seems now."""
+        """Call `callback()` once the wall clock shows `due_ms`; a step of the clock moves the call."""
         return self._add(due_ms - self.ahead_ms, Timer(self, due_ms, callback, True))
 
     def _add(self, due_ms: int, timer: Timer) -> Timer:
@@ -80,7 +81,7 @@ class Clock(metaclass=ABCMeta):
         return self.at(self.now_ms() + delay_ms, callback)
 
     def stepped(self, ahead_ms: int) -> None:
-        """The wall clock is ahead by so much now: what waits for a time of it comes earlier or later."""
+        """Set the lead of the wall clock to `ahead_ms`, and move the timers that follow the wall clock."""
         moved_ms = ahead_ms - self.ahead_ms
         self.ahead_ms = ahead_ms
         self._heap = [
@@ -134,16 +135,16 @@ class Clock(metaclass=ABCMeta):
         return self.next_due_ms()
 
 
-#: How long a step of the wall clock may go unnoticed by what waits for a time of it.
+#: Interval of the check for steps of the wall clock, in ms; timers that follow the clock notice a step that late.
 STEP_LOOK_MS: Final = 1000
-#: Smaller ones are none: the two clocks cannot be read at the same time.
+#: Threshold of a step: smaller differences come from reading the two clocks one after the other.
 _STEP_NS: Final = 5_000_000
 _READ_WITHIN_NS: Final = 1_000_000
 
 
 class SystemClock(Clock):
     """The machine's time: the wall clock at creation, moved on by the monotonic clock. A step of the wall clock moves
-    only what waits for a time of it."""
+    only the timers that follow the wall clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,7 +166,7 @@ class SystemClock(Clock):
         return super().at_wall(due_ms, callback)
 
     def _look(self) -> None:
-        """See whether the wall clock was stepped, now and from now on."""
+        """Check now, and every `STEP_LOOK_MS` from now on, whether the wall clock was stepped."""
         before_ns = time.monotonic_ns()
         ahead_ns = time.time_ns() - before_ns - self._offset_ns
         if time.monotonic_ns() - before_ns < _READ_WITHIN_NS and abs(ahead_ns - self.ahead_ms * 1_000_000) > _STEP_NS:

@@ -31,22 +31,23 @@ class Permission(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Compat:
-    """What one release series of RabbitMQ does.
+    """Behaviour of one release series of RabbitMQ.
 
-    version: what clients are told, its last release that is known of. copyright_until: the last year that its
-    copyright names. frame_min: the smallest frame_max that may be negotiated, and the largest frame before the login.
-    tells_tune_errors: a tune-ok that cannot be gets connection.close, where others just close after a while.
-    transient_nonexcl_queues, global_qos, queue_master_locator: deprecated features. arguments_of_4_3: of queues and
-    consumers: x-queue-mode means nothing, x-queue-version is 2, and quorum queues and their consumers have
-    x-consumer-timeout; policies have the keys of these. counts_only_failures: basic.nack and basic.recover do not count
-    against the delivery limit of a quorum queue, which tells of all returns in x-acquired-count.
-    unlimited_returns_go_last: without a delivery limit, what a client returns to a quorum queue goes to its end, where
-    others have it before all else.
-    strict_quorum_priorities: a quorum queue has the priorities 0 to 31, highest first, where others have two that
-    share. quorum_consumer_timeout: only quorum queues have one, and they take back what is overdue, where others close
-    the channel. most_topic_hashes: how many words of a topic exchange's binding key may be `#`, 0 for any number.
-    delayed_retry: a quorum queue can have what is returned wait before it delivers it again. passive_is_checked: a
-    passive declaration takes a permission, of any kind. modulus_hash: there are exchanges of the type x-modulus-hash.
+    version: the last known release of the series, announced to clients. copyright_until: the last year in its copyright
+    notice. frame_min: the smallest frame_max that may be negotiated, and the largest frame before the login.
+    tells_tune_errors: an invalid tune-ok is answered with connection.close; other series just close after a while.
+    transient_nonexcl_queues, global_qos, queue_master_locator: deprecated features. arguments_of_4_3: arguments of
+    queues and consumers: x-queue-mode means nothing, x-queue-version is 2, and quorum queues and their consumers have
+    x-consumer-timeout; policies have the corresponding keys. counts_only_failures: basic.nack and basic.recover do not
+    count against the delivery limit of a quorum queue, which counts all returns in x-acquired-count.
+    unlimited_returns_go_last: without a delivery limit, a message returned to a quorum queue goes to the end of the
+    queue; in other series it goes to the front.
+    strict_quorum_priorities: a quorum queue has the priorities 0 to 31, highest first; other series have two priorities
+    with weighted delivery. quorum_consumer_timeout: only quorum queues have a consumer timeout, and they take back
+    overdue messages; other series close the channel. most_topic_hashes: the most `#` words in the binding key of a
+    topic exchange, 0 for any number. delayed_retry: a quorum queue can delay the redelivery of returned messages.
+    passive_is_checked: a passive declaration requires a permission, of any kind. modulus_hash: there are exchanges of
+    the type x-modulus-hash.
     """
 
     version: str
@@ -119,7 +120,7 @@ _4_3 = replace(
     modulus_hash=True,
 )
 
-#: Release series -> what its last release does. Sources: the release notes of 4.1.0, 4.2.0 and 4.3.0; the source of
+#: Release series -> behaviour of its last release. Sources: the release notes of 4.1.0, 4.2.0 and 4.3.0; the source of
 #: 4.3.5 (rabbit_reader, rabbit_fifo, rabbit_fifo_pq, rabbit_amqqueue, rabbit_channel, rabbit_exchange_type_topic,
 #: rabbit_exchange_type_modulus_hash).
 COMPATS: dict[str, Compat] = {"4.0": _4_0, "4.1": _4_1, "4.2": _4_2, "4.3": _4_3}

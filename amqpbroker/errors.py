@@ -8,10 +8,10 @@ from typing import Final, Literal
 
 Scope = Literal["channel", "connection"]
 
-#: The largest that max_message_size can be.
+#: The upper limit of max_message_size.
 MAX_MESSAGE_SIZE: Final = 536_870_912
 
-#: The reply code for what the broker did wrong.
+#: The reply code of an internal error of the broker.
 INTERNAL_ERROR: Final = 541
 
 #: code -> (name, scope). Source: AMQP 0-9-1 constants; the soft errors close a channel, the hard ones the connection.
@@ -109,7 +109,7 @@ def internal_error(explanation: str) -> AmqpError:
 
 
 def unforeseen() -> AmqpError:
-    """Whatever the broker did wrong is in its log."""
+    """Return an internal error that refers to the broker's log, where the cause is recorded."""
     return internal_error("internal error, see the broker's log")
 
 

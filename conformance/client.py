@@ -59,7 +59,7 @@ class Connection:
 
     @contextlib.contextmanager
     def in_one_write(self) -> Iterator[None]:
-        """Send everything said in the block at once, at its end. Nothing may be waited for within it."""
+        """Send all frames of the block in one write at its end. The block must not wait for answers."""
         self._gathered = bytearray()
         try:
             yield

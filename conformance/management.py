@@ -35,7 +35,7 @@ class Management:
         return self._request(method, path, body, {})[0]
 
     def answer(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Status and decoded JSON of one request below /api, whatever they are."""
+        """Send one request below /api. Return status and decoded JSON, also for errors."""
         status, answer = self._request(method, path, body, {})
         return status, json.loads(answer) if answer else None
 

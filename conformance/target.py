@@ -47,7 +47,7 @@ class Target:
     def identity(self) -> tuple[str, str]:
         """Return the product with its version, and the cluster name. Raises SetupError if no broker answers.
 
-        amqpbroker, which announces RabbitMQ's names, is told by the property of its own.
+        amqpbroker announces RabbitMQ's names and is recognised by its own server property.
         """
         try:
             connection = Connection("version", self.address, Timing(reply_s=5), lambda _: None)

@@ -19,7 +19,7 @@ _INVENTED = re.compile(
     r"(?P<prefix>amq\.gen-|amq\.ctag-)[A-Za-z0-9_-]{22}|(?P<reply>amq\.rabbitmq\.reply-to\.)g1h2[A-Za-z0-9+/]+={0,2}\.[A-Za-z0-9+/]{22}=="
     r"|(?P<connection>)127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+"
 )
-#: The server property that amqpbroker has on top of RabbitMQ's, with its own version.
+#: Server property with amqpbroker's own version, which RabbitMQ does not have.
 OWN_PROPERTY = "amqpbroker"
 
 

@@ -20,7 +20,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A value of a list that RabbitMQ takes and that is left out here, with a warning; `reason` says why."""
+    """List item that RabbitMQ accepts and this broker leaves out with a warning; `reason` says why."""
 
     reason: str
 
@@ -128,7 +128,7 @@ def one_of(*words: str) -> Accepted:
 
 
 def some_of(*words: str, left_out: Mapping[str, str]) -> Accepted:
-    """One of the words, or one of RabbitMQ's that is left out for the reason that it is mapped to."""
+    """Accept one of the words; leave out RabbitMQ's words in `left_out`, each for the reason it is mapped to."""
 
     def parse(text: str) -> str | LeftOut:
         return LeftOut(left_out[text]) if text in left_out else words[words.index(text)]

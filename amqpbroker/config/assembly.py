@@ -85,7 +85,7 @@ def _check_frame_max(config: Config) -> None:
 
 
 def _check_backends(values: Values) -> None:
-    """Raises ConfigError unless the broker's own users and rights are used, and nothing that would restrict them."""
+    """Raises ConfigError unless the broker's own users and permissions are used, without a further restriction."""
     whole, passwords, rights = (values.get(f"auth_backends.$n{half}", {}) for half in ("", ".authn", ".authz"))
     for n, value in rights.items():
         if isinstance(value, LeftOut) and not isinstance(passwords.get(n), LeftOut):
@@ -142,7 +142,7 @@ def _tls(values: Values, prefix: str, tls: Tls, warn: Warn) -> Tls:
 def _versions_with_ciphers(
     prefix: str, versions: tuple[str, ...], ciphers: tuple[str, ...], warn: Warn
 ) -> tuple[str, ...]:
-    """The versions of TLS that have a suite in the list. Raises ConfigError where there is none."""
+    """Return the TLS versions that have a suite in the list. Raises ConfigError if there is none."""
     with_ciphers = {"tlsv1.3" if is_tls_1_3(suite) else "tlsv1.2" for suite in ciphers}
     left = tuple(version for version in versions if version in with_ciphers)
     if not left:
@@ -265,9 +265,9 @@ def _loopback_users(values: Values, default: frozenset[str]) -> frozenset[str]:
 
 
 def _listed(values: Values, key: str) -> tuple[str, ...]:
-    """What was assigned to numbered keys and is not left out, in the order of their numbers, each once.
+    """Return the distinct values of numbered keys in the order of the numbers, without those left out.
 
-    Raises ConfigError if something was assigned and nothing is left.
+    Raises ConfigError if values were assigned and all of them are left out.
     """
     numbered = values.get(key, {})
     ordered = [numbered[n] for n in sorted(numbered, key=lambda n: (len(n), n))]

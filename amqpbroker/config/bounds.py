@@ -1,17 +1,17 @@
-"""Bounds that the broker has inside, beside RabbitMQ's settings. Users do not set them; tests lower them."""
+"""Internal limits of the broker, beside RabbitMQ's settings. Users cannot set these limits; tests lower them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much the broker remembers, keeps waiting or does at once.
+    """Limits of caches, buffers and batches.
 
-    unwritten_bytes: memory of operations and answers that wait for the disk; a client that adds to more is not read.
-    unread_bytes: answers that wait for a client that does not read; the client is not read either then.
-    routes: routes that a channel remembers. few_routes: routes that it remembers in any case. all_routes: routes that
-    the channels of a vhost remember together, before a channel with more than a few forgets its own.
-    returns: returned copies that are gathered while the disk is stuck, before each is kept only once.
+    unwritten_bytes: memory of operations and answers that wait for the disk; above it, clients that add to it are not
+    read. unread_bytes: answers that wait for a client that does not read; above it, the client is not read either.
+    routes: routes that a channel caches. few_routes: routes that a channel caches in any case. all_routes: routes that
+    the channels of a vhost cache together, before a channel with more than `few_routes` drops its own.
+    returns: returned copies that are collected while the disk is stuck, before each is kept only once.
     releases: messages that a delayed exchange releases in one event loop iteration.
     segment_bytes: size from which the journal begins another segment.
     guesses: pairs of user and address whose failed logins are remembered.

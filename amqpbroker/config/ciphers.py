@@ -1,6 +1,6 @@
-"""Cipher suites by the names that RabbitMQ takes: OpenSSL's, and the RFCs' (TLS_..._WITH_...).
+"""Cipher suites by the names that RabbitMQ accepts: OpenSSL's, and the RFCs' (TLS_..._WITH_...).
 
-Only OpenSSL knows which of them it has, so it is asked.
+The set of available suites depends on the OpenSSL build, so this module queries OpenSSL.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Any
 
 from amqpbroker.config.accepted import Accepted, LeftOut
 
-#: Whether Python can restrict the suites of TLS 1.3.
+#: True if Python can restrict the suites of TLS 1.3.
 CAN_CHOOSE_TLS_1_3 = hasattr(ssl.SSLContext, "set_ciphersuites")
 
 _PREFIX_TLS_1_3 = "TLS_"
@@ -36,7 +36,7 @@ def default_tls_1_3() -> frozenset[str]:
 
 @cache
 def _parsed(text: str) -> str | LeftOut:
-    """Return OpenSSL's name for a suite. Raises ValueError for what cannot be the name of one."""
+    """Return OpenSSL's name for a suite. Raises ValueError for text that cannot be the name of a suite."""
     if not re.fullmatch("[A-Za-z0-9_-]+", text):
         raise ValueError(text)
     name = _openssl_name(text)
@@ -65,7 +65,7 @@ def _tls_1_3(name: str) -> str | LeftOut:
 
 
 def _reason(suite: Any) -> LeftOut | None:
-    """Return why a suite that OpenSSL has is not used."""
+    """Return the reason for not using a suite that OpenSSL has, None if the suite is used."""
     if suite["kea"] == "kx-dhe":
         return LeftOut(_PARAMETERS)
     if suite["kea"] not in _EXCHANGES or suite["auth"] not in _AUTHENTICATIONS or not suite["strength_bits"]:

@@ -116,15 +116,14 @@ GUEST = DefaultUser("guest", "guest", ("administrator",), "^/$")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What one broker runs with. `load` makes it from RabbitMQ's keys; tests may construct it directly.
+    """Configuration of one broker. `load` makes it from RabbitMQ's keys; tests may construct it directly.
 
-    Where a limit is 0 there is none, and a `consumer_timeout_ms` of 0 is off. `set_timestamp` and `set_routing_node`
-    are message interceptors: None is off, True one that overwrites. An empty `data_dir` is the user's own. An
-    `anonymous_login_user` of None lets nobody in. A `total_memory_bytes` of None is what the machine or the container
-    has. `initial_frame_max` is that of `compat`, `product_name` and `product_version` are those of
-    `identity`, unless they are given.
-    An empty `event_exchange_vhost` is `default_vhost`.
-    `defaults_given`: the vhost or the users of a new broker are somebody's choice.
+    A limit of 0 means no limit, and a `consumer_timeout_ms` of 0 is off. `set_timestamp` and `set_routing_node` are
+    message interceptors: None is off, True overwrites. An empty `data_dir` is the user's own data directory. An
+    `anonymous_login_user` of None disables anonymous logins. A `total_memory_bytes` of None is the memory of the
+    machine or the container. `initial_frame_max` defaults to that of `compat`; `product_name` and `product_version`
+    default to those of `identity`. An empty `event_exchange_vhost` is `default_vhost`.
+    `defaults_given`: the configuration sets the vhost or the users of a new broker.
     """
 
     listeners: tuple[Listener, ...] = (Listener("127.0.0.1", 5672),)
@@ -191,5 +190,5 @@ class Config:
 
     @property
     def identity(self) -> Identity:
-        """Names and versions that clients are told."""
+        """Names and versions that are announced to clients."""
         return rabbitmq(self.compat) if self.product_identity == RABBITMQ else own()

@@ -1,4 +1,4 @@
-"""Settings out of environment variables, and RabbitMQ's variables that mean nothing here."""
+"""Settings from environment variables, and RabbitMQ's variables that have no effect here."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -11,7 +11,7 @@ _NO_NODES = "there are no other nodes"
 _DIRECTORIES = "all files are in the data directory"
 _FILE = "write it into rabbitmq.conf, as"
 
-#: Variable -> why nothing is lost.
+#: Variable -> reason that ignoring it loses nothing.
 _LEFT_OUT = {
     "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG,
     "RABBITMQ_SERVER_ERL_ARGS": _ERLANG,
@@ -33,7 +33,7 @@ _LEFT_OUT = {
     "RABBITMQ_CONF_ENV_FILE": "the file is not read; set its variables themselves",
 }
 
-#: Variable -> what to do instead. RabbitMQ's container image, which had read them, does not start with them either.
+#: Variable -> alternative. RabbitMQ's container image, which used to read these variables, refuses to start with them.
 _REFUSED = {
     "RABBITMQ_DEFAULT_USER_FILE": "set RABBITMQ_DEFAULT_USER, or default_user in rabbitmq.conf",
     "RABBITMQ_DEFAULT_PASS_FILE": "set RABBITMQ_DEFAULT_PASS, or default_pass in rabbitmq.conf",
@@ -63,7 +63,7 @@ def assigned(environ: Mapping[str, str], over_files: bool) -> Iterator[Assignmen
 
 
 def check(environ: Mapping[str, str], warn: Callable[[str], None]) -> None:
-    """Warn of RabbitMQ's variables that are set and have no effect. Raises ConfigError if one must not be left out."""
+    """Warn of RabbitMQ's variables that are set and have no effect. Raises ConfigError if one must not be ignored."""
     for variable, instead in _REFUSED.items():
         if environ.get(variable):
             raise ConfigError(f"{variable}: this variable is not read; {instead}")

@@ -1,8 +1,8 @@
-"""RabbitMQ's keys that mean nothing here: those that may be left out, and those that must not be.
+"""RabbitMQ's keys that have no effect here: keys that are ignored, and keys that are refused.
 
-A file for RabbitMQ is to be read unchanged, so what is about parts that this broker does not have is left out, with a
-warning. What would let in, or let through, more than its author wants if it were left out is refused.
-In a pattern `*` is anything. Keys are of RabbitMQ 3.13 to 4.3 and its plugins.
+A file for RabbitMQ can be used unchanged: keys of components that this broker does not have are ignored with a warning.
+A key is refused if ignoring it would give access to more users or traffic than its author wants.
+In a pattern `*` matches anything. The keys are those of RabbitMQ 3.13 to 4.3 and its plugins.
 """
 
 from fnmatch import fnmatchcase
@@ -228,7 +228,7 @@ _NOTHING = frozenset({"false", "none", "off", "undefined", "rabbit_credential_va
 
 
 def asks_for_nothing(key: str, text: str) -> bool:
-    """Return whether nothing is lost without a foreign key, since its value asks for what is done anyway."""
+    """Return whether a foreign key can be ignored because its value asks for the broker's normal behaviour."""
     return text in _NOTHING or (text == "true" and key.endswith(".secure_renegotiate"))
 
 

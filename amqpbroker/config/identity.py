@@ -1,7 +1,7 @@
-"""Names and versions that the broker announces: RabbitMQ's, or its own where `product.identity` asks for these.
+"""Names and versions that the broker announces: RabbitMQ's, or its own if `product.identity` is set to `amqpbroker`.
 
-Clients look at them to decide what they may use, so that RabbitMQ's are the default. Whatever they say, the server
-property `amqpbroker` has the broker's own version.
+RabbitMQ's are the default, since clients choose features by the announced product and version. The server property
+`amqpbroker` always has the broker's own version.
 """
 
 import os
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from amqpbroker import __version__
 from amqpbroker.compat import Compat
 
-#: The product as it is, whatever clients are told.
+#: The broker's own product name, independent of the announced identity.
 OWN_NAME = "amqpbroker"
 RABBITMQ = "rabbitmq"
 
-#: The release of Erlang that Debian's RabbitMQ 4.0.5 runs on, which suits the other series as well.
+#: Erlang release of Debian's RabbitMQ 4.0.5, which suits the other series as well.
 _OTP = "27.3.4.1"
 _ERTS = "15.2.7"
 
@@ -25,9 +25,9 @@ _ERTS = "15.2.7"
 class Identity:
     """Names and versions for clients.
 
-    product, version: unless `product.name` and `product.version` give others. platform, copyright, information: the
-    server properties of these names. runtime_version, runtime: the language's, under `erlang_version` and
-    `erlang_full_version` of the HTTP API.
+    product, version: the defaults of `product.name` and `product.version`. platform, copyright, information: the
+    server properties of these names. runtime_version, runtime: version and full name of the language runtime, given as
+    `erlang_version` and `erlang_full_version` in the HTTP API.
     """
 
     product: str

@@ -129,7 +129,7 @@ def parsed(assignment: Assignment) -> tuple[Setting, str, Any]:
 
 
 def _kept(assignment: Assignment, warn: files.Warn) -> tuple[Setting, str, Any]:
-    """`parsed`, with a warning of a value that is left out."""
+    """Return the result of `parsed`; warn if the value is left out."""
     setting, name, value = parsed(assignment)
     if isinstance(value, LeftOut):
         warn(f"{assignment.origin}: {assignment.key} = {assignment.text} is left out: {value.reason}")

@@ -14,9 +14,10 @@ class SniHost:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """RabbitMQ's ssl_options. Files are PEM; an empty name is none.
+    """RabbitMQ's ssl_options. Files are PEM; an empty name means no file.
 
-    ciphers: OpenSSL's names, in order, of which each of `versions` has one; where there are none, OpenSSL decides.
+    ciphers: OpenSSL's names, in order of preference, with at least one suite for each of `versions`; if empty, OpenSSL
+    decides.
     """
 
     cacertfile: str = ""

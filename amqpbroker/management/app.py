@@ -151,7 +151,7 @@ class _Endpoint:
             log.exception("internal error: %s %s", request.method, request.url.path)
             response = _json(500, {"error": "internal_server_error", "reason": "see the broker's log"})
         if request.method not in READING:
-            # Clients hear of a change before its author does, as with RabbitMQ.
+            # As in RabbitMQ, the affected clients are notified before the request is answered.
             await all_written(self._broker)
         await response(scope, receive, send)
 
@@ -174,7 +174,7 @@ class _Endpoint:
             return _challenge(request)
 
         def check() -> Who | None:
-            """Who sends the request, and may still do so. Raises ApiError."""
+            """Return the sender of the request if the request is still allowed. Raises ApiError."""
             now = self._door.still(request, who)
             if access is not Access.ANYBODY:
                 if now is None:
@@ -210,7 +210,7 @@ class _Endpoint:
 
 
 def _may_send(resource: Resource, call: Call) -> None:
-    """Raises ApiError or AmqpError for a large body whose sender may not do with it what it wants."""
+    """Raises ApiError or AmqpError if the sender of a large body may not make the request."""
     call.check()
     if resource.may_send is not None:
         resource.may_send(call)

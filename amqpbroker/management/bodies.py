@@ -1,4 +1,4 @@
-"""Bodies of requests: how large one may be, and how much all of them may take together."""
+"""Bodies of requests: limits of their size, alone and in total."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,26 +8,26 @@ from starlette.requests import Request
 
 from amqpbroker.management import failure
 
-#: The largest body of a request. Definitions of a large broker are the largest there are.
+#: The largest body of a request. The largest bodies in practice are the definitions of a large broker.
 MAX_BODY_BYTES = 20_000_000
 
-#: The same for one who has not said who it is: a name and a password.
+#: The largest body of a request without a login: a user name and a password.
 MAX_LOGIN_BYTES = 10_000
 
-#: A larger body is only read once it is known that its sender may do what it asks for. Smaller ones, of which there are
-#: as many as connections, count for nothing in the total.
+#: A body above this size is read only after its sender is authorised. Smaller bodies, of which there is at most one a
+#: connection, do not count in the total.
 SMALL_BYTES = 64 * 1024
 
-#: The most that larger bodies may take together, from their first byte until they have been worked on.
+#: The most memory of all larger bodies together, from their first byte until the end of their requests.
 MAX_TOTAL_BYTES = 64 * 1024 * 1024
 
-#: How long a body may take to come.
+#: Time limit for receiving a body.
 BODY_S = 60.0
 
 
 @final
 class Bodies:
-    """What all requests together hold of their bodies."""
+    """Memory held by the bodies of all requests together."""
 
     def __init__(self) -> None:
         self.total_bytes = 0
@@ -38,7 +38,7 @@ class Bodies:
 
 @final
 class Body:
-    """The body of one request; it counts until the end of the `with`."""
+    """The body of one request; it counts in the total until the end of the `with`."""
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
@@ -51,9 +51,10 @@ class Body:
         self._count(0)
 
     async def read(self, request: Request, most: int, check: Callable[[], object]) -> bytes:
-        """check(): raises what a request whose sender may not do it is refused with; asked before a large body is read.
+        """Read the body. check(): raises an error if the sender is not authorised; called before a large body is read.
 
-        Raises ApiError 400 if it is too large, 408 if it does not come, 503 if too much is coming.
+        Raises ApiError 400 if the body is too large, 408 if it does not arrive in time, 503 if large bodies take too
+        much memory in total.
         """
         if not most:
             return b""

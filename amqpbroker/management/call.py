@@ -42,9 +42,10 @@ def put_answer(created: bool) -> Answer:
 
 @final
 class Call:
-    """path: the {names} of the resource's path, unquoted. query: the first value of each parameter. raw: the body.
+    """One request to a resource.
 
-    check(): who sends the request, and may do so now, None for nobody; raises ApiError.
+    path: the {names} of the resource's path, unquoted. query: the first value of each parameter. raw: the body.
+    check(): returns the sender of the request if it is still authorised, None without a login; raises ApiError.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Call:
         self.raw = b""
 
     def check(self) -> None:
-        """Look at the user's rights again: whatever waits calls this before it goes on. Raises ApiError."""
+        """Check the user's permissions again; a handler calls this after each wait. Raises ApiError."""
         self._who = self._check()
 
     @property

@@ -63,9 +63,9 @@ class Door:
                 raise failure.wrong_login()
 
     def still(self, request: "Request", who: Who | None) -> Who | None:
-        """Who sent the request, as that user is now: the same as `identify` said at first, asked again later.
+        """Return the current state of the sender that `identify` returned at the start of the request.
 
-        Raises ApiError 401 for a user that is gone, or whose password is another one now; None if the login is over.
+        Raises ApiError 401 if the user was deleted or its password was changed. Returns None if the login has expired.
         """
         if who is None or who.all_powerful:
             return who

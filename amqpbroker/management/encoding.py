@@ -1,4 +1,4 @@
-"""JSON of answers."""
+"""JSON encoding of answers."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import orjson
 
 
 def encoded(value: Any) -> bytes:
-    """The JSON of a value, also with what orjson does not write: numbers of more than 64 bits, and lone surrogates."""
+    """Return the JSON of a value. Supports numbers of more than 64 bits and lone surrogates, which orjson refuses."""
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:

@@ -10,7 +10,7 @@ from amqpbroker.errors import AmqpError
 _ERLANG_LINE = 80
 
 
-#: How much of a value is shown.
+#: The most characters of a value in an error.
 _SHOWN = 80
 
 
@@ -25,7 +25,7 @@ class ApiError(Exception):
 
 
 def shown(value: object) -> str:
-    """As JSON, cut where it would be long."""
+    """Return a value as JSON, cut after `_SHOWN` characters."""
     text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode("utf-8", "replace")
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
@@ -89,7 +89,7 @@ def slow_body() -> ApiError:
 
 
 def bodies_full(most: int) -> ApiError:
-    """More large bodies are coming at the same time than there is memory for."""
+    """Return the error for large bodies that together exceed the memory limit."""
     reason = f"large requests that are worked on take {most} bytes already; send this one again later"
     return ApiError(503, "service_unavailable", reason)
 

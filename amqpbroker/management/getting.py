@@ -1,4 +1,4 @@
-"""Messages taken out of a queue for one request, and shown."""
+"""Messages that one request gets from a queue."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from amqpbroker.management.synced import all_written
 if TYPE_CHECKING:
     from amqpbroker.management.call import Call
 
-#: How many messages are taken, with how many octets of bodies, before the broker's other work gets its turn.
+#: The most messages, and bytes of their bodies, that are taken in one event loop iteration.
 SLICE = 100
 SLICE_BYTES = 2 * 1024 * 1024
 
-#: How many octets of stored messages one request may keep out of their queue: they are in memory meanwhile.
+#: The most bytes of stored messages that one request may keep out of their queue; they are in memory meanwhile.
 HELD_BYTES = 64 * 1024 * 1024
 
-#: ackmode -> whether what is got is acknowledged at once, and what becomes of it else.
+#: ackmode -> (True if messages are acknowledged at once, function that settles them otherwise).
 ACK_MODES: dict[str, tuple[bool, Callable[[Queue, list[Entry]], None] | None]] = {
     "ack_requeue_true": (False, lambda queue, entries: queue.requeue(entries, failed=False)),
     "ack_requeue_false": (True, None),
@@ -35,7 +35,7 @@ ACK_MODES: dict[str, tuple[bool, Callable[[Queue, list[Entry]], None] | None]] =
 
 @final
 class Getting:
-    """Up to `count` messages of a queue, all if that is negative. They are out of it together before any goes back."""
+    """Gets up to `count` messages of a queue, all if `count` is negative. All are taken before any is requeued."""
 
     def __init__(
         self, call: "Call", queue: Queue, count: int, ack_mode: str, encoding: str, truncate: int | None
@@ -43,7 +43,7 @@ class Getting:
         self._call = call
         self._queue = queue
         self._vhost = call.vhost
-        # One more than there are now, so that it is seen that there are none; but no end that publishers could put off.
+        # One more than the queue has now, to find out that it is empty; bounded, in case clients keep publishing.
         most = queue.ready_count + 1
         self._left = most if count < 0 else min(count, most)
         self._no_ack, self._settle = ACK_MODES[ack_mode]
@@ -53,9 +53,9 @@ class Getting:
         self._held_octets = 0
 
     async def parts(self, check: Callable[[], object]) -> Parts:
-        """Yield the JSON of the list. What was taken is settled before the list ends, or as soon as it is given up.
+        """Yield the JSON of the list. The messages are settled before the list ends, or when the generator is closed.
 
-        check(): raises what the request is refused with if its sender may not take any more.
+        check(): raises an error if the sender is no longer authorised.
         """
         separator = b"["
         try:
@@ -74,7 +74,7 @@ class Getting:
         yield b"[]" if separator == b"[" else b"]"
 
     def _slice(self) -> list[dict[str, Any]]:
-        """Take some more; none are left to take when there are no more."""
+        """Take the next messages, and set `_left` to 0 if the queue has no more."""
         shown: list[dict[str, Any]] = []
         size = 0
         while self._left and len(shown) < SLICE and size < SLICE_BYTES:

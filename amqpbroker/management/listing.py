@@ -72,7 +72,7 @@ def parse_page(query: Mapping[str, str]) -> Page:
 
 
 async def encode(listing: Listing, query: Mapping[str, str]) -> Parts:
-    """Yield the JSON of a list as the query wants it, in parts. Raises ApiError 400 before the first of them."""
+    """Yield the JSON of a list in parts, as the query asks for it. Raises ApiError 400 before the first part."""
     page = parse_page(query) if listing.paged else Page(None, 0, None)
     objects: Sequence[Any] = list(listing.objects)
     total = len(objects)
@@ -146,7 +146,7 @@ def _cut(all_of_it: Sequence[Any], number: int, size: int) -> list[Any]:
 
 
 async def _sorted(objects: Sequence[Any], show: Callable[[Any], Row], column: str, backwards: bool) -> list[Any]:
-    """The objects in the order of a column. Of the rows no more than these values is kept."""
+    """Return the objects sorted by a column. Only the values of this column are kept in memory, not the rows."""
     keyed: list[tuple[tuple[int, Any], Any]] = []
     for start in range(0, len(objects), SLICE):
         if start:

@@ -1,4 +1,4 @@
-"""Headers in which a proxy tells where a request came from: believed of the proxies that the settings name only."""
+"""Headers in which a proxy gives the origin of a request. Only proxies named in the settings are trusted."""
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -15,10 +15,10 @@ _PREFIX = b"x-forwarded-"
 
 @final
 class Proxies:
-    """Takes these headers out of requests, unless they come from a proxy: then the client is who it says.
+    """Removes X-Forwarded headers from requests, unless a trusted proxy sends them: then they name the client.
 
     trusted: addresses and networks of proxies (management.trusted_proxies). In a chain of proxies each has to be
-    trusted; the client is the last one that is not.
+    trusted; the client is the last address that is not.
     """
 
     def __init__(self, app: _App, trusted: Iterable[str]) -> None:
@@ -37,7 +37,7 @@ class Proxies:
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """None for what is none. One of IPv4 that is written as IPv6, as sockets for both do, is one of IPv4."""
+    """Return an IP address, None if the text is none. An IPv4-mapped IPv6 address is returned as IPv4."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

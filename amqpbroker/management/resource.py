@@ -34,12 +34,12 @@ Handler = Callable[["Call"], Any] | Callable[["Call"], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """`path` below /api, with {names} for its parts, which are unquoted.
+    """Resource at `path` below /api, with {names} for its parts, which are unquoted.
 
-    A path with {vhost} is 404 where there is no such vhost, unless any_vhost. access: to read. change: to do anything
-    else, the same if None. may_send: asked before a large body of PUT and POST is read; raises what a
-    user without the permissions for what the path names is refused with. max_body_bytes: the largest body of PUT and
-    POST, None for as large as any; with 0 it is not read.
+    A path with {vhost} is 404 if there is no such vhost, unless any_vhost. access: required to read. change: required
+    to do anything else, the same as `access` if None. may_send: called before a large body of PUT and POST is read;
+    raises an error if the user has no permission for the object in the path. max_body_bytes: the largest body of PUT
+    and POST, None for the general limit; with 0 the body is not read.
     """
 
     path: str
@@ -66,6 +66,6 @@ class Resource:
         )
 
     def max_body(self, logged_in: bool) -> int:
-        """The most bytes of a body, of one who has or has not said who it is."""
+        """Return the most bytes of a body, from a sender that is logged in or not."""
         most = bodies.MAX_BODY_BYTES if logged_in else bodies.MAX_LOGIN_BYTES
         return most if self.max_body_bytes is None else min(most, self.max_body_bytes)

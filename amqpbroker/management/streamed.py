@@ -1,4 +1,4 @@
-"""Answers in parts: what is large is sent while it is made, at the pace of whoever reads it."""
+"""Answers in parts: a large answer is sent while it is made, at the pace of the client."""
 
 import asyncio
 import logging
@@ -13,19 +13,19 @@ from amqpbroker.management.failure import ApiError
 
 log = logging.getLogger(__name__)
 
-#: Up to this size an answer is sent whole, with its length, as RabbitMQ sends all of them.
+#: Largest answer that is sent whole, with its length, as RabbitMQ sends all answers.
 WHOLE_BYTES = 1024 * 1024
 
-#: How many rows are made before the broker's other work gets its turn.
+#: Rows that are made in one event loop iteration.
 SLICE = 50
 
 Parts = AsyncGenerator[bytes, None]
 
 
 async def answer(parts: Parts, check: Callable[[], object], headers: Mapping[str, str] | None = None) -> Response:
-    """Return the answer whose JSON comes in these parts. The first ones may raise, as long as all is small.
+    """Return an answer with the JSON in `parts`. Parts may raise errors until `WHOLE_BYTES` are exceeded.
 
-    check(): raises what the request is refused with if its sender may not see the next part any more.
+    check(): called before each further part; raises an error if the sender is no longer authorised.
     """
     made: list[bytes] = []
     size = 0
@@ -44,7 +44,7 @@ async def answer(parts: Parts, check: Callable[[], object], headers: Mapping[str
 
 
 async def encoded(objects: Sequence[Any], show: Callable[[Any], Any]) -> Parts:
-    """Yield JSON of the objects with commas between them, made in slices."""
+    """Yield the JSON of the objects with commas between them, in slices."""
     for start in range(0, len(objects), SLICE):
         if start:
             await asyncio.sleep(0)
@@ -54,7 +54,7 @@ async def encoded(objects: Sequence[Any], show: Callable[[Any], Any]) -> Parts:
 
 @final
 class _Streamed(Response):
-    """An answer whose further parts are made when the ones before are with the kernel; none for a client that left."""
+    """An answer whose next part is made once the kernel has taken the earlier ones; stops if the client disconnects."""
 
     def __init__(self, made: list[bytes], rest: Parts, check: Callable[[], object], headers: Mapping[str, str]) -> None:
         super().__init__(None, 200, dict(headers), "application/json")
@@ -76,6 +76,6 @@ class _Streamed(Response):
                     return
             await send({"type": "http.response.body", "body": b""})
         except ApiError as error:
-            log.warning("an answer is broken off: %s", error.reason)  # without its end, so that its reader can tell
+            log.warning("an answer is broken off: %s", error.reason)  # the end is missing, so the client notices
         finally:
             await self._rest.aclose()

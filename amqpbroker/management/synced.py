@@ -1,4 +1,4 @@
-"""Waiting for the effects of a request: until they are safe, and until clients have been sent their frames."""
+"""Waiting for the effects of a request: until they are persisted, and until clients have been sent their frames."""
 
 import asyncio
 from typing import final
@@ -27,9 +27,9 @@ async def all_synced(broker: Broker) -> None:
 
 
 async def all_written(broker: Broker) -> None:
-    """Return once the frames that clients are due so far have been written to their sockets, with events and traces.
+    """Wait until all pending frames, with events and traces, have been written to the clients' sockets.
 
-    The end of the event loop iteration writes them, and was scheduled by the first of them: before this coroutine is.
+    The first frame schedules a write at the end of the event loop iteration, which runs before this coroutine resumes.
     """
     broker.publish_pending()
     await asyncio.sleep(0)

@@ -13,7 +13,7 @@ MAX_NAME_BYTES = 255
 
 
 def whole_number(text: str) -> int:
-    """Of a path or a query, as Erlang reads one: digits behind a sign, and nothing else. Raises ValueError."""
+    """Parse a number in a path or a query as Erlang does: an optional sign and digits only. Raises ValueError."""
     if _WHOLE.fullmatch(text) is None:
         raise ValueError(f"no whole number: {text[:100]}")
     return int(text)
@@ -30,7 +30,7 @@ def boolean(body: Mapping[str, Any], key: str) -> bool:
 
 
 def integer(value: Any) -> int:
-    """Of a string no more than digits behind a sign. Raises ApiError 400."""
+    """Return a JSON value as an integer. A string may only have an optional sign and digits. Raises ApiError 400."""
     try:
         if not isinstance(value, bool) and not (isinstance(value, str) and not _WHOLE.fullmatch(value)):
             return int(value)

@@ -1,4 +1,4 @@
-"""Answers on their way to HTTP clients: how many are made at a time, and how long and how much may wait to be read."""
+"""Answers to HTTP clients: limits of concurrent requests, and of the time and size of unread answers."""
 
 import asyncio
 import logging
@@ -8,23 +8,23 @@ from typing import Protocol, final
 
 log = logging.getLogger(__name__)
 
-#: How long a client may take to read what was written to it.
+#: Time limit for a client to read the bytes written to it.
 WRITE_S = 30.0
 
-#: The same while further requests wait for their turn.
+#: Time limit for a client to read while further requests are queued.
 HURRIED_WRITE_S = 0.25
 
-#: How many bytes may wait for clients that do not read. Beyond that, the connections that have waited longest are
-#: dropped; a single answer may be larger.
+#: The most unread bytes of all clients together. Above it, the connections that have waited longest are dropped; a
+#: single answer may be larger.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 
 class Client(Protocol):
-    """A connection that is written to."""
+    """A connection that answers are written to."""
 
     @property
     def waiting_bytes(self) -> int:
-        """How many bytes of its answer the client has not read."""
+        """Number of bytes of the answer that the client has not read."""
         ...
 
     def drop(self) -> None: ...
@@ -32,7 +32,7 @@ class Client(Protocol):
 
 @dataclass(slots=True)
 class _Stalled:
-    """due: when the client is dropped. timer: without a time of its own where that had come already (uvloop)."""
+    """A client that does not read. due: when it is dropped. timer: on uvloop it has no time if `due` was past."""
 
     since: float
     size: int
@@ -42,9 +42,10 @@ class _Stalled:
 
 @final
 class Answers:
-    """The answers of one listener. at_once: how many requests may be worked on at a time, None for any number.
+    """The answers of one listener. at_once: the most concurrent requests, None for any number.
 
-    A client that does not read is dropped after WRITE_S, or sooner while others wait for it or too much waits in total.
+    A client that does not read is dropped after WRITE_S, or sooner while other requests are queued or too many bytes
+    are unread in total.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, at_once: int | None = None) -> None:
@@ -58,7 +59,7 @@ class Answers:
     # --- requests ---------------------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """Wait until a further request may be worked on. `end` has to follow."""
+        """Wait until another request may start. The caller must call `end` afterwards."""
         if self._at_once is None or self._under_way < self._at_once:
             self._under_way += 1
             return
@@ -76,14 +77,14 @@ class Answers:
         while self._queue:
             turn = self._queue.popleft()
             if not turn.done():
-                turn.set_result(None)  # it takes the place of the one that has ended
+                turn.set_result(None)  # the next request takes the slot of the finished one
                 return
         self._under_way -= 1
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def stall(self, client: Client) -> None:
-        """The client has not read all that was written to it."""
+        """Record that the client has unread bytes, and start its timeout."""
         now = self._loop.time()
         size = client.waiting_bytes
         due = now + self._patience_s
@@ -93,7 +94,7 @@ class Answers:
             self._give_up(next(iter(self._stalled)))
 
     def go_on(self, client: Client) -> None:
-        """The client has read everything, or is gone."""
+        """Stop the timeout: the client has read everything or disconnected."""
         stalled = self._stalled.pop(client, None)
         if stalled is not None:
             stalled.timer.cancel()
@@ -104,7 +105,7 @@ class Answers:
         return HURRIED_WRITE_S if self._queue else WRITE_S
 
     def _hurry(self) -> None:
-        """Somebody waits for those that are stalled now."""
+        """Shorten the timeouts of the stalled clients, since a request is queued behind them."""
         for client, stalled in self._stalled.items():
             due = stalled.since + HURRIED_WRITE_S
             if stalled.due > due:

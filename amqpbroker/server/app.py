@@ -58,7 +58,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Has certificates read again.
 RELOAD_SIGNAL = getattr(signal, "SIGHUP", None)
 
-#: How many pages of metrics are made and sent at a time: each holds the labels of all its objects until it is read.
+#: The most metrics pages that are made and sent at a time. A page holds the labels of its objects until it is read.
 PAGES_AT_ONCE = 16
 
 #: File descriptors kept back from clients.
@@ -123,14 +123,14 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def _calm_collector() -> None:
-    """Messages are freed by their reference counts; what the garbage collector would find among them is not worth its
-    walks over everything that is queued.
+    """Run the garbage collector less often: messages are freed by reference counting, and a collection has to walk
+    over all queued messages.
 
-    Of a broker that ended before this one began, in the same process, nothing may be frozen any more.
+    Objects of a broker that ended earlier in the same process are unfrozen first.
     """
     gc.unfreeze()
     gc.collect()
-    gc.collect()  # what it does not know held things until it was freed itself
+    gc.collect()  # objects unknown to the collector kept others alive until the first collection freed them
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
 
@@ -305,7 +305,7 @@ class Server:
         return [(HTTP, management), (HTTPS, management), (METRICS, metrics), (METRICS_TLS, metrics)]
 
     def discard(self) -> None:
-        """Let go of all that the broker had, after `serve`: another takes its place, or the process goes on without."""
+        """Release the broker's memory after `serve`, because another broker starts or the process goes on without."""
         self.broker.discard()
 
     def stop(self) -> None:
@@ -322,9 +322,9 @@ class Server:
         self._stop()
 
     def give_way(self, config: Config, down_s: float) -> None:
-        """Stop, so that another server starts with `config` in `down_s` seconds. A later `stop` takes that back.
+        """Stop, so that another server starts with `config` in `down_s` seconds. A later `stop` cancels the restart.
 
-        A server that was stopped before stays stopped: nothing takes its place.
+        A server that was stopped before stays stopped and is not replaced.
         """
         if not self.ends:
             self._following = config, self._loop.time() + down_s
@@ -332,7 +332,7 @@ class Server:
 
     @property
     def ends(self) -> bool:
-        """Whether the server was stopped, and nothing takes its place."""
+        """Return whether the server was stopped and is not replaced."""
         return self._stopping.done() and self._following is None
 
     @property

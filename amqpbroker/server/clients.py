@@ -15,7 +15,7 @@ from amqpbroker.server.transport import ClientTransport, Connect, Served
 
 log = logging.getLogger(__name__)
 
-#: How many turns of the loop it may take at most until those whose sockets are dropped have gone, by TLS two.
+#: The most event loop iterations until clients with dropped sockets are gone; with TLS it takes two.
 _TURNS = 10
 
 

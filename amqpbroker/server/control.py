@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 NAME = "control.json"
 
-#: How long until it is tried again to write it.
+#: Interval between attempts to write the control file.
 RETRY_MS = 10_000
 
 
 class ControlFile:
-    """The control file in `directory` of a broker that runs."""
+    """The control file of a running broker in `directory`."""
 
     def __init__(self, directory: Path, clock: Clock) -> None:
         self._directory = directory
@@ -29,7 +29,7 @@ class ControlFile:
         self._retry: Timer | None = None
 
     def write(self, url: str, token: str) -> None:
-        """Write it now, or else as soon as that works: a broker starts on a full disk as well."""
+        """Write the file now, or retry until it succeeds, since a broker also starts on a full disk."""
         try:
             _write(self._directory / NAME, {"pid": os.getpid(), "url": url, "token": token})
         except OSError as error:
@@ -49,7 +49,7 @@ class ControlFile:
 
 
 def _write(path: Path, content: dict[str, object]) -> None:
-    """Write it whole or not at all. Raises OSError."""
+    """Write the file atomically. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

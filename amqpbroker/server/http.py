@@ -42,9 +42,9 @@ STOP_S = 1
 
 
 class HttpListener:
-    """Bound sockets, and what serves them. `build()` makes the application, once, on a thread; it may import much.
+    """Bound sockets and their HTTP server. `build()` makes the application once, on a thread; it may import much.
 
-    at_once: how many requests may be worked on at a time, None for any number.
+    at_once: the most concurrent requests, None for any number.
     """
 
     def __init__(

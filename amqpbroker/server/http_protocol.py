@@ -17,13 +17,13 @@ MAX_CONNECTIONS = 1000
 #: How long a request's head may take to come.
 REQUEST_S = 10.0
 
-#: How long the body of a request that is answered already is read and thrown away.
+#: Time limit for reading and discarding the rest of a body whose request is already answered.
 REST_S = 60.0
 
-#: How many bytes of an answer are written at a time.
+#: The most bytes of an answer in one write.
 PIECE_BYTES = 64 * 1024
 
-#: How many bytes are read at a time, which is what a connection may hold beyond what is used of it.
+#: The most bytes in one read. A connection may hold so many bytes that are not processed yet.
 READ_BYTES = 16 * 1024
 
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -31,8 +31,8 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Parser(h11.Connection):
-    """h11's, whose errors are freed by their reference counts. h11 raises an error from a method of the error itself,
-    so that it would refer to itself by its traceback, and to the connection by the frames in that."""
+    """h11's parser, with errors that are freed by reference counting. h11 raises an error from a method of the error
+    itself, so the error would refer to itself through its traceback, and to the connection through the frames."""
 
     def next_event(self) -> Any:
         try:
@@ -42,7 +42,7 @@ class Parser(h11.Connection):
 
 
 class HttpProtocol(H11Protocol):
-    """Drops a client that is one too many, does not get to say what it wants, or does not read its answer."""
+    """Drops a client above the connection limit, without a complete request in time, or with an unread answer."""
 
     def __init__(self, answers: Answers, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -60,7 +60,7 @@ class HttpProtocol(H11Protocol):
         if len(self.connections) > MAX_CONNECTIONS:
             transport.abort()
         else:
-            # So that the transport tells whenever the client does not read. With 0, one by TLS always says so.
+            # Make the transport report any unread byte. With high=0 a TLS transport would always report some.
             transport.set_write_buffer_limits(high=1, low=0)
             self._watch()
 
@@ -70,15 +70,15 @@ class HttpProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._set_deadline(None)
-        self._unset_keepalive_if_required()  # its timer would keep all of it until then
+        self._unset_keepalive_if_required()  # the timer would keep the connection in memory until it fires
         self._answers.go_on(self)
         super().connection_lost(exc)
-        self.app = self._app  # what stood there refers to the connection itself
+        self.app = self._app  # the previous value refers to the connection itself
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, as far as its sender has no answer yet."""
+        """Refuse invalid HTTP with a 400, or close the connection if an answer has already begun."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         elif self.conn.our_state is h11.SEND_BODY:
@@ -86,12 +86,12 @@ class HttpProtocol(H11Protocol):
         else:
             self.transport.close()
         if self.cycle is not None:
-            # A request under way gets no more of its body, and nobody reads its answer.
+            # A request in progress gets no more of its body, and its answer is not read.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: whoever may upgrade to something is served without."""
+        """Ignore the request to upgrade, and serve HTTP/1.1."""
 
     def on_response_complete(self) -> None:
         self.cycle.body = bytearray()
@@ -101,7 +101,7 @@ class HttpProtocol(H11Protocol):
 
     @property
     def _drains(self) -> bool:
-        """Whether the request is answered while its body is still coming."""
+        """Return whether the request is answered but its body is still being received."""
         return self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE
 
     def _watch(self) -> None:
@@ -154,7 +154,7 @@ class HttpProtocol(H11Protocol):
                 self._left = 0
                 self._answers.end()
         except asyncio.CancelledError:
-            # The broker stops, and has waited long enough.
+            # The broker is stopping, and its grace period is over.
             self.transport.abort()
             self.cycle.disconnected = True
 
@@ -166,7 +166,7 @@ class HttpProtocol(H11Protocol):
         body = message.get("body", b"")
         self._left = max(0, self._left - len(body))
         if len(body) > PIECE_BYTES:
-            # By TLS only the piece after the one that is not read waits where it can be seen.
+            # TLS hides an unread piece from the write buffer; only the piece after it is visible there.
             for start in range(0, len(body), PIECE_BYTES):
                 await send({"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": True})
             message = {**message, "body": b""}
@@ -177,7 +177,10 @@ class HttpProtocol(H11Protocol):
         await send(message)
 
     def _closes_too_soon(self) -> bool:
-        """Whether the connection ends with the answer, though the request has not: its client would lose the answer."""
+        """Return whether the answer closes the connection before the whole request is read.
+
+        The client would lose the answer.
+        """
         if self.conn.their_state is not h11.SEND_BODY or self._expects:
             return False
         closes = any(name == b"connection" and b"close" in value.lower() for name, value in self.headers)
@@ -191,7 +194,7 @@ class HttpProtocol(H11Protocol):
 
 
 def _announced(headers: Any) -> int:
-    """How long the body is going to be, 0 where nobody says so."""
+    """Return the content-length, 0 if there is none."""
     for name, value in headers:
         if name == b"content-length":
             return int(value)
@@ -200,9 +203,9 @@ def _announced(headers: Any) -> int:
 
 @final
 class HttpSocket(asyncio.BufferedProtocol):
-    """Reads a socket in small pieces, since uvicorn keeps all that it is given until it can use it.
+    """Reads a socket in small pieces, since uvicorn keeps all bytes that it is given until it can process them.
 
-    buffer: what is read into, which all connections of a loop may share, as what is read is copied at once.
+    buffer: the read buffer; all connections of a loop may share it, since the bytes are copied at once.
     """
 
     def __init__(self, buffer: memoryview, protocol: HttpProtocol) -> None:

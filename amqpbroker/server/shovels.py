@@ -61,7 +61,7 @@ class LazyShovels(ShovelRunner):
                 end.setblocking(False)
             await to_the_end(self._loop.connect_accepted_socket(lambda: self._serve(user), theirs))
         except asyncio.CancelledError:
-            ours.close()  # the connection that there is by now sees it
+            ours.close()  # the accepted connection at the other end notices
             raise
         except BaseException:
             ours.close()

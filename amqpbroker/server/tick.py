@@ -11,11 +11,11 @@ class Dirty(Protocol):
 
 
 class Tick:
-    """Collects who has output during a turn of the event loop, and serves them all when the turn ends.
+    """Collects the objects that have output in an event loop iteration, and serves all of them when it ends.
 
-    The first mark of a turn schedules one run. A run calls `sync()`, which may mark more, and only then every
-    marked one's `end_turn()`, so that no confirm leaves before what it confirms is safe. Clients that asked for
-    something come last: those whom it concerns hear of it before the answer is written. When `sync` raises,
+    The first mark of an iteration schedules one run. A run calls `sync()`, which may mark more, and only then
+    `end_turn()` of every marked object, so that a confirm is sent only after its message is persisted. Clients that
+    made a request come last, so that other clients are notified before the answer is written. If `sync` raises,
     `on_failure(error)` is called, and nothing is ever answered again.
     """
 
@@ -40,9 +40,9 @@ class Tick:
         return self._scheduled
 
     def mark(self, dirty: Dirty, asked: bool = False) -> None:
-        """Have `dirty.end_turn()` called when this turn ends; the caller marks only once a turn.
+        """Call `dirty.end_turn()` when this event loop iteration ends; the caller marks only once in an iteration.
 
-        asked: its output answers what it sent itself.
+        asked: the output answers a request of the same client.
         """
         if not self._scheduled:
             self.request()

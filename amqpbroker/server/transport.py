@@ -77,7 +77,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         self._linger: Timer | None = None
         self._admitted = False
         self._marked = False
-        #: Its own frames are being acted on.
+        #: True while the client's own frames are being processed.
         self._acting = False
         self._reading = True
         self.octets = 0
@@ -92,7 +92,7 @@ class ClientTransport(asyncio.BufferedProtocol):
             self._fail()
 
     def _serve(self, transport: asyncio.Transport) -> None:
-        """Put what serves a client behind its socket, unless the client is refused."""
+        """Attach a protocol handler to the client's socket, unless the client is refused."""
         encryption = None
         ssl_object = transport.get_extra_info("ssl_object")
         if ssl_object is not None:
@@ -176,7 +176,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         connection = self._connection
         if connection is None or self._transport is None:
             return
-        self._acting = True  # on what it sent before, if that had to wait for its output to go
+        self._acting = True  # processes frames that had to wait for unwritten output
         try:
             parts = connection.collect()
             if len(parts) == 1:
@@ -197,17 +197,17 @@ class ClientTransport(asyncio.BufferedProtocol):
         if self._connection is not None:
             self._connection = before(self._connection)
 
-    # --- what tests look at -------------------------------------------------------------------------------------------
+    # --- state for tests ----------------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
-        """The client's address, or "a client" when it is gone."""
+        """The client's address, or "a client" after it has disconnected."""
         host, port = _address(None if self._transport is None else self._transport.get_extra_info("peername"))
         return f"{host}:{port}" if host else "a client"
 
     @property
     def socket(self) -> Any:
-        """The socket, or what the loop shows of it; None once that is closed."""
+        """The socket, or the event loop's wrapper of it; None once it is closed."""
         return None if self._transport is None else self._transport.get_extra_info("socket")
 
     @property
@@ -216,28 +216,28 @@ class ClientTransport(asyncio.BufferedProtocol):
 
     @property
     def closing(self) -> bool:
-        """Nothing that comes is handled any more."""
+        """Return whether the connection is closing, so that incoming bytes are discarded."""
         transport, connection = self._transport, self._connection
         return transport is None or transport.is_closing() or connection is None or connection.closing
 
     @property
     def reading(self) -> bool:
-        """Everything that has been read is handled, and so is what comes."""
+        """Return whether all bytes read so far are handled, and further bytes are handled as they arrive."""
         return self._connection is not None and self._connection.reading
 
     @property
     def paused(self) -> bool:
-        """The socket is not read in this turn."""
+        """Return whether the socket is not read in this event loop iteration."""
         return not self._reading
 
     @property
     def marked(self) -> bool:
-        """The connection is served at the end of the turn."""
+        """Return whether the connection is served at the end of the event loop iteration."""
         return self._marked
 
     @property
     def unwritten(self) -> int:
-        """How many octets the kernel has not taken yet."""
+        """Number of bytes that the kernel has not taken yet."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     # --- the server's end ---------------------------------------------------------------------------------------------

@@ -72,8 +72,8 @@ class Client:
 
     @property
     def error(self) -> LinkError | None:
-        """Why there is no connection any more. A new one each time: an error that was raised refers to the frames that
-        it passed, whose variables this client must not keep."""
+        """Reason for the end of the connection, as a new error each time: an error that was raised refers to its stack
+        frames, whose variables this client must not keep alive."""
         return None if self._lost is None else LinkError(self._lost)
 
     # --- out --------------------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ class Client:
             return await future
         finally:
             self._waiting.pop(channel, None)
-            del future  # it has the error that is raised, which refers to this frame
+            del future  # the future holds the raised error, which refers to this frame
 
     def send(self, method: str, channel: int, **arguments: Any) -> None:
         self._write(frame(METHOD, channel, methods.encode(method, **arguments)))
@@ -191,7 +191,7 @@ class Client:
                 self.lost(LinkError(arguments["reply_text"]))
 
     def lost(self, error: LinkError) -> None:
-        """There is no connection any more: nothing is written, and nobody is told of anything."""
+        """Record that the connection is lost: nothing is written, and no callback is called any more."""
         if self._lost is None:
             self._lost = str(error)
             for _, future in self._waiting.values():
@@ -207,7 +207,7 @@ class Client:
 
 
 def _nowhere(data: bytes) -> None:
-    """What is written after the end."""
+    """Discard bytes written after the end of the connection."""
 
 
 @final

@@ -28,7 +28,7 @@ class Dialer:
     def __init__(self, users: Users, open_inside: OpenInside) -> None:
         self._users = users
         self._open_inside = open_inside
-        #: What all links read into: it is taken at once.
+        #: Read buffer of all links; a link consumes its bytes at once.
         self._buffer = memoryview(bytearray(MAX_READ_BYTES))
 
     async def dial(self, uris: Sequence[AmqpUri], name: str) -> tuple[Link, AmqpUri]:
@@ -36,8 +36,8 @@ class Dialer:
 
         name: of the connection, as the broker shows it.
         """
-        # The text alone: an error that is raised and in a variable of the frame that raises it is freed by the garbage
-        # collector only, with all that this frame and its callers refer to.
+        # Only the text is kept: a raised error in a variable of the frame that raises it is a reference cycle, which
+        # keeps all objects of the frame and its callers alive until the garbage collector runs.
         reason = "there is no URI to connect to"
         for uri in random.sample(uris, len(uris)):
             try:

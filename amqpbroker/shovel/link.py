@@ -38,9 +38,9 @@ class LinkReceiver(Receiver):
 
 @final
 class Link(asyncio.BufferedProtocol):
-    """What is written in a turn of the loop goes out together.
+    """Connection of a shovel. Frames of one event loop iteration are written together.
 
-    buffer: what is read into, of MAX_READ_BYTES; links of one loop may share it. The link and its client refer to each
+    buffer: the read buffer, of MAX_READ_BYTES; links of one loop may share it. The link and its client refer to each
     other until the connection is lost or `abort` is called.
     """
 

@@ -34,7 +34,7 @@ class Ends(ABC):
 
     @abstractmethod
     def retry_later(self, retry: Callable[[], None]) -> None:
-        """Call `retry()` in a while: the destination has refused something."""
+        """Call `retry()` after a delay, since the destination has refused a message."""
 
     @abstractmethod
     def changed(self, status: "Status") -> None:
@@ -45,7 +45,7 @@ class Ends(ABC):
         """All that was to be transferred is."""
 
 
-#: How a transfer goes.
+#: Status of a transfer.
 Status = Literal["running", "flow", "blocked"]
 
 
@@ -53,11 +53,11 @@ Status = Literal["running", "flow", "blocked"]
 class Transfer:
     """The messages of one shovel while both its connections last.
 
-    remaining: how many messages it is to take, None for all that come; then `Ends.finished` is called once. Messages
-    are published in the order in which they came. What the destination refuses is kept and published again, ahead of
-    what came after it, so that the source does not count it as returned.
+    remaining: number of messages to take, after which `Ends.finished` is called once; None for no end. Messages are
+    published in the order of their arrival. A message that the destination refuses is kept and published again, ahead
+    of later messages, so that the source does not count it as returned.
 
-    The ends must not refer to the transfer, or neither is freed by its reference count.
+    The ends must not refer to the transfer, or reference counting frees neither.
     """
 
     def __init__(self, ends: Ends, ack_mode: AckMode, remaining: int | None) -> None:
@@ -126,7 +126,7 @@ class Transfer:
         if self._ended:
             return
         if self._unconfirmed:
-            self._ends.retry_later(self.retry)  # these may be refused as well, and come in between
+            self._ends.retry_later(self.retry)  # unconfirmed messages may be refused too, and belong in between
             return
         self._pending.extendleft(sorted(self._refused, key=_tag, reverse=True))
         self._refused = []

@@ -1,4 +1,4 @@
-"""Awaiting what must not be cut short by the cancellation of the task that awaits it."""
+"""Awaiting coroutines that must run to their end although the awaiting task is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 async def to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await the coroutine. A cancellation takes effect once it has ended.
+    """Await the coroutine. A cancellation takes effect once the coroutine has ended.
 
-    An event loop that is to make a transport of a socket, and is cancelled meanwhile, closes the socket and tells the
-    protocol nothing, and uvloop leaves the Python object with a descriptor that may belong to somebody else by then.
+    If the creation of a transport from a socket is cancelled, the event loop closes the socket without telling the
+    protocol, and uvloop leaves the Python socket with a descriptor that may have been reused for another file.
     """
     task = asyncio.ensure_future(coroutine)
     cancelled = False
@@ -25,4 +25,4 @@ async def to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         return task.result()
     finally:
-        del task  # it has the error that is raised, which refers to this frame
+        del task  # the task holds the raised error, which refers to this frame

@@ -26,8 +26,8 @@ RETRY_MS = 1000
 class Work:
     """A transfer over two links, as long as both last. done: ends with the reason once one fails, or with None.
 
-    It is freed by its reference count once both links are closed: the links refer to it until then, and what they do
-    for the transfer knows neither.
+    Reference counting frees it once both links are closed: the links refer to it until then, and the transfer's `_Ends`
+    refer to neither.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Work:
         clock: Clock,
         on_status: Callable[[State], None],
     ) -> None:
-        """clock: of waiting. on_status: told when the transfer's status is another."""
+        """clock: times the delays. on_status: called when the transfer's status changes."""
         self.settled = asyncio.Event()
         self._ends = _Ends(definition, source, destination, changes, clock, on_status)
         self.done = self._ends.done
@@ -51,11 +51,11 @@ class Work:
     def failed(self, error: Exception) -> None:
         self.transfer.end()
         if not self.done.done():
-            # The text alone: an error that is raised refers to the frames that it passes, and so to what refers to it.
+            # Only the text is kept: a raised error refers to its stack frames, and so would create a reference cycle.
             self.done.set_result(str(error))
 
     async def drain(self) -> None:
-        """End; unless something has failed, wait a little for what was published to be confirmed."""
+        """End the transfer. Unless a link has failed, wait up to `DRAIN_S` for outstanding publisher confirms."""
         failed = self.done.done() and not self.done.cancelled() and self.done.result() is not None
         self.transfer.end()
         self._ends.finished()
@@ -68,7 +68,7 @@ class Work:
 
 @final
 class _Ends(Ends):
-    """What the transfer does over the links."""
+    """Operations of the transfer on its two links."""
 
     def __init__(
         self,

@@ -25,9 +25,9 @@ class Moved(NamedTuple):
 
 
 class Compaction:
-    """Goes through the oldest segment, a step a batch, while that is worth it. docs/store-format.md, "Space".
+    """Copies live entries out of the oldest segment, one step a batch, if worthwhile. docs/store-format.md, "Space".
 
-    failure: the error of a step that could not read; nothing is due until that is None again.
+    failure: the error of a step that could not read; no step is due until it is None again.
     """
 
     def __init__(self, journal: Journal, moves: Moves, counts: dict[int, int]) -> None:
@@ -52,11 +52,11 @@ class Compaction:
         return journal.octets > 2 * journal.living.octets + SPARE_SEGMENTS * journal.segment_bytes
 
     def step(self, position: int, written: int) -> tuple[list[bytes], list[Moved]]:
-        """Groups to write from `position` on, and what they move.
+        """Return the groups to write from `position` on, and the entries that they move.
 
-        written: octets that the batch has already. Twice as many are looked at: half of what is found there lives, if
-        that much, so that the journal does not grow faster than it shrinks. What the journal knows to be settled is
-        left behind. What cannot be read for now stays for another step (`failure`). Raises DamagedError.
+        written: bytes that the batch has already. A step reads twice as many: at most half of them are live, so that
+        the journal does not grow faster than it shrinks. Entries that the journal knows to be settled are not moved.
+        A part that cannot be read is left for a later step (`failure`). Raises DamagedError.
         """
         parts: list[bytes] = []
         moved: list[Moved] = []
@@ -67,7 +67,7 @@ class Compaction:
         return parts, moved
 
     def _step(self, parts: list[bytes], moved: list[Moved], position: int, written: int) -> None:
-        """Raises OSError, with what was read before, and DamagedError."""
+        """Read one step into `parts` and `moved`. Raises DamagedError, or OSError, which keeps earlier groups."""
         journal = self._journal
         oldest = journal.segments[min(journal.segments)]
         if oldest is not self._segment:

@@ -169,7 +169,7 @@ class Definitions(ABC):
 
     @abstractmethod
     def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
-        """Remove all bindings from or to an exchange, or to a queue, or none. Raises AmqpError 506."""
+        """Remove all bindings from or to an exchange, or to a queue, atomically. Raises AmqpError 506."""
 
     @abstractmethod
     def remove_vhost(self, name: str) -> None:

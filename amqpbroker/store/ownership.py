@@ -48,7 +48,7 @@ class Ownership:
                 " directory with --data-dir"
             ) from None
         os.ftruncate(self._lock, 0)
-        # The pid is for an error message of another broker, and a full disk has no space for it.
+        # The pid only serves the error message of another broker, so a full disk must not prevent the start.
         with contextlib.suppress(OSError):
             os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 

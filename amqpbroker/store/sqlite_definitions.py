@@ -109,7 +109,7 @@ _TABLES: dict[type[Any], str] = {
 
 
 def _put_statement(kind: type[Definition]) -> str:
-    """Writes nothing if all is there as it is: a start that imports what is stored needs no space for it."""
+    """Return a statement that writes nothing if the row is unchanged, so that a repeated import needs no disk space."""
     table = _TABLES[kind]
     fields = ", ".join(kind._fields)
     marks = ", ".join([f"?{number}" for number, _ in enumerate(kind._fields, 1)])
@@ -140,7 +140,7 @@ class SqliteDefinitions(Definitions):
         self._path = path
         self._files = files
         try:
-            # It has the hashes of passwords. SQLite gives its log the mode of the database.
+            # The database has password hashes. SQLite gives its log the file mode of the database.
             with contextlib.suppress(FileExistsError):
                 files.close(files.create(path))
             self._connection = self._connect()
@@ -156,10 +156,10 @@ class SqliteDefinitions(Definitions):
             raise StoreError(f"{path}: {error}{advice}") from error
 
     def _connect(self) -> sqlite3.Connection:
-        """A connection of this process, while there is none of another.
+        """Open a connection that excludes all other processes.
 
-        So SQLite keeps the log's index in memory, not in a file, which a full disk has no space for; and nobody's long
-        look at the database keeps the log from being emptied.
+        SQLite then keeps the index of the log in memory, not in a file that would need disk space; and no long read of
+        another process keeps the log from being emptied.
         """
         return sqlite3.connect(
             f"{self._path.absolute().as_uri()}?vfs=unix-excl",

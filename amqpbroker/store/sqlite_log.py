@@ -1,4 +1,4 @@
-"""The write-ahead log of the definitions' database: synced, and kept small. docs/store-format.md, "Definitions"."""
+"""The write-ahead log of the definitions database: syncs and checkpoints. docs/store-format.md, "Definitions"."""
 
 import errno
 import logging
@@ -12,13 +12,13 @@ from amqpbroker.store.journal import UnwrittenError
 
 log = logging.getLogger(__name__)
 
-#: From this size on `sync` moves the log into the database. From the second on a change waits for that.
+#: Size from which `sync` moves the log into the database; from `MOST_BYTES` on, a change waits for the checkpoint.
 CHECKPOINT_BYTES: Final = 4 << 20
 MOST_BYTES: Final = 16 << 20
-#: How much the log has to grow before a checkpoint that failed is tried again.
+#: Growth of the log after which a failed checkpoint is tried again.
 RETRY_BYTES: Final = 1 << 20
 
-#: SQLite's codes of a sync that failed. After any other error the log still has everything, safe as before.
+#: SQLite's error codes of a failed sync. After any other error the log is complete and as durable as before.
 _FINAL: Final = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
 
 _TOO_MANY_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
@@ -27,23 +27,23 @@ _TOO_MANY_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 class SqliteLog:
     """The write-ahead log of the database `path`, which is open already.
 
-    writing: held by the thread that changes the database, and by the one that empties the log.
+    writing: lock held by the thread that changes the database, and by the thread that empties the log.
 
-    SQLite begins its log anew only when a change finds all of it in the database, which never happens while one change
-    follows another. So a checkpoint first moves what is there beside the changes that go on; then it keeps them waiting
-    for the little that has come since, and empties the log.
+    SQLite restarts its log only when a change finds all of the log in the database, which never happens under constant
+    changes. So a checkpoint first copies the log concurrently with changes; then it holds `writing`, copies the small
+    remainder, and empties the log.
     """
 
     def __init__(self, path: Path, files: Files, connection: sqlite3.Connection) -> None:
-        """connection: a connection to the database that nobody else uses. Raises OSError."""
+        """connection: a connection to the database for this object alone. Raises OSError."""
         self.writing = threading.RLock()
         self._path = path
         self._files = files
         self._connection = connection
-        # SQLite keeps one log file as long as the database is open. The database itself must be opened by SQLite only:
-        # closing any other descriptor of it would drop SQLite's locks (fcntl).
+        # SQLite keeps one log file as long as the database is open. Only SQLite may open the database file itself:
+        # closing another descriptor of the file would release SQLite's locks (fcntl).
         self._descriptor = files.open(path.with_name(path.name + "-wal"))
-        # A process before this one may have written without syncing.
+        # An earlier process may have written without syncing.
         self._dirty = True
         self._entered = False
         self._cramped = False
@@ -53,17 +53,17 @@ class SqliteLog:
             self._checkpoint_or_tell()
 
     def changed(self) -> None:
-        """Have the next `sync` sync. After the change: `sync` unmarks before it syncs, for one made meanwhile."""
+        """Mark the log as changed for the next `sync`. Call after the change, since `sync` unmarks before it syncs."""
         self._dirty = True
 
     def refused(self) -> None:
-        """The disk did not take a change: it may once the log is empty, whose space the next one gets."""
+        """Record that the disk refused a change. Emptying the log may free space for the next change."""
         self._cramped = True
 
     def make_room(self) -> None:
-        """Empty the log if it is as large as it may get, or leaves no space; to be called before a change.
+        """Empty the log if it has its largest size or the disk is full. Call before a change.
 
-        Raises sqlite3.Error if the disk does not take that and the log is too large: then the change must not be made.
+        Raises sqlite3.Error if the log is too large and cannot be emptied; the change must not be made then.
         """
         octets = self._octets()
         if octets >= MOST_BYTES:
@@ -73,9 +73,9 @@ class SqliteLog:
             self._checkpoint_or_tell()
 
     def sync(self) -> None:
-        """Have every change so far survive a power failure, and keep the log small; may be called on another thread.
+        """Make every change so far survive a power failure, and keep the log small. May be called on another thread.
 
-        Raises UnwrittenError if that is to be tried again, and OSError, after which nothing may be taken for safe.
+        Raises UnwrittenError if the call can be retried, and OSError if no change may be considered durable any more.
         """
         if self._failure is not None:
             raise self._failure
@@ -97,7 +97,7 @@ class SqliteLog:
                 raise self._failure
 
     def _enter(self) -> None:
-        """Have the files' names on the disk."""
+        """Sync the directory, so that the files' names are on the disk."""
         if self._entered:
             return
         directory = self._path.parent
@@ -113,7 +113,7 @@ class SqliteLog:
         return self._files.size(self._descriptor)
 
     def _checkpoint_or_tell(self) -> None:
-        """Empty the log. If that fails, all is as before, and it is tried again when more has come."""
+        """Empty the log. On failure, report it, change nothing, and try again after the log has grown."""
         try:
             self._checkpoint()
         except sqlite3.Error as error:
@@ -129,7 +129,7 @@ class SqliteLog:
             self._checkpoint_bytes = self._octets() + RETRY_BYTES
 
     def _checkpoint(self) -> None:
-        """Move the log into the database, sync that, and empty the log. Raises sqlite3.Error."""
+        """Move the log into the database, sync the database, and empty the log. Raises sqlite3.Error."""
         try:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             with self.writing:

@@ -12,9 +12,9 @@ from mypy_extensions import mypyc_attr
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Store(metaclass=ABCMeta):
-    """Where messages are kept. `appended` and `synced` are read by confirms once a turn.
+    """Storage of messages. Publisher confirms read `appended` and `synced` once in an event loop iteration.
 
-    stored, loaded: how many copies were written, and how many read back.
+    stored, loaded: number of copies written, and of copies read back.
     """
 
     appended: int = 0
@@ -25,9 +25,9 @@ class Store(metaclass=ABCMeta):
     @property
     @abstractmethod
     def waiting_bytes(self) -> int:
-        """Memory that operations take until their writing begins, and answers until their sync, in bytes (estimated).
+        """Memory of operations before their write begins and of answers before their sync, in bytes (estimated).
 
-        While it is above 0, `synced` is going to grow. A client that adds to a large amount has to wait until then.
+        While it is above 0, `synced` is going to grow. If it is large, clients that add to it have to wait.
         """
 
     @abstractmethod

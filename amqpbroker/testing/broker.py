@@ -186,7 +186,7 @@ class Broker:
                 lab.broker.add_vhost(vhost)
             for name, password in self._users.items():
                 lab.broker.users.add_user(name, password, ("administrator",))
-            # Default users do not exist if the definitions have users.
+            # Default users are not created if the definitions have users.
             default = [user.name for user in self._config.default_users if lab.broker.users.has(user.name)]
             for name in (*self._users, *default):
                 for vhost in lab.broker.vhosts:
@@ -241,8 +241,9 @@ class Broker:
     # --- vhosts -----------------------------------------------------------------------------------------------------
 
     def add_vhost(self, name: str) -> str:
-        """Another vhost, empty, in which every user may do everything. Returns its URL. Raises ValueError for a name
-        that is not text.
+        """Create an empty vhost in which every user has all permissions. Returns the URL of the vhost.
+
+        Raises ValueError for a name that is not text.
         """
         check_names((name,), {})
 
@@ -350,11 +351,11 @@ class Broker:
         return self._lab_there
 
     def _current(self) -> Lab | None:
-        """Return the broker of this time: each restart makes another. None before the first and after the last."""
+        """Return the running broker: each restart makes a new one. None before the first start and after the end."""
         return self._lab_there
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float | None = None, what: str = "") -> Any:
-        """What a coroutine gives on the loop's thread. what: the call that waits for it."""
+        """Run a coroutine on the loop's thread and return its result. what: name of the waiting call, for errors."""
         __tracebackhide__ = True
         loop = self._loop
         if loop is None or self._pid != os.getpid() or self._thread is threading.current_thread():

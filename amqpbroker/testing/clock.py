@@ -9,7 +9,7 @@ from amqpbroker.testing.travel import Travel
 #: How long moving on may take: years have many seconds in which something may be due.
 PATIENCE_S = 600
 
-#: Has the loop's thread run a coroutine, and waits for what it gives, so many seconds; the call that it is for.
+#: Runs a coroutine on the loop's thread and returns its result: (coroutine, timeout in seconds, name of the call).
 Run = Callable[[Coroutine[Any, Any, Any], float, str], Any]
 
 

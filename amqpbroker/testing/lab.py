@@ -63,7 +63,7 @@ class Lab:
         self.server.more_resources = self._resources
 
     def discard(self) -> None:
-        """Let go of what there was, after the end: nothing takes this one's place."""
+        """Release the broker's memory after the end, when no broker replaces it."""
         self.clock.clear()
         self.server.discard()
         self.recorder.discard()

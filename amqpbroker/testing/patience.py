@@ -1,4 +1,4 @@
-"""Waiting for the broker's thread; if it takes too long, the error tells what it does instead."""
+"""Waiting for the broker's thread; a timeout error shows what the thread is doing."""
 
 import os
 import sys
@@ -19,13 +19,13 @@ def result_of(
     try:
         return future.result(timeout_s)
     except TimeoutError:
-        if future.done():  # it is the result
+        if future.done():  # the TimeoutError is the result of the future
             raise
     raise overdue(timeout_s, what, thread, lab())
 
 
 def overdue(timeout_s: float, what: str, thread: threading.Thread | None, lab: Lab | None) -> TimeoutError:
-    """what: was waited for, such as "queues()"."""
+    """Return the error for a timeout. what: the call that was waited for, such as "queues()"."""
     state = [f"the broker's thread {_whereabouts(thread)}"]
     if lab is not None:
         state.append(f"{len(lab.server.clients.there())} clients are connected")

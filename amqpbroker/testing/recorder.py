@@ -103,7 +103,7 @@ class Recorder(Tap):
         self.refusals.add(Refusal(vhost.name, error.code, error.text, error.scope, *via))
 
     def discard(self) -> None:
-        """Let go of everything. The broker has ended, and nobody can ask any more."""
+        """Release all records after the broker has ended."""
         for kept in (self.publishes, self.unroutable, self.refusals):
             kept.forget(_any)
 

@@ -1,21 +1,21 @@
-"""Bytes that a client had sent at one time, and that the broker has still to handle."""
+"""Bytes that a client had sent at one time, and that the broker still has to handle."""
 
 from typing import Any, Final
 
 from amqpbroker.server.transport import ClientTransport
 from amqpbroker.testing.sockets import Peers, received, unread
 
-#: What TLS holds between the socket and the connection at most, with room to spare (uvloop: two times 256 KiB).
+#: The most bytes that TLS buffers between socket and connection, with a margin (uvloop: two times 256 KiB).
 _IN_TLS_BYTES: Final = 1024 * 1024
 
-#: For so many checks in a row TLS has given nothing, or a connection has been held, before that counts as final.
+#: Number of consecutive checks without bytes from TLS, or with the connection held, until the state counts as final.
 _ENOUGH: Final = 3
 
 
 class Sent:
-    """What a client had sent when this was made: in its own socket's buffer, in the broker's, or within the broker.
+    """Bytes that a client had sent at creation: in its own socket's buffer, in the broker's, or within the broker.
 
-    To be asked in one turn of the loop after another whether it `is_handled`.
+    Check `is_handled` once in each event loop iteration.
     """
 
     def __init__(self, client: ClientTransport, peers: Peers) -> None:
@@ -32,7 +32,7 @@ class Sent:
 
     @property
     def is_handled(self) -> bool:
-        """The connection has all of it, and has handled what is whole; or it ends, and nothing is handled any more."""
+        """Return whether the connection has all of the bytes and has handled all whole frames, or is closing."""
         client = self._client
         sock = client.socket
         if sock is None or client.closing:
@@ -53,19 +53,19 @@ class Sent:
 
     @property
     def is_held(self) -> bool:
-        """The connection handles nothing until something else happens: an alarm or a fault ends."""
+        """Return whether the connection handles nothing until an alarm or a fault ends."""
         client = self._client
         self._held = 0 if client.reading or client.marked or client.unwritten else self._held + 1
         return self._held >= _ENOUGH
 
     @property
     def waits_for_reader(self) -> bool:
-        """The connection handles nothing until its client reads the answers that are there for it."""
+        """Return whether the connection handles nothing until its client reads the pending answers."""
         return not self._client.reading and bool(self._client.unwritten)
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Changes while something of it is handled."""
+        """Value that changes while bytes are handled."""
         return self._client.octets, self._client.unwritten
 
     def __str__(self) -> str:
@@ -75,6 +75,6 @@ class Sent:
         return f"{client.name}: {left:,} bytes of what it had sent"
 
     def _taken(self, sock: Any) -> int:
-        """How many octets of what the client sent have left the socket."""
+        """Return the number of the client's bytes that were read from the socket."""
         came = received(sock)
         return self._client.octets if came is None else came - unread(sock)

@@ -1,4 +1,4 @@
-"""The kernel's numbers of a connection: the bytes that came, and those that the peer has written, on Linux."""
+"""Byte counts of a connection from the Linux kernel: bytes received, and bytes written by the peer."""
 
 import socket
 import struct
@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 from typing import Any, Final, Self
 
-#: Of Linux: <linux/sock_diag.h>, <linux/inet_diag.h>, <linux/netlink.h>.
+#: Linux constants: <linux/sock_diag.h>, <linux/inet_diag.h>, <linux/netlink.h>.
 _SOCK_DIAG: Final = 4
 _BY_FAMILY: Final = 20
 _REQUEST: Final = 1
@@ -17,19 +17,18 @@ _MESSAGE_OCTETS: Final = 72
 _WRITE_QUEUE_AT: Final = _NETLINK_HEAD + 60
 _TCP_INFO_TYPE: Final = 2
 
-#: <linux/tcp.h>, struct tcp_info: tcpi_state is the first octet.
+#: Offset in struct tcp_info of <linux/tcp.h>, whose first byte is tcpi_state.
 _ACKED_AT: Final = 120
 _RECEIVED_AT: Final = 128
 _TCP_INFO_OCTETS: Final = 136
 
-#: States of a socket (<net/tcp_states.h>) that has told, or has been told, that nothing more comes. That counts as an
-#: octet.
+#: States of a socket (<net/tcp_states.h>) that has sent, or received, a FIN; a FIN counts as one byte.
 _HAS_ENDED: Final = (4, 5, 9, 11)
 _PEER_HAS_ENDED: Final = (7, 8, 9, 11)
 
 
 class Peers:
-    """Asks the kernel for the sockets at the other end of connections within this machine: Linux alone can tell."""
+    """Queries the kernel for the peer sockets of connections within this machine. Linux only."""
 
     def __init__(self) -> None:
         self._netlink: socket.socket | None = None
@@ -50,7 +49,7 @@ class Peers:
             self._netlink.close()
 
     def written(self, sock: Any) -> int:
-        """How many octets the peer of a connection has handed to its kernel; 0 if nobody knows."""
+        """Return the number of bytes that the peer of a connection has handed to its kernel, 0 if unknown."""
         if self._netlink is None:
             return 0
         try:
@@ -66,7 +65,7 @@ class Peers:
 
 
 def _ends(sock: Any) -> tuple[int, tuple[bytes, int], tuple[bytes, int]]:
-    """The family and both addresses of a socket. A client of IPv4 may come to a socket of IPv6. Raises OSError."""
+    """Return the family and both addresses of a socket. IPv4 clients may use an IPv6 socket. Raises OSError."""
     own, peer = sock.getsockname(), sock.getpeername()
     if not isinstance(own, tuple) or not isinstance(peer, tuple):
         raise OSError("a connection from within the process")
@@ -77,7 +76,7 @@ def _ends(sock: Any) -> tuple[int, tuple[bytes, int], tuple[bytes, int]]:
 
 
 def _written(answer: bytes) -> int:
-    """Raises ValueError for an answer without the numbers: there is no such socket."""
+    """Return the bytes written, from the kernel's answer. Raises ValueError if the answer has no such socket."""
     if len(answer) < _NETLINK_HEAD + _MESSAGE_OCTETS or answer[4:6] != struct.pack("=H", _BY_FAMILY):
         raise ValueError("no such socket")
     state = answer[_NETLINK_HEAD + 1]
@@ -87,13 +86,13 @@ def _written(answer: bytes) -> int:
         size, kind = struct.unpack_from("=HH", answer, at)
         if kind == _TCP_INFO_TYPE and size >= 4 + _TCP_INFO_OCTETS:
             (acked,) = struct.unpack_from("=Q", answer, at + 4 + _ACKED_AT)
-            return int(acked) + int(unacked) - 1 - (state in _HAS_ENDED)  # the first octet is that of the handshake
+            return int(acked) + int(unacked) - 1 - (state in _HAS_ENDED)  # the first byte is that of the handshake
         at += max(4, size + 3 & ~3)
     raise ValueError("no numbers")
 
 
 def received(sock: Any) -> int | None:
-    """How many octets have come to a socket, read or not; None where the kernel does not say."""
+    """Return the number of bytes that a socket has received, read or not; None if the kernel does not tell."""
     if sys.platform != "linux":
         return None
     try:
@@ -107,7 +106,7 @@ def received(sock: Any) -> int | None:
 
 
 def unread(sock: Any) -> int:
-    """How many octets wait in a socket to be read; 0 where the system does not say."""
+    """Return the number of unread bytes in a socket, 0 if the system does not tell."""
     try:
         import fcntl
         import termios

@@ -18,10 +18,10 @@ TURNS = 3
 #: How long at most what has come so far is read.
 READ_S = 30.0
 
-#: How long a client that does not read its answers is waited for.
+#: Time limit for waiting for a client that does not read its answers.
 STALLED_S = 0.1
 
-#: How many clients an error names.
+#: The most clients that an error names.
 SHOWN = 10
 
 #: How long at most what there is to say is written where there is ever more: clients may be busy meanwhile.
@@ -100,12 +100,12 @@ class Travel:
             tick.run()
 
     async def settle(self) -> None:
-        """Until what clients have sent is acted on, what there is to say is written, and what is stored is safe.
+        """Wait until the clients' frames are processed, the output is written, and stored messages are persisted.
 
-        That is what they had handed to their kernel when this was called. A connection that is held by an alarm or a
-        fault is not waited for, nor is one whose client does not read its answers. Raises TimeoutError.
+        This includes the bytes that clients had handed to their kernel before the call. It does not wait for a
+        connection that is held by an alarm or a fault, or whose client does not read its answers. Raises TimeoutError.
         """
-        await self._turns()  # those that connected are accepted
+        await self._turns()  # new connections are accepted
         with Peers() as peers:
             coming = [Sent(client, peers) for client in self._server.clients.there()]
         await self._read(coming)
@@ -114,7 +114,7 @@ class Travel:
             await self._turns()
 
     async def _read(self, coming: list[Sent]) -> None:
-        """Until all of it is handled. Raises TimeoutError."""
+        """Wait until all bytes of `coming` are handled. Raises TimeoutError."""
         now_s = time.monotonic()
         end_s, moved_s = now_s + READ_S, now_s
         progress: list[tuple[int, int]] = []
@@ -132,7 +132,7 @@ class Travel:
             await self._turns()
 
     async def _turns(self) -> None:
-        """The loop's other work gets its turn. Raises TimeoutError."""
+        """Wait for pending event loop iterations and for the store. Raises TimeoutError."""
         store = self._server.broker.store
         for _ in range(TURNS):
             await asyncio.sleep(0)

@@ -1,20 +1,20 @@
-"""phash2 of Erlang, by which some exchange types of RabbitMQ choose a queue.
+"""Erlang's phash2, with which some exchange types of RabbitMQ choose a queue.
 
-It is the same in all releases of Erlang: Bob Jenkins' hash function of 1996, as `make_hash2` of the ERTS uses it.
+phash2 is the same in all releases of Erlang: Bob Jenkins' hash function of 1996, as `make_hash2` of the ERTS uses it.
 """
 
 from collections.abc import Iterable
 
-#: What phash2 returns is smaller, unless another range is asked for.
+#: Exclusive upper bound of phash2 without a range argument.
 PHASH2_RANGE = 1 << 27
 
 _MASK = 0xFFFF_FFFF
-#: The golden ratio. Each kind of term has a multiple of it, so that equal octets of different kinds differ.
+#: The golden ratio. Each kind of term has a multiple of it, so that equal bytes of different kinds differ.
 _GOLDEN = 0x9E37_79B9
 _END_OF_LIST = 2 * _GOLDEN & _MASK
 _BINARY = 13 * _GOLDEN & _MASK
 
-#: What the empty list is hashed to, alone and as the end of another.
+#: Hash of the empty list, alone and as the end of another list.
 _EMPTY_LIST = 3_468_870_702
 _NIL = 2
 
@@ -41,7 +41,7 @@ def _block(octets: bytes, c: int) -> int:
     last = octets[len(octets) - rest :]
     a += int.from_bytes(last[:4], "little")
     b += int.from_bytes(last[4:8], "little")
-    # The lowest octet is that of the length.
+    # The lowest byte is that of the length.
     c += len(octets) + (int.from_bytes(last[8:], "little") << 8)
     return _mixed(a, b, c)[2]
 

@@ -77,7 +77,7 @@ def decode_properties(raw: bytes) -> dict[str, Any]:
 
 
 def headers_of(raw: bytes) -> Table | None:
-    """The headers of properties that are known to be well-formed; None if there are none."""
+    """Return the headers of properties that are known to be well-formed, None if there are no headers."""
     headers: Table | None = decode_properties(raw)["headers"] if flags_of(raw) & HEADERS else None
     return headers
 

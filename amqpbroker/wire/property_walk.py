@@ -1,7 +1,7 @@
-"""One pass over the bytes of properties: what the broker acts on, without an object for anything else.
+"""One pass over the bytes of properties, for the values that the broker acts on, without creating other objects.
 
 `PropertyWalk.walk` accepts properties that are well formed, that RabbitMQ would deliver unchanged, and that need no
-further check. All others, malformed ones included, go to the decoder (`wire/properties`, `wire/headers`).
+further check. All other properties, including malformed ones, go to the decoder (`wire/properties`, `wire/headers`).
 """
 
 from typing import Final
@@ -28,21 +28,21 @@ _APP_ID: Final = 1 << 3
 _CLUSTER_ID: Final = 1 << 2
 _UNDEFINED: Final = 0b11
 
-#: The reply-to that stands for direct replies has so many bytes.
+#: The reply-to of direct replies, and its length.
 _PSEUDO_QUEUE: Final = b"amq.rabbitmq.reply-to"
 _PSEUDO_QUEUE_BYTES: Final = 21
 
-#: Digits of the longest expiration that is looked at here, all of them valid.
+#: The most digits of an expiration that is accepted here; any such number is a valid expiration.
 _DIGITS: Final = 11
 
 _UNREADABLE: Final = -1
 
 
 class PropertyWalk:
-    """The result of the last `walk`, which is good until the next one.
+    """Walks over properties. The attributes hold the result of the last `walk`.
 
     mode, priority: 0 if absent. expiration_ms: -1 if absent. has_headers: there is a headers table. user_at, user_end:
-    where the user id stands; both 0 if absent.
+    start and end of the user id in the data; both 0 if absent.
     """
 
     __slots__ = ("expiration_ms", "has_headers", "mode", "priority", "user_at", "user_end")
@@ -56,7 +56,7 @@ class PropertyWalk:
         self.user_end: i64 = 0
 
     def walk(self, data: bytes) -> bool:
-        """Return whether `data`, flags and property list as in the content header, has to be looked at no further."""
+        """Return whether `data`, flags and property list as in the content header, needs no further check."""
         try:
             return self._walk(data)
         except IndexError:
@@ -123,7 +123,7 @@ class PropertyWalk:
 
 
 def _number(data: bytes, at: i64, end: i64) -> i64:
-    """Return the number that these digits say, or -1 if they are not how RabbitMQ would write it. Raises IndexError."""
+    """Return the number in the digits, or -1 if RabbitMQ would write the number differently. Raises IndexError."""
     if not 0 < end - at <= _DIGITS or (data[at] == 0x30 and end - at > 1):
         return -1
     number: i64 = 0
@@ -137,7 +137,7 @@ def _number(data: bytes, at: i64, end: i64) -> i64:
 
 
 def _is_plain_table(data: bytes, at: i64, stop: i64, end: i64) -> bool:
-    """Return whether headers are as RabbitMQ delivers them, sorted and each name once, and have no CC and BCC."""
+    """Return whether headers are in RabbitMQ's form, sorted and with unique names, and without CC and BCC."""
     before: i64 = -1
     before_at: i64 = 0
     before_end: i64 = 0
@@ -231,7 +231,7 @@ def _value_end(data: bytes, at: i64, stop: i64, depth: i64) -> i64:
 def insert_headers(data: bytes, entries: bytes, first: bytes, last: bytes) -> bytes | None:
     """Return properties with further header entries: encoded, in order, with names from `first` to `last`.
 
-    `data` is normalised (see `wire/headers`). Return None if it has a header whose name lies between these.
+    `data` is normalised (see `wire/headers`). Return None if it has a header with a name from `first` to `last`.
     """
     flags: i64 = data[0] << 8 | data[1]
     at: i64 = 2

@@ -700,7 +700,7 @@ def read_taken_away_from_consumer(lab: Lab) -> None:
 
 @case(requires=NEEDS)
 def user_deleted_with_consumer(lab: Lab) -> None:
-    """A user is deleted whose client consumes."""
+    """Delete a user while a client of the user consumes."""
     user = member(lab)
     ch = as_user(lab, user)
     ch.queue(lab.q())
@@ -711,7 +711,7 @@ def user_deleted_with_consumer(lab: Lab) -> None:
 
 @case(requires=NEEDS)
 def bodies_of_get(lab: Lab) -> None:
-    """Counts and other values of a request that gets messages, as the API takes them or not."""
+    """Valid and invalid counts and other values in a request that gets messages."""
     ch = lab.channel()
     ch.queue(lab.q())
     where = f"queues/%2F/{lab.q()}/get"

@@ -99,7 +99,7 @@ def return_before_ack(lab: Lab) -> None:
 
 
 def _unroutable(lab: Lab, how: str) -> tuple[str, str, dict[str, Any]]:
-    """Exchange, routing key and properties of a publish that reaches no queue."""
+    """Return exchange, routing key and properties of a publish that reaches no queue."""
     ch = lab.channel()
     if how == "no_queue":
         return "", lab.q("none"), {}
@@ -146,7 +146,7 @@ def unroutable_in_one_write(lab: Lab, how: str, mandatory: bool) -> None:
     }
 )
 def unroutable_of_any_kind(lab: Lab, message: dict[str, Any]) -> None:
-    """Neither delivery mode nor size changes that."""
+    """Confirms of unroutable messages do not depend on delivery mode or size."""
     ch = lab.channel()
     ch.confirm()
     with ch.connection.in_one_write():
@@ -157,7 +157,7 @@ def unroutable_of_any_kind(lab: Lab, message: dict[str, Any]) -> None:
 
 @family({name: (name,) for name in ("declare", "get", "qos", "consume", "select", "unbind", "channel_close", "error")})
 def unroutable_before_an_answer(lab: Lab, method: str) -> None:
-    """Such a confirm comes before the answer to the next method."""
+    """The confirm of an unroutable message comes before the answer to the next method."""
     ch = lab.channel()
     ch.queue(lab.q())
     ch.confirm()
@@ -186,7 +186,7 @@ def unroutable_before_an_answer(lab: Lab, method: str) -> None:
 
 @case()
 def unroutable_behind_a_confirmed_one(lab: Lab) -> None:
-    """Numbers go on, and earlier confirms are not repeated."""
+    """Delivery tags continue, and earlier confirms are not repeated."""
     ch = lab.channel()
     ch.queue(lab.q())
     ch.confirm()
@@ -200,7 +200,7 @@ def unroutable_behind_a_confirmed_one(lab: Lab) -> None:
 
 @case()
 def unroutable_on_two_channels(lab: Lab) -> None:
-    """Each channel confirms its own."""
+    """Each channel confirms its own unroutable messages."""
     first, second = lab.channel(), lab.channel()
     for ch in (first, second):
         ch.confirm()
@@ -213,7 +213,7 @@ def unroutable_on_two_channels(lab: Lab) -> None:
 
 @case()
 def unroutable_then_to_a_queue(lab: Lab) -> None:
-    """A later one that reaches a queue has a confirm of its own."""
+    """A later message that reaches a queue has a separate confirm."""
     ch = lab.channel()
     ch.queue(lab.q())
     ch.confirm()
@@ -226,7 +226,7 @@ def unroutable_then_to_a_queue(lab: Lab) -> None:
 
 @case()
 def direct_replies_in_one_write(lab: Lab) -> None:
-    """A direct reply reaches no queue either."""
+    """Direct replies are confirmed like unroutable messages, since they reach no queue."""
     client, server = lab.channel(), lab.channel(lab.connect())
     server.queue(lab.q())
     client.consume("amq.rabbitmq.reply-to", "client", no_ack=True)
@@ -254,7 +254,7 @@ def mandatory_with_and_without_a_route(lab: Lab, returned: bool) -> None:
 
 @case()
 def full_queue_in_one_write(lab: Lab) -> None:
-    """Nacks of a burst that a queue refuses are combined."""
+    """Nacks are combined when a queue refuses a burst of messages."""
     ch = lab.channel()
     ch.queue(lab.q(), arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
     ch.confirm()

@@ -609,7 +609,7 @@ def large_messages_at_once(lab: Lab) -> None:
     }
 )
 def argument_of_every_type(lab: Lab, kind: str, argument: str) -> None:
-    """A consumer's argument of every wire type, alone and beside a wrong priority or one that only streams have."""
+    """Consumer argument of every wire type, alone and with a wrong priority or an argument that only streams have."""
     lab.channel().queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
     for value in EVERY_TYPE.values():
         for others in ({}, {"x-priority": "wrong"}, {"x-stream-offset": 1}):

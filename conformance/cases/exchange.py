@@ -380,7 +380,7 @@ EXCHANGE_TYPES = ("direct", "fanout", "topic", "headers", "x-consistent-hash", "
 
 @family({kind.removeprefix("x-").replace("-", "_"): (kind,) for kind in EXCHANGE_TYPES})
 def redeclared_with_every_type_of_value(lab: Lab, kind: str) -> None:
-    """An exchange declared again, with an argument of every wire type."""
+    """Exchange declared again with an argument of every wire type."""
     lab.channel().exchange(lab.x("bare"), kind)
     lab.channel().exchange(lab.x("full"), kind, arguments={"alternate-exchange": "abc"})
     for argument in ("alternate-exchange", "x-delayed-type", "x-my-own"):
@@ -392,7 +392,7 @@ def redeclared_with_every_type_of_value(lab: Lab, kind: str) -> None:
 
 @family({kind.removeprefix("x-").replace("-", "_"): (kind,) for kind in EXCHANGE_TYPES})
 def redeclared_as_every_other(lab: Lab, kind: str) -> None:
-    """An exchange declared again as one of another type, with flags and arguments that differ as well."""
+    """Exchange declared again with another type, and with other flags and arguments as well."""
     lab.channel().exchange(lab.x(), kind)
     for other in (*EXCHANGE_TYPES, "x-local-random"):
         lab.channel().exchange(lab.x(), other)
@@ -402,7 +402,7 @@ def redeclared_as_every_other(lab: Lab, kind: str) -> None:
 
 @family({kind.removeprefix("x-").replace("-", "_"): (kind,) for kind in EXCHANGE_TYPES})
 def declared_with_every_type_of_value(lab: Lab, kind: str) -> None:
-    """A new exchange with an alternate exchange of every wire type."""
+    """New exchange with an alternate-exchange argument of every wire type."""
     ch = lab.channel()
     for value in EVERY_TYPE.values():
         lab.channel().exchange(lab.x(), kind, arguments={"alternate-exchange": value})

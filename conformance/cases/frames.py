@@ -326,7 +326,7 @@ def method(lab: Lab, payload: bytes) -> None:
 
 
 def misfits(*names: str) -> dict[str, tuple[bytes]]:
-    """Methods whose arguments are empty, end too soon, or have a byte or much more than the method has."""
+    """Return methods whose arguments are empty, truncated, or longer by one or by many bytes."""
     rows = {}
     for name in names:
         payload = methods.encode_method(name, {})
@@ -355,7 +355,7 @@ def misfits(*names: str) -> dict[str, tuple[bytes]]:
     | {"basic_publish_one_byte": (methods.encode_method("basic.publish", {})[:5],)}
 )
 def misfit(lab: Lab, payload: bytes) -> None:
-    """A method whose arguments do not fit it."""
+    """A method with arguments of a wrong length."""
     ch = lab.channel()
     ch.connection.send_frame(1, ch.number, payload)
     ending(ch)
@@ -363,7 +363,7 @@ def misfit(lab: Lab, payload: bytes) -> None:
 
 @family(misfits("basic.publish", "basic.ack", "queue.declare", "channel.open", "channel.close"))
 def misfit_on_unopened_channel(lab: Lab, payload: bytes) -> None:
-    """Such a method on a channel that was not opened."""
+    """A method with arguments of a wrong length on a channel that was not opened."""
     ch = lab.unopened_channel()
     ch.connection.send_frame(1, ch.number, payload)
     ending(ch)
@@ -371,7 +371,7 @@ def misfit_on_unopened_channel(lab: Lab, payload: bytes) -> None:
 
 @family(misfits("connection.close"))
 def misfit_on_channel_0(lab: Lab, payload: bytes) -> None:
-    """Such a method on channel 0."""
+    """A method with arguments of a wrong length on channel 0."""
     ch = lab.channel()
     ch.connection.send_frame(1, 0, payload)
     ending(ch)

@@ -201,7 +201,7 @@ def plain(lab: Lab, response: str, told: bool) -> None:
 
 @family({"agrees": (True,), "says_nothing": (False,)})
 def refused_client(lab: Lab, agrees: bool) -> None:
-    """How soon the broker drops a client whose login it has refused, and which agrees to that or not."""
+    """Time until the broker drops a client after a refused login, with and without connection.close-ok."""
     raw = lab.raw()
     raw.answer_close = agrees
     began = time.monotonic()
@@ -270,7 +270,7 @@ def heartbeat_sent(lab: Lab) -> None:
 
 @case()
 def heartbeat_rate(lab: Lab) -> None:
-    """In silence the server sends one each half of the interval."""
+    """The server sends a heartbeat every half interval on an idle connection."""
     connection = lab.connect(heartbeat_s=2)
     start = time.monotonic()
     lab.sleep(0)
@@ -283,7 +283,7 @@ def heartbeat_rate(lab: Lab) -> None:
 
 @case()
 def heartbeat_beside_traffic(lab: Lab) -> None:
-    """Only the first heartbeat is sent to a client that has other frames in each half of the interval."""
+    """Only the first heartbeat is sent to a client that receives other frames in each half interval."""
     connection = lab.connect(heartbeat_s=2)
     ch = lab.channel(connection)
     came = 0

@@ -515,7 +515,7 @@ def whole_channel_given_back(lab: Lab, how: str, who: str) -> None:
 
 @family({"ack": ("ack",), "ack_multiple": ("ack_multiple",), "nack": ("nack",), "requeue": ("requeue",)})
 def whole_channel_serves_all_queues(lab: Lab, how: str) -> None:
-    """What is settled one by one makes room for each queue of the channel; which is next is not decided."""
+    """Deliveries settled one by one free the channel limit for each queue of the channel, in no defined order."""
     ch = lab.channel()
     for short in ("q1", "q2", "q3"):
         ch.queue(lab.q(short))
@@ -544,7 +544,7 @@ def whole_channel_serves_all_queues(lab: Lab, how: str) -> None:
 
 @family({"ack": ("ack",), "nack": ("nack",), "requeue": ("requeue",)})
 def whole_channel_divides_what_is_settled_at_once(lab: Lab, how: str) -> None:
-    """When several deliveries are settled at once, more than one queue of the channel gets a part of the limit."""
+    """More than one queue of the channel gets a part of the limit when several deliveries are settled at once."""
     ch = lab.channel()
     shorts = ("q1", "q2", "q3")
     for short in shorts:
@@ -574,7 +574,7 @@ def whole_channel_divides_what_is_settled_at_once(lab: Lab, how: str) -> None:
 
 @case()
 def whole_channel_divides_a_higher_limit(lab: Lab) -> None:
-    """When the limit for the whole channel is raised, more than one of its queues gets a part of the difference."""
+    """More than one queue of the channel gets a part of the difference when the channel-wide limit is raised."""
     ch = lab.channel()
     shorts = ("q1", "q2", "q3")
     for short in shorts:

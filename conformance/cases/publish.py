@@ -140,7 +140,7 @@ def too_large_announced(lab: Lab) -> None:
 
 
 def send_too_large(ch: Channel, *, last: bool = True, properties: bytes = b"\x00\x00") -> None:
-    """The header and body of a message one byte above max_message_size, with or without that byte."""
+    """Send header and body of a message one byte above max_message_size, with or without the last byte."""
     size = 16777217
     ch.connection.send_frame(2, ch.number, struct.pack(">HHQ", 60, 0, size) + properties)
     for at in range(0, size - 1, 131064):
@@ -151,7 +151,7 @@ def send_too_large(ch: Channel, *, last: bool = True, properties: bytes = b"\x00
 
 @case()
 def too_large_until_its_last_byte(lab: Lab) -> None:
-    """It is refused after the last byte of its body, not before, and what follows on the channel is dropped."""
+    """A too large message is refused after the last byte of its body, and later frames of the channel are dropped."""
     ch, other = lab.channel(), lab.channel()
     ch.queue(lab.q())
     ch.cast("basic.publish", routing_key=lab.q())
@@ -169,7 +169,7 @@ def too_large_until_its_last_byte(lab: Lab) -> None:
 
 @case()
 def too_large_behind_a_confirmed(lab: Lab) -> None:
-    """What was published before is confirmed."""
+    """Messages published before a too large one are confirmed."""
     ch = lab.channel()
     ch.queue(lab.q())
     ch.confirm()
@@ -181,7 +181,7 @@ def too_large_behind_a_confirmed(lab: Lab) -> None:
 
 @case()
 def too_large_within_a_transaction(lab: Lab) -> None:
-    """A transaction does not wait for its commit to refuse it."""
+    """A too large message in a transaction is refused before the commit."""
     ch = lab.channel()
     ch.tx()
     ch.cast("basic.publish", routing_key=lab.q())
@@ -191,7 +191,7 @@ def too_large_within_a_transaction(lab: Lab) -> None:
 
 @case()
 def too_large_and_immediate(lab: Lab) -> None:
-    """That immediate is not implemented is said first, but after the body as well."""
+    """The error for immediate takes precedence over the size, and also comes after the body."""
     ch = lab.channel()
     ch.cast("basic.publish", routing_key=lab.q(), immediate=True)
     send_too_large(ch, last=False)
@@ -204,7 +204,7 @@ def too_large_and_immediate(lab: Lab) -> None:
 
 @case()
 def too_large_and_malformed(lab: Lab) -> None:
-    """Its properties are not looked at."""
+    """The properties of a too large message are not checked."""
     ch = lab.channel()
     ch.cast("basic.publish", exchange=lab.x(), routing_key=lab.q())
     send_too_large(ch, properties=b"\x80\x00")
@@ -213,7 +213,7 @@ def too_large_and_malformed(lab: Lab) -> None:
 
 @case()
 def too_large_interrupted(lab: Lab) -> None:
-    """A method where its body should go on."""
+    """A method in the middle of the body of a too large message."""
     ch = lab.channel()
     ch.cast("basic.publish", routing_key=lab.q())
     send_too_large(ch, last=False)

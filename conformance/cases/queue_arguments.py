@@ -365,7 +365,7 @@ def equivalence_quorum_flags(lab: Lab) -> None:
     ch.queue(lab.q(), exclusive=True, arguments={"x-queue-type": "quorum"})
 
 
-#: A value of each wire type, and others that an argument may be checked for. Decimals have a case of their own.
+#: One value of each wire type, and further values for range checks. Decimals have a separate case.
 EVERY_TYPE: dict[str, Any] = {
     "int8": Value("b", 5),
     "uint8": Value("B", 5),
@@ -388,7 +388,7 @@ EVERY_TYPE: dict[str, Any] = {
     "zero": 0,
     "negative": -1,
 }
-#: What a queue of each type has that is declared again; 5 wherever that will do, so that only the wire type differs.
+#: Arguments of the existing queue by queue type; 5 where possible, so that only the wire type differs.
 FULL: dict[str, dict[str, Any]] = {
     "classic": {
         "x-expires": 60000,
@@ -428,18 +428,18 @@ EACH = {f"{kind}_{short(argument)}": (kind, argument) for kind, full in FULL.ite
 
 
 def _bare(kind: str) -> dict[str, Any]:
-    """What a queue of that type needs."""
+    """Return the arguments that a queue of this type requires."""
     return {"x-queue-type": kind} if kind == "quorum" else {}
 
 
 def _declare(lab: Lab, name: str, arguments: dict[str, Any], **flags: Any) -> None:
-    """Declare on a channel that may be closed for it."""
+    """Declare a queue on a new channel, since the broker may close the channel."""
     lab.channel().queue(name, arguments=arguments, **(DURABLE | flags))
 
 
 @family(EACH)
 def declared_with_every_type(lab: Lab, kind: str, argument: str) -> None:
-    """A new queue with one argument of every wire type, with and without others that are wrong, too."""
+    """New queue with one argument of every wire type, with and without other wrong arguments."""
     ch = lab.channel()
     for value in EVERY_TYPE.values():
         for others in ({}, {"x-max-length-bytes": "wrong"}, {"x-queue-leader-locator": "wrong", "x-max-age": 5}):
@@ -449,7 +449,7 @@ def declared_with_every_type(lab: Lab, kind: str, argument: str) -> None:
 
 @family(EACH)
 def redeclared_with_every_type(lab: Lab, kind: str, argument: str) -> None:
-    """A queue declared again, with one argument of every wire type: it is compared, not checked."""
+    """Queue declared again with one argument of every wire type, which is compared, not validated."""
     _declare(lab, lab.q("full"), FULL[kind])
     _declare(lab, lab.q("bare"), _bare(kind))
     for value in EVERY_TYPE.values():
@@ -459,7 +459,7 @@ def redeclared_with_every_type(lab: Lab, kind: str, argument: str) -> None:
 
 @family(EACH)
 def redeclared_with_a_wrong_overflow(lab: Lab, kind: str, argument: str) -> None:
-    """A queue declared again, with an x-overflow of a wrong type and another argument that differs: which is named?"""
+    """Queue declared again with an x-overflow of a wrong type and another differing argument: the argument named."""
     _declare(lab, lab.q("full"), FULL[kind])
     _declare(lab, lab.q("bare"), _bare(kind))
     for overflow in (Value("b", 5), "nonsense", None):
@@ -473,7 +473,7 @@ def redeclared_with_a_wrong_overflow(lab: Lab, kind: str, argument: str) -> None
 
 @family({f"{kind}_{flag}": (kind, flag) for kind in FULL for flag in ("durable", "auto_delete", "exclusive")})
 def redeclared_with_a_flag(lab: Lab, kind: str, flag: str) -> None:
-    """A queue declared again, with a flag and an argument that differ."""
+    """Queue declared again with another flag and another argument."""
     _declare(lab, lab.q(), FULL[kind])
     for changed in (
         {"x-overflow": Value("b", 5)},
@@ -488,6 +488,6 @@ def redeclared_with_a_flag(lab: Lab, kind: str, flag: str) -> None:
 
 @family({kind: (kind,) for kind in FULL})
 def redeclared_with_a_decimal(lab: Lab, kind: str) -> None:
-    """A decimal where the queue has another value."""
+    """Queue declared again with a decimal in place of another value."""
     _declare(lab, lab.q(), FULL[kind])
     lab.channel(lab.connect()).queue(lab.q(), durable=True, arguments=FULL[kind] | {"x-expires": Value("D", (0, 5))})

@@ -52,7 +52,7 @@ def probe(lab: Lab) -> None:
     }
 )
 def probe_malformed(lab: Lab, name: str) -> None:
-    """A declare of a name that is like that of a reply, active and passive."""
+    """Active and passive declare of a malformed direct-reply queue name."""
     for passive in (True, False):
         ch = lab.channel(lab.connect())
         ch.queue(name, passive=passive)
@@ -61,7 +61,7 @@ def probe_malformed(lab: Lab, name: str) -> None:
 
 @case()
 def probe_with_another_key(lab: Lab) -> None:
-    """The name of a requester that is there, with its second part cut off, changed or followed by something."""
+    """Declare of a connected requester's name with the second part missing, changed or extended."""
     client, server = lab.channel(), lab.channel(lab.connect())
     server.queue(lab.q())
     client.consume(PSEUDO, "client", no_ack=True)
@@ -82,7 +82,7 @@ def probe_with_another_key(lab: Lab) -> None:
 
 @case()
 def probe_then_the_last_queue(lab: Lab) -> None:
-    """Whether a probe counts as the queue that the channel has declared last."""
+    """Use of the last declared queue after a passive declare of a requester's name."""
     client, server = lab.channel(), lab.channel(lab.connect())
     server.queue(lab.q())
     client.consume(PSEUDO, "client", no_ack=True)

@@ -106,7 +106,7 @@ class SideBySide:
         return Found(seed, operations, frames, script, sure, fickle=fickle)
 
     def script(self, seed: int) -> Script:
-        """The script of this seed, with requests if both brokers have a management API."""
+        """Return the script of this seed, with HTTP requests if both brokers have a management API."""
         return generate(seed, self._http)
 
     def explore(self, seed: int) -> Found:

@@ -111,7 +111,7 @@ class Generator:
     """One script in the making."""
 
     def __init__(self, seed: int, http: bool = True) -> None:
-        """http: whether the brokers have a management API."""
+        """http: true if the brokers have a management API."""
         self.random = random.Random(seed)
         self._prefix = f"f{seed}."
         self.steps: list[Step] = []
@@ -664,14 +664,14 @@ class Generator:
                 self._restart(channel)
 
     def close_channels_of(self, label: str) -> None:
-        """Close the channels of a connection: RabbitMQ's keep the permissions that they have looked up."""
+        """Close the channels of a connection, since RabbitMQ's channels cache permissions."""
         for channel in self._channels:
             if channel.on.startswith(f"{label}/"):
                 self._add(channel.on, "close")
                 self._restart(channel)
 
     def restart_channels_of(self, label: str) -> None:
-        """Set the channels of a connection up again, which the broker has closed."""
+        """Set up the channels of a connection again after the broker has closed it."""
         for channel in self._channels:
             if channel.on.startswith(f"{label}/"):
                 self._restart(channel)
@@ -705,5 +705,5 @@ class Generator:
 
 
 def generate(seed: int, http: bool = True) -> Script:
-    """The script of this seed, with or without requests to the management API."""
+    """Return the script of this seed, with or without requests to the management API."""
     return Generator(seed, http).script()

@@ -1,4 +1,4 @@
-"""Does the HTTP requests of a script, and tells what was answered and what was made."""
+"""HTTP requests of a script: sends them, and reports the answers and the created objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from conformance.fuzz.step import Step
 from conformance.management import Management
 
-#: What RabbitMQ's answers have that is no promise: a binding's key is made with Erlang's hash.
+#: Keys of RabbitMQ's answers that are not compared: the key of a binding depends on Erlang's hash.
 _LEFT_OUT = ("properties_key",)
 
 _MADE = re.compile(r"(queues|exchanges)/%2F/([^/?]+)$")
@@ -17,14 +17,14 @@ _UNDONE = re.compile(r"(users|vhosts|policies/%2F)/[^/?]+$")
 
 
 class HttpAnswers:
-    """The requests of one run. `undo` takes back users, vhosts and policies."""
+    """The requests of one run. `undo` deletes the created users, vhosts and policies."""
 
     def __init__(self, management_url: str) -> None:
         self._management = Management(management_url)
         self._made: dict[str, None] = {}
 
     def ask(self, step: Step) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-        """Do the request: status and JSON of the answer, and (queue or exchange, name) of what it may have made."""
+        """Send the request. Return status and JSON of the answer, and (queue or exchange, name) of created objects."""
         method, path, body = (step.arguments.get(key) for key in ("method", "path", "body"))
         assert isinstance(method, str)
         assert isinstance(path, str)
@@ -35,7 +35,7 @@ class HttpAnswers:
         return shown, _made(method, path, body) if status < 300 else []
 
     def undo(self) -> None:
-        """Delete what was made, last first."""
+        """Delete the created objects, last first."""
         for path in reversed(self._made):
             self._management.status("DELETE", path)
 
@@ -53,6 +53,6 @@ def _shown(value: Any) -> Any:
         return {key: _shown(one) for key, one in sorted(value.items()) if key not in _LEFT_OUT}
     if isinstance(value, list):
         shown = [_shown(one) for one in value]
-        # Lists of bindings come in no order; messages are numbered by what they leave.
+        # Lists of bindings have no order; lists of messages are ordered by their count of remaining messages.
         return shown if any(isinstance(one, dict) and "payload" in one for one in shown) else sorted(shown, key=str)
     return value

@@ -1,17 +1,17 @@
-"""The HTTP requests of a script: what the management API can do to what the script's clients use.
+"""The HTTP requests of a script: operations of the management API on the objects that the script's clients use.
 
-Only what RabbitMQ answers at once, and the same way every time. Not in it, with the reason:
+Scripts have only requests that RabbitMQ answers at once, and with the same answer every time. They leave out:
 
-- counts, rates and lists of connections, channels and queues: statistics come up to five seconds later;
-- policies that RabbitMQ answers with 500, and definitions whose import ends half-way;
-- permissions of a channel that goes on: RabbitMQ's keeps those that it has looked up, so such a channel is closed;
-- rejecting several messages, and limits by policy, where there are dead letters: a race;
-- policies with a limit for queues that refuse publishes or whose expiry is at once, and for quorum queues, which take
-  them in some time later;
-- `get` from quorum queues where messages expire: what is expired behind those that are got and returned;
+- counts, rates and lists of connections, channels and queues: statistics are up to five seconds late;
+- policies that RabbitMQ answers with 500, and definitions whose import fails half-way;
+- changed permissions of an open channel: RabbitMQ's channels cache permissions, so the channel is closed;
+- rejecting several messages, and limits by policy, if there are dead letters: a race;
+- policies with a limit for queues that refuse publishes or expire messages at once, and for quorum queues, which apply
+  them with a delay;
+- `get` from quorum queues with expiring messages: messages expire behind those that are taken and returned;
 - two large messages for one quorum queue: a consumer gets some 256 KiB at once (docs/compatibility.md);
-- a routing key of more than 255 bytes, which RabbitMQ's API publishes with;
-- deleting queues and users where there are transactions: what is under way is a race.
+- a routing key of more than 255 bytes, which RabbitMQ's API accepts in a publish;
+- deleting queues and users if there are transactions: a race with the open transaction.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from conformance.fuzz.step import HTTP, Step
 if TYPE_CHECKING:
     from conformance.fuzz.generator import Generator
 
+#: Share of scripts that have each feature; without the first a script has none of the others.
 FEATURES = {"http": 0.7, "http_user": 0.4, "http_vhost": 0.35, "policy": 0.5}
-"""How often a script has each; without the first it has none of the others."""
 
 PASSWORD = "p"
+#: Time until every queue has a new policy.
 SETTLE_MS = 50
-"""What a policy takes until every queue has it."""
 ROOT = "%2F"
 ALL = {"configure": ".*", "write": ".*", "read": ".*"}
 
@@ -70,13 +70,13 @@ _WRONG_DEFINITIONS: tuple[dict[str, Any], ...] = (
 
 
 def path(*parts: str, **query: str) -> str:
-    """A path below /api; the parts are quoted, and `ROOT` is already."""
+    """Return a path below /api with quoted parts; `ROOT` is quoted already."""
     joined = "/".join(part if part == ROOT else quote(part, safe="") for part in parts)
     return joined + (f"?{urlencode(query)}" if query else "")
 
 
 class HttpSteps:
-    """The requests of one script in the making, and what they need of it."""
+    """Generates the requests of one script."""
 
     def __init__(self, script: Generator) -> None:
         self._script = script
@@ -87,7 +87,7 @@ class HttpSteps:
         self._queue_of_vhost = script.name("vq")
 
     def operations(self) -> list[tuple[Callable[[], None], float]]:
-        """What can be done, and how often."""
+        """Return the possible operations with their relative frequencies."""
         if "http" not in self._has:
             return []
         user, vhost = "http_user" in self._has, "http_vhost" in self._has
@@ -199,12 +199,12 @@ class HttpSteps:
     def _unbind(self) -> None:
         exchange = self._random.choice(self._script.exchanges)
         binding = self._script.binding(exchange)
-        if not binding.get("arguments") and binding["key"] != ".":  # a path that RabbitMQ's server takes apart
+        if not binding.get("arguments") and binding["key"] != ".":  # RabbitMQ's server normalises such a path
             where = path("bindings", ROOT, "e", exchange.name, "q", self._queue(), binding["key"] or "~")
             self._ask("DELETE", where)
 
     def _look(self) -> None:
-        """What is there at once: definitions, not statistics."""
+        """Request objects that are visible at once: definitions, not statistics."""
         exchange = self._random.choice(self._script.exchanges)
         wheres = [
             path("bindings", ROOT, "e", exchange.name, "q", self._queue()),
@@ -243,7 +243,7 @@ class HttpSteps:
         self._ask("POST", path("exchanges", ROOT, exchange or "amq.default", "publish"), body)
 
     def _get(self) -> None:
-        """Not where the limit for a whole channel is, as for basic.get."""
+        """Get messages, unless a channel-wide prefetch limit is used; the same restriction applies to basic.get."""
         if "whole_channel_limit" in self._has or {"ttl", "quorum"} <= self._has:
             return
         count: Any = self._random.choice((0, 1, 1, 1, 2, 3, 10, -1, "2", 1.5, "x"))
@@ -289,7 +289,7 @@ class HttpSteps:
         return limits
 
     def _import(self) -> None:
-        """What a script may declare, as a document for the vhost; what exists stays as it is."""
+        """Import objects that a script may declare, as a document for the vhost. Existing objects stay unchanged."""
         plans = [
             plan
             for plan in self._script.queues
@@ -359,7 +359,7 @@ class HttpSteps:
         self._script.restart_channels_of(self.user)
 
     def _in_vhost(self) -> None:
-        """Something in the vhost of the script, over AMQP or over HTTP."""
+        """Use the vhost of the script, over AMQP or over HTTP."""
         on, queue = f"{self.vhost}/1", self._queue_of_vhost
         choice = self._random.random()
         if choice < 0.2:

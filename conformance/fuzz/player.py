@@ -130,7 +130,7 @@ class Player:
     def _ask(self, step: Step) -> None:
         assert self._http is not None, "a script with requests needs the management API"
         self._answer, made = self._http.ask(step)
-        # A connection that is closed for it says so; to write to one that is gone would lose what it said.
+        # Read the broker's connection.close first: a write to a connection that is gone would discard it.
         pump_all([one for one in self._connections.values() if not one.lost], SAID_WITHIN_S)
         self.frames += 1
         self._made += made

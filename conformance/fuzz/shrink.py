@@ -68,7 +68,7 @@ def _simpler(step: Step) -> Iterator[Step]:
             yield replace(step, arguments=rest)
 
 
-#: What the verbs of a channel, and a request, cannot do without.
+#: Required arguments of the verbs of a channel, and of a request.
 _NEEDED = {
     "request": ("method", "path"),
     "queue": ("name",),

@@ -10,7 +10,7 @@ from typing import Any
 #: What is done to a whole connection; every other verb is a method of `conformance.channel.Channel`.
 CONNECTION_VERBS = ("close_connection", "drop_connection")
 
-#: Where the steps are done that are HTTP requests: `method`, `path` below /api and `body`.
+#: The `on` of steps that are HTTP requests, with the arguments `method`, `path` below /api and `body`.
 HTTP = "http"
 
 SHOWN = 20
@@ -18,8 +18,8 @@ SHOWN = 20
 
 Script = tuple["Step", ...]
 
-#: What came of a step: the answer of a request (`http`), `received` by channel (`frames`, `returns`, `confirms`),
-#: `queues` with what each holds, `notes`.
+#: Outcome of a step: the answer of a request (`http`), `received` by channel (`frames`, `returns`, `confirms`),
+#: `queues` with their contents, `notes`.
 Outcome = dict[str, Any]
 
 
@@ -27,11 +27,12 @@ Outcome = dict[str, Any]
 class Step:
     """`verb` done on `on`: "c1/2" is channel 2 of connection c1, "c1" the connection, "http" the management API.
 
-    A connection whose name ends with ".u" is of the user of that name, one with ".v" is to the vhost of that name.
+    A connection whose name ends with ".u" logs in as the user of that name; a connection whose name ends with ".v" uses
+    the vhost of that name.
 
-    A channel and its connection are opened when a step first needs them, and anew after they were closed, so that any
-    steps can be left out of a script. `times` publishes that often without a pause between; after the step the script
-    waits `pause_ms`, for what time brings about.
+    A channel and its connection are opened when a step first needs them, and again after they were closed, so that any
+    step can be left out of a script. `times` repeats a publish without a pause; after the step the script waits
+    `pause_ms`, for timers of the broker.
     """
 
     on: str

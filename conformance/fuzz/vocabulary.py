@@ -127,5 +127,5 @@ def wrong_headers_match(rng: random.Random) -> dict[str, Any]:
 
 
 def is_plain(arguments: dict[str, Any]) -> bool:
-    """Whether JSON can say it: without types of the wire, and with whole numbers only."""
+    """Return whether JSON can express the arguments: no explicit wire types, and integers only."""
     return not any(isinstance(one, Value | float | dict | list) for one in arguments.values())

@@ -44,7 +44,7 @@ def refusal(method: str, arguments: dict[str, Any]) -> PerfError:
 
 
 def product_of(server_properties: Table) -> str:
-    """Return the name and version of a broker, such as "RabbitMQ 4.0.5". amqpbroker is known by its own property."""
+    """Return a broker's name and version, such as "RabbitMQ 4.0.5". amqpbroker is recognised by its own property."""
     values = [server_properties.get(key, longstr("")).value for key in (OWN_NAME, "product", "version")]
     own_version, product, version = (text(value) if isinstance(value, bytes) else "" for value in values)
     return f"{OWN_NAME} {own_version}" if own_version else f"{product} {version}".strip()

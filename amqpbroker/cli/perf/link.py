@@ -89,7 +89,7 @@ class Link:
         return bool(self.client.buffer) or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0)
 
     def beat(self, now: float, is_reading: bool) -> None:
-        """Heartbeats both ways; to be called every half second or so. is_reading: whether what comes is read now."""
+        """Send and check heartbeats; call about every half second. is_reading: whether incoming data is read now."""
         if self._heard or not is_reading:
             self._heard, self._heard_at = False, now
         if self._wrote:

@@ -56,7 +56,7 @@ class Source:
         self._wanted = wanted
         self._queue = f"{_QUEUES}{secrets.token_urlsafe(9)}"
         self._traces = any(exchange == TRACE for exchange, _ in bindings)
-        #: The vhost has one switch, which other tails need, too; and this one has switched it on.
+        #: This tail depends on the vhost's tracing setting, as other tails do. `_switched`: this tail has enabled it.
         self._shares = False
         self._switched = False
 
@@ -82,7 +82,10 @@ class Source:
         return [message for message in messages if self._wanted(message)], len(got) == _BATCH
 
     def close(self) -> None:
-        """Leave everything as it was. On a RabbitMQ another tail keeps its traces, and ends them. Raises CtlError."""
+        """Restore the broker's state. On RabbitMQ another running tail takes over tracing and ends it later.
+
+        Raises CtlError.
+        """
         traces = self._trace_bindings() if self._shares else []
         ends = self._switched or (self._queue, _ENDS_TRACING) in traces
         self._api.discard(f"queues/{quoted(self._vhost)}/{self._queue}")
@@ -96,7 +99,7 @@ class Source:
             self._trace(False)
 
     def _is_traced_for_queue(self) -> bool:
-        """Have the broker trace the vhost for as long as the queue exists. Return False if it cannot: a RabbitMQ."""
+        """Ask the broker to trace the vhost while the queue exists. Return False if unsupported, as on RabbitMQ."""
         try:
             self._api.put(f"vhosts/{quoted(self._vhost)}/tracing/{self._queue}")
         except ApiError as error:

@@ -12,7 +12,7 @@ _VERSION = some_of(
 
 
 def tls_rows(prefix: str, attribute: str, alias: str = "") -> tuple[Setting, ...]:
-    """The rows whose keys begin with `prefix`, or with `alias`, and whose values make the Tls at `attribute`."""
+    """Return the rows of the keys that begin with `prefix`, or `alias`; their values make the Tls at `attribute`."""
 
     def row(
         option: str, accepted: Accepted, default: str, doc: str, attribute: str = "", secret: bool = False

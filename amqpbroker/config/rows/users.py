@@ -18,7 +18,7 @@ from amqpbroker.config.accepted import (
 from amqpbroker.config.setting import Setting
 
 BYTES = bytesize(1, MOST_BYTES)
-#: Of several backends each lets more users in, so that one can be left out.
+#: Authentication backends. Each backend only admits further users, so a foreign one can be left out.
 BACKEND = some_of(
     "internal",
     "rabbit_auth_backend_internal",

@@ -23,7 +23,7 @@ _Row = dict[str, Any]
 
 @final
 class Rows:
-    """A section of a document, of which the objects are kept and the rows made when they are written.
+    """A section of a document. It keeps the objects; each row is made when it is written.
 
     unnamed: the rows do not name their vhost.
     """
@@ -41,7 +41,7 @@ class Rows:
 
 
 async def written(document: Mapping[str, Any]) -> Parts:
-    """Yield the JSON of a document in parts; the sections are made in slices."""
+    """Yield the JSON of a document in parts. Sections are encoded in slices."""
     separator = b"{"
     for key, value in document.items():
         yield separator + orjson.dumps(key) + b":"
@@ -57,7 +57,7 @@ async def written(document: Mapping[str, Any]) -> Parts:
 
 
 def exported(broker: Broker) -> _Row:
-    """All of it as it is now, with password hashes: for administrators."""
+    """Return all definitions as they are now, with password hashes: for administrators."""
     vhosts = list(broker.vhosts.values())
     return {
         **_head(broker, "cluster"),

@@ -7,7 +7,7 @@ from amqpbroker.wire.erlang import erlang_json
 
 
 class DefinitionsError(ValueError):
-    """They cannot be imported. The text is RabbitMQ's where it has one. place: the entry, such as queues[3]."""
+    """Definitions cannot be imported. The text is RabbitMQ's if it has one. place: the entry, such as queues[3]."""
 
     def __init__(self, text: str, place: str = "") -> None:
         super().__init__(text)
@@ -15,7 +15,7 @@ class DefinitionsError(ValueError):
 
     @property
     def line(self) -> str:
-        """The text in one line, with the place unless it says it itself."""
+        """Return the text on one line, with the place unless the text contains it."""
         line = " ".join(str(self).split())
         return line if line.startswith(self.place) else f"{self.place}: {line}"
 
@@ -35,7 +35,7 @@ def malformed(where: str, what: str) -> DefinitionsError:
 
 
 def wrong_type(where: str, key: str, value: object, wanted: str) -> DefinitionsError:
-    """A value of a type that it cannot have. key: empty for the whole of what is there."""
+    """Return the error for a value of a wrong type. key: empty if the value at `where` itself is wrong."""
     what = f'"{key}" is' if key else "this is"
     return malformed(where, f"{what} to be {wanted}, not {shown(value)}")
 

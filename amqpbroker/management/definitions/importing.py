@@ -27,10 +27,11 @@ def _allow() -> None:
 async def imported(
     plan: Plan, may_begin: Callable[[], object] = _allow, may_go_on: Callable[[], object] = _allow
 ) -> None:
-    """Raises DefinitionsError: if the plan does, nothing has changed; if a step fails, what came before stays.
+    """Import definitions. Raises DefinitionsError: if planning fails, nothing has changed; if a step fails, the earlier
+    steps stay.
 
-    may_begin(), before the first step, and may_go_on(), between steps, raise what the import is refused with if its
-    sender may not do it any more. They differ, as the steps themselves may change what the sender is allowed.
+    may_begin(), called before the first step, and may_go_on(), called between steps, raise an error if the sender is no
+    longer authorised. They differ because the steps themselves may change the sender's permissions.
     """
     steps = []
     for number, step in enumerate(plan, 1):
@@ -65,7 +66,7 @@ def import_at_start(broker: Broker, paths: Iterable[str], skip_if_unchanged: boo
             if skip_if_unchanged:
                 broker.global_parameters.put(IMPORTED_HASH, digest)
     except AmqpError as error:
-        # The disk does not take them. One that names no file: a transaction is written at its end.
+        # The disk refuses the definitions. The error names all files, since a transaction is written at its end.
         raise DefinitionsError(f"definitions {', '.join(paths)}: {failure.refused(error)}") from error
 
 

@@ -38,7 +38,7 @@ from amqpbroker.wire.values import Table
 #: The global parameter by which a start knows the definitions that the start before has imported.
 IMPORTED_HASH = "imported_definition_hash_value"
 
-#: Something that is to be done. Raises DefinitionsError.
+#: One action of an import. Raises DefinitionsError.
 Step = Callable[[], object]
 
 _Result = TypeVar("_Result")
@@ -88,7 +88,9 @@ class _Entry:
         return value
 
     def object(self, key: str) -> dict[str, Any]:
-        """Empty if it is missing; an empty list is how some write an empty object. Raises DefinitionsError."""
+        """Return the object at `key`, empty if missing. An empty list counts as an empty object, since some exporters
+        write it so. Raises DefinitionsError.
+        """
         value = self.values.get(key, {})
         if value == []:
             return {}
@@ -391,7 +393,7 @@ class Plan:
 
 
 def _explained(where: str, do: Callable[[], _Result]) -> _Result:
-    """Do it; whatever is wrong with it is a DefinitionsError with that place."""
+    """Call `do`; raise any error of it as a DefinitionsError with the place `where`."""
     try:
         return do()
     except DefinitionsError as error:

@@ -64,7 +64,7 @@ def published(exchange: str, body: dict[str, Any]) -> Message:
     if not isinstance(routing_key, str):
         raise failure.bad_request("routing_key_not_string")
     check_name("routing_key", routing_key)
-    properties = _encoded(body["properties"])  # looked at before the payload, as in RabbitMQ
+    properties = _encoded(body["properties"])  # checked before the payload, as in RabbitMQ
     return Message(encode_address(exchange, routing_key.encode()), properties, _octets(payload, encoding))
 
 

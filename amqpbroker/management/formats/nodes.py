@@ -104,7 +104,7 @@ BINARY_PARTS = (
 
 
 def runtime(identity: Identity) -> dict[str, Any]:
-    """Return the versions of Erlang that clients are told, and this broker's own under its name."""
+    """Return the announced Erlang versions, and this broker's own versions under its name."""
     return {
         "erlang_version": identity.runtime_version,
         "erlang_full_version": identity.runtime,

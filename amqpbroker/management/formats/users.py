@@ -28,10 +28,10 @@ def shown_user(user: User) -> dict[str, Any]:
 
 
 def credentials(body: Mapping[str, Any], hashing: str = SHA256, old: User | None = None) -> Credentials:
-    """From password, or password_hash and hashing_algorithm, or neither, and tags. Raises ApiError 400.
+    """Credentials from password, or password_hash and hashing_algorithm, or neither, and tags. Raises ApiError 400.
 
-    hashing: the algorithm of a hash that does not say its own. old: the user so far; if the password is the same, its
-    hash stays, so that importing it again changes nothing.
+    hashing: the algorithm of a hash without hashing_algorithm. old: the existing user; if the password is the same, the
+    user's hash stays, so that a repeated import changes nothing.
     """
     if "tags" not in body:
         raise failure.bad_request("tags_not_present")
@@ -63,6 +63,6 @@ def parsed_tags(given: Any) -> tuple[str, ...]:
         raise failure.bad_request(
             f"tags are to be a list, or names with commas between them, not {failure.shown(given)}"
         )
-    # Numbers and the like become names, as in RabbitMQ.
+    # Numbers and other JSON values become names, as in RabbitMQ.
     tags = ((tag if isinstance(tag, str) else failure.shown(tag)).strip() for tag in given)
     return tuple(tag for tag in tags if tag)

@@ -50,7 +50,7 @@ def description(body: Mapping[str, Any], metadata: Mapping[str, Any] | None = No
 
 
 def _said(said: Mapping[str, Any], key: str, kind: type, wanted: str) -> Any:
-    """None if nothing is said, or null. Raises ApiError 400."""
+    """Return the value of `key`, None if it is missing or null. Raises ApiError 400."""
     value = said.get(key)
     if not isinstance(value, kind | None):
         raise failure.bad_request(f"{key} is to be {wanted}, not {failure.shown(value)}")

@@ -59,7 +59,7 @@ def to_queue(call: Call) -> Listing:
 
 
 def _to_queue(vhost: Vhost, name: str) -> list[Shown]:
-    """Among them the one to the default exchange: RabbitMQ does not look whether there is a queue of that name."""
+    """Return the bindings to a queue and that of the default exchange, even if there is no such queue, as RabbitMQ."""
     return [implied(vhost.name, name), *_to(vhost, vhost.queues.get(name))]
 
 

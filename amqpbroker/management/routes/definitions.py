@@ -48,7 +48,7 @@ async def load(call: Call) -> Answer:
 
 
 def _check_is_there(call: Call) -> None:
-    """Raises ApiError 401 if the user is gone. The document cannot have deleted it, as it may have changed it."""
+    """Raises ApiError 401 if the user was deleted. The imported document may change the user, but cannot delete it."""
     if not call.who.all_powerful and not call.broker.users.has(call.who.user.name):
         raise failure.wrong_login()
 

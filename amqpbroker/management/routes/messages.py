@@ -62,13 +62,13 @@ async def get(call: Call) -> Response | list[Any]:
     if encoding not in ("auto", "base64"):
         raise failure.bad_request("Unsupported encoding. Please use auto or base64.")
     truncate = integer(body["truncate"]) if "truncate" in body else None
-    # RabbitMQ breaks on these two.
+    # RabbitMQ answers these two with an internal error.
     if not isinstance(ack_mode, str) or ack_mode not in ACK_MODES:
         raise failure.bad_request(f"ackmode is to be one of {', '.join(ACK_MODES)}")
     if truncate is not None and truncate < 0:
         raise failure.bad_request(f"truncate is to be 0 or more, not {truncate}")
     if not count:
-        return []  # the queue is not asked, so that it does not matter who may
+        return []  # the queue is not accessed, so no permission is required
     queue = _queue_to_get_from(call)
     getting = Getting(call, queue, count, ack_mode, encoding, truncate)
     return await answer(getting.parts(partial(may_take, call)), partial(may_take, call))

@@ -82,7 +82,7 @@ def _summed(several: Iterable[dict[str, int]]) -> dict[str, int]:
 
 
 async def _queue_counts(vhosts: list[Vhost]) -> tuple[int, int, int, int]:
-    """How many messages are ready, how many delayed, and how many unacknowledged, and how many consumers there are."""
+    """Return the numbers of ready, delayed and unacknowledged messages, and of consumers."""
     ready = delayed = unacked = consumers = 0
     queues = [queue for vhost in vhosts for queue in vhost.queues.values()]
     for start in range(0, len(queues), SLICE):

@@ -60,7 +60,7 @@ def _other_memory_bytes(snapshot: Snapshot) -> int:
 
 
 def _build(snapshot: Snapshot) -> Labels:
-    """As RabbitMQ, name the product only where it is another one."""
+    """Return the build labels. As in RabbitMQ, the product is named only if it is not RabbitMQ."""
     config = snapshot.broker.config
     version, base = config.compat.version, rabbitmq(config.compat)
     product = (

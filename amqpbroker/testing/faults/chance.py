@@ -50,7 +50,7 @@ class Chance(Fault):
             self.seed = random.SystemRandom().getrandbits(32)
         if not isinstance(self.rate, int | float) or not 0 < self.rate <= 1:
             raise ValueError(f"rate = {self.rate!r}: this is the share of frames that are struck, above 0, 1 at most")
-        # HTTP gives a list, or what somebody mistook for one.
+        # The HTTP API passes a list, or a wrong value of any JSON type.
         kinds: Any = self.kinds
         if not isinstance(kinds, list | tuple) or not kinds or any(kind not in KINDS for kind in kinds):
             raise ValueError(f"kinds = {kinds!r}: this must be a list; there are {', '.join(KINDS)}")

@@ -29,7 +29,7 @@ class Ledger:
         self._refused.append(self.confirms.published + len(self._refused) + 1)
 
     def settle(self, name: str, tag: int, multiple: bool) -> list[tuple[int, str]]:
-        """What is to be told, with the client's numbers, now that the broker has settled `tag`, or all up to it."""
+        """Return the confirms to send, with the client's numbers, after the broker settled `tag`, or all up to it."""
         told = self.due()
         if not multiple and tag > self._settled + 1:
             self._ahead.add(tag)
@@ -44,7 +44,7 @@ class Ledger:
         return told
 
     def _number_of(self, tag: int) -> int:
-        """The client's number of a publish that got to the broker as the one with this tag."""
+        """Return the client's number of the publish that the broker knows by this tag."""
         number = tag
         for refused in self._refused:
             if refused <= number:
@@ -72,7 +72,7 @@ class Confirm:
         self.name = name
         #: The faults that have let it go.
         self.passed: set[object] = set()
-        #: As the how-manieth it was counted, by who counts.
+        #: Bucket -> sequence number of this confirm in the bucket's count.
         self.counted: dict[object, int] = {}
 
     def frame(self) -> Frame:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from amqpbroker.testing.faults.line import Line
 
 
-#: What faults are looked up by: the kind of event, and what more is to be so.
+#: Lookup key of faults: the kind of event, and further conditions.
 Key = tuple[str | None, ...]
 
 
@@ -59,13 +59,13 @@ class Struck(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class Fault:
-    """Something that goes wrong. A kind of fault is a subclass with that as its name; what it is given is its fields.
+    """A fault to inject. Each kind of fault is a subclass; its fields are the parameters of the fault.
 
-    reads, writes: whether connections that it means are still read and written. piece: how many octets are written at
-    once, 0 for all. asked_of_all: it is told of every frame and delivery, and counts itself. times: how often it
-    strikes, None for always. struck: how often it has. id: its number, once it is in force.
+    reads, writes: whether the affected connections are still read and written. piece: number of bytes in one write, 0
+    for all. asked_of_all: the fault sees every frame and delivery, and counts by itself. times: number of times that
+    the fault triggers, None for always. struck: number of times that it has triggered. id: its number, once active.
 
-    All of it is for the loop's thread, but for making one. Raises ValueError for what makes no sense.
+    All methods but the constructor must be called on the loop's thread. Raises ValueError for invalid parameters.
     """
 
     kind: ClassVar[str] = ""
@@ -101,35 +101,35 @@ class Fault:
 
     @property
     def is_slow(self) -> bool:
-        """It keeps connections from being read or written as they would be."""
+        """Return whether the fault slows or stops reading or writing of connections."""
         return not self.reads or not self.writes or bool(self.piece)
 
     @property
     def counts_lines(self) -> bool:
-        """It counts for each connection by itself."""
+        """Return whether the fault counts the events of each connection separately."""
         return False
 
     @property
     def strikes_all(self) -> bool:
-        """It strikes from the first event on."""
+        """Return whether the fault triggers from the first event on."""
         return all(first == 1 for _, first in self.places())
 
     def places(self) -> Sequence[tuple[Key, int]]:
-        """The events that it counts, and from which of them on it strikes."""
+        """Return the counted events, each with the number of the event from which on the fault triggers."""
         return ()
 
     def wants(self, line: "Line", frame: "Frame", received: bool) -> bool:
-        """Whether it strikes at this frame, which was received, or is to be sent. For those that are asked of all."""
+        """Return whether the fault triggers at a frame, received or to be sent. Called only if `asked_of_all`."""
         return False
 
     def strike(self, line: "Line", frame: "Frame", received: bool) -> None:
         """Do so: the frame goes on only if this lets it."""
 
     def strike_octets(self, line: "Line", received: bool) -> None:
-        """Do so: the octets that it was ordered for have passed."""
+        """Trigger the fault after the configured number of bytes."""
 
     def keep(self, confirm: "Confirm") -> None:
-        """Keep a confirm that is to be sent."""
+        """Hold back a confirm that is to be sent."""
 
     def delivered(self, line: "Line", vhost: "Vhost", message: "Message", queue: str, via: "Via") -> None:
         """A message goes to a client for the first time. Nothing may be changed within this call."""

@@ -1,4 +1,4 @@
-"""The faults in force by what they strike at, so that an event costs the same however many others there are."""
+"""Index of the active faults by event, so that the cost of an event does not depend on the number of other faults."""
 
 import heapq
 from bisect import insort
@@ -12,7 +12,7 @@ from amqpbroker.testing.faults.frames import Frame
 if TYPE_CHECKING:
     from amqpbroker.testing.faults.line import Line
 
-#: Methods that declare something, and the argument that has its name.
+#: Method of a declaration -> argument with the declared name.
 DECLARED = {"queue.declare": "queue", "exchange.declare": "exchange"}
 
 
@@ -21,20 +21,20 @@ def _any(fault: Fault) -> bool:
 
 
 class Bucket:
-    """Faults that count the same events; each is due from the event on that it was ordered for.
+    """Faults that count the same events; each is due from a certain event on.
 
-    count: how many events there were.
+    count: number of events so far.
     """
 
     def __init__(self) -> None:
         self.count = 0
         #: A heap of (number of the event, id, fault).
         self._waiting: list[tuple[int, int, Fault]] = []
-        #: In the order of the orders: (id, number of the event, fault).
+        #: Due faults in the order in which they were added: (id, number of the event, fault).
         self._due: list[tuple[int, int, Fault]] = []
 
     def add(self, fault: Fault, first: int) -> None:
-        """Have it due from the `first` event from now on."""
+        """Add a fault that is due from the `first` event from now on."""
         heapq.heappush(self._waiting, (self.count + first, fault.id, fault))
 
     def advance(self, events: int = 1) -> None:
@@ -45,10 +45,10 @@ class Bucket:
             insort(self._due, (order, number, fault))
 
     def first(self, number: int | None = None, takes: Callable[[Fault], bool] = _any) -> Fault | None:
-        """The fault that strikes: the first that was ordered of those that are due and may still strike.
+        """Return the fault that triggers: the oldest one that is due and not spent.
 
-        number: of the event, the last one if None. An event that comes again concerns a fault that was ordered later
-        if it is for all of them.
+        number: number of the event, the last event if None. A repeated event triggers a newer fault only if the fault
+        triggers from the first event on.
         """
         due = self._due
         while due and due[0][2].is_spent:
@@ -61,12 +61,12 @@ class Bucket:
         return None
 
     def all(self) -> list[Fault]:
-        """All that are due and may still strike, in the order of the orders."""
+        """Return the faults that are due and not spent, oldest first."""
         self._due = [each for each in self._due if not each[2].is_spent]
         return [fault for _, _, fault in self._due]
 
     def soonest(self) -> tuple[Fault, int] | None:
-        """Of those that are due and may still strike, the one whose event came first; and the number of that."""
+        """Return the due fault with the earliest event, and the number of this event; None if no fault is due."""
         self.all()
         if not self._due:
             return None
@@ -83,10 +83,10 @@ class Bucket:
 
 
 class Group:
-    """The faults that mean the same connections.
+    """The faults that apply to the same connections.
 
-    buckets: by what they count. every: those that are asked of everything. lines: those that count for each connection
-    by itself. slow: those that keep connections from being read or written.
+    buckets: faults by counted event. every: faults that see all events. lines: faults that count the events of each
+    connection separately. slow: faults that slow or stop reading or writing.
     """
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Group:
 
 
 class Meant:
-    """The faults that mean one connection. buckets: those that count for it by itself."""
+    """The faults that apply to one connection. buckets: faults that count the events of this connection only."""
 
     def __init__(self) -> None:
         self.version = -1
@@ -109,7 +109,7 @@ class Meant:
         self._counted: set[Fault] = set()
 
     def refresh(self, groups: list[Group]) -> None:
-        """These mean it from now on."""
+        """Apply the faults of `groups` to the connection from now on."""
         self.groups = groups
         slow = [fault for group in groups for fault in group.slow]
         self.reads = all(fault.reads for fault in slow)
@@ -129,13 +129,13 @@ class Meant:
 
 
 class Index:
-    """All faults in force."""
+    """All active faults."""
 
     def __init__(self) -> None:
         self._groups: dict[Only, Group] = {}
-        #: How many faults each group has.
+        #: Number of faults in each group.
         self._sizes: Counter[Only] = Counter()
-        #: How many faults have a place of each kind.
+        #: Number of places of faults for each kind of event.
         self._kinds: Counter[object] = Counter()
         self._version = 0
 
@@ -176,7 +176,7 @@ class Index:
                 del self._sizes[only], self._groups[only]
 
     def meant(self, line: "Line") -> Meant:
-        """Those that mean a connection, of which more comes to be known in the handshake."""
+        """Return the faults that apply to a connection. The handshake may change them: it reveals user and vhost."""
         meant = line.meant
         if meant.version != self._version or meant.identity != line.identity:
             meant.version, meant.identity = self._version, line.identity
@@ -187,7 +187,7 @@ class Index:
         return meant
 
     def keys(self, line: "Line", frame: Frame, received: bool) -> Iterator[Key]:
-        """What a frame with a method may be looked up by."""
+        """Yield the lookup keys of a frame with a method."""
         name, kinds = frame.name, self._kinds
         way = "received" if received else "sent"
         if kinds[way]:

@@ -45,10 +45,10 @@ class Injector(Tap):
         #: Starts the broker again, after so many seconds.
         self.restart: Callable[[float], None] = _alone
         self.happened: deque[Struck] = deque(maxlen=KEPT)
-        #: In the order in which they were ordered.
+        #: Active faults in the order in which they were added.
         self._faults: dict[Fault, None] = {}
         self._index = Index()
-        #: Copies of messages that nobody has got yet.
+        #: Copies of messages that are not delivered yet.
         self._copies: dict[int, Message] = {}
         self._lines: dict[str, Line] = {}
         self._count = 0
@@ -69,7 +69,7 @@ class Injector(Tap):
             fault.begin()
 
     def detach(self) -> None:
-        """The broker has ended; whoever has its faults is not to keep all of it alive."""
+        """Drop the references to the broker, which has ended, so that its faults do not keep it alive."""
         self.restart = _alone
         self._server = self._direct = None
         self._lines.clear()
@@ -133,7 +133,7 @@ class Injector(Tap):
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """In the order in which they were ordered."""
+        """The active faults in the order in which they were added."""
         return tuple(self._faults)
 
     @property
@@ -178,7 +178,7 @@ class Injector(Tap):
         log.info("fault: %s", struck)
 
     def copy(self, message: Message) -> Message:
-        """A copy that comes to a client without being counted, once."""
+        """Return a copy whose first delivery is not counted."""
         copy = message.rewritten(message.address, message.properties, {})
         copy.headers = message.headers
         self._copies[id(copy)] = copy

@@ -22,10 +22,10 @@ _LARGEST = 1 << 31
 
 
 class Line:
-    """Serves a socket as `Served` says, with a connection behind it.
+    """Passes frames between a socket and its connection, as a `Served`, and applies faults to them.
 
-    number: the how-manieth line it is. received, sent: how many frames have come from the client, and gone to it.
-    meant: the faults that mean it.
+    number: sequence number of the connection. received, sent: number of frames received from and sent to the client.
+    meant: the faults that apply to the connection.
     """
 
     def __init__(self, injector: "Injector", client: ClientTransport, connection: Connection, number: int) -> None:
@@ -76,7 +76,7 @@ class Line:
 
     @property
     def identity(self) -> object:
-        """Changes when more of who it is comes to be known."""
+        """Value that changes when the handshake reveals the connection's name, user or vhost."""
         connection = self._connection
         return None if connection.running else (self.names, self.user, self.vhost)
 

@@ -36,7 +36,7 @@ class Route:
 
 
 async def _answer(handler: LabHandler, lab: Lab, call: Call) -> Any:
-    """What a handler answers; what takes too long is a 409 that says so."""
+    """Return the answer of a handler; a timeout is answered with 409 and a reason."""
     try:
         answer = handler(lab, call)
         return await answer if inspect.isawaitable(answer) else answer

@@ -20,7 +20,7 @@ from amqpbroker.testing.routes.route import Route
 TIMEOUT_S = 5.0
 MAX_TIMEOUT_S = 300.0
 
-#: How many digits a count in a URL has at most; Python refuses thousands of them.
+#: The most digits of a count in a URL; Python refuses to parse thousands of digits.
 MAX_DIGITS = 18
 
 _WAITED_FOR = ("ready", "unacked", "consumers")
