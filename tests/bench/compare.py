@@ -24,7 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SHAPES = ("transient", "single-ack", "multiple-ack", "confirm", "priority", "fanout10", "ready", "backlog")
+#: Shapes that every checkout has, and shapes to be named with `--shapes` if both checkouts have them.
+REPEATED = ("transient", "single-ack", "multiple-ack", "confirm", "priority", "fanout10", "ready", "backlog")
+SHAPES = (*REPEATED, "app", "app-topic", "app-expired", "app-rejected")
 CONFIDENCE = 0.95
 RUN_WITHIN_S = 120.0
 
@@ -179,7 +181,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ref")
     parser.add_argument("ref2", nargs="?")
-    parser.add_argument("--shapes", type=lambda text: text.split(","), default=list(SHAPES), metavar="A,B")
+    parser.add_argument("--shapes", type=lambda text: text.split(","), default=list(REPEATED), metavar="A,B")
     parser.add_argument("--pairs", type=within(1, 1000), default=9, help="six are the least that can tell anything")
     parser.add_argument("-n", type=within(1, 100_000_000), default=50_000, metavar="MESSAGES")
     parser.add_argument(
