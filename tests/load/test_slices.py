@@ -13,7 +13,7 @@ from tests.process import BrokerProcess
 
 pytestmark = pytest.mark.alone
 
-DECLARATIONS = 10_000
+DECLARATIONS = 20_000
 BINDINGS = 100_000
 BATCH = 500
 #: Maximum latency of other clients' messages meanwhile; and number of attempts, as other processes use the machine.
