@@ -134,8 +134,10 @@ with Broker(management=True) as b:
     idle = socket.create_connection((b.host, b.port))
     before = connected()
     told, tell = os.pipe()
+    declared, declares = os.pipe()
     if not os.fork():
         connected().channel().queue_declare("q", durable=True)
+        os.write(declares, b"x")
         try:
             b.queues()
         except RuntimeError as error:
@@ -144,6 +146,8 @@ with Broker(management=True) as b:
             os.close(tell)
             os.read(told, 1)
             os._exit(3)
+    # The broker has the queue before the client has read the answer: a restart in between fails its declaration.
+    assert os.read(declared, 1) == b"x"
     b.wait_until(queue="q", timeout=60)
     # The other process neither keeps connections open nor the port.
     b.restart()
