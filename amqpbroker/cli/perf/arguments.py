@@ -9,7 +9,7 @@ from typing import Any
 from amqpbroker.wire.properties import PROPERTIES
 from amqpbroker.wire.values import Field, Table, longstr
 
-#: AMQP's names of properties that have another one on the wire here.
+#: AMQP's names of properties that the encoder has other names for.
 _NAMES = {"type": "message_type"}
 
 
