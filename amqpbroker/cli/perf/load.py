@@ -38,6 +38,7 @@ def settle(given: dict[str, Any], measured: bool) -> None:
         given["size"] = len(given["body"])
     elif given["size"] is None and not given["variable_size"] and not given["random_body_size"]:
         given["size"] = STAMP.size
+    _check_memory(given)
     if _is_random(given) and given["seed"] is None:
         given["seed"] = DEFAULT_SEED
 
@@ -74,7 +75,6 @@ def _check(given: dict[str, Any], measured: bool) -> None:
     if given["variable_rate"] and not any(step.value >= RATE.low for step in given["variable_rate"]):
         raise click.UsageError(f"--variable-rate: one of the rates is to be at least {RATE.low:f}")
     _check_variety(given)
-    _check_memory(given)
     least = min((step.value for step in given["variable_size"]), default=given["size"])
     if given["random_body_size"]:
         least, _ = given["random_body_size"]

@@ -2,7 +2,6 @@
 
 import struct
 from bisect import bisect_right
-from itertools import accumulate
 from typing import Any
 
 from amqpbroker.cli.perf.encoded import CHUNK_BYTES, EncodedPublishes
@@ -58,25 +57,33 @@ class Pool(EncodedPublishes):
         self._variety = variety
         self._kind = kind
         prefix = f"{kind.routing_key}." * bool(kind.routing_key) + f"{number}."
-        publishes, sizes, stamps_at = [], [], []
+        self._chunk = bytearray()
+        self._starts = [0]  # of each publish, and where the last one ends
+        self._octets = [0]  # of all bodies before
+        self._rounds_at: list[int] = []
+        self._stamps_at: list[int] = []
+        round_at = _EXCHANGE_AT + len(kind.exchange.encode()) + 1 + len(prefix.encode())
         for at in range(count):
             key = f"{prefix}{_digits(0).decode()}.{at:04x}" if variety.keys else kind.routing_key
             arguments = {"exchange": kind.exchange, "routing_key": key, "mandatory": kind.mandatory}
             method = frames.frame(frames.METHOD, channel, methods.encode("basic.publish", **arguments))
             properties = encode_properties(self._properties(at))
             body = self._body()
-            publishes.append(method + frames.content(channel, properties, body, frame_max))
-            sizes.append(len(body))
-            stamps_at.append(len(method) + frames.CONTENT_HEAD.size + len(properties) + 1 + 7 + MARK_BYTES)
-        self._count = count
-        self._starts = [0, *accumulate(map(len, publishes))]
-        self._octets = [0, *accumulate(sizes)]
-        self._stamps_at = [start + at for start, at in zip(self._starts, stamps_at, strict=False)]
-        round_at = _EXCHANGE_AT + len(kind.exchange.encode()) + 1 + len(prefix.encode())
-        self._rounds_at = [start + round_at for start in self._starts[:-1]]
+            start = self._starts[-1]
+            self._chunk += method
+            self._chunk += frames.content(channel, properties, body, frame_max)
+            self._starts.append(len(self._chunk))
+            self._octets.append(self._octets[-1] + len(body))
+            self._rounds_at.append(start + round_at)
+            body_at = len(method) + frames.CONTENT_HEAD.size + len(properties) + 1 + 7
+            self._stamps_at.append(start + body_at + MARK_BYTES)
+        layouts = {
+            (stop - start, stamp_at - start)
+            for start, stop, stamp_at in zip(self._starts, self._starts[1:], self._stamps_at, strict=False)
+        }
         #: The length of each publish if they are all laid out alike, else 0.
-        self._each = len(publishes[0]) if len(set(zip(map(len, publishes), stamps_at, strict=True))) == 1 else 0
-        self._chunk = bytearray(b"".join(publishes))
+        self._each = self._starts[1] if len(layouts) == 1 else 0
+        self._count = count
         self._view = memoryview(self._chunk)
         self._at_once = max(1, chunk_bytes * count // len(self._chunk))
         self._round = -1

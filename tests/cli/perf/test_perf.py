@@ -228,9 +228,10 @@ def test_latencies_of_messages_that_all_differ(broker):
         assert 0 < latency["min"] <= latency["p50"] <= latency["max"] < 60_000
 
 
-def test_what_is_returned_is_counted_to_the_last(broker):
+@pytest.mark.parametrize("more", [[], ["--unique-keys"]])
+def test_what_is_returned_is_counted_to_the_last(broker, more):
     nowhere = ["-e", "amq.direct", "-k", "nowhere", "-p", "-f", "mandatory"]
-    found = result("throughput", "--uri", broker.url, *nowhere, "-y", 0, "-C", 3000)
+    found = result("throughput", "--uri", broker.url, *nowhere, *more, "-y", 0, "-C", 3000)
     assert (found["published"], found["returned"]) == (3000, 3000)
 
 
@@ -507,6 +508,14 @@ def test_mistakes_in_the_command_line(arguments, said):
 def test_a_body_that_has_no_end(monkeypatch):
     monkeypatch.setattr("amqpbroker.cli.perf.load.OCTETS", Number(0, 1000))
     assert "--body: /dev/zero is larger than 1,000 octets" in invoked("throughput", "-B", "/dev/zero")[1]
+
+
+@pytest.mark.parametrize("more", [["--random-properties"], ["--max-priority", 15]])
+def test_a_body_that_is_encoded_often(monkeypatch, tmp_path, more):
+    monkeypatch.setattr("amqpbroker.cli.perf.load.OCTETS", Number(0, 1000))
+    body = tmp_path / "body"
+    body.write_bytes(bytes(100))
+    assert "are 1,600 octets together, and may be 1,000" in invoked("throughput", "-B", body, *more)[1]
 
 
 @pytest.mark.parametrize("name", perf.commands)
