@@ -81,6 +81,14 @@ def test_within_a_run_nothing_is_looked_at():
     assert deliveries.come[1] == 50
 
 
+def test_whole_deliveries_of_many_lengths_are_not_read_frame_by_frame():
+    some = [bytearray(delivery(tag, b"x" * (16 + tag))) for tag in range(1, 51)]
+    method_bytes = some[30].index(frames.END) + 1
+    some[30][method_bytes - 1] = 0  # an end octet, as above
+    deliveries, _ = fed(b"".join(some), repeat(10_000))
+    assert (deliveries.come[1], deliveries.octets) == (50, sum(range(17, 67)))
+
+
 def test_a_gap_in_the_tags_is_counted_as_it_is():
     data = b"".join(delivery(tag, b"x" * 16) for tag in [1, 2, 3, 9, 10, 11])
     deliveries, _ = fed(data, [200, *[len(data)] * 2])
