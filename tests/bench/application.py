@@ -28,6 +28,6 @@ def messages(count: int = DIFFERENT, seed: int = 1) -> Iterator[tuple[dict[str, 
             "headers": headers,
             "message_id": str(uuid.UUID(int=chance.getrandbits(128))),
             "timestamp": 1_700_000_000 + i,
-            "type": chance.choice(_TYPES),
+            "message_type": chance.choice(_TYPES),
         }
         yield properties, chance.randbytes(chance.randint(SMALLEST_BYTES, LARGEST_BYTES))
