@@ -211,7 +211,7 @@ SHAPES = {
     "app-transient": Shape("one publisher, one auto-ack consumer", {"": 20}, Flow().run),
     "app-acks": Shape("each message acknowledged alone, prefetch 1,000", {"": 12}, Flow(prefetch=PREFETCH).run),
     "app-topic": Shape(
-        "topic exchange: 240 keys, 204 bindings, 4 queues",
+        "topic exchange, 240 keys, 204 bindings, 4 queues",
         {"": 15},
         Flow(TOPIC, keys=TOPIC_KEYS, consumers=QUEUES).run,
     ),
@@ -249,7 +249,7 @@ SHAPES = {
     ),
     "app-tls": Shape("over TLS", {"": 8}, Flow(tls=True).run),
     "app-tls-4-120-kB": Shape("over TLS, bodies of 4 to 120 kB", {"": None}, Flow(content=MEDIUM, tls=True).run),
-    "app-headers": Shape("headers exchange: 1,000 bindings, 10 queues", {"": 40}, Flow(HEADERS).run),
+    "app-headers": Shape("headers exchange, 1,000 bindings, 10 queues", {"": 40}, Flow(HEADERS).run),
     "app-wait": Shape(
         "expired after 200 ms in a queue without consumers, then consumed as dead letters",
         {"": 8},
