@@ -29,11 +29,29 @@ def test_the_one_that_is_first_changes():
 
     def run(broker, seconds):
         order.append(broker.name)
-        return len(order), seconds
+        return {"": len(order), "s": seconds}
 
     found = turn_about(brokers, options(["--rounds", "3", "--seconds", "0.5"]), run)
     assert order == ["a", "b", "b", "a", "a", "b"]
-    assert found == {"a": [(1, 0.5), (4, 0.5), (5, 0.5)], "b": [(2, 0.5), (3, 0.5), (6, 0.5)]}
+    assert {name: [each[""] for each in rounds] for name, rounds in found.items()} == {"a": [1, 4, 5], "b": [2, 3, 6]}
+    assert {each["s"] for rounds in found.values() for each in rounds} == {0.5}
+
+
+def test_only_lavinmq_may_refuse_a_shape(capsys):
+    def run(broker, seconds):
+        if broker.name == refusing:
+            raise AssertionError("NOT_IMPLEMENTED")
+        return {50.0: 1.0}
+
+    brokers = [Running(name, "1", 1, [1], 0.0, 0) for name in ("RabbitMQ", "amqpbroker", "LavinMQ")]
+    refusing = "LavinMQ"
+    found = turn_about(brokers, options(["--rounds", "2"]), run)
+    assert found["LavinMQ"] == [{}, {}]
+    assert "LavinMQ cannot do this: NOT_IMPLEMENTED" in capsys.readouterr().out
+    assert [pair.lavinmq for pair in latency_of("app-beside-1", found).values()] == [None]
+    refusing = "amqpbroker"
+    with pytest.raises(AssertionError, match="NOT_IMPLEMENTED"):
+        turn_about(brokers, options([]), run)
 
 
 def measured(*rates):
