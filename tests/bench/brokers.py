@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from conformance.rabbitmq import free_port, install, own_rabbitmq
+from conformance.rabbitmq import PLUGINS, free_port, install, own_rabbitmq
 from tests.bench.lavinmq import LAVINMQ, own_lavinmq
 from tests.bench.processes import family, memory_bytes, settle, with_environment
 from tests.certificates import Authority, Issued
@@ -21,6 +21,11 @@ from tests.process import ENVIRONMENT, BrokerProcess
 
 OURS = "amqpbroker"
 THEIRS = "RabbitMQ"
+
+#: RabbitMQ's plugin for delayed messages, which Debian does not have, and where users put it.
+DELAYING = "rabbitmq_delayed_message_exchange"
+LIBRARY = Path("/usr/lib/rabbitmq")
+PLUGIN_FOLDERS = ("plugins", "lib/*/plugins")
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,12 @@ def own_version() -> str:
     return done.stdout.strip().removeprefix("amqpbroker ")
 
 
+def plugins(library: Path = LIBRARY) -> str:
+    """Return the plugins to enable: those of the conformance suite, and `DELAYING` if it is installed."""
+    installed = any(next(library.glob(f"{folder}/{DELAYING}*"), None) for folder in PLUGIN_FOLDERS)
+    return PLUGINS.replace("]", f",{DELAYING}]") if installed else PLUGINS
+
+
 @contextlib.contextmanager
 def rabbitmq() -> Iterator[Running]:
     """Debian's, installed if it is missing."""
@@ -104,7 +115,7 @@ def rabbitmq() -> Iterator[Running]:
     with certificate() as issued:
         settings = "".join(f"{key} = {value}\n" for key, value in tls_settings(tls_port, issued).items())
         started = time.monotonic()
-        with own_rabbitmq(settings=settings) as target:
+        with own_rabbitmq(plugins(), settings) as target:
             start_s = time.monotonic() - started
             pid = with_environment("beam.smp", f"RABBITMQ_NODE_PORT={target.port}")
             yield Running.now(THEIRS, target.port, pid, start_s, tls_port=tls_port)
