@@ -22,7 +22,7 @@ def test_all_messages_differ_in_what_applications_make_anew():
 
 
 def test_each_message_has_its_properties_and_three_headers():
-    common = {"content_type", "headers", "message_id", "timestamp", "type"}
+    common = {"content_type", "headers", "message_id", "timestamp", "message_type"}
     made = [properties for properties, _ in messages()]
     assert all(set(each) in (common, common | {"correlation_id"}) for each in made)
     assert 0.25 * DIFFERENT < sum("correlation_id" in each for each in made) < 0.35 * DIFFERENT
