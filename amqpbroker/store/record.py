@@ -2,7 +2,6 @@
 
 import struct
 import sys
-import zlib
 from abc import ABCMeta, abstractmethod
 from array import array
 from bisect import bisect_left
@@ -12,6 +11,7 @@ from typing import Final, NamedTuple
 from mypy_extensions import i32, i64, mypyc_attr
 
 from amqpbroker.octets import BytesWriter, write_i16_be, write_i32_be, write_i64_be
+from amqpbroker.store.checksum import crc32
 
 SEGMENT_MAGIC = b"AMQPBJ01"
 SEGMENT_HEAD: struct.Struct = struct.Struct(">8sQ8sI")
@@ -109,7 +109,7 @@ class Visitor(metaclass=ABCMeta):
 def segment_head(number: int, mark: bytes) -> bytes:
     """A segment's header. mark: what its batches begin with, random and known to nobody else."""
     head = _SEGMENT_CHECKED.pack(SEGMENT_MAGIC, number, mark)
-    return head + zlib.crc32(head).to_bytes(4, "big")
+    return head + crc32(head).to_bytes(4, "big")
 
 
 def read_mark(data: bytes, number: int) -> bytes | None:
@@ -123,7 +123,7 @@ def read_mark(data: bytes, number: int) -> bytes | None:
 def batch(mark: bytes, number: int, size: int) -> bytes:
     """The header of a batch in a segment of that mark; `size` octets of groups go behind it."""
     head = _BATCH_CHECKED.pack(mark, number, size)
-    return head + zlib.crc32(head).to_bytes(4, "big")
+    return head + crc32(head).to_bytes(4, "big")
 
 
 def read_batch(data: bytes, offset: int, mark: bytes) -> tuple[int, int] | None:
@@ -131,7 +131,7 @@ def read_batch(data: bytes, offset: int, mark: bytes) -> tuple[int, int] | None:
     if len(data) - offset < BATCH_HEAD.size:
         return None
     found, number, size, checksum = BATCH_HEAD.unpack_from(data, offset)
-    if found != mark or checksum != zlib.crc32(data[offset : offset + _BATCH_CHECKED.size]):
+    if found != mark or checksum != crc32(data[offset : offset + _BATCH_CHECKED.size]):
         return None
     return number, size
 
@@ -148,7 +148,7 @@ def find_batch(data: bytes, offset: int, mark: bytes, after: int) -> int:
 
 def group(payload: bytes) -> bytes:
     """A group's header; the payload goes behind it."""
-    return GROUP_HEAD.pack(len(payload), zlib.crc32(payload))
+    return GROUP_HEAD.pack(len(payload), crc32(payload))
 
 
 def publish(content: Content, entries: list[tuple[int, int, int, int]]) -> bytes:
@@ -277,7 +277,7 @@ def damage(data: bytes, offset: int, end: int) -> str | None:
         stop = start + size
         if stop > end:
             return f"at offset {offset} a group is longer than its batch"
-        if zlib.crc32(view[start:stop]) != checksum:
+        if crc32(view[start:stop]) != checksum:
             return f"at offset {offset} a group's checksum is wrong"
         offset = stop
     return None
