@@ -80,7 +80,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         #: True while the client's own frames are being processed.
         self._acting = False
         self._reading = True
-        #: True after a read that filled its room, until it is this socket's turn to be read again.
+        #: True after a read that filled the buffer, until `read_on` is called.
         self._waits = False
         self.octets = 0
 
@@ -137,7 +137,7 @@ class ClientTransport(asyncio.BufferedProtocol):
             return
         finally:
             self._acting = False
-        if nbytes == len(self._read):  # there may be more, for a later turn
+        if nbytes == len(self._read):  # there may be more, for a later iteration
             self._waits = True
             self._shared.filled(self)
             self._set_reading(False)
@@ -199,7 +199,7 @@ class ClientTransport(asyncio.BufferedProtocol):
             self._acting = False
 
     def read_on(self) -> None:
-        """Read what else the socket has to say, if the connection allows it."""
+        """Read further data, unless the connection has paused reading."""
         self._waits = False
         connection = self._connection
         if connection is not None and not connection.closing:
