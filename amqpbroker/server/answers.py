@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol, final
 
+from amqpbroker.config.bounds import BOUNDS
+
 log = logging.getLogger(__name__)
 
 #: Time limit for a client to read the bytes written to it.
@@ -13,10 +15,6 @@ WRITE_S = 30.0
 
 #: Time limit for a client to read while further requests are queued.
 HURRIED_WRITE_S = 0.25
-
-#: The most unread bytes of all clients together. Above it, the connections that have waited longest are dropped; a
-#: single answer may be larger.
-MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 
 class Client(Protocol):
@@ -42,15 +40,21 @@ class _Stalled:
 
 @final
 class Answers:
-    """The answers of one listener. at_once: the most concurrent requests, None for any number.
+    """The answers of one listener. at_once: the most concurrent requests, None for any number. most_bytes: unread ones.
 
     A client that does not read is dropped after WRITE_S, or sooner while other requests are queued or too many bytes
     are unread in total.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, at_once: int | None = None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        at_once: int | None = None,
+        most_bytes: int = BOUNDS.answers_bytes,
+    ) -> None:
         self._loop = loop
         self._at_once = at_once
+        self._most_bytes = most_bytes
         self._under_way = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._stalled: dict[Client, _Stalled] = {}
@@ -90,7 +94,7 @@ class Answers:
         due = now + self._patience_s
         self._stalled[client] = _Stalled(now, size, due, self._loop.call_at(due, self._give_up, client))
         self._waiting_bytes += size
-        while self._waiting_bytes > MAX_WAITING_BYTES and len(self._stalled) > 1:
+        while self._waiting_bytes > self._most_bytes and len(self._stalled) > 1:
             self._give_up(next(iter(self._stalled)))
 
     def go_on(self, client: Client) -> None:

@@ -58,9 +58,6 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Has certificates read again.
 RELOAD_SIGNAL = getattr(signal, "SIGHUP", None)
 
-#: The most metrics pages that are made and sent at a time. A page holds the labels of its objects until it is read.
-PAGES_AT_ONCE = 16
-
 #: File descriptors kept back from clients.
 RESERVED_FILES = 64
 
@@ -245,13 +242,15 @@ class Server:
         amqps = [self._tls_listener(AMQPS, sock, self.clients.come) for sock in bound.get(AMQPS, ())]
         for tls in amqps:
             tls.start(BACKLOG)
+        bounds = self._config.bounds
         web = [
             HttpListener(
                 self._loop,
                 bound[name],
                 build,
                 partial(self._tls_listener, name) if name in self._tls else None,
-                PAGES_AT_ONCE if name in (METRICS, METRICS_TLS) else None,
+                bounds.pages if name in (METRICS, METRICS_TLS) else None,
+                bounds,
             )
             for name, build in self._applications()
             if name in bound
@@ -378,6 +377,7 @@ class Server:
             self._config.ssl_handshake_timeout_ms,
             make,
             lambda shaking: self.clients.is_full(shaking + 1),
+            self._config.bounds,
         )
 
     def _fail(self, error: Exception) -> None:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.server.answers import Answers
 from amqpbroker.server.tls_listener import TlsListener
 
@@ -54,9 +55,11 @@ class HttpListener:
         build: Callable[[], App],
         tls: MakeTls | None = None,
         at_once: int | None = None,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         self._loop = loop
-        self._answers = Answers(loop, at_once)
+        self._answers = Answers(loop, at_once, bounds.answers_bytes)
+        self._most = bounds.http_connections
         self._sockets = sockets
         self._build = build
         self._tls = tls
@@ -78,7 +81,7 @@ class HttpListener:
 
     async def _serve(self) -> None:
         try:
-            server = await self._loop.run_in_executor(None, _make_server, self._build, self._answers)
+            server = await self._loop.run_in_executor(None, _make_server, self._build, self._answers, self._most)
             self._server = server
             if self._tls is None:
                 await server.serve(self._sockets)
@@ -108,7 +111,7 @@ class HttpListener:
             await asyncio.wait_for(self._task, STOP_S + 1)
 
 
-def _make_server(build: Callable[[], App], answers: Answers) -> "uvicorn.Server":
+def _make_server(build: Callable[[], App], answers: Answers, most: int) -> "uvicorn.Server":
     import uvicorn
 
     from amqpbroker.server.http_protocol import READ_BYTES, HttpProtocol, HttpSocket
@@ -126,7 +129,7 @@ def _make_server(build: Callable[[], App], answers: Answers) -> "uvicorn.Server"
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> asyncio.BaseProtocol:
-        return HttpSocket(buffer, HttpProtocol(answers, config, server_state, app_state, _loop))
+        return HttpSocket(buffer, HttpProtocol(answers, most, config, server_state, app_state, _loop))
 
     config = uvicorn.Config(
         build(),

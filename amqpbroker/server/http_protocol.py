@@ -11,9 +11,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from amqpbroker.server.answers import Answers
 
-#: How many connections may be open at a time; further ones are dropped.
-MAX_CONNECTIONS = 1000
-
 #: How long a request's head may take to come.
 REQUEST_S = 10.0
 
@@ -42,12 +39,16 @@ class Parser(h11.Connection):
 
 
 class HttpProtocol(H11Protocol):
-    """Drops a client above the connection limit, without a complete request in time, or with an unread answer."""
+    """Drops a client above the connection limit, without a complete request in time, or with an unread answer.
 
-    def __init__(self, answers: Answers, *arguments: Any, **named: Any) -> None:
+    most: the most connections of the listener at a time.
+    """
+
+    def __init__(self, answers: Answers, most: int, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.conn = Parser(h11.SERVER)
         self._answers = answers
+        self._most = most
         self._left = 0
         self._expects = False
         self._deadline: asyncio.TimerHandle | None = None
@@ -57,7 +58,7 @@ class HttpProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
+        if len(self.connections) > self._most:
             transport.abort()
         else:
             # Make the transport report any unread byte. With high=0 a TLS transport would always report some.

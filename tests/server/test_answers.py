@@ -3,7 +3,6 @@ import contextlib
 
 import pytest
 
-from amqpbroker.server import answers as module
 from amqpbroker.server.answers import HURRIED_WRITE_S, WRITE_S, Answers
 
 
@@ -82,9 +81,8 @@ async def test_one_that_reads_again_has_its_time_anew(loop):
     assert not client.dropped
 
 
-async def test_when_too_much_waits_the_one_that_waited_longest_is_dropped(loop, monkeypatch):
-    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 100)
-    answers = Answers(loop)
+async def test_when_too_much_waits_the_one_that_waited_longest_is_dropped(loop):
+    answers = Answers(loop, most_bytes=100)
     clients = [Client(answers, 40) for _ in range(6)]
     for client in clients:
         answers.stall(client)
@@ -95,9 +93,8 @@ async def test_when_too_much_waits_the_one_that_waited_longest_is_dropped(loop, 
     assert not clients[5].dropped
 
 
-async def test_a_single_answer_may_be_larger(loop, monkeypatch):
-    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 100)
-    answers = Answers(loop)
+async def test_a_single_answer_may_be_larger(loop):
+    answers = Answers(loop, most_bytes=100)
     first, large = Client(answers, 10), Client(answers, 1000)
     answers.stall(first)
     answers.stall(large)

@@ -8,7 +8,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from amqpbroker.clock import SystemClock
 from amqpbroker.config import Tls
-from amqpbroker.server import http_protocol
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.server.answers import WRITE_S
 from amqpbroker.server.http import HttpListener
 from amqpbroker.server.http_protocol import READ_BYTES, REQUEST_S, REST_S
@@ -51,11 +51,10 @@ async def pass_time(monkeypatch):
 
 
 @pytest.fixture
-async def address(monkeypatch, pass_time):
-    monkeypatch.setattr(http_protocol, "MAX_CONNECTIONS", 3)
+async def address(pass_time):
     sock = socket.create_server(("127.0.0.1", 0))
     sock.setblocking(False)
-    listener = HttpListener(asyncio.get_running_loop(), [sock], lambda: app)
+    listener = HttpListener(asyncio.get_running_loop(), [sock], lambda: app, bounds=Bounds(http_connections=3))
     listener.start()
     yield sock.getsockname()
     await listener.stop()
