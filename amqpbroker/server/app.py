@@ -187,6 +187,8 @@ class Server:
         self._node.settings.update(settings)
         self._tell_certificates()
         self.clients = Clients(self.broker, self._clock, self.tick, loop, self._max_files - RESERVED_FILES)
+        self._amqps: list[TlsListener] = []
+        self._web: list[HttpListener] = []
         #: With what another is to take its place, and when that may start (as the loop's clock says).
         self._following: tuple[Config, float] | None = None
         #: What the management API has beside RabbitMQ's resources.
@@ -239,11 +241,11 @@ class Server:
             await self._loop.create_server(self.clients.come, sock=sock, backlog=BACKLOG)
             for sock in bound.get(AMQP, ())
         ]
-        amqps = [self._tls_listener(AMQPS, sock, self.clients.come) for sock in bound.get(AMQPS, ())]
-        for tls in amqps:
+        self._amqps = [self._tls_listener(AMQPS, sock, self.clients.come) for sock in bound.get(AMQPS, ())]
+        for tls in self._amqps:
             tls.start(BACKLOG)
         bounds = self._config.bounds
-        web = [
+        self._web = [
             HttpListener(
                 self._loop,
                 bound[name],
@@ -255,12 +257,12 @@ class Server:
             for name, build in self._applications()
             if name in bound
         ]
-        for listener in web:
+        for listener in self._web:
             listener.start()
         control = None if self._directory is None else ControlFile(self._directory, self._clock)
         if control is not None:
             control.write(_url(listening, self._config.management.path_prefix), self._node.token)
-        if web or not self._embedded:
+        if self._web or not self._embedded:
             self.broker.rates.clock = self._clock
             self.broker.rates.start()
         on_ready(listening)
@@ -274,9 +276,9 @@ class Server:
         await self._shovels.close(self._stop_ms / 1000)
         for server in amqp:
             server.close()
-        for tls in amqps:
+        for tls in self._amqps:
             await tls.close()
-        for listener in web:
+        for listener in self._web:
             await listener.stop()
         if control is not None:
             control.remove()

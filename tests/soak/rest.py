@@ -62,12 +62,18 @@ COUNT_UP = (
     "Segment.size",
     "SqliteDefinitions._changes",
     "SqliteDefinitions.last_id",
+    "ServerState.total_requests",
 )
 
 
 def lowered(divisor: int) -> Bounds:
     """Return the broker's bounds, divided by the divisor."""
     return Bounds(**{name: max(4, value // divisor) for name, value in dataclasses.asdict(BOUNDS).items()})
+
+
+def handshake_ms(divisor: int) -> int:
+    """Return the time limit for a TLS handshake, which is shorter if the bounds are lowered."""
+    return 5_000 if divisor == 1 else 500
 
 
 def remembered(bounds: Bounds) -> dict[str, int]:
@@ -89,6 +95,7 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         "LoginGuard._records[[]]": bounds.guesses,
         "_Record": bounds.guesses,
         "_Record.*": 10 * bounds.guesses,
+        "Sessions._sessions[[]]": bounds.sessions,
         # Kinds of queue and dead-letter reasons.
         "BrokerTotals.dead_letters[[]]": 3 * 4,
         # A cancelled timer stays until it is due, if cancelled timers are few or fewer than the others.
