@@ -22,8 +22,8 @@ class Bounds:
     is read.
     body_bytes: largest body of an HTTP request. The largest bodies in practice are the definitions of a large broker.
     bodies_bytes: memory of all large HTTP bodies, from their first byte until the end of their requests.
-    answers_bytes: unread HTTP answers of a listener; above it, the connections that have waited longest are dropped. A
-    single answer may be larger.
+    answers_bytes: unread HTTP answers of a listener; above it, the connections that have waited longest are dropped
+    unless they read on. A single answer may be larger.
     got_bytes: stored messages that one HTTP request may keep out of their queue, since they are in memory meanwhile.
     sessions: logins to the management page. user_sessions: those of one user. A further login ends the oldest of these.
     """

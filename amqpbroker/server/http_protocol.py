@@ -165,12 +165,17 @@ class HttpProtocol(H11Protocol):
             await send(message)
             return
         body = message.get("body", b"")
-        self._left = max(0, self._left - len(body))
+        # An answer in parts has no length; its part is in memory until it is written.
+        self._left = max(self._left, len(body))
         if len(body) > PIECE_BYTES:
             # TLS hides an unread piece from the write buffer; only the piece after it is visible there.
             for start in range(0, len(body), PIECE_BYTES):
-                await send({"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": True})
+                piece = body[start : start + PIECE_BYTES]
+                self._left -= len(piece)  # the write buffer has it from now on
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
             message = {**message, "body": b""}
+        else:
+            self._left -= len(body)
         if not message.get("more_body", False) and self._closes_too_soon():
             await send({**message, "more_body": True})
             await self._read_rest(receive)

@@ -167,6 +167,14 @@ async def test_who_does_not_read_an_answer_is_dropped(large, pass_time):
         await asyncio.wait_for(large.readexactly(len(LARGE)), PATIENCE_S)
 
 
+async def test_unread_bytes_of_an_answer_count_wherever_they_wait(large):
+    await asyncio.sleep(0.3)
+    assert len(LARGE) / 2 < large.listener._answers._waiting_bytes < len(LARGE)
+    received = await asyncio.wait_for(large.readexactly(len(LARGE) * 9 // 10), PATIENCE_S)
+    await asyncio.sleep(0.3)
+    assert large.listener._answers._waiting_bytes <= len(LARGE) - len(received)
+
+
 async def test_a_broker_that_stops_waits_for_nobody_and_does_so_in_peace(large, caplog):
     await asyncio.sleep(0.3)
     await large.listener.stop()
