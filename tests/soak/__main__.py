@@ -12,10 +12,11 @@ import tempfile
 from pathlib import Path
 
 from tests.soak.churn import PHASES as CHURN
+from tests.soak.http import PHASES as HTTP
 from tests.soak.messages import PHASES as MESSAGES
 from tests.soak.soak import Phase, run
 
-PHASES: list[Phase] = [*MESSAGES, *CHURN]
+PHASES: list[Phase] = [*MESSAGES, *CHURN, *HTTP]
 
 
 def main() -> int:

@@ -67,6 +67,15 @@ class Soak:
     def client(self) -> SoakClient:
         return SoakClient(self.port)
 
+    def census(self) -> dict[str, int]:
+        found: dict[str, int] = self.management.call("GET", "/soak")
+        return found
+
+    def serves_others(self) -> None:
+        """Raise AssertionError unless a new client completes every operation in time."""
+        took_s = try_everything(self.port, self.management)
+        assert took_s < EVERYTHING_S, f"another client took {took_s:.2f} s for what may take {EVERYTHING_S} s"
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
