@@ -56,6 +56,19 @@ class Caller:
     def __exit__(self, *raised: object) -> None:
         self.socket.close()
 
+    def shake(self, trusted: ssl.SSLContext, wait_s: float) -> bool:
+        """Begin or continue a TLS handshake; return whether it is complete in time."""
+        if not isinstance(self.socket, ssl.SSLSocket):
+            self.socket = trusted.wrap_socket(self.socket, server_hostname="localhost", do_handshake_on_connect=False)
+        self.socket.settimeout(wait_s)
+        try:
+            self.socket.do_handshake()
+        except TimeoutError:
+            return False
+        finally:
+            self.socket.settimeout(TIMEOUT_S)
+        return True
+
     def start(self, method: str, path: str, *head: str, login: str = GUEST) -> None:
         """Send the head of a request, with further header lines."""
         lines = (f"{method} {path} HTTP/1.1", "Host: localhost", *([login] if login else []), *head, "", "")
@@ -91,9 +104,16 @@ class Caller:
 
     def post(self, path: str, body: bytes, *head: str, login: str = GUEST) -> Answer | None:
         """Send a POST; return the answer, None if the broker drops the connection instead."""
+        self.start_post(path, body, *head, login=login)
+        return self.answer()
+
+    def start_post(self, path: str, body: bytes, *head: str, login: str = GUEST) -> None:
         self.start("POST", path, f"Content-Length: {len(body)}", *head, login=login)
         self.send(body)
-        return self.answer()
+
+    def wait(self) -> None:
+        """Wait for the first byte of the answer, and leave it unread."""
+        assert self.socket.recv(1, socket.MSG_PEEK), "the connection was dropped"
 
 
 @contextmanager

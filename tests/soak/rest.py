@@ -73,7 +73,7 @@ def lowered(divisor: int) -> Bounds:
 
 def handshake_ms(divisor: int) -> int:
     """Return the time limit for a TLS handshake, which is shorter if the bounds are lowered."""
-    return 5_000 if divisor == 1 else 500
+    return 5_000 if divisor == 1 else 1000
 
 
 def remembered(bounds: Bounds) -> dict[str, int]:
