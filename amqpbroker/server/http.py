@@ -32,8 +32,9 @@ App = Callable[
     Awaitable[None],
 ]
 
-#: How many connections the kernel completes before they are accepted.
-BACKLOG = 128
+#: How many connections the kernel completes before they are accepted. As many as RabbitMQ allows for HTTP: a client
+#: beyond them tries again only after a second.
+BACKLOG = 1024
 
 #: How long an idle connection is kept.
 KEEP_ALIVE_S = 60
@@ -66,6 +67,7 @@ class HttpListener:
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
         self._tls_listeners: list[TlsListener] = []
+        self._stopped = False
 
     def start(self) -> None:
         """Listen from now on."""
@@ -82,6 +84,8 @@ class HttpListener:
     async def _serve(self) -> None:
         try:
             server = await self._loop.run_in_executor(None, _make_server, self._build, self._answers, self._most)
+            if self._stopped:
+                return
             self._server = server
             if self._tls is None:
                 await server.serve(self._sockets)
@@ -98,17 +102,20 @@ class HttpListener:
 
     async def stop(self) -> None:
         """Close, and give requests under way a moment."""
+        self._stopped = True
         if self._task is None:
             for sock in self._sockets:
                 self._loop.remove_reader(sock)
-                sock.close()
-            return
         for listener in self._tls_listeners:
             await listener.close()
         if self._server is not None:
             self._server.should_exit = True
-        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-            await asyncio.wait_for(self._task, STOP_S + 1)
+        if self._task is not None:
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(self._task, STOP_S + 1)
+        if self._server is None:
+            for sock in self._sockets:
+                sock.close()
 
 
 def _make_server(build: Callable[[], App], answers: Answers, most: int) -> "uvicorn.Server":

@@ -10,6 +10,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from amqpbroker.server.answers import Answers
+from amqpbroker.server.socket_options import reset_when_closed
 
 #: How long a request's head may take to come.
 REQUEST_S = 10.0
@@ -140,6 +141,7 @@ class HttpProtocol(H11Protocol):
         return self._left + self.transport.get_write_buffer_size()
 
     def drop(self) -> None:
+        reset_when_closed(self.transport.get_extra_info("socket"))
         self.transport.abort()
 
     async def _answer(self, scope: Any, receive: _Receive, send: _Send) -> None:

@@ -16,8 +16,6 @@ HALF_HELLO = b"\x16\x03\x01\x01\x2c\x01\x00\x01\x28\x03\x03" + b"x" * 40
 ABANDONED = (HALF_HELLO, b"", HTTP)
 #: Seconds after which a handshake that waits for others is not complete.
 FULL_S = 0.2
-#: Clients that wait behind others; the kernel keeps few more of them for an HTTP listener.
-BEHIND = 100
 
 
 def complete(soak: Soak, port: int, greeting: bytes) -> None:
@@ -40,7 +38,7 @@ def stalled(soak: Soak, port: int, greeting: bytes) -> None:
     with callers() as held:
         _begin(held, port, most)
         with Caller(port) as waiting:
-            _begin(held, port, most if greeting == AMQP else min(BEHIND, most))
+            _begin(held, port, most)
             assert not waiting.shake(soak.host.trusted, FULL_S), "a handshake completes above the limit"
             shaking = soak.census()["TlsListener._shaking[]"]
             assert shaking == most, f"{shaking} clients shake hands, the limit is {most}"
