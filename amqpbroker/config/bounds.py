@@ -21,11 +21,12 @@ class Bounds:
     pages: metrics pages that a listener generates and sends at a time. A page holds the labels of its objects until it
     is read.
     body_bytes: largest body of an HTTP request. The largest bodies in practice are the definitions of a large broker.
-    bodies_bytes: memory of all large HTTP bodies, from their first byte until the end of their requests.
+    bodies_bytes: memory of all large bodies of an HTTP listener, from their first byte until the end of their requests.
     answers_bytes: unread HTTP answers of a listener; above it, the connections that have waited longest are dropped
     unless they read on. A single answer may be larger.
     got_bytes: stored messages that one HTTP request may keep out of their queue, since they are in memory meanwhile.
-    sessions: logins to the management page. user_sessions: those of one user. A further login ends the oldest of these.
+    sessions: logins to the page of a listener. user_sessions: those of one user. A further login ends the oldest of
+    these.
     """
 
     unwritten_bytes: int = 16 * 1024 * 1024

@@ -21,6 +21,7 @@ GUEST = "Authorization: Basic " + b64encode(b"guest:guest").decode()
 
 #: Receive buffer of a client that does not read, so that the kernel takes little of its answer.
 SMALL_BUFFER_BYTES = 4096
+LARGE_BUFFER_BYTES = 1 << 20
 
 
 class Answer(NamedTuple):
@@ -84,6 +85,8 @@ class Caller:
 
     def answer(self) -> Answer | None:
         """Return the answer, None if the broker drops the connection instead."""
+        # With a small buffer, the kernel sends a few kilobytes every 200 ms.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LARGE_BUFFER_BYTES)
         try:
             with HTTPResponse(self.socket) as response:
                 response.begin()

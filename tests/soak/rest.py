@@ -89,6 +89,8 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         "amqpbroker.broker.deadletter._ALIKE[[]]": 1024,
         "Death": 1024,
         "Deaths": 1024,
+        # Groups of counters, by kind of counted object.
+        "amqpbroker.broker.stats._groups_among[[]]": 8,
         # Topics for which a user is known to have permission.
         "Permissions._allowed[[]]": 1024,
         # Failed logins, by user and address, with some passwords each.
