@@ -29,6 +29,9 @@ def abandoned(soak: Soak, port: int, greeting: bytes) -> None:
     for i in range(2 * soak.bounds.handshakes + 10):
         with Caller(port) as caller:
             caller.send(ABANDONED[i % len(ABANDONED)])
+    until = time.monotonic() + handshake_ms(soak.host.divisor) / 1000
+    while shaking := soak.census()["TlsListener._shaking[]"]:
+        assert time.monotonic() < until, f"{shaking} clients that are gone shake hands"
     _is_quick(soak, port, greeting)
 
 
