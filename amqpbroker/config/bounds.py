@@ -15,6 +15,18 @@ class Bounds:
     releases: messages that a delayed exchange releases in one event loop iteration.
     segment_bytes: size from which the journal begins another segment.
     guesses: pairs of user and address whose failed logins are remembered.
+    http_connections: connections of an HTTP listener; further ones are dropped.
+    handshakes: TLS handshakes of a listener at a time; further clients wait in the kernel's backlog.
+    accepts: clients that a TLS listener accepts in one event loop iteration.
+    pages: metrics pages that a listener generates and sends at a time. A page holds the labels of its objects until it
+    is read.
+    body_bytes: largest body of an HTTP request. The largest bodies in practice are the definitions of a large broker.
+    bodies_bytes: memory of all large bodies of an HTTP listener, from their first byte until the end of their requests.
+    answers_bytes: unread HTTP answers of a listener; above it, the connections that have waited longest are dropped
+    unless they read on. A single answer may be larger.
+    got_bytes: stored messages that one HTTP request may keep out of their queue, since they are in memory meanwhile.
+    sessions: logins to the page of a listener. user_sessions: those of one user. A further login ends the oldest of
+    these.
     """
 
     unwritten_bytes: int = 16 * 1024 * 1024
@@ -26,6 +38,16 @@ class Bounds:
     releases: int = 1000
     segment_bytes: int = 64 * 1024 * 1024
     guesses: int = 10_000
+    http_connections: int = 1000
+    handshakes: int = 1000
+    accepts: int = 100
+    pages: int = 16
+    body_bytes: int = 20_000_000
+    bodies_bytes: int = 64 * 1024 * 1024
+    answers_bytes: int = 64 * 1024 * 1024
+    got_bytes: int = 64 * 1024 * 1024
+    sessions: int = 1000
+    user_sessions: int = 50
 
 
 BOUNDS = Bounds()

@@ -11,11 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.soak.answers import PHASES as ANSWERS
 from tests.soak.churn import PHASES as CHURN
+from tests.soak.http import PHASES as HTTP
 from tests.soak.messages import PHASES as MESSAGES
 from tests.soak.soak import Phase, run
+from tests.soak.tls import PHASES as TLS
 
-PHASES: list[Phase] = [*MESSAGES, *CHURN]
+PHASES: list[Phase] = [*MESSAGES, *CHURN, *HTTP, *ANSWERS, *TLS]
 
 
 def main() -> int:

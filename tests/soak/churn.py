@@ -15,8 +15,6 @@ OBJECTS = 220_000
 CHANGES = 2_500
 #: Twice the number of pairs of user and address whose failed logins are remembered.
 GUESSES = 21_000
-#: Twice the number of sessions of the management page that are open at a time.
-SESSIONS = 2_100
 CONNECTIONS = 3_000
 REQUESTS = 4_000
 VHOSTS = 300
@@ -184,15 +182,6 @@ def messages_over_http(soak: Soak) -> None:
     api.call("DELETE", "/queues/%2F/q")
 
 
-def sessions(soak: Soak) -> None:
-    """Open sessions of the management page and abandon them."""
-    for _ in range(soak.count(SESSIONS)):
-        data = b"username=guest&password=guest"
-        asked = urllib.request.Request(f"http://127.0.0.1:{soak.management.port}/api/login", data)
-        with urllib.request.urlopen(asked) as answer:
-            assert answer.status == 200
-
-
 def guesses(soak: Soak) -> None:
     """Guess passwords of a new user each time."""
     for i in range(soak.count(GUESSES)):
@@ -296,7 +285,6 @@ PHASES = [
     Phase("users", users),
     Phase("vhosts", vhosts),
     Phase("messages over HTTP", messages_over_http),
-    Phase("sessions", sessions),
     Phase("guesses", guesses),
     Phase("HTTP connections", http_connections),
     Phase("tracing", tracing),

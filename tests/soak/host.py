@@ -1,6 +1,6 @@
 """The broker of a soak: `amqpbroker serve` with one more HTTP resource, `GET /api/soak`, which takes its census.
 
-usage: python -m tests.soak.host DIRECTORY DIVISOR
+usage: python -m tests.soak.host DIRECTORY DIVISOR CERTFILE KEYFILE
 
 The bounds of `config/bounds.py` are divided by DIVISOR.
 """
@@ -16,6 +16,7 @@ from typing import Any
 from amqpbroker.clock import SystemClock
 from amqpbroker.config import Config, Listener, Management, Prometheus
 from amqpbroker.config.log import Log
+from amqpbroker.config.tls import Tls
 from amqpbroker.management.call import Call
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.server import app, ready_file
@@ -23,7 +24,7 @@ from amqpbroker.server.allocator import give_back
 from amqpbroker.server.data import Data
 from amqpbroker.server.log import set_up
 from tests.soak.census import census
-from tests.soak.rest import BLOCKS, HEAP, lowered
+from tests.soak.rest import BLOCKS, HEAP, handshake_ms, lowered
 
 
 def heap_bytes() -> int:
@@ -57,13 +58,17 @@ def make(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: 
 
 
 def main() -> None:
-    directory = Path(sys.argv[1])
+    directory, divisor = Path(sys.argv[1]), int(sys.argv[2])
+    tls = Tls(certfile=sys.argv[3], keyfile=sys.argv[4])
     config = Config(
         listeners=(Listener("127.0.0.1", 0),),
-        management=Management(port=0),
+        tls_listeners=(Listener("127.0.0.1", 0),),
+        tls=tls,
+        ssl_handshake_timeout_ms=handshake_ms(divisor),
+        management=Management(port=0, tls_port=0, tls=tls),
         prometheus=Prometheus(port=0),
         data_dir=str(directory / "data"),
-        bounds=lowered(int(sys.argv[2])),
+        bounds=lowered(divisor),
     )
     set_up(Log())
     raise SystemExit(app.run(config, lambda listening: ready_file.write(directory / "ready.json", listening), {}, make))

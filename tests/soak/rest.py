@@ -63,12 +63,18 @@ COUNT_UP = (
     "Segment.size",
     "SqliteDefinitions._changes",
     "SqliteDefinitions.last_id",
+    "ServerState.total_requests",
 )
 
 
 def lowered(divisor: int) -> Bounds:
     """Return the broker's bounds, divided by the divisor."""
     return Bounds(**{name: max(4, value // divisor) for name, value in dataclasses.asdict(BOUNDS).items()})
+
+
+def handshake_ms(divisor: int) -> int:
+    """Return the time limit for a TLS handshake, which is shorter if the bounds are lowered."""
+    return 5_000 if divisor == 1 else 1000
 
 
 def remembered(bounds: Bounds) -> dict[str, int]:
@@ -84,12 +90,15 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         "amqpbroker.broker.deadletter._ALIKE[[]]": 1024,
         "Death": 1024,
         "Deaths": 1024,
+        # Groups of counters, by kind of counted object.
+        "amqpbroker.broker.stats._groups_among[[]]": 8,
         # Topics for which a user is known to have permission.
         "Permissions._allowed[[]]": 1024,
         # Failed logins, by user and address, with some passwords each.
         "LoginGuard._records[[]]": bounds.guesses,
         "_Record": bounds.guesses,
         "_Record.*": 10 * bounds.guesses,
+        "Sessions._sessions[[]]": bounds.sessions,
         # Kinds of queue and dead-letter reasons.
         "BrokerTotals.dead_letters[[]]": 3 * 4,
         # A cancelled timer stays until it is due, if cancelled timers are few or fewer than the others.

@@ -1,6 +1,7 @@
 """Run of one broker through the phases of a soak, one after the other, without a restart."""
 
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -9,6 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from amqpbroker.config.bounds import Bounds
+from tests.certificates import Authority
 from tests.load.memory import resident_bytes
 from tests.process import ENVIRONMENT, PATIENCE_S
 from tests.soak.client import SoakClient
@@ -34,16 +37,28 @@ MODES = (TRANSIENT, PERSISTENT, MIXED)
 
 
 class Soak:
-    """Context of a phase: the broker's ports, and how often to repeat operations.
+    """Context of a phase: the broker, and how often to repeat operations.
 
     divisor: divides the bounds and therefore all counts; 1 for the broker's own bounds.
     """
 
-    def __init__(self, port: int, management: Management, metrics_port: int, divisor: int) -> None:
-        self.port = port
+    def __init__(self, host: "Host", management: Management, divisor: int) -> None:
+        self.host = host
         self.management = management
-        self.metrics_port = metrics_port
         self._divisor = divisor
+
+    @property
+    def port(self) -> int:
+        return self.host.port
+
+    @property
+    def metrics_port(self) -> int:
+        return self.host.metrics_port
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bounds of the broker."""
+        return lowered(self.host.divisor)
 
     def count(self, of: int) -> int:
         """Return the count, lowered as much as the bounds are."""
@@ -51,6 +66,15 @@ class Soak:
 
     def client(self) -> SoakClient:
         return SoakClient(self.port)
+
+    def census(self) -> dict[str, int]:
+        found: dict[str, int] = self.management.call("GET", "/soak")
+        return found
+
+    def serves_others(self) -> None:
+        """Raise AssertionError unless a new client completes every operation in time."""
+        took_s = try_everything(self.port, self.management)
+        assert took_s < EVERYTHING_S, f"another client took {took_s:.2f} s for what may take {EVERYTHING_S} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +95,15 @@ class Host:
 
     def __init__(self, directory: Path, divisor: int = 1) -> None:
         self._directory = directory
-        self._divisor = divisor
+        self.divisor = divisor
+        self.trusted = ssl.create_default_context()
 
     def __enter__(self) -> "Host":
         ready = self._directory / "ready.json"
-        command = [sys.executable, "-m", "tests.soak.host", str(self._directory), str(self._divisor)]
+        authority = Authority(self._directory)
+        issued = authority.issue("server")
+        self.trusted.load_verify_locations(authority.cafile)
+        command = [sys.executable, "-m", "tests.soak.host", str(self._directory), str(self.divisor), *issued]
         self.log = self._directory / "broker.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT)
@@ -88,7 +116,8 @@ class Host:
             time.sleep(0.01)
         time.sleep(0.1)
         ports = json.loads(ready.read_text())
-        self.port, self.http_port = ports["amqp"][0][1], ports["http"][0][1]
+        self.port, self.tls_port = ports["amqp"][0][1], ports["amqp/ssl"][0][1]
+        self.http_port, self.https_port = ports["http"][0][1], ports["https"][0][1]
         self.metrics_port = ports["http/prometheus"][0][1]
         return self
 
@@ -110,7 +139,7 @@ def run(phases: list[Phase], directory: Path, divisor: int = 1) -> Iterator[tupl
     """
     with Host(directory, divisor) as host, closing(Management(host.http_port)) as management:
         for phase in phases:
-            phase.drive(Soak(host.port, management, host.metrics_port, divisor if phase.is_peak else divisor * 20))
+            phase.drive(Soak(host, management, divisor if phase.is_peak else divisor * 20))
         try_everything(host.port, management)
         rest = Rest(host.process.pid, management, lowered(divisor))
         time.sleep(SETTLE_S)
@@ -119,7 +148,7 @@ def run(phases: list[Phase], directory: Path, divisor: int = 1) -> Iterator[tupl
             started = time.monotonic()
             wrong = []
             try:
-                phase.drive(Soak(host.port, management, host.metrics_port, divisor))
+                phase.drive(Soak(host, management, divisor))
             except AssertionError as error:
                 wrong.append(str(error))
             took = time.monotonic() - started
