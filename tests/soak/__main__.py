@@ -12,10 +12,12 @@ import tempfile
 from pathlib import Path
 
 from tests.soak.churn import PHASES as CHURN
+from tests.soak.limits import PHASES as LIMITS
 from tests.soak.messages import PHASES as MESSAGES
 from tests.soak.soak import Phase, run
+from tests.soak.store import PHASES as STORE
 
-PHASES: list[Phase] = [*MESSAGES, *CHURN]
+PHASES: list[Phase] = [*MESSAGES, *CHURN, *STORE, *LIMITS]
 
 
 def main() -> int:

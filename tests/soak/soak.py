@@ -5,10 +5,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from amqpbroker.config.bounds import Bounds
 from tests.load.memory import resident_bytes
 from tests.process import ENVIRONMENT, PATIENCE_S
 from tests.soak.client import SoakClient
@@ -34,20 +35,52 @@ MODES = (TRANSIENT, PERSISTENT, MIXED)
 
 
 class Soak:
-    """Context of a phase: the broker's ports, and how often to repeat operations.
+    """Context of a phase: the broker, and how often to repeat operations.
 
     divisor: divides the bounds and therefore all counts; 1 for the broker's own bounds.
     """
 
-    def __init__(self, port: int, management: Management, metrics_port: int, divisor: int) -> None:
-        self.port = port
+    def __init__(self, host: "Host", management: Management, divisor: int) -> None:
+        self.host = host
         self.management = management
-        self.metrics_port = metrics_port
         self._divisor = divisor
+
+    @property
+    def port(self) -> int:
+        return self.host.port
+
+    @property
+    def metrics_port(self) -> int:
+        return self.host.metrics_port
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bounds of the broker."""
+        return lowered(self.host.divisor)
 
     def count(self, of: int) -> int:
         """Return the count, lowered as much as the bounds are."""
         return max(20, of // self._divisor)
+
+    def census(self) -> dict[str, int]:
+        found: dict[str, int] = self.management.call("GET", "/soak")
+        return found
+
+    def until(self, is_met: Callable[[], bool], what: str) -> None:
+        """Wait until a condition is met. Raises AssertionError if it is not met in time."""
+        patience = time.monotonic() + PATIENCE_S
+        while not is_met():
+            assert time.monotonic() < patience, f"this never happened: {what}"
+            time.sleep(0.02)
+
+    @contextmanager
+    def lever(self, name: str) -> Iterator[None]:
+        """Hold up the broker's `disk`, make its `memory` short, or set its memory `alarm`; see `levers`."""
+        self.management.call("PUT", f"/soak/{name}")
+        try:
+            yield
+        finally:
+            self.management.call("DELETE", f"/soak/{name}")
 
     def client(self) -> SoakClient:
         return SoakClient(self.port)
@@ -58,25 +91,29 @@ class Phase:
     """A feature that is driven past twice its bounds.
 
     is_peak: whether the phase takes more memory than others. Python cannot return all of that memory to the system, so
-    that the process keeps it.
+    that the process keeps it. compat: the release that the broker is compatible with; the phases of each release have
+    a broker of their own.
     """
 
     name: str
     drive: Callable[[Soak], None]
     is_peak: bool = False
+    compat: str = "4.0"
 
 
 class Host:
     """Process of the broker. Use it in a `with`."""
 
-    def __init__(self, directory: Path, divisor: int = 1) -> None:
+    def __init__(self, directory: Path, divisor: int = 1, compat: str = "4.0") -> None:
         self._directory = directory
-        self._divisor = divisor
+        self.divisor = divisor
+        self._compat = compat
 
     def __enter__(self) -> "Host":
         ready = self._directory / "ready.json"
-        command = [sys.executable, "-m", "tests.soak.host", str(self._directory), str(self._divisor)]
+        command = [sys.executable, "-m", "tests.soak.host", str(self._directory), str(self.divisor), self._compat]
         self.log = self._directory / "broker.log"
+        self.data = self._directory / "data"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT)
         until = time.monotonic() + PATIENCE_S
@@ -102,15 +139,24 @@ class Host:
 
 
 def run(phases: list[Phase], directory: Path, divisor: int = 1) -> Iterator[tuple[Phase, float, float, list[str]]]:
-    """Run the phases, after a short round of all of them that fills caches.
+    """Run the phases of each release on a broker, after a short round of all of them that fills caches.
 
     The broker is compared with its state after that round.
 
     Yields each phase with its duration in seconds, the memory after it in bytes, and its problems, one string each.
     """
-    with Host(directory, divisor) as host, closing(Management(host.http_port)) as management:
+    for compat in sorted({phase.compat for phase in phases}):
+        own = directory / compat
+        own.mkdir()
+        yield from _run([phase for phase in phases if phase.compat == compat], own, divisor, compat)
+
+
+def _run(
+    phases: list[Phase], directory: Path, divisor: int, compat: str
+) -> Iterator[tuple[Phase, float, float, list[str]]]:
+    with Host(directory, divisor, compat) as host, closing(Management(host.http_port)) as management:
         for phase in phases:
-            phase.drive(Soak(host.port, management, host.metrics_port, divisor if phase.is_peak else divisor * 20))
+            phase.drive(Soak(host, management, divisor if phase.is_peak else divisor * 20))
         try_everything(host.port, management)
         rest = Rest(host.process.pid, management, lowered(divisor))
         time.sleep(SETTLE_S)
@@ -119,7 +165,7 @@ def run(phases: list[Phase], directory: Path, divisor: int = 1) -> Iterator[tupl
             started = time.monotonic()
             wrong = []
             try:
-                phase.drive(Soak(host.port, management, host.metrics_port, divisor))
+                phase.drive(Soak(host, management, divisor))
             except AssertionError as error:
                 wrong.append(str(error))
             took = time.monotonic() - started
