@@ -1,6 +1,8 @@
 """Soak phases that create and remove connections, channels, consumers, topology, policies, users and vhosts."""
 
+import http.client
 import urllib.request
+from base64 import b64encode
 
 from amqpbroker.wire.values import Field
 from tests.harness import published
@@ -13,8 +15,6 @@ from tests.soak.traffic import alike, consume, delete, publish
 OBJECTS = 220_000
 #: Twice the number of changes after which the definitions database is checkpointed.
 CHANGES = 2_500
-#: Twice the number of pairs of user and address whose failed logins are remembered.
-GUESSES = 21_000
 #: Twice the number of sessions of the management page that are open at a time.
 SESSIONS = 2_100
 CONNECTIONS = 3_000
@@ -194,9 +194,19 @@ def sessions(soak: Soak) -> None:
 
 
 def guesses(soak: Soak) -> None:
-    """Guess passwords of a new user each time."""
-    for i in range(soak.count(GUESSES)):
-        assert soak.management.request("GET", "/whoami", user=f"nobody-{i}", password="guess")[0] == 401
+    """Guess the password of a user from more addresses than are remembered."""
+    port = soak.management.port
+    soak.management.call("PUT", "/users/guessed", {"password": "secret", "tags": "management"})
+    login = b64encode(b"guessed:wrong").decode()
+    most = soak.bounds.guesses
+    for i in range(2 * most + 100):
+        address = f"127.{1 + i // 62_500}.{i // 250 % 250}.{1 + i % 250}"
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(address, 0))
+        connection.request("GET", "/api/whoami", headers={"Authorization": f"Basic {login}"})
+        assert connection.getresponse().status == 401
+        connection.close()
+    assert soak.census()["LoginGuard._records[]"] == most
+    soak.management.call("DELETE", "/users/guessed")
 
 
 def http_connections(soak: Soak) -> None:

@@ -41,6 +41,8 @@ COUNT_UP = (
     "Sample.*",
     "Rates._started_ms",
     "MemoryMonitor.*",
+    "_Record.*_ms",
+    "_Record.count",
     "SystemClock.turn_ms",
     "SystemClock._sequence",
     "SystemClock._cancelled",
@@ -98,7 +100,7 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         # Failed logins, by user and address, with some passwords each.
         "LoginGuard._records[[]]": bounds.guesses,
         "_Record": bounds.guesses,
-        "_Record.*": 10 * bounds.guesses,
+        "_Record.wrong[[]]": 10 * bounds.guesses,
         # Kinds of queue and dead-letter reasons.
         "BrokerTotals.dead_letters[[]]": 3 * 4,
         # A cancelled timer stays until it is due, if cancelled timers are few or fewer than the others.
