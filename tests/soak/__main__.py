@@ -13,11 +13,12 @@ from pathlib import Path
 
 from tests.soak.churn import PHASES as CHURN
 from tests.soak.limits import PHASES as LIMITS
+from tests.soak.lists import PHASES as LISTS
 from tests.soak.messages import PHASES as MESSAGES
 from tests.soak.soak import Phase, run
 from tests.soak.store import PHASES as STORE
 
-PHASES: list[Phase] = [*MESSAGES, *CHURN, *STORE, *LIMITS]
+PHASES: list[Phase] = [*MESSAGES, *CHURN, *STORE, *LIMITS, *LISTS]
 
 
 def main() -> int:

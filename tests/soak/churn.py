@@ -1,6 +1,6 @@
 """Soak phases that create and remove connections, channels, consumers, topology, policies, users and vhosts."""
 
-import http.client
+import socket
 import urllib.request
 from base64 import b64encode
 
@@ -9,7 +9,7 @@ from tests.harness import published
 from tests.load.client import request
 from tests.soak.management import Management
 from tests.soak.soak import MODES, Phase, Soak
-from tests.soak.traffic import alike, consume, delete, publish
+from tests.soak.traffic import CHUNK, alike, consume, delete, publish
 
 #: Twice the number of objects after which the garbage collector examines the youngest generation.
 OBJECTS = 220_000
@@ -17,6 +17,8 @@ OBJECTS = 220_000
 CHANGES = 2_500
 #: Twice the number of sessions of the management page that are open at a time.
 SESSIONS = 2_100
+#: Twice the number of pairs of user and address whose failed logins are remembered.
+GUESSES = 21_000
 CONNECTIONS = 3_000
 REQUESTS = 4_000
 VHOSTS = 300
@@ -194,18 +196,19 @@ def sessions(soak: Soak) -> None:
 
 
 def guesses(soak: Soak) -> None:
-    """Guess the password of a user from more addresses than are remembered."""
-    port = soak.management.port
+    """Guess the password of a user from more addresses than are remembered, through a proxy."""
     soak.management.call("PUT", "/users/guessed", {"password": "secret", "tags": "management"})
-    login = b64encode(b"guessed:wrong").decode()
-    most = soak.bounds.guesses
-    for i in range(2 * most + 100):
-        address = f"127.{1 + i // 62_500}.{i // 250 % 250}.{1 + i % 250}"
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(address, 0))
-        connection.request("GET", "/api/whoami", headers={"Authorization": f"Basic {login}"})
-        assert connection.getresponse().status == 401
-        connection.close()
-    assert soak.census()["LoginGuard._records[]"] == most
+    head = b"GET /api/whoami HTTP/1.1\r\nHost: proxy\r\nAuthorization: Basic %b\r\nX-Forwarded-For: 10.%d.%d.%d\r\n\r\n"
+    login = b64encode(b"guessed:wrong")
+    most, count = soak.bounds.guesses, soak.count(GUESSES)
+    with socket.create_connection(("127.0.0.1", soak.management.port), 60) as proxy:
+        for start in range(0, count, CHUNK):
+            some = range(start, min(start + CHUNK, count))
+            proxy.sendall(b"".join([head % (login, i >> 16, i >> 8 & 255, i & 255) for i in some]))
+            answers = b""
+            while answers.count(b"HTTP/1.1 401") < len(some):
+                answers += proxy.recv(1 << 16)
+    assert min(count, most) <= soak.census()["LoginGuard._records[]"] <= most
     soak.management.call("DELETE", "/users/guessed")
 
 
@@ -307,7 +310,7 @@ PHASES = [
     Phase("vhosts", vhosts),
     Phase("messages over HTTP", messages_over_http),
     Phase("sessions", sessions),
-    Phase("guesses", guesses),
+    Phase("guesses", guesses, is_peak=True),
     Phase("HTTP connections", http_connections),
     Phase("tracing", tracing),
     Phase("events", events),

@@ -65,7 +65,7 @@ def main() -> None:
     directory = Path(sys.argv[1])
     config = Config(
         listeners=(Listener("127.0.0.1", 0),),
-        management=Management(port=0),
+        management=Management(port=0, trusted_proxies=("127.0.0.1",)),
         prometheus=Prometheus(port=0),
         data_dir=str(directory / "data"),
         bounds=lowered(int(sys.argv[2])),

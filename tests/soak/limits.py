@@ -12,6 +12,7 @@ from amqpbroker.broker.patterns import _DEEPEST, _GIVEN_UP_AFTER, _LONGEST
 from amqpbroker.broker.rates import HISTORIES
 from amqpbroker.broker.ready import PAGE_COUNT
 from amqpbroker.broker.settings import DEFAULT_DELIVERY_LIMIT
+from amqpbroker.broker.shovel_definition import _PREFETCH
 from amqpbroker.broker.sweep import MANY
 from amqpbroker.config import Config
 from amqpbroker.shovel.transfer import WINDOW
@@ -38,6 +39,8 @@ from tests.soak.traffic import (
 
 #: Twice the letters that a record of deaths is kept for, and more.
 LETTERS = 2 * _ALIKE_COUNT + 100
+#: Size of messages of which a shovel may have fewer on their way than its prefetch is.
+SHOVELLED_BYTES = 100_000
 QUORUM: Table = {"x-queue-type": longstr("quorum")}
 
 GET_OK = 60 << 16 | 71
@@ -327,10 +330,9 @@ def histories(soak: Soak) -> None:
         client.close()
 
 
-def shovel_window(soak: Soak) -> None:
-    """Shovel more than may be on its way while the destination takes nothing."""
-    size = 100_000
-    count = 2 * WINDOW // size + 100
+def shovel_held_up(soak: Soak, size: int, most: int) -> None:
+    """Shovel twice the messages that may be on their way while the destination takes nothing."""
+    count = 2 * most + 100
     url = f"amqp://guest:guest@127.0.0.1:{soak.port}"
     value = {
         "src-protocol": "amqp091",
@@ -346,7 +348,7 @@ def shovel_window(soak: Soak) -> None:
         publish(client, alike(TRANSIENT, "from", count, body=b"x" * size), count)
         with soak.lever("alarm"):
             soak.management.call("PUT", "/parameters/shovel/%2F/wide", {"value": value})
-            soak.until(lambda: (count - client.depth("from")) * size > WINDOW, "the shovel has taken what it may")
+            soak.until(lambda: count - client.depth("from") >= most, "the shovel has taken what it may")
             time.sleep(0.5)
             assert client.depth("from"), "the shovel reads on"
             assert client.depth("to") == 0
@@ -426,7 +428,8 @@ PHASES = [
     Phase("consumers of a channel", consumers),
     Phase("gone with their connection", gone_with_their_connection),
     Phase("histories", histories),
-    Phase("shovel window", shovel_window),
+    Phase("shovel window", lambda soak: shovel_held_up(soak, SHOVELLED_BYTES, WINDOW // (SHOVELLED_BYTES + 1_000))),
+    Phase("shovel prefetch", lambda soak: shovel_held_up(soak, 10, _PREFETCH)),
     Phase("patterns", patterns),
     Phase("guesses from one address", guesses_from_one_address),
     Phase("limits", limits),

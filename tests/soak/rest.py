@@ -88,7 +88,9 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         # Two spare segments and the open one; a message takes at least 41 bytes.
         "Living._o*s[[]]": 3 * bounds.segment_bytes // 41,
         "Segment": 3,
+        # By kind of object that is counted.
         "amqpbroker.broker.rates._zeros[[]]": 128,
+        "amqpbroker.broker.stats._groups_among[[]]": 128,
         # Records of first dead-letterings.
         "amqpbroker.broker.deadletter._ALIKE[[]]": 1024,
         "Death": 1024,
