@@ -297,18 +297,17 @@ def consumers(soak: Soak) -> None:
 def gone_with_their_connection(soak: Soak) -> None:
     """Lose a connection with many exclusive queues, whose auto-delete exchanges go with them."""
     count = 2 * _REMEMBERED + 100
-    for _ in range(2):
-        with soak.client() as client:
-            declared = (
-                request("queue.declare", queue=f"own-{i}", exclusive=True)
-                + request("exchange.declare", exchange=f"own-{i}", exchange_type="direct", auto_delete=True)
-                + request("queue.bind", queue=f"own-{i}", exchange=f"own-{i}")
-                for i in range(count)
-            )
-            client.pump(declared, lambda client=client: client.seen["queue.bind-ok"] == count)
-            assert soak.census()["Permissions._allowed[]"] <= _REMEMBERED
-        soak.until(lambda: "own-0" not in _names(soak, "queues"), "exclusive queues are deleted")
-        soak.until(lambda: "own-0" not in _names(soak, "exchanges"), "auto-delete exchanges are deleted")
+    with soak.client() as client:
+        declared = (
+            request("queue.declare", queue=f"own-{i}", exclusive=True)
+            + request("exchange.declare", exchange=f"own-{i}", exchange_type="direct", auto_delete=True)
+            + request("queue.bind", queue=f"own-{i}", exchange=f"own-{i}")
+            for i in range(count)
+        )
+        client.pump(declared, lambda: client.seen["queue.bind-ok"] == count)
+        assert soak.census()["Permissions._allowed[]"] <= _REMEMBERED
+    soak.until(lambda: "own-0" not in _names(soak, "queues"), "exclusive queues are deleted")
+    soak.until(lambda: "own-0" not in _names(soak, "exchanges"), "auto-delete exchanges are deleted")
 
 
 def _names(soak: Soak, what: str) -> set[str]:

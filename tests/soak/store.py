@@ -278,7 +278,7 @@ def spilled(soak: Soak) -> None:
 
 def large_pages(soak: Soak) -> None:
     """Fill pages of a queue, and the memory of a delayed exchange, with few large messages."""
-    count = 40
+    count = 20
     with soak.client() as client:
         declare_exchange(client, "late", "x-delayed-message", {"x-delayed-type": longstr("direct")})
         client.declare("q", durable=True)
