@@ -23,6 +23,18 @@ class Bounds:
     log_bytes: size of the write-ahead log of the definitions from which it is moved into the database. full_log_bytes:
     size from which a change waits for that.
     disposal: messages of a purged or deleted queue that are freed in one event loop iteration.
+    http_connections: connections of an HTTP listener; further ones are dropped.
+    handshakes: TLS handshakes of a listener at a time; further clients wait in the kernel's backlog.
+    accepts: clients that a TLS listener accepts in one event loop iteration.
+    pages: metrics pages that a listener generates and sends at a time. A page holds the labels of its objects until it
+    is read.
+    body_bytes: largest body of an HTTP request. The largest bodies in practice are the definitions of a large broker.
+    bodies_bytes: memory of all large bodies of an HTTP listener, from their first byte until the end of their requests.
+    answers_bytes: unread HTTP answers of a listener; above it, the connections that have waited longest are dropped
+    unless they read on. A single answer may be larger.
+    got_bytes: stored messages that one HTTP request may keep out of their queue, since they are in memory meanwhile.
+    sessions: logins to the page of a listener. user_sessions: those of one user. A further login ends the oldest of
+    these.
     """
 
     unwritten_bytes: int = 16 * 1024 * 1024
@@ -42,6 +54,16 @@ class Bounds:
     log_bytes: int = 4 * 1024 * 1024
     full_log_bytes: int = 16 * 1024 * 1024
     disposal: int = 10_000
+    http_connections: int = 1000
+    handshakes: int = 1000
+    accepts: int = 100
+    pages: int = 16
+    body_bytes: int = 20_000_000
+    bodies_bytes: int = 64 * 1024 * 1024
+    answers_bytes: int = 64 * 1024 * 1024
+    got_bytes: int = 64 * 1024 * 1024
+    sessions: int = 1000
+    user_sessions: int = 50
 
 
 BOUNDS = Bounds()

@@ -64,8 +64,10 @@ _App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 def build_app(broker: "Broker", node: "Node", resources: Iterable[Resource] = RESOURCES) -> _App:
     """The application, under management.path_prefix."""
     config = broker.config
-    door = Door(broker, Sessions(broker.clock, config.management.login_session_timeout_min * 60_000), node.token)
-    bodies = Bodies()
+    timeout_ms = config.management.login_session_timeout_min * 60_000
+    sessions = Sessions(broker.clock, timeout_ms, config.bounds)
+    door = Door(broker, sessions, node.token)
+    bodies = Bodies(config.bounds.bodies_bytes)
     api = [Route(resource.path, _Endpoint(broker, node, door, bodies, resource)) for resource in resources]
     api.append(Route("/{unknown:path}", _Endpoint(broker, node, door, bodies, Resource("", Access.ANYBODY))))
     routes: list[Any] = [Mount("/api", routes=api)]
@@ -186,9 +188,8 @@ class _Endpoint:
         with self._bodies.one() as body:
             call = Call(self._broker, self._node, self._door, check, request, path)
             if request.method in ("PUT", "POST"):
-                call.raw = await body.read(
-                    request, resource.max_body(who is not None), partial(_may_send, resource, call)
-                )
+                most = resource.max_body(who is not None, self._broker.config.bounds.body_bytes)
+                call.raw = await body.read(request, most, partial(_may_send, resource, call))
             call.check()
             self._broker.events.actor = INTERNAL if who is None else who.user.name
             try:

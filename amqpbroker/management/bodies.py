@@ -6,10 +6,8 @@ from typing import final
 
 from starlette.requests import Request
 
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.management import failure
-
-#: The largest body of a request. The largest bodies in practice are the definitions of a large broker.
-MAX_BODY_BYTES = 20_000_000
 
 #: The largest body of a request without a login: a user name and a password.
 MAX_LOGIN_BYTES = 10_000
@@ -18,18 +16,16 @@ MAX_LOGIN_BYTES = 10_000
 #: connection, do not count in the total.
 SMALL_BYTES = 64 * 1024
 
-#: The most memory of all larger bodies together, from their first byte until the end of their requests.
-MAX_TOTAL_BYTES = 64 * 1024 * 1024
-
 #: Time limit for receiving a body.
 BODY_S = 60.0
 
 
 @final
 class Bodies:
-    """Memory held by the bodies of all requests together."""
+    """Memory held by the bodies of all requests together. most_bytes: the limit for all large bodies."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = BOUNDS.bodies_bytes) -> None:
+        self.most_bytes = most_bytes
         self.total_bytes = 0
 
     def one(self) -> "Body":
@@ -89,7 +85,7 @@ class Body:
 
     def _count(self, size: int) -> None:
         total = self._bodies.total_bytes - self._counted + size
-        if size and total > MAX_TOTAL_BYTES:
-            raise failure.bodies_full(MAX_TOTAL_BYTES)
+        if size and total > self._bodies.most_bytes:
+            raise failure.bodies_full(self._bodies.most_bytes)
         self._bodies.total_bytes = total
         self._counted = size

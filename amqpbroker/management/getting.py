@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 SLICE = 100
 SLICE_BYTES = 2 * 1024 * 1024
 
-#: The most bytes of stored messages that one request may keep out of their queue; they are in memory meanwhile.
-HELD_BYTES = 64 * 1024 * 1024
-
 #: ackmode -> (True if messages are acknowledged at once, function that settles them otherwise).
 ACK_MODES: dict[str, tuple[bool, Callable[[Queue, list[Entry]], None] | None]] = {
     "ack_requeue_true": (False, lambda queue, entries: queue.requeue(entries, failed=False)),
@@ -51,6 +48,7 @@ class Getting:
         self._truncate = truncate
         self._held: list[Entry] = []
         self._held_octets = 0
+        self._most_held = call.broker.config.bounds.got_bytes
 
     async def parts(self, check: Callable[[], object]) -> Parts:
         """Yield the JSON of the list. The messages are settled before the list ends, or when the generator is closed.
@@ -78,7 +76,7 @@ class Getting:
         shown: list[dict[str, Any]] = []
         size = 0
         while self._left and len(shown) < SLICE and size < SLICE_BYTES:
-            if self._queue.closed or self._held_octets >= HELD_BYTES:
+            if self._queue.closed or self._held_octets >= self._most_held:
                 self._left = 0
                 break
             row = self._take()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from amqpbroker.management import bodies
+from amqpbroker.management.bodies import MAX_LOGIN_BYTES
 
 if TYPE_CHECKING:
     from amqpbroker.management.call import Call
@@ -65,7 +65,7 @@ class Resource:
             method
         )
 
-    def max_body(self, logged_in: bool) -> int:
-        """Return the most bytes of a body, from a sender that is logged in or not."""
-        most = bodies.MAX_BODY_BYTES if logged_in else bodies.MAX_LOGIN_BYTES
+    def max_body(self, logged_in: bool, general: int) -> int:
+        """Return the most bytes of a body, from a sender that is logged in or not. general: limit of any body."""
+        most = general if logged_in else MAX_LOGIN_BYTES
         return most if self.max_body_bytes is None else min(most, self.max_body_bytes)

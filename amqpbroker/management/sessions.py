@@ -3,14 +3,12 @@
 import secrets
 from typing import TYPE_CHECKING, final
 
+from amqpbroker.config.bounds import BOUNDS, Bounds
+
 if TYPE_CHECKING:
     from amqpbroker.clock import Clock
 
 COOKIE = "amqpbroker_session"
-
-#: How many logins are kept, of all and of one user; a further one ends the oldest of these.
-MAX_SESSIONS = 1000
-MAX_SESSIONS_PER_USER = 50
 
 
 @final
@@ -20,18 +18,20 @@ class Sessions:
     The password hash at the time of the login goes with it: a changed password ends the user's sessions.
     """
 
-    def __init__(self, clock: "Clock", timeout_ms: int) -> None:
+    def __init__(self, clock: "Clock", timeout_ms: int, bounds: Bounds = BOUNDS) -> None:
         self.timeout_ms = timeout_ms
         self._clock = clock
+        self._most = bounds.sessions
+        self._most_of_user = bounds.user_sessions
         self._sessions: dict[str, tuple[str, bytes, int]] = {}
 
     def open(self, user: str, password_hash: bytes) -> str:
         """Returns the token of a new session."""
         self._drop_expired()
         own = [token for token, (name, _, _) in self._sessions.items() if name == user]
-        if len(own) >= MAX_SESSIONS_PER_USER:
+        if len(own) >= self._most_of_user:
             del self._sessions[own[0]]
-        elif len(self._sessions) >= MAX_SESSIONS:
+        elif len(self._sessions) >= self._most:
             del self._sessions[next(iter(self._sessions))]
         token = secrets.token_urlsafe(32)
         self._sessions[token] = (user, password_hash, self._clock.now_ms() + self.timeout_ms)

@@ -4,19 +4,18 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol, final
+
+from amqpbroker.config.bounds import BOUNDS
 
 log = logging.getLogger(__name__)
 
 #: Time limit for a client to read the bytes written to it.
 WRITE_S = 30.0
 
-#: Time limit for a client to read while further requests are queued.
+#: Time limit for a client to read while further requests are queued, or while too many bytes are unread in total.
 HURRIED_WRITE_S = 0.25
-
-#: The most unread bytes of all clients together. Above it, the connections that have waited longest are dropped; a
-#: single answer may be larger.
-MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 
 class Client(Protocol):
@@ -42,15 +41,21 @@ class _Stalled:
 
 @final
 class Answers:
-    """The answers of one listener. at_once: the most concurrent requests, None for any number.
+    """The answers of one listener. at_once: the most concurrent requests, None for any number. most_bytes: unread ones.
 
-    A client that does not read is dropped after WRITE_S, or sooner while other requests are queued or too many bytes
-    are unread in total.
+    A client that does not read is dropped after WRITE_S. It is dropped after HURRIED_WRITE_S while other requests are
+    queued, and while too many bytes are unread in total and it has waited longest.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, at_once: int | None = None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        at_once: int | None = None,
+        most_bytes: int = BOUNDS.answers_bytes,
+    ) -> None:
         self._loop = loop
         self._at_once = at_once
+        self._most_bytes = most_bytes
         self._under_way = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._stalled: dict[Client, _Stalled] = {}
@@ -90,8 +95,7 @@ class Answers:
         due = now + self._patience_s
         self._stalled[client] = _Stalled(now, size, due, self._loop.call_at(due, self._give_up, client))
         self._waiting_bytes += size
-        while self._waiting_bytes > MAX_WAITING_BYTES and len(self._stalled) > 1:
-            self._give_up(next(iter(self._stalled)))
+        self._relieve()
 
     def go_on(self, client: Client) -> None:
         """Stop the timeout: the client has read everything or disconnected."""
@@ -107,11 +111,26 @@ class Answers:
     def _hurry(self) -> None:
         """Shorten the timeouts of the stalled clients, since a request is queued behind them."""
         for client, stalled in self._stalled.items():
-            due = stalled.since + HURRIED_WRITE_S
-            if stalled.due > due:
-                stalled.timer.cancel()
-                stalled.due = due
-                stalled.timer = self._loop.call_at(due, self._give_up, client)
+            self._shorten(client, stalled)
+
+    def _relieve(self) -> None:
+        """Shorten the timeouts of the clients that have waited longest, until the bytes of the others are few enough.
+
+        The last client keeps its timeout, because a single answer may be larger than the limit.
+        """
+        excess = self._waiting_bytes - self._most_bytes
+        for client, stalled in islice(self._stalled.items(), len(self._stalled) - 1):
+            if excess <= 0:
+                break
+            self._shorten(client, stalled)
+            excess -= stalled.size
+
+    def _shorten(self, client: Client, stalled: _Stalled) -> None:
+        due = stalled.since + HURRIED_WRITE_S
+        if stalled.due > due:
+            stalled.timer.cancel()
+            stalled.due = due
+            stalled.timer = self._loop.call_at(due, self._give_up, client)
 
     def _give_up(self, client: Client) -> None:
         size = self._stalled[client].size

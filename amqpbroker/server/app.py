@@ -58,9 +58,6 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Has certificates read again.
 RELOAD_SIGNAL = getattr(signal, "SIGHUP", None)
 
-#: The most metrics pages that are made and sent at a time. A page holds the labels of its objects until it is read.
-PAGES_AT_ONCE = 16
-
 #: File descriptors kept back from clients.
 RESERVED_FILES = 64
 
@@ -190,6 +187,8 @@ class Server:
         self._node.settings.update(settings)
         self._tell_certificates()
         self.clients = Clients(self.broker, self._clock, self.tick, loop, self._max_files - RESERVED_FILES)
+        self._amqps: list[TlsListener] = []
+        self._web: list[HttpListener] = []
         #: With what another is to take its place, and when that may start (as the loop's clock says).
         self._following: tuple[Config, float] | None = None
         #: What the management API has beside RabbitMQ's resources.
@@ -242,26 +241,28 @@ class Server:
             await self._loop.create_server(self.clients.come, sock=sock, backlog=BACKLOG)
             for sock in bound.get(AMQP, ())
         ]
-        amqps = [self._tls_listener(AMQPS, sock, self.clients.come) for sock in bound.get(AMQPS, ())]
-        for tls in amqps:
+        self._amqps = [self._tls_listener(AMQPS, sock, self.clients.come) for sock in bound.get(AMQPS, ())]
+        for tls in self._amqps:
             tls.start(BACKLOG)
-        web = [
+        bounds = self._config.bounds
+        self._web = [
             HttpListener(
                 self._loop,
                 bound[name],
                 build,
                 partial(self._tls_listener, name) if name in self._tls else None,
-                PAGES_AT_ONCE if name in (METRICS, METRICS_TLS) else None,
+                bounds.pages if name in (METRICS, METRICS_TLS) else None,
+                bounds,
             )
             for name, build in self._applications()
             if name in bound
         ]
-        for listener in web:
+        for listener in self._web:
             listener.start()
         control = None if self._directory is None else ControlFile(self._directory, self._clock)
         if control is not None:
             control.write(_url(listening, self._config.management.path_prefix), self._node.token)
-        if web or not self._embedded:
+        if self._web or not self._embedded:
             self.broker.rates.clock = self._clock
             self.broker.rates.start()
         on_ready(listening)
@@ -275,9 +276,9 @@ class Server:
         await self._shovels.close(self._stop_ms / 1000)
         for server in amqp:
             server.close()
-        for tls in amqps:
+        for tls in self._amqps:
             await tls.close()
-        for listener in web:
+        for listener in self._web:
             await listener.stop()
         if control is not None:
             control.remove()
@@ -378,6 +379,7 @@ class Server:
             self._config.ssl_handshake_timeout_ms,
             make,
             lambda shaking: self.clients.is_full(shaking + 1),
+            self._config.bounds,
         )
 
     def _fail(self, error: Exception) -> None:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.server.answers import Answers
 from amqpbroker.server.tls_listener import TlsListener
 
@@ -31,8 +32,9 @@ App = Callable[
     Awaitable[None],
 ]
 
-#: How many connections the kernel completes before they are accepted.
-BACKLOG = 128
+#: How many connections the kernel completes before they are accepted. As many as RabbitMQ allows for HTTP: a client
+#: beyond them tries again only after a second.
+BACKLOG = 1024
 
 #: How long an idle connection is kept.
 KEEP_ALIVE_S = 60
@@ -54,15 +56,18 @@ class HttpListener:
         build: Callable[[], App],
         tls: MakeTls | None = None,
         at_once: int | None = None,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         self._loop = loop
-        self._answers = Answers(loop, at_once)
+        self._answers = Answers(loop, at_once, bounds.answers_bytes)
+        self._most = bounds.http_connections
         self._sockets = sockets
         self._build = build
         self._tls = tls
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
         self._tls_listeners: list[TlsListener] = []
+        self._stopped = False
 
     def start(self) -> None:
         """Listen from now on."""
@@ -78,7 +83,9 @@ class HttpListener:
 
     async def _serve(self) -> None:
         try:
-            server = await self._loop.run_in_executor(None, _make_server, self._build, self._answers)
+            server = await self._loop.run_in_executor(None, _make_server, self._build, self._answers, self._most)
+            if self._stopped:
+                return
             self._server = server
             if self._tls is None:
                 await server.serve(self._sockets)
@@ -95,20 +102,23 @@ class HttpListener:
 
     async def stop(self) -> None:
         """Close, and give requests under way a moment."""
+        self._stopped = True
         if self._task is None:
             for sock in self._sockets:
                 self._loop.remove_reader(sock)
-                sock.close()
-            return
         for listener in self._tls_listeners:
             await listener.close()
         if self._server is not None:
             self._server.should_exit = True
-        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-            await asyncio.wait_for(self._task, STOP_S + 1)
+        if self._task is not None:
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(self._task, STOP_S + 1)
+        if self._server is None:
+            for sock in self._sockets:
+                sock.close()
 
 
-def _make_server(build: Callable[[], App], answers: Answers) -> "uvicorn.Server":
+def _make_server(build: Callable[[], App], answers: Answers, most: int) -> "uvicorn.Server":
     import uvicorn
 
     from amqpbroker.server.http_protocol import READ_BYTES, HttpProtocol, HttpSocket
@@ -126,7 +136,7 @@ def _make_server(build: Callable[[], App], answers: Answers) -> "uvicorn.Server"
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> asyncio.BaseProtocol:
-        return HttpSocket(buffer, HttpProtocol(answers, config, server_state, app_state, _loop))
+        return HttpSocket(buffer, HttpProtocol(answers, most, config, server_state, app_state, _loop))
 
     config = uvicorn.Config(
         build(),

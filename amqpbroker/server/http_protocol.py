@@ -10,9 +10,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from amqpbroker.server.answers import Answers
-
-#: How many connections may be open at a time; further ones are dropped.
-MAX_CONNECTIONS = 1000
+from amqpbroker.server.socket_options import reset_when_closed
 
 #: How long a request's head may take to come.
 REQUEST_S = 10.0
@@ -42,12 +40,16 @@ class Parser(h11.Connection):
 
 
 class HttpProtocol(H11Protocol):
-    """Drops a client above the connection limit, without a complete request in time, or with an unread answer."""
+    """Drops a client above the connection limit, without a complete request in time, or with an unread answer.
 
-    def __init__(self, answers: Answers, *arguments: Any, **named: Any) -> None:
+    most: the most connections of the listener at a time.
+    """
+
+    def __init__(self, answers: Answers, most: int, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.conn = Parser(h11.SERVER)
         self._answers = answers
+        self._most = most
         self._left = 0
         self._expects = False
         self._deadline: asyncio.TimerHandle | None = None
@@ -57,7 +59,7 @@ class HttpProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
+        if len(self.connections) > self._most:
             transport.abort()
         else:
             # Make the transport report any unread byte. With high=0 a TLS transport would always report some.
@@ -139,6 +141,7 @@ class HttpProtocol(H11Protocol):
         return self._left + self.transport.get_write_buffer_size()
 
     def drop(self) -> None:
+        reset_when_closed(self.transport.get_extra_info("socket"))
         self.transport.abort()
 
     async def _answer(self, scope: Any, receive: _Receive, send: _Send) -> None:
@@ -164,12 +167,17 @@ class HttpProtocol(H11Protocol):
             await send(message)
             return
         body = message.get("body", b"")
-        self._left = max(0, self._left - len(body))
+        # An answer in parts has no length; its part is in memory until it is written.
+        self._left = max(self._left, len(body))
         if len(body) > PIECE_BYTES:
             # TLS hides an unread piece from the write buffer; only the piece after it is visible there.
             for start in range(0, len(body), PIECE_BYTES):
-                await send({"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": True})
+                piece = body[start : start + PIECE_BYTES]
+                self._left -= len(piece)  # the write buffer has it from now on
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
             message = {**message, "body": b""}
+        else:
+            self._left -= len(body)
         if not message.get("more_body", False) and self._closes_too_soon():
             await send({**message, "more_body": True})
             await self._read_rest(receive)

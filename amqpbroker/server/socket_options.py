@@ -2,12 +2,16 @@
 
 import contextlib
 import socket
+import struct
 from typing import Protocol
 
 from amqpbroker.broker.users import is_loopback
 
 #: The plainest control of congestion, which every Linux has and lets everybody choose.
 _PLAIN = b"reno"
+
+#: Value of SO_LINGER with which a closed socket resets its peer.
+_RESET = struct.pack("ii", 1, 0)
 
 
 class Settable(Protocol):
@@ -27,3 +31,8 @@ def set_options(sock: Settable, host: str) -> None:
     if hasattr(socket, "TCP_CONGESTION") and is_loopback(host):
         with contextlib.suppress(OSError):  # a Linux that does not let it be chosen
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _PLAIN)
+
+
+def reset_when_closed(sock: Settable) -> None:
+    """Have the peer reset when the socket is closed, and the kernel drop the bytes that the peer has not read."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

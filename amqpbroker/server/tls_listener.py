@@ -8,16 +8,10 @@ from collections.abc import Callable
 from typing import final
 
 from amqpbroker.clock import Clock
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.server.listeners import shown
 
 log = logging.getLogger(__name__)
-
-#: How many clients may be shaking hands at a time. Each takes some ten kB, and nobody knows it yet: the others wait
-#: with the kernel until one is through or has taken too long.
-MAX_HANDSHAKES = 1000
-
-#: How many clients are accepted in a turn of the loop.
-_AT_ONCE = 100
 
 #: How long accepting pauses where the system has nothing left to accept with.
 _PAUSE_MS = 1000
@@ -25,7 +19,7 @@ _PAUSE_MS = 1000
 
 @final
 class TlsListener:
-    """Accepts clients of a bound socket.
+    """Accepts clients of a bound socket, so many at a time: each handshake takes some ten kB for an unknown client.
 
     make(): its protocol, which hears of it when the handshake is done.
     is_full(count): whether no further client may come, while `count` are shaking hands.
@@ -40,6 +34,7 @@ class TlsListener:
         timeout_ms: int,
         make: Callable[[], asyncio.BaseProtocol],
         is_full: Callable[[int], bool],
+        bounds: Bounds = BOUNDS,
     ) -> None:
         self._loop = loop
         self._clock = clock
@@ -48,6 +43,8 @@ class TlsListener:
         self._timeout_s = timeout_ms / 1000
         self._make = make
         self._is_full = is_full
+        self._most = bounds.handshakes
+        self._at_once = bounds.accepts
         self._shaking: set[asyncio.Task[None]] = set()
         self._accepting = False
         self._closed = False
@@ -76,8 +73,8 @@ class TlsListener:
             self._loop.remove_reader(self._socket)
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
-            if len(self._shaking) >= MAX_HANDSHAKES:
+        for _ in range(self._at_once):
+            if len(self._shaking) >= self._most:
                 self._set_accepting(False)
                 return
             try:

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import socket
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
@@ -11,7 +9,7 @@ from amqpbroker.amqp.output import Part
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.server.reading import Reading
-from amqpbroker.server.socket_options import set_options
+from amqpbroker.server.socket_options import reset_when_closed, set_options
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.tls import TlsError, describe
 
@@ -24,9 +22,6 @@ WRITE_LOW_BYTES = 64 * 1024
 
 #: How long a closed connection may take to fetch the last bytes written to it.
 LINGER_MS = 5000
-
-#: What SO_LINGER takes to have a closed socket reset its peer.
-_RESET = struct.pack("ii", 1, 0)
 
 
 class Served(Protocol):
@@ -259,8 +254,7 @@ class ClientTransport(asyncio.BufferedProtocol):
     def reset(self) -> None:
         """Drop the socket as a crashed host does: the peer is told with a TCP reset."""
         if self._transport is not None:
-            sock = self._transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            reset_when_closed(self._transport.get_extra_info("socket"))
             self._transport.abort()
 
     # -----------------------------------------------------------------------------------------------------------------

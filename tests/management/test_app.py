@@ -1,6 +1,7 @@
 import pytest
 
 from amqpbroker.config import Config, Management
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.errors import AmqpError
 from amqpbroker.management.call import Answer
 from amqpbroker.management.nesting import MAX_BODY_LEVELS
@@ -141,8 +142,8 @@ async def test_missing_keys_are_named(api):
     assert answer.json()["reason"] == "[{key_missing,a},{key_missing,b}]"
 
 
-async def test_a_body_that_is_too_large_is_refused(api, monkeypatch):
-    monkeypatch.setattr("amqpbroker.management.bodies.MAX_BODY_BYTES", 10)
+async def test_a_body_that_is_too_large_is_refused():
+    api = Api(Config(bounds=Bounds(body_bytes=10)), resources=THINGS)
     answer = await api.put("echo/%2F/q", content=b'{"a": "12345"}')
     assert answer.status_code == 400
     assert "limit of 10 bytes" in answer.json()["reason"]

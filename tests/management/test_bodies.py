@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from amqpbroker.management import bodies as module
-from amqpbroker.management.bodies import MAX_BODY_BYTES, SMALL_BYTES, Bodies
+from amqpbroker.config import Config
+from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.management.bodies import SMALL_BYTES, Bodies
 from tests.management.api import Api
 
 MB = 1_000_000
@@ -307,18 +308,18 @@ async def test_nothing_is_read_of_whoever_may_not_at_all(api, auth, path):
     assert upload.read == 0
 
 
-@pytest.mark.parametrize("headers", [long_as(MAX_BODY_BYTES + 1), ANY_LENGTH])
+@pytest.mark.parametrize("headers", [long_as(BOUNDS.body_bytes + 1), ANY_LENGTH])
 async def test_a_body_that_is_too_large_is_not_read_to_its_end(api, headers):
     upload = Upload(api, "POST", "/api/definitions", headers=headers)
     for _ in range(25):
         await upload.send(bytes(MB))
     assert await upload.done() == 400
-    assert f"limit of {MAX_BODY_BYTES} bytes".encode() in upload.answer
-    assert upload.read <= MAX_BODY_BYTES + MB
+    assert f"limit of {BOUNDS.body_bytes} bytes".encode() in upload.answer
+    assert upload.read <= BOUNDS.body_bytes + MB
 
 
-async def test_all_bodies_together_are_bounded(api, monkeypatch):
-    monkeypatch.setattr(module, "MAX_TOTAL_BYTES", 10 * MB)
+async def test_all_bodies_together_are_bounded():
+    api = Api(Config(bounds=Bounds(bodies_bytes=10 * MB)))
     uploads = [Upload(api, "PUT", f"/api/queues/%2F/{number}") for number in range(25)]
     for upload in uploads:
         await upload.send(b" " * MB)
@@ -347,10 +348,10 @@ async def test_what_a_body_took_is_free_again_however_it_ends():
 
     for _ in range(3):
         with bodies.one() as body:
-            assert len(await body.read(Request(), MAX_BODY_BYTES, lambda: None)) == 3 * SMALL_BYTES
+            assert len(await body.read(Request(), BOUNDS.body_bytes, lambda: None)) == 3 * SMALL_BYTES
             assert bodies.total_bytes == 3 * SMALL_BYTES
         assert bodies.total_bytes == 0
-        for most, check in ((2 * SMALL_BYTES, lambda: None), (MAX_BODY_BYTES, refuse)):
+        for most, check in ((2 * SMALL_BYTES, lambda: None), (BOUNDS.body_bytes, refuse)):
             with pytest.raises(Exception), bodies.one() as body:  # noqa: B017, PT011
                 await body.read(Request(), most, check)
             assert bodies.total_bytes == 0

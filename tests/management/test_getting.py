@@ -8,7 +8,7 @@ import pytest
 from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
-from amqpbroker.management import getting
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.management.streamed import WHOLE_BYTES
 from tests.management.api import Api
 
@@ -18,8 +18,8 @@ BODY = b"x" * 1000
 class Deep(Api):
     """API of a broker with one deep queue; each part of an answer is passed to `read`."""
 
-    def __init__(self, depth, body=BODY):
-        super().__init__()
+    def __init__(self, depth, body=BODY, config=None):
+        super().__init__(config)
         self.vhost = self.broker.vhosts["/"]
         self.queue = self.vhost.declare_queue("q", True, False, False, {})
         for _ in range(depth):
@@ -147,10 +147,9 @@ async def test_publishers_cannot_keep_an_answer_from_ending():
     assert len(json.loads(b"".join(read))) == 3001
 
 
-async def test_stored_messages_that_are_to_go_back_are_few_enough_for_memory(monkeypatch):
+async def test_stored_messages_that_are_to_go_back_are_few_enough_for_memory():
     """Stored messages are read from disk, so that holding them takes memory; the list ends at the limit."""
-    monkeypatch.setattr(getting, "HELD_BYTES", 100 * 1500)
-    api = Deep(300)
+    api = Deep(300, config=Config(bounds=Bounds(got_bytes=100 * 1500)))
     entries = [api.queue.get(False) for _ in range(300)]
     for entry in entries:
         entry.position = 1

@@ -1,19 +1,18 @@
 from amqpbroker.clock import ManualClock
-from amqpbroker.management import sessions
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.management.sessions import Sessions
 
 
 def test_one_users_logins_end_nobody_elses():
     kept = Sessions(ManualClock(0), 1000)
     other = kept.open("other", b"hash")
-    own = [kept.open("busy", b"hash") for _ in range(sessions.MAX_SESSIONS_PER_USER + 1)]
+    own = [kept.open("busy", b"hash") for _ in range(BOUNDS.user_sessions + 1)]
     assert kept.find(other) == ("other", b"hash")
     assert kept.find(own[0]) is None
     assert all(kept.find(token) for token in own[1:])
 
 
-def test_all_of_them_are_bounded(monkeypatch):
-    monkeypatch.setattr(sessions, "MAX_SESSIONS", 3)
-    kept = Sessions(ManualClock(0), 1000)
+def test_all_of_them_are_bounded():
+    kept = Sessions(ManualClock(0), 1000, Bounds(sessions=3))
     tokens = [kept.open(f"user{number}", b"") for number in range(4)]
     assert [kept.find(token) is not None for token in tokens] == [False, True, True, True]

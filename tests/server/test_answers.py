@@ -3,7 +3,6 @@ import contextlib
 
 import pytest
 
-from amqpbroker.server import answers as module
 from amqpbroker.server.answers import HURRIED_WRITE_S, WRITE_S, Answers
 
 
@@ -82,25 +81,38 @@ async def test_one_that_reads_again_has_its_time_anew(loop):
     assert not client.dropped
 
 
-async def test_when_too_much_waits_the_one_that_waited_longest_is_dropped(loop, monkeypatch):
-    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 100)
-    answers = Answers(loop)
+async def test_when_too_much_waits_the_one_that_waited_longest_is_dropped(loop):
+    answers = Answers(loop, most_bytes=100)
     clients = [Client(answers, 40) for _ in range(6)]
     for client in clients:
         answers.stall(client)
+    loop.advance(HURRIED_WRITE_S)
     assert [client.dropped for client in clients] == [True, True, True, True, False, False]
     answers.go_on(clients[4])
     last = Client(answers, 60)
     answers.stall(last)
+    loop.advance(HURRIED_WRITE_S)
     assert not clients[5].dropped
 
 
-async def test_a_single_answer_may_be_larger(loop, monkeypatch):
-    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 100)
-    answers = Answers(loop)
+async def test_clients_that_read_are_not_dropped_however_much_waits(loop):
+    answers = Answers(loop, most_bytes=100)
+    clients = [Client(answers, 40) for _ in range(6)]
+    for _ in range(10):
+        for client in clients:
+            answers.stall(client)
+        loop.advance(HURRIED_WRITE_S * 0.9)
+        for client in clients:
+            answers.go_on(client)
+    assert not any(client.dropped for client in clients)
+
+
+async def test_a_single_answer_may_be_larger(loop):
+    answers = Answers(loop, most_bytes=100)
     first, large = Client(answers, 10), Client(answers, 1000)
     answers.stall(first)
     answers.stall(large)
+    loop.advance(HURRIED_WRITE_S)
     assert (first.dropped, large.dropped) == (True, False)
 
 

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Tls
-from amqpbroker.server import tls_listener
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.server.tls import TlsContexts
 from amqpbroker.server.tls_listener import TlsListener
 from tests.certificates import Authority, name
@@ -277,14 +277,14 @@ class Sink(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def listening(issued, is_full=lambda count: False, timeout_ms=60_000):
+async def listening(issued, is_full=lambda count: False, timeout_ms=60_000, bounds=BOUNDS):
     """A listener, its address, and the clients that got through."""
     there = []
     sock = socket.create_server(("127.0.0.1", 0))
     sock.setblocking(False)
     context = TlsContexts(Tls(certfile=issued.certfile, keyfile=issued.keyfile), "ssl_options").context
     loop = asyncio.get_running_loop()
-    listener = TlsListener(loop, ManualClock(), sock, context, timeout_ms, lambda: Sink(there), is_full)
+    listener = TlsListener(loop, ManualClock(), sock, context, timeout_ms, lambda: Sink(there), is_full, bounds)
     listener.start(100)
     try:
         yield listener, sock.getsockname(), there
@@ -311,9 +311,8 @@ def issued(authority):
     return authority.issue("by-itself")
 
 
-async def test_so_many_shake_hands_at_a_time_and_the_others_wait(authority, issued, monkeypatch):
-    monkeypatch.setattr(tls_listener, "MAX_HANDSHAKES", 3)
-    async with listening(issued) as (listener, address, there):
+async def test_so_many_shake_hands_at_a_time_and_the_others_wait(authority, issued):
+    async with listening(issued, bounds=Bounds(handshakes=3)) as (listener, address, there):
         idle = [socket.create_connection(address) for _ in range(3)]
         await poll(lambda: len(listener._shaking) == 3)
         waiting = asyncio.create_task(shake(address, authority))

@@ -1,7 +1,7 @@
 """Census of a running broker: the lengths of its containers and the values of its integers, by owner.
 
-The walk starts at an object and follows every attribute, container and callback into objects of this project. A new
-counter, cache or list is therefore part of the census without being named anywhere.
+The walk starts at an object and follows every attribute, container and callback into objects of this project and of the
+HTTP server. A new counter, cache or list is therefore part of the census without being named anywhere.
 """
 
 import sys
@@ -13,6 +13,8 @@ from types import FunctionType, MethodType
 from typing import Any
 
 PACKAGE = "amqpbroker"
+#: Packages whose objects stand between those of the project.
+BETWEEN = ("starlette", "uvicorn")
 CONTAINERS = (dict, list, set, frozenset, tuple, deque, bytearray, array)
 
 
@@ -38,7 +40,7 @@ def census(root: object) -> dict[str, int]:
         if isinstance(found, type):
             continue
         owner = type(found)
-        if owner.__module__.split(".")[0] == PACKAGE:
+        if owner.__module__.split(".")[0] in (PACKAGE, *BETWEEN):
             counts[owner.__qualname__] += 1
             for attribute, value in _attributes(found):
                 _count(counts, f"{owner.__qualname__}.{attribute}", value)

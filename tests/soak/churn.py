@@ -15,8 +15,6 @@ from tests.soak.traffic import CHUNK, alike, consume, delete, publish
 OBJECTS = 220_000
 #: Twice the number of changes after which the definitions database is checkpointed.
 CHANGES = 2_500
-#: Twice the number of sessions of the management page that are open at a time.
-SESSIONS = 2_100
 #: Twice the number of pairs of user and address whose failed logins are remembered.
 GUESSES = 21_000
 CONNECTIONS = 3_000
@@ -186,15 +184,6 @@ def messages_over_http(soak: Soak) -> None:
     api.call("DELETE", "/queues/%2F/q")
 
 
-def sessions(soak: Soak) -> None:
-    """Open sessions of the management page and abandon them."""
-    for _ in range(soak.count(SESSIONS)):
-        data = b"username=guest&password=guest"
-        asked = urllib.request.Request(f"http://127.0.0.1:{soak.management.port}/api/login", data)
-        with urllib.request.urlopen(asked) as answer:
-            assert answer.status == 200
-
-
 def guesses(soak: Soak) -> None:
     """Guess the password of a user from more addresses than are remembered, through a proxy."""
     soak.management.call("PUT", "/users/guessed", {"password": "secret", "tags": "management"})
@@ -309,7 +298,6 @@ PHASES = [
     Phase("users", users),
     Phase("vhosts", vhosts),
     Phase("messages over HTTP", messages_over_http),
-    Phase("sessions", sessions),
     Phase("guesses", guesses, is_peak=True),
     Phase("HTTP connections", http_connections),
     Phase("tracing", tracing),

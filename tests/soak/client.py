@@ -37,6 +37,8 @@ class SoakClient(LoadClient):
         rest = iter(requests)
         more = True
         waiting = b""
+        # Unlike select, poll works with any number of open files.
+        poller = select.poll()
         self.socket.setblocking(False)
         try:
             while True:
@@ -46,13 +48,13 @@ class SoakClient(LoadClient):
                     waiting += data or b""
                 if not more and not waiting and is_done():
                     break
-                writers = [self.socket] if waiting else []
-                readable, writable, _ = select.select([self.socket], writers, [], TIMEOUT_S / 2)
-                assert readable or writable, f"the broker stands still; so far it sent {dict(self.seen)}"
-                if writable:
+                poller.register(self.socket, select.POLLIN | (select.POLLOUT if waiting else 0))
+                ready = [event for _, event in poller.poll(TIMEOUT_S / 2 * 1000)]
+                assert ready, f"the broker stands still; so far it sent {dict(self.seen)}"
+                if ready[0] & select.POLLOUT:
                     with contextlib.suppress(BlockingIOError):
                         waiting = waiting[self.socket.send(waiting) :]
-                if readable:
+                if ready[0] & ~select.POLLOUT:
                     for ids, payload in self._methods():
                         waiting += on_method(ids, payload)
         finally:

@@ -2,7 +2,7 @@
 
 `GET /api/soak` takes the census of the broker. For the others see `levers`.
 
-usage: python -m tests.soak.host DIRECTORY DIVISOR COMPAT
+usage: python -m tests.soak.host DIRECTORY DIVISOR COMPAT CERTFILE KEYFILE
 
 The bounds of `config/bounds.py` are divided by DIVISOR. The broker behaves like RabbitMQ COMPAT.
 """
@@ -19,6 +19,7 @@ from amqpbroker.clock import SystemClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config, Listener, Management, Prometheus
 from amqpbroker.config.log import Log
+from amqpbroker.config.tls import Tls
 from amqpbroker.management.call import Call
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.server import app, ready_file
@@ -27,7 +28,7 @@ from amqpbroker.server.data import Data
 from amqpbroker.server.log import set_up
 from tests.soak.census import census
 from tests.soak.levers import Levers
-from tests.soak.rest import BLOCKS, HEAP, lowered
+from tests.soak.rest import BLOCKS, HEAP, handshake_ms, lowered
 
 
 def heap_bytes() -> int:
@@ -62,13 +63,17 @@ def make(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: 
 
 
 def main() -> None:
-    directory = Path(sys.argv[1])
+    directory, divisor = Path(sys.argv[1]), int(sys.argv[2])
+    tls = Tls(certfile=sys.argv[4], keyfile=sys.argv[5])
     config = Config(
         listeners=(Listener("127.0.0.1", 0),),
-        management=Management(port=0, trusted_proxies=("127.0.0.1",)),
+        tls_listeners=(Listener("127.0.0.1", 0),),
+        tls=tls,
+        ssl_handshake_timeout_ms=handshake_ms(divisor),
+        management=Management(port=0, tls_port=0, tls=tls, trusted_proxies=("127.0.0.1",)),
         prometheus=Prometheus(port=0),
         data_dir=str(directory / "data"),
-        bounds=lowered(int(sys.argv[2])),
+        bounds=lowered(divisor),
         compat=COMPATS[sys.argv[3]],
     )
     set_up(Log())

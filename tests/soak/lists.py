@@ -5,12 +5,17 @@ import urllib.request
 from contextlib import ExitStack
 
 from amqpbroker.management.definitions.importing import _SLICE as STEPS
+from amqpbroker.management.formats.rates import MAX_STEPS
+from amqpbroker.management.getting import SLICE as MESSAGES
+from amqpbroker.management.getting import SLICE_BYTES as MESSAGES_BYTES
 from amqpbroker.management.listing import MAX_PAGE_SIZE
+from amqpbroker.management.nesting import MAX_BODY_LEVELS, MAX_DEFINITIONS_LEVELS
 from amqpbroker.management.routes.overview import SLICE as QUEUES
 from amqpbroker.management.streamed import WHOLE_BYTES
 from amqpbroker.management.visible import SLICE as CONNECTIONS
 from tests.load.client import request
-from tests.soak.soak import Phase, Soak
+from tests.soak.soak import TRANSIENT, Phase, Soak
+from tests.soak.traffic import alike, delete, publish
 
 LISTS = ("queues", "exchanges", "bindings", "consumers", "channels", "connections")
 
@@ -86,4 +91,24 @@ def definitions(soak: Soak) -> None:
         api.call("DELETE", f"/users/u{i}")
 
 
-PHASES = [Phase("lists", lists), Phase("definitions", definitions)]
+def refused(soak: Soak) -> None:
+    """Send requests over HTTP that ask for more than twice what they may, or have more levels."""
+    api = soak.management
+    wanted = {"count": 2 * MESSAGES + 10, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    body = b"x" * (2 * MESSAGES_BYTES // MESSAGES // 2)
+    with soak.client() as client:
+        client.declare("q")
+        publish(client, alike(TRANSIENT, "q", 2 * MESSAGES + 10, body=body), 2 * MESSAGES + 10)
+        assert len(api.call("POST", "/queues/%2F/q/get", wanted)) == 2 * MESSAGES + 10
+        delete(client, "q")
+        client.close()
+    for steps, status in ((MAX_STEPS, 200), (2 * MAX_STEPS + 1, 400)):
+        assert api.request("GET", f"/overview?lengths_age={steps}&lengths_incr=1")[0] == status
+    for path, most in (("/parameters/shovel/%2F/deep", MAX_BODY_LEVELS), ("/definitions", MAX_DEFINITIONS_LEVELS)):
+        nested: dict[str, object] = {}
+        for _ in range(2 * most):
+            nested = {"value": nested}
+        assert api.request("POST" if path == "/definitions" else "PUT", path, nested)[0] == 400
+
+
+PHASES = [Phase("lists", lists), Phase("definitions", definitions), Phase("refused requests", refused)]

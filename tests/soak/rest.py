@@ -64,6 +64,7 @@ COUNT_UP = (
     "Segment.size",
     "Spill._last",
     "SqliteDefinitions.last_id",
+    "ServerState.total_requests",
 )
 
 #: Bounds that are lowered in any case, with their divisors: twice their values would take too much memory.
@@ -80,6 +81,11 @@ def lowered(divisor: int) -> Bounds:
     )
 
 
+def handshake_ms(divisor: int) -> int:
+    """Return the time limit for a TLS handshake, which is shorter if the bounds are lowered."""
+    return 5_000 if divisor == 1 else 1000
+
+
 def remembered(bounds: Bounds) -> dict[str, int]:
     """Return the containers that keep entries on purpose, as patterns of names in the census, with their bounds."""
     return {
@@ -88,21 +94,22 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         # Two spare segments and the open one; a message takes at least 41 bytes.
         "Living._o*s[[]]": 3 * bounds.segment_bytes // 41,
         "Segment": 3,
-        # By kind of object that is counted.
         "amqpbroker.broker.rates._zeros[[]]": 128,
-        "amqpbroker.broker.stats._groups_among[[]]": 128,
         # Records of first dead-letterings.
         "amqpbroker.broker.deadletter._ALIKE[[]]": 1024,
         "Death": 1024,
         # Short properties.
         "amqpbroker.broker.inspection.KNOWN[[]]": 4096,
         "Deaths": 1024,
+        # Groups of counters, by kind of counted object.
+        "amqpbroker.broker.stats._groups_among[[]]": 8,
         # Topics for which a user is known to have permission.
         "Permissions._allowed[[]]": 1024,
         # Failed logins, by user and address, with some passwords each.
         "LoginGuard._records[[]]": bounds.guesses,
         "_Record": bounds.guesses,
         "_Record.wrong[[]]": 10 * bounds.guesses,
+        "Sessions._sessions[[]]": bounds.sessions,
         # Kinds of queue and dead-letter reasons.
         "BrokerTotals.dead_letters[[]]": 3 * 4,
         # A cancelled timer stays until it is due, if cancelled timers are few or fewer than the others.

@@ -1,6 +1,7 @@
 """Run of one broker through the phases of a soak, one after the other, without a restart."""
 
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amqpbroker.config.bounds import Bounds
+from tests.certificates import Authority
 from tests.load.memory import resident_bytes
 from tests.process import ENVIRONMENT, PATIENCE_S
 from tests.soak.client import SoakClient
@@ -62,10 +64,6 @@ class Soak:
         """Return the count, lowered as much as the bounds are."""
         return max(20, of // self._divisor)
 
-    def census(self) -> dict[str, int]:
-        found: dict[str, int] = self.management.call("GET", "/soak")
-        return found
-
     def until(self, is_met: Callable[[], bool], what: str) -> None:
         """Wait until a condition is met. Raises AssertionError if it is not met in time."""
         patience = time.monotonic() + PATIENCE_S
@@ -84,6 +82,15 @@ class Soak:
 
     def client(self) -> SoakClient:
         return SoakClient(self.port)
+
+    def census(self) -> dict[str, int]:
+        found: dict[str, int] = self.management.call("GET", "/soak")
+        return found
+
+    def serves_others(self) -> None:
+        """Raise AssertionError unless a new client completes every operation in time."""
+        took_s = try_everything(self.port, self.management)
+        assert took_s < EVERYTHING_S, f"another client took {took_s:.2f} s for what may take {EVERYTHING_S} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +114,16 @@ class Host:
     def __init__(self, directory: Path, divisor: int = 1, compat: str = "4.0") -> None:
         self._directory = directory
         self.divisor = divisor
+        self.trusted = ssl.create_default_context()
         self._compat = compat
 
     def __enter__(self) -> "Host":
         ready = self._directory / "ready.json"
+        authority = Authority(self._directory)
+        issued = authority.issue("server")
+        self.trusted.load_verify_locations(authority.cafile)
         command = [sys.executable, "-m", "tests.soak.host", str(self._directory), str(self.divisor), self._compat]
+        command += issued
         self.log = self._directory / "broker.log"
         self.data = self._directory / "data"
         with self.log.open("wb") as log:
@@ -125,7 +137,8 @@ class Host:
             time.sleep(0.01)
         time.sleep(0.1)
         ports = json.loads(ready.read_text())
-        self.port, self.http_port = ports["amqp"][0][1], ports["http"][0][1]
+        self.port, self.tls_port = ports["amqp"][0][1], ports["amqp/ssl"][0][1]
+        self.http_port, self.https_port = ports["http"][0][1], ports["https"][0][1]
         self.metrics_port = ports["http/prometheus"][0][1]
         return self
 

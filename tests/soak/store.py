@@ -309,7 +309,7 @@ PHASES = [
     Phase("unwritten messages", unwritten),
     Phase("returned while the disk is slow", returned_meanwhile),
     Phase("log of definitions", definitions_log),
-    Phase("unread answers", unread_answers, is_peak=True),
+    Phase("unread messages", unread_answers, is_peak=True),
     Phase("dropped at once", dropped_at_once, is_peak=True),
     Phase("large transaction", large_transaction, is_peak=True),
     Phase("copies in many queues", many_copies),

@@ -17,18 +17,6 @@ SOURCE = Path(__file__).parents[2] / "amqpbroker"
 
 #: Parts of the code that are not in a broker that serves, and settings, whose values users choose.
 ELSEWHERE = ("cli/", "testing/", "compat.py", "config/")
-#: The HTTP server, TLS and metrics, whose bounds are driven by phases that are clients of these.
-HTTP_AND_TLS = (
-    "management/",
-    "metrics/",
-    "server/answers.py",
-    "server/depth.py",
-    "server/http.py",
-    "server/http_protocol.py",
-    "server/tls.py",
-    "server/tls_listener.py",
-)
-
 #: Bound -> the phase that drives it past twice its value. Phases in several modes are named without their mode.
 DRIVEN = {
     # What waits for the disk.
@@ -79,7 +67,7 @@ DRIVEN = {
     "config.bounds.routes": "exchanges",
     "config.bounds.few_routes": "exchanges",
     "config.bounds.all_routes": "routes",
-    "config.bounds.unread_bytes": "unread answers",
+    "config.bounds.unread_bytes": "unread messages",
     "amqp.connection.ROOM": "large",
     "amqp.output.LARGE": "large",
     "amqp.output._KEPT": "large",
@@ -102,6 +90,36 @@ DRIVEN = {
     # Observers.
     "broker.rates.HISTORIES": "histories",
     "broker.rates.SLICE": "lists",
+    # HTTP and TLS.
+    "config.bounds.http_connections": "HTTP connections at once",
+    "config.bounds.handshakes": "stalled handshakes, AMQP",
+    "config.bounds.accepts": "stalled handshakes, AMQP",
+    "config.bounds.pages": "metrics pages at once",
+    "config.bounds.body_bytes": "bodies that are too large",
+    "config.bounds.bodies_bytes": "bodies at once",
+    "config.bounds.answers_bytes": "unread answers",
+    "config.bounds.got_bytes": "messages held by a request",
+    "config.bounds.sessions": "logins to the page",
+    "config.bounds.user_sessions": "logins to the page",
+    "management.bodies.MAX_LOGIN_BYTES": "bodies that are too large",
+    "management.bodies.SMALL_BYTES": "bodies at once",
+    "management.definitions.importing._SLICE": "definitions",
+    "management.formats.rates.MAX_STEPS": "refused requests",
+    "management.getting.SLICE": "refused requests",
+    "management.getting.SLICE_BYTES": "refused requests",
+    "management.listing.MAX_PAGE_SIZE": "lists",
+    "management.listing.DEFAULT_PAGE_SIZE": "lists",
+    "management.nesting.MAX_BODY_LEVELS": "refused requests",
+    "management.nesting.MAX_DEFINITIONS_LEVELS": "refused requests",
+    "management.routes.nodes.SLICE": "lists",
+    "management.routes.overview.SLICE": "lists",
+    "management.streamed.SLICE": "lists",
+    "management.streamed.WHOLE_BYTES": "lists",
+    "management.visible.SLICE": "lists",
+    "metrics.page.SLICE": "lists",
+    "metrics.snapshot.SLICE": "lists",
+    "server.http_protocol.PIECE_BYTES": "lists",
+    "server.http_protocol.READ_BYTES": "bodies at once",
     # Shovels.
     "broker.shovel_definition._PREFETCH": "shovel prefetch",
     "shovel.link.READ_BYTES": "shovel window",
@@ -119,6 +137,7 @@ NOT_BOUNDS = {
         amqp.gate.CHANNEL_OPEN amqp.gate.CHANNEL_CLOSE amqp.gate.CHANNEL_CLOSE_OK
         broker.broker.CONTENT_HEAD broker.deadletter._EXPIRATION broker.event_exchange._PERSISTENT
         broker.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection._KNOWN_SIZE
+        management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE
         shovel.client._ACK shovel.client._DELIVER shovel.topology._NOT_FOUND
         wire.client.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY wire.frames.END wire.frames.HEADER
@@ -160,6 +179,9 @@ NOT_BOUNDS = {
         broker.rates.HISTORY_MS broker.rates.INTERVAL_MS broker.rates.PAUSE_MS broker.rereading.RETRY_MS
         broker.shortage.REST_MS broker.shortage.ROUND_MS broker.shovel_definition._RECONNECT_DELAY_S
         broker.sweep.RETRY_MS broker.writer.DEFINITIONS_MS broker.writer.RETRY_MS
+        management.bodies.BODY_S management.listing.FILTER_SLICE_S management.routes.health._DAY_MS
+        server.answers.HURRIED_WRITE_S server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S
+        server.http_protocol.REQUEST_S server.http_protocol.REST_S server.tls_listener._PAUSE_MS
         clock.STEP_LOOK_MS clock._READ_WITHIN_NS clock._STEP_NS
         server.app.LOOK_S server.app.STOP_MS server.control.RETRY_MS
         server.resources.DISK_ALARMED_INTERVAL_MS server.resources.DISK_INTERVAL_MAX_MS
@@ -180,18 +202,20 @@ NOT_BOUNDS = {
         broker.exchange_types.delay.MAX_DELAY_MS broker.expiry.MAX_EXPIRY_MS
         broker.policy_keys._MAX_SEGMENT_SIZE_BYTES broker.shovel_definition._MAX_NUMBER
     """,
-    "how much of a value is shown": "amqp.dispatch._SHOWN store.dump.BODY_BYTES",
+    "how much of a value is shown": """
+        amqp.dispatch._SHOWN management.failure._ERLANG_LINE management.failure._SHOWN store.dump.BODY_BYTES
+    """,
     "a share of the machine's memory, or what its allocator keeps": """
         server.allocator.KEPT_BYTES server.allocator.MAPPED_BYTES server.allocator._M_MMAP_THRESHOLD
         server.allocator._M_TRIM_THRESHOLD server.app.UNKNOWN_MEMORY_BYTES server.resources.SHORT
         server.resources.SMALL_BYTES server.resources.WORTH_BYTES
     """,
     "of the system: clients that are not accepted yet, file descriptors": """
-        server.app.BACKLOG server.app.RESERVED_FILES
+        server.app.BACKLOG server.app.RESERVED_FILES server.http.BACKLOG
     """,
     "the least that is read at a time": "server.reading.LEAST_READ_BYTES",
     "a read of more than 1 GiB, which only recovery does": "store.files.Files.at_once",
-    "a bound of the metrics, see HTTP_AND_TLS": "server.app.PAGES_AT_ONCE",
+    "40,000 client certificates; driven by tests/server/test_depth.py with a lower bound": "server.depth.REMEMBERED",
     "when the broker ends": "server.clients._TURNS",
     "failures of the disk; driven by unit tests with a disk that fails": """
         broker.exchange_types.held._FAILURES store.sqlite_log.RETRY_BYTES
@@ -221,7 +245,7 @@ def collected() -> Iterator[str]:
         module = name.removesuffix(".py").replace("/", ".")
         if name == "config/bounds.py":
             yield from [f"{module}.{field.name}" for field in fields(Bounds)]
-        elif not name.startswith((*ELSEWHERE, *HTTP_AND_TLS)):
+        elif not name.startswith(ELSEWHERE):
             tree = ast.parse(path.read_text())
             yield from _constants(tree, module)
             yield from _in_code(tree, module)
