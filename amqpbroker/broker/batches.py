@@ -110,12 +110,13 @@ class Encoder:
         sizes: list[int] = []
         pending = [copy for copy in entered if copy.position == PENDING]
         count = len(pending)
+        most = self._entries
         index = 0
         while index < count:
             copy = pending[index]
             message = copy.message
             stop = index + 1
-            while stop < count and pending[stop].message is message and stop - index < self._entries:
+            while stop < count and pending[stop].message is message and stop - index < most:
                 stop += 1
             if stop > index + 1 or message.extra_keys:
                 self._journal.living.add(places, sizes)
