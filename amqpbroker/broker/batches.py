@@ -6,6 +6,7 @@ from amqpbroker.broker.gathering import Gathering, Group
 from amqpbroker.broker.holder import NOT_STORED, PENDING, Copy
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.stored import content_of, frames_of, record_flags
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.store import record
 from amqpbroker.store.compaction import Compaction, Moved
 from amqpbroker.store.groups import Groups
@@ -13,16 +14,6 @@ from amqpbroker.store.journal import Batch, Journal
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.position import OFFSET_BITS
 
-#: A batch that has so many octets takes no further group.
-BATCH_BYTES: Final = 64 * 1024 * 1024
-#: The most octets of a group, unless a single record has more. So the last batch of a segment, however long it is,
-#: begins and ends within what a position can say.
-GROUP_BYTES: Final = 1 << 30
-
-#: The most entries of one publish record, whose index is 16 bits wide.
-_MAX_ENTRIES: Final = 60_000
-#: The most positions of one settle or return record.
-_MAX_POSITIONS: Final = 100_000
 #: Where the entry is in a group that is one message in one queue.
 _LONE_ENTRY: Final = record.GROUP_OCTETS + record.PUBLISH_OCTETS
 
@@ -56,16 +47,17 @@ class Encoder:
         moves: Moves,
         counts: dict[int, int],
         compaction: Compaction,
-        batch_bytes: int,
-        group_bytes: int,
+        bounds: Bounds,
     ) -> None:
         """counts: position -> delivery count of the copies that were delivered before."""
         self._journal = journal
         self._moves = moves
         self._counts = counts
         self._compaction = compaction
-        self._batch_bytes: int = batch_bytes
-        self._group_bytes: int = group_bytes
+        self._batch_bytes: int = bounds.batch_bytes
+        self._group_bytes: int = bounds.group_bytes
+        self._entries: int = bounds.entries
+        self._positions: int = bounds.positions
         #: The batches that are complete, the one that is not, and the records of a group that is not.
         self._made: list[Writing] = []
         self._to = Groups(0)
@@ -82,7 +74,7 @@ class Encoder:
         segment = to.start >> OFFSET_BITS
         self._add_loose(gathering.loose.entered)
         for group in gathering.groups:
-            self._add(_by_message(group.entered), group)
+            self._add(self._by_message(group.entered), group)
         self._add([], gathering.loose)
         left = to.octets + sum([writing.octets for writing in self._made])
         # Only what was written before this can be looked into.
@@ -118,12 +110,13 @@ class Encoder:
         sizes: list[int] = []
         pending = [copy for copy in entered if copy.position == PENDING]
         count = len(pending)
+        most = self._entries
         index = 0
         while index < count:
             copy = pending[index]
             message = copy.message
             stop = index + 1
-            while stop < count and pending[stop].message is message and stop - index < _MAX_ENTRIES:
+            while stop < count and pending[stop].message is message and stop - index < most:
                 stop += 1
             if stop > index + 1 or message.extra_keys:
                 self._journal.living.add(places, sizes)
@@ -165,18 +158,19 @@ class Encoder:
             for i, copy in enumerate(copies):
                 copy.position = first + i * record.ENTRY_OCTETS
             self._journal.living.add([copy.position for copy in copies], [octets] * len(copies))
-        for start in range(0, len(group.settled), _MAX_POSITIONS):
-            self._put(self._settled(group.settled[start : start + _MAX_POSITIONS]))
+        most = self._positions
+        for start in range(0, len(group.settled), most):
+            self._put(self._settled(group.settled[start : start + most]))
         for positions in group.swept:
-            for start in range(0, len(positions), _MAX_POSITIONS):
-                self._put(self._settled(list(positions[start : start + _MAX_POSITIONS])))
+            for start in range(0, len(positions), most):
+                self._put(self._settled(list(positions[start : start + most])))
         back = [(entry.position, entry.delivery_count) for entry in group.returned if entry.position > 0]
         if back:
             self._counts.update(back)
             if self._moves:
                 back = [(self._moves.present(position), count) for position, count in back]
-        for start in range(0, len(back), _MAX_POSITIONS):
-            self._put(record.returned(back[start : start + _MAX_POSITIONS]))
+        for start in range(0, len(back), most):
+            self._put(record.returned(back[start : start + most]))
         if self._records:
             self._end_group()
 
@@ -206,20 +200,19 @@ class Encoder:
         self._journal.living.settle(positions)
         return record.settle(positions)
 
-
-def _by_message(entered: list[Copy]) -> list[list[Copy]]:
-    """Entries that are still to be written, those of one message together."""
-    runs: list[list[Copy]] = []
-    last: Message | None = None
-    for entry in entered:
-        if entry.position >= NOT_STORED:
-            continue
-        if entry.message is last and len(runs[-1]) < _MAX_ENTRIES:
-            runs[-1].append(entry)
-        else:
-            last = entry.message
-            runs.append([entry])
-    return runs
+    def _by_message(self, entered: list[Copy]) -> list[list[Copy]]:
+        """Return the copies that are still to be written, consecutive copies of one message together."""
+        runs: list[list[Copy]] = []
+        last: Message | None = None
+        for entry in entered:
+            if entry.position >= NOT_STORED:
+                continue
+            if entry.message is last and len(runs[-1]) < self._entries:
+                runs[-1].append(entry)
+            else:
+                last = entry.message
+                runs.append([entry])
+        return runs
 
 
 def _publish_record(copies: list[Copy]) -> bytes:

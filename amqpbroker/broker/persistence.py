@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from amqpbroker.broker.batches import BATCH_BYTES, GROUP_BYTES, Encoder, Writing
+from amqpbroker.broker.batches import Encoder, Writing
 from amqpbroker.broker.gathering import Gathering
 from amqpbroker.broker.holder import NOT_STORED, PENDING, Copy, Holder
 from amqpbroker.broker.message import Entry, Message
@@ -19,7 +19,7 @@ from amqpbroker.broker.ready import Page, Pager
 from amqpbroker.broker.spill import Spill
 from amqpbroker.broker.writer import Writer
 from amqpbroker.clock import Clock, Timer
-from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.compaction import Compaction
@@ -52,15 +52,12 @@ class Persistence(Store):
         on_failure: Callable[[Exception], None],
         clock: Clock,
         waits: bool = True,
-        batch_bytes: int = BATCH_BYTES,
-        group_bytes: int = GROUP_BYTES,
-        returns: int = BOUNDS.returns,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         """on_failure(error): called when nothing can be written any more.
 
         waits: an operation counts as safe only once it is written; otherwise at the end of its event loop iteration.
-        Gathered operations of more than batch_bytes are written in several batches. A group of more than group_bytes
-        is split too: if the machine fails, only its first batches may be stored. returns: see Gathering.
+        bounds: of batches, groups, records and returned copies.
         """
         self.journal = journal
         self.safe_position: int = 0
@@ -79,9 +76,9 @@ class Persistence(Store):
         self.spill: Spill | None = None
         self._compaction = Compaction(journal, self._moves, self.counts)
         self._compaction_retry: Timer | None = None
-        self._encoder = Encoder(journal, self._moves, self.counts, self._compaction, batch_bytes, group_bytes)
-        self._returns: int = returns
-        self._gathering = Gathering(returns)
+        self._encoder = Encoder(journal, self._moves, self.counts, self._compaction, bounds)
+        self._returns: int = bounds.returns
+        self._gathering = Gathering(bounds.returns)
         self._number: int = 1
         #: Whether there is something to write that is not under way; how many operations are.
         self._is_due: bool = False

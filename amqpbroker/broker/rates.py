@@ -81,6 +81,8 @@ class Rates:
         self._history = History(self._length)
         # The one that was asked for last is the last.
         self._histories: dict[Counted, History] = {}
+        # Those with a history that were looked at or asked for in this round. The others are gone.
+        self._seen: set[Counted] = set()
 
     def start(self) -> None:
         """Look now and from now on. What is there already did not come in an interval."""
@@ -100,11 +102,13 @@ class Rates:
     def history(self, counted: Counted) -> list[tuple[int, dict[str, int]]]:
         """Milliseconds since the epoch and the counters then, oldest first, for up to 10 minutes.
 
-        The broker's is always kept. Another begins when it is first asked for, and ends when many others were since.
+        The broker's is always kept. Another begins when it is first asked for, and ends when many others were since, or
+        when what it is of is gone.
         """
         history = self._history
         if counted is not self._broker:
             history = self._histories[counted] = self._histories.pop(counted, History(self._length))
+            self._seen.add(counted)
             if len(self._histories) > HISTORIES:
                 del self._histories[next(iter(self._histories))]
         ahead_ms = self.clock.ahead_ms
@@ -122,6 +126,8 @@ class Rates:
             return
         self._round = None
         self._first = False
+        self._histories = {counted: history for counted, history in self._histories.items() if counted in self._seen}
+        self._seen.clear()
         earliest_ms = self.clock.now_ms() + PAUSE_MS
         self.clock.at(max(self._started_ms + self.interval_ms, earliest_ms), self.start)
 
@@ -173,6 +179,9 @@ class Rates:
         return all_ready, all_unacked
 
     def _look(self, counted: Counted, counters: tuple[int, ...]) -> None:
+        history = self._histories.get(counted)
+        if history is not None:
+            self._seen.add(counted)
         sample = counted.sample
         if sample is None:
             if not any(counters):
@@ -180,8 +189,8 @@ class Rates:
             sample = counted.sample = Sample(counters if self._first else (0,) * len(counters))
         now_ms = self.clock.turn_ms
         sample.take(counters, now_ms, self.interval_ms, self.clock.ahead_ms)
-        if counted in self._histories:
-            self._histories[counted].append(now_ms, counters)
+        if history is not None:
+            history.append(now_ms, counters)
 
 
 class _Vhost:

@@ -11,13 +11,11 @@ from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import Spilled
 from amqpbroker.broker.stored import DECODED, PROPERTY_FLAGS_AT, content_of, decode
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
 
 log = logging.getLogger(__name__)
-
-#: A file that has reached this is written no more.
-SEGMENT_BYTES = 64 * 1024 * 1024
 
 #: What a spilled record has in place of a queue's id.
 _REDELIVERED = 1
@@ -40,8 +38,8 @@ class Spill:
     short: memory is short; whoever has entries in pages is to write them. wanted: that, and writing works.
     """
 
-    def __init__(self, directory: Path, files: Files, segment_bytes: int = SEGMENT_BYTES) -> None:
-        """Raises OSError."""
+    def __init__(self, directory: Path, files: Files, segment_bytes: int = BOUNDS.spill_bytes) -> None:
+        """segment_bytes: size from which another file is begun. Raises OSError."""
         self.directory = directory
         self.short: bool = False
         self.wanted: bool = False

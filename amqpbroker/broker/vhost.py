@@ -125,7 +125,7 @@ class Vhost:
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self._exclusive: dict[object, dict[Queue, None]] = {}
-        self.disposal = Disposal(clock)
+        self.disposal = Disposal(clock, config.bounds.disposal)
         self._sweep = Sweep(name, clock, definitions, self._swept)
         self.route_epoch: int = 0
         self.remembered: int = 0

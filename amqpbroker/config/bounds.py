@@ -15,6 +15,14 @@ class Bounds:
     releases: messages that a delayed exchange releases in one event loop iteration.
     segment_bytes: size from which the journal begins another segment.
     guesses: pairs of user and address whose failed logins are remembered.
+    batch_bytes: size from which a batch of the journal takes no further group. group_bytes: size of a group from which
+    it is written as several groups; a machine failure may then store only its first groups. At most 1 GiB, so that the
+    last batch of a segment begins and ends within what a position can express. entries: queues in one publish record;
+    its index has 16 bits. positions: positions in one settle or return record.
+    spill_bytes: size from which another spill file is begun.
+    log_bytes: size of the write-ahead log of the definitions from which it is moved into the database. full_log_bytes:
+    size from which a change waits for that.
+    disposal: messages of a purged or deleted queue that are freed in one event loop iteration.
     http_connections: connections of an HTTP listener; further ones are dropped.
     handshakes: TLS handshakes of a listener at a time; further clients wait in the kernel's backlog.
     accepts: clients that a TLS listener accepts in one event loop iteration.
@@ -38,6 +46,14 @@ class Bounds:
     releases: int = 1000
     segment_bytes: int = 64 * 1024 * 1024
     guesses: int = 10_000
+    batch_bytes: int = 64 * 1024 * 1024
+    group_bytes: int = 1024 * 1024 * 1024
+    entries: int = 60_000
+    positions: int = 100_000
+    spill_bytes: int = 64 * 1024 * 1024
+    log_bytes: int = 4 * 1024 * 1024
+    full_log_bytes: int = 16 * 1024 * 1024
+    disposal: int = 10_000
     http_connections: int = 1000
     handshakes: int = 1000
     accepts: int = 100

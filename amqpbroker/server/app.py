@@ -165,7 +165,7 @@ class Server:
                 self._fail,
                 self._clock,
                 waits=config.durability != "none",
-                returns=config.bounds.returns,
+                bounds=config.bounds,
             )
         self.broker = Broker(config, clock, self._store or MemoryStore(), kept.definitions)
         # Told with `set` when memory is short and when it is no more.

@@ -48,14 +48,14 @@ def opened(config: Config) -> Iterator[Data]:
     files = Files()
     with (
         closing(Ownership(_directory(config), files)) as owned,
-        closing(SqliteDefinitions(owned.directory / "definitions.sqlite", files)) as definitions,
+        closing(SqliteDefinitions(owned.directory / "definitions.sqlite", files, config.bounds)) as definitions,
     ):
         directory = owned.directory / "journal"
         try:
             files.make_directory(directory)
             journal = Journal(directory, files, config.bounds.segment_bytes, synced=config.durability == "fsync")
             found = recover(journal)
-            spill = Spill(owned.directory / "spill", files)
+            spill = Spill(owned.directory / "spill", files, config.bounds.spill_bytes)
         except OSError as error:
             raise StoreError(f"{directory}: {error.strerror}") from error
         log.info("data directory %s", owned.directory)

@@ -6,17 +6,16 @@ from collections import deque
 from itertools import islice
 from pathlib import Path
 
-#: How many the system takes at once: what POSIX calls IOV_MAX, as Linux and others have it.
-_PARTS = 1024
-
 
 class Files:
     """The real one. Paths are absolute. Everything raises OSError.
 
     at_once: how many octets one call to the system reads; more than 2 GiB none does, whatever is asked of it.
+    parts_at_once: how many parts one call to the system writes, which POSIX calls IOV_MAX; as in Linux and others.
     """
 
     at_once = 1 << 30
+    parts_at_once = 1024
 
     def names(self, directory: Path) -> list[str]:
         return sorted(os.listdir(directory)) if directory.exists() else []
@@ -37,7 +36,7 @@ class Files:
         """All of the parts, at the end, one behind the other."""
         left = deque([memoryview(part) for part in parts])
         while left:
-            written = os.writev(descriptor, list(islice(left, _PARTS)))
+            written = os.writev(descriptor, list(islice(left, self.parts_at_once)))
             while left and written >= len(left[0]):
                 written -= len(left.popleft())
             if written:

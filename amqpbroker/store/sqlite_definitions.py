@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from amqpbroker import errors
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.store.definitions import (
     KEYS,
     BindingDefinition,
@@ -135,7 +136,10 @@ class SqliteDefinitions(Definitions):
     `migrations` is an argument for tests. Raises StoreError if the file is of a newer version, or is none of these.
     """
 
-    def __init__(self, path: Path, files: Files, migrations: Sequence[str] = MIGRATIONS) -> None:
+    def __init__(
+        self, path: Path, files: Files, bounds: Bounds = BOUNDS, migrations: Sequence[str] = MIGRATIONS
+    ) -> None:
+        """bounds: of the log's size."""
         super().__init__()
         self._path = path
         self._files = files
@@ -146,7 +150,7 @@ class SqliteDefinitions(Definitions):
             self._connection = self._connect()
             try:
                 self._open(migrations)
-                self._log = SqliteLog(path, files, self._connect())
+                self._log = SqliteLog(path, files, self._connect(), bounds)
             except BaseException:
                 self._connection.close()
                 raise

@@ -7,14 +7,12 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal import UnwrittenError
 
 log = logging.getLogger(__name__)
 
-#: Size from which `sync` moves the log into the database; from `MOST_BYTES` on, a change waits for the checkpoint.
-CHECKPOINT_BYTES: Final = 4 << 20
-MOST_BYTES: Final = 16 << 20
 #: Growth of the log after which a failed checkpoint is tried again.
 RETRY_BYTES: Final = 1 << 20
 
@@ -34,8 +32,8 @@ class SqliteLog:
     remainder, and empties the log.
     """
 
-    def __init__(self, path: Path, files: Files, connection: sqlite3.Connection) -> None:
-        """connection: a connection to the database for this object alone. Raises OSError."""
+    def __init__(self, path: Path, files: Files, connection: sqlite3.Connection, bounds: Bounds = BOUNDS) -> None:
+        """connection: a connection to the database for this object alone. bounds: of the log's size. Raises OSError."""
         self.writing = threading.RLock()
         self._path = path
         self._files = files
@@ -48,7 +46,10 @@ class SqliteLog:
         self._entered = False
         self._cramped = False
         self._failure: OSError | None = None
-        self._checkpoint_bytes = CHECKPOINT_BYTES
+        self._least_bytes: int = bounds.log_bytes
+        self._most_bytes: int = bounds.full_log_bytes
+        #: Size from which `sync` moves the log into the database. It is larger after a failure.
+        self._checkpoint_bytes: int = self._least_bytes
         if self._octets():
             self._checkpoint_or_tell()
 
@@ -66,7 +67,7 @@ class SqliteLog:
         Raises sqlite3.Error if the log is too large and cannot be emptied; the change must not be made then.
         """
         octets = self._octets()
-        if octets >= MOST_BYTES:
+        if octets >= self._most_bytes:
             self._checkpoint()
         elif self._cramped and octets:
             self._cramped = False
@@ -117,14 +118,14 @@ class SqliteLog:
         try:
             self._checkpoint()
         except sqlite3.Error as error:
-            if self._checkpoint_bytes == CHECKPOINT_BYTES:
+            if self._checkpoint_bytes == self._least_bytes:
                 log.error(  # noqa: TRY400 - the operator's business, not a bug
                     "%s: the log of %d bytes cannot be moved into the database: %s; definitions can be changed until it"
                     " has %d bytes",
                     self._path,
                     self._octets(),
                     error,
-                    MOST_BYTES,
+                    self._most_bytes,
                 )
             self._checkpoint_bytes = self._octets() + RETRY_BYTES
 
@@ -138,8 +139,8 @@ class SqliteLog:
             if getattr(error, "sqlite_errorcode", 0) in _FINAL:
                 self._failure = OSError(errno.EIO, str(error), str(self._path))
             raise
-        if self._checkpoint_bytes != CHECKPOINT_BYTES:
-            self._checkpoint_bytes = CHECKPOINT_BYTES
+        if self._checkpoint_bytes != self._least_bytes:
+            self._checkpoint_bytes = self._least_bytes
             log.warning("%s: the log is moved into the database again", self._path)
 
     def close(self) -> None:

@@ -1,11 +1,13 @@
 """What tests of stored messages are made of: a broker on files that outlive it, and what it does and has."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal import Journal
 from amqpbroker.store.recovery import recover
@@ -61,7 +63,7 @@ class StepCommitter(LaterCommitter):
 class Node:
     """One broker on files that outlive it. `queues` are declared at each start, as restored definitions would be.
 
-    limits: arguments of Persistence.
+    limits: fields of Bounds.
     """
 
     config = Config()
@@ -74,7 +76,9 @@ class Node:
         journal = Journal(DIRECTORY, self.files)
         found = recover(journal)
         self.committer = committer(journal)
-        self.persistence = Persistence(journal, self.committer, self.failures.append, self.clock, **(limits or {}))
+        self.persistence = Persistence(
+            journal, self.committer, self.failures.append, self.clock, bounds=replace(BOUNDS, **(limits or {}))
+        )
         self.stuck = []
         self.persistence.writer.on_stuck = self.stuck.append
         self.broker = Broker(self.config, self.clock, self.persistence)

@@ -5,9 +5,12 @@ from collections import deque
 
 import pytest
 
-from amqpbroker.broker.disposal import SLICE, Disposal
+from amqpbroker.broker.disposal import Disposal
 from amqpbroker.clock import ManualClock
+from amqpbroker.config.bounds import BOUNDS
 from tests.broker.queueing import clock_of, declare, publish
+
+SLICE = BOUNDS.disposal
 
 
 class Thing:

@@ -1,5 +1,7 @@
 """Samples, rates and histories, by a clock that is moved by hand."""
 
+import weakref
+
 import pytest
 
 from amqpbroker.broker import rates as rates_module
@@ -206,6 +208,30 @@ def test_few_histories_are_kept_and_the_one_asked_for_longest_ago_goes_first():
     watched.rates.history(queues[HISTORIES])
     assert len(watched.rates.history(queues[0])) == 1
     assert watched.rates.history(queues[1]) == []
+
+
+def test_history_of_a_deleted_queue_is_dropped():
+    watched = Watched().start()
+    kept = declare(watched.vhost, "kept")
+    for queue in (watched.queue, kept):
+        watched.rates.history(queue)
+    seen = weakref.ref(watched.rates._histories[watched.queue])
+    watched.vhost.delete_queue(watched.queue)
+    watched.next_look()
+    watched.next_look()
+    assert not watched.rates.keeps(watched.queue)
+    assert seen() is None
+    assert watched.rates.keeps(kept), "a queue that was never used keeps its history"
+
+
+def test_history_that_is_asked_for_during_a_look_is_kept(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rates_module, "SLICE", 1)
+    watched = Watched()
+    watched.rates.start()
+    watched.clock.advance(4 * PAUSE_MS)  # the queue is looked at, and exchanges are not yet
+    watched.rates.history(watched.queue)
+    watched.clock.advance(100 * PAUSE_MS)
+    assert watched.rates.keeps(watched.queue)
 
 
 def test_another_interval():

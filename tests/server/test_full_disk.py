@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from amqpbroker.store.sqlite_log import MOST_BYTES
+from amqpbroker.config.bounds import BOUNDS
 from tests.crash.clients import events_of
 from tests.harness import published
 from tests.load.client import TIMEOUT_S, LoadClient, request
@@ -288,7 +288,7 @@ def churn(client, pairs):
 def test_definitions_that_change_without_end_fill_no_disk(tmp_path, disk):
     if isinstance(disk, FileLimit):
         pytest.skip("no file system may be mounted here")
-    disk.grow(BALLAST_BYTES + MOST_BYTES + (2 << 20))
+    disk.grow(BALLAST_BYTES + BOUNDS.full_log_bytes + (2 << 20))
     with started(tmp_path, disk) as broker, LoadClient(broker.port) as client:
         for _ in range(20):
             # Each adds 2 MB to the log.

@@ -1,13 +1,15 @@
 """Soak phases that create and remove connections, channels, consumers, topology, policies, users and vhosts."""
 
+import socket
 import urllib.request
+from base64 import b64encode
 
 from amqpbroker.wire.values import Field
 from tests.harness import published
 from tests.load.client import request
 from tests.soak.management import Management
 from tests.soak.soak import MODES, Phase, Soak
-from tests.soak.traffic import alike, consume, delete, publish
+from tests.soak.traffic import CHUNK, alike, consume, delete, publish
 
 #: Twice the number of objects after which the garbage collector examines the youngest generation.
 OBJECTS = 220_000
@@ -183,9 +185,20 @@ def messages_over_http(soak: Soak) -> None:
 
 
 def guesses(soak: Soak) -> None:
-    """Guess passwords of a new user each time."""
-    for i in range(soak.count(GUESSES)):
-        assert soak.management.request("GET", "/whoami", user=f"nobody-{i}", password="guess")[0] == 401
+    """Guess the password of a user from more addresses than are remembered, through a proxy."""
+    soak.management.call("PUT", "/users/guessed", {"password": "secret", "tags": "management"})
+    head = b"GET /api/whoami HTTP/1.1\r\nHost: proxy\r\nAuthorization: Basic %b\r\nX-Forwarded-For: 10.%d.%d.%d\r\n\r\n"
+    login = b64encode(b"guessed:wrong")
+    most, count = soak.bounds.guesses, soak.count(GUESSES)
+    with socket.create_connection(("127.0.0.1", soak.management.port), 60) as proxy:
+        for start in range(0, count, CHUNK):
+            some = range(start, min(start + CHUNK, count))
+            proxy.sendall(b"".join([head % (login, i >> 16, i >> 8 & 255, i & 255) for i in some]))
+            answers = b""
+            while answers.count(b"HTTP/1.1 401") < len(some):
+                answers += proxy.recv(1 << 16)
+    assert min(count, most) <= soak.census()["LoginGuard._records[]"] <= most
+    soak.management.call("DELETE", "/users/guessed")
 
 
 def http_connections(soak: Soak) -> None:
@@ -285,7 +298,7 @@ PHASES = [
     Phase("users", users),
     Phase("vhosts", vhosts),
     Phase("messages over HTTP", messages_over_http),
-    Phase("guesses", guesses),
+    Phase("guesses", guesses, is_peak=True),
     Phase("HTTP connections", http_connections),
     Phase("tracing", tracing),
     Phase("events", events),

@@ -1,8 +1,10 @@
-"""The broker of a soak: `amqpbroker serve` with one more HTTP resource, `GET /api/soak`, which takes its census.
+"""The broker of a soak: `amqpbroker serve` with more HTTP resources.
 
-usage: python -m tests.soak.host DIRECTORY DIVISOR CERTFILE KEYFILE
+`GET /api/soak` takes the census of the broker. For the others see `levers`.
 
-The bounds of `config/bounds.py` are divided by DIVISOR.
+usage: python -m tests.soak.host DIRECTORY DIVISOR COMPAT CERTFILE KEYFILE
+
+The bounds of `config/bounds.py` are divided by DIVISOR. The broker behaves like RabbitMQ COMPAT.
 """
 
 import asyncio
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from amqpbroker.clock import SystemClock
+from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config, Listener, Management, Prometheus
 from amqpbroker.config.log import Log
 from amqpbroker.config.tls import Tls
@@ -24,6 +27,7 @@ from amqpbroker.server.allocator import give_back
 from amqpbroker.server.data import Data
 from amqpbroker.server.log import set_up
 from tests.soak.census import census
+from tests.soak.levers import Levers
 from tests.soak.rest import BLOCKS, HEAP, handshake_ms, lowered
 
 
@@ -46,6 +50,7 @@ def heap_bytes() -> int:
 def make(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]) -> app.Server:
     """Make a server whose state can be inspected."""
     server = app.Server(config, SystemClock(), loop, kept, settings)
+    levers = Levers(server, kept, int(sys.argv[2]))
 
     def look(call: Call) -> Any:
         # Garbage and freed memory that the broker would return a little later are not leaks.
@@ -53,22 +58,23 @@ def make(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: 
         give_back()
         return census(server) | {BLOCKS: sys.getallocatedblocks(), HEAP: heap_bytes()}
 
-    server.more_resources = lambda: [Resource("/soak", Access.ADMIN, get=look)]
+    server.more_resources = lambda: [Resource("/soak", Access.ADMIN, get=look), *levers.resources()]
     return server
 
 
 def main() -> None:
     directory, divisor = Path(sys.argv[1]), int(sys.argv[2])
-    tls = Tls(certfile=sys.argv[3], keyfile=sys.argv[4])
+    tls = Tls(certfile=sys.argv[4], keyfile=sys.argv[5])
     config = Config(
         listeners=(Listener("127.0.0.1", 0),),
         tls_listeners=(Listener("127.0.0.1", 0),),
         tls=tls,
         ssl_handshake_timeout_ms=handshake_ms(divisor),
-        management=Management(port=0, tls_port=0, tls=tls),
+        management=Management(port=0, tls_port=0, tls=tls, trusted_proxies=("127.0.0.1",)),
         prometheus=Prometheus(port=0),
         data_dir=str(directory / "data"),
         bounds=lowered(divisor),
+        compat=COMPATS[sys.argv[3]],
     )
     set_up(Log())
     raise SystemExit(app.run(config, lambda listening: ready_file.write(directory / "ready.json", listening), {}, make))

@@ -2,10 +2,13 @@
 
 import http.client
 import json
+import time
 from base64 import b64encode
 from typing import Any
 
 TIMEOUT_S = 60
+#: Idle seconds after which a request takes a new connection; the broker closes idle connections after a minute.
+IDLE_S = 30
 
 
 class Management:
@@ -13,18 +16,22 @@ class Management:
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self._used = time.monotonic()
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
 
     def request(
         self, method: str, path: str, body: Any = None, user: str = "guest", password: str = "guest"
     ) -> tuple[int, Any]:
         """Return status and JSON of the answer; None instead of JSON if the answer is not JSON."""
+        if time.monotonic() - self._used > IDLE_S:
+            self._connection.close()
         login = b64encode(f"{user}:{password}".encode()).decode()
         data = None if body is None else json.dumps(body)
         head = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
         self._connection.request(method, "/api" + path, data, head)
         answer = self._connection.getresponse()
         text = answer.read()
+        self._used = time.monotonic()
         is_json = answer.headers.get_content_type() == "application/json"
         return answer.status, json.loads(text) if is_json and text else None
 

@@ -6,9 +6,9 @@ from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import published
 from tests.load.client import request
-from tests.soak.client import DELIVER, HEADER_OF_CONTENT, Settled, SoakClient, delivery_tag
+from tests.soak.client import DELIVER, HEADER_OF_CONTENT, Settled, delivery_tag
 from tests.soak.soak import MODES, TRANSIENT, Mode, Phase, Soak
-from tests.soak.traffic import alike, consume, delete, each, letters_to, number, publish
+from tests.soak.traffic import alike, consume, declare_exchange, delete, each, letters_to, number, publish
 
 #: Twice the 65,536 operations that may wait for the disk, by their estimated memory of 256 bytes each.
 WAITING = 140_000
@@ -33,10 +33,10 @@ def exchanges(soak: Soak, mode: Mode) -> None:
     count = soak.count(ROUTES)
     with soak.client() as client:
         client.declare("all", durable=True, arguments={"x-max-length": number(1000)})
-        _declare_exchange(client, "rest", "fanout")
+        declare_exchange(client, "rest", "fanout")
         client.call("queue.bind", "queue.bind-ok", queue="all", exchange="rest")
         for kind in EXCHANGES:
-            _declare_exchange(client, "to-" + kind, kind, {"alternate-exchange": longstr("rest")})
+            declare_exchange(client, "to-" + kind, kind, {"alternate-exchange": longstr("rest")})
             if kind != "direct":
                 key = {"topic": "#", "x-consistent-hash": "1"}.get(kind, "")
                 client.call("queue.bind", "queue.bind-ok", queue="all", exchange="to-" + kind, routing_key=key)
@@ -53,23 +53,12 @@ def exchanges(soak: Soak, mode: Mode) -> None:
         client.close()
 
 
-def _declare_exchange(client: SoakClient, name: str, kind: str, arguments: Table | None = None) -> None:
-    client.call(
-        "exchange.declare",
-        "exchange.declare-ok",
-        exchange=name,
-        exchange_type=kind,
-        durable=True,
-        arguments=arguments or {},
-    )
-
-
 def routes(soak: Soak) -> None:
     """Publish with more routing keys than the channels of a vhost remember."""
     count = soak.count(ROUTES)
     clients = [soak.client() for _ in range(soak.count(ROUTES_OF_VHOST) // count + 1)]
     clients[0].declare("all", durable=True, arguments={"x-max-length": number(1000)})
-    _declare_exchange(clients[0], "topics", "topic")
+    declare_exchange(clients[0], "topics", "topic")
     clients[0].call("queue.bind", "queue.bind-ok", queue="all", exchange="topics", routing_key="#")
     for client in clients:
         data = each(TRANSIENT, count, lambda i, kept: published(f"key.{i}", b"x", "topics", delivery_mode=kept))
@@ -250,7 +239,7 @@ def delayed(soak: Soak, mode: Mode) -> None:
     """Delay messages for 50 ms in an exchange, and then deliver them to a consumer."""
     count = soak.count(WAITING)
     with soak.client() as client, soak.client() as taker:
-        _declare_exchange(client, "late", "x-delayed-message", {"x-delayed-type": longstr("direct")})
+        declare_exchange(client, "late", "x-delayed-message", {"x-delayed-type": longstr("direct")})
         client.declare("q", durable=True)
         client.call("queue.bind", "queue.bind-ok", queue="q", exchange="late", routing_key="q")
         taker.send(request("basic.consume", queue="q", no_ack=True))

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,22 @@ class Soak:
         """Return the count, lowered as much as the bounds are."""
         return max(20, of // self._divisor)
 
+    def until(self, is_met: Callable[[], bool], what: str) -> None:
+        """Wait until a condition is met. Raises AssertionError if it is not met in time."""
+        patience = time.monotonic() + PATIENCE_S
+        while not is_met():
+            assert time.monotonic() < patience, f"this never happened: {what}"
+            time.sleep(0.02)
+
+    @contextmanager
+    def lever(self, name: str) -> Iterator[None]:
+        """Hold up the broker's `disk`, make its `memory` short, or set its memory `alarm`; see `levers`."""
+        self.management.call("PUT", f"/soak/{name}")
+        try:
+            yield
+        finally:
+            self.management.call("DELETE", f"/soak/{name}")
+
     def client(self) -> SoakClient:
         return SoakClient(self.port)
 
@@ -82,29 +98,34 @@ class Phase:
     """A feature that is driven past twice its bounds.
 
     is_peak: whether the phase takes more memory than others. Python cannot return all of that memory to the system, so
-    that the process keeps it.
+    that the process keeps it. compat: the release that the broker is compatible with; the phases of each release have
+    a broker of their own.
     """
 
     name: str
     drive: Callable[[Soak], None]
     is_peak: bool = False
+    compat: str = "4.0"
 
 
 class Host:
     """Process of the broker. Use it in a `with`."""
 
-    def __init__(self, directory: Path, divisor: int = 1) -> None:
+    def __init__(self, directory: Path, divisor: int = 1, compat: str = "4.0") -> None:
         self._directory = directory
         self.divisor = divisor
         self.trusted = ssl.create_default_context()
+        self._compat = compat
 
     def __enter__(self) -> "Host":
         ready = self._directory / "ready.json"
         authority = Authority(self._directory)
         issued = authority.issue("server")
         self.trusted.load_verify_locations(authority.cafile)
-        command = [sys.executable, "-m", "tests.soak.host", str(self._directory), str(self.divisor), *issued]
+        command = [sys.executable, "-m", "tests.soak.host", str(self._directory), str(self.divisor), self._compat]
+        command += issued
         self.log = self._directory / "broker.log"
+        self.data = self._directory / "data"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT)
         until = time.monotonic() + PATIENCE_S
@@ -131,13 +152,22 @@ class Host:
 
 
 def run(phases: list[Phase], directory: Path, divisor: int = 1) -> Iterator[tuple[Phase, float, float, list[str]]]:
-    """Run the phases, after a short round of all of them that fills caches.
+    """Run the phases of each release on a broker, after a short round of all of them that fills caches.
 
     The broker is compared with its state after that round.
 
     Yields each phase with its duration in seconds, the memory after it in bytes, and its problems, one string each.
     """
-    with Host(directory, divisor) as host, closing(Management(host.http_port)) as management:
+    for compat in sorted({phase.compat for phase in phases}):
+        own = directory / compat
+        own.mkdir()
+        yield from _run([phase for phase in phases if phase.compat == compat], own, divisor, compat)
+
+
+def _run(
+    phases: list[Phase], directory: Path, divisor: int, compat: str
+) -> Iterator[tuple[Phase, float, float, list[str]]]:
+    with Host(directory, divisor, compat) as host, closing(Management(host.http_port)) as management:
         for phase in phases:
             phase.drive(Soak(host, management, divisor if phase.is_peak else divisor * 20))
         try_everything(host.port, management)

@@ -1,11 +1,13 @@
 """Bulk publishing and consuming for the phases of a soak."""
 
+import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import published
-from tests.load.client import request
+from tests.load.client import TIMEOUT_S, request
 from tests.soak.client import DELIVER, Settled, SoakClient, delivery_tag
 from tests.soak.soak import Mode
 
@@ -71,6 +73,27 @@ def consume(client: SoakClient, queue: str, count: int, no_ack: bool = True) -> 
     client.call("basic.cancel", "basic.cancel-ok", consumer_tag="taker")
 
 
+def declare_exchange(client: SoakClient, name: str, kind: str, arguments: Table | None = None) -> None:
+    client.call(
+        "exchange.declare",
+        "exchange.declare-ok",
+        exchange=name,
+        exchange_type=kind,
+        durable=True,
+        arguments=arguments or {},
+    )
+
+
+def bind(client: SoakClient, queue: str, exchange: str, routing_key: str = "") -> None:
+    client.call("queue.bind", "queue.bind-ok", queue=queue, exchange=exchange, routing_key=routing_key)
+
+
+def reopen(client: SoakClient) -> None:
+    """Close and open channel 1, so that delivery tags begin at 1 again."""
+    client.call("channel.close", "channel.close-ok", reply_code=200, class_id=0, method_id=0)
+    client.call("channel.open", "channel.open-ok")
+
+
 def delete(client: SoakClient, *queues: str) -> None:
     for queue in queues:
         client.call("queue.delete", "queue.delete-ok", queue=queue)
@@ -79,3 +102,18 @@ def delete(client: SoakClient, *queues: str) -> None:
 def consumer_tag(payload: bytes) -> str:
     """Return the consumer tag in the payload of basic.deliver."""
     return payload[5 : 5 + payload[4]].decode()
+
+
+def push(client: SoakClient, requests: Iterable[bytes], is_done: Callable[[], bool]) -> Iterator[bytes]:
+    """Send until `is_done`, though the broker may stop reading, and return the rest. Nothing is read meanwhile."""
+    rest = iter(requests)
+    waiting = b""
+    client.socket.settimeout(0.2)
+    try:
+        while not is_done():
+            with contextlib.suppress(TimeoutError):
+                while waiting := waiting or next(rest, b""):
+                    waiting = waiting[client.socket.send(waiting) :]
+    finally:
+        client.socket.settimeout(TIMEOUT_S)
+    return itertools.chain([waiting], rest)

@@ -4,16 +4,18 @@ import resource
 import signal
 import sqlite3
 import threading
+from dataclasses import replace
 
 import pytest
 
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.errors import AmqpError
 from amqpbroker.store import sqlite_log
 from amqpbroker.store.definitions import QueueDefinition, VhostDefinition
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal import UnwrittenError
 from amqpbroker.store.sqlite_definitions import SqliteDefinitions
-from amqpbroker.store.sqlite_log import CHECKPOINT_BYTES, SqliteLog
+from amqpbroker.store.sqlite_log import SqliteLog
 
 #: Maximum number of bytes that one change of the tests adds to the log.
 CHANGE_BYTES = 100_000
@@ -24,10 +26,11 @@ def path(tmp_path):
     return tmp_path / "definitions.sqlite"
 
 
+SMALL = replace(BOUNDS, log_bytes=200_000, full_log_bytes=1_000_000)
+
+
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(sqlite_log, "CHECKPOINT_BYTES", 200_000)
-    monkeypatch.setattr(sqlite_log, "MOST_BYTES", 1_000_000)
     monkeypatch.setattr(sqlite_log, "RETRY_BYTES", 50_000)
 
 
@@ -37,7 +40,7 @@ def open_definitions(path):
     with contextlib.ExitStack() as stack:
 
         def opened(files=None):
-            definitions = SqliteDefinitions(path, files or Files())
+            definitions = SqliteDefinitions(path, files or Files(), SMALL)
             stack.callback(definitions.close)
             return definitions
 
@@ -107,7 +110,7 @@ def test_the_log_stays_small_while_changes_follow_one_another(path, small, open_
     syncing.start()
     most = written = 0
     try:
-        while written < 20 * sqlite_log.MOST_BYTES:
+        while written < 20 * SMALL.full_log_bytes:
             before = log_bytes(path)
             churn(definitions)
             after = log_bytes(path)
@@ -116,9 +119,9 @@ def test_the_log_stays_small_while_changes_follow_one_another(path, small, open_
     finally:
         done.set()
         syncing.join()
-    assert most <= sqlite_log.MOST_BYTES + CHANGE_BYTES
+    assert most <= SMALL.full_log_bytes + CHANGE_BYTES
     definitions.sync()
-    assert log_bytes(path) <= sqlite_log.CHECKPOINT_BYTES
+    assert log_bytes(path) <= SMALL.log_bytes
 
 
 def test_a_sync_empties_a_long_log_and_leaves_a_short_one(path, small, open_definitions):
@@ -127,7 +130,7 @@ def test_a_sync_empties_a_long_log_and_leaves_a_short_one(path, small, open_defi
     size = log_bytes(path)
     definitions.sync()
     assert log_bytes(path) == size
-    fill(definitions, path, sqlite_log.CHECKPOINT_BYTES)
+    fill(definitions, path, SMALL.log_bytes)
     definitions.sync()
     assert log_bytes(path) == 0
     definitions.put(VhostDefinition("after"))
@@ -138,16 +141,16 @@ def test_the_log_stays_small_though_nobody_syncs(path, small, open_definitions):
     definitions = open_definitions()
     for _ in range(100):
         churn(definitions)
-        assert log_bytes(path) <= sqlite_log.MOST_BYTES + CHANGE_BYTES
+        assert log_bytes(path) <= SMALL.full_log_bytes + CHANGE_BYTES
     assert definitions.all(QueueDefinition) == []
 
 
 def test_one_transaction_larger_than_the_log_may_be_is_stored(path, small, open_definitions):
     definitions = open_definitions()
     queues = large(definitions)
-    assert log_bytes(path) > sqlite_log.MOST_BYTES
+    assert log_bytes(path) > SMALL.full_log_bytes
     definitions.put(VhostDefinition("after"))
-    assert log_bytes(path) < sqlite_log.CHECKPOINT_BYTES
+    assert log_bytes(path) < SMALL.log_bytes
     assert definitions.all(QueueDefinition) == queues
 
 
@@ -158,7 +161,7 @@ def test_a_long_log_that_was_left_behind_is_gone_after_the_start(path, open_defi
     left = path.with_name("left.sqlite")
     for suffix in ("", "-wal"):
         left.with_name(left.name + suffix).write_bytes(path.with_name(path.name + suffix).read_bytes())
-    assert log_bytes(left) > CHECKPOINT_BYTES
+    assert log_bytes(left) > SMALL.log_bytes
     with contextlib.closing(SqliteDefinitions(left, Files())) as definitions:
         assert log_bytes(left) == 0
         assert len(definitions.all(QueueDefinition)) == 400
@@ -192,7 +195,7 @@ def test_a_database_that_cannot_be_written_ends_nothing_until_the_log_is_full(pa
         assert refused.code == 506
         assert "the change cannot be stored: disk I/O error" in refused.text
         stored = definitions.all(QueueDefinition), definitions.all(VhostDefinition)
-        assert log_bytes(path) <= sqlite_log.MOST_BYTES + CHANGE_BYTES
+        assert log_bytes(path) <= SMALL.full_log_bytes + CHANGE_BYTES
         definitions.sync()
         with pytest.raises(AmqpError):
             definitions.put(VhostDefinition("one too many"))
@@ -201,7 +204,7 @@ def test_a_database_that_cannot_be_written_ends_nothing_until_the_log_is_full(pa
     assert len(told) == 1
     assert told[0].endswith("disk I/O error; definitions can be changed until it has 1000000 bytes")
     definitions.put(VhostDefinition("one more"))
-    assert log_bytes(path) < sqlite_log.CHECKPOINT_BYTES
+    assert log_bytes(path) < SMALL.log_bytes
     assert "the log is moved into the database again" in caplog.text
     assert definitions.all(VhostDefinition) == [*stored[1], VhostDefinition("one more")]
 

@@ -1,0 +1,341 @@
+"""The bounds of the broker: each numeric constant is driven past twice its value by a phase, or is not a bound.
+
+A new constant, cache or comparison of a length has to be entered here.
+"""
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from amqpbroker.config.bounds import Bounds
+from tests.soak.__main__ import PHASES
+from tests.soak.soak import MODES
+
+SOURCE = Path(__file__).parents[2] / "amqpbroker"
+
+#: Parts of the code that are not in a broker that serves, and settings, whose values users choose.
+ELSEWHERE = ("cli/", "testing/", "compat.py", "config/")
+#: Bound -> the phase that drives it past twice its value. Phases in several modes are named without their mode.
+DRIVEN = {
+    # What waits for the disk.
+    "amqp.confirms.AHEAD": "confirms ahead",
+    "config.bounds.unwritten_bytes": "unwritten messages",
+    "config.bounds.returns": "returned while the disk is slow",
+    "config.bounds.batch_bytes": "dropped at once",
+    "config.bounds.group_bytes": "large transaction",
+    "config.bounds.entries": "copies in many queues",
+    "config.bounds.positions": "settled at once",
+    "config.bounds.log_bytes": "log of definitions",
+    "config.bounds.full_log_bytes": "log of definitions",
+    "store.groups._LARGE": "dropped at once",
+    "store.files.Files.parts_at_once": "dropped at once",
+    # What the journal keeps.
+    "config.bounds.segment_bytes": "backlog",
+    "store.compaction.SPARE_SEGMENTS": "compaction",
+    "store.compaction.STEP_BYTES": "compaction",
+    "store.compaction: len(journal.segments) < 3": "compaction",
+    "store.record.MAX_COUNT": "counted deliveries",
+    "store.record._MOST": "copies by CC",
+    # Messages in memory, and out of it.
+    "broker.ready.PAGE_COUNT": "backlog",
+    "broker.ready.PAGE_BYTES": "large pages",
+    "broker.ready._WORTH_COUNT": "spilled",
+    "broker.ready._WORTH_BYTES": "spilled",
+    "broker.reading._WINDOW_BYTES": "backlog",
+    "broker.reading._BEYOND_BYTES": "backlog",
+    "broker.reading._LARGE_BYTES": "large pages",
+    "broker.shortage.STEP_PAGES": "spilled",
+    "config.bounds.spill_bytes": "spilled",
+    "config.bounds.disposal": "disposed",
+    "config.bounds.releases": "delayed",
+    "broker.exchange_types.held._SWEEP_BYTES": "large pages",
+    # Queues and exchanges.
+    "broker.deadletter._ALIKE_COUNT": "deaths of many keys",
+    "broker.length_limit.LEAVING_BYTES": "dropped at once",
+    "broker.length_limit.REOPENED_AT": "reject-publish quorum",
+    "broker.local_queue.ROUND": "dealt out",
+    "broker.local_queue.ROUND_BYTES": "dealt out",
+    "broker.settings.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
+    "broker.sweep.MANY": "bindings",
+    "broker.sweep.SLICE": "bindings",
+    "broker.ready.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
+    "broker.inspection._KNOWN_COUNT": "small properties",
+    "wire.values.MAX_DEPTH": "nested arguments",
+    # Clients.
+    "config.bounds.routes": "exchanges",
+    "config.bounds.few_routes": "exchanges",
+    "config.bounds.all_routes": "routes",
+    "config.bounds.unread_bytes": "unread messages",
+    "amqp.connection.ROOM": "large",
+    "amqp.output.LARGE": "large",
+    "amqp.output._KEPT": "large",
+    "amqp.delivery.SMALL": "large",
+    "amqp.body_stream.STREAMED": "large",
+    "broker.pieces.LARGE": "large",
+    "server.reading.READ_BYTES": "large",
+    "server.reading.TURN_BYTES": "large",
+    "server.reading.LARGE_READ_BYTES": "large",
+    "server.reading.LARGEST_READ_BYTES": "large",
+    "server.transport.WRITE_HIGH_BYTES": "large",
+    "server.transport.WRITE_LOW_BYTES": "large",
+    # Users.
+    "broker.access._REMEMBERED": "gone with their connection",
+    "broker.login_guard.FREE_GUESSES": "guesses from one address",
+    "config.bounds.guesses": "guesses",
+    "broker.patterns._GIVEN_UP_AFTER": "patterns",
+    "broker.patterns._LONGEST": "patterns",
+    "broker.patterns._DEEPEST": "patterns",
+    # Observers.
+    "broker.rates.HISTORIES": "histories",
+    "broker.rates.SLICE": "lists",
+    # HTTP and TLS.
+    "config.bounds.http_connections": "HTTP connections at once",
+    "config.bounds.handshakes": "stalled handshakes, AMQP",
+    "config.bounds.accepts": "stalled handshakes, AMQP",
+    "config.bounds.pages": "metrics pages at once",
+    "config.bounds.body_bytes": "bodies that are too large",
+    "config.bounds.bodies_bytes": "bodies at once",
+    "config.bounds.answers_bytes": "unread answers",
+    "config.bounds.got_bytes": "messages held by a request",
+    "config.bounds.sessions": "logins to the page",
+    "config.bounds.user_sessions": "logins to the page",
+    "management.bodies.MAX_LOGIN_BYTES": "bodies that are too large",
+    "management.bodies.SMALL_BYTES": "bodies at once",
+    "management.definitions.importing._SLICE": "definitions",
+    "management.formats.rates.MAX_STEPS": "refused requests",
+    "management.getting.SLICE": "refused requests",
+    "management.getting.SLICE_BYTES": "refused requests",
+    "management.listing.MAX_PAGE_SIZE": "lists",
+    "management.listing.DEFAULT_PAGE_SIZE": "lists",
+    "management.nesting.MAX_BODY_LEVELS": "refused requests",
+    "management.nesting.MAX_DEFINITIONS_LEVELS": "refused requests",
+    "management.routes.nodes.SLICE": "lists",
+    "management.routes.overview.SLICE": "lists",
+    "management.streamed.SLICE": "lists",
+    "management.streamed.WHOLE_BYTES": "lists",
+    "management.visible.SLICE": "lists",
+    "metrics.page.SLICE": "lists",
+    "metrics.snapshot.SLICE": "lists",
+    "server.http_protocol.PIECE_BYTES": "lists",
+    "server.http_protocol.READ_BYTES": "bodies at once",
+    # Shovels.
+    "broker.shovel_definition._PREFETCH": "shovel prefetch",
+    "shovel.link.READ_BYTES": "shovel window",
+    "shovel.link.WRITE_HIGH_BYTES": "shovel window",
+    "shovel.transfer.WINDOW": "shovel window",
+}
+
+#: Reason -> constants that are not bounds.
+NOT_BOUNDS = {
+    "of AMQP, which the broker only names": """
+        amqp.channel.IMMEDIATE amqp.channel.MANDATORY amqp.channel_zero._CLOSE amqp.channel_zero._CLOSE_OK
+        amqp.confirms._ACK amqp.confirms._NACK amqp.confirms._MULTIPLE amqp.confirms._REQUEUE
+        amqp.connection._PUBLISH amqp.connection._ACK amqp.connection.ACK_OCTETS amqp.connection.TOLERANCE
+        amqp.delivery.UNLIMITED amqp.dispatch.UPDATE_SECRET
+        amqp.gate.CHANNEL_OPEN amqp.gate.CHANNEL_CLOSE amqp.gate.CHANNEL_CLOSE_OK
+        broker.broker.CONTENT_HEAD broker.deadletter._EXPIRATION broker.event_exchange._PERSISTENT
+        broker.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection._KNOWN_SIZE
+        management.values.MAX_NAME_BYTES
+        errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE
+        shovel.client._ACK shovel.client._DELIVER shovel.topology._NOT_FOUND
+        wire.client.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY wire.frames.END wire.frames.HEADER
+        wire.frames.HEARTBEAT wire.frames.METHOD wire.frames.OVERHEAD
+        wire.property_walk._APP_ID wire.property_walk._CLUSTER_ID wire.property_walk._CONTENT_ENCODING
+        wire.property_walk._CONTENT_TYPE wire.property_walk._CORRELATION_ID wire.property_walk._DELIVERY_MODE
+        wire.property_walk._DIGITS wire.property_walk._EXPIRATION wire.property_walk._HEADERS
+        wire.property_walk._MESSAGE_ID wire.property_walk._PRIORITY wire.property_walk._PSEUDO_QUEUE_BYTES
+        wire.property_walk._REPLY_TO wire.property_walk._TIMESTAMP wire.property_walk._TYPE
+        wire.property_walk._UNDEFINED wire.property_walk._UNREADABLE wire.property_walk._USER_ID
+    """,
+    "of the store's format": """
+        broker.holder.NOT_STORED broker.holder.PENDING broker.spill._REDELIVERED
+        broker.stored.DECODED broker.stored.PROPERTY_FLAGS_AT
+        broker.exchange_types.held._BITS broker.exchange_types.held._MASK
+        store.inspection._BASIC_CLASS store.inspection._GRAIN_BITS store.inspection._IN_GRAIN
+        store.names._EXCHANGE_IDS_SINCE store.names._LOG_HEAD_BYTES store.ownership.VERSION
+        store.position.OFFSET_BITS store.position.OFFSET_MASK store.recovery._GRAIN_BITS
+        store.record.ADDRESS_AT store.record.CC_KEYS_AT store.record.COUNT_AT store.record.DEADLINE_AT
+        store.record.DEATHS store.record.ENTRY_OCTETS store.record.EXTRA_KEYS_AT store.record.FLAGS_AT
+        store.record.FRAMES_AT store.record.GROUP_OCTETS store.record.INDEX_AT store.record.MARK_BYTES
+        store.record.PIECES store.record.PRIORITY_AT store.record.PUBLISH_OCTETS store.record.SIZE_AT
+        store.record.TRANSIENT
+    """,
+    "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
+    "of Erlang and of algorithms": """
+        broker.direct_reply._HASHES broker.direct_reply._KEY_OCTETS broker.passwords._SALT_SIZE
+        wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY wire.erlang_hash._EMPTY_LIST
+        wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN wire.erlang_hash._MASK wire.erlang_hash._NIL
+    """,
+    "a time or an interval": """
+        amqp.connection.SLICE_MS amqp.consumer_timeout._LEAST_MS
+        amqp.ending.CLOSING_TIMEOUT_MS amqp.ending.SILENT_CLOSE_DELAY_MS
+        broker.amqp_uri._CONNECTION_TIMEOUT_MS broker.amqp_uri._HEARTBEAT_S
+        broker.exchange_types.held._BUSY_MS broker.exchange_types.held._REREAD_MS
+        broker.exchange_types.held._SWEEP_AGAIN_MS broker.exchange_types.held._TELL_MS
+        broker.login_guard.FORGET_MS broker.login_guard.MAX_PAUSE_MS broker.login_guard.PAUSE_MS
+        broker.patterns._SEARCH_S broker.persistence.COMPACTION_RETRY_MS
+        broker.rates.HISTORY_MS broker.rates.INTERVAL_MS broker.rates.PAUSE_MS broker.rereading.RETRY_MS
+        broker.shortage.REST_MS broker.shortage.ROUND_MS broker.shovel_definition._RECONNECT_DELAY_S
+        broker.sweep.RETRY_MS broker.writer.DEFINITIONS_MS broker.writer.RETRY_MS
+        management.bodies.BODY_S management.listing.FILTER_SLICE_S management.routes.health._DAY_MS
+        server.answers.HURRIED_WRITE_S server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S
+        server.http_protocol.REQUEST_S server.http_protocol.REST_S server.tls_listener._PAUSE_MS
+        clock.STEP_LOOK_MS clock._READ_WITHIN_NS clock._STEP_NS
+        server.app.LOOK_S server.app.STOP_MS server.control.RETRY_MS
+        server.resources.DISK_ALARMED_INTERVAL_MS server.resources.DISK_INTERVAL_MAX_MS
+        server.resources.DISK_INTERVAL_MIN_MS server.resources.GIVE_BACK_ALARMED_INTERVAL_MS
+        server.resources.GIVE_BACK_INTERVAL_MS server.resources.GIVE_BACK_LONGEST_INTERVAL_MS
+        server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS
+        server.transport.LINGER_MS shovel.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
+    """,
+    "an estimate or a weight, which is added to what is counted": """
+        amqp.channel.HOLDING amqp.confirms._REFUSED_BYTES amqp.connection.KEEPING
+        broker.exchange_types.held._MESSAGE_BYTES broker.gathering._COPY_BYTES broker.gathering._RETURNED_BYTES
+        broker.message.MESSAGE_OCTETS broker.queue_info._QUEUE_OCTETS broker.rates._WEIGHT
+        broker.ready.QuorumLine.WEIGHT broker.ready.StrictLevels.DEFAULT_PRIORITY
+        server.resources.DISK_BYTES_PER_MS server.resources.MEMORY_BYTES_PER_MS
+        shovel.transfer.KEEPING store.compaction._SKIP_BYTES
+    """,
+    "the largest value of a setting or argument, beyond which it is refused": """
+        broker.exchange_types.delay.MAX_DELAY_MS broker.expiry.MAX_EXPIRY_MS
+        broker.policy_keys._MAX_SEGMENT_SIZE_BYTES broker.shovel_definition._MAX_NUMBER
+    """,
+    "how much of a value is shown": """
+        amqp.dispatch._SHOWN management.failure._ERLANG_LINE management.failure._SHOWN store.dump.BODY_BYTES
+    """,
+    "a share of the machine's memory, or what its allocator keeps": """
+        server.allocator.KEPT_BYTES server.allocator.MAPPED_BYTES server.allocator._M_MMAP_THRESHOLD
+        server.allocator._M_TRIM_THRESHOLD server.app.UNKNOWN_MEMORY_BYTES server.resources.SHORT
+        server.resources.SMALL_BYTES server.resources.WORTH_BYTES
+    """,
+    "of the system: clients that are not accepted yet, file descriptors": """
+        server.app.BACKLOG server.app.RESERVED_FILES server.http.BACKLOG
+    """,
+    "the least that is read at a time": "server.reading.LEAST_READ_BYTES",
+    "a read of more than 1 GiB, which only recovery does": "store.files.Files.at_once",
+    "40,000 client certificates; driven by tests/server/test_depth.py with a lower bound": "server.depth.REMEMBERED",
+    "when the broker ends": "server.clients._TURNS",
+    "failures of the disk; driven by unit tests with a disk that fails": """
+        broker.exchange_types.held._FAILURES store.sqlite_log.RETRY_BYTES
+    """,
+    "50 minutes of samples; driven by tests/broker/test_rates.py, which moves the clock": "broker.rates.HISTORY_LENGTH",
+    "one entry for each kind of counted object": "broker.rates._zeros() broker.stats._groups_among()",
+}
+
+#: Comparisons with a length, and arguments that limit one, that are not bounds -> reason.
+NOT_BOUNDS_IN_CODE = {
+    "amqp.connection: len(rest) < 7": "the size of a frame's head",
+    "amqp.sasl: len(parts) != 3": "the parts of a response",
+    "broker.rates: maxlen=self._length": "see HISTORY_LENGTH",
+    "broker.shovel_definition: len(given.encode('utf-8', 'surrogateescape')) > 255": "the length of a name",
+    "errors: len(encoded) > 255": "the length of a reply text",
+    "shovel.client: len(payload) < 14": "the size of a content header",
+    "store.committer: max_workers=1": "one thread",
+    "wire.certificate: len(digits) != 14": "the length of a date",
+    "wire.methods: len(raw) > 255": "the length of a name",
+}
+
+
+def collected() -> Iterator[str]:
+    """Yield the numeric constants, caches and limited lengths of the code, with their modules."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = path.relative_to(SOURCE).as_posix()
+        module = name.removesuffix(".py").replace("/", ".")
+        if name == "config/bounds.py":
+            yield from [f"{module}.{field.name}" for field in fields(Bounds)]
+        elif not name.startswith(ELSEWHERE):
+            tree = ast.parse(path.read_text())
+            yield from _constants(tree, module)
+            yield from _in_code(tree, module)
+
+
+def _constants(tree: ast.AST, owner: str) -> Iterator[str]:
+    """Yield constants of a module and of its classes. In classes, fields with an annotation have other owners."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from _constants(node, f"{owner}.{node.name}")
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None and _is_number(node.value):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                if isinstance(target, ast.Name) and (target.id.isupper() or isinstance(node, ast.Assign)):
+                    yield f"{owner}.{target.id}"
+
+
+def _is_number(value: ast.AST) -> bool:
+    """Return whether an expression has numbers, and only names beside these."""
+    parts = list(ast.walk(value))
+    numbers = [part for part in parts if isinstance(part, ast.Constant)]
+    operators = (ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop)
+    names = (ast.Name, ast.Attribute, ast.expr_context)
+    return (
+        bool(numbers)
+        and all(isinstance(part, (ast.Constant, *operators, *names)) for part in parts)
+        and all(type(number.value) in (int, float) for number in numbers)
+    )
+
+
+def _in_code(tree: ast.AST, module: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and any(_is_cache(each) for each in node.decorator_list):
+            yield f"{module}.{node.name}()"
+        elif isinstance(node, ast.keyword) and node.arg in ("maxlen", "maxsize", "max_workers"):
+            yield f"{module}: {node.arg}={ast.unparse(node.value)}"
+        elif isinstance(node, ast.Compare):
+            sides = (node.left, *node.comparators)
+            if any(_is_length(side) for side in sides) and any(_is_large(side) for side in sides):
+                yield f"{module}: {ast.unparse(node)}"
+
+
+def _is_cache(decorator: ast.AST) -> bool:
+    return ast.unparse(decorator).split("(")[0] in ("cache", "lru_cache")
+
+
+def _is_length(side: ast.AST) -> bool:
+    return isinstance(side, ast.Call) and ast.unparse(side.func) == "len"
+
+
+def _is_large(side: ast.AST) -> bool:
+    return isinstance(side, ast.Constant) and isinstance(side.value, int) and side.value > 2
+
+
+FOUND = list(collected())
+EXCEPTIONS = [*NOT_BOUNDS_IN_CODE, *[name for names in NOT_BOUNDS.values() for name in names.split()]]
+
+
+def test_each_constant_is_driven_past_twice_its_value_or_no_bound():
+    assert [name for name in FOUND if name not in DRIVEN and name not in EXCEPTIONS] == []
+
+
+def test_no_constant_is_entered_twice_or_without_being_there():
+    assert [name for name, count in Counter([*DRIVEN, *EXCEPTIONS]).items() if count > 1] == []
+    assert {*DRIVEN, *EXCEPTIONS} - set(FOUND) == set()
+
+
+def test_phases_that_drive_bounds_exist():
+    phases = {phase.name.removesuffix(f", {mode.name}") for phase in PHASES for mode in MODES}
+    assert set(DRIVEN.values()) - phases == set()
+
+
+def test_collected_are_constants_caches_and_limited_lengths():
+    source = """
+LIMIT: Final = 4 * 1024
+_OTHER = LIMIT // 2
+TEXT = "4"
+def look(lines):
+    return len(lines) > 30 or len(lines) > 1
+@lru_cache(maxsize=8)
+def remembered(): pass
+class Line:
+    most = 3
+"""
+    tree = ast.parse(source)
+    assert [*_constants(tree, "m"), *sorted(_in_code(tree, "m"))] == [
+        "m.LIMIT",
+        "m._OTHER",
+        "m.Line.most",
+        "m.remembered()",
+        "m: len(lines) > 30",
+        "m: maxsize=8",
+    ]
