@@ -79,10 +79,6 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         "Living._o*s[[]]": 3 * bounds.segment_bytes // 41,
         "Segment": 3,
         "amqpbroker.broker.rates._zeros[[]]": 128,
-        # Records of first dead-letterings.
-        "amqpbroker.broker.deadletter._ALIKE[[]]": 1024,
-        "Death": 1024,
-        "Deaths": 1024,
         # Topics for which a user is known to have permission.
         "Permissions._allowed[[]]": 1024,
         # Failed logins, by user and address, with some passwords each.
