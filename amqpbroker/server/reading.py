@@ -1,38 +1,85 @@
-"""What all sockets of a loop are read into, and how much of each in a turn."""
+"""Read buffer of an event loop, and how many bytes are read from each socket in one iteration of the loop."""
 
+from collections import deque
+from typing import Protocol
+
+from amqpbroker.clock import Clock
 from amqpbroker.server.tick import Tick
 
-#: Octets that one socket is read of in a turn. With 200 small messages a turn consumers keep up with a fast publisher;
-#: left alone, uvloop reads 8 MB in a row, and nobody else is served meanwhile (docs/performance.md).
+#: Maximum bytes that are read from one socket in an iteration. Consumers keep up with a fast publisher if it sends 200
+#: small messages in an iteration; uvloop by itself would read 8 MB before any other socket (docs/performance.md).
 READ_BYTES = 64 * 1024
-#: Of all that have more to say they make up no more than this together, unless each gets its least.
+#: Maximum bytes that are read in an iteration from all sockets with further data, and the minimum for each of them.
 TURN_BYTES = 256 * 1024
 LEAST_READ_BYTES = 8 * 1024
-#: While a large body is incomplete, up to its end and READ_BYTES beyond; but so much at least, which is what a consumer
-#: is given in a turn (amqp.connection.ROOM; with more it falls behind), and so much at most.
+#: While a large body is incomplete, the rest of it and READ_BYTES are read, within these bounds. The minimum is what a
+#: consumer is sent in an iteration (amqp.connection.ROOM): with more the consumer would fall behind.
 LARGE_READ_BYTES = 256 * 1024
 LARGEST_READ_BYTES = 512 * 1024
 
+#: Maximum bytes that are read in an iteration while a client makes short requests: from a single socket with further
+#: data. Such a client waits for two iterations in each round trip.
+SHORT_TURN_BYTES = 16 * 1024
+#: Time in milliseconds after a short request in which another one is expected.
+EXPECTED_MS = 100
+#: Maximum bytes of a short request. One or two acknowledgements are a short request too: they come from a worker that
+#: handles one message after the other. A consumer that acknowledges more at a time does not wait for the next message.
+REQUEST_BYTES = 4 * 1024
+SETTLING_BYTES = 2 * 21
+_HEARTBEAT_BYTES = 8
+#: Class and method of basic.ack, basic.reject and basic.nack.
+_SETTLING = frozenset((60 << 16 | method).to_bytes(4, "big") for method in (80, 90, 120))
+
+
+class Reader(Protocol):
+    """A socket that has further data."""
+
+    def read_on(self) -> None:
+        """Read from the next iteration on."""
+
 
 class Reading:
-    """One buffer for all, as what is read is taken at once; and the share of a turn that each gets."""
+    """The read buffer, which all sockets share because its content is copied at once, and each socket's part of an
+    iteration.
 
-    def __init__(self, tick: Tick) -> None:
+    Sockets with further data divide an iteration among themselves. While another client makes short requests, a single
+    one of them is read in each iteration.
+    """
+
+    def __init__(self, tick: Tick, clock: Clock) -> None:
         self._tick = tick
+        self._clock = clock
         self._buffer = memoryview(bytearray(LARGEST_READ_BYTES))
         self._share = self._buffer[:READ_BYTES]
-        self._filled = 0
+        self._waiting: deque[Reader] = deque()
+        self._asked_ms = -EXPECTED_MS
 
     def room(self, missing: int) -> memoryview:
-        """Where a socket may be read into, of whose large body so many octets are missing."""
+        """Return the buffer for a socket. missing: bytes of an incomplete large body, or 0."""
         return self._buffer[: max(missing + READ_BYTES, LARGE_READ_BYTES)] if missing else self._share
 
-    def filled(self) -> None:
-        """A socket has filled its room, and may have more to say. How many do so in one turn decides on the next."""
-        if not self._filled:
+    def read(self, data: bytes) -> None:
+        """Check whether all that a socket has sent is a short request."""
+        size = len(data)
+        if _HEARTBEAT_BYTES < size <= (SETTLING_BYTES if data[7:11] in _SETTLING else REQUEST_BYTES):
+            self._asked_ms = self._clock.now_ms()
+
+    def filled(self, reader: Reader) -> None:
+        """Add a socket that has filled its buffer. It must not be read until `read_on` is called."""
+        if not self._waiting:
             self._tick.mark(self)
-        self._filled += 1
+        self._waiting.append(reader)
 
     def end_turn(self) -> None:
-        self._share = self._buffer[: max(LEAST_READ_BYTES, min(READ_BYTES, TURN_BYTES // self._filled))]
-        self._filled = 0
+        """Let sockets with further data read on: one of them, or all."""
+        waiting = self._waiting
+        if self._clock.now_ms() - self._asked_ms < EXPECTED_MS:
+            self._share = self._buffer[:SHORT_TURN_BYTES]
+            waiting.popleft().read_on()
+            if waiting:
+                self._tick.mark(self)
+            return
+        self._share = self._buffer[: max(LEAST_READ_BYTES, min(READ_BYTES, TURN_BYTES // len(waiting)))]
+        self._waiting = deque()
+        for reader in waiting:
+            reader.read_on()

@@ -1,9 +1,9 @@
 """Writing again, at the end of the journal, what keeps its oldest segment. Bytes and positions only."""
 
-import zlib
 from typing import NamedTuple
 
 from amqpbroker.store import record
+from amqpbroker.store.checksum import crc32
 from amqpbroker.store.journal import Journal, Segment
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.position import OFFSET_BITS
@@ -141,6 +141,6 @@ class Compaction:
         if counts:
             payload.append(record.returned(counts))
         joined = b"".join(payload)
-        parts.append(record.GROUP_HEAD.pack(len(joined), zlib.crc32(joined)))
+        parts.append(record.GROUP_HEAD.pack(len(joined), crc32(joined)))
         parts.append(joined)
         return position + record.GROUP_HEAD.size + len(joined)

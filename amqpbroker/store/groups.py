@@ -1,12 +1,12 @@
 """The groups of a batch as they are gathered, in one buffer."""
 
 from typing import Final
-from zlib import crc32
 
 from mypy_extensions import i64
 
 from amqpbroker.octets import BytesWriter, write_i32_be
 from amqpbroker.store import record
+from amqpbroker.store.checksum import crc32
 
 #: Octets that are not copied into the buffer: that costs more than a part of its own does.
 _LARGE: Final = 16 * 1024

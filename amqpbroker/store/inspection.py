@@ -3,12 +3,12 @@
 import fcntl
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from amqpbroker.store import record
+from amqpbroker.store.checksum import crc32
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal import segment_name
 from amqpbroker.store.ownership import VERSION
@@ -222,7 +222,7 @@ def _groups(data: bytes, offset: int, end: int) -> tuple[list[tuple[int, int]], 
             # The lengths of damaged groups led nowhere: reading ends at the first behind the last whole group.
             place, text = [*wrong, (offset, "a group's length is wrong")][certain]
             return groups, [*wrong[:certain], (place, f"{text}: {end - place} octets cannot be read")]
-        if zlib.crc32(view[start:stop]) == checksum:
+        if crc32(view[start:stop]) == checksum:
             groups.append((offset, stop))
             certain = len(wrong)
         else:

@@ -1,8 +1,9 @@
 """Journal records as bytes: docs/store-format.md, to the octet. Knows nothing of files."""
 
 import struct
-import zlib
+import sys
 from abc import ABCMeta, abstractmethod
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -10,6 +11,7 @@ from typing import Final, NamedTuple
 from mypy_extensions import i32, i64, mypyc_attr
 
 from amqpbroker.octets import BytesWriter, write_i16_be, write_i32_be, write_i64_be
+from amqpbroker.store.checksum import crc32
 
 SEGMENT_MAGIC = b"AMQPBJ01"
 SEGMENT_HEAD: struct.Struct = struct.Struct(">8sQ8sI")
@@ -107,7 +109,7 @@ class Visitor(metaclass=ABCMeta):
 def segment_head(number: int, mark: bytes) -> bytes:
     """A segment's header. mark: what its batches begin with, random and known to nobody else."""
     head = _SEGMENT_CHECKED.pack(SEGMENT_MAGIC, number, mark)
-    return head + zlib.crc32(head).to_bytes(4, "big")
+    return head + crc32(head).to_bytes(4, "big")
 
 
 def read_mark(data: bytes, number: int) -> bytes | None:
@@ -121,7 +123,7 @@ def read_mark(data: bytes, number: int) -> bytes | None:
 def batch(mark: bytes, number: int, size: int) -> bytes:
     """The header of a batch in a segment of that mark; `size` octets of groups go behind it."""
     head = _BATCH_CHECKED.pack(mark, number, size)
-    return head + zlib.crc32(head).to_bytes(4, "big")
+    return head + crc32(head).to_bytes(4, "big")
 
 
 def read_batch(data: bytes, offset: int, mark: bytes) -> tuple[int, int] | None:
@@ -129,7 +131,7 @@ def read_batch(data: bytes, offset: int, mark: bytes) -> tuple[int, int] | None:
     if len(data) - offset < BATCH_HEAD.size:
         return None
     found, number, size, checksum = BATCH_HEAD.unpack_from(data, offset)
-    if found != mark or checksum != zlib.crc32(data[offset : offset + _BATCH_CHECKED.size]):
+    if found != mark or checksum != crc32(data[offset : offset + _BATCH_CHECKED.size]):
         return None
     return number, size
 
@@ -146,7 +148,7 @@ def find_batch(data: bytes, offset: int, mark: bytes, after: int) -> int:
 
 def group(payload: bytes) -> bytes:
     """A group's header; the payload goes behind it."""
-    return GROUP_HEAD.pack(len(payload), zlib.crc32(payload))
+    return GROUP_HEAD.pack(len(payload), crc32(payload))
 
 
 def publish(content: Content, entries: list[tuple[int, int, int, int]]) -> bytes:
@@ -243,10 +245,20 @@ def signed32(number: i64) -> i32:
     return i32(number if number < 0x80000000 else number - 0x100000000)
 
 
+def _swapped(numbers: "array[int]") -> "array[int]":
+    """Return numbers of the machine's byte order in the journal's, and the other way round.
+
+    A format of `struct` for each length would be compiled and cached.
+    """
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
+
+
 def settle(positions: list[int]) -> bytes:
     if len(positions) == 1:
         return b"S\0\0\0\1" + positions[0].to_bytes(8, "big")
-    return LIST_HEAD.pack(SETTLE, len(positions)) + struct.pack(f">{len(positions)}Q", *positions)
+    return LIST_HEAD.pack(SETTLE, len(positions)) + _swapped(array("Q", positions)).tobytes()
 
 
 def returned(entries: list[tuple[int, int]]) -> bytes:
@@ -270,7 +282,7 @@ def damage(data: bytes, offset: int, end: int) -> str | None:
         stop = start + size
         if stop > end:
             return f"at offset {offset} a group is longer than its batch"
-        if zlib.crc32(view[start:stop]) != checksum:
+        if crc32(view[start:stop]) != checksum:
             return f"at offset {offset} a group's checksum is wrong"
         offset = stop
     return None
@@ -356,9 +368,12 @@ def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
     _, count = LIST_HEAD.unpack_from(data, offset)
     offset += LIST_HEAD.size
     if kind == SETTLE[0]:
-        for position in struct.unpack_from(f">{count}Q", data, offset):
+        end = offset + 8 * int(count)
+        if end > len(data):
+            return -1
+        for position in _swapped(array("Q", data[offset:end])):
             visitor.settled(position)
-        return offset + 8 * int(count)
+        return end
     if kind == RETURNED[0]:
         for _ in range(count):
             visitor.returned_copy(*RETURN.unpack_from(data, offset))
