@@ -5,8 +5,8 @@ usage: python -m tests.bench.core [SHAPE ...] [-n MESSAGES] [--rounds N]
 Shapes: transient (auto-ack), single-ack, multiple-ack, confirm, priority, fanout10, ready (publish to a queue without
 consumer), backlog (consume ready messages); with messages of an application, all of them different: app (auto-ack),
 app-topic (a routing key of its own for each), app-expired (from a queue with a TTL of 0 to its dead letter queue),
-app-rejected (250 at a time to a dead letter queue), app-expired-keys and app-rejected-keys (the same, and a routing key of
-its own for each). Prints the median over the rounds.
+app-rejected (250 at a time to a dead letter queue), app-expired-keys and app-rejected-keys (the same, with a routing
+key of its own for each). Prints the median over the rounds.
 """
 
 import argparse
