@@ -14,7 +14,7 @@ from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.octets import write_i64_be
 from amqpbroker.wire import methods
-from amqpbroker.wire.frames import FRAME_HEAD, METHOD, frame
+from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class ChannelConsumer(Consumer):
         self._prefetch_before: int = self.prefetch
         self.has_taken_over: bool = False
         self.blocked: bool = False
-        self._tag: bytes = methods.shortstr(tag)
+        self._start: bytes = METHOD.to_bytes(1, "big") + channel.number.to_bytes(2, "big")
+        self._deliver: bytes = _DELIVER + methods.shortstr(tag)
         self._largest: int = (self.connection.frame_max or UNLIMITED) - 8
         self._address: bytes = b""
         self._head: bytes = b""
@@ -133,8 +134,8 @@ class ChannelConsumer(Consumer):
     def _aim(self, address: bytes) -> None:
         """Encode what deliveries under one exchange and routing key have in common."""
         self._address = address
-        size = 4 + len(self._tag) + 8 + 1 + len(address)
-        self._head = FRAME_HEAD.pack(METHOD, self.number, size) + _DELIVER + self._tag
+        size = len(self._deliver) + 8 + 1 + len(address)
+        self._head = self._start + size.to_bytes(4, "big") + self._deliver
         self._first = b"\0" + address + b"\xce"
         self._again = b"\1" + address + b"\xce"
 

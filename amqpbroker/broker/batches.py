@@ -14,6 +14,8 @@ from amqpbroker.store.journal import Batch, Journal
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.position import OFFSET_BITS
 
+#: Maximum bytes of a group that puts one copy in place of another, in addition to the content frames.
+_ROOM: Final = 1024
 #: Where the entry is in a group that is one message in one queue.
 _LONE_ENTRY: Final = record.GROUP_OCTETS + record.PUBLISH_OCTETS
 
@@ -73,8 +75,7 @@ class Encoder:
         to.restart(self._journal.next_position())
         segment = to.start >> OFFSET_BITS
         self._add_loose(gathering.loose.entered)
-        for group in gathering.groups:
-            self._add(self._by_message(group.entered), group)
+        self._add_groups(gathering.groups)
         self._add([], gathering.loose)
         left = to.octets + sum([writing.octets for writing in self._made])
         # Only what was written before this can be looked into.
@@ -123,27 +124,69 @@ class Encoder:
                 places, sizes = [], []
                 self._add([pending[index:stop]], _EMPTY)
             else:
-                copy.position = place = to.position + _LONE_ENTRY
-                places.append(place)
-                sizes.append(
-                    to.add_lone(
-                        message.address,
-                        frames_of(message),
-                        message.size,
-                        message.priority,
-                        0 if message.persistent and message.deaths is None else record_flags(message),
-                        copy.holder_id,
-                        copy.sequence,
-                        copy.deadline_ms,
-                        min(copy.delivery_count, record.MAX_COUNT) if copy.delivery_count else 0,
-                    )
-                )
+                sizes.append(self._add_lone(copy, b""))
+                places.append(copy.position)
                 if to.octets >= self._batch_bytes:
                     self._journal.living.add(places, sizes)
                     places, sizes = [], []
                     self._end_batch([])
             index = stop
         self._journal.living.add(places, sizes)
+
+    def _add_groups(self, groups: list[Group]) -> None:
+        """`_add` for each; those in which one copy takes the place of another, as in most, take less."""
+        to = self._to
+        places: list[int] = []
+        sizes: list[int] = []
+        for group in groups:
+            copy = self._successor(group)
+            if copy is not None:
+                behind = self._settled(group.settled)
+                if group.returned:
+                    place = to.position + _LONE_ENTRY
+                    self._counts[place] = copy.delivery_count
+                    behind += record.returned([(place, copy.delivery_count)])
+                sizes.append(self._add_lone(copy, behind))
+                places.append(copy.position)
+                if to.octets < self._batch_bytes:
+                    continue
+            self._journal.living.add(places, sizes)
+            places, sizes = [], []
+            if copy is None:
+                self._add(self._by_message(group.entered), group)
+            else:
+                self._end_batch([])
+        self._journal.living.add(places, sizes)
+
+    def _successor(self, group: Group) -> Copy | None:
+        """Return the copy that takes the place of another in the group, if that is all there is to it."""
+        if len(group.entered) != 1 or len(group.settled) != 1 or group.swept or len(group.returned) > 1:
+            return None
+        copy = group.entered[0]
+        frames, keys = copy.message.frames, copy.message.extra_keys
+        if copy.position >= NOT_STORED or keys or frames is None or len(frames) + _ROOM > self._group_bytes:
+            return None
+        return None if group.returned and group.returned[0] is not copy else copy
+
+    def _add_lone(self, copy: Copy, behind: bytes) -> int:
+        """A group of one copy, whose message has no extra keys, and the records `behind` it.
+
+        Returns how many octets it takes without those.
+        """
+        message = copy.message
+        copy.position = self._to.position + _LONE_ENTRY
+        return self._to.add_lone(
+            message.address,
+            frames_of(message),
+            message.size,
+            message.priority,
+            0 if message.persistent and not message.died else record_flags(message),
+            copy.holder_id,
+            copy.sequence,
+            copy.deadline_ms,
+            min(copy.delivery_count, record.MAX_COUNT) if copy.delivery_count else 0,
+            behind,
+        )
 
     def _add(self, publishes: list[list[Copy]], group: Group) -> None:
         """Append one group, unless nothing of it is left to say: these publishes, and what it settles and returns.

@@ -2,135 +2,73 @@
 
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from mypy_extensions import mypyc_attr
-
-from amqpbroker.broker.deaths import FIRST_HEADER, LAST_HEADER, Death, Deaths, recorded
+from amqpbroker.broker.deaths import Deaths
 from amqpbroker.broker.message import KEY_BYTES, Entry, Message, encode_address
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.routing import route
+from amqpbroker.broker.routing import Route, route
+from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Clock
-from amqpbroker.wire.headers import with_expiration, with_headers
-from amqpbroker.wire.properties import EXPIRATION, headers_of
-from amqpbroker.wire.property_walk import insert_headers
-from amqpbroker.wire.values import Table
+from amqpbroker.wire.property_edit import set_headers, without_expiration
 
 if TYPE_CHECKING:
     from amqpbroker.broker.exchange import Exchange
     from amqpbroker.broker.persistence import Persistence
 
 
-#: The flag of the expiration in the first byte of properties.
-_EXPIRATION: Final = EXPIRATION >> 8
+class Departure:
+    """What leaves one queue for one reason to its dead letter exchange.
 
-#: Records of first deaths, by their whole content, and the maximum number of records kept.
-_ALIKE: dict[tuple[str, str, int, bytes, tuple[bytes, ...], int, int], Deaths] = {}
-_ALIKE_COUNT: Final = 1024
+    time_s: when, since the epoch. address: that of the last letter.
 
-
-# Acyclic, like `Message`: a letter refers to bytes, headers and the record of deaths, not to the message that died.
-@mypyc_attr(acyclic=True)
-class Letter(Message):
-    """A dead letter. Its headers and properties are made of the record of its deaths when somebody asks for them.
-
-    The record grows with each queue on the letter's way, and most of these only pass it on: writing it down at every
-    stop would take time that grows with the square of the way's length.
+    Source: rabbit_dead_letter:publish of RabbitMQ 4.0.
     """
 
-    __slots__ = ("_record", "_sent_properties")
+    def __init__(self, queue: str, settings: QueueSettings, reason: str) -> None:
+        """reason: rejected, expired, maxlen or delivery_limit."""
+        self.queue: str = queue
+        self.settings: QueueSettings = settings
+        self.reason: str = reason
+        self.time_s: int = 0
+        self._queue: bytes = queue.encode("utf-8", "surrogateescape")
+        self._reason: bytes = reason.encode()
+        key = settings.dead_letter_routing_key
+        # An argument may be longer than a routing key can be; the rest of it is left out.
+        address = encode_address(settings.dead_letter_exchange or "", b"" if key is None else key[:KEY_BYTES])
+        self._keeps_keys: bool = key is None
+        #: The address up to where keys that are kept go.
+        self._start: bytes = address[:-1]
+        self.address: bytes = address
 
-    def __init__(self, message: Message, address: bytes, deaths: Deaths) -> None:
-        """`message` has died; it may be a letter itself."""
-        super().__init__(address, None, message.body)
-        if isinstance(message, Letter):
-            self._sent_properties: bytes = message._sent_properties
-        else:
-            properties = message.properties
-            self._sent_properties = with_expiration(properties, -1) if properties[0] & _EXPIRATION else properties
-        self._record: Deaths = deaths
-        self.deaths = deaths
-        self.persistent = message.persistent
-        self.priority = message.priority
-        self.extra_keys = message.extra_keys
-        self.cc_keys = message.cc_keys
+    def record(self, message: Message) -> Deaths:
+        """Return the deaths of a message with this one, which does not continue an x-death header of a client."""
+        deaths = Deaths(message.properties) if message.died else Deaths()
+        address = message.address
+        exchange = address[1 : 1 + address[0]]
+        keys = _visible_keys(message) if message.extra_keys else (message.routing_key,)
+        deaths.add(self._queue, self._reason, self.time_s, exchange, keys, message.expiration_ms)
+        return deaths
 
-    @property
-    def properties(self) -> bytes:
-        if self._properties is None:
-            sent, record = self._sent_properties, self._record
-            inserted = insert_headers(sent, record.encoded(), FIRST_HEADER, LAST_HEADER)
-            # Headers of these names that a client sent are replaced.
-            self._properties = with_headers(sent, record.headers()) if inserted is None else inserted
-        return self._properties
+    def letter(self, message: Message, deaths: Deaths) -> Message:
+        """Return what is published in the message's place: it tells its deaths, and does not expire any more.
 
-    @property
-    def headers(self) -> Table | None:
-        if self._headers is None:
-            self._headers = headers_of(self.properties)
-        return self._headers
-
-    @headers.setter
-    def headers(self, headers: Table | None) -> None:
-        self._headers = headers
-
-
-def dead_lettered(
-    message: Message,
-    *,
-    queue_name: str,
-    reason: str,
-    now_ms: int,
-    exchange: str,
-    routing_key: bytes | None,
-) -> Message:
-    """The message to route through the dead letter exchange (rabbit_dead_letter:publish of RabbitMQ 4.0).
-
-    reason: rejected, expired, maxlen or delivery_limit. exchange: the dead letter exchange. routing_key: the queue's
-    x-dead-letter-routing-key, alone; with None the message keeps all its keys, CC and BCC included. An x-death header
-    that a client sent is not continued but replaced. The message does not expire any more.
-    """
-    time_s = now_ms // 1000
-    if message.deaths is None:
-        deaths = _first_death(message, queue_name, reason, time_s)
-    else:
-        deaths = recorded(message.deaths, _death(message, queue_name, reason, time_s))
-    # An argument may be longer than a routing key can be; the rest of it is left out.
-    address = encode_address(exchange, message.routing_key if routing_key is None else routing_key[:KEY_BYTES])
-    letter = Letter(message, address, deaths)
-    if routing_key is not None:
-        letter.extra_keys = ()
-        letter.cc_keys = 0
-    return letter
-
-
-def _death(message: Message, queue_name: str, reason: str, time_s: int) -> Death:
-    return Death(
-        queue=queue_name,
-        reason=reason,
-        count=1,
-        time_s=time_s,
-        exchange=message.exchange,
-        routing_keys=_visible_keys(message),
-        expiration_ms=message.expiration_ms,
-    )
-
-
-def _first_death(message: Message, queue_name: str, reason: str, time_s: int) -> Deaths:
-    """Return the record of a message's first death; equal deaths have one common record."""
-    alike = queue_name, reason, time_s, message.address, message.extra_keys, message.cc_keys, message.expiration_ms
-    deaths = _ALIKE.get(alike)
-    if deaths is None:
-        if len(_ALIKE) >= _ALIKE_COUNT:
-            _ALIKE.clear()
-        death = _death(message, queue_name, reason, time_s)
-        deaths = _ALIKE[alike] = Deaths((death,), death, death)
-    return deaths
-
-
-def is_cycle(message: Message, queue_name: str) -> bool:
-    """Whether a dead letter must not go to this queue: it died there before, and no client has rejected it since."""
-    return message.deaths is not None and message.deaths.is_cycle(queue_name)
+        It has the queue's x-dead-letter-routing-key alone, or without one all keys of the message, CC and BCC included.
+        """
+        if self._keeps_keys:
+            sent = message.address
+            address = self._start + sent[1 + sent[0] :]
+            # Routing and deliveries are quicker while equal addresses are one object.
+            if address != self.address:
+                self.address = address
+        properties = set_headers(without_expiration(message.properties), deaths.headers())
+        letter = message.rewritten(self.address, properties)
+        letter.expiration_ms = -1
+        letter.died = True
+        if not self._keeps_keys:
+            letter.extra_keys = ()
+            letter.cc_keys = 0
+        return letter
 
 
 def _visible_keys(message: Message) -> tuple[bytes, ...]:
@@ -154,7 +92,8 @@ class DeadLetters:
         self._clock = clock
         self._log = log
         self._dying: deque[tuple[Queue, list[Entry], str]] = deque()
-        self._depth = 0
+        self._depth: int = 0
+        self._departure = Departure("", QueueSettings(), "")
 
     def __enter__(self) -> "DeadLetters":
         self._depth += 1
@@ -185,30 +124,38 @@ class DeadLetters:
         while self._dying:
             queue, entries, reason = self._dying.popleft()
             exchange = self._exchanges.get(queue.settings.dead_letter_exchange or "")
-            now_ms = self._clock.wall_ms()
+            departure = self._departure
+            if departure.queue != queue.name or departure.settings is not queue.settings or departure.reason != reason:
+                departure = self._departure = Departure(queue.name, queue.settings, reason)
+            departure.time_s = self._clock.wall_ms() // 1000
+            found: Route | None = None
             for entry in entries:
-                if self._log is not None:
-                    self._log.begin()
+                # To the store, a copy leaves here and enters there as one thing.
+                log = self._log if entry.position else None
+                if log is not None:
+                    log.begin()
                 try:
                     queue.forget(entry)
                     if exchange is not None:
-                        self._send(queue, exchange, entry.message, reason, now_ms)
+                        found = self._send(departure, exchange, entry.message, found)
                 finally:
-                    if self._log is not None:
-                        self._log.end()
+                    if log is not None:
+                        log.end()
 
-    def _send(self, queue: Queue, exchange: "Exchange", message: Message, reason: str, now_ms: int) -> None:
-        """Publish a dead letter to where its exchange leads, but to no queue that would close a cycle."""
-        letter = dead_lettered(
-            message,
-            queue_name=queue.name,
-            reason=reason,
-            now_ms=now_ms,
-            exchange=exchange.name,
-            routing_key=queue.settings.dead_letter_routing_key,
-        )
-        for destination in route(exchange, letter, self._exchanges.get).destinations:
-            if not is_cycle(letter, destination.name):
+    def _send(self, departure: Departure, exchange: "Exchange", message: Message, found: Route | None) -> Route:
+        """Publish a dead letter to where its exchange leads, but to no queue that would close a cycle.
+
+        found: the route of the letter before, if there was one. Returns that of this one.
+        """
+        address = departure.address
+        deaths = departure.record(message)
+        letter = departure.letter(message, deaths)
+        # No binding changes while letters are sent, so those with the same key go the same way.
+        if found is None or letter.address is not address or letter.extra_keys or not found.keyed:
+            found = route(exchange, letter, self._exchanges.get)
+        for destination in found.destinations:
+            if not deaths.is_cycle(destination.name):
                 if isinstance(destination, Queue):
                     destination.tally.letters += 1
                 destination.publish(letter)
+        return found

@@ -1,125 +1,181 @@
-"""The broker's own record of a message's dead-letterings, and the headers that show it to consumers."""
+"""The broker's own record of a message's dead-letterings: x-death and the six headers beside it, in their bytes.
 
-from dataclasses import dataclass, field, replace
+Source: mc:record_death, mc:is_death_cycle, mc_amqpl:deaths_to_headers of RabbitMQ 4.0.
+"""
 
-from amqpbroker.wire.values import Field, Table, encode_table, longstr, text
+from typing import Final
+
+from mypy_extensions import i32, i64, mypyc_attr
+
+from amqpbroker.octets import BytesWriter, read_i64_be, write_i32_be, write_i64_be
+from amqpbroker.wire.property_edit import headers_between, value_end
+
+# Names of headers and fields: length, name, type of the value.
+_X_DEATH: Final = b"\x07x-deathA"
+_FIRST_EXCHANGE: Final = b"\x16x-first-death-exchangeS"
+_FIRST_QUEUE: Final = b"\x13x-first-death-queueS"
+_FIRST_REASON: Final = b"\x14x-first-death-reasonS"
+_LAST_EXCHANGE: Final = b"\x15x-last-death-exchangeS"
+_LAST_QUEUE: Final = b"\x12x-last-death-queueS"
+_LAST_REASON: Final = b"\x13x-last-death-reasonS"
+
+_ORIGINAL_EXPIRATION: Final = b"\x13original-expirationS"
+_COUNT: Final = b"\x05countl"
+_REASON: Final = b"\x06reasonS"
+_QUEUE: Final = b"\x05queueS"
+_TIME: Final = b"\x04timeT"
+_EXCHANGE: Final = b"\x08exchangeS"
+_ROUTING_KEYS: Final = b"\x0crouting-keysA"
+
+#: Where the type of a value is, from the start of its field; octets of a count, and of what is before the octets of a
+#: string.
+_ORIGINAL_EXPIRATION_TYPE: Final = 20
+_REASON_TYPE: Final = 7
+_QUEUE_TYPE: Final = 6
+_COUNT_OCTETS: Final = 15
+_REASON_OCTETS: Final = 12
+_QUEUE_OCTETS: Final = 11
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
-    """All the deaths in one queue for one reason.
-
-    reason: rejected, expired, maxlen or delivery_limit. exchange, routing_keys (CC keys included, BCC keys not), time_s
-    (since the epoch) and expiration_ms (-1 for none) are those of the first of them.
-    """
-
-    queue: str
-    reason: str
-    count: int
-    time_s: int
-    exchange: str
-    routing_keys: tuple[bytes, ...]
-    expiration_ms: int
-
-
-@dataclass(slots=True)
+@mypyc_attr(acyclic=True)
 class Deaths:
-    """Dead-letterings of one message. Immutable; several messages may refer to the same record.
+    """The deaths of one message."""
 
-    entries: the most recent death first. first, last: the deaths in the x-first-death and x-last-death headers.
+    __slots__ = ("_first", "_last", "_tables")
 
-    Source: mc:record_death, mc_amqpl:deaths_to_headers of RabbitMQ 4.0.
-    """
+    def __init__(self, properties: bytes = b"\0\0") -> None:
+        """Take the deaths that `headers` described and that are now in these properties."""
+        #: The tables of x-death: all the deaths in one queue for one reason are one, the most recent come first.
+        self._tables: bytes = b""
+        self._first: bytes = b""
+        self._last: bytes = b""
+        headers = headers_between(properties, _X_DEATH, _FIRST_REASON)
+        at: i64 = 0
+        end: i64 = len(headers)
+        while at < end:
+            value: i64 = at + 1 + i64(headers[at])
+            stop: i64 = value_end(headers, value)
+            name = headers[at : value + 1]
+            if name == _X_DEATH:
+                self._tables = headers[value + 5 : stop]
+            elif name in (_FIRST_EXCHANGE, _FIRST_QUEUE, _FIRST_REASON):
+                self._first += headers[at:stop]
+            at = stop
 
-    entries: tuple[Death, ...]
-    first: Death
-    last: Death
-    _encoded: bytes = field(default=b"", init=False, compare=False, repr=False)
+    def add(
+        self,
+        queue: bytes,
+        reason: bytes,
+        time_s: i64,
+        exchange: bytes,
+        routing_keys: tuple[bytes, ...],
+        expiration_ms: int,
+    ) -> None:
+        """Record a death. If it is not the first in its queue for its reason, the first one's particulars remain.
 
-    def encoded(self) -> bytes:
-        """Return the entries of `headers` as in a field table on the wire, sorted by name."""
-        if not self._encoded:
-            self._encoded = encode_table(self.headers())[4:]
-        return self._encoded
+        reason: rejected, expired, maxlen or delivery_limit. time_s: since the epoch. exchange, routing_keys: where the
+        message was published to, CC keys included, BCC keys not. expiration_ms: its own TTL, -1 for none.
+        """
+        tables = self._tables
+        at = _find(tables, queue, reason)
+        if at < 0:
+            self._tables = _table(queue, reason, time_s, exchange, routing_keys, expiration_ms) + tables
+        else:
+            stop: i64 = value_end(tables, at)
+            behind = _behind_count(tables, at)
+            count: int = read_i64_be(tables, behind - 8) + 1
+            counted = tables[at : behind - 8] + count.to_bytes(8, "big") + tables[behind:stop]
+            self._tables = counted + tables[:at] + tables[stop:]
+        to = BytesWriter()
+        if not self._first:
+            _write(to, _FIRST_EXCHANGE, exchange)
+            _write(to, _FIRST_QUEUE, queue)
+            _write(to, _FIRST_REASON, reason)
+            self._first = to.getvalue()
+            to.truncate(0)
+        _write(to, _LAST_EXCHANGE, exchange)
+        _write(to, _LAST_QUEUE, queue)
+        _write(to, _LAST_REASON, reason)
+        self._last = to.getvalue()
 
-    def headers(self) -> Table:
-        """x-death and the six headers beside it."""
-        return {
-            "x-death": Field("A", [Field("F", _entry(death)) for death in self.entries]),
-            "x-first-death-exchange": longstr(self.first.exchange),
-            "x-first-death-queue": longstr(self.first.queue),
-            "x-first-death-reason": longstr(self.first.reason),
-            "x-last-death-exchange": longstr(self.last.exchange),
-            "x-last-death-queue": longstr(self.last.queue),
-            "x-last-death-reason": longstr(self.last.reason),
-        }
+    def headers(self) -> bytes:
+        """Return the headers as entries of a field table on the wire, sorted by name. Only after `add`."""
+        to = BytesWriter()
+        _write(to, _X_DEATH, self._tables)
+        to.write(self._first)
+        to.write(self._last)
+        return to.getvalue()
 
-    def is_cycle(self, queue_name: str) -> bool:
-        """Whether the message would come back to a queue that it died in, with no rejection since (mc:is_death_cycle).
+    def is_cycle(self, queue: str) -> bool:
+        """Whether the message would come back to a queue that it died in, with no rejection since.
 
         A rejection in that queue itself, or in one after it, means that a client had a hand in it.
         """
-        for death in self.entries:
-            if death.reason == "rejected":
+        tables = self._tables
+        name = queue.encode("utf-8", "surrogateescape")
+        at: i64 = 0
+        end: i64 = len(tables)
+        while at < end:
+            reason_at = _behind_count(tables, at)
+            queue_at = value_end(tables, reason_at + _REASON_TYPE)
+            if tables[reason_at + _REASON_OCTETS : queue_at] == b"rejected":
                 return False
-            if death.queue == queue_name:
+            if tables[queue_at + _QUEUE_OCTETS : value_end(tables, queue_at + _QUEUE_TYPE)] == name:
                 return True
+            at = value_end(tables, at)
         return False
 
 
-#: First and last name, in sort order, of the headers that record deaths.
-FIRST_HEADER = b"x-death"
-LAST_HEADER = b"x-last-death-reason"
+def _find(tables: bytes, queue: bytes, reason: bytes) -> i64:
+    """Return where the table for this queue and reason is, -1 if there is none."""
+    at: i64 = 0
+    end: i64 = len(tables)
+    while at < end:
+        reason_at = _behind_count(tables, at)
+        queue_at = value_end(tables, reason_at + _REASON_TYPE)
+        if (
+            tables[queue_at + _QUEUE_OCTETS : value_end(tables, queue_at + _QUEUE_TYPE)] == queue
+            and tables[reason_at + _REASON_OCTETS : queue_at] == reason
+        ):
+            return at
+        at = value_end(tables, at)
+    return -1
 
 
-def recorded(deaths: Deaths | None, death: Death) -> Deaths:
-    """The record with one more death, `death.count` being 1."""
-    if deaths is None:
-        return Deaths((death,), death, death)
-    entries = deaths.entries
-    entry = death
-    for place, known in enumerate(entries):
-        if known.queue == death.queue and known.reason == death.reason:
-            entry = replace(known, count=known.count + 1)
-            entries = entries[:place] + entries[place + 1 :]
-            break
-    return Deaths((entry, *entries), deaths.first, death)
+def _behind_count(tables: bytes, at: i64) -> i64:
+    """Return where the count ends, and the reason begins, in the table at `at`."""
+    at += 5
+    if tables[at] == _ORIGINAL_EXPIRATION[0]:
+        at = value_end(tables, at + _ORIGINAL_EXPIRATION_TYPE)
+    return at + _COUNT_OCTETS
 
 
-def recovered(headers: Table) -> Deaths:
-    """The record from the headers that `Deaths.headers` gave: what is stored of a message is enough."""
-    entries = tuple(_death(field.value) for field in headers["x-death"].value)
-    return Deaths(entries, _named(headers, "x-first-death"), _named(headers, "x-last-death"))
+def _table(
+    queue: bytes, reason: bytes, time_s: i64, exchange: bytes, routing_keys: tuple[bytes, ...], expiration_ms: int
+) -> bytes:
+    """Return a table of x-death for one death, its fields in RabbitMQ's order."""
+    to = BytesWriter()
+    if expiration_ms >= 0:
+        _write(to, _ORIGINAL_EXPIRATION, b"%d" % expiration_ms)
+    to.write(_COUNT)
+    write_i64_be(to, 1)
+    _write(to, _REASON, reason)
+    _write(to, _QUEUE, queue)
+    to.write(_TIME)
+    write_i64_be(to, time_s)
+    _write(to, _EXCHANGE, exchange)
+    to.write(_ROUTING_KEYS)
+    octets: i32 = 0
+    for key in routing_keys:
+        octets += 5 + len(key)
+    write_i32_be(to, octets)
+    for key in routing_keys:
+        _write(to, b"S", key)
+    table = to.getvalue()
+    return b"F" + len(table).to_bytes(4, "big") + table
 
 
-def _entry(death: Death) -> Table:
-    """One table of x-death, its fields in RabbitMQ's order."""
-    table: Table = {}
-    if death.expiration_ms >= 0:
-        table["original-expiration"] = longstr(str(death.expiration_ms))
-    table["count"] = Field("l", death.count)
-    table["reason"] = longstr(death.reason)
-    table["queue"] = longstr(death.queue)
-    table["time"] = Field("T", death.time_s)
-    table["exchange"] = longstr(death.exchange)
-    table["routing-keys"] = Field("A", [longstr(key) for key in death.routing_keys])
-    return table
-
-
-def _death(table: Table) -> Death:
-    expiration = table.get("original-expiration")
-    return Death(
-        queue=text(table["queue"].value),
-        reason=text(table["reason"].value),
-        count=table["count"].value,
-        time_s=table["time"].value,
-        exchange=text(table["exchange"].value),
-        routing_keys=tuple(key.value for key in table["routing-keys"].value),
-        expiration_ms=-1 if expiration is None else int(expiration.value),
-    )
-
-
-def _named(headers: Table, prefix: str) -> Death:
-    """What a triple of headers says; the rest of a Death is not in them, and not asked for."""
-    queue, reason, exchange = (text(headers[f"{prefix}-{part}"].value) for part in ("queue", "reason", "exchange"))
-    return Death(queue, reason, 1, 0, exchange, (), -1)
+def _write(to: BytesWriter, name: bytes, value: bytes) -> None:
+    to.write(name)
+    write_i32_be(to, len(value))
+    to.write(value)

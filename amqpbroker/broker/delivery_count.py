@@ -1,10 +1,16 @@
 """The headers with which quorum queues tell how often they have delivered a message before (rabbit_fifo_client)."""
 
+from typing import Final
+
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.compat import Compat
-from amqpbroker.wire.properties import decode_properties, encode_properties
-from amqpbroker.wire.values import Field
+from amqpbroker.octets import BytesWriter, write_i64_be
+from amqpbroker.wire.property_edit import set_headers
+
+# Names of headers: length, name, type of the value.
+_ACQUIRED_COUNT: Final = b"\x10x-acquired-countl"
+_DELIVERY_COUNT: Final = b"\x10x-delivery-countl"
 
 
 def counted(message: Message, queue: Queue, acquired_count: int, delivery_count: int, compat: Compat) -> Message:
@@ -15,12 +21,13 @@ def counted(message: Message, queue: Queue, acquired_count: int, delivery_count:
     """
     if queue.settings.queue_type != "quorum":
         return message
-    counts = {"x-delivery-count": delivery_count} if delivery_count else {}
+    counts = BytesWriter()
     if compat.counts_only_failures and acquired_count:
-        counts["x-acquired-count"] = max(acquired_count, delivery_count)
-    if not counts:
+        counts.write(_ACQUIRED_COUNT)
+        write_i64_be(counts, max(acquired_count, delivery_count))
+    if delivery_count:
+        counts.write(_DELIVERY_COUNT)
+        write_i64_be(counts, delivery_count)
+    if not len(counts):
         return message
-    properties = decode_properties(message.properties)
-    headers = {**properties.get("headers", {}), **{name: Field("l", count) for name, count in counts.items()}}
-    properties["headers"] = {name: headers[name] for name in sorted(headers)}
-    return Message(message.address, encode_properties(properties), message.body)
+    return message.rewritten(message.address, set_headers(message.properties, counts.getvalue()))

@@ -127,8 +127,10 @@ class Gathering:
     def end(self) -> None:
         self._depth -= 1
         if self._depth == 0:
-            if not len(self._open):
-                # The group has no stored messages, so no batch would remove it.
+            group = self._open
+            if not group.entered and not group.returned and not group.swept:
+                # Nothing depends on it: what it has settled, if anything, needs no group.
+                self.loose.settled += group.settled
                 self.groups.pop()
                 self.waiting_bytes -= _COPY_BYTES
             self._open = self.loose

@@ -6,14 +6,16 @@ from mypy_extensions import mypyc_attr
 
 from amqpbroker.broker.holder import Copy
 from amqpbroker.broker.pieces import Octets, Pieces
-from amqpbroker.wire.frames import content_body, content_properties
-from amqpbroker.wire.properties import headers_of
+from amqpbroker.wire.frames import content_body, content_properties, with_properties
+from amqpbroker.wire.properties import HEADERS, headers_of
 from amqpbroker.wire.values import Table, text
 
 if TYPE_CHECKING:
     from amqpbroker.broker.consumer import Consumer
-    from amqpbroker.broker.deaths import Deaths
     from amqpbroker.broker.queue import Queue
+
+#: The flag of headers in the first octet of properties.
+_HEADERS: Final = HEADERS >> 8
 
 #: How long a routing key can be.
 KEY_BYTES: Final = 255
@@ -22,8 +24,7 @@ KEY_BYTES: Final = 255
 MESSAGE_OCTETS: Final = 500
 
 
-# Acyclic: a message refers to bytes, to decoded headers (trees of plain values) and to the record of its deaths (names
-# and numbers). None of these refers to a queue, a channel or a message.
+# Acyclic: a message refers to bytes and to decoded headers, which are trees of plain values.
 @mypyc_attr(acyclic=True)
 class Message:
     """Published message. Immutable, and common to all queues that hold it.
@@ -36,7 +37,7 @@ class Message:
     headers: the headers property, or None if there is none. undecoded: the headers have not been decoded yet.
     extra_keys: further routing keys, from the CC and BCC headers.
     cc_keys: number of `extra_keys` from CC (they come first).
-    deaths: the broker's own record of dead-letterings, or None.
+    died: its headers have the broker's own record of its dead-letterings (see `Deaths`), not one that a client sent.
     frames, frames_channel: the content frames (header, one body frame) for one channel number, as they came from the
         wire or were last delivered. A message that came as frames is kept as frames: properties and body are extracted
         on first use.
@@ -49,7 +50,7 @@ class Message:
         "_properties",
         "address",
         "cc_keys",
-        "deaths",
+        "died",
         "expiration_ms",
         "extra_keys",
         "frames",
@@ -90,7 +91,7 @@ class Message:
         self.undecoded: bool = False
         self.extra_keys: tuple[bytes, ...] = ()
         self.cc_keys: int = 0
-        self.deaths: Deaths | None = None
+        self.died: bool = False
 
     @property
     def properties(self) -> bytes:
@@ -137,16 +138,20 @@ class Message:
         self._properties = properties
         self.frames = None
 
-    def rewritten(self, address: bytes, properties: bytes, headers: Table) -> "Message":
-        """Another message with this one's body and everything else that is not given."""
-        message = Message(address, properties, self.body)
+    def rewritten(self, address: bytes, properties: bytes) -> "Message":
+        """Another message with this one's body and everything else that the arguments do not say."""
+        if self.frames is not None:
+            frames = with_properties(self.frames, properties)
+            message = Message(address, None, None, self.size, frames, self.frames_channel)
+        else:
+            message = Message(address, properties, self._body if self._pieces is None else self._pieces)
         message.persistent = self.persistent
         message.priority = self.priority
         message.expiration_ms = self.expiration_ms
-        message.headers = headers
+        message.undecoded = properties[0] & _HEADERS != 0
         message.extra_keys = self.extra_keys
         message.cc_keys = self.cc_keys
-        message.deaths = self.deaths
+        message.died = self.died
         return message
 
     @property

@@ -128,8 +128,9 @@ class Reading:
             else:
                 message.extra_keys = tuple(keys)
                 message.cc_keys = data[at + record.CC_KEYS_AT]
+        message.died = flags & record.DEATHS != 0
         if frames[PROPERTY_FLAGS_AT] & DECODED:
-            decode(message, flags & record.DEATHS != 0)
+            decode(message)
         return message
 
     def _read(self, position: int, least: int) -> None:

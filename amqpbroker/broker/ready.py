@@ -478,7 +478,10 @@ class PriorityLine(ReadyLine):
         return self.levels[self.mask.bit_length() - 1].head()
 
     def pop(self) -> Entry:
-        level = self.mask.bit_length() - 1
+        return self.pop_from(self.mask.bit_length() - 1)
+
+    def pop_from(self, level: int) -> Entry:
+        """Take the head of one level."""
         line = self.levels[level]
         entry = line.pop()
         if not line.count:
@@ -666,15 +669,6 @@ class StrictLevels(PriorityLine):
                 if head_ms and (not due_ms or head_ms < due_ms):
                     due_ms, due_level = head_ms, level
         return due_ms, due_level
-
-    def pop_from(self, level: int) -> Entry:
-        line = self.levels[level]
-        entry = line.pop()
-        if not line.count:
-            self.mask &= ~(1 << level)
-        self.count -= 1
-        self.size -= entry.message.size
-        return entry
 
 
 class StrictQuorumLine(QuorumLine):

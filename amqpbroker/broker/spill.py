@@ -157,8 +157,9 @@ def _decoded(data: bytes, offset: int, queue: Queue) -> tuple[Entry, int]:
     message.priority = content.priority
     message.extra_keys = content.extra_keys
     message.cc_keys = content.cc_keys
+    message.died = content.flags & record.DEATHS != 0
     if content.frames[PROPERTY_FLAGS_AT] & DECODED:
-        decode(message, content.flags & record.DEATHS != 0)
+        decode(message)
     entry = Entry(message, queue, sequence, deadline_ms)
     entry.redelivered = bool(flags & _REDELIVERED)
     entry.delivery_count = count

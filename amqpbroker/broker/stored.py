@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from amqpbroker.broker.deaths import recovered as recovered_deaths
 from amqpbroker.broker.message import Message
 from amqpbroker.store import record
 from amqpbroker.wire.frames import content_properties, lone_content
@@ -18,7 +17,7 @@ _WALK: Final = PropertyWalk()
 
 def record_flags(message: Message) -> int:
     """What a publish record says of the message that its frames do not."""
-    return (0 if message.deaths is None else record.DEATHS) | (0 if message.persistent else record.TRANSIENT)
+    return (record.DEATHS if message.died else 0) | (0 if message.persistent else record.TRANSIENT)
 
 
 def frames_of(message: Message) -> bytes:
@@ -41,11 +40,11 @@ def content_of(message: Message) -> record.Content:
     )
 
 
-def decode(message: Message, has_deaths: bool) -> None:
-    """Set what the broker needs to know of the properties: headers, expiration and, if it has, deaths."""
+def decode(message: Message) -> None:
+    """Set what the broker needs to know of the properties: headers and expiration."""
     assert message.frames is not None
     properties = content_properties(message.frames)
-    if not has_deaths and _WALK.walk(properties):
+    if _WALK.walk(properties):
         message.undecoded = _WALK.has_headers
         message.expiration_ms = _WALK.expiration_ms
         return
@@ -53,5 +52,3 @@ def decode(message: Message, has_deaths: bool) -> None:
     message.headers = values.get("headers")
     if "expiration" in values:
         message.expiration_ms = int(values["expiration"])
-    if has_deaths and message.headers is not None:
-        message.deaths = recovered_deaths(message.headers)

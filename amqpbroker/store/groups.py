@@ -39,20 +39,27 @@ class Groups:
         sequence: int,
         deadline_ms: int,
         delivery_count: int,
+        behind: bytes = b"",
     ) -> int:
-        """A group that is one message in one queue, with no extra keys; returns how many octets it takes."""
+        """A group that is one message in one queue, with no extra keys, and the records `behind` it.
+
+        Returns how many octets it takes without those.
+        """
         head = self._head
         record.write_lone_publish(
             head, address, len(frames), size, priority, flags, queue_id, sequence, deadline_ms, delivery_count
         )
         before = head.getvalue()
         head.truncate(0)
-        payload = len(before) + len(frames)
-        self._put_head(payload, crc32(frames, crc32(before)))
+        octets = record.GROUP_OCTETS + len(before) + len(frames)
+        checksum = crc32(frames, crc32(before))
+        if behind:
+            checksum = crc32(behind, checksum)
+        self._put_head(octets - record.GROUP_OCTETS + len(behind), checksum)
         self._small.write(before)
         self._put(frames)
-        octets = record.GROUP_OCTETS + payload
-        self.position += octets
+        self._small.write(behind)
+        self.position += octets + len(behind)
         return octets
 
     def extend(self, groups: list[bytes]) -> None:

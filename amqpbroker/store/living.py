@@ -38,9 +38,12 @@ class Living:
     def settle(self, offset: int) -> int:
         """It lives no more; returns its octets, 0 if it did not live."""
         offsets = self._offsets
-        index = bisect_left(offsets, offset)
-        if index == len(offsets) or offsets[index] != offset:
-            return 0
+        # Mostly they go as they came.
+        index = self._next
+        if index >= len(offsets) or offsets[index] != offset:
+            index = bisect_left(offsets, offset)
+            if index == len(offsets) or offsets[index] != offset:
+                return 0
         self._next = index + 1
         octets = self._octets[index]
         if octets:
@@ -51,7 +54,9 @@ class Living:
 
     def settle_all(self, offsets: list[int]) -> None:
         """`settle` for each."""
-        # Mostly they go as they came.
+        if len(offsets) == 1:
+            self.settle(offsets[0])
+            return
         start = self._next
         stop = start + len(offsets)
         if self._offsets[start:stop] != array("I", offsets):

@@ -256,11 +256,16 @@ def _swapped(numbers: "array[int]") -> "array[int]":
 
 
 def settle(positions: list[int]) -> bytes:
+    if len(positions) == 1:
+        return b"S\0\0\0\1" + positions[0].to_bytes(8, "big")
     return LIST_HEAD.pack(SETTLE, len(positions)) + _swapped(array("Q", positions)).tobytes()
 
 
 def returned(entries: list[tuple[int, int]]) -> bytes:
     """Entries as (position, delivery count)."""
+    if len(entries) == 1:
+        position, count = entries[0]
+        return b"R\0\0\0\1" + position.to_bytes(8, "big") + min(count, MAX_COUNT).to_bytes(2, "big")
     return LIST_HEAD.pack(RETURNED, len(entries)) + b"".join(
         [RETURN.pack(position, min(count, MAX_COUNT)) for position, count in entries]
     )

@@ -4,6 +4,8 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from amqpbroker.octets import read_i32_be
+
 METHOD: Final = 1
 HEADER: Final = 2
 BODY: Final = 3
@@ -47,9 +49,16 @@ def lone_content(channel: int, properties: bytes, parts: Sequence[bytes | bytear
     return b"".join([head, properties, b"\xce", FRAME_HEAD.pack(BODY, channel, size), *parts, b"\xce"])
 
 
+def with_properties(frames: bytes, properties: bytes) -> bytes:
+    """Content frames with these properties, and all else as in `frames`, which begin with the header frame."""
+    end = 7 + read_i32_be(frames, 3)
+    size = (len(properties) + 12).to_bytes(4, "big")
+    return b"".join([frames[:3], size, frames[7:19], properties, frames[end:]])
+
+
 def content_properties(frames: bytes) -> bytes:
     """The properties out of content frames that begin with the header frame."""
-    return frames[19 : 7 + int.from_bytes(frames[3:7], "big")]
+    return frames[19 : 7 + read_i32_be(frames, 3)]
 
 
 def content_body(frames: bytes, size: int) -> bytes:

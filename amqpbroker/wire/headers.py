@@ -7,7 +7,8 @@ rabbit_binary_generator of 4.0); what that does to them is done here, once, when
 import struct
 from collections.abc import Iterator
 
-from amqpbroker.wire.properties import EXPIRATION, HEADERS, PROPERTIES, TIMESTAMP
+from amqpbroker.wire.properties import HEADERS, PROPERTIES, TIMESTAMP
+from amqpbroker.wire.property_edit import set_headers, value_end
 from amqpbroker.wire.values import MAX_DEPTH, MalformedError, Table, encode_field
 
 _U32 = struct.Struct(">I")
@@ -51,34 +52,14 @@ def normalised(properties: bytes) -> bytes:
     entries: dict[bytes, bytes] = {}
     for name, entry in _entries(properties, start, end):
         entries.setdefault(name, entry)
-    return _with_table(properties, start - 4, end, entries)
+    table = b"".join([entries[name] for name in sorted(entries)])
+    return properties[: start - 4] + _U32.pack(len(table)) + table + properties[end:]
 
 
 def with_headers(properties: bytes, changes: Table) -> bytes:
     """Normalised properties with these headers set, in their place among the others."""
-    entries: dict[bytes, bytes] = {}
-    if properties[0] & HEADERS >> 8:
-        start, end = _headers(properties)
-        entries.update(_entries(properties, start, end))
-        place = start - 4
-    else:
-        place = end = _place(properties, HEADERS)
-    for name, field in changes.items():
-        raw = name.encode("utf-8", "surrogateescape")
-        entries[raw] = bytes((len(raw),)) + raw + encode_field(field)
-    return _with_table(properties, place, end, entries)
-
-
-def with_expiration(properties: bytes, expiration_ms: int) -> bytes:
-    """The properties with this expiration, or without any for -1; RabbitMQ writes it as a plain decimal."""
-    place = end = _place(properties, EXPIRATION)
-    if properties[0] & EXPIRATION >> 8:
-        end += 1 + properties[place]
-    if expiration_ms < 0:
-        return bytes((properties[0] & ~(EXPIRATION >> 8), properties[1])) + properties[2:place] + properties[end:]
-    digits = b"%d" % expiration_ms
-    flags = bytes((properties[0] | EXPIRATION >> 8, properties[1]))
-    return flags + properties[2:place] + bytes((len(digits),)) + digits + properties[end:]
+    raw = sorted([(name.encode("utf-8", "surrogateescape"), field) for name, field in changes.items()])
+    return set_headers(properties, b"".join([bytes((len(name),)) + name + encode_field(field) for name, field in raw]))
 
 
 def with_timestamp(properties: bytes, timestamp: int) -> bytes:
@@ -126,20 +107,9 @@ def _entries(properties: bytes, start: int, end: int) -> Iterator[tuple[bytes, b
     """Name and whole bytes of each entry of a table that is well formed."""
     while start < end:
         value = start + 1 + properties[start]
-        kind = properties[value]
-        if kind in _COUNTED:
-            stop = value + 5 + int.from_bytes(properties[value + 1 : value + 5], "big")
-        else:
-            stop = value + 1 + _SIZES[kind]
+        stop = value_end(properties, value)
         yield properties[start + 1 : value], properties[start:stop]
         start = stop
-
-
-def _with_table(properties: bytes, place: int, end: int, entries: dict[bytes, bytes]) -> bytes:
-    """The properties with the headers (length and all) in [place, end) replaced."""
-    table = b"".join([entries[name] for name in sorted(entries)])
-    flags = bytes((properties[0] | HEADERS >> 8, properties[1]))
-    return flags + properties[2:place] + _U32.pack(len(table)) + table + properties[end:]
 
 
 def _value_end(data: bytes, offset: int, end: int, patches: list[tuple[int, int]], depth: int) -> int:

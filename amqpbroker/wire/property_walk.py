@@ -226,35 +226,3 @@ def _value_end(data: bytes, at: i64, stop: i64, depth: i64) -> i64:
     elif kind != 0x56:  # V
         return _UNREADABLE
     return at if at <= stop else _UNREADABLE
-
-
-def insert_headers(data: bytes, entries: bytes, first: bytes, last: bytes) -> bytes | None:
-    """Return properties with further header entries: encoded, in order, with names from `first` to `last`.
-
-    `data` is normalised (see `wire/headers`). Return None if it has a header with a name from `first` to `last`.
-    """
-    flags: i64 = data[0] << 8 | data[1]
-    at: i64 = 2
-    if flags & _CONTENT_TYPE:
-        at += 1 + i64(data[at])
-    if flags & _CONTENT_ENCODING:
-        at += 1 + i64(data[at])
-    if not flags & _HEADERS:
-        head = bytes((data[0] | _HEADERS >> 8, data[1]))
-        return head + data[2:at] + len(entries).to_bytes(4, "big") + entries + data[at:]
-    start: i64 = at + 4
-    size: i64 = i64(read_i32_be(data, at)) & 0xFFFFFFFF
-    stop: i64 = start + size
-    place: i64 = start
-    while place < stop:
-        value: i64 = place + 1 + i64(data[place])
-        name = data[place + 1 : value]
-        if name >= first:
-            if name <= last:
-                return None
-            break
-        place = _value_end(data, value, stop, 0)
-        if place < 0:
-            return None
-    length = int(size) + len(entries)
-    return data[:at] + length.to_bytes(4, "big") + data[start:place] + entries + data[place:]

@@ -5,7 +5,8 @@ usage: python -m tests.bench.core [SHAPE ...] [-n MESSAGES] [--rounds N]
 Shapes: transient (auto-ack), single-ack, multiple-ack, confirm, priority, fanout10, ready (publish to a queue without
 consumer), backlog (consume ready messages); with messages of an application, all of them different: app (auto-ack),
 app-topic (a routing key of its own for each), app-expired (from a queue with a TTL of 0 to its dead letter queue),
-app-rejected (250 at a time to a dead letter queue). Prints the median over the rounds.
+app-rejected (250 at a time to a dead letter queue), app-expired-keys and app-rejected-keys (the same, with a routing
+key of its own for each). Prints the median over the rounds.
 """
 
 import argparse
@@ -41,8 +42,8 @@ class Shape:
             for i in range(10):
                 consumer = self._consumer(f"q{i}", no_ack=True)
                 consumer.call(1, "queue.bind", queue=f"q{i}", exchange=exchange)
-        elif name in ("app-expired", "app-rejected"):
-            exchange, key = "", self._with_dead_letters(name)
+        elif name.startswith(("app-expired", "app-rejected")):
+            exchange = self._with_dead_letters(name)
         elif name == "app-topic":
             exchange = "amq.topic"
             self._consumer("q", no_ack=True).call(1, "queue.bind", queue="q", exchange=exchange, routing_key="#")
@@ -55,21 +56,29 @@ class Shape:
         self.chunks = [published(key, b"x" * 16, exchange) * CHUNK]
         if self.application:
             made = list(messages())
-            keys = [f"{key}.{i}" if name == "app-topic" else key for i in range(len(made))]
+            keys = [f"{key}.{i}" if name == "app-topic" or name.endswith("-keys") else key for i in range(len(made))]
             frames = [published(keys[i], body, exchange, **values) for i, (values, body) in enumerate(made)]
             self.chunks = [b"".join(frames[i : i + CHUNK]) for i in range(0, len(frames), CHUNK)]
 
     def _with_dead_letters(self, name: str) -> str:
-        """Declare a queue whose dead letters go to a consumer; returns its name."""
-        self._consumer("dead", no_ack=True)
-        arguments: Table = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
-        if name == "app-expired":
+        """Declare a queue whose dead letters go to a consumer; returns the exchange to publish to."""
+        dead = self._consumer("dead", no_ack=True)
+        keeps_keys = name.endswith("-keys")
+        arguments: Table = {"x-dead-letter-exchange": longstr("letters" if keeps_keys else "")}
+        if not keeps_keys:
+            arguments["x-dead-letter-routing-key"] = longstr("dead")
+        if name.startswith("app-expired"):
             arguments["x-message-ttl"] = Field("I", 0)
             self.publisher.declare("q", arguments=arguments)
         else:
             self.publisher.declare("q", arguments=arguments)
             self._consumer("q", no_ack=False, arguments=arguments)
-        return "q"
+        if not keeps_keys:
+            return ""
+        dead.call(1, "exchange.declare", exchange="letters", exchange_type="topic")
+        dead.call(1, "queue.bind", queue="dead", exchange="letters", routing_key="#")
+        dead.call(1, "queue.bind", queue="q", exchange="amq.topic", routing_key="#")
+        return "amq.topic"
 
     def _consumer(self, queue: str, no_ack: bool, priority: bool = False, arguments: Table | None = None) -> Wire:
         consumer = Wire(self.broker).log_in()
@@ -87,7 +96,7 @@ class Shape:
             acks = b""
             if self.name == "single-ack":
                 acks = _acks(self.acked + 1, CHUNK)
-            elif self.name == "app-rejected":
+            elif self.name.startswith("app-rejected"):
                 acks = frame(METHOD, 1, struct.pack(">HHQB", 60, 120, 0, 1))
             elif self.name == "multiple-ack":
                 acks = frame(METHOD, 1, struct.pack(">HHQB", 60, 80, self.acked + CHUNK, 1))
@@ -117,7 +126,7 @@ class Shape:
 
 
 SHAPES = ("transient", "single-ack", "multiple-ack", "confirm", "priority", "fanout10", "ready", "backlog")
-SHAPES += ("app", "app-topic", "app-expired", "app-rejected")
+SHAPES += ("app", "app-topic", "app-expired", "app-rejected", "app-expired-keys", "app-rejected-keys")
 
 
 def measure(name: str, messages: int) -> float:
@@ -139,7 +148,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.shapes:
         times = [measure(name, options.n) for _ in range(options.rounds)]
-        print(f"{name:13s} {statistics.median(times):7.3f} us/message")
+        print(f"{name:17s} {statistics.median(times):7.3f} us/message")
 
 
 if __name__ == "__main__":

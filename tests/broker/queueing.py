@@ -11,6 +11,7 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, Table, longstr
+from tests.broker.death_tables import deaths_of
 from tests.harness import make_broker
 
 UNLIMITED = 1 << 30
@@ -164,7 +165,7 @@ def with_graves(vhost: Vhost, **arguments: object) -> tuple[LocalQueue, LocalQue
 
 
 def reasons(grave: LocalQueue) -> list[tuple[bytes, str]]:
-    return [(entry.message.body, entry.message.deaths.entries[0].reason) for entry in grave.ready]
+    return [(entry.message.body, deaths_of(entry.message)[0].reason) for entry in grave.ready]
 
 
 def get(queue: LocalQueue, no_ack: bool = False) -> Entry:

@@ -2,9 +2,12 @@
 
 import pytest
 
-from amqpbroker.broker.deadletter import dead_lettered, is_cycle
+from amqpbroker.broker.deadletter import Departure
 from amqpbroker.broker.deaths import Deaths
 from amqpbroker.broker.message import Message
+from amqpbroker.broker.pieces import Pieces
+from amqpbroker.broker.settings import QueueSettings
+from amqpbroker.wire.frames import lone_content
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.broker.routed import integer, publishing
@@ -20,7 +23,15 @@ def die(
     key: bytes | None = b"dst",
     now_ms: int = NOW_MS,
 ) -> Message:
-    return dead_lettered(message, queue_name=queue, reason=reason, now_ms=now_ms, exchange=exchange, routing_key=key)
+    """The dead letter of a message: `key` is the queue's x-dead-letter-routing-key."""
+    settings = QueueSettings(dead_letter_exchange=exchange, dead_letter_routing_key=key)
+    departure = Departure(queue, settings, reason)
+    departure.time_s = now_ms // 1000
+    return departure.letter(message, departure.record(message))
+
+
+def is_cycle(message: Message, queue: str) -> bool:
+    return Deaths(message.properties).is_cycle(queue)
 
 
 def headers_of(message: Message) -> Table:
@@ -135,7 +146,7 @@ def test_the_message_itself_does_not_change() -> None:
     assert message.properties == before
     assert message.headers == {"h": longstr("1")}
     assert message.expiration_ms == 900
-    assert message.deaths is None
+    assert not message.died
 
 
 def test_without_a_routing_key_of_the_queue_the_message_keeps_all_its_own() -> None:
@@ -191,14 +202,14 @@ def test_only_the_first_death_knows_the_expiration() -> None:
 
 
 def test_other_headers_of_the_client_stay() -> None:
-    letter = die(publishing(b"key", {"x-delivery-count": longstr("mine"), "x-aa": integer(1)}))
+    letter = die(publishing(b"key", {"x-aa": integer(1), "x-delivery-count": longstr("mine")}))
     assert list(headers_of(letter))[:3] == ["x-aa", "x-death", "x-delivery-count"]
 
 
 def test_cycles_are_those_of_the_record_alone() -> None:
     client = {"x-death": Field("A", [Field("F", {"queue": longstr("q"), "reason": longstr("expired")})])}
     message = publishing(b"key", client)
-    assert not is_cycle(message, "q")
+    assert not is_cycle(die(message, "other", "expired"), "q")
     expired = die(message, "q", "expired")
     assert is_cycle(expired, "q")
     assert not is_cycle(expired, "other")
@@ -221,13 +232,31 @@ def test_looking_at_a_letter_on_its_way_makes_no_difference() -> None:
     ]
 
 
-def test_a_letter_writes_its_record_down_when_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = []
-    headers = Deaths.headers
-    monkeypatch.setattr(Deaths, "headers", lambda deaths: written.append(len(deaths.entries)) or headers(deaths))
-    letter = publishing(b"src")
-    for number in range(100):
-        letter = die(letter, f"q{number}", "expired")
-    assert written == []
-    assert letter.properties == letter.properties
-    assert written == [100]
+CHAIN = ("one", "two", "three", "one")
+
+
+def test_a_letter_is_the_same_whatever_the_message_is_kept_as() -> None:
+    sent = publishing(b"src", {"a": longstr("1")}, expiration=b"900", priority=3)
+    pieces = Pieces()
+    pieces.add(sent.body)
+    framed = Message(sent.address, None, None, sent.size, lone_content(7, sent.properties, [sent.body], sent.size), 7)
+    pieced = Message(sent.address, sent.properties, pieces)
+    for message in (framed, pieced):
+        message.expiration_ms, message.priority = sent.expiration_ms, sent.priority
+    for queue in CHAIN:
+        sent, framed, pieced = (die(message, queue, "expired") for message in (sent, framed, pieced))
+        for message in (framed, pieced):
+            assert message.properties == sent.properties
+            assert message.headers == sent.headers
+            assert (message.body, message.size, message.priority) == (sent.body, sent.size, 3)
+    assert framed.frames == lone_content(7, sent.properties, [sent.body], sent.size)
+
+
+def test_letters_with_equal_addresses_share_one() -> None:
+    departure = Departure("q", QueueSettings(dead_letter_exchange="dlx"), "expired")
+    addresses = []
+    for key in (b"k1", b"k1", b"k2", b"k1"):
+        message = publishing(key)
+        addresses.append(departure.letter(message, departure.record(message)).address)
+    assert addresses == [b"\x03dlx\x02k1", b"\x03dlx\x02k1", b"\x03dlx\x02k2", b"\x03dlx\x02k1"]
+    assert addresses[0] is addresses[1]

@@ -1,65 +1,46 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from amqpbroker.broker.deaths import Death, Deaths, recorded, recovered
-from amqpbroker.wire.values import Field, longstr
+from amqpbroker.broker.deaths import Deaths
+from amqpbroker.wire.headers import normalised
+from amqpbroker.wire.properties import decode_properties, encode_properties
+from amqpbroker.wire.property_edit import set_headers
+from amqpbroker.wire.values import Field, Table, longstr
+from tests.broker.death_tables import Death, history
+from tests.wire.fields import fields, names
+
+NO_PROPERTIES = encode_properties({})
 
 
-def death(queue: str, reason: str = "expired", time_s: int = 1, exchange: str = "x", expiration_ms: int = -1) -> Death:
-    return Death(queue, reason, 1, time_s, exchange, (b"k1", b"k2"), expiration_ms)
+def add(deaths: Deaths, death: Death) -> Deaths:
+    deaths.add(
+        death.queue.encode("utf-8", "surrogateescape"),
+        death.reason.encode(),
+        death.time_s,
+        death.exchange.encode("utf-8", "surrogateescape"),
+        death.routing_keys,
+        death.expiration_ms,
+    )
+    return deaths
 
 
-def history(*deaths: Death) -> Deaths:
-    record = None
-    for one in deaths:
-        record = recorded(record, one)
-    assert record is not None
+def recorded(*deaths: Death) -> Deaths:
+    """The record of one message that has died so often, in this order."""
+    record = Deaths()
+    for death in deaths:
+        add(record, death)
     return record
 
 
-def entries(record: Deaths) -> list[tuple[str, str, int, int]]:
-    return [(one.queue, one.reason, one.count, one.time_s) for one in record.entries]
-
-
-def test_the_most_recent_death_comes_first() -> None:
-    record = history(death("a", time_s=1), death("b", time_s=2), death("a", "rejected", time_s=3))
-    assert entries(record) == [("a", "rejected", 1, 3), ("b", "expired", 1, 2), ("a", "expired", 1, 1)]
-
-
-def test_a_death_of_the_same_queue_and_reason_counts_and_keeps_its_first_particulars() -> None:
-    record = history(
-        death("a", time_s=1, exchange="first", expiration_ms=7),
-        death("b", time_s=2),
-        death("a", time_s=9, exchange="y"),
-    )
-    assert entries(record) == [("a", "expired", 2, 1), ("b", "expired", 1, 2)]
-    assert record.entries[0].exchange == "first"
-    assert record.entries[0].expiration_ms == 7
-
-
-def test_a_record_does_not_change() -> None:
-    before = history(death("a"))
-    recorded(before, death("b"))
-    recorded(before, death("a"))
-    assert entries(before) == [("a", "expired", 1, 1)]
-
-
-def test_first_stays_and_last_follows() -> None:
-    headers = history(
-        death("a", exchange="x1"), death("b", "rejected", exchange="x2"), death("a", exchange="x3")
-    ).headers()
-    assert {name: field for name, field in headers.items() if name != "x-death"} == {
-        "x-first-death-exchange": longstr("x1"),
-        "x-first-death-queue": longstr("a"),
-        "x-first-death-reason": longstr("expired"),
-        "x-last-death-exchange": longstr("x3"),
-        "x-last-death-queue": longstr("a"),
-        "x-last-death-reason": longstr("expired"),
-    }
+def headers_of(deaths: Deaths) -> Table:
+    headers: Table = decode_properties(set_headers(NO_PROPERTIES, deaths.headers()))["headers"]
+    return headers
 
 
 def test_the_fields_of_x_death_and_their_order() -> None:
-    table = history(death("é", expiration_ms=0)).headers()["x-death"].value[0].value
-    assert list(table.items()) == [
+    headers = headers_of(recorded(Death("é", "expired", exchange="x", expiration_ms=0)))
+    assert list(headers["x-death"].value[0].value.items()) == [
         ("original-expiration", longstr("0")),
         ("count", Field("l", 1)),
         ("reason", longstr("expired")),
@@ -68,16 +49,74 @@ def test_the_fields_of_x_death_and_their_order() -> None:
         ("exchange", longstr("x")),
         ("routing-keys", Field("A", [longstr("k1"), longstr("k2")])),
     ]
-    assert "original-expiration" not in history(death("a")).headers()["x-death"].value[0].value
+    assert "original-expiration" not in headers_of(recorded(Death("a", "expired")))["x-death"].value[0].value
 
 
-def test_a_record_comes_back_from_its_headers() -> None:
-    record = history(death("a", expiration_ms=5), death("b", "rejected", time_s=2, exchange=""), death("a", time_s=3))
-    again = recovered(record.headers())
-    assert again.entries == record.entries
-    assert again.headers() == record.headers()
-    more = death("c", "maxlen")
-    assert recorded(again, more).headers() == recorded(record, more).headers()
+def test_first_stays_and_last_follows() -> None:
+    headers = headers_of(
+        recorded(Death("a", "expired", exchange="x1"), Death("b", "rejected", exchange="x2"), Death("a", "maxlen"))
+    )
+    assert {name: field for name, field in headers.items() if name != "x-death"} == {
+        "x-first-death-exchange": longstr("x1"),
+        "x-first-death-queue": longstr("a"),
+        "x-first-death-reason": longstr("expired"),
+        "x-last-death-exchange": longstr("x"),
+        "x-last-death-queue": longstr("a"),
+        "x-last-death-reason": longstr("maxlen"),
+    }
+
+
+queues = st.one_of(st.sampled_from(["", "a", "b", "rejected", "ä", "\udcff", "\x05queueS"]), st.text(max_size=20))
+some_deaths = st.lists(
+    st.builds(
+        Death,
+        queue=queues,
+        reason=st.sampled_from(["rejected", "expired", "maxlen", "delivery_limit"]),
+        time_s=st.integers(0, 2**63 - 1),
+        exchange=queues,
+        routing_keys=st.lists(st.binary(max_size=300), max_size=3).map(tuple),
+        expiration_ms=st.integers(-1, 2**40),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(some_deaths)
+def test_the_headers_are_those_of_tables(deaths: list[Death]) -> None:
+    record = Deaths()
+    for count, death in enumerate(deaths, 1):
+        add(record, death)
+        assert list(headers_of(record).items()) == list(history(*deaths[:count]).headers().items())
+
+
+#: Headers of clients, of names before, between and behind those of the record, and of the same names.
+client_names = st.one_of(
+    names,
+    st.sampled_from(["a", "x-dead", "x-death", "x-delivery-count", "x-e", "x-first-death-exchange", "x-first-death-q"]),
+    st.sampled_from(["x-first-death-reason", "x-g", "x-last-death-queue", "x-last-death-reason", "x-last-death-time"]),
+)
+
+
+@given(st.none() | st.dictionaries(client_names, fields), some_deaths)
+def test_properties_have_the_record_among_the_client_s_headers(headers: Table | None, deaths: list[Death]) -> None:
+    values = {"content_type": b"text", "priority": 3}
+    sent = normalised(encode_properties(values if headers is None else {**values, "headers": headers}))
+    properties = sent
+    for count, death in enumerate(deaths, 1):
+        # The client's own record is not continued; the broker's own is all that is kept of earlier deaths.
+        deaths_so_far = Deaths(properties) if count > 1 else Deaths()
+        properties = set_headers(properties, add(deaths_so_far, death).headers())
+        wanted = {**(headers or {}), **history(*deaths[:count]).headers()}
+        ordered = {name: wanted[name] for name in sorted(wanted, key=lambda name: name.encode("utf-8"))}
+        assert properties == encode_properties({**values, "headers": ordered})
+        assert normalised(properties) is properties
+
+
+@given(some_deaths, queues)
+def test_cycles_are_those_of_tables(deaths: list[Death], queue: str) -> None:
+    assert recorded(*deaths).is_cycle(queue) is history(*deaths).is_cycle(queue)
+    assert recorded(*deaths).is_cycle(deaths[0].queue) is history(*deaths).is_cycle(deaths[0].queue)
 
 
 @pytest.mark.parametrize(
@@ -100,4 +139,10 @@ def test_a_record_comes_back_from_its_headers() -> None:
 )
 def test_cycles(deaths: list[tuple[str, str]], queue: str, cycle: bool) -> None:
     """The deaths in the order in which they happened; rules of mc:is_death_cycle."""
-    assert history(*(death(*one) for one in deaths)).is_cycle(queue) is cycle
+    assert recorded(*(Death(*one) for one in deaths)).is_cycle(queue) is cycle
+    assert history(*(Death(*one) for one in deaths)).is_cycle(queue) is cycle
+
+
+def test_a_record_of_many_deaths_counts_each_where_it_belongs() -> None:
+    deaths = [Death(f"q{number % 7}", ("expired", "rejected")[number % 2], time_s=number) for number in range(100)]
+    assert list(headers_of(recorded(*deaths)).items()) == list(history(*deaths).headers().items())

@@ -101,6 +101,23 @@ def test_a_group_without_operations_leaves_nothing_behind():
     assert [gathering.groups[PENDING - 1 - copy.position].entered for copy in (first, second)] == [[first], [second]]
 
 
+def test_what_a_group_only_settles_is_settled_with_everything_else():
+    gathering = Gathering()
+    gathering.settle(3)
+    for position in (5, 7):
+        gathering.begin()
+        gathering.settle(position)
+        gathering.end()
+    (copy,) = entries(1)
+    gathering.begin()
+    gathering.settle(9)
+    gathering.enter(copy)
+    gathering.end()
+    assert gathering.loose.settled == [3, 5, 7]
+    assert [(group.settled, group.entered) for group in gathering.groups] == [([9], [copy])]
+    assert gathering.groups[PENDING - 1 - copy.position].entered == [copy]
+
+
 def test_a_message_consumed_and_acked_before_its_batch_is_never_written():
     node = Node(committer=LaterCommitter)
     client = node.client()
@@ -176,6 +193,34 @@ def test_a_dead_letter_leaves_one_queue_and_enters_the_next_together():
         assert where == (([], ["m"]) if end == len(data) else (["m"], []))
     dead = node_with(len(data)).client().get("dead")
     assert dead.properties["headers"]["x-first-death-reason"] == longstr("rejected")
+
+
+@pytest.mark.parametrize("limits", [{}, {"group_bytes": 300}, {"batch_bytes": 300}])
+@pytest.mark.parametrize("cc", [[], ["nowhere"]])
+def test_dead_letters_that_are_delivered_at_once_come_back_as_redelivered(limits, cc):
+    arguments = {"x-dead-letter-exchange": longstr("dlx")}
+    node = Node(limits=limits, q=arguments, dead={}, other={})
+    client, consumer = node.client(), node.client()
+    client.call(1, "exchange.declare", exchange="dlx", exchange_type="fanout", durable=True)
+    client.call(1, "queue.bind", queue="dead", exchange="dlx")
+    consumer.consume("dead")
+    headers = {"CC": Field("A", [longstr(key) for key in cc])} if cc else {}
+    for number in range(5):
+        client.publish("q", b"%d" % number, delivery_mode=2, headers=headers)
+    client.receive()
+    for _ in range(5):
+        client.get("q", no_ack=False)
+    client.send(1, "basic.reject", delivery_tag=1)
+    client.send(1, "basic.nack", delivery_tag=5, multiple=True)
+    client.receive()
+    assert [got.body for got in consumer.receive() if got.name == "basic.deliver"] == [b"0", b"1", b"2", b"3", b"4"]
+    after = node.crash()
+    assert bodies(after, "q") == []
+    again = after.client()
+    for number in range(5):
+        got = again.get("dead")
+        assert (got.body, got.arguments["redelivered"]) == (b"%d" % number, True)
+        assert got.properties["headers"]["x-first-death-queue"] == longstr("q")
 
 
 def test_a_moved_message_leaves_one_queue_and_enters_the_next_together():

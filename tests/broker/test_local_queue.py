@@ -7,6 +7,7 @@ from amqpbroker.broker.message import Entry
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError
+from tests.broker.death_tables import deaths_of
 from tests.broker.queueing import (
     Subscriber,
     clock_of,
@@ -682,7 +683,7 @@ def test_a_dead_letter_that_dies_at_once_goes_on_at_once(vhost: Vhost) -> None:
     last = declare(vhost, "c")
     publish(vhost.queues["a"], b"1")
     (entry,) = last.ready
-    assert [(death.queue, death.reason) for death in entry.message.deaths.entries] == [
+    assert [(death.queue, death.reason) for death in deaths_of(entry.message)] == [
         ("b", "maxlen"),
         ("a", "expired"),
     ]
@@ -704,7 +705,7 @@ def test_the_call_stack_does_not_grow_with_a_chain_of_dead_letters(vhost: Vhost)
     finally:
         sys.setrecursionlimit(limit)
     (entry,) = last.ready
-    assert len(entry.message.deaths.entries) == length
+    assert len(deaths_of(entry.message)) == length
 
 
 def test_a_deleted_queue_dead_letters_nothing(vhost: Vhost) -> None:

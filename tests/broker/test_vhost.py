@@ -380,7 +380,7 @@ def dying(vhost: Vhost, overflow: str) -> list[Queue]:
 
 def is_dead(queue: Queue) -> list[bool]:
     assert isinstance(queue, LocalQueue)
-    return [entry.message.deaths is not None for entry in queue.ready]
+    return [entry.message.died for entry in queue.ready]
 
 
 @pytest.mark.parametrize(("overflow", "accepted"), [("drop-head", True), ("reject-publish-dlx", False)])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from amqpbroker.broker.message import Entry, Message
+from tests.broker.death_tables import deaths_of
 from tests.broker.queueing import Subscriber, clock_of, declare, make_vhost, message
 from tests.fuzz.effort import effort
 
@@ -112,8 +113,8 @@ class Machine(RuleBasedStateMachine):
         while self.grave.ready.count:
             letter = self.grave.ready.pop().message
             copy = self.copy_of(letter)
-            assert letter.deaths is not None
-            reason = letter.deaths.entries[0].reason
+            assert letter.died
+            reason = deaths_of(letter)[0].reason
             assert copy.place == {"rejected": "rejecting", "delivery_limit": "returning"}.get(reason, "ready")
             copy.place = reason
             if reason == "expired":

@@ -96,12 +96,8 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         "Living._o*s[[]]": 3 * bounds.segment_bytes // 41,
         "Segment": 3,
         "amqpbroker.broker.rates._zeros[[]]": 128,
-        # Records of first dead-letterings.
-        "amqpbroker.broker.deadletter._ALIKE[[]]": 1024,
-        "Death": 1024,
         # Short properties.
         "amqpbroker.broker.inspection.KNOWN[[]]": 4096,
-        "Deaths": 1024,
         # Groups of counters, by kind of counted object.
         "amqpbroker.broker.stats._groups_among[[]]": 8,
         # Topics for which a user is known to have permission.

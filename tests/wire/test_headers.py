@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amqpbroker.wire.headers import normalised, with_expiration, with_headers, with_timestamp
+from amqpbroker.wire.headers import normalised, with_headers, with_timestamp
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import MAX_DEPTH, Field, MalformedError, Table, longstr
 
@@ -140,17 +140,6 @@ def test_with_headers_keeps_what_it_does_not_change_to_the_byte() -> None:
     twice_nested = bytes.fromhex("20000000001f016e4600000018016253000000013101615300000001320162530000000139")
     assert with_headers(twice_nested, {}) == twice_nested
     assert twice_nested[6:] in with_headers(twice_nested, {"a": longstr("x")})
-
-
-@pytest.mark.parametrize("before", [{}, {"expiration": b"00900"}])
-@pytest.mark.parametrize(
-    "others", [{}, {"reply_to": b"r", "timestamp": 7, "priority": 1, "headers": {"a": longstr("1")}}]
-)
-def test_with_expiration(before: dict[str, object], others: dict[str, object]) -> None:
-    raw = encode_properties({**before, **others})
-    assert decode_properties(with_expiration(raw, 900)) == {**others, "expiration": b"900"}
-    assert decode_properties(with_expiration(raw, 0)) == {**others, "expiration": b"0"}
-    assert with_expiration(raw, -1) == encode_properties(dict(others))
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amqpbroker.wire.headers import normalised, with_headers
+from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import decode_properties, encode_properties
-from amqpbroker.wire.property_walk import PropertyWalk, insert_headers
-from amqpbroker.wire.values import Field, MalformedError, encode_table, longstr
+from amqpbroker.wire.property_walk import PropertyWalk
+from amqpbroker.wire.values import Field, MalformedError, longstr
 from tests.wire.fields import fields, names
 
 
@@ -146,23 +146,3 @@ def test_bytes_that_the_decoder_refuses_are_not_accepted(values, seed):
         else:
             data[place] = chance.randrange(256)
     assert walked(bytes(data)) in (None, decoded(bytes(data)))
-
-
-INSERTED = {"m": longstr("first"), "n": Field("I", 1), "p": longstr("last")}
-
-
-@given(st.one_of(properties, st.builds(lambda table: {"headers": table}, st.dictionaries(names, fields))))
-def test_inserted_headers_are_where_the_decoder_would_put_them(values):
-    data = normalised(encode_properties(values))
-    inserted = insert_headers(data, encode_table(INSERTED)[4:], b"m", b"p")
-    if any("m" <= name <= "p" for name in values.get("headers", ())):
-        assert inserted is None
-    else:
-        assert inserted == with_headers(data, INSERTED)
-
-
-@pytest.mark.parametrize("name", ["a", "m", "o", "p", "z"])
-def test_headers_between_the_inserted_ones_are_left_to_the_decoder(name):
-    data = encode_properties({"headers": {name: longstr("own")}})
-    inserted = insert_headers(data, encode_table(INSERTED)[4:], b"m", b"p")
-    assert inserted == (None if name in "mop" else with_headers(data, INSERTED))

@@ -41,6 +41,6 @@ def released(message: Message) -> Message:
     headers = message.headers or {}
     delay = delay_ms(headers)
     negated = Field("I" if delay < 2**31 else "l", -delay)
-    return message.rewritten(
-        message.address, with_headers(message.properties, {_HEADER: negated}), {**headers, _HEADER: negated}
-    )
+    again = message.rewritten(message.address, with_headers(message.properties, {_HEADER: negated}))
+    again.headers = {**headers, _HEADER: negated}
+    return again

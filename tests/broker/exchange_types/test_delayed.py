@@ -2,7 +2,6 @@ from collections.abc import Callable
 
 import pytest
 
-from amqpbroker.broker.deaths import Death, recorded
 from amqpbroker.broker.exchange_types.consistent_hash import ConsistentHashType
 from amqpbroker.broker.exchange_types.delay import MAX_DELAY_MS, delay_ms
 from amqpbroker.broker.exchange_types.delayed import DelayedType
@@ -132,7 +131,7 @@ def test_the_delay_is_negated_and_nothing_else_changes(sent: Field, shown: Field
     message = publishing(
         b"key", headers, cc=(b"k2",), bcc=(b"k3",), delivery_mode=2, priority=7, expiration=b"900", message_id=b"m"
     )
-    message.deaths = recorded(None, Death("q", "expired", 1, 1, "x", (b"k",), -1))
+    message.died = True
     delaying.type.held.publish(message)
     delaying.clock.advance(2**31)
     (after,) = delaying.messages
@@ -142,7 +141,7 @@ def test_the_delay_is_negated_and_nothing_else_changes(sent: Field, shown: Field
     }
     assert after.headers == decode_properties(after.properties)["headers"]
     assert message.headers == headers
-    for name in ("address", "body", "persistent", "priority", "expiration_ms", "extra_keys", "cc_keys", "deaths"):
+    for name in ("address", "body", "persistent", "priority", "expiration_ms", "extra_keys", "cc_keys", "died"):
         assert getattr(after, name) == getattr(message, name), name
 
 

@@ -1,0 +1,143 @@
+"""Changes to the bytes of properties, and headers looked up in them, in one pass and without decoding.
+
+All properties here are normalised (see `wire/headers`): well formed, with headers sorted by name and each name once.
+Entries of headers are as in a field table on the wire: name, type, value.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from amqpbroker.octets import read_i32_be
+
+_CONTENT_TYPE: Final = 1 << 15
+_CONTENT_ENCODING: Final = 1 << 14
+_HEADERS: Final = 1 << 13
+_DELIVERY_MODE: Final = 1 << 12
+_PRIORITY: Final = 1 << 11
+_CORRELATION_ID: Final = 1 << 10
+_REPLY_TO: Final = 1 << 9
+_EXPIRATION: Final = 1 << 8
+
+
+def value_end(data: bytes, at: i64) -> i64:
+    """Return where the value whose type is at `at` ends. Whatever it contains is well formed."""
+    kind: i64 = i64(data[at])
+    if kind == 0x53 or kind == 0x41 or kind == 0x46 or kind == 0x78:  # S A F x
+        return at + 5 + (i64(read_i32_be(data, at + 1)) & 0xFFFFFFFF)
+    if kind == 0x49 or kind == 0x69 or kind == 0x66:  # I i f
+        return at + 5
+    if kind == 0x6C or kind == 0x54 or kind == 0x64:  # l T d
+        return at + 9
+    if kind == 0x74 or kind == 0x62 or kind == 0x42:  # t b B
+        return at + 2
+    if kind == 0x73 or kind == 0x75:  # s u
+        return at + 3
+    return at + 6 if kind == 0x44 else at + 1  # D, V
+
+
+def set_headers(data: bytes, entries: bytes) -> bytes:
+    """Return properties with these headers, sorted by name, in their place among the others.
+
+    They replace headers of the same names.
+    """
+    at: i64 = _headers_at(data)
+    if not data[0] & _HEADERS >> 8:
+        head = bytes((data[0] | _HEADERS >> 8, data[1]))
+        return head + data[2:at] + len(entries).to_bytes(4, "big") + entries + data[at:]
+    stop: i64 = at + 4 + (i64(read_i32_be(data, at)) & 0xFFFFFFFF)
+    table = b"".join(_merged(data, at + 4, stop, entries))
+    return data[:at] + len(table).to_bytes(4, "big") + table + data[stop:]
+
+
+def _merged(data: bytes, start: i64, stop: i64, entries: bytes) -> list[bytes]:
+    """Return the entries in data[start:stop] and `entries` in the order of their names."""
+    parts: list[bytes] = []
+    end: i64 = len(entries)
+    place: i64 = start
+    new: i64 = 0
+    taken: i64 = 0
+    while place < stop and new < end:
+        order = _order(data, place, entries, new)
+        if order < 0:
+            if taken < new:
+                parts.append(entries[taken:new])
+                taken = new
+            place = _entry_end(data, place)
+        else:
+            if start < place:
+                parts.append(data[start:place])
+                start = place
+            if order == 0:
+                start = place = _entry_end(data, place)
+            new = _entry_end(entries, new)
+    # Entries that were passed and not appended are of one of the two only.
+    parts.append(entries[taken:new])
+    parts.append(data[start:stop])
+    parts.append(entries[new:])
+    return parts
+
+
+def _order(data: bytes, at: i64, others: bytes, other: i64) -> i64:
+    """Compare the names of two entries: less than 0 if that in `data` comes first, 0 if they are the same."""
+    size: i64 = i64(data[at])
+    other_size: i64 = i64(others[other])
+    shared: i64 = size if size < other_size else other_size
+    while shared:
+        at += 1
+        other += 1
+        difference: i64 = i64(data[at]) - i64(others[other])
+        if difference:
+            return difference
+        shared -= 1
+    return size - other_size
+
+
+def _entry_end(data: bytes, at: i64) -> i64:
+    """Return where the entry at `at` ends."""
+    return value_end(data, at + 1 + i64(data[at]))
+
+
+def headers_between(data: bytes, first: bytes, last: bytes) -> bytes:
+    """Return the entries of the headers from `first` to `last`: names, each with its length before it."""
+    if not data[0] & _HEADERS >> 8:
+        return b""
+    at: i64 = _headers_at(data)
+    place: i64 = at + 4
+    stop: i64 = place + (i64(read_i32_be(data, at)) & 0xFFFFFFFF)
+    while place < stop and _order(data, place, first, 0) < 0:
+        place = _entry_end(data, place)
+    start = place
+    while place < stop and _order(data, place, last, 0) <= 0:
+        place = _entry_end(data, place)
+    return data[start:place]
+
+
+def without_expiration(data: bytes) -> bytes:
+    """Return properties without an expiration."""
+    if not data[0] & _EXPIRATION >> 8:
+        return data
+    flags: i64 = i64(data[0]) << 8
+    at: i64 = _headers_at(data)
+    if flags & _HEADERS:
+        at += 4 + (i64(read_i32_be(data, at)) & 0xFFFFFFFF)
+    if flags & _DELIVERY_MODE:
+        at += 1
+    if flags & _PRIORITY:
+        at += 1
+    if flags & _CORRELATION_ID:
+        at += 1 + i64(data[at])
+    if flags & _REPLY_TO:
+        at += 1 + i64(data[at])
+    return bytes((data[0] & ~(_EXPIRATION >> 8), data[1])) + data[2:at] + data[at + 1 + i64(data[at]) :]
+
+
+def _headers_at(data: bytes) -> i64:
+    """Return where the headers are, or would be."""
+    flags: i64 = i64(data[0]) << 8
+    at: i64 = 2
+    if flags & _CONTENT_TYPE:
+        at += 1 + i64(data[at])
+    if flags & _CONTENT_ENCODING:
+        at += 1 + i64(data[at])
+    return at

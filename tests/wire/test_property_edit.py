@@ -1,0 +1,82 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amqpbroker.wire.headers import normalised
+from amqpbroker.wire.properties import PROPERTIES, decode_properties, encode_properties
+from amqpbroker.wire.property_edit import headers_between, set_headers, value_end, without_expiration
+from amqpbroker.wire.values import Field, Table, encode_field, encode_table, longstr
+from tests.wire.fields import fields, names, properties
+
+#: Names that sort close to each other, so that two tables have some in common.
+close_names = st.one_of(names, st.text("abc", max_size=3))
+close_tables = st.dictionaries(close_names, fields, max_size=6)
+
+
+def entries(table: Table) -> bytes:
+    """The table as entries on the wire, sorted by name."""
+    return encode_table({name: table[name] for name in in_order(table)})[4:]
+
+
+def in_order(table: Table) -> list[str]:
+    return sorted(table, key=str.encode)
+
+
+@given(fields, st.binary(max_size=3), st.binary(max_size=3))
+def test_a_value_ends_where_the_encoder_ends_it(field: Field, before: bytes, behind: bytes) -> None:
+    data = before + encode_field(field) + behind
+    assert value_end(data, len(before)) == len(data) - len(behind)
+
+
+@given(properties, st.none() | close_tables, close_tables)
+def test_set_headers_are_where_the_encoder_would_put_them(
+    values: dict[str, object], headers: Table | None, changes: Table
+) -> None:
+    values = {name: value for name, value in values.items() if name != "headers"}
+    data = normalised(encode_properties(values if headers is None else {**values, "headers": headers}))
+    after = {**(headers or {}), **changes}
+    wanted = encode_properties({**values, "headers": {name: after[name] for name in in_order(after)}})
+    assert set_headers(data, entries(changes)) == wanted
+    assert normalised(wanted) is wanted
+
+
+@pytest.mark.parametrize("name", ["", "a", "m", "mm", "n", "o", "p", "pp", "z"])
+def test_a_header_before_between_behind_or_in_place_of_those_that_are_set(name: str) -> None:
+    changes = {"m": longstr("first"), "n": Field("I", 1), "p": longstr("last")}
+    data = encode_properties({"headers": {name: longstr("own")}})
+    after: Table = decode_properties(set_headers(data, entries(changes)))["headers"]
+    assert list(after.items()) == sorted({name: longstr("own"), **changes}.items())
+
+
+@given(close_tables, close_names, close_names)
+def test_headers_between_two_names(headers: Table, first: str, last: str) -> None:
+    data = normalised(encode_properties({"content_type": b"c", "headers": headers, "priority": 1}))
+    found = headers_between(data, *(bytes((len(name.encode()),)) + name.encode() for name in (first, last)))
+    wanted = {name: headers[name] for name in headers if first.encode() <= name.encode() <= last.encode()}
+    assert found == entries(wanted)
+
+
+def test_no_headers_are_between_any() -> None:
+    data = encode_properties({"content_type": b"c", "priority": 1})
+    assert headers_between(data, b"\1a", b"\1z") == b""
+
+
+@given(properties)
+def test_properties_without_an_expiration(values: dict[str, object]) -> None:
+    data = encode_properties(values)
+    without = encode_properties({name: value for name, value in values.items() if name != "expiration"})
+    assert without_expiration(data) == without
+    assert without_expiration(without) is without
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in PROPERTIES])
+def test_each_property_beside_an_expiration_stays(name: str) -> None:
+    value: dict[str, object] = {
+        "headers": {"a": longstr("1")},
+        "delivery_mode": 2,
+        "priority": 3,
+        "timestamp": 2**63 + 1,
+    }
+    other = {name: value.get(name, b"some text")}
+    data = encode_properties({**other, "expiration": b"900"})
+    assert without_expiration(data) == encode_properties({} if name == "expiration" else other)
