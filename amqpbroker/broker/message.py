@@ -137,7 +137,7 @@ class Message:
         self._properties = properties
         self.frames = None
 
-    def rewritten(self, address: bytes, properties: bytes, headers: Table) -> "Message":
+    def rewritten(self, address: bytes, properties: bytes, headers: Table | None) -> "Message":
         """Another message with this one's body and everything else that is not given."""
         message = Message(address, properties, self.body)
         message.persistent = self.persistent
@@ -147,6 +147,12 @@ class Message:
         message.extra_keys = self.extra_keys
         message.cc_keys = self.cc_keys
         message.deaths = self.deaths
+        return message
+
+    def with_properties(self, properties: bytes) -> "Message":
+        """Another message with this one's body and everything else, but for these properties."""
+        message = self.rewritten(self.address, properties, None)
+        message.undecoded = True
         return message
 
     @property
