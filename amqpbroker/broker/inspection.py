@@ -38,8 +38,7 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: Direc
         message.expiration_ms = walk.expiration_ms
         message.undecoded = walk.has_headers
         if walk.reply_at:
-            at = walk.reply_at
-            message.replace_properties(properties[:at] + _name(reply) + properties[at + 1 + PSEUDO_QUEUE_BYTES :])
+            message.splice(walk.reply_at, walk.reply_at + 1 + PSEUDO_QUEUE_BYTES, _name(reply))
         return
     flags = flags_of(properties)
     mode, message.priority = scan(properties, flags)

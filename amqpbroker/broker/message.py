@@ -6,7 +6,7 @@ from mypy_extensions import mypyc_attr
 
 from amqpbroker.broker.holder import Copy
 from amqpbroker.broker.pieces import Octets, Pieces
-from amqpbroker.wire.frames import content_body, content_properties
+from amqpbroker.wire.frames import content_body, content_properties, spliced_content
 from amqpbroker.wire.properties import headers_of
 from amqpbroker.wire.values import Table, text
 
@@ -137,22 +137,35 @@ class Message:
         self._properties = properties
         self.frames = None
 
-    def rewritten(self, address: bytes, properties: bytes, headers: Table | None) -> "Message":
-        """Another message with this one's body and everything else that is not given."""
-        message = Message(address, properties, self.body)
+    def splice(self, at: int, end: int, octets: bytes) -> None:
+        """Replace the bytes [at, end) of the properties, before anybody else has the message."""
+        frames = self.frames
+        if frames is None or self._properties is not None:
+            properties = self.properties
+            self._properties = properties[:at] + octets + properties[end:]
+        if frames is not None:
+            self.frames = spliced_content(frames, at, end, octets)
+
+    def copied(self) -> "Message":
+        """Another message that is equal to this one."""
+        frames = self.frames
+        properties = self._properties if frames is not None else self.properties
+        message = Message(
+            self.address,
+            properties,
+            self._body if self._pieces is None else self._pieces,
+            self.size,
+            frames,
+            self.frames_channel,
+        )
         message.persistent = self.persistent
         message.priority = self.priority
         message.expiration_ms = self.expiration_ms
-        message.headers = headers
+        message._headers = self._headers
+        message.undecoded = self._headers is None
         message.extra_keys = self.extra_keys
         message.cc_keys = self.cc_keys
         message.deaths = self.deaths
-        return message
-
-    def with_properties(self, properties: bytes) -> "Message":
-        """Another message with this one's body and everything else, but for these properties."""
-        message = self.rewritten(self.address, properties, None)
-        message.undecoded = True
         return message
 
     @property

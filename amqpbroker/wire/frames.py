@@ -52,6 +52,12 @@ def content_properties(frames: bytes) -> bytes:
     return frames[19 : 7 + int.from_bytes(frames[3:7], "big")]
 
 
+def spliced_content(frames: bytes, at: int, end: int, octets: bytes) -> bytes:
+    """The same content frames with the bytes [at, end) of the properties replaced."""
+    size = int.from_bytes(frames[3:7], "big") + len(octets) - (end - at)
+    return b"".join([frames[:3], size.to_bytes(4, "big"), frames[7 : 19 + at], octets, frames[19 + end :]])
+
+
 def content_body(frames: bytes, size: int) -> bytes:
     """The body of `size` octets out of content frames that end with its only body frame."""
     return frames[len(frames) - 1 - size : -1] if size else b""

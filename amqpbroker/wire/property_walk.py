@@ -42,7 +42,7 @@ class PropertyWalk:
     """Walks over properties. The attributes hold the result of the last `walk`.
 
     mode, priority: 0 if absent. expiration_ms: -1 if absent. has_headers: there is a headers table. user_at, user_end:
-    start and end of the user id in the data; both 0 if absent. reply_at: position of the reply-to (of its length) if it is
+    start and end of the user id in the data; both 0 if absent. reply_at: position of the reply-to (its length) if it is
     the name of direct replies, otherwise 0.
     """
 

@@ -1,6 +1,7 @@
 """The x-delay header."""
 
 import re
+import struct
 from typing import Final
 
 from mypy_extensions import i64
@@ -9,12 +10,15 @@ from amqpbroker.broker.message import Message
 from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
 from amqpbroker.wire.headers import with_headers
 from amqpbroker.wire.raw_headers import find_header, headers_end, headers_start, value_end
-from amqpbroker.wire.values import INTEGER_KINDS, Field, decode_value, encode_field
+from amqpbroker.wire.values import INTEGER_KINDS, Field, decode_value
 
 #: The longest delay, ten years, as for RabbitMQ's TTLs: longer ones are cut to it. (The plugin stops at 2^32 - 1 ms.)
 MAX_DELAY_MS: Final = 10 * 365 * 86_400_000
 
 _NAME: Final = b"x-delay"
+_INT: Final = struct.Struct(">i").pack
+_LONG: Final = struct.Struct(">q").pack
+_LENGTH: Final = struct.Struct(">I").pack
 _NUMBER = re.compile(rb"([+-]?)0*([0-9]+)(\.[0-9]*)?")
 _MAX_DIGITS = len(str(MAX_DELAY_MS))
 
@@ -22,8 +26,11 @@ _MAX_DIGITS = len(str(MAX_DELAY_MS))
 def delay_ms(properties: bytes) -> i64:
     """Return the delay that the headers of a message ask for, 0 for none."""
     at: i64 = find_header(properties, _NAME)
-    if at == 0:
-        return 0
+    return _delay_at(properties, at) if at else 0
+
+
+def _delay_at(properties: bytes, at: i64) -> i64:
+    """Return the delay in the value whose type is at `at`."""
     kind: i64 = i64(properties[at])
     delay: i64
     if kind == 0x49:  # I
@@ -61,14 +68,17 @@ def asked_delay_ms(field: Field) -> int:
 def released(message: Message) -> Message:
     """Return the message with its delay negated, so that consumers see it was delayed and it is not delayed again."""
     properties = message.properties
-    delay: i64 = delay_ms(properties)
-    negated = encode_field(Field("I" if delay < 2**31 else "l", -delay))
     at: i64 = find_header(properties, _NAME)
+    after = message.copied()
     if at == 0:
-        return message.with_properties(with_headers(properties, {"x-delay": Field("I", 0)}))
-    start: i64 = headers_start(properties)
-    end: i64 = value_end(properties, at)
-    size: int = headers_end(properties, start) - start + len(negated) - (end - at)
-    return message.with_properties(
-        properties[: start - 4] + size.to_bytes(4, "big") + properties[start:at] + negated + properties[end:]
-    )
+        after.replace_properties(with_headers(properties, {"x-delay": Field("I", 0)}))
+    else:
+        delay: i64 = _delay_at(properties, at)
+        negated = b"I" + _INT(-delay) if delay < 2**31 else b"l" + _LONG(-delay)
+        start: i64 = headers_start(properties)
+        end: i64 = value_end(properties, at)
+        length: i64 = headers_end(properties, start) - start + len(negated) - (end - at)
+        after.splice(start - 4, end, _LENGTH(length) + properties[start:at] + negated)
+    after.headers = None
+    after.undecoded = True
+    return after

@@ -12,6 +12,7 @@ from amqpbroker.broker.exchange_types.held_copy import HeldCopy
 from amqpbroker.broker.holder import NOT_STORED
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
+from amqpbroker.broker.reading import Reading
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.store.record import DamagedError
@@ -182,6 +183,8 @@ class HeldMessages(Destination):
         self._timer = None
         now_ms = self._clock.wall_ms()
         log = self._log
+        # One reading for all of them: messages with the same delay stand one after the other.
+        reading = None if log is None else log.reader.start([])
         try:
             for _ in range(self._bounds.releases):
                 due_ms = self._due_ms()
@@ -189,7 +192,7 @@ class HeldMessages(Destination):
                     break
                 if log is not None and log.waiting_bytes > self._bounds.unwritten_bytes:
                     break
-                copy = self._pop()
+                copy = self._pop(reading)
                 if copy is not None:
                     self._let_go(copy)
         finally:
@@ -198,24 +201,24 @@ class HeldMessages(Destination):
             else:
                 self._arm()
 
-    def _pop(self) -> HeldCopy | None:
+    def _pop(self, reading: Reading | None) -> HeldCopy | None:
         """Take the earliest message. If it cannot be read, postpone it and return None."""
         if not self._is_stored_next():
             copy = heapq.heappop(self._recent)
             self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
             return copy
-        assert self._log is not None
+        assert reading is not None
         item = self._stored[0]
         position = item & _MASK
         sequence = item >> _BITS & _MASK
         try:
-            message, due_ms = self._log.load(position)
+            message = reading.message(position)
         except (OSError, DamagedError) as error:
             self._put_off(sequence << _BITS | position, error)
             return None
         self._failures = max(self._failures - 1, 0)
         heapq.heappop(self._stored)
-        return HeldCopy(message, self.id, sequence, due_ms, position)
+        return HeldCopy(message, self.id, sequence, reading.deadline_ms, position)
 
     def _put_off(self, item: int, error: Exception) -> None:
         """Postpone the earliest message, which cannot be read; after many failures postpone all stored messages."""

@@ -179,8 +179,7 @@ class Injector(Tap):
 
     def copy(self, message: Message) -> Message:
         """Return a copy whose first delivery is not counted."""
-        copy = message.rewritten(message.address, message.properties, {})
-        copy.headers = message.headers
+        copy = message.copied()
         self._copies[id(copy)] = copy
         return copy
 
