@@ -38,7 +38,7 @@ def messages(
             "headers": headers,
             "message_id": str(uuid.UUID(int=chance.getrandbits(128))),
             "timestamp": 1_700_000_000 + i,
-            "type": chance.choice(_TYPES),
+            "message_type": chance.choice(_TYPES),
             **more,
         }
         yield properties, chance.randbytes(chance.randint(SMALLEST_BYTES, LARGEST_BYTES))

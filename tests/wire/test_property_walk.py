@@ -56,7 +56,7 @@ APPLICATION = {
     "expiration": b"60000",
     "message_id": b"m-1",
     "timestamp": 1_700_000_000,
-    "type": b"order.created",
+    "message_type": b"order.created",
     "user_id": b"guest",
     "app_id": b"shop",
 }

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from amqpbroker.broker.exchange_types.targets import Targets, add, remove
 from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
 from amqpbroker.wire.raw_headers import headers_end, headers_start, value_end
 from amqpbroker.wire.values import Field, decode_value, encode_field
@@ -14,7 +13,9 @@ if TYPE_CHECKING:
     from amqpbroker.broker.exchange import Target
 
 _DOUBLE: Final = struct.Struct(">d")
-_SINGLE: Final = struct.Struct(">f")
+
+#: Target -> how many bindings lead to it.
+_Targets = dict["Target", int]
 
 
 class Condition:
@@ -28,7 +29,7 @@ class Condition:
 
     def __init__(self) -> None:
         self.met: i64 = 0
-        self.targets: Targets = {}
+        self.targets: _Targets = {}
         self.combinations: dict[Combination, None] = {}
         self.used: int = 0
 
@@ -41,7 +42,7 @@ class Combination:
     def __init__(self, conditions: tuple[Condition, ...], by: Condition) -> None:
         self.conditions: tuple[Condition, ...] = conditions
         self.by: Condition = by
-        self.targets: Targets = {}
+        self.targets: _Targets = {}
 
 
 class _Header:
@@ -70,21 +71,21 @@ class HeaderIndex:
         self._headers: dict[bytes, _Header] = {}
         # Names that are not in it are surely not in `_headers`: a bit for each `_bit()`.
         self._names: i64 = 0
-        self._always: Targets = {}
+        self._always: _Targets = {}
         self._combinations: dict[tuple[Condition, ...], Combination] = {}
         self._number: i64 = 0
 
     def add(self, wanted: list[Wanted], any_of: bool, target: "Target") -> None:
         """Add a binding for messages with all of these headers, or with any of them."""
         if not wanted and not any_of:
-            add(self._always, target)
+            _add(self._always, target)
             return
         conditions = [self._condition(name, field) for name, field in wanted]
         for condition in conditions:
             condition.used += 1
         if any_of or len(conditions) == 1:
             for condition in conditions:
-                add(condition.targets, target)
+                _add(condition.targets, target)
             return
         together = tuple(conditions)
         combination = self._combinations.get(together)
@@ -95,20 +96,20 @@ class HeaderIndex:
                     by = condition
             combination = self._combinations[together] = Combination(together, by)
             by.combinations[combination] = None
-        add(combination.targets, target)
+        _add(combination.targets, target)
 
     def remove(self, wanted: list[Wanted], any_of: bool, target: "Target") -> None:
         """Remove a binding that was added with the same arguments."""
         if not wanted and not any_of:
-            remove(self._always, target)
+            _remove(self._always, target)
             return
         conditions = [self._condition(name, field) for name, field in wanted]
         if any_of or len(conditions) == 1:
             for condition in conditions:
-                remove(condition.targets, target)
+                _remove(condition.targets, target)
         else:
             combination = self._combinations[tuple(conditions)]
-            remove(combination.targets, target)
+            _remove(combination.targets, target)
             if not combination.targets:
                 del self._combinations[combination.conditions]
                 del combination.by.combinations[combination]
@@ -185,6 +186,18 @@ class HeaderIndex:
                 if _is_met(combination, number):
                     found += combination.targets
         return found
+
+
+def _add(targets: _Targets, target: "Target") -> None:
+    targets[target] = targets.get(target, 0) + 1
+
+
+def _remove(targets: _Targets, target: "Target") -> None:
+    count = targets[target] - 1
+    if count:
+        targets[target] = count
+    else:
+        del targets[target]
 
 
 def _is_met(combination: Combination, number: i64) -> bool:

@@ -150,6 +150,21 @@ def test_the_delay_is_negated_and_nothing_else_changes(sent: Field, shown: Field
         assert getattr(after, name) == getattr(message, name), name
 
 
+def test_headers_are_not_decoded() -> None:
+    delaying = Delaying()
+    bind(delaying.type, Box("q"), b"key")
+    message = publishing(b"key", {"a": longstr("1"), "x-delay": integer(5)})
+    message.headers = None
+    message.undecoded = True
+    assert delaying.type.route(b"key", message) == [delaying.type.held]
+    delaying.type.held.publish(message)
+    delaying.clock.advance(5)
+    (after,) = delaying.messages
+    assert [target.name for target in delaying.type.route(b"key", after)] == ["q"]
+    assert message.undecoded
+    assert after.undecoded
+
+
 def test_what_was_released_is_not_delayed_again() -> None:
     delaying = Delaying()
     bind(delaying.type, Box("q"), b"key")

@@ -12,6 +12,7 @@ from amqpbroker.broker.message import Message
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import encode_properties, headers_of
 from amqpbroker.wire.values import INTEGER_KINDS, Field, Table, encode_field, longstr
+from tests.bench.application import TENANTS, header_bindings
 from tests.broker.routed import Box, bind, binding_to, names
 from tests.wire import fields as wire_fields
 
@@ -132,6 +133,23 @@ def test_bindings_that_ask_for_the_same_are_one_entry() -> None:
         assert exchange_type.route(b"", message) == [box]
         exchange_type.unbind(binding)
     assert exchange_type.route(b"", message) == []
+
+
+def test_headers_are_not_decoded() -> None:
+    exchange_type = HeadersType()
+    bind(exchange_type, Box("q"), b"", {"a": longstr("1")})
+    message = sent({"a": longstr("1"), "b": Field("A", [longstr("2")])})
+    assert names(exchange_type.route(b"", message)) == ["q"]
+    assert message.undecoded
+
+
+def test_a_message_meets_few_of_many_bindings() -> None:
+    exchange_type = HeadersType()
+    for number, arguments in header_bindings():
+        bind(exchange_type, Box(str(number)), b"", arguments)
+    header = exchange_type._index._headers[b"tenant"]
+    assert len(header.values) == TENANTS
+    assert max(len(condition.combinations) for condition in header.values.values()) == 1
 
 
 @pytest.mark.parametrize("mode", MODES)
