@@ -4,6 +4,8 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from amqpbroker.octets import read_i32_be
+
 METHOD: Final = 1
 HEADER: Final = 2
 BODY: Final = 3
@@ -15,6 +17,8 @@ OVERHEAD: Final = 8
 FRAME_HEAD = struct.Struct(">BHI")
 #: type, channel, payload size, class, weight, body size: everything of a content header before the properties.
 CONTENT_HEAD = struct.Struct(">BHIHHQ")
+
+_U32 = struct.Struct(">I").pack
 
 HEARTBEAT_FRAME = FRAME_HEAD.pack(HEARTBEAT, 0, 0) + b"\xce"
 
@@ -49,13 +53,13 @@ def lone_content(channel: int, properties: bytes, parts: Sequence[bytes | bytear
 
 def content_properties(frames: bytes) -> bytes:
     """The properties out of content frames that begin with the header frame."""
-    return frames[19 : 7 + int.from_bytes(frames[3:7], "big")]
+    return frames[19 : 7 + read_i32_be(frames, 3)]
 
 
 def spliced_content(frames: bytes, at: int, end: int, octets: bytes) -> bytes:
     """The same content frames with the bytes [at, end) of the properties replaced."""
-    size = int.from_bytes(frames[3:7], "big") + len(octets) - (end - at)
-    return b"".join([frames[:3], size.to_bytes(4, "big"), frames[7 : 19 + at], octets, frames[19 + end :]])
+    size = read_i32_be(frames, 3) + len(octets) - (end - at)
+    return b"".join([frames[:3], _U32(size), frames[7 : 19 + at], octets, frames[19 + end :]])
 
 
 def content_body(frames: bytes, size: int) -> bytes:
