@@ -93,9 +93,12 @@ class Clock(metaclass=ABCMeta):
             self.on_earlier(due)
 
     def forget(self) -> None:
-        """Count one cancelled timer, and rebuild the heap when most of it is cancelled ones."""
+        """Count one cancelled timer, and rebuild the heap when most of it is cancelled ones.
+
+        Few are left in it: an object that outlives those around it keeps a mebibyte from the operating system.
+        """
         self._cancelled += 1
-        if self._cancelled > 64 and self._cancelled * 2 > len(self._heap):
+        if self._cancelled > 8 and self._cancelled * 2 > len(self._heap):
             self._heap = [item for item in self._heap if item[2].callback is not None]
             heapq.heapify(self._heap)
             self._cancelled = 0

@@ -1,10 +1,10 @@
 """How fast what is counted grows: samples every few seconds, rates between them, short histories for charts."""
 
-from collections import deque
 from collections.abc import Generator, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
+from amqpbroker.broker.history import History
 from amqpbroker.broker.stats import EXCHANGE_COUNTERS, Counted, named, summed
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ PAUSE_MS = 5
 _WEIGHT = 0.3
 
 Member = TypeVar("Member", bound=Counted)
-#: Milliseconds since the epoch, and the counters then.
-Point = tuple[int, tuple[int, ...]]
 
 
 class Sample:
@@ -80,9 +78,9 @@ class Rates:
         self._started_ms: int = 0
         self._first: bool = True
         self._length: int = min(HISTORY_MS // interval_ms + 1, HISTORY_LENGTH)
-        self._history: deque[Point] = deque(maxlen=self._length)
+        self._history = History(self._length)
         # The one that was asked for last is the last.
-        self._histories: dict[Counted, deque[Point]] = {}
+        self._histories: dict[Counted, History] = {}
 
     def start(self) -> None:
         """Look now and from now on. What is there already did not come in an interval."""
@@ -104,13 +102,14 @@ class Rates:
 
         The broker's is always kept. Another begins when it is first asked for, and ends when many others were since.
         """
-        points = self._history
+        history = self._history
         if counted is not self._broker:
-            points = self._histories[counted] = self._histories.pop(counted, deque(maxlen=self._length))
+            history = self._histories[counted] = self._histories.pop(counted, History(self._length))
             if len(self._histories) > HISTORIES:
                 del self._histories[next(iter(self._histories))]
         ahead_ms = self.clock.ahead_ms
-        return [(at_ms + ahead_ms, named(counted.counter_names, counters)) for at_ms, counters in points]
+        names = counted.counter_names
+        return [(at_ms + ahead_ms, named(names, counters)) for at_ms, counters in history.samples(len(names))]
 
     def keeps(self, counted: Counted) -> bool:
         """Whether there is a history that `history` need not begin."""
@@ -144,7 +143,7 @@ class Rates:
         self._look(totals.churn, totals.churn.counters())
         counters = (*traffic, *octets, ready, unacked, broker.store.loaded, broker.store.stored)
         self._look(broker, counters)
-        self._history.append((self.clock.now_ms(), counters))
+        self._history.append(self.clock.now_ms(), counters)
 
     def _look_at(self, members: list[Counted], width: int) -> Generator[None, None, tuple[int, ...]]:
         """Look at things with so many counters each; returns the sums."""
@@ -182,7 +181,7 @@ class Rates:
         now_ms = self.clock.turn_ms
         sample.take(counters, now_ms, self.interval_ms, self.clock.ahead_ms)
         if counted in self._histories:
-            self._histories[counted].append((now_ms, counters))
+            self._histories[counted].append(now_ms, counters)
 
 
 class _Vhost:

@@ -31,7 +31,7 @@ class Clients:
         self._clock = clock
         self._tick = tick
         self._most = most
-        self._reading = Reading(tick)
+        self._reading = Reading(tick, clock)
         #: In the order in which they came.
         self._there: dict[ClientTransport, None] = {}
         self._insiders = itertools.count(1)

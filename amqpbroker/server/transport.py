@@ -80,6 +80,8 @@ class ClientTransport(asyncio.BufferedProtocol):
         #: True while the client's own frames are being processed.
         self._acting = False
         self._reading = True
+        #: True after a read that filled its room, until it is this socket's turn to be read again.
+        self._waits = False
         self.octets = 0
 
     # --- what the event loop calls -----------------------------------------------------------------------------------
@@ -127,18 +129,22 @@ class ClientTransport(asyncio.BufferedProtocol):
         if connection is None or connection.closing:
             return
         self._acting = True
+        data = bytes(self._read[:nbytes])
         try:
-            connection.feed(bytes(self._read[:nbytes]))
+            connection.feed(data)
         except Exception:
             self._fail()
             return
         finally:
             self._acting = False
-        if nbytes == len(self._read):  # there may be more, for the next turn
-            self._shared.filled()
+        if nbytes == len(self._read):  # there may be more, for a later turn
+            self._waits = True
+            self._shared.filled(self)
             self._set_reading(False)
             self.on_dirty(connection)
-        elif not connection.reading:
+            return
+        self._shared.read(data)
+        if not connection.reading:
             self._set_reading(False)
 
     def pause_writing(self) -> None:
@@ -186,11 +192,18 @@ class ClientTransport(asyncio.BufferedProtocol):
             if connection.closing:
                 self._close()
             else:
-                self._set_reading(connection.reading)
+                self._set_reading(connection.reading and not self._waits)
         except Exception:
             self._fail()
         finally:
             self._acting = False
+
+    def read_on(self) -> None:
+        """Read what else the socket has to say, if the connection allows it."""
+        self._waits = False
+        connection = self._connection
+        if connection is not None and not connection.closing:
+            self._set_reading(connection.reading)
 
     def interpose(self, before: Callable[[Served], Served]) -> None:
         """Have something stand before what serves the socket, from now on."""

@@ -1,8 +1,10 @@
 """Journal records as bytes: docs/store-format.md, to the octet. Knows nothing of files."""
 
 import struct
+import sys
 import zlib
 from abc import ABCMeta, abstractmethod
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -243,8 +245,18 @@ def signed32(number: i64) -> i32:
     return i32(number if number < 0x80000000 else number - 0x100000000)
 
 
+def _swapped(numbers: "array[int]") -> "array[int]":
+    """Return numbers of the machine's byte order in the journal's, and the other way round.
+
+    A format of `struct` for each length would be compiled and cached.
+    """
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
+
+
 def settle(positions: list[int]) -> bytes:
-    return LIST_HEAD.pack(SETTLE, len(positions)) + struct.pack(f">{len(positions)}Q", *positions)
+    return LIST_HEAD.pack(SETTLE, len(positions)) + _swapped(array("Q", positions)).tobytes()
 
 
 def returned(entries: list[tuple[int, int]]) -> bytes:
@@ -351,9 +363,12 @@ def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
     _, count = LIST_HEAD.unpack_from(data, offset)
     offset += LIST_HEAD.size
     if kind == SETTLE[0]:
-        for position in struct.unpack_from(f">{count}Q", data, offset):
+        end = offset + 8 * int(count)
+        if end > len(data):
+            return -1
+        for position in _swapped(array("Q", data[offset:end])):
             visitor.settled(position)
-        return offset + 8 * int(count)
+        return end
     if kind == RETURNED[0]:
         for _ in range(count):
             visitor.returned_copy(*RETURN.unpack_from(data, offset))

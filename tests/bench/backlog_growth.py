@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from tests.bench.brokers import amqpbroker
-from tests.bench.clients import COUNT, READY, Cells, Consuming, Publishing, consume, probe, publish
+from tests.bench.clients import COUNT, READY, Cells, Consuming, consume, probe, publish
 from tests.bench.crew import BEGIN_WITHIN_S, CONTEXT, Client, Crew
 from tests.bench.processes import cpu_s, resident_bytes
+from tests.bench.sending import Repeated
 from tests.bench.shapes import queues
 
 LEVELS = (100_000, 500_000, 1_000_000, 2_000_000, 3_000_000, 4_000_000, 5_000_000)
@@ -103,7 +104,7 @@ def measured(persistent: bool, levels: tuple[int, ...], show: Callable[[str, Str
         time.sleep(REST_S)
         empty = watch.stretch(0, 0)
         show("at rest with", empty)
-        what = Publishing(tuple(names), size=SIZE, persistent=persistent, in_flight=5_000, count=levels[-1])
+        what = Repeated(tuple(names), size=SIZE, persistent=persistent, in_flight=5_000, count=levels[-1])
         with Crew(broker.port) as crew:
             filler = crew.add(publish, what)
             filler.wait(lambda client: bool(client.cells[READY]), BEGIN_WITHIN_S)

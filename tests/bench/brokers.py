@@ -1,29 +1,38 @@
 """The brokers that are compared, each a process of its own on loopback with a data directory of its own."""
 
 import contextlib
+import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from conformance.rabbitmq import install, own_rabbitmq
+from conformance.rabbitmq import PLUGINS, free_port, install, own_rabbitmq
+from tests.bench.lavinmq import LAVINMQ, own_lavinmq
 from tests.bench.processes import family, memory_bytes, settle, with_environment
+from tests.certificates import Authority, Issued
 from tests.load.client import LoadClient
 from tests.process import ENVIRONMENT, BrokerProcess
 
 OURS = "amqpbroker"
 THEIRS = "RabbitMQ"
 
+#: RabbitMQ's plugin for delayed messages, which Debian does not have, and where users put it.
+DELAYING = "rabbitmq_delayed_message_exchange"
+LIBRARY = Path("/usr/lib/rabbitmq")
+PLUGIN_FOLDERS = ("plugins", "lib/*/plugins")
+
 
 @dataclass(frozen=True)
 class Running:
     """A running broker. `start_s`: seconds from its start until AMQP and management accepted connections.
 
-    directory: its data directory, empty if unknown.
+    directory: its data directory, empty if unknown. tls_port: its port for AMQP over TLS, 0 if it has none.
     """
 
     name: str
@@ -33,9 +42,10 @@ class Running:
     start_s: float
     rest_bytes: int
     directory: str = ""
+    tls_port: int = 0
 
     @classmethod
-    def now(cls, name: str, port: int, pid: int, start_s: float, version: str = "") -> "Running":
+    def now(cls, name: str, port: int, pid: int, start_s: float, version: str = "", tls_port: int = 0) -> "Running":
         """Describe a running broker. version: replaces the version and platform that it reports to its clients."""
         if not version:
             with LoadClient(port) as client:
@@ -44,21 +54,42 @@ class Running:
             version = f"{told} on {runtime}"
         pids = family(pid)
         settle(pids)
-        return cls(name, version, port, pids, start_s, memory_bytes(pids))
+        return cls(name, version, port, pids, start_s, memory_bytes(pids), tls_port=tls_port)
+
+
+@contextlib.contextmanager
+def certificate() -> Iterator[Issued]:
+    """A certificate of a server and its key, which processes of other users can read."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        directory = Path(folder)
+        directory.chmod(0o755)
+        yield Authority(directory).issue("server")
+
+
+def tls_settings(port: int, issued: Issued) -> dict[str, str]:
+    """Return the settings of rabbitmq.conf for a listener over TLS."""
+    return {
+        "listeners.ssl.default": f"127.0.0.1:{port}",
+        "ssl_options.certfile": issued.certfile,
+        "ssl_options.keyfile": issued.keyfile,
+    }
 
 
 @contextlib.contextmanager
 def amqpbroker() -> Iterator[Running]:
     """This checkout's, with fsync, on free ports."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    tls_port = free_port()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, certificate() as issued:
         directory = Path(folder)
-        with BrokerProcess(directory, "--data-dir", str(directory / "data")) as broker:
+        settings = [f"--set={key}={value}" for key, value in tls_settings(tls_port, issued).items()]
+        with BrokerProcess(directory, "--data-dir", str(directory / "data"), *settings) as broker:
             running = Running.now(
                 OURS,
                 broker.port,
                 broker.process.pid,
                 broker.start_s,
                 f"{own_version()} on Python {platform.python_version()}",
+                tls_port,
             )
             yield replace(running, directory=str(directory / "data"))
 
@@ -70,12 +101,39 @@ def own_version() -> str:
     return done.stdout.strip().removeprefix("amqpbroker ")
 
 
+def plugins(library: Path = LIBRARY) -> str:
+    """Return the plugins to enable: those of the conformance suite, and `DELAYING` if it is installed."""
+    installed = any(next(library.glob(f"{folder}/{DELAYING}*"), None) for folder in PLUGIN_FOLDERS)
+    return PLUGINS.replace("]", f",{DELAYING}]") if installed else PLUGINS
+
+
 @contextlib.contextmanager
 def rabbitmq() -> Iterator[Running]:
     """Debian's, installed if it is missing."""
     install()
-    started = time.monotonic()
-    with own_rabbitmq() as target:
-        start_s = time.monotonic() - started
-        pid = with_environment("beam.smp", f"RABBITMQ_NODE_PORT={target.port}")
-        yield Running.now(THEIRS, target.port, pid, start_s)
+    tls_port = free_port()
+    with certificate() as issued:
+        settings = "".join(f"{key} = {value}\n" for key, value in tls_settings(tls_port, issued).items())
+        started = time.monotonic()
+        with own_rabbitmq(plugins(), settings) as target:
+            start_s = time.monotonic() - started
+            pid = with_environment("beam.smp", f"RABBITMQ_NODE_PORT={target.port}")
+            yield Running.now(THEIRS, target.port, pid, start_s, tls_port=tls_port)
+
+
+@contextlib.contextmanager
+def lavinmq(binary: str) -> Iterator[Running]:
+    """The one of this binary, with its own defaults."""
+    with certificate() as issued, own_lavinmq(binary, issued) as started:
+        yield Running.now(LAVINMQ, started.port, started.pid, started.start_s, tls_port=started.tls_port)
+
+
+Start = Callable[[], AbstractContextManager[Running]]
+
+
+def compared() -> dict[str, Start]:
+    """Return how to start each broker: RabbitMQ, this one, and LavinMQ if the variable LAVINMQ names its binary."""
+    brokers: dict[str, Start] = {THEIRS: rabbitmq, OURS: amqpbroker}
+    if binary := os.environ.get("LAVINMQ"):
+        brokers[LAVINMQ] = lambda: lavinmq(binary)
+    return brokers

@@ -1,8 +1,7 @@
-"""Clients that cost next to nothing: what they send is encoded beforehand, what they receive is counted in octets.
+"""Clients that cost next to nothing: their messages are encoded beforehand, deliveries are counted by their tags.
 
 Each runs in a process of its own and is given cells that it shares with the process that measures: it writes there
-what it has counted, and looks there whether it is to end. A deliver has as many octets as the first one, since tags,
-names and bodies are of the same length throughout.
+what it has counted, and looks there whether it is to end.
 
 `amqpbroker perf` is not this: it has to be right about whatever a broker sends, which costs its consumers two to three
 times the CPU a message, and here they share the cores with what is measured.
@@ -11,70 +10,47 @@ times the CPU a message, and here they share the cores with what is measured.
 import contextlib
 import select
 import socket
+import ssl
 import struct
 import time
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Callable, Iterator, MutableSequence
 from dataclasses import dataclass
 
-from amqpbroker.cli.perf.acknowledgements import SingleAcks, up_to
+from amqpbroker.cli.perf.acknowledgements import SingleAcks
+from amqpbroker.wire.frames import BODY
+from tests.bench.deliveries import Deliveries, acknowledge, consumer_tag
+from tests.bench.sending import Load, Repeated
 from tests.harness import published
-from tests.load.client import LoadClient, allow_open_files, request
+from tests.load.client import LoadClient, allow_open_files, request, without_verification
 
 #: What the cells hold: messages counted, when the first and the last one was (ns), ready, to end, samples kept.
 COUNT, FIRST_NS, LAST_NS, READY, END = range(5)
 CELLS = 5
 
-BUFFER_BYTES = 1 << 20
-CHUNK_BYTES = 1 << 18
-CHUNK_MESSAGES = 500
 LOOK_EVERY_S = 0.2
 
 Cells = MutableSequence[int]
 
 
 @dataclass(frozen=True)
-class Publishing:
-    """What a publisher sends, over and over: a message to each of `keys` in turn.
-
-    in_flight: how many may wait for their confirm; 0 for publishing without confirms.
-    count: where to end; 0 for never.
-    """
-
-    keys: tuple[str, ...]
-    exchange: str = ""
-    size: int = 16
-    persistent: bool = False
-    in_flight: int = 0
-    count: int = 0
-
-    def chunks(self) -> list[tuple[bytes, int]]:
-        """Frames and how many messages they are, all of `keys` at least once."""
-        properties = {"delivery_mode": 2} if self.persistent else {}
-        body = b"x" * self.size
-        messages = [published(key, body, self.exchange, **properties) for key in self.keys]
-        most = max(1, min(CHUNK_MESSAGES, CHUNK_BYTES // len(messages[0]), self.in_flight // 4 or CHUNK_MESSAGES))
-        if len(messages) < most:
-            messages *= most // len(messages)
-        parts = [messages[first : first + most] for first in range(0, len(messages), most)]
-        return [(b"".join(part), len(part)) for part in parts]
-
-
-@dataclass(frozen=True)
 class Consuming:
-    """What a consumer takes: from each of `queues`, acknowledging every `ack_every` messages.
+    """What a consumer takes: messages of each of `queues`.
 
-    prefetch: 0 for not acknowledging at all. count: where to end; 0 for never.
+    prefetch: 0 for auto-ack. ack_every: number of messages that are answered together. answer: makes the frame that
+    answers everything up to a delivery tag. count: where to end; 0 for never. tls: whether the connection is encrypted.
     """
 
     queues: tuple[str, ...]
     prefetch: int = 0
     ack_every: int = 1
     count: int = 0
+    answer: Callable[[int], bytes] = acknowledge
+    tls: bool = False
 
 
-def publish(port: int, cells: Cells, what: Publishing) -> None:
-    with LoadClient(port) as client:
-        chunks = what.chunks()
+def publish(port: int, cells: Cells, what: Load) -> None:
+    chunks = what.chunks()
+    with LoadClient(port, tls=what.tls) as client:
         if what.in_flight:
             client.call("confirm.select", "confirm.select-ok")
         client.socket.settimeout(None)
@@ -87,7 +63,7 @@ def publish(port: int, cells: Cells, what: Publishing) -> None:
         _wait_for_end(cells)
 
 
-def _publish_freely(sock: socket.socket, cells: Cells, what: Publishing, chunks: list[tuple[bytes, int]]) -> None:
+def _publish_freely(sock: socket.socket, cells: Cells, what: Load, chunks: list[tuple[bytes, int]]) -> None:
     sent = 0
     until = what.count or 1 << 62
     while True:
@@ -98,14 +74,14 @@ def _publish_freely(sock: socket.socket, cells: Cells, what: Publishing, chunks:
             if sent >= until:
                 cells[LAST_NS] = time.monotonic_ns()
                 return
-        if cells[END]:
-            return
+            if cells[END]:
+                return
 
 
 CONFIRM = struct.Struct(">11sQBB")
 
 
-def _publish_confirmed(sock: socket.socket, cells: Cells, what: Publishing, chunks: list[tuple[bytes, int]]) -> None:
+def _publish_confirmed(sock: socket.socket, cells: Cells, what: Load, chunks: list[tuple[bytes, int]]) -> None:
     sent = confirmed = turn = 0
     until = what.count or 1 << 62
     pending = b""
@@ -131,76 +107,53 @@ def _publish_confirmed(sock: socket.socket, cells: Cells, what: Publishing, chun
 
 
 def consume(port: int, cells: Cells, what: Consuming) -> None:
-    with LoadClient(port) as client:
+    with LoadClient(port, tls=what.tls) as client:
         if what.prefetch:
             client.call("basic.qos", "basic.qos-ok", prefetch_count=what.prefetch)
-        for index, queue in enumerate(what.queues):
+        for number, queue in enumerate(what.queues):
             client.call(
                 "basic.consume",
                 "basic.consume-ok",
                 queue=queue,
-                consumer_tag=f"{index:05}",
+                consumer_tag=consumer_tag(number),
                 no_ack=not what.prefetch,
             )
         cells[READY] = 1
-        _wake_for_the_end(client.socket)
-        with contextlib.suppress(EOFError):
-            each = _octets_of_first(client, cells)
-            cells[FIRST_NS] = time.monotonic_ns()
-            _count(client, cells, what, each)
+        wake_for_the_end(client.socket)
+        _count(client, cells, what)
         cells[LAST_NS] = time.monotonic_ns()
         _wait_for_end(cells)
 
 
-def _octets_of_first(client: LoadClient, cells: Cells) -> int:
-    """How many octets the first delivery takes, which is read frame by frame. EOFError if it is time to end before."""
-    octets = body = 0
-    frames = client.frames()
-    while True:
-        try:
-            kind, payload = next(frames)
-        except BlockingIOError:
-            if cells[END]:
-                raise EOFError from None
-            frames = client.frames()
-            continue
-        except StopIteration:
-            raise EOFError from None
-        octets += len(payload) + 8
-        if kind == 2:
-            body = int.from_bytes(payload[4:12], "big")
-        elif kind == 3:
-            body -= len(payload)
-        if kind != 1 and not body:
-            return octets
-
-
-def _count(client: LoadClient, cells: Cells, what: Consuming, each: int) -> None:
-    sock = client.socket
-    buffer = bytearray(BUFFER_BYTES)
-    single = SingleAcks()
-    octets = each + client.unread_bytes
-    acked = 0
+def _count(client: LoadClient, cells: Cells, what: Consuming) -> None:
+    send = client.socket.sendall
+    deliveries = Deliveries(client)
+    single = SingleAcks() if what.answer is acknowledge and what.ack_every == 1 else None
+    answered = 0
     until = what.count or 1 << 62
     while True:
-        messages = octets // each
-        cells[COUNT] = messages
-        if what.prefetch and messages - acked >= what.ack_every:
-            sock.sendall(single.between(acked + 1, messages) if what.ack_every == 1 else up_to(messages))
-            acked = messages
-        if messages >= until:
+        count = deliveries.count
+        if count and not cells[COUNT]:
+            cells[FIRST_NS] = time.monotonic_ns()
+        cells[COUNT] = count
+        if what.prefetch and count - answered >= what.ack_every:
+            send(single.between(answered + 1, count) if single else what.answer(count))
+            answered = count
+        if count >= until:
             return
         try:
-            received = sock.recv_into(buffer)
-        except BlockingIOError:
+            received = deliveries.receive()
+        except (BlockingIOError, TimeoutError):
             received = 0
         if not received and cells[END]:
             return
-        octets += received
 
 
-def churn(port: int, cells: Cells) -> None:
-    """Connect, open a channel, declare a queue that the broker names, close: each step waits for its answer."""
+def churn(port: int, cells: Cells, tls: bool = False) -> None:
+    """Connect, open a channel, declare a queue that the broker names, close: each step waits for its answer.
+
+    tls: encrypt the connection, and declare nothing.
+    """
     login = request(
         "connection.start-ok", 0, client_properties={}, mechanism="PLAIN", response="\0guest\0guest", locale="en_US"
     )
@@ -210,18 +163,24 @@ def churn(port: int, cells: Cells) -> None:
         login,
         tune + request("connection.open", 0, virtual_host="/"),
         request("channel.open"),
-        request("queue.declare", exclusive=True, auto_delete=True),
+        *([] if tls else [request("queue.declare", exclusive=True, auto_delete=True)]),
         request("connection.close", 0, reply_code=200, class_id=0, method_id=0),
     ]
+    context = without_verification() if tls else None
     cells[READY] = 1
     cells[FIRST_NS] = time.monotonic_ns()
     while not cells[END]:
-        with socket.create_connection(("127.0.0.1", port)) as sock:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with _connected(port, context) as sock:
             for step in steps:
                 sock.sendall(step)
                 _answer(sock)
         cells[COUNT] += 1
+
+
+def _connected(port: int, context: ssl.SSLContext | None) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return context.wrap_socket(sock) if context else sock
 
 
 def _answer(sock: socket.socket) -> None:
@@ -248,13 +207,11 @@ def circulate(port: int, cells: Cells, connections: int, batch: int, size: int) 
         answers.register(client.socket, select.EPOLLIN)
     first, chunk = batches[clients[0].socket.fileno()]
     first.send(chunk)
-    back = batch * _octets_of_first(first, cells)
+    back = _bytes_of_deliveries(first, batch)
     missing = dict.fromkeys(batches, back)
-    missing[first.socket.fileno()] -= back // batch + first.unread_bytes
     for client, chunk in batches.values():
         client.socket.settimeout(None)
-        if client is not first:
-            client.send(chunk)
+        client.send(chunk)
     cells[READY] = 1
     while not cells[END]:
         for number, _ in answers.poll(LOOK_EVERY_S):
@@ -269,9 +226,20 @@ def circulate(port: int, cells: Cells, connections: int, batch: int, size: int) 
                 client.send(chunk)
 
 
-def publish_paced(port: int, cells: Cells, what: Publishing, rate: int) -> None:
+def _bytes_of_deliveries(client: LoadClient, count: int) -> int:
+    """Receive that many messages, each with a body of one frame; returns the number of bytes."""
+    octets = bodies = 0
+    for kind, payload in client.frames():
+        octets += len(payload) + 8
+        bodies += kind == BODY
+        if bodies == count:
+            break
+    return octets
+
+
+def publish_paced(port: int, cells: Cells, what: Repeated, rate: int) -> None:
     """So many messages a second, each beginning with the time at which it was sent."""
-    message = Publishing(what.keys, what.exchange, what.size, what.persistent).chunks()[0]
+    message = what.chunks()[0]
     frames = message[0][: len(message[0]) // message[1]]
     head, tail = frames[: -what.size - 1], frames[8 - what.size - 1 :]
     with LoadClient(port) as client:
@@ -293,10 +261,10 @@ def consume_timed(port: int, cells: Cells, queue: str, samples_ns: Cells) -> Non
     with LoadClient(port) as client:
         client.call("basic.consume", "basic.consume-ok", queue=queue, no_ack=True)
         cells[READY] = 1
-        _wake_for_the_end(client.socket)
+        wake_for_the_end(client.socket)
         for kind, payload in _frames_until_end(client, cells):
-            if kind == 3:
-                _sample(cells, samples_ns, time.monotonic_ns() - int.from_bytes(payload[:8], "big"))
+            if kind == BODY:
+                sample(cells, samples_ns, time.monotonic_ns() - int.from_bytes(payload[:8], "big"))
 
 
 def probe(port: int, cells: Cells, queue: str, samples_ns: Cells, every_s: float) -> None:
@@ -309,11 +277,11 @@ def probe(port: int, cells: Cells, queue: str, samples_ns: Cells, every_s: float
             start = time.monotonic_ns()
             client.send(question)
             _answer(client.socket)
-            _sample(cells, samples_ns, time.monotonic_ns() - start)
+            sample(cells, samples_ns, time.monotonic_ns() - start)
             time.sleep(every_s)
 
 
-def _sample(cells: Cells, samples_ns: Cells, taken_ns: int) -> None:
+def sample(cells: Cells, samples_ns: Cells, taken_ns: int) -> None:
     count = cells[COUNT]
     if count < len(samples_ns):
         samples_ns[count] = taken_ns
@@ -327,7 +295,7 @@ def _frames_until_end(client: LoadClient, cells: Cells) -> Iterator[tuple[int, b
             return
 
 
-def _wake_for_the_end(sock: socket.socket) -> None:
+def wake_for_the_end(sock: socket.socket) -> None:
     """Have receiving raise BlockingIOError now and then: a timeout of Python's would cost a further call each time."""
     sock.settimeout(None)
     seconds, rest = divmod(LOOK_EVERY_S, 1)

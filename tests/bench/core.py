@@ -11,14 +11,18 @@ app-rejected (250 at a time to a dead letter queue). Prints the median over the 
 """
 
 import argparse
+import random
 import statistics
 import struct
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, Table, longstr
-from tests.bench.application import header_bindings, messages
+from tests.bench.application import messages
+from tests.bench.routing import HEADERS_QUEUES, headers_bindings
 from tests.harness import Wire, make_broker, published
 
 CHUNK = 250
@@ -29,6 +33,17 @@ CHUNK_MS, LONGEST_DELAY_MS = 10, 1_000
 
 def _acks(first: int, count: int) -> bytes:
     return b"".join(frame(METHOD, 1, struct.pack(">HHQB", 60, 80, tag, 0)) for tag in range(first, first + count))
+
+
+def _messages(shape: str) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield an application's messages with what the shape needs: a delay, or the name of direct replies."""
+    chance = random.Random(1)
+    for properties, body in messages():
+        if shape == "app-delayed":
+            properties["headers"]["x-delay"] = Field("I", chance.randint(1, LONGEST_DELAY_MS))
+        elif shape == "app-reply":
+            properties["reply_to"] = REPLY_TO
+        yield properties, body
 
 
 def _chunks(frames: list[bytes]) -> list[bytes]:
@@ -59,9 +74,9 @@ class Shape:
             self._consumer("q", no_ack=True).call(1, "queue.bind", queue="q", exchange=exchange, routing_key="#")
         elif name == "app-headers":
             exchange = "amq.headers"
-            for i in range(10):
+            for i in range(HEADERS_QUEUES):
                 self._consumer(f"q{i}", no_ack=True)
-            for i, arguments in header_bindings():
+            for i, arguments in headers_bindings():
                 self.publisher.call(1, "queue.bind", queue=f"q{i}", exchange=exchange, arguments=arguments)
         elif name == "app-delayed":
             exchange = "late"
@@ -79,8 +94,7 @@ class Shape:
             self.publisher.call(1, "confirm.select")
         self.chunks = [published(key, b"x" * 16, exchange) * CHUNK]
         if self.application:
-            more = {"reply_to": REPLY_TO} if name == "app-reply" else {}
-            made = list(messages(delays_ms=(1, LONGEST_DELAY_MS) if name == "app-delayed" else None, **more))
+            made = list(_messages(name))
             keys = [f"{key}.{i}" if name == "app-topic" else key for i in range(len(made))]
             self.chunks = _chunks(
                 [published(keys[i], body, exchange, **values) for i, (values, body) in enumerate(made)]

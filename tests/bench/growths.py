@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.bench.brokers import Running, amqpbroker
-from tests.bench.clients import Consuming, Publishing, circulate, consume, publish
+from tests.bench.clients import Consuming, circulate, consume, publish
 from tests.bench.crew import Crew, Measured, measure
+from tests.bench.sending import Repeated
 from tests.bench.shapes import Flow, queues
-from tests.load.client import LoadClient, allow_open_files, request
+from tests.bench.topology import bind
+from tests.load.client import LoadClient, allow_open_files
 
-BATCH = 200
 TOPIC = "bench.topic"
 CIRCULATING = 20
 MOST_KEYS = 1_000
@@ -41,7 +42,7 @@ def many_queues(broker: Running, count: int, seconds: float) -> Measured:
     with queues(broker, count) as names, Crew(broker.port) as crew:
         taker = crew.add(consume, Consuming(tuple(names)))
         crew.ready()
-        crew.add(publish, Publishing(tuple(names), size=100))
+        crew.add(publish, Repeated(tuple(names), size=100))
         return measure([taker], broker.pids, seconds)
 
 
@@ -62,20 +63,14 @@ def many_bindings(broker: Running, count: int, seconds: float) -> Measured:
         taker = crew.add(consume, Consuming((queue,)))
         crew.ready()
         keys = [f"{i:06}.eu.created" for i in range(0, count, max(1, count // MOST_KEYS))]
-        crew.add(publish, Publishing(tuple(keys), TOPIC, size=100))
+        crew.add(publish, Repeated(tuple(keys), TOPIC, size=100))
         return measure([taker], broker.pids, seconds)
 
 
 def _bind(port: int, queue: str, patterns: list[str]) -> None:
     with contextlib.closing(LoadClient(port)) as client:
         client.call("exchange.declare", "exchange.declare-ok", exchange=TOPIC, exchange_type="topic", auto_delete=True)
-        for first in range(0, len(patterns), BATCH):
-            batch = patterns[first : first + BATCH]
-            client.send(
-                b"".join([request("queue.bind", queue=queue, exchange=TOPIC, routing_key=key) for key in batch])
-            )
-            for _ in batch:
-                client.expect("queue.bind-ok")
+        bind(client, TOPIC, ((queue, pattern, {}) for pattern in patterns))
 
 
 def large_messages(broker: Running, size: int, seconds: float) -> Measured:

@@ -1,5 +1,6 @@
 """What the comparison with RabbitMQ found, as a part of docs/performance.md."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tests.bench.crew import Measured
@@ -10,14 +11,19 @@ MB = 1_000_000
 START_TIMES_QUICKER = 10.0
 REST_MB = 60.0
 TRANSIENT_CPU_US = 0.8
+#: A percentile that is shown and has no target.
+WITHOUT_TARGET = "p99.9"
+#: In place of the figures of a broker that cannot do something.
+CANNOT = ("cannot", "", "")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One figure of both brokers."""
+    """One figure of RabbitMQ and of amqpbroker, and of LavinMQ if that was measured too."""
 
     theirs: float
     ours: float
+    lavinmq: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -26,38 +32,51 @@ class Pair:
 
 @dataclass(frozen=True)
 class Row:
-    """A shape, or a half of one: what was measured, and the ratio that is wanted."""
+    """A shape, or a half of one: what was measured, and the ratio to RabbitMQ's rate that is wanted.
+
+    theirs: None if RabbitMQ cannot do this.
+    """
 
     name: str
     what: str
-    theirs: Measured
+    theirs: Measured | None
     ours: Measured
     target: float | None = None
+    lavinmq: Measured | None = None
 
     @property
-    def ratio(self) -> float:
-        return Pair(self.theirs.rate, self.ours.rate).ratio
+    def ratio(self) -> float | None:
+        return Pair(self.theirs.rate, self.ours.rate).ratio if self.theirs else None
 
 
-def rates(rows: list[Row]) -> str:
+def rates(rows: list[Row], lavinmq: bool = False) -> str:
+    """Return the table of rates. lavinmq: with columns for LavinMQ."""
     head = ("shape", "RabbitMQ", "CPU", "memory", "amqpbroker", "CPU", "memory", "ratio", "target", "met")
-    return table(
-        head,
-        [
-            (
-                f"{row.name}: {row.what}",
-                *_figures(row.theirs),
-                *_figures(row.ours),
-                times(row.ratio),
-                "" if row.target is None else f"{row.target:g}",
-                "" if row.target is None else met(row.ratio >= row.target),
-            )
-            for row in rows
-        ],
+    if lavinmq:
+        head += ("LavinMQ", "CPU", "memory", "ratio to LavinMQ")
+    return table(head, [_line(row) + (_beside(row) if lavinmq else ()) for row in rows])
+
+
+def _line(row: Row) -> tuple[str, ...]:
+    judged = row.ratio is not None and row.target is not None
+    return (
+        f"{row.name}: {row.what}",
+        *_figures(row.theirs),
+        *_figures(row.ours),
+        "" if row.ratio is None else times(row.ratio),
+        "" if row.target is None else f"{row.target:g}",
+        met(row.ratio >= row.target) if judged else "",
     )
 
 
-def _figures(measured: Measured) -> tuple[str, str, str]:
+def _beside(row: Row) -> tuple[str, ...]:
+    ratio = times(Pair(row.lavinmq.rate, row.ours.rate).ratio) if row.lavinmq else ""
+    return (*_figures(row.lavinmq), ratio)
+
+
+def _figures(measured: Measured | None) -> tuple[str, str, str]:
+    if measured is None:
+        return CANNOT
     return f"{measured.rate:,.0f}/s", cpu(measured.cpu_us), f"{measured.memory_bytes / MB:.0f} MB"
 
 
@@ -74,30 +93,43 @@ def met(yes: bool) -> str:
     return "yes" if yes else "**no**"
 
 
+Shown = Callable[[float], str]
+
+
 def others(start_s: Pair, rest_bytes: Pair, latencies_ms: dict[str, Pair], transient_cpu_us: Pair | None) -> str:
-    """latencies_ms: by names such as "lat p99"."""
+    """Return the table of what is no rate. latencies_ms: by names such as "lat p99"."""
     rows = [
         (
             "start to ready",
-            f"{start_s.theirs:.2f} s",
-            f"{start_s.ours:.2f} s",
+            start_s,
+            lambda value: f"{value:.2f} s",
             f"{START_TIMES_QUICKER:g} times quicker",
             met(start_s.ours * START_TIMES_QUICKER <= start_s.theirs),
         ),
         (
             "memory at rest",
-            f"{rest_bytes.theirs / MB:.0f} MB",
-            f"{rest_bytes.ours / MB:.0f} MB",
+            rest_bytes,
+            lambda value: f"{value / MB:.0f} MB",
             f"under {REST_MB:g} MB",
             met(rest_bytes.ours < REST_MB * MB),
         ),
     ]
     if transient_cpu_us:
-        mine = transient_cpu_us.ours
-        pair = (cpu(transient_cpu_us.theirs), cpu(mine))
-        rows.append(("CPU per message, transient", *pair, f"under {TRANSIENT_CPU_US} us", met(mine < TRANSIENT_CPU_US)))
+        verdict = met(transient_cpu_us.ours < TRANSIENT_CPU_US)
+        rows.append(("CPU per message, transient", transient_cpu_us, cpu, f"under {TRANSIENT_CPU_US} us", verdict))
     for name, pair in latencies_ms.items():
-        wanted = "" if name.endswith("p99.9") else "below RabbitMQ's"
-        verdict = met(pair.ours < pair.theirs) if wanted else ""
-        rows.append((name, f"{pair.theirs:.2f} ms", f"{pair.ours:.2f} ms", wanted, verdict))
-    return table(("", "RabbitMQ", "amqpbroker", "target", "met"), rows)
+        wanted = "" if name.endswith(WITHOUT_TARGET) else "not above RabbitMQ's"
+        verdict = met(pair.ours <= pair.theirs) if wanted else ""
+        rows.append((name, pair, lambda value: f"{value:.2f} ms", wanted, verdict))
+    return _compared(rows)
+
+
+def _compared(rows: Iterable[tuple[str, Pair, Shown, str, str]]) -> str:
+    rows = list(rows)
+    lavinmq = any(pair.lavinmq is not None for _, pair, *_ in rows)
+    head = ("", "RabbitMQ", "amqpbroker", "target", "met", *(("LavinMQ",) if lavinmq else ()))
+    lines = []
+    for name, pair, shown, wanted, verdict in rows:
+        further = ("" if pair.lavinmq is None else shown(pair.lavinmq),) if lavinmq else ()
+        lines.append((name, shown(pair.theirs), shown(pair.ours), wanted, verdict, *further))
+    return table(head, lines)

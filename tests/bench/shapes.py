@@ -1,23 +1,15 @@
-"""The shapes of load in which brokers are compared, by the names that the targets have."""
+"""Shapes of load in which one message is repeated; tests/bench/application_shapes.py has those of an application."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from amqpbroker.wire.values import Field, Table
 from tests.bench.brokers import Running
-from tests.bench.clients import (
-    Consuming,
-    Publishing,
-    churn,
-    consume,
-    consume_timed,
-    publish,
-    publish_paced,
-)
-from tests.bench.crew import CONTEXT, Crew, Measured, measure, measure_all
-from tests.bench.processes import settle
-from tests.load.client import LoadClient
+from tests.bench.clients import Cells, Consuming, churn, consume, consume_timed, publish, publish_paced
+from tests.bench.crew import CONTEXT, Client, Crew, Measured, measure, measure_all
+from tests.bench.sending import Repeated
+from tests.bench.topology import EXCHANGE, Binding, Topology
 
 BACKLOG = 500_000
 BACKLOG_WITHIN_S = 60.0
@@ -53,7 +45,7 @@ class Flow:
             crew.ready()
             exchange, keys = (EXCHANGE, ["k"]) if self.fanout else ("", names)
             each = [
-                Publishing((keys[i % len(keys)],), exchange, self.size, self.persistent, self.in_flight)
+                Repeated((keys[i % len(keys)],), exchange, self.size, self.persistent, self.in_flight)
                 for i in range(self.publishers)
             ]
             senders = [crew.add(publish, what) for what in each]
@@ -71,7 +63,7 @@ def run_backlog(broker: Running, seconds: float, count: int = BACKLOG) -> dict[s
     del seconds
     with queues(broker, 1, persistent=True) as names:
         with Crew(broker.port) as crew:
-            what = Publishing(tuple(names), size=100, persistent=True, in_flight=5_000, count=count)
+            what = Repeated(tuple(names), size=100, persistent=True, in_flight=5_000, count=count)
             published = measure_all(crew.add(publish, what), broker.pids, BACKLOG_WITHIN_S)
         with Crew(broker.port) as crew:
             what = Consuming(tuple(names), prefetch=1_000, ack_every=250, count=count)
@@ -91,27 +83,34 @@ class Latency:
         with queues(broker, 1, self.persistent) as names, Crew(broker.port) as crew:
             taker = crew.add(consume_timed, names[0], samples_ns)
             crew.ready()
-            what = Publishing(tuple(names), size=100, persistent=self.persistent)
-            measured = measure([taker, crew.add(publish_paced, what, self.rate)][:1], broker.pids, seconds)
-            count = min(int(measured.rate * seconds), taker.count)
-            newest = samples_ns[taker.count - count : taker.count]
-        return percentiles_ms(newest)
+            crew.add(publish_paced, Repeated(tuple(names), size=100, persistent=self.persistent), self.rate)
+            return measure_latency(taker, samples_ns, broker, seconds)
+
+
+def measure_latency(client: Client, samples_ns: Cells, broker: Running, seconds: float) -> dict[float, float]:
+    """Return the percentiles of what a client noted in so many seconds."""
+    measured = measure([client], broker.pids, seconds)
+    count = min(int(measured.rate * seconds), client.count)
+    return percentiles_ms(samples_ns[client.count - count : client.count])
 
 
 PERCENTILES = (50.0, 99.0, 99.9)
 
 
-def percentiles_ms(samples_ns: list[int]) -> dict[float, float]:
+def percentiles_ms(samples_ns: Sequence[int]) -> dict[float, float]:
     ordered = sorted(samples_ns)
     return {each: ordered[min(len(ordered) - 1, int(len(ordered) * each / 100))] / 1e6 for each in PERCENTILES}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What is measured, and how many times RabbitMQ's rate the targets want, by row."""
+    """A load, and for each row the target as a multiple of RabbitMQ's rate, None for no target.
+
+    run: returns what was measured, by row; no rows if the broker cannot do it.
+    """
 
     what: str
-    targets: dict[str, float]
+    targets: dict[str, float | None]
     run: Callable[[Running, float], dict[str, Measured]]
 
 
@@ -151,35 +150,11 @@ LATENCIES = {
     "lat-persist": ("persistent, 500/s", Latency(500, persistent=True).run),
 }
 
-EXCHANGE = "bench.fanout"
 
-
-@contextlib.contextmanager
 def queues(
     broker: Running, count: int, persistent: bool = False, arguments: Table | None = None, fanout: bool = False
-) -> Iterator[list[str]]:
-    """So many queues, without any message in them; gone with the `with`, and the broker at rest.
-
-    Not if that ends by an exception: then the broker may be gone too.
-    """
-    names = [f"bench.{i:05}" for i in range(count)]
-    _delete(broker.port, names)
-    with LoadClient(broker.port) as client:
-        if fanout:
-            client.call("exchange.declare", "exchange.declare-ok", exchange=EXCHANGE, exchange_type="fanout")
-        for name in names:
-            client.declare(name, durable=persistent, arguments=arguments or {})
-            if fanout:
-                client.call("queue.bind", "queue.bind-ok", queue=name, exchange=EXCHANGE)
-        client.close()
-    yield names
-    _delete(broker.port, names)
-    settle(broker.pids)
-
-
-def _delete(port: int, names: list[str]) -> None:
-    with LoadClient(port) as client:
-        for name in names:
-            client.call("queue.delete", "queue.delete-ok", queue=name)
-        client.call("exchange.delete", "exchange.delete-ok", exchange=EXCHANGE)
-        client.close()
+) -> AbstractContextManager[list[str]]:
+    """Declare queues without any message in them; see `Topology.declared`."""
+    bindings = tuple(map(Binding, range(count))) if fanout else ()
+    kind = "fanout" if fanout else ""
+    return Topology(count, persistent, arguments or {}, kind, bindings=bindings).declared(broker)

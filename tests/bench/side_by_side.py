@@ -1,9 +1,14 @@
-"""amqpbroker beside RabbitMQ: the same load on both, turn about, as tables and a chart in docs/performance.md.
+"""amqpbroker beside RabbitMQ: the same load on both, turn about, as tables and charts in docs/performance.md.
 
 usage: python -m tests.bench.side_by_side [SHAPE ...] [--rounds N] [--seconds S] [--no-write]
 
+There are two kinds of shapes. Those whose names begin with `app-` send what applications send: thousands of different
+messages with properties, headers and bodies of their own (application_shapes.py). The others repeat one message
+(shapes.py), which a broker's caches make quicker.
+
 RabbitMQ is Debian's, installed if it is missing. amqpbroker is what this Python imports: `make bench` has it be the
-compiled one. Only a run of all shapes is written.
+compiled one. LavinMQ is measured too if the environment variable LAVINMQ has the path of its binary. Only a run of all
+shapes is written.
 """
 
 import argparse
@@ -14,72 +19,104 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tests.bench import charts, page, report
-from tests.bench.brokers import Running, amqpbroker, rabbitmq
+from conformance.errors import SetupError
+from tests.bench import application_shapes, charts, page, report, shapes
+from tests.bench.brokers import OURS, THEIRS, Running, compared
 from tests.bench.compare import within
 from tests.bench.crew import Measured, medians
+from tests.bench.lavinmq import LAVINMQ
 from tests.bench.processes import end_in_order
 from tests.bench.report import Pair, Row
-from tests.bench.shapes import LATENCIES, SHAPES
 
+K = TypeVar("K", str, float)
 T = TypeVar("T")
 
-NAMES = [*SHAPES, *LATENCIES]
-CHART = page.CHARTS / "ratios.svg"
+SHAPES = application_shapes.SHAPES | shapes.SHAPES
+LATENCIES = application_shapes.LATENCIES | shapes.LATENCIES
+NAMES = [*application_shapes.SHAPES, *application_shapes.LATENCIES, *shapes.SHAPES, *shapes.LATENCIES]
+
+APPLICATION_CHART = page.CHARTS / "application.svg"
+REPEATED_CHART = page.CHARTS / "ratios.svg"
+
+APPLICATION = """\
+**Messages of an application.** 4,000 different messages in turn, 40,000 in app-topic-keys: random bodies of 20 to 2,000
+bytes and, in each, a content type, three headers, a message id, a timestamp and a type, in three of ten a correlation
+id. Messages are transient and consumers use auto-ack unless a row says otherwise.
+"""
+REPEATED = """\
+**One repeated message.** A publisher sends the same message again and again, as many benchmarks do. It has no
+properties but its delivery mode. Caches help here: a publish like the one before it is recognised in one comparison.
+The table above says what to expect of a broker that an application uses.
+"""
 
 
 @dataclass
 class Starts:
-    """Both brokers, started several times."""
+    """All brokers, started several times: for each time, the running brokers by their names."""
 
-    theirs: list[Running] = field(default_factory=list)
-    ours: list[Running] = field(default_factory=list)
+    brokers: list[dict[str, Running]] = field(default_factory=list)
 
-    def start(self, stack: contextlib.ExitStack) -> tuple[Running, Running]:
-        self.theirs.append(stack.enter_context(rabbitmq()))
-        self.ours.append(stack.enter_context(amqpbroker()))
-        return self.theirs[-1], self.ours[-1]
+    def start(self, stack: contextlib.ExitStack) -> list[Running]:
+        self.brokers.append({name: stack.enter_context(start()) for name, start in compared().items()})
+        return list(self.brokers[-1].values())
 
     def pair(self, figure: Callable[[Running], float]) -> Pair:
-        return Pair(
-            statistics.median(figure(each) for each in self.theirs),
-            statistics.median(figure(each) for each in self.ours),
-        )
+        found = {name: [figure(each[name]) for each in self.brokers] for name in self.brokers[0]}
+        return pair_of({name: statistics.median(figures) for name, figures in found.items()})
 
 
 def turn_about(
-    theirs: Running, ours: Running, given: argparse.Namespace, run: Callable[[Running, float], T]
-) -> tuple[list[T], list[T]]:
-    """What `run` gives for each, round by round; who is first changes every time."""
-    found: dict[str, list[T]] = {theirs.name: [], ours.name: []}
+    brokers: list[Running], given: argparse.Namespace, run: Callable[[Running, float], dict[K, T]]
+) -> dict[str, list[dict[K, T]]]:
+    """Return what `run` gives for each broker, by name, round by round; the order is turned round every time.
+
+    It is empty where LavinMQ refuses a shape, since the shapes are made for what RabbitMQ understands.
+    """
+    found: dict[str, list[dict[K, T]]] = {broker.name: [] for broker in brokers}
     for turn in range(given.rounds):
-        for broker in (theirs, ours) if turn % 2 == 0 else (ours, theirs):
-            found[broker.name].append(run(broker, given.seconds))
-    return found[theirs.name], found[ours.name]
+        for broker in brokers if turn % 2 == 0 else brokers[::-1]:
+            try:
+                measured = run(broker, given.seconds)
+            except (AssertionError, RuntimeError, OSError) as error:
+                if broker.name != LAVINMQ:
+                    raise
+                print(f"{LAVINMQ} cannot do this: {error}", flush=True)
+                measured = {}
+            found[broker.name].append(measured)
+    return found
 
 
-def rows_of(name: str, theirs: list[dict[str, Measured]], ours: list[dict[str, Measured]]) -> list[Row]:
+def rows_of(name: str, found: dict[str, list[dict[str, Measured]]]) -> list[Row]:
+    """Return the rows of a shape. found: what was measured in each round, by the name of the broker."""
     shape = SHAPES[name]
-    return [
-        Row(
-            f"{name} {part}".strip(),
-            shape.what,
-            medians([each[part] for each in theirs]),
-            medians([each[part] for each in ours]),
-            target,
-        )
-        for part, target in shape.targets.items()
-    ]
+    rows = []
+    for part, target in shape.targets.items():
+        measured = {
+            broker: medians([each[part] for each in rounds])
+            for broker, rounds in found.items()
+            if all(part in each for each in rounds)
+        }
+        of_row = f"{name} {part}".strip()
+        rows.append(Row(of_row, shape.what, measured.get(THEIRS), measured[OURS], target, measured.get(LAVINMQ)))
+    return rows
 
 
-def latency_of(name: str, theirs: list[dict[float, float]], ours: list[dict[float, float]]) -> dict[str, Pair]:
+def latency_of(name: str, found: dict[str, list[dict[float, float]]]) -> dict[str, Pair]:
+    """Return the percentiles of a latency. found: what was measured in each round, by the name of the broker."""
     what = LATENCIES[name][0]
-    return {
-        f"{name}: {what}, p{each:g}": Pair(
-            statistics.median(found[each] for found in theirs), statistics.median(found[each] for found in ours)
-        )
-        for each in theirs[0]
-    }
+    pairs = {}
+    for each in found[OURS][0]:
+        medians_ms = {
+            broker: statistics.median(ms[each] for ms in rounds)
+            for broker, rounds in found.items()
+            if all(each in ms for ms in rounds)
+        }
+        pairs[f"{name}: {what}, p{each:g}"] = pair_of(medians_ms)
+    return pairs
+
+
+def pair_of(figures: dict[str, float]) -> Pair:
+    return Pair(figures[THEIRS], figures[OURS], figures.get(LAVINMQ))
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -87,7 +124,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("shapes", nargs="*", metavar="SHAPE", help=f"of {', '.join(NAMES)}; all by default")
     parser.add_argument("--rounds", type=within(1, 1000), default=3)
     parser.add_argument(
-        "--seconds", type=within(0.1, 3600.0), default=3.0, help="how long each shape is measured in a round"
+        "--seconds", type=within(0.1, 3600.0), default=2.0, help="how long each shape is measured in a round"
     )
     parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args(arguments)
@@ -99,6 +136,13 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     given = options()
     end_in_order()
+    try:
+        run(given)
+    except SetupError as error:
+        raise SystemExit(str(error)) from error
+
+
+def run(given: argparse.Namespace) -> None:
     began, load = time.monotonic(), page.load()
     starts = Starts()
     for _ in range(given.rounds - 1):
@@ -107,43 +151,64 @@ def main() -> None:
     rows: list[Row] = []
     latencies: dict[str, Pair] = {}
     with contextlib.ExitStack() as stack:
-        theirs, ours = starts.start(stack)
+        brokers = starts.start(stack)
         for name in given.shapes or NAMES:
             if name in SHAPES:
-                new = rows_of(name, *turn_about(theirs, ours, given, SHAPES[name].run))
+                new = rows_of(name, turn_about(brokers, given, SHAPES[name].run))
                 print(*map(shown, new), sep="\n", flush=True)
                 rows += new
             else:
-                latencies |= latency_of(name, *turn_about(theirs, ours, given, LATENCIES[name][1]))
+                found = latency_of(name, turn_about(brokers, given, LATENCIES[name][1]))
+                print(*(f"{each}: {pair.theirs:.2f} ms  {pair.ours:.2f} ms" for each, pair in found.items()), sep="\n")
+                latencies |= found
     text = part(given, load, starts, rows, latencies)
     print(f"\n{text}\ntook {time.monotonic() - began:.0f} s")
     if not given.no_write and not given.shapes:
-        wanted = {row.name: row.target for row in rows if row.target is not None}
-        charts.ratios(CHART, {row.name: row.ratio for row in rows}, wanted)
+        for path, drawn in ((APPLICATION_CHART, application(rows)), (REPEATED_CHART, repeated(rows))):
+            wanted = {row.name: row.target for row in drawn if row.target is not None}
+            charts.ratios(path, {row.name: row.ratio for row in drawn if row.ratio is not None}, wanted)
         page.write("side by side", text)
 
 
+def application(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row.name in application_shapes.SHAPES]
+
+
+def repeated(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row.name not in application_shapes.SHAPES]
+
+
 def part(given: argparse.Namespace, load: str, starts: Starts, rows: list[Row], latencies: dict[str, Pair]) -> str:
-    """What it all comes to, as the page has it."""
-    versions = f"RabbitMQ {starts.theirs[0].version}; amqpbroker {starts.ours[0].version}"
+    """Return all that was found, as the page has it."""
+    brokers = starts.brokers[0]
+    versions = "; ".join(f"{name} {broker.version}" for name, broker in brokers.items())
     how = f"`make bench`: {given.rounds} rounds of {given.seconds:g} s for each shape, medians; {load}"
-    transient = next((Pair(row.theirs.cpu_us, row.ours.cpu_us) for row in rows if row.name == "transient"), None)
-    start_s, rest_bytes = starts.pair(lambda each: each.start_s), starts.pair(lambda each: float(each.rest_bytes))
-    return "\n".join(
-        [
-            f"{page.machine()}. {versions}. {how}.\n",
-            report.rates(rows),
-            report.others(start_s, rest_bytes, latencies, transient),
-            f"![Messages per second, as a multiple of RabbitMQ's](performance/{CHART.name})",
-        ]
+    transient = next(
+        (Pair(row.theirs.cpu_us, row.ours.cpu_us) for row in rows if row.name == "transient" and row.theirs), None
     )
+    start_s, rest_bytes = starts.pair(lambda each: each.start_s), starts.pair(lambda each: float(each.rest_bytes))
+    parts = [f"{page.machine()}. {versions}. {how}.\n"]
+    for text, chart, found in (
+        (APPLICATION, APPLICATION_CHART, application(rows)),
+        (REPEATED, REPEATED_CHART, repeated(rows)),
+    ):
+        if found:
+            image = f"![Messages per second, as a multiple of RabbitMQ's](performance/{chart.name})\n"
+            parts += [text, report.rates(found, LAVINMQ in brokers), image]
+    parts.append(report.others(start_s, rest_bytes, latencies, transient))
+    return "\n".join(parts)
 
 
 def shown(row: Row) -> str:
-    """One line while it goes on."""
-    theirs, ours = (f"{each.rate:>10,.0f}/s {each.cpu_us:>9.2f} us" for each in (row.theirs, row.ours))
+    """Return one line, to be printed while the run goes on."""
+    figures = "  ".join(_rate(each) for each in (row.theirs, row.ours, row.lavinmq) if each or each is row.theirs)
+    ratio = "" if row.ratio is None else f"  x{report.times(row.ratio)}"
     wanted = "" if row.target is None else f"  target {row.target:g}"
-    return f"{row.name:16s} {theirs}  {ours}  x{report.times(row.ratio)}{wanted}"
+    return f"{row.name:20s} {figures}{ratio}{wanted}"
+
+
+def _rate(measured: Measured | None) -> str:
+    return f"{measured.rate:>10,.0f}/s {measured.cpu_us:>9.2f} us" if measured else f"{'cannot':>25s}"
 
 
 if __name__ == "__main__":

@@ -33,10 +33,27 @@ def verdicts(text):
 def test_the_other_targets_are_judged():
     good = report.others(Pair(3.0, 0.3), Pair(1.2e8, 5.9e7), {"lat p50": Pair(0.2, 0.1)}, Pair(15, 0.79))
     assert verdicts(good) == ["yes"] * 4
-    bad = report.others(Pair(3.0, 0.31), Pair(1.2e8, 6e7), {"lat p99": Pair(0.2, 0.2)}, Pair(15, 0.8))
+    bad = report.others(Pair(3.0, 0.31), Pair(1.2e8, 6e7), {"lat p99": Pair(0.2, 0.21)}, Pair(15, 0.8))
     assert verdicts(bad) == ["**no**"] * 4
 
 
 def test_p99_9_is_shown_and_not_judged():
     text = report.others(Pair(3.0, 0.3), Pair(1.0, 1.0), {"lat p99.9": Pair(1.0, 2.0)}, None)
     assert text.splitlines()[-1] == "| lat p99.9 | 1.00 ms | 2.00 ms |  |  |"
+
+
+def test_a_broker_that_cannot_do_something_has_no_figures_and_there_is_no_ratio():
+    line = report.rates([Row("app-delayed", "delays", None, Measured(10, 2, 3_000_000), 4)]).splitlines()[2]
+    assert line == "| app-delayed: delays | cannot |  |  | 10/s | 2.00 us | 3 MB |  | 4 |  |"
+
+
+def test_lavinmq_has_columns_if_it_was_measured():
+    theirs, ours, lavinmq = Measured(100, 10, 0), Measured(800, 1, 0), Measured(400, 2, 5_000_000)
+    rows = [Row("a", "b", theirs, ours, None, lavinmq), Row("c", "d", theirs, ours)]
+    lines = report.rates(rows, lavinmq=True).splitlines()
+    assert lines[0].endswith("| met | LavinMQ | CPU | memory | ratio to LavinMQ |")
+    assert lines[2].endswith("| 8.00 |  |  | 400/s | 2.00 us | 5 MB | 2.00 |")
+    assert lines[3].endswith("| 8.00 |  |  | cannot |  |  |  |")
+    assert "LavinMQ" not in report.rates(rows)
+    text = report.others(Pair(3.0, 0.3, 0.5), Pair(1e8, 1e7, 2e7), {}, Pair(15, 0.5))
+    assert [line.split(" | ")[-1].rstrip(" |") for line in text.splitlines()[2:]] == ["0.50 s", "20 MB", ""]

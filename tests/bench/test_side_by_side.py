@@ -8,8 +8,9 @@ import pytest
 from tests.bench import charts, processes
 from tests.bench.brokers import Running
 from tests.bench.crew import Measured, medians
+from tests.bench.report import Pair, Row
 from tests.bench.shapes import LATENCIES, SHAPES, Flow, percentiles_ms
-from tests.bench.side_by_side import options, turn_about
+from tests.bench.side_by_side import NAMES, Starts, latency_of, options, part, rows_of, shown, turn_about
 
 
 def test_each_figure_has_its_own_median():
@@ -23,16 +24,82 @@ def test_percentiles_are_in_milliseconds():
 
 
 def test_the_one_that_is_first_changes():
-    theirs, ours = (Running(name, "1", 1, [1], 0.0, 0) for name in ("a", "b"))
+    brokers = [Running(name, "1", 1, [1], 0.0, 0) for name in ("a", "b")]
     order = []
 
     def run(broker, seconds):
         order.append(broker.name)
-        return len(order), seconds
+        return {"": len(order), "s": seconds}
 
-    found = turn_about(theirs, ours, options(["--rounds", "3", "--seconds", "0.5"]), run)
+    found = turn_about(brokers, options(["--rounds", "3", "--seconds", "0.5"]), run)
     assert order == ["a", "b", "b", "a", "a", "b"]
-    assert found == ([(1, 0.5), (4, 0.5), (5, 0.5)], [(2, 0.5), (3, 0.5), (6, 0.5)])
+    assert {name: [each[""] for each in rounds] for name, rounds in found.items()} == {"a": [1, 4, 5], "b": [2, 3, 6]}
+    assert {each["s"] for rounds in found.values() for each in rounds} == {0.5}
+
+
+def test_only_lavinmq_may_refuse_a_shape(capsys):
+    def run(broker, seconds):
+        if broker.name == refusing:
+            raise AssertionError("NOT_IMPLEMENTED")
+        return {50.0: 1.0}
+
+    brokers = [Running(name, "1", 1, [1], 0.0, 0) for name in ("RabbitMQ", "amqpbroker", "LavinMQ")]
+    refusing = "LavinMQ"
+    found = turn_about(brokers, options(["--rounds", "2"]), run)
+    assert found["LavinMQ"] == [{}, {}]
+    assert "LavinMQ cannot do this: NOT_IMPLEMENTED" in capsys.readouterr().out
+    assert [pair.lavinmq for pair in latency_of("app-beside-1", found).values()] == [None]
+    refusing = "amqpbroker"
+    with pytest.raises(AssertionError, match="NOT_IMPLEMENTED"):
+        turn_about(brokers, options([]), run)
+
+
+def measured(*rates):
+    """Rounds of a shape with one row."""
+    return [{"": Measured(rate, 1.0, 1)} for rate in rates]
+
+
+def test_a_row_has_the_medians_of_each_broker():
+    found = {"RabbitMQ": measured(1, 9, 2), "amqpbroker": measured(30, 10, 20), "LavinMQ": measured(5, 6, 4)}
+    (row,) = rows_of("app-transient", found)
+    assert (row.theirs.rate, row.ours.rate, row.lavinmq.rate, row.target) == (2, 20, 5, 20)
+    (row,) = rows_of("transient", {name: found[name] for name in ("RabbitMQ", "amqpbroker")})
+    assert (row.ratio, row.lavinmq) == (10, None)
+
+
+def test_a_shape_that_rabbitmq_cannot_do_has_no_ratio():
+    (row,) = rows_of("app-delayed", {"RabbitMQ": [{}, {}], "amqpbroker": measured(10, 20)})
+    assert (row.theirs, row.ratio, row.ours.rate) == (None, None, 15)
+    assert shown(row).split()[:3] == ["app-delayed", "cannot", "15/s"]
+
+
+def test_a_latency_has_the_medians_of_each_broker():
+    found = {"RabbitMQ": [{50.0: 1.0}, {50.0: 3.0}, {50.0: 2.0}], "amqpbroker": [{50.0: 0.5}]}
+    name = "app-beside-1: round trip beside 1 fast publisher, p50"
+    assert latency_of("app-beside-1", found) == {name: Pair(2.0, 0.5)}
+    assert latency_of("app-beside-1", found | {"LavinMQ": [{50.0: 0.7}]}) == {name: Pair(2.0, 0.5, 0.7)}
+
+
+def test_the_shapes_of_an_application_come_first():
+    application = [name.startswith("app-") for name in NAMES]
+    assert application == sorted(application, reverse=True)
+    brokers = {name: Running(name, "4.2", 1, [1], 1.0, 10) for name in ("RabbitMQ", "amqpbroker")}
+    figures = Measured(10.0, 1.0, 1)
+    rows = [Row(name, "what", figures, figures, 2) for name in ("transient", "app-transient")]
+    text = part(options([]), "load", Starts([brokers]), rows, {})
+    heads = [
+        "**Messages of an application.**",
+        "| app-transient: what",
+        "**One repeated message.**",
+        "| transient: what",
+    ]
+    places = [text.index(head) for head in heads]
+    assert places == sorted(places)
+    assert "RabbitMQ 4.2; amqpbroker 4.2" in text
+    assert "LavinMQ" not in text
+    brokers["LavinMQ"] = Running("LavinMQ", "2.0", 1, [1], 1.0, 10)
+    assert text.count("ratio to LavinMQ") == 0
+    assert part(options([]), "load", Starts([brokers]), rows, {}).count("ratio to LavinMQ") == 2
 
 
 def test_every_shape_with_a_target_of_the_project_is_there():
@@ -65,8 +132,13 @@ def test_arguments_that_make_no_sense_are_refused(arguments, capsys):
 
 
 def test_shapes_are_picked_by_name():
-    given = options(["transient", "lat", "--no-write"])
-    assert (given.shapes, given.rounds, given.seconds, given.no_write) == (["transient", "lat"], 3, 3.0, True)
+    given = options(["transient", "app-topic", "lat", "--no-write"])
+    assert (given.shapes, given.rounds, given.seconds, given.no_write) == (
+        ["transient", "app-topic", "lat"],
+        3,
+        2.0,
+        True,
+    )
 
 
 def test_a_process_is_found_with_its_children_and_what_they_take():

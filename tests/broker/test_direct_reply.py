@@ -220,7 +220,8 @@ def test_a_request_without_a_reply_consumer(cut: Cut) -> None:
 
 def test_a_request_keeps_its_other_properties(cut: Cut) -> None:
     client, server, reply_to = request_with_answer(cut)
-    values, _ = next(iter(messages(count=1, correlation_id="7", app_id="shop", user_id="guest")))
+    values, _ = next(messages(count=1))
+    values |= {"correlation_id": "7", "app_id": "shop", "user_id": "guest"}
     for body in b"?", b"", b"?" * 5000:
         client.publish("requests", body, reply_to=PSEUDO_QUEUE, **values)
         (request,) = server.receive()

@@ -2,6 +2,7 @@
 
 import resource
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,14 +22,19 @@ class LoadClient:
     """A connection with channel 1 open, logged in as guest. Leaving its `with` drops the socket.
 
     capabilities: what the client announces that it understands, such as `connection.blocked`.
+    tls: encrypt the connection, whatever certificate the broker has.
     """
 
-    def __init__(self, port: int, receive_buffer_bytes: int = 0, capabilities: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, port: int, receive_buffer_bytes: int = 0, capabilities: tuple[str, ...] = (), tls: bool = False
+    ) -> None:
         self._received = b""
         self._start = 0
         self.socket = socket.socket()
         try:
             self._connect(port, receive_buffer_bytes)
+            if tls:
+                self.socket = without_verification().wrap_socket(self.socket)
             self.server_properties: Table = self._log_in(capabilities)
         except BaseException:
             self.socket.close()
@@ -92,10 +98,11 @@ class LoadClient:
             self._received = received[self._start :] + data
             self._start = 0
 
-    @property
-    def unread_bytes(self) -> int:
-        """Octets that are here already and belong to no frame that was given out."""
-        return len(self._received) - self._start
+    def take_unread(self) -> bytes:
+        """Return the bytes that were received and belong to no frame that was given out, and forget them."""
+        unread = self._received[self._start :]
+        self._received, self._start = b"", 0
+        return unread
 
     def declare(self, queue: str, **arguments: Any) -> None:
         self.call("queue.declare", "queue.declare-ok", queue=queue, **arguments)
@@ -115,6 +122,14 @@ class LoadClient:
         """End in order, as clients do it."""
         self.call("connection.close", "connection.close-ok", channel=0, reply_code=200, class_id=0, method_id=0)
         self.socket.close()
+
+
+def without_verification() -> ssl.SSLContext:
+    """Return a client's context for TLS that accepts any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def allow_open_files(count: int) -> bool:

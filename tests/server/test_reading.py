@@ -1,9 +1,33 @@
 import pytest
 
-from amqpbroker.server.reading import Reading
+from amqpbroker.clock import ManualClock
+from amqpbroker.server.reading import EXPECTED_MS, Reading
 from amqpbroker.server.tick import Tick
+from tests.harness import published
+from tests.load.client import request
 
 KIB = 1024
+
+
+ACK = request("basic.ack", delivery_tag=1)
+NACK = request("basic.nack", delivery_tag=1)
+HEARTBEAT = b"\x08\0\0\0\0\0\0\xce"
+PUBLISH = published("q", b"x")
+
+
+class Reader:
+    """A socket that is not read until it is told to read on."""
+
+    def __init__(self):
+        self.times = 0
+
+    def read_on(self):
+        self.times += 1
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
 
 
 @pytest.fixture
@@ -12,16 +36,20 @@ def turns():
 
 
 @pytest.fixture
-def reading(turns):
-    return Reading(Tick(turns.append, lambda: None, pytest.fail))
+def reading(turns, clock):
+    return Reading(Tick(turns.append, lambda: None, pytest.fail), clock)
+
+
+def next_turn(turns):
+    for turn in [turns.pop() for _ in range(len(turns))]:
+        turn()
 
 
 def filled(reading, turns, count):
     """A turn in which so many sockets have filled their room."""
     for _ in range(count):
-        reading.filled()
-    for turn in [turns.pop() for _ in range(len(turns))]:
-        turn()
+        reading.filled(Reader())
+    next_turn(turns)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +76,42 @@ def test_the_share_grows_again_when_fewer_fill_it(reading, turns):
 def test_all_are_read_into_the_same_memory(reading):
     reading.room(0)[:4] = b"data"
     assert bytes(reading.room(1)[:4]) == b"data"
+
+
+def test_sockets_that_have_filled_their_room_read_on_at_the_end_of_the_turn(reading, turns):
+    readers = [Reader(), Reader()]
+    for reader in readers:
+        reading.filled(reader)
+    assert [reader.times for reader in readers] == [0, 0]
+    next_turn(turns)
+    assert [reader.times for reader in readers] == [1, 1]
+    assert turns == []
+
+
+@pytest.mark.parametrize("said", [ACK, ACK * 2, NACK, PUBLISH, published("q", b"x" * 4000)])
+def test_beside_a_client_that_makes_short_requests_one_socket_is_read_in_a_turn(reading, turns, said):
+    readers = [Reader(), Reader(), Reader()]
+    reading.read(said)
+    for reader in readers:
+        reading.filled(reader)
+    for times in ([1, 0, 0], [1, 1, 0], [1, 1, 1]):
+        next_turn(turns)
+        assert [reader.times for reader in readers] == times
+    assert turns == []
+    assert len(reading.room(0)) == 16 * KIB
+
+
+@pytest.mark.parametrize("said", [HEARTBEAT, ACK * 3, NACK * 16, published("q", b"x" * 5000), PUBLISH * 100])
+def test_who_says_much_or_nothing_does_not_shorten_turns(reading, turns, said):
+    reading.read(said)
+    filled(reading, turns, 2)
+    assert len(reading.room(0)) == 64 * KIB
+
+
+def test_turns_are_long_again_once_no_short_request_is_expected(reading, turns, clock):
+    reading.read(PUBLISH)
+    filled(reading, turns, 1)
+    assert len(reading.room(0)) == 16 * KIB
+    clock.advance(EXPECTED_MS)
+    filled(reading, turns, 1)
+    assert len(reading.room(0)) == 64 * KIB

@@ -18,14 +18,22 @@ class Reading:
     def __init__(self):
         self.buffer = memoryview(bytearray(16))
         self.missing = []
-        self.times_filled = 0
+        self.waiting = []
+        self.said = []
 
     def room(self, missing):
         self.missing.append(missing)
         return self.buffer
 
-    def filled(self):
-        self.times_filled += 1
+    def read(self, data):
+        self.said.append(data)
+
+    def filled(self, reader):
+        self.waiting.append(reader)
+
+    def read_on(self):
+        while self.waiting:
+            self.waiting.pop().read_on()
 
 
 class Client:
@@ -67,6 +75,7 @@ class Client:
         scheduled, self.scheduled[:] = list(self.scheduled), []
         for callback in scheduled:
             callback()
+        self.reading.read_on()
 
 
 def test_a_connection_knows_its_peer():
@@ -199,11 +208,24 @@ def test_room_is_asked_for_by_what_is_missing_of_a_large_body():
     assert client.reading.missing[-1] == 100_000
 
 
-@pytest.mark.parametrize(("size", "times"), [(15, 0), (16, 1)])
-def test_it_tells_when_its_room_was_filled(size, times):
+def test_a_socket_that_fills_its_room_waits_until_it_is_told_to_read_on():
     client = Client()
-    client.receive(bytes(size))
-    assert client.reading.times_filled == times
+    client.receive(bytes(15))
+    assert (client.reading.waiting, client.reading.said) == ([], [bytes(15)])
+    client.receive(bytes(16))
+    assert client.reading.waiting == [client.protocol]
+    client.protocol.end_turn()
+    assert not client.transport.reading
+    client.reading.read_on()
+    assert client.transport.reading
+
+
+def test_a_socket_that_waits_to_be_read_may_be_lost():
+    client = Client()
+    client.receive(bytes(16))
+    client.protocol.connection_lost(None)
+    client.reading.read_on()
+    assert client.forgotten == [client.protocol]
 
 
 def test_a_connection_that_wants_no_more_is_not_read_in_the_next_turn():

@@ -39,6 +39,7 @@ COUNT_UP = (
     "Exchange._published_*",
     "Vhost.route_epoch",
     "Sample.*",
+    "History._oldest",
     "Rates._started_ms",
     "MemoryMonitor.*",
     "SystemClock.turn_ms",
@@ -74,7 +75,7 @@ def remembered(bounds: Bounds) -> dict[str, int]:
     """Return the containers that keep entries on purpose, as patterns of names in the census, with their bounds."""
     return {
         # Counters of the whole broker, one sample every five seconds.
-        "Rates._history[[]]": 32 * 601,
+        "History._numbers[[]]": 32 * 601,
         # Two spare segments and the open one; a message takes at least 41 bytes.
         "Living._o*s[[]]": 3 * bounds.segment_bytes // 41,
         "Segment": 3,

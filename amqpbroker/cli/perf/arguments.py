@@ -9,6 +9,9 @@ from typing import Any
 from amqpbroker.wire.properties import PROPERTIES
 from amqpbroker.wire.values import Field, Table, longstr
 
+#: AMQP's names of properties that the encoder has other names for.
+_NAMES = {"type": "message_type"}
+
 
 def parsed(text: str) -> dict[str, Any]:
     """Raises ValueError. Values that look like numbers or true and false are such."""
@@ -42,6 +45,7 @@ def properties(values: dict[str, Any]) -> dict[str, Any]:
     kinds = {name: kind for name, _, kind in PROPERTIES}
     for key, value in values.items():
         name = re.sub("-|(?<=[a-z])(?=[A-Z])", "_", key).lower()
+        name = _NAMES.get(name, name)
         if name == "headers" and isinstance(value, dict):
             headers |= value
         elif name not in kinds or name == "headers":

@@ -7,12 +7,15 @@ from typing import Any, TypeVar
 
 from amqpbroker.cli.perf.client import Access, Client
 from amqpbroker.cli.perf.consumer import Consumer
+from amqpbroker.cli.perf.encoded import CHUNK_BYTES, EncodedPublishes
 from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.kind import Kind
 from amqpbroker.cli.perf.link import Link
 from amqpbroker.cli.perf.plan import Consuming, Publishing
+from amqpbroker.cli.perf.pool import Pool, pool_size
 from amqpbroker.cli.perf.publisher import Publisher
 from amqpbroker.cli.perf.role import Role
-from amqpbroker.cli.perf.template import CHUNK_BYTES, Template
+from amqpbroker.cli.perf.template import Template
 from amqpbroker.cli.perf.templates import Templates
 from amqpbroker.wire import frames, methods
 
@@ -84,6 +87,14 @@ def _consume(client: Client, work: Consuming, channel: int, queue: str) -> None:
 def _templates(client: Client, work: Publishing, channel: int, number: int) -> Templates:
     kind = _mine(work.kinds, work, channel, number)
     share_bytes = min(CHUNK_BYTES, CHUNKS_BYTES // work.producers) // work.channels
+    chunk_bytes = max(share_bytes, LEAST_CHUNK_BYTES)
     kinds = [replace(kind, size=int(step.value)) for step in work.sizes] or [kind]
-    templates = [Template(kind, client.frame_max, max(share_bytes, LEAST_CHUNK_BYTES), channel) for kind in kinds]
-    return Templates(templates, work.sizes)
+    pools = work.producers * work.channels * len(kinds)
+    first = (number * work.channels + channel - 1) * len(kinds)
+
+    def encoded(kind: Kind, pool: int) -> EncodedPublishes:
+        if kind.variety is None:
+            return Template(kind, client.frame_max, chunk_bytes, channel)
+        return Pool(kind, kind.variety, pool_size(kind, pools), client.frame_max, chunk_bytes, channel, pool)
+
+    return Templates([encoded(kind, pool) for pool, kind in enumerate(kinds, first)], work.sizes)

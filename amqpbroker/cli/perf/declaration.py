@@ -17,9 +17,15 @@ class Declaration:
     auto_delete: bool = False
     #: Of the connection that declares it, with which it goes; not durable then.
     exclusive: bool = False
+    #: Bound to all keys of which this is the beginning, by a topic exchange.
+    to_all_below: bool = False
 
     def key_of(self, queue: str) -> str:
         return queue if self.routing_key is None else self.routing_key
+
+    def binding_key_of(self, queue: str) -> str:
+        key = self.key_of(queue)
+        return ".".join(filter(None, (key, "#"))) if self.to_all_below else key
 
     def declare(self, client: Client, queue: str) -> None:
         """On channel 1. Raises PerfError."""
@@ -32,4 +38,4 @@ class Declaration:
             arguments=self.arguments,
         )
         if self.exchange:
-            client.call("queue.bind", queue=queue, exchange=self.exchange, routing_key=self.key_of(queue))
+            client.call("queue.bind", queue=queue, exchange=self.exchange, routing_key=self.binding_key_of(queue))

@@ -3,7 +3,8 @@
 Deliveries of one publisher are all alike but for their channel and tag, and a channel numbers them without a gap. So
 once one was read frame by frame, its length says where each further one has its channel. If the last of each channel
 is a basic.deliver with just the tag which it must have, then so many came, and none of the others need be looked at.
-If not, all are read frame by frame, as are those of channels beyond 255.
+If not, as with deliveries of many lengths and of channels beyond 255, those in the buffer that are whole and have one
+body frame or none are read one by one, and the others frame by frame.
 """
 
 import struct
@@ -18,6 +19,11 @@ _U64 = struct.Struct(">Q")
 #: From the start of a frame: its size, with which begins what is alike; and in a header frame, that of the body.
 _LIKE_AT = 3
 _BODY_SIZE_AT = 11
+#: The start of a method frame: type, channel, size, ids. Of a header frame: type, channel, size, that of the body.
+_METHOD_HEAD = struct.Struct(">BHI4s")
+_HEADER_HEAD = struct.Struct(">BHI4xQ")
+#: No delivery is shorter.
+_LEAST_BYTES = _METHOD_HEAD.size + _HEADER_HEAD.size
 
 
 class _Piece:
@@ -73,9 +79,12 @@ class Deliveries:
         inflow.came(size)
         now = now_ns() if self._mark else 0
         may_be_alike = self._each > 0
-        if may_be_alike and not pieces:
-            may_be_alike = False
-            self._take_alike(now)
+        if not pieces:
+            if may_be_alike:
+                may_be_alike = False
+                self._take_alike(now)
+            if self._take_whole(now):
+                return others
         for kind, channel, at, length in inflow.frames():
             if kind == frames.METHOD:
                 if inflow.buffer[at : at + 4] == _DELIVER:
@@ -84,14 +93,17 @@ class Deliveries:
                     others.append((channel, bytes(inflow.view[at : at + length])))
             elif channel in pieces and kind in (frames.HEADER, frames.BODY):
                 self._go_on(channel, kind, at, length, now)
-            if may_be_alike and not pieces:
-                may_be_alike = False
-                self._take_alike(now)
+            if not pieces:
+                if may_be_alike:
+                    may_be_alike = False
+                    self._take_alike(now)
+                if self._take_whole(now):
+                    break
         return others
 
     def _begin(self, channel: int, at: int, length: int) -> None:
         buffer = self._inflow.buffer
-        tag_at = at + 5 + buffer[at + 4]
+        tag_at = _tag_at(buffer, at - 7)
         like = bytes(buffer[at - 7 + _LIKE_AT : tag_at])
         (tag,) = _U64.unpack_from(buffer, tag_at)
         self._pieces[channel] = _Piece(like, tag, length + frames.OVERHEAD)
@@ -118,15 +130,19 @@ class Deliveries:
         self.come[channel] += 1
         self._tags[channel] = piece.tag
         self.octets += piece.size
-        if piece.length != self._each or piece.like != self._like:
-            self._like = piece.like
-            self._each = piece.length
+        self._expect(piece.like, piece.length, piece.header_at, piece.size, piece.stamp_at)
+
+    def _expect(self, like: bytes, each: int, header_at: int, size: int, stamp_at: int) -> None:
+        """The next ones are probably as this one is. stamp_at: -1 is none."""
+        if each != self._each or like != self._like:
+            self._like = like
+            self._each = each
             self._stamps = None
-        self._like_size = piece.size
-        self._like_header_at = piece.header_at
-        if piece.stamp_at >= 0 and self._stamps is None:
-            after = self._each - piece.stamp_at - STAMP.size
-            self._stamps = struct.Struct(f">{piece.stamp_at}x{STAMP.format[1:]}{after}x")
+        self._like_size = size
+        self._like_header_at = header_at
+        if stamp_at >= 0 and self._stamps is None:
+            after = each - stamp_at - STAMP.size
+            self._stamps = struct.Struct(f">{stamp_at}x{STAMP.format[1:]}{after}x")
 
     def _take_alike(self, now: int) -> None:
         """Count what comes next, if it is deliveries that are as long as the last."""
@@ -155,6 +171,66 @@ class Deliveries:
             rows = self._stamps.iter_unpack(inflow.view[at:stop])
             self.ages_ns += [now - sent for found, sent in rows if found == mark]
 
+    def _take_whole(self, now: int) -> bool:
+        """Count what comes next, as long as it is whole deliveries that have one body frame or none.
+
+        Returns whether the rest is the beginning of such a one.
+        """
+        inflow, come, mark = self._inflow, self.come, self._mark
+        buffer, at, end = inflow.buffer, inflow.at, inflow.end
+        method_head, header_head, body_head = (
+            _METHOD_HEAD.unpack_from,
+            _HEADER_HEAD.unpack_from,
+            frames.FRAME_HEAD.unpack_from,
+        )
+        last_of: dict[int, int] = {}  # the last one of each channel
+        last_at = -1
+        octets = 0
+        is_begun = False
+        while end - at >= _LEAST_BYTES:
+            kind, channel, length, ids = method_head(buffer, at)
+            header_at = at + length + frames.OVERHEAD
+            if kind != frames.METHOD or ids != _DELIVER or header_at + _HEADER_HEAD.size > end:
+                break
+            kind, header_channel, length, size = header_head(buffer, header_at)
+            body_at = stop = header_at + length + frames.OVERHEAD
+            if kind != frames.HEADER or header_channel != channel:
+                break
+            if size:
+                stop += size + frames.OVERHEAD
+                if body_at + 7 <= end and body_head(buffer, body_at) != (frames.BODY, channel, size):
+                    break
+            if stop > end:
+                is_begun = inflow.has_space_for(stop - at)
+                break
+            if buffer[stop - 1] != frames.END:
+                break
+            come[channel] += 1
+            octets += size
+            if mark and size >= STAMP.size:
+                found, sent = STAMP.unpack_from(buffer, body_at + 7)
+                if found == mark:
+                    self.ages_ns.append(now - sent)
+            last_of[channel] = last_at = at
+            at = stop
+        inflow.at = at
+        self.octets += octets
+        for channel, method_at in last_of.items():
+            (self._tags[channel],) = _U64.unpack_from(buffer, _tag_at(buffer, method_at))
+        if last_of:
+            self._expect_as(last_at, at)
+        return is_begun
+
+    def _expect_as(self, at: int, stop: int) -> None:
+        """The next ones are probably as that one there is."""
+        buffer, mark = self._inflow.buffer, self._mark
+        header_at = _METHOD_HEAD.unpack_from(buffer, at)[2] + frames.OVERHEAD
+        _, _, length, size = _HEADER_HEAD.unpack_from(buffer, at + header_at)
+        stamp_at = header_at + length + frames.OVERHEAD + 7
+        has_stamp = mark and size >= STAMP.size and buffer[at + stamp_at : at + stamp_at + len(mark)] == mark
+        like = bytes(buffer[at + _LIKE_AT : _tag_at(buffer, at)])
+        self._expect(like, stop - at, header_at, size, stamp_at if has_stamp else -1)
+
     def _is_like(self, at: int, tag: int) -> bool:
         buffer, like_at = self._inflow.buffer, at + _LIKE_AT
         tag_at = like_at + len(self._like)
@@ -165,3 +241,8 @@ class Deliveries:
             and _U64.unpack_from(buffer, at + self._like_header_at + _BODY_SIZE_AT)[0] == self._like_size
             and buffer[at + self._each - 1] == frames.END
         )
+
+
+def _tag_at(buffer: bytearray, method_at: int) -> int:
+    """Where the tag of the delivery is whose method frame begins there."""
+    return method_at + 12 + buffer[method_at + 11]

@@ -54,6 +54,10 @@ class Inflow:
             self.at = stop
             yield kind, channel, at + 7, length
 
+    def has_space_for(self, size: int) -> bool:
+        """Whether so much may be left untaken until it is whole."""
+        return size <= self._most_bytes
+
     def rest(self) -> bytes:
         """What was read and not taken: a part of a frame."""
         return bytes(self.view[self.at : self.end])

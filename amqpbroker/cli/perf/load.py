@@ -8,12 +8,14 @@ import click
 
 from amqpbroker.cli.perf import arguments
 from amqpbroker.cli.perf.declaration import Declaration
+from amqpbroker.cli.perf.kind import Kind
 from amqpbroker.cli.perf.options import OCTETS, QUEUES, RATE, valid
 from amqpbroker.cli.perf.pace import Pace, Steady, Varying
 from amqpbroker.cli.perf.plan import Consuming, Publishing
+from amqpbroker.cli.perf.pool import LEAST_POOL_MESSAGES, UNIQUE_KEY_BYTES
 from amqpbroker.cli.perf.stamp import STAMP
-from amqpbroker.cli.perf.template import Kind
 from amqpbroker.cli.perf.topology import Topology, made_up_name
+from amqpbroker.cli.perf.variety import DEFAULT_SEED, Variety
 
 #: Of what names a queue, an exchange or a route, in octets.
 LONGEST_NAME = 255
@@ -34,8 +36,11 @@ def settle(given: dict[str, Any], measured: bool) -> None:
     given["body"] = _body(given["body"])
     if given["body"]:
         given["size"] = len(given["body"])
-    elif given["size"] is None and not given["variable_size"]:
+    elif given["size"] is None and not given["variable_size"] and not given["random_body_size"]:
         given["size"] = STAMP.size
+    _check_memory(given)
+    if _is_random(given) and given["seed"] is None:
+        given["seed"] = DEFAULT_SEED
 
 
 def _body(path: Path | None) -> bytes:
@@ -69,10 +74,15 @@ def _check(given: dict[str, Any], measured: bool) -> None:
         raise click.UsageError("--rate and --variable-rate exclude each other")
     if given["variable_rate"] and not any(step.value >= RATE.low for step in given["variable_rate"]):
         raise click.UsageError(f"--variable-rate: one of the rates is to be at least {RATE.low:f}")
-    _check_memory(given)
+    _check_variety(given)
     least = min((step.value for step in given["variable_size"]), default=given["size"])
+    if given["random_body_size"]:
+        least, _ = given["random_body_size"]
     if measured and least is not None and least < STAMP.size:
-        raise click.UsageError(f"-s is to be at least {STAMP.size} to measure latencies: messages carry their time")
+        raise click.UsageError(
+            f"{'--random-body-size' if given['random_body_size'] else '-s'} is to be at least {STAMP.size} "
+            "to measure latencies: messages carry their time"
+        )
     if measured and not (given["producers"] and (given["consumers"] or given["confirm"])):
         raise click.UsageError("to measure latencies takes -x at least 1, and -y at least 1 or --confirm")
     if given["autoack"] and given["multi_ack_every"]:
@@ -84,18 +94,72 @@ def _check(given: dict[str, Any], measured: bool) -> None:
     if given["exchange_type"] and not given["exchange"]:
         raise click.UsageError("--type is that of an exchange: name it with --exchange")
     _check_queues(given)
-    for name in ("queue", "exchange", "routing_key"):
-        if len((given[name] or "").encode()) > LONGEST_NAME:
-            raise click.UsageError(f"--{name.replace('_', '-')} is to be at most {LONGEST_NAME} octets")
+    longest = {"queue": LONGEST_NAME, "exchange": LONGEST_NAME, "routing_key": LONGEST_NAME}
+    longest["queue" if given["routing_key"] is None else "routing_key"] = _longest_key(given)
+    for name, most in longest.items():
+        if len((given[name] or "").encode()) > most:
+            raise click.UsageError(f"--{name.replace('_', '-')} is to be at most {most} octets{_why(most)}")
+
+
+def _longest_key(given: dict[str, Any]) -> int:
+    return LONGEST_NAME - (UNIQUE_KEY_BYTES if given["unique_keys"] else 0)
+
+
+def _why(most: int) -> str:
+    return " with --unique-keys, which add to it" if most < LONGEST_NAME else ""
+
+
+def _check_variety(given: dict[str, Any]) -> None:
+    if given["random_body_size"]:
+        for name in ("size", "variable_size", "body"):
+            if given[name] or given[name] == 0:
+                option = name.replace("_", "-")
+                raise click.UsageError(f"--{option} and --random-body-size exclude each other: leave one of them out")
+    if given["seed"] is not None and not _is_random(given):
+        raise click.UsageError(
+            "--seed is for messages that are made up: give --random-body-size or --random-properties, too"
+        )
+    if not given["unique_keys"]:
+        return
+    if given["predeclared"] and not given["exchange"]:
+        raise click.UsageError(
+            "--unique-keys: the default exchange routes to the queue that a key names, and no queue has such a name: "
+            "name an exchange that is there with --exchange, or leave --predeclared out"
+        )
+    if not given["predeclared"] and _exchange_type(given) == "direct":
+        raise click.UsageError(
+            "--unique-keys: a direct exchange routes only keys that queues are bound to one by one: "
+            "leave --type out for a topic exchange, name another one than amq.direct, or give --predeclared"
+        )
+
+
+def _is_random(given: dict[str, Any]) -> bool:
+    """Whether anything is made up from the seed."""
+    return bool(given["random_body_size"] or given["random_properties"])
+
+
+def _exchange_type(given: dict[str, Any]) -> str:
+    """That of the exchange; if it is always there, its name tells."""
+    exchange: str = given["exchange"]
+    if exchange.startswith("amq.rabbitmq."):
+        return "topic"
+    if exchange.startswith("amq."):
+        return exchange.removeprefix("amq.")
+    kind: str | None = given["exchange_type"]
+    return kind or ("topic" if given["unique_keys"] else "direct")
 
 
 def _check_memory(given: dict[str, Any]) -> None:
     """A message of each size and priority is encoded before. Raises UsageError if that is more than one may be."""
-    sizes = [step.value for step in given["variable_size"]] or [given["size"] or 0]
-    octets = sum(sizes) * (1 + (given["max_priority"] or 0))
+    random = given["random_body_size"]
+    sizes = [step.value for step in given["variable_size"]] or [random[1] if random else given["size"] or 0]
+    priorities = 1 + (given["max_priority"] or 0)
+    different = random or given["random_properties"] or given["unique_keys"]
+    octets = sum(sizes) * (max(LEAST_POOL_MESSAGES, priorities) if different else priorities)
     if octets > OCTETS.high:
         raise click.UsageError(
             f"messages of all these sizes and priorities are {octets:,.0f} octets together, and may be {OCTETS.high:,}"
+            + f": give a size of at most {OCTETS.high // LEAST_POOL_MESSAGES:,} octets" * bool(different)
         )
 
 
@@ -144,20 +208,24 @@ def _queues(given: dict[str, Any]) -> tuple[str, ...]:
     if not pattern:
         return (given["queue"] or made_up_name(),)
     numbers = range(given["queue_pattern_from"], given["queue_pattern_to"] + 1)
-    if len((pattern % numbers[-1]).encode()) > LONGEST_NAME:
-        raise click.UsageError(f"--queue-pattern: names of queues are to be at most {LONGEST_NAME} octets")
+    most = _longest_key(given) if given["routing_key"] is None else LONGEST_NAME
+    if len((pattern % numbers[-1]).encode()) > most:
+        raise click.UsageError(f"--queue-pattern: names of queues are to be at most {most} octets{_why(most)}")
     return tuple(pattern % number for number in numbers)
 
 
 def topology_of(given: dict[str, Any]) -> Topology:
     named = bool(given["queue"] or given["queue_pattern"])
     more = {} if given["max_priority"] is None else {"x-max-priority": given["max_priority"]}
+    makes_exchange = given["unique_keys"] and not given["exchange"]
+    kind = _exchange_type(given)
     declaration = Declaration(
-        given["exchange"],
+        made_up_name() if makes_exchange else given["exchange"],
         given["routing_key"],
         valid("--queue-args", arguments.table, given["queue_args"] | more),
         given["auto_delete"],
         given["exclusive"],
+        to_all_below=given["unique_keys"] and kind == "topic",
     )
     return Topology(
         _queues(given),
@@ -165,7 +233,8 @@ def topology_of(given: dict[str, Any]) -> Topology:
         declared=not given["predeclared"],
         made_up=not named,
         deleted=given["delete"],
-        exchange_type=given["exchange_type"] or "direct",
+        exchange_type=kind,
+        made_up_exchange=makes_exchange,
     )
 
 
@@ -179,6 +248,11 @@ def publishing_of(given: dict[str, Any], topology: Topology, mark: bytes) -> Pub
     properties = valid("--properties", arguments.properties, given["properties"])
     if "persistent" in given["flags"]:
         properties["delivery_mode"] = 2
+    variety = None
+    if _is_random(given) or given["unique_keys"]:
+        variety = Variety(
+            given["seed"] or 0, given["random_body_size"], given["random_properties"], given["unique_keys"]
+        )
     kinds = [
         Kind(
             topology.declaration.exchange,
@@ -189,6 +263,7 @@ def publishing_of(given: dict[str, Any], topology: Topology, mark: bytes) -> Pub
             given["max_priority"],
             mark,
             given["body"],
+            variety,
         )
         for queue in topology.queues
     ]

@@ -14,11 +14,13 @@ from amqpbroker.cli.perf.options import (
     RATE,
     pairs,
     rates,
+    size_range,
     sizes,
     time_option,
     with_access,
 )
 from amqpbroker.cli.perf.stamp import STAMP
+from amqpbroker.cli.perf.variety import DEFAULT_SEED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -111,6 +113,31 @@ _MESSAGES = (
         type=Number(1, 255),
         help="Priority queues, and all priorities from 0 to N in turn.",
     ),
+    click.option(
+        "--random-body-size",
+        metavar="MIN:MAX",
+        callback=size_range,
+        help="Bodies of random octets, each of a random size from MIN to MAX; both in octets.",
+    ),
+    click.option(
+        "--random-properties",
+        is_flag=True,
+        help="Each message has a content type, ids, a timestamp, a type and three headers of its own.",
+    ),
+    click.option(
+        "-K",
+        "--unique-keys",
+        "--random-routing-key",
+        "unique_keys",
+        is_flag=True,
+        help="Each message has a routing key of its own: that of -k, with a number. Queues are bound to all of them.",
+    ),
+    click.option(
+        "--seed",
+        metavar="N",
+        type=Number(0, MOST),
+        help=f"Another number makes other random messages; the same number the same ones.  [default: {DEFAULT_SEED}]",
+    ),
 )
 _PUBLISHING = (
     click.option(
@@ -193,9 +220,13 @@ _QUEUES = (
         help="Arguments of the queues, or a JSON object.",
     ),
     click.option(
-        "-e", "--exchange", metavar="NAME", default="", help="The exchange, which is kept.  [default: the default one]"
+        "-e",
+        "--exchange",
+        metavar="NAME",
+        default="",
+        help="The exchange, which is kept.  [default: the default one; with -K, one that is deleted at the end]",
     ),
-    click.option("-t", "--type", "exchange_type", metavar="TYPE", help="Its type.  [default: direct]"),
+    click.option("-t", "--type", "exchange_type", metavar="TYPE", help="Its type.  [default: direct; with -K, topic]"),
     click.option("-k", "--routing-key", metavar="KEY", help="The routing key.  [default: the name of the queue]"),
     click.option(
         "-E", "--exclusive", is_flag=True, help="Exclusive queues, one for each consumer, which go with its connection."

@@ -70,6 +70,22 @@ def sizes(context: click.Context, parameter: click.Parameter, texts: tuple[str, 
     return _steps(texts, OCTETS)
 
 
+def size_range(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """MIN:MAX, both included."""
+    if text is None:
+        return None
+    least, colon, most = text.partition(":")
+    if not colon:
+        raise click.BadParameter(f"{text!r} has no colon: write the smallest and the largest size, such as 100:2000")
+    try:
+        found = OCTETS.parse(least), OCTETS.parse(most)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}; write such as 100:2000") from None
+    if found[0] > found[1]:
+        raise click.BadParameter(f"{text!r} begins with the larger size: write {found[1]}:{found[0]}")
+    return found
+
+
 def _steps(texts: tuple[str, ...], value: Number) -> tuple[Step, ...]:
     try:
         return tuple(Step.parse(text, value) for text in texts)

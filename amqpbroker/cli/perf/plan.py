@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from amqpbroker.cli.perf.client import Access
 from amqpbroker.cli.perf.declaration import Declaration
+from amqpbroker.cli.perf.kind import Kind
 from amqpbroker.cli.perf.pace import Pace
 from amqpbroker.cli.perf.schedule import Step
-from amqpbroker.cli.perf.template import Kind
 from amqpbroker.wire.values import Table
 
 

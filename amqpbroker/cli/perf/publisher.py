@@ -48,11 +48,10 @@ class Publisher(Role):
         return not self.link.is_idle or not self._waits
 
     def counts(self) -> dict[str, int]:
-        template = self._sent.template
-        unsent = -(-self.link.unsent // template.each)  # but those that are with the operating system whole
+        unsent, unsent_octets = self._sent.template.unsent(self.link.unsent)  # a part of one may be sent
         counts = {
             "published": sum(channel.begun for channel in self._channels) - unsent,
-            "published_octets": sum(channel.octets for channel in self._channels) - unsent * template.size,
+            "published_octets": sum(channel.octets for channel in self._channels) - unsent_octets,
             "returned": self._returned,
         }
         if self._confirms:

@@ -57,7 +57,7 @@ class PublishingChannel:
         self.template = template
         chunk = template.take_stamped(count, self._stamps(count)) if self._stamped else template.take(count)
         self.begun += count
-        self.octets += count * template.size
+        self.octets += template.taken_octets
         return chunk
 
     def hold(self) -> None:

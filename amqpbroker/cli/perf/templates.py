@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
+from amqpbroker.cli.perf.encoded import EncodedPublishes
 from amqpbroker.cli.perf.schedule import Schedule, Step
-from amqpbroker.cli.perf.template import Template
 
 
 class Templates:
-    """One template for each step of the sizes, or the only one there is."""
+    """Encoded publishes for each step of the sizes, or the only ones there are."""
 
-    def __init__(self, templates: Sequence[Template], sizes: Sequence[Step] = ()) -> None:
+    def __init__(self, templates: Sequence[EncodedPublishes], sizes: Sequence[Step] = ()) -> None:
         self._templates = templates
         self._schedule = Schedule(sizes) if sizes else None
 
-    def at(self, elapsed_s: float) -> Template:
+    def at(self, elapsed_s: float) -> EncodedPublishes:
         """What is published then, in seconds since the start."""
         if self._schedule is None:
             return self._templates[0]

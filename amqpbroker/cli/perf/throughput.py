@@ -32,6 +32,7 @@ _EXAMPLES = """Examples:
 
 \b
   amqpbroker perf throughput -z 30 -x 2 -y 4 -s 1000 -a
+  amqpbroker perf throughput --random-body-size 100:2000 --random-properties --unique-keys
   amqpbroker perf throughput -qq -u orders -c 1000 -q 1000 -A 100
   amqpbroker perf throughput -y 0 -u deep -C 1000000 -f persistent -c 1000
   amqpbroker perf throughput -x 0 -u deep --exit-when empty -q 1000 -A 250 --delete
@@ -48,14 +49,23 @@ _LATENCY_EXAMPLES = """Examples:
 @with_load
 @click.option("--measure-latency", is_flag=True, help="Measure how long messages take, too.")
 def throughput(measure_latency: bool, **given: Any) -> None:
-    """Publish and consume as fast as it goes."""
+    """Publish and consume as fast as it goes.
+
+    All messages are alike unless you ask for others, so caches of the broker do much of the work. Applications send
+    different sizes, properties and routing keys each time: measure that with --random-body-size, --random-properties
+    and --unique-keys.
+    """
     _run("throughput", measure_latency, given)
 
 
 @measurement(short_help="Measure how long messages take, at a rate.", epilog=_LATENCY_EXAMPLES)
 @with_load
 def latency(**given: Any) -> None:
-    """Measure how long messages take, at a rate: 1000 a second unless --rate or --variable-rate says otherwise."""
+    """Measure how long messages take, at a rate: 1000 a second unless --rate or --variable-rate says otherwise.
+
+    All messages are alike unless you ask for others with --random-body-size, --random-properties and --unique-keys, as
+    applications send them.
+    """
     if not given["variable_rate"]:
         given["rate"] = given["rate"] or LATENCY_RATE
     _run("latency", True, given)

@@ -33,6 +33,8 @@ class Topology:
     #: Whether queues and exchange are deleted at the end, though they have names.
     deleted: bool = False
     exchange_type: str = "direct"
+    #: Whether the exchange has a name made up for this run, too.
+    made_up_exchange: bool = False
 
     @property
     def left_to_users(self) -> Declaration | None:
@@ -64,8 +66,7 @@ class Topology:
         try:
             self._declare(client)
         except PerfError:
-            if self.made_up:
-                self._delete(access, self._own, "")
+            self._delete(access, self._own if self.made_up else (), self._made_up_exchange)
             raise
         client.close()
 
@@ -73,13 +74,19 @@ class Topology:
         """Delete what is to be deleted. Returns what went wrong; empty: nothing."""
         if not self.declared:
             return ""
-        exchange = self.declaration.exchange if self.deleted and not self._is_predeclared else ""
+        exchange = self._made_up_exchange
+        if self.deleted and not self._is_predeclared:
+            exchange = self.declaration.exchange
         return self._delete(access, self._own if self.made_up or self.deleted else (), exchange)
 
     @property
     def _own(self) -> tuple[str, ...]:
         """Those that are declared here; exclusive ones are by the connections that consume, and go with them."""
         return () if self.declaration.exclusive else self.queues
+
+    @property
+    def _made_up_exchange(self) -> str:
+        return self.declaration.exchange if self.made_up_exchange else ""
 
     @property
     def _is_predeclared(self) -> bool:

@@ -69,6 +69,13 @@ def test_properties_by_the_names_of_java():
     }
 
 
+@pytest.mark.parametrize("name", ["type", "Type", "message-type", "messageType"])
+def test_the_type_of_a_message_is_no_header(name):
+    values = properties({name: "order.created"})
+    assert values == {"message_type": b"order.created"}
+    assert decode_properties(encode_properties(values)) == values
+
+
 def test_a_timestamp():
     assert properties({"timestamp": 1196500530}) == properties({"timestamp": "2007-12-01T10:15:30+01:00"})
     with pytest.raises(ValueError, match="timestamp must be seconds since 1970, or of the form 2007-"):

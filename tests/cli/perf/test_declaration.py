@@ -38,3 +38,9 @@ def test_what_kind_of_queue(some, flags):
 def test_it_is_bound_by_its_name_or_by_the_key(key, expected):
     _, bind = declared(exchange="ex", routing_key=key)
     assert bind == ("queue.bind", {"queue": "q", "exchange": "ex", "routing_key": expected})
+
+
+@pytest.mark.parametrize(("key", "expected"), [(None, "q.#"), ("", "#"), ("a.b", "a.b.#")])
+def test_it_is_bound_to_all_keys_that_begin_so(key, expected):
+    _, (_, bind) = declared(exchange="ex", routing_key=key, to_all_below=True)
+    assert bind["routing_key"] == expected

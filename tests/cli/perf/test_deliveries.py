@@ -81,6 +81,14 @@ def test_within_a_run_nothing_is_looked_at():
     assert deliveries.come[1] == 50
 
 
+def test_whole_deliveries_of_many_lengths_are_not_read_frame_by_frame():
+    some = [bytearray(delivery(tag, b"x" * (16 + tag))) for tag in range(1, 51)]
+    method_bytes = some[30].index(frames.END) + 1
+    some[30][method_bytes - 1] = 0  # an end octet, as above
+    deliveries, _ = fed(b"".join(some), repeat(10_000))
+    assert (deliveries.come[1], deliveries.octets) == (50, sum(range(17, 67)))
+
+
 def test_a_gap_in_the_tags_is_counted_as_it_is():
     data = b"".join(delivery(tag, b"x" * 16) for tag in [1, 2, 3, 9, 10, 11])
     deliveries, _ = fed(data, [200, *[len(data)] * 2])
@@ -167,3 +175,44 @@ def test_a_channel_beyond_255():
     data = b"".join(delivery(tag, b"x" * 16, channel=channel) for tag in range(1, 30) for channel in (1, 257))
     deliveries, _ = fed(data, [300, len(data)], channels=300)
     assert (deliveries.come[1], deliveries.come[257], sum(deliveries.come)) == (29, 29, 58)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bodies_of_all_sizes_on_several_channels_each_with_its_age(seed):
+    chance = random.Random(seed)
+    tags, sizes, data = [0] * 4, [], b""
+    for _ in range(chance.randrange(20, 80)):
+        channel, size = chance.randrange(1, 4), chance.choice([0, 16, 16, 50, 51, 400, chance.randrange(16, 300)])
+        tags[channel] += 1
+        sizes.append(size)
+        body = struct.pack(">8sQ", MARK, now_ns() - 1_000_000).ljust(size, b"x") if size else b""
+        data += delivery(tags[channel], body, 256, channel=channel)
+        data += frames.HEARTBEAT_FRAME * (chance.random() < 0.05)
+    deliveries, others = fed(data, iter(lambda: chance.randint(1, 3000), 0), mark=MARK, channels=3)
+    assert (deliveries.come, deliveries.octets) == ([0, *tags[1:]], sum(sizes))
+    assert len(deliveries.ages_ns) == sum(size > 0 for size in sizes)
+    assert all(1_000_000 <= age < 10**10 for age in deliveries.ages_ns)
+    assert deliveries.rest() == b""
+    assert others == []
+
+
+def test_a_message_counts_once_it_is_whole():
+    data = delivery(1, b"x" * 30) + delivery(2, b"y" * 300)
+    first = len(delivery(1, b"x" * 30))
+    for size in range(first, len(data)):
+        deliveries, _ = fed(data[:size], [size])
+        assert (deliveries.come[1], deliveries.octets) == (1, 30)
+
+
+def test_a_message_that_is_larger_than_a_buffer():
+    data = delivery(1, b"x" * 30) + delivery(2, b"y" * 200_000, 4096) + delivery(3, b"x" * 31)
+    deliveries, _ = fed(data, repeat(10_000))
+    assert (deliveries.come[1], deliveries.octets) == (3, 200_061)
+
+
+@pytest.mark.parametrize("frame_max", [4096, 8192])
+def test_the_age_of_a_message_of_several_frames_is_that_of_its_first(frame_max):
+    body = struct.pack(">8sQ", MARK, now_ns()).ljust(10_000, b"x")
+    data = delivery(1, body, frame_max)
+    deliveries, _ = fed(data[:-1000], repeat(10_000), mark=MARK)
+    assert (deliveries.come[1], len(deliveries.ages_ns)) == (0, 1)

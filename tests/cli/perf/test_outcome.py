@@ -16,6 +16,10 @@ GIVEN = {
     "producer_channel_count": 1,
     "consumer_channel_count": 3,
     "size": 100,
+    "random_body_size": None,
+    "random_properties": False,
+    "unique_keys": False,
+    "seed": None,
     "confirm": 10,
 }
 

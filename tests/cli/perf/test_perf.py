@@ -171,9 +171,67 @@ def test_a_body_from_a_file_and_emptying_its_queue(broker, tmp_path, consumers):
     assert consumers("perf-body") is None
 
 
-def test_what_is_returned_is_counted_to_the_last(broker):
+def got(broker, queue, count):
+    """(routing key, properties, body) of so many messages in a queue."""
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        channel = connection.channel()
+        for _ in range(count):
+            method, properties, body = channel.basic_get(queue, auto_ack=True)
+            yield method.routing_key, properties, body
+
+
+def test_messages_that_all_differ_are_the_same_in_each_run(broker):
+    what = ["--random-body-size", "100:300", "--random-properties", "--unique-keys", "-mp", "appId=perf"]
+    runs = []
+    for seed in (7, 7, 8):
+        some = ["-u", "perf-differ", "-y", 0, "-C", 50, "-c", 10, "-x", 2, "-f", "persistent", "--seed", seed]
+        found = result("throughput", "--uri", broker.url, *what, *some)
+        assert (found["published"], found["confirmed"], found["returned"], found["size"]) == (100, 100, 0, None)
+        assert (found["random_body_size"], found["seed"]) == ([100, 300], seed)
+        assert (found["random_properties"], found["unique_keys"]) == (True, True)
+        runs.append(sorted(got(broker, "perf-differ", 100), key=lambda one: one[0]))
+    first, again, other = ([(key, props.message_id, body) for key, props, body in run] for run in runs)
+    assert first == again
+    assert {key for key, *_ in first} == {key for key, *_ in other}
+    assert not {body for *_, body in first} & {body for *_, body in other}
+    assert len({key for key, *_ in first}) == len({one for _, one, _ in first}) == 100
+    assert len({len(body) for *_, body in first}) > 20
+    for key, props, body in runs[0]:
+        assert key.startswith("perf-differ.")
+        assert 100 <= len(body) <= 300
+        assert (props.app_id, props.delivery_mode, len(props.headers)) == ("perf", 2, 3)
+
+
+def test_unique_keys_need_no_exchange_and_leave_none(broker, consumers, known_name):
+    status, output = invoked("throughput", "--uri", broker.url, "-K", "-C", 5000, "-f", "mandatory", "--json")
+    assert status == 0, output
+    found = json.loads(output)
+    assert (found["published"], found["consumed"], found["returned"]) == (5000, 5000, 0)
+    assert consumers("perf-known") is None
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        channel = connection.channel()
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="NOT_FOUND"):
+            channel.exchange_declare("perf-known", passive=True)
+
+
+def test_unique_keys_reach_the_queue_that_they_begin_with(broker):
+    several = ["--queue-pattern", "perf-key-%d", "--queue-pattern-to", 2, "-x", 2, "-y", 2, "-X", 2, "-Y", 2]
+    found = result("throughput", "--uri", broker.url, "-K", "-e", "perf-keys", *several, "-C", 10_000, "--delete")
+    assert (found["published"], found["consumed"], found["returned"]) == (40_000, 40_000, 0)
+
+
+def test_latencies_of_messages_that_all_differ(broker):
+    what = ["--random-body-size", "16:3000", "--random-properties", "-K", "--max-priority", 3]
+    found = result("latency", "--uri", broker.url, *what, "-C", 300, "-r", 1000, "-c", 100)
+    assert found["consumed"] == 300
+    for latency in (found["latency_ms"], found["confirm_latency_ms"]):
+        assert 0 < latency["min"] <= latency["p50"] <= latency["max"] < 60_000
+
+
+@pytest.mark.parametrize("more", [[], ["--unique-keys"]])
+def test_what_is_returned_is_counted_to_the_last(broker, more):
     nowhere = ["-e", "amq.direct", "-k", "nowhere", "-p", "-f", "mandatory"]
-    found = result("throughput", "--uri", broker.url, *nowhere, "-y", 0, "-C", 3000)
+    found = result("throughput", "--uri", broker.url, *nowhere, *more, "-y", 0, "-C", 3000)
     assert (found["published"], found["returned"]) == (3000, 3000)
 
 
@@ -239,7 +297,7 @@ def test_churn_by_command(broker):
 
 @pytest.fixture
 def known_name(monkeypatch):
-    for module in ("churning", "counting"):
+    for module in ("churning", "counting", "load"):
         monkeypatch.setattr(f"amqpbroker.cli.perf.{module}.made_up_name", lambda: "perf-known")
 
 
@@ -418,6 +476,25 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
             "are 25,600,000,000 octets together, and may be 536,870,912",
         ),
         (["throughput", "-mp", '{"a": NaN}'], "NaN is no number"),
+        (["throughput", "--random-body-size", 500], "'500' has no colon: write the smallest and the largest size"),
+        (["throughput", "--random-body-size", "-a"], "'-a' has no colon: write the smallest and the largest size"),
+        (["throughput", "--random-body-size", "5:"], "'' is not a whole number from 0 to 536,870,912"),
+        (["throughput", "--random-body-size", "2000:100"], "begins with the larger size: write 100:2000"),
+        (["throughput", "--random-body-size", "1:40000000"], "give a size of at most 33,554,432 octets"),
+        (["latency", "--random-body-size", "8:100"], "--random-body-size is to be at least 16 to measure latencies"),
+        (["throughput", "--random-body-size", "1:2", "-s", 0], "--size and --random-body-size exclude each other"),
+        (["throughput", "--random-body-size", "1:2", "-vs", "5:1"], "--variable-size and --random-body-size exclude"),
+        (["throughput", "--random-body-size", "1:2", "-B", __file__], "--body and --random-body-size exclude"),
+        (["throughput", "--random-properties", "-s", 10**8], "give a size of at most 33,554,432 octets"),
+        (["throughput", "--seed", 5], "give --random-body-size or --random-properties, too"),
+        (["throughput", "--seed", 5, "-K"], "give --random-body-size or --random-properties, too"),
+        (["throughput", "--seed", -1], "'-1' is not a whole number from 0"),
+        (["throughput", "-K", "-p", "-u", "q"], "name an exchange that is there with --exchange"),
+        (["throughput", "-K", "-e", "x", "-t", "direct"], "leave --type out for a topic exchange"),
+        (["throughput", "-K", "-e", "amq.direct"], "name another one than amq.direct"),
+        (["throughput", "-K", "-k", "k" * 232], "--routing-key is to be at most 231 octets with --unique-keys"),
+        (["throughput", "-K", "-u", "q" * 232], "--queue is to be at most 231 octets with --unique-keys"),
+        (["throughput", "-K", "-qp", "q%232d"], "names of queues are to be at most 231 octets with --unique-keys"),
         (["queue-churn", "--queue-args", '{"a": 99999999999999999999}'], "--queue-args: a is too large"),
     ],
 )
@@ -431,6 +508,14 @@ def test_mistakes_in_the_command_line(arguments, said):
 def test_a_body_that_has_no_end(monkeypatch):
     monkeypatch.setattr("amqpbroker.cli.perf.load.OCTETS", Number(0, 1000))
     assert "--body: /dev/zero is larger than 1,000 octets" in invoked("throughput", "-B", "/dev/zero")[1]
+
+
+@pytest.mark.parametrize("more", [["--random-properties"], ["--max-priority", 15]])
+def test_a_body_that_is_encoded_often(monkeypatch, tmp_path, more):
+    monkeypatch.setattr("amqpbroker.cli.perf.load.OCTETS", Number(0, 1000))
+    body = tmp_path / "body"
+    body.write_bytes(bytes(100))
+    assert "are 1,600 octets together, and may be 1,000" in invoked("throughput", "-B", body, *more)[1]
 
 
 @pytest.mark.parametrize("name", perf.commands)

@@ -4,14 +4,18 @@ from collections import Counter
 import pytest
 
 from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.kind import Kind
 from amqpbroker.cli.perf.pace import Steady
 from amqpbroker.cli.perf.plan import Publishing
+from amqpbroker.cli.perf.pool import Pool
 from amqpbroker.cli.perf.publisher import Publisher
 from amqpbroker.cli.perf.schedule import Step
-from amqpbroker.cli.perf.template import Kind, Template
+from amqpbroker.cli.perf.template import Template
 from amqpbroker.cli.perf.templates import Templates
+from amqpbroker.cli.perf.variety import Variety
 from amqpbroker.wire import frames, methods
 from tests.cli.perf.link import FakeLink
+from tests.cli.perf.publishes import parsed
 
 MARK = b"thisrun!"
 
@@ -384,3 +388,35 @@ def test_a_run_that_ends_before_it_begins():
     some.begin(time.monotonic())
     some.wind_up(time.monotonic())
     assert (some.done, link.sent) == (True, b"")
+
+
+def test_messages_of_random_sizes_are_counted_when_they_are_sent_whole():
+    kind = Kind("", "q", 0, {}, variety=Variety(sizes=(0, 500), keys=True))
+    link = FakeLink()
+    some = Publisher(link, Publishing(1, (kind,)), [Templates([Pool(kind, kind.variety, 50, 4096)])], False)
+    link.takes = 0
+    some.begin(0.0)
+    for _ in range(60):
+        link.takes = 1111
+        some.due(0.0)
+        whole = publishes_in(link.sent)
+        assert some.counts()["published"] == len(whole)
+        assert some.counts()["published_octets"] == sum(len(body) for _, _, body in whole)
+    assert len(whole) > 150
+    assert len({arguments["routing_key"] for arguments, _, _ in whole}) == len(whole)
+
+
+def publishes_in(data):
+    """Those that are whole."""
+    at, end, size = 0, 0, 0
+    while at + 7 <= len(data):
+        kind, _, length = frames.FRAME_HEAD.unpack_from(data, at)
+        if at + length + frames.OVERHEAD > len(data):
+            break
+        if kind == frames.HEADER:
+            size = int.from_bytes(data[at + 11 : at + 19], "big")
+        at += length + frames.OVERHEAD
+        size -= length if kind == frames.BODY else 0
+        if kind != frames.METHOD and not size:
+            end = at
+    return parsed(data[:end])

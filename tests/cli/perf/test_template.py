@@ -1,33 +1,10 @@
-import struct
-
 import pytest
 
-from amqpbroker.cli.perf.template import Kind, Template
-from amqpbroker.wire import frames, methods, properties
+from amqpbroker.cli.perf.kind import Kind
+from amqpbroker.cli.perf.template import Template
+from tests.cli.perf.publishes import parsed, stamps
 
 MARK = b"thisrun!"
-
-
-def parsed(data, frame_max):
-    """Publishes as (arguments of basic.publish, properties, body)."""
-    at, found = 0, []
-    while at < len(data):
-        kind, channel, size = frames.FRAME_HEAD.unpack_from(data, at)
-        assert channel == 1
-        assert size + frames.OVERHEAD <= frame_max
-        payload = bytes(data[at + 7 : at + 7 + size])
-        at += size + frames.OVERHEAD
-        assert data[at - 1] == frames.END
-        if kind == frames.METHOD:
-            found.append([methods.decode(methods.BY_NAME["basic.publish"], payload), None, b""])
-        elif kind == frames.HEADER:
-            found[-1][1] = (int.from_bytes(payload[4:12], "big"), properties.decode_properties(payload[12:]))
-        else:
-            found[-1][2] += payload
-    for publish in found:
-        size, publish[1] = publish[1]
-        assert len(publish[2]) == size
-    return found
 
 
 def template(*, size=20, frame_max=4096, chunk_bytes=2000, **more):
@@ -60,10 +37,6 @@ def test_priorities_take_turns_from_one_chunk_to_the_next():
     assert priorities == [at % 3 for at in range(6 + some.most)]
 
 
-def stamps(publishes):
-    return [struct.unpack(">8sQ", body[:16]) for _, _, body in publishes]
-
-
 @pytest.mark.parametrize("max_priority", [None, 2])
 def test_stamps_one_for_all_or_one_each(max_priority):
     some = template(mark=MARK, max_priority=max_priority)
@@ -83,3 +56,10 @@ def test_a_body_that_is_given():
     some = template(size=0, body=b"as it is")
     assert some.size == 8
     assert [body for _, _, body in parsed(some.take(2), 4096)] == [b"as it is"] * 2
+
+
+def test_what_was_taken_and_what_of_it_is_not_sent_whole():
+    some = template()
+    some.take(3)
+    assert some.taken_octets == 60
+    assert [some.unsent(left) for left in (0, 1, some.each, some.each + 1)] == [(0, 0), (1, 20), (1, 20), (2, 40)]

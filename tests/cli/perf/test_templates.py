@@ -1,5 +1,6 @@
+from amqpbroker.cli.perf.kind import Kind
 from amqpbroker.cli.perf.schedule import Step
-from amqpbroker.cli.perf.template import Kind, Template
+from amqpbroker.cli.perf.template import Template
 from amqpbroker.cli.perf.templates import Templates
 
 ONE, OTHER = (Template(Kind("", "q", size, {}), 4096, 100) for size in (1, 2))

@@ -8,7 +8,7 @@ from amqpbroker.cli.perf.topology import Topology
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What brokers are asked for, in order, as "METHOD NAME"; a queue named "refused" is not deleted."""
+    """What brokers are asked for, as "METHOD NAME"; they refuse to delete "refused", and to declare "undeclared"."""
     made = []
 
     class Recorder:
@@ -21,7 +21,7 @@ def calls(monkeypatch):
         def call(self, method, **arguments):
             name = arguments.get("queue") or arguments["exchange"]
             made.append(f"{method} {name}")
-            if name == "refused" and method == "queue.delete":
+            if (name, method) in (("refused", "queue.delete"), ("undeclared", "queue.declare")):
                 raise PerfError("no")
 
         def close(self):
@@ -46,6 +46,19 @@ def test_what_has_one_is_kept_unless_it_is_to_go(calls):
     with Topology(("a",), Declaration("ex"), made_up=False, deleted=True).standing(None):
         calls.clear()
     assert calls == ["connect", "queue.delete a", "exchange.delete ex", "close"]
+
+
+@pytest.mark.parametrize("made_up", [True, False])
+def test_an_exchange_without_a_name_of_the_users_goes_though_its_queue_may_stay(calls, made_up):
+    with Topology(("a",), Declaration("ex"), made_up=made_up, made_up_exchange=True).standing(None):
+        calls.clear()
+    assert calls == ["connect", *["queue.delete a"] * made_up, "exchange.delete ex", "close"]
+
+
+def test_such_an_exchange_goes_if_its_queue_is_refused(calls):
+    with pytest.raises(PerfError):
+        Topology(("undeclared",), Declaration("ex"), made_up=False, made_up_exchange=True).make(None)
+    assert calls[-3:] == ["connect", "exchange.delete ex", "close"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""How the messages of a run differ: as those of applications do, and the same in each run with the same seed."""
+
+import uuid
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from amqpbroker.wire.values import Field, longstr
+
+#: Values of one length, so that messages which differ in their properties only are equally long: such deliveries are
+#: counted without looking at each.
+_CONTENT_TYPES = (b"application/json", b"application/yaml", b"application/cbor", b"application/avro")
+_TYPES = (b"order.created", b"order.changed", b"order.shipped", b"order.deleted")
+_FIRST_TIMESTAMP = 1_700_000_000
+_SECONDS_OF_A_YEAR = 31_536_000
+
+DEFAULT_SEED = 1
+
+
+@dataclass(frozen=True)
+class Variety:
+    """What differs from message to message."""
+
+    seed: int = DEFAULT_SEED
+    #: The smallest and the largest body, in octets; None: all bodies are those of the kind.
+    sizes: tuple[int, int] | None = None
+    properties: bool = False
+    #: Each message has a routing key of its own, which begins with that of the kind.
+    keys: bool = False
+
+    def chance(self, number: int) -> Random:
+        """The source of everything random in this pool of messages."""
+        return Random(f"{self.seed}/{number}")
+
+
+def random_properties(chance: Random) -> dict[str, Any]:
+    """Content type, message id, correlation id, timestamp, type and three headers, all of them made up."""
+    return {
+        "content_type": chance.choice(_CONTENT_TYPES),
+        "headers": {
+            "attempt": Field("I", chance.randint(1, 5)),
+            "tenant": longstr(f"tenant-{chance.randrange(10_000):04}"),
+            "trace-id": longstr(f"{chance.getrandbits(128):032x}"),
+        },
+        "correlation_id": _uuid(chance),
+        "message_id": _uuid(chance),
+        "timestamp": _FIRST_TIMESTAMP + chance.randrange(_SECONDS_OF_A_YEAR),
+        "message_type": chance.choice(_TYPES),
+    }
+
+
+def _uuid(chance: Random) -> bytes:
+    return str(uuid.UUID(int=chance.getrandbits(128), version=4)).encode()

@@ -1,0 +1,76 @@
+"""Count of the deliveries on a channel, for next to no CPU: the delivery tag of the newest one is their number.
+
+The newest delivery is searched for from the end of what was received, so that nearly all bytes are received and not
+looked at.
+"""
+
+import socket
+
+from amqpbroker.cli.perf.acknowledgements import up_to
+from amqpbroker.wire.frames import METHOD, frame
+from amqpbroker.wire.methods import METHODS, encode
+from tests.load.client import LoadClient
+
+BUFFER_BYTES = 1 << 20
+
+_DELIVER = next(code for code, method in METHODS.items() if method.name == "basic.deliver").to_bytes(4, "big")
+#: Consumer tags are as long as those that RabbitMQ makes, and begin with what no random body has in it.
+_TAG_BYTES = 31
+_TAG_START = "amq.ctag-bench-"
+_NEEDLE = _DELIVER + bytes((_TAG_BYTES,)) + _TAG_START.encode()
+_DELIVERY_TAG_AT = len(_DELIVER) + 1 + _TAG_BYTES
+_REACH = _DELIVERY_TAG_AT + 8
+
+
+def consumer_tag(number: int) -> str:
+    return _TAG_START + str(number).zfill(_TAG_BYTES - len(_TAG_START))
+
+
+class Deliveries:
+    """What a client receives once its consumers, which have tags of `consumer_tag`, are on its only channel."""
+
+    def __init__(self, client: LoadClient) -> None:
+        self._socket: socket.socket = client.socket
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        #: Bytes at the beginning that were looked at already, but may have a part of a delivery.
+        self._kept = 0
+        self.count = 0
+        early = client.take_unread()
+        self._buffer[: len(early)] = early
+        self._look(len(early))
+
+    def receive(self) -> int:
+        """Receive once and count; returns the number of bytes, 0 if the broker has closed the connection."""
+        kept = self._kept
+        received = self._socket.recv_into(self._view[kept:] if kept else self._buffer)
+        if received:
+            self._look(kept + received)
+        return received
+
+    def _look(self, end: int) -> None:
+        buffer = self._buffer
+        at = buffer.rfind(_NEEDLE, 0, max(0, end - _REACH + len(_NEEDLE)))
+        if at >= 0:
+            self.count = int.from_bytes(buffer[at + _DELIVERY_TAG_AT : at + _REACH], "big")
+        self._kept = keep = min(end, _REACH - 1)
+        buffer[:keep] = buffer[end - keep : end]
+
+
+def acknowledge(tag: int) -> bytes:
+    """Return the frame that acknowledges everything up to the tag."""
+    return up_to(tag)
+
+
+def reject(tag: int) -> bytes:
+    """Return the frame that rejects everything up to the tag."""
+    return _nack(tag, requeue=False)
+
+
+def requeue(tag: int) -> bytes:
+    """Return the frame that gives everything up to the tag back to its queue."""
+    return _nack(tag, requeue=True)
+
+
+def _nack(tag: int, requeue: bool) -> bytes:
+    return frame(METHOD, 1, encode("basic.nack", delivery_tag=tag, multiple=True, requeue=requeue))

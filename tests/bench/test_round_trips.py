@@ -1,0 +1,60 @@
+"""Requests and replies: which are answered, to which name, wherever what is received was cut."""
+
+import pytest
+
+from tests.bench.round_trips import REPLY_TO, Replies, requests, whole_delivery
+from tests.harness import published
+
+NAME = f"{REPLY_TO}.g1h3FGFtcUBob3N0AAAEbwAAAABl+/=.abc_def-ghi=="
+
+
+def as_delivered(request, name=NAME):
+    """A request with the name that the broker puts in place of amq.rabbitmq.reply-to."""
+    short, long = (bytes((len(each),)) + each.encode() for each in (REPLY_TO, name))
+    assert request.count(short) == 1
+    return request.replace(short, long)
+
+
+def test_each_request_is_answered_with_its_correlation_id():
+    made = requests("q", 3)[:5]
+    unread, data = Replies().to(b"".join(map(as_delivered, made)))
+    assert data.count(NAME.encode()) == 5
+    ids = [each[each.index(b"\x24") + 1 :][:36] for each in map(correlated, made)]
+    assert len(set(ids)) == 5
+    places = [data.index(each) for each in ids]
+    assert places == sorted(places)
+    assert len(unread) < len(made[-1])
+
+
+def correlated(request):
+    """From the correlation id of a request on."""
+    at = request.index(REPLY_TO.encode())
+    return request[at - 1 - 36 - 1 :]
+
+
+def test_replies_differ_and_go_to_who_asked():
+    replies = Replies()
+    made = requests("q", 1)
+    names = [f"{REPLY_TO}.{letter * 20}.{letter * 10}" for letter in "ab"]
+    answers = [replies.to(as_delivered(made[0], name))[1] for name in names]
+    assert [name.encode() in data for name, data in zip(names, answers, strict=True)] == [True, True]
+    assert names[0].encode() not in answers[1]
+    assert answers[0].replace(names[0].encode(), names[1].encode()) != answers[1]
+
+
+@pytest.mark.parametrize("size", [1, 50, 999])
+def test_requests_are_answered_once_however_they_are_cut(size):
+    data = b"".join(map(as_delivered, requests("q", 1)[:6]))
+    replies = Replies()
+    unread, answered = b"", b""
+    for at in range(0, len(data), size):
+        unread, answers = replies.to(unread + data[at : at + size])
+        answered += answers
+    assert answered == Replies().to(data)[1]
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"\xce\3\1" * 100_000])
+def test_a_delivery_is_whole_with_its_last_octet(body):
+    data = published("q", body, message_id="1")
+    assert whole_delivery(data)
+    assert not any(whole_delivery(data[:cut]) for cut in (0, 5, 12, len(data) // 2, len(data) - 1))

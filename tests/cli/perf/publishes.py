@@ -1,0 +1,31 @@
+"""Publishes out of the bytes that a client sends."""
+
+import struct
+
+from amqpbroker.wire import frames, methods, properties
+
+
+def parsed(data, frame_max=4096, sent_on=1):
+    """Publishes as (arguments of basic.publish, properties, body)."""
+    at, found = 0, []
+    while at < len(data):
+        kind, channel, size = frames.FRAME_HEAD.unpack_from(data, at)
+        assert channel == sent_on
+        assert size + frames.OVERHEAD <= frame_max
+        payload = bytes(data[at + 7 : at + 7 + size])
+        at += size + frames.OVERHEAD
+        assert data[at - 1] == frames.END
+        if kind == frames.METHOD:
+            found.append([methods.decode(methods.BY_NAME["basic.publish"], payload), None, b""])
+        elif kind == frames.HEADER:
+            found[-1][1] = (int.from_bytes(payload[4:12], "big"), properties.decode_properties(payload[12:]))
+        else:
+            found[-1][2] += payload
+    for publish in found:
+        size, publish[1] = publish[1]
+        assert len(publish[2]) == size
+    return found
+
+
+def stamps(publishes):
+    return [struct.unpack(">8sQ", body[:16]) for _, _, body in publishes]

@@ -1,0 +1,181 @@
+import pytest
+
+from amqpbroker.cli.perf.kind import Kind
+from amqpbroker.cli.perf.pool import (
+    BYTES,
+    LEAST_POOL_MESSAGES,
+    MESSAGES,
+    POOL_MESSAGES,
+    UNIQUE_KEY_BYTES,
+    Pool,
+    pool_size,
+)
+from amqpbroker.cli.perf.variety import Variety
+from amqpbroker.wire.values import Field
+from tests.cli.perf.publishes import parsed, stamps
+
+MARK = b"thisrun!"
+
+
+def kind(*, size=20, properties=(), **more):
+    return Kind("ex", "key", size, dict(properties), **more)
+
+
+def pool(variety, count=10, *, chunk_bytes=1 << 18, number=0, channel=1, **more):
+    return Pool(kind(**more), variety, count, 4096, chunk_bytes, channel, number)
+
+
+def taken(some, count, most=1 << 30):
+    """So many publishes, which are taken as they may be, at most so many at once."""
+    found = []
+    while len(found) < count:
+        found += parsed(some.take(min(some.most, most, count - len(found))))
+    return found
+
+
+def keys(publishes):
+    return [arguments["routing_key"] for arguments, _, _ in publishes]
+
+
+def test_bodies_of_random_sizes_come_again_in_the_same_order():
+    some = pool(Variety(sizes=(30, 300)), 100)
+    first, again = taken(some, 100), taken(some, 100, most=7)
+    assert first == again
+    bodies = [body for _, _, body in first]
+    assert len(set(bodies)) == 100
+    sizes = [len(body) for body in bodies]
+    assert 30 <= min(sizes) < 60
+    assert 270 < max(sizes) <= 300
+    assert all((arguments["exchange"], arguments["routing_key"]) == ("ex", "key") for arguments, _, _ in first)
+
+
+def test_both_ends_of_the_sizes_are_included():
+    sizes = {len(body) for _, _, body in taken(pool(Variety(sizes=(0, 2)), 100), 100)}
+    assert sizes == {0, 1, 2}
+
+
+def test_a_body_of_several_frames():
+    some = pool(Variety(sizes=(5000, 20_000)), mark=MARK)
+    publishes = parsed(some.take_stamped(10, list(range(10))))
+    assert stamps(publishes) == [(MARK, number) for number in range(10)]
+    assert max(len(body) for _, _, body in publishes) > 8000
+
+
+@pytest.mark.parametrize("variety", [Variety(properties=True), Variety(keys=True), Variety(sizes=(20, 20))])
+def test_what_does_not_vary_is_as_without(variety):
+    (arguments, properties, body), *_ = taken(pool(variety, properties={"delivery_mode": 2}, mandatory=True), 10)
+    assert arguments["mandatory"]
+    assert properties["delivery_mode"] == 2
+    assert len(body) == 20
+    assert (arguments["routing_key"] == "key") is not variety.keys
+    assert (properties == {"delivery_mode": 2}) is not variety.properties
+    assert (body == b"x" * 20) is (variety.sizes is None)
+
+
+def test_given_properties_go_before_those_made_up():
+    given = {"message_type": b"mine", "headers": {"tenant": Field("I", 1), "more": Field("I", 2)}}
+    for _, properties, _ in taken(pool(Variety(properties=True), properties=given), 10):
+        assert properties["message_type"] == b"mine"
+        assert list(properties["headers"]) == ["attempt", "tenant", "trace-id", "more"]
+        assert properties["headers"]["tenant"] == Field("I", 1)
+
+
+def test_priorities_take_turns():
+    some = pool(Variety(properties=True), 12, max_priority=2)
+    assert [properties["priority"] for _, properties, _ in taken(some, 30)] == [0, 1, 2] * 10
+
+
+@pytest.mark.parametrize("sizes", [None, (20, 40)])
+@pytest.mark.parametrize("most", [1, 3, 1000])
+def test_no_key_comes_twice_however_often_the_pool_begins_again(sizes, most):
+    found = keys(taken(pool(Variety(keys=True, sizes=sizes), 16), 16 * 300, most))
+    assert len(set(found)) == len(found)
+    assert all(key.startswith("key.0.") for key in found)
+    assert found[0] == "key.0.00000000.0000"
+    assert found[16 * 256 + 1] == "key.0.00000100.0001"
+
+
+def test_pools_share_no_key_nor_message():
+    first, other = (taken(pool(Variety(keys=True, sizes=(50, 50)), number=number, channel=1), 30) for number in (1, 11))
+    assert not set(keys(first)) & set(keys(other))
+    assert not {body for _, _, body in first} & {body for _, _, body in other}
+
+
+def test_a_unique_key_is_at_most_so_much_longer():
+    some = pool(Variety(keys=True), number=123_456_789)
+    assert len(keys(taken(some, 1))[0]) == len("key") + UNIQUE_KEY_BYTES
+
+
+def test_a_unique_key_of_an_empty_one():
+    some = Pool(Kind("", "", 0, {}), Variety(keys=True), 10, 4096)
+    assert keys(taken(some, 11))[::10] == ["0.00000000.0000", "0.00000001.0000"]
+
+
+def test_the_same_seed_sends_the_same():
+    variety = Variety(7, (20, 500), properties=True, keys=True)
+    assert taken(pool(variety), 30) == taken(pool(variety), 30)
+    assert taken(pool(variety), 10) != taken(pool(Variety(8, (20, 500), properties=True, keys=True)), 10)
+
+
+@pytest.mark.parametrize("variety", [Variety(properties=True), Variety(sizes=(16, 90)), Variety(keys=True)])
+def test_stamps_one_for_all_or_one_each(variety):
+    some = pool(variety, mark=MARK)
+    assert stamps(parsed(some.take_stamped(4, [0x0102030405060708]))) == [(MARK, 0x0102030405060708)] * 4
+    assert stamps(parsed(some.take_stamped(3, [5, 6, 7]))) == [(MARK, 5), (MARK, 6), (MARK, 7)]
+    assert stamps(parsed(some.take_stamped(3, [8]))) == [(MARK, 8)] * 3
+    assert stamps(parsed(some.take_stamped(1, [9]))) == [(MARK, 9)]
+
+
+def test_a_write_is_about_as_long_as_asked_for_and_has_one_at_least():
+    some = pool(Variety(sizes=(20, 500)), 200, chunk_bytes=5000)
+    lengths = []
+    for _ in range(20):
+        most = some.most
+        lengths.append(len(some.take(most)))
+        assert most >= 1
+    assert 2500 < max(lengths) < 10_000
+    assert pool(Variety(sizes=(5000, 6000)), chunk_bytes=100).most == 1
+
+
+def test_what_was_taken_and_what_of_it_is_not_sent_whole():
+    some = pool(Variety(sizes=(0, 300)), 20)
+    some.take(5)
+    data = bytes(some.take(15))
+    octets = [len(body) for _, _, body in parsed(data)]
+    assert some.taken_octets == sum(octets)
+    lengths = [len(pool_head(data, count)) for count in range(15, 0, -1)]
+    whole = [len(data) - length for length in lengths]  # sent so much, so many are left: 0, 1, 2 ...
+    for left, sent in enumerate(lengths):
+        expected = left, sum(octets[15 - left :])
+        assert some.unsent(len(data) - sent) == expected
+        if left:
+            assert some.unsent(whole[left - 1] + 1) == expected
+
+
+def pool_head(data, count):
+    """The bytes of so many publishes from the start."""
+    for end in range(len(data) + 1):
+        if data[end : end + 3] in (b"", b"\x01\x00\x01") and end:
+            count -= 1
+            if not count:
+                return data[:end]
+    raise AssertionError("not so many")
+
+
+@pytest.mark.parametrize(
+    ("some", "pools", "count"),
+    [
+        (kind(), 1, POOL_MESSAGES),
+        (kind(), MESSAGES // POOL_MESSAGES, POOL_MESSAGES),
+        (kind(), 100, MESSAGES // 100),
+        (kind(), 1_000_000, LEAST_POOL_MESSAGES),
+        (kind(body=b"x" * 100_000), 1, BYTES // 100_300),
+        (kind(size=100_000), 2, BYTES // 200_600),
+        (kind(variety=Variety(sizes=(0, 200_000))), 1, BYTES // 100_300),
+        (kind(size=50_000_000), 1, LEAST_POOL_MESSAGES),
+        (kind(max_priority=2), 1, 4098),
+        (kind(max_priority=255), 1_000_000, 256),
+    ],
+)
+def test_many_pools_and_large_messages_make_small_pools(some, pools, count):
+    assert pool_size(some, pools) == count
