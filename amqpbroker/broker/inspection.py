@@ -38,7 +38,8 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: Direc
         message.expiration_ms = walk.expiration_ms
         message.undecoded = walk.has_headers
         if walk.reply_at:
-            message.splice(walk.reply_at, walk.reply_at + 1 + PSEUDO_QUEUE_BYTES, _name(reply))
+            end = walk.reply_at + 1 + PSEUDO_QUEUE_BYTES
+            message.replace_properties(properties[: walk.reply_at] + _name(reply) + properties[end:])
         return
     flags = flags_of(properties)
     mode, message.priority = scan(properties, flags)

@@ -6,14 +6,17 @@ from mypy_extensions import mypyc_attr
 
 from amqpbroker.broker.holder import Copy
 from amqpbroker.broker.pieces import Octets, Pieces
-from amqpbroker.wire.frames import content_body, content_properties, spliced_content
-from amqpbroker.wire.properties import headers_of
+from amqpbroker.wire.frames import content_body, content_properties, with_properties
+from amqpbroker.wire.properties import HEADERS, headers_of
 from amqpbroker.wire.values import Table, text
 
 if TYPE_CHECKING:
     from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.deaths import Deaths
     from amqpbroker.broker.queue import Queue
+
+#: The flag of headers in the first octet of properties.
+_HEADERS: Final = HEADERS >> 8
 
 #: How long a routing key can be.
 KEY_BYTES: Final = 255
@@ -133,36 +136,22 @@ class Message:
 
     def replace_properties(self, properties: bytes) -> None:
         """Rewrite the properties, while the publish is still being handled."""
-        self._body = self.body
-        self._properties = properties
-        self.frames = None
+        if self.frames is None:
+            self._properties = properties
+        else:
+            self.frames = with_properties(self.frames, properties)
 
-    def splice(self, at: int, end: int, octets: bytes) -> None:
-        """Replace the bytes [at, end) of the properties, before anybody else has the message."""
-        frames = self.frames
-        if frames is None or self._properties is not None:
-            properties = self.properties
-            self._properties = properties[:at] + octets + properties[end:]
-        if frames is not None:
-            self.frames = spliced_content(frames, at, end, octets)
-
-    def copied(self) -> "Message":
-        """Another message that is equal to this one."""
-        frames = self.frames
-        properties = self._properties if frames is not None else self.properties
-        message = Message(
-            self.address,
-            properties,
-            self._body if self._pieces is None else self._pieces,
-            self.size,
-            frames,
-            self.frames_channel,
-        )
+    def rewritten(self, address: bytes, properties: bytes) -> "Message":
+        """Another message with this one's body and everything else that the arguments do not say."""
+        if self.frames is not None:
+            frames = with_properties(self.frames, properties)
+            message = Message(address, None, None, self.size, frames, self.frames_channel)
+        else:
+            message = Message(address, properties, self._body if self._pieces is None else self._pieces)
         message.persistent = self.persistent
         message.priority = self.priority
         message.expiration_ms = self.expiration_ms
-        message._headers = self._headers
-        message.undecoded = self._headers is None
+        message.undecoded = properties[0] & _HEADERS != 0
         message.extra_keys = self.extra_keys
         message.cc_keys = self.cc_keys
         message.deaths = self.deaths

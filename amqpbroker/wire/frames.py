@@ -18,8 +18,6 @@ FRAME_HEAD = struct.Struct(">BHI")
 #: type, channel, payload size, class, weight, body size: everything of a content header before the properties.
 CONTENT_HEAD = struct.Struct(">BHIHHQ")
 
-_U32 = struct.Struct(">I").pack
-
 HEARTBEAT_FRAME = FRAME_HEAD.pack(HEARTBEAT, 0, 0) + b"\xce"
 
 BASIC_CLASS: Final = 60
@@ -51,15 +49,16 @@ def lone_content(channel: int, properties: bytes, parts: Sequence[bytes | bytear
     return b"".join([head, properties, b"\xce", FRAME_HEAD.pack(BODY, channel, size), *parts, b"\xce"])
 
 
+def with_properties(frames: bytes, properties: bytes) -> bytes:
+    """Content frames with these properties, and all else as in `frames`, which begin with the header frame."""
+    end = 7 + read_i32_be(frames, 3)
+    size = (len(properties) + 12).to_bytes(4, "big")
+    return b"".join([frames[:3], size, frames[7:19], properties, frames[end:]])
+
+
 def content_properties(frames: bytes) -> bytes:
     """The properties out of content frames that begin with the header frame."""
     return frames[19 : 7 + read_i32_be(frames, 3)]
-
-
-def spliced_content(frames: bytes, at: int, end: int, octets: bytes) -> bytes:
-    """The same content frames with the bytes [at, end) of the properties replaced."""
-    size = read_i32_be(frames, 3) + len(octets) - (end - at)
-    return b"".join([frames[:3], _U32(size), frames[7 : 19 + at], octets, frames[19 + end :]])
 
 
 def content_body(frames: bytes, size: int) -> bytes:

@@ -2,8 +2,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from amqpbroker.broker.deadletter import dead_lettered
 from amqpbroker.broker.deaths import Death, recorded
@@ -35,13 +33,7 @@ def from_frames() -> Message:
     return Message(ADDRESS, None, None, len(BODY), content(7, PROPERTIES, BODY, 0), 7)
 
 
-def delivered() -> Message:
-    message = from_bytes()
-    message.frames, message.frames_channel = content(3, PROPERTIES, BODY, 0), 3
-    return message
-
-
-SOURCES = pytest.mark.parametrize("make", [from_bytes, from_pieces, from_frames, delivered])
+SOURCES = pytest.mark.parametrize("make", [from_bytes, from_pieces, from_frames])
 Make = Callable[[], Message]
 
 
@@ -61,22 +53,26 @@ def parts(message: Message) -> tuple[Any, ...]:
     )
 
 
+CHANGED = encode_properties({"headers": {"c": Field("I", 7)}, "delivery_mode": 2, "app_id": b"shop"})
+AFTER = pytest.mark.parametrize("after", [CHANGED, PROPERTIES, b"\0\0"], ids=["changed", "same", "none"])
+
+
 @SOURCES
-@given(st.data())
-def test_a_splice_replaces_bytes_of_the_properties(make: Make, data: st.DataObject) -> None:
-    at, end = sorted(data.draw(st.tuples(*[st.integers(2, len(PROPERTIES))] * 2)))
-    octets = data.draw(st.binary(max_size=5))
+@AFTER
+def test_properties_are_replaced(make: Make, after: bytes) -> None:
     message = make()
-    message.splice(at, end, octets)
-    expected = PROPERTIES[:at] + octets + PROPERTIES[end:]
-    assert (message.properties, message.body, message.size) == (expected, BODY, len(BODY))
+    message.replace_properties(after)
+    assert (message.properties, message.body, message.size) == (after, BODY, len(BODY))
     if message.frames is not None:
-        assert message.frames == content(message.frames_channel, expected, BODY, 0)
+        assert message.frames == content(message.frames_channel, after, BODY, 0)
 
 
 @SOURCES
+@AFTER
 @pytest.mark.parametrize("headers_known", [True, False])
-def test_a_copy_is_equal(make: Make, headers_known: bool) -> None:
+def test_a_rewritten_message_is_equal_but_for_address_and_properties(
+    make: Make, after: bytes, headers_known: bool
+) -> None:
     message = make()
     message.undecoded = True
     if headers_known:
@@ -84,27 +80,17 @@ def test_a_copy_is_equal(make: Make, headers_known: bool) -> None:
     message.persistent, message.priority, message.expiration_ms = True, 4, 900
     message.extra_keys, message.cc_keys = (b"k2", b"k3"), 1
     message.deaths = recorded(None, Death("q", "expired", 1, 1, "x", (b"k",), -1))
-    copy = message.copied()
-    assert parts(copy) == parts(message)
-    assert copy.frames_channel == message.frames_channel
+    rewritten = message.rewritten(b"\1y\1k", after)
+    headers = decode_properties(after).get("headers")
+    assert parts(rewritten) == (b"\1y\1k", after, *parts(message)[2:4], headers, *parts(message)[5:])
+    assert (message.address, message.properties, message.body) == (ADDRESS, PROPERTIES, BODY)
 
 
-@SOURCES
-def test_a_splice_leaves_the_message_that_was_copied(make: Make) -> None:
-    message = make()
-    message.copied().splice(2, len(PROPERTIES), b"")
-    assert (message.properties, message.body) == (PROPERTIES, BODY)
-
-
-def test_a_copy_of_a_dead_letter_has_its_headers() -> None:
+def test_a_rewritten_dead_letter_has_its_headers() -> None:
     letter = dead_lettered(
         from_frames(), queue_name="q", reason="expired", now_ms=1000, exchange="dlx", routing_key=None
     )
-    copy = letter.copied()
-    assert copy.headers == letter.headers == decode_properties(letter.properties)["headers"]
-    assert copy.headers is not None
-    assert "x-death" in copy.headers
-
-
-def test_a_copy_without_headers_has_none() -> None:
-    assert Message(ADDRESS, b"\0\0", b"").copied().headers is None
+    rewritten = letter.rewritten(letter.address, letter.properties)
+    assert rewritten.headers == letter.headers == decode_properties(letter.properties)["headers"]
+    assert rewritten.headers is not None
+    assert "x-death" in rewritten.headers

@@ -69,16 +69,12 @@ def released(message: Message) -> Message:
     """Return the message with its delay negated, so that consumers see it was delayed and it is not delayed again."""
     properties = message.properties
     at: i64 = find_header(properties, _NAME)
-    after = message.copied()
     if at == 0:
-        after.replace_properties(with_headers(properties, {"x-delay": Field("I", 0)}))
-    else:
-        delay: i64 = _delay_at(properties, at)
-        negated = b"I" + _INT(-delay) if delay < 2**31 else b"l" + _LONG(-delay)
-        start: i64 = headers_start(properties)
-        end: i64 = value_end(properties, at)
-        length: i64 = headers_end(properties, start) - start + len(negated) - (end - at)
-        after.splice(start - 4, end, _LENGTH(length) + properties[start:at] + negated)
-    after.headers = None
-    after.undecoded = True
-    return after
+        return message.rewritten(message.address, with_headers(properties, {"x-delay": Field("I", 0)}))
+    delay: i64 = _delay_at(properties, at)
+    negated = b"I" + _INT(-delay) if delay < 2**31 else b"l" + _LONG(-delay)
+    start: i64 = headers_start(properties)
+    end: i64 = value_end(properties, at)
+    length: i64 = headers_end(properties, start) - start + len(negated) - (end - at)
+    after = properties[: start - 4] + _LENGTH(length) + properties[start:at] + negated + properties[end:]
+    return message.rewritten(message.address, after)

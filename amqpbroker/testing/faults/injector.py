@@ -179,7 +179,7 @@ class Injector(Tap):
 
     def copy(self, message: Message) -> Message:
         """Return a copy whose first delivery is not counted."""
-        copy = message.copied()
+        copy = message.rewritten(message.address, message.properties)
         self._copies[id(copy)] = copy
         return copy
 
