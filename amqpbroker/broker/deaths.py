@@ -8,7 +8,8 @@ from typing import Final
 from mypy_extensions import i32, i64, mypyc_attr
 
 from amqpbroker.octets import BytesWriter, read_i64_be, write_i32_be, write_i64_be
-from amqpbroker.wire.property_edit import headers_between, value_end
+from amqpbroker.wire.property_edit import headers_between
+from amqpbroker.wire.raw_headers import value_end
 
 # Names of headers and fields: length, name, type of the value.
 _X_DEATH: Final = b"\x07x-deathA"

@@ -38,11 +38,15 @@ def is_reserved_for_replies(name: str) -> bool:
 
 
 class DirectReply(Destination):
-    """Where replies to one channel go. They wait nowhere: a requester that has stopped reading loses further ones."""
+    """Where replies to one channel go. They wait nowhere: a requester that has stopped reading loses further ones.
+
+    shortstr: the name as on the wire.
+    """
 
     def __init__(self, name: str, consumer: Consumer, is_flooded: Callable[[], bool]) -> None:
         super().__init__(name)
         self.instant = True
+        self.shortstr: bytes = bytes((len(name),)) + name.encode()
         self.consumer = consumer
         self._is_flooded = is_flooded
 

@@ -9,7 +9,7 @@ from amqpbroker.broker.publish_checks import check_user_id, expiration_ms, extra
 from amqpbroker.broker.users import User
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import SLOW, decode_properties, encode_properties, flags_of, scan
-from amqpbroker.wire.property_walk import PropertyWalk
+from amqpbroker.wire.property_walk import PSEUDO_QUEUE_BYTES, PropertyWalk
 from amqpbroker.wire.values import Table, text
 
 #: Properties that carry nothing but delivery mode and priority -> 256 if persistent, plus the priority.
@@ -37,6 +37,9 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: Direc
         message.priority = walk.priority
         message.expiration_ms = walk.expiration_ms
         message.undecoded = walk.has_headers
+        if walk.reply_at:
+            end = walk.reply_at + 1 + PSEUDO_QUEUE_BYTES
+            message.replace_properties(properties[: walk.reply_at] + _name(reply) + properties[end:])
         return
     flags = flags_of(properties)
     mode, message.priority = scan(properties, flags)
@@ -45,6 +48,13 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: Direc
         _inspect_fields(message, properties, user, reply)
     elif len(properties) <= _KNOWN_SIZE and len(KNOWN) < _KNOWN_COUNT:
         KNOWN[properties] = (256 if mode == 2 else 0) + message.priority
+
+
+def _name(reply: DirectReply | None) -> bytes:
+    """Return the name, as on the wire, that replies are published to. Raises AmqpError 406 if there is none."""
+    if reply is None:
+        raise errors.precondition_failed("fast reply consumer does not exist")
+    return reply.shortstr
 
 
 def _may_be(walk: PropertyWalk, properties: bytes, user: User | None) -> bool:
@@ -56,9 +66,7 @@ def _inspect_fields(message: Message, properties: bytes, user: User | None, repl
     values: dict[str, Any] = decode_properties(properties)
     rewritten = False
     if values.get("reply_to") == _PSEUDO_QUEUE:
-        if reply is None:
-            raise errors.precondition_failed("fast reply consumer does not exist")
-        values["reply_to"] = reply.name.encode()
+        values["reply_to"] = _name(reply)[1:]
         rewritten = True
     if "expiration" in values:
         message.expiration_ms = expiration_ms(values["expiration"])

@@ -134,9 +134,10 @@ class Message:
 
     def replace_properties(self, properties: bytes) -> None:
         """Rewrite the properties, while the publish is still being handled."""
-        self._body = self.body
-        self._properties = properties
-        self.frames = None
+        if self.frames is None:
+            self._properties = properties
+        else:
+            self.frames = with_properties(self.frames, properties)
 
     def rewritten(self, address: bytes, properties: bytes) -> "Message":
         """Another message with this one's body and everything else that the arguments do not say."""

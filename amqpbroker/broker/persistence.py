@@ -13,7 +13,7 @@ from typing import Final
 from amqpbroker.broker.batches import Encoder, Writing
 from amqpbroker.broker.gathering import Gathering
 from amqpbroker.broker.holder import NOT_STORED, PENDING, Copy, Holder
-from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.message import Entry
 from amqpbroker.broker.reading import Reader
 from amqpbroker.broker.ready import Page, Pager
 from amqpbroker.broker.spill import Spill
@@ -254,13 +254,6 @@ class Persistence(Store):
             self._gathering = Gathering()
             self.unsafe_pages.clear()
             self.journal.close()
-
-    # --- reading ----------------------------------------------------------------------------------------------------
-
-    def load(self, position: int) -> tuple[Message, int]:
-        """The message whose copy stands there, and the copy's deadline in ms. Raises OSError, DamagedError."""
-        reading = self.reader.start([position])
-        return reading.message(position), reading.deadline_ms
 
 
 def _nothing() -> None:

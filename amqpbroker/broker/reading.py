@@ -140,7 +140,8 @@ class Reading:
         """
         ahead = self._last - position
         wanted = min(ahead + _BEYOND_BYTES, _WINDOW_BYTES) if ahead >= 0 else _BEYOND_BYTES
-        self._base = position
+        # If this fails, what was read before stays usable.
         self._data = self._journal.read(position, max(least, wanted))
+        self._base = position
         if len(self._data) < _COPY_OCTETS:
             raise record.DamagedError(0, "a publish record is cut off")

@@ -8,7 +8,8 @@ import struct
 from collections.abc import Iterator
 
 from amqpbroker.wire.properties import HEADERS, PROPERTIES, TIMESTAMP
-from amqpbroker.wire.property_edit import set_headers, value_end
+from amqpbroker.wire.property_edit import set_headers
+from amqpbroker.wire.raw_headers import value_end
 from amqpbroker.wire.values import MAX_DEPTH, MalformedError, Table, encode_field
 
 _U32 = struct.Struct(">I")

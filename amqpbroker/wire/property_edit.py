@@ -1,4 +1,4 @@
-"""Changes to the bytes of properties, and headers looked up in them, in one pass and without decoding.
+"""Changes to the bytes of properties, in one pass and without decoding.
 
 All properties here are normalised (see `wire/headers`): well formed, with headers sorted by name and each name once.
 Entries of headers are as in a field table on the wire: name, type, value.
@@ -9,6 +9,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from amqpbroker.octets import read_i32_be
+from amqpbroker.wire.raw_headers import value_end
 
 _CONTENT_TYPE: Final = 1 << 15
 _CONTENT_ENCODING: Final = 1 << 14
@@ -18,22 +19,6 @@ _PRIORITY: Final = 1 << 11
 _CORRELATION_ID: Final = 1 << 10
 _REPLY_TO: Final = 1 << 9
 _EXPIRATION: Final = 1 << 8
-
-
-def value_end(data: bytes, at: i64) -> i64:
-    """Return where the value whose type is at `at` ends. Whatever it contains is well formed."""
-    kind: i64 = i64(data[at])
-    if kind == 0x53 or kind == 0x41 or kind == 0x46 or kind == 0x78:  # S A F x
-        return at + 5 + (i64(read_i32_be(data, at + 1)) & 0xFFFFFFFF)
-    if kind == 0x49 or kind == 0x69 or kind == 0x66:  # I i f
-        return at + 5
-    if kind == 0x6C or kind == 0x54 or kind == 0x64:  # l T d
-        return at + 9
-    if kind == 0x74 or kind == 0x62 or kind == 0x42:  # t b B
-        return at + 2
-    if kind == 0x73 or kind == 0x75:  # s u
-        return at + 3
-    return at + 6 if kind == 0x44 else at + 1  # D, V
 
 
 def set_headers(data: bytes, entries: bytes) -> bytes:

@@ -30,7 +30,7 @@ _UNDEFINED: Final = 0b11
 
 #: The reply-to of direct replies, and its length.
 _PSEUDO_QUEUE: Final = b"amq.rabbitmq.reply-to"
-_PSEUDO_QUEUE_BYTES: Final = 21
+PSEUDO_QUEUE_BYTES: Final = 21
 
 #: The most digits of an expiration that is accepted here; any such number is a valid expiration.
 _DIGITS: Final = 11
@@ -42,10 +42,11 @@ class PropertyWalk:
     """Walks over properties. The attributes hold the result of the last `walk`.
 
     mode, priority: 0 if absent. expiration_ms: -1 if absent. has_headers: there is a headers table. user_at, user_end:
-    start and end of the user id in the data; both 0 if absent.
+    start and end of the user id in the data; both 0 if absent. reply_at: position of the reply-to (its length) if it is
+    the name of direct replies, otherwise 0.
     """
 
-    __slots__ = ("expiration_ms", "has_headers", "mode", "priority", "user_at", "user_end")
+    __slots__ = ("expiration_ms", "has_headers", "mode", "priority", "reply_at", "user_at", "user_end")
 
     def __init__(self) -> None:
         self.mode: i64 = 0
@@ -54,6 +55,7 @@ class PropertyWalk:
         self.has_headers: bool = False
         self.user_at: i64 = 0
         self.user_end: i64 = 0
+        self.reply_at: i64 = 0
 
     def walk(self, data: bytes) -> bool:
         """Return whether `data`, flags and property list as in the content header, needs no further check."""
@@ -71,7 +73,7 @@ class PropertyWalk:
         size: i64
         if flags & _UNDEFINED:
             return False
-        self.mode = self.priority = self.user_at = self.user_end = 0
+        self.mode = self.priority = self.user_at = self.user_end = self.reply_at = 0
         self.expiration_ms = -1
         if flags & _CONTENT_TYPE:
             at += 1 + i64(data[at])
@@ -96,8 +98,8 @@ class PropertyWalk:
             at += 1 + i64(data[at])
         if flags & _REPLY_TO:
             size = i64(data[at])
-            if size == _PSEUDO_QUEUE_BYTES and data[at + 1 : at + 1 + size] == _PSEUDO_QUEUE:
-                return False
+            if size == PSEUDO_QUEUE_BYTES and data[at + 1 : at + 1 + size] == _PSEUDO_QUEUE:
+                self.reply_at = at
             at += 1 + size
         if flags & _EXPIRATION:
             size = i64(data[at])

@@ -94,6 +94,11 @@ def _decode_table(data: bytes, offset: int, end: int, depth: int) -> Table:
     return table
 
 
+def decode_value(data: bytes, offset: int, end: int) -> Field:
+    """The value whose type octet is at `offset`, within data[:end]. Raises MalformedError."""
+    return _decode_value(data, offset, end, 0)[0]
+
+
 def _decode_value(data: bytes, offset: int, end: int, depth: int) -> tuple[Field, int]:
     kind = chr(data[offset])
     offset += 1

@@ -168,3 +168,37 @@ def header_twice(lab: Lab) -> None:
     ch.publish(lab.x(), "", "1 then 2", headers=[("a", 1), ("a", 2)])
     ch.publish(lab.x(), "", "2 then 1", headers=[("a", 2), ("a", 1)])
     ch.sync()
+
+
+@case()
+def many_bindings(lab: Lab) -> None:
+    """Bindings to several queues that ask for the same headers alone, together and in any of them."""
+    ch = lab.channel()
+    ch.exchange(lab.x(), "headers")
+    bindings: dict[str, list[dict[str, Any]]] = {
+        "a": [{"a": 1}, {"a": 1, "b": 2}, {"a": None, "c": "x"}],
+        "b": [{"b": 2, "a": 1}, {"x-match": "any", "a": 2, "b": 2}],
+        "c": [{"x-match": "any", "c": "x", "b": None}, {"a": 1, "b": 2, "c": "x"}],
+    }
+    for name, wanted in bindings.items():
+        ch.queue(lab.q(name))
+        for number, arguments in enumerate(wanted):
+            ch.bind(lab.q(name), lab.x(), str(number), arguments=arguments)
+    sent: list[dict[str, Any]] = [
+        {"a": 1},
+        {"a": 2},
+        {"a": 1, "b": 2},
+        {"a": 1, "b": 3},
+        {"a": 2, "c": "x"},
+        {"a": 1, "b": 2, "c": "x", "d": True},
+        {"c": "x"},
+        {"d": 1},
+    ]
+    for number, headers in enumerate(sent):
+        ch.publish(lab.x(), "", f"bound {number}", headers=headers)
+    ch.unbind(lab.q("a"), lab.x(), "1", arguments={"a": 1, "b": 2})
+    ch.unbind(lab.q("b"), lab.x(), "0", arguments={"b": 2, "a": 1})
+    ch.unbind(lab.q("c"), lab.x(), "0", arguments={"x-match": "any", "c": "x", "b": None})
+    for number, headers in enumerate(sent):
+        ch.publish(lab.x(), "", f"unbound {number}", headers=headers)
+    ch.sync()

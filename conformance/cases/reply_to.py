@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 from conformance.lab import Lab
 from conformance.registry import case, family
@@ -267,3 +268,48 @@ def answer_by_another_exchange(lab: Lab) -> None:
     responder.publish("", lab.q(), "by CC", headers={"CC": [name]})
     responder.get_when_there(lab.q(), no_ack=True)
     lab.quiet()
+
+
+@case()
+def request_with_every_property(lab: Lab) -> None:
+    """A request keeps its other properties, and its headers are put in order."""
+    client, server = lab.channel(), lab.channel(lab.connect())
+    server.queue(lab.q())
+    client.consume(PSEUDO, "client", no_ack=True)
+    properties: dict[str, Any] = {
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+        "delivery_mode": 2,
+        "priority": 3,
+        "correlation_id": "1",
+        "expiration": "60000",
+        "message_id": "m-1",
+        "timestamp": 1_700_000_000,
+        "message_type": "order.created",
+        "user_id": "guest",
+        "app_id": "shop",
+    }
+    for headers in ({"a": 1, "b": "2"}, {"b": "2", "a": 1}, {}):
+        client.publish("", lab.q(), "question", reply_to=PSEUDO, headers=headers, **properties)
+    client.sync()
+    for _ in range(3):
+        server.get_when_there(lab.q(), no_ack=True)
+
+
+@case()
+def request_of_another_user_without_consumer(lab: Lab) -> None:
+    """Which of the two mistakes in the properties is reported."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.publish("", lab.q(), reply_to=PSEUDO, user_id="somebody-else")
+    ch.closed()
+
+
+@case()
+def request_of_another_user(lab: Lab) -> None:
+    """The user-id of a request is checked."""
+    ch = lab.channel()
+    ch.queue(lab.q())
+    ch.consume(PSEUDO, "one", no_ack=True)
+    ch.publish("", lab.q(), reply_to=PSEUDO, user_id="somebody-else")
+    ch.closed()

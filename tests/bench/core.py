@@ -4,33 +4,59 @@ usage: python -m tests.bench.core [SHAPE ...] [-n MESSAGES] [--rounds N]
 
 Shapes: transient (auto-ack), single-ack, multiple-ack, confirm, priority, fanout10, ready (publish to a queue without
 consumer), backlog (consume ready messages); with messages of an application, all of them different: app (auto-ack),
-app-topic (a routing key of its own for each), app-expired (from a queue with a TTL of 0 to its dead letter queue),
-app-rejected (250 at a time to a dead letter queue), app-expired-keys and app-rejected-keys (the same, with a routing
-key of its own for each). Prints the median over the rounds.
+app-topic (a routing key of its own for each), app-headers (1,000 bindings of a headers exchange to 10 queues),
+app-delayed (through a delayed exchange, held for 1 to 1,000 ms), app-reply (requests for a direct reply, and replies),
+app-expired (from a queue with a TTL of 0 to its dead letter queue), app-rejected (250 at a time to a dead letter
+queue), app-expired-keys and app-rejected-keys (the same, with a routing key of its own for each). Prints the median
+over the rounds.
 """
 
 import argparse
+import random
 import statistics
 import struct
 import time
+from collections.abc import Iterator
+from typing import Any
 
+from amqpbroker.clock import ManualClock
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.bench.application import messages
+from tests.bench.routing import HEADERS_QUEUES, headers_bindings
 from tests.harness import Wire, make_broker, published
 
 CHUNK = 250
+REPLY_TO = "amq.rabbitmq.reply-to"
+#: Time between two chunks of delayed messages, and their longest delay.
+CHUNK_MS, LONGEST_DELAY_MS = 10, 1_000
 
 
 def _acks(first: int, count: int) -> bytes:
     return b"".join(frame(METHOD, 1, struct.pack(">HHQB", 60, 80, tag, 0)) for tag in range(first, first + count))
 
 
+def _messages(shape: str) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield an application's messages with what the shape needs: a delay, or the name of direct replies."""
+    chance = random.Random(1)
+    for properties, body in messages():
+        if shape == "app-delayed":
+            properties["headers"]["x-delay"] = Field("I", chance.randint(1, LONGEST_DELAY_MS))
+        elif shape == "app-reply":
+            properties["reply_to"] = REPLY_TO
+        yield properties, body
+
+
+def _chunks(frames: list[bytes]) -> list[bytes]:
+    return [b"".join(frames[i : i + CHUNK]) for i in range(0, len(frames), CHUNK)]
+
+
 class Shape:
     """A publisher, consumers, and what happens to `CHUNK` messages."""
 
     def __init__(self, name: str) -> None:
-        self.broker = make_broker()
+        self.clock = ManualClock()
+        self.broker = make_broker(self.clock)
         self.publisher = Wire(self.broker).log_in()
         self.consumers: list[Wire] = []
         self.name = name
@@ -47,6 +73,20 @@ class Shape:
         elif name == "app-topic":
             exchange = "amq.topic"
             self._consumer("q", no_ack=True).call(1, "queue.bind", queue="q", exchange=exchange, routing_key="#")
+        elif name == "app-headers":
+            exchange = "amq.headers"
+            for i in range(HEADERS_QUEUES):
+                self._consumer(f"q{i}", no_ack=True)
+            for i, arguments in headers_bindings():
+                self.publisher.call(1, "queue.bind", queue=f"q{i}", exchange=exchange, arguments=arguments)
+        elif name == "app-delayed":
+            exchange = "late"
+            consumer = self._consumer("q", no_ack=True)
+            delayed = {"x-delayed-type": longstr("direct")}
+            consumer.call(
+                1, "exchange.declare", exchange=exchange, exchange_type="x-delayed-message", arguments=delayed
+            )
+            consumer.call(1, "queue.bind", queue="q", exchange=exchange, routing_key=key)
         elif name in ("ready", "backlog"):
             self.publisher.declare("q")
         else:
@@ -55,10 +95,23 @@ class Shape:
             self.publisher.call(1, "confirm.select")
         self.chunks = [published(key, b"x" * 16, exchange) * CHUNK]
         if self.application:
-            made = list(messages())
+            made = list(_messages(name))
             keys = [f"{key}.{i}" if name == "app-topic" or name.endswith("-keys") else key for i in range(len(made))]
-            frames = [published(keys[i], body, exchange, **values) for i, (values, body) in enumerate(made)]
-            self.chunks = [b"".join(frames[i : i + CHUNK]) for i in range(0, len(frames), CHUNK)]
+            self.chunks = _chunks(
+                [published(keys[i], body, exchange, **values) for i, (values, body) in enumerate(made)]
+            )
+        if name == "app-reply":
+            self.replies = self._replies()
+
+    def _replies(self) -> list[bytes]:
+        """Consume replies, and return the chunks of what the replying client publishes."""
+        self.publisher.consume(REPLY_TO, no_ack=True)
+        self.publisher.publish("q", b"request", reply_to=REPLY_TO)
+        self.broker.sync()
+        (request,) = self.consumers[0].receive()
+        assert request.properties is not None
+        name = request.properties["reply_to"].decode()
+        return _chunks([published(name, body, **values) for values, body in messages(seed=2)])
 
     def _with_dead_letters(self, name: str) -> str:
         """Declare a queue whose dead letters go to a consumer; returns the exchange to publish to."""
@@ -103,6 +156,8 @@ class Shape:
             self.acked += CHUNK
             start = time.process_time()
             self.publisher.connection.feed(chunk)
+            if self.name == "app-delayed":
+                self.clock.advance(CHUNK_MS)
             self.broker.sync()
             self.publisher.connection.collect()
             for consumer in reversed(self.consumers):
@@ -110,8 +165,20 @@ class Shape:
                 if acks:
                     consumer.connection.feed(acks)
                     acks = b"" if self.application else acks
+            if self.name == "app-reply":
+                self.consumers[0].connection.feed(self.replies[i % len(self.replies)])
+                self.publisher.connection.collect()
             spent += time.process_time() - start
-        return spent
+        return spent + self._release_delayed()
+
+    def _release_delayed(self) -> float:
+        """Let all delayed messages become due; returns the CPU seconds."""
+        start = time.process_time()
+        for _ in range(0, LONGEST_DELAY_MS if self.name == "app-delayed" else 0, CHUNK_MS):
+            self.clock.advance(CHUNK_MS)
+            self.broker.sync()
+            self.consumers[0].connection.collect()
+        return time.process_time() - start
 
     def consume_backlog(self) -> float:
         consumer = Wire(self.broker).log_in()
@@ -126,7 +193,8 @@ class Shape:
 
 
 SHAPES = ("transient", "single-ack", "multiple-ack", "confirm", "priority", "fanout10", "ready", "backlog")
-SHAPES += ("app", "app-topic", "app-expired", "app-rejected", "app-expired-keys", "app-rejected-keys")
+SHAPES += ("app", "app-topic", "app-headers", "app-delayed", "app-reply", "app-expired", "app-rejected")
+SHAPES += ("app-expired-keys", "app-rejected-keys")
 
 
 def measure(name: str, messages: int) -> float:

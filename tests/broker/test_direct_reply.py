@@ -4,7 +4,13 @@ import re
 import pytest
 
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies, is_direct_reply
+from amqpbroker.broker.inspection import inspect
+from amqpbroker.broker.message import Message
 from amqpbroker.errors import AmqpError
+from amqpbroker.wire.frames import content
+from amqpbroker.wire.properties import decode_properties, encode_properties
+from amqpbroker.wire.values import longstr
+from tests.bench.application import messages
 from tests.broker.queueing import Subscriber, make_vhost, message
 from tests.harness import CUTS, Cut, Received, Wire, make_broker
 
@@ -210,6 +216,31 @@ def test_a_request_without_a_reply_consumer(cut: Cut) -> None:
     client.publish("requests", b"?", reply_to=PSEUDO_QUEUE)
     (closed,) = client.receive()
     assert closed.arguments["reply_text"] == "PRECONDITION_FAILED - fast reply consumer does not exist"
+
+
+def test_a_request_keeps_its_other_properties(cut: Cut) -> None:
+    client, server, reply_to = request_with_answer(cut)
+    values, _ = next(messages(count=1))
+    values |= {"correlation_id": "7", "app_id": "shop", "user_id": "guest"}
+    for body in b"?", b"", b"?" * 5000:
+        client.publish("requests", body, reply_to=PSEUDO_QUEUE, **values)
+        (request,) = server.receive()
+        sent = {name: value.encode() if isinstance(value, str) else value for name, value in values.items()}
+        assert (request.properties, request.body) == ({**sent, "reply_to": reply_to.encode()}, body)
+
+
+def test_a_request_and_its_headers_are_not_decoded() -> None:
+    reply = DirectReplies().open(requester(), lambda: False)
+    values = {"headers": {"a": longstr("1")}, "reply_to": PSEUDO_QUEUE.encode(), "message_id": b"m"}
+    properties = encode_properties(values)
+    for in_frames in True, False:
+        frames = content(1, properties, b"?", 0)
+        asked = Message(b"\0\1q", None, None, 1, frames, 1) if in_frames else Message(b"\0\1q", properties, b"?")
+        inspect(asked, properties, None, reply)
+        assert asked.undecoded
+        assert decode_properties(asked.properties) == {**values, "reply_to": reply.name.encode()}
+        assert asked.headers == values["headers"]
+        assert asked.body == b"?"
 
 
 def test_an_ordinary_reply_to_stays_as_it_is(cut: Cut) -> None:

@@ -10,8 +10,12 @@ from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.vhost import PREDECLARED, Vhost
 from amqpbroker.errors import AmqpError
+from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.queueing import Subscriber, clock_of, declare, message, publish, table
+
+#: Properties of a message that is delayed for 100 ms.
+LATER = encode_properties({"headers": {"x-delay": Field("I", 100)}})
 
 
 def exchange(vhost: Vhost, name: str, kind: str = "fanout", auto_delete: bool = False, **arguments: str) -> Exchange:
@@ -318,8 +322,7 @@ def test_alternate_exchanges_are_looked_up_when_they_are_needed(vhost: Vhost) ->
 
 def test_a_delayed_exchange_releases_to_where_it_leads_then(vhost: Vhost) -> None:
     source = exchange(vhost, "x", "x-delayed-message", x_delayed_type="fanout")
-    message = Message(encode_address("x", b""), b"\0\0", b"later")
-    message.headers = {"x-delay": Field("I", 100)}
+    message = Message(encode_address("x", b""), LATER, b"later")
     for destination in route(source, message, vhost.exchanges.get).destinations:
         destination.publish(message)
     queue = declare(vhost)
@@ -334,8 +337,7 @@ def test_what_a_deleted_delayed_exchange_holds_is_gone(vhost: Vhost) -> None:
     source = exchange(vhost, "x", "x-delayed-message", x_delayed_type="fanout")
     queue = declare(vhost)
     vhost.bind(source, queue, b"", {})
-    message = Message(encode_address("x", b""), b"\0\0", b"later")
-    message.headers = {"x-delay": Field("I", 100)}
+    message = Message(encode_address("x", b""), LATER, b"later")
     for destination in route(source, message, vhost.exchanges.get).destinations:
         destination.publish(message)
     vhost.delete_exchange("x")
@@ -398,8 +400,7 @@ def test_a_released_message_reaches_all_its_queues_before_its_dead_letter(vhost:
     queues = dying(vhost, "drop-head")
     for queue in queues:
         vhost.bind(source, queue, b"", {})
-    late = Message(encode_address("x", b""), b"\0\0", b"later")
-    late.headers = {"x-delay": Field("I", 100)}
+    late = Message(encode_address("x", b""), LATER, b"later")
     vhost.publish(late, route(source, late, vhost.exchanges.get).destinations)
     clock_of(vhost).advance(100)
     assert is_dead(queues[1]) == [False, True]

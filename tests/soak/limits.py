@@ -4,7 +4,7 @@ import time
 from collections import Counter
 
 from amqpbroker.broker.access import _REMEMBERED
-from amqpbroker.broker.deadletter import _ALIKE_COUNT
+
 from amqpbroker.broker.inspection import _KNOWN_COUNT
 from amqpbroker.broker.local_queue import ROUND, ROUND_BYTES
 from amqpbroker.broker.login_guard import FREE_GUESSES

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import PROPERTIES, decode_properties, encode_properties
-from amqpbroker.wire.property_edit import headers_between, set_headers, value_end, without_expiration
+from amqpbroker.wire.property_edit import headers_between, set_headers, without_expiration
+from amqpbroker.wire.raw_headers import value_end
 from amqpbroker.wire.values import Field, Table, encode_field, encode_table, longstr
 from tests.wire.fields import fields, names, properties
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import decode_properties, encode_properties
-from amqpbroker.wire.property_walk import PropertyWalk
+from amqpbroker.wire.property_walk import PSEUDO_QUEUE_BYTES, PropertyWalk
 from amqpbroker.wire.values import Field, MalformedError, longstr
 from tests.wire.fields import fields, names
 
@@ -17,7 +17,8 @@ def walked(data):
     if not walk.walk(data):
         return None
     user = data[walk.user_at : walk.user_end] if walk.user_end else None
-    return walk.mode, walk.priority, walk.expiration_ms, walk.has_headers, user
+    reply = data[walk.reply_at : walk.reply_at + 1 + PSEUDO_QUEUE_BYTES] if walk.reply_at else None
+    return walk.mode, walk.priority, walk.expiration_ms, walk.has_headers, user, reply
 
 
 def decoded(data):
@@ -31,7 +32,7 @@ def decoded(data):
     expiration = values.get("expiration")
     if expiration is not None and (not expiration.isdigit() or str(int(expiration)).encode() != expiration):
         return None
-    if values.get("reply_to") == b"amq.rabbitmq.reply-to" or {"CC", "BCC"} & set(values.get("headers", ())):
+    if {"CC", "BCC"} & set(values.get("headers", ())):
         return None
     return (
         values.get("delivery_mode", 0),
@@ -39,8 +40,11 @@ def decoded(data):
         -1 if expiration is None else int(expiration),
         "headers" in values,
         values.get("user_id"),
+        REPLY if b"\x15" + values.get("reply_to", b"") == REPLY else None,
     )
 
+
+REPLY = b"\x15amq.rabbitmq.reply-to"
 
 APPLICATION = {
     "content_type": b"application/json",
@@ -52,15 +56,15 @@ APPLICATION = {
     "expiration": b"60000",
     "message_id": b"m-1",
     "timestamp": 1_700_000_000,
-    "type": b"order.created",
+    "message_type": b"order.created",
     "user_id": b"guest",
     "app_id": b"shop",
 }
 
 
 def test_properties_of_applications_are_accepted():
-    assert walked(encode_properties(APPLICATION)) == (2, 3, 60_000, True, b"guest")
-    assert walked(encode_properties({})) == (0, 0, -1, False, None)
+    assert walked(encode_properties(APPLICATION)) == (2, 3, 60_000, True, b"guest", None)
+    assert walked(encode_properties({})) == (0, 0, -1, False, None, None)
 
 
 @pytest.mark.parametrize("name", sorted(APPLICATION))
@@ -76,7 +80,6 @@ def test_each_property_alone_is_accepted(name):
         {"headers": {"BCC": Field("A", [longstr("a")])}},
         {"headers": {"b": longstr(""), "a": longstr("")}},
         {"headers": {"same-beginning-2": longstr(""), "same-beginning-1": longstr("")}},
-        {"reply_to": b"amq.rabbitmq.reply-to"},
         {"expiration": b"+1"},
         {"expiration": b"01"},
         {"expiration": b"1.5"},
@@ -87,6 +90,21 @@ def test_each_property_alone_is_accepted(name):
 )
 def test_properties_that_need_more_are_left_to_the_decoder(properties):
     assert walked(encode_properties(properties)) is None
+
+
+@pytest.mark.parametrize("name", sorted(APPLICATION))
+def test_the_name_of_direct_replies_is_found(name):
+    data = encode_properties({name: APPLICATION[name], "reply_to": REPLY[1:]})
+    assert walked(data) == decoded(data)
+    assert walked(data)[-1] == REPLY
+
+
+def test_a_reply_is_forgotten_by_the_next_walk():
+    walk = PropertyWalk()
+    assert walk.walk(encode_properties({"reply_to": REPLY[1:]}))
+    assert walk.reply_at
+    assert walk.walk(encode_properties({"reply_to": b"answers"}))
+    assert not walk.reply_at
 
 
 def nested(depth):

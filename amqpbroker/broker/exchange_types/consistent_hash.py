@@ -11,6 +11,7 @@ from amqpbroker.broker.message import Message
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.wire.erlang import erlang_binary
 from amqpbroker.wire.properties import decode_properties
+from amqpbroker.wire.raw_headers import header
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, encode_field, text
 
 _PROPERTIES = ("correlation_id", "message_id", "timestamp")
@@ -86,7 +87,7 @@ class ConsistentHashType(ExchangeType):
 
     def _hashed(self, routing_key: bytes, message: Message) -> bytes:
         if self._header is not None:
-            field = message.headers.get(self._header) if message.headers else None
+            field = header(message.properties, self._header.encode("utf-8", "surrogateescape"))
             return b"" if field is None else _octets(field)
         if self._property is not None:
             value = decode_properties(message.properties).get(self._property, b"")

@@ -1,27 +1,56 @@
 """The x-delay header."""
 
 import re
+import struct
+from typing import Final
+
+from mypy_extensions import i64
 
 from amqpbroker.broker.message import Message
-from amqpbroker.wire.headers import with_headers
-from amqpbroker.wire.values import INTEGER_KINDS, Field, Table
+from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
+from amqpbroker.wire.property_edit import set_headers
+from amqpbroker.wire.raw_headers import find_header, value_end
+from amqpbroker.wire.values import INTEGER_KINDS, Field, decode_value
 
 #: The longest delay, ten years, as for RabbitMQ's TTLs: longer ones are cut to it. (The plugin stops at 2^32 - 1 ms.)
-MAX_DELAY_MS = 10 * 365 * 86_400_000
+MAX_DELAY_MS: Final = 10 * 365 * 86_400_000
 
-_HEADER = "x-delay"
+_NAME: Final = b"x-delay"
+_ENTRY: Final = b"\x07x-delay"
+_INT: Final = struct.Struct(">i").pack
+_LONG: Final = struct.Struct(">q").pack
 _NUMBER = re.compile(rb"([+-]?)0*([0-9]+)(\.[0-9]*)?")
 _MAX_DIGITS = len(str(MAX_DELAY_MS))
 
 
-def delay_ms(headers: Table) -> int:
-    """The delay that headers ask for, 0 for none.
+def delay_ms(properties: bytes) -> i64:
+    """Return the delay that the headers of a message ask for, 0 for none."""
+    at: i64 = find_header(properties, _NAME)
+    return _delay_at(properties, at) if at else 0
+
+
+def _delay_at(properties: bytes, at: i64) -> i64:
+    """Return the delay in the value whose type is at `at`."""
+    kind: i64 = properties[at]
+    delay: i64
+    if kind == 0x49:  # I
+        delay = i64(read_i32_be(properties, at + 1))
+    elif kind == 0x6C:  # l
+        delay = read_i64_be(properties, at + 1)
+    elif kind == 0x73:  # s
+        delay = i64(read_i16_be(properties, at + 1))
+    else:
+        delay = asked_delay_ms(decode_value(properties, at, value_end(properties, at)))
+    if delay < 0:
+        return 0
+    return delay if delay < MAX_DELAY_MS else MAX_DELAY_MS
+
+
+def asked_delay_ms(field: Field) -> int:
+    """Return the delay that a value asks for, 0 for none.
 
     Integers and floats of every kind, decimals, and numbers as text (rabbit_delayed_message_utils:get_delay).
     """
-    field = headers.get(_HEADER)
-    if field is None:
-        return 0
     kind, value = field
     if kind in INTEGER_KINDS or kind in "fd":
         return int(max(0, min(MAX_DELAY_MS, value)))
@@ -37,10 +66,7 @@ def delay_ms(headers: Table) -> int:
 
 
 def released(message: Message) -> Message:
-    """The message with its delay negated, so that consumers see it was delayed and it is not delayed again."""
-    headers = message.headers or {}
-    delay = delay_ms(headers)
-    negated = Field("I" if delay < 2**31 else "l", -delay)
-    again = message.rewritten(message.address, with_headers(message.properties, {_HEADER: negated}))
-    again.headers = {**headers, _HEADER: negated}
-    return again
+    """Return the message with its delay negated, so that consumers see it was delayed and it is not delayed again."""
+    delay = delay_ms(message.properties)
+    negated = b"I" + _INT(-delay) if delay < 2**31 else b"l" + _LONG(-delay)
+    return message.rewritten(message.address, set_headers(message.properties, _ENTRY + negated))

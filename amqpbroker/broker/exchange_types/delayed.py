@@ -55,7 +55,7 @@ class DelayedType(ExchangeType):
         self.inner.unbind_all(bindings)
 
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
-        if message.headers is not None and delay_ms(message.headers) > 0:
+        if delay_ms(message.properties) > 0:
             return [self.held]
         return self.inner.route(routing_key, message)
 

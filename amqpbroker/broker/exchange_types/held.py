@@ -4,6 +4,7 @@ import heapq
 import logging
 from array import array
 from collections.abc import Callable
+from typing import Final
 
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.exchange_types.delay import delay_ms, released
@@ -11,6 +12,7 @@ from amqpbroker.broker.exchange_types.held_copy import HeldCopy
 from amqpbroker.broker.holder import NOT_STORED
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
+from amqpbroker.broker.reading import Reading
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.store.record import DamagedError
@@ -19,21 +21,25 @@ from amqpbroker.store.recovery import Copies
 log = logging.getLogger(__name__)
 
 #: Time until the next check whether the disk has caught up.
-_BUSY_MS = 10
+_BUSY_MS: Final = 10
 #: Delay before a message that cannot be read is read again. If failures exceed successes by `_FAILURES`, all messages
 #: that must be read wait that long.
-_REREAD_MS = 1000
-_FAILURES = 100
+_REREAD_MS: Final = 1000
+_FAILURES: Final = 100
 #: Minimum time between two log messages about such failures.
-_TELL_MS = 60_000
-#: Octets of messages that may come in before memory is looked through for what is stored by now, what a message counts
-#: beside its body, and when to look again for what was not yet.
-_SWEEP_BYTES = 4 * 1024 * 1024
-_MESSAGE_BYTES = 1024
-_SWEEP_AGAIN_MS = 1000
+_TELL_MS: Final = 60_000
+#: Size of a message beside its body (see `Bounds.unswept_bytes`), and the time until memory is looked through again for
+#: messages that were not stored yet.
+_MESSAGE_BYTES: Final = 1024
+_SWEEP_AGAIN_MS: Final = 1000
 
-_BITS = 64
+_BITS: Final = 64
 _MASK = (1 << _BITS) - 1
+
+
+def _key(copy: HeldCopy) -> int:
+    """Return due time and sequence as one number."""
+    return copy.deadline_ms << _BITS | copy.sequence
 
 
 class HeldMessages(Destination):
@@ -56,9 +62,9 @@ class HeldMessages(Destination):
         self._clock = clock
         self._release = release
         self._log = log
-        # Two heaps, by due time and sequence as one number (the key). In the second, the number goes on with the
-        # position, and is all that memory keeps of the message: about 60 octets.
-        self._recent: list[tuple[int, HeldCopy]] = []
+        # Two heaps, by due time and sequence. In the second, both are one number, which goes on with the position, and
+        # is all that memory keeps of the message: about 60 octets.
+        self._recent: list[HeldCopy] = []
         self._stored: list[int] = []
         self._sequence = 0
         self._recent_bytes = 0
@@ -75,12 +81,12 @@ class HeldMessages(Destination):
 
     def recent(self) -> list[HeldCopy]:
         """Those that memory has, by due time: without a log all of them."""
-        return [copy for _, copy in sorted(self._recent)]
+        return sorted(self._recent)
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> bool:
-        self.hold(message, self._clock.wall_ms() + delay_ms(message.headers or {}))
+        self.hold(message, self._clock.wall_ms() + delay_ms(message.properties))
         return True
 
     def hold(self, message: Message, due_ms: int) -> None:
@@ -89,10 +95,11 @@ class HeldMessages(Destination):
         copy = HeldCopy(message, self.id, self._sequence, due_ms)
         if self._log is not None and message.persistent:
             self._log.enqueue(copy)
-        heapq.heappush(self._recent, (due_ms << _BITS | copy.sequence, copy))
-        self._recent_bytes += message.size + _MESSAGE_BYTES
-        self._new_bytes += message.size + _MESSAGE_BYTES
-        if self._log is not None and self._new_bytes > max(_SWEEP_BYTES, self._recent_bytes // 2):
+        heapq.heappush(self._recent, copy)
+        size = message.size + _MESSAGE_BYTES
+        self._recent_bytes += size
+        self._new_bytes += size
+        if self._log is not None and self._new_bytes > max(self._bounds.unswept_bytes, self._recent_bytes // 2):
             self._sweep(self._log)
         if self._timer is None or due_ms < self._timer.due_ms:
             self._arm()
@@ -100,15 +107,14 @@ class HeldMessages(Destination):
     def _sweep(self, log: Persistence) -> None:
         """Let what is stored by now leave memory."""
         self._new_bytes = 0
-        rest: list[tuple[int, HeldCopy]] = []
+        rest: list[HeldCopy] = []
         pending = False
-        for item in self._recent:
-            key, copy = item
+        for copy in self._recent:
             if log.is_safe(copy):
-                heapq.heappush(self._stored, key << _BITS | copy.position)
+                heapq.heappush(self._stored, _key(copy) << _BITS | copy.position)
                 self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
             else:
-                rest.append(item)
+                rest.append(copy)
                 pending = pending or copy.position != NOT_STORED
         heapq.heapify(rest)
         self._recent = rest
@@ -138,7 +144,7 @@ class HeldMessages(Destination):
         stored, self._stored = self._stored, []
         self._recent_bytes = self._new_bytes = 0
         if self._log is not None:
-            for _, copy in recent:
+            for copy in recent:
                 self._log.settle(copy)
             if stored:
                 self._log.settle_positions(array("Q", [item & _MASK for item in stored]))
@@ -153,14 +159,15 @@ class HeldMessages(Destination):
         """Time when the earliest message can be released; None if there is no message."""
         if self._is_stored_next():
             return max(self._stored[0] >> 2 * _BITS, self._rereads_at_ms)
-        return self._recent[0][0] >> _BITS if self._recent else None
+        return self._recent[0].deadline_ms if self._recent else None
 
     def _is_stored_next(self) -> bool:
         """Whether the earliest is one that memory does not have."""
         stored, recent = self._stored, self._recent
         if not stored or not recent:
             return bool(stored)
-        return self._rereads_at_ms <= recent[0][0] >> _BITS and stored[0] >> _BITS < recent[0][0]
+        first = recent[0]
+        return self._rereads_at_ms <= first.deadline_ms and stored[0] >> _BITS < _key(first)
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -176,6 +183,8 @@ class HeldMessages(Destination):
         self._timer = None
         now_ms = self._clock.wall_ms()
         log = self._log
+        # One reading for all of them: messages with the same delay stand one after the other.
+        reading = None if log is None else log.reader.start([])
         try:
             for _ in range(self._bounds.releases):
                 due_ms = self._due_ms()
@@ -183,7 +192,7 @@ class HeldMessages(Destination):
                     break
                 if log is not None and log.waiting_bytes > self._bounds.unwritten_bytes:
                     break
-                copy = self._pop()
+                copy = self._pop(reading)
                 if copy is not None:
                     self._let_go(copy)
         finally:
@@ -192,24 +201,24 @@ class HeldMessages(Destination):
             else:
                 self._arm()
 
-    def _pop(self) -> HeldCopy | None:
+    def _pop(self, reading: Reading | None) -> HeldCopy | None:
         """Take the earliest message. If it cannot be read, postpone it and return None."""
         if not self._is_stored_next():
-            copy = heapq.heappop(self._recent)[1]
+            copy = heapq.heappop(self._recent)
             self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
             return copy
-        assert self._log is not None
+        assert reading is not None
         item = self._stored[0]
         position = item & _MASK
         sequence = item >> _BITS & _MASK
         try:
-            message, due_ms = self._log.load(position)
+            message = reading.message(position)
         except (OSError, DamagedError) as error:
             self._put_off(sequence << _BITS | position, error)
             return None
         self._failures = max(self._failures - 1, 0)
         heapq.heappop(self._stored)
-        return HeldCopy(message, self.id, sequence, due_ms, position)
+        return HeldCopy(message, self.id, sequence, reading.deadline_ms, position)
 
     def _put_off(self, item: int, error: Exception) -> None:
         """Postpone the earliest message, which cannot be read; after many failures postpone all stored messages."""

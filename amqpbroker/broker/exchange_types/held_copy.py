@@ -21,3 +21,9 @@ class HeldCopy(Copy):
     @property
     def holder_id(self) -> int:
         return self._holder_id
+
+    def __lt__(self, other: object) -> bool:
+        """Return whether it is due earlier, or as early and came earlier."""
+        assert isinstance(other, HeldCopy)
+        due_ms = other.deadline_ms
+        return self.deadline_ms < due_ms or (self.deadline_ms == due_ms and self.sequence < other.sequence)

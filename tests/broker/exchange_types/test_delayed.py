@@ -1,16 +1,17 @@
+import math
 from collections.abc import Callable
 
 import pytest
 
 from amqpbroker.broker.exchange_types.consistent_hash import ConsistentHashType
-from amqpbroker.broker.exchange_types.delay import MAX_DELAY_MS, delay_ms
+from amqpbroker.broker.exchange_types.delay import MAX_DELAY_MS, asked_delay_ms, delay_ms
 from amqpbroker.broker.exchange_types.delayed import DelayedType
 from amqpbroker.broker.exchange_types.direct import DirectType
 from amqpbroker.broker.exchange_types.fanout import FanoutType
 from amqpbroker.broker.message import Message
 from amqpbroker.clock import ManualClock
 from amqpbroker.errors import AmqpError
-from amqpbroker.wire.properties import decode_properties
+from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.routed import Box, bind, integer, publishing, routed
 
@@ -103,7 +104,10 @@ def test_a_message_without_a_delay_is_routed_at_once() -> None:
     ],
 )
 def test_what_counts_as_a_delay(value: Field, delay: int) -> None:
-    assert delay_ms({"x-delay": value}) == delay
+    assert asked_delay_ms(value) == delay
+    if not (value.kind in "fd" and math.isinf(value.value)):
+        properties = encode_properties({"headers": {"a": longstr("1"), "x-delay": value, "z": Field("V", None)}})
+        assert delay_ms(properties) == delay
 
 
 def test_a_delay_beyond_2_to_the_32_ms_is_kept_to_the_millisecond() -> None:
@@ -143,6 +147,21 @@ def test_the_delay_is_negated_and_nothing_else_changes(sent: Field, shown: Field
     assert message.headers == headers
     for name in ("address", "body", "persistent", "priority", "expiration_ms", "extra_keys", "cc_keys", "died"):
         assert getattr(after, name) == getattr(message, name), name
+
+
+def test_headers_are_not_decoded() -> None:
+    delaying = Delaying()
+    bind(delaying.type, Box("q"), b"key")
+    message = publishing(b"key", {"a": longstr("1"), "x-delay": integer(5)})
+    message.headers = None
+    message.undecoded = True
+    assert delaying.type.route(b"key", message) == [delaying.type.held]
+    delaying.type.held.publish(message)
+    delaying.clock.advance(5)
+    (after,) = delaying.messages
+    assert [target.name for target in delaying.type.route(b"key", after)] == ["q"]
+    assert message.undecoded
+    assert after.undecoded
 
 
 def test_what_was_released_is_not_delayed_again() -> None:

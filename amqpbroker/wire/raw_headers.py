@@ -1,0 +1,84 @@
+"""Single headers, found in the bytes of properties without decoding the other headers.
+
+All functions take the properties of a message, flags and property list as in the content header, which are known to be
+well-formed.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from amqpbroker.octets import read_i32_be
+from amqpbroker.wire.values import Field, MalformedError, decode_value
+
+_CONTENT_TYPE: Final = 1 << 7
+_CONTENT_ENCODING: Final = 1 << 6
+_HEADERS: Final = 1 << 5
+_U32: Final = 0xFFFFFFFF
+
+
+def headers_start(data: bytes) -> i64:
+    """Return where the entries of the headers table start, behind its length; 0 if there are no headers."""
+    flags: i64 = data[0]
+    if not flags & _HEADERS:
+        return 0
+    at: i64 = 2
+    size: i64
+    if flags & _CONTENT_TYPE:
+        size = data[at]
+        at += 1 + size
+    if flags & _CONTENT_ENCODING:
+        size = data[at]
+        at += 1 + size
+    return at + 4
+
+
+def headers_end(data: bytes, start: i64) -> i64:
+    """Return where the headers table ends whose entries start at `start`."""
+    size: i64 = i64(read_i32_be(data, start - 4))
+    return start + (size & _U32)
+
+
+def value_end(data: bytes, at: i64) -> i64:
+    """Return where the value ends whose type is at `at`. Raises MalformedError for an unknown type."""
+    kind: i64 = data[at]
+    if kind == 0x53 or kind == 0x78 or kind == 0x46 or kind == 0x41:  # S x F A
+        size: i64 = i64(read_i32_be(data, at + 1))
+        return at + 5 + (size & _U32)
+    if kind == 0x49 or kind == 0x69 or kind == 0x66:  # I i f
+        return at + 5
+    if kind == 0x6C or kind == 0x4C or kind == 0x54 or kind == 0x64:  # l L T d
+        return at + 9
+    if kind == 0x74 or kind == 0x62 or kind == 0x42:  # t b B
+        return at + 2
+    if kind == 0x73 or kind == 0x75:  # s u
+        return at + 3
+    if kind == 0x44:  # D
+        return at + 6
+    if kind == 0x56:  # V
+        return at + 1
+    raise MalformedError(f"unknown field type {chr(kind)!r}")
+
+
+def find_header(data: bytes, name: bytes) -> i64:
+    """Return where the type of the value of the first header of that name is; 0 if there is none."""
+    if name not in data:
+        return 0
+    at: i64 = headers_start(data)
+    if at == 0:
+        return 0
+    end: i64 = headers_end(data, at)
+    length: i64 = len(name)
+    while at < end:
+        size: i64 = data[at]
+        value: i64 = at + 1 + size
+        if size == length and data[at + 1 : value] == name:
+            return value
+        at = value_end(data, value)
+    return 0
+
+
+def header(data: bytes, name: bytes) -> Field | None:
+    """Return the value of the first header of that name, None if there is none."""
+    at = find_header(data, name)
+    return decode_value(data, at, value_end(data, at)) if at else None
