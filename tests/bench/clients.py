@@ -63,13 +63,16 @@ class Publishing:
 class Consuming:
     """What a consumer takes: from each of `queues`, acknowledging every `ack_every` messages.
 
-    prefetch: 0 for not acknowledging at all. count: where to end; 0 for never.
+    prefetch: 0 for not acknowledging at all. count: where to end; 0 for never. octets: of a delivery on average, if not
+    all are as long as the first one. channel_wide: the prefetch is that of the channel, not of each consumer.
     """
 
     queues: tuple[str, ...]
     prefetch: int = 0
     ack_every: int = 1
     count: int = 0
+    octets: float = 0.0
+    channel_wide: bool = False
 
 
 def publish(port: int, cells: Cells, what: Publishing) -> None:
@@ -133,7 +136,9 @@ def _publish_confirmed(sock: socket.socket, cells: Cells, what: Publishing, chun
 def consume(port: int, cells: Cells, what: Consuming) -> None:
     with LoadClient(port) as client:
         if what.prefetch:
-            client.call("basic.qos", "basic.qos-ok", prefetch_count=what.prefetch)
+            client.call(
+                "basic.qos", "basic.qos-ok", prefetch_count=what.prefetch, global_=what.channel_wide
+            )
         for index, queue in enumerate(what.queues):
             client.call(
                 "basic.consume",
@@ -147,7 +152,7 @@ def consume(port: int, cells: Cells, what: Consuming) -> None:
         with contextlib.suppress(EOFError):
             each = _octets_of_first(client, cells)
             cells[FIRST_NS] = time.monotonic_ns()
-            _count(client, cells, what, each)
+            _count(client, cells, what, each, what.octets or each)
         cells[LAST_NS] = time.monotonic_ns()
         _wait_for_end(cells)
 
@@ -175,15 +180,16 @@ def _octets_of_first(client: LoadClient, cells: Cells) -> int:
             return octets
 
 
-def _count(client: LoadClient, cells: Cells, what: Consuming, each: int) -> None:
+def _count(client: LoadClient, cells: Cells, what: Consuming, first: int, each: float) -> None:
+    """Count octets, beyond those of the first delivery; `each` has so many on average."""
     sock = client.socket
     buffer = bytearray(BUFFER_BYTES)
     single = SingleAcks()
-    octets = each + client.unread_bytes
+    octets = first + client.unread_bytes
     acked = 0
     until = what.count or 1 << 62
     while True:
-        messages = octets // each
+        messages = int(octets // each)
         cells[COUNT] = messages
         if what.prefetch and messages - acked >= what.ack_every:
             sock.sendall(single.between(acked + 1, messages) if what.ack_every == 1 else up_to(messages))

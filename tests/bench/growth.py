@@ -3,8 +3,10 @@
 usage: python -m tests.bench.growth [WHAT ...] [--seconds S] [--most N] [--rounds N] [--minutes M] [--rate N]
                                     [--no-write]
 
-WHAT: queues, connections, bindings, sizes, backlog; all of these by default. Every step has a broker process of its
-own, with a data directory and fsync. A run of everything takes about five minutes on an idle machine and at most ten.
+WHAT: queues, connections, bindings, sizes, backlog, and axes along which messages differ: keys, fresh-keys,
+properties, fresh-properties, spread, channels, publishers, consumed-queues; all of these by default. Every step has a
+broker process of its own, with a data directory and fsync. A run of everything takes about ten minutes on an idle
+machine.
 Also definitions, only if named: a client that declares and deletes queues for an hour.
 """
 
@@ -14,7 +16,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.bench import charts, page
+from tests.bench import axes_report, charts, page
+from tests.bench.axes import AXES
 from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, measured, typical
 from tests.bench.brokers import own_version
 from tests.bench.charts import Panel
@@ -25,7 +28,7 @@ from tests.bench.growths import GROWTHS
 from tests.bench.processes import end_in_order
 from tests.bench.report import MB, cpu
 
-NAMES = [*GROWTHS, "backlog"]
+NAMES = [*GROWTHS, *AXES, "backlog"]
 #: Measurement that takes too long to be made by default.
 DEFINITIONS = "definitions"
 SAMPLES = 120
@@ -207,6 +210,12 @@ def main() -> None:
             samples = churn(given.minutes, given.rate)
             text, times_min = churn_text(samples, how), [each.after_s / 60 for each in samples]
             report(name, text, partial(charts.over_time, minutes=times_min, panels=churn_panels(samples)), given)
+            continue
+        if name in AXES:
+            axis, kinds = AXES[name], axes_report.measured(name, given.seconds / 2)
+            numbers, panels = list(map(float, kinds)), axes_report.panels(kinds)
+            draw = partial(charts.growth, along=axis.along, steps=numbers, panels=panels, log=axis.log)
+            report(name, axes_report.text(name, kinds, how, picture(name)), draw, given)
             continue
         if name == "backlog":
             found = backlogs(given.most, given.rounds)
