@@ -136,9 +136,7 @@ def _publish_confirmed(sock: socket.socket, cells: Cells, what: Publishing, chun
 def consume(port: int, cells: Cells, what: Consuming) -> None:
     with LoadClient(port) as client:
         if what.prefetch:
-            client.call(
-                "basic.qos", "basic.qos-ok", prefetch_count=what.prefetch, global_=what.channel_wide
-            )
+            client.call("basic.qos", "basic.qos-ok", prefetch_count=what.prefetch, global_=what.channel_wide)
         for index, queue in enumerate(what.queues):
             client.call(
                 "basic.consume",

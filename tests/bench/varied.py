@@ -34,11 +34,11 @@ DELIVERY_BYTES = 12
 class Varied:
     """Messages in turn, over and over.
 
-    key: routing key, with `{}` for a number of so many digits. keys: number of different keys in turn. fresh_keys: percentage of messages
-    whose key is not among these: it never repeats, or comes again after `pool` others. properties: number of different
-    properties in turn, 0 for none. fresh_properties: percentage of messages whose properties never repeat. size:
-    octets of a body, on average; spread: difference between the largest and the smallest. channels: number of channels
-    in turn. by_frame: the frames of their messages come in turn, not whole messages.
+    key: routing key, with `{}` for a number of so many digits. keys: number of different keys in turn. fresh_keys:
+    percentage of messages whose key is not among these: it never repeats, or comes again after `pool` others.
+    properties: number of different properties in turn, 0 for none. fresh_properties: percentage of messages whose
+    properties never repeat. size: octets of a body, on average; spread: difference of largest and smallest.
+    channels: number of channels in turn. by_frame: the frames of their messages come in turn, not whole messages.
     """
 
     exchange: str = ""
