@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from tests.bench.brokers import Running, amqpbroker
 from tests.bench.clients import Consuming, consume
-from tests.bench.crew import Crew, Measured, measure
+from tests.bench.crew import Crew, Measured, measure, medians
 from tests.bench.shapes import queues
 from tests.bench.varied import Varied, bind, publish_varied
 
@@ -32,11 +32,15 @@ class Axis:
     kinds: dict[str, Run]
     log: bool = True
 
-    def measured(self, seconds: float) -> Iterator[tuple[int, dict[str, Measured]]]:
-        """Step by step, with a broker for each step."""
+    def measured(self, seconds: float, rounds: int) -> Iterator[tuple[int, dict[str, Measured]]]:
+        """Step by step, with a broker for each step. Kinds take turns, and the median of the rounds counts."""
         for step in self.steps:
             with amqpbroker() as broker:
-                yield step, {kind: run(broker, step, seconds) for kind, run in self.kinds.items()}
+                found: dict[str, list[Measured]] = {kind: [] for kind in self.kinds}
+                for _ in range(rounds):
+                    for kind, run in self.kinds.items():
+                        found[kind].append(run(broker, step, seconds))
+                yield step, {kind: medians(each) for kind, each in found.items()}
 
 
 def dearest(costs: list[float]) -> float:

@@ -9,11 +9,11 @@ from tests.bench.report import cpu
 Found = dict[int, dict[str, Measured]]
 
 
-def measured(name: str, seconds: float) -> Found:
+def measured(name: str, seconds: float, rounds: int) -> Found:
     """Measure an axis, and print each step as soon as it is known."""
     axis = AXES[name]
     found: Found = {}
-    for step, kinds in axis.measured(seconds):
+    for step, kinds in axis.measured(seconds, rounds):
         found[step] = kinds
         shown = "  ".join(f"{kind} {cpu(figures.cpu_us)}".strip() for kind, figures in kinds.items())
         print(f"{step:>10,} {axis.along}: {shown}", flush=True)

@@ -164,7 +164,9 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(names)}")
     parser.add_argument("--seconds", type=within(0.1, 3600.0), default=2.0, help="how long each step is measured")
     parser.add_argument("--most", type=count, default=LEVELS[-1], metavar="N", help="the backlog; 5M by default")
-    parser.add_argument("--rounds", type=within(1, 1000), default=3, metavar="N", help="of the backlog; 3 by default")
+    parser.add_argument(
+        "--rounds", type=within(1, 1000), default=3, metavar="N", help="of backlog and axes; 3 by default"
+    )
     parser.add_argument("--minutes", type=within(0.01, 1440.0), default=60.0, help="of definitions; 60 by default")
     parser.add_argument("--rate", type=within(1.0, 100_000.0), default=300.0, help="queues a second; 300 by default")
     parser.add_argument("--no-write", action="store_true", help="print only")
@@ -212,8 +214,9 @@ def main() -> None:
             report(name, text, partial(charts.over_time, minutes=times_min, panels=churn_panels(samples)), given)
             continue
         if name in AXES:
-            axis, kinds = AXES[name], axes_report.measured(name, given.seconds / 2)
+            axis, kinds = AXES[name], axes_report.measured(name, given.seconds / 4, given.rounds)
             numbers, panels = list(map(float, kinds)), axes_report.panels(kinds)
+            how += f" Medians of {given.rounds} rounds."
             draw = partial(charts.growth, along=axis.along, steps=numbers, panels=panels, log=axis.log)
             report(name, axes_report.text(name, kinds, how, picture(name)), draw, given)
             continue

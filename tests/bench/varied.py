@@ -23,7 +23,7 @@ LOOK_EVERY_S = 0.0005
 
 #: Stands for the number of the chunk within whatever never repeats.
 MARK = "~~~~~~"
-MOST_CHUNKS = 1_000_000
+MOST_CHUNKS = 999_999
 #: Stands for a number within the template of the properties.
 NUMBER = "##########"
 #: Octets that a delivery takes beyond its publish, to a consumer whose tag has five octets.
@@ -60,7 +60,7 @@ class Varied:
 
     @property
     def chunk_numbers(self) -> int:
-        """After so many chunks their numbers begin again."""
+        """After so many chunks their numbers begin again, at 1."""
         return self.pool // self._fresh_in_chunk if self.pool else MOST_CHUNKS
 
     def all_keys(self) -> list[str]:
@@ -68,7 +68,7 @@ class Varied:
         keys = [self._key(i) for i in range(self.keys)]
         if self.pool and self.fresh_keys:
             fresh = range(self._fresh_in_chunk)
-            keys += [self.key.format(f"{i:06}{j:04}") for i in range(self.chunk_numbers) for j in fresh]
+            keys += [self.key.format(f"{i:06}{j:04}") for i in range(1, 1 + self.chunk_numbers) for j in fresh]
         return keys
 
     def delivered_octets(self) -> float:
@@ -151,7 +151,7 @@ def publish_varied(port: int, cells: Cells, what: Varied, taken: Cells | None = 
             if taken is not None and sent > taken[COUNT] + AHEAD:
                 time.sleep(LOOK_EVERY_S)
                 continue
-            chunk = chunks[number % len(chunks)].replace(mark, b"%06d" % (number % numbers))
+            chunk = chunks[number % len(chunks)].replace(mark, b"%06d" % (1 + number % numbers))
             clients[number % connections].send(chunk)
             number += 1
             sent += CHUNK_MESSAGES
