@@ -13,7 +13,7 @@ from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
 from amqpbroker.amqp.grouping import by_consumer, by_start
 from amqpbroker.amqp.repeat import Repeat
-from amqpbroker.amqp.round_robin import RoundRobin, by_queue
+from amqpbroker.amqp.round_robin import by_queue, divide
 from amqpbroker.amqp.routes import Route, Routes
 from amqpbroker.amqp.steps import Step, take_all
 from amqpbroker.amqp.tally import ChannelTally
@@ -85,7 +85,6 @@ class Channel:
         self.tally = ChannelTally()
         self.prefetch: int = 0
         self.global_prefetch: int = 0
-        self._sharing = RoundRobin()
         self.consumers: dict[str, ChannelConsumer] = {}
         self.former: list[ChannelConsumer] = []
         self.confirms: Confirms | None = None
@@ -388,7 +387,7 @@ class Channel:
     def _offer_all(self) -> None:
         for consumer in self.consumers.values():
             consumer.blocked = False
-        self._sharing.divide(self)
+        divide(self)
 
     # --- consumers --------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output, Part
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.amqp.repeat import Repeat
-from amqpbroker.amqp.round_robin import RoundRobin
+from amqpbroker.amqp.round_robin import offer
 from amqpbroker.amqp.steps import log_failure
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
@@ -122,7 +122,6 @@ class Connection(Session):
         self._stream: BodyStream | None = None
         self._began_ms: int = 0
         self._paused: bool = False
-        self._sharing = RoundRobin()
         self.ending.await_handshake(self)
 
     # --- in ---------------------------------------------------------------------------------------------------------
@@ -566,7 +565,7 @@ class Connection(Session):
 
     def _feed_consumers(self) -> None:
         """There is room again. Queues take turns in being the first, since the first may take all of it."""
-        self._sharing.offer([each for channel in self.channels.values() for each in channel.consumers.values()])
+        offer([each for channel in self.channels.values() for each in channel.consumers.values()])
 
     def is_flooded(self) -> bool:
         """Whether so much output waits that no more should be made on others' account."""

@@ -34,7 +34,8 @@ class ChannelConsumer(Consumer):
     """A consumer on a channel.
 
     prefetch: how many deliveries may be outstanding (UNLIMITED for no limit). has_taken_over: it was given what a
-    cancelled consumer of its tag held. blocked: it gets nothing while its channel settles, see Channel.settle.
+    cancelled consumer of its tag held. blocked: it gets nothing while its channel settles, see Channel.settle. turn:
+    number of the last round in which its queue delivered (round_robin.py).
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class ChannelConsumer(Consumer):
         self._prefetch_before: int = self.prefetch
         self.has_taken_over: bool = False
         self.blocked: bool = False
+        self.turn: int = 0
         self._largest: int = (self.connection.frame_max or UNLIMITED) - 8
         # What a basic.deliver begins with, in front of and behind the size of its payload, and what that is without the
         # address.
