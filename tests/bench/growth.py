@@ -5,7 +5,7 @@ usage: python -m tests.bench.growth [WHAT ...] [--seconds S] [--most N] [--round
 
 WHAT: queues, connections, bindings, sizes, backlog, and axes along which messages differ: keys, fresh-keys,
 properties, fresh-properties, spread, channels, publishers, consumed-queues; all of these by default. Every step has a
-broker process of its own, with a data directory and fsync. A run of everything takes about ten minutes on an idle
+broker process of its own, with a data directory and fsync. A run of everything takes about twelve minutes on an idle
 machine.
 Also definitions, only if named: a client that declares and deletes queues for an hour.
 """
