@@ -14,7 +14,7 @@ from amqpbroker.broker.interceptors import stamped
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.session import ConsumerInfo
-from amqpbroker.octets import write_i32_be, write_i64_be
+from amqpbroker.octets import BytesWriter, write_i32_be, write_i64_be
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import FRAME_HEAD, METHOD, frame
 from amqpbroker.wire.values import Table
@@ -68,6 +68,12 @@ class ChannelConsumer(Consumer):
         self._start: bytes = FRAME_HEAD.pack(METHOD, channel.number, 0)[:3]
         self._method: bytes = _DELIVER + methods.shortstr(tag)
         self._fixed: i32 = len(self._method) + 9
+        # The latest address, and one that came twice in a row with what deliveries under it have in common.
+        self._latest: bytes = b""
+        self._address: bytes = b""
+        self._head: bytes = b""
+        self._first: bytes = b""
+        self._again: bytes = b""
 
     def can_take(self) -> bool:
         if self.unacked >= self.prefetch:
@@ -117,13 +123,12 @@ class ChannelConsumer(Consumer):
         connection = self.connection
         out = connection.out
         head = out.small
-        head.write(self._start)
-        write_i32_be(head, self._fixed + len(address))
-        head.write(self._method)
-        write_i64_be(head, tag)
-        head.append(1 if acquired_count else 0)
-        head.write(address)
-        head.append(0xCE)
+        if address is self._address:
+            head.write(self._head)
+            write_i64_be(head, tag)
+            head.write(self._again if acquired_count else self._first)
+        else:
+            self._begin(head, address, tag, acquired_count)
         if message.size < SMALL:
             frames = message.frames
             if frames is None or message.frames_channel != self.number or message.size > self._largest:
@@ -135,6 +140,23 @@ class ChannelConsumer(Consumer):
             connection.room -= message.size
         if not connection.dirty:
             connection.mark_dirty()
+
+    def _begin(self, head: BytesWriter, address: bytes, tag: int, acquired_count: int) -> None:
+        """Write a basic.deliver; encode what it has in common with the next one, if it is like the one before."""
+        size = self._fixed + len(address)
+        head.write(self._start)
+        write_i32_be(head, size)
+        head.write(self._method)
+        write_i64_be(head, tag)
+        head.append(1 if acquired_count else 0)
+        head.write(address)
+        head.append(0xCE)
+        if address is self._latest:
+            self._address = address
+            self._head = FRAME_HEAD.pack(METHOD, self.number, size) + self._method
+            self._first = b"\0" + address + b"\xce"
+            self._again = b"\1" + address + b"\xce"
+        self._latest = address
 
     def _tell(self, message: Message, redelivered: bool) -> None:
         """Tell the taps of a delivery. Direct replies are none."""
