@@ -4,24 +4,26 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from mypy_extensions import i64
+
 from amqpbroker import errors
 from amqpbroker.amqp.confirms import Confirms
 from amqpbroker.amqp.consumer_timeout import check_timeouts, first_look_ms
-from amqpbroker.amqp.content import Content, routing_key_end
+from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
 from amqpbroker.amqp.grouping import by_consumer, by_start
 from amqpbroker.amqp.repeat import Repeat
-from amqpbroker.amqp.round_robin import RoundRobin, by_queue
+from amqpbroker.amqp.round_robin import by_queue, divide
+from amqpbroker.amqp.routes import Route, Routes
 from amqpbroker.amqp.steps import Step, take_all
 from amqpbroker.amqp.tally import ChannelTally
 from amqpbroker.amqp.transaction import Transaction
-from amqpbroker.broker.actions import Actions, check_topics, exchange_to_publish_to
+from amqpbroker.broker.actions import Actions, check_topics
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import DirectReply
 from amqpbroker.broker.event_facts import channel_created
-from amqpbroker.broker.exchange import Exchange
 from amqpbroker.broker.inspection import KNOWN, inspect
 from amqpbroker.broker.interceptors import stamped
 from amqpbroker.broker.message import Entry, Message
@@ -46,36 +48,14 @@ MANDATORY: Final = 1
 IMMEDIATE: Final = 2
 
 
-class Route:
-    """What is known of one publish method's arguments: the user may do that, and where it leads.
-
-    address: see Message; one copy of the bytes for all messages. bits: mandatory, immediate. destinations: None if
-    every message has to be routed anew, or is looked at by taps. outlet: where it is counted.
-    """
-
-    __slots__ = ("address", "bits", "destinations", "exchange", "outlet")
-
-    def __init__(
-        self,
-        address: bytes,
-        bits: int,
-        exchange: Exchange,
-        destinations: tuple[Destination, ...] | None,
-        outlet: Outlet,
-    ) -> None:
-        self.address = address
-        self.bits = bits
-        self.exchange = exchange
-        self.outlet = outlet
-        self.destinations = destinations
-
-
 class Channel:
     """One open channel of a connection.
 
     unacked: delivery tag -> Entry, oldest first. delivered: how many went to consumers that acknowledge, and settled:
     how many of these are not outstanding any more. prefetch: for consumers started from now on. global_prefetch: for
-    the channel as a whole; 0 is no limit for both. former: cancelled consumers that hold messages.
+    the channel as a whole; 0 is no limit for both. former: cancelled consumers that hold messages. repeat: what the
+    next publish is likely to be. again: the last publish went by the same route as the one before. published: octets of
+    the last publish, if its frames came together.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = CHANNEL_COUNTERS
@@ -92,7 +72,11 @@ class Channel:
         #: Where every message is changed, none is known by its properties.
         self.known = KNOWN if self.intercept is None else {}
         self.content: Content | None = None
-        self.routes: dict[bytes, Route] = {}
+        self.routes = Routes(self.vhost)
+        self.repeat: Repeat | None = None
+        self.again: bool = False
+        self.published: i64 = 0
+        self._last_route: Route | None = None
         self.route_epoch: int = -1
         self.delivery_tag: int = 0
         self.unacked: dict[int, Entry] = {}
@@ -101,7 +85,6 @@ class Channel:
         self.tally = ChannelTally()
         self.prefetch: int = 0
         self.global_prefetch: int = 0
-        self._sharing = RoundRobin()
         self.consumers: dict[str, ChannelConsumer] = {}
         self.former: list[ChannelConsumer] = []
         self.confirms: Confirms | None = None
@@ -133,11 +116,6 @@ class Channel:
     def via(self) -> Via:
         """What taps are told of it."""
         return Via(self.connection.peer.name, self.number, self.connection.user.name)
-
-    def taps_changed(self) -> None:
-        """Have consumers ask anew who looks on; what channels publish goes by new routes."""
-        for consumer in self.consumers.values():
-            consumer.forget_aim()
 
     def send(self, name: str, **arguments: object) -> None:
         """Write one method, such as `send("queue.declare-ok", queue="q")`; behind what is held back, if anything is."""
@@ -187,19 +165,24 @@ class Channel:
     # --- publish ----------------------------------------------------------------------------------------------------
 
     def publish(
-        self, arguments: bytes, properties: bytes, body: Pieces | None, size: int, frames: bytes | None
+        self, address: bytes, bits: int, properties: bytes, body: Pieces | None, size: int, frames: bytes | None
     ) -> None:
         """Route a complete message and hand it to the queues. Raises AmqpError, MalformedError.
 
-        `arguments` are those of basic.publish as on the wire. Either `body` is given, or content `frames` with one body
-        frame of `size` octets.
+        address: see Message. bits: mandatory, immediate. Either `body` is given, or content `frames` with a body of
+        `size` octets in one frame, or in none if it is empty.
         """
+        if bits & IMMEDIATE:
+            raise errors.not_implemented("immediate=true")
         vhost = self.vhost
         if self.route_epoch != vhost.route_epoch:
-            self._forget_routes()
+            self.routes.forget()
             self.tally.close_outlets()
             self.route_epoch = vhost.route_epoch
-        route = self.routes.get(arguments) or self._look_up(arguments, properties)
+        routes = self.routes
+        route = routes.find(self, address, properties)
+        self.again = routes.found and route is self._last_route
+        self._last_route = route
         message = Message(route.address, properties if body is not None else None, body, size, frames, self.number)
         known = self.known.get(properties)
         if known is None:
@@ -217,26 +200,24 @@ class Channel:
             for tap in vhost.taps:
                 tap.published(vhost, message, destinations, self.via())
         if self.transaction is not None:
-            self.transaction.publish(message, destinations, route.bits, route.exchange)
+            self.transaction.publish(message, destinations, bits, route.exchange)
         elif len(destinations) == 1 and not destinations[0].instant:
             route.outlet.single += 1
             accepted = destinations[0].publish(message)
             if self.confirms is not None:
                 self._confirm(self.confirms, accepted)
         else:
-            self.place(message, destinations, route.bits, route.outlet)
+            self.place(message, destinations, bits, route.outlet)
 
-    def refuse(self, arguments: bytes, size: int) -> None:
+    def refuse(self, bits: int, size: int) -> None:
         """Raise the AmqpError for a message beyond max_message_size. Only `immediate` is refused earlier."""
-        if arguments[-1] & IMMEDIATE:
+        if bits & IMMEDIATE:
             raise errors.not_implemented("immediate=true")
         raise errors.message_too_large(size, self.broker.config.max_message_size)
 
-    def repeatable(
-        self, arguments: bytes, properties: bytes, prefix: bytes, total: int, content: int, size: int
-    ) -> Repeat | None:
+    def repeatable(self, properties: bytes, prefix: bytes, total: int, content: int, size: int) -> Repeat | None:
         """What to know of the publish just handled if the next one is like it; None if it needs a closer look."""
-        route = self.routes.get(arguments)
+        route = self._last_route
         known = self.known.get(properties)
         if route is None or known is None or route.destinations is None or len(route.destinations) != 1:
             return None
@@ -269,7 +250,7 @@ class Channel:
         """Give a routed message to its queues, and answer for it."""
         outlet.other += 1
         outlet.other_out += len(destinations)
-        accepted = self.vhost.publish(message, destinations)
+        accepted = not destinations or self.vhost.publish(message, destinations)
         confirms = self.confirms
         if confirms is not None and not _reach_no_queue(destinations):
             self._confirm(confirms, accepted)
@@ -296,37 +277,10 @@ class Channel:
         if not self.awaiting_sync:
             self._await_sync()
 
-    def _look_up(self, arguments: bytes, properties: bytes) -> Route:
-        """Check that the user may publish there and find where it leads; remembered until a route changes.
-
-        What is wrong with the properties is told before that a routing key is not permitted.
-        """
-        stop = routing_key_end(arguments)
-        address, bits = arguments[2:stop], arguments[stop]
-        if bits & IMMEDIATE:
-            raise errors.not_implemented("immediate=true")
-        vhost = self.vhost
-        message = Message(address, b"\0\0", b"")
-        exchange = exchange_to_publish_to(vhost, self.permissions, message.exchange, ())
-        try:
-            check_topics(self.permissions, exchange, (message.routing_key,))
-        except errors.AmqpError:
-            inspect(message, properties, None, self.reply)
-            raise
-        found = route_message(exchange, message, vhost.exchanges.get)
-        destinations = found.destinations if found.keyed and not vhost.taps else None
-        route = Route(address, bits, exchange, destinations, self.tally.outlet(exchange))
-        if found.destinations or not found.keyed:
-            known, bounds = len(self.routes), self.broker.config.bounds
-            if known >= bounds.routes or (known >= bounds.few_routes and vhost.remembered >= bounds.all_routes):
-                self._forget_routes()
-            self.routes[arguments] = route
-            vhost.remembered += 1
-        return route
-
     def _forget_routes(self) -> None:
-        self.vhost.remembered -= len(self.routes)
-        self.routes.clear()
+        self.routes.forget()
+        self.repeat = None
+        self._last_route = None
 
     # --- acknowledge ------------------------------------------------------------------------------------------------
 
@@ -433,7 +387,7 @@ class Channel:
     def _offer_all(self) -> None:
         for consumer in self.consumers.values():
             consumer.blocked = False
-        self._sharing.divide(self)
+        divide(self)
 
     # --- consumers --------------------------------------------------------------------------------------------------
 

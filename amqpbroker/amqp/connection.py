@@ -15,7 +15,7 @@ from amqpbroker.amqp.body_stream import STREAMED, BodyStream
 from amqpbroker.amqp.channel import Channel
 from amqpbroker.amqp.channel_zero import ChannelZero
 from amqpbroker.amqp.connection_info import connection_info
-from amqpbroker.amqp.content import Content, routing_key_end
+from amqpbroker.amqp.content import Content, undecodable
 from amqpbroker.amqp.dispatch import take_method, take_other, unusable
 from amqpbroker.amqp.ending import Ending
 from amqpbroker.amqp.gate import Gate
@@ -23,7 +23,7 @@ from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output, Part
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.amqp.repeat import Repeat
-from amqpbroker.amqp.round_robin import RoundRobin
+from amqpbroker.amqp.round_robin import offer
 from amqpbroker.amqp.steps import log_failure
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
@@ -49,6 +49,11 @@ KEEPING: Final = 48
 SLICE_MS: Final = 5
 #: A frame with basic.ack.
 ACK_OCTETS: Final = 21
+
+#: Octets of a frame with basic.publish whose exchange and routing key are empty.
+_SHORTEST_PUBLISH: Final = 17
+#: No properties.
+_NONE: Final = b"\0\0"
 
 _PUBLISH: Final = 60 << 16 | 40
 _ACK: Final = 60 << 16 | 80
@@ -111,14 +116,12 @@ class Connection(Session):
         self._body_max: int = 0
         self._unread_bytes: int = broker.config.bounds.unread_bytes
         self._unwritten_bytes: int = broker.config.bounds.unwritten_bytes
-        self._published: int = 0
         self._waiting: list[bytes] = []
         self._waiting_size: int = 0
         self._waiting_for: int = 8
         self._stream: BodyStream | None = None
         self._began_ms: int = 0
         self._paused: bool = False
-        self._sharing = RoundRobin()
         self.ending.await_handshake(self)
 
     # --- in ---------------------------------------------------------------------------------------------------------
@@ -178,13 +181,13 @@ class Connection(Session):
         end: i64
         at: i64 = pos
         while at + 7 <= end_of_data:
+            head = read_i64_be(data, at) if at + 8 <= end_of_data else read_i64_be(data[at:] + b"\0", 0)
             repeat = self.repeat
-            if repeat is not None and data[at : at + len(repeat.prefix)] == repeat.prefix:
+            if repeat is not None and head == repeat.first:
                 end = self._repeats(repeat, data, at, end_of_data)
                 if end > at:
                     at = end
                     continue
-            head = read_i64_be(data, at) if at + 8 <= end_of_data else read_i64_be(data[at:] + b"\0", 0)
             kind = head >> 56 & 0xFF
             number = head >> 40 & 0xFFFF
             size = head >> 8 & 0xFFFFFFFF
@@ -219,6 +222,8 @@ class Connection(Session):
                         self.blamed = ids
                         take_method(self, channel, ids, data[at + 7 : end - 1])
                         self._pause_if_long()
+                elif channel is not None and channel.content is not None and kind != METHOD and self.running:
+                    self._take_content(channel, channel.content, kind, data, at, end)
                 else:
                     take_other(self, kind, number, channel, data[at + 7 : end - 1])
                     if channel is None:
@@ -316,19 +321,22 @@ class Connection(Session):
             return at
 
     def _repeats(self, repeat: Repeat, data: bytes, pos: i64, end_of_data: i64) -> i64:
-        """A run of publishes, of which the first begins as those before did; returns the end of what was handled."""
+        """A run of publishes, of which the first may be like those before; returns the end of what was handled."""
         start = pos
         prefix, channel = repeat.prefix, repeat.channel
-        total: i64 = repeat.total
-        content: i64 = repeat.content
+        total, content = repeat.total, repeat.content
         length: i64 = len(prefix)
-        while True:
-            end = pos + total
-            if end > end_of_data or data[end - 1] != 0xCE or not channel.republish(repeat, data[pos + content : end]):
-                break
+        end = pos + total
+        while (
+            end <= end_of_data
+            and read_i64_be(data, pos) == repeat.first
+            and read_i64_be(data, pos + content - 8) == repeat.last
+            and data[pos : pos + length] == prefix
+            and data[end - 1] == 0xCE
+            and channel.republish(repeat, data[pos + content : end])
+        ):
             pos = end
-            if data[pos : pos + length] != prefix:
-                break
+            end += total
         repeat.outlet.single += (pos - start) // total
         return pos
 
@@ -338,38 +346,79 @@ class Connection(Session):
         If `data` also has the header and the only body frame, all three frames are taken together, without copying
         them apart.
         """
-        arguments = data[pos + 11 : end - 1]
-        if end + 30 < end_of_data:
+        repeat = channel.repeat
+        if repeat is not None and repeat is not self.repeat:
+            stop = self._repeats(repeat, data, pos, end_of_data)
+            if stop > pos:
+                self.repeat = repeat
+                return stop
+        bits_at = end - 2
+        key: i64 = 0
+        if end - pos >= _SHORTEST_PUBLISH:
+            key = pos + 14 + i64(data[pos + 13])
+        if not key or key >= bits_at or key + 1 + i64(data[key]) != bits_at:
+            raise undecodable(data[pos + 11 : end - 1])
+        address = data[pos + 13 : bits_at]
+        bits = data[bits_at]
+        if end + 22 <= end_of_data:
+            body_max: i64 = self._body_max
             mark: i64 = channel.number
             mark <<= 32
             size: i64 = read_i64_be(data, end) >> 8 & 0xFFFFFFFF
             body_size: i64 = read_i64_be(data, end + 11)
             body: i64 = end + 8 + size
-            stop: i64 = body + 8 + body_size
+            stop = body + 8 + body_size if body_size else body
             if (
                 read_i64_be(data, end) >> 8 == HEADER << 48 | mark | size
                 and read_i32_be(data, end + 7) == BASIC_CLASS << 16
-                and 0 < body_size <= self._body_max
+                and 0 <= body_size <= body_max
+                and body_max
                 and 14 <= size <= self._payload_max
                 and stop <= end_of_data
                 and data[body - 1] == 0xCE
                 and data[stop - 1] == 0xCE
-                and read_i64_be(data, body) >> 8 == BODY << 48 | mark | body_size
+                and (not body_size or read_i64_be(data, body) >> 8 == BODY << 48 | mark | body_size)
             ):
-                properties = data[end + 19 : body - 1]
+                properties = _NONE
+                if size > 14 or data[end + 19] or data[end + 20]:
+                    properties = data[end + 19 : body - 1]
                 try:
-                    channel.publish(arguments, properties, None, body_size, data[end:stop])
+                    channel.publish(address, bits, properties, None, body_size, data[end:stop])
                 except AmqpError as error:
                     self.fail(error, channel.number, _PUBLISH)
-                if stop - pos == self._published:
-                    self.repeat = channel.repeatable(
-                        arguments, properties, data[pos : body + 7], stop - pos, end - pos, body_size
+                    return stop
+                if channel.again and stop - pos == channel.published and body_size:
+                    channel.repeat = self.repeat = channel.repeatable(
+                        properties, data[pos : body + 7], stop - pos, end - pos, body_size
                     )
-                self._published = stop - pos
+                channel.published = stop - pos
                 return stop
-        routing_key_end(arguments)
-        channel.content = Content(arguments)
+        channel.content = Content(address, bits)
         return end
+
+    def _take_content(self, channel: Channel, pending: Content, kind: int, data: bytes, at: i64, end: i64) -> None:
+        """A header or body frame of a message whose frames do not come together. Raises AmqpError."""
+        body_max: i64 = self._body_max
+        if kind == HEADER and end - at >= 22 and pending.properties is None:
+            size: i64 = read_i64_be(data, at + 11)
+            if read_i32_be(data, at + 7) == BASIC_CLASS << 16 and 0 < size <= body_max:
+                pending.begin(data[at:end], size)
+                return
+        elif (
+            kind == BODY
+            and end - at - OVERHEAD == pending.size
+            and pending.left == pending.size
+            and pending.header
+            and body_max
+        ):
+            # All of the body: the message is the same as if its frames had come one behind the other.
+            self.blamed = _PUBLISH
+            channel.content = None
+            frames = pending.header + data[at:end]
+            properties = pending.properties or _NONE
+            channel.publish(pending.address, pending.bits, properties, None, pending.size, frames)
+            return
+        take_other(self, kind, channel.number, channel, data[at + 7 : end - 1])
 
     def take_content(self, kind: int, channel: Channel, payload: bytes) -> None:
         """A header or body frame, or a method where one of these is due, on an open channel. Raises AmqpError."""
@@ -385,8 +434,8 @@ class Connection(Session):
         if complete:
             channel.content = None
             if pending.too_large:
-                channel.refuse(pending.arguments, pending.size)
-            channel.publish(pending.arguments, pending.properties or b"", pending.body, 0, None)
+                channel.refuse(pending.bits, pending.size)
+            channel.publish(pending.address, pending.bits, pending.properties or b"", pending.pieces(), 0, None)
 
     # --- what is agreed on, and what changes ------------------------------------------------------------------------
 
@@ -400,14 +449,12 @@ class Connection(Session):
     def alarms_changed(self) -> None:
         # While an alarm is on, messages are taken frame by frame, so that it costs nothing to ask for one otherwise.
         self.repeat = None
+        for channel in self.channels.values():
+            channel.repeat = None
         self._body_max = min(self._payload_max, self.broker.config.max_message_size)
         if self.broker.alarms.resources:
             self._body_max = 0
         self.blocking.alarms_changed(self)
-
-    def taps_changed(self) -> None:
-        for channel in self.channels.values():
-            channel.taps_changed()
 
     def knows(self, capability: str) -> bool:
         """Whether the client announced the capability in its client-properties."""
@@ -518,7 +565,7 @@ class Connection(Session):
 
     def _feed_consumers(self) -> None:
         """There is room again. Queues take turns in being the first, since the first may take all of it."""
-        self._sharing.offer([each for channel in self.channels.values() for each in channel.consumers.values()])
+        offer([each for channel in self.channels.values() for each in channel.consumers.values()])
 
     def is_flooded(self) -> bool:
         """Whether so much output waits that no more should be made on others' account."""

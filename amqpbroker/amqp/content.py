@@ -6,38 +6,45 @@ from amqpbroker.wire.erlang import erlang_octets
 from amqpbroker.wire.frames import BODY, HEADER
 
 
-def routing_key_end(arguments: bytes) -> int:
-    """Return the end of the routing key within the arguments of basic.publish as on the wire.
-
-    Raises AmqpError 501 for arguments that do not fit the method.
-    """
-    length = 3 + arguments[2] if len(arguments) > 2 else 0
-    end = length + 1 + arguments[length] if 0 < length < len(arguments) else 0
-    if not end or end != len(arguments) - 1:
-        raise errors.frame_error(f"cannot decode {erlang_octets(arguments)}")
-    return end
+def undecodable(arguments: bytes) -> errors.AmqpError:
+    """Return the error for arguments that do not fit basic.publish."""
+    return errors.frame_error(f"cannot decode {erlang_octets(arguments)}")
 
 
 class Content:
     """A publish whose header or body is still coming in.
 
-    arguments: those of basic.publish, as on the wire. properties: as on the wire, None before the header. size: size of
-    the whole body in bytes. left: bytes of the body still to come. body: the part that has arrived. too_large: the
-    body is discarded.
+    address, bits: see `Channel.publish`. properties: as on the wire, None before the header. size: size of the whole
+    body in bytes. left: bytes of the body still to come. too_large: the body is discarded. header: the header frame, if
+    all of the body may come in the next frame.
     """
 
-    __slots__ = ("_beside", "_last", "arguments", "body", "left", "properties", "size", "too_large")
+    __slots__ = ("_beside", "_body", "_last", "address", "bits", "header", "left", "properties", "size", "too_large")
 
-    def __init__(self, arguments: bytes) -> None:
-        self.arguments: bytes = arguments
+    def __init__(self, address: bytes, bits: int) -> None:
+        self.address: bytes = address
+        self.bits: int = bits
         self.properties: bytes | None = None
         self.size: int = 0
         self.left: int = 0
         self.too_large: bool = False
-        self.body = Pieces()
+        self.header: bytes = b""
+        self._body: Pieces | None = None
         # Octets of other things that are kept with pieces of the body, and what was the last to be kept for one.
         self._beside: int = 0
         self._last: bytes = b""
+
+    def pieces(self) -> Pieces:
+        """Return the part of the body that has arrived."""
+        if self._body is None:
+            self._body = Pieces()
+        return self._body
+
+    def begin(self, header: bytes, size: int) -> None:
+        """Take a header frame that is in order, for a body of `size` octets that may come in one frame."""
+        self.header = header
+        self.properties = header[19:-1]
+        self.size = self.left = size
 
     def take(self, kind: int, payload: bytes, size_max: int) -> bool:
         """Take the next frame; return whether it was the last. The body of a message beyond `size_max` is discarded.
@@ -51,13 +58,13 @@ class Content:
             raise errors.unexpected_frame("expected content body, got non content body frame instead")
         self._count(len(payload))
         if not self.too_large:
-            self.body.add(payload)
+            self.pieces().add(payload)
         return self.left == 0
 
     def take_body(self, pieces: Pieces, size: int) -> bool:
         """`take` for a body frame of `size` octets that came in pieces, when one is due."""
         self._count(size)
-        self.body.add_all(pieces)
+        self.pieces().add_all(pieces)
         return self.left == 0
 
     def may_keep(self, data: bytes, size: int, share: int) -> bool:

@@ -3,6 +3,8 @@
 import struct
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import i32
+
 from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
 from amqpbroker.amqp.output import LARGE, content_frames
 from amqpbroker.broker.consumer import Consumer
@@ -12,7 +14,7 @@ from amqpbroker.broker.interceptors import stamped
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.session import ConsumerInfo
-from amqpbroker.octets import write_i64_be
+from amqpbroker.octets import BytesWriter, write_i32_be, write_i64_be
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Table
@@ -32,7 +34,8 @@ class ChannelConsumer(Consumer):
     """A consumer on a channel.
 
     prefetch: how many deliveries may be outstanding (UNLIMITED for no limit). has_taken_over: it was given what a
-    cancelled consumer of its tag held. blocked: it gets nothing while its channel settles, see Channel.settle.
+    cancelled consumer of its tag held. blocked: it gets nothing while its channel settles, see Channel.settle. turn:
+    number of the last round in which its queue delivered (round_robin.py).
     """
 
     def __init__(
@@ -58,9 +61,15 @@ class ChannelConsumer(Consumer):
         self._prefetch_before: int = self.prefetch
         self.has_taken_over: bool = False
         self.blocked: bool = False
-        self._start: bytes = METHOD.to_bytes(1, "big") + channel.number.to_bytes(2, "big")
-        self._deliver: bytes = _DELIVER + methods.shortstr(tag)
+        self.turn: int = 0
         self._largest: int = (self.connection.frame_max or UNLIMITED) - 8
+        # What a basic.deliver begins with, in front of and behind the size of its payload, and what that is without the
+        # address.
+        self._start: bytes = METHOD.to_bytes(1, "big") + channel.number.to_bytes(2, "big")
+        self._method: bytes = _DELIVER + methods.shortstr(tag)
+        self._fixed: i32 = len(self._method) + 9
+        # The latest address, and one that came twice in a row with what deliveries under it have in common.
+        self._latest: bytes = b""
         self._address: bytes = b""
         self._head: bytes = b""
         self._first: bytes = b""
@@ -109,16 +118,17 @@ class ChannelConsumer(Consumer):
             compat = channel.broker.config.compat
             message = counted(message, self.queue, acquired_count, delivery_count, compat)
         address = message.address
-        if address is not self._address:
-            self._aim(address)
-            if channel.vhost.taps:
-                self._tell(message, acquired_count > 0)
+        if channel.vhost.taps:
+            self._tell(message, acquired_count > 0)
         connection = self.connection
         out = connection.out
         head = out.small
-        head.write(self._head)
-        write_i64_be(head, tag)
-        head.write(self._again if acquired_count else self._first)
+        if address is self._address:
+            head.write(self._head)
+            write_i64_be(head, tag)
+            head.write(self._again if acquired_count else self._first)
+        else:
+            self._begin(head, address, tag, acquired_count)
         if message.size < SMALL:
             frames = message.frames
             if frames is None or message.frames_channel != self.number or message.size > self._largest:
@@ -131,21 +141,25 @@ class ChannelConsumer(Consumer):
         if not connection.dirty:
             connection.mark_dirty()
 
-    def _aim(self, address: bytes) -> None:
-        """Encode what deliveries under one exchange and routing key have in common."""
-        self._address = address
-        size = len(self._deliver) + 8 + 1 + len(address)
-        self._head = self._start + size.to_bytes(4, "big") + self._deliver
-        self._first = b"\0" + address + b"\xce"
-        self._again = b"\1" + address + b"\xce"
-
-    def forget_aim(self) -> None:
-        """Have the next delivery aim anew, and with that look whether there are taps."""
-        self._address = b""
+    def _begin(self, head: BytesWriter, address: bytes, tag: int, acquired_count: int) -> None:
+        """Write a basic.deliver; encode what it has in common with the next one, if it is like the one before."""
+        size = self._fixed + len(address)
+        head.write(self._start)
+        write_i32_be(head, size)
+        head.write(self._method)
+        write_i64_be(head, tag)
+        head.append(1 if acquired_count else 0)
+        head.write(address)
+        head.append(0xCE)
+        if address is self._latest:
+            self._address = address
+            self._head = self._start + int(size).to_bytes(4, "big") + self._method
+            self._first = b"\0" + address + b"\xce"
+            self._again = b"\1" + address + b"\xce"
+        self._latest = address
 
     def _tell(self, message: Message, redelivered: bool) -> None:
-        """Tell the taps of a delivery, and see that they are told of the next. Direct replies are none."""
-        self.forget_aim()
+        """Tell the taps of a delivery. Direct replies are none."""
         vhost = self.channel.vhost
         if self.queue.name != PSEUDO_QUEUE:
             for tap in vhost.taps:

@@ -6,8 +6,11 @@ the same every time, and one comparison tells what taking them apart would.
 
 from typing import TYPE_CHECKING
 
+from mypy_extensions import i64
+
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.stats import Outlet
+from amqpbroker.octets import read_i64_be
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
@@ -18,9 +21,23 @@ class Repeat:
 
     prefix: the method frame, the header frame, and the body frame up to its payload. total: octets of all three frames.
     content: where the header frame starts. size: octets of the body. epoch: the vhost's route epoch it is good for.
+    first, last: the first eight octets of the method frame and its last eight, by which most others are told apart.
     """
 
-    __slots__ = ("address", "channel", "content", "destination", "epoch", "known", "outlet", "prefix", "size", "total")
+    __slots__ = (
+        "address",
+        "channel",
+        "content",
+        "destination",
+        "epoch",
+        "first",
+        "known",
+        "last",
+        "outlet",
+        "prefix",
+        "size",
+        "total",
+    )
 
     def __init__(
         self,
@@ -36,8 +53,10 @@ class Repeat:
     ) -> None:
         self.channel = channel
         self.prefix = prefix
-        self.total = total
-        self.content = content
+        self.first: i64 = read_i64_be(prefix, 0)
+        self.last: i64 = read_i64_be(prefix, content - 8)
+        self.total: i64 = total
+        self.content: i64 = content
         self.size = size
         self.address = address
         self.known = known

@@ -322,11 +322,8 @@ class Broker:
 
     def _set_taps(self, vhost: Vhost, taps: tuple[Tap, ...]) -> None:
         vhost.taps = taps
-        # What channels know of their routes, and consumers of what they deliver, would pass taps by.
+        # What channels know of their routes would pass taps by.
         vhost.route_epoch += 1
-        for session in list(self.sessions):
-            if session.vhost is vhost:
-                session.taps_changed()
 
     # --- what follows from changes ----------------------------------------------------------------------------------
 

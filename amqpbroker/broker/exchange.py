@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Union
 
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.holder import Holder
+from amqpbroker.broker.key_index import KeyIndex
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.policies import NO_POLICY, Effective, Policy
 from amqpbroker.broker.stats import EXCHANGE_COUNTERS, MessageStats, Outlet, message_stats
@@ -47,7 +48,8 @@ class ExchangeType(ABC):
     `keyed`: the route depends only on the routing key, so that it may be cached until bindings change.
     `per_key`: each of the message's routing keys is looked up; otherwise `route` is called only for the first.
     `held`: the holder of delayed messages, None for a type that does not delay messages. `picks`: the type picks one
-    binding for each message, so bindings of deleted destinations must be unbound at once.
+    binding for each message, so bindings of deleted destinations must be unbound at once. `index`: finds what `route`
+    does, None for a type that needs more than the key.
     """
 
     name: ClassVar[str]
@@ -55,6 +57,7 @@ class ExchangeType(ABC):
     per_key: bool = True
     picks: bool = False
     held: Holder | None = None
+    index: KeyIndex | None = None
 
     def validate_binding(  # noqa: B027 - most types accept any
         self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT

@@ -1,8 +1,13 @@
 """From an exchange to the queues: the way of a message through bindings, exchanges and alternate exchanges."""
 
+from typing import TYPE_CHECKING, Any
+
 from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.exchange import Exchange, ExchangeType, Lookup, Target
+from amqpbroker.broker.key_index import KeyIndex
 from amqpbroker.broker.message import Message
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.exchange import Exchange, ExchangeType, Lookup, Target
 
 
 class Route:
@@ -19,7 +24,7 @@ class Route:
         self.keyed = keyed
 
 
-def route(exchange: Exchange, message: Message, lookup: Lookup) -> Route:
+def route(exchange: "Exchange", message: Message, lookup: "Lookup") -> Route:
     """Follow the bindings from `exchange`; each exchange is visited once (rabbit_exchange:route).
 
     An exchange that finds nothing at all, not even an exchange seen before, hands over to its alternate exchange. One
@@ -27,30 +32,47 @@ def route(exchange: Exchange, message: Message, lookup: Lookup) -> Route:
     """
     found: dict[Destination, None] = {}
     keyed = not message.extra_keys
-    seen = {exchange}
-    pending = [exchange]
-    while pending:
-        current = pending.pop()
-        keyed = keyed and current.type.keyed
-        targets = _targets(current.type, message)
+    seen: set[Exchange] | None = None
+    pending: list[Exchange] = []
+    current = exchange
+    while True:
+        exchange_type = current.type
+        if not exchange_type.keyed:
+            keyed = False
+        targets = _targets(exchange_type, message)
         if current.lingering:
             targets = [target for target in targets if not target.closed]
         if not targets and current.alternate:
             alternate = lookup(current.alternate)
             targets = [] if alternate is None else [alternate]
         for target in targets:
-            if not isinstance(target, Exchange):
+            if isinstance(target, Destination):
                 found[target] = None
-            elif target not in seen:
-                seen.add(target)
-                pending.append(target)
-    return Route(tuple(found), keyed)
+            else:
+                if seen is None:
+                    seen = {exchange}
+                if target not in seen:
+                    seen.add(target)
+                    pending.append(target)
+        if not pending:
+            return Route(tuple(found), keyed)
+        current = pending.pop()
 
 
-def _targets(exchange_type: ExchangeType, message: Message) -> list[Target]:
-    targets = exchange_type.route(message.routing_key, message)
+def _targets(exchange_type: "ExchangeType", message: Message) -> "list[Target]":
+    index = exchange_type.index
+    key = message.routing_key
+    targets = list(index.find(key)) if index is not None else exchange_type.route(key, message)
     if message.extra_keys and exchange_type.per_key:
         targets = [*targets]
         for key in message.extra_keys:
             targets += exchange_type.route(key, message)
     return targets
+
+
+def destinations_by_key(index: KeyIndex, key: bytes) -> tuple[Destination, ...] | None:
+    """Return what the exchange's own bindings lead to, None if that may include other exchanges."""
+    if index.exchanges:
+        return None
+    found: tuple[Any, ...] = index.find(key)
+    return found

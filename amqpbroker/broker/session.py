@@ -151,10 +151,6 @@ class Session(metaclass=ABCMeta):
         """An alarm went on or off: see `Broker.alarms`."""
 
     @abstractmethod
-    def taps_changed(self) -> None:
-        """Others look on in its vhost than before: see `Broker.tap`."""
-
-    @abstractmethod
     def force_close(self, error: AmqpError) -> None:
         """Close from the broker's side, with connection.close."""
 

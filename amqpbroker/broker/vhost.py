@@ -183,7 +183,10 @@ class Vhost:
         return named(GAUGES, self.gauges())
 
     def _queue_named(self, name: str) -> Destination | None:
-        return self.queues.get(name) or self.direct_replies.find(name)
+        queue = self.queues.get(name)
+        if queue is None and name.startswith(PSEUDO_QUEUE):
+            return self.direct_replies.find(name)
+        return queue
 
     # --- look-ups ---------------------------------------------------------------------------------------------------
 

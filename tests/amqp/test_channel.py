@@ -6,7 +6,6 @@ import pytest
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
-from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, longstr
@@ -125,52 +124,6 @@ def test_cc_and_bcc_add_keys_and_bcc_is_not_seen(client: Wire) -> None:
         got = client.get(queue)
         assert got.properties == {"headers": {"CC": headers["CC"]}}
         assert got.arguments["routing_key"] == "to"
-
-
-def test_routes_are_remembered_only_while_they_are_right(client: Wire) -> None:
-    client.publish("k", b"lost", exchange="amq.direct")
-    client.declare("q")
-    client.publish("q", b"1")
-    client.call(1, "queue.bind", queue="q", exchange="amq.direct", routing_key="k")
-    client.publish("k", b"2", exchange="amq.direct")
-    client.call(1, "queue.delete", queue="q")
-    client.publish("q", b"lost")
-    client.publish("k", b"lost", exchange="amq.direct")
-    client.declare("q")
-    client.publish("q", b"3")
-    assert client.depth("q") == 1
-
-
-def test_many_routes_are_not_remembered_for_ever(client: Wire) -> None:
-    client.declare("q")
-    client.call(1, "queue.bind", queue="q", exchange="amq.fanout")
-    uncut = Wire(client.broker).log_in()
-    for i in range(BOUNDS.routes + 100):
-        uncut.publish(f"key{i}", b"", exchange="amq.fanout")
-    assert len(uncut.connection.channels[1].routes) <= BOUNDS.routes
-    assert client.depth("q") == BOUNDS.routes + 100
-
-
-def test_channels_that_others_leave_little_room_remember_few_routes(client: Wire) -> None:
-    vhost = client.broker.vhosts["/"]
-    client.declare("q")
-    client.call(1, "queue.bind", queue="q", exchange="amq.fanout")
-    client.publish("key", b"", exchange="amq.fanout")
-    client.receive()
-    assert vhost.remembered == 1
-    vhost.remembered += BOUNDS.all_routes
-    uncut = Wire(client.broker).log_in()
-    for i in range(BOUNDS.few_routes + 1):
-        uncut.publish(f"key{i}", b"", exchange="amq.fanout")
-    assert len(uncut.connection.channels[1].routes) == 1
-    uncut.publish("key", b"", exchange="amq.fanout")
-    assert vhost.remembered == BOUNDS.all_routes + 3
-    uncut.call(1, "queue.unbind", queue="q", exchange="amq.fanout")
-    uncut.publish("key", b"", exchange="amq.fanout")
-    uncut.receive()
-    assert vhost.remembered == BOUNDS.all_routes + 1
-    client.call(1, "channel.close", reply_code=0, reply_text="", class_id=0, method_id=0)
-    assert vhost.remembered == BOUNDS.all_routes
 
 
 # --- confirms --------------------------------------------------------------------------------------------------------

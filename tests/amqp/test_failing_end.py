@@ -217,7 +217,7 @@ def test_connection_goes_whatever_raises_while_it_ends(
             "channels": 1,
             "totals of channels": (1, 1),
             "totals of connections": (1, 1),
-            "routes": len(other.connection.channels[1].routes),
+            "routes": len(other.connection.channels[1].routes.known),
             "consumers": [0, 0, 0, 0],
             "ready": [1, 1, 1],
             "queues": ["events", "held", "got", "confirmed"],

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 #: Becomes the page's own text colour; the others stand out from white and from black.
 INK = "#123456"
-COLOURS = ("#2f81f7", "#db6d28", "#3fa34d")
+COLOURS = ("#2f81f7", "#db6d28", "#3fa34d", "#a371f7")
 LIGHT, DARK = "#1f2328", "#e6edf3"
 STYLE = f"<style>svg{{color:{LIGHT}}}@media(prefers-color-scheme:dark){{svg{{color:{DARK}}}}}</style>"
 

@@ -38,6 +38,7 @@ class Consuming:
 
     prefetch: 0 for auto-ack. ack_every: number of messages that are answered together. answer: makes the frame that
     answers everything up to a delivery tag. count: where to end; 0 for never. tls: whether the connection is encrypted.
+    channel_wide: the prefetch is that of the channel, not of each consumer.
     """
 
     queues: tuple[str, ...]
@@ -46,6 +47,7 @@ class Consuming:
     count: int = 0
     answer: Callable[[int], bytes] = acknowledge
     tls: bool = False
+    channel_wide: bool = False
 
 
 def publish(port: int, cells: Cells, what: Load) -> None:
@@ -109,7 +111,7 @@ def _publish_confirmed(sock: socket.socket, cells: Cells, what: Load, chunks: li
 def consume(port: int, cells: Cells, what: Consuming) -> None:
     with LoadClient(port, tls=what.tls) as client:
         if what.prefetch:
-            client.call("basic.qos", "basic.qos-ok", prefetch_count=what.prefetch)
+            client.call("basic.qos", "basic.qos-ok", prefetch_count=what.prefetch, global_=what.channel_wide)
         for number, queue in enumerate(what.queues):
             client.call(
                 "basic.consume",

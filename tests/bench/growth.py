@@ -3,8 +3,10 @@
 usage: python -m tests.bench.growth [WHAT ...] [--seconds S] [--most N] [--rounds N] [--minutes M] [--rate N]
                                     [--no-write]
 
-WHAT: queues, connections, bindings, sizes, backlog; all of these by default. Every step has a broker process of its
-own, with a data directory and fsync. A run of everything takes about five minutes on an idle machine and at most ten.
+WHAT: queues, connections, bindings, sizes, backlog, and axes along which messages differ: keys, fresh-keys,
+properties, fresh-properties, spread, channels, publishers, consumed-queues; all of these by default. Every step has a
+broker process of its own, with a data directory and fsync. A run of everything takes about twelve minutes on an idle
+machine.
 Also definitions, only if named: a client that declares and deletes queues for an hour.
 """
 
@@ -14,7 +16,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.bench import charts, page
+from tests.bench import axes_report, charts, page
+from tests.bench.axes import AXES
 from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, measured, typical
 from tests.bench.brokers import own_version
 from tests.bench.charts import Panel
@@ -25,7 +28,7 @@ from tests.bench.growths import GROWTHS
 from tests.bench.processes import end_in_order
 from tests.bench.report import MB, cpu
 
-NAMES = [*GROWTHS, "backlog"]
+NAMES = [*GROWTHS, *AXES, "backlog"]
 #: Measurement that takes too long to be made by default.
 DEFINITIONS = "definitions"
 SAMPLES = 120
@@ -161,7 +164,9 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(names)}")
     parser.add_argument("--seconds", type=within(0.1, 3600.0), default=2.0, help="how long each step is measured")
     parser.add_argument("--most", type=count, default=LEVELS[-1], metavar="N", help="the backlog; 5M by default")
-    parser.add_argument("--rounds", type=within(1, 1000), default=3, metavar="N", help="of the backlog; 3 by default")
+    parser.add_argument(
+        "--rounds", type=within(1, 1000), default=3, metavar="N", help="of backlog and axes; 3 by default"
+    )
     parser.add_argument("--minutes", type=within(0.01, 1440.0), default=60.0, help="of definitions; 60 by default")
     parser.add_argument("--rate", type=within(1.0, 100_000.0), default=300.0, help="queues a second; 300 by default")
     parser.add_argument("--no-write", action="store_true", help="print only")
@@ -207,6 +212,13 @@ def main() -> None:
             samples = churn(given.minutes, given.rate)
             text, times_min = churn_text(samples, how), [each.after_s / 60 for each in samples]
             report(name, text, partial(charts.over_time, minutes=times_min, panels=churn_panels(samples)), given)
+            continue
+        if name in AXES:
+            axis, kinds = AXES[name], axes_report.measured(name, given.seconds / 4, given.rounds)
+            numbers, panels = list(map(float, kinds)), axes_report.panels(kinds)
+            how += f" Medians of {given.rounds} rounds."
+            draw = partial(charts.growth, along=axis.along, steps=numbers, panels=panels, log=axis.log)
+            report(name, axes_report.text(name, kinds, how, picture(name)), draw, given)
             continue
         if name == "backlog":
             found = backlogs(given.most, given.rounds)

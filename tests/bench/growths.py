@@ -1,6 +1,5 @@
 """Broker processes under work that grows: what a message costs beside more queues, connections, bindings, octets."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,8 +8,8 @@ from tests.bench.clients import Consuming, circulate, consume, publish
 from tests.bench.crew import Crew, Measured, measure
 from tests.bench.sending import Repeated
 from tests.bench.shapes import Flow, queues
-from tests.bench.topology import bind
-from tests.load.client import LoadClient, allow_open_files
+from tests.bench.varied import bind
+from tests.load.client import allow_open_files
 
 TOPIC = "bench.topic"
 CIRCULATING = 20
@@ -59,18 +58,12 @@ def many_bindings(broker: Running, count: int, seconds: float) -> Measured:
     endings = (".*.created", ".#")
     with queues(broker, 1) as (queue,), Crew(broker.port) as crew:
         patterns = [f"{i:06}{endings[i % 2]}" for i in range(count)]
-        _bind(broker.port, queue, patterns)
+        bind(broker.port, TOPIC, "topic", queue, patterns)
         taker = crew.add(consume, Consuming((queue,)))
         crew.ready()
         keys = [f"{i:06}.eu.created" for i in range(0, count, max(1, count // MOST_KEYS))]
         crew.add(publish, Repeated(tuple(keys), TOPIC, size=100))
         return measure([taker], broker.pids, seconds)
-
-
-def _bind(port: int, queue: str, patterns: list[str]) -> None:
-    with contextlib.closing(LoadClient(port)) as client:
-        client.call("exchange.declare", "exchange.declare-ok", exchange=TOPIC, exchange_type="topic", auto_delete=True)
-        bind(client, TOPIC, ((queue, pattern, {}) for pattern in patterns))
 
 
 def large_messages(broker: Running, size: int, seconds: float) -> Measured:
@@ -79,7 +72,7 @@ def large_messages(broker: Running, size: int, seconds: float) -> Measured:
 
 
 GROWTHS = {
-    "queues": Growth("queues", (1, 10, 100, 1_000, 10_000), many_queues),
+    "queues": Growth("queues", (1, 2, 10, 100, 1_000, 10_000, 20_000, 40_000), many_queues),
     "connections": Growth("connections", (10, 100, 1_000, 5_000), many_connections, lambda step: step + 200),
     "bindings": Growth("bindings", (10, 100, 1_000, 10_000, 100_000), many_bindings),
     "sizes": Growth("octets", (16, 256, 4_000, 64_000, 1_000_000, 16_000_000), large_messages),

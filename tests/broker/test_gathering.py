@@ -341,6 +341,7 @@ class ToBroken:
 
     name = "broken"
     keyed = per_key = False
+    index = None
 
     def route(self, routing_key, message):
         return [Broken("broken")]

@@ -4,7 +4,6 @@ import time
 from collections import Counter
 
 from amqpbroker.broker.access import _REMEMBERED
-
 from amqpbroker.broker.inspection import _KNOWN_COUNT
 from amqpbroker.broker.local_queue import ROUND, ROUND_BYTES
 from amqpbroker.broker.login_guard import FREE_GUESSES
@@ -37,8 +36,8 @@ from tests.soak.traffic import (
     reopen,
 )
 
-#: Twice the letters that a record of deaths is kept for, and more.
-LETTERS = 2 * _ALIKE_COUNT + 100
+#: Dead letters, each with a routing key of its own.
+LETTERS = 2_100
 #: Size of messages of which a shovel may have fewer on their way than its prefetch is.
 SHOVELLED_BYTES = 100_000
 QUORUM: Table = {"x-queue-type": longstr("quorum")}

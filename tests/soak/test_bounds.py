@@ -52,7 +52,6 @@ DRIVEN = {
     "config.bounds.releases": "delayed",
     "broker.exchange_types.held._SWEEP_BYTES": "large pages",
     # Queues and exchanges.
-    "broker.deadletter._ALIKE_COUNT": "deaths of many keys",
     "broker.length_limit.LEAVING_BYTES": "dropped at once",
     "broker.length_limit.REOPENED_AT": "reject-publish quorum",
     "broker.local_queue.ROUND": "dealt out",

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
+from amqpbroker.broker.exchange_types.default_index import DefaultIndex
 from amqpbroker.broker.message import Message
-from amqpbroker.wire.values import text
 
 
 class DefaultType(ExchangeType):
@@ -18,7 +18,7 @@ class DefaultType(ExchangeType):
     name: ClassVar[str] = "direct"
 
     def __init__(self, queue_named: Callable[[str], Destination | None]) -> None:
-        self._queue_named = queue_named
+        self.index = self._queues = DefaultIndex(queue_named)
 
     def bind(self, binding: Binding) -> None:
         raise NotImplementedError("the default exchange has no bindings of its own")
@@ -30,5 +30,4 @@ class DefaultType(ExchangeType):
         """Do nothing: the default exchange keeps no bindings."""
 
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
-        queue = self._queue_named(text(routing_key))
-        return [] if queue is None else [queue]
+        return list(self._queues.find(routing_key))

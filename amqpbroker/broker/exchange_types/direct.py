@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
-from amqpbroker.broker.exchange_types.targets import Targets, add, remove
+from amqpbroker.broker.exchange_types.direct_index import DirectIndex
 from amqpbroker.broker.message import Message
 
 
@@ -13,19 +13,16 @@ class DirectType(ExchangeType):
     name: ClassVar[str] = "direct"
 
     def __init__(self) -> None:
-        self._targets: dict[bytes, Targets] = {}
+        self.index = self._bindings = DirectIndex()
 
     def bind(self, binding: Binding) -> None:
-        add(self._targets.setdefault(binding.routing_key, {}), binding.destination)
+        self._bindings.add(binding.routing_key, binding.destination)
 
     def unbind(self, binding: Binding) -> None:
-        targets = self._targets[binding.routing_key]
-        remove(targets, binding.destination)
-        if not targets:
-            del self._targets[binding.routing_key]
+        self._bindings.remove(binding.routing_key, binding.destination)
 
     def close(self) -> None:
-        self._targets.clear()
+        self._bindings.clear()
 
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
-        return list(self._targets.get(routing_key, ()))
+        return list(self._bindings.find(routing_key))

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
-from amqpbroker.broker.exchange_types.targets import Targets, add, remove
+from amqpbroker.broker.exchange_types.fanout_index import FanoutIndex
 from amqpbroker.broker.message import Message
 
 
@@ -14,16 +14,16 @@ class FanoutType(ExchangeType):
     per_key = False
 
     def __init__(self) -> None:
-        self._targets: Targets = {}
+        self.index = self._bindings = FanoutIndex()
 
     def bind(self, binding: Binding) -> None:
-        add(self._targets, binding.destination)
+        self._bindings.add(binding.destination)
 
     def unbind(self, binding: Binding) -> None:
-        remove(self._targets, binding.destination)
+        self._bindings.remove(binding.destination)
 
     def close(self) -> None:
-        self._targets.clear()
+        self._bindings.clear()
 
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
-        return list(self._targets)
+        return list(self._bindings.find(routing_key))

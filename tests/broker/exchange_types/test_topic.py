@@ -85,8 +85,9 @@ def test_unbinding_leaves_nothing_behind() -> None:
     assert routed(topic, b"a.b.c.d") == []
     assert routed(topic, b"a.b") == ["kept"]
     topic.unbind(kept)
-    assert not topic._root.children
-    assert not topic._root.targets
+    root = topic._bindings._root
+    assert not root.follows()
+    assert root.targets is None
 
 
 @pytest.mark.parametrize("key", [b"*", b"#", b"a"])

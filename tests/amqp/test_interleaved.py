@@ -1,0 +1,129 @@
+"""Messages of several channels whose frames come in turn, or that take turns whole."""
+
+import pytest
+
+from amqpbroker.wire.frames import BODY, METHOD, content, frame
+from amqpbroker.wire.methods import encode
+from tests.harness import Cut, Received, Wire, make_broker, published
+
+CHANNELS = range(1, 4)
+PERSISTENT = b"\x10\x00\x02"
+
+
+@pytest.fixture
+def client(cut: Cut) -> Wire:
+    client = Wire(make_broker(), cut).log_in()
+    client.declare("q")
+    for number in CHANNELS[1:]:
+        client.call(number, "channel.open")
+    return client
+
+
+def method(channel: int) -> bytes:
+    return frame(METHOD, channel, encode("basic.publish", routing_key="q"))
+
+
+def header(channel: int, size: int, properties: bytes = PERSISTENT) -> bytes:
+    return content(channel, properties, b"x" * size, 0)[: 20 + len(properties)]
+
+
+def body(channel: int, data: bytes) -> bytes:
+    return frame(BODY, channel, data)
+
+
+def send(client: Wire, *frames: bytes) -> list[Received]:
+    client.feed(b"".join(frames))
+    return client.receive()
+
+
+def taken(client: Wire) -> list[tuple[bytes, object]]:
+    """Body and delivery mode of the queue's messages."""
+    found = []
+    while (got := client.get("q")).name == "basic.get-ok":
+        found.append((got.body, (got.properties or {}).get("delivery_mode")))
+    return found
+
+
+def test_frames_of_several_channels_in_turn(client: Wire) -> None:
+    for turn in range(3):
+        bodies = [f"{turn} of {channel}".encode() for channel in CHANNELS]
+        parts = [[method(channel), header(channel, len(bodies[channel - 1]))] for channel in CHANNELS]
+        frames = [each[0] for each in parts] + [each[1] for each in parts]
+        assert send(client, *frames, *(body(channel, bodies[channel - 1]) for channel in CHANNELS)) == []
+        assert taken(client) == [(each, 2) for each in bodies]
+
+
+def test_the_channel_whose_body_comes_first_is_first(client: Wire) -> None:
+    order = [2, 3, 1]
+    frames = [method(channel) for channel in CHANNELS] + [header(channel, 1) for channel in CHANNELS]
+    send(client, *frames, *(body(channel, b"%d" % channel) for channel in order))
+    assert taken(client) == [(b"%d" % channel, 2) for channel in order]
+
+
+@pytest.mark.parametrize("pieces", [[b"", b"all"], [b"a", b"ll"], [b"all", b""], [b"a", b"", b"l", b"l"]])
+def test_bodies_in_several_frames(client: Wire, pieces: list[bytes]) -> None:
+    # What comes behind the whole body belongs to no message.
+    whole = [piece for i, piece in enumerate(pieces) if len(b"".join(pieces[:i])) < 3]
+    send(client, method(1), method(2), header(1, 3), header(2, 1))
+    for piece in whole:
+        send(client, body(1, piece))
+    send(client, body(2, b"2"))
+    assert taken(client) == [(b"all", 2), (b"2", 2)]
+
+
+def test_messages_without_a_body(client: Wire) -> None:
+    send(client, method(1), method(2), header(1, 0), header(2, 0, b"\0\0"))
+    assert taken(client) == [(b"", 2), (b"", None)]
+    for _ in range(3):
+        send(client, method(1), header(1, 0), method(2), header(2, 0))
+    assert taken(client) == [(b"", 2)] * 6
+
+
+@pytest.mark.parametrize("first", [b"", b"ab"])
+def test_a_body_that_is_too_long_closes_the_connection(client: Wire, first: bytes) -> None:
+    frames = [method(1), method(2), header(1, 3)]
+    if first:
+        frames.append(body(1, first))
+    (closed,) = send(client, *frames, body(1, b"abcd" if not first else b"abc"))
+    assert (closed.name, closed.arguments["reply_code"]) == ("connection.close", 501)
+
+
+def test_a_header_of_another_class_closes_the_connection(client: Wire) -> None:
+    wrong = header(1, 3)[:7] + b"\0\x3d" + header(1, 3)[9:]
+    (closed,) = send(client, method(1), method(2), wrong)
+    assert (closed.name, closed.arguments["reply_code"]) == ("connection.close", 505)
+
+
+def test_a_body_without_a_header_closes_the_connection(client: Wire) -> None:
+    (closed,) = send(client, method(1), method(2), body(1, b"abc"))
+    assert (closed.name, closed.arguments["reply_code"]) == ("connection.close", 505)
+
+
+def test_malformed_properties_close_the_connection(client: Wire) -> None:
+    (closed,) = send(client, method(1), method(2), header(1, 1, b"\x10\x00"), body(1, b"x"))
+    assert (closed.name, closed.arguments["reply_code"]) == ("connection.close", 502)
+
+
+def test_whole_messages_of_several_channels_in_turn(client: Wire) -> None:
+    """The same message again and again, on each channel: those after the first two take the short way."""
+    for turn in range(5):
+        send(client, *(published("q", b"%d %d" % (channel, turn), channel=channel) for channel in CHANNELS))
+    expected = [(b"%d %d" % (channel, turn), None) for turn in range(5) for channel in CHANNELS]
+    assert taken(client) == expected
+
+
+def test_whole_messages_in_turn_stop_where_the_queue_goes(client: Wire) -> None:
+    for _ in range(3):
+        send(client, *(published("q", b"x", channel=channel) for channel in CHANNELS))
+    client.call(1, "queue.delete", queue="q")
+    send(client, *(published("q", b"x", channel=channel) for channel in CHANNELS))
+    client.declare("q")
+    assert taken(client) == []
+
+
+def test_keys_that_differ_only_at_their_beginning_are_told_apart(client: Wire) -> None:
+    for queue in ("a.a.long.end", "b.a.long.end"):
+        client.declare(queue)
+    for _ in range(4):
+        send(client, published("a.a.long.end", b"a"), published("a.a.long.end", b"a"), published("b.a.long.end", b"b"))
+    assert (client.depth("a.a.long.end"), client.depth("b.a.long.end")) == (8, 4)

@@ -1,0 +1,178 @@
+"""Everything along which the messages of an application differ from one message that is repeated.
+
+Each axis is measured in several kinds of load, step by step; no kind may have a step that costs much more CPU a message
+than another one.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from tests.bench.brokers import Running, amqpbroker
+from tests.bench.clients import Consuming, consume
+from tests.bench.crew import Crew, Measured, measure, medians
+from tests.bench.shapes import queues
+from tests.bench.varied import Varied, bind, publish_varied
+
+EXCHANGE = "bench.varied"
+#: Number of keys of a direct exchange that are sent in turn where keys hardly ever repeat.
+POOL = 100_000
+SHARES = (0, 1, 10, 50, 90, 100)
+#: Octets between the smallest and the largest body, around 1,000 octets.
+SIZE, SPREADS = 1_000, (0, 2, 20, 200, 1_000, 2_000)
+
+Run = Callable[[Running, int, float], Measured]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """along: what grows. steps: how many of it. kinds: by name, how a broker is measured at a step."""
+
+    along: str
+    steps: tuple[int, ...]
+    kinds: dict[str, Run]
+    log: bool = True
+
+    def measured(self, seconds: float, rounds: int) -> Iterator[tuple[int, dict[str, Measured]]]:
+        """Step by step, with a broker for each step. Kinds take turns, and the median of the rounds counts."""
+        for step in self.steps:
+            with amqpbroker() as broker:
+                found: dict[str, list[Measured]] = {kind: [] for kind in self.kinds}
+                for _ in range(rounds):
+                    for kind, run in self.kinds.items():
+                        found[kind].append(run(broker, step, seconds))
+                yield step, {kind: medians(each) for kind, each in found.items()}
+
+
+def dearest(costs: list[float]) -> float:
+    """Return by what factor a step costs more than a step before it, at most."""
+    least, found = costs[0], 1.0
+    for cost in costs:
+        found = max(found, cost / least)
+        least = min(least, cost)
+    return found
+
+
+def flow(
+    broker: Running, what: Varied, seconds: float, kind: str = "", pattern: str = "", connections: int = 1
+) -> Measured:
+    """Measure one queue with one auto-ack consumer, behind an exchange of this kind, if one is named.
+
+    pattern: key of the only binding; without it, each key is bound.
+    """
+    with queues(broker, 1) as names, Crew(broker.port) as crew:
+        (queue,) = names
+        if kind:
+            what = replace(what, exchange=EXCHANGE)
+            bind(broker.port, EXCHANGE, kind, queue, [pattern] if pattern else what.all_keys())
+        else:
+            what = replace(what, key=queue)
+        taker = crew.add(consume, Consuming(tuple(names)))
+        crew.ready()
+        crew.add(publish_varied, what, taker.cells, connections)
+        return measure([taker], broker.pids, seconds)
+
+
+def _topic(pattern: str, varied: Callable[[int], Varied]) -> Run:
+    def run(broker: Running, step: int, seconds: float) -> Measured:
+        return flow(broker, replace(varied(step), key="a.{}"), seconds, "topic", pattern)
+
+    return run
+
+
+def _direct(varied: Callable[[int], Varied]) -> Run:
+    def run(broker: Running, step: int, seconds: float) -> Measured:
+        return flow(broker, varied(step), seconds, "direct")
+
+    return run
+
+
+def _one_queue(varied: Callable[[int], Varied], connections: Callable[[int], int] = lambda step: 1) -> Run:
+    def run(broker: Running, step: int, seconds: float) -> Measured:
+        return flow(broker, varied(step), seconds, connections=connections(step))
+
+    return run
+
+
+def _nowhere(broker: Running, step: int, seconds: float) -> Measured:
+    """Through the default exchange, with the names of queues that do not exist."""
+    with Crew(broker.port) as crew:
+        sender = crew.add(publish_varied, Varied(fresh_keys=step))
+        crew.ready()
+        return measure([sender], broker.pids, seconds)
+
+
+def _consuming(prefetch: int, channel_wide: bool = False) -> Run:
+    """Return the load of one connection that consumes from all queues, to which one publisher sends in turn."""
+
+    def run(broker: Running, step: int, seconds: float) -> Measured:
+        with queues(broker, step) as names, Crew(broker.port) as crew:
+            ack_every = max(1, prefetch // 4)
+            taker = crew.add(consume, Consuming(tuple(names), prefetch, ack_every, channel_wide=channel_wide))
+            crew.ready()
+            crew.add(publish_varied, Varied(key="bench.{}", keys=step, digits=5), taker.cells)
+            return measure([taker], broker.pids, seconds)
+
+    return run
+
+
+AXES = {
+    "keys": Axis(
+        "routing keys in turn",
+        (1, 2, 10, 100, 1_000, 10_000, 20_000, 100_000),
+        {
+            "direct": _direct(lambda step: Varied(keys=step)),
+            "topic, `#`": _topic("#", lambda step: Varied(keys=step)),
+            "topic, `a.*`": _topic("a.*", lambda step: Varied(keys=step)),
+        },
+    ),
+    "fresh-keys": Axis(
+        "percent of routing keys that do not repeat",
+        SHARES,
+        {
+            "direct": _direct(lambda step: Varied(fresh_keys=step, pool=POOL)),
+            "topic, `#`": _topic("#", lambda step: Varied(fresh_keys=step)),
+            "topic, `a.*`": _topic("a.*", lambda step: Varied(fresh_keys=step)),
+            "default, no such queue": _nowhere,
+        },
+        log=False,
+    ),
+    "properties": Axis(
+        "property lists in turn",
+        (1, 2, 10, 100, 1_000, 10_000, 100_000),
+        {"with headers": _one_queue(lambda step: Varied(properties=step))},
+    ),
+    "fresh-properties": Axis(
+        "percent of property lists that do not repeat",
+        SHARES,
+        {"with headers": _one_queue(lambda step: Varied(properties=1, fresh_properties=step))},
+        log=False,
+    ),
+    "spread": Axis(
+        "octets between the smallest and the largest body",
+        SPREADS,
+        {"": _one_queue(lambda step: Varied(size=SIZE, spread=step))},
+        log=False,
+    ),
+    "channels": Axis(
+        "publishing channels of one connection",
+        (1, 2, 10, 100),
+        {
+            "message by message": _one_queue(lambda step: Varied(channels=step)),
+            "frame by frame": _one_queue(lambda step: Varied(channels=step, by_frame=True)),
+        },
+    ),
+    "publishers": Axis(
+        "publishing connections",
+        (1, 2, 10, 100),
+        {"": _one_queue(lambda step: Varied(), lambda step: step)},
+    ),
+    "consumed-queues": Axis(
+        "queues of one consuming channel",
+        (1, 2, 10, 100, 1_000),
+        {
+            "without acknowledgements": _consuming(0),
+            "prefetch of each consumer": _consuming(1_000),
+            "prefetch of the channel": _consuming(1_000, channel_wide=True),
+        },
+    ),
+}

@@ -1,0 +1,39 @@
+"""Axes as tables and charts."""
+
+from tests.bench import page
+from tests.bench.axes import AXES, dearest
+from tests.bench.charts import Panel
+from tests.bench.crew import Measured
+from tests.bench.report import cpu
+
+Found = dict[int, dict[str, Measured]]
+
+
+def measured(name: str, seconds: float, rounds: int) -> Found:
+    """Measure an axis, and print each step as soon as it is known."""
+    axis = AXES[name]
+    found: Found = {}
+    for step, kinds in axis.measured(seconds, rounds):
+        found[step] = kinds
+        shown = "  ".join(f"{kind} {cpu(figures.cpu_us)}".strip() for kind, figures in kinds.items())
+        print(f"{step:>10,} {axis.along}: {shown}", flush=True)
+    return found
+
+
+def costs(found: Found) -> dict[str, list[float]]:
+    """Return CPU microseconds a message by kind, step by step."""
+    kinds = next(iter(found.values()))
+    return {kind: [step[kind].cpu_us for step in found.values()] for kind in kinds}
+
+
+def text(name: str, found: Found, how: str, picture: str) -> str:
+    lines = costs(found)
+    head = (AXES[name].along, *(f"CPU, {kind}" if kind else "CPU" for kind in lines))
+    rows = [(f"{step:,}", *(cpu(figures.cpu_us) for figures in kinds.values())) for step, kinds in found.items()]
+    factors = [(f"{kind}: " if kind else "") + f"x{dearest(line):.2f}" for kind, line in lines.items()]
+    summary = f"{how} The largest rise of the CPU of a message from any step to a later step: {', '.join(factors)}."
+    return f"{summary}\n\n{page.table(head, rows)}\n{picture}"
+
+
+def panels(found: Found) -> list[Panel]:
+    return [Panel("CPU per message, us", costs(found))]

@@ -1,0 +1,74 @@
+"""Axes: what is told of them, and each kind of load for a moment."""
+
+import pytest
+
+from tests.bench import axes_report, charts, growth, page
+from tests.bench.axes import AXES, dearest
+from tests.bench.brokers import Running
+from tests.bench.crew import Measured
+
+FOUND = {
+    1: {"direct": Measured(10, 0.5, 0), "topic": Measured(10, 0.2, 0)},
+    10: {"direct": Measured(10, 0.25, 0), "topic": Measured(10, 0.3, 0)},
+    100: {"direct": Measured(10, 0.3, 0), "topic": Measured(10, 0.25, 0)},
+}
+
+
+@pytest.mark.parametrize(
+    ("costs", "factor"),
+    [([1.0], 1.0), ([3.0, 2.0, 1.0], 1.0), ([1.0, 2.0, 1.5], 2.0), ([4.0, 1.0, 3.0], 3.0), ([2.0, 5.0, 1.0], 2.5)],
+)
+def test_the_largest_rise_is_that_from_any_step_to_a_later_one(costs, factor):
+    assert dearest(costs) == factor
+
+
+def test_the_text_has_a_column_and_a_factor_for_each_kind():
+    text = axes_report.text("keys", FOUND, "Today.", "PICTURE")
+    assert "any step to a later step: direct: x1.20, topic: x1.50.\n\n" in text
+    assert "| routing keys in turn | CPU, direct | CPU, topic |" in text
+    assert "| 100 | 0.30 us | 0.25 us |" in text
+    assert text.endswith("PICTURE")
+
+
+def test_an_axis_of_one_kind_does_without_its_name():
+    text = axes_report.text("spread", {0: {"": Measured(1, 1.0, 0)}, 2: {"": Measured(1, 2.0, 0)}}, "Today.", "")
+    assert "later step: x2.00.\n\n| octets between the smallest and the largest body | CPU |" in text
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_the_chart_has_a_line_for_each_kind(name, tmp_path):
+    axis = AXES[name]
+    found = {step: {kind: Measured(1, 1.0, 0) for kind in axis.kinds} for step in axis.steps}
+    charts.growth(tmp_path / "a.svg", axis.along, list(map(float, axis.steps)), axes_report.panels(found), axis.log)
+    text = (tmp_path / "a.svg").read_text()
+    assert axis.along in text
+    if len(axis.kinds) > 1:
+        assert all(f">{kind}<" in text for kind in axis.kinds)
+
+
+def test_the_page_has_a_part_for_everything_that_is_measured():
+    text = page.PAGE.read_text()
+    for name in growth.NAMES:
+        assert f"<!-- growth: {name}: begin -->" in text
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_a_step_of_each_kind_is_measured(name, broker):
+    running = Running("amqpbroker", "", broker.port, [broker.process.pid], 0.0, 0)
+    axis = AXES[name]
+    for run in axis.kinds.values():
+        assert run(running, axis.steps[1], 0.05).rate > 100
+
+
+def test_what_is_measured_is_written(monkeypatch, tmp_path, capsys):
+    copy = tmp_path / "performance.md"
+    copy.write_text(page.PAGE.read_text())
+    monkeypatch.setattr(page, "CHARTS", tmp_path)
+    monkeypatch.setattr(page, "write", lambda name, text: copy.write_text(page.replaced(copy.read_text(), name, text)))
+    monkeypatch.setattr(axes_report, "measured", lambda name, seconds, rounds: FOUND)
+    monkeypatch.setattr(growth, "own_version", lambda: "1.0")
+    monkeypatch.setattr(growth, "end_in_order", lambda: None)
+    monkeypatch.setattr("sys.argv", ["growth", "keys"])
+    growth.main()
+    assert "![What it costs as this grows: keys](performance/keys.svg)" in copy.read_text()
+    assert (tmp_path / "keys.svg").exists()
