@@ -23,23 +23,28 @@ def headers_start(data: bytes) -> i64:
     if not flags & _HEADERS:
         return 0
     at: i64 = 2
+    size: i64
     if flags & _CONTENT_TYPE:
-        at += 1 + i64(data[at])
+        size = data[at]
+        at += 1 + size
     if flags & _CONTENT_ENCODING:
-        at += 1 + i64(data[at])
+        size = data[at]
+        at += 1 + size
     return at + 4
 
 
 def headers_end(data: bytes, start: i64) -> i64:
     """Return where the headers table ends whose entries start at `start`."""
-    return start + (i64(read_i32_be(data, start - 4)) & _U32)
+    size: i64 = i64(read_i32_be(data, start - 4))
+    return start + (size & _U32)
 
 
 def value_end(data: bytes, at: i64) -> i64:
     """Return where the value ends whose type is at `at`. Raises MalformedError for an unknown type."""
-    kind: i64 = i64(data[at])
+    kind: i64 = data[at]
     if kind == 0x53 or kind == 0x78 or kind == 0x46 or kind == 0x41:  # S x F A
-        return at + 5 + (i64(read_i32_be(data, at + 1)) & _U32)
+        size: i64 = i64(read_i32_be(data, at + 1))
+        return at + 5 + (size & _U32)
     if kind == 0x49 or kind == 0x69 or kind == 0x66:  # I i f
         return at + 5
     if kind == 0x6C or kind == 0x4C or kind == 0x54 or kind == 0x64:  # l L T d
@@ -63,8 +68,9 @@ def find_header(data: bytes, name: bytes) -> i64:
     end: i64 = headers_end(data, at)
     length: i64 = len(name)
     while at < end:
-        value: i64 = at + 1 + i64(data[at])
-        if i64(data[at]) == length and data[at + 1 : value] == name:
+        size: i64 = data[at]
+        value: i64 = at + 1 + size
+        if size == length and data[at + 1 : value] == name:
             return value
         at = value_end(data, value)
     return 0

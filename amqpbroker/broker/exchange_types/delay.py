@@ -31,7 +31,7 @@ def delay_ms(properties: bytes) -> i64:
 
 def _delay_at(properties: bytes, at: i64) -> i64:
     """Return the delay in the value whose type is at `at`."""
-    kind: i64 = i64(properties[at])
+    kind: i64 = properties[at]
     delay: i64
     if kind == 0x49:  # I
         delay = i64(read_i32_be(properties, at + 1))

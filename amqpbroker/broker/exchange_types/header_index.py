@@ -164,9 +164,11 @@ class HeaderIndex:
         end: i64 = headers_end(data, at)
         met: list[Condition] = []
         while at < end:
-            value: i64 = at + 1 + i64(data[at])
+            size: i64 = data[at]
+            first: i64 = data[at + 1]
+            value: i64 = at + 1 + size
             after: i64 = value_end(data, value)
-            if names & _bit(i64(data[at]), i64(data[at + 1])):
+            if names & _bit(size, first):
                 header = self._headers.get(data[at + 1 : value])
                 if header is not None and header.seen != number:
                     header.seen = number
@@ -224,7 +226,7 @@ def _bit(length: i64, first: i64) -> i64:
 
 def _sent_key(data: bytes, at: i64, end: i64) -> object:
     """Return the key of the value in data[at:end], which a message has."""
-    kind: i64 = i64(data[at])
+    kind: i64 = data[at]
     if kind == 0x53 or kind == 0x78:  # S x
         return data[at + 5 : end]
     number: i64
@@ -238,7 +240,8 @@ def _sent_key(data: bytes, at: i64, end: i64) -> object:
         number = i64(read_i16_be(data, at + 1))
         return number
     if kind == 0x62:  # b
-        number = (i64(data[at + 1]) ^ 0x80) - 0x80
+        number = data[at + 1]
+        number = (number ^ 0x80) - 0x80
         return number
     if kind == 0x74:  # t
         return _TRUE if data[at + 1] else _FALSE
