@@ -3,6 +3,7 @@
 import time
 
 from amqpbroker.amqp.confirms import AHEAD
+from amqpbroker.broker.gathering import _COPY_BYTES
 from amqpbroker.broker.length_limit import LEAVING_BYTES
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import published
@@ -48,7 +49,7 @@ def unwritten(soak: Soak) -> None:
         settled = Settled()
         with soak.lever("disk"):
             data = alike(PERSISTENT, "q", count, body=b"x" * size)
-            rest = push(client, data, lambda: _published(soak) * size > most)
+            rest = push(client, data, lambda: _published(soak) * (size + _COPY_BYTES) > most)
             time.sleep(0.3)
             before = _published(soak)
             time.sleep(0.3)
