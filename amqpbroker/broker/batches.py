@@ -201,21 +201,27 @@ class Encoder:
             for i, copy in enumerate(copies):
                 copy.position = first + i * record.ENTRY_OCTETS
             self._journal.living.add([copy.position for copy in copies], [octets] * len(copies))
-        most = self._positions
-        for start in range(0, len(group.settled), most):
-            self._put(self._settled(group.settled[start : start + most]))
-        for positions in group.swept:
-            for start in range(0, len(positions), most):
-                self._put(self._settled(list(positions[start : start + most])))
+        if group.settled or group.swept:
+            self._add_settled(group)
         back = [(entry.position, entry.delivery_count) for entry in group.returned if entry.position > 0]
         if back:
             self._counts.update(back)
             if self._moves:
                 back = [(self._moves.present(position), count) for position, count in back]
-        for start in range(0, len(back), most):
-            self._put(record.returned(back[start : start + most]))
+        start = 0
+        while start < len(back):
+            self._put(record.returned(back[start : start + self._positions]))
+            start += self._positions
         if self._records:
             self._end_group()
+
+    def _add_settled(self, group: Group) -> None:
+        settled, most = group.settled, self._positions
+        for start in range(0, len(settled), most):
+            self._put(self._settled(settled[start : start + most]))
+        for positions in group.swept:
+            for start in range(0, len(positions), most):
+                self._put(self._settled(list(positions[start : start + most])))
 
     def _put(self, data: bytes) -> int:
         """Append a record to the group, or to another if that would have too many octets; returns where it stands."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -105,12 +106,17 @@ def consumer_tag(payload: bytes) -> str:
 
 
 def push(client: SoakClient, requests: Iterable[bytes], is_done: Callable[[], bool]) -> Iterator[bytes]:
-    """Send until `is_done`, though the broker may stop reading, and return the rest. Nothing is read meanwhile."""
+    """Send until `is_done`, though the broker may stop reading, and return the rest. Nothing is read meanwhile.
+
+    Raises AssertionError if it takes too long.
+    """
+    until = time.monotonic() + TIMEOUT_S
     rest = iter(requests)
     waiting = b""
     client.socket.settimeout(0.2)
     try:
         while not is_done():
+            assert time.monotonic() < until, "the broker stopped reading too early"
             with contextlib.suppress(TimeoutError):
                 while waiting := waiting or next(rest, b""):
                     waiting = waiting[client.socket.send(waiting) :]
