@@ -68,8 +68,9 @@ COUNT_UP = (
     "ServerState.total_requests",
 )
 
-#: Bounds that are lowered in any case, with their divisors: twice their values would take too much memory.
-LOWERED = {"group_bytes": 16, "entries": 20}
+#: Bounds that are lowered in any case, with their divisors: twice their values would take too much memory or time. A
+#: channel remembers one in eight of the routing keys that it meets.
+LOWERED = {"group_bytes": 16, "entries": 20, "positions": 2, "routes": 8, "all_routes": 8}
 
 
 def lowered(divisor: int) -> Bounds:

@@ -50,7 +50,7 @@ DRIVEN = {
     "config.bounds.spill_bytes": "spilled",
     "config.bounds.disposal": "disposed",
     "config.bounds.releases": "delayed",
-    "broker.exchange_types.held._SWEEP_BYTES": "large pages",
+    "config.bounds.unswept_bytes": "large pages",
     # Queues and exchanges.
     "broker.length_limit.LEAVING_BYTES": "dropped at once",
     "broker.length_limit.REOPENED_AT": "reject-publish quorum",
@@ -64,11 +64,13 @@ DRIVEN = {
     "wire.values.MAX_DEPTH": "nested arguments",
     # Clients.
     "config.bounds.routes": "exchanges",
+    "amqp.routes.COLD": "exchanges",
     "config.bounds.few_routes": "exchanges",
     "config.bounds.all_routes": "routes",
     "config.bounds.unread_bytes": "unread messages",
     "amqp.connection.ROOM": "large",
     "amqp.output.LARGE": "large",
+    "server.reading.REQUEST_BYTES": "large",
     "amqp.output._KEPT": "large",
     "amqp.delivery.SMALL": "large",
     "amqp.body_stream.STREAMED": "large",
@@ -131,20 +133,28 @@ NOT_BOUNDS = {
     "of AMQP, which the broker only names": """
         amqp.channel.IMMEDIATE amqp.channel.MANDATORY amqp.channel_zero._CLOSE amqp.channel_zero._CLOSE_OK
         amqp.confirms._ACK amqp.confirms._NACK amqp.confirms._MULTIPLE amqp.confirms._REQUEUE
-        amqp.connection._PUBLISH amqp.connection._ACK amqp.connection.ACK_OCTETS amqp.connection.TOLERANCE
+        amqp.connection._PUBLISH amqp.connection._SHORTEST_PUBLISH amqp.connection._ACK
+        amqp.connection.ACK_OCTETS amqp.connection.TOLERANCE
         amqp.delivery.UNLIMITED amqp.dispatch.UPDATE_SECRET
         amqp.gate.CHANNEL_OPEN amqp.gate.CHANNEL_CLOSE amqp.gate.CHANNEL_CLOSE_OK
-        broker.broker.CONTENT_HEAD broker.deadletter._EXPIRATION broker.event_exchange._PERSISTENT
+        broker.broker.CONTENT_HEAD broker.deaths._COUNT_OCTETS broker.deaths._ORIGINAL_EXPIRATION_TYPE
+        broker.deaths._QUEUE_OCTETS broker.deaths._QUEUE_TYPE broker.deaths._REASON_OCTETS broker.deaths._REASON_TYPE
+        broker.event_exchange._PERSISTENT broker.exchange_types.topic_index._DOT broker.message._HEADERS
         broker.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection._KNOWN_SIZE
         management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE
         shovel.client._ACK shovel.client._DELIVER shovel.topology._NOT_FOUND
         wire.client.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY wire.frames.END wire.frames.HEADER
         wire.frames.HEARTBEAT wire.frames.METHOD wire.frames.OVERHEAD
+        wire.property_edit._CONTENT_ENCODING wire.property_edit._CONTENT_TYPE wire.property_edit._CORRELATION_ID
+        wire.property_edit._DELIVERY_MODE wire.property_edit._EXPIRATION wire.property_edit._HEADERS
+        wire.property_edit._PRIORITY wire.property_edit._REPLY_TO wire.raw_headers._CONTENT_ENCODING
+        wire.raw_headers._CONTENT_TYPE wire.raw_headers._HEADERS wire.raw_headers._U32
+        server.reading.SETTLING_BYTES server.reading._HEARTBEAT_BYTES
         wire.property_walk._APP_ID wire.property_walk._CLUSTER_ID wire.property_walk._CONTENT_ENCODING
         wire.property_walk._CONTENT_TYPE wire.property_walk._CORRELATION_ID wire.property_walk._DELIVERY_MODE
         wire.property_walk._DIGITS wire.property_walk._EXPIRATION wire.property_walk._HEADERS
-        wire.property_walk._MESSAGE_ID wire.property_walk._PRIORITY wire.property_walk._PSEUDO_QUEUE_BYTES
+        wire.property_walk._MESSAGE_ID wire.property_walk._PRIORITY wire.property_walk.PSEUDO_QUEUE_BYTES
         wire.property_walk._REPLY_TO wire.property_walk._TIMESTAMP wire.property_walk._TYPE
         wire.property_walk._UNDEFINED wire.property_walk._UNREADABLE wire.property_walk._USER_ID
     """,
@@ -182,7 +192,7 @@ NOT_BOUNDS = {
         server.answers.HURRIED_WRITE_S server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S
         server.http_protocol.REQUEST_S server.http_protocol.REST_S server.tls_listener._PAUSE_MS
         clock.STEP_LOOK_MS clock._READ_WITHIN_NS clock._STEP_NS
-        server.app.LOOK_S server.app.STOP_MS server.control.RETRY_MS
+        server.app.LOOK_S server.app.STOP_MS server.reading.EXPECTED_MS server.control.RETRY_MS
         server.resources.DISK_ALARMED_INTERVAL_MS server.resources.DISK_INTERVAL_MAX_MS
         server.resources.DISK_INTERVAL_MIN_MS server.resources.GIVE_BACK_ALARMED_INTERVAL_MS
         server.resources.GIVE_BACK_INTERVAL_MS server.resources.GIVE_BACK_LONGEST_INTERVAL_MS
@@ -190,7 +200,8 @@ NOT_BOUNDS = {
         server.transport.LINGER_MS shovel.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
     """,
     "an estimate or a weight, which is added to what is counted": """
-        amqp.channel.HOLDING amqp.confirms._REFUSED_BYTES amqp.connection.KEEPING
+        amqp.channel.HOLDING amqp.routes.ADMITTED broker.batches._ROOM amqp.confirms._REFUSED_BYTES
+        amqp.connection.KEEPING
         broker.exchange_types.held._MESSAGE_BYTES broker.gathering._COPY_BYTES broker.gathering._RETURNED_BYTES
         broker.message.MESSAGE_OCTETS broker.queue_info._QUEUE_OCTETS broker.rates._WEIGHT
         broker.ready.QuorumLine.WEIGHT broker.ready.StrictLevels.DEFAULT_PRIORITY
@@ -212,7 +223,7 @@ NOT_BOUNDS = {
     "of the system: clients that are not accepted yet, file descriptors": """
         server.app.BACKLOG server.app.RESERVED_FILES server.http.BACKLOG
     """,
-    "the least that is read at a time": "server.reading.LEAST_READ_BYTES",
+    "the least that is read at a time": "server.reading.LEAST_READ_BYTES server.reading.SHORT_TURN_BYTES",
     "a read of more than 1 GiB, which only recovery does": "store.files.Files.at_once",
     "40,000 client certificates; driven by tests/server/test_depth.py with a lower bound": "server.depth.REMEMBERED",
     "when the broker ends": "server.clients._TURNS",
@@ -227,7 +238,6 @@ NOT_BOUNDS = {
 NOT_BOUNDS_IN_CODE = {
     "amqp.connection: len(rest) < 7": "the size of a frame's head",
     "amqp.sasl: len(parts) != 3": "the parts of a response",
-    "broker.rates: maxlen=self._length": "see HISTORY_LENGTH",
     "broker.shovel_definition: len(given.encode('utf-8', 'surrogateescape')) > 255": "the length of a name",
     "errors: len(encoded) > 255": "the length of a reply text",
     "shovel.client: len(payload) < 14": "the size of a content header",
