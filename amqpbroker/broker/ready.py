@@ -79,9 +79,10 @@ class Pager(metaclass=ABCMeta):
 
     @abstractmethod
     def take(self, page: Page) -> list[Entry]:
-        """Remove the page's copies and return them in order: all, or the first ones if some temporarily cannot be read.
+        """Remove the page's first copies and return them in order: as many as are worth reading at once.
 
-        Only copies that were read are removed. If some cannot be read, the queue is notified (`Queue.unreadable`).
+        Only copies that were read are removed. If some temporarily cannot be read, the queue is notified
+        (`Queue.unreadable`).
         """
 
     @abstractmethod
@@ -304,7 +305,7 @@ class FifoLine(ReadyLine):
         return False
 
     def _page_in(self) -> bool:
-        """Move the readable start of the first page, or the tail if there is no page, to the head; return success."""
+        """Move the start of the first page, or the tail if there is no page, to the head; return success."""
         if not self._pages:
             self.line, self._tail = self._tail, self.line
             self._tail_size = 0

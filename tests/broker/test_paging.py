@@ -8,6 +8,7 @@ import pytest
 
 from amqpbroker.broker import ready as ready_lines
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.paging import SLICE_COUNT
 from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.broker.settings import queue_settings
 from amqpbroker.broker.spill import Spill
@@ -387,3 +388,15 @@ def test_a_backlog_is_cut_to_a_length_without_coming_into_memory_as_a_whole():
     assert peak(lambda: node.queue.apply_settings(settings)) < 20_000_000
     assert node.queue.ready.count == 3
     assert node.restarted().queue.ready.count == 3
+
+
+@pytest.mark.parametrize("arguments", [{}, {"x-queue-type": "quorum"}])
+def test_the_first_message_of_a_long_queue_is_delivered_when_a_slice_of_a_page_was_read(arguments):
+    node = Node(**arguments)
+    sent = texts(3 * ready_lines.PAGE_COUNT + 1)
+    node.publish(*sent)
+    node = node.restarted()
+    (first,) = node.take(1)
+    assert (first.message.body, node.log.loaded, node.in_memory) == (sent[0], SLICE_COUNT, SLICE_COUNT - 1)
+    assert [entry.message.body for entry in node.take(len(sent))] == sent[1:]
+    assert node.log.loaded == len(sent)
