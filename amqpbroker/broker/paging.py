@@ -10,7 +10,6 @@ from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import Page, Pager
 from amqpbroker.store.record import DamagedError
 
-
 #: The most copies of a page that are read back at once. All clients wait meanwhile, and a consumer wants no more than
 #: its prefetch.
 SLICE_COUNT: Final = 128
