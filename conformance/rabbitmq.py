@@ -105,9 +105,7 @@ class Node:
     def start(self) -> None:
         """Start the server, and wait until AMQP and management accept connections. Raises SetupError."""
         with (self._base / "output").open("wb") as output:
-            self._process = subprocess.Popen(
-                ["rabbitmq-server"], env=self._environment, stdout=output, stderr=output
-            )
+            self._process = subprocess.Popen(["rabbitmq-server"], env=self._environment, stdout=output, stderr=output)
         _wait_listening(self._process, self._ports, self._base / "output")
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import uvloop
 
 from tests.bench.application import messages
-from tests.bench.clients import COUNT, END, READY, Cells, login_steps, sample
+from tests.bench.clients import COUNT, END, READY, Cells, login_steps
 from tests.bench.deliveries import REACH, acknowledge, consumer_tag, newest
 from tests.harness import published
 from tests.load.client import allow_open_files, request
@@ -106,7 +106,9 @@ def _run(port: int, cells: Cells, logged_in_ns: Cells, work: Work) -> None:
 
 
 async def _until_the_end(port: int, cells: Cells, logged_in_ns: Cells, work: Work) -> None:
-    running = [asyncio.create_task(_connect_and(port, number, logged_in_ns, work)) for number in range(len(logged_in_ns))]
+    running = [
+        asyncio.create_task(_connect_and(port, number, logged_in_ns, work)) for number in range(len(logged_in_ns))
+    ]
     while not cells[END]:
         await asyncio.sleep(LOOK_EVERY_S)
         cells[READY] = 1

@@ -94,7 +94,7 @@ def _wait_until_all_are_set(*several: Sequence[int]) -> None:
         if time.monotonic() > deadline:
             missing = [sum(not at_ns for at_ns in each) for each in several]
             raise TimeoutError(
-                f"after {RECONNECT_WITHIN_S:.0f} s, {missing[0]} publishers and {missing[1]} consumers had not logged in"
-                f" again, and {missing[2]} consumers had no message"
+                f"after {RECONNECT_WITHIN_S:.0f} s, {missing[0]} publishers and {missing[1]} consumers had not logged"
+                f" in again, and {missing[2]} consumers had no message"
             )
         time.sleep(LOOK_EVERY_S)

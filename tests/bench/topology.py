@@ -38,10 +38,11 @@ class Topology:
     exchange_arguments: Table = field(default_factory=dict)
     bindings: tuple[Binding, ...] = ()
     dead_letters: bool = False
+    prefix: str = "bench"
 
     @property
     def names(self) -> list[str]:
-        return [f"bench.{i:05}" for i in range(self.queues)]
+        return [f"{self.prefix}.{i:05}" for i in range(self.queues)]
 
     @property
     def exchange(self) -> str:
