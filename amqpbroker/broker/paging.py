@@ -2,7 +2,6 @@
 
 from array import array
 from collections.abc import Iterator
-from typing import Final
 
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.persistence import Persistence
@@ -12,7 +11,7 @@ from amqpbroker.store.record import DamagedError
 
 #: The most copies of a page that are read back at once. All clients wait meanwhile, and a consumer wants no more than
 #: its prefetch.
-SLICE_COUNT: Final = 128
+SLICE_COUNT = 128
 
 
 class QueuePages(Pager):
