@@ -28,6 +28,8 @@ NOTHING = "nothing"
 #: A page refreshes itself every 5 seconds, and several people look at it.
 EVERY_S = 1.0
 WITHIN_S = 60.0
+ATTEMPTS = 5
+PAUSE_S = 0.1
 #: A queue has its number modulo so many messages.
 DEPTHS = 5
 #: Queues of the load and of the round trips.
@@ -73,13 +75,18 @@ class Api:
         self._connection.close()
 
     def ask(self, paths: list[str]) -> None:
-        """Make the requests, one after the other. Raises RuntimeError if one is refused."""
+        """Make the requests, one after the other. Raises RuntimeError if one is refused again and again."""
         for path in paths:
-            self._connection.request("GET", f"/api/{path}", headers=self._headers)
-            response = self._connection.getresponse()
-            body = response.read()
-            if response.status != http.client.OK:
-                raise RuntimeError(f"GET /api/{path} was answered with {response.status}: {body[:200]!r}")
+            # A busy RabbitMQ now and then answers a request with 401.
+            for patience in reversed(range(ATTEMPTS)):
+                self._connection.request("GET", f"/api/{path}", headers=self._headers)
+                response = self._connection.getresponse()
+                body = response.read()
+                if response.status == http.client.OK:
+                    break
+                if not patience:
+                    raise RuntimeError(f"GET /api/{path} was answered with {response.status}: {body[:200]!r}")
+                time.sleep(PAUSE_S)
 
     def ask_for(self, paths: list[str], seconds: float) -> int:
         """Refresh every second for about that time; return how many refreshes there were."""
