@@ -56,21 +56,42 @@ def own_rabbitmq(plugins: str = PLUGINS, settings: str = "") -> Iterator[Target]
 
     settings: further lines of its rabbitmq.conf.
     """
+    with own_node(plugins, settings) as node:
+        node.start()
+        yield node.target
+
+
+@contextlib.contextmanager
+def own_node(plugins: str = PLUGINS, settings: str = "") -> Iterator[Node]:
+    """A RabbitMQ with blank state as `own_rabbitmq` gives it, but not started yet. It is stopped with the block."""
     install()
     with tempfile.TemporaryDirectory(prefix="rabbitmq-", ignore_cleanup_errors=True) as folder:
-        base = Path(folder)
-        base.chmod(0o777)
+        node = Node(Path(folder), plugins, settings)
+        try:
+            yield node
+        finally:
+            node.stop()
+
+
+class Node:
+    """One RabbitMQ node, whose data stay in `base` from one start to the next."""
+
+    def __init__(self, base: Path, plugins: str, settings: str) -> None:
+        self._base = base
+        self._process: subprocess.Popen[bytes] | None = None
         amqp, management, distribution = free_port(), free_port(), free_port()
-        node = f"conformance{amqp}@localhost"
+        self._ports = (amqp, management)
+        self.target = Target("127.0.0.1", amqp, management_url=f"http://guest:guest@127.0.0.1:{management}")
+        base.chmod(0o777)
         (base / "enabled_plugins").write_text(plugins + "\n")
         (base / "rabbitmq.conf").write_text(
             f"loopback_users.guest = true\nmanagement.tcp.port = {management}\nmanagement.tcp.ip = 127.0.0.1\n"
             + settings
         )
-        environment = os.environ | {
-            "HOME": folder,
+        self._environment = os.environ | {
+            "HOME": str(base),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": node,
+            "RABBITMQ_NODENAME": f"conformance{amqp}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(amqp),
             "RABBITMQ_DIST_PORT": str(distribution),
@@ -80,13 +101,37 @@ def own_rabbitmq(plugins: str = PLUGINS, settings: str = "") -> Iterator[Target]
             "RABBITMQ_PID_FILE": str(base / "pid"),
             "RABBITMQ_CONFIG_FILE": str(base / "rabbitmq"),
         }
-        with (base / "output").open("wb") as output:
-            process = subprocess.Popen(["rabbitmq-server"], env=environment, stdout=output, stderr=output)
-        try:
-            _wait_listening(process, (amqp, management), base / "output")
-            yield Target("127.0.0.1", amqp, management_url=f"http://guest:guest@127.0.0.1:{management}")
-        finally:
-            _stop(process, base / "pid")
+
+    def start(self) -> None:
+        """Start the server, and wait until AMQP and management accept connections. Raises SetupError."""
+        with (self._base / "output").open("wb") as output:
+            self._process = subprocess.Popen(["rabbitmq-server"], env=self._environment, stdout=output, stderr=output)
+        _wait_listening(self._process, self._ports, self._base / "output")
+
+    def stop(self) -> None:
+        """End the server in order, if it runs."""
+        self._end(signal.SIGTERM, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End the server as a crash does, if it runs."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, *numbers: signal.Signals) -> None:
+        """Send one signal after the other until the server has ended.
+
+        Run by root the start script changes user and session, so the server is known only by the pid it wrote down.
+        """
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for number in numbers:
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):
+                os.kill(int((self._base / "pid").read_text()), number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+                return
+        process.kill()
+        process.wait()
 
 
 def _wait_listening(process: subprocess.Popen[bytes], ports: tuple[int, ...], output: Path) -> None:
@@ -98,18 +143,3 @@ def _wait_listening(process: subprocess.Popen[bytes], ports: tuple[int, ...], ou
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SetupError(f"RabbitMQ did not start:\n{output.read_text(errors='replace')[-2000:]}")
             time.sleep(0.02)  # how long it takes is measured, too
-
-
-def _stop(process: subprocess.Popen[bytes], pid_file: Path) -> None:
-    """Tell the server to end, and wait for it.
-
-    Run by root the start script changes user and session, so the server is known only by the pid it wrote down.
-    """
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):
-            os.kill(int(pid_file.read_text()), number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(30)
-            return
-    process.kill()
-    process.wait()

@@ -167,7 +167,7 @@ class DelayedReturns:
             heapq.heappush(self._pages, (due_ms, items[0][1], _Run(pager, items)))
 
     def _load(self) -> bool:
-        """Load the first page, or as much of it as can be read. Return whether any entry could be read."""
+        """Load the start of the first page. Return whether any entry could be read."""
         assert self._pager is not None
         _, _, run = self._pages[0]
         entries = self._pager.take(run.page)

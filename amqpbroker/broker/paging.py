@@ -9,6 +9,10 @@ from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import Page, Pager
 from amqpbroker.store.record import DamagedError
 
+#: The most copies of a page that are read back at once. All clients wait meanwhile, and a consumer wants no more than
+#: its prefetch.
+SLICE_COUNT = 128
+
 
 class QueuePages(Pager):
     """The pages of one queue."""
@@ -64,7 +68,7 @@ class QueuePages(Pager):
         others: list[Entry] = []
         try:
             others = self._others(page)
-            self._read(page, others, entries)
+            self._read(page, others, entries, SLICE_COUNT)
         except (OSError, DamagedError) as error:
             self._queue.unreadable(error)
         count = len(entries)
@@ -82,7 +86,7 @@ class QueuePages(Pager):
         if not page.positions:
             return page.entries
         entries: list[Entry] = []
-        self._read(page, self._others(page), entries)
+        self._read(page, self._others(page), entries, len(page.positions))
         return entries
 
     def _others(self, page: Page) -> list[Entry]:
@@ -92,13 +96,17 @@ class QueuePages(Pager):
         assert self._log.spill is not None
         return self._log.spill.read(page.spilled, self._queue)
 
-    def _read(self, page: Page, others: list[Entry], entries: list[Entry]) -> None:
-        """Append the page's copies to `entries`. others: copies that are not stored. Raises OSError, DamagedError."""
+    def _read(self, page: Page, others: list[Entry], entries: list[Entry], count: int) -> None:
+        """Append the page's first `count` copies to `entries`. others: copies that are not stored.
+
+        Raises OSError, DamagedError.
+        """
         log, queue = self._log, self._queue
         counts = log.counts
         other = 0
-        reading = log.reader.start([position for position in page.positions if position])
-        for position, sequence in zip(page.positions, page.sequences, strict=True):
+        positions = page.positions[:count]
+        reading = log.reader.start([position for position in positions if position])
+        for position, sequence in zip(positions, page.sequences[:count], strict=True):
             if not position:
                 entries.append(others[other])
                 other += 1
@@ -107,10 +115,10 @@ class QueuePages(Pager):
             entry = Entry(message, queue, sequence, reading.deadline_ms)
             entry.position = position
             if counts:
-                count = counts.get(position, -1)
-                if count >= 0:
+                delivery_count = counts.get(position, -1)
+                if delivery_count >= 0:
                     entry.redelivered = True
-                    entry.delivery_count = count
+                    entry.delivery_count = delivery_count
             entries.append(entry)
 
     def expect(self, page: Page) -> None:

@@ -17,6 +17,8 @@ from amqpbroker.store.position import OFFSET_BITS
 _WINDOW_BYTES: Final = 1 << 20
 #: What is read beyond the last head that is known to be wanted, so that the end of a small message is there too.
 _BEYOND_BYTES: Final = 8192
+#: What is read for one message of which nothing is known, if the next one that is wanted is far.
+_ALONE_BYTES: Final = 4096
 #: Content of so many octets is read by itself.
 _LARGE_BYTES: Final = 65536
 
@@ -139,7 +141,7 @@ class Reading:
         Less at the end of a segment. Raises OSError, DamagedError.
         """
         ahead = self._last - position
-        wanted = min(ahead + _BEYOND_BYTES, _WINDOW_BYTES) if ahead >= 0 else _BEYOND_BYTES
+        wanted = min(ahead + _BEYOND_BYTES, _WINDOW_BYTES) if ahead >= 0 else _ALONE_BYTES
         # If this fails, what was read before stays usable.
         self._data = self._journal.read(position, max(least, wanted))
         self._base = position

@@ -79,9 +79,10 @@ class Pager(metaclass=ABCMeta):
 
     @abstractmethod
     def take(self, page: Page) -> list[Entry]:
-        """Remove the page's copies and return them in order: all, or the first ones if some temporarily cannot be read.
+        """Remove the page's first copies and return them in order: as many as are worth reading at once.
 
-        Only copies that were read are removed. If some cannot be read, the queue is notified (`Queue.unreadable`).
+        Only copies that were read are removed. If some temporarily cannot be read, the queue is notified
+        (`Queue.unreadable`).
         """
 
     @abstractmethod
@@ -214,6 +215,8 @@ class FifoLine(ReadyLine):
         self._pages: deque[Page] = deque()
         self._tail: deque[Entry] = deque()
         self._tail_size: int = 0
+        #: The page that the pager was last told to expect.
+        self._expected: Page | None = None
 
     def push(self, entry: Entry) -> None:
         self.count += 1
@@ -271,6 +274,7 @@ class FifoLine(ReadyLine):
         dropped = [self.line, self._tail]
         self.line = deque()
         self._pages.clear()
+        self._expected = None
         self._tail = deque()
         self.count = self.size = self._tail_size = 0
         return dropped
@@ -304,7 +308,7 @@ class FifoLine(ReadyLine):
         return False
 
     def _page_in(self) -> bool:
-        """Move the readable start of the first page, or the tail if there is no page, to the head; return success."""
+        """Move the start of the first page, or the tail if there is no page, to the head; return success."""
         if not self._pages:
             self.line, self._tail = self._tail, self.line
             self._tail_size = 0
@@ -313,10 +317,14 @@ class FifoLine(ReadyLine):
         assert pager is not None
         entries = pager.take(page)
         self.line.extend(entries)
+        behind = 1
         if page.is_empty:
             self._pages.popleft()
-            if self._pages:
-                pager.expect(self._pages[0])
+            behind = 0
+        # A page ahead of the one that is being taken, so that the disk has time.
+        if len(self._pages) > behind and self._pages[behind] is not self._expected:
+            self._expected = self._pages[behind]
+            pager.expect(self._expected)
         return bool(entries)
 
     def _open(self, sequence: int) -> None:

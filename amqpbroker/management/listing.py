@@ -18,6 +18,8 @@ from amqpbroker.management.values import whole_number
 
 #: How long names are filtered before it does.
 FILTER_SLICE_S = 0.01
+#: How long values to sort by are looked up before it does.
+SORT_SLICE_S = 0.001
 MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 100
 
@@ -30,7 +32,8 @@ class Listing:
     """Objects, and how to show one. `name(object)` is what a filter looks at and what orders them if nothing else does.
 
     paged: whether the list can be had in pages; others ignore these parameters. ordered: the objects come in the order
-    of their names.
+    of their names. value(column): returns what gives an object's value in that column without its row, None if nothing
+    does.
     """
 
     objects: Iterable[Any]
@@ -38,6 +41,19 @@ class Listing:
     name: Callable[[Any], Any] | None = None
     paged: bool = True
     ordered: bool = False
+    value: Callable[[str], Callable[[Any], Any] | None] = lambda column: None
+
+    def sorted_by(self, column: str) -> Callable[[Any], Any]:
+        """Return what gives an object's value in the column, None where the row does not have it."""
+        return self.value(column) or (lambda each: _at(self.show(each), column))
+
+    def reduced(self, columns: list[str]) -> Callable[[Any], Row | list[Any]]:
+        """Return what shows only these columns of an object."""
+        values = {column: None if "." in column else self.value(column) for column in columns}
+        alone = {column: value for column, value in values.items() if value is not None}
+        if len(alone) < len(values):
+            return lambda each: only(self.show(each), columns)
+        return lambda each: {column: value(each) for column, value in alone.items()}
 
 
 @final
@@ -88,11 +104,11 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> Parts:
         objects = objects[::-1]
     filtered = len(objects)
     if sort and not by_name:
-        objects = await _sorted(objects, listing.show, sort, _reversed(query))
+        objects = await _sorted(objects, listing.sorted_by(sort), _reversed(query))
     if page.number is not None:
         objects = _cut(objects, page.number, page.size)
     columns = asked_columns(query)
-    show = listing.show if columns is None else _reduced(listing.show, columns)
+    show = listing.show if columns is None else listing.reduced(columns)
     yield b"[" if page.number is None else b'{"items":['
     async for part in encoded(objects, show):
         yield part
@@ -108,10 +124,6 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> Parts:
         "total_count": total,
     }
     yield b"]," + orjson.dumps(counts)[1:]
-
-
-def _reduced(show: Callable[[Any], Row], columns: list[str]) -> Callable[[Any], Row | list[Any]]:
-    return lambda each: only(show(each), columns)
 
 
 async def _found(pattern: Pattern, objects: Sequence[Any], name: Callable[[Any], Any]) -> list[Any]:
@@ -145,13 +157,15 @@ def _cut(all_of_it: Sequence[Any], number: int, size: int) -> list[Any]:
     return list(all_of_it[start : start + size])
 
 
-async def _sorted(objects: Sequence[Any], show: Callable[[Any], Row], column: str, backwards: bool) -> list[Any]:
-    """Return the objects sorted by a column. Only the values of this column are kept in memory, not the rows."""
+async def _sorted(objects: Sequence[Any], value: Callable[[Any], Any], backwards: bool) -> list[Any]:
+    """Return the objects sorted by their values. Only these are kept in memory, not the rows."""
     keyed: list[tuple[tuple[int, Any], Any]] = []
+    began = time.perf_counter()
     for start in range(0, len(objects), SLICE):
-        if start:
+        keyed += [(_sort_key(value(each)), each) for each in objects[start : start + SLICE]]
+        if time.perf_counter() - began > SORT_SLICE_S:
             await asyncio.sleep(0)
-        keyed += [(_sort_key(_at(show(each), column)), each) for each in objects[start : start + SLICE]]
+            began = time.perf_counter()
     await asyncio.sleep(0)
     keyed.sort(key=itemgetter(0), reverse=backwards)
     return [each for _, each in keyed]

@@ -46,11 +46,12 @@ class Copies:
     def living(self, settled: dict[int, bytearray]) -> "Copies":
         """Those not settled, in the order of their sequences.
 
-        Of one written twice only the later counts: if that is settled, the earlier is gone too.
+        Of one written twice only the later counts: if that is settled, the earlier is gone too. settled: a flag for
+        each place of a segment; empty if nothing is settled.
         """
         in_order = sorted(set(self.sequences))
         copies = self if array("Q", in_order) == self.sequences else self._sorted()
-        if not any(1 in flags for flags in settled.values()):
+        if not settled:
             return copies
         kept = Copies()
         for sequence, position, deadline_ms, size in copies._items():
@@ -114,8 +115,10 @@ class Recovered(record.Visitor):
     def finish(self) -> None:
         """All segments are read: keep what lives."""
         found, self.copies = self.copies, {}
+        # Looked up once: the flags are as long as the journal, and there may be many queues.
+        settled = self._settled if any(1 in flags for flags in self._settled.values()) else {}
         for queue_id, copies in found.items():
-            living = copies.living(self._settled)
+            living = copies.living(settled)
             if len(living.positions) < len(copies.positions):
                 alive = set(living.positions)
                 self.living.settle([position for position in copies.positions if position not in alive])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from conformance.rabbitmq import PLUGINS, free_port, install, own_rabbitmq
 from tests.bench.lavinmq import LAVINMQ, own_lavinmq
@@ -33,6 +34,7 @@ class Running:
     """A running broker. `start_s`: seconds from its start until AMQP and management accepted connections.
 
     directory: its data directory, empty if unknown. tls_port: its port for AMQP over TLS, 0 if it has none.
+    management_port: that of its management API, 0 if it is not asked.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Running:
     rest_bytes: int
     directory: str = ""
     tls_port: int = 0
+    management_port: int = 0
 
     @classmethod
     def now(cls, name: str, port: int, pid: int, start_s: float, version: str = "", tls_port: int = 0) -> "Running":
@@ -91,7 +94,7 @@ def amqpbroker() -> Iterator[Running]:
                 f"{own_version()} on Python {platform.python_version()}",
                 tls_port,
             )
-            yield replace(running, directory=str(directory / "data"))
+            yield replace(running, directory=str(directory / "data"), management_port=broker.port_of("http"))
 
 
 def own_version() -> str:
@@ -118,7 +121,8 @@ def rabbitmq() -> Iterator[Running]:
         with own_rabbitmq(plugins(), settings) as target:
             start_s = time.monotonic() - started
             pid = with_environment("beam.smp", f"RABBITMQ_NODE_PORT={target.port}")
-            yield Running.now(THEIRS, target.port, pid, start_s, tls_port=tls_port)
+            running = Running.now(THEIRS, target.port, pid, start_s, tls_port=tls_port)
+            yield replace(running, management_port=urlsplit(target.management_url or "").port or 0)
 
 
 @contextlib.contextmanager

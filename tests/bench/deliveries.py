@@ -19,11 +19,18 @@ _TAG_BYTES = 31
 _TAG_START = "amq.ctag-bench-"
 _NEEDLE = _DELIVER + bytes((_TAG_BYTES,)) + _TAG_START.encode()
 _DELIVERY_TAG_AT = len(_DELIVER) + 1 + _TAG_BYTES
-_REACH = _DELIVERY_TAG_AT + 8
+#: How far a delivery is looked at.
+REACH = _DELIVERY_TAG_AT + 8
 
 
 def consumer_tag(number: int) -> str:
     return _TAG_START + str(number).zfill(_TAG_BYTES - len(_TAG_START))
+
+
+def newest(data: bytes | bytearray, end: int) -> int:
+    """Return the delivery tag of the newest delivery in the first `end` bytes, 0 if there is none."""
+    at = data.rfind(_NEEDLE, 0, max(0, end - REACH + len(_NEEDLE)))
+    return int.from_bytes(data[at + _DELIVERY_TAG_AT : at + REACH], "big") if at >= 0 else 0
 
 
 class Deliveries:
@@ -50,10 +57,8 @@ class Deliveries:
 
     def _look(self, end: int) -> None:
         buffer = self._buffer
-        at = buffer.rfind(_NEEDLE, 0, max(0, end - _REACH + len(_NEEDLE)))
-        if at >= 0:
-            self.count = int.from_bytes(buffer[at + _DELIVERY_TAG_AT : at + _REACH], "big")
-        self._kept = keep = min(end, _REACH - 1)
+        self.count = newest(buffer, end) or self.count
+        self._kept = keep = min(end, REACH - 1)
         buffer[:keep] = buffer[end - keep : end]
 
 

@@ -4,7 +4,8 @@ usage: python -m tests.bench.side_by_side [SHAPE ...] [--rounds N] [--seconds S]
 
 There are two kinds of shapes. Those whose names begin with `app-` send what applications send: thousands of different
 messages with properties, headers and bodies of their own (application_shapes.py). The others repeat one message
-(shapes.py), which a broker's caches make quicker.
+(shapes.py), which a broker's caches make quicker. `restart` and `management` are no shapes of load, but what users see
+beside their messages (operation.py).
 
 RabbitMQ is Debian's, installed if it is missing. amqpbroker is what this Python imports: `make bench` has it be the
 compiled one. LavinMQ is measured too if the environment variable LAVINMQ has the path of its binary. Only a run of all
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from conformance.errors import SetupError
-from tests.bench import application_shapes, charts, page, report, shapes
+from tests.bench import application_shapes, charts, operation, page, report, shapes
 from tests.bench.brokers import OURS, THEIRS, Running, compared
 from tests.bench.compare import within
 from tests.bench.crew import Measured, medians
@@ -33,7 +34,8 @@ T = TypeVar("T")
 
 SHAPES = application_shapes.SHAPES | shapes.SHAPES
 LATENCIES = application_shapes.LATENCIES | shapes.LATENCIES
-NAMES = [*application_shapes.SHAPES, *application_shapes.LATENCIES, *shapes.SHAPES, *shapes.LATENCIES]
+LOADS = [*application_shapes.SHAPES, *application_shapes.LATENCIES, *shapes.SHAPES, *shapes.LATENCIES]
+NAMES = [*LOADS, *operation.MEASUREMENTS]
 
 APPLICATION_CHART = page.CHARTS / "application.svg"
 REPEATED_CHART = page.CHARTS / "ratios.svg"
@@ -144,6 +146,21 @@ def main() -> None:
 
 def run(given: argparse.Namespace) -> None:
     began, load = time.monotonic(), page.load()
+    named = given.shapes or NAMES
+    texts = {}
+    if loads := [name for name in named if name in LOADS]:
+        texts["side by side"] = run_loads(given, load, loads)
+    if measurements := [name for name in named if name in operation.MEASUREMENTS]:
+        found = [operation.MEASUREMENTS[name](given.seconds) for name in measurements]
+        texts["operation"] = "\n".join([f"{page.machine()}. `make bench`; {load}.\n", *found])
+    print(*texts.values(), f"took {time.monotonic() - began:.0f} s", sep="\n\n")
+    if not given.no_write and not given.shapes:
+        for name, text in texts.items():
+            page.write(name, text)
+
+
+def run_loads(given: argparse.Namespace, load: str, names: list[str]) -> str:
+    """Measure shapes; return what was found, and draw the charts if it is to be written."""
     starts = Starts()
     for _ in range(given.rounds - 1):
         with contextlib.ExitStack() as stack:
@@ -152,7 +169,7 @@ def run(given: argparse.Namespace) -> None:
     latencies: dict[str, Pair] = {}
     with contextlib.ExitStack() as stack:
         brokers = starts.start(stack)
-        for name in given.shapes or NAMES:
+        for name in names:
             if name in SHAPES:
                 new = rows_of(name, turn_about(brokers, given, SHAPES[name].run))
                 print(*map(shown, new), sep="\n", flush=True)
@@ -161,13 +178,11 @@ def run(given: argparse.Namespace) -> None:
                 found = latency_of(name, turn_about(brokers, given, LATENCIES[name][1]))
                 print(*(f"{each}: {pair.theirs:.2f} ms  {pair.ours:.2f} ms" for each, pair in found.items()), sep="\n")
                 latencies |= found
-    text = part(given, load, starts, rows, latencies)
-    print(f"\n{text}\ntook {time.monotonic() - began:.0f} s")
     if not given.no_write and not given.shapes:
         for path, drawn in ((APPLICATION_CHART, application(rows)), (REPEATED_CHART, repeated(rows))):
             wanted = {row.name: row.target for row in drawn if row.target is not None}
             charts.ratios(path, {row.name: row.ratio for row in drawn if row.ratio is not None}, wanted)
-        page.write("side by side", text)
+    return part(given, load, starts, rows, latencies)
 
 
 def application(rows: list[Row]) -> list[Row]:

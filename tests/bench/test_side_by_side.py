@@ -10,7 +10,7 @@ from tests.bench.brokers import Running
 from tests.bench.crew import Measured, medians
 from tests.bench.report import Pair, Row
 from tests.bench.shapes import LATENCIES, SHAPES, Flow, percentiles_ms
-from tests.bench.side_by_side import NAMES, Starts, latency_of, options, part, rows_of, shown, turn_about
+from tests.bench.side_by_side import LOADS, Starts, latency_of, options, part, rows_of, shown, turn_about
 
 
 def test_each_figure_has_its_own_median():
@@ -81,7 +81,7 @@ def test_a_latency_has_the_medians_of_each_broker():
 
 
 def test_the_shapes_of_an_application_come_first():
-    application = [name.startswith("app-") for name in NAMES]
+    application = [name.startswith("app-") for name in LOADS]
     assert application == sorted(application, reverse=True)
     brokers = {name: Running(name, "4.2", 1, [1], 1.0, 10) for name in ("RabbitMQ", "amqpbroker")}
     figures = Measured(10.0, 1.0, 1)

@@ -38,10 +38,11 @@ class Topology:
     exchange_arguments: Table = field(default_factory=dict)
     bindings: tuple[Binding, ...] = ()
     dead_letters: bool = False
+    prefix: str = "bench"
 
     @property
     def names(self) -> list[str]:
-        return [f"bench.{i:05}" for i in range(self.queues)]
+        return [f"{self.prefix}.{i:05}" for i in range(self.queues)]
 
     @property
     def exchange(self) -> str:
@@ -56,19 +57,22 @@ class Topology:
         """
         self._delete(broker.port)
         with LoadClient(broker.port) as client:
-            self._declare(client)
+            self.declare(client)
             client.close()
         yield self.names
         self._delete(broker.port)
         settle(broker.pids)
 
-    def _declare(self, client: LoadClient) -> None:
+    def declare(self, client: LoadClient) -> None:
+        """Declare everything; it stays until somebody deletes it."""
         arguments = dict(self.arguments)
         if self.dead_letters:
             client.declare(DEAD, durable=self.durable)
             arguments |= {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr(DEAD)}
-        for name in self.names:
-            client.declare(name, durable=self.durable, arguments=arguments)
+        declarations = [
+            request("queue.declare", queue=name, durable=self.durable, arguments=arguments) for name in self.names
+        ]
+        ask_all(client, declarations, "queue.declare-ok")
         if self.kind:
             client.call(
                 "exchange.declare",
@@ -94,8 +98,13 @@ def bind(client: LoadClient, exchange: str, bindings: Iterable[tuple[str, str, T
         request("queue.bind", queue=queue, exchange=exchange, routing_key=key, arguments=arguments)
         for queue, key, arguments in bindings
     ]
+    ask_all(client, requests, "queue.bind-ok")
+
+
+def ask_all(client: LoadClient, requests: list[bytes], answer: str) -> None:
+    """Send requests, many at a time, and wait until each is answered."""
     for first in range(0, len(requests), _BATCH):
         batch = requests[first : first + _BATCH]
         client.send(b"".join(batch))
         for _ in batch:
-            client.expect("queue.bind-ok")
+            client.expect(answer)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from amqpbroker.broker import ready
+from amqpbroker.broker import paging, ready
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.persistence import Persistence, restore_messages
@@ -689,8 +689,9 @@ def report(seed: int, failing: list[Step]) -> str:
 
 
 def small_pages(set_attribute: Callable[[Any, str, int], None]) -> None:
-    """Have queues page after a few messages."""
-    set_attribute(ready, "PAGE_COUNT", 2)
+    """Have queues page after a few messages, and read pages back in parts."""
+    set_attribute(ready, "PAGE_COUNT", 3)
+    set_attribute(paging, "SLICE_COUNT", 2)
 
 
 def main() -> None:

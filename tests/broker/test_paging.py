@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from amqpbroker.broker import paging
 from amqpbroker.broker import ready as ready_lines
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.persistence import Persistence, restore_messages
@@ -74,6 +75,7 @@ class Node:
 @pytest.fixture
 def _small_pages(monkeypatch):
     monkeypatch.setattr(ready_lines, "PAGE_COUNT", 4)
+    monkeypatch.setattr(paging, "SLICE_COUNT", 3)
     monkeypatch.setattr(ready_lines, "_WORTH_COUNT", 1)
 
 
@@ -107,6 +109,9 @@ def test_the_next_page_is_asked_of_the_disk_ahead_of_who_takes_it():
     assert path in node.files.contents
     for entry in following:
         assert offset <= entry.position & OFFSET_MASK < offset + size
+    node.take(40)
+    # Each page but the first was asked for once, though each was read in two parts.
+    assert len(node.files.expected) == 10 - 1 - 1
 
 
 @pytest.mark.usefixtures("_small_pages")
@@ -387,3 +392,19 @@ def test_a_backlog_is_cut_to_a_length_without_coming_into_memory_as_a_whole():
     assert peak(lambda: node.queue.apply_settings(settings)) < 20_000_000
     assert node.queue.ready.count == 3
     assert node.restarted().queue.ready.count == 3
+
+
+@pytest.mark.parametrize("arguments", [{}, {"x-queue-type": "quorum"}])
+def test_the_first_message_of_a_long_queue_is_delivered_when_a_slice_of_a_page_was_read(arguments):
+    node = Node(**arguments)
+    sent = texts(3 * ready_lines.PAGE_COUNT + 1)
+    node.publish(*sent)
+    node = node.restarted()
+    (first,) = node.take(1)
+    assert (first.message.body, node.log.loaded, node.in_memory) == (
+        sent[0],
+        paging.SLICE_COUNT,
+        paging.SLICE_COUNT - 1,
+    )
+    assert [entry.message.body for entry in node.take(len(sent))] == sent[1:]
+    assert node.log.loaded == len(sent)

@@ -187,3 +187,25 @@ async def test_a_page_of_what_has_no_name_is_cut_before_rows_are_made():
     listing = Listing(range(10 * SLICE), lambda number: made.append(number) or {"n": number})
     page = await whole(listing, {"page": "2", "page_size": "3"})
     assert [row["n"] for row in page["items"]] == made == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("query", "shown", "rows"),
+    [
+        ({"sort": "size"}, {"name": "dddd", "size": 4, "length": 4}, 4 + 1),
+        ({"sort": "length"}, {"name": "dddd", "size": 4, "length": 4}, 1),
+        ({"sort": "length", "columns": "length,size"}, {"length": 4, "size": 4}, 1),
+        ({"sort": "length", "columns": "length,more.length"}, {"length": 4}, 1),
+        ({"sort": "length", "columns": "length"}, {"length": 4}, 0),
+    ],
+)
+async def test_rows_are_made_only_for_columns_that_are_not_had_without_them(query, shown, rows):
+    made = []
+
+    def show(name):
+        made.append(name)
+        return {"name": name, "size": len(name), "length": len(name)}
+
+    listing = Listing(["a", "bb", "ccc", "dddd"], show, name=lambda name: name, value={"length": len}.get)
+    page = await whole(listing, {"page": "1", "page_size": "1", "sort_reverse": "true", **query})
+    assert (page["items"], len(made)) == ([shown], rows)

@@ -9,6 +9,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats import queues as formats
+from amqpbroker.management.formats.queue_values import value_of
 from amqpbroker.management.formats.rates import asked_ranges, listed, sampled
 from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.listing import Listing
@@ -50,6 +51,7 @@ def _listed(call: Call, queues: list[Found]) -> Listing:
         lambda found: formats.queue_row(found[0].name, found[1], node, listed(rates, found[1], wanted)),
         _name,
         ordered=True,
+        value=lambda column: value_of(column, rates),
     )
 
 

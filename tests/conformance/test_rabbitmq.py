@@ -1,0 +1,72 @@
+"""A node that is started, killed and started again: a program in RabbitMQ's place that listens where it is told."""
+
+import os
+import socket
+import sys
+
+import pytest
+
+from conformance import rabbitmq
+from conformance.errors import SetupError
+
+LISTENING = """\
+import os, re, socket, time
+config = open(os.environ["RABBITMQ_CONFIG_FILE"] + ".conf").read()
+management = re.search("management.tcp.port = ([0-9]+)", config).group(1)
+ports = (os.environ["RABBITMQ_NODE_PORT"], management)
+open(os.environ["RABBITMQ_PID_FILE"], "w").write(str(os.getpid()))
+open(os.environ["RABBITMQ_LOG_BASE"], "a").write("started ")
+kept = [socket.create_server(("127.0.0.1", int(port))) for port in ports]
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    path = tmp_path / "rabbitmq-server"
+    path.write_text(f"#!{sys.executable}\n{LISTENING}")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return path
+
+
+def is_listening(node):
+    with socket.socket() as probe:
+        return probe.connect_ex(node.target.address) == 0
+
+
+@pytest.mark.usefixtures("program")
+def test_a_killed_node_is_started_again_with_its_data():
+    with rabbitmq.own_node(settings="log.console = true\n") as node:
+        base = node._base
+        for count in (1, 2):
+            node.start()
+            assert is_listening(node)
+            assert (base / "log").read_text() == "started " * count
+            node.kill()
+            assert not is_listening(node)
+        node.start()
+    assert not is_listening(node)
+    assert not base.exists()
+
+
+@pytest.mark.usefixtures("program")
+def test_a_started_one_has_its_addresses_and_ends_with_the_block():
+    with rabbitmq.own_rabbitmq() as target:
+        assert target.management_url.startswith("http://guest:guest@127.0.0.1:")
+        socket.create_connection(target.address).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(target.address)
+
+
+def test_a_node_that_does_not_start_is_told(program):
+    program.write_text("#!/bin/sh\necho no erlang\n")
+    with pytest.raises(SetupError, match="RabbitMQ did not start:\nno erlang"), rabbitmq.own_rabbitmq():
+        pass
+
+
+@pytest.mark.usefixtures("program")
+def test_one_that_was_never_started_is_not_ended():
+    with rabbitmq.own_node() as node:
+        node.kill()
+        node.stop()
