@@ -190,7 +190,8 @@ NOT_BOUNDS = {
         broker.rates.HISTORY_MS broker.rates.INTERVAL_MS broker.rates.PAUSE_MS broker.rereading.RETRY_MS
         broker.shortage.REST_MS broker.shortage.ROUND_MS broker.shovel_definition._RECONNECT_DELAY_S
         broker.sweep.RETRY_MS broker.writer.DEFINITIONS_MS broker.writer.RETRY_MS
-        management.bodies.BODY_S management.listing.FILTER_SLICE_S management.listing.SORT_SLICE_S management.routes.health._DAY_MS
+        management.bodies.BODY_S management.listing.FILTER_SLICE_S management.listing.SORT_SLICE_S
+        management.routes.health._DAY_MS
         server.answers.HURRIED_WRITE_S server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S
         server.http_protocol.REQUEST_S server.http_protocol.REST_S server.tls_listener._PAUSE_MS
         clock.STEP_LOOK_MS clock._READ_WITHIN_NS clock._STEP_NS
