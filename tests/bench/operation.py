@@ -32,8 +32,8 @@ def restart_text(found: dict[str, Restarted]) -> str:
         ("start to the first client logged in", lambda each: f"{each.first_s:.2f} s"),
         ("start to all clients logged in", lambda each: f"{each.all_s:.2f} s"),
         ("start to a message for every consumer", lambda each: f"{each.received_s:.2f} s"),
-        ("confirms until then, p99", lambda each: f"{each.p99_ms:.1f} ms"),
-        ("confirms until then, longest", lambda each: f"{each.longest_ms:.1f} ms"),
+        ("confirms until 2 s later, p99", lambda each: f"{each.p99_ms:.1f} ms"),
+        ("confirms until 2 s later, longest", lambda each: f"{each.longest_ms:.1f} ms"),
         ("CPU of the broker until then", lambda each: f"{each.cpu_s:.2f} s"),
         ("memory of the broker then", lambda each: f"{each.memory_bytes / MB:.0f} MB"),
     ]

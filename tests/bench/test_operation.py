@@ -17,7 +17,7 @@ def test_a_restart_has_a_line_for_each_figure():
     assert "300,000 persistent messages of an application in 200 durable queues" in text
     lines = text.splitlines()[-7:]
     assert lines[0] == "| start to the first client logged in | 6.00 s | 1.00 s |"
-    assert lines[3] == "| confirms until then, p99 | 120.0 ms | 20.0 ms |"
+    assert lines[3] == "| confirms until 2 s later, p99 | 120.0 ms | 20.0 ms |"
     assert lines[6] == "| memory of the broker then | 270 MB | 80 MB |"
 
 
