@@ -85,7 +85,7 @@ def lowered(divisor: int) -> Bounds:
 
 def handshake_ms(divisor: int) -> int:
     """Return the time limit for a TLS handshake, which is shorter if the bounds are lowered."""
-    return 5_000 if divisor == 1 else 1000
+    return 10_000 if divisor == 1 else 2_000
 
 
 def remembered(bounds: Bounds) -> dict[str, int]:
