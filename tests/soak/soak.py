@@ -172,7 +172,7 @@ def _run(
             with suppress(AssertionError):  # the second round fails as well, and tells for which phase
                 phase.drive(Soak(host, management, divisor if phase.is_peak else divisor * 20))
         try_everything(host.port, management)
-        rest = Rest(host.process.pid, management, lowered(divisor))
+        rest = Rest(host.process.pid, management, divisor)
         time.sleep(SETTLE_S)
         rest.remember()
         for phase in phases:
