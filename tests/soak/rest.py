@@ -40,7 +40,7 @@ COUNT_UP = (
     "Vhost.route_epoch",
     "Sample.*",
     "Departure.time_s",
-    "History._oldest",
+    "History.*",
     "Rates._started_ms",
     "Reading._asked_ms",
     "MemoryMonitor.*",
