@@ -8,7 +8,7 @@ from amqpbroker.management.definitions.importing import _SLICE as STEPS
 from amqpbroker.management.formats.rates import MAX_STEPS
 from amqpbroker.management.getting import SLICE as MESSAGES
 from amqpbroker.management.getting import SLICE_BYTES as MESSAGES_BYTES
-from amqpbroker.management.listing import MAX_PAGE_SIZE
+from amqpbroker.management.listing import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from amqpbroker.management.nesting import MAX_BODY_LEVELS, MAX_DEFINITIONS_LEVELS
 from amqpbroker.management.routes.overview import SLICE as QUEUES
 from amqpbroker.management.streamed import WHOLE_BYTES
@@ -41,6 +41,7 @@ def lists(soak: Soak) -> None:
         path = f"/queues?page_size={MAX_PAGE_SIZE}&name=listed&page="
         paged = [row["name"] for page in pages for row in api.call("GET", f"{path}{page}")["items"]]
         assert paged == sorted(row["name"] for row in found["queues"])
+        assert len(api.call("GET", "/queues?page=1")["items"]) == DEFAULT_PAGE_SIZE <= count // 2
         assert api.request("GET", f"/queues?page=1&page_size={2 * MAX_PAGE_SIZE + 1}")[0] == 400
         assert len(json.dumps(found["queues"])) > 2 * WHOLE_BYTES
         assert api.call("GET", "/overview")["object_totals"]["queues"] == count
@@ -95,7 +96,7 @@ def refused(soak: Soak) -> None:
     """Send requests over HTTP that ask for more than twice what they may, or have more levels."""
     api = soak.management
     wanted = {"count": 2 * MESSAGES + 10, "ackmode": "ack_requeue_true", "encoding": "auto"}
-    body = b"x" * (2 * MESSAGES_BYTES // MESSAGES // 2)
+    body = b"x" * (2 * MESSAGES_BYTES // MESSAGES + 1)
     with soak.client() as client:
         client.declare("q")
         publish(client, alike(TRANSIENT, "q", 2 * MESSAGES + 10, body=body), 2 * MESSAGES + 10)
