@@ -1,27 +1,31 @@
 """Soak phases for each type of exchange, kind of queue, overflow, dead-letter reason and kind of settlement."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
+from amqpbroker.amqp.routes import ADMITTED
+from amqpbroker.broker.length_limit import REOPENED_AT
+from amqpbroker.server.reading import READ_BYTES, TURN_BYTES
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import published
 from tests.load.client import request
 from tests.soak.client import DELIVER, HEADER_OF_CONTENT, Settled, delivery_tag
 from tests.soak.soak import MODES, TRANSIENT, Mode, Phase, Soak
-from tests.soak.traffic import alike, consume, declare_exchange, delete, each, letters_to, number, publish
+from tests.soak.traffic import alike, consume, declare_exchange, delete, each, letters_to, number, publish, push
 
 #: Twice the 65,536 operations that may wait for the disk, by their estimated memory of 256 bytes each.
 WAITING = 140_000
-#: Routing keys after which a channel has remembered twice the number of routes that it keeps. Seventeen channels
-#: remember twice the number that all channels of a vhost keep.
+#: Routing keys after which a channel has remembered twice the number of routes that it keeps.
 ROUTES = 33_000
-ROUTES_OF_VHOST = 17 * ROUTES
 #: Twice the number of property byte strings that are remembered.
 PROPERTIES = 8_500
 #: Twice the number of returned messages after which they are checked for duplicates.
 RETURNS = 45_000
 #: Messages for some 300 pages of a queue, in more than two segments of the journal.
 BACKLOG = 300_000
+#: How often a queue is filled to its length limit.
+TIMES = 4
 LARGE_BYTES = 500_000
 #: Twice the messages of 500 kB that may wait for a client that does not read.
 LARGE = 60
@@ -55,18 +59,25 @@ def exchanges(soak: Soak, mode: Mode) -> None:
 
 
 def routes(soak: Soak) -> None:
-    """Publish with more routing keys than the channels of a vhost remember."""
-    count = soak.count(ROUTES)
-    clients = [soak.client() for _ in range(soak.count(ROUTES_OF_VHOST) // count + 1)]
+    """Publish with twice the routing keys that the channels of a vhost remember, and no more than each remembers."""
+    most, few, every = soak.bounds.routes, soak.bounds.few_routes, soak.bounds.all_routes
+    count = few + ADMITTED * (most - few)
+    full = every // most
+    clients = [soak.client() for _ in range(2 * full + 2)]
     clients[0].declare("all", durable=True, arguments={"x-max-length": number(1000)})
     declare_exchange(clients[0], "topics", "topic")
     clients[0].call("queue.bind", "queue.bind-ok", queue="all", exchange="topics", routing_key="#")
-    for client in clients:
+    for i, client in enumerate(clients, 1):
         data = each(TRANSIENT, count, lambda i, kept: published(f"key.{i}", b"x", "topics", delivery_mode=kept))
         # The channel stays open, and keeps its remembered routes.
         client.call("confirm.select", "confirm.select-ok")
         settled = Settled()
         client.pump(data, lambda settled=settled: settled.tag == count, settled.on_method)
+        if i == full:
+            remembered = soak.census()["Vhost.remembered"]
+            assert remembered == full * most, f"{full} channels remember {remembered} routes, not {most} each"
+    remembered = soak.census()["Vhost.remembered"]
+    assert full * most <= remembered <= every + few * len(clients), f"the channels remember {remembered} routes"
     delete(clients[0], "all")
     clients[0].call("exchange.delete", "exchange.delete-ok", exchange="topics")
     for client in clients:
@@ -165,13 +176,46 @@ def large(soak: Soak, mode: Mode) -> None:
         client.close()
 
 
+def turns(soak: Soak, mode: Mode) -> None:
+    """Publish on several connections that all have much more to read in one event loop iteration."""
+    size = 1000
+    # The first read of a connection is what makes a publisher of it, which is not read while the alarm is set.
+    count = 4 * TURN_BYTES // size
+    with ExitStack() as stack:
+        clients = [stack.enter_context(soak.client()) for _ in range(2 * TURN_BYTES // READ_BYTES + 2)]
+        clients[0].declare("q", durable=True, arguments={"x-max-length": number(1000)})
+        rests = []
+        with soak.lever("alarm"):
+            for client in clients:
+                client.call("confirm.select", "confirm.select-ok")
+                # One attempt, which ends early if the system takes no more.
+                attempts = iter((False, True))
+                data = alike(mode, "q", count, body=b"x" * size)
+                rests.append(push(client, data, lambda attempts=attempts: next(attempts)))
+            read = soak.census()["Confirms.published"] * size
+            assert read <= len(clients) * READ_BYTES, f"{read} bytes are read though memory is short"
+        for client, rest in zip(clients, rests, strict=True):
+            settled = Settled()
+            client.pump(rest, lambda settled=settled: settled.tag == count, settled.on_method)
+        delete(clients[0], "q")
+        for client in clients:
+            client.close()
+
+
 # --- overflow and dead letters ---------------------------------------------------------------------------------------
 
 
 def overflow(soak: Soak, mode: Mode, how: str, quorum: bool, letters: bool) -> None:
-    """Publish past the length limit, with confirms: dropped, refused, or refused and dead-lettered."""
-    count = soak.count(WAITING)
-    arguments: Table = {"x-max-length": number(10), "x-overflow": longstr(how)}
+    """Publish past the length limit, with confirms: dropped, refused, or refused and dead-lettered.
+
+    After each time, take out more than a fifth, so that a quorum queue that refuses publishes takes them again.
+    """
+    most, taken = 10, 5
+    assert most + 1 - taken <= most * REOPENED_AT
+    # A quorum queue refuses publishes only after the one that exceeds its limit.
+    full = most + 1 if quorum and how == "reject-publish" else most
+    count = max(soak.count(WAITING) // TIMES, 2 * most)
+    arguments: Table = {"x-max-length": number(most), "x-overflow": longstr(how)}
     if quorum:
         arguments["x-queue-type"] = longstr("quorum")
     if letters:
@@ -179,7 +223,13 @@ def overflow(soak: Soak, mode: Mode, how: str, quorum: bool, letters: bool) -> N
     with soak.client() as client:
         client.declare("dead", durable=True, arguments={"x-max-length": number(1000)})
         client.declare("q", durable=True, arguments=arguments)
-        publish(client, alike(mode, "q", count), count)
+        for _ in range(TIMES):
+            publish(client, alike(mode, "q", count), count)
+            assert client.depth("q") == full
+            client.seen.clear()
+            gets = [request("basic.get", queue="q", no_ack=True) * taken]
+            client.pump(gets, lambda: client.seen["basic.get-ok"] == taken)
+            assert client.depth("q") == full - taken
         delete(client, "q", "dead")
         client.close()
 
@@ -332,6 +382,7 @@ def _phases() -> list[Phase]:
     phases += (
         _in_modes("backlog", backlog, is_peak=True) + _in_modes("lost connections", lost) + _in_modes("large", large)
     )
+    phases += _in_modes("turns of reading", turns)
     for how in ("drop-head", "reject-publish"):
         for quorum in (False, True):
             kind = "quorum" if quorum else "classic"

@@ -5,6 +5,7 @@ import time
 from amqpbroker.amqp.confirms import AHEAD
 from amqpbroker.broker.gathering import _COPY_BYTES
 from amqpbroker.broker.length_limit import LEAVING_BYTES
+from amqpbroker.broker.reading import _ALONE_BYTES, _LARGE_BYTES
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import published
 from tests.load.client import request
@@ -284,16 +285,21 @@ def spilled(soak: Soak) -> None:
 
 
 def large_pages(soak: Soak) -> None:
-    """Fill pages of a queue, and the memory of a delayed exchange, with few large messages."""
-    count = 20
+    """Fill pages of a queue, and the memory of a delayed exchange, with large messages."""
+    # The smaller ones are read from the disk with their heads, the others by themselves.
+    some = 3 * soak.bounds.unswept_bytes // SEPARATE_BYTES + 20
+    assert 2 * _ALONE_BYTES < SEPARATE_BYTES < _LARGE_BYTES
     with soak.client() as client:
         declare_exchange(client, "late", "x-delayed-message", {"x-delayed-type": longstr("direct")})
         client.declare("q", durable=True)
         bind(client, "q", "late", "q")
         for exchange in ("", "late"):
-            data = alike(PERSISTENT, "q", count, exchange, b"x" * LARGE_BYTES, headers={"x-delay": number(500)})
-            publish(client, data, count)
-            consume(client, "q", count, no_ack=False)
+            for count, size in ((some, SEPARATE_BYTES), (20, LARGE_BYTES)):
+                data = alike(PERSISTENT, "q", count, exchange, b"x" * size, headers={"x-delay": number(2_000)})
+                publish(client, data, count)
+                if exchange:
+                    soak.until(lambda: soak.census()["HeldMessages._stored[]"] > 0, "delayed messages leave memory")
+                consume(client, "q", count, no_ack=False)
         client.call("exchange.delete", "exchange.delete-ok", exchange="late")
         delete(client, "q")
         client.close()
