@@ -1,11 +1,12 @@
 """Soak phases for each type of exchange, kind of queue, overflow, dead-letter reason and kind of settlement."""
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
 from amqpbroker.amqp.routes import ADMITTED
 from amqpbroker.broker.length_limit import REOPENED_AT
-from amqpbroker.server.reading import READ_BYTES, TURN_BYTES
+from amqpbroker.server.reading import EXPECTED_MS, READ_BYTES, TURN_BYTES
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import published
@@ -194,6 +195,8 @@ def turns(soak: Soak, mode: Mode) -> None:
                 rests.append(push(client, data, lambda attempts=attempts: next(attempts)))
             read = soak.census()["Confirms.published"] * size
             assert read <= len(clients) * READ_BYTES, f"{read} bytes are read though memory is short"
+            # No short request is expected any more, which would be answered before the connections are read.
+            time.sleep(2 * EXPECTED_MS / 1000)
         for client, rest in zip(clients, rests, strict=True):
             settled = Settled()
             client.pump(rest, lambda settled=settled: settled.tag == count, settled.on_method)
