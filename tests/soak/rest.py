@@ -72,7 +72,7 @@ COUNT_UP = (
 
 #: Bounds that are lowered in any case, with their divisors: twice their values would take too much memory or time. A
 #: channel remembers one in eight of the routing keys that it meets.
-LOWERED = {"group_bytes": 16, "entries": 20, "positions": 2, "routes": 8, "all_routes": 8}
+LOWERED = {"group_bytes": 16, "entries": 20, "routes": 8, "all_routes": 8}
 
 
 def lowered(divisor: int) -> Bounds:
