@@ -87,14 +87,27 @@ class SoakClient(LoadClient):
 
 
 class Settled:
-    """Number of confirmed publishes of a channel, from the basic.ack and basic.nack that `on_method` gets."""
+    """Settled publishes of a channel, from the basic.ack and basic.nack that `on_method` gets.
+
+    tag: the last publish up to which all are settled. refused: number of publishes with a basic.nack.
+    """
 
     def __init__(self) -> None:
         self.tag = 0
+        self.refused = 0
+        self._ahead: set[int] = set()
 
     def on_method(self, ids: int, payload: bytes) -> bytes:
         if ids in (ACK, NACK):
-            self.tag = max(self.tag, int.from_bytes(payload[4:12], "big"))
+            tag, is_multiple = int.from_bytes(payload[4:12], "big"), payload[12] & 1
+            tags = set(range(self.tag + 1 if is_multiple else tag, tag + 1)) - self._ahead
+            assert tags, f"publish {tag} is settled twice"
+            assert min(tags) > self.tag, f"publish {tag} is settled twice"
+            self.refused += len(tags) if ids == NACK else 0
+            self._ahead |= tags
+            while self.tag + 1 in self._ahead:
+                self.tag += 1
+                self._ahead.remove(self.tag)
         return b""
 
 

@@ -10,7 +10,9 @@ The bounds of `config/bounds.py` are divided by DIVISOR. The broker behaves like
 import asyncio
 import ctypes
 import gc
+import os
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from amqpbroker.server.data import Data
 from amqpbroker.server.log import set_up
 from tests.soak.census import census
 from tests.soak.levers import Levers
-from tests.soak.rest import BLOCKS, HEAP, handshake_ms, lowered
+from tests.soak.rest import BLOCKS, FILES, HEAP, TASKS, THREADS, TIMERS, handshake_ms, lowered
 
 
 def heap_bytes() -> int:
@@ -49,14 +51,22 @@ def heap_bytes() -> int:
 
 def make(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]) -> app.Server:
     """Make a server whose state can be inspected."""
-    server = app.Server(config, SystemClock(), loop, kept, settings)
+    clock = SystemClock()
+    server = app.Server(config, clock, loop, kept, settings)
     levers = Levers(server, kept, int(sys.argv[2]))
 
     def look(call: Call) -> Any:
         # Garbage and freed memory that the broker would return a little later are not leaks.
         gc.collect()
         give_back()
-        return census(server) | {BLOCKS: sys.getallocatedblocks(), HEAP: heap_bytes()}
+        return census(server) | {
+            BLOCKS: sys.getallocatedblocks(),
+            HEAP: heap_bytes(),
+            FILES: len(os.listdir("/proc/self/fd")),
+            THREADS: threading.active_count(),
+            TASKS: len(asyncio.all_tasks(loop)),
+            TIMERS: sum(timer.callback is not None for _, _, timer in clock._heap),
+        }
 
     server.more_resources = lambda: [Resource("/soak", Access.ADMIN, get=look), *levers.resources()]
     return server

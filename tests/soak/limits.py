@@ -412,8 +412,8 @@ def limits(soak: Soak) -> None:
 PHASES = [
     Phase("deaths of many keys", deaths),
     Phase("small properties", small_properties),
-    Phase("too large", too_large, is_peak=True),
-    Phase("nested arguments", nested),
+    Phase("too large", too_large, is_peak=True, error="precondition_failed"),
+    Phase("nested arguments", nested, error="frame_error"),
     Phase("copies by CC", many_keys),
     Phase("bindings", bindings),
     Phase("dealt out", dealt),
@@ -422,7 +422,7 @@ PHASES = [
     Phase("priorities quorum", lambda soak: priorities(soak, QUORUM)),
     Phase("priorities quorum, strict", lambda soak: priorities(soak, QUORUM), compat="4.3"),
     Phase("delayed retries", delayed_retries, compat="4.3"),
-    Phase("channels of a connection", channels),
+    Phase("channels of a connection", channels, error="not_allowed"),
     Phase("consumers of a channel", consumers),
     Phase("gone with their connection", gone_with_their_connection),
     Phase("histories", histories),
@@ -430,5 +430,5 @@ PHASES = [
     Phase("shovel prefetch", lambda soak: shovel_held_up(soak, 10, _PREFETCH)),
     Phase("patterns", patterns),
     Phase("guesses from one address", guesses_from_one_address),
-    Phase("limits", limits),
+    Phase("limits", limits, error="not_allowed"),
 ]

@@ -105,7 +105,7 @@ def refused(soak: Soak) -> None:
         client.close()
     for steps, status in ((MAX_STEPS, 200), (2 * MAX_STEPS + 1, 400)):
         assert api.request("GET", f"/overview?lengths_age={steps}&lengths_incr=1")[0] == status
-    for path, most in (("/parameters/shovel/%2F/deep", MAX_BODY_LEVELS), ("/definitions", MAX_DEFINITIONS_LEVELS)):
+    for path, most in (("/global-parameters/deep", MAX_BODY_LEVELS), ("/definitions", MAX_DEFINITIONS_LEVELS)):
         nested: dict[str, object] = {}
         for _ in range(2 * most):
             nested = {"value": nested}

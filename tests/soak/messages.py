@@ -158,8 +158,7 @@ def lost(soak: Soak, mode: Mode) -> None:
                 client.send(request("channel.open", 3) + request("confirm.select", 3))
                 client.send(published("q", b"unconfirmed", channel=3, delivery_mode=2))
                 client.send(published("q", b"x" * 1000, channel=3)[:-200])
-            while keeper.depth("q") < count:
-                pass
+            soak.until(lambda: keeper.depth("q") >= count, "all messages of a lost connection are back")
             keeper.call("queue.purge", "queue.purge-ok", queue="q")
             publish(keeper, alike(mode, "q", count), count)
         delete(keeper, "q")
@@ -227,7 +226,7 @@ def overflow(soak: Soak, mode: Mode, how: str, quorum: bool, letters: bool) -> N
         client.declare("dead", durable=True, arguments={"x-max-length": number(1000)})
         client.declare("q", durable=True, arguments=arguments)
         for _ in range(TIMES):
-            publish(client, alike(mode, "q", count), count)
+            publish(client, alike(mode, "q", count), count, refuses=how != "drop-head")
             assert client.depth("q") == full
             client.seen.clear()
             gets = [request("basic.get", queue="q", no_ack=True) * taken]

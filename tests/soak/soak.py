@@ -1,12 +1,14 @@
 """Run of one broker through the phases of a soak, one after the other, without a restart."""
 
 import json
+import re
 import ssl
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,13 @@ from tests.process import ENVIRONMENT, PATIENCE_S
 from tests.soak.client import SoakClient
 from tests.soak.management import Management
 from tests.soak.rest import EVERYTHING_S, Rest, lowered, try_everything
+
+#: A line of the log that tells of a failure.
+FAILURE = re.compile(r"Traceback|\[(error|critical|alert|emergency)\]")
+#: The line before that of an error that is the client's.
+HEAD = re.compile(r" (Channel error|Error) on (AMQP )?connection ")
+#: Maximum number of such lines that are told for one phase, and of characters of each.
+MAX_LINES, MAX_CHARACTERS = 5, 300
 
 #: Seconds before the state of a broker is recorded; the broker takes samples every five seconds.
 SETTLE_S = 6.0
@@ -99,13 +108,14 @@ class Phase:
 
     is_peak: whether the phase takes more memory than others. Python cannot return all of that memory to the system, so
     that the process keeps it. compat: the release that the broker is compatible with; the phases of each release have
-    a broker of their own.
+    a broker of their own. error: the name of the error that clients make, "" for none; the broker logs no other.
     """
 
     name: str
     drive: Callable[[Soak], None]
     is_peak: bool = False
     compat: str = "4.0"
+    error: str = ""
 
 
 class Host:
@@ -116,6 +126,7 @@ class Host:
         self.divisor = divisor
         self.trusted = ssl.create_default_context()
         self._compat = compat
+        self._read = 0
 
     def __enter__(self) -> "Host":
         ready = self._directory / "ready.json"
@@ -142,6 +153,26 @@ class Host:
         self.metrics_port = ports["http/prometheus"][0][1]
         return self
 
+    def failures(self, error: str = "") -> list[str]:
+        """Return the lines that have been logged since the last call and tell of failures.
+
+        error: the name of an error that clients make on purpose, "" for none.
+        """
+        with self.log.open(errors="replace") as log:
+            log.seek(self._read)
+            lines = log.readlines()
+            self._read = log.tell()
+        is_expected = re.compile(rf" caused a (channel|connection) exception {error}:" if error else r"(?!)")
+        wrong = [
+            line for line in lines if FAILURE.search(line) and not HEAD.search(line) and not is_expected.search(line)
+        ]
+        return [f"logged: {line.rstrip()[:MAX_CHARACTERS]}" for line in wrong[:MAX_LINES]]
+
+    def stop(self) -> int:
+        """Stop the broker as an operator does; return its exit status."""
+        self.process.terminate()
+        return self.process.wait(PATIENCE_S)
+
     def __exit__(self, *raised: object) -> None:
         self.process.terminate()
         try:
@@ -156,7 +187,8 @@ def run(phases: list[Phase], directory: Path, divisor: int = 1) -> Iterator[tupl
 
     The broker is compared with its state after that round.
 
-    Yields each phase with its duration in seconds, the memory after it in bytes, and its problems, one string each.
+    Yields each phase with its duration in seconds, the memory after it in bytes, and its problems, one string each. The
+    last phase of each release is the end of its broker.
     """
     for compat in sorted({phase.compat for phase in phases}):
         own = directory / compat
@@ -168,25 +200,39 @@ def _run(
     phases: list[Phase], directory: Path, divisor: int, compat: str
 ) -> Iterator[tuple[Phase, float, float, list[str]]]:
     with Host(directory, divisor, compat) as host, closing(Management(host.http_port)) as management:
+        at_first = {}
         for phase in phases:
-            with suppress(AssertionError):  # the second round fails as well, and tells for which phase
-                phase.drive(Soak(host, management, divisor if phase.is_peak else divisor * 20))
+            wrong = _drive(phase, Soak(host, management, divisor if phase.is_peak else divisor * 20))
+            at_first[phase.name] = [f"in the warm-up: {line}" for line in wrong + host.failures(phase.error)]
         try_everything(host.port, management)
         rest = Rest(host.process.pid, management, divisor)
         time.sleep(SETTLE_S)
         rest.remember()
         for phase in phases:
             started = time.monotonic()
-            wrong = []
-            try:
-                phase.drive(Soak(host, management, divisor))
-            except AssertionError as error:
-                wrong.append(str(error))
+            wrong = _drive(phase, Soak(host, management, divisor))
             took = time.monotonic() - started
+            # A phase that fails in the same way both times is told of once.
+            wrong = wrong or at_first[phase.name]
             everything_s = try_everything(host.port, management)
             if everything_s > EVERYTHING_S:
                 wrong.append(f"a new client took {everything_s:.2f} s for what may take {EVERYTHING_S} s")
-            wrong += rest.differences()
-            if "Traceback" in host.log.read_text(errors="replace"):
-                wrong.append(f"the log has a traceback: {host.log}")
+            wrong += rest.differences() + host.failures(phase.error)
             yield phase, took, resident_bytes(host.process.pid), wrong
+        started, memory = time.monotonic(), resident_bytes(host.process.pid)
+        status = host.stop()
+        wrong = [f"the broker's exit status is {status}"] if status else []
+        yield Phase(f"end, as {compat}", _nothing), time.monotonic() - started, memory, wrong + host.failures()
+
+
+def _drive(phase: Phase, soak: Soak) -> list[str]:
+    """Return how the phase failed, if it did."""
+    try:
+        phase.drive(soak)
+    except AssertionError as error:
+        return [str(error) or f"an assertion failed: {traceback.extract_tb(error.__traceback__)[-1]}"]
+    return []
+
+
+def _nothing(soak: Soak) -> None:
+    """Do nothing."""

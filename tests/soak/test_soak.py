@@ -5,6 +5,8 @@ import pytest
 from amqpbroker.config.bounds import Bounds
 from tests.soak.__main__ import PHASES
 from tests.soak.census import census
+from tests.soak.client import ACK, NACK, Settled
+from tests.soak.rest import balanced
 from tests.soak.soak import run
 
 DIVISOR = 50
@@ -33,3 +35,24 @@ def test_census_follows_attributes_and_containers():
     first.other = lambda: second
     found = census(first)
     assert (found["_Counter"], found["_Counter.waiting"], found["_Counter.kept[]"]) == (2, 6, 2)
+
+
+def test_a_connection_that_is_open_at_rest_is_a_difference():
+    before = {"Churn.connection_created": 3, "Churn.connection_closed": 2, "Persistence.appended": 5}
+    after = {**before, "Churn.connection_created": 8, "Churn.connection_closed": 6, "Persistence.synced": 4}
+    assert balanced(before | {"Persistence.synced": 6}) == {"Churn.connection_created": 1, "Persistence.appended": 0}
+    assert balanced(after) == {"Churn.connection_created": 2, "Persistence.appended": 1}
+
+
+def _settlement(ids: int, tag: int, multiple: bool = False) -> tuple[int, bytes]:
+    return ids, ids.to_bytes(4, "big") + tag.to_bytes(8, "big") + bytes([multiple])
+
+
+def test_publishes_are_settled_one_by_one_and_refused_ones_are_counted():
+    settled = Settled()
+    settled.on_method(*_settlement(NACK, 3))
+    assert (settled.tag, settled.refused) == (0, 1)
+    settled.on_method(*_settlement(ACK, 4, multiple=True))
+    assert (settled.tag, settled.refused) == (4, 1)
+    with pytest.raises(AssertionError, match="settled twice"):
+        settled.on_method(*_settlement(ACK, 3))

@@ -41,12 +41,16 @@ def each(mode: Mode, count: int, make: Callable[[int, int], bytes]) -> Iterator[
         yield b"".join([make(i, kinds[i % len(kinds)]) for i in range(start, min(count, start + CHUNK))])
 
 
-def publish(client: SoakClient, data: Iterable[bytes], count: int) -> None:
-    """Publish in confirm mode, on a channel of its own, and wait until the broker has answered for all `count`."""
+def publish(client: SoakClient, data: Iterable[bytes], count: int, refuses: bool = False) -> None:
+    """Publish in confirm mode, on a channel of its own, and wait until the broker has answered for all `count`.
+
+    Raises AssertionError if the broker refuses some although not `refuses`, or accepts all although `refuses`.
+    """
     client.call("channel.open", "channel.open-ok", channel=PUBLISHING)
     client.call("confirm.select", "confirm.select-ok", channel=PUBLISHING)
     settled = Settled()
     client.pump((on_channel(lot, PUBLISHING) for lot in data), lambda: settled.tag == count, settled.on_method)
+    assert bool(settled.refused) == refuses, f"{settled.refused} of {count} publishes were refused"
     client.call("channel.close", "channel.close-ok", channel=PUBLISHING, reply_code=200, class_id=0, method_id=0)
 
 
