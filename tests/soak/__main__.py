@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.soak.answers import PHASES as ANSWERS
 from tests.soak.churn import PHASES as CHURN
+from tests.soak.features import PHASES as FEATURES
 from tests.soak.http import PHASES as HTTP
 from tests.soak.limits import PHASES as LIMITS
 from tests.soak.lists import PHASES as LISTS
@@ -21,7 +22,7 @@ from tests.soak.soak import Phase, run
 from tests.soak.store import PHASES as STORE
 from tests.soak.tls import PHASES as TLS
 
-PHASES: list[Phase] = [*MESSAGES, *CHURN, *STORE, *LIMITS, *LISTS, *HTTP, *ANSWERS, *TLS]
+PHASES: list[Phase] = [*MESSAGES, *FEATURES, *CHURN, *STORE, *LIMITS, *LISTS, *HTTP, *ANSWERS, *TLS]
 
 
 def main() -> int:

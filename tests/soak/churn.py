@@ -4,9 +4,9 @@ import socket
 import urllib.request
 from base64 import b64encode
 
-from amqpbroker.wire.values import Field
+from amqpbroker.wire.values import Field, Table
 from tests.harness import published
-from tests.load.client import request
+from tests.load.client import LoadClient, request
 from tests.soak.management import Management
 from tests.soak.soak import MODES, Phase, Soak
 from tests.soak.traffic import CHUNK, alike, consume, delete, publish
@@ -22,15 +22,70 @@ REQUESTS = 4_000
 VHOSTS = 300
 
 
+class _Refused(LoadClient):
+    """A connection that the broker refuses. reply_code: of its connection.close."""
+
+    def __init__(self, port: int, password: str = "guest") -> None:
+        self._password = password
+        self.reply_code = 0
+        super().__init__(port, capabilities=("authentication_failure_close",))
+
+    def _log_in(self, capabilities: tuple[str, ...]) -> Table:
+        self.socket.sendall(b"AMQP\0\0\x09\x01")
+        properties: Table = self.expect("connection.start")["server_properties"]
+        self.send(_login(self._password, capabilities))
+        if self._password == "guest":
+            self.expect("connection.tune")
+            tune = request("connection.tune-ok", 0, channel_max=2047, frame_max=131072, heartbeat=0)
+            self.send(tune + request("connection.open", 0, virtual_host="/"))
+        self.reply_code = self.expect("connection.close")["reply_code"]
+        self.send(request("connection.close-ok", 0))
+        return properties
+
+
+def _login(password: str, capabilities: tuple[str, ...] = ()) -> bytes:
+    """Return connection.start-ok for guest."""
+    known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in capabilities})}
+    response = f"\0guest\0{password}"
+    login = {"mechanism": "PLAIN", "response": response, "locale": "en_US"}
+    return request("connection.start-ok", 0, client_properties=known, **login)
+
+
+#: What clients send that are gone before they have logged in. The broker is slow to answer the last.
+BEFORE_LOGIN = (b"", b"AMQP\0", b"AMQP\0\0\x09\x01", b"AMQP\0\0\x09\x01" + _login("wrong"))
+
+
 def connections(soak: Soak) -> None:
-    """Open and lose connections: half are closed properly, half are dropped; some before they have logged in."""
+    """Open and lose connections: some are closed properly, some dropped, some refused, some dropped before a login."""
     for i in range(soak.count(CONNECTIONS)):
-        client = soak.client()
-        client.call("queue.declare", "queue.declare-ok", queue="", exclusive=True)
-        if i % 2:
-            client.close()
+        if i % 4 == 3:
+            with socket.create_connection(("127.0.0.1", soak.port), 60) as nobody:
+                nobody.sendall(BEFORE_LOGIN[i // 4 % len(BEFORE_LOGIN)])
+                if i // 4 % len(BEFORE_LOGIN) > 1:
+                    assert nobody.recv(1), "the broker does not begin a login"
+        elif i % 4 == 2:
+            with _Refused(soak.port, "wrong") as refused:
+                assert refused.reply_code == 403, refused.reply_code
         else:
-            client.socket.close()
+            client = soak.client()
+            client.call("queue.declare", "queue.declare-ok", queue="", exclusive=True)
+            if i % 2:
+                client.close()
+            else:
+                client.socket.close()
+
+
+def limited_connections(soak: Soak) -> None:
+    """Reach the limit of connections of a vhost again and again, and open more when some are closed."""
+    most, limit = 5, "/vhost-limits/%2F/max-connections"
+    soak.management.call("PUT", limit, {"value": most})
+    for _ in range(soak.count(CONNECTIONS // most)):
+        clients = [soak.client() for _ in range(most)]
+        with _Refused(soak.port) as refused:
+            assert refused.reply_code == 530, refused.reply_code
+        for client in clients:
+            client.close()
+    soak.management.call("DELETE", limit)
 
 
 def channels(soak: Soak) -> None:
@@ -144,29 +199,36 @@ def users(soak: Soak) -> None:
         api.call("DELETE", f"/users/{name}")
 
 
+def _message(delivery_mode: int) -> dict[str, object]:
+    """Return the body of a request that publishes."""
+    properties = {"delivery_mode": delivery_mode}
+    return {"properties": properties, "routing_key": "q", "payload": "x", "payload_encoding": "string"}
+
+
 def vhosts(soak: Soak) -> None:
     """Add vhosts with queues and messages, and delete them."""
     api = soak.management
-    message = {"properties": {"delivery_mode": 2}, "routing_key": "q", "payload": "x", "payload_encoding": "string"}
     for i in range(soak.count(VHOSTS)):
         vhost = f"vhost-{i}"
         api.call("PUT", f"/vhosts/{vhost}")
         api.call("PUT", f"/permissions/{vhost}/guest", {"configure": ".*", "write": ".*", "read": ".*"})
         api.call("PUT", f"/queues/{vhost}/q", {"durable": True})
-        api.call("POST", f"/exchanges/{vhost}/amq.default/publish", message)
+        for kept in MODES[i % len(MODES)].delivery_modes:
+            assert api.call("POST", f"/exchanges/{vhost}/amq.default/publish", _message(kept))["routed"]
         api.call("DELETE", f"/vhosts/{vhost}")
 
 
 def messages_over_http(soak: Soak) -> None:
     """Publish and get over HTTP, list everything, and read the metrics."""
     api = soak.management
-    message = {"properties": {"delivery_mode": 2}, "routing_key": "q", "payload": "x", "payload_encoding": "string"}
     api.call("PUT", "/queues/%2F/q", {"durable": True})
     for i in range(soak.count(REQUESTS)):
-        assert api.call("POST", "/exchanges/%2F/amq.default/publish", message)["routed"]
+        kinds = MODES[i // 10 % len(MODES)].delivery_modes
+        assert api.call("POST", "/exchanges/%2F/amq.default/publish", _message(kinds[i % len(kinds)]))["routed"]
         if i % 10 == 9:
             wanted = {"count": 10, "ackmode": "ack_requeue_false", "encoding": "auto"}
-            assert len(api.call("POST", "/queues/%2F/q/get", wanted)) == 10
+            found = api.call("POST", "/queues/%2F/q/get", wanted)
+            assert [message["properties"]["delivery_mode"] for message in found] == [*kinds] * (10 // len(kinds))
         if i % 50 == 0:
             for path in (
                 "overview",
@@ -226,6 +288,9 @@ def tracing(soak: Soak) -> None:
             client.declare("q")
             publish(client, alike(mode, "q", count), count)
             consume(client, "q", count)
+            traced = min(2 * count, 1000)
+            soak.until(lambda traced=traced: watcher.depth("trace") == traced, "publishes and deliveries are traced")
+            watcher.call("queue.purge", "queue.purge-ok", queue="trace")
             soak.management.call("PUT", "/vhosts/%2F", {"tracing": False})
             delete(client, "q")
         delete(watcher, "trace")
@@ -238,8 +303,10 @@ def events(soak: Soak) -> None:
     with soak.client() as watcher:
         watcher.declare("events", arguments={"x-max-length": Field("I", 1000)})
         watcher.call("queue.bind", "queue.bind-ok", queue="events", exchange="amq.rabbitmq.event", routing_key="#")
-        topology(soak, durable=False)
-        connections(soak)
+        for drive in (lambda soak: topology(soak, durable=False), connections):
+            drive(soak)
+            soak.until(lambda: watcher.depth("events") > 0, "events arrive")
+            watcher.call("queue.purge", "queue.purge-ok", queue="events")
         delete(watcher, "events")
         watcher.close()
 
@@ -250,7 +317,7 @@ def shovels(soak: Soak) -> None:
     url = f"amqp://guest:guest@127.0.0.1:{soak.port}"
     with soak.client() as client:
         for mode in MODES:
-            for i in range(max(2, soak.count(VHOSTS) // 10)):
+            for i in range(max(3, soak.count(VHOSTS) // 10)):
                 client.declare("from", durable=True)
                 client.declare("to", durable=True)
                 value = {
@@ -271,7 +338,7 @@ def shovels(soak: Soak) -> None:
 
 
 def unreachable(soak: Soak) -> None:
-    """Delete shovels whose destination is down."""
+    """Delete shovels whose destination is down: most while they connect, some after it; one connects again."""
     for i in range(soak.count(VHOSTS)):
         value = {
             "src-protocol": "amqp091",
@@ -283,12 +350,32 @@ def unreachable(soak: Soak) -> None:
             "reconnect-delay": 1,
         }
         soak.management.call("PUT", f"/parameters/shovel/%2F/down-{i}", {"value": value})
+        # The others are deleted while they still connect.
+        if i % 10 == 9:
+            first = _terminated(soak, f"down-{i}")
+            if i < 10:
+                soak.until(lambda first=first: _terminated(soak, "down-9") != first, "the shovel tries again")
         soak.management.call("DELETE", f"/parameters/shovel/%2F/down-{i}")
     soak.management.request("DELETE", "/queues/%2F/from")
 
 
+def _terminated(soak: Soak, name: str) -> str:
+    """Wait until the shovel cannot reach its destination, and return when that was."""
+    found: list[dict[str, str]] = []
+
+    def is_terminated() -> bool:
+        shown = soak.management.call("GET", "/shovels/%2F")
+        found[:] = [row for row in shown if (row["name"], row["state"]) == (name, "terminated")]
+        return bool(found)
+
+    soak.until(is_terminated, "the shovel is terminated")
+    assert "refused" in found[0]["reason"], found[0]["reason"]
+    return found[0]["timestamp"]
+
+
 PHASES = [
     Phase("connections", connections),
+    Phase("limited connections", limited_connections),
     Phase("channels", channels),
     Phase("consumers", consumers),
     Phase("durable topology", lambda soak: topology(soak, durable=True)),
