@@ -129,8 +129,10 @@ class Routes:
                 destinations = found.destinations if found.keyed else None
         # A route that leads nowhere is not remembered, so that a new queue need not change the epoch.
         if (destinations is None or destinations) and self._admits(cold):
+            # After many misses not every key is looked for, so that a route may be remembered already.
+            if address not in self.known:
+                self.vhost.remembered += 1
             route = self.known[address] = Route(address, way.exchange, destinations, way.outlet)
-            self.vhost.remembered += 1
             return route
         passing = self._passing
         if passing is None:

@@ -122,6 +122,15 @@ def test_channels_that_others_leave_little_room_remember_few_routes(broker: Brok
     assert vhost.remembered == ALL
 
 
+def test_a_route_that_is_remembered_again_counts_once(broker: Broker, client: Wire) -> None:
+    bound(client, "amq.direct", "k")
+    for misses in range(ADMITTED):
+        publish(client, ["k", *["nowhere"] * (COLD + misses), "k"], "amq.direct")
+    assert (known(client), broker.vhost("/").remembered) == (1, 1)
+    client.call(1, "channel.close", reply_code=200, class_id=0, method_id=0)
+    assert broker.vhost("/").remembered == 0
+
+
 def test_keys_that_lead_nowhere_are_not_remembered(client: Wire) -> None:
     publish(client, [f"no.{i}" for i in range(2 * MOST)], "")
     assert known(client) == 0
