@@ -374,8 +374,8 @@ def _terminated(soak: Soak, name: str) -> str:
 
 
 PHASES = [
-    Phase("connections", connections),
-    Phase("limited connections", limited_connections),
+    Phase("connections", connections, error="login refused"),
+    Phase("limited connections", limited_connections, error="connection limit"),
     Phase("channels", channels),
     Phase("consumers", consumers),
     Phase("durable topology", lambda soak: topology(soak, durable=True)),
@@ -388,7 +388,7 @@ PHASES = [
     Phase("guesses", guesses, is_peak=True),
     Phase("HTTP connections", http_connections),
     Phase("tracing", tracing),
-    Phase("events", events),
+    Phase("events", events, error="login refused"),
     Phase("shovels", shovels),
     Phase("unreachable shovels", unreachable),
 ]
