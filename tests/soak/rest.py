@@ -116,6 +116,8 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         # Two spare segments and the open one; a message takes at least 41 bytes.
         "Living._o*s[[]]": 3 * bounds.segment_bytes // 41,
         "Segment": 3,
+        # Threads of the broker and of executors, which start one for a job until they have their maximum.
+        "threads": 12,
         "amqpbroker.broker.rates._zeros[[]]": 128,
         # Short properties.
         "amqpbroker.broker.inspection.KNOWN[[]]": 4096,
