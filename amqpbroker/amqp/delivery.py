@@ -63,7 +63,7 @@ class ChannelConsumer(Consumer):
         self.blocked: bool = False
         self.turn: int = 0
         self._largest: int = (self.connection.frame_max or UNLIMITED) - 8
-        # What a basic.deliver begins with, in front of and behind the size of its payload, and what that is without the
+        # Beginning of a basic.deliver before and after the size of its payload, and the size of its payload without the
         # address.
         self._start: bytes = METHOD.to_bytes(1, "big") + channel.number.to_bytes(2, "big")
         self._method: bytes = _DELIVER + methods.shortstr(tag)

@@ -322,7 +322,7 @@ class Broker:
 
     def _set_taps(self, vhost: Vhost, taps: tuple[Tap, ...]) -> None:
         vhost.taps = taps
-        # What channels know of their routes would pass taps by.
+        # Channels that remember routes would pass taps by.
         vhost.route_epoch += 1
 
     # --- what follows from changes ----------------------------------------------------------------------------------

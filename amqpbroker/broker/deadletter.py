@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Departure:
-    """What leaves one queue for one reason to its dead letter exchange.
+    """Dead letters that leave one queue for one reason to its dead letter exchange.
 
     time_s: when, since the epoch. address: that of the last letter.
 

@@ -108,7 +108,7 @@ class Deaths:
         return to.getvalue()
 
     def is_cycle(self, queue: str) -> bool:
-        """Whether the message would come back to a queue that it died in, with no rejection since.
+        """Return whether the message would come back to a queue that it died in, with no rejection since.
 
         A rejection in that queue itself, or in one after it, means that a client had a hand in it.
         """

@@ -81,7 +81,7 @@ class Rates:
         self._history = History(self._length)
         # The one that was asked for last is the last.
         self._histories: dict[Counted, History] = {}
-        # Those with a history that were looked at or asked for in this round. The others are gone.
+        # Objects with a history that were sampled or asked for in this round. The others are gone.
         self._seen: set[Counted] = set()
 
     def start(self) -> None:

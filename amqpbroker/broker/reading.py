@@ -17,7 +17,7 @@ from amqpbroker.store.position import OFFSET_BITS
 _WINDOW_BYTES: Final = 1 << 20
 #: What is read beyond the last head that is known to be wanted, so that the end of a small message is there too.
 _BEYOND_BYTES: Final = 8192
-#: What is read for one message of which nothing is known, if the next one that is wanted is far.
+#: Bytes to read for one message of unknown size if the next wanted message is far away.
 _ALONE_BYTES: Final = 4096
 #: Content of so many octets is read by itself.
 _LARGE_BYTES: Final = 65536

@@ -16,7 +16,8 @@ _DOT: Final = 0x2E
 
 
 class _Node:
-    """What may follow, and the targets of the patterns that end here. many: the child for `#`, one: that for `*`."""
+    """Node of the trie: its children, and the targets of the patterns that end here. many: the child for `#`, one: the
+    child for `*`."""
 
     __slots__ = ("children", "many", "one", "targets")
 

@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 
-#: How much goes to the socket in one write.
+#: Maximum bytes of one write to the socket.
 CHUNK_BYTES = 1 << 18
 
 
 class EncodedPublishes(ABC):
     """Gives out publishes, whole and in order, without end. The next `take` overwrites the result of the last."""
 
-    #: How many may be taken next, and how many octets the bodies of the last ones have.
+    #: Number of messages that may be taken next, and bytes of the bodies of the last ones.
     most: int
     taken_octets: int
 

@@ -55,7 +55,7 @@ class Inflow:
             yield kind, channel, at + 7, length
 
     def has_space_for(self, size: int) -> bool:
-        """Whether so much may be left untaken until it is whole."""
+        """Return whether so many bytes may wait until the data is complete."""
         return size <= self._most_bytes
 
     def rest(self) -> bytes:

@@ -8,7 +8,7 @@ from amqpbroker.cli.perf.variety import Variety
 
 @dataclass(frozen=True)
 class Kind:
-    """What is published. max_priority: the messages have the priorities 0 to that in turn; None: none."""
+    """Kind of published messages. max_priority: highest of the priorities, which are used in rotation; None: none."""
 
     exchange: str
     routing_key: str
@@ -16,9 +16,9 @@ class Kind:
     properties: dict[str, Any]
     mandatory: bool = False
     max_priority: int | None = None
-    #: What marks the stamps of this run; empty: no stamps.
+    #: Mark of the stamps of this run; empty: no stamps.
     mark: bytes = b""
     #: The body; empty: one is made up.
     body: bytes = b""
-    #: How the messages differ; None: they are all alike.
+    #: Differences between the messages; None: they are all alike.
     variety: Variety | None = None

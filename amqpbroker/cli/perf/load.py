@@ -134,12 +134,12 @@ def _check_variety(given: dict[str, Any]) -> None:
 
 
 def _is_random(given: dict[str, Any]) -> bool:
-    """Whether anything is made up from the seed."""
+    """Return whether anything is generated from the seed."""
     return bool(given["random_body_size"] or given["random_properties"])
 
 
 def _exchange_type(given: dict[str, Any]) -> str:
-    """That of the exchange; if it is always there, its name tells."""
+    """Return the type of the exchange; the names of predeclared exchanges tell it."""
     exchange: str = given["exchange"]
     if exchange.startswith("amq.rabbitmq."):
         return "topic"
