@@ -24,7 +24,7 @@ from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import DirectReply
 from amqpbroker.broker.event_facts import channel_created
-from amqpbroker.broker.inspection import KNOWN, inspect
+from amqpbroker.broker.inspection import KNOWN, KNOWN_SIZE, inspect
 from amqpbroker.broker.interceptors import stamped
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.pieces import Pieces
@@ -184,7 +184,7 @@ class Channel:
         self.again = routes.found and route is self._last_route
         self._last_route = route
         message = Message(route.address, properties if body is not None else None, body, size, frames, self.number)
-        known = self.known.get(properties)
+        known = self.known.get(properties) if len(properties) <= KNOWN_SIZE else None
         if known is None:
             inspect(message, properties, self.connection.user, self.reply)
             if self.intercept is not None:

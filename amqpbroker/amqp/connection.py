@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.vhost import Vhost
 
 #: Octets of deliveries that one turn may put into a connection's output before its consumers have to wait.
-ROOM: Final = 256 * 1024
+ROOM: Final = 512 * 1024
 #: By how many octets a payload may be too large: some clients forget the 8 that surround it (rabbit_reader.erl).
 TOLERANCE: Final = 8
 #: What it takes to keep an answer, besides its own octets: most are short.
@@ -65,7 +65,7 @@ class Connection(Session):
     closing: write what `collect` gives, then close the socket. reading: whether the socket should be read at present.
     out: what is not yet collected. room: octets of deliveries that may still be added this turn. starved: a consumer
     found no room. dirty: `on_dirty` was called and `collect` was not yet. recv_cnt, send_cnt: how often anything came
-    or went, recv_oct, send_oct: how many octets of it.
+    or went, recv_oct, send_oct: how many octets of it. published: number of messages that came.
 
     greeted: the protocol header came. running: it is open, and not being closed. deaf: nothing that comes is handled
     any more. stopped: no further frame is, for now. blamed: ids of the method that errors are blamed on; 0 for none.
@@ -93,6 +93,7 @@ class Connection(Session):
         self.serial: int = next(connection_log.numbers)
         self.recv_oct: int = 0
         self.recv_cnt: int = 0
+        self.published: int = 0
         self.send_oct: int = 0
         self.send_cnt: int = 0
         self.awaiting_sync: list[Channel] = []
@@ -337,7 +338,9 @@ class Connection(Session):
         ):
             pos = end
             end += total
-        repeat.outlet.single += (pos - start) // total
+        count = (pos - start) // total
+        repeat.outlet.single += count
+        self.published += count
         return pos
 
     def _publish(self, channel: Channel, data: bytes, pos: i64, end: i64, end_of_data: i64) -> i64:
@@ -379,6 +382,7 @@ class Connection(Session):
                 and data[stop - 1] == 0xCE
                 and (not body_size or read_i64_be(data, body) >> 8 == BODY << 48 | mark | body_size)
             ):
+                self.published += 1
                 properties = _NONE
                 if size > 14 or data[end + 19] or data[end + 20]:
                     properties = data[end + 19 : body - 1]
@@ -394,6 +398,7 @@ class Connection(Session):
                 channel.published = stop - pos
                 return stop
         channel.content = Content(address, bits)
+        self.published += 1
         return end
 
     def _take_content(self, channel: Channel, pending: Content, kind: int, data: bytes, at: i64, end: i64) -> None:

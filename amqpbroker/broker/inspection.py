@@ -14,7 +14,7 @@ from amqpbroker.wire.values import Table, text
 
 #: Properties that carry nothing but delivery mode and priority -> 256 if persistent, plus the priority.
 KNOWN: dict[bytes, int] = {}
-_KNOWN_SIZE: Final = 4
+KNOWN_SIZE: Final = 4
 _KNOWN_COUNT: Final = 4096
 
 _PSEUDO_QUEUE = PSEUDO_QUEUE.encode()
@@ -32,7 +32,7 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: Direc
     (rabbit_channel:handle_method of basic.publish).
     """
     walk = _WALK
-    if len(properties) > _KNOWN_SIZE and walk.walk(properties) and _may_be(walk, properties, user):
+    if len(properties) > KNOWN_SIZE and walk.walk(properties) and _may_be(walk, properties, user):
         message.persistent = walk.mode == 2
         message.priority = walk.priority
         message.expiration_ms = walk.expiration_ms
@@ -46,7 +46,7 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: Direc
     message.persistent = mode == 2
     if flags & SLOW:
         _inspect_fields(message, properties, user, reply)
-    elif len(properties) <= _KNOWN_SIZE and len(KNOWN) < _KNOWN_COUNT:
+    elif len(properties) <= KNOWN_SIZE and len(KNOWN) < _KNOWN_COUNT:
         KNOWN[properties] = (256 if mode == 2 else 0) + message.priority
 
 

@@ -6,14 +6,17 @@ from typing import Protocol
 from amqpbroker.clock import Clock
 from amqpbroker.server.tick import Tick
 
-#: Maximum bytes that are read from one socket in an iteration. Consumers keep up with a fast publisher if it sends 200
-#: small messages in an iteration; uvloop by itself would read 8 MB before any other socket (docs/performance.md).
+#: Bytes that are read from one socket in an iteration: enough for READ_MESSAGES, within these bounds. A consumer with a
+#: prefetch keeps up with a fast publisher only if an iteration has few messages. uvloop by itself would read 8 MB
+#: before any other socket (docs/decisions/0044-reads-by-message-size.md).
 READ_BYTES = 64 * 1024
+MOST_READ_BYTES = 256 * 1024
+READ_MESSAGES = 800
 #: Maximum bytes that are read in an iteration from all sockets with further data, and the minimum for each of them.
 TURN_BYTES = 256 * 1024
 LEAST_READ_BYTES = 8 * 1024
-#: While a large body is incomplete, the rest of it and READ_BYTES are read, within these bounds. The minimum is what a
-#: consumer is sent in an iteration (amqp.connection.ROOM): with more the consumer would fall behind.
+#: While a large body is incomplete, the rest of it and READ_BYTES are read, within these bounds. The minimum is less
+#: than a consumer is sent in an iteration (amqp.connection.ROOM): with more the consumer would fall behind.
 LARGE_READ_BYTES = 256 * 1024
 LARGEST_READ_BYTES = 512 * 1024
 
@@ -38,6 +41,29 @@ class Reader(Protocol):
         """Read from the next iteration on."""
 
 
+class Publisher(Protocol):
+    """What handles the data of a socket."""
+
+    @property
+    def published(self) -> int:
+        """Number of messages that have come so far."""
+
+
+class Pace:
+    """What one socket sends: the short requests of a client that waits for answers, or as much as is read.
+
+    limit: maximum bytes that are read from the socket in an iteration. streamed_ms: time of its last read that was more
+    than a short request. published: number of messages that had come by then.
+    """
+
+    __slots__ = ("limit", "published", "streamed_ms")
+
+    def __init__(self) -> None:
+        self.limit = READ_BYTES
+        self.streamed_ms = -EXPECTED_MS
+        self.published = 0
+
+
 class Reading:
     """The read buffer, which all sockets share because its content is copied at once, and each socket's part of an
     iteration.
@@ -50,19 +76,34 @@ class Reading:
         self._tick = tick
         self._clock = clock
         self._buffer = memoryview(bytearray(LARGEST_READ_BYTES))
-        self._share = self._buffer[:READ_BYTES]
+        self._slice = self._buffer
+        self._share = MOST_READ_BYTES
         self._waiting: deque[Reader] = deque()
         self._asked_ms = -EXPECTED_MS
 
-    def room(self, missing: int) -> memoryview:
+    def room(self, pace: Pace, missing: int) -> memoryview:
         """Return the buffer for a socket. missing: bytes of an incomplete large body, or 0."""
-        return self._buffer[: max(missing + READ_BYTES, LARGE_READ_BYTES)] if missing else self._share
+        if missing:
+            return self._buffer[: max(missing + READ_BYTES, LARGE_READ_BYTES)]
+        size = pace.limit if pace.limit < self._share else self._share
+        if len(self._slice) != size:
+            self._slice = self._buffer[:size]
+        return self._slice
 
-    def read(self, data: bytes) -> None:
-        """Check whether all that a socket has sent is a short request."""
+    def read(self, pace: Pace, data: bytes, publisher: Publisher) -> None:
+        """Adapt the pace of a socket to its data. Check whether the data is a short request and all that was sent."""
         size = len(data)
-        if _HEARTBEAT_BYTES < size <= (SETTLING_BYTES if data[7:11] in _SETTLING else REQUEST_BYTES):
-            self._asked_ms = self._clock.now_ms()
+        if size > REQUEST_BYTES:
+            pace.streamed_ms = self._clock.now_ms()
+            messages = publisher.published - pace.published
+            pace.published += messages
+            least = size * READ_MESSAGES // messages if messages else 0
+            pace.limit = max(READ_BYTES, min(least, MOST_READ_BYTES))
+        elif _HEARTBEAT_BYTES < size <= (SETTLING_BYTES if data[7:11] in _SETTLING else REQUEST_BYTES):
+            now_ms = self._clock.now_ms()
+            # A fast publisher's last bytes may be few, too.
+            if now_ms - pace.streamed_ms >= EXPECTED_MS:
+                self._asked_ms = now_ms
 
     def filled(self, reader: Reader) -> None:
         """Add a socket that has filled its buffer. It must not be read until `read_on` is called."""
@@ -74,12 +115,12 @@ class Reading:
         """Let sockets with further data read on: one of them, or all."""
         waiting = self._waiting
         if self._clock.now_ms() - self._asked_ms < EXPECTED_MS:
-            self._share = self._buffer[:SHORT_TURN_BYTES]
+            self._share = SHORT_TURN_BYTES
             waiting.popleft().read_on()
             if waiting:
                 self._tick.mark(self)
             return
-        self._share = self._buffer[: max(LEAST_READ_BYTES, min(READ_BYTES, TURN_BYTES // len(waiting)))]
+        self._share = max(LEAST_READ_BYTES, min(MOST_READ_BYTES, TURN_BYTES // len(waiting)))
         self._waiting = deque()
         for reader in waiting:
             reader.read_on()

@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 from amqpbroker.amqp.output import Part
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.clock import Clock, Timer
-from amqpbroker.server.reading import Reading
+from amqpbroker.server.reading import Pace, Reading
 from amqpbroker.server.socket_options import reset_when_closed, set_options
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.tls import TlsError, describe
@@ -33,6 +33,8 @@ class Served(Protocol):
     def reading(self) -> bool: ...
     @property
     def wanted(self) -> int: ...
+    @property
+    def published(self) -> int: ...
     def feed(self, data: bytes) -> None: ...
     def collect(self) -> Sequence[Part]: ...
     def set_writable(self, writable: bool) -> None: ...
@@ -61,7 +63,8 @@ class ClientTransport(asyncio.BufferedProtocol):
         forget: Callable[["ClientTransport"], None],
     ) -> None:
         self._shared = reading
-        self._read = reading.room(0)
+        self._pace = Pace()
+        self._read = reading.room(self._pace, 0)
         self._connect = connect
         self._clock = clock
         self._tick = tick
@@ -115,7 +118,7 @@ class ClientTransport(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         connection = self._connection
         missing = 0 if connection is None else connection.wanted
-        self._read = self._shared.room(missing)
+        self._read = self._shared.room(self._pace, missing)
         return self._read
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -132,13 +135,13 @@ class ClientTransport(asyncio.BufferedProtocol):
             return
         finally:
             self._acting = False
+        self._shared.read(self._pace, data, connection)
         if nbytes == len(self._read):  # there may be more, for a later iteration
             self._waits = True
             self._shared.filled(self)
             self._set_reading(False)
             self.on_dirty(connection)
             return
-        self._shared.read(data)
         if not connection.reading:
             self._set_reading(False)
 

@@ -10,6 +10,7 @@ class Connection:
         self.closing = False
         self.reading = True
         self.wanted = 0
+        self.published = 0
         self.calls = []
         self.output = b""
         self.fails_in = ""

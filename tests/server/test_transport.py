@@ -21,11 +21,11 @@ class Reading:
         self.waiting = []
         self.said = []
 
-    def room(self, missing):
+    def room(self, pace, missing):
         self.missing.append(missing)
         return self.buffer
 
-    def read(self, data):
+    def read(self, pace, data, publisher):
         self.said.append(data)
 
     def filled(self, reader):

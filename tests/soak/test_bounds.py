@@ -79,6 +79,8 @@ DRIVEN = {
     "amqp.body_stream.STREAMED": "large",
     "broker.pieces.LARGE": "large",
     "server.reading.READ_BYTES": "large",
+    "server.reading.MOST_READ_BYTES": "turns of reading",
+    "server.reading.READ_MESSAGES": "turns of reading",
     "server.reading.TURN_BYTES": "turns of reading",
     "server.reading.LARGE_READ_BYTES": "large",
     "server.reading.LARGEST_READ_BYTES": "too large",

@@ -102,6 +102,10 @@ class Line:
     def wanted(self) -> int:
         return 0
 
+    @property
+    def published(self) -> int:
+        return self._connection.published
+
     def feed(self, data: bytes) -> None:
         if self._cut:
             return
