@@ -25,7 +25,6 @@ from amqpbroker.broker.ready import (
     QuorumLine,
     ReadyLine,
     StrictQuorumLine,
-    pages_of,
 )
 from amqpbroker.broker.rereading import Rereading
 from amqpbroker.broker.retry_delay import RetryDelay
@@ -541,7 +540,7 @@ class LocalQueue(Queue):
         self.entered = self.tally.before = copies.sequences[-1]
         self.tally.recovered = len(copies.positions)
         self.expiring += len(copies.deadlines_ms) - copies.deadlines_ms.count(0)
-        self.ready.recover(pages_of(copies), copies.size)
+        self.ready.recover(copies)
 
     def recovered(self) -> None:
         self.expire()

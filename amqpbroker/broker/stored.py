@@ -8,8 +8,7 @@ from amqpbroker.wire.frames import content_properties, lone_content
 from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties
 from amqpbroker.wire.property_walk import PropertyWalk
 
-#: Where the high octet of the property flags is in content frames; what in it says that properties must be decoded.
-PROPERTY_FLAGS_AT: Final = 19
+#: Flags in the high octet of the property flags that say that properties must be decoded.
 DECODED: Final = (HEADERS | EXPIRATION) >> 8
 
 _WALK: Final = PropertyWalk()
