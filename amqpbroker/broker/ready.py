@@ -609,7 +609,9 @@ class QuorumLine(ReadyLine):
         return dropped
 
     def recover(self, copies: "Copies") -> None:
-        _recover_by_level(copies, lambda priority: priority > 4, lambda high: self.high if high else self.normal)
+        normal = self.normal
+        assert isinstance(normal, FifoLine)
+        _recover_by_level(copies, lambda priority: priority > 4, lambda high: self.high if high else normal)
         self._newest = copies.sequences[-1]
         self.count += len(copies.positions)
         self.size += copies.size
