@@ -10,6 +10,7 @@ from amqpbroker.wire.property_walk import PropertyWalk
 
 #: Flags in the high octet of the property flags that say that properties must be decoded.
 DECODED: Final = (HEADERS | EXPIRATION) >> 8
+_EXPIRATION: Final = EXPIRATION >> 8
 
 _WALK: Final = PropertyWalk()
 
@@ -40,8 +41,14 @@ def content_of(message: Message) -> record.Content:
 
 
 def decode(message: Message) -> None:
-    """Set what the broker needs to know of the properties: headers and expiration."""
+    """Set what the broker needs to know of the properties, which are DECODED: headers and expiration.
+
+    Headers without an expiration are decoded later, if anything asks for them.
+    """
     assert message.frames is not None
+    if not message.frames[record.PROPERTY_FLAGS_AT] & _EXPIRATION:
+        message.undecoded = True
+        return
     properties = content_properties(message.frames)
     if _WALK.walk(properties):
         message.undecoded = _WALK.has_headers

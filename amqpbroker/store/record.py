@@ -48,6 +48,7 @@ DEADLINE_AT: Final = 12
 INDEX_AT: Final = 22
 
 _PUBLISH: Final = ord("P")
+_RETURNED: Final = ord("R")
 
 #: Where the high octet of the property flags is in a message's frames, and the flag in it for a priority.
 PROPERTY_FLAGS_AT: Final = 19
@@ -281,9 +282,15 @@ def returned(entries: list[tuple[int, int]]) -> bytes:
     if len(entries) == 1:
         position, count = entries[0]
         return b"R\0\0\0\1" + position.to_bytes(8, "big") + min(count, MAX_COUNT).to_bytes(2, "big")
-    return LIST_HEAD.pack(RETURNED, len(entries)) + b"".join(
-        [RETURN.pack(position, min(count, MAX_COUNT)) for position, count in entries]
-    )
+    to = BytesWriter()
+    to.append(_RETURNED)
+    write_i32_be(to, len(entries))
+    for position, count in entries:
+        write_i64_be(to, position)
+        count = min(count, MAX_COUNT)
+        to.append(count >> 8)
+        to.append(count & 0xFF)
+    return to.getvalue()
 
 
 def damage(data: bytes, offset: int, end: int) -> str | None:

@@ -165,7 +165,7 @@ NOT_BOUNDS = {
     """,
     "of the store's format": """
         broker.holder.NOT_STORED broker.holder.PENDING broker.spill._REDELIVERED
-        broker.stored.DECODED store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
+        broker.stored.DECODED broker.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
         broker.exchange_types.held._BITS broker.exchange_types.held._MASK
         store.inspection._BASIC_CLASS store.inspection._GRAIN_BITS store.inspection._IN_GRAIN
         store.names._EXCHANGE_IDS_SINCE store.names._LOG_HEAD_BYTES store.ownership.VERSION

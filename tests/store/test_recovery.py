@@ -94,6 +94,15 @@ def test_priorities_come_back_and_none_differs_from_0(files, keys, settled):
         assert list(found.copies[queue_id].priorities) == [-1, 0, 200, -1, 9]
 
 
+def test_delivery_counts_of_many_copies_come_back_and_are_bounded(files):
+    writer = Writer(files)
+    counts = [1, 255, 256, record.MAX_COUNT, record.MAX_COUNT + 1]
+    positions = writer.write(*[publish(sequence=number) for number in range(1, 6)])
+    writer.write(record.returned(list(zip(positions, counts, strict=True))))
+    found, _ = recovered(files)
+    assert found.returned == dict(zip(positions, [*counts[:4], record.MAX_COUNT], strict=True))
+
+
 def test_with_the_operating_system_is_enough_if_that_is_said(files):
     journal = Journal(DIRECTORY, files, synced=False)
     journal.write(journal.batch([group(publish())]))
