@@ -77,6 +77,9 @@ class Channel:
         self.again: bool = False
         self.published: i64 = 0
         self._last_route: Route | None = None
+        # The latest properties that were among `known`, which has none as long as these.
+        self._properties: bytes = b"none so far"
+        self._known: int = 0
         self.route_epoch: int = -1
         self.delivery_tag: int = 0
         self.unacked: dict[int, Entry] = {}
@@ -184,7 +187,14 @@ class Channel:
         self.again = routes.found and route is self._last_route
         self._last_route = route
         message = Message(route.address, properties if body is not None else None, body, size, frames, self.number)
-        known = self.known.get(properties) if len(properties) <= KNOWN_SIZE else None
+        known: int | None = None
+        if len(properties) <= KNOWN_SIZE:
+            if properties == self._properties:
+                known = self._known
+            else:
+                known = self.known.get(properties)
+                if known is not None:
+                    self._properties, self._known = properties, known
         if known is None:
             inspect(message, properties, self.connection.user, self.reply)
             if self.intercept is not None:
@@ -201,13 +211,16 @@ class Channel:
                 tap.published(vhost, message, destinations, self.via())
         if self.transaction is not None:
             self.transaction.publish(message, destinations, bits, route.exchange)
-        elif len(destinations) == 1 and not destinations[0].instant:
-            route.outlet.single += 1
-            accepted = destinations[0].publish(message)
-            if self.confirms is not None:
-                self._confirm(self.confirms, accepted)
-        else:
-            self.place(message, destinations, bits, route.outlet)
+            return
+        if len(destinations) == 1:
+            destination = destinations[0]
+            if not destination.instant:
+                route.outlet.single += 1
+                accepted = destination.publish(message)
+                if self.confirms is not None:
+                    self._confirm(self.confirms, accepted)
+                return
+        self.place(message, destinations, bits, route.outlet)
 
     def refuse(self, bits: int, size: int) -> None:
         """Raise the AmqpError for a message beyond max_message_size. Only `immediate` is refused earlier."""

@@ -3,7 +3,7 @@
 import struct
 from typing import TYPE_CHECKING, Final
 
-from mypy_extensions import i32
+from mypy_extensions import i64
 
 from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
 from amqpbroker.amqp.output import LARGE, content_frames
@@ -14,7 +14,7 @@ from amqpbroker.broker.interceptors import stamped
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.session import ConsumerInfo
-from amqpbroker.octets import BytesWriter, write_i32_be, write_i64_be
+from amqpbroker.octets import BytesWriter, write_i64_be
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Table
@@ -63,11 +63,11 @@ class ChannelConsumer(Consumer):
         self.blocked: bool = False
         self.turn: int = 0
         self._largest: int = (self.connection.frame_max or UNLIMITED) - 8
-        # Beginning of a basic.deliver before and after the size of its payload, and the size of its payload without the
-        # address.
-        self._start: bytes = METHOD.to_bytes(1, "big") + channel.number.to_bytes(2, "big")
-        self._method: bytes = _DELIVER + methods.shortstr(tag)
-        self._fixed: i32 = len(self._method) + 9
+        # The first eight octets of a basic.deliver, without the size of its payload; what follows up to the delivery
+        # tag; and the size of the payload without the address.
+        self._start: i64 = METHOD << 56 | channel.number << 40 | _DELIVER[0]
+        self._method: bytes = _DELIVER[1:] + methods.shortstr(tag)
+        self._fixed: i64 = len(self._method) + 10
         # The latest address, and one that came twice in a row with what deliveries under it have in common.
         self._latest: bytes = b""
         self._address: bytes = b""
@@ -143,9 +143,8 @@ class ChannelConsumer(Consumer):
 
     def _begin(self, head: BytesWriter, address: bytes, tag: int, acquired_count: int) -> None:
         """Write a basic.deliver; encode what it has in common with the next one, if it is like the one before."""
-        size = self._fixed + len(address)
-        head.write(self._start)
-        write_i32_be(head, size)
+        start: i64 = self._start | (self._fixed + i64(len(address))) << 8
+        write_i64_be(head, start)
         head.write(self._method)
         write_i64_be(head, tag)
         head.append(1 if acquired_count else 0)
@@ -153,7 +152,7 @@ class ChannelConsumer(Consumer):
         head.append(0xCE)
         if address is self._latest:
             self._address = address
-            self._head = self._start + int(size).to_bytes(4, "big") + self._method
+            self._head = int(start).to_bytes(8, "big") + self._method
             self._first = b"\0" + address + b"\xce"
             self._again = b"\1" + address + b"\xce"
         self._latest = address

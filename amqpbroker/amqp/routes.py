@@ -83,6 +83,7 @@ class Routes:
         self._missed: i64 = 0
         self._cold: i64 = 0
         self._prefix: bytes = b""
+        self._is_default: bool = False
         self._way: _Way | None = None
         self._ways: dict[bytes, _Way] = {}
         self._passing: Route | None = None
@@ -115,9 +116,9 @@ class Routes:
         self.found = False
         self._cold = cold + 1
         way = self._way
-        if way is None or not address.startswith(self._prefix):
+        if way is None or not (address.startswith(self._prefix) if address[0] else self._is_default):
             way = self._find_way(channel, address)
-        key = address[len(self._prefix) + 1 :]
+        key = address[2 + address[0] :]
         if way.checked:
             self._check(channel, way, key, address, properties)
         destinations: tuple[Destination, ...] | None = None
@@ -162,6 +163,7 @@ class Routes:
         if way is None:
             way = self._ways[prefix] = self._open(channel, address)
         self._prefix = prefix
+        self._is_default = not address[0]
         self._way = way
         return way
 

@@ -114,6 +114,9 @@ class Deaths:
         """
         tables = self._tables
         name = queue.encode("utf-8", "surrogateescape")
+        # The tables of many deaths are searched quickly, and taken apart slowly.
+        if _field(_QUEUE, name) not in tables:
+            return False
         at: i64 = 0
         end: i64 = len(tables)
         while at < end:
@@ -129,6 +132,8 @@ class Deaths:
 
 def _find(tables: bytes, queue: bytes, reason: bytes) -> i64:
     """Return where the table for this queue and reason is, -1 if there is none."""
+    if not tables or _field(_REASON, reason) + _field(_QUEUE, queue) not in tables:
+        return -1
     at: i64 = 0
     end: i64 = len(tables)
     while at < end:
@@ -141,6 +146,10 @@ def _find(tables: bytes, queue: bytes, reason: bytes) -> i64:
             return at
         at = value_end(tables, at)
     return -1
+
+
+def _field(name: bytes, value: bytes) -> bytes:
+    return name + len(value).to_bytes(4, "big") + value
 
 
 def _behind_count(tables: bytes, at: i64) -> i64:

@@ -51,7 +51,7 @@ class Gathering:
     groups: the other operations, in the order in which their groups were begun.
     """
 
-    __slots__ = ("_depth", "_folds_at", "_open", "_pending", "_returns", "groups", "loose", "waiting_bytes")
+    __slots__ = ("_depth", "_folds_at", "_open", "_pending", "_returns", "_spare", "groups", "loose", "waiting_bytes")
 
     def __init__(self, returns: int = BOUNDS.returns) -> None:
         """returns: number of copies returned outside a group before duplicates are removed."""
@@ -63,6 +63,8 @@ class Gathering:
         self._depth: int = 0
         self._returns: int = returns
         self._folds_at: int = returns
+        #: A group that turned out to be none, for the next one.
+        self._spare: Group | None = None
 
     def __len__(self) -> int:
         """How many operations."""
@@ -119,7 +121,8 @@ class Gathering:
         self._depth += 1
         if self._depth > 1:
             return
-        self._open = Group()
+        spare, self._spare = self._spare, None
+        self._open = Group() if spare is None else spare
         self._pending = PENDING - 1 - len(self.groups)
         self.groups.append(self._open)
         self.waiting_bytes += _COPY_BYTES
@@ -130,8 +133,9 @@ class Gathering:
             group = self._open
             if not group.entered and not group.returned and not group.swept:
                 # Nothing depends on it: what it has settled, if anything, needs no group.
-                self.loose.settled += group.settled
-                self.groups.pop()
+                self.loose.settled.extend(group.settled)
+                group.settled.clear()
+                self._spare = self.groups.pop()
                 self.waiting_bytes -= _COPY_BYTES
             self._open = self.loose
             self._pending = PENDING

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.consumers import Consumers, QuorumConsumers
+from amqpbroker.broker.deadletter import count_letters
 from amqpbroker.broker.delayed_returns import DelayedReturns
 from amqpbroker.broker.disuse import Disuse
 from amqpbroker.broker.event_facts import consumer_created, consumer_deleted
@@ -25,7 +26,6 @@ from amqpbroker.broker.ready import (
     QuorumLine,
     ReadyLine,
     StrictQuorumLine,
-    pages_of,
 )
 from amqpbroker.broker.rereading import Rereading
 from amqpbroker.broker.retry_delay import RetryDelay
@@ -440,8 +440,7 @@ class LocalQueue(Queue):
             return
         self.tally.left += len(entries)
         dead_lettered = not self.closed and self.settings.dead_letter_exchange is not None
-        strategy = self.settings.dead_letter_strategy if dead_lettered else "disabled"
-        self.vhost.totals.count_dead_letters(self.settings.queue_type, strategy, reason, len(entries))
+        count_letters(self.vhost.totals.dead_letters, self.settings, dead_lettered, reason, len(entries))
         if dead_lettered:
             self.vhost.dead_letters.send(self, entries, reason)
             return
@@ -541,7 +540,7 @@ class LocalQueue(Queue):
         self.entered = self.tally.before = copies.sequences[-1]
         self.tally.recovered = len(copies.positions)
         self.expiring += len(copies.deadlines_ms) - copies.deadlines_ms.count(0)
-        self.ready.recover(pages_of(copies), copies.size)
+        self.ready.recover(copies)
 
     def recovered(self) -> None:
         self.expire()

@@ -1,9 +1,8 @@
 """What a queue keeps out of memory: its stored copies, and in need of memory the others too."""
 
 from array import array
-from collections.abc import Iterator
 
-from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.message import Entry
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import Page, Pager
@@ -146,8 +145,3 @@ class QueuePages(Pager):
         if entry.position:
             self._queue.tally.unstored += 1
             self._log.settle(entry)
-
-    def messages(self, page: Page) -> Iterator[Message]:
-        reading = self._log.reader.start(page.positions)
-        for position in page.positions:
-            yield reading.message(position)

@@ -6,7 +6,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from amqpbroker.broker.message import Message
-from amqpbroker.broker.stored import DECODED, PROPERTY_FLAGS_AT, decode
+from amqpbroker.broker.stored import DECODED, decode
 from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
 from amqpbroker.store import record
 from amqpbroker.store.journal import Journal
@@ -131,7 +131,7 @@ class Reading:
                 message.extra_keys = tuple(keys)
                 message.cc_keys = data[at + record.CC_KEYS_AT]
         message.died = flags & record.DEATHS != 0
-        if frames[PROPERTY_FLAGS_AT] & DECODED:
+        if frames[record.PROPERTY_FLAGS_AT] & DECODED:
             decode(message)
         return message
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.message import Entry
 from amqpbroker.wire.properties import flags_of
 from amqpbroker.wire.property_flags import PRIORITY
 
@@ -102,10 +102,6 @@ class Pager(metaclass=ABCMeta):
     def forget(self, entry: Entry) -> None:
         """The copy lives no more."""
 
-    @abstractmethod
-    def messages(self, page: Page) -> Iterator[Message]:
-        """Iterate over the messages of a page whose copies are all stored. Raises OSError, DamagedError."""
-
 
 class ReadyLine(metaclass=ABCMeta):
     """What waits in a queue, head first."""
@@ -167,11 +163,8 @@ class ReadyLine(metaclass=ABCMeta):
         """Delete all entries, also from the store. Return the entries in memory, for the caller to free."""
 
     @abstractmethod
-    def recover(self, pages: list[Page], size: int) -> None:
-        """Take in stored copies, in the order of their sequences, before any others; `size` octets of bodies.
-
-        Raises OSError, DamagedError.
-        """
+    def recover(self, copies: "Copies") -> None:
+        """Take in stored copies, in the order of their sequences, before any others. No message is read for it."""
 
     @abstractmethod
     def page_out(self, pager: Pager, keep: bool) -> bool:
@@ -287,10 +280,14 @@ class FifoLine(ReadyLine):
             yield from self._pager.load(page)
         yield from self._tail
 
-    def recover(self, pages: list[Page], size: int) -> None:
-        self._pages.extend(pages)
-        self.count += sum([len(page.positions) for page in pages])
-        self.size += size
+    def recover(self, copies: "Copies") -> None:
+        self.take_in(copies.positions, copies.sequences, copies.sizes)
+
+    def take_in(self, positions: "array[int]", sequences: "array[int]", sizes: "array[int]") -> None:
+        """`recover` copies of which these are the positions, sequences and octets of bodies."""
+        self._pages.extend(_paged(positions, sequences, sizes))
+        self.count += len(positions)
+        self.size += sum(sizes)
 
     def page_out(self, pager: Pager, keep: bool) -> bool:
         self._pager = pager
@@ -383,11 +380,6 @@ def _first_page(line: deque[Entry]) -> int:
     return len(line)
 
 
-def pages_of(copies: "Copies") -> list[Page]:
-    """Recovered copies, in the order of their sequences."""
-    return _paged(copies.positions, copies.sequences, copies.sizes)
-
-
 def _paged(positions: "array[int]", sequences: "array[int]", sizes: Sequence[int]) -> list[Page]:
     pages = []
     start = size = 0
@@ -411,22 +403,21 @@ class _Copies:
         self.sizes = array("I")
 
 
-def _recover_by_level(
-    pager: Pager, pages: list[Page], level_of: Callable[[Message], int], line_of: Callable[[int], ReadyLine]
-) -> None:
-    """Distribute the copies among the lines of their levels."""
+def _recover_by_level(copies: "Copies", level_of: Callable[[int], int], line_of: Callable[[int], FifoLine]) -> None:
+    """Distribute the copies among the lines of their levels. level_of: takes a priority, -1 for none."""
     levels: dict[int, _Copies] = {}
-    for page in pages:
-        for position, sequence, message in zip(page.positions, page.sequences, pager.messages(page), strict=True):
-            level = level_of(message)
-            copies = levels.get(level)
-            if copies is None:
-                copies = levels[level] = _Copies()
-            copies.positions.append(position)
-            copies.sequences.append(sequence)
-            copies.sizes.append(message.size)
-    for level, copies in levels.items():
-        line_of(level).recover(_paged(copies.positions, copies.sequences, copies.sizes), sum(copies.sizes))
+    for position, sequence, size, priority in zip(
+        copies.positions, copies.sequences, copies.sizes, copies.priorities, strict=True
+    ):
+        level = level_of(priority)
+        part = levels.get(level)
+        if part is None:
+            part = levels[level] = _Copies()
+        part.positions.append(position)
+        part.sequences.append(sequence)
+        part.sizes.append(size)
+    for level, part in levels.items():
+        line_of(level).take_in(part.positions, part.sequences, part.sizes)
 
 
 #: Stands for a priority that was never used: most of 255 never are.
@@ -450,9 +441,9 @@ class PriorityLine(ReadyLine):
         priority = entry.message.priority
         return priority if priority < self.max_priority else self.max_priority
 
-    def _level_of(self, message: Message) -> int:
-        """Return the level of an entry with this message."""
-        return min(message.priority, self.max_priority)
+    def _level_of(self, priority: int) -> int:
+        """Return the level of entries with this priority, -1 for none."""
+        return min(max(priority, 0), self.max_priority)
 
     def _line(self, level: int) -> FifoLine:
         line = self.levels[level]
@@ -513,12 +504,11 @@ class PriorityLine(ReadyLine):
         self.mask = self.count = self.size = 0
         return dropped
 
-    def recover(self, pages: list[Page], size: int) -> None:
-        assert self._pager is not None
-        _recover_by_level(self._pager, pages, self._level_of, self._line)
+    def recover(self, copies: "Copies") -> None:
+        _recover_by_level(copies, self._level_of, self._line)
         self.mask = sum([1 << level for level, line in enumerate(self.levels) if line.count])
-        self.count += sum([len(page.positions) for page in pages])
-        self.size += size
+        self.count += len(copies.positions)
+        self.size += copies.size
 
     def page_out(self, pager: Pager, keep: bool) -> bool:
         self._pager = pager
@@ -619,17 +609,13 @@ class QuorumLine(ReadyLine):
         self.count = self.size = self.turn = 0
         return dropped
 
-    def recover(self, pages: list[Page], size: int) -> None:
-        assert self._pager is not None
-        _recover_by_level(
-            self._pager,
-            pages,
-            lambda message: message.priority > 4,
-            lambda high: self.high if high else self.normal,
-        )
-        self._newest = pages[-1].sequences[-1]
-        self.count += sum([len(page.positions) for page in pages])
-        self.size += size
+    def recover(self, copies: "Copies") -> None:
+        normal = self.normal
+        assert isinstance(normal, FifoLine)
+        _recover_by_level(copies, lambda priority: priority > 4, lambda high: self.high if high else normal)
+        self._newest = copies.sequences[-1]
+        self.count += len(copies.positions)
+        self.size += copies.size
 
     def page_out(self, pager: Pager, keep: bool) -> bool:
         moved = [line.page_out(pager, keep) for line in (self.high, self.normal)]
@@ -662,12 +648,13 @@ class StrictLevels(PriorityLine):
         super().__init__(self.MAX_PRIORITY, pager)
 
     def _level(self, entry: Entry) -> int:
-        return self._level_of(entry.message)
-
-    def _level_of(self, message: Message) -> int:
+        message = entry.message
         if not message.priority and not flags_of(message.properties) & PRIORITY:
             return self.DEFAULT_PRIORITY
-        return super()._level_of(message)
+        return super()._level(entry)
+
+    def _level_of(self, priority: int) -> int:
+        return self.DEFAULT_PRIORITY if priority < 0 else super()._level_of(priority)
 
     def first_due(self) -> tuple[int, int]:
         """Expiry time and level of the head that expires first among all levels; 0 if none expires."""
@@ -716,7 +703,7 @@ class StrictQuorumLine(QuorumLine):
         self.count += 1
         self.size += entry.message.size
 
-    def recover(self, pages: list[Page], size: int) -> None:
-        self.normal.recover(pages, size)
-        self.count += sum([len(page.positions) for page in pages])
-        self.size += size
+    def recover(self, copies: "Copies") -> None:
+        self.normal.recover(copies)
+        self.count += len(copies.positions)
+        self.size += copies.size

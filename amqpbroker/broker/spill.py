@@ -10,7 +10,7 @@ from pathlib import Path
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import Spilled
-from amqpbroker.broker.stored import DECODED, PROPERTY_FLAGS_AT, content_of, decode
+from amqpbroker.broker.stored import DECODED, content_of, decode
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
@@ -158,7 +158,7 @@ def _decoded(data: bytes, offset: int, queue: Queue) -> tuple[Entry, int]:
     message.extra_keys = content.extra_keys
     message.cc_keys = content.cc_keys
     message.died = content.flags & record.DEATHS != 0
-    if content.frames[PROPERTY_FLAGS_AT] & DECODED:
+    if content.frames[record.PROPERTY_FLAGS_AT] & DECODED:
         decode(message)
     entry = Entry(message, queue, sequence, deadline_ms)
     entry.redelivered = bool(flags & _REDELIVERED)

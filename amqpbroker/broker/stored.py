@@ -9,9 +9,9 @@ from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.property_flags import EXPIRATION, HEADERS
 from amqpbroker.wire.property_walk import PropertyWalk
 
-#: Where the high octet of the property flags is in content frames; what in it says that properties must be decoded.
-PROPERTY_FLAGS_AT: Final = 19
+#: Flags in the high octet of the property flags that say that properties must be decoded.
 DECODED: Final = (HEADERS | EXPIRATION) >> 8
+_EXPIRATION: Final = EXPIRATION >> 8
 
 _WALK: Final = PropertyWalk()
 
@@ -42,8 +42,14 @@ def content_of(message: Message) -> record.Content:
 
 
 def decode(message: Message) -> None:
-    """Set what the broker needs to know of the properties: headers and expiration."""
+    """Set what the broker needs to know of the properties, which are DECODED: headers and expiration.
+
+    Headers without an expiration are decoded later, if anything asks for them.
+    """
     assert message.frames is not None
+    if not message.frames[record.PROPERTY_FLAGS_AT] & _EXPIRATION:
+        message.undecoded = True
+        return
     properties = content_properties(message.frames)
     if _WALK.walk(properties):
         message.undecoded = _WALK.has_headers

@@ -78,7 +78,3 @@ class BrokerTotals:
         self.dead_letters: dict[tuple[str, str, str], int] = {}
         self.churn = Churn()
         self.auth_attempts = AuthAttempts()
-
-    def count_dead_letters(self, queue_type: str, strategy: str, reason: str, count: int) -> None:
-        key = queue_type, strategy.replace("-", "_"), reason
-        self.dead_letters[key] = self.dead_letters.get(key, 0) + count

@@ -51,7 +51,15 @@ class _Teller(record.Visitor):
         record.visit(group.data, group.start, group.stop, self)
 
     def entered(
-        self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, size: int, octets: int
+        self,
+        offset: int,
+        queue_id: int,
+        sequence: int,
+        deadline_ms: int,
+        delivery_count: int,
+        size: int,
+        octets: int,
+        priority: int,
     ) -> None:
         data = self._group.data
         content = record.content(data, offset - record.back(data, offset))

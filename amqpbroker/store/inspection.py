@@ -279,9 +279,17 @@ class Inspection(Recovered):
     # --- what records say -------------------------------------------------------------------------------------------
 
     def entered(
-        self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, size: int, octets: int
+        self,
+        offset: int,
+        queue_id: int,
+        sequence: int,
+        deadline_ms: int,
+        delivery_count: int,
+        size: int,
+        octets: int,
+        priority: int,
     ) -> None:
-        super().entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, octets)
+        super().entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, octets, priority)
         self.entries += 1
         data = self._group.data
         back = record.back(data, offset)

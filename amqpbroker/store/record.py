@@ -48,6 +48,11 @@ DEADLINE_AT: Final = 12
 INDEX_AT: Final = 22
 
 _PUBLISH: Final = ord("P")
+_RETURNED: Final = ord("R")
+
+#: Where the high octet of the property flags is in a message's frames, and the flag in it for a priority.
+PROPERTY_FLAGS_AT: Final = 19
+_HAS_PRIORITY: Final = 0x08
 
 #: A publish record of one entry, without address and frames.
 _SMALLEST = PUBLISH_HEAD.size + ENTRY.size
@@ -93,9 +98,20 @@ class Visitor(metaclass=ABCMeta):
 
     @abstractmethod
     def entered(
-        self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, size: int, octets: int
+        self,
+        offset: int,
+        queue_id: int,
+        sequence: int,
+        deadline_ms: int,
+        delivery_count: int,
+        size: int,
+        octets: int,
+        priority: int,
     ) -> None:
-        """An entry: one queue's copy of a message with a body of `size` octets. octets: its share of the record."""
+        """An entry: one queue's copy of a message with a body of `size` octets. octets: its share of the record.
+
+        priority: of the message; -1 if its properties have none.
+        """
 
     @abstractmethod
     def settled(self, position: int) -> None:
@@ -266,9 +282,15 @@ def returned(entries: list[tuple[int, int]]) -> bytes:
     if len(entries) == 1:
         position, count = entries[0]
         return b"R\0\0\0\1" + position.to_bytes(8, "big") + min(count, MAX_COUNT).to_bytes(2, "big")
-    return LIST_HEAD.pack(RETURNED, len(entries)) + b"".join(
-        [RETURN.pack(position, min(count, MAX_COUNT)) for position, count in entries]
-    )
+    to = BytesWriter()
+    to.append(_RETURNED)
+    write_i32_be(to, len(entries))
+    for position, count in entries:
+        write_i64_be(to, position)
+        count = min(count, MAX_COUNT)
+        to.append(count >> 8)
+        to.append(count & 0xFF)
+    return to.getvalue()
 
 
 def damage(data: bytes, offset: int, end: int) -> str | None:
@@ -342,11 +364,13 @@ def visit(data: bytes, offset: int, end: int, visitor: Visitor) -> None:
         stop = start + GROUP_HEAD.unpack_from(data, offset)[0]
         # Most groups are one message in one queue: these are told without the calls that a group takes in general.
         if stop - start >= _SMALLEST and data[start] == PUBLISH[0]:
-            _, _, _, extra, _, count, address, frames, size = publish_head(data, start)
+            _, _, priority, extra, _, count, address, frames, size = publish_head(data, start)
             if count == 1 and not extra and start + _SMALLEST + address + frames == stop:
                 entry = start + PUBLISH_HEAD.size
                 queue_id, sequence, deadline, delivery_count, _ = ENTRY.unpack_from(data, entry)
-                visitor.entered(entry, queue_id, sequence, deadline, delivery_count, size, stop - start)
+                if not priority and _lacks_priority(data, stop - frames, frames):
+                    priority = -1
+                visitor.entered(entry, queue_id, sequence, deadline, delivery_count, size, stop - start, priority)
                 offset = stop
                 continue
         visit_payload(data, start, stop, visitor)
@@ -357,14 +381,17 @@ def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
     """Read one record; returns where the next starts."""
     kind = data[offset]
     if kind == PUBLISH[0]:
-        _, _, _, extra, _, count, address, frames, size = PUBLISH_HEAD.unpack_from(data, offset)
+        _, _, priority, extra, _, count, address, frames, size = PUBLISH_HEAD.unpack_from(data, offset)
         offset += PUBLISH_HEAD.size
         octets = (PUBLISH_HEAD.size + count * ENTRY.size + address + frames) // (count or 1)
+        frames_at = _end(data, offset + count * ENTRY.size + address, extra)
+        if not priority and _lacks_priority(data, frames_at, frames):
+            priority = -1
         for _ in range(count):
             queue_id, sequence, deadline_ms, delivery_count, _ = ENTRY.unpack_from(data, offset)
-            visitor.entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, octets)
+            visitor.entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, octets, priority)
             offset += ENTRY.size
-        return _end(data, offset + address, extra) + int(frames)
+        return frames_at + int(frames)
     _, count = LIST_HEAD.unpack_from(data, offset)
     offset += LIST_HEAD.size
     if kind == SETTLE[0]:
@@ -380,6 +407,11 @@ def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
             offset += RETURN.size
         return offset
     return -1
+
+
+def _lacks_priority(data: bytes, frames_at: int, frames: int) -> bool:
+    """Return whether frames of so many octets have properties without a priority."""
+    return frames > PROPERTY_FLAGS_AT and not data[frames_at + PROPERTY_FLAGS_AT] & _HAS_PRIORITY
 
 
 def _end(data: bytes, offset: int, keys: int) -> int:

@@ -19,29 +19,34 @@ _GRAIN_BITS = 4
 
 
 class Copies:
-    """A queue's copies as found, in the order of their records: one item of each array for each."""
+    """A queue's copies as found, in the order of their records: one item of each array for each.
 
-    __slots__ = ("deadlines_ms", "positions", "sequences", "sizes")
+    priorities: of the messages, -1 for none.
+    """
+
+    __slots__ = ("deadlines_ms", "positions", "priorities", "sequences", "sizes")
 
     def __init__(self) -> None:
         self.sequences = array("Q")
         self.positions = array("Q")
         self.deadlines_ms = array("Q")
         self.sizes = array("I")
+        self.priorities = array("h")
 
     @property
     def size(self) -> int:
         """Octets of all bodies."""
         return sum(self.sizes)
 
-    def _append(self, sequence: int, position: int, deadline_ms: int, size: int) -> None:
+    def _append(self, sequence: int, position: int, deadline_ms: int, size: int, priority: int) -> None:
         self.sequences.append(sequence)
         self.positions.append(position)
         self.deadlines_ms.append(deadline_ms)
         self.sizes.append(size)
+        self.priorities.append(priority)
 
-    def _items(self) -> "zip[tuple[int, int, int, int]]":
-        return zip(self.sequences, self.positions, self.deadlines_ms, self.sizes, strict=True)
+    def _items(self) -> "zip[tuple[int, int, int, int, int]]":
+        return zip(self.sequences, self.positions, self.deadlines_ms, self.sizes, self.priorities, strict=True)
 
     def living(self, settled: dict[int, bytearray]) -> "Copies":
         """Those not settled, in the order of their sequences.
@@ -54,9 +59,9 @@ class Copies:
         if not settled:
             return copies
         kept = Copies()
-        for sequence, position, deadline_ms, size in copies._items():
+        for sequence, position, deadline_ms, size, priority in copies._items():
             if not settled[position >> OFFSET_BITS][(position & OFFSET_MASK) >> _GRAIN_BITS]:
-                kept._append(sequence, position, deadline_ms, size)
+                kept._append(sequence, position, deadline_ms, size, priority)
         return kept
 
     def _sorted(self) -> "Copies":
@@ -90,7 +95,15 @@ class Recovered(record.Visitor):
         self._settled[number] = bytearray((size >> _GRAIN_BITS) + 1)
 
     def entered(
-        self, offset: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, size: int, octets: int
+        self,
+        offset: int,
+        queue_id: int,
+        sequence: int,
+        deadline_ms: int,
+        delivery_count: int,
+        size: int,
+        octets: int,
+        priority: int,
     ) -> None:
         copies = self.copies.get(queue_id)
         if copies is None:
@@ -99,6 +112,7 @@ class Recovered(record.Visitor):
         copies.positions.append(self._base + offset)
         copies.deadlines_ms.append(deadline_ms)
         copies.sizes.append(size)
+        copies.priorities.append(priority)
         self._entries.add(offset, octets)
         if delivery_count:
             self.returned[self._base + offset] = delivery_count

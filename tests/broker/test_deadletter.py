@@ -1,5 +1,7 @@
 """The bytes were recorded from RabbitMQ 4.0.5: the properties that basic.get gave for a dead-lettered message."""
 
+import time
+
 import pytest
 
 from amqpbroker.broker.deadletter import Departure
@@ -7,10 +9,12 @@ from amqpbroker.broker.deaths import Deaths
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.pieces import Pieces
 from amqpbroker.broker.settings import QueueSettings
+from amqpbroker.clock import ManualClock
 from amqpbroker.wire.frames import lone_content
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.broker.routed import integer, publishing
+from tests.harness import Wire, make_broker
 
 NOW_MS = 1_795_536_988_765
 
@@ -204,6 +208,29 @@ def test_only_the_first_death_knows_the_expiration() -> None:
 def test_other_headers_of_the_client_stay() -> None:
     letter = die(publishing(b"key", {"x-aa": integer(1), "x-delivery-count": longstr("mine")}))
     assert list(headers_of(letter))[:3] == ["x-aa", "x-death", "x-delivery-count"]
+
+
+def chain_cpu_s(queues: int) -> float:
+    """CPU of a message that expires at once in each of these queues, and goes on to the next."""
+    broker = make_broker(ManualClock())
+    client = Wire(broker).log_in()
+    for number in range(queues):
+        key = longstr(f"q{number + 1}")
+        arguments = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": key}
+        client.declare(f"q{number}", arguments={"x-message-ttl": integer(0), **arguments})
+    client.declare(f"q{queues}")
+    start = time.thread_time()
+    client.publish("q0", b"")
+    spent = time.thread_time() - start
+    assert broker.vhosts["/"].queues[f"q{queues}"].ready_count == 1
+    return spent
+
+
+@pytest.mark.alone
+def test_deaths_before_hardly_make_the_next_one_dearer() -> None:
+    # The octets of x-death grow with each death, and are copied; they are not taken apart each time.
+    few, many = (min(chain_cpu_s(queues) for _ in range(3)) for queues in (250, 1_000))
+    assert many < few * 10
 
 
 def test_cycles_are_those_of_the_record_alone() -> None:

@@ -119,6 +119,15 @@ def test_cycles_are_those_of_tables(deaths: list[Death], queue: str) -> None:
     assert recorded(*deaths).is_cycle(deaths[0].queue) is history(*deaths).is_cycle(deaths[0].queue)
 
 
+@pytest.mark.parametrize("reason", ["expired", "rejected"])
+def test_routing_key_that_looks_like_a_death_is_none(reason: str) -> None:
+    forged = b"\x06reasonS\0\0\0%c%b\x05queueS\0\0\0\1q" % (len(reason), reason.encode())
+    deaths = recorded(Death("a", "expired", routing_keys=(forged,)), Death("b", "expired"))
+    assert not deaths.is_cycle("q")
+    assert add(deaths, Death("q", reason)).is_cycle("q") is (reason == "expired")
+    assert len(headers_of(deaths)["x-death"].value) == 3
+
+
 @pytest.mark.parametrize(
     ("deaths", "queue", "cycle"),
     [

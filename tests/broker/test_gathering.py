@@ -101,6 +101,25 @@ def test_a_group_without_operations_leaves_nothing_behind():
     assert [gathering.groups[PENDING - 1 - copy.position].entered for copy in (first, second)] == [[first], [second]]
 
 
+def test_groups_after_those_without_copies_have_nothing_of_them():
+    gathering = Gathering()
+    (copy,) = entries(1)
+    for position in (7, 8):
+        gathering.begin()
+        gathering.settle(position)
+        gathering.end()
+    gathering.begin()
+    gathering.enter(copy)
+    gathering.settle(9)
+    gathering.end()
+    gathering.begin()
+    gathering.settle(10)
+    gathering.end()
+    (group,) = gathering.groups
+    assert (group.entered, group.settled, gathering.loose.settled) == ([copy], [9], [7, 8, 10])
+    assert copy.position == PENDING - 1
+
+
 def test_what_a_group_only_settles_is_settled_with_everything_else():
     gathering = Gathering()
     gathering.settle(3)

@@ -13,6 +13,7 @@ from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.broker.settings import queue_settings
 from amqpbroker.broker.spill import Spill
 from amqpbroker.clock import ManualClock
+from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal import Journal
@@ -26,8 +27,8 @@ from tests.fault_files import FaultyFiles
 class Node:
     """A broker with one queue "q"."""
 
-    def __init__(self, files=None, committer=InlineCommitter, durable=True, **arguments):
-        self.arguments = {"durable": durable, **arguments}
+    def __init__(self, files=None, committer=InlineCommitter, durable=True, compat=COMPATS["4.0"], **arguments):
+        self.arguments = {"durable": durable, "compat": compat, **arguments}
         self.files = files or FaultyFiles()
         self.clock = ManualClock()
         journal = Journal(Path("/journal"), self.files)
@@ -35,7 +36,7 @@ class Node:
         self.committer: Committer = committer(journal)
         self.log = Persistence(journal, self.committer, pytest.fail, self.clock)
         self.spill = self.log.spill = Spill(Path("/spill"), self.files)
-        broker = Broker(Config(), self.clock, self.log)
+        broker = Broker(Config(compat=compat), self.clock, self.log)
         self.queue = broker.vhosts["/"].declare_queue("q", durable, False, False, table(**arguments))
         if durable:
             self.queue.id = 1
@@ -62,6 +63,8 @@ class Node:
         """How many messages that wait are in memory."""
         line = self.queue.ready
         lines = [line]
+        if isinstance(line, ready_lines.StrictQuorumLine):
+            line = line.normal
         if isinstance(line, ready_lines.PriorityLine):
             lines = line.levels
         elif isinstance(line, ready_lines.QuorumLine):
@@ -128,14 +131,22 @@ def test_what_is_purged_before_it_is_safe_stays_away():
 
 
 @pytest.mark.usefixtures("_small_pages")
-@pytest.mark.parametrize("arguments", [{"max_priority": 5}, {"queue_type": "quorum"}])
-def test_recovered_messages_of_priorities_stay_on_the_disk_and_keep_their_order(arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [{"max_priority": 5}, {"queue_type": "quorum"}, {"queue_type": "quorum", "compat": COMPATS["4.3"]}],
+    ids=["priority", "quorum", "strict quorum"],
+)
+def test_recovered_messages_of_priorities_stay_on_the_disk_and_keep_their_order(arguments, monkeypatch):
     first, other = Node(**arguments), Node(**arguments)
     for i in range(100):
         for node in (first, other):
             node.publish(b"%d" % i, priority=i % 7)
+    reads = []
+    read = Journal.read
+    monkeypatch.setattr(Journal, "read", lambda *where: reads.append(where) or read(*where))
     after = first.restarted()
     assert after.in_memory == 0
+    assert not reads
     assert (after.queue.ready.count, after.queue.ready.size) == (100, other.queue.ready.size)
     assert [entry.message.body for entry in after.take(100)] == [entry.message.body for entry in other.take(100)]
 

@@ -145,7 +145,7 @@ NOT_BOUNDS = {
         broker.broker.CONTENT_HEAD broker.deaths._COUNT_OCTETS broker.deaths._ORIGINAL_EXPIRATION_TYPE
         broker.deaths._QUEUE_OCTETS broker.deaths._QUEUE_TYPE broker.deaths._REASON_OCTETS broker.deaths._REASON_TYPE
         broker.event_exchange._PERSISTENT broker.exchange_types.topic_index._DOT broker.message._HEADERS
-        broker.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection._KNOWN_SIZE
+        broker.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection.KNOWN_SIZE
         management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE
         shovel.client._ACK shovel.client._DELIVER shovel.topology._NOT_FOUND
@@ -165,7 +165,7 @@ NOT_BOUNDS = {
     """,
     "of the store's format": """
         broker.holder.NOT_STORED broker.holder.PENDING broker.spill._REDELIVERED
-        broker.stored.DECODED broker.stored.PROPERTY_FLAGS_AT
+        broker.stored.DECODED broker.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
         broker.exchange_types.held._BITS broker.exchange_types.held._MASK
         store.inspection._BASIC_CLASS store.inspection._GRAIN_BITS store.inspection._IN_GRAIN
         store.names._EXCHANGE_IDS_SINCE store.names._LOG_HEAD_BYTES store.ownership.VERSION

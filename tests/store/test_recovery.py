@@ -8,6 +8,8 @@ import pytest
 from amqpbroker.store import record
 from amqpbroker.store.journal import Journal, StoreError, segment_name
 from amqpbroker.store.recovery import Recovered, recover
+from amqpbroker.wire.frames import content
+from amqpbroker.wire.properties import encode_properties
 from tests.fault_files import FaultyFiles, PowerCut
 
 DIRECTORY = Path("/journal")
@@ -69,6 +71,36 @@ def test_what_is_published_and_not_settled_comes_back_in_order(files):
     assert found.returned == {found.copies[9].positions[0]: 3}
     assert found.batches == journal.batches == 2
     assert journal.living.of(1).count == 4
+
+
+@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("keys", [(), (b"cc", b"bcc")])
+def test_priorities_come_back_and_none_differs_from_0(files, keys, settled):
+    writer = Writer(files)
+    values = [{}, {"priority": 0}, {"priority": 200}, {"message_type": b"t"}, {"priority": 9, "app_id": b"a"}]
+    payloads = []
+    for sequence, properties in enumerate(values, 1):
+        frames = content(1, encode_properties(properties), b"x" * 200, 0)
+        stored = record.Content(b"\0\1q", frames, 200, properties.get("priority", 0), keys, 1 if keys else 0, 0)
+        # The lone entries and those of several queues are read by different ways.
+        payloads.append(record.publish(stored, [(1, sequence, 0, 0)]))
+        payloads.append(record.publish(stored, [(2, sequence, 0, 0), (3, sequence, 0, 0)]))
+    positions = writer.write(*payloads)
+    if settled:
+        writer.write(record.settle(positions[:1]))
+    found, _ = recovered(files)
+    assert list(found.copies[1].priorities) == [-1, 0, 200, -1, 9][settled:]
+    for queue_id in (2, 3):
+        assert list(found.copies[queue_id].priorities) == [-1, 0, 200, -1, 9]
+
+
+def test_delivery_counts_of_many_copies_come_back_and_are_bounded(files):
+    writer = Writer(files)
+    counts = [1, 255, 256, record.MAX_COUNT, record.MAX_COUNT + 1]
+    positions = writer.write(*[publish(sequence=number) for number in range(1, 6)])
+    writer.write(record.returned(list(zip(positions, counts, strict=True))))
+    found, _ = recovered(files)
+    assert found.returned == dict(zip(positions, [*counts[:4], record.MAX_COUNT], strict=True))
 
 
 def test_with_the_operating_system_is_enough_if_that_is_said(files):
@@ -326,7 +358,7 @@ def finished_cpu_s(queues):
     found = Recovered()
     found.start_segment(1, 512 << 20)
     for number in range(2 * queues):
-        found.entered(64 * number, number % queues + 1, number // queues + 1, 0, 0, 10, 60)
+        found.entered(64 * number, number % queues + 1, number // queues + 1, 0, 0, 10, 60, 0)
     start = time.thread_time()
     found.finish()
     assert len(found.copies) == queues

@@ -61,6 +61,9 @@ class TopicIndex(KeyIndex):
     def __init__(self) -> None:
         super().__init__()
         self._root = _Node()
+        # What `find` has found so far: in most cases one, which takes no list.
+        self._first: Targets | None = None
+        self._further: list[Targets] | None = None
 
     def add(self, pattern: bytes, target: "Target") -> None:
         node = self._root
@@ -100,57 +103,74 @@ class TopicIndex(KeyIndex):
         self.exchanges = 0
 
     def find(self, key: bytes) -> "tuple[Target, ...]":
-        found: list[Targets] = []
+        self._start()
         end: i64 = len(key)
-        _visit(self._root, key, 0 if end else 1, end, found, None)
-        if len(found) == 1:
-            return found[0].all()
+        self._visit(self._root, key, 0 if end else 1, end, None)
+        first, further = self._first, self._further
+        if first is None:
+            return ()
+        self._start()
+        if further is None:
+            return first.all()
         together: dict[Target, None] = {}
-        for targets in found:
+        for target in first.all():
+            together[target] = None
+        for targets in further:
             for target in targets.all():
                 together[target] = None
         return tuple(together)
 
+    def _start(self) -> None:
+        self._first = None
+        self._further = None
 
-def _visit(node: _Node, key: bytes, at: i64, end: i64, found: list[Targets], followed: dict[_Node, int] | None) -> None:
-    """Add what matches the words of the key from `at` on; beyond `end`, there are no words left.
-
-    followed: `#` node -> the first word from which on it has been followed, once it matters: the work is bounded by
-    nodes times words.
-    """
-    many = node.many
-    starts: list[int] | None = None
-    if many is not None:
-        if followed is None and not many.follows():
-            if many.targets is not None:
-                found.append(many.targets)
+    def _found(self, targets: Targets) -> None:
+        if self._first is None:
+            self._first = targets
+        elif self._further is None:
+            self._further = [targets]
         else:
-            if followed is None:
-                followed = {}
-            known: i64 = followed.get(many, int(end) + 2)
-            if at < known:
-                followed[many] = int(at)
-                if many.follows():
-                    starts = _starts(key, at, known, end)
-                elif known > end + 1 and many.targets is not None:
-                    found.append(many.targets)
-    if at > end:
-        if node.targets is not None:
-            found.append(node.targets)
-    elif node.children is not None or node.one is not None:
-        stop = at
-        while stop < end and key[stop] != _DOT:
-            stop += 1
-        if node.children is not None:
-            # Words of a routing key that look like wildcards are none, and no child has these names.
-            exact = node.children.get(key[at:stop])
-            if exact is not None:
-                _visit(exact, key, stop + 1, end, found, followed)
-        if node.one is not None:
-            _visit(node.one, key, stop + 1, end, found, followed)
-    if starts is not None and many is not None:
-        for start in reversed(starts):
-            _visit(many, key, start, end, found, followed)
+            self._further.append(targets)
+
+    def _visit(self, node: _Node, key: bytes, at: i64, end: i64, followed: dict[_Node, int] | None) -> None:
+        """Find what matches the words of the key from `at` on; beyond `end`, there are no words left.
+
+        followed: `#` node -> the first word from which on it has been followed, once it matters: the work is bounded by
+        nodes times words.
+        """
+        many = node.many
+        starts: list[int] | None = None
+        if many is not None:
+            if followed is None and not many.follows():
+                if many.targets is not None:
+                    self._found(many.targets)
+            else:
+                if followed is None:
+                    followed = {}
+                known: i64 = followed.get(many, int(end) + 2)
+                if at < known:
+                    followed[many] = int(at)
+                    if many.follows():
+                        starts = _starts(key, at, known, end)
+                    elif known > end + 1 and many.targets is not None:
+                        self._found(many.targets)
+        if at > end:
+            if node.targets is not None:
+                self._found(node.targets)
+        elif node.children is not None or node.one is not None:
+            stop = at
+            while stop < end and key[stop] != _DOT:
+                stop += 1
+            if node.children is not None:
+                # Words of a routing key that look like wildcards are none, and no child has these names.
+                exact = node.children.get(key[at:stop])
+                if exact is not None:
+                    self._visit(exact, key, stop + 1, end, followed)
+            if node.one is not None:
+                self._visit(node.one, key, stop + 1, end, followed)
+        if starts is not None and many is not None:
+            for start in reversed(starts):
+                self._visit(many, key, start, end, followed)
 
 
 def _starts(key: bytes, at: i64, known: i64, end: i64) -> list[int]:

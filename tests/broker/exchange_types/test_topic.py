@@ -77,6 +77,19 @@ def test_a_target_stays_until_its_last_binding_with_the_pattern_goes() -> None:
     assert routed(topic, b"a.b") == []
 
 
+def test_keys_find_nothing_of_what_keys_before_them_found() -> None:
+    topic = TopicType()
+    for name, pattern in (("a", b"x.*"), ("b", b"*.y"), ("c", b"#")):
+        last = bind(topic, Box(name), pattern)
+    for _ in range(2):
+        assert set(routed(topic, b"x.y")) == {"a", "b", "c"}
+        assert set(routed(topic, b"x.z")) == {"a", "c"}
+        assert routed(topic, b"z") == ["c"]
+    topic.unbind(last)
+    assert routed(topic, b"z") == []
+    assert set(routed(topic, b"x.y")) == {"a", "b"}
+
+
 def test_unbinding_leaves_nothing_behind() -> None:
     topic = TopicType()
     kept = bind(topic, Box("kept"), b"a.b")
