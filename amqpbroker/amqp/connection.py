@@ -23,7 +23,7 @@ from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output, Part
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.amqp.repeat import Repeat
-from amqpbroker.amqp.round_robin import offer
+from amqpbroker.amqp.round_robin import Line, feed
 from amqpbroker.amqp.steps import log_failure
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
@@ -63,7 +63,7 @@ class Connection(Session):
     """One client's connection.
 
     closing: write what `collect` gives, then close the socket. reading: whether the socket should be read at present.
-    out: what is not yet collected. room: octets of deliveries that may still be added this turn. starved: a consumer
+    out: what is not yet collected. room: octets of deliveries that may still be added this turn. line: consumers that
     found no room. dirty: `on_dirty` was called and `collect` was not yet. recv_cnt, send_cnt: how often anything came
     or went, recv_oct, send_oct: how many octets of it. published: number of messages that came.
 
@@ -87,7 +87,7 @@ class Connection(Session):
         self.repeat: Repeat | None = None
         self.out = Output()
         self.room: int = ROOM
-        self.starved: bool = False
+        self.line = Line()
         self.dirty: bool = False
         self.connected_at: int = broker.clock.wall_ms()
         self.serial: int = next(connection_log.numbers)
@@ -536,9 +536,8 @@ class Connection(Session):
             self.send_cnt += 1
         if not self.blocking.holds:
             self._go_on()
-        if self.starved:
-            self.starved = False
-            self._feed_consumers()
+        if len(self.line):
+            feed(self)
         return parts
 
     def _go_on(self) -> None:
@@ -567,10 +566,6 @@ class Connection(Session):
     def synced(self) -> None:
         self.blocking.caught_up(self)
         self.mark_dirty()
-
-    def _feed_consumers(self) -> None:
-        """There is room again. Queues take turns in being the first, since the first may take all of it."""
-        offer([each for channel in self.channels.values() for each in channel.consumers.values()])
 
     def is_flooded(self) -> bool:
         """Whether so much output waits that no more should be made on others' account."""
