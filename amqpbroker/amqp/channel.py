@@ -55,8 +55,9 @@ class Channel:
     how many of these are not outstanding any more. prefetch: for consumers started from now on. global_prefetch: for
     the channel as a whole; 0 is no limit for both. line: consumers that global_prefetch stopped; it is empty while
     fewer deliveries are outstanding. former: cancelled consumers that hold messages. repeat: what the next publish is
-    likely to be. again: the last publish went by the same route as the one before. published: octets of the last
-    publish, if its frames came together.
+    likely to be; framed: the same for a publish whose frames do not come together. again: the last publish went by the
+    same route as the one before. published: octets of the last
+    publish, if its body came in one frame.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = CHANNEL_COUNTERS
@@ -75,6 +76,7 @@ class Channel:
         self.content: Content | None = None
         self.routes = Routes(self.vhost)
         self.repeat: Repeat | None = None
+        self.framed: Repeat | None = None
         self.again: bool = False
         self.published: i64 = 0
         self._last_route: Route | None = None
@@ -281,7 +283,7 @@ class Channel:
 
     def _forget_routes(self) -> None:
         self.routes.forget()
-        self.repeat = None
+        self.repeat = self.framed = None
         self._last_route = None
 
     # --- acknowledge ------------------------------------------------------------------------------------------------
@@ -355,7 +357,9 @@ class Channel:
         was_full = self._is_full()
         self.settled += from_consumers
         for queue, group in by_consumer(entries.values()):
-            if how == "ack":
+            if how == "ack" and len(group) == 1:
+                queue.ack(group[0])
+            elif how == "ack":
                 queue.ack_all(group)
             elif how == "reject":
                 queue.reject(group)

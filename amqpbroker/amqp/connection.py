@@ -419,9 +419,17 @@ class Connection(Session):
             # All of the body: the message is the same as if its frames had come one behind the other.
             self.blamed = _PUBLISH
             channel.content = None
-            frames = pending.header + data[at:end]
+            header = pending.header
+            frames = header + data[at:end]
+            repeat = channel.framed
+            if repeat is not None and pending.repeats(repeat) and channel.republish(repeat, frames):
+                repeat.outlet.single += 1
+                return
             properties = pending.properties or _NONE
             channel.publish(pending.address, pending.bits, properties, None, pending.size, frames)
+            if channel.again and len(frames) == channel.published:
+                channel.framed = channel.repeatable(properties, header, len(frames), len(header), pending.size)
+            channel.published = len(frames)
             return
         take_other(self, kind, channel.number, channel, data[at + 7 : end - 1])
 
@@ -455,7 +463,7 @@ class Connection(Session):
         # While an alarm is on, messages are taken frame by frame, so that it costs nothing to ask for one otherwise.
         self.repeat = None
         for channel in self.channels.values():
-            channel.repeat = None
+            channel.repeat = channel.framed = None
         self._body_max = min(self._payload_max, self.broker.config.max_message_size)
         if self.broker.alarms.resources:
             self._body_max = 0
