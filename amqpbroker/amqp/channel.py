@@ -13,7 +13,7 @@ from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
 from amqpbroker.amqp.grouping import by_consumer, by_start
 from amqpbroker.amqp.repeat import Repeat
-from amqpbroker.amqp.round_robin import by_queue, divide
+from amqpbroker.amqp.round_robin import Line, divide
 from amqpbroker.amqp.routes import Route, Routes
 from amqpbroker.amqp.steps import Step, take_all
 from amqpbroker.amqp.tally import ChannelTally
@@ -53,9 +53,11 @@ class Channel:
 
     unacked: delivery tag -> Entry, oldest first. delivered: how many went to consumers that acknowledge, and settled:
     how many of these are not outstanding any more. prefetch: for consumers started from now on. global_prefetch: for
-    the channel as a whole; 0 is no limit for both. former: cancelled consumers that hold messages. repeat: what the
-    next publish is likely to be. again: the last publish went by the same route as the one before. published: octets of
-    the last publish, if its frames came together.
+    the channel as a whole; 0 is no limit for both. line: consumers that global_prefetch stopped; it is empty while
+    fewer deliveries are outstanding. former: cancelled consumers that hold messages. repeat: what the next publish is
+    likely to be; framed: the same for a publish whose frames do not come together. again: the last publish went by the
+    same route as the one before. published: octets of the last
+    publish, if its body came in one frame.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = CHANNEL_COUNTERS
@@ -74,6 +76,7 @@ class Channel:
         self.content: Content | None = None
         self.routes = Routes(self.vhost)
         self.repeat: Repeat | None = None
+        self.framed: Repeat | None = None
         self.again: bool = False
         self.published: i64 = 0
         self._last_route: Route | None = None
@@ -88,6 +91,7 @@ class Channel:
         self.tally = ChannelTally()
         self.prefetch: int = 0
         self.global_prefetch: int = 0
+        self.line = Line()
         self.consumers: dict[str, ChannelConsumer] = {}
         self.former: list[ChannelConsumer] = []
         self.confirms: Confirms | None = None
@@ -292,7 +296,7 @@ class Channel:
 
     def _forget_routes(self) -> None:
         self.routes.forget()
-        self.repeat = None
+        self.repeat = self.framed = None
         self._last_route = None
 
     # --- acknowledge ------------------------------------------------------------------------------------------------
@@ -314,7 +318,7 @@ class Channel:
         else:
             self.tally.got_acked += 1
         if was_full:
-            self._offer_all()
+            divide(self)
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> None:
         """basic.nack. Raises AmqpError 406 for a tag that is not outstanding."""
@@ -362,12 +366,13 @@ class Channel:
     def settle(self, entries: dict[int, Entry], how: str) -> None:
         """Settle entries that `take` gave: `how` is ack, reject, requeue, or fail for a requeue after a failure."""
         from_consumers = sum([entry.consumer is not None for entry in entries.values()])
+        # Consumers that the channel-wide prefetch stopped wait until everything is settled. Others can take at once.
         was_full = self._is_full()
-        if was_full:
-            self._block()
         self.settled += from_consumers
         for queue, group in by_consumer(entries.values()):
-            if how == "ack":
+            if how == "ack" and len(group) == 1:
+                queue.ack(group[0])
+            elif how == "ack":
                 queue.ack_all(group)
             elif how == "reject":
                 queue.reject(group)
@@ -378,7 +383,7 @@ class Channel:
         else:
             self.tally.given_back += from_consumers
         if was_full:
-            self._offer_all()
+            divide(self)
 
     def recover(self) -> None:
         """Everything outstanding goes back to its queue."""
@@ -389,23 +394,11 @@ class Channel:
         limit = self.global_prefetch
         return limit != 0 and self.delivered - self.settled >= limit
 
-    def _block(self) -> None:
-        """Pause the consumers stopped by the channel-wide prefetch, so that `_offer_all` divides the freed slots.
-
-        Consumers of empty queues were not stopped, and can take a message at once (rabbit_limiter).
-        """
-        for consumer in self.consumers.values():
-            consumer.blocked = not consumer.ringed or consumer.queue.ready_count > 0
-
-    def _offer_all(self) -> None:
-        for consumer in self.consumers.values():
-            consumer.blocked = False
-        divide(self)
-
     # --- consumers --------------------------------------------------------------------------------------------------
 
     def consumer_cancelled(self, consumer: ChannelConsumer) -> None:
         """The queue has dropped the consumer; the client is told if it said that it wants to know."""
+        consumer.leave_lines()
         if self.consumers.pop(consumer.tag, None) is not None and self.connection.knows("consumer_cancel_notify"):
             self.send("basic.cancel", consumer_tag=consumer.tag, nowait=True)
 
@@ -441,7 +434,7 @@ class Channel:
     def limit_globally(self, prefetch: int) -> None:
         """basic.qos with global: one limit for all deliveries of the channel."""
         self.global_prefetch = prefetch
-        self._offer_all()
+        divide(self)
 
     def watch_timeouts(self, queue: Queue, consumer: Consumer | None) -> None:
         """Start the acknowledgement timeout for deliveries of the queue to the consumer, or to basic.get."""
@@ -494,9 +487,10 @@ class Channel:
             self._tick.cancel()
         consumers = list(self.consumers.values())
         self.consumers.clear()
-        self._left = list(by_queue(consumers))
+        self._left = list({consumer.queue: None for consumer in consumers})
         steps: list[Step] = [self.close_reply]
         steps += [partial(consumer.queue.remove_consumer, consumer, True) for consumer in consumers]
+        steps += [consumer.leave_lines for consumer in consumers]
         steps.append(partial(self._tell_closed, len(consumers)))
         take_all(steps, self.name)
 

@@ -23,7 +23,7 @@ from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output, Part
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.amqp.repeat import Repeat
-from amqpbroker.amqp.round_robin import offer
+from amqpbroker.amqp.round_robin import Line, feed
 from amqpbroker.amqp.steps import log_failure
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, ConsumerInfo, Session
@@ -63,7 +63,7 @@ class Connection(Session):
     """One client's connection.
 
     closing: write what `collect` gives, then close the socket. reading: whether the socket should be read at present.
-    out: what is not yet collected. room: octets of deliveries that may still be added this turn. starved: a consumer
+    out: what is not yet collected. room: octets of deliveries that may still be added this turn. line: consumers that
     found no room. dirty: `on_dirty` was called and `collect` was not yet. recv_cnt, send_cnt: how often anything came
     or went, recv_oct, send_oct: how many octets of it. published: number of messages that came.
 
@@ -87,7 +87,7 @@ class Connection(Session):
         self.repeat: Repeat | None = None
         self.out = Output()
         self.room: int = ROOM
-        self.starved: bool = False
+        self.line = Line()
         self.dirty: bool = False
         self.connected_at: int = broker.clock.wall_ms()
         self.serial: int = next(connection_log.numbers)
@@ -419,9 +419,17 @@ class Connection(Session):
             # All of the body: the message is the same as if its frames had come one behind the other.
             self.blamed = _PUBLISH
             channel.content = None
-            frames = pending.header + data[at:end]
+            header = pending.header
+            frames = header + data[at:end]
+            repeat = channel.framed
+            if repeat is not None and pending.repeats(repeat) and channel.republish(repeat, frames):
+                repeat.outlet.single += 1
+                return
             properties = pending.properties or _NONE
             channel.publish(pending.address, pending.bits, properties, None, pending.size, frames)
+            if channel.again and len(frames) == channel.published:
+                channel.framed = channel.repeatable(properties, header, len(frames), len(header), pending.size)
+            channel.published = len(frames)
             return
         take_other(self, kind, channel.number, channel, data[at + 7 : end - 1])
 
@@ -455,7 +463,7 @@ class Connection(Session):
         # While an alarm is on, messages are taken frame by frame, so that it costs nothing to ask for one otherwise.
         self.repeat = None
         for channel in self.channels.values():
-            channel.repeat = None
+            channel.repeat = channel.framed = None
         self._body_max = min(self._payload_max, self.broker.config.max_message_size)
         if self.broker.alarms.resources:
             self._body_max = 0
@@ -536,9 +544,8 @@ class Connection(Session):
             self.send_cnt += 1
         if not self.blocking.holds:
             self._go_on()
-        if self.starved:
-            self.starved = False
-            self._feed_consumers()
+        if len(self.line):
+            feed(self)
         return parts
 
     def _go_on(self) -> None:
@@ -567,10 +574,6 @@ class Connection(Session):
     def synced(self) -> None:
         self.blocking.caught_up(self)
         self.mark_dirty()
-
-    def _feed_consumers(self) -> None:
-        """There is room again. Queues take turns in being the first, since the first may take all of it."""
-        offer([each for channel in self.channels.values() for each in channel.consumers.values()])
 
     def is_flooded(self) -> bool:
         """Whether so much output waits that no more should be made on others' account."""

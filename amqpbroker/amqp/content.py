@@ -1,6 +1,7 @@
 """A message that comes in frame by frame: header, then body frames (AMQP 0-9-1 section 4.2.6)."""
 
 from amqpbroker import errors
+from amqpbroker.amqp.repeat import Repeat
 from amqpbroker.broker.pieces import Pieces
 from amqpbroker.wire.erlang import erlang_octets
 from amqpbroker.wire.frames import BODY, HEADER
@@ -45,6 +46,13 @@ class Content:
         self.header = header
         self.properties = header[19:-1]
         self.size = self.left = size
+
+    def repeats(self, repeat: Repeat) -> bool:
+        """Return whether the message differs at most in its body from the one that `repeat` was made of.
+
+        The bit `mandatory` does not matter, since that message reached a queue; `immediate` is refused.
+        """
+        return self.bits < 2 and self.header == repeat.prefix and self.address == repeat.address
 
     def take(self, kind: int, payload: bytes, size_max: int) -> bool:
         """Take the next frame; return whether it was the last. The body of a message beyond `size_max` is discarded.

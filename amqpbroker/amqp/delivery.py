@@ -34,8 +34,9 @@ class ChannelConsumer(Consumer):
     """A consumer on a channel.
 
     prefetch: how many deliveries may be outstanding (UNLIMITED for no limit). has_taken_over: it was given what a
-    cancelled consumer of its tag held. blocked: it gets nothing while its channel settles, see Channel.settle. turn:
-    number of the last round in which its queue delivered (round_robin.py).
+    cancelled consumer of its tag held. blocked: the channel-wide prefetch stopped it, and it gets nothing until
+    `divide` offers it messages again, as in RabbitMQ (rabbit_limiter). starved: the output buffer of its connection
+    stopped it. Both are in a line; turn: number of the last time that its queue delivered from there (round_robin.py).
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ChannelConsumer(Consumer):
         self._prefetch_before: int = self.prefetch
         self.has_taken_over: bool = False
         self.blocked: bool = False
+        self.starved: bool = False
         self.turn: int = 0
         self._largest: int = (self.connection.frame_max or UNLIMITED) - 8
         # The first eight octets of a basic.deliver, without the size of its payload; what follows up to the delivery
@@ -81,12 +83,26 @@ class ChannelConsumer(Consumer):
         channel = self.channel
         limit = channel.global_prefetch
         if limit and (self.blocked or channel.outstanding >= limit) and not self._is_quorum:
+            if not self.blocked and self.registered:
+                self.blocked = True
+                channel.line.join(self)
             return False
         connection = self.connection
         if connection.room <= 0:
-            connection.starved = True
+            if not self.starved and self.registered:
+                self.starved = True
+                connection.line.join(self)
             return False
         return True
+
+    def leave_lines(self) -> None:
+        """Wait for nothing any more."""
+        if self.blocked:
+            self.blocked = False
+            self.channel.line.leave(self)
+        if self.starved:
+            self.starved = False
+            self.connection.line.leave(self)
 
     def pause(self) -> None:
         if not self.paused:

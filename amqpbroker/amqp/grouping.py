@@ -6,6 +6,7 @@ queue, and in that of dead letters.
 
 from collections.abc import Iterable
 
+from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.message import Entry
 from amqpbroker.broker.queue import Queue
 
@@ -18,10 +19,18 @@ def by_consumer(entries: Iterable[Entry]) -> Groups:
     What came from basic.get is before them (rabbit_channel:foreach_per_queue/3).
     """
     groups: dict[tuple[Queue, str], list[Entry]] = {}
+    group: list[Entry] = []
+    latest: Consumer | None = None
     for entry in entries:
-        tag = "" if entry.consumer is None else entry.consumer.tag
-        groups.setdefault((entry.queue, tag), []).append(entry)
-    return [(key[0], groups[key]) for key in sorted(groups, key=lambda key: (key[0].name, key[1]))]
+        consumer = entry.consumer
+        if consumer is None or consumer is not latest:
+            group = groups.setdefault((entry.queue, "" if consumer is None else consumer.tag), [])
+            latest = consumer
+        group.append(entry)
+    # Queues of the same name may be among them: a deleted one, and its successor.
+    ranked = [(key[0].name, key[1], i, key[0], part) for i, (key, part) in enumerate(groups.items())]
+    ranked.sort()
+    return [(queue, part) for _, _, _, queue, part in ranked]
 
 
 def by_start(entries: Iterable[Entry]) -> Groups:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Repeat:
     """What a publish that begins with `prefix` is known to be.
 
-    prefix: the method frame, the header frame, and the body frame up to its payload. total: octets of all three frames.
+    prefix: the method frame, the header frame, and the body frame up to its payload; only the header frame if frames of
+    other channels came between. total: octets of all three frames.
     content: where the header frame starts. size: octets of the body. epoch: the vhost's route epoch it is good for.
     first, last: the first eight octets of the method frame and its last eight, by which most others are told apart.
     """

@@ -6,7 +6,7 @@ comes back with `wake`, so that a queue with a thousand busy consumers does not 
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from amqpbroker import errors
 from amqpbroker.broker.consumer import Consumer
@@ -78,8 +78,11 @@ class Consumers:
             self.wake(consumer)
         return False
 
-    def revive(self, consumers: Iterable[Consumer]) -> None:
+    def revive(self, consumers: Sequence[Consumer]) -> None:
         """All these may be able to take again: they come back in the order in which they were found not to be."""
+        if len(consumers) == 1:
+            self.wake(consumers[0])
+            return
         chosen = set(consumers)
         for consumer in [each for each in self._resting if each in chosen]:
             self.wake(consumer)

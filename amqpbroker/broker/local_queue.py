@@ -4,7 +4,7 @@ The two differ in their ready line (where a returned message goes) and in that r
 against its delivery limit; neither is worth a class of its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.consumer import Consumer
@@ -251,7 +251,7 @@ class LocalQueue(Queue):
         if self.expiring:
             self._arm_expiry()
 
-    def offer_all(self, consumers: list[Consumer]) -> None:
+    def offer_all(self, consumers: Sequence[Consumer]) -> None:
         self.consumers.revive(consumers)
         self._drain()
 

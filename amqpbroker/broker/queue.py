@@ -1,7 +1,7 @@
 """The queue seam. What any kind of queue can do; everything above it knows no more than this."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from amqpbroker.broker.destination import Destination
@@ -127,7 +127,7 @@ class Queue(Destination):
         """The consumer may be able to take messages (again): deliver while it is, up to a bounded number."""
 
     @abstractmethod
-    def offer_all(self, consumers: "list[Consumer]") -> None:
+    def offer_all(self, consumers: "Sequence[Consumer]") -> None:
         """`offer` to several at once, who share by priority and in turn."""
 
     @abstractmethod

@@ -127,3 +127,65 @@ def test_keys_that_differ_only_at_their_beginning_are_told_apart(client: Wire) -
     for _ in range(4):
         send(client, published("a.a.long.end", b"a"), published("a.a.long.end", b"a"), published("b.a.long.end", b"b"))
     assert (client.depth("a.a.long.end"), client.depth("b.a.long.end")) == (8, 4)
+
+
+def interleaved(client: Wire, data: bytes, key: str = "q", bits: int = 0) -> bytes:
+    """Return the frames of a message of the first two channels each, in turn."""
+    publish = b"\0\x3c\0\x28\0\0\0" + bytes([len(key)]) + key.encode() + bytes([bits])
+    methods = [frame(METHOD, channel, publish) for channel in (1, 2)]
+    headers = [header(channel, len(data)) for channel in (1, 2)]
+    return b"".join([*methods, *headers, *(body(channel, data) for channel in (1, 2))])
+
+
+def test_messages_like_those_before_differ_in_their_bodies(client: Wire) -> None:
+    for data in (b"one", b"two", b"three", b"four", b"five5"):
+        assert send(client, interleaved(client, data)) == []
+    assert taken(client) == [(data, 2) for data in (b"one", b"two", b"three", b"four", b"five5") for _ in range(2)]
+    assert client.connection.published == 10
+
+
+@pytest.mark.parametrize("bits", [0, 1], ids=["", "mandatory"])
+def test_messages_like_those_before_follow_the_queue(client: Wire, bits: int) -> None:
+    for _ in range(4):
+        assert send(client, interleaved(client, b"x", bits=bits)) == []
+    client.call(1, "queue.delete", queue="q")
+    answers = send(client, interleaved(client, b"y", bits=bits))
+    assert [got.name for got in answers] == ["basic.return"] * 2 * bits
+    client.declare("q")
+    assert send(client, interleaved(client, b"z", bits=bits)) == []
+    assert taken(client) == [(b"z", 2)] * 2
+
+
+def test_messages_like_those_before_go_by_their_own_key(client: Wire) -> None:
+    client.declare("r")
+    for key in "qqqrrrqr":
+        send(client, interleaved(client, key.encode(), key))
+    assert (client.depth("q"), client.depth("r")) == (8, 8)
+    assert {got for got, _ in taken(client)} == {b"q"}
+
+
+def test_a_message_like_those_before_is_not_published_with_immediate(client: Wire) -> None:
+    for _ in range(4):
+        send(client, interleaved(client, b"x"))
+    (closed,) = send(client, interleaved(client, b"x", bits=2))
+    assert (closed.name, closed.arguments["reply_code"]) == ("connection.close", 540)
+
+
+def test_messages_like_those_before_are_confirmed(client: Wire) -> None:
+    client.call(2, "confirm.select")
+    confirmed = 0
+    for _ in range(5):
+        for got in send(client, interleaved(client, b"x")):
+            assert (got.channel, got.name) == (2, "basic.ack")
+            confirmed = got.arguments["delivery_tag"]
+    assert confirmed == 5
+
+
+def test_messages_like_those_before_are_part_of_a_transaction(client: Wire) -> None:
+    for _ in range(3):
+        send(client, interleaved(client, b"x"))
+    client.call(1, "tx.select")
+    send(client, interleaved(client, b"x"))
+    assert client.depth("q") == 7
+    client.call(1, "tx.commit")
+    assert client.depth("q") == 8

@@ -1,6 +1,7 @@
 """Round-robin delivery among queues that share a limit, for every kind of limit and of settlement."""
 
 import collections
+import time
 
 import pytest
 
@@ -224,3 +225,100 @@ def data_of(parts):
     """Return the queues whose messages are in an output."""
     data = b"".join(bytes(part) for part in parts)
     return [queue for queue in "abc" for _ in range(data.count(queue.encode() * 100_000))]
+
+
+def test_consumers_that_come_and_go_at_a_limit_leave_nothing_behind():
+    """Far more than the client ever has at a time."""
+    client = Wire(make_broker()).log_in()
+    filled(client, 5, "a", "b")
+    assert len(consume(client, "a", prefetch=1)) == 1
+    channel = client.connection.channels[1]
+    for _ in range(50):
+        client.call(1, "basic.consume", queue="b", consumer_tag="b")
+        client.call(1, "basic.consume", queue="b", consumer_tag="b2")
+        assert len(channel.line) == 2
+        client.call(1, "basic.cancel", consumer_tag="b")
+        assert len(channel.line) == 2
+        client.call(1, "basic.cancel", consumer_tag="b2")
+        assert len(channel.line) == 1
+    client.call(1, "basic.consume", queue="b", consumer_tag="b")
+    client.send(1, "queue.delete", queue="a")
+    assert {got.name for got in client.receive()} == {"basic.cancel", "queue.delete-ok"}
+    assert len(channel.line) == 1
+    client.feed(ack(1))
+    assert [got.body for got in client.receive()] == [b"b"]
+
+
+def test_consumers_that_come_and_go_at_a_full_output_leave_nothing_behind():
+    client = Wire(make_broker()).log_in()
+    client.declare("a")
+    client.feed(published("a", b"a" * 300_000) * 4)
+    client.declare("b")
+    client.feed(published("b", b"b"))
+    client.send(1, "basic.consume", queue="a", consumer_tag="a", no_ack=True)
+    for _ in range(50):
+        client.send(1, "basic.consume", queue="b", consumer_tag="b", no_ack=True)
+        assert len(client.connection.line) == 2
+        client.send(1, "basic.cancel", consumer_tag="b")
+        assert len(client.connection.line) == 1
+    assert [got.body for got in client.receive() if got.name == "basic.deliver"] == [b"a" * 300_000] * 4
+    client.send(1, "basic.get", queue="b")
+    assert [got.body for got in client.receive()] == [b"b"]
+
+
+def seconds(client, tags):
+    """Measure the CPU time of acknowledgements one by one."""
+    started = time.process_time()
+    for tag in tags:
+        client.connection.feed(ack(tag))
+    return time.process_time() - started
+
+
+@pytest.mark.alone
+def test_an_acknowledgement_costs_as_much_with_many_waiting_queues():
+    spent = {}
+    for count in (4, 400):
+        client = Wire(make_broker()).log_in()
+        queues = [f"q{i}" for i in range(count)]
+        filled(client, 600 // count + 2, *queues)
+        assert len(consume(client, *queues, prefetch=1)) == 1
+        spent[count] = seconds(client, range(1, 400))
+        assert len(client.receive()) == 399
+    assert spent[400] < 4 * spent[4]
+
+
+@pytest.mark.alone
+def test_an_acknowledgement_costs_as_much_with_many_channels_at_their_limits():
+    spent = {}
+    for count in (4, 1_600):
+        client = Wire(make_broker()).log_in()
+        filled(client, 2_100, "q")
+        for channel in range(2, 2 + count):
+            client.call(channel, "channel.open")
+            client.call(channel, "basic.qos", prefetch_count=1, global_=True)
+            client.send(channel, "basic.consume", queue="q", consumer_tag="")
+            assert len(client.receive()) == 2
+        started = time.process_time()
+        for tag in range(1, 400):
+            client.connection.feed(method("basic.ack", 2, delivery_tag=tag))
+        spent[count] = time.process_time() - started
+        assert len(client.receive()) == 399
+    assert spent[1_600] < 3 * spent[4]
+
+
+@pytest.mark.alone
+def test_a_full_output_costs_as_much_with_many_consumers_that_do_not_wait_for_it():
+    spent = {}
+    for count in (4, 2_000):
+        client = Wire(make_broker()).log_in()
+        filled(client, 0, *(f"q{i}" for i in range(count)))
+        for i in range(count):
+            client.send(1, "basic.consume", queue=f"q{i}", consumer_tag="", no_ack=True)
+        client.receive()
+        client.feed(published("q0", b"x" * 200_000) * 300)
+        started = time.process_time()
+        while client.dirty:
+            client.dirty = False
+            client.connection.collect()
+        spent[count] = time.process_time() - started
+    assert spent[2_000] < 3 * spent[4]

@@ -95,6 +95,7 @@ def cancel(channel: "Channel", arguments: dict[str, Any]) -> None:
     consumer = channel.consumers.pop(tag, None)
     if consumer is not None:
         consumer.queue.remove_consumer(consumer)
+        consumer.leave_lines()
         remember(channel, consumer)
     elif channel.reply is not None and channel.reply.consumer.tag == tag:
         channel.close_reply()
