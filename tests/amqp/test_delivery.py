@@ -6,7 +6,7 @@ from amqpbroker.amqp.connection import ROOM
 from amqpbroker.broker.broker import Broker
 from amqpbroker.wire.frames import BODY
 from amqpbroker.wire.values import Field, longstr
-from tests.harness import CUTS, Cut, Received, Wire, published
+from tests.harness import Cut, Received, Wire, published
 
 
 def tags(deliveries: list[Received]) -> list[str]:
@@ -357,7 +357,6 @@ def test_a_single_message_may_be_larger_than_the_room(slow: Wire, other: Wire) -
     assert [len(got.body or b"") for got in slow.receive()] == [3 * ROOM, 1]
 
 
-@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 def test_every_consumer_of_a_connection_gets_its_share(broker: Broker, other: Wire, cut: Cut) -> None:
     client = Wire(broker, cut).log_in()
     for queue in ("a", "b", "c"):
