@@ -210,6 +210,7 @@ def test_few_large_messages_are():
     assert node.in_memory == 0
 
 
+@pytest.mark.explore
 @pytest.mark.parametrize("arguments", [{}, {"queue_type": "quorum", "delivery_limit": -1}])
 def test_many_that_are_requeued_leave_memory_when_it_is_short(arguments):
     node = Node(**arguments)
