@@ -70,6 +70,9 @@ LONG = "not smoke and (explore or process) and not alone"
 QUICK_PROCESSES = 2
 LONG_PROCESSES = 3
 
+#: A test that takes longer than that, while nothing else runs, is to be made faster or marked.
+SHOW_SLOW = ("--durations=5", "--durations-min=1")
+
 #: Counts of the last quick run, for --rest.
 QUICK_OUTCOME = ROOT / "build" / "quick-tests.json"
 
@@ -190,7 +193,7 @@ def files_of_alone(kinds: list[Pass]) -> list[tuple[Pass, list[str]]]:
 
 def run_quick(kinds: list[Pass], outcome: Outcome) -> None:
     for kind in kinds:
-        pytest(kind, [*together(QUICK_PROCESSES, QUICK), *kind.quick], outcome, f"{kind.name}, quick")
+        pytest(kind, [*together(QUICK_PROCESSES, QUICK), *SHOW_SLOW, *kind.quick], outcome, f"{kind.name}, quick")
 
 
 def run_rest(kinds: list[Pass], outcome: Outcome) -> None:

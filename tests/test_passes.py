@@ -16,6 +16,7 @@ from tests.passes import (
     QUICK_COMPILED,
     ROOT,
     RUN_COMPILED,
+    SHOW_SLOW,
     Outcome,
     counted,
     together,
@@ -54,8 +55,8 @@ def test_quick_tests_of_the_compiled_pass_are_in_it_and_have_every_compiled_modu
 def test_quick_tests_alone_by_default(runs, capsys):
     assert passes.main([]) == 0
     assert runs[1:] == [
-        ("interpreted", [*together(2, QUICK)]),
-        ("compiled", [*together(2, QUICK), *QUICK_COMPILED]),
+        ("interpreted", [*together(2, QUICK), *SHOW_SLOW]),
+        ("compiled", [*together(2, QUICK), *SHOW_SLOW, *QUICK_COMPILED]),
     ]
     assert capsys.readouterr().out.startswith("14 passed, 1 skipped in ")
 
