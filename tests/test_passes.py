@@ -100,7 +100,7 @@ def test_the_rest_fails_if_the_quick_ones_did(runs, capsys):
     assert "FAILED: interpreted, quick\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("markers", [set(each) for n in range(5) for each in combinations(MARKERS, n)], ids=str)
+@pytest.mark.parametrize("markers", [each for n in range(5) for each in combinations(MARKERS, n)], ids=" ".join)
 def test_each_test_is_run_by_one_part(markers):
     parts = [QUICK, LONG, ALONE[1]]
     selecting = [part for part in parts if eval(part, {name: name in markers for name in MARKERS})]

@@ -223,6 +223,7 @@ def test_many_that_are_requeued_leave_memory_when_it_is_short(arguments):
     assert [entry.redelivered for entry in node.take(10_000)] == [True] * 10_000
 
 
+@pytest.mark.explore
 @pytest.mark.usefixtures("_small_pages")
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize(
