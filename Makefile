@@ -18,11 +18,14 @@ SHIPPED := $(if $(BUILT),PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(COMPILED):$(CU
 # from being counted. The variable is for a word of Material's on a later mkdocs.
 SITE := NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
+# Of `make test-all` and `make check`: all, or rest.
+TESTS = all
+
 ROUNDS ?= 50
 FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs interop conformance record fuzz-diff fuzz-http crash soak bench bench-core bench-growth clean
+.PHONY: help run test test-all check format docs interop conformance record fuzz-diff fuzz-http crash soak bench bench-core bench-growth clean
 
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,15 +33,18 @@ help: ## Show what there is.
 run: $(RUN) $(BUILT) ## Run the broker on port 5672; ARGS="--port 5673" adds flags, COMPILE=0 runs it interpreted.
 	@exec env $(SHIPPED) $(PY) -m amqpbroker serve $(ARGS)
 
-test: $(DEV) $(BUILT) ## Run the tests, interpreted and compiled; ARGS="tests/broker" picks some, COMPILE=0 leaves out the latter.
+test: $(DEV) $(BUILT) ## Run the quick tests, in two minutes; ARGS="tests/broker" runs what it says, COMPILE=0 only interpreted.
 	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) $(ARGS)
 
-check: $(DEV) $(BUILT) ## Everything that has to hold: format, lint, types, layers, docs, tests.
+test-all: $(DEV) $(BUILT) ## Run all tests, interpreted and compiled; TESTS=rest leaves out those of the `make test` before it.
+	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) --$(TESTS)
+
+check: $(DEV) $(BUILT) ## Check everything that has to hold: format, lint, types, layers, docs, all tests.
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(SITE)
-	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted)
+	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) --$(TESTS)
 
 format: $(DEV) ## Format the code and sort its imports.
 	$(PY) -m ruff check --fix --select I .

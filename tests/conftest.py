@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.fuzz.effort import effort
+from tests.markers import guard, mark
 from tests.process import BrokerProcess
 
 # How long an example takes says more about what else the machine is doing than about the test. All runs try the same
@@ -20,6 +21,19 @@ settings.load_profile("tests")
 # A shell has what it runs in the background ignore it, and so does what that starts; tests end processes by it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+guard.install()
+
+
+def pytest_itemcollected(item):
+    mark(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    with guard.during(item):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

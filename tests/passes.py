@@ -1,17 +1,23 @@
-"""The tests, interpreted and compiled: what `make test` and `make check` run.
+"""The tests, interpreted and compiled: what `make test`, `make test-all` and `make check` run.
 
-usage: python -m tests.passes [--interpreted] [PYTEST'S ARGUMENTS ...]
+usage: python -m tests.passes [--interpreted] [--all | --rest] [PYTEST'S ARGUMENTS ...]
 
-The suite is run twice. The interpreted pass imports the checkout and runs everything. The compiled one imports
-build/compiled, in the test process and in the brokers that tests start, and runs what the compiled modules can
-change: RUN_COMPILED below. What is left out there tests tools, texts and pages that no compiled module has a part in.
+The interpreted pass imports the checkout. The compiled one imports build/compiled, in the test process and in the
+brokers that tests start.
 
-Either pass has PROCESSES, each with files of its own, because many tests wait for other processes. Tests marked `alone`
-measure time, memory or CPU and are run afterwards, one after another, and once: compiled, as it is shipped, where that
-pass has them. With arguments, both passes run what these say,
-in one process.
+By default the quick tests are run, which take less than two minutes: neither `explore` nor `process` nor `alone`, and
+those that are marked `smoke`. The compiled pass has only the folders of the modules that are compiled, QUICK_COMPILED.
+
+--all runs the rest after them: interpreted everything, compiled whatever the compiled modules can change, which is
+RUN_COMPILED. What is left out there tests tools, texts and pages that no compiled module has a part in. --rest runs the
+rest only, and adds to its summary what the quick tests came to, which were run before.
+
+Either pass has several processes, each with files of its own. Tests marked `alone` measure time, memory or CPU and are
+run afterwards, one after another, and once: compiled, as it is shipped, where that pass has them. With arguments, both
+passes run what these say, whatever the markers, in one process.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -46,13 +52,31 @@ RUN_COMPILED = (
     "tests/test_readme.py",
 )
 
-PROCESSES = 3
+#: The compiled modules alone, and what would notice that they are not what is run.
+QUICK_COMPILED = (
+    "tests/wire",
+    "tests/store",
+    "tests/broker",
+    "tests/amqp",
+    "tests/test_clock.py",
+    "tests/test_compiled.py",
+)
 
-#: A process that crashes ends its pass. The order is that of tests/conftest.py, what takes longest first.
-TOGETHER = ("-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart=0")
-TOGETHER += ("-m", "not alone")
+#: Tests that a change needs at once, by their markers.
+QUICK = "smoke or not (explore or process or alone)"
+LONG = "not smoke and (explore or process) and not alone"
 
-ALONE = ("-m", "alone")
+#: Quick tests have a processor to do; many of the others wait for other processes.
+QUICK_PROCESSES = 2
+LONG_PROCESSES = 3
+
+#: A test that takes longer than that, while nothing else runs, is to be made faster or marked.
+SHOW_SLOW = ("--durations=5", "--durations-min=1")
+
+#: Counts of the last quick run, for --rest.
+QUICK_OUTCOME = ROOT / "build" / "quick-tests.json"
+
+ALONE = ("-m", "alone and not smoke")
 
 NONE_COLLECTED = 5
 
@@ -60,21 +84,30 @@ NONE_COLLECTED = 5
 ENDS = ("failed", "passed", "skipped", "xfailed", "xpassed", "error", "errors", "warning", "warnings")
 
 
+def together(processes: int, marked: str) -> tuple[str, ...]:
+    """Arguments for several processes. One that crashes ends its pass; tests/conftest.py has the order."""
+    shared = ("-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart=0")
+    return (*shared, "-m", marked)
+
+
 @dataclass
 class Pass:
-    """What is run with one kind of hot path."""
+    """Tests that are run with one kind of hot path; no paths stand for all."""
 
     name: str
+    #: Paths of its quick tests, and of all.
+    quick: tuple[str, ...]
     paths: tuple[str, ...]
     environment: dict[str, str]
     options: list[str] = field(default_factory=list)
 
 
 # PYTHONSAFEPATH: what is started as `python -m` would else look into its working directory first, the checkout.
-INTERPRETED = Pass("interpreted", (), {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT)})
+INTERPRETED = Pass("interpreted", (), (), {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT)})
 
 AS_COMPILED = Pass(
     "compiled",
+    QUICK_COMPILED,
     RUN_COMPILED,
     {"PYTHONSAFEPATH": "1", "PYTHONPATH": f"{COMPILED}{os.pathsep}{ROOT}"},
     ["-o", f"pythonpath='{COMPILED}' ."],
@@ -94,6 +127,19 @@ class Outcome:
         if status not in (0, NONE_COLLECTED):
             self.failed.append(what)
 
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"counts": self.counts, "failed": self.failed}))
+
+    @classmethod
+    def take(cls, path: Path) -> "Outcome":
+        """Read a saved outcome and remove it, so that it is added once."""
+        if not path.exists():
+            raise SystemExit("There is no outcome of quick tests to add the rest to: run `make test` before it.")
+        outcome = cls(**json.loads(path.read_text()))
+        path.unlink()
+        return outcome
+
     def summary(self, seconds: float) -> str:
         """In the form of pytest's last line."""
         ends = [f"{self.counts[end]} {end}" for end in ENDS if self.counts.get(end)]
@@ -110,6 +156,7 @@ def pytest(kind: Pass, arguments: list[str], outcome: Outcome, what: str) -> Non
     """Run pytest, show what it says while it says it, and add it to the outcome."""
     print(f"--- {what}", flush=True)
     environment = os.environ | kind.environment | {"AMQPBROKER_TESTED": kind.name}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode, each process compiles all tests anew
     command = [sys.executable, "-m", "pytest", *kind.options, *arguments]
     output = []
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as running:
@@ -144,19 +191,37 @@ def files_of_alone(kinds: list[Pass]) -> list[tuple[Pass, list[str]]]:
     return found[::-1]
 
 
+def run_quick(kinds: list[Pass], outcome: Outcome) -> None:
+    for kind in kinds:
+        pytest(kind, [*together(QUICK_PROCESSES, QUICK), *SHOW_SLOW, *kind.quick], outcome, f"{kind.name}, quick")
+
+
+def run_rest(kinds: list[Pass], outcome: Outcome) -> None:
+    """Run all that run_quick leaves out."""
+    for kind in kinds:
+        if left := [path for path in kind.paths if path not in kind.quick]:
+            pytest(kind, [*together(QUICK_PROCESSES, QUICK), *left], outcome, f"{kind.name}, other folders")
+        pytest(kind, [*together(LONG_PROCESSES, LONG), *kind.paths], outcome, f"{kind.name}, long")
+    for kind, files in files_of_alone(kinds):
+        pytest(kind, [*ALONE, *files], outcome, f"{kind.name}, one after another")
+
+
 def main(arguments: list[str]) -> int:
     started = time.monotonic()
-    outcome = Outcome()
-    kinds = passes() if arguments[:1] != ["--interpreted"] else [INTERPRETED]
-    arguments = arguments[1:] if arguments[:1] == ["--interpreted"] else arguments
+    taken = {"--interpreted", "--all", "--rest"}.intersection(arguments)
+    arguments = [argument for argument in arguments if argument not in taken]
+    kinds = [INTERPRETED] if "--interpreted" in taken else passes()
+    outcome = Outcome.take(QUICK_OUTCOME) if "--rest" in taken else Outcome()
     if arguments:
         for kind in kinds:
             pytest(kind, arguments, outcome, kind.name)
     else:
-        for kind in kinds:
-            pytest(kind, [*TOGETHER, *kind.paths], outcome, kind.name)
-        for kind, files in files_of_alone(kinds):
-            pytest(kind, [*ALONE, *files], outcome, f"{kind.name}, one after another")
+        if "--rest" not in taken:
+            run_quick(kinds, outcome)
+        if {"--all", "--rest"} & taken:
+            run_rest(kinds, outcome)
+        else:
+            outcome.save(QUICK_OUTCOME)
     if not outcome.counts.get("passed"):
         outcome.failed.append("nothing was run")
     for what in outcome.failed:

@@ -46,11 +46,13 @@ def test_this_run_tests_what_it_is_to_test():
     assert how_it_runs().partition(":")[0] == EXPECTED
 
 
+@pytest.mark.smoke
 @pytest.mark.skipif(not EXPECTED, reason="run as what there is")
 def test_a_broker_that_tests_start_is_what_is_to_be_tested(broker):
     broker.wait_for_log(f" ({EXPECTED}")
 
 
+@pytest.mark.smoke
 @pytest.mark.skipif(not EXPECTED, reason="run as what there is")
 @pytest.mark.parametrize("module", ["amqp.connection", "broker.local_queue", "wire.frames", "store.record"])
 def test_a_program_that_tests_start_gets_it_too(module):

@@ -1,13 +1,32 @@
 """How the tests are run twice."""
 
+from itertools import combinations
+from pathlib import Path
+
 import pytest
 
+from setup import HOT
 from tests import passes
-from tests.passes import AS_COMPILED, INTERPRETED, ROOT, RUN_COMPILED, Outcome, counted
+from tests.passes import (
+    ALONE,
+    AS_COMPILED,
+    INTERPRETED,
+    LONG,
+    QUICK,
+    QUICK_COMPILED,
+    ROOT,
+    RUN_COMPILED,
+    SHOW_SLOW,
+    Outcome,
+    counted,
+    together,
+)
+
+MARKERS = ("explore", "process", "alone", "smoke")
 
 
 @pytest.fixture
-def runs(monkeypatch):
+def runs(monkeypatch, tmp_path):
     """The runs of pytest, none of which is made; `says` is what pytest's last line would be, by the kind of pass."""
     made = []
     says = {"interpreted": (0, "9 passed, 1 skipped in 2.00s"), "compiled": (0, "5 passed in 1.00s")}
@@ -17,6 +36,7 @@ def runs(monkeypatch):
         outcome.add(what, *says[kind.name])
 
     monkeypatch.setattr(passes, "pytest", run)
+    monkeypatch.setattr(passes, "QUICK_OUTCOME", tmp_path / "quick.json")
     monkeypatch.setattr(passes, "passes", lambda: [INTERPRETED, AS_COMPILED])
     made.append(says)
     return made
@@ -26,15 +46,65 @@ def test_what_the_compiled_pass_runs_is_there():
     assert [path for path in RUN_COMPILED if not (ROOT / path).exists()] == []
 
 
-def test_each_kind_runs_together_and_then_alone(runs, capsys):
+def test_quick_tests_of_the_compiled_pass_are_in_it_and_have_every_compiled_module():
+    assert set(QUICK_COMPILED) < set(RUN_COMPILED)
+    hot = {name.partition("/")[0] for name in HOT}
+    assert {Path(path).stem.removeprefix("test_") for path in QUICK_COMPILED} == hot | {"compiled"}
+
+
+def test_quick_tests_alone_by_default(runs, capsys):
     assert passes.main([]) == 0
+    assert runs[1:] == [
+        ("interpreted", [*together(2, QUICK), *SHOW_SLOW]),
+        ("compiled", [*together(2, QUICK), *SHOW_SLOW, *QUICK_COMPILED]),
+    ]
+    assert capsys.readouterr().out.startswith("14 passed, 1 skipped in ")
+
+
+def test_all_are_the_quick_ones_and_then_the_rest(runs, capsys):
+    assert passes.main(["--all"]) == 0
     _, *made = runs
-    assert [name for name, _ in made] == ["interpreted", "compiled", "interpreted", "compiled"]
-    assert ["not alone" in arguments for _, arguments in made] == [True, True, False, False]
-    assert ["-n" in arguments for _, arguments in made] == [True, True, False, False]
-    assert [set(RUN_COMPILED) <= set(arguments) for _, arguments in made] == [False, True, False, False]
-    assert set(made[2][1]) & set(made[3][1]) == {"-m", "alone"}
-    assert capsys.readouterr().out.startswith("28 passed, 2 skipped in ")
+    kinds = ["interpreted", "compiled", "interpreted", "compiled", "compiled", "interpreted", "compiled"]
+    assert [name for name, _ in made] == kinds
+    assert ["-n" in arguments for _, arguments in made] == [True, True, True, True, True, False, False]
+    assert set(made[3][1]) & set(RUN_COMPILED) == set(RUN_COMPILED) - set(QUICK_COMPILED)
+    assert set(RUN_COMPILED) <= set(made[4][1])
+    assert set(made[5][1]) & set(made[6][1]) == set(ALONE)
+    assert capsys.readouterr().out.startswith("47 passed, 3 skipped in ")
+
+
+def test_the_rest_counts_the_quick_ones_that_were_run_before(runs, capsys):
+    assert passes.main(["--all"]) == 0
+    every = runs[1:]
+    del runs[1:]
+    passes.main([])
+    capsys.readouterr()
+    assert passes.main(["--rest"]) == 0
+    assert runs[1:] == every
+    assert capsys.readouterr().out.startswith("47 passed, 3 skipped in ")
+
+
+def test_quick_tests_are_counted_once(runs):
+    passes.main([])
+    passes.main(["--rest"])
+    with pytest.raises(SystemExit, match="run `make test` before it"):
+        passes.main(["--rest"])
+
+
+def test_the_rest_fails_if_the_quick_ones_did(runs, capsys):
+    says = dict(runs[0])
+    runs[0]["interpreted"] = (1, "1 failed, 3 passed in 1.00s")
+    passes.main([])
+    runs[0].update(says)
+    assert passes.main(["--rest"]) == 1
+    assert "FAILED: interpreted, quick\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("markers", [each for n in range(5) for each in combinations(MARKERS, n)], ids=" ".join)
+def test_each_test_is_run_by_one_part(markers):
+    parts = [QUICK, LONG, ALONE[1]]
+    selecting = [part for part in parts if eval(part, {name: name in markers for name in MARKERS})]
+    assert len(selecting) == 1
 
 
 def test_what_is_run_alone_is_found():
@@ -56,11 +126,18 @@ def test_the_compiled_pass_can_be_left_out(runs):
     assert runs[1:] == [("interpreted", ["tests/wire"])]
 
 
+def test_arguments_go_to_none_of_the_counts_of_quick_tests(runs):
+    passes.main([])
+    passes.main(["tests/wire"])
+    assert passes.QUICK_OUTCOME.exists()
+    assert passes.main(["--rest"]) == 0
+
+
 @pytest.mark.parametrize("kind", ["interpreted", "compiled"])
 def test_it_fails_if_either_does(runs, capsys, kind):
     runs[0][kind] = (1, "1 failed, 3 passed in 1.00s")
     assert passes.main([]) == 1
-    assert f"FAILED: {kind}\n" in capsys.readouterr().out
+    assert f"FAILED: {kind}, quick\n" in capsys.readouterr().out
 
 
 def test_nothing_to_run_is_no_failure_of_one_part(runs):

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import amqpbroker
 
 ROOT = Path(__file__).parent.parent
@@ -15,6 +17,7 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.smoke
 def test_hello_world(broker):
     (script,) = blocks("python")
     # The script says nothing of a port; on this machine the broker has not the default one.

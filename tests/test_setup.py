@@ -106,6 +106,7 @@ def test_without_a_compiler_the_build_warns_and_goes_on(setup, monkeypatch, caps
     assert written == "no C compiler when it was installed\n"
 
 
+@pytest.mark.process
 def test_a_compiler_without_pythons_header_files_is_told(setup, monkeypatch):
     monkeypatch.setenv("CC", "false")
     assert setup.missing() == "no header files of Python"

@@ -6,7 +6,7 @@ from amqpbroker.amqp.connection import ROOM
 from amqpbroker.broker.broker import Broker
 from amqpbroker.wire.frames import BODY
 from amqpbroker.wire.values import Field, longstr
-from tests.harness import CUTS, Cut, Received, Wire, published
+from tests.harness import Cut, Received, Wire, published
 
 
 def tags(deliveries: list[Received]) -> list[str]:
@@ -296,7 +296,7 @@ def held(client: Wire) -> int:
     return len(client.connection.out)
 
 
-@pytest.mark.parametrize("size", [0, 100, SIZE, 1_000_000])
+@pytest.mark.parametrize("size", [pytest.param(0, marks=pytest.mark.explore), 100, SIZE, 1_000_000])
 def test_it_gets_no_more_than_there_is_room_for_and_the_rest_stays(slow: Wire, other: Wire, size: int) -> None:
     count = max(10, 3 * ROOM // (size + 30))
     for _ in range(count):
@@ -357,7 +357,6 @@ def test_a_single_message_may_be_larger_than_the_room(slow: Wire, other: Wire) -
     assert [len(got.body or b"") for got in slow.receive()] == [3 * ROOM, 1]
 
 
-@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 def test_every_consumer_of_a_connection_gets_its_share(broker: Broker, other: Wire, cut: Cut) -> None:
     client = Wire(broker, cut).log_in()
     for queue in ("a", "b", "c"):

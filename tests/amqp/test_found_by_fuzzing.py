@@ -158,6 +158,7 @@ def test_a_routing_key_that_is_no_utf_8():
     assert [got.name for got in client.receive()] == ["basic.ack"]
 
 
+@pytest.mark.explore
 def test_many_gets_are_bounded():
     client = Wire(make_broker()).log_in()
     client.declare("q")

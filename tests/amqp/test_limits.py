@@ -2,6 +2,8 @@
 
 import tracemalloc
 
+import pytest
+
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, METHOD, frame
@@ -65,6 +67,7 @@ def test_requests_wait_while_the_socket_is_full():
     assert wire.connection.reading
 
 
+@pytest.mark.explore
 def test_a_body_in_tiny_frames_costs_about_its_size():
     client = Wire(make_broker()).log_in()
     client.declare("q")

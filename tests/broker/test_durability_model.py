@@ -4,6 +4,8 @@ import pytest
 
 from tests.broker.durability import execute, report, script, small_pages
 
+pytestmark = pytest.mark.explore
+
 SEEDS = 20
 STEPS = 300
 

@@ -124,6 +124,7 @@ def test_a_full_queue_of_traces_keeps_nobody_waiting(bench: Bench) -> None:
     assert len(bench.traces()) == 100
 
 
+@pytest.mark.explore
 def test_ten_thousand_messages_leave_no_more_than_the_queue_keeps(bench: Bench) -> None:
     bench.client.declare("small", arguments={"x-max-length": Field("I", 10)})
     bench.bind("small")

@@ -168,6 +168,7 @@ def test_a_fan_out_writes_the_body_once():
     assert [bodies(after, queue) for queue in ("one", "two", "three")] == [["the only copy"], [], ["the only copy"]]
 
 
+@pytest.mark.explore
 def test_a_transaction_is_all_or_nothing_at_every_octet():
     node = Node(one={}, two={})
     client = node.client()
@@ -187,6 +188,7 @@ def test_a_transaction_is_all_or_nothing_at_every_octet():
         assert both == (["x", "y"] if end == len(data) else [])
 
 
+@pytest.mark.explore
 def test_a_dead_letter_leaves_one_queue_and_enters_the_next_together():
     arguments = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
     node = Node(q=arguments, dead={})
@@ -242,6 +244,7 @@ def test_dead_letters_that_are_delivered_at_once_come_back_as_redelivered(limits
         assert got.properties["headers"]["x-first-death-queue"] == longstr("q")
 
 
+@pytest.mark.explore
 def test_a_moved_message_leaves_one_queue_and_enters_the_next_together():
     node = Node(q={}, to={})
     client = node.client()
@@ -266,6 +269,7 @@ def test_a_moved_message_leaves_one_queue_and_enters_the_next_together():
     assert seen == {(("1", "2"), ()), ((), ("1", "2"))}
 
 
+@pytest.mark.explore
 def test_what_is_returned_to_the_end_of_a_queue_is_there_once_whenever_the_machine_stops():
     arguments = {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("b", -1)}
     node = Node(q=arguments)

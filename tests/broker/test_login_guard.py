@@ -49,6 +49,7 @@ def test_the_pause_doubles_up_to_the_longest(guessing):
     assert pauses[-1] == MAX_PAUSE_MS
 
 
+@pytest.mark.explore
 def test_how_many_can_be_guessed_in_a_day(guessing):
     tried = 0
     for second in range(24 * 3600):
@@ -105,6 +106,7 @@ def test_one_peer_by_several_addresses(guessing, first, second):
     assert guessing.guess(100, 100, host=second) == 0
 
 
+@pytest.mark.explore
 def test_memory_is_bounded(guessing):
     for number in range(BOUNDS.guesses + 100):
         guessing.guess(20, host=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")

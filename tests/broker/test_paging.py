@@ -221,6 +221,7 @@ def test_few_large_messages_are():
     assert node.in_memory == 0
 
 
+@pytest.mark.explore
 @pytest.mark.parametrize("arguments", [{}, {"queue_type": "quorum", "delivery_limit": -1}])
 def test_many_that_are_requeued_leave_memory_when_it_is_short(arguments):
     node = Node(**arguments)
@@ -233,6 +234,7 @@ def test_many_that_are_requeued_leave_memory_when_it_is_short(arguments):
     assert [entry.redelivered for entry in node.take(10_000)] == [True] * 10_000
 
 
+@pytest.mark.explore
 @pytest.mark.usefixtures("_small_pages")
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from amqpbroker.wire.values import Field, longstr
 from tests.broker.storing import Node, bodies, depth, publish
 from tests.fault_files import FlakyFiles
 
+pytestmark = pytest.mark.explore
+
 COUNT = 3_500
 #: Rounds of `steps` within which every message has to be delivered.
 PATIENCE = 1_000

@@ -57,6 +57,7 @@ def test_it_is_ready_in_under_300_ms(tmp_path):
     assert min(medians) < 0.3, medians
 
 
+@pytest.mark.smoke
 def test_the_ready_line_names_every_listener(tmp_path):
     with BrokerProcess(tmp_path, "--set", "listeners.tcp.other=0") as broker:
         ready = json.loads(broker.ready_file.read_text())

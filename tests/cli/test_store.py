@@ -208,6 +208,7 @@ def test_a_segment_torn_within_its_header_is_a_note(directory):
     assert findings[0].startswith(f"note: {directory.segment(2)}: at offset 0: a torn end of 9 octets")
 
 
+@pytest.mark.explore
 def test_every_octet_counts(directory):
     """Whatever is changed before the last batch is an error, at an offset within what was changed or before it."""
     directory.write(publish(1), publish(2))
@@ -347,6 +348,7 @@ def test_references_into_what_is_damaged_are_not_told_again(directory):
     assert len(check(directory.path)[2]) == 1
 
 
+@pytest.mark.explore
 def test_any_damage_is_found_and_nothing_breaks(directory):
     chance = random.Random(1)
     positions = []

@@ -7,6 +7,8 @@ import pytest
 
 from tests.management.api import Api
 
+pytestmark = pytest.mark.explore
+
 VALUES = (None, True, 7, 1.5, 2**70, "x", [], [1], {"a": 1}, {"a": None})
 
 POLICY = {"pattern": "x", "definition": {"max-length": 1, "overflow": "drop-head"}, "priority": 1, "apply-to": "all"}

@@ -31,6 +31,8 @@ from amqpbroker.wire.values import Field, longstr
 from tests.certificates import Authority
 from tests.testing.faults.raw import HEADER, Client, method, publish
 
+pytestmark = pytest.mark.explore
+
 # Without uvloop, the transports of asyncio refer to themselves.
 pytest.importorskip("uvloop")
 

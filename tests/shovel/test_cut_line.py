@@ -14,6 +14,8 @@ from pika.exceptions import AMQPError
 from interop.shovel.cut_line import CutLine
 from tests.process import PATIENCE_S, BrokerProcess
 
+pytestmark = pytest.mark.explore
+
 MESSAGES = 1_200
 PADDING = b" " * 500
 PERSISTENT = pika.BasicProperties(delivery_mode=2)

@@ -28,6 +28,14 @@ from tests.testing.faults.raw import Client, method
 KINDS = (Server, Lab, domain.Broker, Vhost, LocalQueue, Connection)
 
 
+@pytest.fixture(autouse=True)
+def _frozen():
+    """Have objects from before a test neither counted nor collected, which would take long."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def living():
     while gc.collect():
         pass  # an object that the collector does not know holds others until it is freed itself

@@ -87,6 +87,7 @@ def test_each_can_have_a_broker_of_its_own(run):
     run(TESTS + last, "5 passed", pytest_ini="[pytest]\namqp_broker_scope = function\n")
 
 
+@pytest.mark.process
 def test_it_works_under_xdist(run):
     run(TESTS, "4 passed", "-p", "xdist", "-n", "2")
 

@@ -76,6 +76,7 @@ def ready(b):
     return state.ready
 
 
+@pytest.mark.explore
 def test_twenty_thousand_messages_in_one_go(b, connect):
     client = connect()
     data = publish(b"x" * 100) * COUNT
@@ -84,6 +85,7 @@ def test_twenty_thousand_messages_in_one_go(b, connect):
         assert ready(b) == COUNT * run
 
 
+@pytest.mark.explore
 def test_a_hundred_times_at_once(b, connect):
     client = connect()
     for run in range(1, 101):
@@ -107,6 +109,7 @@ def test_large_bodies(b, connect):
         assert ready(b) == 10 * run
 
 
+@pytest.mark.explore
 def test_several_clients_in_threads(b, connect):
     clients = [connect() for _ in range(8)]
     threads = [threading.Thread(target=client.send, args=(publish(b"x" * 100) * 3_000,)) for client in clients]
@@ -117,6 +120,7 @@ def test_several_clients_in_threads(b, connect):
     assert ready(b) == 24_000
 
 
+@pytest.mark.explore
 def test_a_client_that_never_stops_sending(b, connect):
     client, busy = connect(), connect()
     stopping = threading.Event()
@@ -147,6 +151,7 @@ def test_a_process_that_has_sent(b):
         process.stdin.close()
 
 
+@pytest.mark.explore
 def test_a_client_that_has_sent_and_closed(b, connect):
     connect()
     for run in range(1, 11):
@@ -156,6 +161,7 @@ def test_a_client_that_has_sent_and_closed(b, connect):
         assert ready(b) == 5_000 * run
 
 
+@pytest.mark.explore
 def test_a_client_that_nobody_has_accepted_yet(b):
     """The client sends everything without waiting for an answer."""
     start = method(0, "connection.start-ok", mechanism="PLAIN", response=b"\0guest\0guest", locale="en_US")
@@ -169,6 +175,7 @@ def test_a_client_that_nobody_has_accepted_yet(b):
             assert state.ready == 3_000
 
 
+@pytest.mark.explore
 def test_time_moves_on_behind_what_was_sent(b, connect):
     client = connect()
     arguments = {"x-message-ttl": 60_000, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "q"}
@@ -180,6 +187,7 @@ def test_time_moves_on_behind_what_was_sent(b, connect):
         assert ready(b) == COUNT * run
 
 
+@pytest.mark.explore
 def test_published_and_refused(b, connect):
     client = connect()
     client.send(publish(b"x" * 100) * COUNT + publish(b"the last", routing_key="the last"))
@@ -197,6 +205,7 @@ def test_the_beginning_of_a_frame_is_not_waited_for(b, connect):
     assert ready(b) == 101
 
 
+@pytest.mark.explore
 def test_what_waits_behind_an_alarm_is_not_waited_for(b, connect):
     client = connect()
     with b.faults.block():
@@ -213,6 +222,7 @@ def test_what_waits_behind_a_fault_is_not_waited_for(b, connect):
     assert ready(b) == 100
 
 
+@pytest.mark.explore
 def test_a_client_that_does_not_read_its_answers_is_not_waited_for(b, connect):
     client = connect()
     other = connect()
@@ -231,6 +241,7 @@ def test_a_client_that_does_not_read_its_answers_is_not_waited_for(b, connect):
     b.add_vhost("/")
 
 
+@pytest.mark.explore
 @pytest.mark.parametrize(("listening", "connected"), [("::", "127.0.0.1"), ("::", "::1"), ("::1", "::1")])
 def test_over_ipv6(listening, connected):
     with Broker(host=listening) as b:
@@ -241,6 +252,7 @@ def test_over_ipv6(listening, connected):
         client.close()
 
 
+@pytest.mark.explore
 @pytest.mark.parametrize("system", ["no numbers", "no netlink"])
 def test_where_the_system_tells_less(b, connect, monkeypatch, system):
     if system == "no numbers":

@@ -243,6 +243,7 @@ def test_what_clients_were_refused(b, channel):
     assert str(error) == "404 NOT_FOUND - no queue 'absent' in vhost 'v'"
 
 
+@pytest.mark.explore
 def test_only_so_much_is_remembered(b, channel):
     channel.queue_declare("q", arguments={"x-max-length": 1})
     for _ in range(MESSAGES + 5):

@@ -1,7 +1,7 @@
 import pytest
 
 from amqpbroker.wire.values import Field, Table, longstr
-from tests.harness import CUTS, Received, Wire, make_broker
+from tests.harness import Cut, Received, Wire, make_broker
 
 
 def close(client: Wire) -> tuple[str, int, str]:
@@ -104,9 +104,8 @@ def test_a_priority_that_is_none(client: Wire) -> None:
     assert close(client)[:2] == ("channel.close", 406)
 
 
-@pytest.mark.parametrize("name", CUTS)
-def test_consumers_a_channel_may_be_limited(name: str) -> None:
-    client = Wire(make_broker(consumer_max_per_channel=2), CUTS[name]).log_in()
+def test_consumers_a_channel_may_be_limited(cut: Cut) -> None:
+    client = Wire(make_broker(consumer_max_per_channel=2), cut).log_in()
     client.declare("q")
     client.consume("q", "a")
     client.consume("q", "b")

@@ -213,6 +213,7 @@ def test_a_message_keeps_what_it_has(node: Node) -> None:
 # --- all or nothing ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.explore
 def test_a_release_leaves_the_exchange_and_enters_the_queues_together(node: Node) -> None:
     node.publish("m", 1000)
     node.turn()
@@ -232,6 +233,7 @@ def test_a_release_leaves_the_exchange_and_enters_the_queues_together(node: Node
     assert len(seen) == 2
 
 
+@pytest.mark.explore
 def test_a_transaction_with_held_messages_is_all_or_nothing(node: Node) -> None:
     node.client.call(2, "channel.open")
     node.client.call(2, "tx.select")

@@ -57,6 +57,7 @@ def _expression(pattern: str) -> "re.Pattern[str]":
     )
 
 
+@pytest.mark.explore
 @given(patterns=st.lists(keys, max_size=8), key=keys, gone=st.integers(0, 8))
 def test_agrees_with_regular_expressions(patterns: list[str], key: str, gone: int) -> None:
     topic = TopicType()
@@ -113,6 +114,7 @@ def test_many_wildcards_cost_no_more_than_patterns_times_words(key: bytes) -> No
     assert routed(topic, b".".join([key] * 100 + [b"z"])) == ["many"]
 
 
+@pytest.mark.explore
 def test_finds_few_among_very_many() -> None:
     """Among 100,000 bindings a look-up touches those that match, so that thousands of look-ups are nothing."""
     topic = TopicType()

@@ -15,6 +15,8 @@ from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire.erlang import erlang_json
 from tests.management.api import Api
 
+pytestmark = pytest.mark.explore
+
 VALUES = {
     "null": None,
     "boolean": True,
