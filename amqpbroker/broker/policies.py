@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
-from amqpbroker.broker.event_facts import parameter_facts, policy_set
-from amqpbroker.broker.events import UNHEARD, Events
+from amqpbroker.broker.events.events import UNHEARD, Events
 from amqpbroker.broker.parameters import Component, validation_failed
 from amqpbroker.broker.patterns import Pattern, PatternError
 from amqpbroker.broker.policy_keys import definition_problem, kinds_of, merged
@@ -111,11 +110,7 @@ class Policies:
             raise LookupError(f"vhost '{policy.vhost}' does not exist")
         self._definitions.put(_stored(policy))
         self._policies[policy.operator, policy.vhost, policy.name] = policy
-        if policy.operator:
-            self._events.tell(
-                "parameter.set", parameter_facts(OPERATOR_POLICY, policy.name, policy.vhost, policy.value)
-            )
-        self._events.tell("policy.set", policy_set(policy))
+        self._events.policy_set(policy)
         self._changed(policy.operator, policy.vhost)
 
     def put_value(self, vhost: str, name: str, value: object, operator: bool) -> None:
@@ -138,9 +133,7 @@ class Policies:
         policy = self.get(vhost, name, operator)
         self._definitions.remove(_stored(policy))
         del self._policies[operator, vhost, name]
-        if operator:
-            self._events.tell("parameter.cleared", parameter_facts(OPERATOR_POLICY, name, vhost))
-        self._events.tell("operator.policy.cleared" if operator else "policy.cleared", {"name": name, "vhost": vhost})
+        self._events.policy_cleared(policy)
         self._changed(operator, vhost)
 
     def restore(self, stored: ParameterDefinition) -> None:

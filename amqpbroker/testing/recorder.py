@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.events.tap import Tap, Via
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.tap import Tap, Via
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError
 

@@ -5,8 +5,8 @@ import random
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from amqpbroker.broker.events.tap import Via
 from amqpbroker.broker.message import Message
-from amqpbroker.broker.tap import Via
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.testing.faults.cut import at
 from amqpbroker.testing.faults.duplicate import put

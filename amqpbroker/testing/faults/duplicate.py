@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from functools import partial
 
+from amqpbroker.broker.events.tap import Via
 from amqpbroker.broker.message import Message
-from amqpbroker.broker.tap import Via
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.testing.faults.fault import Fault, Key, at_least
 from amqpbroker.testing.faults.line import Line
