@@ -5,7 +5,7 @@ At most one of each is in force for a queue or an exchange: of those that match 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, Protocol, final
 
 from amqpbroker.broker.events.events import UNHEARD, Events
 from amqpbroker.broker.parameters import Component, validation_failed
@@ -13,9 +13,6 @@ from amqpbroker.broker.patterns import Pattern, PatternError
 from amqpbroker.broker.policy_keys import definition_problem, kinds_of, merged
 from amqpbroker.store.definitions import Definitions, ParameterDefinition
 from amqpbroker.wire.erlang import erlang_characters, erlang_entries, erlang_json, erlang_string
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.vhost import Vhost
 
 POLICY = "policy"
 OPERATOR_POLICY = "operator_policy"
@@ -68,6 +65,13 @@ class Effective:
 NO_POLICY = Effective()
 
 
+class Governed(Protocol):
+    """A vhost, whose queues and exchanges policies apply to."""
+
+    def apply_policies(self) -> None:
+        """Let every queue and exchange use the policies that apply to it now."""
+
+
 @final
 class Policies:
     """All policies and operator policies of a broker. A change is in force at once, in the whole vhost.
@@ -79,7 +83,7 @@ class Policies:
     def __init__(
         self,
         definitions: Definitions,
-        vhosts: Mapping[str, "Vhost"],
+        vhosts: Mapping[str, Governed],
         events: Events = UNHEARD,
         keys_of_4_3: bool = False,
     ) -> None:

@@ -146,7 +146,7 @@ NOT_BOUNDS = {
         broker.deaths._QUEUE_OCTETS broker.deaths._QUEUE_TYPE broker.deaths._REASON_OCTETS broker.deaths._REASON_TYPE
         broker.exchange_types.topic_index._DOT broker.message._HEADERS
         broker.system_exchanges.event_exchange._PERSISTENT
-        broker.system_exchanges.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection._KNOWN_SIZE
+        broker.system_exchanges.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection.KNOWN_SIZE
         management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE
         shovel.client._ACK shovel.client._DELIVER shovel.topology._NOT_FOUND
