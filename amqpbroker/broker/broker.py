@@ -109,7 +109,7 @@ class Broker:
                 self.add_default_vhost()
                 self.add_default_users()
                 self.permit_default_users()
-        self.events.started = True
+        self.events.start()
 
     # --- what a blank one gets --------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from typing import ParamSpec
 
 from amqpbroker.broker.events.events import Events
@@ -43,19 +43,27 @@ _PERSISTENT = 2
 class EventExchange(Events):
     """Publishes to the exchange in the vhost of that name, a turn later, while anything is bound there.
 
-    node: this node's name. largest: how many octets of properties one frame has room for. started: False while
-    definitions are restored, which is no event.
+    node: this node's name. largest: how many octets of properties one frame has room for.
     """
 
     def __init__(self, vhosts: Mapping[str, Vhost], vhost: str, node: str, clock: Clock, largest: int) -> None:
         super().__init__()
-        self.started = False
+        self._started = False
         self._vhosts = vhosts
         self._vhost = vhost
         self._node = node
         self._clock = clock
         self._largest = largest
+        self._exchange: Exchange | None = None
+        # The bindings of the exchange, none until `start`: without any, an event costs no more than looking here.
+        self._bindings: Sized = ()
         self._pending: list[Message] = []
+
+    def start(self) -> None:
+        """Publish events from now on. Restoring definitions is no event."""
+        self._started = True
+        if self._exchange is not None:
+            self._bindings = self._exchange.bindings
 
     # --- clients ----------------------------------------------------------------------------------------------------
 
@@ -75,8 +83,7 @@ class EventExchange(Events):
         self._emit("channel.created", channel.connection.user.name, facts.channel_created, channel)
 
     def channel_closed(self, channel: ChannelLike, consumer_count: int) -> None:
-        user = channel.connection.user.name
-        self._emit("channel.closed", user, facts.plain, pid=channel.name, consumer_count=consumer_count)
+        self._emit("channel.closed", channel.connection.user.name, facts.channel_closed, channel, consumer_count)
 
     def consumer_created(self, consumer: ConsumerLike) -> None:
         self._emit("consumer.created", None, facts.consumer_created, consumer)
@@ -96,10 +103,14 @@ class EventExchange(Events):
         self._emit("vhost.deleted", None, facts.plain, name=vhost.name)
 
     def exchange_created(self, vhost: str, exchange: ExchangeLike) -> None:
+        if vhost == self._vhost and exchange.name == EVENT_EXCHANGE and isinstance(exchange, Exchange):
+            self._exchange = exchange
+            if self._started:
+                self._bindings = exchange.bindings
         self._emit("exchange.created", None, facts.exchange_created, vhost, exchange)
 
     def exchange_deleted(self, vhost: str, exchange: ExchangeLike, actor: str | None = None) -> None:
-        self._emit("exchange.deleted", actor, facts.plain, name=exchange.name, vhost=vhost)
+        self._emit("exchange.deleted", actor, facts.exchange_deleted, vhost, exchange)
 
     def queue_created(self, vhost: str, queue: QueueLike) -> None:
         self._emit("queue.created", None, facts.queue_created, vhost, queue, self._node)
@@ -184,16 +195,6 @@ class EventExchange(Events):
 
     # --- publishing -------------------------------------------------------------------------------------------------
 
-    @property
-    def heard(self) -> bool:
-        """Return whether anything is bound to the exchange."""
-        exchange = self._exchange()
-        return exchange is not None and bool(exchange.bindings) and self.started
-
-    def _exchange(self) -> Exchange | None:
-        vhost = self._vhosts.get(self._vhost)
-        return None if vhost is None else vhost.exchanges.get(EVENT_EXCHANGE)
-
     def _emit(
         self, event: str, actor: str | None, make: Callable[P, Facts], /, *args: P.args, **kwargs: P.kwargs
     ) -> None:
@@ -202,7 +203,7 @@ class EventExchange(Events):
         actor: the user who caused the event, None for `self.actor`. make: makes RabbitMQ's properties of the event of
         the arguments.
         """
-        if not self.heard:
+        if not self._bindings:
             return
         try:
             self._tell(event, make(*args, **kwargs), actor)
@@ -241,7 +242,7 @@ class EventExchange(Events):
         """Publish the events of this event loop iteration. Only at the end of an operation."""
         pending, self._pending = self._pending, []
         for message in pending:
-            exchange, vhost = self._exchange(), self._vhosts.get(self._vhost)
+            exchange, vhost = self._exchange, self._vhosts.get(self._vhost)
             if exchange is not None and vhost is not None:
                 vhost.publish(message, route(exchange, message, vhost.exchanges.get).destinations)
 

@@ -125,8 +125,8 @@ def channel_created(channel: ChannelLike) -> Facts:
     }
 
 
-def consumer_deleted(consumer: ConsumerLike) -> Facts:
-    return _consumer(_info(consumer))
+def channel_closed(channel: ChannelLike, consumer_count: int) -> Facts:
+    return {"pid": channel.name, "consumer_count": consumer_count}
 
 
 def _info(consumer: ConsumerLike) -> ConsumerInfo:
@@ -152,6 +152,10 @@ def consumer_created(consumer: ConsumerLike) -> Facts:
         "exclusive": info.exclusive,
         "prefetch_count": info.prefetch_count,
     }
+
+
+def consumer_deleted(consumer: ConsumerLike) -> Facts:
+    return _consumer(_info(consumer))
 
 
 # --- topology -------------------------------------------------------------------------------------------------------
@@ -182,6 +186,10 @@ def exchange_created(vhost: str, exchange: ExchangeLike) -> Facts:
         "internal": exchange.internal,
         "policy": exchange.policy and exchange.policy.name,
     }
+
+
+def exchange_deleted(vhost: str, exchange: ExchangeLike) -> Facts:
+    return {"name": exchange.name, "vhost": vhost}
 
 
 def queue_deleted(vhost: str, queue: QueueLike) -> Facts:
