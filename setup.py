@@ -55,6 +55,7 @@ HOT = [
     "broker/paging",
     "broker/reading",
     "broker/stats",
+    "broker/infos",
     "broker/exchange_types/header_index",
     "broker/exchange_types/held_copy",
     "broker/exchange_types/delay",

@@ -74,6 +74,41 @@ def test_a_module_imports_only_what_its_layer_may(path):
             assert layer in EVENT_LOOP, f"{layer} imports {name}"
 
 
+#: layer -> how many modules a circle of imports within it may join, imports for types only included.
+CIRCLES = {"broker": 7, "amqp": 27, "store": 0, "wire": 0}
+
+#: Modules of the layer `broker` that its package `events` may import, beside itself.
+BELOW_EVENTS = {"infos", "stats", "destination", "message"}
+
+
+def circles(layer):
+    """Return the sets of modules of a layer that import each other, directly or through others."""
+    names = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in MODULES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items() if layer_of(path) == layer}
+    below = {
+        name: {full if full in names else full.rpartition(".")[0] for full in imported(path)} & names.keys() - {name}
+        for name, path in names.items()
+    }
+    while True:
+        reached = {name: found.union(*(below[each] for each in found)) for name, found in below.items()}
+        if reached == below:
+            break
+        below = reached
+    return {frozenset(each for each in found if name in below[each]) for name, found in below.items() if name in found}
+
+
+@pytest.mark.parametrize("layer", CIRCLES)
+def test_circles_of_imports_do_not_grow(layer):
+    assert [sorted(circle) for circle in circles(layer) if len(circle) > CIRCLES[layer]] == []
+
+
+def test_events_import_nothing_that_emits_them():
+    for path in (PACKAGE / "broker" / "events").glob("*.py"):
+        for name in imported(path):
+            if name.startswith("amqpbroker.broker."):
+                assert name.split(".")[2] in BELOW_EVENTS | {"events"}, f"{path.name} imports {name}"
+
+
 def test_the_table_has_no_cycle():
     for layer, below in LAYERS.items():
         assert all(layer not in LAYERS[other] for other in below)

@@ -23,23 +23,21 @@ from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import DirectReply
-from amqpbroker.broker.event_facts import channel_created
+from amqpbroker.broker.events.tap import Via
+from amqpbroker.broker.infos import ChannelInfo, ConsumerInfo
 from amqpbroker.broker.inspection import KNOWN, KNOWN_SIZE, inspect
 from amqpbroker.broker.interceptors import stamped
 from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.pieces import Pieces
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route as route_message
-from amqpbroker.broker.session import ChannelInfo, ConsumerInfo
-from amqpbroker.broker.stats import CHANNEL_COUNTERS, MessageStats, Outlet, message_stats
-from amqpbroker.broker.tap import Via
+from amqpbroker.broker.stats import CHANNEL_COUNTERS, MessageStats, Outlet, Sample, message_stats
 from amqpbroker.clock import Timer
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
-    from amqpbroker.broker.rates import Sample
 
 #: What it takes to hold an answer back, besides its octets.
 HOLDING: Final = 128
@@ -166,8 +164,7 @@ class Channel:
         for totals in (self.vhost.traffic, self.broker.totals.traffic):
             totals.add(self)
         self.broker.totals.churn.channel_created += 1
-        if self.broker.events.heard:
-            self.broker.events.tell("channel.created", channel_created(self.info()), self.connection.user.name)
+        self.broker.events.channel_created(self)
 
     # --- publish ----------------------------------------------------------------------------------------------------
 
@@ -495,9 +492,7 @@ class Channel:
         take_all(steps, self.name)
 
     def _tell_closed(self, consumers: int) -> None:
-        if self.broker.events.heard:
-            facts: dict[str, object] = {"pid": self.name, "consumer_count": consumers}
-            self.broker.events.tell("channel.closed", facts, self.connection.user.name)
+        self.broker.events.channel_closed(self, consumers)
 
     def release(self) -> None:
         """Requeue the outstanding deliveries, including those acknowledged in an open transaction. Never raises.

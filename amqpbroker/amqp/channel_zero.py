@@ -6,7 +6,6 @@ from amqpbroker import errors
 from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.dispatch import UPDATE_SECRET, arguments_of
 from amqpbroker.amqp.handshake import Handshake
-from amqpbroker.broker.event_facts import connection_created
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 
@@ -75,9 +74,6 @@ class ChannelZero:
         self.handshake = None
         connection.running = True
         connection_log.granted(connection)
-        events = connection.broker.events
-        if events.heard:
-            facts = connection_created(connection.info(), connection.broker.config.cluster_name)
-            events.tell("connection.created", facts, connection.user.name)
+        connection.broker.events.connection_created(connection)
         connection.ending.handshake_done()
         connection.alarms_changed()

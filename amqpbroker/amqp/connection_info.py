@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from amqpbroker.broker.session import ConnectionInfo
+from amqpbroker.broker.infos import ConnectionInfo
 from amqpbroker.wire.values import text
 
 if TYPE_CHECKING:

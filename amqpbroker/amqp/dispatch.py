@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 from amqpbroker import errors
 from amqpbroker.amqp.gate import CHANNEL_CLOSE, CHANNEL_OPEN
 from amqpbroker.amqp.methods import HANDLERS
-from amqpbroker.broker.events import INTERNAL
+from amqpbroker.broker.events.events import INTERNAL
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
 from amqpbroker.wire.erlang import erlang_binary, erlang_octets

@@ -8,8 +8,7 @@ from amqpbroker import errors
 from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.connection_log import Cause
 from amqpbroker.amqp.steps import Step, log_failure, take_all
-from amqpbroker.broker.event_facts import connection_closed
-from amqpbroker.broker.tap import Via
+from amqpbroker.broker.events.tap import Via
 from amqpbroker.clock import Timer
 from amqpbroker.errors import INTERNAL_ERROR, AmqpError
 from amqpbroker.wire import methods
@@ -208,10 +207,7 @@ class Ending:
         take_all(steps, connection.name)
 
     def _tell(self, connection: "Connection") -> None:
-        broker = connection.broker
-        if broker.events.heard:
-            facts = connection_closed(connection.info(), broker.config.cluster_name)
-            broker.events.tell("connection.closed", facts, "")
+        connection.broker.events.connection_closed(connection)
 
 
 def _close(name: str, channel: int, error: AmqpError, ids: int) -> bytes:

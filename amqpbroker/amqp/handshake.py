@@ -6,7 +6,6 @@ from amqpbroker import __version__, errors
 from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
 from amqpbroker.amqp.sasl import ANONYMOUS, EXTERNAL, MECHANISMS, Credentials, external
-from amqpbroker.broker.event_facts import login
 from amqpbroker.broker.logins import AMQP
 from amqpbroker.config.identity import OWN_NAME
 from amqpbroker.errors import AmqpError
@@ -134,20 +133,10 @@ class Handshake:
             user = logins.by_password(name, credentials.password, host, AMQP)
         if user is None:
             connection_log.refused(connection, mechanism, name)
-        self._tell(mechanism, name, user is not None)
+            connection.broker.events.authentication_failed(name, mechanism, connection.peer)
+        else:
+            connection.broker.events.authentication_succeeded(name, mechanism, connection.peer)
         return user
-
-    def _tell(self, mechanism: str, name: str, accepted: bool) -> None:
-        events, peer = self._connection.broker.events, self._connection.peer
-        if events.heard:
-            ends = (peer.local_host, peer.host, peer.port, peer.tls is not None)
-            facts = login(name, mechanism, peer.name, *ends)
-            if accepted:
-                events.tell("user.authentication.success", facts, "")
-            else:
-                events.tell(
-                    "user.authentication.failure", {**facts, "error": f"user '{name}' - invalid credentials"}, ""
-                )
 
     def _refuse(self, error: AmqpError) -> None:
         """A failed login is told only to clients that announced authentication_failure_close."""

@@ -7,6 +7,7 @@ from amqpbroker import errors
 from amqpbroker.broker.access import Kind, Permissions
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.direct_reply import is_reserved_for_replies
+from amqpbroker.broker.events.tap import over_http
 from amqpbroker.broker.exchange import Bindable, Exchange
 from amqpbroker.broker.exchange_types.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.inspection import inspect
@@ -14,7 +15,6 @@ from amqpbroker.broker.message import Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.settings import alternate_exchange
-from amqpbroker.broker.tap import over_http
 from amqpbroker.broker.users import User
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.wire.values import Table, text

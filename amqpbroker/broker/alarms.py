@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
-from amqpbroker.broker.events import UNHEARD, Events
+from amqpbroker.broker.events.events import UNHEARD, Events
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Alarms:
             self._node,
         )
         self.resources = tuple(sorted({*self.resources, resource}))
-        self._events.tell("alarm.set", {"node": self._node, "source": resource}, "")
+        self._events.alarm_set(resource)
         self._on_change()
 
     def clear(self, resource: Resource) -> None:
@@ -48,5 +48,5 @@ class Alarms:
             return
         log.warning("%s resource limit alarm cleared on node %s", resource, self._node)
         self.resources = tuple(one for one in self.resources if one != resource)
-        self._events.tell("alarm.cleared", {"node": self._node, "source": resource}, "")
+        self._events.alarm_cleared(resource)
         self._on_change()

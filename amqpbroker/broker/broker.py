@@ -9,9 +9,7 @@ from typing import ClassVar
 from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.direct_reply import DirectReplies
-from amqpbroker.broker.event_exchange import EventExchange
-from amqpbroker.broker.event_facts import vhost_facts
-from amqpbroker.broker.firehose import Tracing
+from amqpbroker.broker.events.tap import Tap
 from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.interceptors import interceptor
 from amqpbroker.broker.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
@@ -21,7 +19,7 @@ from amqpbroker.broker.patterns import Pattern
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.rates import Rates, Sample
+from amqpbroker.broker.rates import Rates
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.session import Session, Synced
 from amqpbroker.broker.shovels import SHOVEL, Shovels
@@ -30,11 +28,13 @@ from amqpbroker.broker.stats import (
     GAUGES,
     STORE_COUNTERS,
     MessageStats,
+    Sample,
     message_stats,
     named,
     summed,
 )
-from amqpbroker.broker.tap import Tap
+from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
+from amqpbroker.broker.system_exchanges.firehose import Tracing
 from amqpbroker.broker.totals import BrokerTotals
 from amqpbroker.broker.users import Users
 from amqpbroker.broker.vhost import Vhost
@@ -71,7 +71,9 @@ class Broker:
         self.definitions = definitions or MemoryDefinitions()
         self.vhosts: dict[str, Vhost] = {}
         largest = (config.frame_max or 1 << 32) - CONTENT_HEAD
-        self.events = EventExchange(self.vhosts, config.event_exchange_vhost or config.default_vhost, clock, largest)
+        self.events = EventExchange(
+            self.vhosts, config.event_exchange_vhost or config.default_vhost, config.cluster_name, clock, largest
+        )
         self.users = Users(
             config.loopback_users, self._on_permissions, self.definitions, self._on_user_deleted, self.events
         )
@@ -107,7 +109,7 @@ class Broker:
                 self.add_default_vhost()
                 self.add_default_users()
                 self.permit_default_users()
-        self.events.started = True
+        self.events.start()
 
     # --- what a blank one gets --------------------------------------------------------------------------------------
 
@@ -168,12 +170,8 @@ class Broker:
                 self.vhosts.pop(name, None)
                 self._forget_vhost(name)
                 raise
-            self._tell_of_vhost("vhost.created", vhost)
+            self.events.vhost_created(vhost, name in self.tracing)
         return vhost
-
-    def _tell_of_vhost(self, event: str, vhost: Vhost) -> None:
-        if self.events.heard:
-            self.events.tell(event, vhost_facts(vhost, self.config.cluster_name, vhost.name in self.tracing))
 
     def _add_vhost_defaults(self, vhost: str) -> None:
         """The first limits that are for it, and all operator policies (rabbit_db_vhost_defaults.erl)."""
@@ -207,7 +205,7 @@ class Broker:
         )
         self.definitions.put(definition)
         vhost.definition = definition
-        self._tell_of_vhost("vhost.updated", vhost)
+        self.events.vhost_updated(vhost, name in self.tracing)
 
     def restore_vhost(self, definition: VhostDefinition) -> Vhost:
         """A vhost that the definitions have."""
@@ -244,7 +242,7 @@ class Broker:
         self._forget_vhost(name)
         vhost.close()
         log.info("vhost '%s' is deleted", name)
-        self.events.tell("vhost.deleted", {"name": name})
+        self.events.vhost_deleted(vhost)
         for session in list(self.sessions):
             if session.vhost is vhost:
                 session.force_close(errors.vhost_deleted(name))

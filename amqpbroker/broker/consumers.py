@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from amqpbroker import errors
 from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.session import ConsumerInfo
+from amqpbroker.broker.infos import ConsumerInfo
 
 
 class Consumers:

@@ -9,13 +9,12 @@ from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.key_index import KeyIndex
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.policies import NO_POLICY, Effective, Policy
-from amqpbroker.broker.stats import EXCHANGE_COUNTERS, MessageStats, Outlet, message_stats
+from amqpbroker.broker.stats import EXCHANGE_COUNTERS, MessageStats, Outlet, Sample, message_stats
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
     from amqpbroker.broker.queue import Queue
-    from amqpbroker.broker.rates import Sample
 
 #: What a message is routed to next.
 Target = Union["Exchange", Destination]

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 from amqpbroker import errors
-from amqpbroker.broker.event_facts import parameter_facts
-from amqpbroker.broker.events import UNHEARD, Events
+from amqpbroker.broker.events.events import UNHEARD, Events
 from amqpbroker.broker.parameters import Component, validation_failed
 from amqpbroker.broker.users import Users
 from amqpbroker.store.definitions import Definitions, ParameterDefinition
@@ -18,7 +17,7 @@ from amqpbroker.wire.erlang import erlang_entries, erlang_json
 VHOST_LIMITS = "vhost-limits"
 
 #: The name of the one parameter of that component in each vhost.
-_LIMITS = "limits"
+LIMITS = "limits"
 
 MAX_CONNECTIONS = "max-connections"
 MAX_QUEUES = "max-queues"
@@ -74,17 +73,15 @@ class Limits:
     def replace_vhost(self, vhost: str, limits: Mapping[str, int]) -> None:
         """These, and no others."""
         self.check_vhost(limits)
-        stored = ParameterDefinition(VHOST_LIMITS, vhost, _LIMITS, dict(limits))
+        stored = ParameterDefinition(VHOST_LIMITS, vhost, LIMITS, dict(limits))
         if limits:
             self._definitions.put(stored)
             self._vhosts[vhost] = dict(limits)
-            self._events.tell("parameter.set", parameter_facts(VHOST_LIMITS, _LIMITS, vhost, dict(limits)))
-            self._events.tell("vhost.limits.set", {"name": _LIMITS, "vhost": vhost, **limits})
+            self._events.vhost_limits_set(vhost, limits)
         else:
             self._definitions.remove(stored)
             self._vhosts.pop(vhost, None)
-            self._events.tell("parameter.cleared", parameter_facts(VHOST_LIMITS, _LIMITS, vhost))
-            self._events.tell("vhost.limits.cleared", {"name": _LIMITS, "vhost": vhost})
+            self._events.vhost_limits_cleared(vhost)
 
     def check_vhost(self, limits: Mapping[str, object]) -> None:
         """Raises ValueError for limits that no vhost can have."""
@@ -195,13 +192,13 @@ class VhostLimitParameters(Component):
 
     def values(self, vhost: str | None) -> list[tuple[str, str, object]]:
         limits = self._limits.vhosts()
-        return [(each, _LIMITS, limits[each]) for each in limits if vhost in (None, each)]
+        return [(each, LIMITS, limits[each]) for each in limits if vhost in (None, each)]
 
 
 def _vhost_limits(name: str, value: object) -> dict[str, Any]:
     """Raises ValueError if they are named or written as nothing of the kind is."""
-    if name != _LIMITS:
-        raise validation_failed(f"{VHOST_LIMITS} of a vhost are named {_LIMITS}, not {name}")
+    if name != LIMITS:
+        raise validation_failed(f"{VHOST_LIMITS} of a vhost are named {LIMITS}, not {name}")
     if value == []:
         return {}  # as RabbitMQ writes an empty object in its definitions
     if not isinstance(value, dict):

@@ -12,13 +12,13 @@ from amqpbroker.broker.consumers import Consumers, QuorumConsumers
 from amqpbroker.broker.deadletter import count_letters
 from amqpbroker.broker.delayed_returns import DelayedReturns
 from amqpbroker.broker.disuse import Disuse
-from amqpbroker.broker.event_facts import consumer_created, consumer_deleted
+from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.length_limit import LEAVING_BYTES, LengthLimit
 from amqpbroker.broker.message import MESSAGE_OCTETS, Entry, Message
 from amqpbroker.broker.paging import QueuePages
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.queue_info import QueueInfo, queue_info
+from amqpbroker.broker.queue_info import queue_info
 from amqpbroker.broker.ready import (
     FifoLine,
     Pager,
@@ -30,7 +30,6 @@ from amqpbroker.broker.ready import (
 from amqpbroker.broker.rereading import Rereading
 from amqpbroker.broker.retry_delay import RetryDelay
 from amqpbroker.broker.returns import reclaim, requeue
-from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Timer
 from amqpbroker.compat import Compat
@@ -209,8 +208,7 @@ class LocalQueue(Queue):
 
     def add_consumer(self, consumer: Consumer) -> None:
         self.consumers.add(consumer)
-        if self.vhost.events.heard:
-            self.vhost.events.tell("consumer.created", consumer_created(self.consumer_info(consumer)))
+        self.vhost.events.consumer_created(consumer)
 
     def remove_consumer(self, consumer: Consumer, gives_back: bool = False) -> None:
         if not consumer.registered:
@@ -619,5 +617,4 @@ class LocalQueue(Queue):
 
     def _forget(self, consumer: Consumer) -> None:
         self.consumers.remove(consumer)
-        if self.vhost.events.heard:
-            self.vhost.events.tell("consumer.deleted", consumer_deleted(self.consumer_info(consumer)))
+        self.vhost.events.consumer_deleted(consumer)

@@ -4,8 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
-from amqpbroker.broker.event_facts import parameter_facts
-from amqpbroker.broker.events import UNHEARD, Events
+from amqpbroker.broker.events.events import UNHEARD, Events
 from amqpbroker.store.definitions import Definitions, GlobalParameterDefinition
 
 if TYPE_CHECKING:
@@ -123,13 +122,13 @@ class GlobalParameters:
         """Set; any JSON will do."""
         self._definitions.put(GlobalParameterDefinition(name, value))
         self._values[name] = value
-        self._events.tell("parameter.set", parameter_facts("global", name, value=value))
+        self._events.parameter_set("global", name, value=value)
 
     def delete(self, name: str) -> None:
         """Raises LookupError."""
         self._definitions.remove(GlobalParameterDefinition(*self.get(name)))
         del self._values[name]
-        self._events.tell("parameter.cleared", parameter_facts("global", name))
+        self._events.parameter_cleared("global", name)
 
     def get(self, name: str) -> GlobalParameter:
         """Raises LookupError."""

@@ -5,18 +5,14 @@ At most one of each is in force for a queue or an exchange: of those that match 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, Protocol, final
 
-from amqpbroker.broker.event_facts import parameter_facts, policy_set
-from amqpbroker.broker.events import UNHEARD, Events
+from amqpbroker.broker.events.events import UNHEARD, Events
 from amqpbroker.broker.parameters import Component, validation_failed
 from amqpbroker.broker.patterns import Pattern, PatternError
 from amqpbroker.broker.policy_keys import definition_problem, kinds_of, merged
 from amqpbroker.store.definitions import Definitions, ParameterDefinition
 from amqpbroker.wire.erlang import erlang_characters, erlang_entries, erlang_json, erlang_string
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.vhost import Vhost
 
 POLICY = "policy"
 OPERATOR_POLICY = "operator_policy"
@@ -69,6 +65,13 @@ class Effective:
 NO_POLICY = Effective()
 
 
+class Governed(Protocol):
+    """A vhost, whose queues and exchanges policies apply to."""
+
+    def apply_policies(self) -> None:
+        """Let every queue and exchange use the policies that apply to it now."""
+
+
 @final
 class Policies:
     """All policies and operator policies of a broker. A change is in force at once, in the whole vhost.
@@ -80,7 +83,7 @@ class Policies:
     def __init__(
         self,
         definitions: Definitions,
-        vhosts: Mapping[str, "Vhost"],
+        vhosts: Mapping[str, Governed],
         events: Events = UNHEARD,
         keys_of_4_3: bool = False,
     ) -> None:
@@ -111,11 +114,7 @@ class Policies:
             raise LookupError(f"vhost '{policy.vhost}' does not exist")
         self._definitions.put(_stored(policy))
         self._policies[policy.operator, policy.vhost, policy.name] = policy
-        if policy.operator:
-            self._events.tell(
-                "parameter.set", parameter_facts(OPERATOR_POLICY, policy.name, policy.vhost, policy.value)
-            )
-        self._events.tell("policy.set", policy_set(policy))
+        self._events.policy_set(policy)
         self._changed(policy.operator, policy.vhost)
 
     def put_value(self, vhost: str, name: str, value: object, operator: bool) -> None:
@@ -138,9 +137,7 @@ class Policies:
         policy = self.get(vhost, name, operator)
         self._definitions.remove(_stored(policy))
         del self._policies[operator, vhost, name]
-        if operator:
-            self._events.tell("parameter.cleared", parameter_facts(OPERATOR_POLICY, name, vhost))
-        self._events.tell("operator.policy.cleared" if operator else "policy.cleared", {"name": name, "vhost": vhost})
+        self._events.policy_cleared(policy)
         self._changed(operator, vhost)
 
     def restore(self, stored: ParameterDefinition) -> None:

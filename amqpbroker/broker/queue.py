@@ -5,19 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.policies import NO_POLICY, Effective, Policy
-from amqpbroker.broker.queue_info import QueueInfo
 from amqpbroker.broker.settings import QueueSettings
-from amqpbroker.broker.stats import QUEUE_COUNTERS, MessageStats, QueueTally, message_stats
+from amqpbroker.broker.stats import QUEUE_COUNTERS, MessageStats, QueueTally, Sample, message_stats
 from amqpbroker.store.recovery import Copies
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
     from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.exchange import Binding
+    from amqpbroker.broker.infos import ConsumerInfo
     from amqpbroker.broker.message import Entry
-    from amqpbroker.broker.rates import Sample
-    from amqpbroker.broker.session import ConsumerInfo
 
 
 class Queue(Destination):

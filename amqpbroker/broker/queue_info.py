@@ -1,7 +1,8 @@
-"""A queue as the management API shows it."""
+"""Makes of a queue what the management API shows of it."""
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.message import MESSAGE_OCTETS
 from amqpbroker.broker.ready import StrictQuorumLine
 from amqpbroker.wire.properties import timestamp_of
@@ -11,51 +12,6 @@ if TYPE_CHECKING:
 
 #: What a queue takes in memory; about what `tests.bench.scale` measures.
 _QUEUE_OCTETS: Final = 4600
-
-
-class QueueInfo(NamedTuple):
-    """Present state of a queue, under RabbitMQ's names; the queue itself has the properties of its declaration.
-
-    message_bytes_*: bytes of bodies. *_ram: in memory. messages_paged_out: messages not in memory. message_bytes_ram,
-    message_bytes_paged_out, message_bytes_persistent: estimates, exact if all messages have the same size. memory: in
-    bytes, an estimate. idle_since: milliseconds since the epoch, to within a sample; None while the queue is in use.
-    consumer_capacity: fraction of the time in which consumers could take more, 0 to 1; also known as
-    consumer_utilisation. single_active_consumer_tag: also set to a quorum queue's first consumer if all of its
-    consumers are active (rabbit_fifo.erl). head_message_timestamp: seconds since the epoch, as set by the publisher;
-    None if not set or if the head is paged out. messages_by_priority: number of ready messages of each priority,
-    without returned ones, for a quorum queue in RabbitMQ 4.3. messages_delayed, next_delayed_at, last_delayed_at:
-    number of returned messages that are delayed, and the times when the first and the last of these will be ready
-    (milliseconds since the epoch). messages and message_bytes_ready include delayed messages. delayed_retry: the delay
-    settings of a quorum queue in RabbitMQ 4.3.
-    """
-
-    state: str
-    consumers: int
-    consumer_capacity: float
-    single_active_consumer_tag: str | None
-    exclusive_consumer_tag: str | None
-    messages: int
-    messages_ready: int
-    messages_unacknowledged: int
-    messages_persistent: int
-    messages_ram: int
-    messages_ready_ram: int
-    messages_unacknowledged_ram: int
-    messages_paged_out: int
-    message_bytes: int
-    message_bytes_ready: int
-    message_bytes_unacknowledged: int
-    message_bytes_persistent: int
-    message_bytes_ram: int
-    message_bytes_paged_out: int
-    head_message_timestamp: int | None
-    memory: int
-    idle_since: int | None
-    messages_by_priority: dict[int, int] | None
-    messages_delayed: int
-    next_delayed_at: int | None
-    last_delayed_at: int | None
-    delayed_retry: str | None
 
 
 def queue_info(queue: "LocalQueue") -> QueueInfo:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 from amqpbroker.broker.history import History
-from amqpbroker.broker.stats import EXCHANGE_COUNTERS, Counted, named, summed
+from amqpbroker.broker.stats import EXCHANGE_COUNTERS, Counted, Sample, named, summed
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
@@ -26,41 +26,6 @@ PAUSE_MS = 5
 _WEIGHT = 0.3
 
 Member = TypeVar("Member", bound=Counted)
-
-
-class Sample:
-    """The last two looks at some counters.
-
-    at_ms: when the last was taken, interval_ms: how long after the one before. idle_since: when it was first seen that
-    nothing happens any more, None while something does. capacity: see QueueInfo.consumer_capacity.
-    """
-
-    __slots__ = ("at_ms", "before", "capacity", "counters", "idle_since", "interval_ms")
-
-    def __init__(self, counters: tuple[int, ...]) -> None:
-        self.counters = counters
-        self.before = counters
-        self.at_ms: int = 0
-        self.interval_ms: int = 0
-        self.idle_since: int | None = None
-        self.capacity: float = 1.0
-
-    def take(self, counters: tuple[int, ...], now_ms: int, interval_ms: int, ahead_ms: int = 0) -> None:
-        """Record a sample of the counters.
-
-        interval_ms: the time since the previous sample to assume for the first sample. ahead_ms: difference of the wall
-        clock, whose time is shown, to `now_ms`.
-        """
-        if counters == self.counters:
-            # The same object twice takes half the memory.
-            self.before = self.counters
-            if self.idle_since is None:
-                self.idle_since = now_ms + ahead_ms
-        else:
-            self.before, self.counters = self.counters, counters
-            self.idle_since = None
-        self.interval_ms = now_ms - self.at_ms if self.at_ms else interval_ms
-        self.at_ms = now_ms
 
 
 class Rates:

@@ -8,8 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Literal, final
 
-from amqpbroker.broker.event_facts import parameter_facts
-from amqpbroker.broker.events import UNHEARD, Events
+from amqpbroker.broker.events.events import UNHEARD, Events
 from amqpbroker.broker.parameters import Component
 from amqpbroker.broker.shovel_definition import ShovelDefinition, read
 from amqpbroker.broker.users import User, Users
@@ -100,7 +99,7 @@ class Shovels(Component):
         definition = read(name, value, self._predeclared)
         self._definitions.put(ParameterDefinition(SHOVEL, vhost, name, value))
         self._values[vhost, name] = value
-        self._events.tell("parameter.set", parameter_facts(SHOVEL, name, vhost))
+        self._events.parameter_set(SHOVEL, name, vhost)
         if self._runner is not None:
             self._runner.start(vhost, name, definition)
 
@@ -124,7 +123,7 @@ class Shovels(Component):
 
     def _forget(self, vhost: str, name: str) -> None:
         del self._values[vhost, name]
-        self._events.tell("parameter.cleared", parameter_facts(SHOVEL, name, vhost))
+        self._events.parameter_cleared(SHOVEL, name, vhost)
         if self._runner is not None:
             self._runner.stop(vhost, name)
 

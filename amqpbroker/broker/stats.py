@@ -6,10 +6,7 @@ grow from the start of the broker on, but for GAUGES.
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Protocol, TypeVar
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.rates import Sample
+from typing import Protocol, TypeVar
 
 #: RabbitMQ's name -> how many so far. What never happened is left out, as in the management API's message_stats.
 MessageStats = dict[str, int]
@@ -37,10 +34,45 @@ BROKER_COUNTERS = (*VHOST_COUNTERS, *STORE_COUNTERS)
 Number = TypeVar("Number", int, float)
 
 
+class Sample:
+    """The last two looks at some counters.
+
+    at_ms: when the last was taken, interval_ms: how long after the one before. idle_since: when it was first seen that
+    nothing happens any more, None while something does. capacity: see QueueInfo.consumer_capacity.
+    """
+
+    __slots__ = ("at_ms", "before", "capacity", "counters", "idle_since", "interval_ms")
+
+    def __init__(self, counters: tuple[int, ...]) -> None:
+        self.counters = counters
+        self.before = counters
+        self.at_ms: int = 0
+        self.interval_ms: int = 0
+        self.idle_since: int | None = None
+        self.capacity: float = 1.0
+
+    def take(self, counters: tuple[int, ...], now_ms: int, interval_ms: int, ahead_ms: int = 0) -> None:
+        """Record a sample of the counters.
+
+        interval_ms: the time since the previous sample to assume for the first sample. ahead_ms: difference of the wall
+        clock, whose time is shown, to `now_ms`.
+        """
+        if counters == self.counters:
+            # The same object twice takes half the memory.
+            self.before = self.counters
+            if self.idle_since is None:
+                self.idle_since = now_ms + ahead_ms
+        else:
+            self.before, self.counters = self.counters, counters
+            self.idle_since = None
+        self.interval_ms = now_ms - self.at_ms if self.at_ms else interval_ms
+        self.at_ms = now_ms
+
+
 class Counted(Protocol):
     """Something that has counters. sample: what `Rates` knows of them."""
 
-    sample: "Sample | None"
+    sample: Sample | None
 
     @property
     def counter_names(self) -> tuple[str, ...]: ...

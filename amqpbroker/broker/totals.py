@@ -1,11 +1,8 @@
 """What is counted for the broker as a whole: traffic, what came and went, logins, dead letters."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from amqpbroker.broker.stats import CHANNEL_COUNTERS, CONNECTION_COUNTERS, QUEUE_COUNTERS, Totals
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.rates import Sample
+from amqpbroker.broker.stats import CHANNEL_COUNTERS, CONNECTION_COUNTERS, QUEUE_COUNTERS, Sample, Totals
 
 CHURN_COUNTERS = (
     "channel_closed",

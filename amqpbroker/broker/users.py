@@ -8,7 +8,7 @@ from typing import final
 
 from amqpbroker import errors
 from amqpbroker.broker.access import Grant, Permissions, TopicGrant
-from amqpbroker.broker.events import UNHEARD, Events
+from amqpbroker.broker.events.events import UNHEARD, Events
 from amqpbroker.broker.passwords import NO_PASSWORD, SHA256, decode_hash, hash_password, matches
 from amqpbroker.broker.patterns import Pattern
 from amqpbroker.config import DefaultUser
@@ -143,7 +143,7 @@ class Users:
         self._definitions.remove(_user_definition(user), *_permission_definitions(forgotten))
         del self._users[name]
         self._forget(forgotten)
-        self._events.tell("user.deleted", {"name": name})
+        self._events.user_deleted(name)
         self.on_delete(name)
 
     def change_password(self, name: str, password: str) -> None:
@@ -173,24 +173,11 @@ class Users:
         self._definitions.put(_user_definition(user))
         old = self._users.get(user.name)
         self._users[user.name] = user
-        if self._events.heard:
-            self._tell(user, old)
-        return user
-
-    def _tell(self, user: User, old: User | None) -> None:
-        """Whoever wants to know what is new of a user; old: as it was, None for one that was not there."""
-        tell, name = self._events.tell, {"name": user.name}
         if old is None:
-            tell("user.created", name)
-        elif user.password_hash != old.password_hash:
-            tell("user.password.changed" if user.password_hash else "user.password.cleared", name)
-        if user.tags != (() if old is None else old.tags):
-            tell("user.tags.set", {**name, "tags": user.tags})
-        limits = _NO_LIMITS if old is None else old.limits
-        if user.limits != limits:
-            set_now = {limit: value for limit, value in user.limits.items() if limits.get(limit) != value}
-            facts = {"name": "limits", "username": user.name, **set_now}
-            tell("user.limits.set" if set_now else "user.limits.cleared", facts)
+            self._events.user_created(user)
+        else:
+            self._events.user_changed(user, old)
+        return user
 
     # --- permissions ------------------------------------------------------------------------------------------------
 
@@ -201,7 +188,7 @@ class Users:
         Permissions(name, vhost).grant(grants)  # on trial: it raises what the real one would, which must not change yet
         self._definitions.put(PermissionDefinition(name, vhost, *grants))
         permissions.grant(grants)
-        self._events.tell("permission.created", {"user": name, "vhost": vhost, **grants._asdict()})
+        self._events.permission_created(name, vhost, *grants)
         self.on_change(vhost)
 
     def clear_permissions(self, name: str, vhost: str) -> None:
@@ -210,7 +197,7 @@ class Users:
         if permissions is not None and permissions.grants is not None:
             self._definitions.remove(PermissionDefinition(name, vhost, *permissions.grants))
             permissions.revoke()
-            self._events.tell("permission.deleted", {"user": name, "vhost": vhost})
+            self._events.permission_deleted(name, vhost)
             self.on_change(vhost)
 
     def set_topic_permissions(self, name: str, vhost: str, exchange: str, write: str, read: str) -> None:
@@ -220,8 +207,7 @@ class Users:
         Permissions(name, vhost).grant_topics(exchange, grants)  # on trial, as above
         self._definitions.put(TopicPermissionDefinition(name, vhost, exchange, *grants))
         permissions.grant_topics(exchange, grants)
-        facts = {"user": name, "vhost": vhost, "exchange": exchange, **grants._asdict()}
-        self._events.tell("topic.permission.created", facts)
+        self._events.topic_permission_created(name, vhost, exchange, *grants)
         self.on_change(vhost)
 
     def clear_topic_permissions(self, name: str, vhost: str, exchange: str | None = None) -> None:
@@ -233,7 +219,7 @@ class Users:
             self._definitions.remove(*(TopicPermissionDefinition(name, vhost, x, *cleared[x]) for x in cleared))
             for cleared_exchange in cleared:
                 permissions.revoke_topics(cleared_exchange)
-            self._events.tell("topic.permission.deleted", {"user": name, "vhost": vhost})
+            self._events.topic_permission_deleted(name, vhost)
             self.on_change(vhost)
 
     def forget_vhost(self, vhost: str) -> None:

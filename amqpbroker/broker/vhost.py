@@ -6,7 +6,7 @@ A change of something durable is stored first: where that fails, AmqpError 506 i
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from amqpbroker import errors
 from amqpbroker.broker.consumer import Consumer
@@ -16,8 +16,8 @@ from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies
 from amqpbroker.broker.disposal import Disposal
 from amqpbroker.broker.durable import binding_definition, exchange_definition, is_durable, queue_definition
 from amqpbroker.broker.equivalence import assert_exchange_equivalent, assert_queue_equivalent
-from amqpbroker.broker.event_facts import binding_facts, exchange_created, queue_created, queue_facts
-from amqpbroker.broker.events import INTERNAL, Events
+from amqpbroker.broker.events.events import INTERNAL, Events
+from amqpbroker.broker.events.tap import Tap
 from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Exchange
 from amqpbroker.broker.exchange_types.default import DefaultType
 from amqpbroker.broker.exchange_types.registry import (
@@ -48,21 +48,18 @@ from amqpbroker.broker.stats import (
     GAUGES,
     VHOST_COUNTERS,
     MessageStats,
+    Sample,
     Totals,
     message_stats,
     named,
 )
 from amqpbroker.broker.sweep import MANY, Sweep
-from amqpbroker.broker.tap import Tap
 from amqpbroker.broker.totals import BrokerTotals
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.store.definitions import Definition, Definitions, VhostDefinition
 from amqpbroker.store.store import Store
 from amqpbroker.wire.values import Table, encode_table
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.rates import Sample
 
 log = logging.getLogger(__name__)
 
@@ -282,8 +279,7 @@ class Vhost:
     def _add_exchange(self, exchange: Exchange) -> None:
         self.exchanges[exchange.name] = exchange
         self.route_epoch += 1
-        if self.events.heard:
-            self.events.tell("exchange.created", exchange_created(self.name, exchange))
+        self.events.exchange_created(self.name, exchange)
 
     def _release_to(self, name: str) -> Callable[[Message], None]:
         """For an exchange that holds messages back: where it sends them when they are due."""
@@ -386,9 +382,7 @@ class Vhost:
             self.totals.churn.queue_created += 1
         if owner is not None:
             self._exclusive.setdefault(owner, {})[queue] = None
-        if self.events.heard:
-            name_of_owner = str(getattr(owner, "name", ""))
-            self.events.tell("queue.created", queue_created(self.name, queue, self.config.cluster_name, name_of_owner))
+        self.events.queue_created(self.name, queue)
         return queue
 
     def _check_queue_limits(self, name: str) -> None:
@@ -461,8 +455,7 @@ class Vhost:
             on_deleted()
         self.totals.queues[queue.settings.queue_type].remove(queue)
         self.totals.churn.queue_deleted += 1
-        if self.events.heard:
-            self.events.tell("queue.deleted", queue_facts(self.name, queue))
+        self.events.queue_deleted(self.name, queue)
         return consumers
 
     def delete_exclusive_queues(self, session: object) -> None:
@@ -484,7 +477,7 @@ class Vhost:
         identity = _identity(destination, routing_key, arguments)
         existing = source.bindings.get(identity)
         if existing is not None and existing.lives:
-            self._tell_of_binding(existing)
+            self.events.binding_created(self.name, existing)  # as RabbitMQ does
             return
         if not stored:
             source.type.validate_binding(routing_key, arguments, self.config.compat)
@@ -497,13 +490,7 @@ class Vhost:
         destination.incoming[binding] = None
         source.type.bind(binding)
         self.route_epoch += 1
-        self._tell_of_binding(binding)
-
-    def _tell_of_binding(self, binding: Binding) -> None:
-        """Of one that is new, or asked for again, as RabbitMQ does."""
-        if self.events.heard:
-            to_exchange = isinstance(binding.destination, Exchange)
-            self.events.tell("binding.created", binding_facts(self.name, binding, to_exchange))
+        self.events.binding_created(self.name, binding)
 
     def is_bound(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> bool:
         binding = source.bindings.get(_identity(destination, routing_key, arguments))
@@ -538,7 +525,7 @@ class Vhost:
     def _remove(self, removal: Removal, actor: str | None = None, queue: str | None = None) -> None:
         """Remove exchanges and bindings. Many bindings are swept later, and their events are emitted then.
 
-        actor: as in `Events.tell`. queue: name of the queue that is removed too.
+        actor: see `Events`. queue: name of the queue that is removed too.
         """
         swept = len(removal.bindings) > MANY
         for exchange in removal.exchanges:
@@ -546,8 +533,7 @@ class Vhost:
             # Bindings to be swept stay in the tables until then.
             exchange.closed = True
             exchange.type.close()
-            if self.events.heard:
-                self.events.tell("exchange.deleted", {"name": exchange.name, "vhost": self.name}, actor)
+            self.events.exchange_deleted(self.name, exchange, actor)
         if swept:
             names = {(True, exchange.name) for exchange in removal.exchanges}
             if queue is not None:
@@ -570,9 +556,7 @@ class Vhost:
         destination = binding.destination
         del binding.source.bindings[_identity(destination, binding.routing_key, binding.arguments)]
         destination.incoming.pop(binding, None)
-        if self.events.heard:
-            to_exchange = isinstance(destination, Exchange)
-            self.events.tell("binding.deleted", binding_facts(self.name, binding, to_exchange), actor)
+        self.events.binding_deleted(self.name, binding, actor)
 
     # --- policies ---------------------------------------------------------------------------------------------------
 
@@ -612,8 +596,7 @@ class Vhost:
             _cancel(self._close(queue))
         for exchange in exchanges:
             exchange.close()
-            if self.events.heard:
-                self.events.tell("exchange.deleted", {"name": exchange.name, "vhost": self.name})
+            self.events.exchange_deleted(self.name, exchange)
 
     def discard(self) -> None:
         """Drop everything from memory, without changing store and definitions, after the broker has ended."""

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from amqpbroker.broker.events import INTERNAL
+from amqpbroker.broker.events.events import INTERNAL
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import Bodies

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.tap import Tap, Via
-from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError
 
 #: How many messages are remembered, with how many octets of bodies: the newest of all, and of those that nobody got.
@@ -89,17 +88,17 @@ class Recorder(Tap):
         self.unroutable: Kept[Publish] = Kept(UNROUTABLE, UNROUTABLE_BYTES)
         self.refusals: Kept[Refusal] = Kept(REFUSALS, 0)
 
-    def published(self, vhost: Vhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
+    def published(self, vhost: TappedVhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
         queues = [each.name for each in destinations if isinstance(each, Queue)]
         one = Publish(vhost.name, message, queues)
         self.publishes.add(one, message.size)
         if not destinations:
             self.unroutable.add(one, message.size)
 
-    def delivered(self, vhost: Vhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:
+    def delivered(self, vhost: TappedVhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:
         pass
 
-    def refused(self, vhost: Vhost, error: AmqpError, via: Via) -> None:
+    def refused(self, vhost: TappedVhost, error: AmqpError, via: Via) -> None:
         self.refusals.add(Refusal(vhost.name, error.code, error.text, error.scope, *via))
 
     def discard(self) -> None:

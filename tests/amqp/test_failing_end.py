@@ -9,8 +9,8 @@ import pytest
 
 from amqpbroker.amqp.ending import CLOSING_TIMEOUT_MS
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.event_exchange import EventExchange
-from amqpbroker.broker.tap import Tap
+from amqpbroker.broker.events.tap import Tap
+from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
 from amqpbroker.clock import ManualClock
 from amqpbroker.errors import not_allowed
 from tests.harness import Wire, make_broker, method
@@ -42,7 +42,7 @@ STEPS = [
     "amqpbroker.amqp.tally:ChannelTally.close_outlets",
     "amqpbroker.amqp.transaction:Transaction.rollback",
     "amqpbroker.broker.direct_reply:DirectReplies.close",
-    "amqpbroker.broker.event_exchange:EventExchange._tell",
+    "amqpbroker.broker.system_exchanges.event_exchange:EventExchange._tell",
     "amqpbroker.broker.limits:Limits.channels_closed",
     "amqpbroker.broker.limits:Limits.connection_closed",
     "amqpbroker.broker.local_queue:LocalQueue.offer_all",

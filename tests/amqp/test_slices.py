@@ -3,7 +3,7 @@
 import pytest
 
 from amqpbroker.amqp.connection import SLICE_MS
-from amqpbroker.broker.event_exchange import EventExchange
+from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
 from amqpbroker.clock import ManualClock
 from tests.harness import Wire, make_broker, method, published
 
@@ -12,8 +12,7 @@ from tests.harness import Wire, make_broker, method, published
 def broker(monkeypatch):
     """Return a broker that takes a millisecond to create anything, once it has a client."""
     clock = ManualClock()
-    monkeypatch.setattr(EventExchange, "heard", True)
-    monkeypatch.setattr(EventExchange, "tell", lambda *_: clock.advance(1))
+    monkeypatch.setattr(EventExchange, "_emit", lambda *_, **__: clock.advance(1))
     return make_broker(clock)
 
 

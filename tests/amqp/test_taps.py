@@ -6,9 +6,8 @@ import pytest
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
 from amqpbroker.broker.message import Message
-from amqpbroker.broker.tap import Tap, Via
-from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError
 from tests.harness import Wire
 
@@ -18,16 +17,16 @@ class Recorder(Tap):
         self.seen: list[tuple[object, ...]] = []
         self.via: Via | None = None
 
-    def published(self, vhost: Vhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
+    def published(self, vhost: TappedVhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
         names = [destination.name for destination in destinations]
         self.seen.append(("published", message.exchange, message.routing_key, message.body, names))
         self.via = via
 
-    def delivered(self, vhost: Vhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:
+    def delivered(self, vhost: TappedVhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:
         self.seen.append(("delivered", queue, message.body, redelivered))
         self.via = via
 
-    def refused(self, vhost: Vhost, error: AmqpError, via: Via) -> None:
+    def refused(self, vhost: TappedVhost, error: AmqpError, via: Via) -> None:
         self.seen.append(("refused", error.code, error.scope, via.channel))
 
     def take(self) -> list[tuple[object, ...]]:

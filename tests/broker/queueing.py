@@ -3,10 +3,10 @@
 from typing import Any
 
 from amqpbroker.broker.consumer import Consumer
+from amqpbroker.broker.infos import ConsumerInfo
 from amqpbroker.broker.local_queue import LocalQueue
 from amqpbroker.broker.message import Entry, Message, encode_address
 from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire.properties import encode_properties

@@ -1,7 +1,6 @@
 """What is counted of queues and exchanges, and what is shown of it."""
 
-from amqpbroker.broker.rates import Sample
-from amqpbroker.broker.stats import CHANNEL_COUNTERS, QUEUE_COUNTERS, Counted, Totals, message_stats, named
+from amqpbroker.broker.stats import CHANNEL_COUNTERS, QUEUE_COUNTERS, Counted, Sample, Totals, message_stats, named
 from tests.broker.queueing import Subscriber, clock_of, declare, make_vhost, message, publish
 
 

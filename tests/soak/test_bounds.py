@@ -144,8 +144,9 @@ NOT_BOUNDS = {
         amqp.gate.CHANNEL_OPEN amqp.gate.CHANNEL_CLOSE amqp.gate.CHANNEL_CLOSE_OK
         broker.broker.CONTENT_HEAD broker.deaths._COUNT_OCTETS broker.deaths._ORIGINAL_EXPIRATION_TYPE
         broker.deaths._QUEUE_OCTETS broker.deaths._QUEUE_TYPE broker.deaths._REASON_OCTETS broker.deaths._REASON_TYPE
-        broker.event_exchange._PERSISTENT broker.exchange_types.topic_index._DOT broker.message._HEADERS
-        broker.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection.KNOWN_SIZE
+        broker.exchange_types.topic_index._DOT broker.message._HEADERS
+        broker.system_exchanges.event_exchange._PERSISTENT
+        broker.system_exchanges.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection.KNOWN_SIZE
         management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE
         shovel.client._ACK shovel.client._DELIVER shovel.topology._NOT_FOUND

@@ -35,7 +35,7 @@ def bound(got: dict[str, Any]) -> Seen:
 
 
 def traced(got: dict[str, Any]) -> Seen:
-    """A message that a trace tells of: see `broker/firehose.py`."""
+    """A message that a trace tells of: see `broker/system_exchanges/firehose.py`."""
     told: dict[str, Any] = got["properties"]["headers"]
     properties, headers = _properties(told.get("properties", {}))
     what, _, name = got["routing_key"].partition(".")

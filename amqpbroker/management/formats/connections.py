@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from amqpbroker.broker.session import ChannelInfo, ConnectionInfo, Session
+from amqpbroker.broker.infos import ChannelInfo, ConnectionInfo
+from amqpbroker.broker.session import Session
 from amqpbroker.management.formats.erlang import GARBAGE_COLLECTION, NO_RATE
 from amqpbroker.management.formats.rates import Details, with_details
 from amqpbroker.management.formats.tables import plain

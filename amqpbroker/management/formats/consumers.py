@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amqpbroker.broker.session import ConsumerInfo
+from amqpbroker.broker.infos import ConsumerInfo
 from amqpbroker.management.formats.tables import plain
 
 

@@ -5,9 +5,8 @@ import random
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from amqpbroker.broker.events.tap import TappedVhost, Via
 from amqpbroker.broker.message import Message
-from amqpbroker.broker.tap import Via
-from amqpbroker.broker.vhost import Vhost
 from amqpbroker.testing.faults.cut import at
 from amqpbroker.testing.faults.duplicate import put
 from amqpbroker.testing.faults.fault import Fault
@@ -83,7 +82,7 @@ class Chance(Fault):
             line.cut(self._next == "reset")
         self.tell(line, f"{self._next} {at(line, frame, received)}")
 
-    def delivered(self, line: Line, vhost: Vhost, message: Message, queue: str, via: Via) -> None:
+    def delivered(self, line: Line, vhost: TappedVhost, message: Message, queue: str, via: Via) -> None:
         seen = self._of(line)
         seen.deliveries += 1
         if self._falls(seen, "duplicate", seen.deliveries):

@@ -4,9 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from functools import partial
 
+from amqpbroker.broker.events.tap import TappedVhost, Via
 from amqpbroker.broker.message import Message
-from amqpbroker.broker.tap import Via
-from amqpbroker.broker.vhost import Vhost
 from amqpbroker.testing.faults.fault import Fault, Key, at_least
 from amqpbroker.testing.faults.line import Line
 
@@ -28,13 +27,13 @@ class Duplicate(Fault):
     def places(self) -> Sequence[tuple[Key, int]]:
         return [(("delivery", self.queue), self.delivery)]
 
-    def delivered(self, line: Line, vhost: Vhost, message: Message, queue: str, via: Via) -> None:
+    def delivered(self, line: Line, vhost: TappedVhost, message: Message, queue: str, via: Via) -> None:
         copy = self.injector.copy(message)
         self.tell(line, f"at a delivery from {queue!r} on channel {via.channel}")
         self.injector.soon(partial(put, vhost, copy, queue))
 
 
-def put(vhost: Vhost, message: Message, queue: str) -> None:
+def put(vhost: TappedVhost, message: Message, queue: str) -> None:
     """Into a queue, if that is still there."""
     destination = vhost.queues.get(queue)
     if destination is not None:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.events.tap import TappedVhost, Via
     from amqpbroker.broker.message import Message
-    from amqpbroker.broker.tap import Via
-    from amqpbroker.broker.vhost import Vhost
     from amqpbroker.testing.faults.confirms import Confirm
     from amqpbroker.testing.faults.frames import Frame
     from amqpbroker.testing.faults.injector import Injector
@@ -131,7 +130,7 @@ class Fault:
     def keep(self, confirm: "Confirm") -> None:
         """Hold back a confirm that is to be sent."""
 
-    def delivered(self, line: "Line", vhost: "Vhost", message: "Message", queue: str, via: "Via") -> None:
+    def delivered(self, line: "Line", vhost: "TappedVhost", message: "Message", queue: str, via: "Via") -> None:
         """A message goes to a client for the first time. Nothing may be changed within this call."""
 
     def tell(self, line: "Line | None", what: str) -> None:

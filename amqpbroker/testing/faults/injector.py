@@ -12,9 +12,8 @@ from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
 from amqpbroker.broker.message import Message
-from amqpbroker.broker.tap import Tap, Via
-from amqpbroker.broker.vhost import Vhost
 from amqpbroker.server.app import Server
 from amqpbroker.server.transport import ClientTransport, Connect, Served
 from amqpbroker.testing.faults.confirms import Confirm
@@ -241,10 +240,10 @@ class Injector(Tap):
 
     # --- what the broker tells --------------------------------------------------------------------------------------
 
-    def published(self, vhost: Vhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
+    def published(self, vhost: TappedVhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
         """Of no interest."""
 
-    def delivered(self, vhost: Vhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:
+    def delivered(self, vhost: TappedVhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:
         copied = self._copies.pop(id(message), None) is not None
         line = self._lines.get(via.connection)
         if line is None or redelivered or copied:

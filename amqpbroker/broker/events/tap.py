@@ -1,13 +1,12 @@
 """The tap: whoever looks on as messages come and go, and as clients are refused."""
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from amqpbroker.broker.destination import Destination
     from amqpbroker.broker.message import Message
-    from amqpbroker.broker.vhost import Vhost
     from amqpbroker.errors import AmqpError
 
 
@@ -24,6 +23,16 @@ def over_http(user: str) -> Via:
     return Via("HTTP", 1, user)
 
 
+class TappedVhost(Protocol):
+    """A vhost, as far as taps use it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def queues(self) -> Mapping[str, "Destination"]: ...
+    def publish(self, message: "Message", destinations: Sequence["Destination"]) -> object: ...
+
+
 class Tap(metaclass=ABCMeta):
     """One that looks on. `Broker.tap` sets it; while a vhost has none, nothing is asked for any message.
 
@@ -32,12 +41,14 @@ class Tap(metaclass=ABCMeta):
     """
 
     @abstractmethod
-    def published(self, vhost: "Vhost", message: "Message", destinations: Sequence["Destination"], via: Via) -> None:
+    def published(
+        self, vhost: TappedVhost, message: "Message", destinations: Sequence["Destination"], via: Via
+    ) -> None:
         """A client's message is about to go to these, or nowhere; in a transaction if it is committed."""
 
     @abstractmethod
-    def delivered(self, vhost: "Vhost", message: "Message", queue: str, redelivered: bool, via: Via) -> None:
+    def delivered(self, vhost: TappedVhost, message: "Message", queue: str, redelivered: bool, via: Via) -> None:
         """A message goes to a client, as it is sent: to a consumer, or because it asked for one."""
 
-    def refused(self, vhost: "Vhost", error: "AmqpError", via: Via) -> None:  # noqa: B027 - most do not care
+    def refused(self, vhost: TappedVhost, error: "AmqpError", via: Via) -> None:  # noqa: B027 - most do not care
         """A client did something that closes its channel or, by the scope of the error, its connection."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
 from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
-from amqpbroker.broker.tap import Tap, Via
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.wire.properties import PROPERTIES, decode_properties, encode_properties
 from amqpbroker.wire.values import Field, MalformedError, Table, longstr
@@ -37,12 +37,12 @@ class Firehose(Tap):
         self._largest = largest
         self._pending: list[Message] = []
 
-    def published(self, vhost: Vhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
+    def published(self, vhost: TappedVhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
         # What holds messages back has no name, and is no queue.
         queues = [longstr(destination.name) for destination in reversed(destinations) if destination.name]
         self._trace("publish", message.exchange, message, via, {"routed_queues": Field("A", queues)})
 
-    def delivered(self, vhost: Vhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:
+    def delivered(self, vhost: TappedVhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:
         self._trace("deliver", queue, message, via, {"redelivered": Field("I", int(redelivered))})
 
     def _trace(self, verb: str, name: str, message: Message, via: Via, more: Table) -> None:

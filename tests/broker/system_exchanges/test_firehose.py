@@ -3,7 +3,7 @@
 import pytest
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.firehose import EXCHANGE
+from amqpbroker.broker.system_exchanges.firehose import EXCHANGE
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.store.store import MemoryStore

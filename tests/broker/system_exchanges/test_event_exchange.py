@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.policies import Policy
+from amqpbroker.broker.system_exchanges import event_facts
+from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
 from amqpbroker.broker.vhost import EVENT_EXCHANGE
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
@@ -295,9 +298,9 @@ def test_alarms(bench: Bench) -> None:
     assert bench.events() == [("alarm.set", facts), ("alarm.cleared", facts)]
 
 
-def test_nothing_is_gathered_while_nothing_is_bound(bench: Bench) -> None:
+def test_nothing_is_gathered_while_nothing_is_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.client.call(1, "queue.unbind", queue="events", exchange=EVENT_EXCHANGE, routing_key="#", arguments={})
-    assert not bench.broker.events.heard
+    monkeypatch.setattr(event_facts, "queue_created", pytest.fail)
     bench.client.declare("q")
     assert not bench.messages()
 
@@ -307,7 +310,7 @@ def test_only_the_vhost_of_the_configuration_has_the_exchange() -> None:
     assert EVENT_EXCHANGE not in broker.vhost("/").exchanges
     assert EVENT_EXCHANGE in broker.add_vhost("ops").exchanges
     broker.delete_vhost("ops")
-    broker.events.tell("alarm.set", {})
+    broker.alarms.set("disk")
 
 
 def test_what_has_no_room_in_a_frame_is_left_out(bench: Bench) -> None:
@@ -318,6 +321,33 @@ def test_what_has_no_room_in_a_frame_is_left_out(bench: Bench) -> None:
     bench.broker.global_parameters.put("h", deep)
     facts = {"component": "global", **INTERNALLY}
     assert bench.events() == [("parameter.set", {**facts, "name": "g"}), ("parameter.set", {**facts, "name": "h"})]
+
+
+def test_an_event_that_cannot_be_made_undoes_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no facts")
+
+    monkeypatch.setattr(event_facts, "queue_created", fail)
+    bench.client.declare("q")
+    assert bench.vhost.queue("q", None).name == "q"
+    assert bench.names() == []
+    assert "event queue.created could not be published" in caplog.text
+
+
+def test_an_event_tells_what_its_object_was_at_that_moment(bench: Bench) -> None:
+    bench.client.declare("q")
+    queue = bench.vhost.queue("q", None)
+    bench.broker.events.queue_deleted("/", queue)
+    queue.name = "other"
+    assert [facts["name"] for name, facts in bench.events() if name == "queue.deleted"] == ["q"]
+
+
+def test_every_event_is_published() -> None:
+    events = {name for name, member in vars(Events).items() if callable(member) and not name.startswith("_")}
+    assert events
+    assert events <= vars(EventExchange).keys()
 
 
 def test_names_of_any_bytes(bench: Bench) -> None:

@@ -1,0 +1,151 @@
+"""Connections, channels, consumers and queues as the management API shows them, under RabbitMQ's names."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from amqpbroker.broker.stats import Counted, MessageStats
+from amqpbroker.wire.values import Table
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """A connection as the management API shows it, under RabbitMQ's names.
+
+    host, port: the broker's end. channels: how many are open. connected_at: milliseconds since the epoch. timeout: the
+    heartbeat, in seconds. state: running, blocking (an alarm is on), blocked (by it), flow (by the disk), closing.
+    """
+
+    name: str
+    user_provided_name: str | None
+    user: str
+    user_who_performed_action: str
+    vhost: str
+    host: str
+    port: int
+    peer_host: str
+    peer_port: int
+    state: str
+    channels: int
+    auth_mechanism: str
+    client_properties: Table
+    connected_at: int
+    channel_max: int
+    frame_max: int
+    timeout: int
+    recv_oct: int
+    recv_cnt: int
+    send_oct: int
+    send_cnt: int
+    send_pend: int
+    ssl: bool
+    ssl_protocol: str | None = None
+    ssl_key_exchange: str | None = None
+    ssl_cipher: str | None = None
+    ssl_hash: str | None = None
+    peer_cert_subject: str | None = None
+    peer_cert_issuer: str | None = None
+    peer_cert_validity: str | None = None
+    protocol: str = "AMQP 0-9-1"
+    type: str = "network"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelInfo:
+    """A channel as the management API shows it, under RabbitMQ's names.
+
+    idle_since: milliseconds since the epoch, to within a sample; None while something happens. counted: what `Rates`
+    knows the channel as.
+    """
+
+    name: str
+    number: int
+    connection: str
+    peer_host: str
+    peer_port: int
+    user: str
+    user_who_performed_action: str
+    vhost: str
+    state: str
+    confirm: bool
+    transactional: bool
+    consumer_count: int
+    prefetch_count: int
+    global_prefetch_count: int
+    messages_unacknowledged: int
+    messages_unconfirmed: int
+    messages_uncommitted: int
+    acks_uncommitted: int
+    message_stats: MessageStats
+    idle_since: int | None
+    counted: Counted = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerInfo:
+    """A consumer as the management API shows it, under RabbitMQ's names.
+
+    channel_name, channel_number, connection_name, peer_host, peer_port, user: its `channel_details`. activity_status:
+    up, single_active, or waiting to be that. consumer_timeout: in milliseconds, 0 for none.
+    """
+
+    queue: str
+    vhost: str
+    consumer_tag: str
+    ack_required: bool
+    exclusive: bool
+    prefetch_count: int
+    active: bool
+    activity_status: str
+    arguments: Table
+    consumer_timeout: int
+    connection_name: str
+    channel_name: str
+    channel_number: int
+    peer_host: str
+    peer_port: int
+    user: str
+
+
+class QueueInfo(NamedTuple):
+    """Present state of a queue, under RabbitMQ's names; the queue itself has the properties of its declaration.
+
+    message_bytes_*: bytes of bodies. *_ram: in memory. messages_paged_out: messages not in memory. message_bytes_ram,
+    message_bytes_paged_out, message_bytes_persistent: estimates, exact if all messages have the same size. memory: in
+    bytes, an estimate. idle_since: milliseconds since the epoch, to within a sample; None while the queue is in use.
+    consumer_capacity: fraction of the time in which consumers could take more, 0 to 1; also known as
+    consumer_utilisation. single_active_consumer_tag: also set to a quorum queue's first consumer if all of its
+    consumers are active (rabbit_fifo.erl). head_message_timestamp: seconds since the epoch, as set by the publisher;
+    None if not set or if the head is paged out. messages_by_priority: number of ready messages of each priority,
+    without returned ones, for a quorum queue in RabbitMQ 4.3. messages_delayed, next_delayed_at, last_delayed_at:
+    number of returned messages that are delayed, and the times when the first and the last of these will be ready
+    (milliseconds since the epoch). messages and message_bytes_ready include delayed messages. delayed_retry: the delay
+    settings of a quorum queue in RabbitMQ 4.3.
+    """
+
+    state: str
+    consumers: int
+    consumer_capacity: float
+    single_active_consumer_tag: str | None
+    exclusive_consumer_tag: str | None
+    messages: int
+    messages_ready: int
+    messages_unacknowledged: int
+    messages_persistent: int
+    messages_ram: int
+    messages_ready_ram: int
+    messages_unacknowledged_ram: int
+    messages_paged_out: int
+    message_bytes: int
+    message_bytes_ready: int
+    message_bytes_unacknowledged: int
+    message_bytes_persistent: int
+    message_bytes_ram: int
+    message_bytes_paged_out: int
+    head_message_timestamp: int | None
+    memory: int
+    idle_since: int | None
+    messages_by_priority: dict[int, int] | None
+    messages_delayed: int
+    next_delayed_at: int | None
+    last_delayed_at: int | None
+    delayed_retry: str | None

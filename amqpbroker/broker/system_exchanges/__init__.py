@@ -1,0 +1,1 @@
+"""Exchanges that the broker itself publishes to: amq.rabbitmq.event and amq.rabbitmq.trace."""

@@ -1,0 +1,24 @@
+"""A listener to some events."""
+
+from amqpbroker.broker.alarms import Alarms
+from amqpbroker.broker.events.events import Events
+
+
+class AlarmsSet(Events):
+    """Remember the alarms that were set, ignore all other events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resources: list[str] = []
+
+    def alarm_set(self, resource: str) -> None:
+        self.resources.append(resource)
+
+
+def test_a_listener_needs_no_method_for_events_that_it_ignores() -> None:
+    events = AlarmsSet()
+    alarms = Alarms("node", lambda: None, events)
+    alarms.set("disk")
+    alarms.clear("disk")
+    alarms.set("memory")
+    assert events.resources == ["disk", "memory"]
