@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, final
 from amqpbroker.shovel.failure import ChannelClosedError, LinkError
 from amqpbroker.wire import methods
 from amqpbroker.wire.client import FRAME_MAX
-from amqpbroker.wire.frames import BASIC_CLASS, BODY, FRAME_HEAD, HEADER, HEARTBEAT, METHOD, OVERHEAD, content, frame
+from amqpbroker.wire.frames import BASIC_CLASS, HEADER, HEARTBEAT, METHOD, content, frame
+from amqpbroker.wire.reader import FrameReader
 from amqpbroker.wire.values import MalformedError
 
 _DELIVER = 60 << 16 | 60
@@ -60,15 +61,26 @@ class Client:
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self.receiver: Receiver | None = None
-        self.frame_max: int = FRAME_MAX
-        #: How many octets are missing of the frame that has begun, and of the head of the next; 0 if none has.
-        self.missing: int = 0
         self._lost: str | None = None
         self._write = write
-        self._buffer = bytearray()
+        self._reader = FrameReader(FRAME_MAX)
         self._waiting: dict[int, tuple[str, asyncio.Future[dict[str, Any]]]] = {}
         self._deliveries: dict[int, _Content] = {}
         self._publish_head = (-1, b"", b"", b"")
+
+    @property
+    def frame_max(self) -> int:
+        """Largest size of a frame in either direction."""
+        return self._reader.frame_max
+
+    @frame_max.setter
+    def frame_max(self, size: int) -> None:
+        self._reader.frame_max = size
+
+    @property
+    def missing(self) -> int:
+        """Number of bytes until the end of the incomplete frame and the next head; 0 if there is none."""
+        return self._reader.missing
 
     @property
     def error(self) -> LinkError | None:
@@ -113,31 +125,14 @@ class Client:
 
     def feed(self, data: bytes) -> None:
         """Take what came. What is no AMQP ends the connection."""
+        if self._lost is not None:
+            return
+        self._reader.feed(data)
         try:
-            self._take(data)
+            for kind, channel, payload in self._reader.frames():
+                self._frame(kind, channel, payload)
         except (MalformedError, struct.error, IndexError) as error:
             self.lost(LinkError(f"what answers does not speak AMQP 0-9-1: {error}"))
-
-    def _take(self, data: bytes) -> None:
-        buffer = self._buffer
-        buffer += data
-        pos, end = 0, len(buffer)
-        self.missing = 0
-        while end - pos >= OVERHEAD and self._lost is None:
-            kind, channel, size = FRAME_HEAD.unpack_from(buffer, pos)
-            if buffer.startswith(b"AMQP", pos):
-                raise MalformedError("it wants another version")
-            if size > self.frame_max - OVERHEAD or kind not in (METHOD, HEADER, BODY, HEARTBEAT):
-                raise MalformedError(f"a frame of type {kind} and {size} octets")
-            stop = pos + size + OVERHEAD
-            if stop > end:
-                self.missing = stop + OVERHEAD - end
-                break
-            if buffer[stop - 1] != 0xCE:
-                raise MalformedError("a frame without its end")
-            self._frame(kind, channel, bytes(buffer[pos + 7 : stop - 1]))
-            pos = stop
-        del buffer[:pos]
 
     def _frame(self, kind: int, channel: int, payload: bytes) -> None:
         if kind == METHOD:
@@ -191,9 +186,10 @@ class Client:
                 self.lost(LinkError(arguments["reply_text"]))
 
     def lost(self, error: LinkError) -> None:
-        """Record that the connection is lost: nothing is written, and no callback is called any more."""
+        """Record that the connection is lost: nothing is read or written, and no callback is called any more."""
         if self._lost is None:
             self._lost = str(error)
+            self._reader.take(self._reader.held)
             for _, future in self._waiting.values():
                 if not future.done():
                     future.set_exception(LinkError(self._lost))

@@ -177,3 +177,10 @@ async def test_what_is_no_amqp(data):
     assert "does not speak AMQP" in seen.failures[0]
     client.feed(data)
     assert len(seen.failures) == 1
+
+
+async def test_frames_behind_the_end_of_the_connection_are_not_read():
+    client = Client(lambda data: None)
+    client.receiver = seen = Recorder()
+    client.feed(told("connection.close", reply_text="bye") + told("connection.blocked", reason="late") + b"\1\0\0")
+    assert (seen.failures, seen.blocks, client.missing) == (["bye"], [], 0)

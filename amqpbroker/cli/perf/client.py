@@ -17,7 +17,8 @@ from amqpbroker.cli.perf.uri import Uri
 from amqpbroker.config.identity import OWN_NAME
 from amqpbroker.wire import frames, methods
 from amqpbroker.wire.client import CAPABILITIES, FRAME_MAX, PROTOCOL_HEADER
-from amqpbroker.wire.values import Field, Table, longstr, text
+from amqpbroker.wire.reader import FrameReader, ProtocolHeaderError
+from amqpbroker.wire.values import Field, MalformedError, Table, longstr, text
 
 #: How long an orderly end may take where something went wrong before.
 ABANDON_S = 1.0
@@ -59,7 +60,7 @@ class Client:
         self.channel_max = 0
         self.heartbeat_s = 0
         self.server_properties: Table = {}
-        self.buffer = bytearray()
+        self.reader = FrameReader(FRAME_MAX)
         #: Methods that came while the connection was being closed.
         self.passed_over: Counter[str] = Counter()
         with self._telling("connecting"):
@@ -182,25 +183,21 @@ class Client:
                     return method.name, methods.decode(method, payload)
 
     def _frame(self, deadline: float) -> tuple[int, bytes]:
-        buffer = self.buffer
         while True:
-            if buffer[:4] == b"AMQP":
-                raise PerfError("the broker does not speak AMQP 0-9-1")
-            if len(buffer) >= frames.OVERHEAD:
-                kind, _, size = frames.FRAME_HEAD.unpack_from(buffer)
-                stop = size + frames.OVERHEAD
-                if size > FRAME_MAX or kind not in (1, 2, 3, 8):
-                    raise PerfError("what answers does not speak AMQP 0-9-1")
-                if len(buffer) >= stop:
-                    payload = bytes(buffer[7 : stop - 1])
-                    del buffer[:stop]
-                    return kind, payload
+            try:
+                found = next(self.reader.frames(), None)
+            except ProtocolHeaderError:
+                raise PerfError("the broker does not speak AMQP 0-9-1") from None
+            except MalformedError:
+                raise PerfError("what answers does not speak AMQP 0-9-1") from None
+            if found is not None:
+                return found[0], found[2]
             if time.monotonic() > deadline:
                 raise TimeoutError
             more = self.socket.recv(1 << 16)
             if not more:
                 raise PerfError(f"the broker closed the connection without a word{self._hint}")
-            buffer += more
+            self.reader.feed(more)
 
     @property
     def _hint(self) -> str:

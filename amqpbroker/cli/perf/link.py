@@ -66,12 +66,10 @@ class Link:
 
     def receive_into(self, space: memoryview) -> int:
         """Octets read; 0 if there are none now."""
-        left = self.client.buffer
-        if left:  # it came with the last answer of the set-up
-            size = min(len(left), len(space))
-            space[:size] = left[:size]
-            del left[:size]
-            return size
+        if self.client.reader.held:  # it came with the last answer of the set-up
+            left = self.client.reader.take(len(space))
+            space[: len(left)] = left
+            return len(left)
         try:
             size = self._socket.recv_into(space)
         except _LATER:
@@ -86,7 +84,7 @@ class Link:
     @property
     def has_more(self) -> bool:
         """Whether there is input which the operating system does not know of any more."""
-        return bool(self.client.buffer) or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0)
+        return bool(self.client.reader.held) or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0)
 
     def beat(self, now: float, is_reading: bool) -> None:
         """Send and check heartbeats; call about every half second. is_reading: whether incoming data is read now."""
@@ -112,7 +110,7 @@ class Link:
         except (OSError, PerfError):
             self.client.drop()
             return False
-        self.client.buffer += unread
+        self.client.reader.feed(unread)
         return self.client.close(timeout_s)
 
     def _lost(self, error: OSError) -> PerfError:

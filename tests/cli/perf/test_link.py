@@ -7,6 +7,7 @@ from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.link import Link
 from amqpbroker.cli.perf.uri import Uri
 from amqpbroker.wire.frames import HEARTBEAT_FRAME
+from amqpbroker.wire.reader import FrameReader
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def ends():
     ours, theirs = socket.socketpair()
     access = SimpleNamespace(uri=Uri())
     client = SimpleNamespace(
-        socket=ours, buffer=bytearray(), heartbeat_s=10, access=access, close=lambda timeout_s: True, drop=ours.close
+        socket=ours, reader=FrameReader(0), heartbeat_s=10, access=access, close=lambda timeout_s: True, drop=ours.close
     )
     with ours, theirs:
         theirs.settimeout(1)
@@ -51,7 +52,7 @@ def test_what_is_queued_is_not_counted_as_unsent(ends):
 
 def test_what_came_with_the_set_up_is_read_first(ends):
     link, theirs = ends
-    link.client.buffer += b"abc"
+    link.client.reader.feed(b"abc")
     theirs.sendall(b"def")
     space = memoryview(bytearray(2))
     assert link.has_more
@@ -114,7 +115,7 @@ def test_finishing_sends_everything(ends):
     link.queue(b"def")
     assert link.finish(1.0, b"rest")
     assert theirs.recv(100) == b"abcdef"
-    assert link.client.buffer == b"rest"
+    assert link.client.reader.take(100) == b"rest"
 
 
 def test_finishing_gives_up_on_a_broker_that_does_not_read(ends):
