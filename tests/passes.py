@@ -36,6 +36,7 @@ RUN_COMPILED = (
     "tests/metrics",
     "tests/load",
     "tests/crash",
+    "tests/client",
     "tests/shovel",
     "tests/testing",
     "tests/cli/test_serve.py",

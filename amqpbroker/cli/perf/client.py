@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from amqpbroker import __version__
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.tls import Tls, failure
 from amqpbroker.cli.perf.uri import Uri
+from amqpbroker.client.failure import MechanismError
+from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, Login
 from amqpbroker.config.identity import OWN_NAME
 from amqpbroker.wire import frames, methods
-from amqpbroker.wire.client import CAPABILITIES, FRAME_MAX, PROTOCOL_HEADER
 from amqpbroker.wire.reader import FrameReader, ProtocolHeaderError
-from amqpbroker.wire.values import Field, MalformedError, Table, longstr, text
+from amqpbroker.wire.values import MalformedError, Table, longstr, text
 
 #: How long an orderly end may take where something went wrong before.
 ABANDON_S = 1.0
@@ -122,39 +122,29 @@ class Client:
             raise
 
     def _log_in(self, name: str) -> None:
-        uri = self.access.uri
+        access = self.access
         self.send(PROTOCOL_HEADER)
         start = self._wait("connection.start")
         self.server_properties = start["server_properties"]
-        mechanism = "EXTERNAL" if self.access.external else "PLAIN"
-        offered = start["mechanisms"].decode("ascii", "replace").split()
-        if mechanism not in offered:
-            raise PerfError(f"the broker does not take {mechanism} to log in by, but {', '.join(offered)}")
-        properties: Table = {
-            "product": longstr("amqpbroker perf"),
-            "version": longstr(__version__),
-            "platform": longstr("Python"),
-            "connection_name": longstr(name),
-            "capabilities": Field("F", CAPABILITIES),
-        }
-        self._send_method(
-            "connection.start-ok",
-            client_properties=properties,
-            mechanism=mechanism,
-            response="" if self.access.external else f"\0{uri.user}\0{uri.password}",
-            locale="en_US",
+        mechanism = "EXTERNAL" if access.external else "PLAIN"
+        login = Login(
+            "amqpbroker perf",
+            name,
+            (mechanism,),
+            access.uri.user,
+            access.uri.password,
+            lambda suggested_s: suggested_s if access.heartbeat_s is None else access.heartbeat_s,
+            CHANNEL_MAX,
         )
-        tune = self._wait("connection.tune")
-        self.frame_max = min(tune["frame_max"] or FRAME_MAX, FRAME_MAX)
-        self.channel_max = tune["channel_max"] or CHANNEL_MAX
-        self.heartbeat_s = tune["heartbeat"] if self.access.heartbeat_s is None else self.access.heartbeat_s
-        self._send_method(
-            "connection.tune-ok",
-            channel_max=self.channel_max,
-            frame_max=self.frame_max,
-            heartbeat=self.heartbeat_s,
-        )
-        self._send_method("connection.open", virtual_host=uri.vhost)
+        try:
+            self.send(login.start_ok(start))
+        except MechanismError as error:
+            offered = ", ".join(error.offered)
+            raise PerfError(f"the broker does not take {mechanism} to log in by, but {offered}") from None
+        tuned = login.tuned(self._wait("connection.tune"))
+        self.channel_max, self.frame_max, self.heartbeat_s = tuned
+        self.send(tuned.frame())
+        self._send_method("connection.open", virtual_host=access.uri.vhost)
         self._wait("connection.open-ok")
 
     def _send_method(self, method: str, **arguments: Any) -> None:

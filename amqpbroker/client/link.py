@@ -3,9 +3,9 @@
 import asyncio
 from typing import cast, final
 
-from amqpbroker.shovel.client import Client, Delivery, Receiver
-from amqpbroker.shovel.failure import LinkError
-from amqpbroker.wire.client import FRAME_MAX
+from amqpbroker.client.failure import LinkError
+from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, Login
+from amqpbroker.client.protocol import Client, Delivery, Receiver
 from amqpbroker.wire.frames import HEARTBEAT_FRAME, OVERHEAD
 
 #: Above this many octets that the network has not taken, a link is said to be full.
@@ -38,7 +38,7 @@ class LinkReceiver(Receiver):
 
 @final
 class Link(asyncio.BufferedProtocol):
-    """Connection of a shovel. Frames of one event loop iteration are written together.
+    """A connection. Frames of one event loop iteration are written together.
 
     buffer: the read buffer, of MAX_READ_BYTES; links of one loop may share it. The link and its client refer to each
     other until the connection is lost or `abort` is called.
@@ -99,7 +99,19 @@ class Link(asyncio.BufferedProtocol):
         if self.receiver is not None:
             self.receiver.full(False)
 
-    # --- what shovels call ------------------------------------------------------------------------------------------
+    # --- for the client of the broker -------------------------------------------------------------------------------
+
+    async def open(self, login: Login, vhost: str) -> None:
+        """Log in, open the connection and channel 1. Raises LinkError."""
+        client = self.client
+        self.write(PROTOCOL_HEADER)
+        self.write(login.start_ok(await client.wait("connection.start", 0)))
+        tuned = login.tuned(await client.wait("connection.tune", 0))
+        client.frame_max = tuned.frame_max
+        self.write(tuned.frame())
+        self.start_heartbeats(tuned.heartbeat)
+        await client.call("connection.open", 0, virtual_host=vhost)
+        await client.call("channel.open")
 
     def listen(self, receiver: LinkReceiver) -> None:
         """Tell it from now on. Raises LinkError if there is nothing any more to tell of."""

@@ -9,9 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple, final
 
-from amqpbroker.shovel.failure import ChannelClosedError, LinkError
+from amqpbroker.client.failure import ChannelClosedError, LinkError
+from amqpbroker.client.login import FRAME_MAX
 from amqpbroker.wire import methods
-from amqpbroker.wire.client import FRAME_MAX
 from amqpbroker.wire.frames import BASIC_CLASS, HEADER, HEARTBEAT, METHOD, content, frame
 from amqpbroker.wire.reader import FrameReader
 from amqpbroker.wire.values import MalformedError

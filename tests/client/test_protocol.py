@@ -8,10 +8,10 @@ import pytest
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.users import BROKER
-from amqpbroker.shovel.client import Client, Delivery, Receiver
-from amqpbroker.shovel.failure import ChannelClosedError, LinkError
+from amqpbroker.client.failure import ChannelClosedError, LinkError
+from amqpbroker.client.login import PROTOCOL_HEADER
+from amqpbroker.client.protocol import Client, Delivery, Receiver
 from amqpbroker.wire import methods
-from amqpbroker.wire.client import PROTOCOL_HEADER
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field

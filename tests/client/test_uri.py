@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.broker.amqp_uri import TlsOptions, UriError, parse, without_credentials
+from amqpbroker.client.uri import TlsOptions, UriError, parse, without_credentials
 
 
 @pytest.mark.parametrize(

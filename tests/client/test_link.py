@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from amqpbroker.shovel.failure import LinkError
-from amqpbroker.shovel.link import MAX_READ_BYTES, READ_BYTES, Link, LinkReceiver
+from amqpbroker.client.failure import LinkError
+from amqpbroker.client.link import MAX_READ_BYTES, READ_BYTES, Link, LinkReceiver
+from amqpbroker.client.login import PROTOCOL_HEADER, Login
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import FRAME_HEAD, HEARTBEAT_FRAME, METHOD, frame
 
@@ -74,6 +75,33 @@ def came(link, data):
     link.buffer_updated(len(data))
 
 
+def method(name, channel=0, **arguments):
+    return frame(METHOD, channel, methods.encode(name, **arguments))
+
+
+async def test_opening_logs_in_and_opens_a_channel(link):
+    login = Login("product", "name", ("PLAIN",), "guest", "guest", lambda suggested_s: 0, frame_max=8192)
+    opening = asyncio.ensure_future(link.open(login, "/v"))
+    tune = {"channel_max": 10, "frame_max": 65536, "heartbeat": 60}
+    start = {"mechanisms": b"PLAIN"}
+    for answer in (method("connection.start", **start), method("connection.tune", **tune)):
+        await asyncio.sleep(0)
+        came(link, answer)
+        await asyncio.sleep(0)
+    for answer in (method("connection.open-ok"), method("channel.open-ok", 1)):
+        await asyncio.sleep(0)
+        came(link, answer)
+    await opening
+    assert link.client.frame_max == 8192
+    assert link.transport.written == (
+        PROTOCOL_HEADER
+        + login.start_ok(start)
+        + method("connection.tune-ok", **(tune | {"frame_max": 8192, "heartbeat": 0}))
+        + method("connection.open", virtual_host="/v")
+        + method("channel.open", 1)
+    )
+
+
 async def test_what_is_written_in_a_turn_goes_out_together(link):
     link.write(b"a")
     link.write(b"b")
@@ -134,7 +162,7 @@ async def test_an_orderly_end(link):
 
 
 async def test_a_broker_that_does_not_answer_is_left(link, monkeypatch):
-    monkeypatch.setattr("amqpbroker.shovel.link.CLOSE_S", 0.01)
+    monkeypatch.setattr("amqpbroker.client.link.CLOSE_S", 0.01)
     await link.close()
     assert link.transport.calls == ["abort"]
 
