@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, MutableSequence
 from dataclasses import dataclass
 
-from amqpbroker.cli.perf.acknowledgements import SingleAcks
+from amqpbroker.cli.perf.consumer import SingleAcks
 from amqpbroker.wire.frames import BODY
 from tests.bench.deliveries import Deliveries, acknowledge, consumer_tag
 from tests.bench.sending import Load, Repeated

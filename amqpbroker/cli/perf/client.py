@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from amqpbroker.cli.perf.access import Tls, Uri, failure
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.tls import Tls, failure
-from amqpbroker.cli.perf.uri import Uri
 from amqpbroker.client.failure import MechanismError
 from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, Login
 from amqpbroker.config.identity import OWN_NAME
@@ -218,3 +217,28 @@ class Client:
             raise PerfError(f"{address}: what answers does not speak AMQP 0-9-1: {error}") from None
         except PerfError as error:
             raise PerfError(f"{address}: {error}") from None
+
+
+class SoleClient:
+    """Plain data until it is opened."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._client: Client | None = None
+
+    def open(self) -> str:
+        """Connect, and open channel 1. Returns what the broker says it is. Raises PerfError."""
+        self._client = Client(self._access, "perf")
+        self._client.open_channel()
+        return self._client.product
+
+    @property
+    def client(self) -> Client:
+        """There once it is opened."""
+        assert self._client is not None
+        return self._client
+
+    def abandon(self) -> None:
+        """Close it, if it is there, as something went wrong."""
+        if self._client is not None:
+            self._client.close(ABANDON_S)

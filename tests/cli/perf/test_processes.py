@@ -1,10 +1,7 @@
 import pytest
 
-from amqpbroker.cli.perf.conduct import conduct, nobody
-from amqpbroker.cli.perf.crew import Crew
-from amqpbroker.cli.perf.interrupt import Interrupt
+from amqpbroker.cli.perf.processes import Interrupt, Processes, Report, nobody, supervise
 from amqpbroker.cli.perf.progress import Progress
-from amqpbroker.cli.perf.report import Report
 from amqpbroker.cli.perf.throughput import IDLE_S, Superfluous
 
 
@@ -14,7 +11,7 @@ class Worker:
         self.is_over = False
 
 
-class Scripted(Crew):
+class Scripted(Processes):
     """Its processes tell what the script says, at times that it says; each listening takes a tenth of a second."""
 
     def __init__(self, clock, script):
@@ -44,8 +41,8 @@ class Shown(Progress):
         self.lines = []
         self.notes = []
 
-    def show(self, moment):
-        self.lines.append((round(moment.elapsed_s, 1), str(moment)))
+    def show(self, snapshot):
+        self.lines.append((round(snapshot.elapsed_s, 1), str(snapshot)))
 
     def note(self, text):
         self.notes.append(text)
@@ -55,11 +52,11 @@ def report(at, count, **more):
     return Report({"published": count}, at=at, **more)
 
 
-def conducted(monkeypatch, script, **how):
+def supervised(monkeypatch, script, **how):
     clock, shown = [100.0], Shown()
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    crew = Scripted(clock, script)
-    conduct(crew, Interrupt(), shown, ["published"], nobody, **how)
+    processes = Scripted(clock, script)
+    supervise(processes, Interrupt(), shown, ["published"], nobody, **how)
     return shown
 
 
@@ -74,13 +71,13 @@ def test_rates_are_over_the_time_between_reports(monkeypatch):
         (101.8, 0, report(101.75, 2000)),
         *ENDS,
     ]
-    shown = conducted(monkeypatch, script)
+    shown = supervised(monkeypatch, script)
     assert shown.lines[0] == (1.0, "published 2,600/s")
     assert shown.lines[1] == (2.0, "published 1,000/s")
 
 
 def test_as_often_as_is_asked_for(monkeypatch):
-    shown = conducted(monkeypatch, [(100.2, 0, report(100.2, 100)), *ENDS], interval_s=0.5)
+    shown = supervised(monkeypatch, [(100.2, 0, report(100.2, 100)), *ENDS], interval_s=0.5)
     assert shown.lines[0] == (0.5, "published 500/s")
 
 
@@ -91,17 +88,17 @@ def test_that_it_is_blocked_is_said_once_and_shown_as_long_as_it_lasts(monkeypat
         (102.0, 0, report(102.0, 100)),
         *ENDS,
     ]
-    shown = conducted(monkeypatch, script)
+    shown = supervised(monkeypatch, script)
     assert shown.notes == ["the broker blocks publishers: low on memory", "the broker takes publishes again"]
     texts = [text for _, text in shown.lines]
     assert texts[:2] == ["published 500/s  blocked: low on memory", "published 0/s"]
 
 
 def superfluous(publishers, consumers, **given):
-    crew = Crew([], Interrupt())
-    crew.workers = [*publishers, *consumers]
+    processes = Processes([], Interrupt())
+    processes.workers = [*publishers, *consumers]
     nothing = {"pmessages": None, "cmessages": None, "exit_when": None, "consumer_rate": None}
-    return Superfluous(crew, len(publishers), nothing | given)
+    return Superfluous(processes, len(publishers), nothing | given)
 
 
 def test_consumers_end_when_publishers_are_done_and_nothing_comes():

@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.cli.perf.arguments import parsed, properties, table
+from amqpbroker.cli.perf.options import parsed, properties_of, table_of
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import Field
 
@@ -26,7 +26,7 @@ def test_neither(text, said):
 
 def test_a_table():
     values = {"i": 1, "l": 1 << 40, "b": True, "d": 0.5, "s": "é", "a": [1], "t": {"n": None}}
-    assert table(values) == {
+    assert table_of(values) == {
         "i": Field("I", 1),
         "l": Field("l", 1 << 40),
         "b": Field("t", True),
@@ -36,11 +36,11 @@ def test_a_table():
         "t": Field("F", {"n": Field("V", None)}),
     }
     with pytest.raises(ValueError, match="x is too large"):
-        table({"x": 1 << 63})
+        table_of({"x": 1 << 63})
 
 
 def test_properties_and_headers():
-    values = properties(
+    values = properties_of(
         {"content-type": "text/plain", "priority": 3, "expiration": 1000, "x-mine": 1, "headers": {"h": 2}}
     )
     assert values == {
@@ -58,11 +58,11 @@ def test_properties_and_headers():
 )
 def test_properties_that_cannot_be(given):
     with pytest.raises(ValueError, match=next(iter(given))):
-        properties(given)
+        properties_of(given)
 
 
 def test_properties_by_the_names_of_java():
-    assert properties({"contentType": "text/plain", "deliveryMode": 2, "X-Mine": "a"}) == {
+    assert properties_of({"contentType": "text/plain", "deliveryMode": 2, "X-Mine": "a"}) == {
         "content_type": b"text/plain",
         "delivery_mode": 2,
         "headers": {"X-Mine": Field("S", b"a")},
@@ -71,15 +71,15 @@ def test_properties_by_the_names_of_java():
 
 @pytest.mark.parametrize("name", ["type", "Type", "message-type", "messageType"])
 def test_the_type_of_a_message_is_no_header(name):
-    values = properties({name: "order.created"})
+    values = properties_of({name: "order.created"})
     assert values == {"message_type": b"order.created"}
     assert decode_properties(encode_properties(values)) == values
 
 
 def test_a_timestamp():
-    assert properties({"timestamp": 1196500530}) == properties({"timestamp": "2007-12-01T10:15:30+01:00"})
+    assert properties_of({"timestamp": 1196500530}) == properties_of({"timestamp": "2007-12-01T10:15:30+01:00"})
     with pytest.raises(ValueError, match="timestamp must be seconds since 1970, or of the form 2007-"):
-        properties({"timestamp": "yesterday"})
+        properties_of({"timestamp": "yesterday"})
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-Infinity", "1e999"])

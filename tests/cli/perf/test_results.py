@@ -1,13 +1,11 @@
 import pytest
 
+from amqpbroker.cli.perf.access import Uri
 from amqpbroker.cli.perf.client import Access
-from amqpbroker.cli.perf.crew import Crew
-from amqpbroker.cli.perf.interrupt import Interrupt
 from amqpbroker.cli.perf.latencies import Latencies
-from amqpbroker.cli.perf.outcome import result_of, show
 from amqpbroker.cli.perf.plan import Plan
-from amqpbroker.cli.perf.report import Report
-from amqpbroker.cli.perf.uri import Uri
+from amqpbroker.cli.perf.processes import Interrupt, Processes, Report
+from amqpbroker.cli.perf.results import result_of, show
 
 GIVEN = {
     "id": None,
@@ -34,11 +32,11 @@ class Told:
 
 
 def outcome(publishers, consumers, latencies=(), error=None, **given):
-    crew = Crew([], Interrupt())
-    crew.started = 100.0
-    crew.workers = [*publishers, *consumers]
-    crew.latencies = dict(latencies)
-    return result_of("throughput", GIVEN | given, Plan(Access(Uri()), 5.0), crew, len(publishers), False, error)
+    processes = Processes([], Interrupt())
+    processes.started = 100.0
+    processes.workers = [*publishers, *consumers]
+    processes.latencies = dict(latencies)
+    return result_of("throughput", GIVEN | given, Plan(Access(Uri()), 5.0), processes, len(publishers), False, error)
 
 
 def published(count, ended, **more):
@@ -75,7 +73,7 @@ def test_what_ended_by_an_error_counts_until_the_last_report(capsys):
 
 
 def test_without_a_start_there_is_no_time():
-    assert Crew([], Interrupt()).took([Told(counts={}, at=500.0)]) == 0.0
+    assert Processes([], Interrupt()).took([Told(counts={}, at=500.0)]) == 0.0
 
 
 def test_the_longest_block_counts_and_whoever_was_not_read():

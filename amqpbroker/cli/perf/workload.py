@@ -1,22 +1,21 @@
-"""The roles of a plan, each with its connection and its channels."""
+"""The publishers or consumers of one process, with their connections and channels."""
 
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from amqpbroker.cli.perf.client import Access, Client
+from amqpbroker.cli.perf.client import ABANDON_S, Access, Client
+from amqpbroker.cli.perf.connection import Link
 from amqpbroker.cli.perf.consumer import Consumer
-from amqpbroker.cli.perf.encoded import CHUNK_BYTES, EncodedPublishes
+from amqpbroker.cli.perf.event_loop import EventLoop, LoadConnection, counted, measured
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.kind import Kind
-from amqpbroker.cli.perf.link import Link
-from amqpbroker.cli.perf.plan import Consuming, Publishing
+from amqpbroker.cli.perf.plan import Consuming, Plan, Publishing
 from amqpbroker.cli.perf.pool import Pool, pool_size
+from amqpbroker.cli.perf.processes import Control, Job, Report
 from amqpbroker.cli.perf.publisher import Publisher
-from amqpbroker.cli.perf.role import Role
-from amqpbroker.cli.perf.template import Template
-from amqpbroker.cli.perf.templates import Templates
+from amqpbroker.cli.perf.template import CHUNK_BYTES, EncodedPublishes, Kind, Template, Templates
 from amqpbroker.wire import frames, methods
 
 Thing = TypeVar("Thing")
@@ -30,7 +29,13 @@ CHUNKS_BYTES = 1 << 24
 LEAST_CHUNK_BYTES = 1 << 14
 
 
-def cast(access: Access, work: Publishing | Consuming, number: int) -> Role:
+#: How long the broker may take to confirm what it was sent, at the end, and to read it.
+FINISH_S = 5.0
+#: And if it blocks publishers, when it reads nothing more.
+BLOCKED_S = 0.1
+
+
+def connected(access: Access, work: Publishing | Consuming, number: int) -> LoadConnection:
     """The publisher or consumer of this number, connected and set up. Raises PerfError."""
     if isinstance(work, Publishing):
         client = Client(access, f"perf publisher {number}")
@@ -98,3 +103,68 @@ def _templates(client: Client, work: Publishing, channel: int, number: int) -> T
         return Pool(kind, kind.variety, pool_size(kind, pools), client.frame_max, chunk_bytes, channel, pool)
 
     return Templates([encoded(kind, pool) for pool, kind in enumerate(kinds, first)], work.sizes)
+
+
+class Workload(Job):
+    """Those of these numbers."""
+
+    def __init__(self, plan: Plan, work: Publishing | Consuming, numbers: range) -> None:
+        self._plan = plan
+        self._work = work
+        self._numbers = numbers
+        self._connections: list[LoadConnection] = []
+
+    def set_up(self) -> str:
+        for number in self._numbers:
+            self._connections.append(connected(self._plan.access, self._work, number))
+        return self._connections[0].link.client.product
+
+    def run(self, control: Control) -> Report:
+        started = time.monotonic()
+        with EventLoop(
+            self._connections, control.fileno(), control.is_stopped, lambda: control.tell(self._report())
+        ) as loop:
+            loop.run(started, self._plan.seconds)
+            ended = time.monotonic()
+            if isinstance(self._work, Publishing):
+                loop.wind_up(FINISH_S)
+        report = self._published(ended) if isinstance(self._work, Publishing) else self._consumed(started, ended)
+        report.blocked_s = min(report.blocked_s, (report.ended or ended) - started)
+        return report
+
+    def _published(self, ended: float) -> Report:
+        """What is with the operating system counts as published, so the time ends when the broker has read it."""
+        is_read = self._finish()
+        report = self._report()
+        report.is_read = is_read
+        report.ended = time.monotonic() if is_read else ended
+        return report
+
+    def _consumed(self, started: float, ended: float) -> Report:
+        report = self._report()
+        seconds = self._plan.seconds
+        timed_out = seconds is not None and ended >= started + seconds
+        report.ended = ended if timed_out else max(connection.last for connection in self._connections) or ended
+        self._finish()
+        return report
+
+    def abandon(self) -> None:
+        for connection in self._connections:
+            connection.link.client.close(ABANDON_S)
+
+    def _finish(self) -> bool:
+        """Close everything. Returns whether the broker answered each in time."""
+        deadline = time.monotonic() + FINISH_S
+        in_time = True
+        for connection in self._connections:
+            left_s = BLOCKED_S if connection.blocked else deadline - time.monotonic()
+            in_time = connection.finish(max(BLOCKED_S, left_s)) and in_time
+        return in_time
+
+    def _report(self) -> Report:
+        return Report(
+            dict(counted(self._connections)),
+            measured(self._connections),
+            blocked=next((connection.blocked for connection in self._connections if connection.blocked), ""),
+            blocked_s=max(connection.blocked_s for connection in self._connections),
+        )

@@ -3,9 +3,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from amqpbroker.cli.perf.access import Uri
+from amqpbroker.cli.perf.connection import Link, ReadBuffer
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.link import Link
-from amqpbroker.cli.perf.uri import Uri
+from amqpbroker.wire import frames
 from amqpbroker.wire.frames import HEARTBEAT_FRAME
 from amqpbroker.wire.reader import FrameReader
 
@@ -122,3 +123,64 @@ def test_finishing_gives_up_on_a_broker_that_does_not_read(ends):
     link, _ = ends
     link.send(memoryview(b"x" * 10_000_000))
     assert not link.finish(0.05, b"")
+
+
+FRAMES = [(1, 1, b"method"), (2, 1, b"header"), (8, 0, b""), (3, 300, b"body" * 9)]
+DATA = b"".join(frames.frame(*one) for one in FRAMES)
+
+
+def taken(read_buffer, data):
+    space = read_buffer.space()
+    space[: len(data)] = data
+    read_buffer.came(len(data))
+    return [
+        (kind, channel, bytes(read_buffer.view[at : at + length])) for kind, channel, at, length in read_buffer.frames()
+    ]
+
+
+def test_frames_are_the_same_for_every_split():
+    for split in range(len(DATA) + 1):
+        read_buffer = ReadBuffer(100)
+        assert taken(read_buffer, DATA[:split]) + taken(read_buffer, DATA[split:]) == FRAMES
+        assert read_buffer.rest() == b""
+
+
+def test_the_buffer_is_used_again():
+    read_buffer = ReadBuffer(50)
+    found = [one for at in range(0, 10 * len(DATA), 7) for one in taken(read_buffer, (DATA * 10)[at : at + 7])]
+    assert found == FRAMES * 10
+
+
+def test_a_buffer_grows_when_it_is_filled_and_keeps_what_is_in_it():
+    read_buffer = ReadBuffer(1 << 15)
+    body = bytes(range(256)) * 100
+    data = frames.frame(3, 1, body) * 3
+    at, sizes, found = 0, [], []
+    while at < len(data):
+        sizes.append(len(read_buffer.space()))
+        piece = data[at : at + sizes[-1]]
+        found += taken(read_buffer, piece)
+        at += len(piece)
+    assert sizes[0] == 1 << 13
+    assert len(read_buffer.buffer) == 1 << 15
+    assert found == [(3, 1, body)] * 3
+
+
+def test_one_that_is_not_filled_stays_small():
+    read_buffer = ReadBuffer()
+    for _ in range(1000):
+        taken(read_buffer, DATA)
+    assert len(read_buffer.buffer) == 1 << 13
+
+
+def test_a_part_of_a_frame_is_left():
+    read_buffer = ReadBuffer(100)
+    assert taken(read_buffer, DATA[:20]) == FRAMES[:1]
+    assert read_buffer.rest() == DATA[14:20]
+
+
+def test_what_is_no_frame_is_told():
+    with pytest.raises(PerfError, match="end octet"):
+        taken(ReadBuffer(100), DATA[:13] + b"\0")
+    with pytest.raises(PerfError, match="frame of 93 octets, more than was agreed on"):
+        taken(ReadBuffer(100), frames.FRAME_HEAD.pack(3, 1, 93) + b"x")
