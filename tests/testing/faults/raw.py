@@ -77,10 +77,11 @@ class Client:
     def end(self):
         """How the connection ends: EOFError, or ConnectionResetError."""
         try:
-            while True:
-                self.read()
-        except (EOFError, OSError) as error:
+            while data := self.socket.recv(65536):
+                self.pieces.append(len(data))
+        except OSError as error:
             return type(error)
+        return EOFError
 
     def close(self):
         self.socket.close()
