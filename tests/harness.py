@@ -19,6 +19,7 @@ from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, content, frame
 from amqpbroker.wire.properties import decode_properties, encode_properties
+from amqpbroker.wire.reader import FrameReader
 from amqpbroker.wire.values import Field, Table
 
 Cut = Callable[[bytes], Iterator[bytes]]
@@ -87,7 +88,7 @@ class Wire:
         self.connection = Connection(broker, Peer(host, 40000, "127.0.0.1", 5672, tls), self._on_dirty)
         self.heartbeats = 0
         self._cut = cut
-        self._answer = b""
+        self._reader = FrameReader(0)
         self._partial: Received | None = None
         self._left = 0
 
@@ -127,25 +128,12 @@ class Wire:
         return data
 
     def receive(self) -> list[Received]:
-        self._answer += self.turn()
-        answer, start = self._answer, 0
-        received = []
-        while len(answer) >= start + 8:
-            if answer.startswith(b"AMQP", start):
-                received.append(Received(0, "protocol-header", {"header": answer[start : start + 8]}))
-                start += 8
-                continue
-            kind, channel = answer[start], int.from_bytes(answer[start + 1 : start + 3], "big")
-            end = start + 8 + int.from_bytes(answer[start + 3 : start + 7], "big")
-            if len(answer) < end:
-                break
-            assert answer[end - 1] == 0xCE
-            got = self._frame(kind, channel, answer[start + 7 : end - 1])
-            if got is not None:
-                received.append(got)
-            start = end
-        self._answer = answer[start:]
-        return received
+        data = self.turn()
+        if data.startswith(b"AMQP"):  # the whole answer to another version
+            return [Received(0, "protocol-header", {"header": data})]
+        self._reader.feed(data)
+        got = [self._frame(*frame) for frame in self._reader.frames()]
+        return [one for one in got if one is not None]
 
     def _frame(self, kind: int, channel: int, payload: bytes) -> Received | None:
         if kind == 8:

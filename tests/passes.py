@@ -42,6 +42,7 @@ RUN_COMPILED = (
     "tests/metrics",
     "tests/load",
     "tests/crash",
+    "tests/client",
     "tests/shovel",
     "tests/testing",
     "tests/cli/test_serve.py",

@@ -18,11 +18,12 @@ LAYERS = {
     "octets": {"plain_octets"},
     "wire": {"octets", "errors", "config", "clock"},
     "store": {"octets", "errors", "config", "clock"},
-    "broker": {"octets", "store", "wire", "errors", "compat", "config", "clock"},
+    "client": {"wire"},
+    "broker": {"octets", "client", "store", "wire", "errors", "compat", "config", "clock"},
     "amqp": {"octets", "broker", "store", "wire", "errors", "compat", "config", "clock"},
     "management": {"compiled", "broker", "wire", "errors", "config", "clock"},
     "metrics": {"broker", "wire", "errors", "config", "clock"},
-    "shovel": {"broker", "wire", "errors", "clock"},
+    "shovel": {"client", "broker", "wire", "errors", "clock"},
     "server": {
         "compiled",
         "shovel",
@@ -37,13 +38,13 @@ LAYERS = {
         "clock",
     },
     "testing": {"server", "management", "amqp", "broker", "store", "wire", "errors", "compat", "config", "clock"},
-    "cli": {"compiled", "server", "testing", "store", "wire", "errors", "config", "clock"},
+    "cli": {"compiled", "server", "testing", "client", "store", "wire", "errors", "config", "clock"},
     "__main__": {"cli"},
     "__init__": set(),
 }
 
 #: Where an event loop may be seen.
-EVENT_LOOP = {"server", "shovel", "management", "metrics", "testing", "cli"}
+EVENT_LOOP = {"client", "server", "shovel", "management", "metrics", "testing", "cli"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -107,6 +108,13 @@ def test_events_import_nothing_that_emits_them():
         for name in imported(path):
             if name.startswith("amqpbroker.broker."):
                 assert name.split(".")[2] in BELOW_EVENTS | {"events"}, f"{path.name} imports {name}"
+
+
+def test_the_broker_knows_no_more_of_clients_than_uris():
+    names = {name for path in MODULES if layer_of(path) == "broker" for name in imported(path)}
+    assert {name.rpartition(".")[0] for name in names if name.startswith("amqpbroker.client")} == {
+        "amqpbroker.client.uri"
+    }
 
 
 def test_the_table_has_no_cycle():

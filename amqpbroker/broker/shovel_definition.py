@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from amqpbroker.broker.amqp_uri import AmqpUri, UriError, parse, without_credentials
 from amqpbroker.broker.parameters import validation_failed
 from amqpbroker.broker.queue_arguments import KNOWN_ARGUMENTS, KNOWN_CONSUMER_ARGUMENTS
+from amqpbroker.client.uri import AmqpUri, UriError, parse, without_credentials
 from amqpbroker.wire.erlang import erlang_entries, erlang_json, erlang_string
 
 AckMode = Literal["on-confirm", "on-publish", "no-ack"]

@@ -6,16 +6,20 @@ import random
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import final
 
-from amqpbroker.broker.amqp_uri import AmqpUri, TlsOptions
 from amqpbroker.broker.users import BROKER, User, Users
-from amqpbroker.shovel.failure import LinkError
-from amqpbroker.shovel.link import MAX_READ_BYTES, Link
-from amqpbroker.shovel.login import log_in
+from amqpbroker.client.failure import LinkError
+from amqpbroker.client.link import MAX_READ_BYTES, Link
+from amqpbroker.client.login import Login, agreed
+from amqpbroker.client.tls import tls_context
+from amqpbroker.client.uri import AmqpUri
 from amqpbroker.shovel.uncut import to_the_end
 
 log = logging.getLogger(__name__)
+
+_EXTERNAL = "EXTERNAL"
 
 #: Gives one end of a socket whose other end this broker serves, as a connection of that user.
 OpenInside = Callable[[User], Awaitable[socket.socket]]
@@ -54,7 +58,7 @@ class Dialer:
         try:
             async with asyncio.timeout(uri.connection_timeout_ms / 1000):
                 await self._connect(link, uri)
-                await log_in(link, uri, name)
+                await link.open(_login(uri, name), uri.vhost)
             done = True
         except TimeoutError:
             raise LinkError(f"no answer within {uri.connection_timeout_ms} ms") from None
@@ -76,7 +80,7 @@ class Dialer:
             sock = await self._open_inside(self._user(uri))
             await to_the_end(loop.create_connection(lambda: link, sock=sock))
             return
-        context = None if uri.tls is None else await asyncio.to_thread(_context, uri.tls)
+        context = None if uri.tls is None else await asyncio.to_thread(tls_context, uri.tls)
         server_name = None if uri.tls is None else uri.tls.server_name or uri.host
         await loop.create_connection(lambda: link, uri.host, uri.port, ssl=context, server_hostname=server_name)
 
@@ -91,26 +95,13 @@ class Dialer:
         return self._users.user(uri.user)
 
 
-def _context(options: TlsOptions) -> ssl.SSLContext:
-    """Reads files. Raises LinkError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if not options.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    elif options.cacertfile:
-        _reading(options.cacertfile, lambda: context.load_verify_locations(options.cacertfile))
-        # As in RabbitMQ, whatever is in that file is trusted, though it may have an issuer itself.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    else:
-        context.load_default_certs()
-    if options.certfile:
-        keyfile = options.keyfile or options.certfile
-        _reading(keyfile, lambda: context.load_cert_chain(options.certfile, keyfile, options.password or "?"))
-    return context
+def _login(uri: AmqpUri, name: str) -> Login:
+    # A connection within the process needs neither a password nor heartbeats: it ends when this broker does.
+    mechanisms = (_EXTERNAL,) if uri.host is None else uri.mechanisms
+    heartbeat = _no_heartbeat if uri.host is None else partial(agreed, uri.heartbeat_s)
+    user, password = uri.user or "", uri.password or ""
+    return Login("amqpbroker shovel", name, mechanisms, user, password, heartbeat, frame_max=uri.frame_max)
 
 
-def _reading(file: str, read: Callable[[], None]) -> None:
-    try:
-        read()
-    except (OSError, ssl.SSLError, ValueError) as error:
-        raise LinkError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+def _no_heartbeat(suggested_s: int) -> int:
+    return 0

@@ -9,11 +9,11 @@ from typing import final
 
 from amqpbroker.broker.shovel_definition import ShovelDefinition
 from amqpbroker.broker.shovels import ShovelStatus, State
+from amqpbroker.client.failure import LinkError
 from amqpbroker.clock import Clock
 from amqpbroker.shovel import topology
 from amqpbroker.shovel.changes import Changes, way
 from amqpbroker.shovel.dialing import Dialer
-from amqpbroker.shovel.failure import LinkError
 from amqpbroker.shovel.work import Work
 from amqpbroker.wire.values import MalformedError
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from amqpbroker.broker.shovel_definition import Destination, Source
-from amqpbroker.shovel.client import Client
-from amqpbroker.shovel.failure import ChannelClosedError
+from amqpbroker.client.failure import ChannelClosedError
+from amqpbroker.client.protocol import Client
 from amqpbroker.wire.values import Field, Table, longstr
 
 #: Channels for what may fail.

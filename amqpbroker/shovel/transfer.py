@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Literal, final
 
 from amqpbroker.broker.shovel_definition import AckMode
-from amqpbroker.shovel.client import Delivery
+from amqpbroker.client.protocol import Delivery
 
 #: Octets of messages that may be on their way before no more are read.
 WINDOW = 16 * 1024 * 1024

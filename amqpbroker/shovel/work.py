@@ -7,11 +7,11 @@ from typing import final
 
 from amqpbroker.broker.shovel_definition import ShovelDefinition
 from amqpbroker.broker.shovels import State
+from amqpbroker.client.failure import LinkError
+from amqpbroker.client.link import Link, LinkReceiver
+from amqpbroker.client.protocol import Delivery
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.shovel.changes import Changes
-from amqpbroker.shovel.client import Delivery
-from amqpbroker.shovel.failure import LinkError
-from amqpbroker.shovel.link import Link, LinkReceiver
 from amqpbroker.shovel.transfer import Ends, Status, Transfer
 from amqpbroker.wire.values import MalformedError
 

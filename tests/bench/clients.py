@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable, Iterator, MutableSequence
 from dataclasses import dataclass
 
-from amqpbroker.cli.perf.acknowledgements import SingleAcks
+from amqpbroker.cli.perf.consumer import SingleAcks
 from amqpbroker.wire.frames import BODY
+from amqpbroker.wire.reader import FrameReader
 from tests.bench.deliveries import Deliveries, acknowledge, consumer_tag
 from tests.bench.sending import Load, Repeated
 from tests.harness import published
@@ -195,12 +196,12 @@ def _connected(port: int, context: ssl.SSLContext | None) -> socket.socket:
 
 def _answer(sock: socket.socket) -> None:
     """Take one frame."""
-    data = sock.recv(1 << 16)
-    while len(data) < 7 or len(data) < 8 + int.from_bytes(data[3:7], "big"):
-        more = sock.recv(1 << 16)
-        if not more:
+    reader = FrameReader(0)
+    while next(reader.frames(), None) is None:
+        data = sock.recv(1 << 16)
+        if not data:
             raise EOFError("the broker closed the connection")
-        data += more
+        reader.feed(data)
 
 
 def circulate(port: int, cells: Cells, connections: int, batch: int, size: int) -> None:

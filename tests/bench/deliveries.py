@@ -6,7 +6,7 @@ looked at.
 
 import socket
 
-from amqpbroker.cli.perf.acknowledgements import up_to
+from amqpbroker.cli.perf.consumer import up_to
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.methods import METHODS, encode
 from tests.load.client import LoadClient

@@ -5,18 +5,17 @@ from collections import Counter
 
 import pytest
 
-from amqpbroker.wire.frames import BODY, FRAME_HEAD, HEADER, METHOD
+from amqpbroker.wire.frames import BODY, HEADER, METHOD
+from amqpbroker.wire.reader import FrameReader
 from tests.bench.varied import CHUNK_MESSAGES, MARK, Varied
 
 
 def frames(data: bytes) -> list[tuple[int, int, bytes]]:
     """Type, channel and payload of each frame."""
-    found, at = [], 0
-    while at < len(data):
-        kind, channel, size = FRAME_HEAD.unpack_from(data, at)
-        found.append((kind, channel, data[at + 7 : at + 7 + size]))
-        assert data[at + 7 + size] == 0xCE
-        at += size + 8
+    reader = FrameReader(0)
+    reader.feed(data)
+    found = list(reader.frames())
+    assert reader.held == 0
     return found
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from amqpbroker.wire import methods
-from amqpbroker.wire.frames import FRAME_HEAD, HEARTBEAT, METHOD, frame
+from amqpbroker.wire.frames import HEARTBEAT, METHOD, frame
+from amqpbroker.wire.reader import FrameReader
 from amqpbroker.wire.values import Field, Table
 
 TIMEOUT_S = 60.0
@@ -28,8 +29,7 @@ class LoadClient:
     def __init__(
         self, port: int, receive_buffer_bytes: int = 0, capabilities: tuple[str, ...] = (), tls: bool = False
     ) -> None:
-        self._received = b""
-        self._start = 0
+        self.reader = FrameReader(0)
         self.socket = socket.socket()
         try:
             self._connect(port, receive_buffer_bytes)
@@ -82,27 +82,17 @@ class LoadClient:
     def frames(self) -> Iterator[tuple[int, bytes]]:
         """(type, payload) of each frame as it comes in, until the broker closes."""
         while True:
-            received = self._received
-            if len(received) >= self._start + 7:
-                kind, _, size = FRAME_HEAD.unpack_from(received, self._start)
-                end = self._start + size + 8
-                if len(received) >= end:
-                    payload = received[self._start + 7 : end - 1]
-                    self._start = end
-                    if kind != HEARTBEAT:
-                        yield kind, payload
-                    continue
+            for kind, _, payload in self.reader.frames():
+                if kind != HEARTBEAT:
+                    yield kind, payload
             data = self.socket.recv(1 << 16)
             if not data:
                 return
-            self._received = received[self._start :] + data
-            self._start = 0
+            self.reader.feed(data)
 
     def take_unread(self) -> bytes:
         """Return the bytes that were received and belong to no frame that was given out, and forget them."""
-        unread = self._received[self._start :]
-        self._received, self._start = b"", 0
-        return unread
+        return self.reader.take(self.reader.held)
 
     def declare(self, queue: str, **arguments: Any) -> None:
         self.call("queue.declare", "queue.declare-ok", queue=queue, **arguments)

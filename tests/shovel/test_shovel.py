@@ -254,7 +254,7 @@ def test_changed_many_times_it_is_there_once(site):
 def test_changed_while_it_is_busy_nothing_comes_twice(site, monkeypatch):
     # What was not confirmed within that would.
     monkeypatch.setattr("amqpbroker.shovel.work.DRAIN_S", 60)
-    monkeypatch.setattr("amqpbroker.shovel.link.CLOSE_S", 60)
+    monkeypatch.setattr("amqpbroker.client.link.CLOSE_S", 60)
     site.publish(600)
     for number in range(5):
         site.set(src_prefetch_count=10 + number)

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from amqpbroker.shovel.client import Delivery
+from amqpbroker.client.protocol import Delivery
 from amqpbroker.shovel.transfer import WINDOW, Ends, Transfer
 
 

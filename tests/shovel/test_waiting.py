@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from amqpbroker.broker.shovel_definition import read
+from amqpbroker.client.failure import LinkError
 from amqpbroker.clock import ManualClock
-from amqpbroker.shovel.failure import LinkError
 from amqpbroker.shovel.runner import Runner
 from amqpbroker.shovel.shovel import Shovel
 

@@ -67,23 +67,16 @@ class SoakClient(LoadClient):
         except BlockingIOError:
             return
         assert data, f"the broker closed the connection; so far it sent {dict(self.seen)}"
-        received = self._received[self._start :] + data
-        start, end = 0, len(received)
-        while start + 7 <= end:
-            stop = start + 8 + int.from_bytes(received[start + 3 : start + 7], "big")
-            if stop > end:
-                break
-            if received[start] == METHOD:
-                payload = received[start + 7 : stop - 1]
+        self.reader.feed(data)
+        for kind, _, payload in self.reader.frames():
+            if kind == METHOD:
                 ids = int.from_bytes(payload[:4], "big")
                 name = methods.METHODS[ids].name
                 assert name not in ("channel.close", "connection.close"), methods.decode(methods.METHODS[ids], payload)
                 self.seen[name] += 1
                 yield ids, payload
-            elif received[start] == HEADER:
-                yield HEADER_OF_CONTENT, received[start + 7 : stop - 1]
-            start = stop
-        self._received, self._start = received, start
+            elif kind == HEADER:
+                yield HEADER_OF_CONTENT, payload
 
 
 class Settled:

@@ -128,8 +128,8 @@ DRIVEN = {
     "server.http_protocol.READ_BYTES": "bodies at once",
     # Shovels.
     "broker.shovel_definition._PREFETCH": "shovel prefetch",
-    "shovel.link.READ_BYTES": "shovel window",
-    "shovel.link.WRITE_HIGH_BYTES": "shovel window",
+    "client.link.READ_BYTES": "shovel window",
+    "client.link.WRITE_HIGH_BYTES": "shovel window",
     "shovel.transfer.WINDOW": "shovel window",
 }
 
@@ -149,8 +149,8 @@ NOT_BOUNDS = {
         broker.system_exchanges.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection.KNOWN_SIZE
         management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE
-        shovel.client._ACK shovel.client._DELIVER shovel.topology._NOT_FOUND
-        wire.client.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY wire.frames.END wire.frames.HEADER
+        client.protocol._ACK client.protocol._DELIVER shovel.topology._NOT_FOUND
+        client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY wire.frames.END wire.frames.HEADER
         wire.frames.HEARTBEAT wire.frames.METHOD wire.frames.OVERHEAD
         wire.property_edit._CONTENT_ENCODING wire.property_edit._CONTENT_TYPE wire.property_edit._CORRELATION_ID
         wire.property_edit._DELIVERY_MODE wire.property_edit._EXPIRATION wire.property_edit._HEADERS
@@ -186,7 +186,7 @@ NOT_BOUNDS = {
     "a time or an interval": """
         amqp.connection.SLICE_MS amqp.consumer_timeout._LEAST_MS
         amqp.ending.CLOSING_TIMEOUT_MS amqp.ending.SILENT_CLOSE_DELAY_MS
-        broker.amqp_uri._CONNECTION_TIMEOUT_MS broker.amqp_uri._HEARTBEAT_S
+        client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S
         broker.exchange_types.held._BUSY_MS broker.exchange_types.held._REREAD_MS
         broker.exchange_types.held._SWEEP_AGAIN_MS broker.exchange_types.held._TELL_MS
         broker.login_guard.FORGET_MS broker.login_guard.MAX_PAUSE_MS broker.login_guard.PAUSE_MS
@@ -204,7 +204,7 @@ NOT_BOUNDS = {
         server.resources.DISK_INTERVAL_MIN_MS server.resources.GIVE_BACK_ALARMED_INTERVAL_MS
         server.resources.GIVE_BACK_INTERVAL_MS server.resources.GIVE_BACK_LONGEST_INTERVAL_MS
         server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS
-        server.transport.LINGER_MS shovel.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
+        server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
     """,
     "an estimate or a weight, which is added to what is counted": """
         amqp.channel.HOLDING amqp.routes.ADMITTED broker.batches._ROOM amqp.confirms._REFUSED_BYTES
@@ -247,7 +247,7 @@ NOT_BOUNDS_IN_CODE = {
     "amqp.sasl: len(parts) != 3": "the parts of a response",
     "broker.shovel_definition: len(given.encode('utf-8', 'surrogateescape')) > 255": "the length of a name",
     "errors: len(encoded) > 255": "the length of a reply text",
-    "shovel.client: len(payload) < 14": "the size of a content header",
+    "client.protocol: len(payload) < 14": "the size of a content header",
     "store.committer: max_workers=1": "one thread",
     "wire.certificate: len(digits) != 14": "the length of a date",
     "wire.methods: len(raw) > 255": "the length of a name",

@@ -17,17 +17,16 @@ from amqpbroker.wire.frames import (
     lone_content,
 )
 from amqpbroker.wire.properties import encode_properties
+from amqpbroker.wire.reader import FrameReader
 from tests.fuzz.effort import effort
 
 
 def split(data: bytes) -> list[tuple[int, int, bytes]]:
     """(type, channel, payload) of each frame."""
-    frames = []
-    while data:
-        end = 8 + int.from_bytes(data[3:7], "big")
-        assert data[end - 1] == 0xCE
-        frames.append((data[0], int.from_bytes(data[1:3], "big"), data[7 : end - 1]))
-        data = data[end:]
+    reader = FrameReader(0)
+    reader.feed(data)
+    frames = list(reader.frames())
+    assert reader.held == 0
     return frames
 
 

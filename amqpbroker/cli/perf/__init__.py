@@ -2,8 +2,8 @@
 
 import click
 
-from amqpbroker.cli.perf.churning import bind_churn, channel_churn, connection_churn, consumer_churn, queue_churn
-from amqpbroker.cli.perf.counting import connection_count, queue_count
+from amqpbroker.cli.perf.churn import bind_churn, channel_churn, connection_churn, consumer_churn, queue_churn
+from amqpbroker.cli.perf.idle import connection_count, queue_count
 from amqpbroker.cli.perf.throughput import latency, throughput
 
 

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from amqpbroker import __version__
+from amqpbroker.cli.perf.access import Tls, Uri, failure
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.tls import Tls, failure
-from amqpbroker.cli.perf.uri import Uri
+from amqpbroker.client.failure import MechanismError
+from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, Login
 from amqpbroker.config.identity import OWN_NAME
 from amqpbroker.wire import frames, methods
-from amqpbroker.wire.client import CAPABILITIES, FRAME_MAX, PROTOCOL_HEADER
-from amqpbroker.wire.values import Field, Table, longstr, text
+from amqpbroker.wire.reader import FrameReader, ProtocolHeaderError
+from amqpbroker.wire.values import MalformedError, Table, longstr, text
 
 #: How long an orderly end may take where something went wrong before.
 ABANDON_S = 1.0
@@ -59,7 +59,7 @@ class Client:
         self.channel_max = 0
         self.heartbeat_s = 0
         self.server_properties: Table = {}
-        self.buffer = bytearray()
+        self.reader = FrameReader(FRAME_MAX)
         #: Methods that came while the connection was being closed.
         self.passed_over: Counter[str] = Counter()
         with self._telling("connecting"):
@@ -121,39 +121,29 @@ class Client:
             raise
 
     def _log_in(self, name: str) -> None:
-        uri = self.access.uri
+        access = self.access
         self.send(PROTOCOL_HEADER)
         start = self._wait("connection.start")
         self.server_properties = start["server_properties"]
-        mechanism = "EXTERNAL" if self.access.external else "PLAIN"
-        offered = start["mechanisms"].decode("ascii", "replace").split()
-        if mechanism not in offered:
-            raise PerfError(f"the broker does not take {mechanism} to log in by, but {', '.join(offered)}")
-        properties: Table = {
-            "product": longstr("amqpbroker perf"),
-            "version": longstr(__version__),
-            "platform": longstr("Python"),
-            "connection_name": longstr(name),
-            "capabilities": Field("F", CAPABILITIES),
-        }
-        self._send_method(
-            "connection.start-ok",
-            client_properties=properties,
-            mechanism=mechanism,
-            response="" if self.access.external else f"\0{uri.user}\0{uri.password}",
-            locale="en_US",
+        mechanism = "EXTERNAL" if access.external else "PLAIN"
+        login = Login(
+            "amqpbroker perf",
+            name,
+            (mechanism,),
+            access.uri.user,
+            access.uri.password,
+            lambda suggested_s: suggested_s if access.heartbeat_s is None else access.heartbeat_s,
+            CHANNEL_MAX,
         )
-        tune = self._wait("connection.tune")
-        self.frame_max = min(tune["frame_max"] or FRAME_MAX, FRAME_MAX)
-        self.channel_max = tune["channel_max"] or CHANNEL_MAX
-        self.heartbeat_s = tune["heartbeat"] if self.access.heartbeat_s is None else self.access.heartbeat_s
-        self._send_method(
-            "connection.tune-ok",
-            channel_max=self.channel_max,
-            frame_max=self.frame_max,
-            heartbeat=self.heartbeat_s,
-        )
-        self._send_method("connection.open", virtual_host=uri.vhost)
+        try:
+            self.send(login.start_ok(start))
+        except MechanismError as error:
+            offered = ", ".join(error.offered)
+            raise PerfError(f"the broker does not take {mechanism} to log in by, but {offered}") from None
+        tuned = login.tuned(self._wait("connection.tune"))
+        self.channel_max, self.frame_max, self.heartbeat_s = tuned
+        self.send(tuned.frame())
+        self._send_method("connection.open", virtual_host=access.uri.vhost)
         self._wait("connection.open-ok")
 
     def _send_method(self, method: str, **arguments: Any) -> None:
@@ -182,25 +172,21 @@ class Client:
                     return method.name, methods.decode(method, payload)
 
     def _frame(self, deadline: float) -> tuple[int, bytes]:
-        buffer = self.buffer
         while True:
-            if buffer[:4] == b"AMQP":
-                raise PerfError("the broker does not speak AMQP 0-9-1")
-            if len(buffer) >= frames.OVERHEAD:
-                kind, _, size = frames.FRAME_HEAD.unpack_from(buffer)
-                stop = size + frames.OVERHEAD
-                if size > FRAME_MAX or kind not in (1, 2, 3, 8):
-                    raise PerfError("what answers does not speak AMQP 0-9-1")
-                if len(buffer) >= stop:
-                    payload = bytes(buffer[7 : stop - 1])
-                    del buffer[:stop]
-                    return kind, payload
+            try:
+                found = next(self.reader.frames(), None)
+            except ProtocolHeaderError:
+                raise PerfError("the broker does not speak AMQP 0-9-1") from None
+            except MalformedError:
+                raise PerfError("what answers does not speak AMQP 0-9-1") from None
+            if found is not None:
+                return found[0], found[2]
             if time.monotonic() > deadline:
                 raise TimeoutError
             more = self.socket.recv(1 << 16)
             if not more:
                 raise PerfError(f"the broker closed the connection without a word{self._hint}")
-            buffer += more
+            self.reader.feed(more)
 
     @property
     def _hint(self) -> str:
@@ -231,3 +217,28 @@ class Client:
             raise PerfError(f"{address}: what answers does not speak AMQP 0-9-1: {error}") from None
         except PerfError as error:
             raise PerfError(f"{address}: {error}") from None
+
+
+class SoleClient:
+    """Plain data until it is opened."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._client: Client | None = None
+
+    def open(self) -> str:
+        """Connect, and open channel 1. Returns what the broker says it is. Raises PerfError."""
+        self._client = Client(self._access, "perf")
+        self._client.open_channel()
+        return self._client.product
+
+    @property
+    def client(self) -> Client:
+        """There once it is opened."""
+        assert self._client is not None
+        return self._client
+
+    def abandon(self) -> None:
+        """Close it, if it is there, as something went wrong."""
+        if self._client is not None:
+            self._client.close(ABANDON_S)

@@ -9,8 +9,8 @@ body frame or none are read one by one, and the others frame by frame.
 
 import struct
 
-from amqpbroker.cli.perf.inflow import BUFFER_BYTES, Inflow
-from amqpbroker.cli.perf.stamp import STAMP, now_ns
+from amqpbroker.cli.perf.connection import BUFFER_BYTES, ReadBuffer
+from amqpbroker.cli.perf.template import STAMP, now_ns
 from amqpbroker.wire import frames
 from amqpbroker.wire.methods import BY_NAME
 
@@ -51,7 +51,7 @@ class Deliveries:
         #: How old stamped messages were when they were read, in ns; whoever takes them empties it.
         self.ages_ns: list[int] = []
         self._mark = mark
-        self._inflow = Inflow(buffer_bytes)
+        self._read_buffer = ReadBuffer(buffer_bytes)
         self._pieces: dict[int, _Piece] = {}
         self._tags = [0] * (channels + 1)  # the last ones
 
@@ -63,11 +63,11 @@ class Deliveries:
         self._stamps: struct.Struct | None = None
 
     def space(self) -> memoryview:
-        return self._inflow.space()
+        return self._read_buffer.space()
 
     def rest(self) -> bytes:
         """What was read of a frame that is not whole."""
-        return self._inflow.rest()
+        return self._read_buffer.rest()
 
     def advance(self, size: int) -> list[tuple[int, bytes]]:
         """Account for `size` octets more. Returns the methods among them that are no delivery, with their channel.
@@ -75,8 +75,8 @@ class Deliveries:
         Raises PerfError for what is no frame.
         """
         others: list[tuple[int, bytes]] = []
-        inflow, pieces = self._inflow, self._pieces
-        inflow.came(size)
+        read_buffer, pieces = self._read_buffer, self._pieces
+        read_buffer.came(size)
         now = now_ns() if self._mark else 0
         may_be_alike = self._each > 0
         if not pieces:
@@ -85,12 +85,12 @@ class Deliveries:
                 self._take_alike(now)
             if self._take_whole(now):
                 return others
-        for kind, channel, at, length in inflow.frames():
+        for kind, channel, at, length in read_buffer.frames():
             if kind == frames.METHOD:
-                if inflow.buffer[at : at + 4] == _DELIVER:
+                if read_buffer.buffer[at : at + 4] == _DELIVER:
                     self._begin(channel, at, length)
                 else:
-                    others.append((channel, bytes(inflow.view[at : at + length])))
+                    others.append((channel, bytes(read_buffer.view[at : at + length])))
             elif channel in pieces and kind in (frames.HEADER, frames.BODY):
                 self._go_on(channel, kind, at, length, now)
             if not pieces:
@@ -102,7 +102,7 @@ class Deliveries:
         return others
 
     def _begin(self, channel: int, at: int, length: int) -> None:
-        buffer = self._inflow.buffer
+        buffer = self._read_buffer.buffer
         tag_at = _tag_at(buffer, at - 7)
         like = bytes(buffer[at - 7 + _LIKE_AT : tag_at])
         (tag,) = _U64.unpack_from(buffer, tag_at)
@@ -112,11 +112,11 @@ class Deliveries:
         piece = self._pieces[channel]
         if kind == frames.HEADER:
             piece.header_at = piece.length
-            (piece.size,) = _U64.unpack_from(self._inflow.view, at - 7 + _BODY_SIZE_AT)
+            (piece.size,) = _U64.unpack_from(self._read_buffer.view, at - 7 + _BODY_SIZE_AT)
             piece.missing = piece.size
         else:
             if self._mark and piece.missing == piece.size and length >= STAMP.size:
-                mark, sent = STAMP.unpack_from(self._inflow.view, at)
+                mark, sent = STAMP.unpack_from(self._read_buffer.view, at)
                 if mark == self._mark:
                     piece.stamp_at = piece.length + 7
                     self.ages_ns.append(now - sent)
@@ -146,13 +146,13 @@ class Deliveries:
 
     def _take_alike(self, now: int) -> None:
         """Count what comes next, if it is deliveries that are as long as the last."""
-        inflow, each = self._inflow, self._each
-        at = inflow.at
-        count = (inflow.end - at) // each
+        read_buffer, each = self._read_buffer, self._each
+        at = read_buffer.at
+        count = (read_buffer.end - at) // each
         if count < 2:
             return
         stop = at + count * each
-        high, low = inflow.buffer[at + 1 : stop : each], inflow.buffer[at + 2 : stop : each]
+        high, low = read_buffer.buffer[at + 1 : stop : each], read_buffer.buffer[at + 2 : stop : each]
         numbers = set(low)
         if high.count(0) != count or max(numbers) >= len(self.come):
             return
@@ -165,10 +165,10 @@ class Deliveries:
             self.come[number] += tag - self._tags[number]
             self._tags[number] = tag
         self.octets += count * self._like_size
-        inflow.at = stop
+        read_buffer.at = stop
         if self._stamps is not None:
             mark = self._mark
-            rows = self._stamps.iter_unpack(inflow.view[at:stop])
+            rows = self._stamps.iter_unpack(read_buffer.view[at:stop])
             self.ages_ns += [now - sent for found, sent in rows if found == mark]
 
     def _take_whole(self, now: int) -> bool:
@@ -176,8 +176,8 @@ class Deliveries:
 
         Returns whether the rest is the beginning of such a one.
         """
-        inflow, come, mark = self._inflow, self.come, self._mark
-        buffer, at, end = inflow.buffer, inflow.at, inflow.end
+        read_buffer, come, mark = self._read_buffer, self.come, self._mark
+        buffer, at, end = read_buffer.buffer, read_buffer.at, read_buffer.end
         method_head, header_head, body_head = (
             _METHOD_HEAD.unpack_from,
             _HEADER_HEAD.unpack_from,
@@ -201,7 +201,7 @@ class Deliveries:
                 if body_at + 7 <= end and body_head(buffer, body_at) != (frames.BODY, channel, size):
                     break
             if stop > end:
-                is_begun = inflow.has_space_for(stop - at)
+                is_begun = read_buffer.has_space_for(stop - at)
                 break
             if buffer[stop - 1] != frames.END:
                 break
@@ -213,7 +213,7 @@ class Deliveries:
                     self.ages_ns.append(now - sent)
             last_of[channel] = last_at = at
             at = stop
-        inflow.at = at
+        read_buffer.at = at
         self.octets += octets
         for channel, method_at in last_of.items():
             (self._tags[channel],) = _U64.unpack_from(buffer, _tag_at(buffer, method_at))
@@ -223,7 +223,7 @@ class Deliveries:
 
     def _expect_as(self, at: int, stop: int) -> None:
         """The next ones are probably as that one there is."""
-        buffer, mark = self._inflow.buffer, self._mark
+        buffer, mark = self._read_buffer.buffer, self._mark
         header_at = _METHOD_HEAD.unpack_from(buffer, at)[2] + frames.OVERHEAD
         _, _, length, size = _HEADER_HEAD.unpack_from(buffer, at + header_at)
         stamp_at = header_at + length + frames.OVERHEAD + 7
@@ -232,7 +232,7 @@ class Deliveries:
         self._expect(like, stop - at, header_at, size, stamp_at if has_stamp else -1)
 
     def _is_like(self, at: int, tag: int) -> bool:
-        buffer, like_at = self._inflow.buffer, at + _LIKE_AT
+        buffer, like_at = self._read_buffer.buffer, at + _LIKE_AT
         tag_at = like_at + len(self._like)
         return (
             buffer[at] == frames.METHOD

@@ -6,15 +6,12 @@ from typing import Any
 
 import click
 
-from amqpbroker.cli.perf import arguments
-from amqpbroker.cli.perf.declaration import Declaration
-from amqpbroker.cli.perf.kind import Kind
-from amqpbroker.cli.perf.options import OCTETS, QUEUES, RATE, valid
-from amqpbroker.cli.perf.pace import Pace, Steady, Varying
+from amqpbroker.cli.perf.options import OCTETS, QUEUES, RATE, properties_of, table_of, valid
 from amqpbroker.cli.perf.plan import Consuming, Publishing
 from amqpbroker.cli.perf.pool import LEAST_POOL_MESSAGES, UNIQUE_KEY_BYTES
-from amqpbroker.cli.perf.stamp import STAMP
-from amqpbroker.cli.perf.topology import Topology, made_up_name
+from amqpbroker.cli.perf.schedule import Pace, Steady, Varying
+from amqpbroker.cli.perf.template import STAMP, Kind
+from amqpbroker.cli.perf.topology import Declaration, Topology, made_up_name
 from amqpbroker.cli.perf.variety import DEFAULT_SEED, Variety
 
 #: Of what names a queue, an exchange or a route, in octets.
@@ -222,7 +219,7 @@ def topology_of(given: dict[str, Any]) -> Topology:
     declaration = Declaration(
         made_up_name() if makes_exchange else given["exchange"],
         given["routing_key"],
-        valid("--queue-args", arguments.table, given["queue_args"] | more),
+        valid("--queue-args", table_of, given["queue_args"] | more),
         given["auto_delete"],
         given["exclusive"],
         to_all_below=given["unique_keys"] and kind == "topic",
@@ -245,7 +242,7 @@ def _pace(given: dict[str, Any]) -> Pace | None:
 
 
 def publishing_of(given: dict[str, Any], topology: Topology, mark: bytes) -> Publishing:
-    properties = valid("--properties", arguments.properties, given["properties"])
+    properties = valid("--properties", properties_of, given["properties"])
     if "persistent" in given["flags"]:
         properties["delivery_mode"] = 2
     variety = None
@@ -287,7 +284,7 @@ def consuming_of(given: dict[str, Any], topology: Topology, mark: bytes) -> Cons
         given["multi_ack_every"] or 0,
         given["cmessages"],
         given["consumer_rate"],
-        valid("--consumer-args", arguments.table, given["consumer_args"]),
+        valid("--consumer-args", table_of, given["consumer_args"]),
         mark,
         given["consumer_channel_count"],
         topology.left_to_users,

@@ -19,7 +19,7 @@ from amqpbroker.cli.perf.options import (
     time_option,
     with_access,
 )
-from amqpbroker.cli.perf.stamp import STAMP
+from amqpbroker.cli.perf.template import STAMP
 from amqpbroker.cli.perf.variety import DEFAULT_SEED
 
 Command = TypeVar("Command", bound=Callable[..., Any])

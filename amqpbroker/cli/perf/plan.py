@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 
 from amqpbroker.cli.perf.client import Access
-from amqpbroker.cli.perf.declaration import Declaration
-from amqpbroker.cli.perf.kind import Kind
-from amqpbroker.cli.perf.pace import Pace
-from amqpbroker.cli.perf.schedule import Step
+from amqpbroker.cli.perf.schedule import Pace, Step
+from amqpbroker.cli.perf.template import Kind
+from amqpbroker.cli.perf.topology import Declaration
 from amqpbroker.wire.values import Table
 
 

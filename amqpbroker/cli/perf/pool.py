@@ -4,9 +4,7 @@ import struct
 from bisect import bisect_right
 from typing import Any
 
-from amqpbroker.cli.perf.encoded import CHUNK_BYTES, EncodedPublishes
-from amqpbroker.cli.perf.kind import Kind
-from amqpbroker.cli.perf.stamp import MARK_BYTES, STAMP
+from amqpbroker.cli.perf.template import CHUNK_BYTES, MARK_BYTES, STAMP, EncodedPublishes, Kind
 from amqpbroker.cli.perf.variety import Variety, random_properties
 from amqpbroker.wire import frames, methods
 from amqpbroker.wire.properties import encode_properties

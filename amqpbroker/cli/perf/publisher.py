@@ -1,24 +1,25 @@
 """A connection that publishes, on one or more channels."""
 
 import math
+import random
 import struct
 import time
 from collections.abc import Sequence
 
-from amqpbroker.cli.perf.inflow import Inflow
+from amqpbroker.cli.perf.connection import Link, ReadBuffer
+from amqpbroker.cli.perf.event_loop import LoadConnection
 from amqpbroker.cli.perf.latencies import Latencies
-from amqpbroker.cli.perf.link import Link
 from amqpbroker.cli.perf.plan import Publishing
-from amqpbroker.cli.perf.publishing_channel import PublishingChannel
-from amqpbroker.cli.perf.role import Role
-from amqpbroker.cli.perf.stamp import now_ns
-from amqpbroker.cli.perf.templates import Templates
+from amqpbroker.cli.perf.template import Templates, now_ns
 from amqpbroker.wire import frames
 from amqpbroker.wire.methods import BY_NAME
 
+#: With a rate, publishes that are due within this time go out together.
+LEAST_WAIT_S = 0.0002
+#: A message that goes out later than this counts from when it was due, else from when it went out.
+LATE_NS = 1_000_000
 #: So many writes of each channel, then what comes is looked at.
 WRITES_A_TURN = 8
-
 #: ids, delivery tag, multiple (and requeue): what is read of basic.ack and basic.nack.
 _SETTLING = struct.Struct(">IQB")
 _SETTLING_BYTES = 13
@@ -27,7 +28,137 @@ _NACK = BY_NAME["basic.nack"].ids
 _RETURN = BY_NAME["basic.return"].ids.to_bytes(4, "big")
 
 
-class Publisher(Role):
+class Outstanding:
+    """Which numbers of 1, 2, 3... are settled, in whatever order the broker tells it.
+
+    timed: when each was published is kept, to tell how long its confirm took.
+    """
+
+    def __init__(self, timed: bool = False) -> None:
+        #: Settled ones, of which `refused` are nacks.
+        self.settled = 0
+        self.refused = 0
+        self._low = 0  # everything up to here is settled
+        self._ahead: set[int] = set()  # settled ones beyond
+        self._published_ns: dict[int, int] | None = {} if timed else None
+
+    def published(self, first: int, stamps_ns: list[int]) -> None:
+        if self._published_ns is not None:
+            self._published_ns.update(enumerate(stamps_ns, first))
+
+    def settle(self, tag: int, multiple: bool, refused: bool) -> list[int]:
+        """What one basic.ack or basic.nack says. Returns when those that it settles were published, if that is kept."""
+        tags: Sequence[int] = range(self._low + 1, tag + 1)
+        if multiple:
+            if self._ahead:
+                tags = [one for one in tags if one not in self._ahead]
+                self._ahead = {one for one in self._ahead if one > tag}
+            self._low = max(self._low, tag)
+        elif tag <= self._low or tag in self._ahead:
+            return []
+        else:
+            tags = range(tag, tag + 1)
+            self._ahead.add(tag)
+        while self._low + 1 in self._ahead:
+            self._low += 1
+            self._ahead.remove(self._low)
+        self.settled += len(tags)
+        self.refused += len(tags) * refused
+        times = self._published_ns
+        return [] if times is None else [times.pop(one) for one in tags if one in times]
+
+
+class PublishingChannel:
+    """Says what may go out on the channel of its templates, which is in confirm mode if there is a window."""
+
+    def __init__(self, work: Publishing, templates: Templates, stamped: bool) -> None:
+        #: How many were given out, and how many octets their bodies have.
+        self.begun = 0
+        self.octets = 0
+        #: What they were made of last.
+        self.template = templates.at(0.0)
+        #: Whether there is nothing to send now, and when to look again, by the monotonic clock.
+        self.waits = False
+        self.wake = math.inf
+        self.outstanding = Outstanding(timed=stamped)
+        self._templates = templates
+        self._limit = work.limit
+        self._pace = work.pace
+        self._window = work.window
+        self._start_delay_s = work.start_delay_s
+        self._stamped = stamped
+        self._started = 0.0
+
+    def begin(self, now: float) -> None:
+        self._started = now + random.uniform(0, self._start_delay_s)
+
+    def take(self) -> memoryview | None:
+        """What may go out now, in whole messages; it stays as it is until the next call.
+
+        None: nothing; `wake` and `done` tell why.
+        """
+        now = time.monotonic()
+        if now < self._started:
+            self.waits, self.wake = True, self._started
+            return None
+        template = self._templates.at(now - self._started)
+        self.wake = math.inf
+        count = self._allowed(template.most, now)
+        self.waits = not count
+        if not count:
+            return None
+        self.template = template
+        chunk = template.take_stamped(count, self._stamps(count)) if self._stamped else template.take(count)
+        self.begun += count
+        self.octets += template.taken_octets
+        return chunk
+
+    def hold(self) -> None:
+        """Nothing may go out now."""
+        self.waits, self.wake = True, math.inf
+
+    @property
+    def done(self) -> bool:
+        """Whether all is published, and settled if there are confirms."""
+        return self.begun == self._limit and not self._unconfirmed()
+
+    def end(self) -> None:
+        """Give out nothing more, so that it is done once what was given out is settled."""
+        self._limit = self.begun
+
+    def _unconfirmed(self) -> int:
+        return 0 if self._window is None else self.begun - self.outstanding.settled
+
+    def _allowed(self, most: int, now: float) -> int:
+        """How many of `most` may go out now; 0 sets when to look again, unless input changes it first."""
+        count = most if self._limit is None else min(most, self._limit - self.begun)
+        if self._window is not None:
+            room = self._window - self._unconfirmed()
+            if room < min(count, max(1, self._window // 4)):  # else a write for each confirm
+                return 0
+            count = min(count, room)
+        if count and self._pace is not None:
+            due = self._pace.due(now - self._started) - self.begun
+            if due <= 0:
+                self.wake = max(self._started + self._pace.when(self.begun), now + LEAST_WAIT_S)
+                return 0
+            count = min(count, due)
+        return count
+
+    def _stamps(self, count: int) -> list[int]:
+        """From when the next ones count: one time for all, or one for each."""
+        now = now_ns()
+        stamps = [now]
+        if self._pace is not None:
+            due = [int((self._started + time_s) * 1e9) for time_s in self._pace.times(self.begun, count)]
+            if now - due[0] > LATE_NS:
+                stamps = [one if now - one > LATE_NS else now for one in due]
+        if self._window is not None:
+            self.outstanding.published(self.begun + 1, stamps * count if len(stamps) == 1 else stamps)
+        return stamps
+
+
+class Publisher(LoadConnection):
     """Publishes on the channels from 1 on, by turns; templates: what, for each of them."""
 
     def __init__(self, link: Link, work: Publishing, templates: Sequence[Templates], stamped: bool) -> None:
@@ -36,7 +167,7 @@ class Publisher(Role):
         self._confirms = work.window is not None
         self._stamped = stamped
         self._confirm_latencies = Latencies()
-        self._inflow = Inflow()
+        self._read_buffer = ReadBuffer()
         self._first = 0
         self._sent = self._channels[0]  # what was sent last is its
         self._returned = 0
@@ -94,11 +225,11 @@ class Publisher(Role):
             self.done = True
 
     def readable(self) -> None:
-        inflow = self._inflow
-        size = self.link.receive_into(inflow.space())
+        read_buffer = self._read_buffer
+        size = self.link.receive_into(read_buffer.space())
         if not size:
             return
-        inflow.came(size)
+        read_buffer.came(size)
         self._read(now_ns() if self._stamped else 0)
         if self._waits:
             self.due(time.monotonic())
@@ -112,7 +243,7 @@ class Publisher(Role):
             self.due(now)
 
     def finish(self, timeout_s: float) -> bool:
-        in_time = self.link.finish(timeout_s, self._inflow.rest())
+        in_time = self.link.finish(timeout_s, self._read_buffer.rest())
         self._returned += self.link.client.passed_over["basic.return"]
         return in_time
 
@@ -128,19 +259,19 @@ class Publisher(Role):
         return True
 
     def _read(self, now: int) -> None:
-        inflow = self._inflow
-        for kind, channel, at, length in inflow.frames():
+        read_buffer = self._read_buffer
+        for kind, channel, at, length in read_buffer.frames():
             if kind != frames.METHOD:
                 continue
             if length in (_SETTLING_BYTES, _SETTLING_BYTES + 1) and self._settle(channel, at, now):
                 continue
-            if inflow.buffer[at : at + 4] == _RETURN:
+            if read_buffer.buffer[at : at + 4] == _RETURN:
                 self._returned += 1
             else:
-                self.control(channel, bytes(inflow.view[at : at + length]))
+                self.control(channel, bytes(read_buffer.view[at : at + length]))
 
     def _settle(self, channel: int, at: int, now: int) -> bool:
-        ids, tag, bits = _SETTLING.unpack_from(self._inflow.view, at)
+        ids, tag, bits = _SETTLING.unpack_from(self._read_buffer.view, at)
         if ids not in (_ACK, _NACK):
             return False
         published = self._channels[channel - 1].outstanding.settle(tag, bool(bits & 1), ids == _NACK)

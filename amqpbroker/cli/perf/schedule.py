@@ -1,5 +1,7 @@
-"""Values that change over time: 200:60, then 500:30, and again from the start."""
+"""Values that change over time, and when messages are due."""
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,3 +42,64 @@ class Schedule:
                 return rounds, number, left_s
             left_s -= step.seconds
         return rounds + 1, 0, 0.0  # by rounding
+
+
+class Pace(ABC):
+    """Messages are numbered from 0; times are in seconds since the start."""
+
+    @abstractmethod
+    def due(self, elapsed_s: float) -> int:
+        """How many are due by then."""
+
+    @abstractmethod
+    def when(self, number: int) -> float:
+        """When this one is."""
+
+    @abstractmethod
+    def times(self, first: int, count: int) -> list[float]:
+        """When so many are, from the first on."""
+
+
+class Steady(Pace):
+    """rate: messages a second, more than 0."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+
+    def due(self, elapsed_s: float) -> int:
+        return int(elapsed_s * self._rate) + 1
+
+    def when(self, number: int) -> float:
+        return number / self._rate
+
+    def times(self, first: int, count: int) -> list[float]:
+        return [number / self._rate for number in range(first, first + count)]
+
+
+class Varying(Pace):
+    """steps: their values are messages a second; 0 is a pause, but not all of them are 0."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._schedule = Schedule(steps)
+        self._a_round = sum(step.value * step.seconds for step in steps)
+
+    def due(self, elapsed_s: float) -> int:
+        rounds, at, since_s = self._schedule.at(elapsed_s)
+        steps = self._schedule.steps
+        due = rounds * self._a_round + sum(step.value * step.seconds for step in steps[:at])
+        rate = steps[at].value
+        return int(due + since_s * rate) + 1 if rate else math.ceil(due)
+
+    def when(self, number: int) -> float:
+        rounds = int(number // self._a_round)
+        left = number - rounds * self._a_round
+        time_s = rounds * self._schedule.seconds
+        for step in self._schedule.steps:
+            if left < step.value * step.seconds:
+                return time_s + left / step.value
+            left -= step.value * step.seconds
+            time_s += step.seconds
+        return time_s
+
+    def times(self, first: int, count: int) -> list[float]:
+        return [self.when(number) for number in range(first, first + count)]

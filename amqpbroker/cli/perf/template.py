@@ -1,10 +1,67 @@
-"""The bytes of publishes that are all alike, encoded once: what is sent is a slice of them."""
+"""Publishes as bytes, ready to be sent: messages that are all alike, and their timestamps."""
 
-from amqpbroker.cli.perf.encoded import CHUNK_BYTES, EncodedPublishes
-from amqpbroker.cli.perf.kind import Kind
-from amqpbroker.cli.perf.stamp import MARK_BYTES, STAMP
+import struct
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from amqpbroker.cli.perf.schedule import Schedule, Step
+from amqpbroker.cli.perf.variety import Variety
 from amqpbroker.wire import frames, methods
 from amqpbroker.wire.properties import encode_properties
+
+#: The mark of the run, then the time by the monotonic clock, in ns.
+STAMP = struct.Struct(">8sQ")
+MARK_BYTES = 8
+
+now_ns = time.monotonic_ns
+
+
+#: Maximum bytes of one write to the socket.
+CHUNK_BYTES = 1 << 18
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Kind of published messages. max_priority: highest of the priorities, which are used in rotation; None: none."""
+
+    exchange: str
+    routing_key: str
+    size: int
+    properties: dict[str, Any]
+    mandatory: bool = False
+    max_priority: int | None = None
+    #: Mark of the stamps of this run; empty: no stamps.
+    mark: bytes = b""
+    #: The body; empty: one is made up.
+    body: bytes = b""
+    #: Differences between the messages; None: they are all alike.
+    variety: Variety | None = None
+
+
+class EncodedPublishes(ABC):
+    """Gives out publishes, whole and in order, without end. The next `take` overwrites the result of the last."""
+
+    #: Number of messages that may be taken next, and bytes of the bodies of the last ones.
+    most: int
+    taken_octets: int
+
+    @abstractmethod
+    def take(self, count: int) -> memoryview:
+        """The next `count` publishes, at most `most`."""
+
+    @abstractmethod
+    def take_stamped(self, count: int, stamps_ns: list[int]) -> memoryview:
+        """As `take`; stamps: one for all of them, or one for each."""
+
+    @abstractmethod
+    def unsent(self, left: int) -> tuple[int, int]:
+        """Count those that were taken last and are not sent whole, and the octets of their bodies.
+
+        left: octets of what was taken last that are not sent.
+        """
 
 
 class Template(EncodedPublishes):
@@ -50,3 +107,17 @@ class Template(EncodedPublishes):
     def unsent(self, left: int) -> tuple[int, int]:
         count = -(-left // self.each)
         return count, count * self.size
+
+
+class Templates:
+    """Encoded publishes for each step of the sizes, or the only ones there are."""
+
+    def __init__(self, templates: Sequence[EncodedPublishes], sizes: Sequence[Step] = ()) -> None:
+        self._templates = templates
+        self._schedule = Schedule(sizes) if sizes else None
+
+    def at(self, elapsed_s: float) -> EncodedPublishes:
+        """What is published then, in seconds since the start."""
+        if self._schedule is None:
+            return self._templates[0]
+        return self._templates[self._schedule.at(elapsed_s)[1]]

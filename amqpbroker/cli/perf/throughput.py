@@ -7,21 +7,16 @@ from typing import Any
 
 import click
 
-from amqpbroker.cli.perf.conduct import conduct
-from amqpbroker.cli.perf.crew import Crew, Worker
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.interrupt import Interrupt
 from amqpbroker.cli.perf.load import consuming_of, publishing_of, settle, topology_of
 from amqpbroker.cli.perf.load_options import with_load
 from amqpbroker.cli.perf.options import access, duration, manner, measurement
-from amqpbroker.cli.perf.outcome import result_of, show
 from amqpbroker.cli.perf.plan import Plan
-from amqpbroker.cli.perf.progress import progress
-from amqpbroker.cli.perf.recording import Recording
-from amqpbroker.cli.perf.share import Share
-from amqpbroker.cli.perf.stamp import MARK_BYTES
-from amqpbroker.cli.perf.summary import show_json
-from amqpbroker.cli.perf.worker import Job
+from amqpbroker.cli.perf.processes import Interrupt, Job, Processes, Worker, supervise
+from amqpbroker.cli.perf.progress import Recording, progress
+from amqpbroker.cli.perf.results import result_of, show, show_json
+from amqpbroker.cli.perf.template import MARK_BYTES
+from amqpbroker.cli.perf.workload import Workload
 
 LATENCY_RATE = 1000.0
 #: Once the publishers are done, consumers stop when nothing came for so long.
@@ -81,26 +76,26 @@ def _run(command: str, measured: bool, given: dict[str, Any]) -> None:
     producers, consumers = given["producers"], given["consumers"]
     plan = Plan(where, seconds)
     publishing, consuming = publishing_of(given, topology, mark), consuming_of(given, topology, mark)
-    jobs: list[Job] = [Share(plan, publishing, numbers) for numbers in _shares(producers)]
+    jobs: list[Job] = [Workload(plan, publishing, numbers) for numbers in _shares(producers)]
     publishing_jobs = len(jobs)
-    jobs += [Share(plan, consuming, numbers) for numbers in _shares(consumers)]
+    jobs += [Workload(plan, consuming, numbers) for numbers in _shares(consumers)]
     interrupt = Interrupt()
-    crew, failure = Crew(jobs, interrupt), ""
+    processes, failure = Processes(jobs, interrupt), ""
     try:
         shown = progress(seconds, how)
         if given["output_file"]:
             shown = Recording(given["output_file"], shown)
-        with interrupt.heeded(), topology.standing(where), crew, shown:
-            superfluous = Superfluous(crew, publishing_jobs, given)
+        with interrupt.heeded(), topology.standing(where), processes, shown:
+            superfluous = Superfluous(processes, publishing_jobs, given)
             names = ["published"] * bool(producers) + ["confirmed"] * bool(given["confirm"] and producers)
             names += ["consumed"] * bool(consumers)
             if not interrupt.came:
-                conduct(crew, interrupt, shown, names, superfluous, interval_s=how.interval_s)
+                supervise(processes, interrupt, shown, names, superfluous, interval_s=how.interval_s)
     except PerfError as error:
         failure = str(error)
-        if not crew.started:
+        if not processes.started:
             raise click.ClickException(failure) from error
-    result = result_of(command, given, plan, crew, publishing_jobs, interrupt.came, failure or None)
+    result = result_of(command, given, plan, processes, publishing_jobs, interrupt.came, failure or None)
     if not result["all_read"] and not failure:
         why = "" if result["blocked_s"] else "; it is slow, or has an alarm for memory or disk"
         click.echo(f"note: the broker has not read all that was published, which counts all the same{why}", err=True)
@@ -115,9 +110,9 @@ def _run(command: str, measured: bool, given: dict[str, Any]) -> None:
 class Superfluous:
     """Says who has nothing to do any more, as the other side is done."""
 
-    def __init__(self, crew: Crew, publishing: int, given: dict[str, Any]) -> None:
-        self._publishers = crew.workers[:publishing]
-        self._consumers = crew.workers[publishing:]
+    def __init__(self, processes: Processes, publishing: int, given: dict[str, Any]) -> None:
+        self._publishers = processes.workers[:publishing]
+        self._consumers = processes.workers[publishing:]
         self._pmessages, self._cmessages = given["pmessages"], given["cmessages"]
         self._exit_when = given["exit_when"]
         self._idle_s = IDLE_S + (1 / given["consumer_rate"] if given["consumer_rate"] else 0.0)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from amqpbroker.wire import methods
-from amqpbroker.wire.frames import HEARTBEAT, METHOD, OVERHEAD
+from amqpbroker.wire.frames import HEARTBEAT, METHOD, OVERHEAD, frame
+from amqpbroker.wire.reader import FrameReader
 from amqpbroker.wire.values import MalformedError
 
 #: Kinds beside those of AMQP: the protocol header, and octets that are no whole frame, which nobody looks into.
@@ -13,6 +14,8 @@ OPAQUE = -2
 
 _GREETING_OCTETS = 8
 _HEAD_OCTETS = 7
+#: More octets than a connection receives.
+_ENDLESS = 1 << 62
 
 _FROM_EITHER = {
     *(
@@ -75,17 +78,18 @@ class Splitter:
     """Octets that come in any pieces, as frames.
 
     greets: the protocol header comes first. passing: so many octets at the beginning belong to a frame whose head is
-    gone. largest: a payload beyond that is no frame's; with it all that follows is opaque, as the connection ends.
+    gone. largest: a payload beyond that is no frame's. From the first bytes that are no frame everything is opaque, as
+    the connection ends.
     """
 
     def __init__(self, greets: bool, passing: int, largest: int) -> None:
         self._greets = greets
         self._passing = passing
         self._largest = largest
-        self._data = bytearray()
+        self._reader = FrameReader(largest + OVERHEAD)
 
     def add(self, data: bytes) -> None:
-        self._data += data
+        self._reader.feed(data)
 
     def split(self) -> Iterator[Frame]:
         """The frames that are whole. Between two of them it may be left, and be called again."""
@@ -93,27 +97,27 @@ class Splitter:
             yield frame
 
     def next(self) -> Frame | None:
-        data = self._data
-        if self._passing and data:
-            size = min(self._passing, len(data))
-            self._passing -= size
-            return Frame(OPAQUE, 0, self._cut(size))
+        reader = self._reader
+        if self._passing and reader.held:
+            data = reader.take(self._passing)
+            self._passing -= len(data)
+            return Frame(OPAQUE, 0, data)
         if self._greets:
-            if len(data) < _GREETING_OCTETS:
+            if reader.held < _GREETING_OCTETS:
                 return None
             self._greets = False
-            return Frame(GREETING, 0, self._cut(_GREETING_OCTETS))
-        if len(data) < _HEAD_OCTETS:
+            return Frame(GREETING, 0, reader.take(_GREETING_OCTETS))
+        head = reader.head()
+        if head is None:
             return None
-        size = int.from_bytes(data[3:7], "big")
-        if size > self._largest:
-            self._passing = 1 << 62
-            return self.next()
-        if len(data) < size + OVERHEAD:
-            return None
-        return Frame(data[0], int.from_bytes(data[1:3], "big"), self._cut(size + OVERHEAD))
+        if head[2] > self._largest:  # the connection refuses it before there is a payload
+            return self._opaque()
+        try:
+            found = next(reader.frames(), None)
+        except MalformedError:
+            return self._opaque()
+        return None if found is None else Frame(found[0], found[1], frame(*found))
 
-    def _cut(self, size: int) -> bytes:
-        octets = bytes(self._data[:size])
-        del self._data[:size]
-        return octets
+    def _opaque(self) -> Frame | None:
+        self._passing = _ENDLESS
+        return self.next()

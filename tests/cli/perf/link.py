@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from amqpbroker.cli.perf.uri import Uri
+from amqpbroker.cli.perf.access import Uri
 
 
 class FakeLink:

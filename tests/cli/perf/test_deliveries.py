@@ -6,7 +6,7 @@ import pytest
 
 from amqpbroker.cli.perf.deliveries import Deliveries
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.stamp import now_ns
+from amqpbroker.cli.perf.template import now_ns
 from amqpbroker.wire import frames, methods
 
 MARK = b"thisrun!"

@@ -19,11 +19,10 @@ from amqpbroker import __version__
 from amqpbroker.cli.main import main
 from amqpbroker.cli.number import Number
 from amqpbroker.cli.perf import perf
-from amqpbroker.cli.perf.attaching import BindingChurn, ConsumerChurn
-from amqpbroker.cli.perf.churn import ChannelChurn, ConnectionChurn, QueueChurn
+from amqpbroker.cli.perf.access import Uri
+from amqpbroker.cli.perf.churn import BindingChurn, ChannelChurn, ConnectionChurn, ConsumerChurn, QueueChurn
 from amqpbroker.cli.perf.client import Access
-from amqpbroker.cli.perf.declaration import Declaration
-from amqpbroker.cli.perf.uri import Uri
+from amqpbroker.cli.perf.topology import Declaration
 from tests.process import ENVIRONMENT, PATIENCE_S
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "command-line.md"
@@ -297,7 +296,7 @@ def test_churn_by_command(broker):
 
 @pytest.fixture
 def known_name(monkeypatch):
-    for module in ("churning", "counting", "load"):
+    for module in ("churn", "idle", "load"):
         monkeypatch.setattr(f"amqpbroker.cli.perf.{module}.made_up_name", lambda: "perf-known")
 
 

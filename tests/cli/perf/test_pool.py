@@ -1,6 +1,5 @@
 import pytest
 
-from amqpbroker.cli.perf.kind import Kind
 from amqpbroker.cli.perf.pool import (
     BYTES,
     LEAST_POOL_MESSAGES,
@@ -10,6 +9,7 @@ from amqpbroker.cli.perf.pool import (
     Pool,
     pool_size,
 )
+from amqpbroker.cli.perf.template import Kind
 from amqpbroker.cli.perf.variety import Variety
 from amqpbroker.wire.values import Field
 from tests.cli.perf.publishes import parsed, stamps

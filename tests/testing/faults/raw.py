@@ -4,6 +4,7 @@ import socket
 
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, content, frame
+from amqpbroker.wire.reader import FrameReader
 
 HEADER = b"AMQP\0\0\x09\x01"
 
@@ -24,7 +25,7 @@ class Client:
         self.socket = socket.create_connection((b.host, port or b.port), timeout=60)
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket)
-        self._data = b""
+        self._reader = FrameReader(0)
         self.pieces = []
         if greeted:
             self.send(HEADER)
@@ -47,19 +48,17 @@ class Client:
 
     def read(self):
         """The next method's name and arguments, or the next frame's kind and payload. Raises EOFError, OSError."""
-        while len(self._data) < 7 or len(self._data) < 8 + int.from_bytes(self._data[3:7], "big"):
+        while (found := next(self._reader.frames(), None)) is None:
             more = self.socket.recv(65536)
             if not more:
-                raise EOFError(self._data)
+                raise EOFError(self._reader.take(self._reader.held))
             self.pieces.append(len(more))
-            self._data += more
-        end = 8 + int.from_bytes(self._data[3:7], "big")
-        whole, self._data = self._data[:end], self._data[end:]
-        assert whole[-1] == 0xCE
-        if whole[0] != METHOD:
-            return whole[0], whole[7:-1]
-        found = methods.METHODS[int.from_bytes(whole[7:11], "big")]
-        return found.name, methods.decode(found, whole[7:-1])
+            self._reader.feed(more)
+        kind, _, payload = found
+        if kind != METHOD:
+            return kind, payload
+        method = methods.METHODS[int.from_bytes(payload[:4], "big")]
+        return method.name, methods.decode(method, payload)
 
     def expect(self, name):
         got, arguments = self.read()
@@ -78,10 +77,11 @@ class Client:
     def end(self):
         """How the connection ends: EOFError, or ConnectionResetError."""
         try:
-            while True:
-                self.read()
-        except (EOFError, OSError) as error:
+            while data := self.socket.recv(65536):
+                self.pieces.append(len(data))
+        except OSError as error:
             return type(error)
+        return EOFError
 
     def close(self):
         self.socket.close()

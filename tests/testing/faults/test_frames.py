@@ -45,3 +45,11 @@ def test_a_method_that_does_not_fit_its_fields_has_no_arguments():
     assert (frame.name, frame.arguments()) == ("basic.publish", {})
     (frame,) = split(b"\1\0\1\0\0\0\x04\x63\x3c\0\x28\xce", 100)
     assert frame.name == ""
+
+
+@pytest.mark.parametrize("wrong", [b"\x04\0\1\0\0\0\0\xce", b"\1\0\1\0\0\0\0\xcd"])
+@pytest.mark.parametrize("cut", [1, 8, 100])
+def test_frame_of_an_unknown_type_or_without_its_end_goes_to_the_connection_as_it_is(wrong, cut):
+    frames = split(HEARTBEAT_FRAME + wrong + method(1, "channel.open"), cut)
+    assert frames[0].data == HEARTBEAT_FRAME
+    assert {frame.kind for frame in frames[1:]} == {OPAQUE}

@@ -1,0 +1,362 @@
+"""The processes of a run: the one that leads it, and those that do its work."""
+
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import repeat
+from multiprocessing import connection, get_context, resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from operator import is_
+from types import FrameType
+
+from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.latencies import Latencies
+from amqpbroker.cli.perf.progress import Progress, Snapshot
+from amqpbroker.cli.signals import ending
+
+#: How often each process reports, in seconds.
+INTERVAL_S = 0.25
+
+
+#: How long processes may take to end once they are told to.
+END_WITHIN_S = 2.0
+#: Reports are late by as much as this when a run is over by its time.
+_LISTEN_S = 0.1
+
+
+@dataclass
+class Report:
+    """counts: since the start. latencies: since the report before."""
+
+    counts: dict[str, int]
+    latencies: dict[str, Latencies] = field(default_factory=dict)
+    #: When this was, by the monotonic clock.
+    at: float = field(default_factory=time.monotonic)
+    #: Why the broker takes no publishes now; empty: it does.
+    blocked: str = ""
+    blocked_s: float = 0.0
+    #: In the last report: the CPU time that was taken, and when the work ended, by the monotonic clock.
+    cpu_s: float = 0.0
+    ended: float | None = None
+    #: There as well: whether the broker has read all that was published.
+    is_read: bool = True
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Set up, and waiting for the start."""
+
+    product: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Ended by an error, whose text this is."""
+
+    text: str
+
+
+class Interrupt:
+    """The signals that end a run early. A second Ctrl-C ends the program; the others often come twice by themselves."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.came and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.came = True
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._note) for number in ending()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def kept_from_children() -> Iterator[None]:
+    """A terminal, and `timeout`, send signals to all processes: those started meanwhile do not see them.
+
+    Who leads says when to stop; if it is gone itself, they notice.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # another system, where they ignore Ctrl-C themselves
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending())  # which is inherited
+    try:
+        resource_tracker.ensure_running()  # a child, too; to start it takes the block from some of them
+        signal.pthread_sigmask(signal.SIG_BLOCK, ending())
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Control:
+    """The way to the process that leads the run. If that is gone, it is as if it said stop."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def fileno(self) -> int:
+        return self._pipe.fileno()
+
+    def tell(self, what: Ready | Report | Failed) -> None:
+        try:
+            self._pipe.send(what)
+        except OSError:  # it looks for itself whether it is to stop
+            return
+
+    def wait_for_start(self) -> bool:
+        try:
+            return bool(self._pipe.recv() == "start")
+        except (EOFError, OSError):
+            return False
+
+    def is_stopped(self) -> bool:
+        """Whether to stop was said; does not wait."""
+        try:
+            return self._pipe.poll() and bool(self._pipe.recv() == "stop")
+        except (EOFError, OSError):
+            return True
+
+
+class Job(ABC):
+    """What a process is started for. It is sent there, so it is plain data until `set_up`."""
+
+    @abstractmethod
+    def set_up(self) -> str:
+        """Do all that is to be done before the start. Returns what the broker says it is. Raises PerfError."""
+
+    @abstractmethod
+    def run(self, control: Control) -> Report:
+        """Do the work until it is done or told to stop, telling of it on the way. Returns the last report."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Close what is open: something went wrong, here or elsewhere."""
+
+
+def work(job: Job, pipe: Connection) -> None:
+    """The process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it cannot be kept from it; who leads says when to stop
+    control = Control(pipe)
+    _allow_sockets()
+    try:
+        control.tell(Ready(job.set_up()))
+        if control.wait_for_start():
+            cpu_s = time.process_time()
+            report = job.run(control)
+            report.cpu_s = time.process_time() - cpu_s
+            if report.ended is None:
+                report.ended = time.monotonic()
+            control.tell(report)
+        else:
+            job.abandon()
+    except PerfError as error:
+        control.tell(Failed(str(error)))
+        job.abandon()
+    except MemoryError:
+        control.tell(Failed("this machine has not the memory for such messages: give a smaller --size"))
+        job.abandon()
+    finally:
+        pipe.close()
+
+
+def _allow_sockets() -> None:
+    """As many open files as the system lets this process have."""
+    try:
+        import resource
+    except ImportError:  # another system, other limits
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class Worker:
+    """One process, and what it told last."""
+
+    def __init__(self, job: Job) -> None:
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(target=work, args=(job, theirs), daemon=True)
+        with kept_from_children():
+            self.process.start()
+        theirs.close()
+        self.product = ""
+        self.last = Report({})
+        self.is_ready = False
+        self.is_over = False
+
+
+class Processes:
+    """Starts a process for each job; use it in a `with`, which ends them. Everything raises PerfError if one fails."""
+
+    def __init__(self, jobs: Sequence[Job], interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
+        self._jobs = jobs
+        self.workers: list[Worker] = []
+        self.latencies: dict[str, Latencies] = {}
+        #: Those since somebody last took them away.
+        self.recent: dict[str, Latencies] = {}
+        self.started = 0.0
+
+    def __enter__(self) -> "Processes":
+        try:
+            self.workers = [Worker(job) for job in self._jobs]
+            while not all(worker.is_ready for worker in self.workers) and not self._interrupt.came:
+                self.hear(0.1)
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.end()
+
+    @property
+    def is_over(self) -> bool:
+        return all(worker.is_over for worker in self.workers)
+
+    def start(self) -> None:
+        self.started = time.monotonic()
+        for worker in self.workers:
+            worker.last.at = self.started
+            self._say(worker, "start")
+
+    def stop(self, workers: Sequence[Worker] | None = None) -> None:
+        for worker in self.workers if workers is None else workers:
+            if not worker.is_over:
+                self._say(worker, "stop")
+
+    def hear(self, timeout_s: float) -> None:
+        """Take in what they tell, waiting no longer than that for it."""
+        by_pipe = {worker.pipe: worker for worker in self.workers if not worker.is_over}
+        for pipe in connection.wait(list(by_pipe), timeout_s):
+            worker = by_pipe[pipe]  # type: ignore[index]
+            try:
+                told = worker.pipe.recv()
+            except (EOFError, OSError):
+                raise PerfError(f"process {worker.process.pid} of this run ended unexpectedly") from None
+            self._take(worker, told)
+
+    def counts(self) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for worker in self.workers:
+            total.update(worker.last.counts)
+        return total
+
+    @property
+    def blocked(self) -> str:
+        """Why the broker blocks a publisher; empty: it does not."""
+        return next((worker.last.blocked for worker in self.workers if worker.last.blocked), "")
+
+    @property
+    def product(self) -> str:
+        """What the broker says it is."""
+        return next((worker.product for worker in self.workers if worker.product), "")
+
+    def took(self, workers: Sequence[Worker]) -> float:
+        """Seconds from the start until the last of these ended its work, or last told of it; 0: it was not started."""
+        if not self.started:
+            return 0.0
+        ends = [worker.last.at if worker.last.ended is None else worker.last.ended for worker in workers]
+        return max((end - self.started for end in ends), default=0.0)
+
+    def end(self) -> None:
+        """End all processes, by their ids. Those that are at work may close their connections first."""
+        for worker in self.workers:
+            worker.pipe.close()  # as good as saying stop
+        deadline = time.monotonic() + END_WITHIN_S
+        for worker in self.workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+    def _take(self, worker: Worker, told: Ready | Report | Failed) -> None:
+        if isinstance(told, Failed):
+            worker.is_over = True
+            raise PerfError(told.text)
+        if isinstance(told, Ready):
+            worker.is_ready, worker.product = True, told.product
+            return
+        worker.last = told
+        worker.is_over = told.ended is not None
+        for name, some in told.latencies.items():
+            self.latencies.setdefault(name, Latencies()).merge(some)
+            self.recent.setdefault(name, Latencies()).merge(some)
+
+    def _say(self, worker: Worker, word: str) -> None:
+        try:
+            worker.pipe.send(word)
+        except OSError:
+            return  # hear() tells why
+
+
+#: Says which processes are to stop now, though their own time is not over.
+Superfluous = Callable[[float], Sequence[Worker]]
+
+
+def nobody(now: float) -> Sequence[Worker]:
+    """All go on until they are done themselves."""
+    return ()
+
+
+def supervise(
+    processes: Processes,
+    interrupt: Interrupt,
+    progress: Progress,
+    shown: Sequence[str],
+    superfluous: Superfluous,
+    totals: Sequence[str] = (),
+    interval_s: float = 1.0,
+) -> None:
+    """Start the processes and listen until all of it has ended.
+
+    shown: the counts whose rates are shown. totals: those that are shown themselves. interval_s: how often.
+    """
+    processes.start()
+    before = [worker.last for worker in processes.workers]
+    shown_at = processes.started
+    was_blocked = was_interrupted = False
+    while not processes.is_over:
+        processes.hear(_LISTEN_S)
+        now = time.monotonic()
+        if interrupt.came and not was_interrupted:
+            was_interrupted = True
+            processes.stop()
+        processes.stop(superfluous(now))
+        if bool(processes.blocked) != was_blocked:
+            was_blocked = not was_blocked
+            progress.note(
+                f"the broker blocks publishers: {processes.blocked}"
+                if was_blocked
+                else "the broker takes publishes again"
+            )
+        if now - shown_at >= interval_s:
+            shown_at = now
+            after = [worker.last for worker in processes.workers]
+            if all(map(is_, before, after)):  # they only wait for the broker to answer their closing
+                continue
+            rates = {name: sum(map(_rate, before, after, repeat(name))) for name in shown}
+            counts = processes.counts()
+            there = {name: counts[name] for name in totals}
+            progress.show(Snapshot(now - processes.started, there, rates, processes.recent, processes.blocked))
+            processes.recent = {}
+            before = after
+
+
+def _rate(before: Report, after: Report, name: str) -> float:
+    """How fast the count grew from one report of a process to another; 0 if it is the same."""
+    if after is before:
+        return 0.0
+    return (after.counts.get(name, 0) - before.counts.get(name, 0)) / (after.at - before.at)

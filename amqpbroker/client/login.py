@@ -1,0 +1,104 @@
+"""The client's side of a login: its answers to connection.start and connection.tune."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import amqpbroker
+from amqpbroker.client.failure import MechanismError
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import METHOD, frame
+from amqpbroker.wire.values import Field, Table, encode_table, longstr
+
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+
+#: Largest size of a frame that a client agrees to: a frame then fits into every buffer.
+FRAME_MAX = 131072
+
+_CAPABILITIES: Table = {
+    name: Field("t", True)
+    for name in (
+        "publisher_confirms",
+        "basic.nack",
+        "consumer_cancel_notify",
+        "connection.blocked",
+        "authentication_failure_close",
+    )
+}
+
+
+class Tuned(NamedTuple):
+    """Negotiated limits of a connection. channel_max: 0 is no limit. heartbeat: in seconds, 0 is none."""
+
+    channel_max: int
+    frame_max: int
+    heartbeat: int
+
+    def frame(self) -> bytes:
+        """Return connection.tune-ok."""
+        return frame(METHOD, 0, methods.encode("connection.tune-ok", **self._asdict()))
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user who logs in.
+
+    product, name: of the client and of the connection, as the broker shows them. mechanisms: best first. channel_max,
+    frame_max: limits of the client, 0 is none. heartbeat: returns the interval for the one that the broker suggests.
+    """
+
+    product: str
+    name: str
+    mechanisms: tuple[str, ...]
+    user: str
+    password: str = field(repr=False)
+    heartbeat: Callable[[int], int]
+    channel_max: int = 0
+    frame_max: int = 0
+
+    def start_ok(self, start: dict[str, Any]) -> bytes:
+        """Return connection.start-ok. start: arguments of connection.start. Raises MechanismError."""
+        offered = start["mechanisms"].decode("ascii", "replace").split()
+        mechanism = next((each for each in self.mechanisms if each in offered), None)
+        if mechanism is None:
+            raise MechanismError(self.mechanisms, offered)
+        method = methods.encode(
+            "connection.start-ok",
+            client_properties=self._properties(),
+            mechanism=mechanism,
+            response=self._response(mechanism),
+            locale="en_US",
+        )
+        return frame(METHOD, 0, method)
+
+    def tuned(self, tune: dict[str, Any]) -> Tuned:
+        """Return the limits to agree on. tune: arguments of connection.tune."""
+        return Tuned(
+            agreed(tune["channel_max"], self.channel_max),
+            agreed(agreed(tune["frame_max"], self.frame_max), FRAME_MAX),
+            self.heartbeat(tune["heartbeat"]),
+        )
+
+    def _properties(self) -> Table:
+        return {
+            "product": longstr(self.product),
+            "version": longstr(amqpbroker.__version__),
+            "platform": longstr(f"Python {platform.python_version()}"),
+            "connection_name": longstr(self.name),
+            "capabilities": Field("F", _CAPABILITIES),
+        }
+
+    def _response(self, mechanism: str) -> bytes:
+        match mechanism:
+            case "PLAIN":
+                return f"\0{self.user}\0{self.password}".encode()
+            case "AMQPLAIN":
+                return encode_table({"LOGIN": longstr(self.user), "PASSWORD": longstr(self.password)})[4:]
+            case _:
+                return b""
+
+
+def agreed(theirs: int, ours: int) -> int:
+    """Return the smaller limit, where 0 is none (amqp_main_reader: negotiate)."""
+    return min(theirs, ours) if theirs and ours else max(theirs, ours)

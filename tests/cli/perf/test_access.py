@@ -1,0 +1,115 @@
+import pytest
+
+from amqpbroker.cli.perf.access import Tls, Uri
+from amqpbroker.cli.perf.client import Access, Client
+from amqpbroker.cli.perf.failure import PerfError
+from tests.certificates import Authority, name
+from tests.process import BrokerProcess
+
+
+@pytest.mark.parametrize(
+    ("text", "uri"),
+    [
+        ("amqp://", Uri()),
+        ("amqp://host", Uri("host")),
+        ("amqp://host/", Uri("host")),
+        ("amqp://host/%2f", Uri("host")),
+        ("amqp://host/a%2Fb", Uri("host", vhost="a/b")),
+        ("amqp://a%40b:p%3Aw@[::1]:1234/v", Uri("::1", 1234, "a@b", "p:w", "v")),
+        ("amqps://host", Uri("host", 5671, tls=True)),
+    ],
+)
+def test_every_part_may_be_missing(text, uri):
+    assert Uri.parse(text) == uri
+
+
+@pytest.mark.parametrize("text", ["http://u:hush@h", "h:5672", "amqp://u:hush@h:many", "amqp://u:hush@h:70000"])
+def test_what_is_none_is_told_without_its_password(text):
+    with pytest.raises(ValueError, match="amqp://USER:PASSWORD@HOST") as told:
+        Uri.parse(text)
+    assert "hush" not in str(told.value)
+
+
+def test_the_password_is_never_shown():
+    uri = Uri.parse("amqp://me:hush@host/a%2Fb")
+    assert str(uri) == "amqp://me@host:5672/a%2Fb"
+    assert "hush" not in f"{uri} {uri!r}"
+
+
+def test_who_logs_in_by_a_certificate_is_not_named():
+    assert str(Uri("host", 5671, user="", tls=True)) == "amqps://host:5671/"
+
+
+USER = "CN=client"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def certificate(authority):
+    return authority.issue("client", name("client"))
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory, authority):
+    """A broker that wants a certificate of every client."""
+    server = authority.issue("server")
+    settings = {
+        "listeners.ssl.default": "127.0.0.1:0",
+        "ssl_options.certfile": server.certfile,
+        "ssl_options.keyfile": server.keyfile,
+        "ssl_options.cacertfile": authority.cafile,
+        "ssl_options.verify": "verify_peer",
+        "ssl_options.fail_if_no_peer_cert": "true",
+        "auth_mechanisms.1": "EXTERNAL",
+        "default_user": USER,
+    }
+    arguments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    with BrokerProcess(tmp_path_factory.mktemp("strict"), *arguments) as process:
+        yield process
+
+
+def access(broker, tls, external=True):
+    return Access(Uri("localhost", broker.port_of("amqp/ssl"), tls=True), tls=tls, external=external)
+
+
+def test_a_certificate_logs_its_user_in(strict, authority, certificate):
+    client = Client(access(strict, Tls(authority.cafile, *certificate)))
+    client.open_channel()
+    assert client.close()
+
+
+def test_without_one_it_is_told_what_to_do(strict, authority):
+    with pytest.raises(PerfError, match="wants a certificate, name it with --certfile"):
+        Client(access(strict, Tls(authority.cafile)))
+
+
+def test_with_a_password_where_only_certificates_count(strict, authority, certificate):
+    with pytest.raises(PerfError, match="the broker does not take PLAIN to log in by, but EXTERNAL"):
+        Client(access(strict, Tls(authority.cafile, *certificate), external=False))
+
+
+def test_a_broker_that_is_not_trusted(strict, certificate):
+    with pytest.raises(PerfError, match="name the authority with --cacertfile, or use --insecure"):
+        Client(access(strict, Tls(None, *certificate)))
+    assert Client(access(strict, Tls(None, *certificate, insecure=True))).close()
+
+
+def test_files_with_something_else(authority, certificate):
+    for wrong in (Tls(certfile=authority.cafile), Tls(certfile=__file__, keyfile=certificate.keyfile)):
+        with pytest.raises(PerfError, match="no certificate with its key: no PEM"):
+            wrong.context()
+    other = authority.issue("another")
+    with pytest.raises(PerfError, match="the key is of another certificate"):
+        Tls(certfile=certificate.certfile, keyfile=other.keyfile).context()
+    with pytest.raises(PerfError, match="has no certificates"):
+        Tls(cacertfile=__file__).context()
+
+
+def test_an_encrypted_key_is_not_asked_for(authority):
+    secret = authority.issue("secret", password=b"hush")
+    with pytest.raises(PerfError, match="the key is encrypted"):
+        Tls(certfile=secret.certfile, keyfile=secret.keyfile).context()
