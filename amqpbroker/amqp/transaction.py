@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 from amqpbroker import errors
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.exchange import Exchange
-from amqpbroker.broker.message import Entry, Message
+from amqpbroker.message.message import Message
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel

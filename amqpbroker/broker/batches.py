@@ -3,10 +3,9 @@
 from typing import Final
 
 from amqpbroker.broker.gathering import Gathering, Group
-from amqpbroker.broker.holder import NOT_STORED, PENDING, Copy
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.stored import content_of, frames_of, record_flags
 from amqpbroker.config.bounds import Bounds
+from amqpbroker.message.message import NOT_STORED, PENDING, Copy, Message
 from amqpbroker.store import record
 from amqpbroker.store.compaction import Compaction, Moved
 from amqpbroker.store.groups import Groups

@@ -12,7 +12,6 @@ from amqpbroker.broker.direct_reply import DirectReplies
 from amqpbroker.broker.event_exchange import EventExchange
 from amqpbroker.broker.event_facts import vhost_facts
 from amqpbroker.broker.firehose import Tracing
-from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.interceptors import interceptor
 from amqpbroker.broker.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
 from amqpbroker.broker.logins import Logins
@@ -41,7 +40,7 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.store.definitions import Definitions, MemoryDefinitions, VhostDefinition
-from amqpbroker.store.store import Store
+from amqpbroker.store.store import Holder, Store
 
 log = logging.getLogger(__name__)
 

@@ -4,12 +4,13 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from amqpbroker.broker.deaths import Deaths
-from amqpbroker.broker.message import KEY_BYTES, Entry, Message, encode_address
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import Route, route
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Clock
+from amqpbroker.message.deaths import Deaths
+from amqpbroker.message.message import KEY_BYTES, Message, encode_address
 from amqpbroker.wire.property_edit import set_headers, without_expiration
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from amqpbroker.broker.events import Events
 from amqpbroker.broker.exchange import Exchange
-from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.vhost import EVENT_EXCHANGE, Vhost
 from amqpbroker.clock import Clock
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, MalformedError, Table, longstr
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.tap import Tap, Via
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import PROPERTIES, decode_properties, encode_properties
 from amqpbroker.wire.values import Field, MalformedError, Table, longstr
 

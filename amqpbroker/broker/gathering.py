@@ -3,9 +3,9 @@
 from array import array
 from typing import Final
 
-from amqpbroker.broker.holder import PENDING, Copy
-from amqpbroker.broker.message import Entry
+from amqpbroker.broker.entry import Entry
 from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.message.message import PENDING, Copy
 
 #: What a copy takes in memory before it is written, besides its content; a group takes about as much.
 _COPY_BYTES: Final = 256

@@ -11,9 +11,9 @@ from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.consumers import Consumers, QuorumConsumers
 from amqpbroker.broker.delayed_returns import DelayedReturns
 from amqpbroker.broker.disuse import Disuse
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.event_facts import consumer_created, consumer_deleted
 from amqpbroker.broker.length_limit import LEAVING_BYTES, LengthLimit
-from amqpbroker.broker.message import MESSAGE_OCTETS, Entry, Message
 from amqpbroker.broker.paging import QueuePages
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
@@ -34,6 +34,7 @@ from amqpbroker.broker.session import ConsumerInfo
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Timer
 from amqpbroker.compat import Compat
+from amqpbroker.message.message import MESSAGE_OCTETS, Message
 from amqpbroker.store.recovery import Copies
 from amqpbroker.wire.values import Table
 

@@ -3,10 +3,11 @@
 from array import array
 from collections.abc import Iterator
 
-from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import Page, Pager
+from amqpbroker.message.message import Message
 from amqpbroker.store.record import DamagedError
 
 #: The most copies of a page that are read back at once. All clients wait meanwhile, and a consumer wants no more than

@@ -11,22 +11,22 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from amqpbroker.broker.batches import Encoder, Writing
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.gathering import Gathering
-from amqpbroker.broker.holder import NOT_STORED, PENDING, Copy, Holder
-from amqpbroker.broker.message import Entry
 from amqpbroker.broker.reading import Reader
 from amqpbroker.broker.ready import Page, Pager
 from amqpbroker.broker.spill import Spill
 from amqpbroker.broker.writer import Writer
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.message.message import NOT_STORED, PENDING, Copy
 from amqpbroker.store import record
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.compaction import Compaction
 from amqpbroker.store.journal import Journal, StoreError
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.recovery import Recovered
-from amqpbroker.store.store import Store
+from amqpbroker.store.store import Holder, Store
 
 log = logging.getLogger(__name__)
 

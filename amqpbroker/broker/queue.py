@@ -14,8 +14,8 @@ from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
     from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.entry import Entry
     from amqpbroker.broker.exchange import Binding
-    from amqpbroker.broker.message import Entry
     from amqpbroker.broker.rates import Sample
     from amqpbroker.broker.session import ConsumerInfo
 

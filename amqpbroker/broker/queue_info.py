@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from amqpbroker.broker.message import MESSAGE_OCTETS
 from amqpbroker.broker.ready import StrictQuorumLine
+from amqpbroker.message.message import MESSAGE_OCTETS
 from amqpbroker.wire.properties import timestamp_of
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.stored import DECODED, PROPERTY_FLAGS_AT, decode
+from amqpbroker.message.message import Message
 from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
 from amqpbroker.store import record
 from amqpbroker.store.journal import Journal

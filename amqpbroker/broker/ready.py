@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.entry import Entry
+from amqpbroker.message.message import Message
 from amqpbroker.wire.properties import PRIORITY, flags_of
 
 if TYPE_CHECKING:

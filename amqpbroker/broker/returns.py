@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.delayed_returns import DelayedReturns
-from amqpbroker.broker.message import Entry
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.paging import QueuePages
 
 if TYPE_CHECKING:

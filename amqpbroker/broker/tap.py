@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from amqpbroker.broker.destination import Destination
-    from amqpbroker.broker.message import Message
     from amqpbroker.broker.vhost import Vhost
     from amqpbroker.errors import AmqpError
+    from amqpbroker.message.message import Message
 
 
 class Via(NamedTuple):

@@ -28,7 +28,6 @@ from amqpbroker.broker.exchange_types.registry import (
 )
 from amqpbroker.broker.limits import Limits
 from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.policies import NO_POLICY, Effective, Policies
 from amqpbroker.broker.queue import Queue
@@ -57,6 +56,7 @@ from amqpbroker.broker.tap import Tap
 from amqpbroker.broker.totals import BrokerTotals
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
+from amqpbroker.message.message import Message
 from amqpbroker.store.definitions import Definition, Definitions, VhostDefinition
 from amqpbroker.store.store import Store
 from amqpbroker.wire.values import Table, encode_table

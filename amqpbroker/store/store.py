@@ -6,8 +6,29 @@ turn's input and calls `sync` once at its end; a confirm waits until the positio
 """
 
 from abc import ABCMeta, abstractmethod
+from typing import Protocol
 
 from mypy_extensions import mypyc_attr
+
+from amqpbroker.store.recovery import Copies
+
+
+class Holder(Protocol):
+    """A durable queue, or a durable exchange that holds messages back.
+
+    id: its name in the journal, 0 for one that stores nothing.
+    """
+
+    id: int
+
+    def recover(self, copies: Copies) -> None:
+        """Take in its stored copies, before anything else happens to it."""
+
+    def recovered(self) -> None:
+        """All holders have their copies: whatever is overdue may leave."""
+
+    def discard(self) -> None:
+        """Drop all copies from memory, without changing the store, after the broker has ended."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -6,10 +6,10 @@ import pytest
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.tap import Tap, Via
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError
+from amqpbroker.message.message import Message
 from tests.harness import Wire
 
 

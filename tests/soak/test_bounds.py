@@ -77,7 +77,7 @@ DRIVEN = {
     "amqp.output._KEPT": "large",
     "amqp.delivery.SMALL": "large",
     "amqp.body_stream.STREAMED": "large",
-    "broker.pieces.LARGE": "large",
+    "message.pieces.LARGE": "large",
     "server.reading.READ_BYTES": "large",
     "server.reading.MOST_READ_BYTES": "turns of reading",
     "server.reading.READ_MESSAGES": "turns of reading",
@@ -142,10 +142,11 @@ NOT_BOUNDS = {
         amqp.connection.ACK_OCTETS amqp.connection.TOLERANCE
         amqp.delivery.UNLIMITED amqp.dispatch.UPDATE_SECRET
         amqp.gate.CHANNEL_OPEN amqp.gate.CHANNEL_CLOSE amqp.gate.CHANNEL_CLOSE_OK
-        broker.broker.CONTENT_HEAD broker.deaths._COUNT_OCTETS broker.deaths._ORIGINAL_EXPIRATION_TYPE
-        broker.deaths._QUEUE_OCTETS broker.deaths._QUEUE_TYPE broker.deaths._REASON_OCTETS broker.deaths._REASON_TYPE
-        broker.event_exchange._PERSISTENT broker.exchange_types.topic_index._DOT broker.message._HEADERS
-        broker.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection._KNOWN_SIZE
+        broker.broker.CONTENT_HEAD message.deaths._COUNT_OCTETS message.deaths._ORIGINAL_EXPIRATION_TYPE
+        message.deaths._QUEUE_OCTETS message.deaths._QUEUE_TYPE message.deaths._REASON_OCTETS
+        message.deaths._REASON_TYPE
+        broker.event_exchange._PERSISTENT broker.exchange_types.topic_index._DOT message.message._HEADERS
+        broker.firehose._KEY_BYTES message.message.KEY_BYTES broker.inspection._KNOWN_SIZE
         management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE
         shovel.client._ACK shovel.client._DELIVER shovel.topology._NOT_FOUND
@@ -164,7 +165,7 @@ NOT_BOUNDS = {
         wire.property_walk._UNDEFINED wire.property_walk._UNREADABLE wire.property_walk._USER_ID
     """,
     "of the store's format": """
-        broker.holder.NOT_STORED broker.holder.PENDING broker.spill._REDELIVERED
+        message.message.NOT_STORED message.message.PENDING broker.spill._REDELIVERED
         broker.stored.DECODED broker.stored.PROPERTY_FLAGS_AT
         broker.exchange_types.held._BITS broker.exchange_types.held._MASK
         store.inspection._BASIC_CLASS store.inspection._GRAIN_BITS store.inspection._IN_GRAIN
@@ -209,7 +210,7 @@ NOT_BOUNDS = {
         amqp.channel.HOLDING amqp.routes.ADMITTED broker.batches._ROOM amqp.confirms._REFUSED_BYTES
         amqp.connection.KEEPING
         broker.exchange_types.held._MESSAGE_BYTES broker.gathering._COPY_BYTES broker.gathering._RETURNED_BYTES
-        broker.message.MESSAGE_OCTETS broker.queue_info._QUEUE_OCTETS broker.rates._WEIGHT
+        message.message.MESSAGE_OCTETS broker.queue_info._QUEUE_OCTETS broker.rates._WEIGHT
         broker.ready.QuorumLine.WEIGHT broker.ready.StrictLevels.DEFAULT_PRIORITY
         server.resources.DISK_BYTES_PER_MS server.resources.MEMORY_BYTES_PER_MS
         shovel.transfer.KEEPING store.compaction._SKIP_BYTES

@@ -6,11 +6,11 @@ from typing import ClassVar
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
 from amqpbroker.broker.exchange_types.delay import delay_ms
 from amqpbroker.broker.exchange_types.held import HeldMessages
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.message.message import Message
 from amqpbroker.wire.values import Table
 
 

@@ -9,12 +9,11 @@ from typing import Final
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.exchange_types.delay import delay_ms, released
 from amqpbroker.broker.exchange_types.held_copy import HeldCopy
-from amqpbroker.broker.holder import NOT_STORED
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.reading import Reading
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.message.message import NOT_STORED, Message
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovery import Copies
 

@@ -13,11 +13,11 @@ from amqpbroker.broker.exchange_types.local_random import LocalRandomType
 from amqpbroker.broker.exchange_types.modulus_hash import ModulusHashType
 from amqpbroker.broker.exchange_types.random import RandomType
 from amqpbroker.broker.exchange_types.topic import TopicType
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock
 from amqpbroker.compat import Compat
 from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.message.message import Message
 from amqpbroker.wire.values import Table, text
 
 #: The types that know nothing but their bindings.

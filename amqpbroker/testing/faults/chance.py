@@ -5,9 +5,9 @@ import random
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.tap import Via
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.message.message import Message
 from amqpbroker.testing.faults.cut import at
 from amqpbroker.testing.faults.duplicate import put
 from amqpbroker.testing.faults.fault import Fault

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from functools import partial
 
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.tap import Via
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.message.message import Message
 from amqpbroker.testing.faults.fault import Fault, Key, at_least
 from amqpbroker.testing.faults.line import Line
 

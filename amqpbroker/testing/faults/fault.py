@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.message import Message
     from amqpbroker.broker.tap import Via
     from amqpbroker.broker.vhost import Vhost
+    from amqpbroker.message.message import Message
     from amqpbroker.testing.faults.confirms import Confirm
     from amqpbroker.testing.faults.frames import Frame
     from amqpbroker.testing.faults.injector import Injector

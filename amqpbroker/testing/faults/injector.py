@@ -12,9 +12,9 @@ from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.tap import Tap, Via
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.message.message import Message
 from amqpbroker.server.app import Server
 from amqpbroker.server.transport import ClientTransport, Connect, Served
 from amqpbroker.testing.faults.confirms import Confirm
