@@ -94,3 +94,10 @@ def test_the_table_has_no_cycle():
 
 def test_every_layer_is_in_the_table():
     assert {layer_of(path) for path in MODULES} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_server_and_the_store_itself_know_which_store_it_is(path):
+    """All others have a `Store`, whether it keeps anything or not."""
+    if layer_of(path) not in ("server", "store"):
+        assert [name for name in imported(path) if name.startswith("amqpbroker.store.persistence")] == []

@@ -17,13 +17,13 @@ from amqpbroker.broker.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, 
 from amqpbroker.broker.logins import Logins
 from amqpbroker.broker.parameters import GlobalParameters, Parameters
 from amqpbroker.broker.patterns import Pattern
-from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.rates import Rates, Sample
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.session import Session, Synced
 from amqpbroker.broker.shovels import SHOVEL, Shovels
+from amqpbroker.broker.spill import Spill
 from amqpbroker.broker.stats import (
     BROKER_COUNTERS,
     GAUGES,
@@ -62,11 +62,19 @@ class Broker:
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
 
-    def __init__(self, config: Config, clock: Clock, store: Store, definitions: Definitions | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        store: Store,
+        definitions: Definitions | None = None,
+        spill: Spill | None = None,
+    ) -> None:
         self.sample: Sample | None = None
         self.config = config
         self.clock = clock
         self.store = store
+        self._spill = spill
         self.definitions = definitions or MemoryDefinitions()
         self.vhosts: dict[str, Vhost] = {}
         largest = (config.frame_max or 1 << 32) - CONTENT_HEAD
@@ -98,8 +106,7 @@ class Broker:
         self.rates = Rates(self, config.collect_statistics_interval_ms)
         self.alarms = Alarms(config.cluster_name, self._on_alarms, self.events)
         self.intercept = interceptor(config, clock)
-        if isinstance(store, Persistence):
-            store.on_synced = self._on_synced
+        store.watch(self._on_synced)
         self.lost_ids: frozenset[int] = restore(self)
         if self.blank and (config.defaults_given or not config.definitions.paths):
             with self.definitions.transaction():
@@ -222,6 +229,7 @@ class Broker:
             self.totals,
             self._count_exchanges,
             self.events,
+            self._spill,
         )
         vhost.taps = self.taps
         self.vhosts[definition.name] = vhost

@@ -10,11 +10,11 @@ from pathlib import Path
 from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import Spilled
-from amqpbroker.broker.stored import DECODED, PROPERTY_FLAGS_AT, content_of, decode
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.message import Message
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
+from amqpbroker.store.stored import DECODED, PROPERTY_FLAGS_AT, content_of, decode
 
 log = logging.getLogger(__name__)
 

@@ -45,10 +45,10 @@ DRIVEN = {
     "broker.ready._WORTH_COUNT": "spilled",
     "broker.ready._WORTH_BYTES": "spilled",
     "broker.paging.SLICE_COUNT": "backlog",
-    "broker.reading._WINDOW_BYTES": "dropped at once",
-    "broker.reading._ALONE_BYTES": "large pages",
-    "broker.reading._BEYOND_BYTES": "dropped at once",
-    "broker.reading._LARGE_BYTES": "large pages",
+    "store.reading._WINDOW_BYTES": "dropped at once",
+    "store.reading._ALONE_BYTES": "large pages",
+    "store.reading._BEYOND_BYTES": "dropped at once",
+    "store.reading._LARGE_BYTES": "large pages",
     "broker.shortage.STEP_PAGES": "spilled",
     "config.bounds.spill_bytes": "spilled",
     "config.bounds.disposal": "disposed",
@@ -166,7 +166,7 @@ NOT_BOUNDS = {
     """,
     "of the store's format": """
         message.message.NOT_STORED message.message.PENDING broker.spill._REDELIVERED
-        broker.stored.DECODED broker.stored.PROPERTY_FLAGS_AT
+        store.stored.DECODED store.stored.PROPERTY_FLAGS_AT
         broker.exchange_types.held._BITS broker.exchange_types.held._MASK
         store.inspection._BASIC_CLASS store.inspection._GRAIN_BITS store.inspection._IN_GRAIN
         store.names._EXCHANGE_IDS_SINCE store.names._LOG_HEAD_BYTES store.ownership.VERSION
@@ -190,10 +190,10 @@ NOT_BOUNDS = {
         broker.exchange_types.held._BUSY_MS broker.exchange_types.held._REREAD_MS
         broker.exchange_types.held._SWEEP_AGAIN_MS broker.exchange_types.held._TELL_MS
         broker.login_guard.FORGET_MS broker.login_guard.MAX_PAUSE_MS broker.login_guard.PAUSE_MS
-        broker.patterns._SEARCH_S broker.persistence.COMPACTION_RETRY_MS
+        broker.patterns._SEARCH_S store.persistence.COMPACTION_RETRY_MS
         broker.rates.HISTORY_MS broker.rates.INTERVAL_MS broker.rates.PAUSE_MS broker.rereading.RETRY_MS
         broker.shortage.REST_MS broker.shortage.ROUND_MS broker.shovel_definition._RECONNECT_DELAY_S
-        broker.sweep.RETRY_MS broker.writer.DEFINITIONS_MS broker.writer.RETRY_MS
+        broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS store.writer.RETRY_MS
         management.bodies.BODY_S management.listing.FILTER_SLICE_S management.listing.SORT_SLICE_S
         management.routes.health._DAY_MS
         server.answers.HURRIED_WRITE_S server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S
@@ -207,9 +207,9 @@ NOT_BOUNDS = {
         server.transport.LINGER_MS shovel.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
     """,
     "an estimate or a weight, which is added to what is counted": """
-        amqp.channel.HOLDING amqp.routes.ADMITTED broker.batches._ROOM amqp.confirms._REFUSED_BYTES
+        amqp.channel.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
         amqp.connection.KEEPING
-        broker.exchange_types.held._MESSAGE_BYTES broker.gathering._COPY_BYTES broker.gathering._RETURNED_BYTES
+        broker.exchange_types.held._MESSAGE_BYTES store.gathering._COPY_BYTES store.gathering._RETURNED_BYTES
         message.message.MESSAGE_OCTETS broker.queue_info._QUEUE_OCTETS broker.rates._WEIGHT
         broker.ready.QuorumLine.WEIGHT broker.ready.StrictLevels.DEFAULT_PRIORITY
         server.resources.DISK_BYTES_PER_MS server.resources.MEMORY_BYTES_PER_MS

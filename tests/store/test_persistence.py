@@ -469,7 +469,7 @@ def test_what_is_moved_can_be_read_before_its_new_place_is_written():
     seen = 0
     while node.committer.work:
         seen += bool(node.persistence.writer._writings[0].moved)
-        reading = node.persistence.reader.start(positions)
+        reading = node.persistence.load(positions)
         read = [reading.message(position).frames[-51:-1] for position in positions]
         assert read == [b"%050d" % number for number in range(0, 3_000, 50)]
         node.committer.finish()

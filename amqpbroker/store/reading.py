@@ -5,13 +5,14 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from amqpbroker.broker.stored import DECODED, PROPERTY_FLAGS_AT, decode
 from amqpbroker.message.message import Message
 from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
 from amqpbroker.store import record
 from amqpbroker.store.journal import Journal
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.position import OFFSET_BITS
+from amqpbroker.store.store import Reading
+from amqpbroker.store.stored import DECODED, PROPERTY_FLAGS_AT, decode
 
 #: The most that is read at a time, unless one message is longer.
 _WINDOW_BYTES: Final = 1 << 20
@@ -35,14 +36,14 @@ class Reader:
         self._journal = journal
         self._moves = moves
 
-    def start(self, positions: Sequence[int]) -> "Reading":
+    def start(self, positions: Sequence[int]) -> "LogReading":
         """A pass over these, if any. In their order each part of the disk is read once."""
         last = 0
         if positions:
             last = self._moves.present(positions[-1])
             if last - self._moves.present(positions[0]) > len(positions) * _LARGE_BYTES:
                 last = 0
-        return Reading(self._journal, self._moves, last)
+        return LogReading(self._journal, self._moves, last)
 
     def expect(self, positions: Sequence[int]) -> None:
         """The messages of these copies will be read soon, in this order."""
@@ -51,11 +52,8 @@ class Reader:
             self._journal.expect(first, last - first + _BEYOND_BYTES)
 
 
-class Reading:
-    """One pass of reading. deadline_ms: of the copy that was read last.
-
-    last: the position of the last copy wanted, if it is near; 0 if it is far.
-    """
+class LogReading(Reading):
+    """last: the position of the last copy wanted, if it is near; 0 if it is far."""
 
     def __init__(self, journal: Journal, moves: Moves, last: int) -> None:
         self._journal = journal
@@ -64,10 +62,8 @@ class Reading:
         self._base: int = 0
         self._data: bytes = b""
         self._address: bytes = b""
-        self.deadline_ms: int = 0
 
     def message(self, position: int) -> Message:
-        """The message of the copy there. Raises OSError, DamagedError."""
         if self._moves is not None:
             position = self._moves.present(position)
         start = position - record.PUBLISH_OCTETS

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from amqpbroker.broker.batches import Writing
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.store.batches import Writing
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.journal import UnwrittenError
 

@@ -2,16 +2,16 @@
 
 from typing import Final
 
-from amqpbroker.broker.gathering import Gathering, Group
-from amqpbroker.broker.stored import content_of, frames_of, record_flags
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import NOT_STORED, PENDING, Copy, Message
 from amqpbroker.store import record
 from amqpbroker.store.compaction import Compaction, Moved
+from amqpbroker.store.gathering import Gathering, Group
 from amqpbroker.store.groups import Groups
 from amqpbroker.store.journal import Batch, Journal
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.position import OFFSET_BITS
+from amqpbroker.store.stored import content_of, frames_of, record_flags
 
 #: Maximum bytes of a group that puts one copy in place of another, in addition to the content frames.
 _ROOM: Final = 1024
