@@ -34,6 +34,7 @@ from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.tls_listener import TlsListener
 from amqpbroker.store.committer import ThreadCommitter
+from amqpbroker.store.journal import Journal
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovery import Recovered
@@ -182,7 +183,7 @@ class Server:
             self._store.writer.definitions_changed()
             self._restore(self._store, kept.found)
         self._max_files = machine.file_limit(raised=not embedded)
-        self._node = self._watch_resources()
+        self._node = self._watch_resources(kept.journal)
         self._node.settings.update(settings)
         self._tell_certificates()
         self.clients = Clients(self.broker, self._clock, self.tick, loop, self._max_files - RESERVED_FILES)
@@ -197,7 +198,7 @@ class Server:
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._status = 0
 
-    def _watch_resources(self) -> ServerNode:
+    def _watch_resources(self, journal: Journal | None) -> ServerNode:
         """Have publishers wait while memory, or space for what is kept, is short. Returns the node's facts."""
         config, clock, alarms = self._config, self._clock, self.broker.alarms
         total_bytes = config.total_memory_bytes or machine.total_memory_bytes() or UNKNOWN_MEMORY_BYTES
@@ -209,9 +210,9 @@ class Server:
                 memory.on_short = self._shortage.set
             memory.look()
         disk_bytes = config.disk_free_limit.of(total_bytes)
-        if self._store is not None:
+        if self._store is not None and journal is not None:
             log.info("disk free limit set to %d bytes", disk_bytes)
-            disk = DiskMonitor(clock, alarms, disk_bytes, self._store.journal.directory, machine.free_bytes)
+            disk = DiskMonitor(clock, alarms, disk_bytes, journal.directory, machine.free_bytes)
             disk.look()
             self._store.writer.on_stuck = disk.on_stuck
         started_ms = self.broker.clock.now_ms()
@@ -222,7 +223,7 @@ class Server:
         try:
             count = store.restore(found, self.broker.holders(), self.broker.lost_ids)
         except (OSError, DamagedError) as error:
-            raise data.StoreError(f"{store.journal.directory}: {error}") from error
+            raise data.StoreError(f"{store.log.name}: {error}") from error
         if count:
             log.info("%d messages recovered", count)
 

@@ -18,16 +18,16 @@ from amqpbroker.store.batches import Encoder, Writing
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.compaction import Compaction
 from amqpbroker.store.gathering import Gathering
-from amqpbroker.store.journal import Journal, StoreError
+from amqpbroker.store.log import Log, StoreError
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.reading import LogReading, Reader
 from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import Holder, Store
 from amqpbroker.store.writer import Writer
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-#: Pause of compaction after a part of the journal could not be read.
+#: Pause of compaction after a part of the log could not be read.
 COMPACTION_RETRY_MS: Final = 10_000
 
 
@@ -40,7 +40,7 @@ class Persistence(Store):
 
     def __init__(
         self,
-        journal: Journal,
+        log: Log,
         committer: Committer,
         on_failure: Callable[[Exception], None],
         clock: Clock,
@@ -53,7 +53,7 @@ class Persistence(Store):
         bounds: of batches, groups, records and returned copies.
         """
         self.keeps = True
-        self.journal = journal
+        self.log = log
         #: What is stored before it is synced; position -> delivery count of copies that were delivered before.
         self._safe_position: int = 0
         self._counts: dict[int, int] = {}
@@ -62,16 +62,14 @@ class Persistence(Store):
         self._clock = clock
         self._waits = waits
         self._moves = Moves()
-        self._reader = Reader(journal, self._moves)
-        self.writer = Writer(
-            journal.directory, committer, clock, self._written, self._all_written, self.sync, on_failure
-        )
+        self._reader = Reader(log, self._moves)
+        self.writer = Writer(log.name, committer, clock, self._written, self._all_written, self.sync, on_failure)
         self._committer = committer
         #: Those that wait for more to be safe.
         self._unsafe: list[Callable[[], bool]] = []
-        self._compaction = Compaction(journal, self._moves, self._counts)
+        self._compaction = Compaction(log, self._moves, self._counts)
         self._compaction_retry: Timer | None = None
-        self._encoder = Encoder(journal, self._moves, self._counts, self._compaction, bounds)
+        self._encoder = Encoder(log, self._moves, self._counts, self._compaction, bounds)
         self._returns: int = bounds.returns
         self._gathering = Gathering(bounds.returns)
         self._number: int = 1
@@ -199,7 +197,7 @@ class Persistence(Store):
 
     def _written(self, writing: Writing) -> None:
         """A batch is safe. Before the last, what was gathered is so in part, and nothing of it is confirmed."""
-        self._safe_position = writing.end
+        self._safe_position = self.log.durable
         # Only from now on can a copy be read at its new place; the old one is there until `tidy`.
         for copy in writing.moved:
             self._moves.move(copy.old, copy.new)
@@ -228,11 +226,11 @@ class Persistence(Store):
             self._gather()
 
     def _pause_compaction(self, error: OSError) -> None:
-        """Retry compaction later: a temporarily unreadable part of the journal must not stop the broker."""
+        """Retry compaction later: a temporarily unreadable part of the log must not stop the broker."""
         if self._compaction_retry is None:
-            log.error(
+            logger.error(
                 "%s: the oldest segment cannot be read to be tidied: %s; it is tried again",
-                self.journal.directory,
+                self.log.name,
                 error,
             )
             self._compaction_retry = self._clock.after(COMPACTION_RETRY_MS, self._resume_compaction)
@@ -244,7 +242,7 @@ class Persistence(Store):
             self.tidy()
 
     def _free(self) -> None:
-        if self.journal.free():
+        if self.log.free():
             self._committer.remove_freed()
 
     # --- the beginning and the end ----------------------------------------------------------------------------------
@@ -257,14 +255,14 @@ class Persistence(Store):
         """
         count = 0
         self._counts.update(found.returned)
-        self._safe_position = self.journal.next_position()
+        self._safe_position = self.log.durable
         for holder_id, copies in found.copies.items():
             holder = holders.get(holder_id)
             if holder is not None:
                 holder.recover(copies)
                 count += len(copies.positions)
             elif holder_id not in lost:
-                self.journal.living.settle(list(copies.positions))
+                self.log.living.settle(list(copies.positions))
         for holder in holders.values():
             holder.recovered()
         self.tidy()
@@ -282,16 +280,16 @@ class Persistence(Store):
             if not self.writer.has_failed:
                 if self._is_due:
                     self.writer.commit(self._take())
-                self.journal.free()
-                self.journal.remove_freed()
+                self.log.free()
+                self.log.remove_freed()
         except (OSError, record.DamagedError) as failure:
             lost = self._under_way + len(self._gathering)
-            log.error("%s: %d operations, not confirmed, are lost", self.journal.directory, lost)  # noqa: TRY400
+            logger.error("%s: %d operations, not confirmed, are lost", self.log.name, lost)  # noqa: TRY400
             raise StoreError(f"the broker ended without writing everything: {failure}") from failure
         finally:
             self._gathering = Gathering()
             self._unsafe.clear()
-            self.journal.close()
+            self.log.close()
 
 
 def _nothing() -> None:

@@ -283,7 +283,7 @@ def test_messages_that_made_room_in_memory_come_once_and_in_order():
 
 def test_a_segment_that_cannot_be_tidied_is_no_reason_to_end(caplog):
     node = Node(FlakyFiles(), keep={}, q={})
-    node.persistence.journal.segment_bytes = 20_000
+    node.persistence.log.segment_bytes = 20_000
     client = node.client()
     publish(client, "straggler", queue="keep")
     client.turn()
@@ -295,7 +295,7 @@ def test_a_segment_that_cannot_be_tidied_is_no_reason_to_end(caplog):
     client.turn()
     assert node.failures == []
     assert caplog.text.count("the oldest segment cannot be read to be tidied: [Errno 5] Input/output error") == 1
-    journal = node.persistence.journal
+    journal = node.persistence.log
     assert min(journal.segments) == 1
     node.files.share = 0.0
     for _ in range(5):
@@ -307,7 +307,7 @@ def test_a_segment_that_cannot_be_tidied_is_no_reason_to_end(caplog):
 
 def test_tidying_goes_on_beside_reads_that_fail():
     node = Node(FlakyFiles(), keep={}, q={})
-    node.persistence.journal.segment_bytes = 20_000
+    node.persistence.log.segment_bytes = 20_000
     client = node.client()
     kept = [f"kept {number}" for number in range(100)]
     for number in range(600):
@@ -321,5 +321,5 @@ def test_tidying_goes_on_beside_reads_that_fail():
     assert node.files.failures
     node.files.share = 0.0
     assert node.failures == []
-    assert min(node.persistence.journal.segments) > 1
+    assert min(node.persistence.log.segments) > 1
     assert bodies(node.crash(), "keep") == kept

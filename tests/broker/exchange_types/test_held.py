@@ -404,7 +404,7 @@ def test_held_messages_are_found_after_they_were_written_again(node: Node) -> No
         node.turn()
         node.get()
     node.turn()
-    assert min(node.log.journal.segments) > 1
+    assert min(node.log.log.segments) > 1
     node.crash()
     node.advance(60_000)
     assert node.bodies() == node.bodies("b") == ["held"]
@@ -481,7 +481,7 @@ def test_deleting_the_exchange_settles_those_that_cannot_be_read(flaky: Node) ->
     flaky.client.call(1, "exchange.delete", exchange="late")
     flaky.files.share = 0.0
     flaky.advance(10_000)
-    assert flaky.log.journal.living.octets == 0
+    assert flaky.log.log.living.octets == 0
     assert numbers(flaky) == []
 
 
