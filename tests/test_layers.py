@@ -17,11 +17,12 @@ LAYERS = {
     "plain_octets": set(),
     "octets": {"plain_octets"},
     "wire": {"octets", "errors", "config", "clock"},
-    "store": {"octets", "errors", "config", "clock"},
+    "message": {"octets", "wire"},
+    "store": {"octets", "message", "wire", "errors", "config", "clock"},
     "client": {"wire"},
-    "broker": {"octets", "client", "store", "wire", "errors", "compat", "config", "clock"},
-    "amqp": {"octets", "broker", "store", "wire", "errors", "compat", "config", "clock"},
-    "management": {"compiled", "broker", "wire", "errors", "config", "clock"},
+    "broker": {"octets", "client", "store", "message", "wire", "errors", "compat", "config", "clock"},
+    "amqp": {"octets", "broker", "store", "message", "wire", "errors", "compat", "config", "clock"},
+    "management": {"compiled", "broker", "message", "wire", "errors", "config", "clock"},
     "metrics": {"broker", "wire", "errors", "config", "clock"},
     "shovel": {"client", "broker", "wire", "errors", "clock"},
     "server": {
@@ -37,7 +38,19 @@ LAYERS = {
         "config",
         "clock",
     },
-    "testing": {"server", "management", "amqp", "broker", "store", "wire", "errors", "compat", "config", "clock"},
+    "testing": {
+        "server",
+        "management",
+        "amqp",
+        "broker",
+        "store",
+        "message",
+        "wire",
+        "errors",
+        "compat",
+        "config",
+        "clock",
+    },
     "cli": {"compiled", "server", "testing", "client", "store", "wire", "errors", "config", "clock"},
     "__main__": {"cli"},
     "__init__": set(),
@@ -79,7 +92,7 @@ def test_a_module_imports_only_what_its_layer_may(path):
 CIRCLES = {"broker": 7, "amqp": 27, "store": 0, "wire": 0}
 
 #: Modules of the layer `broker` that its package `events` may import, beside itself.
-BELOW_EVENTS = {"infos", "stats", "destination", "message"}
+BELOW_EVENTS = {"infos", "stats", "destination"}
 
 
 def circles(layer):
@@ -124,3 +137,10 @@ def test_the_table_has_no_cycle():
 
 def test_every_layer_is_in_the_table():
     assert {layer_of(path) for path in MODULES} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_server_and_the_store_itself_know_which_store_it_is(path):
+    """All others have a `Store`, whether it keeps anything or not."""
+    if layer_of(path) not in ("server", "store"):
+        assert [name for name in imported(path) if name.startswith("amqpbroker.store.persistence")] == []

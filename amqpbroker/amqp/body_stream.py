@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from amqpbroker.broker.pieces import LARGE, Pieces
+from amqpbroker.message.pieces import LARGE, Pieces
 
 #: A body frame of so many octets is taken in pieces; waiting for the whole of a smaller one costs less.
 STREAMED: Final = 16 * 1024

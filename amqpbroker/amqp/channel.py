@@ -23,16 +23,17 @@ from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.direct_reply import DirectReply
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.events.tap import Via
 from amqpbroker.broker.infos import ChannelInfo, ConsumerInfo
 from amqpbroker.broker.inspection import KNOWN, KNOWN_SIZE, inspect
 from amqpbroker.broker.interceptors import stamped
-from amqpbroker.broker.message import Entry, Message
-from amqpbroker.broker.pieces import Pieces
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route as route_message
 from amqpbroker.broker.stats import CHANNEL_COUNTERS, MessageStats, Outlet, Sample, message_stats
 from amqpbroker.clock import Timer
+from amqpbroker.message.message import Message
+from amqpbroker.message.pieces import Pieces
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 

@@ -26,9 +26,9 @@ from amqpbroker.amqp.repeat import Repeat
 from amqpbroker.amqp.round_robin import Line, feed
 from amqpbroker.amqp.steps import log_failure
 from amqpbroker.broker.infos import ChannelInfo, ConnectionInfo, ConsumerInfo
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.session import Session
 from amqpbroker.errors import AmqpError
+from amqpbroker.message.message import Message
 from amqpbroker.octets import read_i32_be, read_i64_be
 from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, METHOD, OVERHEAD
 from amqpbroker.wire.values import MalformedError, Table

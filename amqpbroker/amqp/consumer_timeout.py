@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker import errors
 from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.message import Entry
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.queue import Queue
 from amqpbroker.config import Config
 from amqpbroker.wire.values import INTEGER_KINDS

@@ -2,7 +2,7 @@
 
 from amqpbroker import errors
 from amqpbroker.amqp.repeat import Repeat
-from amqpbroker.broker.pieces import Pieces
+from amqpbroker.message.pieces import Pieces
 from amqpbroker.wire.erlang import erlang_octets
 from amqpbroker.wire.frames import BODY, HEADER
 

@@ -10,10 +10,11 @@ from amqpbroker.amqp.output import LARGE, content_frames
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.infos import ConsumerInfo
 from amqpbroker.broker.interceptors import stamped
-from amqpbroker.broker.message import Entry, Message
 from amqpbroker.broker.queue import Queue
+from amqpbroker.message.message import Message
 from amqpbroker.octets import BytesWriter, write_i64_be
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame

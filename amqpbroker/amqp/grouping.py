@@ -7,7 +7,7 @@ queue, and in that of dead letters.
 from collections.abc import Iterable
 
 from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.message import Entry
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.queue import Queue
 
 Groups = list[tuple[Queue, list[Entry]]]

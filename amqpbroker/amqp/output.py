@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from amqpbroker.broker.message import Message
-from amqpbroker.broker.pieces import Octets
+from amqpbroker.message.message import Message
+from amqpbroker.message.pieces import Octets
 from amqpbroker.octets import BytesWriter
 from amqpbroker.wire.frames import BASIC_CLASS, BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, OVERHEAD, content
 

@@ -13,12 +13,12 @@ from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.exchange import Exchange
 from amqpbroker.broker.inspection import inspect
 from amqpbroker.broker.key_index import KeyIndex
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.routing import destinations_by_key
 from amqpbroker.broker.routing import route as route_message
 from amqpbroker.broker.stats import Outlet
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError
+from amqpbroker.message.message import Message
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from amqpbroker.amqp.delivery import ChannelConsumer
-from amqpbroker.broker.message import Entry
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.queue import Queue
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 from amqpbroker import errors
 from amqpbroker.broker.destination import Destination
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.exchange import Exchange
-from amqpbroker.broker.message import Entry, Message
+from amqpbroker.message.message import Message
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
@@ -56,9 +57,8 @@ class Transaction:
                 raise errors.partial_transaction()
         publishes, self._publishes = self._publishes, []
         settled, self._settled = self._settled, []
-        log = self._channel.vhost.log
-        if log is not None:
-            log.begin()
+        store = self._channel.vhost.store
+        store.begin()
         try:
             for message, destinations, bits, exchange in publishes:
                 left = tuple([destination for destination in destinations if not destination.closed])
@@ -66,8 +66,7 @@ class Transaction:
             for entries, how in settled:
                 self._channel.settle(dict(sorted(entries.items())), how)
         finally:
-            if log is not None:
-                log.end()
+            store.end()
 
     def _demands(self) -> dict[Destination, tuple[int, int]]:
         """How many messages, and of how many octets, each destination is to take."""

@@ -11,12 +11,12 @@ from amqpbroker.broker.events.tap import over_http
 from amqpbroker.broker.exchange import Bindable, Exchange
 from amqpbroker.broker.exchange_types.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.inspection import inspect
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.settings import alternate_exchange
 from amqpbroker.broker.users import User
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.message.message import Message
 from amqpbroker.wire.values import Table, text
 
 

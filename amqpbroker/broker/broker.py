@@ -10,19 +10,18 @@ from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.direct_reply import DirectReplies
 from amqpbroker.broker.events.tap import Tap
-from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.interceptors import interceptor
 from amqpbroker.broker.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
 from amqpbroker.broker.logins import Logins
 from amqpbroker.broker.parameters import GlobalParameters, Parameters
 from amqpbroker.broker.patterns import Pattern
-from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.rates import Rates
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.session import Session, Synced
 from amqpbroker.broker.shovels import SHOVEL, Shovels
+from amqpbroker.broker.spill import Spill
 from amqpbroker.broker.stats import (
     BROKER_COUNTERS,
     GAUGES,
@@ -41,7 +40,7 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.store.definitions import Definitions, MemoryDefinitions, VhostDefinition
-from amqpbroker.store.store import Store
+from amqpbroker.store.store import Holder, Store
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +62,19 @@ class Broker:
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
 
-    def __init__(self, config: Config, clock: Clock, store: Store, definitions: Definitions | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        store: Store,
+        definitions: Definitions | None = None,
+        spill: Spill | None = None,
+    ) -> None:
         self.sample: Sample | None = None
         self.config = config
         self.clock = clock
         self.store = store
+        self._spill = spill
         self.definitions = definitions or MemoryDefinitions()
         self.vhosts: dict[str, Vhost] = {}
         largest = (config.frame_max or 1 << 32) - CONTENT_HEAD
@@ -101,8 +108,7 @@ class Broker:
         self.rates = Rates(self, config.collect_statistics_interval_ms)
         self.alarms = Alarms(config.cluster_name, self._on_alarms, self.events)
         self.intercept = interceptor(config, clock)
-        if isinstance(store, Persistence):
-            store.on_synced = self._on_synced
+        store.watch(self._on_synced)
         self.lost_ids: frozenset[int] = restore(self)
         if self.blank and (config.defaults_given or not config.definitions.paths):
             with self.definitions.transaction():
@@ -221,6 +227,7 @@ class Broker:
             self.totals,
             self._count_exchanges,
             self.events,
+            self._spill,
         )
         vhost.taps = self.taps
         self.vhosts[definition.name] = vhost

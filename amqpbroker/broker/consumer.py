@@ -8,9 +8,10 @@ from mypy_extensions import mypyc_attr
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.entry import Entry
     from amqpbroker.broker.infos import ConsumerInfo
-    from amqpbroker.broker.message import Entry, Message
     from amqpbroker.broker.queue import Queue
+    from amqpbroker.message.message import Message
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -4,17 +4,18 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from amqpbroker.broker.deaths import Deaths
-from amqpbroker.broker.message import KEY_BYTES, Entry, Message, encode_address
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import Route, route
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Clock
+from amqpbroker.message.deaths import Deaths
+from amqpbroker.message.message import KEY_BYTES, NOT_STORED, Message, encode_address
+from amqpbroker.store.store import Store
 from amqpbroker.wire.property_edit import set_headers, without_expiration
 
 if TYPE_CHECKING:
     from amqpbroker.broker.exchange import Exchange
-    from amqpbroker.broker.persistence import Persistence
 
 
 class Departure:
@@ -96,10 +97,10 @@ class DeadLetters:
     Within `with` they only wait, and are sent at its end.
     """
 
-    def __init__(self, exchanges: "Mapping[str, Exchange]", clock: Clock, log: "Persistence | None") -> None:
+    def __init__(self, exchanges: "Mapping[str, Exchange]", clock: Clock, store: Store) -> None:
         self._exchanges = exchanges
         self._clock = clock
-        self._log = log
+        self._store = store
         self._dying: deque[tuple[Queue, list[Entry], str]] = deque()
         self._depth: int = 0
         self._departure = Departure("", QueueSettings(), "")
@@ -140,16 +141,16 @@ class DeadLetters:
             found: Route | None = None
             for entry in entries:
                 # To the store, a copy leaves here and enters there as one thing.
-                log = self._log if entry.position else None
-                if log is not None:
-                    log.begin()
+                stored = entry.position != NOT_STORED
+                if stored:
+                    self._store.begin()
                 try:
                     queue.forget(entry)
                     if exchange is not None:
                         found = self._send(departure, exchange, entry.message, found)
                 finally:
-                    if log is not None:
-                        log.end()
+                    if stored:
+                        self._store.end()
 
     def _send(self, departure: Departure, exchange: "Exchange", message: Message, found: Route | None) -> Route:
         """Publish a dead letter to where its exchange leads, but to no queue that would close a cycle.

@@ -5,7 +5,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from amqpbroker.broker.message import Entry
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.ready import PAGE_BYTES, PAGE_COUNT, Page, Pager
 from amqpbroker.clock import Clock, Timer
 

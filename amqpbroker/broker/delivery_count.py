@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.compat import Compat
+from amqpbroker.message.message import Message
 from amqpbroker.octets import BytesWriter, write_i64_be
 from amqpbroker.wire.property_edit import set_headers
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mypy_extensions import mypyc_attr
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.message import Message
+    from amqpbroker.message.message import Message
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 
 PSEUDO_QUEUE = "amq.rabbitmq.reply-to"
 _PREFIX = PSEUDO_QUEUE + "."

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from amqpbroker.broker.message import Entry
+from amqpbroker.broker.entry import Entry
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS
 

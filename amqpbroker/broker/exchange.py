@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Union
 
 from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.holder import Holder
 from amqpbroker.broker.key_index import KeyIndex
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.policies import NO_POLICY, Effective, Policy
 from amqpbroker.broker.stats import EXCHANGE_COUNTERS, MessageStats, Outlet, Sample, message_stats
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
+from amqpbroker.message.message import Message
+from amqpbroker.store.store import Holder
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:

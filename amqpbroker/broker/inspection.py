@@ -4,9 +4,9 @@ from typing import Any, Final
 
 from amqpbroker import errors
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReply
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.publish_checks import check_user_id, expiration_ms, extra_routing_keys, without_bcc
 from amqpbroker.broker.users import User
+from amqpbroker.message.message import Message
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import SLOW, decode_properties, encode_properties, flags_of, scan
 from amqpbroker.wire.property_walk import PSEUDO_QUEUE_BYTES, PropertyWalk

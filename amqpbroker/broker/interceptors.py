@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from amqpbroker.broker.message import Message
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
+from amqpbroker.message.message import Message
 from amqpbroker.wire.headers import with_headers, with_timestamp
 from amqpbroker.wire.properties import flags_of
 from amqpbroker.wire.property_flags import TIMESTAMP

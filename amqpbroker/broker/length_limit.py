@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Final
 
-from amqpbroker.broker.message import MESSAGE_OCTETS, Entry, Message
+from amqpbroker.broker.entry import Entry
+from amqpbroker.message.message import MESSAGE_OCTETS, Message
 
 if TYPE_CHECKING:
     from amqpbroker.broker.local_queue import LocalQueue

@@ -12,11 +12,10 @@ from amqpbroker.broker.consumers import Consumers, QuorumConsumers
 from amqpbroker.broker.deadletter import count_letters
 from amqpbroker.broker.delayed_returns import DelayedReturns
 from amqpbroker.broker.disuse import Disuse
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.length_limit import LEAVING_BYTES, LengthLimit
-from amqpbroker.broker.message import MESSAGE_OCTETS, Entry, Message
 from amqpbroker.broker.paging import QueuePages
-from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.queue_info import queue_info
 from amqpbroker.broker.ready import (
@@ -33,7 +32,9 @@ from amqpbroker.broker.returns import reclaim, requeue
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import Timer
 from amqpbroker.compat import Compat
+from amqpbroker.message.message import MESSAGE_OCTETS, Message
 from amqpbroker.store.recovery import Copies
+from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class LocalQueue(Queue):
     Invariant between calls: if a message is ready, no consumer can take it. So a publish asks the consumers only when
     no message is ready, and an ack offers messages only to the consumer that sent it.
 
+    store: where its copies are stored. stores: it keeps some, so that a publish need not ask it.
     retry: delay of returned messages, None for no delay. `delayed`: the delayed messages, None until the first one.
     entered: number of copies made. passed: number of messages handed to a no-ack consumer without a copy. The sum of
     both numbers the next copy. unacked_size: bytes of the bodies of unacknowledged messages.
@@ -83,10 +85,9 @@ class LocalQueue(Queue):
         self.quorum: bool = settings.queue_type == "quorum"
         kind = QuorumConsumers if self.quorum else Consumers
         self.consumers: Consumers = kind(name, vhost.name, settings.single_active_consumer)
-        self.log: Persistence | None = vhost.log if durable else None
-        self.ready: ReadyLine = _ready_line(
-            settings, vhost.config.compat, None if self.log is None else QueuePages(self, self.log)
-        )
+        self.store: Store = vhost.store if durable else UNSTORED
+        self.stores: bool = self.store.keeps
+        self.ready: ReadyLine = _ready_line(settings, vhost.config.compat, QueuePages(self) if self.stores else None)
         self._limited: bool = not settings.plain
         self.limit = LengthLimit()
         self.retry: RetryDelay | None = settings.retry if vhost.config.compat.delayed_retry else None
@@ -193,9 +194,9 @@ class LocalQueue(Queue):
         """The queue's copy of a message, stored if it is to be."""
         self.entered += 1
         entry = Entry(message, self, self.entered + self.passed, deadline_ms)
-        if self.log is not None and (message.persistent or self.quorum):
+        if self.stores and (message.persistent or self.quorum):
             self.tally.stored += 1
-            self.log.enqueue(entry)
+            self.store.enqueue(entry)
         return entry
 
     def refuses(self, count: int, size: int) -> bool:
@@ -302,8 +303,8 @@ class LocalQueue(Queue):
             self.forget(entry)
             consumer.hand(entry.message, entry.acquired_count, entry.delivery_count)
             return
-        if entry.position and self.log is not None:
-            self.log.returned(entry)
+        if entry.position:
+            self.store.returned(entry)
         self.unacked_count += 1
         self.unacked_size += entry.message.size
         consumer.unacked += 1
@@ -345,8 +346,8 @@ class LocalQueue(Queue):
                 self.forget(entry)
             else:
                 tally.got += 1
-                if entry.position and self.log is not None:
-                    self.log.returned(entry)
+                if entry.position:
+                    self.store.returned(entry)
                 entry.consumer = None
                 self._got += 1
                 self.unacked_count += 1
@@ -363,9 +364,9 @@ class LocalQueue(Queue):
     # --- settled ----------------------------------------------------------------------------------------------------
 
     def forget(self, entry: Entry) -> None:
-        if entry.position and self.log is not None:
+        if entry.position:
             self.tally.unstored += 1
-            self.log.settle(entry)
+            self.store.settle(entry)
 
     def ack(self, entry: Entry) -> None:
         if entry.position:
@@ -461,21 +462,19 @@ class LocalQueue(Queue):
 
     def move(self, destination: Queue, count: int, size: int) -> int:
         moved = 0
-        log = self.vhost.log
+        store = self.vhost.store
         self.expire()
         with self.vhost.dead_letters:
             while moved < count and size > 0 and self.ready.count and self.ready.load_head():
                 message = self.ready.head().message
                 if destination.closed or destination.refuses(1, message.size):
                     break
-                if log is not None:
-                    log.begin()
+                store.begin()
                 try:
                     self.forget(self.pop())
                     destination.publish(message)
                 finally:
-                    if log is not None:
-                        log.end()
+                    store.end()
                 moved += 1
                 size -= message.size
         self.tally.left += moved
@@ -573,10 +572,9 @@ class LocalQueue(Queue):
 
         While messages are consumed, as many stay as the next consumers will take soon.
         """
-        log = self.vhost.log
-        if log is None or not self.ready.count:
+        if not self.vhost.store.keeps or not self.ready.count:
             return False
-        return self.ready.page_out(QueuePages(self, log), keep=bool(self.consumers.all))
+        return self.ready.page_out(QueuePages(self), keep=bool(self.consumers.all))
 
     def discard(self) -> None:
         self.closed = True

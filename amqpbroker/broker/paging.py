@@ -1,12 +1,16 @@
 """What a queue keeps out of memory: its stored copies, and in need of memory the others too."""
 
 from array import array
+from functools import partial
+from typing import TYPE_CHECKING
 
-from amqpbroker.broker.message import Entry
-from amqpbroker.broker.persistence import Persistence
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.ready import Page, Pager
 from amqpbroker.store.record import DamagedError
+from amqpbroker.store.store import Store
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.local_queue import LocalQueue
 
 #: The most copies of a page that are read back at once. All clients wait meanwhile, and a consumer wants no more than
 #: its prefetch.
@@ -14,33 +18,34 @@ SLICE_COUNT = 128
 
 
 class QueuePages(Pager):
-    """The pages of one queue."""
+    """The pages of one queue. What is not stored goes where the queue's vhost says, while memory is short."""
 
-    def __init__(self, queue: Queue, log: Persistence) -> None:
+    def __init__(self, queue: "LocalQueue") -> None:
         self._queue = queue
-        self._log = log
+        self._store: Store = queue.store
 
     def page(self, entries: list[Entry]) -> Page:
         page = Page(entries)
         if not self.let_go(page):
-            self._log.unsafe_pages.append((self, page))
+            self._store.when_safe(partial(self.let_go, page))
         return page
 
     def let_go(self, page: Page) -> bool:
         entries = page.entries
-        log = self._log
+        store = self._store
+        spill = self._queue.vhost.spill
+        wanted = spill is not None and spill.wanted
         if not page.positions:
             stored = False
-            safe_position, counts = log.safe_position, log.counts
             for entry in reversed(entries):
                 position = entry.position
                 if position:
                     stored = True
-                    if not 0 < position < safe_position or (
-                        entry.acquired_count and counts.get(position, -1) != entry.delivery_count
+                    if not store.is_safe(entry) or (
+                        entry.acquired_count and store.delivery_count(position) != entry.delivery_count
                     ):
                         return False
-            if not entries or not (stored or self._is_wanted()):
+            if not entries or not (stored or wanted):
                 return True
             page.positions = array("Q", [entry.position for entry in entries])
             first, last = entries[0].sequence, entries[-1].sequence
@@ -49,15 +54,11 @@ class QueuePages(Pager):
             else:
                 page.sequences = array("Q", [entry.sequence for entry in entries])
             page.entries = entries = [entry for entry in entries if not entry.position]
-        if entries and log.spill is not None and log.spill.wanted:
-            page.spilled = log.spill.write(entries)
+        if entries and spill is not None and wanted:
+            page.spilled = spill.write(entries)
             if page.spilled is not None:
                 page.entries = []
         return True
-
-    def _is_wanted(self) -> bool:
-        spill = self._log.spill
-        return spill is not None and spill.wanted
 
     def take(self, page: Page) -> list[Entry]:
         if not page.positions:
@@ -74,7 +75,7 @@ class QueuePages(Pager):
         if count:
             stored = count - page.positions[:count].count(0)
             self._queue.tally.loaded += stored
-            self._log.loaded += stored
+            self._store.count_loaded(stored)
             self._give_up(page)
             page.entries = others[count - stored :]
             page.positions = page.positions[count:]
@@ -92,19 +93,19 @@ class QueuePages(Pager):
         """Return the page's copies that are not stored. Raises OSError, DamagedError."""
         if page.spilled is None:
             return page.entries
-        assert self._log.spill is not None
-        return self._log.spill.read(page.spilled, self._queue)
+        spill = self._queue.vhost.spill
+        assert spill is not None
+        return spill.read(page.spilled, self._queue)
 
     def _read(self, page: Page, others: list[Entry], entries: list[Entry], count: int) -> None:
         """Append the page's first `count` copies to `entries`. others: copies that are not stored.
 
         Raises OSError, DamagedError.
         """
-        log, queue = self._log, self._queue
-        counts = log.counts
+        store, queue = self._store, self._queue
         other = 0
         positions = page.positions[:count]
-        reading = log.reader.start([position for position in positions if position])
+        reading = store.load([position for position in positions if position])
         for position, sequence in zip(positions, page.sequences[:count], strict=True):
             if not position:
                 entries.append(others[other])
@@ -113,23 +114,23 @@ class QueuePages(Pager):
             message = reading.message(position)
             entry = Entry(message, queue, sequence, reading.deadline_ms)
             entry.position = position
-            if counts:
-                delivery_count = counts.get(position, -1)
-                if delivery_count >= 0:
-                    entry.redelivered = True
-                    entry.delivery_count = delivery_count
+            delivery_count = store.delivery_count(position)
+            if delivery_count >= 0:
+                entry.redelivered = True
+                entry.delivery_count = delivery_count
             entries.append(entry)
 
     def expect(self, page: Page) -> None:
         stored = [position for position in page.positions if position]
         if stored:
-            self._log.reader.expect(stored)
+            self._store.expect(stored)
 
     def _give_up(self, page: Page) -> None:
         """Free the page's part of the spill file and its entries in memory."""
         if page.spilled is not None:
-            assert self._log.spill is not None
-            self._log.spill.free(page.spilled)
+            spill = self._queue.vhost.spill
+            assert spill is not None
+            spill.free(page.spilled)
             page.spilled = None
         page.entries = []
 
@@ -138,10 +139,10 @@ class QueuePages(Pager):
             self.forget(entry)
         positions = array("Q", [position for position in page.positions if position])
         self._queue.tally.unstored += len(positions)
-        self._log.settle_positions(positions)
+        self._store.settle_positions(positions)
         self._give_up(page)
 
     def forget(self, entry: Entry) -> None:
         if entry.position:
             self._queue.tally.unstored += 1
-            self._log.settle(entry)
+            self._store.settle(entry)

@@ -14,9 +14,9 @@ from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
     from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.entry import Entry
     from amqpbroker.broker.exchange import Binding
     from amqpbroker.broker.infos import ConsumerInfo
-    from amqpbroker.broker.message import Entry
 
 
 class Queue(Destination):

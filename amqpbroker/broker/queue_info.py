@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.infos import QueueInfo
-from amqpbroker.broker.message import MESSAGE_OCTETS
 from amqpbroker.broker.ready import StrictQuorumLine
+from amqpbroker.message.message import MESSAGE_OCTETS
 from amqpbroker.wire.properties import timestamp_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.delayed_returns import DelayedReturns
-from amqpbroker.broker.message import Entry
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.paging import QueuePages
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def _take_back(queue: "LocalQueue", entries: list[Entry], failed: bool) -> None:
         if 0 <= limit < entry.delivery_count:
             exhausted.append(entry)
             continue
-        if entry.position and queue.log is not None:
-            queue.log.returned(entry)
+        if entry.position:
+            queue.store.returned(entry)
         if retry is not None:
             delay_ms = retry.delay_ms(failed, entry.delivery_count)
             if delay_ms:
@@ -79,7 +79,7 @@ def _take_back(queue: "LocalQueue", entries: list[Entry], failed: bool) -> None:
 def _delay(queue: "LocalQueue", late: list[tuple[Entry, int]]) -> None:
     delayed = queue.delayed
     if delayed is None:
-        pager = None if queue.log is None else QueuePages(queue, queue.log)
+        pager = QueuePages(queue) if queue.stores else None
         batch = queue.vhost.config.bounds.releases
         delayed = queue.delayed = DelayedReturns(queue.clock, partial(_rejoin, queue), batch, pager)
     for entry, delay_ms in late:
@@ -114,19 +114,16 @@ def _put_last(queue: "LocalQueue", entry: Entry, failed: bool) -> None:
 
 def _copied(queue: "LocalQueue", entry: Entry) -> Entry:
     """Another copy in place of this one, as new as one can be; to the store they change places as one thing."""
-    log = queue.log
-    if log is not None:
-        log.begin()
+    store = queue.store
+    store.begin()
     try:
         queue.forget(entry)
         again = queue.enter(entry.message, entry.deadline_ms)
         again.acquired_count = entry.acquired_count
         again.delivery_count = entry.delivery_count
-        if log is not None:
-            log.returned(again)
+        store.returned(again)
     finally:
-        if log is not None:
-            log.end()
+        store.end()
     queue.tally.before += 1
     return again
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.key_index import KeyIndex
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 
 if TYPE_CHECKING:
     from amqpbroker.broker.exchange import Exchange, ExchangeType, Lookup, Target

@@ -7,13 +7,14 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import Spilled
-from amqpbroker.broker.stored import DECODED, content_of, decode
 from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.message.message import Message
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
+from amqpbroker.store.stored import DECODED, content_of, decode
 
 log = logging.getLogger(__name__)
 

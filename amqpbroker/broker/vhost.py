@@ -28,8 +28,6 @@ from amqpbroker.broker.exchange_types.registry import (
 )
 from amqpbroker.broker.limits import Limits
 from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.message import Message
-from amqpbroker.broker.persistence import Persistence
 from amqpbroker.broker.policies import NO_POLICY, Effective, Policies
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.queue_arguments import with_queue_type
@@ -42,6 +40,7 @@ from amqpbroker.broker.settings import (
     parse_queue_settings,
     queue_settings,
 )
+from amqpbroker.broker.spill import Spill
 from amqpbroker.broker.stats import (
     CHANNEL_COUNTERS,
     CONNECTION_COUNTERS,
@@ -57,8 +56,9 @@ from amqpbroker.broker.sweep import MANY, Sweep
 from amqpbroker.broker.totals import BrokerTotals
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
+from amqpbroker.message.message import Message
 from amqpbroker.store.definitions import Definition, Definitions, VhostDefinition
-from amqpbroker.store.store import Store
+from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Table, encode_table
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Vhost:
     become invalid. remembered: number of routes that its channels cache. traffic, octets: counters of its channels and
     connections. totals: those of the broker. count_exchanges: returns the broker's number of exchanges. events: receive
     the events of creation and deletion. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue, called when
-    the queue is deleted.
+    the queue is deleted. spill: where messages that are not stored go while memory is short, None for nowhere.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -102,6 +102,7 @@ class Vhost:
         totals: BrokerTotals,
         count_exchanges: Callable[[], int],
         events: Events,
+        spill: Spill | None = None,
     ) -> None:
         self.sample: Sample | None = None
         self.definition = definition
@@ -109,7 +110,7 @@ class Vhost:
         self.clock = clock
         self.store = store
         self.definitions = definitions
-        self.log: Persistence | None = store if isinstance(store, Persistence) else None
+        self.spill = spill
         self.direct_replies = direct_replies
         self.config = config
         self.policies = policies
@@ -128,7 +129,7 @@ class Vhost:
         self.remembered: int = 0
         self.taps: tuple[Tap, ...] = ()
         self.on_deleted: dict[Queue, Callable[[], None]] = {}
-        self.dead_letters = DeadLetters(self.exchanges, clock, self.log)
+        self.dead_letters = DeadLetters(self.exchanges, clock, store)
         default = self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)
         default.effective = policies.effective(name, "exchange", "")
         for exchange, kind in PREDECLARED:
@@ -267,9 +268,9 @@ class Vhost:
         arguments: Table,
         kinds: tuple[str, ...] = EXCHANGE_TYPES,
     ) -> Exchange:
-        log = self.log if durable else None
+        store = self.store if durable else UNSTORED
         exchange_type = build_exchange_type(
-            kind, arguments, self.clock, self._release_to(name), log, self.config.bounds, kinds
+            kind, arguments, self.clock, self._release_to(name), store, self.config.bounds, kinds
         )
         alternate = alternate_exchange(name, self.name, arguments)
         exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)

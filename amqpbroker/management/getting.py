@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, final
 import orjson
 
 from amqpbroker.broker.delivery_count import counted
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.events.tap import over_http
-from amqpbroker.broker.message import MESSAGE_OCTETS, Entry
 from amqpbroker.broker.queue import Queue
 from amqpbroker.management.formats.messages import got
 from amqpbroker.management.streamed import Parts
 from amqpbroker.management.synced import all_written
+from amqpbroker.message.message import MESSAGE_OCTETS
 
 if TYPE_CHECKING:
     from amqpbroker.management.call import Call

@@ -15,7 +15,6 @@ from amqpbroker import __version__
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.node import Listening as Listening  # cli looks no further down than here
 from amqpbroker.broker.patterns import PatternError as PatternError
-from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.broker.shortage import Shortage
 from amqpbroker.clock import Clock, SystemClock, TravelClock
 from amqpbroker.compiled import how_it_runs
@@ -35,6 +34,8 @@ from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.tls_listener import TlsListener
 from amqpbroker.store.committer import ThreadCommitter
+from amqpbroker.store.journal import Journal
+from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import MemoryStore
@@ -167,23 +168,22 @@ class Server:
                 waits=config.durability != "none",
                 bounds=config.bounds,
             )
-        self.broker = Broker(config, clock, self._store or MemoryStore(), kept.definitions)
+        self.broker = Broker(config, clock, self._store or MemoryStore(), kept.definitions, kept.spill)
         # Told with `set` when memory is short and when it is no more.
         self._shortage: Shortage | None = None
         if self._store is not None and kept.spill is not None:
-            self._store.spill = kept.spill
             self._shortage = Shortage(self._clock, kept.spill, self.broker.queues, give_back)
         self._directory = kept.directory
         self.timers = Timers(loop, clock)
         self._own_timers = self.timers if self._clock is clock else Timers(loop, self._clock)
         self.tick = Tick(loop.call_soon, self.broker.sync, self._fail, self._clock.now_ms)
         if self._store is not None and kept.found is not None:
-            self._store.on_gathered = self.tick.request
+            self._store.drive(self.tick.request)
             kept.definitions.on_change = self._store.writer.definitions_changed
             self._store.writer.definitions_changed()
             self._restore(self._store, kept.found)
         self._max_files = machine.file_limit(raised=not embedded)
-        self._node = self._watch_resources()
+        self._node = self._watch_resources(kept.journal)
         self._node.settings.update(settings)
         self._tell_certificates()
         self.clients = Clients(self.broker, self._clock, self.tick, loop, self._max_files - RESERVED_FILES)
@@ -198,7 +198,7 @@ class Server:
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._status = 0
 
-    def _watch_resources(self) -> ServerNode:
+    def _watch_resources(self, journal: Journal | None) -> ServerNode:
         """Have publishers wait while memory, or space for what is kept, is short. Returns the node's facts."""
         config, clock, alarms = self._config, self._clock, self.broker.alarms
         total_bytes = config.total_memory_bytes or machine.total_memory_bytes() or UNKNOWN_MEMORY_BYTES
@@ -210,9 +210,9 @@ class Server:
                 memory.on_short = self._shortage.set
             memory.look()
         disk_bytes = config.disk_free_limit.of(total_bytes)
-        if self._store is not None:
+        if self._store is not None and journal is not None:
             log.info("disk free limit set to %d bytes", disk_bytes)
-            disk = DiskMonitor(clock, alarms, disk_bytes, self._store.journal.directory, machine.free_bytes)
+            disk = DiskMonitor(clock, alarms, disk_bytes, journal.directory, machine.free_bytes)
             disk.look()
             self._store.writer.on_stuck = disk.on_stuck
         started_ms = self.broker.clock.now_ms()
@@ -221,9 +221,9 @@ class Server:
     def _restore(self, store: Persistence, found: Recovered) -> None:
         """Give queues and exchanges back what they had. Raises StoreError."""
         try:
-            count = restore_messages(store, found, self.broker.holders(), self.broker.lost_ids)
+            count = store.restore(found, self.broker.holders(), self.broker.lost_ids)
         except (OSError, DamagedError) as error:
-            raise data.StoreError(f"{store.journal.directory}: {error}") from error
+            raise data.StoreError(f"{store.log.name}: {error}") from error
         if count:
             log.info("%d messages recovered", count)
 

@@ -10,7 +10,7 @@ from amqpbroker.broker.spill import Spill
 from amqpbroker.config import Config
 from amqpbroker.store.definitions import Definitions, MemoryDefinitions
 from amqpbroker.store.journal import Journal
-from amqpbroker.store.journal import StoreError as StoreError  # cli looks no further down than here
+from amqpbroker.store.log import StoreError as StoreError  # cli looks no further down than here
 from amqpbroker.store.recovery import Recovered, recover
 
 log = logging.getLogger(__name__)

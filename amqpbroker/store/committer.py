@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from amqpbroker.store.journal import Batch, Journal
+from amqpbroker.store.log import Batch, Log
 
 OnDone = Callable[[OSError | None], None]
 
@@ -24,8 +24,8 @@ class Committer(ABC):
     may be tried again, with another OSError if nothing may be written any more.
     """
 
-    def __init__(self, journal: Journal, before: Callable[[], None] = _nothing) -> None:
-        self._journal = journal
+    def __init__(self, log: Log, before: Callable[[], None] = _nothing) -> None:
+        self._log = log
         self._before = before
 
     @abstractmethod
@@ -40,11 +40,11 @@ class Committer(ABC):
         """What `start` begins, here and now. Raises OSError as `on_done` is told it."""
         self._before()
         if batch is not None:
-            self._journal.write(batch)
+            self._log.write(batch)
 
     def remove_freed(self) -> None:
-        """Have the journal's `remove_freed` called: here and now, unless there is where nobody waits for it."""
-        self._journal.remove_freed()
+        """Have the log's `remove_freed` called: here and now, unless there is where nobody waits for it."""
+        self._log.remove_freed()
 
 
 class InlineCommitter(Committer):
@@ -70,11 +70,11 @@ class ThreadCommitter(Committer):
 
     def __init__(
         self,
-        journal: Journal,
+        log: Log,
         call_on_loop: Callable[[Callable[[], None]], object],
         before: Callable[[], None],
     ) -> None:
-        super().__init__(journal, before)
+        super().__init__(log, before)
         self._call_on_loop = call_on_loop
         self._failure: OSError | None = None
         self._work: queue.SimpleQueue[tuple[Batch | None, OnDone] | None] = queue.SimpleQueue()
@@ -86,7 +86,7 @@ class ThreadCommitter(Committer):
         self._work.put((batch, on_done))
 
     def remove_freed(self) -> None:
-        self._remover.submit(self._journal.remove_freed)
+        self._remover.submit(self._log.remove_freed)
 
     def close(self) -> OSError | None:
         self._work.put(None)

@@ -1,12 +1,12 @@
-"""Writing again, at the end of the journal, what keeps its oldest segment. Bytes and positions only."""
+"""Writing again, at the end of the log, what keeps its oldest segment. Bytes and positions only."""
 
 from typing import NamedTuple
 
 from amqpbroker.store import record
 from amqpbroker.store.checksum import crc32
-from amqpbroker.store.journal import Journal, Segment
+from amqpbroker.store.log import Log
 from amqpbroker.store.moves import Moves
-from amqpbroker.store.position import OFFSET_BITS
+from amqpbroker.store.position import OFFSET_MASK
 
 #: How many segments there may be beyond twice of what lives.
 SPARE_SEGMENTS = 2
@@ -30,32 +30,32 @@ class Compaction:
     failure: the error of a step that could not read; no step is due until it is None again.
     """
 
-    def __init__(self, journal: Journal, moves: Moves, counts: dict[int, int]) -> None:
+    def __init__(self, log: Log, moves: Moves, counts: dict[int, int]) -> None:
         """counts: first position -> delivery count of the copies that were delivered before."""
-        self._journal = journal
+        self._log = log
         self._moves = moves
         self._counts = counts
         self.failure: OSError | None = None
-        self._segment: Segment | None = None
-        #: Where to go on, and where the batch ends that has it.
+        #: The segment that it looks through, where to go on, and where the batch ends that has it.
+        self._segment: int = 0
         self._at: int = 0
         self._stop: int = 0
 
     def is_due(self) -> bool:
         """Whether `step` has something to do."""
-        journal = self._journal
-        if self.failure is not None or len(journal.segments) < 3:
+        log = self._log
+        oldest = log.oldest
+        if self.failure is not None or log.newest - oldest < 2:
             return False
-        oldest = journal.segments[min(journal.segments)]
-        if oldest is self._segment:
-            return self._at < oldest.size
-        return journal.octets > 2 * journal.living.octets + SPARE_SEGMENTS * journal.segment_bytes
+        if oldest == self._segment:
+            return self._at < log.batches_in(oldest).stop
+        return log.size > 2 * log.living.octets + SPARE_SEGMENTS * log.segment_bytes
 
     def step(self, position: int, written: int) -> tuple[list[bytes], list[Moved]]:
         """Return the groups to write from `position` on, and the entries that they move.
 
         written: bytes that the batch has already. A step reads twice as many: at most half of them are live, so that
-        the journal does not grow faster than it shrinks. Entries that the journal knows to be settled are not moved.
+        the log does not grow faster than it shrinks. Entries that the log knows to be settled are not moved.
         A part that cannot be read is left for a later step (`failure`). Raises DamagedError.
         """
         parts: list[bytes] = []
@@ -68,49 +68,42 @@ class Compaction:
 
     def _step(self, parts: list[bytes], moved: list[Moved], position: int, written: int) -> None:
         """Read one step into `parts` and `moved`. Raises DamagedError, or OSError, which keeps earlier groups."""
-        journal = self._journal
-        oldest = journal.segments[min(journal.segments)]
-        if oldest is not self._segment:
+        log = self._log
+        oldest = log.oldest
+        span = log.batches_in(oldest)
+        if oldest != self._segment:
             self._segment = oldest
-            self._at = self._stop = record.SEGMENT_HEAD.size
-        base = oldest.number << OFFSET_BITS
+            self._at = self._stop = span.start
         left = max(STEP_BYTES, 2 * written)
-        while left > 0 and self._at < oldest.size:
+        while left > 0 and self._at < span.stop:
             if self._at == self._stop:
-                self._begin_batch(oldest)
+                self._at, self._stop = log.groups(self._at)
             start, octets = self._at, self._stop - self._at
-            living = journal.living.of(oldest.number).between(start, self._stop)
+            offset = start & OFFSET_MASK
+            living = log.living.of(oldest).between(offset, offset + octets)
             if not living:
                 left -= min(octets, _SKIP_BYTES)
                 self._at = self._stop
                 continue
-            data = self._groups(base | start, octets, left)
+            data = self._groups(start, octets, left)
             left -= octets
             self._at = start + len(data)
             living.reverse()
             for _, last in record.payloads(data):
                 inside = []
-                while living and living[-1] < start + last:
-                    inside.append(living.pop() - start)
+                while living and living[-1] < offset + last:
+                    inside.append(living.pop() - offset)
                 if inside:
-                    position = self._copy(parts, moved, position, data, inside, base + start)
-
-    def _begin_batch(self, segment: Segment) -> None:
-        head = self._journal.read(segment.number << OFFSET_BITS | self._at, record.BATCH_HEAD.size)
-        batch = record.read_batch(head, 0, segment.mark)
-        if batch is None:
-            raise record.DamagedError(self._at, f"no whole batch header in {segment.path}")
-        self._at += record.BATCH_HEAD.size
-        self._stop = self._at + batch[1]
+                    position = self._copy(parts, moved, position, data, inside, start)
 
     def _groups(self, position: int, octets: int, wanted: int) -> bytes:
         """Whole groups of those `octets`: about as many as wanted, or one that has more."""
-        data = self._journal.read(position, min(octets, max(STEP_BYTES, wanted)))
+        data = self._log.read(position, min(octets, max(STEP_BYTES, wanted)))
         if len(data) == octets:
             return data
         end = record.groups_end(data)
         if not end:
-            return self._journal.read(position, min(octets, record.first_group(data)))
+            return self._log.read(position, min(octets, record.first_group(data)))
         return data[:end]
 
     def _copy(

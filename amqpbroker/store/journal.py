@@ -1,4 +1,4 @@
-"""The journal: batches appended to segments, positions to read back from, space given back. docs/store-format.md."""
+"""The journal: a log in files, one for each segment. docs/store-format.md."""
 
 import errno
 import logging
@@ -14,6 +14,7 @@ from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
 from amqpbroker.store.living import LivingBySegment
+from amqpbroker.store.log import Batch, Log, Span, UnwrittenError
 from amqpbroker.store.position import OFFSET_BITS, OFFSET_MASK
 
 log = logging.getLogger(__name__)
@@ -21,14 +22,6 @@ log = logging.getLogger(__name__)
 #: What keeps a file from being opened for now, and what a disk from taking data. Whatever else fails is the end.
 _TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _FOR_NOW = _TOO_MANY_FILES | {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-
-
-class StoreError(Exception):
-    """The store cannot go on, or must not start; the text is for the operator."""
-
-
-class UnwrittenError(OSError):
-    """The disk did not take a batch, and the journal is as it was before: the batch may be tried again."""
 
 
 @dataclass(slots=True)
@@ -45,37 +38,20 @@ class Segment:
     mark: bytes = field(default_factory=partial(secrets.token_bytes, record.MARK_BYTES))
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one write and one sync make safe. offset: where in the segment it goes.
-
-    parts: its octets, which are not joined.
-    """
-
-    number: int
-    segment: Segment
-    offset: int
-    parts: list[bytes]
-
-
 def segment_name(number: int) -> str:
     return f"{number:016x}.seg"
 
 
-class Journal:
-    """The segments of one data directory.
-
-    Everything is called on the loop's thread but `write`, which is called on one other, a batch at a time, and
-    `remove_freed`, which may be called on a third; `free` only between two batches.
-
-    living: the entries that live; who appends and settles tells it.
-    """
+class Journal(Log):
+    """The segments of one data directory."""
 
     def __init__(
         self, directory: Path, files: Files, segment_bytes: int = BOUNDS.segment_bytes, synced: bool = True
     ) -> None:
         """synced: a batch is on the disk when `write` returns; else it is with the operating system."""
         self.directory = directory
+        self.name = str(directory)
+        self.durable = 0
         self.files = files
         self.segments: dict[int, Segment] = {}
         self.living = LivingBySegment()
@@ -88,22 +64,16 @@ class Journal:
     # --- append -----------------------------------------------------------------------------------------------------
 
     def next_position(self) -> int:
-        """The position of the first octet behind the next batch's header; a full segment is followed by a new one."""
+        """Behind the next batch's header; a full segment is followed by a new one."""
         segment = self._current()
         return segment.number << OFFSET_BITS | (segment.size + record.BATCH_HEAD.size)
 
-    def end_position(self) -> int:
-        """Behind everything that was made a batch."""
-        segment = self.segments[max(self.segments)]
-        return segment.number << OFFSET_BITS | segment.size
-
     def batch(self, groups: list[bytes]) -> Batch:
-        """The groups as the next batch, for `write`."""
         segment = self._current()
         self.batches += 1
         size = sum([len(part) for part in groups])
         parts = [record.batch(segment.mark, self.batches, size), *groups]
-        made = Batch(self.batches, segment, segment.size, parts)
+        made = Batch(self.batches, segment.number << OFFSET_BITS | segment.size, parts)
         segment.size += record.BATCH_HEAD.size + size
         return made
 
@@ -115,12 +85,8 @@ class Journal:
         return self.segments[last]
 
     def write(self, batch: Batch) -> None:
-        """Append, and sync unless that is not wanted.
-
-        Raises UnwrittenError, after which the same batch is to be tried again and no other, and OSError, after which
-        nothing may be written any more.
-        """
-        segment = batch.segment
+        """Append, and sync unless that is not wanted."""
+        segment = self._segment(batch)
         is_new = segment.descriptor < 0
         if is_new:
             with self._or_cut_off(batch, is_new):
@@ -139,6 +105,7 @@ class Journal:
                 self.files.sync_directory(self.directory)
         if self._synced:
             self.files.sync(segment.descriptor)
+        self.durable = batch.position + sum([len(part) for part in batch.parts])
 
     @contextmanager
     def _or_cut_off(self, batch: Batch, is_new: bool, for_now: frozenset[int] = _FOR_NOW) -> Iterator[None]:
@@ -153,24 +120,28 @@ class Journal:
                 raise
             self._cut_off(batch, is_new)
             self._unwritten = batch
-            raise UnwrittenError(error.errno, error.strerror, str(batch.segment.path)) from error
+            raise UnwrittenError(error.errno, error.strerror, str(self._segment(batch).path)) from error
+
+    def _segment(self, batch: Batch) -> Segment:
+        return self.segments[batch.position >> OFFSET_BITS]
 
     def _cut_off(self, batch: Batch, is_new: bool) -> None:
         """Have nothing of the batch be there, nor its segment if that is new. Raises OSError."""
-        segment = batch.segment
+        segment = self._segment(batch)
         if not is_new:
-            self.files.truncate(segment.descriptor, batch.offset)
-            self._check_size(segment, batch.offset)
+            self.files.truncate(segment.descriptor, batch.position & OFFSET_MASK)
+            self._check_size(segment, batch.position & OFFSET_MASK)
         elif segment.descriptor >= 0:
             self._close(segment)
             self.files.remove(segment.path)
 
     def _read_back(self, batch: Batch) -> None:
         """A disk that has refused a batch and then taken it has to show its octets. Raises OSError."""
-        segment = batch.segment
+        segment = self._segment(batch)
+        offset = batch.position & OFFSET_MASK
         data = b"".join(batch.parts)
-        self._check_size(segment, batch.offset + len(data))
-        if self.files.read(segment.descriptor, batch.offset, len(data)) != data:
+        self._check_size(segment, offset + len(data))
+        if self.files.read(segment.descriptor, offset, len(data)) != data:
             raise OSError(errno.EIO, "What was written cannot be read back", str(segment.path))
 
     def _check_size(self, segment: Segment, size: int) -> None:
@@ -181,39 +152,47 @@ class Journal:
     # --- read -------------------------------------------------------------------------------------------------------
 
     def read(self, position: int, size: int) -> bytes:
-        """Up to `size` octets from there on, of what is written. Raises OSError."""
         segment = self.segments[position >> OFFSET_BITS]
         return self.files.read(segment.descriptor, position & OFFSET_MASK, size)
 
     def expect(self, position: int, size: int) -> None:
-        """So many octets from there on will be read soon."""
         segment = self.segments[position >> OFFSET_BITS]
         self.files.expect(segment.descriptor, position & OFFSET_MASK, size)
 
-    # --- space ------------------------------------------------------------------------------------------------------
+    def groups(self, position: int) -> Span:
+        segment = self.segments[position >> OFFSET_BITS]
+        head = self.read(position, record.BATCH_HEAD.size)
+        batch = record.read_batch(head, 0, segment.mark)
+        if batch is None:
+            raise record.DamagedError(position & OFFSET_MASK, f"no whole batch header in {segment.path}")
+        start = position + record.BATCH_HEAD.size
+        return Span(start, start + batch[1])
+
+    # --- segments ---------------------------------------------------------------------------------------------------
 
     @property
-    def octets(self) -> int:
+    def oldest(self) -> int:
+        return min(self.segments, default=0)
+
+    @property
+    def newest(self) -> int:
+        return max(self.segments, default=0)
+
+    @property
+    def size(self) -> int:
         return sum([segment.size for segment in self.segments.values()])
 
-    def free(self) -> bool:
-        """Give up the oldest segments as long as nothing in them lives, for `remove_freed`; returns whether it did.
+    def batches_in(self, segment: int) -> Span:
+        base = segment << OFFSET_BITS
+        return Span(base | record.SEGMENT_HEAD.size, base | self.segments[segment].size)
 
-        Only what is written and closed.
-        """
-        freed = False
-        while len(self.segments) > 1:
-            oldest = self.segments[min(self.segments)]
-            if self.living.of(oldest.number).count or oldest.descriptor < 0:
-                break
-            freed = True
-            self._freed.append(oldest)
-            del self.segments[oldest.number]
-            self.living.forget(oldest.number)
-        return freed
+    def forget_up_to(self, position: int) -> None:
+        """Have `remove_freed` remove the segments before."""
+        while (number := self.oldest) < position >> OFFSET_BITS and self.segments[number].descriptor >= 0:
+            self._freed.append(self.segments.pop(number))
 
     def remove_freed(self) -> None:
-        """Remove what `free` gave up, which takes the system some 20 ms for 64 MiB.
+        """Remove what `forget_up_to` gave up, which takes the system some 20 ms for 64 MiB.
 
         The oldest goes first, since a later one may say that what is in it lives no more. So one that cannot be removed
         stays, with those after it, for the next time or the next start.

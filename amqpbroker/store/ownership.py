@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from amqpbroker.store.files import Files
-from amqpbroker.store.journal import StoreError
+from amqpbroker.store.log import StoreError
 
 #: The format of everything in the directory, as the file `version` says it.
 VERSION = 1

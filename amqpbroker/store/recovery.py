@@ -7,8 +7,9 @@ from pathlib import Path
 
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
-from amqpbroker.store.journal import Journal, Segment, StoreError, segment_name
+from amqpbroker.store.journal import Journal, Segment, segment_name
 from amqpbroker.store.living import Living, LivingBySegment
+from amqpbroker.store.log import StoreError
 from amqpbroker.store.position import OFFSET_BITS, OFFSET_MASK
 
 log = logging.getLogger(__name__)
@@ -180,6 +181,8 @@ def recover(journal: Journal, repair: bool = True) -> Recovered:
         files.sync(journal.segments[numbers[-1]].descriptor)
         files.sync_directory(journal.directory)
     found.finish()
+    if numbers:
+        journal.durable = journal.batches_in(numbers[-1]).stop
     journal.batches = found.batches
     journal.living = found.living
     return found

@@ -27,7 +27,7 @@ from amqpbroker.store.definitions import (
     VhostDefinition,
 )
 from amqpbroker.store.files import Files
-from amqpbroker.store.journal import StoreError
+from amqpbroker.store.log import StoreError
 from amqpbroker.store.record import MAX_ID
 from amqpbroker.store.sqlite_log import SqliteLog
 

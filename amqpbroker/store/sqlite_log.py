@@ -9,7 +9,7 @@ from typing import Final
 
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.store.files import Files
-from amqpbroker.store.journal import UnwrittenError
+from amqpbroker.store.log import UnwrittenError
 
 log = logging.getLogger(__name__)
 

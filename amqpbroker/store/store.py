@@ -1,4 +1,4 @@
-"""The store seam: what the domain needs of whatever keeps messages safe.
+"""The store seam: what the domain tells whatever keeps messages safe, and what it asks.
 
 A position is opaque and grows: everything up to `synced` survives a crash. The domain appends while it handles a loop
 turn's input and calls `sync` once at its end; a confirm waits until the position that was `appended` when it was due is
@@ -6,21 +6,102 @@ turn's input and calls `sync` once at its end; a confirm waits until the positio
 """
 
 from abc import ABCMeta, abstractmethod
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from mypy_extensions import mypyc_attr
+
+from amqpbroker.message.message import Copy, Message
+from amqpbroker.store.recovery import Copies
+
+
+class Holder(Protocol):
+    """A durable queue, or a durable exchange that holds messages back.
+
+    id: its name in the journal, 0 for one that stores nothing.
+    """
+
+    id: int
+
+    def recover(self, copies: Copies) -> None:
+        """Take in its stored copies, before anything else happens to it."""
+
+    def recovered(self) -> None:
+        """All holders have their copies: whatever is overdue may leave."""
+
+    def discard(self) -> None:
+        """Drop all copies from memory, without changing the store, after the broker has ended."""
+
+
+class Reading(metaclass=ABCMeta):
+    """One pass of reading stored messages. deadline_ms: of the copy that was read last."""
+
+    deadline_ms: int = 0
+
+    @abstractmethod
+    def message(self, position: int) -> Message:
+        """The message of the copy there. Raises OSError, DamagedError."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Store(metaclass=ABCMeta):
-    """Storage of messages. Publisher confirms read `appended` and `synced` once in an event loop iteration.
+    """Storage of copies of messages. A queue or an exchange that is not durable has one that keeps nothing.
 
-    stored, loaded: number of copies written, and of copies read back.
+    keeps: a copy that is enqueued has a position other than 0 until it is settled, and outlives the process. Else no
+    copy ever has one. appended, synced: read once in an event loop iteration, for publisher confirms. stored, loaded:
+    number of copies written, and of copies read back. Only the store itself writes any of these.
     """
 
+    keeps: bool = False
     appended: int = 0
     synced: int = 0
     stored: int = 0
     loaded: int = 0
+
+    # --- copies -----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def enqueue(self, copy: Copy) -> None:
+        """A copy is to be stored. Copies of one message that are enqueued one after the other are one group."""
+
+    @abstractmethod
+    def settle(self, copy: Copy) -> None:
+        """A copy lives no more. One that was not written yet never will be."""
+
+    @abstractmethod
+    def settle_positions(self, positions: "array[int]") -> None:
+        """`settle` for many copies that are not in memory."""
+
+    @abstractmethod
+    def returned(self, copy: Copy) -> None:
+        """A stored copy was delivered or came back: from then on it is redelivered, `delivery_count` times."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """What follows, up to the matching `end`, takes effect as a whole or not at all."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """End what `begin` began."""
+
+    # --- safety -----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Make everything appended so far safe, now or soon; `synced` tells how far that has come."""
+
+    @abstractmethod
+    def watch(self, on_synced: Callable[[], None]) -> None:
+        """Have `on_synced` called whenever what was written has become safe. There is one who watches."""
+
+    @abstractmethod
+    def is_safe(self, copy: Copy) -> bool:
+        """Whether the copy can be read back, whatever happens."""
+
+    @abstractmethod
+    def when_safe(self, try_again: Callable[[], bool]) -> None:
+        """Have `try_again` called each time that more has become safe, until it returns True."""
 
     @property
     @abstractmethod
@@ -34,14 +115,63 @@ class Store(metaclass=ABCMeta):
     def count_answer(self, size: int) -> None:
         """Count an answer of `size` bytes that is held back until everything appended so far is synced."""
 
+    # --- reading back -----------------------------------------------------------------------------------------------
+
     @abstractmethod
-    def sync(self) -> None:
-        """Make everything appended so far safe, now or soon; `synced` tells how far that has come."""
+    def load(self, positions: Sequence[int]) -> Reading:
+        """Begin a pass over these copies, if any. In their order each part of the disk is read once."""
+
+    @abstractmethod
+    def expect(self, positions: Sequence[int]) -> None:
+        """The messages of these copies will be read soon, in this order."""
+
+    @abstractmethod
+    def delivery_count(self, position: int) -> int:
+        """How often the copy there is known to have been delivered; -1 if it never was."""
+
+    @abstractmethod
+    def count_loaded(self, count: int) -> None:
+        """Count copies that were read back into a queue."""
+
+
+class _NoReading(Reading):
+    def message(self, position: int) -> Message:
+        raise LookupError(f"no message is stored at position {position}: this store keeps none")
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MemoryStore(Store):
     """Keeps nothing beyond the process: whatever is appended is as safe as it will ever be."""
+
+    def enqueue(self, copy: Copy) -> None:
+        pass
+
+    def settle(self, copy: Copy) -> None:
+        pass
+
+    def settle_positions(self, positions: "array[int]") -> None:
+        pass
+
+    def returned(self, copy: Copy) -> None:
+        pass
+
+    def begin(self) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+    def sync(self) -> None:
+        self.synced = self.appended
+
+    def watch(self, on_synced: Callable[[], None]) -> None:
+        pass
+
+    def is_safe(self, copy: Copy) -> bool:
+        return False
+
+    def when_safe(self, try_again: Callable[[], bool]) -> None:
+        pass
 
     @property
     def waiting_bytes(self) -> int:
@@ -50,5 +180,18 @@ class MemoryStore(Store):
     def count_answer(self, size: int) -> None:
         pass
 
-    def sync(self) -> None:
-        self.synced = self.appended
+    def load(self, positions: Sequence[int]) -> Reading:
+        return _NoReading()
+
+    def expect(self, positions: Sequence[int]) -> None:
+        pass
+
+    def delivery_count(self, position: int) -> int:
+        return -1
+
+    def count_loaded(self, count: int) -> None:
+        pass
+
+
+#: The store of queues and exchanges that are not durable.
+UNSTORED: Final = MemoryStore()

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.exchange_types.held import HeldMessages
 from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.message import Entry
 from amqpbroker.store.definitions import KEYS, BindingDefinition, D, Definition, MemoryDefinitions, VhostDefinition
 
 

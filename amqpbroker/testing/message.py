@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from amqpbroker.broker import message as broker_message
+from amqpbroker.message import message as broker_message
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, text
 

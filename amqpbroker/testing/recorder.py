@@ -7,9 +7,9 @@ from typing import Generic, TypeVar
 
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.queue import Queue
 from amqpbroker.errors import AmqpError
+from amqpbroker.message.message import Message
 
 #: How many messages are remembered, with how many octets of bodies: the newest of all, and of those that nobody got.
 MESSAGES = 10_000

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store.committer import InlineCommitter
-from amqpbroker.store.journal import Batch, Journal
+from amqpbroker.store.journal import Journal
+from amqpbroker.store.log import Batch
+from amqpbroker.store.persistence import Persistence
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, longstr

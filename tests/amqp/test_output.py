@@ -3,8 +3,8 @@ import random
 import pytest
 
 from amqpbroker.amqp.output import LARGE, Output
-from amqpbroker.broker.message import Message
-from amqpbroker.broker.pieces import Pieces
+from amqpbroker.message.message import Message
+from amqpbroker.message.pieces import Pieces
 from amqpbroker.wire.frames import content
 
 

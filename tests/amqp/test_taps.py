@@ -7,8 +7,8 @@ import pytest
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
-from amqpbroker.broker.message import Message
 from amqpbroker.errors import AmqpError
+from amqpbroker.message.message import Message
 from tests.harness import Wire
 
 

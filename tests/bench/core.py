@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal import Journal
+from amqpbroker.store.persistence import Persistence
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.bench.application import messages

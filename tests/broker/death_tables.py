@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, longstr, text
 

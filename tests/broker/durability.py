@@ -17,11 +17,11 @@ from typing import Any, NamedTuple, NoReturn
 from amqpbroker.broker import paging, ready
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.journal import Journal
+from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.recovery import recover
 from amqpbroker.wire.values import Field, Table, longstr, text
 from tests.fault_definitions import FaultyDefinitions
@@ -81,7 +81,7 @@ class Node:
         self.disk = Disk(journal, definitions, on_start, on_written)
         self.persistence = Persistence(journal, self.disk, self.failures.append, self.clock)
         self.broker = Broker(Config(), self.clock, self.persistence, definitions)
-        restore_messages(self.persistence, found, self.broker.holders(), self.broker.lost_ids)
+        self.persistence.restore(found, self.broker.holders(), self.broker.lost_ids)
         self.clock.advance(0)
         self.broker.sync()
 

@@ -3,12 +3,13 @@
 from typing import Any
 
 from amqpbroker.broker.consumer import Consumer
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.infos import ConsumerInfo
 from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.message import Entry, Message, encode_address
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.broker.death_tables import deaths_of

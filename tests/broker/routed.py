@@ -4,7 +4,7 @@ from typing import Any
 
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.exchange import Binding, Exchange, ExchangeType, Target
-from amqpbroker.broker.message import Message, encode_address
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, Table
 

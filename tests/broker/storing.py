@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal import Journal
+from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.recovery import recover
 from tests.fault_files import FaultyFiles
 from tests.harness import Wire
@@ -87,7 +87,7 @@ class Node:
             queue = self.broker.vhosts["/"].declare_queue(name, True, False, False, arguments)
             queue.id = number
             by_id[number] = queue
-        self.restored = restore_messages(self.persistence, found, by_id)
+        self.restored = self.persistence.restore(found, by_id)
         self.broker.sync()
 
     def crash(self, keep=0):

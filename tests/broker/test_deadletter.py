@@ -5,11 +5,11 @@ import time
 import pytest
 
 from amqpbroker.broker.deadletter import Departure
-from amqpbroker.broker.deaths import Deaths
-from amqpbroker.broker.message import Message
-from amqpbroker.broker.pieces import Pieces
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import ManualClock
+from amqpbroker.message.deaths import Deaths
+from amqpbroker.message.message import Message
+from amqpbroker.message.pieces import Pieces
 from amqpbroker.wire.frames import lone_content
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, longstr

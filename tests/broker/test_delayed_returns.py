@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from amqpbroker.broker.delayed_returns import DelayedReturns
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.message import Entry
 from amqpbroker.broker.ready import PAGE_BYTES, PAGE_COUNT
 from amqpbroker.broker.rereading import RETRY_MS
 from amqpbroker.broker.vhost import Vhost

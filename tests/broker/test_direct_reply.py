@@ -5,8 +5,8 @@ import pytest
 
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies, is_direct_reply
 from amqpbroker.broker.inspection import inspect
-from amqpbroker.broker.message import Message
 from amqpbroker.errors import AmqpError
+from amqpbroker.message.message import Message
 from amqpbroker.wire.frames import content
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import longstr

@@ -3,9 +3,9 @@
 import pytest
 
 from amqpbroker.broker.interceptors import interceptor
-from amqpbroker.broker.message import Message
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
+from amqpbroker.message.message import Message
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire, make_broker

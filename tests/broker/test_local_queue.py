@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.local_queue import ROUND
-from amqpbroker.broker.message import Entry
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError

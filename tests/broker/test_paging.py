@@ -9,7 +9,6 @@ import pytest
 from amqpbroker.broker import paging
 from amqpbroker.broker import ready as ready_lines
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.broker.settings import queue_settings
 from amqpbroker.broker.spill import Spill
 from amqpbroker.clock import ManualClock
@@ -17,6 +16,7 @@ from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal import Journal
+from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.position import OFFSET_MASK
 from amqpbroker.store.recovery import recover
 from tests.broker.queueing import Subscriber, message, ready, table
@@ -35,12 +35,12 @@ class Node:
         found = recover(journal)
         self.committer: Committer = committer(journal)
         self.log = Persistence(journal, self.committer, pytest.fail, self.clock)
-        self.spill = self.log.spill = Spill(Path("/spill"), self.files)
-        broker = Broker(Config(compat=compat), self.clock, self.log)
+        self.spill = Spill(Path("/spill"), self.files)
+        broker = Broker(Config(compat=compat), self.clock, self.log, spill=self.spill)
         self.queue = broker.vhosts["/"].declare_queue("q", durable, False, False, table(**arguments))
         if durable:
             self.queue.id = 1
-            restore_messages(self.log, found, {1: self.queue})
+            self.log.restore(found, {1: self.queue})
 
     def restarted(self):
         self.log.sync()
@@ -254,7 +254,7 @@ def test_paging_changes_nothing(seed, durable, arguments):
     chance = random.Random(seed)
     paging, plain = (Node(durable=durable, message_ttl=1_000, dead_letter_exchange="", **arguments) for _ in range(2))
     nodes = (paging, plain)
-    plain.log.spill = None
+    plain.queue.vhost.spill = None
     held = [[], []]
     number = 0
 

@@ -1,6 +1,6 @@
 """What a queue tells of itself."""
 
-from amqpbroker.broker.message import Message, encode_address
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from tests.broker.queueing import Subscriber, declare, make_vhost, publish
 

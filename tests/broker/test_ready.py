@@ -3,8 +3,9 @@ import tracemalloc
 
 import pytest
 
-from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.ready import FifoLine, PriorityLine, QuorumLine, StrictQuorumLine
+from amqpbroker.message.message import Message
 from tests.broker.queueing import declare, make_vhost
 
 #: Whose copies they are, which is nothing to a line.

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from amqpbroker.broker.persistence import COMPACTION_RETRY_MS
 from amqpbroker.broker.rereading import RETRY_MS
 from amqpbroker.broker.spill import Spill
 from amqpbroker.clock import ManualClock
+from amqpbroker.store.persistence import COMPACTION_RETRY_MS
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.storing import Node, bodies, depth, publish
 from tests.fault_files import FlakyFiles
@@ -265,7 +265,7 @@ def test_each_that_comes_back_is_there_once(kind):
 
 def test_messages_that_made_room_in_memory_come_once_and_in_order():
     node = Node(FlakyFiles())
-    spill = node.persistence.spill = Spill(Path("/spill"), node.files)
+    spill = node.broker.vhosts["/"].spill = Spill(Path("/spill"), node.files)
     client = node.client()
     for number in range(COUNT):
         client.publish("q", b"%d" % number, delivery_mode=1 + (number % 3 == 0))
@@ -285,7 +285,7 @@ def test_messages_that_made_room_in_memory_come_once_and_in_order():
 
 def test_a_segment_that_cannot_be_tidied_is_no_reason_to_end(caplog):
     node = Node(FlakyFiles(), keep={}, q={})
-    node.persistence.journal.segment_bytes = 20_000
+    node.persistence.log.segment_bytes = 20_000
     client = node.client()
     publish(client, "straggler", queue="keep")
     client.turn()
@@ -297,7 +297,7 @@ def test_a_segment_that_cannot_be_tidied_is_no_reason_to_end(caplog):
     client.turn()
     assert node.failures == []
     assert caplog.text.count("the oldest segment cannot be read to be tidied: [Errno 5] Input/output error") == 1
-    journal = node.persistence.journal
+    journal = node.persistence.log
     assert min(journal.segments) == 1
     node.files.share = 0.0
     for _ in range(5):
@@ -309,7 +309,7 @@ def test_a_segment_that_cannot_be_tidied_is_no_reason_to_end(caplog):
 
 def test_tidying_goes_on_beside_reads_that_fail():
     node = Node(FlakyFiles(), keep={}, q={})
-    node.persistence.journal.segment_bytes = 20_000
+    node.persistence.log.segment_bytes = 20_000
     client = node.client()
     kept = [f"kept {number}" for number in range(100)]
     for number in range(600):
@@ -323,5 +323,5 @@ def test_tidying_goes_on_beside_reads_that_fail():
     assert node.files.failures
     node.files.share = 0.0
     assert node.failures == []
-    assert min(node.persistence.journal.segments) > 1
+    assert min(node.persistence.log.segments) > 1
     assert bodies(node.crash(), "keep") == kept

@@ -6,8 +6,8 @@ from amqpbroker.broker.exchange_types.fanout import FanoutType
 from amqpbroker.broker.exchange_types.headers import HeadersType
 from amqpbroker.broker.exchange_types.random import RandomType
 from amqpbroker.broker.exchange_types.topic import TopicType
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.routing import Route, route
+from amqpbroker.message.message import Message
 from tests.broker.routed import Box, publishing
 
 

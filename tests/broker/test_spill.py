@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from amqpbroker.broker.message import Entry, Message
+from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.spill import Spill
+from amqpbroker.message.message import Message
 from amqpbroker.wire.frames import content
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, longstr

@@ -5,11 +5,11 @@ import pytest
 
 from amqpbroker.broker.exchange import Exchange
 from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.vhost import PREDECLARED, Vhost
 from amqpbroker.errors import AmqpError
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.queueing import Subscriber, clock_of, declare, message, publish, table

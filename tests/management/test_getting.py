@@ -5,11 +5,11 @@ import tracemalloc
 
 import pytest
 
-from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.management.streamed import WHOLE_BYTES
+from amqpbroker.message.message import Message, encode_address
 from tests.management.api import Api
 
 BODY = b"x" * 1000

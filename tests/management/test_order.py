@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from amqpbroker.broker.message import Message, encode_address
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.server.tick import Tick
 from tests.harness import Wire
 from tests.management.api import Api

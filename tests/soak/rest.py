@@ -74,7 +74,7 @@ COUNT_UP = (
     "SystemClock._cancelled",
     "Timer.due_ms",
     "Timers._due_ms",
-    "Persistence.safe_position",
+    "Persistence._safe_position",
     "Persistence.stored",
     "Persistence.loaded",
     "Encoder._next",

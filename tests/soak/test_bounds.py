@@ -45,10 +45,10 @@ DRIVEN = {
     "broker.ready._WORTH_COUNT": "spilled",
     "broker.ready._WORTH_BYTES": "spilled",
     "broker.paging.SLICE_COUNT": "backlog",
-    "broker.reading._WINDOW_BYTES": "dropped at once",
-    "broker.reading._ALONE_BYTES": "large pages",
-    "broker.reading._BEYOND_BYTES": "dropped at once",
-    "broker.reading._LARGE_BYTES": "large pages",
+    "store.reading._WINDOW_BYTES": "dropped at once",
+    "store.reading._ALONE_BYTES": "large pages",
+    "store.reading._BEYOND_BYTES": "dropped at once",
+    "store.reading._LARGE_BYTES": "large pages",
     "broker.shortage.STEP_PAGES": "spilled",
     "config.bounds.spill_bytes": "spilled",
     "config.bounds.disposal": "disposed",
@@ -77,7 +77,7 @@ DRIVEN = {
     "amqp.output._KEPT": "large",
     "amqp.delivery.SMALL": "large",
     "amqp.body_stream.STREAMED": "large",
-    "broker.pieces.LARGE": "large",
+    "message.pieces.LARGE": "large",
     "server.reading.READ_BYTES": "large",
     "server.reading.MOST_READ_BYTES": "turns of reading",
     "server.reading.READ_MESSAGES": "turns of reading",
@@ -142,31 +142,31 @@ NOT_BOUNDS = {
         amqp.connection.ACK_OCTETS amqp.connection.TOLERANCE
         amqp.delivery.UNLIMITED amqp.dispatch.UPDATE_SECRET
         amqp.gate.CHANNEL_OPEN amqp.gate.CHANNEL_CLOSE amqp.gate.CHANNEL_CLOSE_OK
-        broker.broker.CONTENT_HEAD broker.deaths._COUNT_OCTETS broker.deaths._ORIGINAL_EXPIRATION_TYPE
-        broker.deaths._QUEUE_OCTETS broker.deaths._QUEUE_TYPE broker.deaths._REASON_OCTETS broker.deaths._REASON_TYPE
-        broker.exchange_types.topic_index._DOT broker.message._HEADERS
+        broker.broker.CONTENT_HEAD message.deaths._COUNT_OCTETS message.deaths._ORIGINAL_EXPIRATION_TYPE
+        message.deaths._QUEUE_OCTETS message.deaths._QUEUE_TYPE message.deaths._REASON_OCTETS
+        message.deaths._REASON_TYPE
+        broker.exchange_types.topic_index._DOT message.message._HEADERS
         broker.system_exchanges.event_exchange._PERSISTENT
-        broker.system_exchanges.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection.KNOWN_SIZE
+        broker.system_exchanges.firehose._KEY_BYTES message.message.KEY_BYTES broker.inspection.KNOWN_SIZE
         management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE
         client.protocol._ACK client.protocol._DELIVER shovel.topology._NOT_FOUND
         client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY wire.frames.END wire.frames.HEADER
         wire.frames.HEARTBEAT wire.frames.METHOD wire.frames.OVERHEAD
-        wire.property_edit._CONTENT_ENCODING wire.property_edit._CONTENT_TYPE wire.property_edit._CORRELATION_ID
-        wire.property_edit._DELIVERY_MODE wire.property_edit._EXPIRATION wire.property_edit._HEADERS
-        wire.property_edit._PRIORITY wire.property_edit._REPLY_TO wire.raw_headers._CONTENT_ENCODING
-        wire.raw_headers._CONTENT_TYPE wire.raw_headers._HEADERS wire.raw_headers._U32
+        wire.raw_headers._U32
         server.reading.SETTLING_BYTES server.reading._HEARTBEAT_BYTES
-        wire.property_walk._APP_ID wire.property_walk._CLUSTER_ID wire.property_walk._CONTENT_ENCODING
-        wire.property_walk._CONTENT_TYPE wire.property_walk._CORRELATION_ID wire.property_walk._DELIVERY_MODE
-        wire.property_walk._DIGITS wire.property_walk._EXPIRATION wire.property_walk._HEADERS
-        wire.property_walk._MESSAGE_ID wire.property_walk._PRIORITY wire.property_walk.PSEUDO_QUEUE_BYTES
-        wire.property_walk._REPLY_TO wire.property_walk._TIMESTAMP wire.property_walk._TYPE
-        wire.property_walk._UNDEFINED wire.property_walk._UNREADABLE wire.property_walk._USER_ID
+        wire.property_flags.CONTENT_TYPE wire.property_flags.CONTENT_ENCODING wire.property_flags.HEADERS
+        wire.property_flags.DELIVERY_MODE wire.property_flags.PRIORITY wire.property_flags.CORRELATION_ID
+        wire.property_flags.REPLY_TO wire.property_flags.EXPIRATION wire.property_flags.MESSAGE_ID
+        wire.property_flags.TIMESTAMP wire.property_flags.TYPE wire.property_flags.USER_ID
+        wire.property_flags.APP_ID wire.property_flags.CLUSTER_ID wire.property_flags.UNDEFINED
+        wire.property_walk._DIGITS
+        wire.property_walk.PSEUDO_QUEUE_BYTES
+        wire.property_walk._UNREADABLE
     """,
     "of the store's format": """
-        broker.holder.NOT_STORED broker.holder.PENDING broker.spill._REDELIVERED
-        broker.stored.DECODED broker.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
+        message.message.NOT_STORED message.message.PENDING broker.spill._REDELIVERED
+        store.stored.DECODED store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
         broker.exchange_types.held._BITS broker.exchange_types.held._MASK
         store.inspection._BASIC_CLASS store.inspection._GRAIN_BITS store.inspection._IN_GRAIN
         store.names._EXCHANGE_IDS_SINCE store.names._LOG_HEAD_BYTES store.ownership.VERSION
@@ -190,10 +190,10 @@ NOT_BOUNDS = {
         broker.exchange_types.held._BUSY_MS broker.exchange_types.held._REREAD_MS
         broker.exchange_types.held._SWEEP_AGAIN_MS broker.exchange_types.held._TELL_MS
         broker.login_guard.FORGET_MS broker.login_guard.MAX_PAUSE_MS broker.login_guard.PAUSE_MS
-        broker.patterns._SEARCH_S broker.persistence.COMPACTION_RETRY_MS
+        broker.patterns._SEARCH_S store.persistence.COMPACTION_RETRY_MS
         broker.rates.HISTORY_MS broker.rates.INTERVAL_MS broker.rates.PAUSE_MS broker.rereading.RETRY_MS
         broker.shortage.REST_MS broker.shortage.ROUND_MS broker.shovel_definition._RECONNECT_DELAY_S
-        broker.sweep.RETRY_MS broker.writer.DEFINITIONS_MS broker.writer.RETRY_MS
+        broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS store.writer.RETRY_MS
         management.bodies.BODY_S management.listing.FILTER_SLICE_S management.listing.SORT_SLICE_S
         management.routes.health._DAY_MS
         server.answers.HURRIED_WRITE_S server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S
@@ -207,10 +207,10 @@ NOT_BOUNDS = {
         server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
     """,
     "an estimate or a weight, which is added to what is counted": """
-        amqp.channel.HOLDING amqp.routes.ADMITTED broker.batches._ROOM amqp.confirms._REFUSED_BYTES
+        amqp.channel.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
         amqp.connection.KEEPING
-        broker.exchange_types.held._MESSAGE_BYTES broker.gathering._COPY_BYTES broker.gathering._RETURNED_BYTES
-        broker.message.MESSAGE_OCTETS broker.queue_info._QUEUE_OCTETS broker.rates._WEIGHT
+        broker.exchange_types.held._MESSAGE_BYTES store.gathering._COPY_BYTES store.gathering._RETURNED_BYTES
+        message.message.MESSAGE_OCTETS broker.queue_info._QUEUE_OCTETS broker.rates._WEIGHT
         broker.ready.QuorumLine.WEIGHT broker.ready.StrictLevels.DEFAULT_PRIORITY
         server.resources.DISK_BYTES_PER_MS server.resources.MEMORY_BYTES_PER_MS
         shovel.transfer.KEEPING store.compaction._SKIP_BYTES

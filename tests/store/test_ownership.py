@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from amqpbroker.store.files import Files
-from amqpbroker.store.journal import StoreError
+from amqpbroker.store.log import StoreError
 from amqpbroker.store.ownership import Ownership
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from amqpbroker.store import record
-from amqpbroker.store.journal import Journal, StoreError, segment_name
+from amqpbroker.store.journal import Journal, segment_name
+from amqpbroker.store.log import StoreError
 from amqpbroker.store.recovery import Recovered, recover
 from amqpbroker.wire.frames import content
 from amqpbroker.wire.properties import encode_properties

@@ -13,7 +13,7 @@ from amqpbroker.errors import AmqpError
 from amqpbroker.store import sqlite_log
 from amqpbroker.store.definitions import QueueDefinition, VhostDefinition
 from amqpbroker.store.files import Files
-from amqpbroker.store.journal import UnwrittenError
+from amqpbroker.store.log import UnwrittenError
 from amqpbroker.store.sqlite_definitions import SqliteDefinitions
 from amqpbroker.store.sqlite_log import SqliteLog
 

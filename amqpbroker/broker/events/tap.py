@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from amqpbroker.broker.destination import Destination
-    from amqpbroker.broker.message import Message
     from amqpbroker.errors import AmqpError
+    from amqpbroker.message.message import Message
 
 
 class Via(NamedTuple):

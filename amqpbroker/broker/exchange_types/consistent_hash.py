@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from amqpbroker import errors
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
-from amqpbroker.broker.message import Message
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
+from amqpbroker.message.message import Message
 from amqpbroker.wire.erlang import erlang_binary
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.raw_headers import header

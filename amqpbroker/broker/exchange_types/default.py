@@ -6,7 +6,7 @@ from typing import ClassVar
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
 from amqpbroker.broker.exchange_types.default_index import DefaultIndex
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 
 
 class DefaultType(ExchangeType):

@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
 from amqpbroker.wire.property_edit import set_headers
 from amqpbroker.wire.raw_headers import find_header, value_end

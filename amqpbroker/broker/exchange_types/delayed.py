@@ -6,11 +6,11 @@ from typing import ClassVar
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
 from amqpbroker.broker.exchange_types.delay import delay_ms
 from amqpbroker.broker.exchange_types.held import HeldMessages
-from amqpbroker.broker.message import Message
-from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.message.message import Message
+from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Table
 
 
@@ -30,17 +30,17 @@ class DelayedType(ExchangeType):
         inner: ExchangeType,
         clock: Clock,
         release: Callable[[Message], None],
-        log: Persistence | None = None,
+        store: Store = UNSTORED,
         bounds: Bounds = BOUNDS,
     ) -> None:
         """`release` routes a message that is due through this exchange again; its x-delay is negative by then.
 
-        log: where persistent messages are stored while they are held, None if they need not outlive the broker.
+        store: where persistent messages are while they are held.
         """
         self.inner = inner
         self.per_key = inner.per_key
         self.picks = inner.picks
-        self.held = HeldMessages(clock, release, log, bounds)
+        self.held = HeldMessages(clock, release, store, bounds)
 
     def validate_binding(self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT) -> None:
         self.inner.validate_binding(routing_key, arguments, compat)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
 from amqpbroker.broker.exchange_types.direct_index import DirectIndex
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 
 
 class DirectType(ExchangeType):

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
 from amqpbroker.broker.exchange_types.fanout_index import FanoutIndex
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 
 
 class FanoutType(ExchangeType):

@@ -5,8 +5,8 @@ from typing import ClassVar
 from amqpbroker import errors
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
 from amqpbroker.broker.exchange_types.header_index import HeaderIndex, Wanted
-from amqpbroker.broker.message import Message
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
+from amqpbroker.message.message import Message
 from amqpbroker.wire.erlang import erlang_binary, erlang_term
 from amqpbroker.wire.values import TYPE_NAMES, Field, Table
 

@@ -9,14 +9,12 @@ from typing import Final
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.exchange_types.delay import delay_ms, released
 from amqpbroker.broker.exchange_types.held_copy import HeldCopy
-from amqpbroker.broker.holder import NOT_STORED
-from amqpbroker.broker.message import Message
-from amqpbroker.broker.persistence import Persistence
-from amqpbroker.broker.reading import Reading
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.message.message import NOT_STORED, Message
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovery import Copies
+from amqpbroker.store.store import UNSTORED, Reading, Store
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +43,15 @@ def _key(copy: HeldCopy) -> int:
 class HeldMessages(Destination):
     """The messages of one exchange that are not due yet. One timer waits for the earliest.
 
-    With a log, persistent ones are stored, and leave memory some time after that. Releasing one is one thing to the
-    store: it leaves here and enters its queues.
+    If the store keeps any, persistent ones are stored, and leave memory some time after that. Releasing one is one
+    thing to the store: it leaves here and enters its queues.
     """
 
     def __init__(
         self,
         clock: Clock,
         release: Callable[[Message], None],
-        log: Persistence | None = None,
+        store: Store = UNSTORED,
         bounds: Bounds = BOUNDS,
     ) -> None:
         super().__init__("")
@@ -61,7 +59,8 @@ class HeldMessages(Destination):
         self._bounds = bounds
         self._clock = clock
         self._release = release
-        self._log = log
+        self._store = store
+        self._stores = store.keeps
         # Two heaps, by due time and sequence. In the second, both are one number, which goes on with the position, and
         # is all that memory keeps of the message: about 60 octets.
         self._recent: list[HeldCopy] = []
@@ -80,7 +79,7 @@ class HeldMessages(Destination):
         return len(self._recent) + len(self._stored)
 
     def recent(self) -> list[HeldCopy]:
-        """Those that memory has, by due time: without a log all of them."""
+        """Those that memory has, by due time: all of them unless they are stored."""
         return sorted(self._recent)
 
     # --- in ---------------------------------------------------------------------------------------------------------
@@ -93,24 +92,24 @@ class HeldMessages(Destination):
         """Keep the message until then (milliseconds since the epoch; what is past is due at once)."""
         self._sequence += 1
         copy = HeldCopy(message, self.id, self._sequence, due_ms)
-        if self._log is not None and message.persistent:
-            self._log.enqueue(copy)
+        if self._stores and message.persistent:
+            self._store.enqueue(copy)
         heapq.heappush(self._recent, copy)
         size = message.size + _MESSAGE_BYTES
         self._recent_bytes += size
         self._new_bytes += size
-        if self._log is not None and self._new_bytes > max(self._bounds.unswept_bytes, self._recent_bytes // 2):
-            self._sweep(self._log)
+        if self._stores and self._new_bytes > max(self._bounds.unswept_bytes, self._recent_bytes // 2):
+            self._sweep()
         if self._timer is None or due_ms < self._timer.due_ms:
             self._arm()
 
-    def _sweep(self, log: Persistence) -> None:
+    def _sweep(self) -> None:
         """Let what is stored by now leave memory."""
         self._new_bytes = 0
         rest: list[HeldCopy] = []
         pending = False
         for copy in self._recent:
-            if log.is_safe(copy):
+            if self._store.is_safe(copy):
                 heapq.heappush(self._stored, _key(copy) << _BITS | copy.position)
                 self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
             else:
@@ -124,8 +123,7 @@ class HeldMessages(Destination):
 
     def _sweep_again(self) -> None:
         self._sweeps_again = False
-        if self._log is not None:
-            self._sweep(self._log)
+        self._sweep()
 
     def recover(self, copies: Copies) -> None:
         self._sequence = copies.sequences[-1]
@@ -143,11 +141,10 @@ class HeldMessages(Destination):
         recent, self._recent = self._recent, []
         stored, self._stored = self._stored, []
         self._recent_bytes = self._new_bytes = 0
-        if self._log is not None:
-            for copy in recent:
-                self._log.settle(copy)
-            if stored:
-                self._log.settle_positions(array("Q", [item & _MASK for item in stored]))
+        for copy in recent:
+            self._store.settle(copy)
+        if stored:
+            self._store.settle_positions(array("Q", [item & _MASK for item in stored]))
         self._arm()
 
     def discard(self) -> None:
@@ -182,32 +179,31 @@ class HeldMessages(Destination):
         """
         self._timer = None
         now_ms = self._clock.wall_ms()
-        log = self._log
+        store = self._store
         # One reading for all of them: messages with the same delay stand one after the other.
-        reading = None if log is None else log.reader.start([])
+        reading = store.load(())
         try:
             for _ in range(self._bounds.releases):
                 due_ms = self._due_ms()
                 if due_ms is None or due_ms > now_ms:
                     break
-                if log is not None and log.waiting_bytes > self._bounds.unwritten_bytes:
+                if store.waiting_bytes > self._bounds.unwritten_bytes:
                     break
                 copy = self._pop(reading)
                 if copy is not None:
                     self._let_go(copy)
         finally:
-            if log is not None and log.waiting_bytes > self._bounds.unwritten_bytes:
+            if store.waiting_bytes > self._bounds.unwritten_bytes:
                 self._timer = self._clock.after(_BUSY_MS, self._release_due)
             else:
                 self._arm()
 
-    def _pop(self, reading: Reading | None) -> HeldCopy | None:
+    def _pop(self, reading: Reading) -> HeldCopy | None:
         """Take the earliest message. If it cannot be read, postpone it and return None."""
         if not self._is_stored_next():
             copy = heapq.heappop(self._recent)
             self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
             return copy
-        assert reading is not None
         item = self._stored[0]
         position = item & _MASK
         sequence = item >> _BITS & _MASK
@@ -234,12 +230,9 @@ class HeldMessages(Destination):
 
     def _let_go(self, copy: HeldCopy) -> None:
         message = released(copy.message)
-        if self._log is None:
-            self._release(message)
-            return
-        self._log.begin()
+        self._store.begin()
         try:
             self._release(message)
-            self._log.settle(copy)
+            self._store.settle(copy)
         finally:
-            self._log.end()
+            self._store.end()

@@ -2,8 +2,7 @@
 
 from mypy_extensions import mypyc_attr
 
-from amqpbroker.broker.holder import Copy
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Copy, Message
 
 
 # Acyclic: apart from its message a copy has only numbers. It refers to the exchange by id.

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from amqpbroker.broker.exchange import Binding, Exchange, ExchangeType, Target
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 from amqpbroker.wire.erlang_hash import phash2_of_binaries
 
 

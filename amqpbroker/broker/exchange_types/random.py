@@ -4,7 +4,7 @@ import random
 from typing import ClassVar
 
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 
 
 class RandomType(ExchangeType):

@@ -13,11 +13,11 @@ from amqpbroker.broker.exchange_types.local_random import LocalRandomType
 from amqpbroker.broker.exchange_types.modulus_hash import ModulusHashType
 from amqpbroker.broker.exchange_types.random import RandomType
 from amqpbroker.broker.exchange_types.topic import TopicType
-from amqpbroker.broker.message import Message
-from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import Clock
 from amqpbroker.compat import Compat
 from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.message.message import Message
+from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Table, text
 
 #: The types that know nothing but their bindings.
@@ -48,14 +48,14 @@ def build_exchange_type(
     arguments: Table,
     clock: Clock,
     release: Callable[[Message], None],
-    log: Persistence | None = None,
+    store: Store = UNSTORED,
     bounds: Bounds = BOUNDS,
     names: Collection[str] = EXCHANGE_TYPES,
 ) -> ExchangeType:
     """Return the type of a new exchange that is declared with these arguments.
 
-    For a type that delays messages, `release` routes a message through the exchange, and `log` (of a durable exchange)
-    stores the messages. `names`: the available types. Raises AmqpError 406 for an unknown type and for arguments that
+    For a type that delays messages, `release` routes a message through the exchange, and `store` keeps the
+    messages. `names`: the available types. Raises AmqpError 406 for an unknown type and for arguments that
     the type refuses.
     """
     if type_name not in names:
@@ -68,7 +68,7 @@ def build_exchange_type(
     if type_name == DelayedType.name:
         inner_name = _delayed_type(arguments)
         inner = build_exchange_type(inner_name, arguments, clock, release, names=names)
-        return DelayedType(inner, clock, release, log, bounds)
+        return DelayedType(inner, clock, release, store, bounds)
     raise unknown_exchange_type(type_name)
 
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 from amqpbroker import errors
 from amqpbroker.broker.exchange import Binding, ExchangeType, Target
 from amqpbroker.broker.exchange_types.topic_index import MANY, TopicIndex, words_of
-from amqpbroker.broker.message import Message
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
+from amqpbroker.message.message import Message
 from amqpbroker.wire.values import Table
 
 

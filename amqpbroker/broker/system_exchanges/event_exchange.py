@@ -20,13 +20,13 @@ from amqpbroker.broker.events.protocols import (
 )
 from amqpbroker.broker.exchange import Exchange
 from amqpbroker.broker.limits import LIMITS, VHOST_LIMITS
-from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.broker.policies import OPERATOR_POLICY
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.system_exchanges import event_facts as facts
 from amqpbroker.broker.system_exchanges.event_facts import Facts
 from amqpbroker.broker.vhost import EVENT_EXCHANGE, Vhost
 from amqpbroker.clock import Clock
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, MalformedError, Table, longstr
 

@@ -8,10 +8,10 @@ from functools import partial
 
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
-from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.routing import route
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import PROPERTIES, decode_properties, encode_properties
 from amqpbroker.wire.values import Field, MalformedError, Table, longstr
 

@@ -15,7 +15,6 @@ import orjson
 from amqpbroker.broker.broker import QUEUE_TYPES, Broker
 from amqpbroker.broker.exchange import ExchangeType
 from amqpbroker.broker.exchange_types.registry import build_exchange_type, known_exchange_types, missing_exchange_type
-from amqpbroker.broker.message import Message
 from amqpbroker.broker.passwords import MD5, SHA256
 from amqpbroker.broker.patterns import Pattern, PatternError
 from amqpbroker.broker.policies import OPERATOR_POLICY, Policy
@@ -33,6 +32,7 @@ from amqpbroker.management.formats.tables import typed
 from amqpbroker.management.formats.users import Credentials, credentials
 from amqpbroker.management.formats.vhosts import description, put_vhost
 from amqpbroker.management.nesting import MAX_DEFINITIONS_LEVELS, too_deep
+from amqpbroker.message.message import Message
 from amqpbroker.wire.values import Table
 
 #: The global parameter by which a start knows the definitions that the start before has imported.

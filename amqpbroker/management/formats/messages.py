@@ -4,10 +4,10 @@ import base64
 import binascii
 from typing import Any
 
-from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.management import failure
 from amqpbroker.management.formats.tables import plain, shown_bytes, typed
 from amqpbroker.management.values import MAX_NAME_BYTES, check_name
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import PROPERTIES, decode_properties, encode_properties
 
 #: The one property that has another name here.

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from amqpbroker.broker.message import Message
 from amqpbroker.management import failure
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.management.values import whole_number
+from amqpbroker.message.message import Message
 
 _OK = {"status": "ok"}
 

@@ -6,7 +6,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from amqpbroker.broker.events.tap import TappedVhost, Via
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 from amqpbroker.testing.faults.cut import at
 from amqpbroker.testing.faults.duplicate import put
 from amqpbroker.testing.faults.fault import Fault

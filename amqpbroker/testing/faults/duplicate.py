@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from amqpbroker.broker.events.tap import TappedVhost, Via
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 from amqpbroker.testing.faults.fault import Fault, Key, at_least
 from amqpbroker.testing.faults.line import Line
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from amqpbroker.broker.events.tap import TappedVhost, Via
-    from amqpbroker.broker.message import Message
+    from amqpbroker.message.message import Message
     from amqpbroker.testing.faults.confirms import Confirm
     from amqpbroker.testing.faults.frames import Frame
     from amqpbroker.testing.faults.injector import Injector

@@ -13,7 +13,7 @@ from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 from amqpbroker.server.app import Server
 from amqpbroker.server.transport import ClientTransport, Connect, Served
 from amqpbroker.testing.faults.confirms import Confirm

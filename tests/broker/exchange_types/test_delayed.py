@@ -8,9 +8,9 @@ from amqpbroker.broker.exchange_types.delay import MAX_DELAY_MS, asked_delay_ms,
 from amqpbroker.broker.exchange_types.delayed import DelayedType
 from amqpbroker.broker.exchange_types.direct import DirectType
 from amqpbroker.broker.exchange_types.fanout import FanoutType
-from amqpbroker.broker.message import Message
 from amqpbroker.clock import ManualClock
 from amqpbroker.errors import AmqpError
+from amqpbroker.message.message import Message
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.routed import Box, bind, integer, publishing, routed

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from amqpbroker.broker.exchange import Binding
 from amqpbroker.broker.exchange_types.headers import HeadersType
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import encode_properties, headers_of
 from amqpbroker.wire.values import INTEGER_KINDS, Field, Table, encode_field, longstr

@@ -9,7 +9,6 @@ import pytest
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchange_types.held import HeldMessages
-from amqpbroker.broker.persistence import Persistence, restore_messages
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS, Bounds
@@ -18,6 +17,7 @@ from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.definitions import ExchangeDefinition
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal import Journal
+from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.recovery import recover
 from amqpbroker.store.sqlite_definitions import SqliteDefinitions
 from amqpbroker.wire.values import Field, longstr
@@ -52,7 +52,7 @@ class Node:
         found = recover(journal)
         self.log = Persistence(journal, self.committer(journal), self.failures.append, self.clock)
         self.broker = Broker(Config(bounds=self.bounds), self.clock, self.log, self.definitions)
-        self.restored = restore_messages(self.log, found, self.broker.holders(), self.broker.lost_ids)
+        self.restored = self.log.restore(found, self.broker.holders(), self.broker.lost_ids)
         self.client = Wire(self.broker).log_in()
         self.client.call(1, "confirm.select")
 
@@ -406,7 +406,7 @@ def test_held_messages_are_found_after_they_were_written_again(node: Node) -> No
         node.turn()
         node.get()
     node.turn()
-    assert min(node.log.journal.segments) > 1
+    assert min(node.log.log.segments) > 1
     node.crash()
     node.advance(60_000)
     assert node.bodies() == node.bodies("b") == ["held"]
@@ -483,7 +483,7 @@ def test_deleting_the_exchange_settles_those_that_cannot_be_read(flaky: Node) ->
     flaky.client.call(1, "exchange.delete", exchange="late")
     flaky.files.share = 0.0
     flaky.advance(10_000)
-    assert flaky.log.journal.living.octets == 0
+    assert flaky.log.log.living.octets == 0
     assert numbers(flaky) == []
 
 

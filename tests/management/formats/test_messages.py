@@ -1,8 +1,8 @@
 import pytest
 
-from amqpbroker.broker.message import Message, encode_address
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.formats.messages import got, published
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field
 

@@ -1,17 +1,18 @@
-"""Stored messages back out of the journal, many in one pass."""
+"""Stored messages back out of the log, many in one pass."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from mypy_extensions import i64
 
-from amqpbroker.broker.message import Message
-from amqpbroker.broker.stored import DECODED, decode
+from amqpbroker.message.message import Message
 from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
 from amqpbroker.store import record
-from amqpbroker.store.journal import Journal
+from amqpbroker.store.log import Log
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.position import OFFSET_BITS
+from amqpbroker.store.store import Reading
+from amqpbroker.store.stored import DECODED, decode
 
 #: The most that is read at a time, unless one message is longer.
 _WINDOW_BYTES: Final = 1 << 20
@@ -31,43 +32,38 @@ _PUBLISH: Final = ord("P")
 class Reader:
     """Reads messages by the positions of their copies. `moves` tells where these stand by now."""
 
-    def __init__(self, journal: Journal, moves: Moves) -> None:
-        self._journal = journal
+    def __init__(self, log: Log, moves: Moves) -> None:
+        self._log = log
         self._moves = moves
 
-    def start(self, positions: Sequence[int]) -> "Reading":
+    def start(self, positions: Sequence[int]) -> "LogReading":
         """A pass over these, if any. In their order each part of the disk is read once."""
         last = 0
         if positions:
             last = self._moves.present(positions[-1])
             if last - self._moves.present(positions[0]) > len(positions) * _LARGE_BYTES:
                 last = 0
-        return Reading(self._journal, self._moves, last)
+        return LogReading(self._log, self._moves, last)
 
     def expect(self, positions: Sequence[int]) -> None:
         """The messages of these copies will be read soon, in this order."""
         first, last = self._moves.present(positions[0]), self._moves.present(positions[-1])
         if first <= last and first >> OFFSET_BITS == last >> OFFSET_BITS:
-            self._journal.expect(first, last - first + _BEYOND_BYTES)
+            self._log.expect(first, last - first + _BEYOND_BYTES)
 
 
-class Reading:
-    """One pass of reading. deadline_ms: of the copy that was read last.
+class LogReading(Reading):
+    """last: the position of the last copy wanted, if it is near; 0 if it is far."""
 
-    last: the position of the last copy wanted, if it is near; 0 if it is far.
-    """
-
-    def __init__(self, journal: Journal, moves: Moves, last: int) -> None:
-        self._journal = journal
+    def __init__(self, log: Log, moves: Moves, last: int) -> None:
+        self._log = log
         self._moves: Moves | None = moves or None
         self._last: int = last
         self._base: int = 0
         self._data: bytes = b""
         self._address: bytes = b""
-        self.deadline_ms: int = 0
 
     def message(self, position: int) -> Message:
-        """The message of the copy there. Raises OSError, DamagedError."""
         if self._moves is not None:
             position = self._moves.present(position)
         start = position - record.PUBLISH_OCTETS
@@ -114,7 +110,7 @@ class Reading:
             keys.append(data[key:frames_at])
             extra_keys -= 1
         if large:
-            frames = self._journal.read(self._base + frames_at, frames_size)
+            frames = self._log.read(self._base + frames_at, frames_size)
         else:
             frames = data[frames_at : frames_at + frames_size]
         if data[at] != _PUBLISH or len(frames) != frames_size:
@@ -143,7 +139,7 @@ class Reading:
         ahead = self._last - position
         wanted = min(ahead + _BEYOND_BYTES, _WINDOW_BYTES) if ahead >= 0 else _ALONE_BYTES
         # If this fails, what was read before stays usable.
-        self._data = self._journal.read(position, max(least, wanted))
+        self._data = self._log.read(position, max(least, wanted))
         self._base = position
         if len(self._data) < _COPY_OCTETS:
             raise record.DamagedError(0, "a publish record is cut off")

@@ -3,9 +3,8 @@
 from array import array
 from typing import Final
 
-from amqpbroker.broker.holder import PENDING, Copy
-from amqpbroker.broker.message import Entry
 from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.message.message import PENDING, Copy
 
 #: What a copy takes in memory before it is written, besides its content; a group takes about as much.
 _COPY_BYTES: Final = 256
@@ -26,7 +25,7 @@ class Group:
         self.entered: list[Copy] = []
         self.settled: list[int] = []
         self.swept: list[array[int]] = []
-        self.returned: list[Entry] = []
+        self.returned: list[Copy] = []
 
     def __len__(self) -> int:
         return len(self.entered) + len(self.settled) + len(self.returned) + sum([len(part) for part in self.swept])
@@ -102,9 +101,9 @@ class Gathering:
             if group is not self._open:
                 self._open = self._open.join(group)
 
-    def returned(self, entry: Entry) -> None:
+    def returned(self, copy: Copy) -> None:
         """A stored copy was delivered or came back."""
-        self._open.returned.append(entry)
+        self._open.returned.append(copy)
         if self._depth:
             self.waiting_bytes += _RETURNED_BYTES
         elif len(self.loose.returned) >= self._folds_at:
@@ -113,7 +112,7 @@ class Gathering:
     def _fold(self) -> None:
         """While the disk is stuck the same copies may come and go any number of times: each is needed once."""
         loose = self.loose
-        loose.returned = list(dict.fromkeys([entry for entry in loose.returned if entry.position]))
+        loose.returned = list(dict.fromkeys([copy for copy in loose.returned if copy.position]))
         self._folds_at = max(self._returns, 2 * len(loose.returned))
 
     def begin(self) -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amqpbroker.broker.deaths import Deaths
+from amqpbroker.message.deaths import Deaths
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.property_edit import set_headers

@@ -1,19 +1,15 @@
-"""A message, and one queue's copy of it."""
+"""A message, and a copy of it as its holder and the store see it."""
 
-from typing import TYPE_CHECKING, Final
+from abc import ABCMeta, abstractmethod
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from amqpbroker.broker.holder import Copy
-from amqpbroker.broker.pieces import Octets, Pieces
+from amqpbroker.message.pieces import Octets, Pieces
 from amqpbroker.wire.frames import content_body, content_properties, with_properties
 from amqpbroker.wire.properties import headers_of
 from amqpbroker.wire.property_flags import HEADERS
 from amqpbroker.wire.values import Table, text
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.consumer import Consumer
-    from amqpbroker.broker.queue import Queue
 
 #: The flag of headers in the first octet of properties.
 _HEADERS: Final = HEADERS >> 8
@@ -23,6 +19,12 @@ KEY_BYTES: Final = 255
 
 #: What a message and its entry take in memory beside the body; about what `tests.bench.memory` measures.
 MESSAGE_OCTETS: Final = 500
+
+
+#: `Copy.position` of a copy that is to be written soon, and of one that is not stored at all. Lower than PENDING: it is
+#: to be written with a group, and that says with which.
+PENDING: Final = -1
+NOT_STORED: Final = 0
 
 
 # Acyclic: a message refers to bytes and to decoded headers, which are trees of plain values.
@@ -176,45 +178,26 @@ def encode_address(exchange: str, routing_key: bytes) -> bytes:
     return b"%c%b%c%b" % (len(name), name, len(routing_key), routing_key)
 
 
-# Declared acyclic although it is not: an entry refers to its queue and, through its consumer, to a channel, and both
-# hold entries. The garbage collector would walk millions of entries in vain, because each owner drops its entries when
-# it ends:
-#
-# - a queue that is deleted, and a vhost with it: `LocalQueue.close()`, which purges;
-# - a channel, and a connection with all of its channels: `Channel.release()`, an open transaction included;
-# - the store, for operations it has not written: `Persistence.close()`;
-# - a broker that ends while the process goes on: `Broker.discard()`.
-#
-# Any other object that holds entries and that an entry refers to must do the same, or both are never freed:
-# tests/broker/test_lifetime.py and tests/testing/test_lifetime.py check that, also for the compiled broker.
+# Acyclic: a copy refers only to its message, which is acyclic. See `Entry` for the rules of that subclass.
 @mypyc_attr(acyclic=True)
-class Entry(Copy):
-    """One queue's copy of a message; while it is delivered, also the record that it is unacknowledged.
+class Copy(metaclass=ABCMeta):
+    """One holder's copy of a message.
 
-    sequence: its place in the queue; a requeue goes back to it. acquired_count: how often it was delivered before, so
-    far as is known: at least once if it was. consumer: who has it, None after basic.get. delivered_ms: when it was
-    delivered (for the consumer timeout).
+    sequence: its place among the holder's copies. deadline_ms: when it expires, or is due; milliseconds since the
+    epoch, 0 for never. delivery_count: how many of its returns count against a delivery limit. position: where it is
+    stored, or that it is not, set by the store.
     """
 
-    __slots__ = ("acquired_count", "consumer", "delivered_ms", "queue")
+    __slots__ = ("deadline_ms", "delivery_count", "message", "position", "sequence")
 
-    def __init__(self, message: Message, queue: "Queue", sequence: int, deadline_ms: int) -> None:
-        super().__init__(message, sequence, deadline_ms)
-        self.queue: Queue = queue
-        self.acquired_count: int = 0
-        self.consumer: Consumer | None = None
-        self.delivered_ms: int = 0
+    def __init__(self, message: Message, sequence: int, deadline_ms: int) -> None:
+        self.message: Message = message
+        self.sequence: int = sequence
+        self.deadline_ms: int = deadline_ms
+        self.delivery_count: int = 0
+        self.position: int = 0
 
     @property
+    @abstractmethod
     def holder_id(self) -> int:
-        return self.queue.id
-
-    @property
-    def redelivered(self) -> bool:
-        """It has been delivered before."""
-        return self.acquired_count > 0
-
-    @redelivered.setter
-    def redelivered(self, redelivered: bool) -> None:
-        """For who knows whether, and not how often."""
-        self.acquired_count = int(redelivered)
+        """The id of who holds it."""

@@ -6,9 +6,9 @@ from array import array
 import pytest
 
 from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.gathering import Gathering
-from amqpbroker.broker.holder import PENDING
-from amqpbroker.broker.message import Entry
+from amqpbroker.broker.entry import Entry
+from amqpbroker.message.message import PENDING
+from amqpbroker.store.gathering import Gathering
 from amqpbroker.store.position import OFFSET_BITS
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.queueing import declare, make_vhost, message

@@ -1,6 +1,6 @@
 import random
 
-from amqpbroker.broker.pieces import Pieces
+from amqpbroker.message.pieces import Pieces
 
 
 def test_octets_are_joined_in_their_order_however_they_are_cut():

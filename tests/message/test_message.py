@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.broker.message import Message
-from amqpbroker.broker.pieces import Pieces
+from amqpbroker.message.message import Message
+from amqpbroker.message.pieces import Pieces
 from amqpbroker.wire.frames import content
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import Field, longstr

@@ -7,30 +7,27 @@ was gathered, mostly one, unless some are being written. Bytes and files are the
 
 import logging
 from array import array
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
-from amqpbroker.broker.batches import Encoder, Writing
-from amqpbroker.broker.gathering import Gathering
-from amqpbroker.broker.holder import NOT_STORED, PENDING, Copy, Holder
-from amqpbroker.broker.message import Entry
-from amqpbroker.broker.reading import Reader
-from amqpbroker.broker.ready import Page, Pager
-from amqpbroker.broker.spill import Spill
-from amqpbroker.broker.writer import Writer
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.message.message import NOT_STORED, PENDING, Copy
 from amqpbroker.store import record
+from amqpbroker.store.batches import Encoder, Writing
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.compaction import Compaction
-from amqpbroker.store.journal import Journal, StoreError
+from amqpbroker.store.gathering import Gathering
+from amqpbroker.store.log import Log, StoreError
 from amqpbroker.store.moves import Moves
+from amqpbroker.store.reading import LogReading, Reader
 from amqpbroker.store.recovery import Recovered
-from amqpbroker.store.store import Store
+from amqpbroker.store.store import Holder, Store
+from amqpbroker.store.writer import Writer
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-#: Pause of compaction after a part of the journal could not be read.
+#: Pause of compaction after a part of the log could not be read.
 COMPACTION_RETRY_MS: Final = 10_000
 
 
@@ -38,16 +35,12 @@ class Persistence(Store):
     """Gathers operations on stored messages and has them written.
 
     appended, synced: numbers of gatherings: everything gathered under a number is safe once `synced` has reached it.
-    safe_position: what is stored before it is synced. counts: position -> delivery count of copies that were delivered
-    before. on_gathered(): called when there is something to write, after there was nothing; `sync` is to follow soon.
-    on_synced(): called when `synced` has grown. writer: writes, and tries again; once it has failed, nothing is
-    confirmed any more. reader: reads stored messages back. unsafe_pages: those that wait for their copies to be safe.
-    spill: where copies go that are not stored, when memory is short; None for nowhere.
+    writer: writes, and tries again; once it has failed, nothing is confirmed any more.
     """
 
     def __init__(
         self,
-        journal: Journal,
+        log: Log,
         committer: Committer,
         on_failure: Callable[[Exception], None],
         clock: Clock,
@@ -59,24 +52,24 @@ class Persistence(Store):
         waits: an operation counts as safe only once it is written; otherwise at the end of its event loop iteration.
         bounds: of batches, groups, records and returned copies.
         """
-        self.journal = journal
-        self.safe_position: int = 0
-        self.counts: dict[int, int] = {}
-        self.on_gathered: Callable[[], None] = _nothing
-        self.on_synced: Callable[[], None] = _nothing
+        self.keeps = True
+        self.log = log
+        #: What is stored before it is synced; position -> delivery count of copies that were delivered before.
+        self._safe_position: int = 0
+        self._counts: dict[int, int] = {}
+        self._on_gathered: Callable[[], None] = _nothing
+        self._on_synced: Callable[[], None] = _nothing
         self._clock = clock
         self._waits = waits
         self._moves = Moves()
-        self.reader = Reader(journal, self._moves)
-        self.writer = Writer(
-            journal.directory, committer, clock, self._written, self._all_written, self.sync, on_failure
-        )
+        self._reader = Reader(log, self._moves)
+        self.writer = Writer(log.name, committer, clock, self._written, self._all_written, self.sync, on_failure)
         self._committer = committer
-        self.unsafe_pages: list[tuple[Pager, Page]] = []
-        self.spill: Spill | None = None
-        self._compaction = Compaction(journal, self._moves, self.counts)
+        #: Those that wait for more to be safe.
+        self._unsafe: list[Callable[[], bool]] = []
+        self._compaction = Compaction(log, self._moves, self._counts)
         self._compaction_retry: Timer | None = None
-        self._encoder = Encoder(journal, self._moves, self.counts, self._compaction, bounds)
+        self._encoder = Encoder(log, self._moves, self._counts, self._compaction, bounds)
         self._returns: int = bounds.returns
         self._gathering = Gathering(bounds.returns)
         self._number: int = 1
@@ -89,39 +82,34 @@ class Persistence(Store):
 
     # --- what the domain says ---------------------------------------------------------------------------------------
 
-    def enqueue(self, entry: Copy) -> None:
-        """A copy is to be stored. Copies of one message that are enqueued one after the other are one group."""
-        self._gathering.enter(entry)
+    def enqueue(self, copy: Copy) -> None:
+        self._gathering.enter(copy)
         self.appended = self._number
         if not self._is_due:
             self._gather()
 
-    def settle(self, entry: Copy) -> None:
-        """A copy lives no more. One that was not written yet never will be."""
-        if entry.position > 0:
-            self._gathering.settle(entry.position)
+    def settle(self, copy: Copy) -> None:
+        if copy.position > 0:
+            self._gathering.settle(copy.position)
             self.appended = self._number
             if not self._is_due:
                 self._gather()
-        elif entry.position < PENDING:
-            self._gathering.replace(entry.position)
-        entry.position = NOT_STORED
+        elif copy.position < PENDING:
+            self._gathering.replace(copy.position)
+        copy.position = NOT_STORED
 
     def settle_positions(self, positions: "array[int]") -> None:
-        """`settle` for many copies that are not in memory."""
         self._gathering.settle_all(positions)
         self.appended = self._number
         if not self._is_due:
             self._gather()
 
-    def returned(self, entry: Entry) -> None:
-        """A stored copy was delivered or came back: from then on it is redelivered, `delivery_count` times."""
-        self._gathering.returned(entry)
+    def returned(self, copy: Copy) -> None:
+        self._gathering.returned(copy)
         if not self._is_due:
             self._gather()
 
     def begin(self) -> None:
-        """What follows, up to the matching `end`, takes effect as a whole or not at all."""
         self._gathering.begin()
 
     def end(self) -> None:
@@ -139,7 +127,36 @@ class Persistence(Store):
 
     def _gather(self) -> None:
         self._is_due = True
-        self.on_gathered()
+        self._on_gathered()
+
+    # --- what it tells ----------------------------------------------------------------------------------------------
+
+    def watch(self, on_synced: Callable[[], None]) -> None:
+        self._on_synced = on_synced
+
+    def drive(self, on_gathered: Callable[[], None]) -> None:
+        """Have `on_gathered` called when there is something to write after there was nothing; `sync` is to follow."""
+        self._on_gathered = on_gathered
+
+    def is_safe(self, copy: Copy) -> bool:
+        return 0 < copy.position < self._safe_position
+
+    def when_safe(self, try_again: Callable[[], bool]) -> None:
+        self._unsafe.append(try_again)
+
+    # --- reading back -----------------------------------------------------------------------------------------------
+
+    def load(self, positions: Sequence[int]) -> LogReading:
+        return self._reader.start(positions)
+
+    def expect(self, positions: Sequence[int]) -> None:
+        self._reader.expect(positions)
+
+    def delivery_count(self, position: int) -> int:
+        return self._counts.get(position, -1) if self._counts else -1
+
+    def count_loaded(self, count: int) -> None:
+        self.loaded += count
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -161,9 +178,9 @@ class Persistence(Store):
         self._under_way = 0
         self._answers_under_way = 0
         self.synced = self._number - 1
-        self._let_pages_go()
+        self._try_again()
         self.tidy()
-        self.on_synced()
+        self._on_synced()
 
     def _take(self) -> list[Writing]:
         """What was gathered, to be written, if there is anything of it left to say."""
@@ -180,16 +197,16 @@ class Persistence(Store):
 
     def _written(self, writing: Writing) -> None:
         """A batch is safe. Before the last, what was gathered is so in part, and nothing of it is confirmed."""
-        self.safe_position = writing.end
+        self._safe_position = self.log.durable
         # Only from now on can a copy be read at its new place; the old one is there until `tidy`.
         for copy in writing.moved:
             self._moves.move(copy.old, copy.new)
-        self._let_pages_go()
+        self._try_again()
 
-    def _let_pages_go(self) -> None:
-        """Drop pages from memory that are safe now, or of which nothing is stored any more."""
-        waiting, self.unsafe_pages = self.unsafe_pages, []
-        self.unsafe_pages += [(pager, page) for pager, page in waiting if not pager.let_go(page)]
+    def _try_again(self) -> None:
+        """More is safe now."""
+        waiting, self._unsafe = self._unsafe, []
+        self._unsafe += [try_again for try_again in waiting if not try_again()]
 
     def _all_written(self) -> None:
         """All is safe that was under way."""
@@ -200,7 +217,7 @@ class Persistence(Store):
         if self._compaction.is_due():
             self._is_due = True
         self.sync()
-        self.on_synced()
+        self._on_synced()
 
     def tidy(self) -> None:
         """Give back the space that nothing lives in, now or soon. Only when everything is written."""
@@ -209,11 +226,11 @@ class Persistence(Store):
             self._gather()
 
     def _pause_compaction(self, error: OSError) -> None:
-        """Retry compaction later: a temporarily unreadable part of the journal must not stop the broker."""
+        """Retry compaction later: a temporarily unreadable part of the log must not stop the broker."""
         if self._compaction_retry is None:
-            log.error(
+            logger.error(
                 "%s: the oldest segment cannot be read to be tidied: %s; it is tried again",
-                self.journal.directory,
+                self.log.name,
                 error,
             )
             self._compaction_retry = self._clock.after(COMPACTION_RETRY_MS, self._resume_compaction)
@@ -225,12 +242,31 @@ class Persistence(Store):
             self.tidy()
 
     def _free(self) -> None:
-        if self.journal.free():
+        if self.log.free():
             self._committer.remove_freed()
 
-    def is_safe(self, entry: Copy) -> bool:
-        """Whether the copy can be read back, whatever happens."""
-        return 0 < entry.position < self.safe_position
+    # --- the beginning and the end ----------------------------------------------------------------------------------
+
+    def restore(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()) -> int:
+        """Give recovered copies back to their holders, which are there already, by their ids; returns how many.
+
+        Copies of holders that are gone are dropped; those of holders in `lost`, which are but could not be restored,
+        are kept. Raises OSError, DamagedError.
+        """
+        count = 0
+        self._counts.update(found.returned)
+        self._safe_position = self.log.durable
+        for holder_id, copies in found.copies.items():
+            holder = holders.get(holder_id)
+            if holder is not None:
+                holder.recover(copies)
+                count += len(copies.positions)
+            elif holder_id not in lost:
+                self.log.living.settle(list(copies.positions))
+        for holder in holders.values():
+            holder.recovered()
+        self.tidy()
+        return count
 
     def close(self) -> None:
         """Write what is gathered, and end.
@@ -244,41 +280,17 @@ class Persistence(Store):
             if not self.writer.has_failed:
                 if self._is_due:
                     self.writer.commit(self._take())
-                self.journal.free()
-                self.journal.remove_freed()
+                self.log.free()
+                self.log.remove_freed()
         except (OSError, record.DamagedError) as failure:
             lost = self._under_way + len(self._gathering)
-            log.error("%s: %d operations, not confirmed, are lost", self.journal.directory, lost)  # noqa: TRY400
+            logger.error("%s: %d operations, not confirmed, are lost", self.log.name, lost)  # noqa: TRY400
             raise StoreError(f"the broker ended without writing everything: {failure}") from failure
         finally:
             self._gathering = Gathering()
-            self.unsafe_pages.clear()
-            self.journal.close()
+            self._unsafe.clear()
+            self.log.close()
 
 
 def _nothing() -> None:
     pass
-
-
-def restore_messages(
-    log: Persistence, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()
-) -> int:
-    """Give recovered copies back to their holders, which are there already, by their ids; returns how many.
-
-    Copies of holders that are gone are dropped; those of holders in `lost`, which are but could not be restored, are
-    kept. Raises OSError, DamagedError.
-    """
-    count = 0
-    log.counts.update(found.returned)
-    log.safe_position = log.journal.next_position()
-    for holder_id, copies in found.copies.items():
-        holder = holders.get(holder_id)
-        if holder is not None:
-            holder.recover(copies)
-            count += len(copies.positions)
-        elif holder_id not in lost:
-            log.journal.living.settle(list(copies.positions))
-    for holder in holders.values():
-        holder.recovered()
-    log.tidy()
-    return count

@@ -3,13 +3,12 @@
 import logging
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-from amqpbroker.broker.batches import Writing
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.store.batches import Writing
 from amqpbroker.store.committer import Committer
-from amqpbroker.store.journal import UnwrittenError
+from amqpbroker.store.log import UnwrittenError
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ class Writer:
 
     def __init__(
         self,
-        directory: Path,
+        name: str,
         committer: Committer,
         clock: Clock,
         on_written: Callable[[Writing], None],
@@ -36,7 +35,7 @@ class Writer:
         on_ready: Callable[[], None],
         on_failure: Callable[[Exception], None],
     ) -> None:
-        """directory: the journal's, for the log.
+        """name: the log's, for the operator.
 
         on_written(writing): called when a batch is safe. on_done(): called when all that `write` was given is.
         on_ready(): called when definitions are synced without a batch, for which `write` had to wait.
@@ -44,7 +43,7 @@ class Writer:
         """
         self.on_stuck: Callable[[OSError | None], None] = _ignore
         self.has_failed: bool = False
-        self._directory = directory
+        self._name = name
         self._committer = committer
         self._clock = clock
         self._on_written = on_written
@@ -93,7 +92,7 @@ class Writer:
             return
         if self._stuck:
             self._stuck = False
-            log.warning("%s: the disk takes data again", self._directory)
+            log.warning("%s: the disk takes data again", self._name)
             self.on_stuck(None)
         self._on_written(writing)
         if self._writings:

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from amqpbroker.store.committer import InlineCommitter
-from amqpbroker.store.journal import StoreError, UnwrittenError
+from amqpbroker.store.log import StoreError, UnwrittenError
 from tests.broker.storing import (
     BODY,
     LaterCommitter,
@@ -103,7 +103,7 @@ def test_a_segment_for_which_there_are_too_many_open_files_is_tried_again_each_s
     client = confirming(node)
     publish(client, "before")
     assert acks(client) == [1]
-    node.persistence.journal.segment_bytes = 100
+    node.persistence.log.segment_bytes = 100
     before = {path: bytes(content) for path, content in node.files.contents.items()}
     node.files.fails = (what,)
     publish(client, "kept")

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from amqpbroker.broker.message import Message
+from amqpbroker.message.message import Message
 from amqpbroker.store import record
 from amqpbroker.wire.frames import content_properties, lone_content
 from amqpbroker.wire.properties import decode_properties

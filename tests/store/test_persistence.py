@@ -46,7 +46,7 @@ def test_messages_of_a_deleted_vhost_do_not_either():
     node.broker.sync()
     assert client.receive()[-1].arguments["reply_text"] == "CONNECTION_FORCED - vhost '/' is deleted"
     node.broker.sync()
-    assert node.persistence.journal.living.octets == 0
+    assert node.persistence.log.living.octets == 0
     assert node.crash().restored == 0
 
 
@@ -155,7 +155,7 @@ def test_purged_and_deleted_messages_do_not_come_back_and_free_their_segments():
     client.call(1, "queue.purge", queue="q")
     client.call(1, "queue.delete", queue="other")
     client.turn()
-    assert node.persistence.journal.living.of(1).count == 0
+    assert node.persistence.log.living.of(1).count == 0
     assert bodies(node.crash()) == []
 
 
@@ -254,7 +254,7 @@ def test_a_deep_queue_keeps_only_its_ends_in_memory_and_its_order():
     assert in_memory(node) < 5_000
     assert node.broker.vhosts["/"].queues["q"].ready_count == 10_000
     assert bodies(node) == [str(i) for i in range(10_000)]
-    assert node.persistence.journal.living.of(1).count == 0
+    assert node.persistence.log.living.of(1).count == 0
 
 
 def test_what_is_requeued_goes_before_what_is_paged():
@@ -304,7 +304,7 @@ def test_large_bodies_are_paged_by_their_size():
 
 def test_stragglers_are_written_again_and_their_segment_freed():
     node = Node(keep={}, q={})
-    node.persistence.journal.segment_bytes = 20_000
+    node.persistence.log.segment_bytes = 20_000
     client = node.client()
     publish(client, "straggler", "settled later", "read later", queue="keep")
     client.turn()
@@ -315,7 +315,7 @@ def test_stragglers_are_written_again_and_their_segment_freed():
         client.turn()
         client.get("q")
     client.turn()
-    journal = node.persistence.journal
+    journal = node.persistence.log
     assert min(journal.segments) > 1
     assert len(journal.segments) <= 4
     assert client.get("keep", no_ack=True).body == b"settled later"
@@ -335,7 +335,7 @@ def test_what_was_settled_in_an_earlier_life_is_not_written_again():
     client.turn()
     assert len(bodies(node)) == 100
     node = node.crash()
-    node.persistence.journal.segment_bytes = 2_000
+    node.persistence.log.segment_bytes = 2_000
     client = node.client()
     for _ in range(7):
         client.get("keep")
@@ -346,12 +346,12 @@ def test_what_was_settled_in_an_earlier_life_is_not_written_again():
     client.turn()
     after = node.crash()
     assert (bodies(after, "keep"), bodies(after)) == (["h"], [])
-    assert min(node.persistence.journal.segments) > 1
+    assert min(node.persistence.log.segments) > 1
 
 
 def test_paged_messages_are_found_after_they_were_written_again():
     node = filled(5_000)
-    node.persistence.journal.segment_bytes = 20_000
+    node.persistence.log.segment_bytes = 20_000
     client = node.client()
     for _ in range(4_000):
         client.send(1, "basic.get", queue="q", no_ack=True)
@@ -359,13 +359,13 @@ def test_paged_messages_are_found_after_they_were_written_again():
     for i in range(300):
         client.publish("q", b"%d" % (5_000 + i), delivery_mode=2)
         client.turn()
-    assert min(node.persistence.journal.segments) > 1
+    assert min(node.persistence.log.segments) > 1
     assert bodies(node) == [str(i) for i in range(4_000, 5_300)]
 
 
 def test_the_directory_shrinks_after_a_drain():
     node = Node()
-    node.persistence.journal.segment_bytes = 50_000
+    node.persistence.log.segment_bytes = 50_000
     client = node.client()
     for i in range(5_000):
         client.publish("q", b"%d" % i * 10, delivery_mode=2)
@@ -399,12 +399,12 @@ def journal_bytes(node):
 
 def bound(node):
     """Twice what lives and a few segments."""
-    return 2 * node.persistence.journal.living.octets + 4 * SEGMENT_BYTES
+    return 2 * node.persistence.log.living.octets + 4 * SEGMENT_BYTES
 
 
 def test_a_few_parked_messages_do_not_keep_what_passes_them():
     node = Node(CountingFiles(), parked={}, q={})
-    node.persistence.journal.segment_bytes = SEGMENT_BYTES
+    node.persistence.log.segment_bytes = SEGMENT_BYTES
     client = node.client()
     publish(client, *map(str, range(40)), queue="parked")
     client.turn()
@@ -424,7 +424,7 @@ def test_the_journal_is_bounded_by_what_lives_and_so_is_what_is_written_for_it(s
     chance = random.Random(seed)
     queues = {"a": {}, "b": {}, "c": {}}
     node = Node(CountingFiles(), **queues)
-    node.persistence.journal.segment_bytes = SEGMENT_BYTES
+    node.persistence.log.segment_bytes = SEGMENT_BYTES
     client = node.client()
     for queue in queues:
         client.call(1, "queue.bind", queue=queue, exchange="amq.fanout")
@@ -457,7 +457,7 @@ def test_the_journal_is_bounded_by_what_lives_and_so_is_what_is_written_for_it(s
 
 def test_what_is_moved_can_be_read_before_its_new_place_is_written():
     node = Node(committer=LaterCommitter, parked={}, q={})
-    node.persistence.journal.segment_bytes = SEGMENT_BYTES
+    node.persistence.log.segment_bytes = SEGMENT_BYTES
     client = node.client()
     for number in range(3_000):
         publish(client, f"{number:050}", queue="parked" if number % 50 == 0 else "q")
@@ -469,7 +469,7 @@ def test_what_is_moved_can_be_read_before_its_new_place_is_written():
     seen = 0
     while node.committer.work:
         seen += bool(node.persistence.writer._writings[0].moved)
-        reading = node.persistence.reader.start(positions)
+        reading = node.persistence.load(positions)
         read = [reading.message(position).frames[-51:-1] for position in positions]
         assert read == [b"%050d" % number for number in range(0, 3_000, 50)]
         node.committer.finish()
@@ -479,13 +479,13 @@ def test_what_is_moved_can_be_read_before_its_new_place_is_written():
 
 def test_a_restart_gives_back_what_nothing_lives_in():
     node = Node()
-    node.persistence.journal.segment_bytes = SEGMENT_BYTES
+    node.persistence.log.segment_bytes = SEGMENT_BYTES
     client = node.client()
     for number in range(2_000):
         publish(client, f"{number:050}")
         if number % 100 == 99:
             client.turn()
-    node.persistence.journal.free = lambda: False
+    node.persistence.log.free = lambda: False
     bodies(node)
     assert len(node.files.contents) > 10
     after = node.crash()
@@ -494,7 +494,7 @@ def test_a_restart_gives_back_what_nothing_lives_in():
 
 def test_a_stop_gives_back_what_nothing_lives_in():
     node = Node(committer=LaterCommitter)
-    node.persistence.journal.segment_bytes = SEGMENT_BYTES
+    node.persistence.log.segment_bytes = SEGMENT_BYTES
     client = node.client()
     for number in range(2_000):
         publish(client, f"{number:050}")
@@ -513,7 +513,7 @@ def test_a_stop_gives_back_what_nothing_lives_in():
 
 def test_an_idle_broker_goes_on_until_the_journal_is_small():
     node = Node(committer=LaterCommitter, parked={}, q={})
-    node.persistence.journal.segment_bytes = SEGMENT_BYTES
+    node.persistence.log.segment_bytes = SEGMENT_BYTES
     client = node.client()
     for number in range(3_000):
         publish(client, f"{number:050}", queue="parked" if number % 50 == 0 else "q")

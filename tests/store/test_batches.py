@@ -96,7 +96,7 @@ def test_a_transaction_that_is_too_large_for_one_group_is_several():
 
 def test_what_lives_is_written_again_in_batches_as_well():
     node = node_with(keep={}, q={})
-    node.persistence.journal.segment_bytes = 20_000
+    node.persistence.log.segment_bytes = 20_000
     client = node.client()
     for start in range(0, 300, 30):
         publish(client, *map(BODY, range(start, start + 10)), queue="keep")
@@ -107,15 +107,15 @@ def test_what_lives_is_written_again_in_batches_as_well():
             client.get("q")
         client.turn()
         finish(node)
-    journal = node.persistence.journal
+    journal = node.persistence.log
     assert min(journal.segments) > 10
-    assert journal.octets < 2 * journal.living.octets + 6 * 20_000
+    assert journal.size < 2 * journal.living.octets + 6 * 20_000
     assert bodies(node.crash(), "keep") == [BODY(start + i) for start in range(0, 300, 30) for i in range(10)]
 
 
 def test_a_large_batch_is_written_again_in_steps():
     node = node_with({}, keep={}, q={})
-    node.persistence.journal.segment_bytes = 20_000
+    node.persistence.log.segment_bytes = 20_000
     client = node.client()
     publish(client, "first", queue="keep")
     client.turn()
@@ -131,7 +131,7 @@ def test_a_large_batch_is_written_again_in_steps():
         client.get("q")
     client.turn()
     finish(node)
-    assert min(node.persistence.journal.segments) > 1
+    assert min(node.persistence.log.segments) > 1
     assert max(node.committer.sizes) < 1_500_000
     assert bodies(node.crash(), "keep") == ["first", *kept]
 

@@ -1,18 +1,17 @@
-"""From what was gathered to batches for the journal. docs/store-format.md."""
+"""From what was gathered to batches for the log. docs/store-format.md."""
 
 from typing import Final
 
-from amqpbroker.broker.gathering import Gathering, Group
-from amqpbroker.broker.holder import NOT_STORED, PENDING, Copy
-from amqpbroker.broker.message import Message
-from amqpbroker.broker.stored import content_of, frames_of, record_flags
 from amqpbroker.config.bounds import Bounds
+from amqpbroker.message.message import NOT_STORED, PENDING, Copy, Message
 from amqpbroker.store import record
 from amqpbroker.store.compaction import Compaction, Moved
+from amqpbroker.store.gathering import Gathering, Group
 from amqpbroker.store.groups import Groups
-from amqpbroker.store.journal import Batch, Journal
+from amqpbroker.store.log import Batch, Log
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.position import OFFSET_BITS
+from amqpbroker.store.stored import content_of, frames_of, record_flags
 
 #: Maximum bytes of a group that puts one copy in place of another, in addition to the content frames.
 _ROOM: Final = 1024
@@ -23,36 +22,35 @@ _EMPTY: Final = Group()
 
 
 class Writing:
-    """A batch to be written. end: the position behind it. moved: copies that are written again with it.
+    """A batch to be written. moved: copies that are written again with it.
 
     octets: those of its groups.
     """
 
-    __slots__ = ("batch", "end", "moved", "octets")
+    __slots__ = ("batch", "moved", "octets")
 
-    def __init__(self, batch: Batch, end: int, moved: list[Moved], octets: int) -> None:
+    def __init__(self, batch: Batch, moved: list[Moved], octets: int) -> None:
         self.batch = batch
-        self.end = end
         self.moved = moved
         self.octets = octets
 
 
 class Encoder:
-    """Makes batches of what was gathered, gives its copies their positions, and tells the journal what lives.
+    """Makes batches of what was gathered, gives its copies their positions, and tells the log what lives.
 
     compaction: what it has to write again goes with them.
     """
 
     def __init__(
         self,
-        journal: Journal,
+        log: Log,
         moves: Moves,
         counts: dict[int, int],
         compaction: Compaction,
         bounds: Bounds,
     ) -> None:
         """counts: position -> delivery count of the copies that were delivered before."""
-        self._journal = journal
+        self._log = log
         self._moves = moves
         self._counts = counts
         self._compaction = compaction
@@ -72,14 +70,14 @@ class Encoder:
         Raises OSError, DamagedError, and whatever encoding does; then some of it is lost.
         """
         to = self._to
-        to.restart(self._journal.next_position())
+        to.restart(self._log.next_position())
         segment = to.start >> OFFSET_BITS
         self._add_loose(gathering.loose.entered)
         self._add_groups(gathering.groups)
         self._add([], gathering.loose)
         left = to.octets + sum([writing.octets for writing in self._made])
         # Only what was written before this can be looked into.
-        while self._compaction.is_due() and min(self._journal.segments) < segment:
+        while self._compaction.is_due() and self._log.oldest < segment:
             self._end_batch(self._compact(min(left, self._batch_bytes)))
             left -= self._batch_bytes
             if left <= 0:
@@ -92,14 +90,14 @@ class Encoder:
         """What was added is a batch; what is added from now on goes into another."""
         to = self._to
         if to.octets:
-            batch = self._journal.batch(to.take())
-            self._made.append(Writing(batch, self._journal.end_position(), moved, to.octets))
-            to.restart(self._journal.next_position())
+            batch = self._log.batch(to.take())
+            self._made.append(Writing(batch, moved, to.octets))
+            to.restart(self._log.next_position())
 
     def _compact(self, written: int) -> list[Moved]:
         groups, moved = self._compaction.step(self._to.position, written)
         self._to.extend(groups)
-        living = self._journal.living
+        living = self._log.living
         living.settle([copy.old for copy in moved])
         living.add([copy.new for copy in moved], [copy.octets for copy in moved])
         return moved
@@ -120,18 +118,18 @@ class Encoder:
             while stop < count and pending[stop].message is message and stop - index < most:
                 stop += 1
             if stop > index + 1 or message.extra_keys:
-                self._journal.living.add(places, sizes)
+                self._log.living.add(places, sizes)
                 places, sizes = [], []
                 self._add([pending[index:stop]], _EMPTY)
             else:
                 sizes.append(self._add_lone(copy, b""))
                 places.append(copy.position)
                 if to.octets >= self._batch_bytes:
-                    self._journal.living.add(places, sizes)
+                    self._log.living.add(places, sizes)
                     places, sizes = [], []
                     self._end_batch([])
             index = stop
-        self._journal.living.add(places, sizes)
+        self._log.living.add(places, sizes)
 
     def _add_groups(self, groups: list[Group]) -> None:
         """`_add` for each; those in which one copy takes the place of another, as in most, take less."""
@@ -150,13 +148,13 @@ class Encoder:
                 places.append(copy.position)
                 if to.octets < self._batch_bytes:
                     continue
-            self._journal.living.add(places, sizes)
+            self._log.living.add(places, sizes)
             places, sizes = [], []
             if copy is None:
                 self._add(self._by_message(group.entered), group)
             else:
                 self._end_batch([])
-        self._journal.living.add(places, sizes)
+        self._log.living.add(places, sizes)
 
     def _successor(self, group: Group) -> Copy | None:
         """Return the copy that takes the place of another in the group, if that is all there is to it."""
@@ -200,7 +198,7 @@ class Encoder:
             octets = len(data) // len(copies)
             for i, copy in enumerate(copies):
                 copy.position = first + i * record.ENTRY_OCTETS
-            self._journal.living.add([copy.position for copy in copies], [octets] * len(copies))
+            self._log.living.add([copy.position for copy in copies], [octets] * len(copies))
         if group.settled or group.swept:
             self._add_settled(group)
         back = [(entry.position, entry.delivery_count) for entry in group.returned if entry.position > 0]
@@ -246,7 +244,7 @@ class Encoder:
                 self._counts.pop(position, None)
         if self._moves:
             positions = [self._moves.settle(position) for position in positions]
-        self._journal.living.settle(positions)
+        self._log.living.settle(positions)
         return record.settle(positions)
 
     def _by_message(self, entered: list[Copy]) -> list[list[Copy]]:

@@ -1,0 +1,1 @@
+"""Messages, and what keepers of them know of a copy."""

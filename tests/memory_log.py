@@ -1,0 +1,112 @@
+"""A log in memory, which fails as told and, when the power goes, forgets what was not made durable."""
+
+import errno
+
+from amqpbroker.store import record
+from amqpbroker.store.living import LivingBySegment
+from amqpbroker.store.log import Batch as LogBatch
+from amqpbroker.store.log import Log, Span, UnwrittenError
+from amqpbroker.store.position import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.recovery import Recovered
+
+
+class MemoryLog(Log):
+    """Batches have no header here, and are whole or not there.
+
+    refuses: how many writes are not taken for now. fails: the next write fails for good.
+    """
+
+    def __init__(self, segment_bytes: int = 1 << 20) -> None:
+        self.name = "memory"
+        self.living = LivingBySegment()
+        self.segment_bytes = segment_bytes
+        self.durable = 0
+        self.refuses = 0
+        self.fails = False
+        self.segments: dict[int, bytearray] = {}
+        self._batches = 0
+        #: What is appended: where each batch is, oldest first.
+        self._spans: dict[int, Span] = {}
+        self._sizes: dict[int, int] = {}
+
+    def next_position(self) -> int:
+        newest = self.newest
+        if not newest or self._sizes[newest] >= self.segment_bytes:
+            newest += 1
+            self.segments[newest] = bytearray()
+            self._sizes[newest] = 0
+        return newest << OFFSET_BITS | self._sizes[newest]
+
+    def batch(self, groups: list[bytes]) -> LogBatch:
+        start = self.next_position()
+        size = sum(map(len, groups))
+        self._batches += 1
+        self._spans[start] = Span(start, start + size)
+        self._sizes[start >> OFFSET_BITS] += size
+        return LogBatch(self._batches, start, groups)
+
+    def write(self, batch: LogBatch) -> None:
+        if self.refuses:
+            self.refuses -= 1
+            raise UnwrittenError(errno.ENOSPC, "No space left on device", self.name)
+        if self.fails:
+            raise OSError(errno.EIO, "Input/output error")
+        segment = self.segments[batch.position >> OFFSET_BITS]
+        assert len(segment) == batch.position & OFFSET_MASK, "a batch is left out"
+        segment += b"".join(batch.parts)
+        self.durable = self._spans[batch.position].stop
+
+    def read(self, position: int, size: int) -> bytes:
+        offset = position & OFFSET_MASK
+        return bytes(self.segments[position >> OFFSET_BITS][offset : offset + size])
+
+    def expect(self, position: int, size: int) -> None:
+        pass
+
+    def groups(self, position: int) -> Span:
+        return self._spans[position]
+
+    @property
+    def oldest(self) -> int:
+        return min(self.segments, default=0)
+
+    @property
+    def newest(self) -> int:
+        return max(self.segments, default=0)
+
+    @property
+    def size(self) -> int:
+        return sum(self._sizes.values())
+
+    def batches_in(self, segment: int) -> Span:
+        base = segment << OFFSET_BITS
+        return Span(base, base | self._sizes[segment])
+
+    def forget_up_to(self, position: int) -> None:
+        while (number := self.oldest) < position >> OFFSET_BITS and self.segments[number]:
+            del self.segments[number], self._sizes[number]
+
+    def remove_freed(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def reopened(self) -> tuple["MemoryLog", Recovered]:
+        """What is there after a power loss, and what is found in it."""
+        log, found = MemoryLog(self.segment_bytes), Recovered()
+        for start, span in self._spans.items():
+            number = start >> OFFSET_BITS
+            if span.stop > self.durable or number not in self.segments:
+                continue
+            if number not in log.segments:
+                data = bytes(self.segments[number])
+                log.segments[number] = bytearray(data)
+                found.start_segment(number, len(data))
+            log._spans[start] = span
+            log._sizes[number] = span.stop & OFFSET_MASK
+            record.visit(data, start & OFFSET_MASK, span.stop & OFFSET_MASK, found)
+            log.durable = span.stop
+        found.finish()
+        log.living = found.living
+        return log, found

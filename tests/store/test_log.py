@@ -1,0 +1,408 @@
+"""The contract of a log, with faults. It runs on every filling; another one needs a `Filling` of its own."""
+
+import errno
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.clock import ManualClock
+from amqpbroker.message.message import Copy, Message
+from amqpbroker.store import record
+from amqpbroker.store.committer import InlineCommitter
+from amqpbroker.store.groups import Groups
+from amqpbroker.store.journal import Journal
+from amqpbroker.store.log import Batch, Log, UnwrittenError
+from amqpbroker.store.persistence import Persistence
+from amqpbroker.store.recovery import Recovered, recover
+from amqpbroker.store.writer import RETRY_MS
+from amqpbroker.wire.frames import lone_content
+from tests.fault_files import FaultyFiles, PowerCut
+from tests.memory_log import MemoryLog
+
+SEGMENT_BYTES = 3_000
+
+
+class Filling(ABC):
+    """One log, and what can happen to it. torn: a power loss may leave a part of a batch behind."""
+
+    torn = False
+    log: Log
+
+    @abstractmethod
+    def refuse(self) -> None:
+        """The next write is not taken for now: the disk is full."""
+
+    @abstractmethod
+    def fail(self) -> None:
+        """The next write fails for good: it cannot be synced."""
+
+    @abstractmethod
+    def power_loss(self, keep: int = 0) -> Recovered:
+        """Restart with what is durable; returns what is found. keep: how much else is left of each file."""
+
+
+class Files(Filling):
+    torn = True
+
+    def __init__(self) -> None:
+        self.files = FaultyFiles()
+        self._open()
+
+    def _open(self) -> Recovered:
+        self.log = journal = Journal(Path("/journal"), self.files, SEGMENT_BYTES)
+        return recover(journal)
+
+    def refuse(self) -> None:
+        self.files.fail_write = self.files.writes + 1
+
+    def fail(self) -> None:
+        self.files.fail_sync = self.files.syncs + 1
+
+    def power_loss(self, keep: int = 0) -> Recovered:
+        self.files.power_loss(keep)
+        return self._open()
+
+
+class Memory(Filling):
+    def __init__(self) -> None:
+        self.log: MemoryLog = MemoryLog(SEGMENT_BYTES)
+
+    def refuse(self) -> None:
+        self.log.refuses = 1
+
+    def fail(self) -> None:
+        self.log.fails = True
+
+    def power_loss(self, keep: int = 0) -> Recovered:
+        self.log, found = self.log.reopened()
+        return found
+
+
+FILLINGS: list[type[Filling]] = [Files, Memory]
+
+
+@pytest.fixture(params=FILLINGS, ids=lambda kind: kind.__name__.lower())
+def filling(request: pytest.FixtureRequest) -> Filling:
+    made: Filling = request.param()
+    return made
+
+
+def made(log: Log, *sequences: int, size: int = 20, holder: int = 1) -> tuple[Batch, list[int]]:
+    """A batch of one group for each copy, and where the copies stand; they live."""
+    groups = Groups(log.next_position())
+    positions = []
+    for sequence in sequences:
+        positions.append(groups.position + record.GROUP_OCTETS + record.PUBLISH_OCTETS)
+        octets = groups.add_lone(b"\0\1q", content(sequence, size), size, 0, 0, holder, sequence, 0, 0)
+        log.living.add(positions[-1:], [octets])
+    return log.batch(groups.take()), positions
+
+
+def content(sequence: int, size: int = 20) -> bytes:
+    return lone_content(1, b"\0\0", [b"%0*d" % (size, sequence)], size)
+
+
+def appended(log: Log, *sequences: int, size: int = 20) -> list[int]:
+    batch, positions = made(log, *sequences, size=size)
+    log.write(batch)
+    return positions
+
+
+def found_sequences(found: Recovered) -> list[int]:
+    return list(found.copies[1].sequences) if 1 in found.copies else []
+
+
+# --- append -----------------------------------------------------------------------------------------------------------
+
+
+def test_positions_grow_and_are_never_0(filling):
+    positions = [position for number in range(40) for position in appended(filling.log, number, number, size=200)]
+    assert positions == sorted(set(positions))
+    assert min(positions) > 0
+
+
+def test_what_is_written_is_durable_and_nothing_before(filling):
+    log = filling.log
+    first, at = made(log, 1)
+    second, behind = made(log, 2)
+    assert log.durable <= at[0]
+    log.write(first)
+    assert at[0] < log.durable <= behind[0]
+    log.write(second)
+    assert behind[0] < log.durable
+
+
+def test_what_is_durable_survives_and_nothing_else(filling):
+    appended(filling.log, 1, 2)
+    durable = filling.log.durable
+    made(filling.log, 3)
+    assert found_sequences(filling.power_loss()) == [1, 2]
+    assert filling.log.durable == durable
+
+
+def test_a_log_goes_on_where_it_ended(filling):
+    before = appended(filling.log, 1)
+    filling.power_loss()
+    after = appended(filling.log, 2)
+    assert before < after
+    assert found_sequences(filling.power_loss()) == [1, 2]
+
+
+# --- read -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_read_back(filling):
+    log = filling.log
+    for _ in range(2):
+        positions = appended(log, 1, 2, size=50)
+        for sequence, position in enumerate(positions, 1):
+            log.expect(position, 500)
+            assert content(sequence, 50) in log.read(position, 500)
+        filling.power_loss()
+        log = filling.log
+
+
+def test_a_read_ends_with_what_is_durable(filling):
+    (position,) = appended(filling.log, 1)
+    made(filling.log, 2)
+    assert len(filling.log.read(position, 10_000)) == filling.log.durable - position
+
+
+def test_the_batches_of_a_segment_are_found_one_behind_the_other(filling):
+    log = filling.log
+    positions = [appended(log, number, number) for number in range(3)]
+    at, stop = log.batches_in(log.oldest)
+    for expected in positions:
+        start, at = log.groups(at)
+        assert all(start < position < at for position in expected)
+        assert record.damage(log.read(start, at - start), 0, at - start) is None
+    assert at == stop == log.durable
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_was_refused_can_be_tried_again(filling):
+    log = filling.log
+    appended(log, 1)
+    durable = log.durable
+    batch, positions = made(log, 2)
+    for _ in range(3):
+        filling.refuse()
+        with pytest.raises(UnwrittenError) as raised:
+            log.write(batch)
+        assert raised.value.errno == errno.ENOSPC
+        assert log.durable == durable
+    log.write(batch)
+    assert log.durable > positions[0]
+    assert found_sequences(filling.power_loss()) == [1, 2]
+
+
+def test_the_first_batch_of_a_segment_can_be_refused_too(filling):
+    log = filling.log
+    appended(log, 1, size=SEGMENT_BYTES)
+    batch, positions = made(log, 2)
+    assert log.newest == log.oldest + 1
+    filling.refuse()
+    with pytest.raises(UnwrittenError):
+        log.write(batch)
+    log.write(batch)
+    assert content(2) in log.read(positions[0], 500)
+    assert found_sequences(filling.power_loss()) == [1, 2]
+
+
+def test_of_a_batch_that_was_refused_nothing_is_left(filling):
+    appended(filling.log, 1)
+    durable = filling.log.durable
+    filling.refuse()
+    with pytest.raises(UnwrittenError):
+        appended(filling.log, 2)
+    assert found_sequences(filling.power_loss(keep=10_000)) == [1]
+    assert filling.log.durable == durable
+    appended(filling.log, 3)
+    assert found_sequences(filling.power_loss()) == [1, 3]
+
+
+def test_a_batch_that_failed_is_not_durable_and_is_whole_or_not_there(filling):
+    log = filling.log
+    appended(log, 1)
+    durable = log.durable
+    filling.fail()
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        appended(log, 2, 3)
+    assert not isinstance(raised.value, UnwrittenError)
+    assert log.durable == durable
+    assert found_sequences(filling.power_loss()) in ([1], [1, 2, 3])
+
+
+@pytest.mark.parametrize("keep", [1, 30, 100, 150])
+@pytest.mark.parametrize("kind", [kind for kind in FILLINGS if kind.torn])
+def test_of_a_batch_that_is_torn_nothing_is_found(kind, keep):
+    filling = kind()
+    appended(filling.log, 1)
+    filling.files.cut_at = filling.files.steps + 2
+    with pytest.raises(PowerCut):
+        appended(filling.log, 2, 3)
+    assert found_sequences(filling.power_loss(keep)) == [1]
+    appended(filling.log, 4)
+    assert found_sequences(filling.power_loss()) == [1, 4]
+
+
+# --- forget -----------------------------------------------------------------------------------------------------------
+
+
+def three_segments(log):
+    positions = [appended(log, number, size=SEGMENT_BYTES)[0] for number in (1, 2, 3)]
+    assert log.newest - log.oldest == 2
+    return positions
+
+
+def test_what_is_before_a_position_can_be_forgotten(filling):
+    log = filling.log
+    first, second, third = three_segments(log)
+    size = log.size
+    log.forget_up_to(first)
+    assert log.oldest == first >> 32
+    log.forget_up_to(second)
+    log.remove_freed()
+    assert log.oldest == second >> 32
+    assert SEGMENT_BYTES < size - log.size < size // 2
+    assert content(3, SEGMENT_BYTES) in log.read(third, SEGMENT_BYTES * 2)
+    # A power loss may bring back what was forgotten last.
+    assert found_sequences(filling.power_loss())[-2:] == [2, 3]
+
+
+def test_segments_are_forgotten_in_their_order_once_nothing_in_them_lives(filling):
+    log = filling.log
+    first, second, third = three_segments(log)
+    assert not log.free()
+    log.living.settle([second, third])
+    assert not log.free()
+    log.living.settle([first])
+    assert log.free()
+    assert log.oldest == log.newest == third >> 32
+    assert not log.free()
+    assert log.living.octets == 0
+
+
+def test_a_segment_that_is_not_written_stays(filling):
+    log = filling.log
+    appended(log, 1, size=SEGMENT_BYTES)
+    made(log, 2, size=SEGMENT_BYTES)
+    made(log, 3)
+    log.forget_up_to(log.newest << 32)
+    assert log.oldest == log.newest - 1
+
+
+# --- what stands on it ------------------------------------------------------------------------------------------------
+
+
+class Held(Copy):
+    @property
+    def holder_id(self):
+        return 1
+
+
+class Holder:
+    """Has the copies that were recovered for it: sequence -> position."""
+
+    id = 1
+
+    def __init__(self) -> None:
+        self.positions: dict[int, int] = {}
+
+    def recover(self, copies):
+        self.positions = dict(zip(copies.sequences, copies.positions, strict=True))
+
+    def recovered(self):
+        pass
+
+    def discard(self):
+        pass
+
+
+class Node:
+    """A store on a log."""
+
+    def __init__(self, filling: Filling, found: Recovered | None = None) -> None:
+        self.filling = filling
+        self.clock = ManualClock()
+        self.failures: list[Exception] = []
+        self.holder = Holder()
+        self.store = Persistence(filling.log, InlineCommitter(filling.log), self.failures.append, self.clock)
+        if found is not None:
+            self.store.restore(found, {1: self.holder})
+
+    def enqueue(self, sequence: int, size: int = 200) -> Held:
+        copy = Held(Message(b"\0\1q", b"\0\0", b"%0*d" % (size, sequence)), sequence, 0)
+        self.store.enqueue(copy)
+        return copy
+
+    def restarted(self) -> "Node":
+        found = self.filling.power_loss()
+        return Node(self.filling, found)
+
+    def bodies(self) -> list[int]:
+        reading = self.store.load([])
+        return [int(reading.message(position).body) for position in self.holder.positions.values()]
+
+
+def test_a_store_finds_again_what_it_kept(filling):
+    node = Node(filling)
+    copies = [node.enqueue(number) for number in range(50)]
+    node.store.sync()
+    assert node.store.synced == node.store.appended
+    assert all(map(node.store.is_safe, copies))
+    for copy in copies[::2]:
+        node.store.settle(copy)
+    node.store.sync()
+    node.enqueue(50)
+    node = node.restarted()
+    assert list(node.holder.positions) == node.bodies() == list(range(1, 50, 2))
+
+
+def test_a_store_gives_back_the_space_of_what_no_longer_lives(filling):
+    """Some copies stay for ever, spread over all segments: they are written again."""
+    node = Node(filling)
+    kept = []
+    for number in range(600):
+        copy = node.enqueue(number)
+        node.store.sync()
+        if number % 60:
+            node.store.settle(copy)
+        else:
+            kept.append(number)
+    node.store.sync()
+    assert filling.log.oldest > 3
+    assert filling.log.size < 2 * filling.log.living.octets + 4 * (SEGMENT_BYTES + 300)
+    node = node.restarted()
+    assert node.bodies() == kept
+
+
+def test_a_store_confirms_nothing_while_its_log_takes_nothing(filling):
+    node = Node(filling)
+    node.enqueue(1)
+    node.store.sync()
+    filling.refuse()
+    copy = node.enqueue(2)
+    node.store.sync()
+    assert node.store.synced < node.store.appended
+    assert not node.store.is_safe(copy)
+    node.clock.advance(RETRY_MS)
+    assert node.store.synced == node.store.appended
+    assert node.store.is_safe(copy)
+    assert node.failures == []
+    assert node.restarted().bodies() == [1, 2]
+
+
+def test_a_store_ends_when_its_log_fails(filling):
+    node = Node(filling)
+    node.enqueue(1)
+    node.store.sync()
+    filling.fail()
+    node.enqueue(2)
+    node.store.sync()
+    assert [error.errno for error in node.failures] == [errno.EIO]
+    assert node.store.synced < node.store.appended
+    assert node.restarted().bodies() in ([1], [1, 2])

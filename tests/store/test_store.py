@@ -1,0 +1,60 @@
+"""The seam: what a store that keeps nothing does with every verb of it."""
+
+import inspect
+from array import array
+
+import pytest
+
+from amqpbroker.message.message import Copy, Message
+from amqpbroker.store.store import UNSTORED, MemoryStore, Store
+
+
+class Held(Copy):
+    @property
+    def holder_id(self):
+        return 1
+
+
+def copy():
+    return Held(Message(b"\0\0", b"\0\0", b"body"), 1, 0)
+
+
+def test_a_store_in_memory_gives_no_copy_a_position():
+    store, one = MemoryStore(), copy()
+    store.begin()
+    store.enqueue(one)
+    store.returned(one)
+    store.settle(one)
+    store.settle_positions(array("Q", [5]))
+    store.end()
+    store.sync()
+    assert (store.keeps, one.position, store.is_safe(one)) == (False, 0, False)
+    assert (store.appended, store.synced, store.stored, store.waiting_bytes) == (0, 0, 0, 0)
+
+
+def test_nothing_can_be_read_back_from_a_store_in_memory():
+    store = MemoryStore()
+    store.expect([5])
+    store.count_loaded(3)
+    assert (store.delivery_count(5), store.loaded) == (-1, 0)
+    with pytest.raises(LookupError, match="no message is stored at position 5"):
+        store.load([5]).message(5)
+
+
+def test_a_store_in_memory_never_calls_back():
+    """All that is appended to it is safe when it is asked."""
+    store, called = MemoryStore(), []
+    store.watch(lambda: called.append("synced"))
+    store.when_safe(lambda: called.append("safe") is None)
+    store.enqueue(copy())
+    store.count_answer(100)
+    store.sync()
+    assert called == []
+
+
+def test_it_has_every_verb_of_the_seam_and_no_other():
+    def verbs(kind):
+        return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
+
+    assert verbs(MemoryStore) == verbs(Store)
+    assert not UNSTORED.keeps
