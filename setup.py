@@ -24,6 +24,7 @@ HOT = [
     "clock",
     "wire/frames",
     "wire/properties",
+    "wire/property_flags",
     "wire/property_walk",
     "wire/property_edit",
     "wire/raw_headers",

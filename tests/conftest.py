@@ -4,15 +4,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.fuzz.effort import effort
 from tests.markers import guard, mark
 from tests.process import BrokerProcess
 
 # How long an example takes says more about what else the machine is doing than about the test. All runs try the same
-# examples, so that a test that fails says something about the change at hand.
+# examples, unless they are to search, so that a test that fails says something about the change at hand.
 settings.register_profile(
     "tests",
+    effort(100),
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("tests")

@@ -6,7 +6,8 @@ from amqpbroker.broker.message import Message
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.wire.headers import with_headers, with_timestamp
-from amqpbroker.wire.properties import TIMESTAMP, flags_of
+from amqpbroker.wire.properties import flags_of
+from amqpbroker.wire.property_flags import TIMESTAMP
 from amqpbroker.wire.values import Field, Table, longstr
 
 #: Changes a message that was inspected, before it is routed.

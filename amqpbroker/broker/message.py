@@ -7,7 +7,8 @@ from mypy_extensions import mypyc_attr
 from amqpbroker.broker.holder import Copy
 from amqpbroker.broker.pieces import Octets, Pieces
 from amqpbroker.wire.frames import content_body, content_properties, with_properties
-from amqpbroker.wire.properties import HEADERS, headers_of
+from amqpbroker.wire.properties import headers_of
+from amqpbroker.wire.property_flags import HEADERS
 from amqpbroker.wire.values import Table, text
 
 if TYPE_CHECKING:

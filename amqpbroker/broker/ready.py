@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from amqpbroker.broker.message import Entry, Message
-from amqpbroker.wire.properties import PRIORITY, flags_of
+from amqpbroker.wire.properties import flags_of
+from amqpbroker.wire.property_flags import PRIORITY
 
 if TYPE_CHECKING:
     from amqpbroker.store.recovery import Copies

@@ -5,7 +5,8 @@ from typing import Final
 from amqpbroker.broker.message import Message
 from amqpbroker.store import record
 from amqpbroker.wire.frames import content_properties, lone_content
-from amqpbroker.wire.properties import EXPIRATION, HEADERS, decode_properties
+from amqpbroker.wire.properties import decode_properties
+from amqpbroker.wire.property_flags import EXPIRATION, HEADERS
 from amqpbroker.wire.property_walk import PropertyWalk
 
 #: Where the high octet of the property flags is in content frames; what in it says that properties must be decoded.

@@ -7,8 +7,9 @@ rabbit_binary_generator of 4.0); what that does to them is done here, once, when
 import struct
 from collections.abc import Iterator
 
-from amqpbroker.wire.properties import HEADERS, PROPERTIES, TIMESTAMP
+from amqpbroker.wire.properties import PROPERTIES
 from amqpbroker.wire.property_edit import set_headers
+from amqpbroker.wire.property_flags import HEADERS, TIMESTAMP
 from amqpbroker.wire.raw_headers import value_end
 from amqpbroker.wire.values import MAX_DEPTH, MalformedError, Table, encode_field
 

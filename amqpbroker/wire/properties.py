@@ -9,20 +9,13 @@ from typing import Any
 
 from pamqp.commands import Basic
 
+from amqpbroker.wire.property_flags import DELIVERY_MODE, EXPIRATION, HEADERS, REPLY_TO, TIMESTAMP, USER_ID
 from amqpbroker.wire.values import MalformedError, Table, decode_table, encode_table
 
 #: (name, flag, type) in wire order. `cluster_id` is reserved but legal on the wire.
 PROPERTIES: tuple[tuple[str, int, str], ...] = tuple(
     (name, Basic.Properties.flags[name], Basic.Properties.amqp_type(name)) for name in Basic.Properties.attributes()
 )
-
-HEADERS = Basic.Properties.flags["headers"]
-DELIVERY_MODE = Basic.Properties.flags["delivery_mode"]
-PRIORITY = Basic.Properties.flags["priority"]
-REPLY_TO = Basic.Properties.flags["reply_to"]
-EXPIRATION = Basic.Properties.flags["expiration"]
-TIMESTAMP = Basic.Properties.flags["timestamp"]
-USER_ID = Basic.Properties.flags["user_id"]
 
 #: Flags whose property must be read on publish, beyond delivery mode and priority.
 SLOW = HEADERS | REPLY_TO | EXPIRATION | USER_ID
@@ -89,7 +82,7 @@ def timestamp_of(raw: bytes) -> int | None:
 
 
 def encode_properties(values: dict[str, Any]) -> bytes:
-    """The inverse of `decode_properties`."""
+    """Return the properties as on the wire: the inverse of `decode_properties`. Raises ValueError for unknown names."""
     flags = 0
     parts = [b""]
     for name, flag, kind in PROPERTIES:
@@ -106,6 +99,9 @@ def encode_properties(values: dict[str, Any]) -> bytes:
         else:
             table: Table = value
             parts.append(encode_table(table))
+    if len(parts) <= len(values):
+        unknown = values.keys() - {name for name, _, _ in PROPERTIES}
+        raise ValueError(f"no properties of a message: {', '.join(sorted(unknown))}")
     parts[0] = struct.pack(">H", flags)
     return b"".join(parts)
 

@@ -4,21 +4,20 @@ All properties here are normalised (see `wire/headers`): well formed, with heade
 Entries of headers are as in a field table on the wire: name, type, value.
 """
 
-from typing import Final
-
 from mypy_extensions import i64
 
 from amqpbroker.octets import read_i32_be
+from amqpbroker.wire.property_flags import (
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    CORRELATION_ID,
+    DELIVERY_MODE,
+    EXPIRATION,
+    HEADERS,
+    PRIORITY,
+    REPLY_TO,
+)
 from amqpbroker.wire.raw_headers import value_end
-
-_CONTENT_TYPE: Final = 1 << 15
-_CONTENT_ENCODING: Final = 1 << 14
-_HEADERS: Final = 1 << 13
-_DELIVERY_MODE: Final = 1 << 12
-_PRIORITY: Final = 1 << 11
-_CORRELATION_ID: Final = 1 << 10
-_REPLY_TO: Final = 1 << 9
-_EXPIRATION: Final = 1 << 8
 
 
 def set_headers(data: bytes, entries: bytes) -> bytes:
@@ -27,8 +26,8 @@ def set_headers(data: bytes, entries: bytes) -> bytes:
     They replace headers of the same names.
     """
     at: i64 = _headers_at(data)
-    if not data[0] & _HEADERS >> 8:
-        head = bytes((data[0] | _HEADERS >> 8, data[1]))
+    if not data[0] & HEADERS >> 8:
+        head = bytes((data[0] | HEADERS >> 8, data[1]))
         return head + data[2:at] + len(entries).to_bytes(4, "big") + entries + data[at:]
     stop: i64 = at + 4 + (i64(read_i32_be(data, at)) & 0xFFFFFFFF)
     table = b"".join(_merged(data, at + 4, stop, entries))
@@ -85,7 +84,7 @@ def _entry_end(data: bytes, at: i64) -> i64:
 
 def headers_between(data: bytes, first: bytes, last: bytes) -> bytes:
     """Return the entries of the headers from `first` to `last`: names, each with its length before it."""
-    if not data[0] & _HEADERS >> 8:
+    if not data[0] & HEADERS >> 8:
         return b""
     at: i64 = _headers_at(data)
     place: i64 = at + 4
@@ -100,29 +99,29 @@ def headers_between(data: bytes, first: bytes, last: bytes) -> bytes:
 
 def without_expiration(data: bytes) -> bytes:
     """Return properties without an expiration."""
-    if not data[0] & _EXPIRATION >> 8:
+    if not data[0] & EXPIRATION >> 8:
         return data
     flags: i64 = i64(data[0]) << 8
     at: i64 = _headers_at(data)
-    if flags & _HEADERS:
+    if flags & HEADERS:
         at += 4 + (i64(read_i32_be(data, at)) & 0xFFFFFFFF)
-    if flags & _DELIVERY_MODE:
+    if flags & DELIVERY_MODE:
         at += 1
-    if flags & _PRIORITY:
+    if flags & PRIORITY:
         at += 1
-    if flags & _CORRELATION_ID:
+    if flags & CORRELATION_ID:
         at += 1 + i64(data[at])
-    if flags & _REPLY_TO:
+    if flags & REPLY_TO:
         at += 1 + i64(data[at])
-    return bytes((data[0] & ~(_EXPIRATION >> 8), data[1])) + data[2:at] + data[at + 1 + i64(data[at]) :]
+    return bytes((data[0] & ~(EXPIRATION >> 8), data[1])) + data[2:at] + data[at + 1 + i64(data[at]) :]
 
 
 def _headers_at(data: bytes) -> i64:
     """Return where the headers are, or would be."""
     flags: i64 = i64(data[0]) << 8
     at: i64 = 2
-    if flags & _CONTENT_TYPE:
+    if flags & CONTENT_TYPE:
         at += 1 + i64(data[at])
-    if flags & _CONTENT_ENCODING:
+    if flags & CONTENT_ENCODING:
         at += 1 + i64(data[at])
     return at

@@ -9,24 +9,24 @@ from typing import Final
 from mypy_extensions import i64
 
 from amqpbroker.octets import read_i32_be, read_i64_be
+from amqpbroker.wire.property_flags import (
+    APP_ID,
+    CLUSTER_ID,
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    CORRELATION_ID,
+    DELIVERY_MODE,
+    EXPIRATION,
+    HEADERS,
+    MESSAGE_ID,
+    PRIORITY,
+    REPLY_TO,
+    TIMESTAMP,
+    TYPE,
+    UNDEFINED,
+    USER_ID,
+)
 from amqpbroker.wire.values import MAX_DEPTH
-
-#: The flags of the properties, in the order of the wire (AMQP 0-9-1 section 4.2.6.1).
-_CONTENT_TYPE: Final = 1 << 15
-_CONTENT_ENCODING: Final = 1 << 14
-_HEADERS: Final = 1 << 13
-_DELIVERY_MODE: Final = 1 << 12
-_PRIORITY: Final = 1 << 11
-_CORRELATION_ID: Final = 1 << 10
-_REPLY_TO: Final = 1 << 9
-_EXPIRATION: Final = 1 << 8
-_MESSAGE_ID: Final = 1 << 7
-_TIMESTAMP: Final = 1 << 6
-_TYPE: Final = 1 << 5
-_USER_ID: Final = 1 << 4
-_APP_ID: Final = 1 << 3
-_CLUSTER_ID: Final = 1 << 2
-_UNDEFINED: Final = 0b11
 
 #: The reply-to of direct replies, and its length.
 _PSEUDO_QUEUE: Final = b"amq.rabbitmq.reply-to"
@@ -71,16 +71,16 @@ class PropertyWalk:
         flags: i64 = data[0] << 8 | data[1]
         at: i64 = 2
         size: i64
-        if flags & _UNDEFINED:
+        if flags & UNDEFINED:
             return False
         self.mode = self.priority = self.user_at = self.user_end = self.reply_at = 0
         self.expiration_ms = -1
-        if flags & _CONTENT_TYPE:
+        if flags & CONTENT_TYPE:
             at += 1 + i64(data[at])
-        if flags & _CONTENT_ENCODING:
+        if flags & CONTENT_ENCODING:
             at += 1 + i64(data[at])
-        self.has_headers = flags & _HEADERS != 0
-        if flags & _HEADERS:
+        self.has_headers = flags & HEADERS != 0
+        if flags & HEADERS:
             if at + 4 > end:
                 return False
             size = i64(read_i32_be(data, at)) & 0xFFFFFFFF
@@ -88,38 +88,38 @@ class PropertyWalk:
             if at + size > end or not _is_plain_table(data, at, at + size, end):
                 return False
             at += size
-        if flags & _DELIVERY_MODE:
+        if flags & DELIVERY_MODE:
             self.mode = i64(data[at])
             at += 1
-        if flags & _PRIORITY:
+        if flags & PRIORITY:
             self.priority = i64(data[at])
             at += 1
-        if flags & _CORRELATION_ID:
+        if flags & CORRELATION_ID:
             at += 1 + i64(data[at])
-        if flags & _REPLY_TO:
+        if flags & REPLY_TO:
             size = i64(data[at])
             if size == PSEUDO_QUEUE_BYTES and data[at + 1 : at + 1 + size] == _PSEUDO_QUEUE:
                 self.reply_at = at
             at += 1 + size
-        if flags & _EXPIRATION:
+        if flags & EXPIRATION:
             size = i64(data[at])
             self.expiration_ms = _number(data, at + 1, at + 1 + size)
             if self.expiration_ms < 0:
                 return False
             at += 1 + size
-        if flags & _MESSAGE_ID:
+        if flags & MESSAGE_ID:
             at += 1 + i64(data[at])
-        if flags & _TIMESTAMP:
+        if flags & TIMESTAMP:
             at += 8
-        if flags & _TYPE:
+        if flags & TYPE:
             at += 1 + i64(data[at])
-        if flags & _USER_ID:
+        if flags & USER_ID:
             self.user_at = at + 1
             at += 1 + i64(data[at])
             self.user_end = at
-        if flags & _APP_ID:
+        if flags & APP_ID:
             at += 1 + i64(data[at])
-        if flags & _CLUSTER_ID:
+        if flags & CLUSTER_ID:
             at += 1 + i64(data[at])
         return at == end
 

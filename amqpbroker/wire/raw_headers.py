@@ -9,25 +9,23 @@ from typing import Final
 from mypy_extensions import i64
 
 from amqpbroker.octets import read_i32_be
+from amqpbroker.wire.property_flags import CONTENT_ENCODING, CONTENT_TYPE, HEADERS
 from amqpbroker.wire.values import Field, MalformedError, decode_value
 
-_CONTENT_TYPE: Final = 1 << 7
-_CONTENT_ENCODING: Final = 1 << 6
-_HEADERS: Final = 1 << 5
 _U32: Final = 0xFFFFFFFF
 
 
 def headers_start(data: bytes) -> i64:
     """Return where the entries of the headers table start, behind its length; 0 if there are no headers."""
-    flags: i64 = data[0]
-    if not flags & _HEADERS:
+    flags: i64 = i64(data[0]) << 8
+    if not flags & HEADERS:
         return 0
     at: i64 = 2
     size: i64
-    if flags & _CONTENT_TYPE:
+    if flags & CONTENT_TYPE:
         size = data[at]
         at += 1 + size
-    if flags & _CONTENT_ENCODING:
+    if flags & CONTENT_ENCODING:
         size = data[at]
         at += 1 + size
     return at + 4

@@ -26,8 +26,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: Shapes that every checkout has, and shapes to be named with `--shapes` if both checkouts have them.
 REPEATED = ("transient", "single-ack", "multiple-ack", "confirm", "priority", "fanout10", "ready", "backlog")
+STORED = ("stored", "stored-publish", "stored-backlog")
 APPLICATION = ("app", "app-topic", "app-headers", "app-delayed", "app-reply", "app-expired", "app-rejected")
-SHAPES = (*REPEATED, *APPLICATION, "app-expired-keys", "app-rejected-keys")
+SHAPES = (*REPEATED, *STORED, *APPLICATION, "app-expired-keys", "app-rejected-keys")
 CONFIDENCE = 0.95
 RUN_WITHIN_S = 120.0
 

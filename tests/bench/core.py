@@ -3,7 +3,9 @@
 usage: python -m tests.bench.core [SHAPE ...] [-n MESSAGES] [--rounds N]
 
 Shapes: transient (auto-ack), single-ack, multiple-ack, confirm, priority, fanout10, ready (publish to a queue without
-consumer), backlog (consume ready messages); with messages of an application, all of them different: app (auto-ack),
+consumer), backlog (consume ready messages); with a journal in a temporary directory: stored (persistent, with confirms,
+250 acknowledged at once), stored-publish (without consumer), stored-backlog (ready messages consumed, 250 acknowledged
+at once; only that is measured); with messages of an application, all of them different: app (auto-ack),
 app-topic (a routing key of its own for each), app-headers (1,000 bindings of a headers exchange to 10 queues),
 app-delayed (through a delayed exchange, held for 1 to 1,000 ms), app-reply (requests for a direct reply, and replies),
 app-expired (from a queue with a TTL of 0 to its dead letter queue), app-rejected (250 at a time to a dead letter
@@ -15,11 +17,19 @@ import argparse
 import random
 import statistics
 import struct
+import tempfile
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.persistence import Persistence
 from amqpbroker.clock import ManualClock
+from amqpbroker.config import Config
+from amqpbroker.store.committer import InlineCommitter
+from amqpbroker.store.files import Files
+from amqpbroker.store.journal import Journal
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.bench.application import messages
@@ -51,12 +61,23 @@ def _chunks(frames: list[bytes]) -> list[bytes]:
     return [b"".join(frames[i : i + CHUNK]) for i in range(0, len(frames), CHUNK)]
 
 
+def stored_broker(clock: ManualClock, directory: Path) -> Broker:
+    """Return a broker with an empty journal in the directory. It writes and syncs within `sync`."""
+    journal = Journal(directory, Files())
+    return Broker(Config(), clock, Persistence(journal, InlineCommitter(journal), _fail, clock))
+
+
+def _fail(error: Exception) -> NoReturn:
+    raise AssertionError("the journal cannot be written") from error
+
+
 class Shape:
     """A publisher, consumers, and what happens to `CHUNK` messages."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, directory: Path) -> None:
         self.clock = ManualClock()
-        self.broker = make_broker(self.clock)
+        self.stored = name.startswith("stored")
+        self.broker = stored_broker(self.clock, directory) if self.stored else make_broker(self.clock)
         self.publisher = Wire(self.broker).log_in()
         self.consumers: list[Wire] = []
         self.name = name
@@ -87,13 +108,14 @@ class Shape:
                 1, "exchange.declare", exchange=exchange, exchange_type="x-delayed-message", arguments=delayed
             )
             consumer.call(1, "queue.bind", queue="q", exchange=exchange, routing_key=key)
-        elif name in ("ready", "backlog"):
-            self.publisher.declare("q")
+        elif name in ("ready", "backlog", "stored-publish", "stored-backlog"):
+            self.publisher.declare("q", durable=self.stored)
         else:
-            self._consumer("q", no_ack="-ack" not in name, priority=name == "priority")
-        if name == "confirm":
+            self._consumer("q", no_ack="-ack" not in name and not self.stored, priority=name == "priority")
+        if name == "confirm" or self.stored:
             self.publisher.call(1, "confirm.select")
-        self.chunks = [published(key, b"x" * 16, exchange) * CHUNK]
+        persistent = {"delivery_mode": 2} if self.stored else {}
+        self.chunks = [published(key, b"x" * 16, exchange, **persistent) * CHUNK]
         if self.application:
             made = list(_messages(name))
             keys = [f"{key}.{i}" if name == "app-topic" or name.endswith("-keys") else key for i in range(len(made))]
@@ -135,7 +157,8 @@ class Shape:
 
     def _consumer(self, queue: str, no_ack: bool, priority: bool = False, arguments: Table | None = None) -> Wire:
         consumer = Wire(self.broker).log_in()
-        consumer.declare(queue, arguments={"x-max-priority": Field("I", 10)} if priority else arguments or {})
+        arguments = {"x-max-priority": Field("I", 10)} if priority else arguments or {}
+        consumer.declare(queue, arguments=arguments, durable=self.stored)
         consumer.call(1, "basic.qos", prefetch_count=0 if no_ack else 1000)
         consumer.consume(queue, no_ack=no_ack)
         self.consumers.append(consumer)
@@ -151,7 +174,7 @@ class Shape:
                 acks = _acks(self.acked + 1, CHUNK)
             elif self.name.startswith("app-rejected"):
                 acks = frame(METHOD, 1, struct.pack(">HHQB", 60, 120, 0, 1))
-            elif self.name == "multiple-ack":
+            elif self.name in ("multiple-ack", "stored"):
                 acks = frame(METHOD, 1, struct.pack(">HHQB", 60, 80, self.acked + CHUNK, 1))
             self.acked += CHUNK
             start = time.process_time()
@@ -182,29 +205,36 @@ class Shape:
 
     def consume_backlog(self) -> float:
         consumer = Wire(self.broker).log_in()
-        consumer.call(1, "basic.qos", prefetch_count=0)
+        consumer.call(1, "basic.qos", prefetch_count=CHUNK if self.stored else 0)
         start = time.process_time()
-        consumer.send(1, "basic.consume", queue="q", no_ack=True)
+        consumer.send(1, "basic.consume", queue="q", no_ack=not self.stored)
         while consumer.connection.dirty:
             consumer.connection.collect()
+            if self.stored:
+                consumer.connection.feed(frame(METHOD, 1, struct.pack(">HHQB", 60, 80, 0, 1)))
+                self.broker.sync()
         spent = time.process_time() - start
         assert not self.broker.vhosts["/"].queues["q"].ready_count
         return spent
 
 
 SHAPES = ("transient", "single-ack", "multiple-ack", "confirm", "priority", "fanout10", "ready", "backlog")
+SHAPES += ("stored", "stored-publish", "stored-backlog")
 SHAPES += ("app", "app-topic", "app-headers", "app-delayed", "app-reply", "app-expired", "app-rejected")
 SHAPES += ("app-expired-keys", "app-rejected-keys")
 
 
 def measure(name: str, messages: int) -> float:
     """Microseconds per message (per copy for fanout10) of one round."""
-    shape = Shape(name)
-    shape.run(CHUNK * 4)
-    seconds = shape.run(messages)
-    if name == "backlog":
-        seconds = shape.consume_backlog()
-        messages += CHUNK * 4
+    with tempfile.TemporaryDirectory(prefix="bench-core-") as directory:
+        shape = Shape(name, Path(directory))
+        shape.run(CHUNK * 4)
+        seconds = shape.run(messages)
+        if name.endswith("backlog"):
+            seconds = shape.consume_backlog()
+            messages += CHUNK * 4
+        if isinstance(shape.broker.store, Persistence):
+            shape.broker.store.close()
     return seconds / messages * 1e6 / (10 if name == "fanout10" else 1)
 
 

@@ -1,7 +1,8 @@
 """How hard the generated tests try.
 
-By default they take seconds and try the same examples every time. `HYPOTHESIS_PROFILE=long python -m pytest tests/fuzz`
-tries many more, new ones every time; hypothesis keeps what failed in .hypothesis/ and tries that first from then on.
+By default they take seconds and try the same examples every time. `HYPOTHESIS_PROFILE=long python -m pytest tests/fuzz
+tests/wire` tries many more, new ones every time. Hypothesis keeps failed ones in .hypothesis/, and tries them first
+from then on.
 """
 
 import os

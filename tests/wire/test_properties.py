@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pamqp.commands import Basic
 
+from amqpbroker.wire import property_flags
 from amqpbroker.wire.properties import PROPERTIES, SLOW, decode_properties, encode_properties, flags_of, scan
 from amqpbroker.wire.values import MalformedError, longstr
 from tests.fuzz.effort import effort
@@ -96,3 +97,16 @@ def test_what_must_be_read_on_publish_is_slow(name: str) -> None:
     value: Any = {"shortstr": b"1", "table": {}}.get(kind, 1)
     slow = flags_of(encode_properties({name: value})) & SLOW != 0
     assert slow == (name in ("headers", "reply_to", "expiration", "user_id"))
+
+
+def test_the_flags_are_those_of_pamqp():
+    names = {"message_type": "TYPE"}
+    assert {name: getattr(property_flags, names.get(name, name.upper())) for name, _, _ in PROPERTIES} == {
+        name: flag for name, flag, _ in PROPERTIES
+    }
+    assert sum(flag for _, flag, _ in PROPERTIES) + property_flags.UNDEFINED == 0xFFFF
+
+
+def test_a_property_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="no properties of a message: colour, size"):
+        encode_properties({"message_type": b"t", "size": 1, "colour": b"red"})
