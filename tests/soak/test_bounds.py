@@ -145,7 +145,7 @@ NOT_BOUNDS = {
         broker.broker.CONTENT_HEAD broker.deaths._COUNT_OCTETS broker.deaths._ORIGINAL_EXPIRATION_TYPE
         broker.deaths._QUEUE_OCTETS broker.deaths._QUEUE_TYPE broker.deaths._REASON_OCTETS broker.deaths._REASON_TYPE
         broker.event_exchange._PERSISTENT broker.exchange_types.topic_index._DOT broker.message._HEADERS
-        broker.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection._KNOWN_SIZE
+        broker.firehose._KEY_BYTES broker.message.KEY_BYTES broker.inspection.KNOWN_SIZE
         management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE
         shovel.client._ACK shovel.client._DELIVER shovel.topology._NOT_FOUND
@@ -198,7 +198,8 @@ NOT_BOUNDS = {
         server.answers.HURRIED_WRITE_S server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S
         server.http_protocol.REQUEST_S server.http_protocol.REST_S server.tls_listener._PAUSE_MS
         clock.STEP_LOOK_MS clock._READ_WITHIN_NS clock._STEP_NS
-        server.app.LOOK_S server.app.STOP_MS server.reading.EXPECTED_MS server.control.RETRY_MS
+        server.app.LOOK_S server.app.STOP_MS server.tick.SLICE_MS server.reading.EXPECTED_MS
+        server.control.RETRY_MS server.tick.BATCH
         server.resources.DISK_ALARMED_INTERVAL_MS server.resources.DISK_INTERVAL_MAX_MS
         server.resources.DISK_INTERVAL_MIN_MS server.resources.GIVE_BACK_ALARMED_INTERVAL_MS
         server.resources.GIVE_BACK_INTERVAL_MS server.resources.GIVE_BACK_LONGEST_INTERVAL_MS
