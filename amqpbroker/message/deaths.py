@@ -37,6 +37,9 @@ _COUNT_OCTETS: Final = 15
 _REASON_OCTETS: Final = 12
 _QUEUE_OCTETS: Final = 11
 
+#: Tables of more octets, which are about twenty, are searched for a field before they are taken apart one by one.
+_MANY: Final = 2048
+
 
 @mypyc_attr(acyclic=True)
 class Deaths:
@@ -114,8 +117,7 @@ class Deaths:
         """
         tables = self._tables
         name = queue.encode("utf-8", "surrogateescape")
-        # The tables of many deaths are searched quickly, and taken apart slowly.
-        if _field(_QUEUE, name) not in tables:
+        if len(tables) > _MANY and _field(_QUEUE, name) not in tables:
             return False
         at: i64 = 0
         end: i64 = len(tables)
@@ -132,7 +134,7 @@ class Deaths:
 
 def _find(tables: bytes, queue: bytes, reason: bytes) -> i64:
     """Return where the table for this queue and reason is, -1 if there is none."""
-    if not tables or _field(_REASON, reason) + _field(_QUEUE, queue) not in tables:
+    if len(tables) > _MANY and _field(_REASON, reason) + _field(_QUEUE, queue) not in tables:
         return -1
     at: i64 = 0
     end: i64 = len(tables)

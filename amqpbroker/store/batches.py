@@ -203,7 +203,8 @@ class Encoder:
             self._add_settled(group)
         back = [(entry.position, entry.delivery_count) for entry in group.returned if entry.position > 0]
         if back:
-            self._counts.update(back)
+            for position, count in back:
+                self._counts[position] = count
             if self._moves:
                 back = [(self._moves.present(position), count) for position, count in back]
         start = 0

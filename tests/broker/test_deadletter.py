@@ -10,6 +10,7 @@ from amqpbroker.clock import ManualClock
 from amqpbroker.message.deaths import Deaths
 from amqpbroker.message.message import Message
 from amqpbroker.message.pieces import Pieces
+from amqpbroker.compiled import is_compiled
 from amqpbroker.wire.frames import lone_content
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, longstr
@@ -227,6 +228,7 @@ def chain_cpu_s(queues: int) -> float:
 
 
 @pytest.mark.alone
+@pytest.mark.skipif(is_compiled(), reason="compiled code takes deaths apart about as quickly as it copies them")
 def test_deaths_before_hardly_make_the_next_one_dearer() -> None:
     # The octets of x-death grow with each death, and are copied; they are not taken apart each time.
     few, many = (min(chain_cpu_s(queues) for _ in range(3)) for queues in (250, 1_000))

@@ -119,13 +119,26 @@ def test_cycles_are_those_of_tables(deaths: list[Death], queue: str) -> None:
     assert recorded(*deaths).is_cycle(deaths[0].queue) is history(*deaths).is_cycle(deaths[0].queue)
 
 
+@pytest.mark.parametrize("count", [0, 100])
 @pytest.mark.parametrize("reason", ["expired", "rejected"])
-def test_routing_key_that_looks_like_a_death_is_none(reason: str) -> None:
+def test_routing_key_that_looks_like_a_death_is_none(reason: str, count: int) -> None:
     forged = b"\x06reasonS\0\0\0%c%b\x05queueS\0\0\0\1q" % (len(reason), reason.encode())
-    deaths = recorded(Death("a", "expired", routing_keys=(forged,)), Death("b", "expired"))
+    others = [Death(f"other{number}", "expired") for number in range(count)]
+    deaths = recorded(*others, Death("a", "expired", routing_keys=(forged,)), Death("b", "expired"))
     assert not deaths.is_cycle("q")
     assert add(deaths, Death("q", reason)).is_cycle("q") is (reason == "expired")
-    assert len(headers_of(deaths)["x-death"].value) == 3
+    assert len(headers_of(deaths)["x-death"].value) == count + 3
+
+
+@pytest.mark.parametrize("reason", ["expired", "rejected"])
+def test_death_among_many_is_found_and_counted(reason: str) -> None:
+    others = [Death(f"q{number}", "expired") for number in range(1, 100)]
+    deaths = recorded(Death("q", reason), *others)
+    assert deaths.is_cycle("q") is (reason == "expired")
+    assert deaths.is_cycle("q50")
+    assert not deaths.is_cycle("q100")
+    first = headers_of(add(deaths, Death("q", reason)))["x-death"].value[0].value
+    assert (first["queue"], first["count"]) == (longstr("q"), Field("l", 2))
 
 
 @pytest.mark.parametrize(

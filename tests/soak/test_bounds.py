@@ -179,6 +179,7 @@ NOT_BOUNDS = {
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """
+        message.deaths._MANY
         broker.direct_reply._HASHES broker.direct_reply._KEY_OCTETS broker.passwords._SALT_SIZE
         wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY wire.erlang_hash._EMPTY_LIST
         wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN wire.erlang_hash._MASK wire.erlang_hash._NIL
