@@ -79,6 +79,7 @@ COUNT_UP = (
     "Persistence.loaded",
     "Encoder._next",
     "Journal.batches",
+    "Journal.durable",
     "Living._next",
     "Segment.descriptor",
     "Segment.number",

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from amqpbroker.broker.exchange_types.held_copy import HeldCopy
 from amqpbroker.clock import ManualClock
-from amqpbroker.message.message import Copy, Message
+from amqpbroker.message.message import Message
 from amqpbroker.store import record
 from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.groups import Groups
@@ -298,12 +299,6 @@ def test_a_segment_that_is_not_written_stays(filling):
 # --- what stands on it ------------------------------------------------------------------------------------------------
 
 
-class Held(Copy):
-    @property
-    def holder_id(self):
-        return 1
-
-
 class Holder:
     """Has the copies that were recovered for it: sequence -> position."""
 
@@ -334,8 +329,8 @@ class Node:
         if found is not None:
             self.store.restore(found, {1: self.holder})
 
-    def enqueue(self, sequence: int, size: int = 200) -> Held:
-        copy = Held(Message(b"\0\1q", b"\0\0", b"%0*d" % (size, sequence)), sequence, 0)
+    def enqueue(self, sequence: int, size: int = 200) -> HeldCopy:
+        copy = HeldCopy(Message(b"\0\1q", b"\0\0", b"%0*d" % (size, sequence)), 1, sequence, 0)
         self.store.enqueue(copy)
         return copy
 

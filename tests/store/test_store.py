@@ -5,18 +5,13 @@ from array import array
 
 import pytest
 
-from amqpbroker.message.message import Copy, Message
+from amqpbroker.broker.exchange_types.held_copy import HeldCopy
+from amqpbroker.message.message import Message
 from amqpbroker.store.store import UNSTORED, MemoryStore, Store
 
 
-class Held(Copy):
-    @property
-    def holder_id(self):
-        return 1
-
-
 def copy():
-    return Held(Message(b"\0\0", b"\0\0", b"body"), 1, 0)
+    return HeldCopy(Message(b"\0\0", b"\0\0", b"body"), 1, 1, 0)
 
 
 def test_a_store_in_memory_gives_no_copy_a_position():
