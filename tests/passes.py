@@ -32,6 +32,7 @@ COMPILED = ROOT / "build" / "compiled"
 #: The compiled modules, everything that goes through them, and what would notice that they are not what is run.
 RUN_COMPILED = (
     "tests/wire",
+    "tests/message",
     "tests/store",
     "tests/broker",
     "tests/amqp",
@@ -56,6 +57,7 @@ RUN_COMPILED = (
 #: The compiled modules alone, and what would notice that they are not what is run.
 QUICK_COMPILED = (
     "tests/wire",
+    "tests/message",
     "tests/store",
     "tests/broker",
     "tests/amqp",

@@ -35,7 +35,6 @@ DRIVEN = {
     "config.bounds.segment_bytes": "backlog",
     "store.compaction.SPARE_SEGMENTS": "compaction",
     "store.compaction.STEP_BYTES": "compaction",
-    "store.compaction: len(journal.segments) < 3": "compaction",
     # At full size only: the journal's format has 16 bits for the number, which cannot be lowered.
     "store.record.MAX_COUNT": "counted deliveries",
     "store.record._MOST": "copies by CC",
