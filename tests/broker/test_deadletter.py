@@ -7,10 +7,10 @@ import pytest
 from amqpbroker.broker.deadletter import Departure
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.clock import ManualClock
+from amqpbroker.compiled import is_compiled
 from amqpbroker.message.deaths import Deaths
 from amqpbroker.message.message import Message
 from amqpbroker.message.pieces import Pieces
-from amqpbroker.compiled import is_compiled
 from amqpbroker.wire.frames import lone_content
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, longstr
