@@ -176,7 +176,7 @@ class Server:
         self._directory = kept.directory
         self.timers = Timers(loop, clock)
         self._own_timers = self.timers if self._clock is clock else Timers(loop, self._clock)
-        self.tick = Tick(loop.call_soon, self.broker.sync, self._fail, self._clock.now_ms)
+        self.tick = Tick(loop.call_soon, self.broker.sync, self._fail)
         if self._store is not None and kept.found is not None:
             self._store.drive(self.tick.request)
             kept.definitions.on_change = self._store.writer.definitions_changed

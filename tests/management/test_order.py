@@ -48,7 +48,7 @@ class Served(Api):
 
         transport = httpx.ASGITransport(app=recording, client=("127.0.0.1", 50_000))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://localhost:15672")
-        self.tick = Tick(asyncio.get_running_loop().call_soon, self.broker.sync, pytest.fail, self.broker.clock.now_ms)
+        self.tick = Tick(asyncio.get_running_loop().call_soon, self.broker.sync, pytest.fail)
 
     async def client_of(self, queue, vhost="/", user="guest"):
         """Return a client with a consumer of the queue."""

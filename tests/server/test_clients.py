@@ -21,7 +21,7 @@ class Clientele:
 
     def __init__(self, most=2):
         self.clock = ManualClock()
-        tick = Tick(lambda _: None, lambda: None, pytest.fail, ManualClock().now_ms)
+        tick = Tick(lambda _: None, lambda: None, pytest.fail)
         self.clients = Clients(make_broker(), self.clock, tick, asyncio.get_running_loop(), most)
         self.clients.connect = lambda peer, client: Connection(peer, client.on_dirty)
 

@@ -50,7 +50,7 @@ def turns():
 
 @pytest.fixture
 def reading(turns, clock):
-    return Reading(Tick(turns.append, lambda: None, pytest.fail, ManualClock().now_ms), clock)
+    return Reading(Tick(turns.append, lambda: None, pytest.fail), clock)
 
 
 def next_turn(turns):

@@ -46,7 +46,7 @@ class Client:
         self.clock = ManualClock()
         self.connection = None
         self.transport = Transport(**extra)
-        tick = Tick(self.scheduled.append, lambda: None, pytest.fail, ManualClock().now_ms)
+        tick = Tick(self.scheduled.append, lambda: None, pytest.fail)
         self.protocol = ClientTransport(
             self.reading,
             self.connect,
@@ -407,7 +407,7 @@ class Asker:
     def __init__(self):
         self.scheduled = []
         self.written = []
-        self.tick = Tick(self.scheduled.append, lambda: None, pytest.fail, ManualClock().now_ms)
+        self.tick = Tick(self.scheduled.append, lambda: None, pytest.fail)
         self.asking, self.hearing = self.client("answer"), self.client("news")
 
     def client(self, says):
