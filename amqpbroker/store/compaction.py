@@ -43,9 +43,11 @@ class Compaction:
 
     def is_due(self) -> bool:
         """Whether `step` has something to do."""
+        if self.failure is not None:
+            return False
         log = self._log
         oldest = log.oldest
-        if self.failure is not None or log.newest - oldest < 2:
+        if log.newest - oldest < 2:
             return False
         if oldest == self._segment:
             return self._at < log.batches_in(oldest).stop

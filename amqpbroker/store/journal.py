@@ -172,11 +172,11 @@ class Journal(Log):
 
     @property
     def oldest(self) -> int:
-        return min(self.segments, default=0)
+        return min(self.segments) if self.segments else 0
 
     @property
     def newest(self) -> int:
-        return max(self.segments, default=0)
+        return max(self.segments) if self.segments else 0
 
     @property
     def size(self) -> int:

@@ -109,11 +109,12 @@ class Log(ABC):
         """Forget the oldest segments as long as nothing in them lives, never the newest; returns whether any was."""
         first = self.oldest
         last = self.newest
-        number = first
+        if first == last or self.living.of(first).count:
+            return False
+        number = first + 1
         while number < last and not self.living.of(number).count:
             number += 1
-        if number > first:
-            self.forget_up_to(number << OFFSET_BITS)
+        self.forget_up_to(number << OFFSET_BITS)
         for forgotten in range(first, self.oldest):
             self.living.forget(forgotten)
         return self.oldest > first
