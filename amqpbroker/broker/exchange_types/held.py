@@ -79,7 +79,7 @@ class HeldMessages(Destination):
         return len(self._recent) + len(self._stored)
 
     def recent(self) -> list[HeldCopy]:
-        """Those that memory has, by due time: all of them unless they are stored."""
+        """Return the copies in memory by due time. Only stored copies may be elsewhere."""
         return sorted(self._recent)
 
     # --- in ---------------------------------------------------------------------------------------------------------

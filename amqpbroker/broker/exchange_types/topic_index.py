@@ -61,7 +61,7 @@ class TopicIndex(KeyIndex):
     def __init__(self) -> None:
         super().__init__()
         self._root = _Node()
-        # What `find` has found so far: in most cases one, which takes no list.
+        # Targets that `find` has found so far. In most cases there is one, which takes no list.
         self._first: Targets | None = None
         self._further: list[Targets] | None = None
 

@@ -226,7 +226,7 @@ class EventExchange(Events):
         self._pending.append(message)
 
     def _encoded(self, headers: Table, timestamp: int) -> bytes:
-        """What has no room in a frame is cut down to what it is about."""
+        """Encode the properties. If they do not fit into a frame, leave out headers that are tables or arrays."""
         values = {"headers": headers, "delivery_mode": _PERSISTENT, "timestamp": timestamp}
         try:
             encoded = encode_properties(values)
@@ -248,7 +248,7 @@ class EventExchange(Events):
 
 
 def _field(value: object) -> Field:
-    """With the types that the plugin gives: integers have 64 bits, JSON's null is its name."""
+    """Return the value with the type that the plugin gives it: 64 bits for integers, a string for JSON's null."""
     if isinstance(value, bool):
         return Field("t", value)
     if isinstance(value, int) and -(2**63) <= value < 2**63:

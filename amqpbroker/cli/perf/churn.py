@@ -248,7 +248,7 @@ def consumer_churn(**given: Any) -> None:
 
 
 def _common(given: dict[str, Any]) -> tuple[Access, float | None, int | None]:
-    """What all of them are told: where, for how long, how often."""
+    """Return where to connect, for how many seconds, and how often. None is no limit."""
     return access(given), duration(given["seconds"], bool(given["count"])), given["count"]
 
 

@@ -152,9 +152,9 @@ class ReadBuffer:
         self.end += size
 
     def frames(self) -> Iterator[tuple[int, int, int, int]]:
-        """Of each whole frame: kind, channel, where its payload begins, and how long that is. `at` is behind it then.
+        """Yield kind, channel, and start and size of the payload of each whole frame. `at` is behind the frame then.
 
-        Raises PerfError for what is no frame, or larger than a buffer gets.
+        Raises PerfError for bytes that are no frame, and for a frame larger than a buffer may be.
         """
         view = self.view
         while self.end - self.at >= frames.OVERHEAD:
@@ -175,5 +175,5 @@ class ReadBuffer:
         return size <= self._most_bytes
 
     def rest(self) -> bytes:
-        """What was read and not taken: a part of a frame."""
+        """Return the bytes that were read and not taken: a part of a frame."""
         return bytes(self.view[self.at : self.end])

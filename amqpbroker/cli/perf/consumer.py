@@ -52,7 +52,7 @@ class SingleAcks:
         self._block = 0
 
     def between(self, first: int, last: int) -> bytes:
-        """Those of the tags from first to last, both included."""
+        """Return acknowledgements of the delivery tags from first to last, both included."""
         parts = []
         while first <= last:
             self._turn_to(first >> 8)
@@ -145,7 +145,7 @@ class ConsumingChannel:
         return b""
 
     def _giving_back(self, come: int) -> bytes:
-        """What comes beyond the limit is for others, though the channel stays open."""
+        """Return frames that give back the deliveries beyond the limit, which are for other consumers."""
         if self._auto_ack or come <= max(self.consumed, self._given_back):
             return b""
         self._given_back = come

@@ -52,14 +52,14 @@ class LoadConnection(ABC):
     @property
     @abstractmethod
     def writes(self) -> bool:
-        """Whether it waits for the socket to take more."""
+        """Return whether data waits until the socket takes more."""
 
     @abstractmethod
     def counts(self) -> dict[str, int]: ...
 
     @abstractmethod
     def latencies(self) -> dict[str, Latencies]:
-        """Those since it was last asked."""
+        """Return the latencies since the last call."""
 
     def wind_up(self, now: float) -> None:
         """Begin nothing more, and be done once the broker has answered what was begun, if it can."""
@@ -95,7 +95,7 @@ class LoadConnection(ABC):
 
 
 def counted(connections: Iterable[LoadConnection]) -> Counter[str]:
-    """What all of them count."""
+    """Add up the counts of all connections."""
     total: Counter[str] = Counter()
     for connection in connections:
         total.update(connection.counts())
@@ -150,7 +150,7 @@ class EventLoop:
         self._go_on(started, math.inf if seconds is None else started + seconds)
 
     def wind_up(self, seconds: float) -> None:
-        """Have the connections bring to an end what they have begun."""
+        """Let the connections complete everything that they have begun, for some seconds at most."""
         now = time.monotonic()
         for number, connection in enumerate(self._connections):
             connection.wind_up(now)

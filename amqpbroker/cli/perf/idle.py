@@ -34,7 +34,7 @@ from amqpbroker.cli.perf.template import now_ns
 from amqpbroker.cli.perf.topology import Declaration, Topology, made_up_name
 from amqpbroker.wire import frames
 
-#: What it may have to say are methods without content. There may be many connections.
+#: Size of the buffer of a connection. It receives methods without content only, and there may be many connections.
 _BUFFER_BYTES = 2048
 
 
