@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -38,6 +39,9 @@ def main(
     verbose: bool,
 ) -> None:
     """Run the clients named (all, if none is) and exit with 1 if any check failed or a client could not run."""
+    # A shell lets programs in the background ignore the signal, and they pass that on. The examples end by it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     clients = [client for client in CLIENTS if not names or client.name in names]
     console = Console(width=None if sys.stdout.isatty() else 160)
     if must_install:
