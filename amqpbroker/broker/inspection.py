@@ -9,6 +9,7 @@ from amqpbroker.broker.users import User
 from amqpbroker.message.message import Message
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import SLOW, decode_properties, encode_properties, flags_of, scan
+from amqpbroker.wire.property_edit import sort_headers
 from amqpbroker.wire.property_walk import PSEUDO_QUEUE_BYTES, PropertyWalk
 from amqpbroker.wire.values import Table, text
 
@@ -37,9 +38,13 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: Direc
         message.priority = walk.priority
         message.expiration_ms = walk.expiration_ms
         message.undecoded = walk.has_headers
-        if walk.reply_at:
-            end = walk.reply_at + 1 + PSEUDO_QUEUE_BYTES
-            message.replace_properties(properties[: walk.reply_at] + _name(reply) + properties[end:])
+        if walk.reply_at or walk.unsorted_at:
+            if walk.reply_at:
+                end = walk.reply_at + 1 + PSEUDO_QUEUE_BYTES
+                properties = properties[: walk.reply_at] + _name(reply) + properties[end:]
+            if walk.unsorted_at:
+                properties = sort_headers(properties, walk.unsorted_at)
+            message.replace_properties(properties)
         return
     flags = flags_of(properties)
     mode, message.priority = scan(properties, flags)

@@ -23,8 +23,12 @@ LARGEST_READ_BYTES = 512 * 1024
 #: Maximum bytes that are read in an iteration while a client makes short requests: from a single socket with further
 #: data. Such a client waits for two iterations in each round trip.
 SHORT_TURN_BYTES = 16 * 1024
-#: Time in milliseconds after a short request in which another one is expected.
+#: Time in milliseconds after a short request in which another one is expected, and in which a socket that has sent more
+#: than a request makes none.
 EXPECTED_MS = 100
+#: Maximum time in milliseconds from the last data for a client to its request. A client that takes longer works in the
+#: meantime, or does not wait for data at all, and does not need a short iteration.
+PROMPT_MS = 5
 #: Maximum bytes of a short request. One or two acknowledgements are a short request too: they come from a worker that
 #: handles one message after the other. A consumer that acknowledges more at a time does not wait for the next message.
 REQUEST_BYTES = 4 * 1024
@@ -53,14 +57,16 @@ class Pace:
     """What one socket sends: the short requests of a client that waits for answers, or as much as is read.
 
     limit: maximum bytes that are read from the socket in an iteration. streamed_ms: time of its last read that was more
-    than a short request. published: number of messages that had come by then.
+    than a short request. published: number of messages that had come by then. written_ms: time at which data was last
+    written to the socket.
     """
 
-    __slots__ = ("limit", "published", "streamed_ms")
+    __slots__ = ("limit", "published", "streamed_ms", "written_ms")
 
     def __init__(self) -> None:
         self.limit = READ_BYTES
         self.streamed_ms = -EXPECTED_MS
+        self.written_ms = -PROMPT_MS - 1
         self.published = 0
 
 
@@ -102,8 +108,12 @@ class Reading:
         elif _HEARTBEAT_BYTES < size <= (SETTLING_BYTES if data[7:11] in _SETTLING else REQUEST_BYTES):
             now_ms = self._clock.now_ms()
             # A fast publisher's last bytes may be few, too.
-            if now_ms - pace.streamed_ms >= EXPECTED_MS:
+            if now_ms - pace.written_ms <= PROMPT_MS and now_ms - pace.streamed_ms >= EXPECTED_MS:
                 self._asked_ms = now_ms
+
+    def written(self, pace: Pace) -> None:
+        """Note that data was written to a socket, which its client may wait for to make a request."""
+        pace.written_ms = self._clock.now_ms()
 
     def filled(self, reader: Reader) -> None:
         """Add a socket that has filled its buffer. It must not be read until `read_on` is called."""

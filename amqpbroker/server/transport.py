@@ -183,10 +183,12 @@ class ClientTransport(asyncio.BufferedProtocol):
         self._acting = True  # processes frames that had to wait for unwritten output
         try:
             parts = connection.collect()
-            if len(parts) == 1:
-                self._transport.write(parts[0])
-            elif parts:
-                self._transport.writelines(parts)
+            if parts:
+                self._shared.written(self._pace)
+                if len(parts) == 1:
+                    self._transport.write(parts[0])
+                else:
+                    self._transport.writelines(parts)
             if connection.closing:
                 self._close()
             else:

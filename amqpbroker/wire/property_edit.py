@@ -1,8 +1,11 @@
 """Changes to the bytes of properties, in one pass and without decoding.
 
-All properties here are normalised (see `wire/headers`): well formed, with headers sorted by name and each name once.
+All properties here are well formed. Except those for `sort_headers`, they are also normalised (see `wire/headers`):
+headers are sorted by name, and each name is there once.
 Entries of headers are as in a field table on the wire: name, type, value.
 """
+
+from typing import Final
 
 from mypy_extensions import i64
 
@@ -18,6 +21,59 @@ from amqpbroker.wire.property_flags import (
     REPLY_TO,
 )
 from amqpbroker.wire.raw_headers import value_end
+
+#: Number of entries up to which each is looked for among all of them.
+_FEW: Final = 8
+
+
+def sort_headers(data: bytes, at: i64) -> bytes:
+    """Return properties with headers sorted by name. Of several headers of one name, the first stays.
+
+    at: position of the headers, see `PropertyWalk.unsorted_at`.
+    """
+    start: i64 = at + 4
+    stop: i64 = start + (i64(read_i32_be(data, at)) & 0xFFFFFFFF)
+    parts = _chosen(data, start, stop)
+    if parts is None:
+        parts = _sorted(data, start, stop)
+    table = b"".join(parts)
+    return data[:at] + len(table).to_bytes(4, "big") + table + data[stop:]
+
+
+def _chosen(data: bytes, start: i64, stop: i64) -> list[bytes] | None:
+    """Return the entries in data[start:stop] in order, None if there are many.
+
+    Each is looked for among all of them, which makes fewer objects than sorting their names.
+    """
+    parts: list[bytes] = []
+    last: i64 = -1
+    while len(parts) <= _FEW:
+        least: i64 = -1
+        place: i64 = start
+        while place < stop:
+            if (last < 0 or _order(data, place, data, last) > 0) and (
+                least < 0 or _order(data, place, data, least) < 0
+            ):
+                least = place
+            place = _entry_end(data, place)
+        if least < 0:
+            return parts
+        parts.append(data[least : _entry_end(data, least)])
+        last = least
+    return None
+
+
+def _sorted(data: bytes, start: i64, stop: i64) -> list[bytes]:
+    """Return the entries in data[start:stop] in order."""
+    entries: dict[bytes, bytes] = {}
+    place: i64 = start
+    while place < stop:
+        end = _entry_end(data, place)
+        name = data[place + 1 : place + 1 + i64(data[place])]
+        if name not in entries:
+            entries[name] = data[place:end]
+        place = end
+    return [entries[name] for name in sorted(entries)]
 
 
 def set_headers(data: bytes, entries: bytes) -> bytes:

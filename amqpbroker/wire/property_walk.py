@@ -1,7 +1,8 @@
 """One pass over the bytes of properties, for the values that the broker acts on, without creating other objects.
 
-`PropertyWalk.walk` accepts properties that are well formed, that RabbitMQ would deliver unchanged, and that need no
-further check. All other properties, including malformed ones, go to the decoder (`wire/properties`, `wire/headers`).
+`PropertyWalk.walk` accepts properties that are well formed and need no further check, and that RabbitMQ would deliver
+unchanged, or with headers in another order. All other properties, including malformed ones, go to the decoder
+(`wire/properties`, `wire/headers`).
 """
 
 from typing import Final
@@ -37,22 +38,29 @@ _DIGITS: Final = 11
 
 _UNREADABLE: Final = -1
 
+#: Results of `_order_of`.
+_NOT_PLAIN: Final = 0
+_SORTED: Final = 1
+_UNSORTED: Final = 2
+
 
 class PropertyWalk:
     """Walks over properties. The attributes hold the result of the last `walk`.
 
-    mode, priority: 0 if absent. expiration_ms: -1 if absent. has_headers: there is a headers table. user_at, user_end:
-    start and end of the user id in the data; both 0 if absent. reply_at: position of the reply-to (its length) if it is
-    the name of direct replies, otherwise 0.
+    mode, priority: 0 if absent. expiration_ms: -1 if absent. has_headers: there is a headers table. unsorted_at:
+    position of the headers (their length) if they are not sorted by name, or if a name is there twice, otherwise 0.
+    user_at, user_end: start and end of the user id in the data; both 0 if absent. reply_at: position of the reply-to
+    (its length) if it is the name of direct replies, otherwise 0.
     """
 
-    __slots__ = ("expiration_ms", "has_headers", "mode", "priority", "reply_at", "user_at", "user_end")
+    __slots__ = ("expiration_ms", "has_headers", "mode", "priority", "reply_at", "unsorted_at", "user_at", "user_end")
 
     def __init__(self) -> None:
         self.mode: i64 = 0
         self.priority: i64 = 0
         self.expiration_ms: i64 = -1
         self.has_headers: bool = False
+        self.unsorted_at: i64 = 0
         self.user_at: i64 = 0
         self.user_end: i64 = 0
         self.reply_at: i64 = 0
@@ -73,7 +81,7 @@ class PropertyWalk:
         size: i64
         if flags & UNDEFINED:
             return False
-        self.mode = self.priority = self.user_at = self.user_end = self.reply_at = 0
+        self.mode = self.priority = self.user_at = self.user_end = self.reply_at = self.unsorted_at = 0
         self.expiration_ms = -1
         if flags & CONTENT_TYPE:
             at += 1 + i64(data[at])
@@ -85,8 +93,13 @@ class PropertyWalk:
                 return False
             size = i64(read_i32_be(data, at)) & 0xFFFFFFFF
             at += 4
-            if at + size > end or not _is_plain_table(data, at, at + size, end):
+            if at + size > end:
                 return False
+            order = _order_of(data, at, at + size, end)
+            if order == _NOT_PLAIN:
+                return False
+            if order == _UNSORTED:
+                self.unsorted_at = at - 4
             at += size
         if flags & DELIVERY_MODE:
             self.mode = i64(data[at])
@@ -138,8 +151,12 @@ def _number(data: bytes, at: i64, end: i64) -> i64:
     return number
 
 
-def _is_plain_table(data: bytes, at: i64, stop: i64, end: i64) -> bool:
-    """Return whether headers are in RabbitMQ's form, sorted and with unique names, and without CC and BCC."""
+def _order_of(data: bytes, at: i64, stop: i64, end: i64) -> i64:
+    """Return whether headers are sorted by name with unique names, `_NOT_PLAIN` if they have another fault.
+
+    The other faults: CC and BCC, values that are not well formed, and values that RabbitMQ would write differently.
+    """
+    order: i64 = _SORTED
     before: i64 = -1
     before_at: i64 = 0
     before_end: i64 = 0
@@ -148,7 +165,7 @@ def _is_plain_table(data: bytes, at: i64, stop: i64, end: i64) -> bool:
         name: i64 = at + 1
         value: i64 = name + size
         if value >= stop:
-            return False
+            return _NOT_PLAIN
         # The first seven bytes of the name as a number, with zeros behind a shorter one.
         first: i64 = 0
         if name + 8 <= end:
@@ -158,15 +175,15 @@ def _is_plain_table(data: bytes, at: i64, stop: i64, end: i64) -> bool:
         else:
             first = _first_bytes(data, name, size)
         if first <= before and (first < before or data[name:value] <= data[before_at:before_end]):
-            return False
+            order = _UNSORTED
         before, before_at, before_end = first, name, value
-        if data[value - 1] == 0x43 and 2 <= size <= 3 and data[value - 2] == 0x43:
-            # CC or BCC, or another name that ends in CC.
-            return False
+        if data[value - 1] == 0x43 and 2 <= size <= 3 and data[value - 2] == 0x43 and (size == 2 or data[name] == 0x42):
+            # CC or BCC.
+            return _NOT_PLAIN
         at = _value_end(data, value, stop, 0)
         if at < 0:
-            return False
-    return True
+            return _NOT_PLAIN
+    return order
 
 
 def _first_bytes(data: bytes, at: i64, size: i64) -> i64:

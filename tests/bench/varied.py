@@ -117,8 +117,8 @@ _PROPERTIES = encode_properties(
     {
         "content_type": b"application/json",
         "headers": {
-            "attempt": Field("I", 1),
             "tenant": longstr("tenant-17"),
+            "attempt": Field("I", 1),
             "trace-id": longstr(f"0f6e1c5a-7d12-4c39-8f20-{NUMBER}"),
         },
         "message_id": f"5a0a6c2e-93b1-4d7e-b8c4-{NUMBER}".encode(),

@@ -1,7 +1,7 @@
 import pytest
 
 from amqpbroker.clock import ManualClock
-from amqpbroker.server.reading import EXPECTED_MS, Pace, Reading
+from amqpbroker.server.reading import EXPECTED_MS, PROMPT_MS, Pace, Reading
 from amqpbroker.server.tick import Tick
 from tests.harness import published
 from tests.load.client import request
@@ -58,6 +58,13 @@ def next_turn(turns):
         turn()
 
 
+def ask(reading, said, pace=None):
+    """Let a client that has just been sent something send this."""
+    pace = pace or Pace()
+    reading.written(pace)
+    reading.read(pace, said, NOBODY)
+
+
 def filled(reading, turns, count):
     """A turn in which so many sockets have filled their room."""
     for _ in range(count):
@@ -104,7 +111,7 @@ def test_sockets_that_have_filled_their_room_read_on_at_the_end_of_the_turn(read
 @pytest.mark.parametrize("said", [ACK, ACK * 2, NACK, PUBLISH, published("q", b"x" * 4000)])
 def test_beside_a_client_that_makes_short_requests_one_socket_is_read_in_a_turn(reading, turns, pace, said):
     readers = [Reader(), Reader(), Reader()]
-    reading.read(Pace(), said, NOBODY)
+    ask(reading, said)
     for reader in readers:
         reading.filled(reader)
     for times in ([1, 0, 0], [1, 1, 0], [1, 1, 1]):
@@ -116,13 +123,13 @@ def test_beside_a_client_that_makes_short_requests_one_socket_is_read_in_a_turn(
 
 @pytest.mark.parametrize("said", [HEARTBEAT, ACK * 3, NACK * 16, published("q", b"x" * 5000), PUBLISH * 100])
 def test_who_says_much_or_nothing_does_not_shorten_turns(reading, turns, pace, said):
-    reading.read(Pace(), said, NOBODY)
+    ask(reading, said)
     filled(reading, turns, 2)
     assert len(reading.room(pace, 0)) == 64 * KIB
 
 
 def test_turns_are_long_again_once_no_short_request_is_expected(reading, turns, pace, clock):
-    reading.read(Pace(), PUBLISH, NOBODY)
+    ask(reading, PUBLISH)
     filled(reading, turns, 1)
     assert len(reading.room(pace, 0)) == 16 * KIB
     clock.advance(EXPECTED_MS)
@@ -151,7 +158,7 @@ def test_only_the_messages_of_the_last_read_count(reading, pace):
 def test_the_end_of_what_a_fast_publisher_sends_is_no_request(reading, turns, pace, clock):
     reading.read(pace, bytes(64 * KIB), NOBODY)
     clock.advance(EXPECTED_MS - 1)
-    reading.read(pace, PUBLISH, NOBODY)
+    ask(reading, PUBLISH, pace)
     filled(reading, turns, 1)
     assert len(reading.room(Pace(), 0)) == 64 * KIB
 
@@ -159,6 +166,24 @@ def test_the_end_of_what_a_fast_publisher_sends_is_no_request(reading, turns, pa
 def test_a_publisher_that_has_slowed_down_makes_requests(reading, turns, pace, clock):
     reading.read(pace, bytes(64 * KIB), NOBODY)
     clock.advance(EXPECTED_MS)
-    reading.read(pace, PUBLISH, NOBODY)
+    ask(reading, PUBLISH, pace)
     filled(reading, turns, 1)
     assert len(reading.room(Pace(), 0)) == 16 * KIB
+
+
+@pytest.mark.parametrize(("later_ms", "share"), [(0, 16), (PROMPT_MS, 16), (PROMPT_MS + 1, 64), (10_000, 64)])
+def test_only_a_client_that_waited_for_data_shortens_turns(reading, turns, pace, clock, later_ms, share):
+    """A worker that takes longer over a message gains nothing by it. Shares in KiB."""
+    reading.written(pace)
+    clock.advance(later_ms)
+    reading.read(pace, ACK, NOBODY)
+    filled(reading, turns, 1)
+    assert len(reading.room(Pace(), 0)) == share * KIB
+
+
+def test_a_client_that_only_publishes_does_not_shorten_turns(reading, turns, pace, clock):
+    for _ in range(10):
+        reading.read(pace, PUBLISH, NOBODY)
+        clock.advance(1)
+    filled(reading, turns, 1)
+    assert len(reading.room(Pace(), 0)) == 64 * KIB

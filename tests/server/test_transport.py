@@ -28,6 +28,9 @@ class Reading:
     def read(self, pace, data, publisher):
         self.said.append(data)
 
+    def written(self, pace):
+        self.said.append("written")
+
     def filled(self, reader):
         self.waiting.append(reader)
 

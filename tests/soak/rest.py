@@ -51,7 +51,7 @@ BALANCES = {
 }
 
 #: Integers in the census that do not return to their former values, as patterns: totals since the start, assigned
-#: numbers, times.
+#: numbers, times, how much is read at a time.
 COUNT_UP = (
     "Churn.queue_declared",
     "Death.*",
@@ -66,6 +66,8 @@ COUNT_UP = (
     "History.*",
     "Rates._started_ms",
     "Reading._asked_ms",
+    "Reading._share",
+    "Pace.*",
     "MemoryMonitor.*",
     "_Record.*_ms",
     "_Record.count",

@@ -161,6 +161,7 @@ NOT_BOUNDS = {
         wire.property_flags.APP_ID wire.property_flags.CLUSTER_ID wire.property_flags.UNDEFINED
         wire.property_walk._DIGITS
         wire.property_walk.PSEUDO_QUEUE_BYTES
+        wire.property_edit._FEW wire.property_walk._NOT_PLAIN wire.property_walk._SORTED wire.property_walk._UNSORTED
         wire.property_walk._UNREADABLE
     """,
     "of the store's format": """
@@ -199,7 +200,7 @@ NOT_BOUNDS = {
         server.answers.HURRIED_WRITE_S server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S
         server.http_protocol.REQUEST_S server.http_protocol.REST_S server.tls_listener._PAUSE_MS
         clock.STEP_LOOK_MS clock._READ_WITHIN_NS clock._STEP_NS
-        server.app.LOOK_S server.app.STOP_MS server.reading.EXPECTED_MS server.control.RETRY_MS
+        server.app.LOOK_S server.app.STOP_MS server.reading.EXPECTED_MS server.reading.PROMPT_MS server.control.RETRY_MS
         server.resources.DISK_ALARMED_INTERVAL_MS server.resources.DISK_INTERVAL_MAX_MS
         server.resources.DISK_INTERVAL_MIN_MS server.resources.GIVE_BACK_ALARMED_INTERVAL_MS
         server.resources.GIVE_BACK_INTERVAL_MS server.resources.GIVE_BACK_LONGEST_INTERVAL_MS

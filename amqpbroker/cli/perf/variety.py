@@ -38,8 +38,8 @@ def random_properties(chance: Random) -> dict[str, Any]:
     return {
         "content_type": chance.choice(_CONTENT_TYPES),
         "headers": {
-            "attempt": Field("I", chance.randint(1, 5)),
             "tenant": longstr(f"tenant-{chance.randrange(10_000):04}"),
+            "attempt": Field("I", chance.randint(1, 5)),
             "trace-id": longstr(f"{chance.getrandbits(128):032x}"),
         },
         "correlation_id": _uuid(chance),
