@@ -23,8 +23,8 @@ def messages(
 ) -> Iterator[tuple[dict[str, Any], bytes]]:
     """Yield the properties and the body of each message.
 
-    Each has a content type, three headers, a message id, a timestamp and a type; three of ten have a correlation id. The
-    headers are not in alphabetical order, as applications do not sort them.
+    Each has a content type, three headers, a message id, a timestamp and a type; three of ten have a correlation id.
+    The headers are not in alphabetical order, as applications do not sort them.
     """
     chance = random.Random(seed)
     for i in range(count):
