@@ -198,9 +198,7 @@ def part(given: argparse.Namespace, load: str, starts: Starts, rows: list[Row], 
     brokers = starts.brokers[0]
     versions = "; ".join(f"{name} {broker.version}" for name, broker in brokers.items())
     how = f"`make bench`: {given.rounds} rounds of {given.seconds:g} s for each shape, medians; {load}"
-    transient = next(
-        (Pair(row.theirs.cpu_us, row.ours.cpu_us) for row in rows if row.name == "transient" and row.theirs), None
-    )
+    cpu_us = {row.name: Pair(row.theirs.cpu_us, row.ours.cpu_us) for row in rows if row.theirs}
     start_s, rest_bytes = starts.pair(lambda each: each.start_s), starts.pair(lambda each: float(each.rest_bytes))
     parts = [f"{page.machine()}. {versions}. {how}.\n"]
     for text, chart, found in (
@@ -210,7 +208,7 @@ def part(given: argparse.Namespace, load: str, starts: Starts, rows: list[Row], 
         if found:
             image = f"![Messages per second, as a multiple of RabbitMQ's](performance/{chart.name})\n"
             parts += [text, report.rates(found, LAVINMQ in brokers), image]
-    parts.append(report.others(start_s, rest_bytes, latencies, transient))
+    parts.append(report.others(start_s, rest_bytes, latencies, cpu_us))
     return "\n".join(parts)
 
 

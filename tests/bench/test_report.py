@@ -31,14 +31,24 @@ def verdicts(text):
 
 
 def test_the_other_targets_are_judged():
-    good = report.others(Pair(3.0, 0.3), Pair(1.2e8, 5.9e7), {"lat p50": Pair(0.2, 0.1)}, Pair(15, 0.79))
-    assert verdicts(good) == ["yes"] * 4
-    bad = report.others(Pair(3.0, 0.31), Pair(1.2e8, 6e7), {"lat p99": Pair(0.2, 0.21)}, Pair(15, 0.8))
-    assert verdicts(bad) == ["**no**"] * 4
+    good = report.others(
+        Pair(3.0, 0.3),
+        Pair(1.2e8, 5.9e7),
+        {"lat p50": Pair(0.2, 0.1)},
+        {"transient": Pair(15, 0.8), "app-transient": Pair(30, 1.2)},
+    )
+    assert verdicts(good) == ["yes"] * 5
+    bad = report.others(
+        Pair(3.0, 0.31),
+        Pair(1.2e8, 6e7),
+        {"lat p99": Pair(0.2, 0.21)},
+        {"transient": Pair(15, 0.81), "app-transient": Pair(30, 1.21)},
+    )
+    assert verdicts(bad) == ["**no**"] * 5
 
 
 def test_p99_9_is_shown_and_not_judged():
-    text = report.others(Pair(3.0, 0.3), Pair(1.0, 1.0), {"lat p99.9": Pair(1.0, 2.0)}, None)
+    text = report.others(Pair(3.0, 0.3), Pair(1.0, 1.0), {"lat p99.9": Pair(1.0, 2.0)}, {})
     assert text.splitlines()[-1] == "| lat p99.9 | 1.00 ms | 2.00 ms |  |  |"
 
 
@@ -55,5 +65,5 @@ def test_lavinmq_has_columns_if_it_was_measured():
     assert lines[2].endswith("| 8.00 |  |  | 400/s | 2.00 us | 5 MB | 2.00 |")
     assert lines[3].endswith("| 8.00 |  |  | cannot |  |  |  |")
     assert "LavinMQ" not in report.rates(rows)
-    text = report.others(Pair(3.0, 0.3, 0.5), Pair(1e8, 1e7, 2e7), {}, Pair(15, 0.5))
+    text = report.others(Pair(3.0, 0.3, 0.5), Pair(1e8, 1e7, 2e7), {}, {"transient": Pair(15, 0.5)})
     assert [line.split(" | ")[-1].rstrip(" |") for line in text.splitlines()[2:]] == ["0.50 s", "20 MB", ""]
