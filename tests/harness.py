@@ -115,6 +115,11 @@ class Wire:
     ) -> None:
         self.feed(published(routing_key, body, exchange, channel, mandatory, **properties))
 
+    @property
+    def is_between(self) -> bool:
+        """Return whether everything that was read is complete: no part of a frame or of a content is left."""
+        return self._reader.held == 0 and self._partial is None
+
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def turn(self) -> bytes:
@@ -128,7 +133,10 @@ class Wire:
         return data
 
     def receive(self) -> list[Received]:
-        data = self.turn()
+        return self.read(self.turn())
+
+    def read(self, data: bytes) -> list[Received]:
+        """Return what the bytes, which `turn` returned, complete."""
         if data.startswith(b"AMQP"):  # the whole answer to another version
             return [Received(0, "protocol-header", {"header": data})]
         self._reader.feed(data)

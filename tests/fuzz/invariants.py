@@ -98,9 +98,9 @@ def _run(script: Script, logged_in: bool, reopens: bool, cut: Cut) -> list[bytes
                 peer.connection.set_writable(step)
             elif isinstance(step, int):
                 clock.advance(step)
-                peer._answer += (answer := peer.turn())
+                answer = peer.turn()
                 answers.append(answer)
-                news = peer.receive()
+                news = peer.read(answer)
                 received += news
                 if reopens:
                     for got in news:
@@ -109,8 +109,7 @@ def _run(script: Script, logged_in: bool, reopens: bool, cut: Cut) -> list[bytes
                             peer.send(got.channel, "channel.open")
             else:
                 peer.feed(step)
-        assert peer._answer == b"", "half a frame"
-        assert peer._partial is None, "half a content"
+        assert peer.is_between, "half a frame or content"
         closed = check_order(received, {1} if logged_in else set())
         clock.advance(CLOSING_TIMEOUT_MS)
         peer.turn()
