@@ -147,16 +147,19 @@ def main() -> None:
 def run(given: argparse.Namespace) -> None:
     began, load = time.monotonic(), page.load()
     named = given.shapes or NAMES
-    texts = {}
     if loads := [name for name in named if name in LOADS]:
-        texts["side by side"] = run_loads(given, load, loads)
+        show(given, "side by side", run_loads(given, load, loads))
     if measurements := [name for name in named if name in operation.MEASUREMENTS]:
         found = [operation.MEASUREMENTS[name](given.seconds) for name in measurements]
-        texts["operation"] = "\n".join([f"{page.machine()}. `make bench`; {load}.\n", *found])
-    print(*texts.values(), f"took {time.monotonic() - began:.0f} s", sep="\n\n")
+        show(given, "operation", "\n".join([f"{page.machine()}. `make bench`; {load}.\n", *found]))
+    print(f"took {time.monotonic() - began:.0f} s")
+
+
+def show(given: argparse.Namespace, part: str, text: str) -> None:
+    """Print a part of the page, and write it unless only some shapes were measured."""
+    print(text, end="\n\n", flush=True)
     if not given.no_write and not given.shapes:
-        for name, text in texts.items():
-            page.write(name, text)
+        page.write(part, text)
 
 
 def run_loads(given: argparse.Namespace, load: str, names: list[str]) -> str:
