@@ -38,7 +38,7 @@ from amqpbroker.wire import frames
 _BUFFER_BYTES = 2048
 
 
-#: Of many connections, closing each in order takes too long.
+#: Time limit for closing all connections in order. Many connections may take longer.
 _CLOSE_S = 5.0
 
 
@@ -79,7 +79,7 @@ class IdleConnection(LoadConnection):
 class Holding(Job):
     """Makes `count` of something, one after the other, and holds them for `seconds`; None is until it is stopped."""
 
-    #: What they are called in reports, as is how long it takes to make one.
+    #: Names in reports: of what is held, and of the time that it takes to make one.
     things: str
     making: str
 
@@ -96,7 +96,7 @@ class Holding(Job):
 
     @abstractmethod
     def connections(self) -> Sequence[IdleConnection]:
-        """What keeps the connections alive. Nothing is made after that."""
+        """Return the connections to keep alive. Nothing is made after that."""
 
     def run(self, control: Control) -> Report:
         started = time.monotonic()

@@ -19,11 +19,11 @@ from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.progress import Progress, Snapshot
 from amqpbroker.cli.signals import ending
 
-#: How often each process reports, in seconds.
+#: Seconds from one report of a process to the next.
 INTERVAL_S = 0.25
 
 
-#: How long processes may take to end once they are told to.
+#: Time limit for processes to end once they are told to.
 END_WITHIN_S = 2.0
 #: Reports are late by as much as this when a run is over by its time.
 _LISTEN_S = 0.1
@@ -122,7 +122,7 @@ class Control:
             return False
 
     def is_stopped(self) -> bool:
-        """Whether to stop was said; does not wait."""
+        """Return whether the process was told to stop, without waiting."""
         try:
             return self._pipe.poll() and bool(self._pipe.recv() == "stop")
         except (EOFError, OSError):
@@ -130,7 +130,7 @@ class Control:
 
 
 class Job(ABC):
-    """What a process is started for. It is sent there, so it is plain data until `set_up`."""
+    """Work of one process. It is sent there, so it is plain data until `set_up`."""
 
     @abstractmethod
     def set_up(self) -> str:
@@ -205,7 +205,7 @@ class Processes:
         self._jobs = jobs
         self.workers: list[Worker] = []
         self.latencies: dict[str, Latencies] = {}
-        #: Those since somebody last took them away.
+        #: Latencies since they were last taken away.
         self.recent: dict[str, Latencies] = {}
         self.started = 0.0
 
@@ -261,7 +261,7 @@ class Processes:
 
     @property
     def product(self) -> str:
-        """What the broker says it is."""
+        """Return the product name that the broker gives, empty if it gives none."""
         return next((worker.product for worker in self.workers if worker.product), "")
 
     def took(self, workers: Sequence[Worker]) -> float:
@@ -356,7 +356,7 @@ def supervise(
 
 
 def _rate(before: Report, after: Report, name: str) -> float:
-    """How fast the count grew from one report of a process to another; 0 if it is the same."""
+    """Return the growth of a count per second between two reports of a process, 0 if both are the same report."""
     if after is before:
         return 0.0
     return (after.counts.get(name, 0) - before.counts.get(name, 0)) / (after.at - before.at)

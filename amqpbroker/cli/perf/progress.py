@@ -25,7 +25,7 @@ class Snapshot:
     elapsed_s: float
     totals: Mapping[str, int] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
-    #: Those since the snapshot before.
+    #: Latencies since the snapshot before.
     latencies: Mapping[str, Latencies] = field(default_factory=dict)
     #: Why the broker blocks publishers; empty: it does not.
     blocked: str = ""

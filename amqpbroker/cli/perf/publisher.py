@@ -14,7 +14,7 @@ from amqpbroker.cli.perf.template import Templates, now_ns
 from amqpbroker.wire import frames
 from amqpbroker.wire.methods import BY_NAME
 
-#: With a rate, publishes that are due within this time go out together.
+#: Publishes at a rate go out together if they are due within this time.
 LEAST_WAIT_S = 0.0002
 #: A message that goes out later than this counts from when it was due, else from when it went out.
 LATE_NS = 1_000_000
@@ -47,7 +47,7 @@ class Outstanding:
             self._published_ns.update(enumerate(stamps_ns, first))
 
     def settle(self, tag: int, multiple: bool, refused: bool) -> list[int]:
-        """What one basic.ack or basic.nack says. Returns when those that it settles were published, if that is kept."""
+        """Take a basic.ack or basic.nack. Return the times of the publishes that it settles, if times are kept."""
         tags: Sequence[int] = range(self._low + 1, tag + 1)
         if multiple:
             if self._ahead:
