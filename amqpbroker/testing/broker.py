@@ -68,6 +68,8 @@ class Broker:
         self._listening: list[Listening] = []
         self._injector = Injector()
         self._coming: Future[None] | None = None
+        # Guards `_loop`: what is asked of the loop while it is there is answered, or cancelled with its other tasks.
+        self._asking = threading.Lock()
         self._pid = 0
         self.clock = BrokerClock(self._run, lambda: self._lab.travel)
         self.faults = Faults(self._injector, self._settled)
@@ -158,18 +160,28 @@ class Broker:
             self._thread = None
             coming.set_exception(error)
         finally:
-            lab, self._loop, self._lab_there = self._lab_there, None, None
+            lab, self._lab_there = self._lab_there, None
             if lab is not None:
                 lab.discard()
 
     async def _serve_on(self, ready: "Future[None]") -> None:
-        self._loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self._coming = ready
+        try:
+            await self._serve_all(loop)
+        finally:
+            with self._asking:
+                self._loop = None
+            # What was asked before becomes a task, which the end of the loop cancels.
+            await asyncio.sleep(0)
+
+    async def _serve_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve until the end, with a new broker after each restart."""
         kept = Data(KeptDefinitions())
         config: Config | None = self._config
         lab = None
         while config is not None:
-            lab = Lab(config, self._loop, kept, {}, True, self._injector, before=lab)
+            lab = Lab(config, loop, kept, {}, True, self._injector, before=lab)
             self._lab_there = lab
             await lab.server.serve(partial(self._on_ready, lab))
             config = await lab.server.successor()
@@ -357,11 +369,16 @@ class Broker:
     def _run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float | None = None, what: str = "") -> Any:
         """Run a coroutine on the loop's thread and return its result. what: name of the waiting call, for errors."""
         __tracebackhide__ = True
-        loop = self._loop
-        if loop is None or self._pid != os.getpid() or self._thread is threading.current_thread():
+        refusal = self._why_not()
+        if refusal is None:
+            with self._asking:
+                if self._loop is not None:
+                    running = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+                else:
+                    refusal = _NOT_RUNNING
+        if refusal is not None:
             coroutine.close()
-            raise RuntimeError(self._why_not())
-        running = asyncio.run_coroutine_threadsafe(coroutine, loop)
+            raise RuntimeError(refusal)
         try:
             patience_s = PATIENCE_S if timeout_s is None else timeout_s
             return result_of(running, patience_s, what, self._thread, self._current)
@@ -373,12 +390,15 @@ class Broker:
         finally:
             running.cancel()
 
-    def _why_not(self) -> str:
+    def _why_not(self) -> str | None:
+        """Return why nothing can be asked of the loop from here; None if it can."""
         if self._loop is None:
             return _NOT_RUNNING
         if self._pid != os.getpid():
             return f"the broker runs in the process that started it, {self._pid}; here one can only connect to its url"
-        return "this is the broker's own thread: it would wait for itself"
+        if self._thread is threading.current_thread():
+            return "this is the broker's own thread: it would wait for itself"
+        return None
 
     def _look(self, what: str, look: Callable[[Lab], Awaitable[T]], timeout_s: float = 0) -> T:
         """Once all that clients have sent so far is acted on."""

@@ -183,6 +183,32 @@ def test_a_restart_of_a_stopped_broker_says_so(b):
         b.restart()
 
 
+def test_what_is_asked_of_a_broker_that_is_ending_is_refused_at_once(monkeypatch):
+    steps = ["the loop stands still", "the loop is closed"]
+    reached, go_on = ([threading.Event() for _ in steps] for _ in range(2))
+
+    class SlowEnd(broker.asyncio.Runner):
+        def __exit__(self, *error):
+            reached[0].set()
+            go_on[0].wait(60)
+            super().__exit__(*error)
+            reached[1].set()
+            go_on[1].wait(60)
+
+    monkeypatch.setattr(broker.asyncio, "Runner", SlowEnd)
+    monkeypatch.setattr(broker, "PATIENCE_S", 10)
+    b = Broker().start()
+    b._loop.call_soon_threadsafe(b._end)
+    for step, event in enumerate(reached):
+        assert event.wait(60), steps[step]
+        began = time.monotonic()
+        with pytest.raises(RuntimeError, match="the broker is not running"):
+            b.queues()
+        assert time.monotonic() - began < 5, steps[step]
+        go_on[step].set()
+    b.stop()
+
+
 def test_a_restart_that_takes_too_long_says_what_there_is(b, monkeypatch):
     b.faults.nack(routing_key="nobody")
     monkeypatch.setattr(broker, "PATIENCE_S", 0.05)
