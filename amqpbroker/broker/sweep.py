@@ -8,10 +8,10 @@ from typing import Final
 
 from amqpbroker import errors
 from amqpbroker.broker.durable import binding_definition, is_durable
-from amqpbroker.broker.exchange import Binding
-from amqpbroker.broker.removal import Removal
+from amqpbroker.broker.exchanges.exchange import Binding
+from amqpbroker.broker.exchanges.removal import Removal
 from amqpbroker.clock import Clock, Timer
-from amqpbroker.store.definitions import Definitions
+from amqpbroker.store.definitions.definitions import Definitions
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import hmac
 import logging
 from typing import TYPE_CHECKING, final
 
-from amqpbroker.broker.logins import HTTP
-from amqpbroker.broker.users import User
+from amqpbroker.broker.users.logins import HTTP
+from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
 from amqpbroker.management.sessions import COOKIE, Sessions
 from amqpbroker.management.who import Who

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING, final
 
-from amqpbroker.broker.access import Grant, Permissions
+from amqpbroker.broker.users.permissions import Grant, Permissions
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.resource import Access
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
-    from amqpbroker.broker.users import User
+    from amqpbroker.broker.users.users import User
     from amqpbroker.broker.vhost import Vhost
 
 #: Tags that open the API at all.

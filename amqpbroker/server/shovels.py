@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.shovel_definition import ShovelDefinition
-from amqpbroker.broker.shovels import ShovelRunner, ShovelStatus
-from amqpbroker.broker.users import User
+from amqpbroker.broker.shovels.definition import ShovelDefinition
+from amqpbroker.broker.shovels.shovels import ShovelRunner, ShovelStatus
+from amqpbroker.broker.users.users import User
 from amqpbroker.clock import Clock
 
 if TYPE_CHECKING:

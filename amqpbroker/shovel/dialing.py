@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import final
 
-from amqpbroker.broker.users import BROKER, User, Users
+from amqpbroker.broker.users.users import BROKER, User, Users
 from amqpbroker.client.failure import LinkError
 from amqpbroker.client.link import MAX_READ_BYTES, Link
 from amqpbroker.client.login import Login, agreed

@@ -5,10 +5,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.entry import Entry
-from amqpbroker.broker.exchange_types.held import HeldMessages
-from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.store.definitions import KEYS, BindingDefinition, D, Definition, MemoryDefinitions, VhostDefinition
+from amqpbroker.broker.exchanges.held import HeldMessages
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.store.definitions.definitions import (
+    KEYS,
+    BindingDefinition,
+    D,
+    Definition,
+    MemoryDefinitions,
+    VhostDefinition,
+)
 
 
 class KeptDefinitions(MemoryDefinitions):

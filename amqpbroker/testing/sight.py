@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.delivery_count import counted
-from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.delivery_count import counted
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.testing.message import Message, seen, where
 from amqpbroker.testing.recorder import Kept, Publish, Recorder, Refusal
 from amqpbroker.wire.values import text

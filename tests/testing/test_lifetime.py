@@ -13,7 +13,7 @@ import pytest
 
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker import broker as domain
-from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.server.app import Server
 from amqpbroker.server.protocols import AMQPS

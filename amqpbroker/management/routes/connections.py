@@ -4,9 +4,9 @@ from functools import partial
 from typing import Any
 
 from amqpbroker import errors
+from amqpbroker.broker.counters.stats import Counted
 from amqpbroker.broker.infos import ChannelInfo
 from amqpbroker.broker.session import Session
-from amqpbroker.broker.stats import Counted
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats import connections as formats

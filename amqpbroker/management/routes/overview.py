@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from amqpbroker.broker.exchange_types.registry import known_exchange_types
-from amqpbroker.broker.stats import Counted
+from amqpbroker.broker.counters.stats import Counted
+from amqpbroker.broker.exchanges.registry import known_exchange_types
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
