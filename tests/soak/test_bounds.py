@@ -148,6 +148,7 @@ NOT_BOUNDS = {
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE client.protocol._ACK client.protocol._DELIVER
         shovel.topology._NOT_FOUND client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY
         wire.frames.END wire.frames.HEADER wire.frames.HEARTBEAT wire.frames.METHOD wire.frames.OVERHEAD
+        wire.frames.PROPERTIES_AT
         wire.raw_headers._U32 server.reading.SETTLING_BYTES server.reading._HEARTBEAT_BYTES
         wire.property_flags.CONTENT_TYPE wire.property_flags.CONTENT_ENCODING wire.property_flags.HEADERS
         wire.property_flags.DELIVERY_MODE wire.property_flags.PRIORITY wire.property_flags.CORRELATION_ID
@@ -155,6 +156,7 @@ NOT_BOUNDS = {
         wire.property_flags.TIMESTAMP wire.property_flags.TYPE wire.property_flags.USER_ID
         wire.property_flags.APP_ID wire.property_flags.CLUSTER_ID wire.property_flags.UNDEFINED
         wire.property_walk._DIGITS wire.property_walk.PSEUDO_QUEUE_BYTES wire.property_edit._FEW
+        wire.property_edit._ORDERS
         wire.property_walk._NOT_PLAIN wire.property_walk._SORTED wire.property_walk._UNSORTED
         wire.property_walk._UNREADABLE
     """,
