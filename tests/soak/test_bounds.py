@@ -120,7 +120,7 @@ DRIVEN = {
     "management.routes.overview.SLICE": "lists",
     "management.streamed.SLICE": "lists",
     "management.streamed.WHOLE_BYTES": "lists",
-    "management.visible.SLICE": "lists",
+    "management.visible_connections.SLICE": "lists",
     "metrics.page.SLICE": "lists",
     "metrics.snapshot.SLICE": "lists",
     "server.http_protocol.PIECE_BYTES": "lists",
@@ -227,7 +227,9 @@ NOT_BOUNDS = {
     """,
     "the least that is read at a time": "server.reading.LEAST_READ_BYTES server.reading.SHORT_TURN_BYTES",
     "a read of more than 1 GiB, which only recovery does": "store.journal.files.Files.at_once",
-    "40,000 client certificates; driven by tests/server/test_depth.py with a lower bound": "server.depth.REMEMBERED",
+    "40,000 client certificates; driven by tests/server/test_certificate_depth.py with a lower bound": """
+        server.certificate_depth.REMEMBERED
+    """,
     "when the broker ends": "server.clients._TURNS",
     "failures of the disk; driven by unit tests with a disk that fails": """
         broker.exchanges.held._FAILURES store.definitions.sqlite_log.RETRY_BYTES
