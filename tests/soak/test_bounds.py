@@ -70,11 +70,11 @@ DRIVEN = {
     "config.bounds.few_routes": "exchanges",
     "config.bounds.all_routes": "routes",
     "config.bounds.unread_bytes": "unread messages",
-    "amqp.connection.ROOM": "large",
+    "amqp.output.ROOM": "large",
     "amqp.output.LARGE": "large",
     "server.reading.REQUEST_BYTES": "large",
     "amqp.output._KEPT": "large",
-    "amqp.delivery.SMALL": "large",
+    "amqp.output.SMALL": "large",
     "amqp.body_stream.STREAMED": "large",
     "message.pieces.LARGE": "large",
     "server.reading.READ_BYTES": "large",
@@ -135,12 +135,12 @@ DRIVEN = {
 #: Reason -> constants that are not bounds.
 NOT_BOUNDS = {
     "of AMQP, which the broker only names": """
-        amqp.channel.IMMEDIATE amqp.channel.MANDATORY amqp.channel_zero._CLOSE amqp.channel_zero._CLOSE_OK
+        amqp.channel.IMMEDIATE amqp.channel.MANDATORY amqp.channels.CHANNEL_OPEN
         amqp.confirms._ACK amqp.confirms._NACK amqp.confirms._MULTIPLE amqp.confirms._REQUEUE
-        amqp.connection._PUBLISH amqp.connection._SHORTEST_PUBLISH amqp.connection._ACK
-        amqp.connection.ACK_OCTETS amqp.connection.TOLERANCE
-        amqp.delivery.UNLIMITED amqp.dispatch.UPDATE_SECRET
-        amqp.gate.CHANNEL_OPEN amqp.gate.CHANNEL_CLOSE amqp.gate.CHANNEL_CLOSE_OK
+        amqp.frame_loop._PUBLISH amqp.frame_loop._SHORTEST_PUBLISH amqp.frame_loop._ACK
+        amqp.frame_loop.ACK_OCTETS amqp.client.TOLERANCE amqp.dispatch._PUBLISH amqp.handshake._OPEN
+        amqp.delivery.UNLIMITED amqp.decoding.UPDATE_SECRET
+        amqp.channels.CHANNEL_CLOSE amqp.channels.CHANNEL_CLOSE_OK
         broker.broker.CONTENT_HEAD message.deaths._COUNT_OCTETS message.deaths._ORIGINAL_EXPIRATION_TYPE
         message.deaths._QUEUE_OCTETS message.deaths._QUEUE_TYPE message.deaths._REASON_OCTETS
         message.deaths._REASON_TYPE
@@ -185,8 +185,9 @@ NOT_BOUNDS = {
         wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN wire.erlang_hash._MASK wire.erlang_hash._NIL
     """,
     "a time or an interval": """
-        amqp.connection.SLICE_MS amqp.consumer_timeout._LEAST_MS
-        amqp.ending.CLOSING_TIMEOUT_MS amqp.ending.SILENT_CLOSE_DELAY_MS
+        amqp.frame_loop.SLICE_MS amqp.consumer_timeout._LEAST_MS
+        amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS
+        amqp.state.NEVER amqp.state.HANDSHAKE_TIMEOUT
         client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S
         broker.exchange_types.held._BUSY_MS broker.exchange_types.held._REREAD_MS
         broker.exchange_types.held._SWEEP_AGAIN_MS broker.exchange_types.held._TELL_MS
@@ -209,7 +210,7 @@ NOT_BOUNDS = {
     """,
     "an estimate or a weight, which is added to what is counted": """
         amqp.channel.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
-        amqp.connection.KEEPING
+        amqp.output.KEEPING
         broker.exchange_types.held._MESSAGE_BYTES store.gathering._COPY_BYTES store.gathering._RETURNED_BYTES
         message.message.MESSAGE_OCTETS broker.queue_info._QUEUE_OCTETS broker.rates._WEIGHT
         broker.ready.QuorumLine.WEIGHT broker.ready.StrictLevels.DEFAULT_PRIORITY
@@ -221,7 +222,7 @@ NOT_BOUNDS = {
         broker.policy_keys._MAX_SEGMENT_SIZE_BYTES broker.shovel_definition._MAX_NUMBER
     """,
     "how much of a value is shown": """
-        amqp.dispatch._SHOWN management.failure._ERLANG_LINE management.failure._SHOWN store.dump.BODY_BYTES
+        amqp.decoding._SHOWN management.failure._ERLANG_LINE management.failure._SHOWN store.dump.BODY_BYTES
     """,
     "a share of the machine's memory, or what its allocator keeps": """
         server.allocator.KEPT_BYTES server.allocator.MAPPED_BYTES server.allocator._M_MMAP_THRESHOLD
@@ -244,7 +245,7 @@ NOT_BOUNDS = {
 
 #: Comparisons with a length, and arguments that limit one, that are not bounds -> reason.
 NOT_BOUNDS_IN_CODE = {
-    "amqp.connection: len(rest) < 7": "the size of a frame's head",
+    "amqp.frame_loop: len(rest) < 7": "the size of a frame's head",
     "amqp.sasl: len(parts) != 3": "the parts of a response",
     "broker.shovel_definition: len(given.encode('utf-8', 'surrogateescape')) > 255": "the length of a name",
     "errors: len(encoded) > 255": "the length of a reply text",
