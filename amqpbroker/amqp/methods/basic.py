@@ -1,5 +1,6 @@
 """The basic class off the hot path: qos, consume, cancel, get, reject, nack, recover."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
@@ -139,7 +140,7 @@ def _recover(channel: "Channel", arguments: dict[str, Any], reply: bool) -> None
     channel.recover()
 
 
-HANDLERS = {
+HANDLERS: dict[str, Callable[..., None]] = {
     "basic.qos": qos,
     "basic.consume": consume,
     "basic.cancel": cancel,

@@ -1,5 +1,6 @@
 """channel.flow. Opening and closing channels is the connection's."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
@@ -15,4 +16,4 @@ def flow(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.send("channel.flow-ok", active=True)
 
 
-HANDLERS = {"channel.flow": flow}
+HANDLERS: dict[str, Callable[..., None]] = {"channel.flow": flow}

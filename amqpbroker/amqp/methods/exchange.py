@@ -1,5 +1,6 @@
 """exchange.declare, delete, bind, unbind."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
@@ -52,7 +53,7 @@ def _binding(arguments: dict[str, Any]) -> tuple[str, str, bool, str, Table]:
     return arguments["source"], arguments["destination"], False, arguments["routing_key"], arguments["arguments"]
 
 
-HANDLERS = {
+HANDLERS: dict[str, Callable[..., None]] = {
     "exchange.declare": declare,
     "exchange.delete": delete,
     "exchange.bind": bind,

@@ -1,5 +1,6 @@
 """queue.declare, bind, unbind, purge, delete."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
@@ -84,7 +85,7 @@ def delete(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.actions().delete_queue(name, arguments["if_unused"], arguments["if_empty"], answer)
 
 
-HANDLERS = {
+HANDLERS: dict[str, Callable[..., None]] = {
     "queue.declare": declare,
     "queue.bind": bind,
     "queue.unbind": unbind,

@@ -1,5 +1,6 @@
 """tx.select, tx.commit, tx.rollback, and confirm.select, which excludes them."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
@@ -40,7 +41,7 @@ def select_confirms(channel: "Channel", arguments: dict[str, Any]) -> None:
         channel.send("confirm.select-ok")
 
 
-HANDLERS = {
+HANDLERS: dict[str, Callable[..., None]] = {
     "tx.select": select,
     "tx.commit": commit,
     "tx.rollback": rollback,
