@@ -14,18 +14,15 @@ from amqpbroker.broker.queues.deadletter import count_letters
 from amqpbroker.broker.queues.delayed_returns import DelayedReturns
 from amqpbroker.broker.queues.disuse import Disuse
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.length_limit import LEAVING_BYTES, LengthLimit
+from amqpbroker.broker.queues.pages import Pager
 from amqpbroker.broker.queues.paging import QueuePages
+from amqpbroker.broker.queues.priority_line import PriorityLine
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.queue_info import queue_info
-from amqpbroker.broker.queues.ready_line import (
-    FifoLine,
-    Pager,
-    PriorityLine,
-    QuorumLine,
-    ReadyLine,
-    StrictQuorumLine,
-)
+from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
+from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.retry_delay import RetryDelay
 from amqpbroker.broker.queues.returns import reclaim, requeue

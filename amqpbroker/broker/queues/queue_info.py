@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.infos import QueueInfo
-from amqpbroker.broker.queues.ready_line import StrictQuorumLine
+from amqpbroker.broker.queues.quorum_lines import StrictQuorumLine
 from amqpbroker.message.message import MESSAGE_OCTETS
 from amqpbroker.wire.properties import timestamp_of
 
