@@ -44,6 +44,7 @@ HOT = [
     "store/reading",
     "broker/queues/entry",
     "broker/queues/queue",
+    "broker/queues/host",
     "broker/queues/local_queue",
     "broker/queues/length_limit",
     "broker/queues/returns",

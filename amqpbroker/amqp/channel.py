@@ -198,7 +198,8 @@ class Channel:
                 if known is not None:
                     self._properties, self._known = properties, known
         if known is None:
-            inspect(message, properties, self.connection.user, self.reply)
+            reply = self.reply
+            inspect(message, properties, self.connection.user, None if reply is None else reply.shortstr)
             if self.intercept is not None:
                 self.intercept(message)
         else:
@@ -436,7 +437,7 @@ class Channel:
 
     def watch_timeouts(self, queue: Queue, consumer: Consumer | None) -> None:
         """Start the acknowledgement timeout for deliveries of the queue to the consumer, or to basic.get."""
-        if self._tick is not None and not self.broker.config.compat.quorum_consumer_timeout:
+        if self._tick is not None and not self.broker.config.compat.queues_have_timeouts:
             return
         self._look_after(first_look_ms(self, queue, consumer))
 

@@ -1,7 +1,7 @@
 """Acknowledgement timeout of deliveries.
 
 Up to RabbitMQ 4.2 the channel checks its oldest delivery periodically, and closes if the delivery is overdue
-(rabbit_channel:evaluate_consumer_timeout). From 4.3 on quorum queues requeue overdue deliveries, exact to the
+(rabbit_channel:evaluate_consumer_timeout). From 4.3 on queues of some kinds requeue overdue deliveries, exact to the
 millisecond, and the consumer pauses until it has settled them too (rabbit_fifo, rabbit_channel:handle_queue_actions).
 """
 
@@ -24,7 +24,7 @@ _LEAST_MS = 10
 def first_look_ms(channel: "Channel", queue: Queue, consumer: Consumer | None) -> int | None:
     """Milliseconds until the first check of deliveries of the queue to a consumer, or to basic.get; None for never."""
     config = channel.broker.config
-    if not config.compat.quorum_consumer_timeout:
+    if not config.compat.queues_have_timeouts:
         return config.channel_tick_interval_ms
     timeout_ms = _timeout_ms(channel, queue, consumer)
     return None if timeout_ms is None else max(timeout_ms, _LEAST_MS)
@@ -32,7 +32,7 @@ def first_look_ms(channel: "Channel", queue: Queue, consumer: Consumer | None) -
 
 def check_timeouts(channel: "Channel") -> int | None:
     """Check deliveries; return the milliseconds until the next check, None if no timeout applies at present."""
-    if channel.broker.config.compat.quorum_consumer_timeout:
+    if channel.broker.config.compat.queues_have_timeouts:
         _take_back_overdue(channel)
         return _next_look_ms(channel)
     # Only the oldest is looked at.
@@ -87,7 +87,7 @@ def _due_ms(channel: "Channel", entry: Entry) -> int | None:
 
 def _timeout_ms(channel: "Channel", queue: Queue, consumer: Consumer | None) -> int | None:
     """Return the timeout of basic.consume, or else of the queue, or else of the broker; None for no timeout."""
-    if queue.settings.queue_type != "quorum":
+    if not queue.kind.consumer_timeout:
         return None
     argument = None if consumer is None else consumer.arguments.get("x-consumer-timeout")
     if argument is not None and argument.kind in INTEGER_KINDS:

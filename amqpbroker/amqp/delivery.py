@@ -56,10 +56,9 @@ class ChannelConsumer(Consumer):
         self.connection = channel.connection
         self.number: int = channel.number
         self.prefetch_count: int = prefetch
-        # Quorum queues know nothing of a limit for the whole channel, if it comes after the consumer.
-        self._is_quorum: bool = queue.settings.queue_type == "quorum"
-        # Who does not acknowledge gets from quorum queues so many at a time all the same.
-        self.prefetch: int = prefetch if prefetch and (self._is_quorum or not no_ack) else UNLIMITED
+        # Queues of some kinds know nothing of a limit for the whole channel that comes after the consumer.
+        self._channel_limits: bool = queue.kind.channel_prefetch
+        self.prefetch: int = prefetch if prefetch and (queue.kind.prefetch_no_ack or not no_ack) else UNLIMITED
         self._prefetch_before: int = self.prefetch
         self.has_taken_over: bool = False
         self.blocked: bool = False
@@ -83,7 +82,7 @@ class ChannelConsumer(Consumer):
             return False
         channel = self.channel
         limit = channel.global_prefetch
-        if limit and (self.blocked or channel.outstanding >= limit) and not self._is_quorum:
+        if limit and (self.blocked or channel.outstanding >= limit) and self._channel_limits:
             if not self.blocked and self.registered:
                 self.blocked = True
                 channel.line.join(self)
@@ -217,7 +216,7 @@ class StampingConsumer(ChannelConsumer):
 
 
 class OverfullConsumer(StampingConsumer):
-    """A consumer of a quorum queue that has taken over more than its prefetch.
+    """A merged consumer that has taken over more than its prefetch.
 
     Each message that it settles, one of these too, is room for one more, but never for more than the prefetch at once
     (rabbit_fifo:increase_credit). So it may hold as many as it has taken over, and less once it has settled several

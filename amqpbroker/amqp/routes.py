@@ -177,5 +177,6 @@ class Routes:
         try:
             check_topics(channel.permissions, way.exchange, (key,))
         except AmqpError:
-            inspect(Message(address, b"\0\0", b""), properties, None, channel.reply)
+            reply = None if channel.reply is None else channel.reply.shortstr
+            inspect(Message(address, b"\0\0", b""), properties, None, reply)
             raise

@@ -345,7 +345,7 @@ class Run:
             deadlines = sorted(entry.deadline_ms - START_MS for entry in queue.ready)
             found.append((name, (getattr(queue.ready, "turn", 0), *deadlines)))
             while (got := wire.get(name)).name == "basic.get-ok":
-                found.append((name, seen(got, queue.settings.queue_type == "quorum")))
+                found.append((name, seen(got, queue.kind.counts_returns)))
         return found
 
     def expected(self, state: State) -> list[tuple[str, tuple[Any, ...]]]:

@@ -58,7 +58,7 @@ DRIVEN = {
     "broker.queues.length_limit.REOPENED_AT": "reject-publish quorum",
     "broker.queues.local_queue.ROUND": "dealt out",
     "broker.queues.local_queue.ROUND_BYTES": "dealt out",
-    "broker.queues.settings.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
+    "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
     "broker.sweep.MANY": "bindings",
     "broker.sweep.SLICE": "bindings",
     "broker.queues.quorum_lines.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
@@ -209,7 +209,7 @@ NOT_BOUNDS = {
     """,
     "the largest value of a setting or argument, beyond which it is refused": """
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.ttl.MAX_EXPIRY_MS
-        broker.policies.policy_keys._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
+        broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
     """,
     "how much of a value is shown": """
         amqp.dispatch._SHOWN management.failure._ERLANG_LINE management.failure._SHOWN

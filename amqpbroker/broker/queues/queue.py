@@ -5,33 +5,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from amqpbroker.broker.counters.stats import QUEUE_COUNTERS, MessageStats, QueueTally, Sample, message_stats
-from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.destination import BindingDestination
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
+from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.store.journal.recovery import Copies
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.exchanges.exchange import Binding
     from amqpbroker.broker.infos import ConsumerInfo
     from amqpbroker.broker.queues.consumer import Consumer
     from amqpbroker.broker.queues.entry import Entry
 
 
-class Queue(Destination):
+class Queue(BindingDestination):
     """A named queue of a vhost. All calls come on the loop's thread and none waits.
 
-    id: names a durable queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to.
-    arguments: as declared, unknown ones included. incoming: the bindings that lead here. effective: the policies in
-    force; the settings have them in. unacked_count: messages that are delivered and not acknowledged. tally: what
-    happened to its messages.
+    kind: its row of the table of kinds. counts_returns: as in the row, for every delivery. id: names a durable queue in
+    the store, 0 for others. owner: the connection that an exclusive queue belongs to.
+    arguments: as declared, unknown ones included. effective: the policies in force; the settings have them in.
+    unacked_count: messages that are delivered and not acknowledged. tally: what happened to its messages.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = QUEUE_COUNTERS
 
     def __init__(
         self,
+        kind: Kind,
         name: str,
         settings: QueueSettings,
         durable: bool = False,
@@ -39,16 +40,16 @@ class Queue(Destination):
         owner: object | None = None,
         arguments: Table | None = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, durable)
         self.sample: Sample | None = None
+        self.kind: Kind = kind
+        self.counts_returns: bool = kind.counts_returns
         self.settings: QueueSettings = settings
         self.unacked_count: int = 0
-        self.durable: bool = durable
         self.auto_delete: bool = auto_delete
         self.owner: object | None = owner
         self.id: int = 0
         self.arguments: Table = arguments or {}
-        self.incoming: dict[Binding, None] = {}
         self.tally = QueueTally()
         self.effective: Effective = NO_POLICY
 

@@ -32,7 +32,7 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
     if consumers.all:
         capacity = float(not ready.count) if sample is None else sample.capacity
     active = consumers.active
-    if active is None and consumers.all and queue.settings.queue_type == "quorum":
+    if active is None and consumers.all and queue.quorum:
         active = consumers.all[0]
     exclusive = consumers.all[0] if consumers.all and consumers.all[0].exclusive else None
     head = ready.peek()

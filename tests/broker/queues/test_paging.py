@@ -8,9 +8,9 @@ import pytest
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues import fifo_line, paging
+from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.priority_line import PriorityLine
 from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
-from amqpbroker.broker.queues.settings import queue_settings
 from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
@@ -402,7 +402,7 @@ def test_a_backlog_expires_without_coming_into_memory_as_a_whole():
 
 def test_a_backlog_is_cut_to_a_length_without_coming_into_memory_as_a_whole():
     node = filled()
-    settings = queue_settings("classic", table(max_length=3))
+    settings = queue_settings(node.queue.kind, table(max_length=3))
     assert peak(lambda: node.queue.apply_settings(settings)) < 20_000_000
     assert node.queue.ready.count == 3
     assert node.restarted().queue.ready.count == 3
