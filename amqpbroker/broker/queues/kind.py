@@ -6,16 +6,7 @@ from typing import Any, final
 
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.arguments import ARGUMENTS, CONSUMER_ARGUMENTS, Argument, Merge, check_of
-from amqpbroker.broker.queues.consumers import Consumers
-from amqpbroker.broker.queues.fifo_line import FifoLine
-from amqpbroker.broker.queues.pages import Pager
-from amqpbroker.broker.queues.ready_line import ReadyLine
-from amqpbroker.compat import Compat
 from amqpbroker.wire.values import Table
-
-
-def fifo_line(max_priority: int, compat: Compat, pager: Pager | None) -> ReadyLine:
-    return FifoLine(pager)
 
 
 def _as_given(values: dict[str, Any]) -> None:
@@ -29,10 +20,13 @@ def _no_columns(row: dict[str, Any], info: QueueInfo, settings: Any, node: str) 
 @final
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """A kind of queue: everything that others may ask about it. The defaults are those of classic queues.
+    """A kind of queue: everything that others may ask about it.
+
+    The module imports nothing that queues are made of, because every queue knows its row; the types of what the
+    functions of a row return are named here.
 
     name: the value of x-queue-type. make(kind, host, name, settings, durable, auto_delete, owner, arguments): returns a
-    queue (see `LocalQueue`); None for a kind that RabbitMQ has and this broker has not.
+    `Queue`; None for a kind that RabbitMQ has and this broker has not.
 
     Declaration:
     arguments: those that it knows, in the order in which RabbitMQ compares them when a queue is declared again;
@@ -44,8 +38,9 @@ class Kind:
     classic where the configuration allows it.
 
     Messages:
-    line(max_priority, compat, pager): returns the order in which messages wait. consumers: divides messages among
-    consumers. stores_all: a durable queue stores transient messages, too. counts_returns: how often a message came
+    line(max_priority, compat, pager): returns a `ReadyLine`, the order in which messages wait. consumers(queue, vhost,
+    single_active): returns `Consumers`, which divide messages among them. Kinds whose queue is no `LocalQueue` need
+    neither. stores_all: a durable queue stores transient messages, too. counts_returns: how often a message came
     back is in its headers, and may be limited.
 
     Clients:
@@ -76,8 +71,8 @@ class Kind:
     durable_only: bool = False
     relaxed_redeclaration: bool = False
 
-    line: Callable[[int, Compat, Pager | None], ReadyLine] = fifo_line
-    consumers: type[Consumers] = Consumers
+    line: Callable[..., Any] | None = None
+    consumers: Callable[..., Any] | None = None
     stores_all: bool = False
     counts_returns: bool = False
 

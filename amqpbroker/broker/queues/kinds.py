@@ -18,7 +18,7 @@ from amqpbroker.broker.queues.arguments import (
     by_policy,
 )
 from amqpbroker.broker.queues.columns import classic_columns, quorum_columns
-from amqpbroker.broker.queues.consumers import QuorumConsumers
+from amqpbroker.broker.queues.consumers import Consumers, QuorumConsumers
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.local_queue import LocalQueue
@@ -79,6 +79,7 @@ CLASSIC: Final = Kind(
     apply_to="classic_queues",
     complete=_complete_classic,
     line=_classic_line,
+    consumers=Consumers,
     columns=classic_columns,
     detailed_columns=("exclusive_consumer_tag", "head_message_timestamp", "idle_since"),
     owner_in_events=True,

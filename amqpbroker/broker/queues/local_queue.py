@@ -68,6 +68,8 @@ class LocalQueue(Queue):
         self.vhost: Host = vhost
         self.clock = vhost.clock
         self.quorum: bool = kind.counts_returns
+        assert kind.consumers is not None
+        assert kind.line is not None
         self.consumers: Consumers = kind.consumers(name, vhost.name, settings.single_active_consumer)
         self.store: Store = vhost.store if durable else UNSTORED
         self.stores: bool = self.store.keeps
@@ -102,8 +104,8 @@ class LocalQueue(Queue):
         return 0 if self.delayed is None else self.delayed.size
 
     @property
-    def consumer_count(self) -> int:
-        return len(self.consumers.all)
+    def consumer_list(self) -> list[Consumer]:
+        return self.consumers.all
 
     @property
     def told_consumer_count(self) -> int:
@@ -144,9 +146,6 @@ class LocalQueue(Queue):
 
     def consumer_info(self, consumer: Consumer) -> ConsumerInfo:
         return self.consumers.info(consumer)
-
-    def consumer_infos(self) -> list[ConsumerInfo]:
-        return self.consumers.infos()
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
