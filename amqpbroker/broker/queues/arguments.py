@@ -45,7 +45,7 @@ def _not_negative(field: Field, arguments: Table) -> Problem:
     return _integer(field, arguments) or (f"{{value_negative,{field.value}}}" if field.value < 0 else None)
 
 
-def _positive(field: Field, arguments: Table) -> Problem:
+def positive(field: Field, arguments: Table) -> Problem:
     return _not_negative(field, arguments) or ("{value_zero,0}" if field.value == 0 else None)
 
 
@@ -218,7 +218,7 @@ ROWS: tuple[Argument, ...] = (
              PolicyKey(is_integer(0), "consumer timeout", of_all=True)),
     Argument("x-consumer-disconnected-timeout", _not_negative, None,
              PolicyKey(is_integer(0), "consumer disconnected timeout", of_all=True, of_4_3=True)),
-    Argument("x-quorum-initial-group-size", _positive),
+    Argument("x-quorum-initial-group-size", positive),
     Argument("x-queue-leader-locator", _one_of("invalid_queue_locator_arg", *_LOCATORS, "min-masters"), None,
              PolicyKey(is_one_of(*_LOCATORS), "queue leader locator value", of_all=True)),
     # RabbitMQ checks none of the others.
