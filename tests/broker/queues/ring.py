@@ -220,4 +220,4 @@ RING_LENGTH = Argument(
     "x-ring-length", positive, Setting("max_length", int, smaller), PolicyKey(is_integer(1), "ring length", min)
 )
 
-RING = Kind("ring", RingQueue, arguments=(RING_LENGTH, QUEUE_TYPE), complete=_complete, apply_to="ring_queues")
+RING = Kind("ring", RingQueue, arguments=(QUEUE_TYPE, RING_LENGTH), complete=_complete, apply_to="ring_queues")
