@@ -213,7 +213,8 @@ class Channel(AwaitingSync):
                 if known is not None:
                     self._properties, self._known = properties, known
         if known is None:
-            inspect(message, properties, self.client.user, self.reply)
+            reply = self.reply
+            inspect(message, properties, self.client.user, None if reply is None else reply.shortstr)
             if self.intercept is not None:
                 self.intercept(message)
         else:
@@ -566,7 +567,7 @@ class Channel(AwaitingSync):
 
     def watch_timeouts(self, queue: Queue, consumer: Consumer | None) -> None:
         """Start the acknowledgement timeout for deliveries of the queue to the consumer, or to basic.get."""
-        if self._tick is not None and not self.broker.config.compat.quorum_consumer_timeout:
+        if self._tick is not None and not self.broker.config.compat.queues_have_timeouts:
             return
         self._look_after(first_look_ms(self.broker.config, queue, consumer))
 
@@ -583,7 +584,7 @@ class Channel(AwaitingSync):
     def _on_tick(self) -> None:
         self._tick = None
         config = self.broker.config
-        if config.compat.quorum_consumer_timeout:
+        if config.compat.queues_have_timeouts:
             self._take_back_overdue()
         else:
             timeout_ms = oldest_is_overdue(config, self.clock.now_ms(), self.unacked)

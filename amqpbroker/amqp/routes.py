@@ -179,5 +179,5 @@ class Routes:
         try:
             check_topics(self._permissions, way.exchange, (key,))
         except AmqpError:
-            inspect(Message(address, b"\0\0", b""), properties, None, reply)
+            inspect(Message(address, b"\0\0", b""), properties, None, None if reply is None else reply.shortstr)
             raise

@@ -26,6 +26,7 @@ from amqpbroker.broker.policies.parameters import GlobalParameters, Parameters
 from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
 from amqpbroker.broker.publishing.interceptors import interceptor
 from amqpbroker.broker.queues.direct_reply import DirectReplies
+from amqpbroker.broker.queues.kinds import KINDS, policy_keys
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.broker.restore import restore
@@ -46,9 +47,6 @@ log = logging.getLogger(__name__)
 
 #: What a content header has beside its properties: the frame's head and end, class, weight and body size.
 CONTENT_HEAD = 20
-
-#: What the default queue type of a vhost may be.
-QUEUE_TYPES = ("classic", "quorum", "stream")
 
 
 class Broker:
@@ -87,7 +85,9 @@ class Broker:
         self.direct_replies = DirectReplies(config.cluster_name, clock.now_ms() // 1000)
         self.taps: tuple[Tap, ...] = ()
         self.tracing = Tracing(self.tap, self.untap, config.cluster_name, largest)
-        self.policies = Policies(self.definitions, self.vhosts, self.events, config.compat.arguments_of_4_3)
+        self.policies = Policies(
+            self.definitions, self.vhosts, policy_keys(), self.events, config.compat.arguments_of_4_3
+        )
         self.limits = Limits(
             self.definitions, self.users, config.cluster_name, config.channel_max_per_node, self.events
         )
@@ -103,7 +103,7 @@ class Broker:
         self.global_parameters = GlobalParameters(self.definitions, self.events)
         self.sessions: dict[Session, None] = {}
         self.awaiting_sync: dict[Synced, None] = {}
-        self.totals = BrokerTotals()
+        self.totals = BrokerTotals([kind.name for kind in KINDS.values() if kind.make is not None])
         self.logins = Logins(self.users, clock, self.totals.auth_attempts, config.bounds.guesses)
         self.rates = Rates(self, config.collect_statistics_interval_ms)
         self.alarms = Alarms(config.cluster_name, self._on_alarms, self.events)
@@ -369,7 +369,7 @@ class Broker:
 
 def _checked_queue_type(name: str) -> str:
     """A default queue type as it is kept: empty for that of the configuration. Raises ValueError."""
-    if name not in (*QUEUE_TYPES, "undefined", ""):
+    if name not in (*KINDS, "undefined", ""):
         raise ValueError(f"Unsupported queue type '{name}'")
     return "" if name == "undefined" else name
 

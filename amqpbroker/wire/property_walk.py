@@ -30,7 +30,7 @@ from amqpbroker.wire.property_flags import (
 from amqpbroker.wire.values import MAX_DEPTH
 
 #: The reply-to of direct replies, and its length.
-_PSEUDO_QUEUE: Final = b"amq.rabbitmq.reply-to"
+PSEUDO_QUEUE: Final = b"amq.rabbitmq.reply-to"
 PSEUDO_QUEUE_BYTES: Final = 21
 
 #: The most digits of an expiration that is accepted here; any such number is a valid expiration.
@@ -111,7 +111,7 @@ class PropertyWalk:
             at += 1 + i64(data[at])
         if flags & REPLY_TO:
             size = i64(data[at])
-            if size == PSEUDO_QUEUE_BYTES and data[at + 1 : at + 1 + size] == _PSEUDO_QUEUE:
+            if size == PSEUDO_QUEUE_BYTES and data[at + 1 : at + 1 + size] == PSEUDO_QUEUE:
                 self.reply_at = at
             at += 1 + size
         if flags & EXPIRATION:

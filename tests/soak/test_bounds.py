@@ -39,10 +39,10 @@ DRIVEN = {
     "store.journal.record.MAX_COUNT": "counted deliveries",
     "store.journal.record._MOST": "copies by CC",
     # Messages in memory, and out of it.
-    "broker.queues.ready_line.PAGE_COUNT": "backlog",
-    "broker.queues.ready_line.PAGE_BYTES": "large pages",
-    "broker.queues.ready_line._WORTH_COUNT": "spilled",
-    "broker.queues.ready_line._WORTH_BYTES": "spilled",
+    "broker.queues.pages.PAGE_COUNT": "backlog",
+    "broker.queues.pages.PAGE_BYTES": "large pages",
+    "broker.queues.fifo_line._WORTH_COUNT": "spilled",
+    "broker.queues.fifo_line._WORTH_BYTES": "spilled",
     "broker.queues.paging.SLICE_COUNT": "backlog",
     "store.reading._WINDOW_BYTES": "dropped at once",
     "store.reading._ALONE_BYTES": "large pages",
@@ -58,10 +58,10 @@ DRIVEN = {
     "broker.queues.length_limit.REOPENED_AT": "reject-publish quorum",
     "broker.queues.local_queue.ROUND": "dealt out",
     "broker.queues.local_queue.ROUND_BYTES": "dealt out",
-    "broker.queues.settings.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
+    "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
     "broker.sweep.MANY": "bindings",
     "broker.sweep.SLICE": "bindings",
-    "broker.queues.ready_line.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
+    "broker.queues.quorum_lines.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
     "broker.publishing.inspection._KNOWN_COUNT": "small properties",
     "wire.values.MAX_DEPTH": "nested arguments",
     # Clients.
@@ -204,13 +204,13 @@ NOT_BOUNDS = {
         amqp.channel.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
         amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
         store.gathering._RETURNED_BYTES message.message.MESSAGE_OCTETS broker.queues.queue_info._QUEUE_OCTETS
-        broker.counters.rates._WEIGHT broker.queues.ready_line.QuorumLine.WEIGHT
-        broker.queues.ready_line.StrictLevels.DEFAULT_PRIORITY server.resources.DISK_BYTES_PER_MS
+        broker.counters.rates._WEIGHT broker.queues.quorum_lines.QuorumLine.WEIGHT
+        broker.queues.quorum_lines.StrictLevels.DEFAULT_PRIORITY server.resources.DISK_BYTES_PER_MS
         server.resources.MEMORY_BYTES_PER_MS shovel.transfer.KEEPING store.journal.compaction._SKIP_BYTES
     """,
     "the largest value of a setting or argument, beyond which it is refused": """
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.ttl.MAX_EXPIRY_MS
-        broker.policies.policy_keys._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
+        broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
     """,
     "how much of a value is shown": """
         amqp.decoding._SHOWN management.failure._ERLANG_LINE management.failure._SHOWN

@@ -6,14 +6,13 @@ from mypy_extensions import i64
 
 from amqpbroker import errors
 from amqpbroker.broker.publishing.publish_checks import check_user_id, expiration_ms, extra_routing_keys, without_bcc
-from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE, DirectReply
 from amqpbroker.broker.users.users import User
 from amqpbroker.message.message import Message
 from amqpbroker.wire.frames import PROPERTIES_AT
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import SLOW, decode_properties, encode_properties, flags_of, scan
 from amqpbroker.wire.property_edit import merge_headers, sort_headers
-from amqpbroker.wire.property_walk import PSEUDO_QUEUE_BYTES, PropertyWalk
+from amqpbroker.wire.property_walk import PSEUDO_QUEUE, PSEUDO_QUEUE_BYTES, PropertyWalk
 from amqpbroker.wire.values import Table, text
 
 #: Properties that carry nothing but delivery mode and priority -> 256 if persistent, plus the priority.
@@ -21,16 +20,15 @@ KNOWN: dict[bytes, int] = {}
 KNOWN_SIZE: Final = 4
 _KNOWN_COUNT: Final = 4096
 
-_PSEUDO_QUEUE = PSEUDO_QUEUE.encode()
-
 #: Common instance: the inspection of one publish ends before that of the next begins.
 _WALK: Final = PropertyWalk()
 
 
-def inspect(message: Message, properties: bytes, user: User | None, reply: DirectReply | None) -> None:
-    """Fill in what the properties say of a message that `user` publishes on a channel where replies come to `reply`.
+def inspect(message: Message, properties: bytes, user: User | None, reply: bytes | None) -> None:
+    """Fill in what the properties say of a message that `user` publishes on a channel.
 
-    Without a user the property user-id may be any.
+    reply: the name, as on the wire, that replies to the channel are published to. Without a user the property user-id
+    may be any.
 
     Raises AmqpError, or MalformedError for properties that are none. Checks in RabbitMQ's order
     (rabbit_channel:handle_method of basic.publish).
@@ -68,11 +66,11 @@ def _sort_headers(message: Message, properties: bytes, at: i64) -> None:
     message.replace_properties(sort_headers(properties, at) or merge_headers(properties, at))
 
 
-def _name(reply: DirectReply | None) -> bytes:
-    """Return the name, as on the wire, that replies are published to. Raises AmqpError 406 if there is none."""
+def _name(reply: bytes | None) -> bytes:
+    """Return the name, as on the wire, that replies are published to. Raises AmqpError 406 for None."""
     if reply is None:
         raise errors.precondition_failed("fast reply consumer does not exist")
-    return reply.shortstr
+    return reply
 
 
 def _may_be(walk: PropertyWalk, properties: bytes, user: User | None) -> bool:
@@ -80,10 +78,10 @@ def _may_be(walk: PropertyWalk, properties: bytes, user: User | None) -> bool:
     return user is None or walk.user_end == 0 or text(properties[walk.user_at : walk.user_end]) == user.name
 
 
-def _inspect_fields(message: Message, properties: bytes, user: User | None, reply: DirectReply | None) -> None:
+def _inspect_fields(message: Message, properties: bytes, user: User | None, reply: bytes | None) -> None:
     values: dict[str, Any] = decode_properties(properties)
     rewritten = False
-    if values.get("reply_to") == _PSEUDO_QUEUE:
+    if values.get("reply_to") == PSEUDO_QUEUE:
         values["reply_to"] = _name(reply)[1:]
         rewritten = True
     if "expiration" in values:
