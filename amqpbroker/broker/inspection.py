@@ -4,19 +4,26 @@ from typing import Any, Final
 
 from amqpbroker import errors
 from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReply
+from amqpbroker.broker.expiry import MAX_EXPIRY_MS
 from amqpbroker.broker.publish_checks import check_user_id, expiration_ms, extra_routing_keys, without_bcc
 from amqpbroker.broker.users import User
 from amqpbroker.message.message import Message
+from amqpbroker.store.record import fits
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import SLOW, decode_properties, encode_properties, flags_of, scan
-from amqpbroker.wire.property_edit import sort_headers
+from amqpbroker.wire.property_edit import sort_headers, without_header
 from amqpbroker.wire.property_walk import PSEUDO_QUEUE_BYTES, PropertyWalk
+from amqpbroker.wire.raw_headers import longstrs
 from amqpbroker.wire.values import Table, text
 
 #: Properties that carry nothing but delivery mode and priority -> 256 if persistent, plus the priority.
 KNOWN: dict[bytes, int] = {}
 KNOWN_SIZE: Final = 4
 _KNOWN_COUNT: Final = 4096
+
+#: Length of the names of these headers.
+_CC_BYTES: Final = 2
+_BCC_BYTES: Final = 3
 
 _PSEUDO_QUEUE = PSEUDO_QUEUE.encode()
 
@@ -33,18 +40,18 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: Direc
     (rabbit_channel:handle_method of basic.publish).
     """
     walk = _WALK
-    if len(properties) > KNOWN_SIZE and walk.walk(properties) and _may_be(walk, properties, user):
+    if len(properties) > KNOWN_SIZE and walk.walk(properties) and _is_allowed(walk, properties, user):
         message.persistent = walk.mode == 2
         message.priority = walk.priority
         message.expiration_ms = walk.expiration_ms
         message.undecoded = walk.has_headers
-        if walk.reply_at or walk.unsorted_at:
+        if walk.cc_at or walk.bcc_at:
+            # Checked before the keys, as in RabbitMQ.
             if walk.reply_at:
-                end = walk.reply_at + 1 + PSEUDO_QUEUE_BYTES
-                properties = properties[: walk.reply_at] + _name(reply) + properties[end:]
-            if walk.unsorted_at:
-                properties = sort_headers(properties, walk.unsorted_at)
-            message.replace_properties(properties)
+                _name(reply)
+            _take_keys(message, walk, properties)
+        if walk.reply_at or walk.unsorted_at or walk.expiration_at or walk.bcc_at:
+            message.replace_properties(_rewritten(walk, properties, reply))
         return
     flags = flags_of(properties)
     mode, message.priority = scan(properties, flags)
@@ -62,9 +69,46 @@ def _name(reply: DirectReply | None) -> bytes:
     return reply.shortstr
 
 
-def _may_be(walk: PropertyWalk, properties: bytes, user: User | None) -> bool:
-    """Return whether the properties have no user id or the user's own name as user id."""
-    return user is None or walk.user_end == 0 or text(properties[walk.user_at : walk.user_end]) == user.name
+def _is_allowed(walk: PropertyWalk, properties: bytes, user: User | None) -> bool:
+    """Return whether the expiration and the user id are valid."""
+    if walk.expiration_ms > MAX_EXPIRY_MS:
+        return False
+    if user is None or walk.user_end == 0:
+        return True
+    user_id = properties[walk.user_at : walk.user_end].decode("utf-8", "surrogateescape")
+    return user_id == user.name or "impersonator" in user.tags
+
+
+def _take_keys(message: Message, walk: PropertyWalk, properties: bytes) -> None:
+    """Set the further routing keys of the message. Raises AmqpError 406 for more keys than can be stored."""
+    keys: tuple[bytes, ...] = ()
+    if walk.cc_at:
+        keys = longstrs(properties, walk.cc_at + 1 + _CC_BYTES)
+    message.cc_keys = len(keys)
+    if walk.bcc_at:
+        keys += longstrs(properties, walk.bcc_at + 1 + _BCC_BYTES)
+    if keys and not fits(keys):
+        raise errors.too_many_routing_keys()
+    message.extra_keys = keys
+
+
+def _rewritten(walk: PropertyWalk, properties: bytes, reply: DirectReply | None) -> bytes:
+    """Return the properties as RabbitMQ delivers them. Raises AmqpError 406 if there is no consumer of direct replies.
+
+    The last property is changed first, so that the positions of the others stay.
+    """
+    if walk.expiration_at:
+        end = walk.expiration_at + 1 + properties[walk.expiration_at]
+        shown = str(walk.expiration_ms).encode()
+        properties = properties[: walk.expiration_at] + bytes((len(shown),)) + shown + properties[end:]
+    if walk.reply_at:
+        end = walk.reply_at + 1 + PSEUDO_QUEUE_BYTES
+        properties = properties[: walk.reply_at] + _name(reply) + properties[end:]
+    if walk.bcc_at:
+        properties = without_header(properties, walk.headers_at, walk.bcc_at)
+    if walk.unsorted_at:
+        properties = sort_headers(properties, walk.unsorted_at)
+    return properties
 
 
 def _inspect_fields(message: Message, properties: bytes, user: User | None, reply: DirectReply | None) -> None:

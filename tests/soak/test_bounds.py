@@ -160,7 +160,7 @@ NOT_BOUNDS = {
         wire.property_flags.TIMESTAMP wire.property_flags.TYPE wire.property_flags.USER_ID
         wire.property_flags.APP_ID wire.property_flags.CLUSTER_ID wire.property_flags.UNDEFINED
         wire.property_walk._DIGITS
-        wire.property_walk.PSEUDO_QUEUE_BYTES
+        wire.property_walk.PSEUDO_QUEUE_BYTES broker.inspection._CC_BYTES broker.inspection._BCC_BYTES
         wire.property_edit._FEW wire.property_walk._NOT_PLAIN wire.property_walk._SORTED wire.property_walk._UNSORTED
         wire.property_walk._UNREADABLE
     """,
