@@ -62,6 +62,7 @@ HOT = [
     "broker/exchange_types/delay",
     "broker/exchange_types/held",
     "broker/direct_reply",
+    "broker/patterns",
     "broker/key_index",
     "broker/exchange_types/targets",
     "broker/exchange_types/direct_index",
