@@ -48,6 +48,10 @@ KEEPING: Final = 48
 #: Maximum time in one event loop iteration for methods other than publishes and acknowledgements. A client that sends
 #: many declarations at once must not delay other clients.
 SLICE_MS: Final = 5
+#: After so many slices in one iteration, those of further clients last no longer than `SHORT_SLICE_MS`: many clients
+#: that come back at once send many methods together.
+SLICES: Final = 4
+SHORT_SLICE_MS: Final = 1
 #: A frame with basic.ack.
 ACK_OCTETS: Final = 21
 
@@ -240,8 +244,11 @@ class Connection(Session):
         return at
 
     def _pause_if_long(self) -> None:
-        """Serve other clients, and continue in the next event loop iteration, if this one has lasted `SLICE_MS`."""
-        if self.clock.now_ms() - self._began_ms >= SLICE_MS:
+        """Serve other clients, and continue in the next event loop iteration, if this slice has lasted long enough."""
+        broker = self.broker
+        limit_ms = SLICE_MS if broker.slices < SLICES else SHORT_SLICE_MS
+        if self.clock.now_ms() - self._began_ms >= limit_ms:
+            broker.slices += 1
             self._paused = True
             self.stop_reading()
             self.mark_dirty()

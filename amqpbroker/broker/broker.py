@@ -57,7 +57,8 @@ class Broker:
     It starts with what `definitions` tell or, where these are blank, with the vhost and the users of the configuration,
     unless definitions are to be imported and the configuration names neither.
     totals: what is counted of it as a whole. taps: those that look on in all vhosts. lost_ids: of durable queues and
-    exchanges that could not be restored; their messages are to be kept all the same.
+    exchanges that could not be restored; their messages are to be kept all the same. slices: number of connections that
+    had to leave methods for the next event loop iteration, in this one.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
@@ -73,6 +74,7 @@ class Broker:
         self.sample: Sample | None = None
         self.config = config
         self.clock = clock
+        self.slices = 0
         self.store = store
         self._spill = spill
         self.definitions = definitions or MemoryDefinitions()
@@ -364,6 +366,7 @@ class Broker:
 
     def sync(self) -> None:
         """The end of a loop turn: what was appended becomes safe, now or soon."""
+        self.slices = 0
         self.store.sync()
 
 

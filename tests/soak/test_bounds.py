@@ -185,7 +185,8 @@ NOT_BOUNDS = {
         wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN wire.erlang_hash._MASK wire.erlang_hash._NIL
     """,
     "a time or an interval": """
-        amqp.connection.SLICE_MS amqp.consumer_timeout._LEAST_MS
+        amqp.connection.SLICE_MS amqp.connection.SLICES amqp.connection.SHORT_SLICE_MS
+        amqp.consumer_timeout._LEAST_MS
         amqp.ending.CLOSING_TIMEOUT_MS amqp.ending.SILENT_CLOSE_DELAY_MS
         client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S
         broker.exchange_types.held._BUSY_MS broker.exchange_types.held._REREAD_MS
