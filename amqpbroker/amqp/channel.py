@@ -415,7 +415,6 @@ class Channel:
         else:
             self.tally.got += 1
             self.unacked[self.delivery_tag] = entry
-            entry.delivered_ms = self.clock.turn_ms
             self.watch_timeouts(entry.queue, None)
         message = entry.message
         if entry.acquired_count:

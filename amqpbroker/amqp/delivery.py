@@ -122,7 +122,6 @@ class ChannelConsumer(Consumer):
         channel.delivered += 1
         channel.unacked[channel.delivery_tag + 1] = entry
         entry.consumer = self
-        entry.delivered_ms = channel.clock.turn_ms
         self.hand(entry.message, entry.acquired_count, entry.delivery_count)
 
     def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:

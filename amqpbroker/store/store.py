@@ -75,7 +75,11 @@ class Store(metaclass=ABCMeta):
 
     @abstractmethod
     def returned(self, copy: Copy) -> None:
-        """A stored copy was delivered or came back: from then on it is redelivered, `delivery_count` times."""
+        """A stored copy was delivered or came back: from then on it is redelivered, `delivery_count` times.
+
+        A copy whose position is still below 0 need not be said to have been delivered for the first time: it is written
+        with that, as its `delivered_ms` says.
+        """
 
     @abstractmethod
     def begin(self) -> None:
