@@ -7,17 +7,14 @@ from amqpbroker.message.message import NOT_STORED, Copy, Message
 from amqpbroker.store.gathering import Gathered, Group
 from amqpbroker.store.journal import record
 from amqpbroker.store.journal.compaction import Compaction, Moved
-from amqpbroker.store.journal.groups import Groups
+from amqpbroker.store.journal.groups import LONE_ENTRY, Groups
 from amqpbroker.store.journal.moves import Moves
 from amqpbroker.store.journal.record import OFFSET_BITS
 from amqpbroker.store.log import Batch, Log
-from amqpbroker.store.stored import content_of, frames_of, record_flags
+from amqpbroker.store.stored import content_of
 
 #: Maximum bytes of a group that puts one copy in place of another, in addition to the content frames.
 _ROOM: Final = 1024
-#: Where the entry is in a group that is one message in one queue.
-_LONE_ENTRY: Final = record.GROUP_OCTETS + record.PUBLISH_OCTETS
-
 _EMPTY: Final = Group()
 
 
@@ -137,7 +134,7 @@ class Encoder:
                     places, sizes = [], []
                     self._add([copies], _EMPTY)
                     continue
-            sizes.append(self._add_lone(copy, b""))
+            sizes.append(to.add_lone(copy))
             places.append(copy.position)
             if to.octets >= self._batch_bytes:
                 self._log.living.add(places, sizes)
@@ -155,10 +152,10 @@ class Encoder:
             if copy is not None:
                 behind = self._settled(group.settled)
                 if group.returned:
-                    place = to.position + _LONE_ENTRY
+                    place = to.position + LONE_ENTRY
                     self._counts[place] = copy.delivery_count
                     behind += record.returned([(place, copy.delivery_count)])
-                sizes.append(self._add_lone(copy, behind))
+                sizes.append(to.add_lone(copy, behind))
                 places.append(copy.position)
                 if to.octets < self._batch_bytes:
                     continue
@@ -180,34 +177,11 @@ class Encoder:
             return None
         return None if group.returned and group.returned[0] is not copy else copy
 
-    def _add_lone(self, copy: Copy, behind: bytes) -> int:
-        """A group of one copy, whose message has no extra keys, and the records `behind` it.
-
-        Returns how many octets it takes without those.
-        """
-        message = copy.message
-        frames = message.frames
-        flags = record.DELIVERED if copy.delivered_ms >= 0 else 0
-        copy.position = self._to.position + _LONE_ENTRY
-        return self._to.add_lone(
-            message.address,
-            frames_of(message) if frames is None else frames,
-            message.size,
-            message.priority,
-            flags if message.persistent and not message.died else flags | record_flags(message),
-            copy.holder_id,
-            copy.sequence,
-            copy.deadline_ms,
-            min(copy.delivery_count, record.MAX_COUNT) if copy.delivery_count else 0,
-            behind,
-        )
-
     def _add(self, publishes: list[list[Copy]], group: Group) -> None:
         """Append one group, unless nothing of it is left to say: these publishes, and what it settles and returns.
 
         Of one that is too large what enters comes first: so nothing is ever settled without what takes its place.
         """
-        self._next = self._to.position + record.GROUP_OCTETS
         for copies in publishes:
             delivered = [copy for copy in copies if copy.delivered_ms >= 0]
             data = _publish_record(copies, record.DELIVERED if len(delivered) == len(copies) else 0)
@@ -218,17 +192,16 @@ class Encoder:
             self._log.living.add([copy.position for copy in copies], [octets] * len(copies))
             if delivered and len(delivered) < len(copies):
                 self._put(record.returned([(copy.position, copy.delivery_count) for copy in delivered]))
+        self._add_rest(group)
+
+    def _add_rest(self, group: Group) -> None:
+        """Append what the group settles and returns, and end it, unless nothing of it is left to say."""
         if group.settled or group.swept:
             self._add_settled(group)
         if group.returned:
             self._add_returned(group.returned)
         if self._records:
             self._end_group()
-
-    def _add_rest(self, loose: Group) -> None:
-        """Append a group of what was settled and returned by itself, if anything was."""
-        if loose.settled or loose.swept or loose.returned:
-            self._add([], loose)
 
     def _add_returned(self, returned: list[Copy]) -> None:
         back = [(copy.position, copy.delivery_count) for copy in returned if copy.position > 0]
@@ -251,6 +224,7 @@ class Encoder:
         """Append a record to the group, or to another if that would have too many octets; returns where it stands."""
         if self._records and self._next + len(data) - self._to.position > self._group_bytes:
             self._end_group()
+        if not self._records:
             self._next = self._to.position + record.GROUP_OCTETS
         at = self._next
         self._records.append(data)

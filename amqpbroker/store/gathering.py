@@ -83,8 +83,7 @@ class Gathering(Store):
     """Gathers what the domain says of its copies, until `take`.
 
     loose, groups: as in `Gathered`. appended: number of the gathering that has the latest operation that must be safe
-    before it is confirmed; each has a number, from 1. gathered_bytes: memory that the operations take (estimated); 0 if
-    there are none.
+    before it is confirmed; each has a number, from 1.
     """
 
     def __init__(self, returns: int = BOUNDS.returns) -> None:
@@ -92,11 +91,13 @@ class Gathering(Store):
         self.keeps = True
         self.loose = Group()
         self.groups: list[Group] = []
-        self.gathered_bytes: int = 0
         #: Whether there is something to write that is not under way.
         self._is_due: bool = False
         self._on_gathered: Callable[[], None] = _nothing
         self._number: int = 1
+        #: Bytes of answers that wait for the gathered operations, and for the operations being written.
+        self._answers: int = 0
+        self._answers_under_way: int = 0
         self._open: Group = self.loose
         self._pending: int = PENDING
         self._depth: int = 0
@@ -119,17 +120,26 @@ class Gathering(Store):
         gathered = Gathered(self.loose, self.groups)
         self.loose = self._open = Group()
         self.groups = []
-        self.gathered_bytes = 0
+        self.waiting_bytes = self._answers_under_way = self._answers
+        self._answers = 0
         self._folds_at = self._returns
         self._is_due = False
         self._number += 1
         return gathered
 
+    def count_answer(self, size: int) -> None:
+        if self._is_due:
+            self._answers += size
+            self.waiting_bytes += size
+        elif self.appended > self.synced:
+            self._answers_under_way += size
+            self.waiting_bytes += size
+
     def enqueue(self, copy: Copy) -> None:
         # Its position says with which group, until that is written.
         copy.position = self._pending
         self._open.entered.append(copy)
-        self.gathered_bytes += copy.message.size + _COPY_BYTES
+        self.waiting_bytes += copy.message.size + _COPY_BYTES
         self.appended = self._number
         if not self._is_due:
             self._gather()
@@ -165,7 +175,7 @@ class Gathering(Store):
     def returned(self, copy: Copy) -> None:
         self._open.returned.append(copy)
         if self._depth:
-            self.gathered_bytes += _RETURNED_BYTES
+            self.waiting_bytes += _RETURNED_BYTES
         elif len(self.loose.returned) >= self._folds_at:
             # While the disk is stuck the same copies may come and go any number of times: each is needed once.
             self._folds_at = max(self._returns, 2 * self.loose.fold())
@@ -180,7 +190,7 @@ class Gathering(Store):
         self._open = Group() if spare is None else spare
         self._pending = PENDING - 1 - len(self.groups)
         self.groups.append(self._open)
-        self.gathered_bytes += _COPY_BYTES
+        self.waiting_bytes += _COPY_BYTES
 
     def end(self) -> None:
         self._depth -= 1
@@ -191,7 +201,7 @@ class Gathering(Store):
                 self.loose.settled.extend(group.settled)
                 group.settled.clear()
                 self._spare = self.groups.pop()
-                self.gathered_bytes -= _COPY_BYTES
+                self.waiting_bytes -= _COPY_BYTES
             self._open = self.loose
             self._pending = PENDING
 

@@ -70,19 +70,6 @@ class Persistence(Gathering):
         self._encoder = Encoder(log, self._moves, self._counts, self._compaction, bounds)
         #: How many operations are under way.
         self._under_way: int = 0
-        #: Bytes of answers that wait for the gathered operations, and for the operations being written.
-        self._answers: int = 0
-        self._answers_under_way: int = 0
-
-    @property
-    def waiting_bytes(self) -> int:
-        return self.gathered_bytes + self._answers + self._answers_under_way
-
-    def count_answer(self, size: int) -> None:
-        if self._is_due:
-            self._answers += size
-        elif self.appended > self.synced:
-            self._answers_under_way += size
 
     # --- what it tells ----------------------------------------------------------------------------------------------
 
@@ -133,9 +120,7 @@ class Persistence(Gathering):
         if writings:
             writer.write(writings)
             return
-        self._under_way = 0
-        self._answers_under_way = 0
-        self.synced = self._number - 1
+        self._no_more_under_way()
         self._try_again()
         self.tidy()
         self._on_synced()
@@ -143,7 +128,6 @@ class Persistence(Gathering):
     def _batches(self) -> list[Writing]:
         """What was gathered, to be written, if there is anything of it left to say."""
         gathered = self.take()
-        self._answers_under_way, self._answers = self._answers, 0
         self._under_way = gathered.count
         self.stored += gathered.copies
         writings = self._encoder.batches(gathered)
@@ -167,19 +151,26 @@ class Persistence(Gathering):
 
     def _all_written(self) -> None:
         """All is safe that was under way."""
-        self._under_way = 0
-        self.synced = self._number - 1
-        self._answers_under_way = 0
-        self._free()
+        self._no_more_under_way()
+        if self.log.free():
+            self._committer.remove_freed()
         if self._compaction.is_due():
             self._is_due = True
         if self._is_due or not self._waits:
             self.sync()
         self._on_synced()
 
+    def _no_more_under_way(self) -> None:
+        """All is safe that was gathered before the present gathering."""
+        self._under_way = 0
+        self.synced = self._number - 1
+        self.waiting_bytes -= self._answers_under_way
+        self._answers_under_way = 0
+
     def tidy(self) -> None:
         """Give back the space that nothing lives in, now or soon. Only when everything is written."""
-        self._free()
+        if self.log.free():
+            self._committer.remove_freed()
         if self._compaction.is_due() and not self._is_due:
             self._gather()
 
@@ -198,10 +189,6 @@ class Persistence(Gathering):
         self._compaction.resume()
         if not self.writer.is_busy and not self.writer.has_failed:
             self.tidy()
-
-    def _free(self) -> None:
-        if self.log.free():
-            self._committer.remove_freed()
 
     # --- the beginning and the end ----------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ def test_what_was_taken_is_gathered_no_more(gathering):
     gathering.settle_positions(array("Q", [7, 8]))
     gathered = gathering.take()
     assert (gathered.count, gathered.copies, gathered.loose.swept) == (3, 1, [array("Q", [7, 8])])
-    assert (gathering.groups, len(gathering.loose), gathering.gathered_bytes) == ([], 0, 0)
+    assert (gathering.groups, len(gathering.loose), gathering.waiting_bytes) == ([], 0, 0)
     gathering.enqueue(b)
     gathered = gathering.take()
     assert (gathered.count, gathered.loose.entered) == (1, [b])
@@ -107,13 +107,13 @@ def test_what_takes_the_place_of_a_copy_outside_a_group_is_no_part_of_its_group(
     assert gathering.loose.entered == [second]
 
 
-def test_gathered_bytes_grow_with_what_is_gathered(gathering):
+def test_waiting_bytes_grow_with_what_is_gathered(gathering):
     small, large = entries(1, 1_000)
 
     def added(operation, *arguments):
-        before = gathering.gathered_bytes
+        before = gathering.waiting_bytes
         operation(*arguments)
-        return gathering.gathered_bytes - before
+        return gathering.waiting_bytes - before
 
     assert added(gathering.enqueue, large) - added(gathering.enqueue, small) == 999
     assert added(gathering.returned, small) == 0
@@ -128,7 +128,7 @@ def test_a_group_without_operations_leaves_nothing_behind(gathering):
         gathering.begin()
         gathering.end()
         gathering.end()
-    assert (gathering.gathered_bytes, gathering.groups, len(gathering.loose)) == (0, [], 0)
+    assert (gathering.waiting_bytes, gathering.groups, len(gathering.loose)) == (0, [], 0)
     # The following groups have the numbers that their copies refer to.
     first, second = entries(1, 1)
     for copy in (first, second):

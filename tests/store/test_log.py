@@ -94,8 +94,9 @@ def made(log: Log, *sequences: int, size: int = 20, holder: int = 1) -> tuple[Ba
     groups = Groups(log.next_position())
     positions = []
     for sequence in sequences:
-        positions.append(groups.position + record.GROUP_OCTETS + record.PUBLISH_OCTETS)
-        octets = groups.add_lone(b"\0\1q", content(sequence, size), size, 0, 0, holder, sequence, 0, 0)
+        copy = HeldCopy(Message(b"\0\1q", None, None, size, content(sequence, size), 1), holder, sequence, 0)
+        octets = groups.add_lone(copy)
+        positions.append(copy.position)
         log.living.add(positions[-1:], [octets])
     return log.batch(groups.take()), positions
 

@@ -4,12 +4,17 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from amqpbroker.message.message import Copy
 from amqpbroker.octets import BytesWriter, write_i16_be, write_i32_be, write_i64_be
 from amqpbroker.store.journal import record
 from amqpbroker.store.journal.checksum import crc32
+from amqpbroker.store.stored import frames_of, record_flags
 
 #: Octets that are not copied into the buffer: that costs more than a part of its own does.
 _LARGE: Final = 16 * 1024
+
+#: Where the entry is in a group that is one message in one queue.
+LONE_ENTRY: Final = record.GROUP_OCTETS + record.PUBLISH_OCTETS
 
 #: The first octets of a publish record of one entry with no extra keys, without its flags, priority and address.
 _LONE: Final = ord("P") << 56 | 1 << 8
@@ -29,39 +34,35 @@ class Groups:
         """A group of these records."""
         size: i64 = len(payload)
         write_i64_be(self._small, size << 32 | i64(crc32(payload)))
-        self._put(payload)
-        self._grow(record.GROUP_OCTETS + len(payload))
+        self._put(payload, record.GROUP_OCTETS + len(payload))
 
-    def add_lone(
-        self,
-        address: bytes,
-        frames: bytes,
-        size: i64,
-        priority: i64,
-        flags: i64,
-        queue_id: i64,
-        sequence: i64,
-        deadline_ms: i64,
-        delivery_count: int,
-        behind: bytes = b"",
-    ) -> int:
-        """A group that is one message in one queue, with no extra keys, and the records `behind` it.
+    def add_lone(self, copy: Copy, behind: bytes = b"") -> int:
+        """A group of one copy, whose message has no extra keys, and the records `behind` it; sets its position.
 
         Returns how many octets it takes without those. It is what `record.publish` makes of the same; most messages
         are stored so. A message has less than 2 GiB, so that its sizes can be written two at a time.
         """
+        message = copy.message
+        kept = message.frames
+        frames = frames_of(message) if kept is None else kept
+        flags: i64 = record.DELIVERED if copy.delivered_ms >= 0 else 0
+        if message.died or not message.persistent:
+            flags |= i64(record_flags(message))
+        priority: i64 = message.priority
+        length: i64 = len(message.address)
+        size: i64 = message.size
+        count = min(copy.delivery_count, record.MAX_COUNT) if copy.delivery_count else 0
         head, small = self._head, self._small
-        length: i64 = len(address)
         write_i64_be(head, _LONE | flags << 48 | priority << 40 | length >> 8)
         head.append(length & 0xFF)
         write_i32_be(head, len(frames))
-        write_i64_be(head, size << 32 | queue_id)
-        write_i64_be(head, sequence)
-        write_i64_be(head, deadline_ms)
-        head.append(delivery_count >> 8)
-        head.append(delivery_count & 0xFF)
+        write_i64_be(head, size << 32 | i64(copy.holder_id))
+        write_i64_be(head, copy.sequence)
+        write_i64_be(head, copy.deadline_ms)
+        head.append(count >> 8)
+        head.append(count & 0xFF)
         write_i16_be(head, 0)
-        head.write(address)
+        head.write(message.address)
         before = head.getvalue()
         head.truncate(0)
         payload: i64 = len(before) + len(frames) + len(behind)
@@ -70,23 +71,22 @@ class Groups:
             checksum = crc32(behind, checksum)
         write_i64_be(small, payload << 32 | i64(checksum))
         small.write(before)
+        copy.position = self.position + LONE_ENTRY
+        octets = record.GROUP_OCTETS + payload
         if len(frames) < _LARGE:
             small.write(frames)
+            self.position += octets
+            self.octets += octets
         else:
-            self._put(frames)
-            small = self._small
+            self._put(frames, octets)
         if behind:
-            small.write(behind)
-        octets = record.GROUP_OCTETS + payload
-        self.position += octets
-        self.octets += octets
+            self._small.write(behind)
         return octets - len(behind)
 
     def extend(self, groups: list[bytes]) -> None:
         """Groups that are octets already."""
         for data in groups:
-            self._put(data)
-            self._grow(len(data))
+            self._put(data, len(data))
 
     def take(self) -> list[bytes]:
         """All octets, in their order. What is added before `restart` has no place."""
@@ -99,11 +99,10 @@ class Groups:
         self.position = start
         self.octets = 0
 
-    def _grow(self, octets: int) -> None:
+    def _put(self, data: bytes, octets: int) -> None:
+        """Append these. octets: how many there are with what was put before them."""
         self.position += octets
         self.octets += octets
-
-    def _put(self, data: bytes) -> None:
         if len(data) < _LARGE:
             self._small.write(data)
         else:

@@ -121,7 +121,7 @@ class Journal(Log):
 
     def write(self, batch: Batch) -> None:
         """Append, and sync unless that is not wanted."""
-        segment = self._segment(batch)
+        segment = self.segments[batch.position >> OFFSET_BITS]
         is_new = segment.descriptor < 0
         if is_new:
             self._create(segment, batch)
@@ -152,9 +152,6 @@ class Journal(Log):
             # A header is whole before anything stands behind it, so that one that is not is damage.
             self.files.sync(segment.descriptor)
 
-    def _segment(self, batch: Batch) -> Segment:
-        return self.segments[batch.position >> OFFSET_BITS]
-
     def _cut_off(self, batch: Batch, is_new: bool, error: OSError, for_now: frozenset[int] = _FOR_NOW) -> NoReturn:
         """Have nothing of the batch be there, nor its segment if that is new.
 
@@ -162,7 +159,7 @@ class Journal(Log):
         """
         if error.errno not in for_now:
             raise error
-        segment = self._segment(batch)
+        segment = self.segments[batch.position >> OFFSET_BITS]
         if not is_new:
             self.files.truncate(segment.descriptor, batch.position & OFFSET_MASK)
             self._check_size(segment, batch.position & OFFSET_MASK)
@@ -174,7 +171,7 @@ class Journal(Log):
 
     def _read_back(self, batch: Batch) -> None:
         """A disk that has refused a batch and then taken it has to show its octets. Raises OSError."""
-        segment = self._segment(batch)
+        segment = self.segments[batch.position >> OFFSET_BITS]
         offset = batch.position & OFFSET_MASK
         data = b"".join(batch.parts)
         self._check_size(segment, offset + len(data))
