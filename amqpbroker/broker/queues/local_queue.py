@@ -287,8 +287,9 @@ class LocalQueue(Queue):
             self.forget(entry)
             consumer.hand(entry.message, entry.acquired_count, entry.delivery_count)
             return
-        if entry.position:
+        if entry.position > 0 and not entry.acquired_count:
             self.store.returned(entry)
+        entry.delivered_ms = self.clock.turn_ms
         self.unacked_count += 1
         self.unacked_size += entry.message.size
         consumer.unacked += 1
@@ -330,8 +331,9 @@ class LocalQueue(Queue):
                 self.forget(entry)
             else:
                 tally.got += 1
-                if entry.position:
+                if entry.position > 0 and not entry.acquired_count:
                     self.store.returned(entry)
+                entry.delivered_ms = self.clock.turn_ms
                 entry.consumer = None
                 self._got += 1
                 self.unacked_count += 1
