@@ -131,7 +131,7 @@ class ChannelConsumer(Consumer):
         channel.delivery_tag = tag
         if acquired_count:
             channel.tally.redelivered += 1
-            self.queue.tally.redelivered += 1
+            self.queue.count_redelivery()
             compat = channel.broker.config.compat
             message = counted(message, self.queue, acquired_count, delivery_count, compat)
         address = message.address

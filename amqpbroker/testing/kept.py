@@ -76,7 +76,7 @@ def carry(before: Broker, after: Broker) -> None:
             if heir is not None:
                 assert isinstance(queue, LocalQueue)
                 assert isinstance(heir, LocalQueue)
-                there = [*queue.ready, *(queue.delayed or ())]
+                there = [*queue.ready, *(queue.offering.delayed or ())]
                 heir.inherit([_copy(entry, heir) for entry in there if queue.quorum or entry.message.persistent])
         for exchange in vhost.exchanges.values():
             held = exchange.type.held

@@ -145,7 +145,7 @@ class DeadLetters:
                 if stored:
                     self._store.begin()
                 try:
-                    queue.forget(entry)
+                    queue.leave(entry)
                     if exchange is not None:
                         found = self._send(departure, exchange, entry.message, found)
                 finally:
@@ -166,6 +166,6 @@ class DeadLetters:
         for destination in found.destinations:
             if not deaths.is_cycle(destination.name):
                 if isinstance(destination, Queue):
-                    destination.tally.letters += 1
+                    destination.count_letter()
                 destination.publish(letter)
         return found

@@ -172,7 +172,7 @@ class DelayedReturns:
         _, _, run = self._pages[0]
         entries = self._pager.take(run.page)
         for entry, due_ms, acquired_count in zip(entries, run.dues_ms, run.acquired_counts, strict=False):
-            entry.acquired_count = acquired_count
+            entry.restore(acquired_count, entry.delivery_count)
             self._push(entry, due_ms)
         if len(entries) == len(run.dues_ms):
             heapq.heappop(self._pages)

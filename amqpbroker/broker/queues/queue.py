@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from amqpbroker.broker.counters.stats import QUEUE_COUNTERS, MessageStats, QueueTally, Sample, message_stats
+from amqpbroker.broker.counters.stats import QUEUE_COUNTERS, MessageStats, Sample, message_stats
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
@@ -24,8 +24,8 @@ class Queue(Destination):
 
     id: names a durable queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to.
     arguments: as declared, unknown ones included. incoming: the bindings that lead here. effective: the policies in
-    force; the settings have them in. unacked_count: messages that are delivered and not acknowledged. tally: what
-    happened to its messages.
+    force; the settings have them in. letters: number of messages that came as dead letters. redelivered: number of
+    deliveries of messages that had been delivered before.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = QUEUE_COUNTERS
@@ -42,14 +42,14 @@ class Queue(Destination):
         super().__init__(name)
         self.sample: Sample | None = None
         self.settings: QueueSettings = settings
-        self.unacked_count: int = 0
         self.durable: bool = durable
         self.auto_delete: bool = auto_delete
         self.owner: object | None = owner
         self.id: int = 0
         self.arguments: Table = arguments or {}
         self.incoming: dict[Binding, None] = {}
-        self.tally = QueueTally()
+        self.letters: int = 0
+        self.redelivered: int = 0
         self.effective: Effective = NO_POLICY
 
     @property
@@ -71,6 +71,11 @@ class Queue(Destination):
     @abstractmethod
     def ready_count(self) -> int:
         """Messages that wait to be delivered: AMQP's message-count."""
+
+    @property
+    @abstractmethod
+    def unacked_count(self) -> int:
+        """Number of messages that are delivered and not acknowledged."""
 
     @property
     @abstractmethod
@@ -133,9 +138,17 @@ class Queue(Destination):
     def get(self, no_ack: bool) -> "Entry | None":
         """Take the head for basic.get; with `no_ack` it is settled at once."""
 
+    def count_letter(self) -> None:
+        """Count a message that comes as a dead letter."""
+        self.letters += 1
+
+    def count_redelivery(self) -> None:
+        """Count a delivery of a message that had been delivered before."""
+        self.redelivered += 1
+
     @abstractmethod
-    def forget(self, entry: "Entry") -> None:
-        """The copy lives no more: if it is stored, the store is told."""
+    def leave(self, entry: "Entry") -> None:
+        """Let a message leave whose dead letter is sent."""
 
     @abstractmethod
     def ack(self, entry: "Entry") -> None:
