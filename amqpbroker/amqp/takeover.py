@@ -6,7 +6,7 @@ acknowledgements is room for one more, as if it had held them itself (rabbit_que
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.delivery import ChannelConsumer
 from amqpbroker.broker.queues.entry import Entry
@@ -27,17 +27,6 @@ def held_under(channel: "Channel", queue: Queue, tag: str) -> list[Entry]:
     if settings.queue_type == "quorum" and settings.single_active_consumer and queue.consumer_count:
         return []
     return [each for each in _outstanding(channel) if _is_of(each, queue, tag)]
-
-
-def take_over(consumer: ChannelConsumer, held: list[Entry]) -> None:
-    """Let the consumer, which its queue knows by now, have what `held_under` gave."""
-    quorum = consumer.queue.settings.queue_type == "quorum"
-    for entry in reversed(held):
-        former = cast(ChannelConsumer, entry.consumer)
-        former.unacked -= 1
-        entry.consumer = consumer
-        if quorum:
-            consumer.started = former.started
 
 
 def remember(channel: "Channel", consumer: ChannelConsumer) -> None:

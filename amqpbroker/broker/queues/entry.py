@@ -54,9 +54,9 @@ class Entry(Copy):
         """For who knows whether, and not how often."""
         self.acquired_count = int(redelivered)
 
-    def take_back(self) -> None:
-        """Take the message from its consumer."""
-        self.consumer = None
+    def assign(self, consumer: "Consumer | None") -> None:
+        """Note who has the message from now on, without a delivery."""
+        self.consumer = consumer
 
     def count_return(self, failed: bool) -> None:
         """Count a return. failed: it counts against a delivery limit."""

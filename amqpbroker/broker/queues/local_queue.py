@@ -91,8 +91,9 @@ class LocalQueue(Queue):
         self.consumers: Consumers = kind(name, vhost.name, settings.single_active_consumer)
         self.outstanding = Outstanding(counts_holders=self.quorum)
         self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, settings)
-        parts = self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
-        self.offering: Offering = RoundOffering(*parts) if self.quorum else Offering(*parts)
+        self.offering: Offering = (RoundOffering if self.quorum else Offering)(
+            self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
+        )
         self.limit = LengthLimit(settings, self.offering, self.expiry, self.ledger, self.quorum)
         self.returns: Returns = (QuorumReturns if self.quorum else Returns)(
             settings,
@@ -202,8 +203,15 @@ class LocalQueue(Queue):
 
     # --- out --------------------------------------------------------------------------------------------------------
 
-    def add_consumer(self, consumer: Consumer) -> None:
-        self.consumers.add(consumer)
+    def add_consumer(self, consumer: Consumer, held: Sequence[Entry] = ()) -> None:
+        started = 0
+        if held:
+            self.consumers.check(consumer)
+            former = held[0].consumer
+            if self.quorum and former is not None:
+                started = former.started
+            self.outstanding.hand_over(held, consumer, counted=self.quorum)
+        self.consumers.add(consumer, started)
         self.vhost.events.consumer_created(consumer)
 
     def remove_consumer(self, consumer: Consumer, gives_back: bool = False) -> None:
@@ -257,7 +265,8 @@ class LocalQueue(Queue):
         self.ledger.leave(entry)
 
     def ack(self, entry: Entry) -> None:
-        self.ledger.leave(entry)
+        if entry.position:  # spares the others a call
+            self.ledger.leave(entry)
         consumer = self.outstanding.settle(entry)
         if consumer is not None:
             if self.ready.count:
@@ -267,7 +276,8 @@ class LocalQueue(Queue):
 
     def ack_all(self, entries: list[Entry]) -> None:
         for entry in entries:
-            self.ledger.leave(entry)
+            if entry.position:
+                self.ledger.leave(entry)
         for consumer in self.outstanding.settle_all(entries):
             if self.ready.count:
                 self.offering.offer(consumer)

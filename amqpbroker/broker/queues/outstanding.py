@@ -1,5 +1,9 @@
 """Messages of a queue that are delivered and not settled."""
 
+from collections.abc import Sequence
+
+from mypy_extensions import i64
+
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
 
@@ -13,8 +17,8 @@ class Outstanding:
 
     def __init__(self, counts_holders: bool = False) -> None:
         """counts_holders: `holders` counts, as in quorum queues."""
-        self.count: int = 0
-        self.size: int = 0
+        self.count: i64 = 0
+        self.size: i64 = 0
         self.returned: int = 0
         self._counts_holders: bool = counts_holders
         self._got: int = 0
@@ -49,7 +53,7 @@ class Outstanding:
             self._got -= 1
             return None
         consumer.unacked -= 1
-        if self._former:
+        if self._counts_holders and self._former:
             self._forget_settled()
         return consumer
 
@@ -65,7 +69,7 @@ class Outstanding:
             else:
                 consumer.unacked -= 1
                 consumers[consumer] = None
-                entry.take_back()
+                entry.assign(None)
         if self._former:
             self._forget_settled()
         return consumers
@@ -74,6 +78,18 @@ class Outstanding:
         """`settle_all` for entries that are rejected or requeued."""
         self.returned += len(entries)
         return self.settle_all(entries)
+
+    def hand_over(self, entries: Sequence[Entry], consumer: Consumer, counted: bool) -> None:
+        """Let a consumer have entries of a cancelled one. counted: they count as its own, as in quorum queues."""
+        for entry in entries:
+            former = entry.consumer
+            if former is not None:
+                former.unacked -= 1
+            entry.assign(consumer)
+        if counted:
+            consumer.unacked += len(entries)
+        if self._former:
+            self._forget_settled()
 
     # --- who holds messages -----------------------------------------------------------------------------------------
 

@@ -116,8 +116,11 @@ class Queue(Destination):
         """Drop all messages from memory, without changing the store, after the broker has ended."""
 
     @abstractmethod
-    def add_consumer(self, consumer: "Consumer") -> None:
-        """Register; nothing is delivered before `offer`. Raises AmqpError 403 when in exclusive use."""
+    def add_consumer(self, consumer: "Consumer", held: "Sequence[Entry]" = ()) -> None:
+        """Register; nothing is delivered before `offer`. Raises AmqpError 403 when in exclusive use.
+
+        held: entries of a cancelled consumer, in the order of their delivery, which this one has from now on.
+        """
 
     @abstractmethod
     def remove_consumer(self, consumer: "Consumer", gives_back: bool = False) -> None:
