@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -197,13 +196,13 @@ class Channel:
 
     def get_when_there(self, queue: str, *, no_ack: bool = False) -> Event:
         """basic.get, repeated until the queue has a message; the get-empty replies before are not recorded."""
-        deadline = time.monotonic() + self.connection.timing.reply_s
+        deadline = self.connection.network.now_s() + self.connection.timing.reply_s
         while True:
             reply = self.get(queue, no_ack=no_ack)
-            if reply.name != "basic.get-empty" or time.monotonic() > deadline:
+            if reply.name != "basic.get-empty" or self.connection.network.now_s() > deadline:
                 return reply
             self.connection.events.remove(reply)
-            time.sleep(0.02)
+            self.connection.network.sleep(0.02)
 
     def ack(self, tag: int, *, multiple: bool = False) -> None:
         """basic.ack"""
