@@ -1,12 +1,16 @@
 """x-expires: a queue that nobody uses goes."""
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from amqpbroker.broker.events.events import INTERNAL
 from amqpbroker.clock import Timer
 
 if TYPE_CHECKING:
     from amqpbroker.broker.local_queue import LocalQueue
+
+#: Name of the user who deletes an expired quorum queue, in events (rabbit_quorum_queue:spawn_deleter).
+_EXPIRED: Final = "expired"
 
 
 class Disuse:
@@ -44,4 +48,4 @@ class Disuse:
         if due_ms > queue.clock.now_ms():
             self._look_at(queue, due_ms)
         else:
-            queue.vhost.drop_queue(queue)
+            queue.vhost.drop_queue(queue, _EXPIRED if queue.quorum else INTERNAL)
