@@ -7,7 +7,7 @@ from typing import Any
 from conformance.channel import Channel
 from conformance.client import NEVER_CAME, Connection, Timing, pump_all
 from conformance.decoder import Event
-from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError
+from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError, UnsuitableCaseError
 from conformance.janitor import Janitor
 from conformance.management import Management
 from conformance.network import Network
@@ -19,10 +19,11 @@ DROP_WITHIN_S = 1.5
 class Lab:
     """The bench of one run of one case; what it received becomes the transcript."""
 
-    def __init__(self, case_id: str, target: Target, timing: Timing, janitor: Janitor) -> None:
+    def __init__(self, case_id: str, target: Target, timing: Timing, janitor: Janitor, kind: str = "") -> None:
         self.target = target
         self.timing = timing
         self.janitor = janitor
+        self.kind = kind
         self.connections: list[Connection] = []
         self.observed: dict[str, Any] = {}
         self.trace_lines: list[str] = []
@@ -99,7 +100,7 @@ class Lab:
     def unopened_channel(self, connection: Connection | None = None, number: int | None = None) -> Channel:
         """A channel on which channel.open was not sent."""
         connection = connection or self.connection
-        channel = Channel(connection, connection.next_channel() if number is None else number)
+        channel = Channel(connection, connection.next_channel() if number is None else number, self.kind)
         self._channels.append(channel)
         return channel
 
@@ -159,7 +160,12 @@ class Lab:
     # the end
 
     def finish(self) -> tuple[dict[str, list[Event]], list[dict[str, Any]]]:
-        """Everything received, by `connection/channel`, and what is left in the queues the case declared."""
+        """Everything received, by `connection/channel`, and what is left in the queues the case declared.
+
+        Raises UnsuitableCaseError if it declared none and is to be run on a kind of queue.
+        """
+        if self.kind and not any(channel.queues for channel in self._channels):
+            raise UnsuitableCaseError("it declares no queue")
         self.quiet()
         for connection in self.connections:
             deadline = self.network.now_s() + DROP_WITHIN_S

@@ -44,6 +44,7 @@ RUN_COMPILED = (
     "tests/load",
     "tests/crash",
     "tests/client",
+    "tests/conformance/test_replay.py",
     "tests/shovel",
     "tests/testing",
     "tests/cli/test_serve.py",
@@ -61,6 +62,7 @@ QUICK_COMPILED = (
     "tests/store",
     "tests/broker",
     "tests/amqp",
+    "tests/conformance/test_replay.py",
     "tests/test_clock.py",
     "tests/test_compiled.py",
 )
