@@ -20,15 +20,34 @@ from conformance.target import Target
 from tests.management.api import StillNode
 
 
+#: More timers and event loop iterations than any case has at one instant.
+AT_ONCE = 10_000
+
+
+class SteppedClock(ManualClock):
+    """A clock that moves from timer to timer, so that clients act in between."""
+
+    def step(self, end_ms: int) -> bool:
+        """Move on to the earliest timer due by `end_ms` and fire it. Return False, at `end_ms`, if there is none."""
+        due_ms = self.next_due_ms()
+        if due_ms is None or due_ms > end_ms:
+            self._now_ms = end_ms
+            return False
+        self._now_ms = max(self._now_ms, due_ms)
+        self.fire_due()
+        return True
+
+
 class InProcess(Network):
     """A broker in memory, fed with bytes. Time stands still until a case waits for something that is not there yet."""
 
     def __init__(self) -> None:
-        self.clock = ManualClock()
+        self.clock = SteppedClock()
         self.broker = Broker(Config(), self.clock, MemoryStore())
         self._soon: deque = deque()
         self.tick = Tick(self._soon.append, self.broker.sync, self._fail)
         self.ports = itertools.count(40000)
+        self._acted_ms = self._acted = 0
 
     @staticmethod
     def _fail(error: Exception) -> None:
@@ -54,18 +73,22 @@ class InProcess(Network):
     def settle(self) -> None:
         """Run event loop iterations until nothing is left to do."""
         while self._soon:
+            self._act()
             self._soon.popleft()()
+
+    def _act(self) -> None:
+        """Count what is done at one instant, so that a broker that never comes to rest fails instead of hanging."""
+        now_ms = self.clock.now_ms()
+        self._acted = self._acted + 1 if now_ms == self._acted_ms else 0
+        self._acted_ms = now_ms
+        assert self._acted < AT_ONCE, "the broker does not come to rest"
 
     def wait_for(self, happened, wait_s: float) -> None:
         """Move the clock from timer to timer, until something has happened or `wait_s` have passed."""
         end_ms = self.clock.now_ms() + round(max(wait_s, 0) * 1000)
         self.settle()
-        while not happened():
-            due_ms = self.clock.next_due_ms()
-            if due_ms is None or due_ms > end_ms:
-                self.clock.advance(end_ms - self.clock.now_ms())
-                return
-            self.clock.advance(max(due_ms - self.clock.now_ms(), 0))
+        while not happened() and self.clock.step(end_ms):
+            self._act()
             self.settle()
 
     def call_soon(self, callback) -> None:

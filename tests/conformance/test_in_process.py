@@ -77,6 +77,17 @@ def test_what_is_sent_waits_while_the_broker_does_not_read(lab, target):
     lab.wait_ready("q", 2)
 
 
+def test_a_broker_that_never_rests_fails_instead_of_hanging(target):
+    clock = target.network.clock
+
+    def again():
+        clock.after(0, again)
+
+    again()
+    with pytest.raises(AssertionError, match="rest"):
+        target.network.sleep(1)
+
+
 def test_the_management_api_answers(lab):
     lab.channel().queue("q")
     assert [queue["name"] for queue in lab.management.call("GET", "queues")] == ["q"]
