@@ -2,12 +2,12 @@
 
 import errno
 
-from amqpbroker.store import record
-from amqpbroker.store.living import LivingBySegment
+from amqpbroker.store.journal import record
+from amqpbroker.store.journal.living import LivingBySegment
+from amqpbroker.store.journal.position import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.journal.recovery import Recovered
 from amqpbroker.store.log import Batch as LogBatch
 from amqpbroker.store.log import Log, Span, UnwrittenError
-from amqpbroker.store.position import OFFSET_BITS, OFFSET_MASK
-from amqpbroker.store.recovery import Recovered
 
 
 class MemoryLog(Log):

@@ -19,18 +19,18 @@ from amqpbroker.amqp.steps import Step, take_all
 from amqpbroker.amqp.tally import ChannelTally
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.broker.actions import Actions, check_topics
-from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.delivery_count import counted
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.direct_reply import DirectReply
-from amqpbroker.broker.entry import Entry
+from amqpbroker.broker.counters.stats import CHANNEL_COUNTERS, MessageStats, Outlet, Sample, message_stats
 from amqpbroker.broker.events.tap import Via
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.routing import route as route_message
 from amqpbroker.broker.infos import ChannelInfo, ConsumerInfo
-from amqpbroker.broker.inspection import KNOWN, KNOWN_SIZE, inspect
-from amqpbroker.broker.interceptors import stamped
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.routing import route as route_message
-from amqpbroker.broker.stats import CHANNEL_COUNTERS, MessageStats, Outlet, Sample, message_stats
+from amqpbroker.broker.publishing.inspection import KNOWN, KNOWN_SIZE, inspect
+from amqpbroker.broker.publishing.interceptors import stamped
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.delivery_count import counted
+from amqpbroker.broker.queues.direct_reply import DirectReply
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.clock import Timer
 from amqpbroker.message.message import Message
 from amqpbroker.message.pieces import Pieces

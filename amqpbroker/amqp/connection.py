@@ -34,9 +34,9 @@ from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, METHOD, OVERHEAD
 from amqpbroker.wire.values import MalformedError, Table
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.access import Permissions
     from amqpbroker.broker.broker import Broker
-    from amqpbroker.broker.users import User
+    from amqpbroker.broker.users.permissions import Permissions
+    from amqpbroker.broker.users.users import User
     from amqpbroker.broker.vhost import Vhost
 
 #: Octets of deliveries that one turn may put into a connection's output before its consumers have to wait.

@@ -8,9 +8,9 @@ millisecond, and the consumer pauses until it has settled them too (rabbit_fifo,
 from typing import TYPE_CHECKING
 
 from amqpbroker import errors
-from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.entry import Entry
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.config import Config
 from amqpbroker.wire.values import INTEGER_KINDS
 

@@ -7,13 +7,13 @@ from mypy_extensions import i64
 
 from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
 from amqpbroker.amqp.output import LARGE, content_frames
-from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.delivery_count import counted
-from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
-from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.infos import ConsumerInfo
-from amqpbroker.broker.interceptors import stamped
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.publishing.interceptors import stamped
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.delivery_count import counted
+from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.message.message import Message
 from amqpbroker.octets import BytesWriter, write_i64_be
 from amqpbroker.wire import methods

@@ -6,9 +6,9 @@ queue, and in that of dead letters.
 
 from collections.abc import Iterable
 
-from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.entry import Entry
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
 
 Groups = list[tuple[Queue, list[Entry]]]
 

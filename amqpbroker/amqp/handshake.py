@@ -6,7 +6,7 @@ from amqpbroker import __version__, errors
 from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
 from amqpbroker.amqp.sasl import ANONYMOUS, EXTERNAL, MECHANISMS, Credentials, external
-from amqpbroker.broker.logins import AMQP
+from amqpbroker.broker.users.logins import AMQP
 from amqpbroker.config.identity import OWN_NAME
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
@@ -15,7 +15,7 @@ from amqpbroker.wire.values import Field, MalformedError, Table, longstr
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.connection import Connection
-    from amqpbroker.broker.users import User
+    from amqpbroker.broker.users.users import User
 
 #: What the broker can do beyond AMQP 0-9-1, as RabbitMQ announces it.
 CAPABILITIES = (

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.stats import Outlet
+from amqpbroker.broker.counters.stats import Outlet
+from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.octets import read_i64_be
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import itertools
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.queue import Queue
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel

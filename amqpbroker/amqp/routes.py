@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from amqpbroker.broker.actions import check_topics, exchange_to_publish_to
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.exchange import Exchange
-from amqpbroker.broker.inspection import inspect
-from amqpbroker.broker.key_index import KeyIndex
-from amqpbroker.broker.routing import destinations_by_key
-from amqpbroker.broker.routing import route as route_message
-from amqpbroker.broker.stats import Outlet
+from amqpbroker.broker.counters.stats import Outlet
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.exchanges.key_index import KeyIndex
+from amqpbroker.broker.exchanges.routing import destinations_by_key
+from amqpbroker.broker.exchanges.routing import route as route_message
+from amqpbroker.broker.publishing.inspection import inspect
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message

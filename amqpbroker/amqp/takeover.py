@@ -9,8 +9,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from amqpbroker.amqp.delivery import ChannelConsumer
-from amqpbroker.broker.entry import Entry
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel

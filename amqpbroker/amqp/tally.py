@@ -1,7 +1,7 @@
 """What a channel has published where, and what happened on it off the shortest way."""
 
-from amqpbroker.broker.exchange import Exchange
-from amqpbroker.broker.stats import Outlet
+from amqpbroker.broker.counters.stats import Outlet
+from amqpbroker.broker.exchanges.exchange import Exchange
 
 
 class ChannelTally:

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 from amqpbroker import errors
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.entry import Entry
-from amqpbroker.broker.exchange import Exchange
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.message.message import Message
 
 if TYPE_CHECKING:

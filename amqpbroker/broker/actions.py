@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterable
 from typing import final
 
 from amqpbroker import errors
-from amqpbroker.broker.access import Kind, Permissions
 from amqpbroker.broker.broker import generated_name
-from amqpbroker.broker.direct_reply import is_reserved_for_replies
 from amqpbroker.broker.events.tap import over_http
-from amqpbroker.broker.exchange import Bindable, Exchange
-from amqpbroker.broker.exchange_types.registry import known_exchange_types, unknown_exchange_type
-from amqpbroker.broker.inspection import inspect
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.routing import route
-from amqpbroker.broker.settings import alternate_exchange
-from amqpbroker.broker.users import User
+from amqpbroker.broker.exchanges.exchange import Bindable, Exchange
+from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_exchange_type
+from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.publishing.inspection import inspect
+from amqpbroker.broker.queues.direct_reply import is_reserved_for_replies
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.settings import alternate_exchange
+from amqpbroker.broker.users.permissions import Kind, Permissions
+from amqpbroker.broker.users.users import User
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.message import Message
 from amqpbroker.wire.values import Table, text

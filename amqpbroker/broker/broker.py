@@ -8,21 +8,8 @@ from typing import ClassVar
 
 from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
-from amqpbroker.broker.direct_reply import DirectReplies
-from amqpbroker.broker.events.tap import Tap
-from amqpbroker.broker.interceptors import interceptor
-from amqpbroker.broker.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
-from amqpbroker.broker.logins import Logins
-from amqpbroker.broker.parameters import GlobalParameters, Parameters
-from amqpbroker.broker.patterns import Pattern
-from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.rates import Rates
-from amqpbroker.broker.restore import restore
-from amqpbroker.broker.session import Session, Synced
-from amqpbroker.broker.shovels import SHOVEL, Shovels
-from amqpbroker.broker.spill import Spill
-from amqpbroker.broker.stats import (
+from amqpbroker.broker.counters.rates import Rates
+from amqpbroker.broker.counters.stats import (
     BROKER_COUNTERS,
     GAUGES,
     STORE_COUNTERS,
@@ -32,14 +19,27 @@ from amqpbroker.broker.stats import (
     named,
     summed,
 )
+from amqpbroker.broker.counters.totals import BrokerTotals
+from amqpbroker.broker.events.tap import Tap
+from amqpbroker.broker.policies.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
+from amqpbroker.broker.policies.parameters import GlobalParameters, Parameters
+from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
+from amqpbroker.broker.publishing.interceptors import interceptor
+from amqpbroker.broker.queues.direct_reply import DirectReplies
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.spill import Spill
+from amqpbroker.broker.restore import restore
+from amqpbroker.broker.session import Session, Synced
+from amqpbroker.broker.shovels.shovels import SHOVEL, Shovels
 from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
 from amqpbroker.broker.system_exchanges.firehose import Tracing
-from amqpbroker.broker.totals import BrokerTotals
-from amqpbroker.broker.users import Users
+from amqpbroker.broker.users.logins import Logins
+from amqpbroker.broker.users.users import Users
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
-from amqpbroker.store.definitions import Definitions, MemoryDefinitions, VhostDefinition
+from amqpbroker.patterns import Pattern
+from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions, VhostDefinition
 from amqpbroker.store.store import Holder, Store
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from amqpbroker.broker.stats import Counted, MessageStats
+from amqpbroker.broker.counters.stats import Counted, MessageStats
 from amqpbroker.wire.values import Table
 
 

@@ -9,39 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from amqpbroker import errors
-from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.deadletter import DeadLetters
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies
-from amqpbroker.broker.disposal import Disposal
-from amqpbroker.broker.durable import binding_definition, exchange_definition, is_durable, queue_definition
-from amqpbroker.broker.equivalence import assert_exchange_equivalent, assert_queue_equivalent
-from amqpbroker.broker.events.events import INTERNAL, Events
-from amqpbroker.broker.events.tap import Tap
-from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Exchange
-from amqpbroker.broker.exchange_types.default import DefaultType
-from amqpbroker.broker.exchange_types.registry import (
-    EXCHANGE_TYPES,
-    build_exchange_type,
-    known_exchange_types,
-    unknown_exchange_type,
-)
-from amqpbroker.broker.limits import Limits
-from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.policies import NO_POLICY, Effective, Policies
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.queue_arguments import with_queue_type
-from amqpbroker.broker.removal import Removal
-from amqpbroker.broker.routing import route
-from amqpbroker.broker.settings import (
-    ALTERNATE_EXCHANGE,
-    QueueSettings,
-    alternate_exchange,
-    parse_queue_settings,
-    queue_settings,
-)
-from amqpbroker.broker.spill import Spill
-from amqpbroker.broker.stats import (
+from amqpbroker.broker.counters.stats import (
     CHANNEL_COUNTERS,
     CONNECTION_COUNTERS,
     GAUGES,
@@ -52,12 +20,44 @@ from amqpbroker.broker.stats import (
     message_stats,
     named,
 )
+from amqpbroker.broker.counters.totals import BrokerTotals
+from amqpbroker.broker.durable import binding_definition, exchange_definition, is_durable, queue_definition
+from amqpbroker.broker.events.events import INTERNAL, Events
+from amqpbroker.broker.events.tap import Tap
+from amqpbroker.broker.exchanges.default import DefaultType
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.exchange import Bindable, Binding, BindingIdentity, Exchange
+from amqpbroker.broker.exchanges.registry import (
+    EXCHANGE_TYPES,
+    build_exchange_type,
+    known_exchange_types,
+    unknown_exchange_type,
+)
+from amqpbroker.broker.exchanges.removal import Removal
+from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.policies.limits import Limits
+from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policies
+from amqpbroker.broker.queues.arguments import with_queue_type
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.deadletter import DeadLetters
+from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE, DirectReplies
+from amqpbroker.broker.queues.disposal import Disposal
+from amqpbroker.broker.queues.equivalence import assert_exchange_equivalent, assert_queue_equivalent
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.settings import (
+    ALTERNATE_EXCHANGE,
+    QueueSettings,
+    alternate_exchange,
+    parse_queue_settings,
+    queue_settings,
+)
+from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.broker.sweep import MANY, Sweep
-from amqpbroker.broker.totals import BrokerTotals
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.message.message import Message
-from amqpbroker.store.definitions import Definition, Definitions, VhostDefinition
+from amqpbroker.store.definitions.definitions import Definition, Definitions, VhostDefinition
 from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Table, encode_table
 
@@ -249,7 +249,7 @@ class Vhost:
         if limit and stored_id is None and self._count_exchanges() >= limit:
             raise errors.cluster_exchange_limit(name, limit)
         if durable:
-            self._sweep.settle(True, name)
+            self._sweep.remove_stored(True, name)
         exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments, kinds)
         if durable and exchange.type.held is not None:
             exchange.type.held.id = stored_id or self.definitions.new_id()
@@ -369,7 +369,7 @@ class Vhost:
             settings = queue_settings(settings.queue_type, arguments, effective.definition)
         owner = session if exclusive else None
         if durable:
-            self._sweep.settle(False, name)
+            self._sweep.remove_stored(False, name)
         queue = LocalQueue(self, name, settings, durable and not exclusive, auto_delete, owner, arguments)
         queue.effective = effective
         if queue.durable:

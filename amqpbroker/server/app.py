@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from amqpbroker import __version__
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.node import Listening as Listening  # cli looks no further down than here
-from amqpbroker.broker.patterns import PatternError as PatternError
-from amqpbroker.broker.shortage import Shortage
+from amqpbroker.broker.queues.shortage import Shortage
 from amqpbroker.clock import Clock, SystemClock, TravelClock
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config
+from amqpbroker.patterns import PatternError as PatternError
 from amqpbroker.server import data, machine
 from amqpbroker.server.allocator import give_back, keep_what_is_freed
 from amqpbroker.server.clients import Clients
@@ -33,11 +33,11 @@ from amqpbroker.server.shovels import LazyShovels
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.tls_listener import TlsListener
-from amqpbroker.store.committer import ThreadCommitter
-from amqpbroker.store.journal import Journal
+from amqpbroker.store.journal.committer import ThreadCommitter
+from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.journal.record import DamagedError
+from amqpbroker.store.journal.recovery import Recovered
 from amqpbroker.store.persistence import Persistence
-from amqpbroker.store.record import DamagedError
-from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import MemoryStore
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from typing import Final
 
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import NOT_STORED, PENDING, Copy, Message
-from amqpbroker.store import record
-from amqpbroker.store.compaction import Compaction, Moved
 from amqpbroker.store.gathering import Gathering, Group
-from amqpbroker.store.groups import Groups
+from amqpbroker.store.journal import record
+from amqpbroker.store.journal.compaction import Compaction, Moved
+from amqpbroker.store.journal.groups import Groups
+from amqpbroker.store.journal.moves import Moves
+from amqpbroker.store.journal.position import OFFSET_BITS
 from amqpbroker.store.log import Batch, Log
-from amqpbroker.store.moves import Moves
-from amqpbroker.store.position import OFFSET_BITS
 from amqpbroker.store.stored import content_of, frames_of, record_flags
 
 #: Maximum bytes of a group that puts one copy in place of another, in addition to the content frames.

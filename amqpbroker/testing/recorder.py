@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message
 

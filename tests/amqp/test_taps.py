@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
+from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message
 from tests.harness import Wire

@@ -14,15 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from amqpbroker.broker import paging, ready
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.broker.queues import paging
+from amqpbroker.broker.queues import ready_line as ready
+from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
-from amqpbroker.store.committer import Committer
-from amqpbroker.store.journal import Journal
+from amqpbroker.store.journal.committer import Committer
+from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.journal.recovery import recover
 from amqpbroker.store.persistence import Persistence
-from amqpbroker.store.recovery import recover
 from amqpbroker.wire.values import Field, Table, longstr, text
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles, PowerCut

@@ -3,8 +3,8 @@ import re
 import pytest
 
 from amqpbroker.broker.broker import generated_name
-from amqpbroker.broker.policies import Policy
-from amqpbroker.broker.settings import QueueSettings
+from amqpbroker.broker.policies.policies import Policy
+from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import DefaultUser
 from amqpbroker.errors import AmqpError

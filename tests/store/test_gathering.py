@@ -5,11 +5,11 @@ from array import array
 
 import pytest
 
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.entry import Entry
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.message.message import PENDING
 from amqpbroker.store.gathering import Gathering
-from amqpbroker.store.position import OFFSET_BITS
+from amqpbroker.store.journal.position import OFFSET_BITS
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.queueing import declare, make_vhost, message
 from tests.broker.storing import (

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from amqpbroker.broker.exchange_types.held_copy import HeldCopy
+from amqpbroker.broker.exchanges.held_copy import HeldCopy
 from amqpbroker.clock import ManualClock
 from amqpbroker.message.message import Message
-from amqpbroker.store import record
-from amqpbroker.store.committer import InlineCommitter
-from amqpbroker.store.groups import Groups
-from amqpbroker.store.journal import Journal
+from amqpbroker.store.journal import record
+from amqpbroker.store.journal.committer import InlineCommitter
+from amqpbroker.store.journal.groups import Groups
+from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.journal.recovery import Recovered, recover
 from amqpbroker.store.log import Batch, Log, UnwrittenError
 from amqpbroker.store.persistence import Persistence
-from amqpbroker.store.recovery import Recovered, recover
 from amqpbroker.store.writer import RETRY_MS
 from amqpbroker.wire.frames import lone_content
 from tests.fault_files import FaultyFiles, PowerCut

@@ -8,8 +8,8 @@ from amqpbroker.amqp.handler import Handler
 from amqpbroker.amqp.methods.queue import queue_name
 from amqpbroker.amqp.takeover import held_under, remember, take_over
 from amqpbroker.broker.broker import generated_name
-from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
-from amqpbroker.broker.queue_arguments import check_consumer_arguments
+from amqpbroker.broker.queues.arguments import check_consumer_arguments
+from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
 from amqpbroker.compat import Permission
 
 if TYPE_CHECKING:

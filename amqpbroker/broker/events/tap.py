@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.destination import Destination
+    from amqpbroker.broker.exchanges.destination import Destination
     from amqpbroker.errors import AmqpError
     from amqpbroker.message.message import Message
 

@@ -19,9 +19,9 @@ from amqpbroker.broker.events.protocols import (
     UserLike,
     VhostLike,
 )
-from amqpbroker.broker.exchange import Exchange
+from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.infos import ConnectionInfo, ConsumerInfo
-from amqpbroker.broker.limits import LIMITS
+from amqpbroker.broker.policies.limits import LIMITS
 from amqpbroker.wire.erlang import erlang_binary, erlang_term
 from amqpbroker.wire.values import TYPE_NAMES, Table
 

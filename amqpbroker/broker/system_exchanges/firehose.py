@@ -6,10 +6,10 @@ Tracing is on until it is switched off or the broker ends; tracing for a queue a
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.routing import route
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import PROPERTIES, decode_properties, encode_properties

@@ -13,15 +13,14 @@ from typing import Any, TypeVar, final
 import orjson
 
 from amqpbroker.broker.broker import QUEUE_TYPES, Broker
-from amqpbroker.broker.exchange import ExchangeType
-from amqpbroker.broker.exchange_types.registry import build_exchange_type, known_exchange_types, missing_exchange_type
-from amqpbroker.broker.passwords import MD5, SHA256
-from amqpbroker.broker.patterns import Pattern, PatternError
-from amqpbroker.broker.policies import OPERATOR_POLICY, Policy
-from amqpbroker.broker.policy_keys import unknown_keys
-from amqpbroker.broker.settings import alternate_exchange, parse_queue_settings
-from amqpbroker.broker.shovel_definition import speaks_amqp10
-from amqpbroker.broker.shovels import SHOVEL
+from amqpbroker.broker.exchanges.exchange import ExchangeType
+from amqpbroker.broker.exchanges.registry import build_exchange_type, known_exchange_types, missing_exchange_type
+from amqpbroker.broker.policies.policies import OPERATOR_POLICY, Policy
+from amqpbroker.broker.policies.policy_keys import unknown_keys
+from amqpbroker.broker.queues.settings import alternate_exchange, parse_queue_settings
+from amqpbroker.broker.shovels.definition import speaks_amqp10
+from amqpbroker.broker.shovels.shovels import SHOVEL
+from amqpbroker.broker.users.passwords import MD5, SHA256
 from amqpbroker.broker.vhost import PREDECLARED
 from amqpbroker.errors import AmqpError
 from amqpbroker.management.definitions import failure
@@ -33,6 +32,7 @@ from amqpbroker.management.formats.users import Credentials, credentials
 from amqpbroker.management.formats.vhosts import description, put_vhost
 from amqpbroker.management.nesting import MAX_DEFINITIONS_LEVELS, too_deep
 from amqpbroker.message.message import Message
+from amqpbroker.patterns import Pattern, PatternError
 from amqpbroker.wire.values import Table
 
 #: The global parameter by which a start knows the definitions that the start before has imported.

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.rates import Rates
+from amqpbroker.broker.counters.rates import Rates
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 
 #: A queue with its vhost, as lists have them, and its value in one column; None if its row does not have the column.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.session import Session
 from amqpbroker.management.formats.consumers import consumer_row
 from amqpbroker.management.formats.erlang import GARBAGE_COLLECTION, NO_RATE

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from amqpbroker.broker.stats import CHANNEL_COUNTERS
+from amqpbroker.broker.counters.stats import CHANNEL_COUNTERS
 from amqpbroker.metrics.family import COUNTER, GAUGE, Family, Group, Labels
 from amqpbroker.metrics.groups.channels import CHANNELS
 from amqpbroker.metrics.groups.queues import QUEUES

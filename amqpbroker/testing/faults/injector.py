@@ -11,8 +11,8 @@ from typing import cast
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.destination import Destination
 from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
+from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.message.message import Message
 from amqpbroker.server.app import Server
 from amqpbroker.server.transport import ClientTransport, Connect, Served
