@@ -3,7 +3,6 @@
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from amqpbroker.broker.events.events import INTERNAL
 from amqpbroker.clock import Timer
 
 if TYPE_CHECKING:
@@ -48,4 +47,4 @@ class Disuse:
         if due_ms > queue.clock.now_ms():
             self._look_at(queue, due_ms)
         else:
-            queue.vhost.drop_queue(queue, _EXPIRED if queue.quorum else INTERNAL)
+            queue.vhost.drop_queue(queue, _EXPIRED if queue.quorum else "")
