@@ -411,10 +411,11 @@ class Connection(Session):
                 pending.begin(data[at:end], size)
                 return
         elif (
+            # With a header that `begin` accepted, the size fits into 64 bits.
             kind == BODY
+            and pending.header
             and end - at - OVERHEAD == pending.size
             and pending.left == pending.size
-            and pending.header
             and body_max
         ):
             # All of the body: the message is the same as if its frames had come one behind the other.
