@@ -19,7 +19,6 @@ from conformance.network import Link, Network
 from conformance.target import Target
 from tests.management.api import StillNode
 
-
 #: More timers and event loop iterations than any case has at one instant.
 AT_ONCE = 10_000
 
