@@ -17,8 +17,11 @@ from amqpbroker.store.store import MemoryStore
 from conformance.management import Management
 from conformance.network import Link, Network
 from conformance.target import Target
+from tests.harness import Cut, whole
 from tests.management.api import StillNode
 
+#: Bytes that are fed whole: cutting them takes long, and a body has few states.
+LARGE = 100_000
 #: More timers and event loop iterations than any case has at one instant.
 AT_ONCE = 10_000
 
@@ -38,9 +41,13 @@ class SteppedClock(ManualClock):
 
 
 class InProcess(Network):
-    """A broker in memory, fed with bytes. Time stands still until a case waits for something that is not there yet."""
+    """A broker in memory, fed with bytes. Time stands still until a case waits for something that is not there yet.
 
-    def __init__(self) -> None:
+    cut: the pieces in which clients' bytes arrive.
+    """
+
+    def __init__(self, cut: Cut = whole) -> None:
+        self.cut = cut
         self.clock = SteppedClock()
         self.broker = Broker(Config(), self.clock, MemoryStore())
         self._soon: deque = deque()
@@ -149,7 +156,9 @@ class LinkInProcess(Link):
         """Have the connection read what was sent, as far as it reads."""
         self._acting = True
         while self._unread and self._connection.reading and not self._connection.closing:
-            self._connection.feed(self._unread.popleft())
+            data = self._unread.popleft()
+            for piece in self._network.cut(data) if len(data) < LARGE else (data,):
+                self._connection.feed(piece)
         self._acting = False
         if self._shut and not self._unread:
             self._lose()
