@@ -52,6 +52,7 @@ RUN_COMPILED = (
     "tests/test_clock.py",
     "tests/test_compat.py",
     "tests/test_compiled.py",
+    "tests/test_patterns.py",
     "tests/test_readme.py",
 )
 
@@ -65,6 +66,7 @@ QUICK_COMPILED = (
     "tests/conformance/test_replay.py",
     "tests/test_clock.py",
     "tests/test_compiled.py",
+    "tests/test_patterns.py",
 )
 
 #: Tests that a change needs at once, by their markers.

@@ -71,3 +71,68 @@ def test_every_function_and_class_that_is_named_exists():
     names = {name for name in code(PAGE) if name.endswith("()") or re.fullmatch("[A-Z][a-z]+[A-Za-z]*", name)}
     assert len(names) > 50
     assert names - set(definitions()) == set()
+
+
+#: Fields of others that modules of `amqp` write: all are records of `broker` and `message`, which have no behaviour for
+#: it, and a `Route`, which only its module writes.
+RECORDS = {
+    "broker.totals.churn": {"channel_created", "channel_closed", "connection_created", "connection_closed"},
+    "entry": {"consumer", "delivered_ms"},
+    "events": {"actor"},
+    "message": {"persistent", "priority", "frames", "frames_channel"},
+    "outlet": {"single", "other", "other_out"},
+    "passing": {"address", "exchange", "destinations", "outlet"},
+    "queue.tally": {"redelivered"},
+    "vhost": {"remembered", "route_epoch"},
+}
+
+
+def written(tree):
+    """Yield the targets of all assignments, augmented ones and deletions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.Delete):
+            targets = node.targets
+        elif isinstance(node, ast.AugAssign | ast.AnnAssign | ast.For):
+            targets = [node.target]
+        elif isinstance(node, ast.With):
+            targets = [item.optional_vars for item in node.items if item.optional_vars is not None]
+        else:
+            continue
+        for target in targets:
+            yield from (
+                each for each in ast.walk(target) if isinstance(getattr(each, "ctx", None), ast.Store | ast.Del)
+            )
+
+
+def foreign(source):
+    """Return the fields of other objects than `self` that a module writes, as "object.field"."""
+    names = [ast.unparse(target) for target in written(ast.parse(source)) if isinstance(target, ast.Attribute)]
+    return [name.removeprefix("self.") for name in names if not re.fullmatch(r"self\.\w+", name)]
+
+
+def is_record(name):
+    owner, _, field = name.rpartition(".")
+    return any((owner == record or owner.endswith(f".{record}")) and field in RECORDS[record] for record in RECORDS)
+
+
+def test_no_module_of_amqp_writes_a_field_of_another_object():
+    found = {str(path.relative_to(PACKAGE)): foreign(path.read_text()) for path in (PACKAGE / "amqp").rglob("*.py")}
+    faults = [f"{path}: {name}" for path, names in sorted(found.items()) for name in names if not is_record(name)]
+    assert not faults, f"{len(faults)} writes of fields of other objects"
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("self.a = self.b = 1", []),
+        ("connection.running = False", ["connection.running"]),
+        ("a, connection.running = 1, False", ["connection.running"]),
+        ("self.output.room -= 1", ["output.room"]),
+        ("channel.repeat = self.repeat = None", ["channel.repeat"]),
+        ("del channel.content", ["channel.content"]),
+        ("for channel.content in []: pass", ["channel.content"]),
+        ("channel.unacked[1] = entry", []),
+    ],
+)
+def test_writes_of_fields_of_other_objects_are_found(source, names):
+    assert foreign(source) == names

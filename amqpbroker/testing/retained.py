@@ -77,7 +77,8 @@ def carry(before: Broker, after: Broker) -> None:
                 assert isinstance(queue, LocalQueue)
                 assert isinstance(heir, LocalQueue)
                 there = [*queue.ready, *(queue.delayed or ())]
-                heir.inherit([_copy(entry, heir) for entry in there if queue.quorum or entry.message.persistent])
+                all_of = queue.kind.stores_all
+                heir.inherit([_copy(entry, heir) for entry in there if all_of or entry.message.persistent])
         for exchange in vhost.exchanges.values():
             held = exchange.type.held
             if exchange.durable and isinstance(held, HeldMessages):

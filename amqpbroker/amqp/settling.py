@@ -1,7 +1,7 @@
 """In which groups, and in which order, queues get back what a channel holds.
 
-It shows where messages of several consumers are settled at once: in who gets what comes next, in the order of a quorum
-queue, and in that of dead letters.
+It shows where messages of several consumers are settled at once: in who gets what comes next, in the order in which
+messages return to the front of a queue, and in that of dead letters.
 """
 
 from collections.abc import Iterable
