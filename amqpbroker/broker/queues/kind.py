@@ -55,7 +55,7 @@ class Kind:
     Observation:
     replicated: has a leader and members. columns(row, info, settings, node): adds the columns of this kind to a row of
     the management API. detailed_columns: of QueueInfo, shown only in detail. owner_in_events: queue.created names the
-    owner. memory_key: its part of the node's memory.
+    owner. expired_by: user who deletes an expired queue, in events. memory_key: its part of the node's memory.
     """
 
     name: str
@@ -91,6 +91,7 @@ class Kind:
     columns: Callable[[dict[str, Any], QueueInfo, Any, str], None] = _no_columns
     detailed_columns: tuple[str, ...] = ()
     owner_in_events: bool = False
+    expired_by: str = ""
     memory_key: str = "queue_procs"
 
     #: Its arguments by name, in RabbitMQ's order of comparison, and with those of 4.3 behind them.

@@ -310,7 +310,7 @@ class LocalQueue(Queue):
 
     def _unused(self) -> None:
         if not self.closed and not self.consumers.all:
-            self.vhost.drop_queue(self)
+            self.vhost.drop_queue(self, self.kind.expired_by)
 
     # --- stored and paged out ---------------------------------------------------------------------------------------
 
