@@ -119,7 +119,7 @@ async def _look_at_queues(snapshot: Snapshot) -> None:
             rows += [QueueRow(vhost.name, queue, queue.info(), queue.counters()) for queue in there]
             await asyncio.sleep(0)
     for kind, totals in snapshot.broker.totals.queues.items():
-        of_kind = [(row.queue, row.counters) for row in rows if row.queue.settings.queue_type == kind]
+        of_kind = [(row.queue, row.counters) for row in rows if row.queue.kind.name == kind]
         snapshot.by_type[kind] = await _totalled(totals, of_kind)
 
 

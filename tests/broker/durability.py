@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.queues import paging
-from amqpbroker.broker.queues import ready_line as ready
+from amqpbroker.broker.queues import fifo_line, paging
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
@@ -346,7 +345,7 @@ class Run:
             deadlines = sorted(entry.deadline_ms - START_MS for entry in queue.ready)
             found.append((name, (getattr(queue.ready, "turn", 0), *deadlines)))
             while (got := wire.get(name)).name == "basic.get-ok":
-                found.append((name, seen(got, queue.settings.queue_type == "quorum")))
+                found.append((name, seen(got, queue.kind.counts_returns)))
         return found
 
     def expected(self, state: State) -> list[tuple[str, tuple[Any, ...]]]:
@@ -691,7 +690,7 @@ def report(seed: int, failing: list[Step]) -> str:
 
 def small_pages(set_attribute: Callable[[Any, str, int], None]) -> None:
     """Have queues page after a few messages, and read pages back in parts."""
-    set_attribute(ready, "PAGE_COUNT", 3)
+    set_attribute(fifo_line, "PAGE_COUNT", 3)
     set_attribute(paging, "SLICE_COUNT", 2)
 
 

@@ -209,7 +209,7 @@ def test_an_exchange_whose_type_the_release_no_longer_has_stays(node: Node, kind
 def test_the_type_of_a_queue_is_that_of_its_declaration(node: Node) -> None:
     queue(node.vhost, "q")
     vhost = node.restart(default_queue_type="quorum")
-    assert vhost.queue("q", None).settings.queue_type == "classic"
+    assert vhost.queue("q", None).kind.name == "classic"
 
 
 def test_what_went_stays_away(node: Node) -> None:

@@ -1,14 +1,14 @@
 """The basic class off the hot path: qos, consume, cancel, get, reject, nack, recover."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
 from amqpbroker.amqp.delivery import ChannelConsumer, OverfullConsumer, StampingConsumer
-from amqpbroker.amqp.handler import Handler
 from amqpbroker.amqp.methods.queue import queue_name
 from amqpbroker.amqp.takeover import held_under, remember, take_over
 from amqpbroker.broker.broker import generated_name
-from amqpbroker.broker.queues.arguments import check_consumer_arguments
+from amqpbroker.broker.queues.declaration import check_consumer_arguments
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
 from amqpbroker.compat import Permission
 
@@ -24,7 +24,7 @@ def qos(channel: "Channel", arguments: dict[str, Any]) -> None:
     if arguments["global_"] and channel.broker.config.compat.global_qos is Permission.PERMITTED:
         channel.limit_globally(arguments["prefetch_count"])
     else:
-        channel.prefetch = arguments["prefetch_count"]
+        channel.limit_consumers(arguments["prefetch_count"])
         # It also takes back a limit for the whole channel (rabbit_limiter:unlimit_prefetch/1).
         if channel.global_prefetch:
             channel.limit_globally(0)
@@ -43,31 +43,28 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     if limit and len(channel.consumers) >= limit:
         raise errors.too_many_consumers(limit)
     queue = channel.actions().readable_queue(name)
-    quorum = queue.settings.queue_type == "quorum"
-    if quorum and channel.global_prefetch:
-        raise errors.global_qos_on_quorum(name, channel.vhost.name)
+    kind = queue.kind
+    if channel.global_prefetch and not kind.channel_prefetch:
+        raise errors.global_qos_refused(name, channel.vhost.name)
     newest = channel.broker.config.compat.arguments_of_4_3
-    check_consumer_arguments(name, channel.vhost.name, queue.settings.queue_type, arguments["arguments"], newest)
+    check_consumer_arguments(name, channel.vhost.name, kind, arguments["arguments"], newest)
     priority = arguments["arguments"].get("x-priority")
     held = held_under(channel, queue, tag)
-    kind = StampingConsumer if channel.broker.config.tells_sent_time else ChannelConsumer
-    if quorum and 0 < channel.prefetch < len(held):
-        kind = OverfullConsumer
-    consumer = kind(
+    made = StampingConsumer if channel.broker.config.tells_sent_time else ChannelConsumer
+    if kind.merges_consumers and 0 < channel.prefetch < len(held):
+        made = OverfullConsumer
+    consumer = made(
         channel,
         queue,
         tag,
         arguments["no_ack"],
-        arguments["exclusive"] and not quorum,
+        arguments["exclusive"] and kind.exclusive_consumers,
         priority.value if priority is not None else 0,
         arguments["arguments"],
         channel.prefetch,
     )
     if held:
-        consumer.has_taken_over = True
-        if quorum:
-            consumer.unacked = len(held)
-            consumer.prefetch = max(consumer.prefetch, len(held))
+        consumer.will_take_over(len(held))
     queue.add_consumer(consumer)
     channel.consumers[tag] = consumer
     take_over(consumer, held)
@@ -84,7 +81,7 @@ def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) ->
     if channel.reply is not None:
         raise errors.precondition_failed("reply consumer already set")
     consumer = ChannelConsumer(channel, channel.vhost.reply_queue(), tag, True, False, 0, {}, 0)
-    channel.reply = channel.broker.direct_replies.open(consumer, channel.connection.is_flooded)
+    channel.open_reply(consumer)
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)
 
@@ -92,10 +89,8 @@ def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) ->
 def cancel(channel: "Channel", arguments: dict[str, Any]) -> None:
     """What the consumer has not acknowledged stays outstanding."""
     tag = arguments["consumer_tag"]
-    consumer = channel.consumers.pop(tag, None)
+    consumer = channel.cancel(tag)
     if consumer is not None:
-        consumer.queue.remove_consumer(consumer)
-        consumer.leave_lines()
         remember(channel, consumer)
     elif channel.reply is not None and channel.reply.consumer.tag == tag:
         channel.close_reply()
@@ -114,7 +109,7 @@ def get(channel: "Channel", arguments: dict[str, Any]) -> None:
     with channel.vhost.dead_letters:
         entry = queue.get(arguments["no_ack"])
         if entry is None:
-            channel.tally.got_empty += 1
+            channel.counts.count_got_empty()
             channel.send("basic.get-empty")
         else:
             channel.send_got(entry, arguments["no_ack"], queue.ready_count)
@@ -145,7 +140,7 @@ def _recover(channel: "Channel", arguments: dict[str, Any], reply: bool) -> None
     channel.recover()
 
 
-HANDLERS: dict[str, Handler] = {
+HANDLERS: dict[str, Callable[..., None]] = {
     "basic.qos": qos,
     "basic.consume": consume,
     "basic.cancel": cancel,

@@ -1,16 +1,14 @@
 """How fast what is counted grows: samples every few seconds, rates between them, short histories for charts."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 from amqpbroker.broker.counters.history import History
-from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, Counted, Sample, named, summed
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.broker import Broker
-    from amqpbroker.broker.queues.queue import Queue
-    from amqpbroker.broker.vhost import Vhost
+from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, Counted, Sample, Totals, named, summed
+from amqpbroker.broker.counters.totals import BrokerTotals
+from amqpbroker.clock import Clock
+from amqpbroker.store.store import Store
 
 #: RabbitMQ's collect_statistics_interval.
 INTERVAL_MS = 5_000
@@ -28,6 +26,39 @@ _WEIGHT = 0.3
 Member = TypeVar("Member", bound=Counted)
 
 
+class CountedQueue(Counted, Protocol):
+    """A queue, whose consumers' capacity is sampled too."""
+
+    @property
+    def consumer_count(self) -> int: ...
+
+
+class CountedVhost(Counted, Protocol):
+    """A vhost with everything in it that counts."""
+
+    @property
+    def traffic(self) -> Totals: ...
+    @property
+    def octets(self) -> Totals: ...
+    @property
+    def queues(self) -> Mapping[str, CountedQueue]: ...
+    @property
+    def exchanges(self) -> Mapping[str, Counted]: ...
+
+
+class CountedBroker(Counted, Protocol):
+    """A broker with everything in it that counts."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def totals(self) -> BrokerTotals: ...
+    @property
+    def vhosts(self) -> Mapping[str, CountedVhost]: ...
+
+
 class Rates:
     """Looks at all counters of a broker every `interval_ms`, a few at a time.
 
@@ -35,7 +66,7 @@ class Rates:
     it looks, the broker's unless another is set before `start`.
     """
 
-    def __init__(self, broker: "Broker", interval_ms: int = INTERVAL_MS) -> None:
+    def __init__(self, broker: CountedBroker, interval_ms: int = INTERVAL_MS) -> None:
         self.interval_ms = interval_ms
         self._broker = broker
         self.clock = broker.clock
@@ -96,7 +127,7 @@ class Rates:
         earliest_ms = self.clock.now_ms() + PAUSE_MS
         self.clock.at(max(self._started_ms + self.interval_ms, earliest_ms), self.start)
 
-    def _look_at_all(self, broker: "Broker") -> Generator[None, None, None]:
+    def _look_at_all(self, broker: CountedBroker) -> Generator[None, None, None]:
         """One round; yields where others may have their turn."""
         totals = broker.totals
         traffic, octets = totals.traffic.gone(), totals.octets.gone()
@@ -127,7 +158,7 @@ class Rates:
             yield
         return sums
 
-    def _look_at_queues(self, queues: "list[Queue]") -> Generator[None, None, tuple[int, int]]:
+    def _look_at_queues(self, queues: list[CountedQueue]) -> Generator[None, None, tuple[int, int]]:
         """Returns how many messages are ready, and how many unacknowledged."""
         all_ready = all_unacked = 0
         for some in _sliced(queues):
@@ -161,13 +192,13 @@ class Rates:
 class _Vhost:
     """What there is in a vhost at the start of a round."""
 
-    def __init__(self, vhost: "Vhost") -> None:
+    def __init__(self, vhost: CountedVhost) -> None:
         self.vhost = vhost
         self.traffic = vhost.traffic.gone()
         self.octets = vhost.octets.gone()
         self.channels: list[Counted] = list(vhost.traffic.members)
         self.sessions: list[Counted] = list(vhost.octets.members)
-        self.queues: list[Queue] = list(vhost.queues.values())
+        self.queues: list[CountedQueue] = list(vhost.queues.values())
         self.exchanges: list[Counted] = list(vhost.exchanges.values())
 
 

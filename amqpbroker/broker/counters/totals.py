@@ -1,5 +1,6 @@
 """What is counted for the broker as a whole: traffic, what came and went, logins, dead letters."""
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from amqpbroker.broker.counters.stats import CHANNEL_COUNTERS, CONNECTION_COUNTERS, QUEUE_COUNTERS, Sample, Totals
@@ -63,15 +64,16 @@ class AuthAttempts:
 class BrokerTotals:
     """Counts that outlive what they were counted of.
 
-    traffic: of all channels. octets: of all connections. queues: of all queues, by their type. dead_letters: (type of
-    the queue that a message left, strategy, reason) -> how many, in RabbitMQ's words: classic or quorum; at_most_once,
-    at_least_once, or disabled where there is no dead letter exchange; expired, rejected, maxlen, delivery_limit.
+    traffic: of all channels. octets: of all connections. queues: of all queues, by their kind. dead_letters: (kind of
+    the queue that a message left, strategy, reason) -> how many, in RabbitMQ's words: at_most_once, at_least_once, or
+    disabled where there is no dead letter exchange; expired, rejected, maxlen, delivery_limit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Iterable[str]) -> None:
+        """kinds: names of the kinds of queues."""
         self.traffic = Totals(CHANNEL_COUNTERS)
         self.octets = Totals(CONNECTION_COUNTERS)
-        self.queues: dict[str, Totals] = {kind: Totals(QUEUE_COUNTERS) for kind in ("classic", "quorum")}
+        self.queues: dict[str, Totals] = {kind: Totals(QUEUE_COUNTERS) for kind in kinds}
         self.dead_letters: dict[tuple[str, str, str], int] = {}
         self.churn = Churn()
         self.auth_attempts = AuthAttempts()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from mypy_extensions import mypyc_attr
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.exchanges.exchange import Binding
     from amqpbroker.message.message import Message
 
 
@@ -30,3 +31,16 @@ class Destination(metaclass=ABCMeta):
     def refuses(self, count: int, size: int) -> bool:
         """Whether `publish` might refuse any of so many messages with so many octets of bodies."""
         return False
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class BindingDestination(Destination):
+    """Destination that bindings lead to: a queue.
+
+    durable: it outlives the broker. incoming: the bindings that lead to it.
+    """
+
+    def __init__(self, name: str, durable: bool = False) -> None:
+        super().__init__(name)
+        self.durable: bool = durable
+        self.incoming: dict[Binding, None] = {}

@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar, Union
+from typing import ClassVar, Union
 
 from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, MessageStats, Outlet, Sample, message_stats
-from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.destination import BindingDestination, Destination
 from amqpbroker.broker.exchanges.key_index import KeyIndex
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
@@ -13,13 +13,10 @@ from amqpbroker.message.message import Message
 from amqpbroker.store.store import Holder
 from amqpbroker.wire.values import Table
 
-if TYPE_CHECKING:
-    from amqpbroker.broker.queues.queue import Queue
-
 #: What a message is routed to next.
 Target = Union["Exchange", Destination]
 #: What a binding can lead to.
-Bindable = Union["Exchange", "Queue"]
+Bindable = Union["Exchange", BindingDestination]
 #: What makes a binding the same as another of its source: destination is an exchange, its name, key, sorted arguments.
 BindingIdentity = tuple[bool, str, bytes, bytes]
 

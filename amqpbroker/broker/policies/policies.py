@@ -9,23 +9,13 @@ from typing import Any, Protocol, final
 
 from amqpbroker.broker.events.events import UNHEARD, Events
 from amqpbroker.broker.policies.parameters import Component, validation_failed
-from amqpbroker.broker.policies.policy_keys import definition_problem, kinds_of, merged
+from amqpbroker.broker.policies.policy_keys import PolicyKeys
 from amqpbroker.patterns import Pattern, PatternError
 from amqpbroker.store.definitions.definitions import Definitions, ParameterDefinition
 from amqpbroker.wire.erlang import erlang_characters, erlang_entries, erlang_json, erlang_string
 
 POLICY = "policy"
 OPERATOR_POLICY = "operator_policy"
-
-#: apply-to -> exchanges, or types of queues.
-_APPLIES: dict[str, tuple[str, ...]] = {
-    "queues": ("classic", "quorum", "stream"),
-    "classic_queues": ("classic",),
-    "quorum_queues": ("quorum",),
-    "streams": ("stream",),
-    "exchanges": ("exchange",),
-    "all": ("exchange", "classic", "quorum", "stream"),
-}
 
 
 @final
@@ -84,10 +74,12 @@ class Policies:
         self,
         definitions: Definitions,
         vhosts: Mapping[str, Governed],
+        keys: PolicyKeys,
         events: Events = UNHEARD,
         keys_of_4_3: bool = False,
     ) -> None:
-        """keys_of_4_3: see `unknown_keys`. Restored policies may have these keys in any case."""
+        """keys_of_4_3: see `PolicyKeys.unknown`. Restored policies may have these keys in any case."""
+        self._keys = keys
         self.keys_of_4_3 = keys_of_4_3
         self._definitions = definitions
         self._events = events
@@ -105,7 +97,7 @@ class Policies:
 
     def check_value(self, name: str, value: object, operator: bool) -> None:
         """Raise ValueError for the value of a parameter that `put` would refuse as a policy."""
-        _check(name, value, operator, self.keys_of_4_3)
+        _check(self._keys, name, value, operator, self.keys_of_4_3)
 
     def put(self, policy: Policy) -> None:
         """Add it, or replace the one of its name."""
@@ -143,7 +135,7 @@ class Policies:
     def restore(self, stored: ParameterDefinition) -> None:
         """From definitions that have it, before there are queues and exchanges."""
         operator = stored.component == OPERATOR_POLICY
-        _check(stored.name, stored.value, operator, keys_of_4_3=True)
+        _check(self._keys, stored.name, stored.value, operator, keys_of_4_3=True)
         value = stored.value
         policy = Policy(
             stored.vhost,
@@ -172,9 +164,13 @@ class Policies:
     def _rank(self, operator: bool, vhost: str) -> None:
         self._effective.clear()
         ranked = sorted(self.list(vhost, operator), key=lambda policy: (-policy.priority, policy.name))
-        self._ranked[operator, vhost] = [_Ranked(policy) for policy in ranked]
+        self._ranked[operator, vhost] = [_Ranked(policy, self._keys) for policy in ranked]
 
     # --- look-ups ---------------------------------------------------------------------------------------------------
+
+    def unknown_keys(self, definition: Mapping[str, Any], operator: bool) -> "list[str]":
+        """Return the keys of a definition that are not supported here, such as those of plugins."""
+        return self._keys.unknown(definition, operator, self.keys_of_4_3)
 
     def get(self, vhost: str, name: str, operator: bool = False) -> Policy:
         policy = self._policies.get((operator, vhost, name))
@@ -199,7 +195,7 @@ class Policies:
             return NO_POLICY
         effective = self._effective.get((policy, operator_policy))
         if effective is None:
-            definition = merged(
+            definition = self._keys.merged(
                 {} if policy is None else policy.definition,
                 {} if operator_policy is None else operator_policy.definition,
             )
@@ -218,10 +214,10 @@ class _Ranked:
 
     __slots__ = ("kinds", "pattern", "policy")
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, keys: PolicyKeys) -> None:
         self.policy = policy
         self.pattern = Pattern(policy.pattern)
-        self.kinds: frozenset[str] = kinds_of(policy.definition).intersection(_APPLIES[policy.apply_to])
+        self.kinds: frozenset[str] = keys.kinds_of(policy.definition, policy.apply_to)
 
 
 class PolicyParameters(Component):
@@ -252,7 +248,7 @@ def _stored(policy: Policy) -> ParameterDefinition:
     return ParameterDefinition(component, policy.vhost, policy.name, policy.value)
 
 
-def _check(name: str, value: object, operator: bool, keys_of_4_3: bool) -> None:
+def _check(keys: PolicyKeys, name: str, value: object, operator: bool, keys_of_4_3: bool) -> None:
     """Raises ValueError, with everything that is wrong (rabbit_parameter_validation:proplist/3)."""
     if not isinstance(value, dict):
         raise validation_failed(f"{name} not a list {erlang_json(value)}")
@@ -261,8 +257,8 @@ def _check(name: str, value: object, operator: bool, keys_of_4_3: bool) -> None:
     if unknown:
         problems.append(f"Unrecognised terms {erlang_entries(unknown)} in {name}")
     checks = {
-        "definition": lambda given: definition_problem(given, operator, keys_of_4_3),
-        "apply-to": _apply_to_problem,
+        "definition": lambda given: keys.problem(given, operator, keys_of_4_3),
+        "apply-to": lambda given: _apply_to_problem(keys, given),
         "pattern": _pattern_problem,
         "priority": _priority_problem,
     }
@@ -276,8 +272,8 @@ def _check(name: str, value: object, operator: bool, keys_of_4_3: bool) -> None:
         raise validation_failed(*problems)
 
 
-def _apply_to_problem(given: object) -> str | None:
-    if isinstance(given, str) and given in _APPLIES:
+def _apply_to_problem(keys: PolicyKeys, given: object) -> str | None:
+    if isinstance(given, str) and keys.knows_apply_to(given):
         return None
     shown = given if isinstance(given, str) else erlang_json(given)
     return (

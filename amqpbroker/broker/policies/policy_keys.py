@@ -1,40 +1,63 @@
 """What a policy can set: the keys of its definition, what each may be, and how two policies are merged.
 
-Source: rabbit_policies.erl and rabbit_policy_merge_strategy.erl, tried on 4.0.5. Keys that mean nothing here are those
-of streams and of what belongs to a cluster: they are accepted as RabbitMQ accepts them.
+Source: rabbit_policies.erl and rabbit_policy_merge_strategy.erl, tried on 4.0.5. The keys themselves are rows of the
+table of arguments of queues.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, final
 
 from amqpbroker.wire.erlang import erlang_entries, erlang_json
 
-_MAX_SEGMENT_SIZE_BYTES = 3_000_000_000
-
 #: The policy's and the operator policy's value -> the one in force.
-_Merge = Callable[[Any, Any], Any]
+Merge = Callable[[Any, Any], Any]
+
+
+class PolicyKey(NamedTuple):
+    """A key of policies. accepts: whether a value will do. noun: what it is "not a valid" one of otherwise.
+
+    merge: for keys that operator policies have, too. of_all: a queue of any kind takes a policy with this key, else
+    only queues of kinds that know the key. of_4_3: the key was added in RabbitMQ 4.3.
+    """
+
+    accepts: Callable[[object], bool]
+    noun: str
+    merge: Merge | None = None
+    of_all: bool = False
+    of_4_3: bool = False
+
+
+class PolicyKind(Protocol):
+    """A kind of queue. apply_to: the value of apply-to for queues of this kind only, empty for none."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def apply_to(self) -> str: ...
+    def takes(self, key: str) -> bool:
+        """Return whether queues of this kind take a policy with the key, although not every kind does."""
 
 
 def finite(a: int, b: int) -> int:
-    """The smaller limit; a negative one is none."""
+    """Return the smaller limit; a negative one is none."""
     return max(a, b) if a < 0 or b < 0 else min(a, b)
 
 
-def _operators(_: object, operator: object) -> object:
+def operators(_: object, operator: object) -> object:
     return operator
 
 
-def _string(value: object) -> bool:
+def is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _one_of(*values: object) -> Callable[[object], bool]:
+def is_one_of(*values: object) -> Callable[[object], bool]:
     # True is 1 to Python, but not to JSON.
     return lambda value: not isinstance(value, bool | float | list | dict) and value in values
 
 
-def _integer(low: int | None = None, high: int | None = None) -> Callable[[object], bool]:
+def is_integer(low: int | None = None, high: int | None = None) -> Callable[[object], bool]:
     def is_one(value: object) -> bool:
         return (
             isinstance(value, int)
@@ -46,109 +69,78 @@ def _integer(low: int | None = None, high: int | None = None) -> Callable[[objec
     return is_one
 
 
-def _max_age(value: object) -> bool:
+def is_age(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9]+[YMDhms]", value, re.ASCII) is not None
 
 
-_ALL = ("classic", "quorum", "stream")
-_NO_STREAM = ("classic", "quorum")
-_QUORUM = ("quorum",)
+@final
+class PolicyKeys:
+    """The keys that policies of one broker can have."""
 
+    def __init__(self, keys: Mapping[str, PolicyKey], kinds: Iterable[PolicyKind]) -> None:
+        self._keys = keys
+        self._kinds = list(kinds)
+        queues = tuple([kind.name for kind in self._kinds])
+        #: apply-to -> exchanges, or kinds of queues.
+        self._applies: dict[str, tuple[str, ...]] = {
+            "queues": queues,
+            **{kind.apply_to: (kind.name,) for kind in self._kinds if kind.apply_to},
+            "exchanges": ("exchange",),
+            "all": ("exchange", *queues),
+        }
 
-class _Key(NamedTuple):
-    """accepts: whether a value will do. noun: what it is "not a valid" one of otherwise.
+    def knows_apply_to(self, apply_to: str) -> bool:
+        return apply_to in self._applies
 
-    queue_types: those whose queues take a policy with this key; no other queue takes anything of such a policy.
-    merge: for keys that operator policies have, too.
-    """
+    def kinds_of(self, definition: Mapping[str, Any], apply_to: str = "all") -> frozenset[str]:
+        """Return what takes a policy with this definition: exchanges, and kinds of queues that take all its keys."""
+        keys = [name for name in definition if not self._keys[name].of_all]
+        kinds = [kind.name for kind in self._kinds if all(kind.takes(name) for name in keys)]
+        return frozenset(("exchange", *kinds)).intersection(self._applies[apply_to])
 
-    accepts: Callable[[object], bool]
-    noun: str
-    queue_types: tuple[str, ...]
-    merge: _Merge | None = None
+    def unknown(self, definition: Mapping[str, Any], operator: bool, keys_of_4_3: bool) -> list[str]:
+        """Return the keys that policies, or operator policies, do not support here, such as those of plugins.
 
+        keys_of_4_3: the keys of RabbitMQ 4.3 are supported.
+        """
+        return [
+            name
+            for name in sorted(definition)
+            if (key := self._keys.get(name)) is None
+            or (operator and key.merge is None)
+            or (key.of_4_3 and not keys_of_4_3)
+        ]
 
-_LOCATORS = ("client-local", "balanced", "random", "least-leaders")
-_RETRIES = ("all", "failed", "returned", "disabled")
-_RETRY = f"delayed retry type. Must be one of: {', '.join(_RETRIES)}"
-_OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
+    def problem(self, definition: object, operator: bool, keys_of_4_3: bool = False) -> str | None:
+        """Return RabbitMQ's error for an invalid definition, None for a valid one. keys_of_4_3: see `unknown`."""
+        if definition == []:
+            return "no policy provided"  # some clients write an empty object like this
+        if isinstance(definition, list):
+            return f"definition must be a dictionary: {erlang_json(definition)}"
+        if not isinstance(definition, dict):
+            if operator:
+                shown = erlang_json(definition)
+                return f"parse error while reading policy definition: {shown}. Validator: operator_policy_validator."
+            return f"definition should be a map, actually was {erlang_json(definition)}"  # RabbitMQ crashes here
+        if not definition:
+            return "no policy provided"
+        unknown = {name: definition[name] for name in self.unknown(definition, operator, keys_of_4_3)}
+        for name in sorted(definition.keys() - unknown.keys()):
+            key = self._keys[name]
+            if not key.accepts(definition[name]):
+                return f"{erlang_json(definition[name])} is not a valid {key.noun}"
+        if keys_of_4_3 and (problem := _delayed_retry_problem(definition)) is not None:
+            return problem
+        return f"{erlang_entries(unknown)} are not recognised policy settings" if unknown else None
 
-_KEYS: dict[str, _Key] = {
-    "alternate-exchange": _Key(_string, "alternate exchange name", _ALL),
-    "consumer-timeout": _Key(_integer(0), "consumer timeout", _ALL),
-    "dead-letter-exchange": _Key(_string, "dead letter exchange name", _NO_STREAM),
-    "dead-letter-routing-key": _Key(_string, "dead letter routing key", _NO_STREAM),
-    "dead-letter-strategy": _Key(_one_of("at-most-once", "at-least-once"), "dead letter strategy", _QUORUM),
-    "message-ttl": _Key(_integer(0), "message TTL", _NO_STREAM, min),
-    "expires": _Key(_integer(1), "queue expiry", _NO_STREAM, min),
-    "max-length": _Key(_integer(0), "maximum length", _NO_STREAM, min),
-    "max-length-bytes": _Key(_integer(0), "maximum length in bytes", _ALL, min),
-    "max-in-memory-length": _Key(_integer(0), "maximum memory in bytes", _QUORUM, min),
-    "max-in-memory-bytes": _Key(_integer(0), "maximum memory in bytes", _QUORUM, min),
-    "overflow": _Key(_one_of(*_OVERFLOWS), "overflow value", _NO_STREAM, _operators),
-    "delivery-limit": _Key(_integer(), "delivery limit", _QUORUM, finite),
-    "queue-mode": _Key(_one_of("default", "lazy"), "queue-mode value", ("classic",)),
-    "queue-version": _Key(_one_of(1, 2), "queue-version value", _ALL, _operators),
-    "max-age": _Key(_max_age, "max age", ("stream",)),
-    "stream-max-segment-size-bytes": _Key(_integer(0, _MAX_SEGMENT_SIZE_BYTES), "segment size", ("stream",)),
-    "stream-filter-size-bytes": _Key(_integer(16, 255), "filter size. Valid range is 16-255", _ALL),
-    "queue-leader-locator": _Key(_one_of(*_LOCATORS), "queue leader locator value", _ALL),
-    "queue-master-locator": _Key(_one_of(*_LOCATORS, "min-masters"), "master locator", ("classic",), _operators),
-    "delayed-retry-type": _Key(_one_of(*_RETRIES), _RETRY, _ALL, _operators),
-    "delayed-retry-min": _Key(_integer(1), "delayed retry minimum delay. Must be a positive integer", _ALL, max),
-    "delayed-retry-max": _Key(_integer(1), "delayed retry maximum delay. Must be a positive integer", _ALL, min),
-    "consumer-disconnected-timeout": _Key(_integer(0), "consumer disconnected timeout", _ALL),
-    "initial-cluster-size": _Key(_integer(0), "cluster size", ("stream",)),
-    "target-group-size": _Key(_integer(1), "qq target count value", _QUORUM, _operators),
-}
-
-#: Policy keys added in RabbitMQ 4.3.
-_KEYS_OF_4_3 = frozenset(
-    ("delayed-retry-type", "delayed-retry-min", "delayed-retry-max", "consumer-disconnected-timeout")
-)
-
-
-def kinds_of(definition: Mapping[str, Any]) -> frozenset[str]:
-    """What takes a policy with this definition: exchanges always, and queues of the types that take all its keys."""
-    types = [kind for kind in _ALL if all(kind in _KEYS[name].queue_types for name in definition)]
-    return frozenset(("exchange", *types))
-
-
-def unknown_keys(definition: Mapping[str, Any], operator: bool, keys_of_4_3: bool) -> list[str]:
-    """Return the keys that policies, or operator policies, do not support here, such as those of plugins.
-
-    keys_of_4_3: the keys of RabbitMQ 4.3 are supported.
-    """
-    return [
-        name
-        for name in sorted(definition)
-        if (key := _KEYS.get(name)) is None
-        or (operator and key.merge is None)
-        or (name in _KEYS_OF_4_3 and not keys_of_4_3)
-    ]
-
-
-def definition_problem(definition: object, operator: bool, keys_of_4_3: bool = False) -> str | None:
-    """Return RabbitMQ's error for an invalid definition, None for a valid one. keys_of_4_3: see `unknown_keys`."""
-    if definition == []:
-        return "no policy provided"  # some clients write an empty object like this
-    if isinstance(definition, list):
-        return f"definition must be a dictionary: {erlang_json(definition)}"
-    if not isinstance(definition, dict):
-        if operator:
-            shown = erlang_json(definition)
-            return f"parse error while reading policy definition: {shown}. Validator: operator_policy_validator."
-        return f"definition should be a map, actually was {erlang_json(definition)}"  # RabbitMQ crashes here
-    if not definition:
-        return "no policy provided"
-    unknown = {name: definition[name] for name in unknown_keys(definition, operator, keys_of_4_3)}
-    for name in sorted(definition.keys() - unknown.keys()):
-        key = _KEYS[name]
-        if not key.accepts(definition[name]):
-            return f"{erlang_json(definition[name])} is not a valid {key.noun}"
-    if keys_of_4_3 and (problem := _delayed_retry_problem(definition)) is not None:
-        return problem
-    return f"{erlang_entries(unknown)} are not recognised policy settings" if unknown else None
+    def merged(self, policy: Mapping[str, Any], operator: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the definition in force where both apply (rabbit_policy:merge_operator_definitions/2)."""
+        both = {**policy, **operator}
+        for name in policy.keys() & operator.keys():
+            merge = self._keys[name].merge
+            if merge is not None:
+                both[name] = merge(policy[name], operator[name])
+        return both
 
 
 def _delayed_retry_problem(definition: Mapping[str, Any]) -> str | None:
@@ -160,13 +152,3 @@ def _delayed_retry_problem(definition: Mapping[str, Any]) -> str | None:
     if most is not None and most < least:
         return f"delayed-retry-max ({most}) must not be smaller than delayed-retry-min ({least})"
     return None
-
-
-def merged(policy: Mapping[str, Any], operator: Mapping[str, Any]) -> dict[str, Any]:
-    """The definition in force where both apply (rabbit_policy:merge_operator_definitions/2)."""
-    both = {**policy, **operator}
-    for name in policy.keys() & operator.keys():
-        merge = _KEYS[name].merge
-        if merge is not None:
-            both[name] = merge(policy[name], operator[name])
-    return both

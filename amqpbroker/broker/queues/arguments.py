@@ -1,92 +1,30 @@
-"""The arguments of queue.declare that RabbitMQ knows: which queue type takes which, and what each may be.
+"""The arguments of queue.declare: one row an argument, with the policy key that goes with it.
 
-Any other argument is accepted and kept, and means nothing. Source: rabbit_amqqueue:check_declare_arguments/3 and
-`capabilities/0` of rabbit_classic_queue, rabbit_quorum_queue and rabbit_stream_queue, 4.0.5.
+A kind of queue names the rows that it knows (`kinds`). Any other argument is accepted and kept, and means nothing.
+Source: rabbit_amqqueue:check_declare_arguments/3 and rabbit_policies, 4.0.5; how an argument and a policy are merged:
+rabbit_amqqueue_process:process_args_policy/1, rabbit_quorum_queue:gather_policy_config/2, and for the consumer timeout
+rabbit_channel:get_queue_consumer_timeout/2.
 """
 
 import re
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from amqpbroker import errors
+from amqpbroker.broker.policies.policy_keys import (
+    PolicyKey,
+    finite,
+    is_age,
+    is_integer,
+    is_one_of,
+    is_text,
+    operators,
+)
 from amqpbroker.broker.publishing.ttl import expiry_problem
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, longstr, text
 
 QUEUE_TYPE = "x-queue-type"
 DEAD_LETTER_EXCHANGE = "x-dead-letter-exchange"
-
-#: Queue type -> its arguments, in the order in which RabbitMQ compares them when a queue is declared again.
-ARGUMENTS: dict[str, tuple[str, ...]] = {
-    "classic": (
-        "x-expires",
-        "x-message-ttl",
-        DEAD_LETTER_EXCHANGE,
-        "x-dead-letter-routing-key",
-        "x-max-length",
-        "x-max-length-bytes",
-        "x-max-priority",
-        "x-overflow",
-        "x-queue-mode",
-        "x-queue-version",
-        "x-single-active-consumer",
-        QUEUE_TYPE,
-        "x-queue-master-locator",
-        "x-queue-leader-locator",
-    ),
-    "quorum": (
-        DEAD_LETTER_EXCHANGE,
-        "x-dead-letter-routing-key",
-        "x-dead-letter-strategy",
-        "x-expires",
-        "x-max-length",
-        "x-max-length-bytes",
-        "x-max-in-memory-length",
-        "x-max-in-memory-bytes",
-        "x-overflow",
-        "x-single-active-consumer",
-        QUEUE_TYPE,
-        "x-quorum-initial-group-size",
-        "x-delivery-limit",
-        "x-message-ttl",
-        "x-queue-leader-locator",
-    ),
-    "stream": (
-        QUEUE_TYPE,
-        "x-max-length-bytes",
-        "x-max-age",
-        "x-stream-max-segment-size-bytes",
-        "x-stream-filter-size-bytes",
-        "x-initial-cluster-size",
-        "x-queue-leader-locator",
-    ),
-}
-
-#: Arguments added in RabbitMQ 4.3, by queue type.
-_ARGUMENTS_4_3: dict[str, tuple[str, ...]] = {
-    "classic": (),
-    "quorum": (
-        "x-consumer-disconnected-timeout",
-        "x-consumer-timeout",
-        "x-delayed-retry-type",
-        "x-delayed-retry-min",
-        "x-delayed-retry-max",
-    ),
-    "stream": (),
-}
-
-KNOWN_ARGUMENTS = frozenset(name for names in ARGUMENTS.values() for name in names)
-#: Those of other types that a queue refuses. (x-stream-filter-size-bytes is not among them in RabbitMQ 4.0.5.)
-_REFUSED = KNOWN_ARGUMENTS - {"x-stream-filter-size-bytes"}
-_REFUSED_4_3 = KNOWN_ARGUMENTS | frozenset(_ARGUMENTS_4_3["quorum"])
-
-#: The arguments of basic.consume that each queue type knows.
-CONSUMER_ARGUMENTS: dict[str, tuple[str, ...]] = {
-    "classic": ("x-priority",),
-    "quorum": ("x-priority",),
-    "stream": ("x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"),
-}
-KNOWN_CONSUMER_ARGUMENTS = frozenset(name for names in CONSUMER_ARGUMENTS.values() for name in names)
-_CONSUMER_TIMEOUT = "x-consumer-timeout"
 
 #: Why a value is not acceptable, as RabbitMQ prints it (an Erlang term), or None if it is.
 Problem = str | None
@@ -107,7 +45,7 @@ def _not_negative(field: Field, arguments: Table) -> Problem:
     return _integer(field, arguments) or (f"{{value_negative,{field.value}}}" if field.value < 0 else None)
 
 
-def _positive(field: Field, arguments: Table) -> Problem:
+def positive(field: Field, arguments: Table) -> Problem:
     return _not_negative(field, arguments) or ("{value_zero,0}" if field.value == 0 else None)
 
 
@@ -145,8 +83,13 @@ def _string(field: Field, _: Table) -> Problem:
     return None if field.kind == "S" else _unacceptable_type(field)
 
 
-def _one_of(problem: str, *values: bytes) -> Check:
-    """A longstr among `values`; of what `problem` says, a {} stands for the value."""
+def _any(_: Field, __: Table) -> Problem:
+    return None
+
+
+def _one_of(problem: str, *texts: str) -> Check:
+    """Accept a longstr among `texts`; a {} in `problem` stands for the value."""
+    values = [each.encode() for each in texts]
 
     def check(field: Field, arguments: Table) -> Problem:
         if field.kind != "S" or field.value in values:
@@ -168,36 +111,160 @@ def _dead_letter_routing_key(field: Field, arguments: Table) -> Problem:
     return _string(field, arguments)
 
 
-_queue_type = _one_of("unsupported queue type '{}'", *(name.encode() for name in ARGUMENTS))
+#: The policy's value and the argument's -> the one that counts.
+Merge = Callable[[Any, Any], Any]
 
-#: Argument -> its check, in the order in which RabbitMQ checks.
-_CHECKS: dict[str, Check] = {
-    "x-expires": _expires,
-    "x-message-ttl": _message_ttl,
-    DEAD_LETTER_EXCHANGE: _string,
-    "x-dead-letter-routing-key": _dead_letter_routing_key,
-    "x-dead-letter-strategy": _one_of("invalid_dlx_strategy", b"at-most-once", b"at-least-once"),
-    "x-max-length": _not_negative,
-    "x-max-length-bytes": _not_negative,
-    "x-max-age": _max_age,
-    "x-max-in-memory-length": _not_negative,
-    "x-max-in-memory-bytes": _not_negative,
-    "x-max-priority": _max_priority,
-    "x-overflow": _one_of("invalid_overflow", b"drop-head", b"reject-publish", b"reject-publish-dlx"),
-    "x-queue-mode": _one_of("unsupported queue mode '{}'", b"default", b"lazy"),
-    "x-queue-version": _queue_version,
-    "x-single-active-consumer": _boolean,
-    _CONSUMER_TIMEOUT: _not_negative,
-    "x-consumer-disconnected-timeout": _not_negative,
-    "x-quorum-initial-group-size": _positive,
-    "x-queue-leader-locator": _one_of(
-        "invalid_queue_locator_arg", b"client-local", b"balanced", b"random", b"least-leaders", b"min-masters"
-    ),
+
+def smaller(policy: int, argument: int) -> int:
+    return min(policy, argument)
+
+
+def by_argument(policy: object, argument: object) -> object:
+    return argument
+
+
+def by_policy(policy: object, argument: object) -> object:
+    return policy
+
+
+class Setting(NamedTuple):
+    """Where an argument and its policy key go: the field of QueueSettings, and the type of the value there.
+
+    merge: if there are both. time: a policy may have any integer, and means no more than an argument can be.
+    of_all: read for queues of every kind, although some neither know nor check the argument.
+    """
+
+    name: str
+    type: type[int] | type[str] | type[bytes] | type[bool]
+    merge: Merge = by_argument
+    time: bool = False
+    of_all: bool = False
+
+    def value(self, given: Field | None) -> int | str | bytes | None:
+        """Return the argument's value; None if it is absent, or of a type that makes it void."""
+        if given is None or given.kind not in _WIRE_TYPES[self.type]:
+            return None
+        value: int | bytes = given.value
+        return text(value) if self.type is str and isinstance(value, bytes) else value
+
+
+_WIRE_TYPES: dict[type[int] | type[str] | type[bytes] | type[bool], str | frozenset[str]] = {
+    int: INTEGER_KINDS,
+    str: "S",
+    bytes: "S",
+    bool: "t",
 }
 
-_CHECKS_4_3: dict[str, Check] = {name: check for name, check in _CHECKS.items() if name != "x-queue-mode"} | {
-    "x-queue-version": _queue_version_2
+
+class Argument(NamedTuple):
+    """An argument of queue.declare. check: None to accept any value. check_of_4_3: in RabbitMQ 4.3.
+
+    policy: the key that policies have for it; its name is that of the argument without "x-". tolerated: RabbitMQ up to
+    4.2 ignores the argument for kinds of queues that do not know it, and does not refuse it.
+    """
+
+    name: str
+    check: Check | None
+    setting: Setting | None = None
+    policy: PolicyKey | None = None
+    check_of_4_3: Check | None = None
+    tolerated: bool = False
+
+    @property
+    def key(self) -> str:
+        """Return the name of its policy key."""
+        return self.name.removeprefix("x-")
+
+
+_MAX_SEGMENT_SIZE_BYTES = 3_000_000_000
+_LOCATORS = ("client-local", "balanced", "random", "least-leaders")
+_OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
+_STRATEGIES = ("at-most-once", "at-least-once")
+_RETRIES = ("all", "failed", "returned", "disabled")
+_RETRY = f"delayed retry type. Must be one of: {', '.join(_RETRIES)}"
+_RETRY_MIN = "delayed retry minimum delay. Must be a positive integer"
+_RETRY_MAX = "delayed retry maximum delay. Must be a positive integer"
+
+# fmt: off
+#: In the order in which RabbitMQ checks them.
+ROWS: tuple[Argument, ...] = (
+    Argument("x-expires", _expires, Setting("expires_ms", int, smaller, time=True),
+             PolicyKey(is_integer(1), "queue expiry", min)),
+    Argument("x-message-ttl", _message_ttl, Setting("message_ttl_ms", int, smaller, time=True),
+             PolicyKey(is_integer(0), "message TTL", min)),
+    Argument(DEAD_LETTER_EXCHANGE, _string, Setting("dead_letter_exchange", str),
+             PolicyKey(is_text, "dead letter exchange name")),
+    Argument("x-dead-letter-routing-key", _dead_letter_routing_key, Setting("dead_letter_routing_key", bytes),
+             PolicyKey(is_text, "dead letter routing key")),
+    Argument("x-dead-letter-strategy", _one_of("invalid_dlx_strategy", *_STRATEGIES),
+             Setting("dead_letter_strategy", str), PolicyKey(is_one_of(*_STRATEGIES), "dead letter strategy")),
+    Argument("x-max-length", _not_negative, Setting("max_length", int, smaller),
+             PolicyKey(is_integer(0), "maximum length", min)),
+    Argument("x-max-length-bytes", _not_negative, Setting("max_length_bytes", int, smaller),
+             PolicyKey(is_integer(0), "maximum length in bytes", min, of_all=True)),
+    Argument("x-max-age", _max_age, None, PolicyKey(is_age, "max age")),
+    Argument("x-max-in-memory-length", _not_negative, None, PolicyKey(is_integer(0), "maximum memory in bytes", min)),
+    Argument("x-max-in-memory-bytes", _not_negative, None, PolicyKey(is_integer(0), "maximum memory in bytes", min)),
+    Argument("x-max-priority", _max_priority, Setting("max_priority", int)),
+    Argument("x-overflow", _one_of("invalid_overflow", *_OVERFLOWS), Setting("overflow", str),
+             PolicyKey(is_one_of(*_OVERFLOWS), "overflow value", operators)),
+    Argument("x-queue-mode", _one_of("unsupported queue mode '{}'", "default", "lazy"), None,
+             PolicyKey(is_one_of("default", "lazy"), "queue-mode value"), check_of_4_3=_any),
+    Argument("x-queue-version", _queue_version, None,
+             PolicyKey(is_one_of(1, 2), "queue-version value", operators, of_all=True), check_of_4_3=_queue_version_2),
+    Argument("x-single-active-consumer", _boolean, Setting("single_active_consumer", bool)),
+    Argument("x-consumer-timeout", _not_negative,
+             Setting("consumer_timeout_ms", int, smaller, time=True, of_all=True),
+             PolicyKey(is_integer(0), "consumer timeout", of_all=True)),
+    Argument("x-consumer-disconnected-timeout", _not_negative, None,
+             PolicyKey(is_integer(0), "consumer disconnected timeout", of_all=True, of_4_3=True)),
+    Argument("x-quorum-initial-group-size", positive),
+    Argument("x-queue-leader-locator", _one_of("invalid_queue_locator_arg", *_LOCATORS, "min-masters"), None,
+             PolicyKey(is_one_of(*_LOCATORS), "queue leader locator value", of_all=True)),
+    # RabbitMQ checks none of the others.
+    Argument(QUEUE_TYPE, None),
+    Argument("x-queue-master-locator", None, None,
+             PolicyKey(is_one_of(*_LOCATORS, "min-masters"), "master locator", operators)),
+    Argument("x-delivery-limit", None, Setting("delivery_limit", int, finite),
+             PolicyKey(is_integer(), "delivery limit", finite)),
+    Argument("x-delayed-retry-type", None, Setting("retry_type", str, by_policy),
+             PolicyKey(is_one_of(*_RETRIES), _RETRY, operators, of_all=True, of_4_3=True)),
+    Argument("x-delayed-retry-min", None, Setting("retry_min_ms", int, smaller),
+             PolicyKey(is_integer(1), _RETRY_MIN, max, of_all=True, of_4_3=True)),
+    Argument("x-delayed-retry-max", None, Setting("retry_max_ms", int, smaller),
+             PolicyKey(is_integer(1), _RETRY_MAX, min, of_all=True, of_4_3=True)),
+    Argument("x-stream-max-segment-size-bytes", None, None,
+             PolicyKey(is_integer(0, _MAX_SEGMENT_SIZE_BYTES), "segment size")),
+    Argument("x-stream-filter-size-bytes", None, None,
+             PolicyKey(is_integer(16, 255), "filter size. Valid range is 16-255", of_all=True), tolerated=True),
+    Argument("x-initial-cluster-size", None, None, PolicyKey(is_integer(0), "cluster size")),
+)
+# fmt: on
+
+ARGUMENTS: dict[str, Argument] = {row.name: row for row in ROWS}
+
+#: Policy keys that no argument goes with.
+OTHER_KEYS: dict[str, PolicyKey] = {
+    "alternate-exchange": PolicyKey(is_text, "alternate exchange name", of_all=True),
+    "target-group-size": PolicyKey(is_integer(1), "qq target count value", operators),
 }
+
+#: The arguments of basic.consume, in the order in which RabbitMQ checks them.
+CONSUMER_ARGUMENTS: dict[str, Argument] = {
+    row.name: row
+    for row in (
+        Argument("x-priority", _integer),
+        Argument("x-consumer-timeout", _not_negative),
+        Argument("x-stream-offset", None),
+        Argument("x-stream-filter", None),
+        Argument("x-stream-match-unfiltered", None),
+    )
+}
+
+
+def check_of(row: Argument, newest: bool) -> Check | None:
+    """Return the check of an argument's value. newest: in RabbitMQ 4.3."""
+    return row.check_of_4_3 if newest and row.check_of_4_3 is not None else row.check
 
 
 def with_queue_type(
@@ -212,59 +279,3 @@ def with_queue_type(
     suits = default_queue_type == "classic" or (durable and not exclusive and not auto_delete)
     augmented = {**arguments, QUEUE_TYPE: longstr(default_queue_type if suits else "classic")}
     return {name: augmented[name] for name in sorted(augmented)}
-
-
-def queue_type_of(name: str, vhost: str, arguments: Table, default_queue_type: str) -> str:
-    """The queue type that `arguments` (with one written in) ask for. Raises AmqpError 406 if there is no such type."""
-    field = arguments[QUEUE_TYPE]
-    if field == longstr("undefined"):
-        return default_queue_type
-    problem = _queue_type(field, arguments)
-    if problem is not None:
-        raise errors.invalid_queue_argument(QUEUE_TYPE, name, vhost, problem)
-    return text(field.value)
-
-
-def arguments_of(queue_type: str, newest: bool) -> tuple[str, ...]:
-    """Return the arguments of a queue type, in the order in which RabbitMQ compares them. newest: in RabbitMQ 4.3."""
-    return ARGUMENTS[queue_type] + _ARGUMENTS_4_3[queue_type] if newest else ARGUMENTS[queue_type]
-
-
-def check_queue_arguments(name: str, vhost: str, queue_type: str, arguments: Table, newest: bool = False) -> None:
-    """Raise AmqpError 406 for a value that is not allowed, then for an argument that only other queue types have.
-
-    newest: the arguments are those of RabbitMQ 4.3.
-    """
-    own = arguments_of(queue_type, newest)
-    checks, refused = (_CHECKS_4_3, _REFUSED_4_3) if newest else (_CHECKS, _REFUSED)
-    for argument, check in checks.items():
-        field = arguments.get(argument)
-        if field is not None and argument in own:
-            problem = check(field, arguments)
-            if problem is not None:
-                raise errors.invalid_queue_argument(argument, name, vhost, problem)
-    for argument in arguments:
-        if argument in refused and argument not in own:
-            raise errors.argument_not_of_queue_type(argument, name, vhost, queue_module(queue_type))
-
-
-def check_consumer_arguments(name: str, vhost: str, queue_type: str, arguments: Table, newest: bool) -> None:
-    """The same for basic.consume: raises AmqpError 406 (rabbit_amqqueue:check_consume_arguments/2)."""
-    own, known = CONSUMER_ARGUMENTS[queue_type], KNOWN_CONSUMER_ARGUMENTS
-    checks: dict[str, Check] = {"x-priority": _integer}
-    if newest:
-        own = (*own, _CONSUMER_TIMEOUT) if queue_type == "quorum" else own
-        known, checks = known | {_CONSUMER_TIMEOUT}, checks | {_CONSUMER_TIMEOUT: _not_negative}
-    for argument, check in checks.items():
-        field = arguments.get(argument)
-        problem = check(field, arguments) if field is not None and argument in own else None
-        if problem is not None:
-            raise errors.invalid_queue_argument(argument, name, vhost, problem)
-    for argument in arguments:
-        if argument in known and argument not in own:
-            raise errors.argument_not_of_queue_type(argument, name, vhost, queue_module(queue_type))
-
-
-def queue_module(queue_type: str) -> str:
-    """The name of RabbitMQ's module for a queue type, which its texts print."""
-    return f"rabbit_{queue_type}_queue"

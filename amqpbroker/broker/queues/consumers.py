@@ -56,10 +56,6 @@ class Consumers:
         if self.single_active:
             self._elect()
 
-    def infos(self) -> list[ConsumerInfo]:
-        """All of them, in the order in which they came."""
-        return [self.info(consumer) for consumer in self.all]
-
     def info(self, consumer: Consumer) -> ConsumerInfo:
         if not self.single_active:
             return consumer.info(True, "up")

@@ -82,11 +82,10 @@ def _visible_keys(message: Message) -> tuple[bytes, ...]:
 
 
 def count_letters(
-    counts: dict[tuple[str, str, str], int], settings: QueueSettings, sent: bool, reason: str, count: int
+    counts: dict[tuple[str, str, str], int], kind: str, strategy: str, sent: bool, reason: str, count: int
 ) -> None:
     """Count messages that left a queue, in `BrokerTotals.dead_letters`. sent: the queue sends them somewhere."""
-    strategy = settings.dead_letter_strategy.replace("-", "_") if sent else "disabled"
-    key = settings.queue_type, strategy, reason
+    key = kind, strategy.replace("-", "_") if sent else "disabled", reason
     counts[key] = counts.get(key, 0) + count
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.ready_line import PAGE_BYTES, PAGE_COUNT, Page, Pager
+from amqpbroker.broker.queues.pages import PAGE_BYTES, PAGE_COUNT, Page, Pager
 from amqpbroker.clock import Clock, Timer
 
 

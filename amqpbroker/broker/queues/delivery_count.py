@@ -1,4 +1,4 @@
-"""The headers with which quorum queues tell how often they have delivered a message before (rabbit_fifo_client)."""
+"""Headers that tell how often a queue has delivered a message before, if its kind counts (rabbit_fifo_client)."""
 
 from typing import Final
 
@@ -14,12 +14,12 @@ _DELIVERY_COUNT: Final = b"\x10x-delivery-countl"
 
 
 def counted(message: Message, queue: Queue, acquired_count: int, delivery_count: int, compat: Compat) -> Message:
-    """Return the message as `queue` delivers it, with counts as in Entry. A quorum queue adds them as headers (long).
+    """Return the message as `queue` delivers it, with counts as in Entry, as headers (long) if its kind counts.
 
     The headers are x-delivery-count, unless it is 0, and, if only failures count, x-acquired-count, the number of all
     returns. After a restart of the broker x-acquired-count starts again at the number of failures.
     """
-    if queue.settings.queue_type != "quorum":
+    if not queue.counts_returns:
         return message
     counts = BytesWriter()
     if compat.counts_only_failures and acquired_count:

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from amqpbroker import errors
-from amqpbroker.broker.queues.arguments import QUEUE_TYPE, arguments_of, with_queue_type
-from amqpbroker.broker.queues.settings import ALTERNATE_EXCHANGE
+from amqpbroker.broker.exchanges.arguments import ALTERNATE_EXCHANGE
+from amqpbroker.broker.queues.arguments import QUEUE_TYPE, with_queue_type
 from amqpbroker.wire.erlang import erlang_characters, erlang_term
 from amqpbroker.wire.values import TYPE_NAMES, Field, Table, longstr
 
@@ -30,11 +30,11 @@ def assert_queue_equivalent(
 
     owned: the queue is not exclusive, or belongs to the connection that declares. Only the arguments that the existing
     queue's type knows are compared. An exclusive queue counts as transient, even if declared durable.
-    relaxed: a quorum queue may be declared as a classic one, with flags that only a classic queue may have; as seen on
-    a running 4.0.5. newest: the arguments are those of RabbitMQ 4.3.
+    relaxed: a queue may be declared as a classic one if its kind allows that, with flags that only a classic queue may
+    have; as seen on a running 4.0.5. newest: the arguments are those of RabbitMQ 4.3.
     """
     name = existing.name
-    queue_type = existing.settings.queue_type
+    kind = existing.kind
     declared = with_queue_type(
         arguments,
         durable=durable,
@@ -42,7 +42,7 @@ def assert_queue_equivalent(
         auto_delete=auto_delete,
         default_queue_type=default_queue_type,
     )
-    relaxed = relaxed and queue_type == "quorum" and declared[QUEUE_TYPE] == longstr("classic")
+    relaxed = relaxed and kind.relaxed_redeclaration and declared[QUEUE_TYPE] == longstr("classic")
     if not relaxed:
         was_exclusive = existing.owner is not None
         if not owned or exclusive != was_exclusive:
@@ -51,8 +51,8 @@ def assert_queue_equivalent(
             "durable", "queue", name, vhost, durable and not exclusive, existing.durable and not was_exclusive
         )
         _assert_same_flag("auto_delete", "queue", name, vhost, auto_delete, existing.auto_delete)
-    current = {QUEUE_TYPE: longstr(queue_type), **existing.arguments}
-    for argument in arguments_of(queue_type, newest):
+    current = {QUEUE_TYPE: longstr(kind.name), **existing.arguments}
+    for argument in kind.arguments_in(newest):
         if relaxed and argument == QUEUE_TYPE:
             continue
         _assert_same_argument(argument, "queue", name, vhost, declared.get(argument), current.get(argument))

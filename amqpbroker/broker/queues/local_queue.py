@@ -5,40 +5,32 @@ against its delivery limit; neither is worth a class of its own.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
-from amqpbroker.broker.queues.consumers import Consumers, QuorumConsumers
+from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.deadletter import count_letters
 from amqpbroker.broker.queues.delayed_returns import DelayedReturns
 from amqpbroker.broker.queues.disuse import Disuse
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.fifo_line import FifoLine
+from amqpbroker.broker.queues.host import Host
+from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.length_limit import LEAVING_BYTES, LengthLimit
 from amqpbroker.broker.queues.paging import QueuePages
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.queue_info import queue_info
-from amqpbroker.broker.queues.ready_line import (
-    FifoLine,
-    Pager,
-    PriorityLine,
-    QuorumLine,
-    ReadyLine,
-    StrictQuorumLine,
-)
+from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.retry_delay import RetryDelay
 from amqpbroker.broker.queues.returns import reclaim, requeue
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Timer
-from amqpbroker.compat import Compat
 from amqpbroker.message.message import MESSAGE_OCTETS, Message
 from amqpbroker.store.journal.recovery import Copies
 from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Table
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.vhost import Vhost
 
 #: Why a message leaves a queue without being acknowledged, and is dead-lettered. RabbitMQ's words, as in x-death.
 EXPIRED = "expired"
@@ -47,14 +39,6 @@ REJECTED = "rejected"
 #: How many messages, and octets of them, a quorum queue deals out to several consumers before it delivers these.
 ROUND: Final = 256
 ROUND_BYTES: Final = 1 << 16
-
-
-def _ready_line(settings: QueueSettings, compat: Compat, pager: Pager | None) -> ReadyLine:
-    if settings.queue_type == "quorum":
-        return StrictQuorumLine(pager) if compat.strict_quorum_priorities else QuorumLine(pager)
-    if settings.max_priority:
-        return PriorityLine(settings.max_priority, pager)
-    return FifoLine(pager)
 
 
 class LocalQueue(Queue):
@@ -71,7 +55,8 @@ class LocalQueue(Queue):
 
     def __init__(
         self,
-        vhost: "Vhost",
+        kind: Kind,
+        vhost: Host,
         name: str,
         settings: QueueSettings,
         durable: bool = False,
@@ -79,15 +64,17 @@ class LocalQueue(Queue):
         owner: object | None = None,
         arguments: Table | None = None,
     ) -> None:
-        super().__init__(name, settings, durable, auto_delete, owner, arguments)
-        self.vhost = vhost
+        super().__init__(kind, name, settings, durable, auto_delete, owner, arguments)
+        self.vhost: Host = vhost
         self.clock = vhost.clock
-        self.quorum: bool = settings.queue_type == "quorum"
-        kind = QuorumConsumers if self.quorum else Consumers
-        self.consumers: Consumers = kind(name, vhost.name, settings.single_active_consumer)
+        self.quorum: bool = kind.counts_returns
+        assert kind.consumers is not None
+        assert kind.line is not None
+        self.consumers: Consumers = kind.consumers(name, vhost.name, settings.single_active_consumer)
         self.store: Store = vhost.store if durable else UNSTORED
         self.stores: bool = self.store.keeps
-        self.ready: ReadyLine = _ready_line(settings, vhost.config.compat, QueuePages(self) if self.stores else None)
+        pager = QueuePages(self) if self.stores else None
+        self.ready: ReadyLine = kind.line(settings.max_priority, vhost.config.compat, pager)
         self._limited: bool = not settings.plain
         self.limit = LengthLimit()
         self.retry: RetryDelay | None = settings.retry if vhost.config.compat.delayed_retry else None
@@ -117,8 +104,8 @@ class LocalQueue(Queue):
         return 0 if self.delayed is None else self.delayed.size
 
     @property
-    def consumer_count(self) -> int:
-        return len(self.consumers.all)
+    def consumer_list(self) -> list[Consumer]:
+        return self.consumers.all
 
     @property
     def told_consumer_count(self) -> int:
@@ -159,9 +146,6 @@ class LocalQueue(Queue):
 
     def consumer_info(self, consumer: Consumer) -> ConsumerInfo:
         return self.consumers.info(consumer)
-
-    def consumer_infos(self) -> list[ConsumerInfo]:
-        return self.consumers.infos()
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -372,7 +356,8 @@ class LocalQueue(Queue):
 
     def ack(self, entry: Entry) -> None:
         if entry.position:
-            self.forget(entry)
+            self.tally.unstored += 1
+            self.store.settle(entry)
         self.unacked_count -= 1
         self.unacked_size -= entry.message.size
         consumer = entry.consumer
@@ -441,7 +426,14 @@ class LocalQueue(Queue):
             return
         self.tally.left += len(entries)
         dead_lettered = not self.closed and self.settings.dead_letter_exchange is not None
-        count_letters(self.vhost.totals.dead_letters, self.settings, dead_lettered, reason, len(entries))
+        count_letters(
+            self.vhost.totals.dead_letters,
+            self.kind.name,
+            self.settings.dead_letter_strategy,
+            dead_lettered,
+            reason,
+            len(entries),
+        )
         if dead_lettered:
             self.vhost.dead_letters.send(self, entries, reason)
             return

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.ready_line import Page, Pager
+from amqpbroker.broker.queues.pages import Page, Pager
 from amqpbroker.store.journal.record import DamagedError
 from amqpbroker.store.store import Store
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.infos import QueueInfo
-from amqpbroker.broker.queues.ready_line import StrictQuorumLine
+from amqpbroker.broker.queues.quorum_lines import StrictQuorumLine
 from amqpbroker.message.message import MESSAGE_OCTETS
 from amqpbroker.wire.properties import timestamp_of
 
@@ -32,7 +32,7 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
     if consumers.all:
         capacity = float(not ready.count) if sample is None else sample.capacity
     active = consumers.active
-    if active is None and consumers.all and queue.settings.queue_type == "quorum":
+    if active is None and consumers.all and queue.quorum:
         active = consumers.all[0]
     exclusive = consumers.all[0] if consumers.all and consumers.all[0].exclusive else None
     head = ready.peek()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.pages import Spilled
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.ready_line import Spilled
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.message import Message
 from amqpbroker.store.journal import record

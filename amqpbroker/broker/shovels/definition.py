@@ -1,11 +1,11 @@
 """What a shovel is to do: the value of a parameter of the component shovel (rabbit_shovel_parameters.erl)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from amqpbroker.broker.policies.parameters import validation_failed
-from amqpbroker.broker.queues.arguments import KNOWN_ARGUMENTS, KNOWN_CONSUMER_ARGUMENTS
+from amqpbroker.broker.queues.kinds import known_arguments, known_consumer_arguments
 from amqpbroker.client.uri import AmqpUri, UriError, parse, without_credentials
 from amqpbroker.wire.erlang import erlang_entries, erlang_json, erlang_string
 
@@ -238,9 +238,12 @@ def _delete_after(name: str, given: object) -> str | None:
     )
 
 
-def _known(names: frozenset[str]) -> _Check:
-    checks: dict[str, _Check] = dict.fromkeys(sorted(names), _scalar)
-    return lambda name, given: "\n".join(_unfit(name, given, checks)) or None
+def _known(names: Callable[[], Collection[str]]) -> _Check:
+    def check(name: str, given: object) -> str | None:
+        checks: dict[str, _Check] = dict.fromkeys(sorted(names()), _scalar)
+        return "\n".join(_unfit(name, given, checks)) or None
+
+    return check
 
 
 def _scalar(name: str, given: object) -> str | None:
@@ -280,8 +283,8 @@ _CHECKS: dict[str, _Check] = {
     "src-exchange": _short_text,
     "src-exchange-key": _short_text,
     "src-queue": _short_text,
-    "src-queue-args": _known(KNOWN_ARGUMENTS),
-    "src-consumer-args": _known(KNOWN_CONSUMER_ARGUMENTS),
+    "src-queue-args": _known(known_arguments),
+    "src-consumer-args": _known(known_consumer_arguments),
     "prefetch-count": _count,
     "src-prefetch-count": _count,
     "delete-after": _delete_after,
@@ -291,7 +294,7 @@ _CHECKS: dict[str, _Check] = {
     "dest-exchange": _short_text,
     "dest-exchange-key": _short_text,
     "dest-queue": _short_text,
-    "dest-queue-args": _known(KNOWN_ARGUMENTS),
+    "dest-queue-args": _known(known_arguments),
     "add-forward-headers": _boolean,
     "add-timestamp-header": _boolean,
     "dest-add-forward-headers": _boolean,

@@ -13,7 +13,7 @@ Value = Callable[[tuple[Vhost, Queue]], Any]
 _VALUES: dict[str, Value] = {
     "name": lambda found: found[1].name,
     "vhost": lambda found: found[0].name,
-    "type": lambda found: "quorum" if found[1].settings.queue_type == "quorum" else "classic",
+    "type": lambda found: found[1].kind.name,
     "durable": lambda found: found[1].durable,
     "auto_delete": lambda found: found[1].auto_delete,
     "exclusive": lambda found: found[1].owner is not None,

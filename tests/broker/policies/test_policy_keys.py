@@ -2,7 +2,10 @@
 
 import pytest
 
-from amqpbroker.broker.policies.policy_keys import definition_problem, finite, kinds_of, merged
+from amqpbroker.broker.policies.policy_keys import finite
+from amqpbroker.broker.queues.kinds import policy_keys
+
+KEYS = policy_keys()
 
 ACCEPTED: dict[str, list[object]] = {
     "alternate-exchange": ["", "x"],
@@ -75,37 +78,37 @@ OPERATORS = {
 @pytest.mark.parametrize("key", ACCEPTED)
 def test_what_a_key_may_be(key: str) -> None:
     for value in ACCEPTED[key]:
-        assert definition_problem({key: value}, operator=False) is None
-        assert (definition_problem({key: value}, operator=True) is None) == (key in OPERATORS)
+        assert KEYS.problem({key: value}, operator=False) is None
+        assert (KEYS.problem({key: value}, operator=True) is None) == (key in OPERATORS)
 
 
 @pytest.mark.parametrize(("key", "value", "problem"), REFUSED)
 def test_what_a_key_may_not_be(key: str, value: object, problem: str) -> None:
-    assert definition_problem({key: value}, operator=False) == problem
+    assert KEYS.problem({key: value}, operator=False) == problem
     if key in OPERATORS:
-        assert definition_problem({key: value}, operator=True) == problem
+        assert KEYS.problem({key: value}, operator=True) == problem
 
 
 def test_a_definition_must_say_something() -> None:
-    assert definition_problem({}, operator=False) == "no policy provided"
-    assert definition_problem([], operator=False) == "no policy provided"
-    assert definition_problem([1], operator=False) == "definition must be a dictionary: [1]"
-    assert definition_problem(None, operator=False) == "definition should be a map, actually was null"
+    assert KEYS.problem({}, operator=False) == "no policy provided"
+    assert KEYS.problem([], operator=False) == "no policy provided"
+    assert KEYS.problem([1], operator=False) == "definition must be a dictionary: [1]"
+    assert KEYS.problem(None, operator=False) == "definition should be a map, actually was null"
     problem = "parse error while reading policy definition: null. Validator: operator_policy_validator."
-    assert definition_problem(None, operator=True) == problem
+    assert KEYS.problem(None, operator=True) == problem
 
 
 def test_keys_that_there_are_not() -> None:
-    assert definition_problem({"ha-mode": "all", "a": {"b": [None]}, "max-length": 5}, operator=False) == (
+    assert KEYS.problem({"ha-mode": "all", "a": {"b": [None]}, "max-length": 5}, operator=False) == (
         '[{<<"a">>,#{<<"b">> => [null]}},{<<"ha-mode">>,<<"all">>}] are not recognised policy settings'
     )
-    assert definition_problem({"alternate-exchange": "x"}, operator=True) == (
+    assert KEYS.problem({"alternate-exchange": "x"}, operator=True) == (
         '[{<<"alternate-exchange">>,<<"x">>}] are not recognised policy settings'
     )
 
 
 def test_a_wrong_value_is_told_before_unknown_keys_and_the_first_by_name() -> None:
-    assert definition_problem({"max-length": "x", "expires": "y", "foo": 1}, operator=False) == (
+    assert KEYS.problem({"max-length": "x", "expires": "y", "foo": 1}, operator=False) == (
         '<<"y">> is not a valid queue expiry'
     )
 
@@ -139,20 +142,20 @@ MIN, MAX = "delayed-retry-min", "delayed-retry-max"
 @pytest.mark.parametrize("operator", [False, True])
 def test_delayed_retry_from_4_3_on(definition: dict[str, object], problem: str | None, operator: bool) -> None:
     """See rabbit_quorum_queue:validate_policy/1 of 4.3.5, for policies of both kinds."""
-    assert definition_problem(definition, operator, keys_of_4_3=True) == problem
-    before = definition_problem(definition, operator)
+    assert KEYS.problem(definition, operator, keys_of_4_3=True) == problem
+    before = KEYS.problem(definition, operator)
     assert before is not None
     assert before.endswith(" are not recognised policy settings")
 
 
 def test_the_consumer_disconnected_timeout_is_no_key_of_operator_policies() -> None:
     key = "consumer-disconnected-timeout"
-    assert definition_problem({key: 0}, operator=False, keys_of_4_3=True) is None
+    assert KEYS.problem({key: 0}, operator=False, keys_of_4_3=True) is None
     problem = "-1 is not a valid consumer disconnected timeout"
-    assert definition_problem({key: -1}, operator=False, keys_of_4_3=True) == problem
+    assert KEYS.problem({key: -1}, operator=False, keys_of_4_3=True) == problem
     unknown = '[{<<"consumer-disconnected-timeout">>,0}] are not recognised policy settings'
-    assert definition_problem({key: 0}, operator=True, keys_of_4_3=True) == unknown
-    assert definition_problem({key: 0}, operator=False) == unknown
+    assert KEYS.problem({key: 0}, operator=True, keys_of_4_3=True) == unknown
+    assert KEYS.problem({key: 0}, operator=False) == unknown
 
 
 @pytest.mark.parametrize(
@@ -181,11 +184,11 @@ def test_the_consumer_disconnected_timeout_is_no_key_of_operator_policies() -> N
 def test_how_a_policy_and_an_operator_policy_are_merged(
     key: str, policy: object, operator: object, both: object
 ) -> None:
-    assert merged({key: policy}, {key: operator}) == {key: both}
+    assert KEYS.merged({key: policy}, {key: operator}) == {key: both}
 
 
 def test_what_only_one_of_two_policies_says_counts() -> None:
-    assert merged({"overflow": "drop-head"}, {"expires": 5}) == {"overflow": "drop-head", "expires": 5}
+    assert KEYS.merged({"overflow": "drop-head"}, {"expires": 5}) == {"overflow": "drop-head", "expires": 5}
 
 
 @pytest.mark.parametrize(
@@ -202,7 +205,7 @@ def test_what_only_one_of_two_policies_says_counts() -> None:
     ],
 )
 def test_queues_of_a_type_take_a_policy_only_if_they_take_all_its_keys(keys: list[str], kinds: set[str]) -> None:
-    assert kinds_of(dict.fromkeys(keys)) == kinds
+    assert KEYS.kinds_of(dict.fromkeys(keys)) == kinds
 
 
 def test_a_negative_limit_is_none() -> None:

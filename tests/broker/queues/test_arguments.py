@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from amqpbroker.broker.queues.arguments import with_queue_type
-from amqpbroker.broker.queues.settings import QueueSettings, parse_queue_settings
+from amqpbroker.broker.queues.declaration import Declaration, parse_declaration
+from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, Table, longstr
 
@@ -14,9 +15,9 @@ FOREIGN = "PRECONDITION_FAILED - invalid arg '{}' for queue 'q' in vhost '/' of 
 QUORUM = {"x-queue-type": longstr("quorum")}
 
 
-def parse(arguments: Table, **declare: Any) -> QueueSettings:
+def parse(arguments: Table, **declare: Any) -> Declaration:
     flags: dict[str, Any] = {"durable": True, "exclusive": False, "auto_delete": False}
-    return parse_queue_settings("q", "/", arguments=arguments, **flags | declare)
+    return parse_declaration("q", "/", arguments=arguments, **flags | declare)
 
 
 def refusal(arguments: Table, **declare: Any) -> str:
@@ -109,7 +110,7 @@ def test_refuses_what_quorum_queues_do_not_have(argument: str) -> None:
     "value", [Field("b", 5), Field("B", 5), Field("s", 5), Field("u", 5), Field("i", 5), Field("l", 5)]
 )
 def test_takes_integers_of_any_width(value: Field) -> None:
-    assert parse({"x-max-length": value}).max_length == 5
+    assert parse({"x-max-length": value}).settings.max_length == 5
 
 
 def test_checks_values_in_one_order_then_foreign_arguments_then_properties() -> None:
@@ -127,7 +128,7 @@ def test_names_the_first_foreign_argument_by_name_where_the_type_was_left_out() 
 
 
 def test_takes_unknown_arguments() -> None:
-    assert parse({"x-foo": Field("A", []), "bar": Field("V", None)}) == QueueSettings()
+    assert parse({"x-foo": Field("A", []), "bar": Field("V", None)}).settings == QueueSettings()
 
 
 @pytest.mark.parametrize("kind", ["I", "x", "V"])
@@ -155,7 +156,7 @@ def test_only_classic_queues_may_get_their_name_from_the_server() -> None:
     text = "PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_quorum_queue"
     assert refusal(QUORUM, server_named=True) == text
     assert refusal({}, server_named=True, default_queue_type="quorum") == text
-    assert parse({}, server_named=True).queue_type == "classic"
+    assert parse({}, server_named=True).kind.name == "classic"
 
 
 def test_refuses_a_stream_and_says_what_to_do() -> None:
@@ -175,11 +176,11 @@ def test_refuses_a_stream_and_says_what_to_do() -> None:
     ],
 )
 def test_the_default_type_is_for_queues_that_it_suits(flags: dict[str, bool], queue_type: str) -> None:
-    assert parse({}, default_queue_type="quorum", **flags).queue_type == queue_type
+    assert parse({}, default_queue_type="quorum", **flags).kind.name == queue_type
 
 
 def test_undefined_is_the_default_type() -> None:
-    assert parse({"x-queue-type": longstr("undefined")}, default_queue_type="quorum").queue_type == "quorum"
+    assert parse({"x-queue-type": longstr("undefined")}, default_queue_type="quorum").kind.name == "quorum"
 
 
 def test_writes_the_queue_type_into_the_arguments_that_are_kept() -> None:

@@ -8,7 +8,7 @@ import pytest
 from amqpbroker.broker.queues.delayed_returns import DelayedReturns
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.broker.queues.ready_line import PAGE_BYTES, PAGE_COUNT
+from amqpbroker.broker.queues.pages import PAGE_BYTES, PAGE_COUNT
 from amqpbroker.broker.queues.rereading import RETRY_MS
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock

@@ -236,7 +236,7 @@ def test_a_request_and_its_headers_are_not_decoded() -> None:
     for in_frames in True, False:
         frames = content(1, properties, b"?", 0)
         asked = Message(b"\0\1q", None, None, 1, frames, 1) if in_frames else Message(b"\0\1q", properties, b"?")
-        inspect(asked, properties, None, reply)
+        inspect(asked, properties, None, reply.shortstr)
         assert asked.undecoded
         assert decode_properties(asked.properties) == {**values, "reply_to": reply.name.encode()}
         assert asked.headers == values["headers"]

@@ -7,8 +7,9 @@ import pytest
 
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.queues.equivalence import assert_exchange_equivalent, assert_queue_equivalent
+from amqpbroker.broker.queues.kinds import CLASSIC
+from amqpbroker.broker.queues.kinds import QUORUM as QUORUM_QUEUE
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, Table, longstr
 
@@ -27,7 +28,7 @@ def declare_again(
         auto_delete=was["auto_delete"],
         owner="connection" if was["exclusive"] else None,
         arguments=was["arguments"],
-        settings=QueueSettings("quorum" if was["arguments"].get("x-queue-type") == longstr("quorum") else "classic"),
+        kind=QUORUM_QUEUE if was["arguments"].get("x-queue-type") == longstr("quorum") else CLASSIC,
     )
     assert_queue_equivalent(cast(Queue, existing), "/", owned=owned, default_queue_type=default_queue_type, **now)
 

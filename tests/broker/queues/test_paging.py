@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.queues import paging
-from amqpbroker.broker.queues import ready_line as ready_lines
-from amqpbroker.broker.queues.settings import queue_settings
+from amqpbroker.broker.queues import fifo_line, paging
+from amqpbroker.broker.queues.declaration import queue_settings
+from amqpbroker.broker.queues.priority_line import PriorityLine
+from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
 from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
@@ -63,11 +64,11 @@ class Node:
         """How many messages that wait are in memory."""
         line = self.queue.ready
         lines = [line]
-        if isinstance(line, ready_lines.StrictQuorumLine):
+        if isinstance(line, StrictQuorumLine):
             line = line.normal
-        if isinstance(line, ready_lines.PriorityLine):
+        if isinstance(line, PriorityLine):
             lines = line.levels
-        elif isinstance(line, ready_lines.QuorumLine):
+        elif isinstance(line, QuorumLine):
             lines = [line.high, line.normal]
         return sum(len(one.line) + len(one._tail) + sum(len(page.entries) for page in one._pages) for one in set(lines))
 
@@ -77,9 +78,9 @@ class Node:
 
 @pytest.fixture
 def _small_pages(monkeypatch):
-    monkeypatch.setattr(ready_lines, "PAGE_COUNT", 4)
+    monkeypatch.setattr(fifo_line, "PAGE_COUNT", 4)
     monkeypatch.setattr(paging, "SLICE_COUNT", 3)
-    monkeypatch.setattr(ready_lines, "_WORTH_COUNT", 1)
+    monkeypatch.setattr(fifo_line, "_WORTH_COUNT", 1)
 
 
 def texts(count, start=0):
@@ -152,7 +153,7 @@ def test_recovered_messages_of_priorities_stay_on_the_disk_and_keep_their_order(
 
 
 def test_recovered_pages_are_bounded_by_octets(monkeypatch):
-    monkeypatch.setattr(ready_lines, "PAGE_BYTES", 100)
+    monkeypatch.setattr(fifo_line, "PAGE_BYTES", 100)
     node = Node()
     node.publish(*[b"%d" % i * 60 for i in range(10)])
     after = node.restarted()
@@ -401,7 +402,7 @@ def test_a_backlog_expires_without_coming_into_memory_as_a_whole():
 
 def test_a_backlog_is_cut_to_a_length_without_coming_into_memory_as_a_whole():
     node = filled()
-    settings = queue_settings("classic", table(max_length=3))
+    settings = queue_settings(node.queue.kind, table(max_length=3))
     assert peak(lambda: node.queue.apply_settings(settings)) < 20_000_000
     assert node.queue.ready.count == 3
     assert node.restarted().queue.ready.count == 3
@@ -410,7 +411,7 @@ def test_a_backlog_is_cut_to_a_length_without_coming_into_memory_as_a_whole():
 @pytest.mark.parametrize("arguments", [{}, {"x-queue-type": "quorum"}])
 def test_the_first_message_of_a_long_queue_is_delivered_when_a_slice_of_a_page_was_read(arguments):
     node = Node(**arguments)
-    sent = texts(3 * ready_lines.PAGE_COUNT + 1)
+    sent = texts(3 * fifo_line.PAGE_COUNT + 1)
     node.publish(*sent)
     node = node.restarted()
     (first,) = node.take(1)

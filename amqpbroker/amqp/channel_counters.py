@@ -1,0 +1,87 @@
+"""What a channel has published where, and what happened on it off the shortest way."""
+
+from amqpbroker.broker.counters.stats import Outlet
+from amqpbroker.broker.exchanges.exchange import Exchange
+
+
+class ChannelCounters:
+    """With what the channel keeps anyway, this tells all its counters.
+
+    returned, dropped: unroutable messages, told or not. got, got_no_ack, got_empty: by basic.get. got_acked: of these,
+    the acknowledged ones. given_back: deliveries to consumers that were settled in another way than by an
+    acknowledgement. redelivered: of all deliveries.
+    """
+
+    __slots__ = (
+        "_outlets",
+        "_published",
+        "dropped",
+        "given_back",
+        "got",
+        "got_acked",
+        "got_empty",
+        "got_no_ack",
+        "redelivered",
+        "returned",
+    )
+
+    def __init__(self) -> None:
+        self.returned: int = 0
+        self.dropped: int = 0
+        self.got: int = 0
+        self.got_no_ack: int = 0
+        self.got_empty: int = 0
+        self.got_acked: int = 0
+        self.given_back: int = 0
+        self.redelivered: int = 0
+        self._outlets: dict[Exchange, Outlet] = {}
+        self._published: int = 0
+
+    def count_returned(self) -> None:
+        """Count an unroutable message that is returned."""
+        self.returned += 1
+
+    def count_dropped(self) -> None:
+        """Count an unroutable message that is not."""
+        self.dropped += 1
+
+    def count_got(self, no_ack: bool) -> None:
+        """Count a message of basic.get."""
+        if no_ack:
+            self.got_no_ack += 1
+        else:
+            self.got += 1
+
+    def count_got_empty(self) -> None:
+        """Count a basic.get without a message."""
+        self.got_empty += 1
+
+    def count_got_acked(self, count: int) -> None:
+        """Count acknowledged messages of basic.get."""
+        self.got_acked += count
+
+    def count_given_back(self, count: int) -> None:
+        """Count deliveries that were settled in another way than by an acknowledgement."""
+        self.given_back += count
+
+    def count_redelivered(self) -> None:
+        """Count a message that is delivered once more."""
+        self.redelivered += 1
+
+    def outlet(self, exchange: Exchange) -> Outlet:
+        """Where publishes to the exchange are counted, until `close_outlets`."""
+        outlet = self._outlets.get(exchange)
+        if outlet is None:
+            outlet = self._outlets[exchange] = Outlet()
+            exchange.outlets[outlet] = None
+        return outlet
+
+    def close_outlets(self) -> None:
+        """Add up what was published, since exchanges come and go."""
+        for exchange, outlet in self._outlets.items():
+            exchange.add_up(outlet)
+            self._published += outlet.single + outlet.other
+        self._outlets.clear()
+
+    def published(self) -> int:
+        return self._published + sum([outlet.single + outlet.other for outlet in self._outlets.values()])

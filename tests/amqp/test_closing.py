@@ -1,0 +1,122 @@
+import pytest
+
+from amqpbroker.amqp.state import CLOSING_TIMEOUT_MS
+from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import ManualClock
+from amqpbroker.errors import not_allowed
+from amqpbroker.wire.frames import BODY, HEARTBEAT_FRAME, frame
+from tests.harness import Received, Wire, method
+
+
+def test_a_channel_error_leaves_the_other_channels_alone(client: Wire, other: Wire) -> None:
+    client.call(2, "channel.open")
+    client.declare("q")
+    client.consume("q", channel=2)
+    client.send(1, "basic.ack", delivery_tag=99)
+    assert [(got.channel, got.name) for got in client.receive()] == [(1, "channel.close")]
+    other.publish("q", b"1")
+    assert [got.body for got in client.receive()] == [b"1"]
+
+
+def test_closing_from_the_client(client: Wire, broker: Broker, clock: ManualClock) -> None:
+    client.declare("mine", exclusive=True)
+    assert client.call(0, "connection.close") == Received(0, "connection.close-ok", {})
+    assert not broker.vhost("/").queues
+    client.feed(method("channel.open", 5))
+    assert client.receive() == []
+    clock.advance(CLOSING_TIMEOUT_MS)
+    assert client.connection.closing
+    assert not broker.sessions
+
+
+def test_after_connection_close_nothing_counts_but_its_answer(client: Wire, other: Wire, clock: ManualClock) -> None:
+    client.declare("q")
+    client.send(1, "channel.open")
+    assert client.closed()[0] == 504
+    client.publish("q", b"lost")
+    client.send(2, "channel.open")
+    client.send(0, "connection.open", virtual_host="/")
+    client.feed(HEARTBEAT_FRAME + frame(BODY, 0, b"x"))
+    assert client.receive() == []
+    assert other.depth("q") == 0
+    assert not client.connection.closing
+    client.send(0, "connection.close-ok")
+    assert client.receive() == []
+    assert client.connection.closing
+
+
+def test_both_sides_may_close_the_connection_at_once(client: Wire) -> None:
+    client.send(1, "channel.open")
+    client.send(0, "connection.close")
+    assert [got.name for got in client.receive()] == ["connection.close", "connection.close-ok"]
+
+
+def test_a_peer_that_does_not_answer_is_not_waited_for_for_ever(client: Wire, clock: ManualClock) -> None:
+    client.send(1, "channel.open")
+    assert client.closed()[0] == 504
+    clock.advance(CLOSING_TIMEOUT_MS - 1)
+    assert not client.connection.closing
+    clock.advance(1)
+    assert client.connection.closing
+    assert clock.next_due_ms() is None
+
+
+def test_shutting_down_says_so(client: Wire) -> None:
+    client.connection.shutdown()
+    assert client.closed() == (320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'")
+    client.connection.shutdown()
+    assert client.receive() == []
+
+
+def test_shutting_down_before_the_connection_is_open_just_closes(broker: Broker) -> None:
+    client = Wire(broker)
+    client.feed(b"AMQP\0\0\x09\x01")
+    client.receive()
+    client.connection.shutdown()
+    assert client.receive() == []
+    assert client.connection.closing
+
+
+def test_the_broker_can_close_for_any_reason(client: Wire) -> None:
+    client.connection.force_close(not_allowed("because"))
+    assert client.closed() == (530, "NOT_ALLOWED - because")
+
+
+def test_a_lost_connection_gives_everything_back(client: Wire, other: Wire, broker: Broker, clock: ManualClock) -> None:
+    client.call(2, "channel.open")
+    client.declare("q")
+    client.declare("auto", auto_delete=True)
+    client.declare("mine", exclusive=True)
+    for queue, channel in (("q", 1), ("auto", 2), ("mine", 1)):
+        client.consume(queue, queue, channel=channel)
+    for body in (b"1", b"2", b"3"):
+        other.publish("q", body)
+    client.receive()
+    client.connection.lost()
+    client.connection.lost()
+    vhost = broker.vhost("/")
+    assert list(vhost.queues) == ["q"]
+    assert list(broker.sessions) == [other.connection]
+    got = [other.get("q") for _ in range(3)]
+    assert [(each.body, each.arguments["redelivered"]) for each in got] == [(b"1", True), (b"2", True), (b"3", True)]
+    assert clock.next_due_ms() is None
+    client.connection.feed(HEARTBEAT_FRAME)
+    assert client.connection.collect() == []
+
+
+@pytest.mark.parametrize("end", ["lost", "connection.close"])
+def test_nothing_goes_from_one_channel_to_another_of_a_connection_that_ends(
+    client: Wire, other: Wire, end: str
+) -> None:
+    client.call(2, "channel.open")
+    client.declare("q")
+    client.consume("q", "one")
+    client.consume("q", "two", channel=2, no_ack=True)
+    other.publish("q", b"0")
+    assert [got.arguments["consumer_tag"] for got in client.receive()] == ["one"]
+    if end == "lost":
+        client.connection.lost()
+    else:
+        client.call(0, "connection.close")
+    got = other.get("q")
+    assert (got.body, got.arguments["redelivered"]) == (b"0", True)
