@@ -164,11 +164,11 @@ class Fanout(Way):
 
 #: The most calls alone, calls of one more message, and files.
 MOST = {
-    Transient: (35, 15, 15),
+    Transient: (40, 17, 18),
     Persistent: (100, 20, 30),
-    Get: (115, 45, 35),
-    Rejected: (150, 95, 37),
-    Fanout: (120, 55, 30),
+    Get: (120, 50, 40),
+    Rejected: (150, 100, 44),
+    Fanout: (125, 58, 33),
 }
 
 

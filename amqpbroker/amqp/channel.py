@@ -301,8 +301,11 @@ class Channel(AwaitingSync):
         message.persistent = repeat.known > 255
         message.priority = repeat.known & 255
         accepted = repeat.destination.publish(message)
-        if self.confirms is not None:
-            self._confirm(self.confirms, accepted)
+        confirms = self.confirms
+        if confirms is not None:
+            confirms.number(accepted)
+            if not self.awaiting_sync:
+                self._await_sync()
         return True
 
     def place(self, message: Message, destinations: tuple[Destination, ...], bits: int, outlet: Outlet) -> None:
@@ -511,10 +514,13 @@ class Channel(AwaitingSync):
         self.delivery_tag = tag
         return tag
 
-    def hold(self, entry: Entry) -> None:
-        """Keep the entry that is delivered next until it is settled."""
+    def hold(self, entry: Entry) -> int:
+        """Keep the entry that is being delivered until it is settled; returns the delivery tag."""
         self.delivered += 1
-        self.unacked[self.delivery_tag + 1] = entry
+        tag = self.delivery_tag + 1
+        self.delivery_tag = tag
+        self.unacked[tag] = entry
+        return tag
 
     def send_got(self, entry: Entry, no_ack: bool, left: int) -> None:
         """basic.get-ok for an entry that a queue gave; `left` messages stay ready there."""

@@ -129,13 +129,15 @@ class ChannelConsumer(LineMember):
         return self.unacked + 1 >= self.prefetch
 
     def deliver(self, entry: Entry) -> None:
-        self.channel.hold(entry)
         entry.consumer = self
-        self.hand(entry.message, entry.acquired_count, entry.delivery_count)
+        self._write(self.channel.hold(entry), entry.message, entry.acquired_count, entry.delivery_count)
 
     def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
+        self._write(self.channel.next_tag(), message, acquired_count, delivery_count)
+
+    def _write(self, tag: int, message: Message, acquired_count: int, delivery_count: int) -> None:
+        """Write the delivery with that tag."""
         channel = self.channel
-        tag = channel.next_tag()
         if acquired_count:
             channel.counts.count_redelivered()
             self.queue.count_redelivery()
@@ -205,11 +207,11 @@ class ChannelConsumer(LineMember):
 class StampingConsumer(ChannelConsumer):
     """Consumer whose deliveries carry the time of delivery in a header, if that is configured."""
 
-    def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
+    def _write(self, tag: int, message: Message, acquired_count: int, delivery_count: int) -> None:
         channel = self.channel
         if channel.broker.config.tells_sent_time:
             message = stamped(message, channel.clock.wall_ms())
-        super().hand(message, acquired_count, delivery_count)
+        super()._write(tag, message, acquired_count, delivery_count)
 
 
 class OverfullConsumer(StampingConsumer):

@@ -1,6 +1,5 @@
 """A message, and a copy of it as its holder and the store see it."""
 
-from abc import ABCMeta, abstractmethod
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -180,30 +179,22 @@ def encode_address(exchange: str, routing_key: bytes) -> bytes:
 
 # Acyclic: a copy refers only to its message, which is acyclic. See `Entry` for the rules of that subclass.
 @mypyc_attr(acyclic=True)
-class Copy(metaclass=ABCMeta):
+class Copy:
     """One holder's copy of a message.
 
-    sequence: its place among the holder's copies. deadline_ms: when it expires, or is due; milliseconds since the
-    epoch, 0 for never. delivery_count: how many of its returns count against a delivery limit. delivered_ms: when it
-    was last delivered (`Clock.turn_ms`), -1 for never; set by its holder. position: where it is stored, or that it is
-    not, set by the store.
+    holder_id: of who holds it, in the store. sequence: its place among the holder's copies. deadline_ms: when it
+    expires, or is due; milliseconds since the epoch, 0 for never. delivery_count: how many of its returns count against
+    a delivery limit. delivered_ms: when it was last delivered (`Clock.turn_ms`), -1 for never; set by its holder.
+    position: where it is stored, or that it is not, set by the store.
     """
 
-    __slots__ = ("deadline_ms", "delivered_ms", "delivery_count", "message", "position", "sequence")
+    __slots__ = ("deadline_ms", "delivered_ms", "delivery_count", "holder_id", "message", "position", "sequence")
 
-    def __init__(self, message: Message, sequence: int, deadline_ms: int) -> None:
+    def __init__(self, message: Message, holder_id: int, sequence: int, deadline_ms: int) -> None:
         self.message: Message = message
+        self.holder_id: int = holder_id
         self.sequence: int = sequence
         self.deadline_ms: int = deadline_ms
         self.delivery_count: int = 0
         self.delivered_ms: int = -1
         self.position: int = 0
-
-    def mark_delivered(self, now_ms: int) -> None:
-        """Note when it is delivered, in milliseconds of the clock."""
-        self.delivered_ms = now_ms
-
-    @property
-    @abstractmethod
-    def holder_id(self) -> int:
-        """The id of who holds it."""

@@ -207,7 +207,7 @@ class Encoder:
         back = [(copy.position, copy.delivery_count) for copy in returned if copy.position > 0]
         for position, count in back:
             self._counts[position] = count
-        if self._moves:
+        if self._moves.count:
             back = [(self._moves.present(position), count) for position, count in back]
         for start in range(0, len(back), self._positions):
             self._put(record.returned(back[start : start + self._positions]))
@@ -242,7 +242,7 @@ class Encoder:
         if self._counts:
             for position in positions:
                 self._counts.pop(position, None)
-        if self._moves:
+        if self._moves.count:
             positions = [self._moves.settle(position) for position in positions]
         self._log.living.settle(positions)
         return record.settle(positions)

@@ -70,7 +70,10 @@ class Log(ABC):
 
     @abstractmethod
     def batch(self, groups: list[bytes]) -> Batch:
-        """Append these groups as the next batch. It is to be given to `write`, after all batches before it."""
+        """Append these groups as the next batch, at `next_position`, which has been asked for since the one before.
+
+        It is to be given to `write`, after all batches before it.
+        """
 
     @abstractmethod
     def write(self, batch: Batch) -> None:

@@ -120,7 +120,10 @@ class Persistence(Gathering):
         if writings:
             writer.write(writings)
             return
-        self._no_more_under_way()
+        self.synced = self._number - 1
+        self._under_way = 0
+        self.waiting_bytes -= self._answers_under_way
+        self._answers_under_way = 0
         self._try_again()
         self.tidy()
         self._on_synced()
@@ -151,7 +154,10 @@ class Persistence(Gathering):
 
     def _all_written(self) -> None:
         """All is safe that was under way."""
-        self._no_more_under_way()
+        self.synced = self._number - 1
+        self._under_way = 0
+        self.waiting_bytes -= self._answers_under_way
+        self._answers_under_way = 0
         if self.log.free():
             self._committer.remove_freed()
         if self._compaction.is_due():
@@ -159,13 +165,6 @@ class Persistence(Gathering):
         if self._is_due or not self._waits:
             self.sync()
         self._on_synced()
-
-    def _no_more_under_way(self) -> None:
-        """All is safe that was gathered before the present gathering."""
-        self._under_way = 0
-        self.synced = self._number - 1
-        self.waiting_bytes -= self._answers_under_way
-        self._answers_under_way = 0
 
     def tidy(self) -> None:
         """Give back the space that nothing lives in, now or soon. Only when everything is written."""

@@ -33,7 +33,7 @@ def program(tmp_path, monkeypatch):
 
 def is_listening(node):
     with socket.socket() as probe:
-        return probe.connect_ex(node.(target.host, target.port)) == 0
+        return probe.connect_ex((node.target.host, node.target.port)) == 0
 
 
 @pytest.mark.usefixtures("program")

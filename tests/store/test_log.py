@@ -266,6 +266,7 @@ def test_a_log_that_is_opened_again_has_everything_at_the_same_positions(filling
     log = filling.log
     positions = [appended(log, number, size=SEGMENT_BYTES // 3)[0] for number in range(1, 8)]
     log.living.settle(positions[:1])
+    log.next_position()
     log.write(log.batch([record.group(record.settle(positions[:1])), record.settle(positions[:1])]))
     before = (log.oldest, log.newest, log.size, log.durable, living(log))
     found = filling.reopen()

@@ -10,16 +10,11 @@ from amqpbroker.message.message import Copy, Message
 class HeldCopy(Copy):
     """deadline_ms: when it is due. position: 0 unless it is stored."""
 
-    __slots__ = ("_holder_id",)
+    __slots__ = ()
 
     def __init__(self, message: Message, holder_id: int, sequence: int, due_ms: int, position: int = 0) -> None:
-        super().__init__(message, sequence, due_ms)
-        self._holder_id: int = holder_id
+        super().__init__(message, holder_id, sequence, due_ms)
         self.position = position
-
-    @property
-    def holder_id(self) -> int:
-        return self._holder_id
 
     def __lt__(self, other: object) -> bool:
         """Return whether it is due earlier, or as early and came earlier."""

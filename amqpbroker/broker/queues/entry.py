@@ -33,14 +33,17 @@ class Entry(Copy):
     __slots__ = ("acquired_count", "consumer", "queue")
 
     def __init__(self, message: Message, queue: "Queue", sequence: int, deadline_ms: int) -> None:
-        super().__init__(message, sequence, deadline_ms)
+        # What `Copy` does, without a call for each message.
+        self.message = message
+        self.holder_id = queue.id
+        self.sequence = sequence
+        self.deadline_ms = deadline_ms
+        self.delivery_count = 0
+        self.delivered_ms = -1
+        self.position = 0
         self.queue: Queue = queue
         self.acquired_count: int = 0
         self.consumer: Consumer | None = None
-
-    @property
-    def holder_id(self) -> int:
-        return self.queue.id
 
     @property
     def redelivered(self) -> bool:

@@ -164,7 +164,10 @@ class LocalQueue(Queue):
                     self.ledger.pass_on()
                     consumer.hand(message, 0, 0)
                     return True
-                self.offering.give(consumer, self.ledger.enter(self, message, deadline_ms))
+                # What `Offering.give` does for a message that is not written yet.
+                entry = self.ledger.enter(self, message, deadline_ms)
+                self.outstanding.add(entry, consumer, self.clock.turn_ms)
+                consumer.deliver(entry)
                 return True
         ready.push(self.ledger.enter(self, message, deadline_ms))
         if deadline_ms:
@@ -229,8 +232,7 @@ class LocalQueue(Queue):
                 self.got += 1
                 if entry.position > 0 and not entry.acquired_count:
                     self.ledger.returned(entry)
-                entry.mark_delivered(self.clock.turn_ms)
-                self.outstanding.add_got(entry)
+                self.outstanding.add_got(entry, self.clock.turn_ms)
         if self.counts_returns and not no_ack:
             # What has expired behind it still counts in the answer (rabbit_fifo, a dequeue that is to be settled).
             self.expiry.arm()

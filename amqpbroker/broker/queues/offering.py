@@ -182,8 +182,7 @@ class Offering:
             return
         if entry.position > 0 and not entry.acquired_count:
             self._ledger.returned(entry)
-        entry.mark_delivered(self._clock.turn_ms)
-        self._outstanding.add(entry, consumer)
+        self._outstanding.add(entry, consumer, self._clock.turn_ms)
         consumer.deliver(entry)
 
 

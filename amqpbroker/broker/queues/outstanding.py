@@ -24,14 +24,16 @@ class Outstanding:
         self._got: int = 0
         self._former: list[Consumer] = []
 
-    def add(self, entry: Entry, consumer: Consumer) -> None:
-        """Count a delivery to a consumer."""
+    def add(self, entry: Entry, consumer: Consumer, now_ms: int) -> None:
+        """Count a delivery to a consumer. now_ms: `Clock.turn_ms`."""
+        entry.delivered_ms = now_ms
         self.count += 1
         self.size += entry.message.size
         consumer.unacked += 1
 
-    def add_got(self, entry: Entry) -> None:
-        """Count a delivery by basic.get."""
+    def add_got(self, entry: Entry, now_ms: int) -> None:
+        """Count a delivery by basic.get. now_ms: `Clock.turn_ms`."""
+        entry.delivered_ms = now_ms
         self.count += 1
         self.size += entry.message.size
         self._got += 1

@@ -34,7 +34,12 @@ class Groups:
         """A group of these records."""
         size: i64 = len(payload)
         write_i64_be(self._small, size << 32 | i64(crc32(payload)))
-        self._put(payload, record.GROUP_OCTETS + len(payload))
+        if size < _LARGE:
+            self._small.write(payload)
+            self.position += record.GROUP_OCTETS + size
+            self.octets += record.GROUP_OCTETS + size
+        else:
+            self._put(payload, record.GROUP_OCTETS + len(payload))
 
     def add_lone(self, copy: Copy, behind: bytes = b"") -> int:
         """A group of one copy, whose message has no extra keys, and the records `behind` it; sets its position.

@@ -102,7 +102,8 @@ class Journal(Log):
         return segment.number << OFFSET_BITS | (segment.size + record.BATCH_HEAD.size)
 
     def batch(self, groups: list[bytes]) -> Batch:
-        segment = self._current()
+        # It goes where `next_position` has said, which has begun a new segment if the one before was full.
+        segment = self.segments[self.newest]
         self.batches += 1
         size = sum(map(len, groups))
         parts = [record.batch(segment.mark, self.batches, size), *groups]

@@ -60,15 +60,16 @@ class _Map:
 class Moves:
     """First position -> present one, and back, of the copies that were written again.
 
-    They are moved in the order in which they stand, and to places further on each time.
+    They are moved in the order in which they stand, and to places further on each time. count: how many there are.
     """
 
     def __init__(self) -> None:
+        self.count: int = 0
         self._present = _Map()
         self._first = _Map()
 
     def __bool__(self) -> bool:
-        return bool(self._present.tables)
+        return self.count > 0
 
     def present(self, position: int) -> int:
         return self._present.get(position) or position
@@ -83,6 +84,7 @@ class Moves:
             self._first.put(position, 0)
         else:
             first = position
+            self.count += 1
         self._present.put(first, to)
         self._first.put(to, first)
 
@@ -91,6 +93,7 @@ class Moves:
         present = self._present.get(position)
         if not present:
             return position
+        self.count -= 1
         self._present.put(position, 0)
         self._first.put(present, 0)
         return present

@@ -112,11 +112,10 @@ class RingQueue(Queue):
                 continue
             self._delivered += 1
             self._take(entry)
-            self._outstanding.add(entry, consumer)
+            self._outstanding.add(entry, consumer, self._host.clock.turn_ms)
             consumer.deliver(entry)
 
     def _take(self, entry: Entry) -> None:
-        entry.mark_delivered(self._host.clock.turn_ms)
         if entry.position:
             self._store.returned(entry)
 
@@ -128,7 +127,7 @@ class RingQueue(Queue):
             self._drop(entry)
         else:
             self._take(entry)
-            self._outstanding.add_got(entry)
+            self._outstanding.add_got(entry, self._host.clock.turn_ms)
         return entry
 
     def _release(self, entries: list[Entry]) -> None:

@@ -11,7 +11,7 @@ def entries(*bodies: bytes) -> list[Entry]:
 def delivered(outstanding: Outstanding, consumer: Subscriber, *bodies: bytes) -> list[Entry]:
     made = entries(*bodies)
     for entry in made:
-        outstanding.add(entry, consumer)
+        outstanding.add(entry, consumer, 0)
         consumer.deliver(entry)
     return made
 
@@ -34,7 +34,7 @@ def test_deliveries_count_until_they_are_settled() -> None:
 def test_a_message_that_basic_get_got_has_no_consumer() -> None:
     outstanding = Outstanding()
     (entry,) = entries(b"12")
-    outstanding.add_got(entry)
+    outstanding.add_got(entry, 0)
     assert (outstanding.count, outstanding.size) == (1, 2)
     assert outstanding.settle(entry) is None
     assert (outstanding.count, outstanding.size) == (0, 0)
@@ -65,7 +65,7 @@ def test_former_consumers_and_each_get_are_holders_until_they_have_settled() -> 
     held = delivered(outstanding, goes, b"2", b"3")
     got = entries(b"4", b"5")
     for entry in got:
-        outstanding.add_got(entry)
+        outstanding.add_got(entry, 0)
     assert outstanding.holders() == 2
     outstanding.consumer_removed(goes)
     assert outstanding.holders() == 3
@@ -81,7 +81,7 @@ def test_a_queue_that_does_not_count_holders_has_none() -> None:
     outstanding, consumer = Outstanding(), subscriber()
     (held,) = delivered(outstanding, consumer, b"1")
     (got,) = entries(b"2")
-    outstanding.add_got(got)
+    outstanding.add_got(got, 0)
     outstanding.consumer_removed(consumer)
     assert outstanding.holders() == 0
     outstanding.settle(held)

@@ -77,7 +77,7 @@ def test_a_quorum_queue_that_refuses_publishes_stays_shut_while_messages_come_ba
 def held(parts: Parts, *bodies: bytes, persistent: bool = False) -> list[Entry]:
     entries = [parts.entry(body, persistent=persistent) for body in bodies]
     for entry in entries:
-        parts.outstanding.add_got(entry)
+        parts.outstanding.add_got(entry, 0)
     return entries
 
 

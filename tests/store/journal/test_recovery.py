@@ -106,6 +106,7 @@ def test_delivery_counts_of_many_copies_come_back_and_are_bounded(files):
 
 def test_with_the_operating_system_is_enough_if_that_is_said(files):
     journal = Journal(DIRECTORY, files, synced=False)
+    journal.next_position()
     journal.write(journal.batch([group(publish())]))
     assert files.syncs == 0
     assert sequences(recovered(files)[0]) == [1]
@@ -113,6 +114,7 @@ def test_with_the_operating_system_is_enough_if_that_is_said(files):
 
 def test_what_is_found_is_synced(files):
     journal = Journal(DIRECTORY, files, synced=False)
+    journal.next_position()
     journal.write(journal.batch([group(publish())]))
     recovered(files)
     files.power_loss()
