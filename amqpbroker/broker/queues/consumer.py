@@ -21,7 +21,8 @@ class Consumer(metaclass=ABCMeta):
     priority: x-priority, higher first. no_ack: deliveries count as acknowledged. unacked: deliveries outstanding.
     started: a number that grows with each consumer of the queue. registered: the queue knows the consumer, from
     add_consumer to remove_consumer. ringed: the queue believes that the consumer can take a message. `Outstanding`
-    counts unacked, `Consumers` maintains the others. paused: the consumer gets no messages, and is not chosen as the single active consumer.
+    counts unacked, `Consumers` maintains the others. paused: the consumer gets no messages, and is not chosen as the
+    single active consumer.
     """
 
     def __init__(
