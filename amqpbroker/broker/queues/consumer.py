@@ -20,8 +20,9 @@ class Consumer(metaclass=ABCMeta):
 
     priority: x-priority, higher first. no_ack: deliveries count as acknowledged. unacked: deliveries outstanding.
     started: a number that grows with each consumer of the queue. registered: the queue knows the consumer, from
-    add_consumer to remove_consumer. ringed: the queue believes that the consumer can take a message. `Consumers`
-    maintains these. paused: the consumer gets no messages, and is not chosen as the single active consumer.
+    add_consumer to remove_consumer. ringed: the queue believes that the consumer can take a message. `Outstanding`
+    counts unacked, `Consumers` maintains the others. paused: the consumer gets no messages, and is not chosen as the
+    single active consumer.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Consumer(metaclass=ABCMeta):
 
     @abstractmethod
     def deliver(self, entry: "Entry") -> None:
-        """Deliver for acknowledgement; whoever settles the entry counts `unacked` down again."""
+        """Deliver for acknowledgement. `Outstanding` has counted the delivery."""
 
     @abstractmethod
     def hand(self, message: "Message", acquired_count: int, delivery_count: int) -> None:

@@ -9,7 +9,7 @@ The queue is made of collaborators, each with a state of its own:
 - `Returns`: where messages go that come back;
 - `LengthLimit`: how many messages may wait.
 
-None of them refers to the queue, which so is freed as soon as nothing uses it. The kinds differ in the ready line, the
+None of them refers to the queue, so it is freed as soon as nothing uses it. The kinds differ in the ready line, the
 consumers, the offering and the returns.
 """
 
@@ -96,7 +96,7 @@ class LocalQueue(Queue):
         self.got_no_ack: int = 0
         self.got_empty: int = 0
         self._rereading: Rereading | None = None
-        self.disuse = Disuse(self.clock)
+        self._disuse: Disuse | None = None
         self.touch()
 
     @property
@@ -308,7 +308,9 @@ class LocalQueue(Queue):
 
     def touch(self) -> None:
         if self.settings.expires_ms >= 0:
-            self.disuse.used(self.settings.expires_ms, self._unused)
+            if self._disuse is None:
+                self._disuse = Disuse(self.clock)
+            self._disuse.used(self.settings.expires_ms, self._unused)
 
     def _unused(self) -> None:
         if not self.closed and not self.consumers.all:
@@ -366,7 +368,8 @@ class LocalQueue(Queue):
         self.expiry.apply(settings)
         self.returns.apply(settings)
         self.limit.apply(settings)
-        self.disuse.stop()
+        if self._disuse is not None:
+            self._disuse.stop()
         self.touch()
 
     def close(self) -> list[Consumer]:
@@ -392,7 +395,8 @@ class LocalQueue(Queue):
         self.ready = self.offering.ready
         self.returns.discard()
         self.outstanding.discard()
-        self.disuse.stop()
+        if self._disuse is not None:
+            self._disuse.stop()
         if self._rereading is not None:
             self._rereading.stop()
         self.incoming.clear()

@@ -27,9 +27,8 @@ from tests.broker.queueing import Subscriber, make_vhost, message
 class ListingStore(MemoryStore):
     """Store that keeps copies, and lists what it is told: (verb, body of the message)."""
 
-    keeps = True
-
     def __init__(self) -> None:
+        self.keeps = True
         self.told: list[tuple[str, bytes]] = []
         self.positions = 0
 
