@@ -1,9 +1,12 @@
 """What a channel has published where, and what happened on it off the shortest way."""
 
+from typing import final
+
 from amqpbroker.broker.exchange import Exchange
 from amqpbroker.broker.stats import Outlet
 
 
+@final
 class ChannelCounters:
     """With what the channel keeps anyway, this tells all its counters.
 

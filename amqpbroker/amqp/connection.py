@@ -4,7 +4,7 @@ Nothing here does I/O: `feed` takes what came from the socket, `collect` gives w
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from amqpbroker import errors
 from amqpbroker.amqp.blocking import Blocking
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.vhost import Vhost
 
 
+@final
 class Connection(Session):
     """One client's connection.
 

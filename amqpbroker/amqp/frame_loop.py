@@ -1,6 +1,6 @@
 """The frame loop: takes bytes apart into frames, and handles publishes and acknowledgements itself."""
 
-from typing import Final, cast
+from typing import Final, cast, final
 
 from mypy_extensions import i64
 
@@ -41,6 +41,7 @@ _PUBLISH: Final = 60 << 16 | 40
 _ACK: Final = 60 << 16 | 80
 
 
+@final
 class FrameLoop:
     """Handles frames until the connection's status says that no further one is to be handled.
 

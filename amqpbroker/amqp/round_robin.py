@@ -9,6 +9,7 @@ however many consumers a channel has.
 import itertools
 from abc import abstractmethod
 from heapq import heapify, heappop, heappush
+from typing import final
 
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.queue import Queue
@@ -35,6 +36,7 @@ class LineMember(Consumer):
         self.turn = turn
 
 
+@final
 class Line:
     """Consumers that a limit stopped. Consumers of one queue wait together.
 
