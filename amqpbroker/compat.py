@@ -42,9 +42,9 @@ class Compat:
     count against the delivery limit of a quorum queue, which counts all returns in x-acquired-count.
     unlimited_returns_go_last: without a delivery limit, a message returned to a quorum queue goes to the end of the
     queue; in other series it goes to the front.
-    strict_quorum_priorities: a quorum queue has the priorities 0 to 31, highest first; other series have two priorities
-    with weighted delivery. quorum_consumer_timeout: only quorum queues have a consumer timeout, and they take back
-    overdue messages; other series close the channel. most_topic_hashes: the most `#` words in the binding key of a
+    strict_priorities: a quorum queue has the priorities 0 to 31, highest first; other series have two priorities with
+    weighted delivery. queues_have_timeouts: only quorum queues have a consumer timeout, and they take back overdue
+    messages; other series close the channel. most_topic_hashes: the most `#` words in the binding key of a
     topic exchange, 0 for any number. delayed_retry: a quorum queue can delay the redelivery of returned messages.
     passive_is_checked: a passive declaration requires a permission, of any kind. modulus_hash: there are exchanges of
     the type x-modulus-hash.
@@ -60,8 +60,8 @@ class Compat:
     arguments_of_4_3: bool
     counts_only_failures: bool
     unlimited_returns_go_last: bool
-    strict_quorum_priorities: bool
-    quorum_consumer_timeout: bool
+    strict_priorities: bool
+    queues_have_timeouts: bool
     most_topic_hashes: int
     delayed_retry: bool
     passive_is_checked: bool
@@ -94,8 +94,8 @@ _4_0 = Compat(
     arguments_of_4_3=False,
     counts_only_failures=False,
     unlimited_returns_go_last=True,
-    strict_quorum_priorities=False,
-    quorum_consumer_timeout=False,
+    strict_priorities=False,
+    queues_have_timeouts=False,
     most_topic_hashes=0,
     delayed_retry=False,
     passive_is_checked=False,
@@ -112,8 +112,8 @@ _4_3 = replace(
     arguments_of_4_3=True,
     counts_only_failures=True,
     unlimited_returns_go_last=False,
-    strict_quorum_priorities=True,
-    quorum_consumer_timeout=True,
+    strict_priorities=True,
+    queues_have_timeouts=True,
     most_topic_hashes=2,
     delayed_retry=True,
     passive_is_checked=True,

@@ -195,7 +195,7 @@ def invalid_queue_argument(argument: str, name: str, vhost: str, reason: str) ->
 
 
 def argument_not_of_queue_type(argument: str, name: str, vhost: str, queue_module: str) -> AmqpError:
-    """`queue_module` is rabbit_classic_queue, rabbit_quorum_queue or rabbit_stream_queue."""
+    """`queue_module` is the name that RabbitMQ prints for a kind of queue, such as rabbit_classic_queue."""
     return precondition_failed(
         f"invalid arg '{argument}' for queue '{name}' in vhost '{vhost}' of queue type {queue_module}"
     )
@@ -227,11 +227,11 @@ def server_named_queue_refused(queue_module: str) -> AmqpError:
     return precondition_failed(f"Cannot declare a server-named queue for type {queue_module}")
 
 
-def streams_not_implemented(name: str, vhost: str) -> AmqpError:
+def streams_not_implemented(name: str, vhost: str, kinds: str) -> AmqpError:
     """Not a RabbitMQ text: RabbitMQ has streams."""
     return not_implemented(
         f"queue '{name}' in vhost '{vhost}' cannot be a stream, this broker has none; declare it with x-queue-type"
-        " quorum or classic"
+        f" {kinds}"
     )
 
 
@@ -370,10 +370,10 @@ def too_many_consumers(limit: int) -> AmqpError:
     return not_allowed(f"reached maximum ({limit}) of consumers per channel")
 
 
-def get_on_single_active_quorum(name: str, vhost: str) -> AmqpError:
+def get_on_single_active(name: str, vhost: str, kind: str) -> AmqpError:
     return resource_locked(
         f"cannot obtain access to locked queue '{name}' in vhost '{vhost}'. basic.get operations are not supported"
-        " by quorum queues with single active consumer"
+        f" by {kind} queues with single active consumer"
     )
 
 
@@ -446,16 +446,16 @@ def node_connection_limit(limit: int) -> AmqpError:
     return not_allowed(f"connection refused: node connection limit ({limit}) is reached")
 
 
-# --- quorum queues ---------------------------------------------------------------------------------------------------
+# --- kinds of queues -------------------------------------------------------------------------------------------------
 
 
-def quorum_conditional_delete(name: str, vhost: str, if_unused: bool) -> AmqpError:
+def conditional_delete_refused(name: str, vhost: str, kind: str, if_unused: bool) -> AmqpError:
     condition = "if-unused" if if_unused else "if-empty"
     return not_implemented(
         f"cannot delete queue '{name}' in vhost '{vhost}'. queue.delete operations with {condition} flag set are not"
-        " supported by quorum queues"
+        f" supported by {kind} queues"
     )
 
 
-def global_qos_on_quorum(name: str, vhost: str) -> AmqpError:
+def global_qos_refused(name: str, vhost: str) -> AmqpError:
     return not_implemented(f"queue '{name}' in vhost '{vhost}' does not support global qos")

@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from amqpbroker.store.definitions import (
+from amqpbroker.store.definitions.definitions import (
     BindingDefinition,
     Definitions,
     ExchangeDefinition,

@@ -13,7 +13,7 @@ import pytest
 
 from amqpbroker.amqp.state import SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.exchange_types.registry import known_exchange_types
+from amqpbroker.broker.exchanges.registry import known_exchange_types
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS, DEPRECATED_FEATURES, Permission
 from amqpbroker.config import Config, load

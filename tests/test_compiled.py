@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from amqpbroker import compiled
-from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.compiled import how_it_runs, is_compiled
 
 ROOT = Path(__file__).parent.parent

@@ -14,19 +14,21 @@ LAYERS = {
     "config": {"compat"},
     "clock": set(),
     "compiled": set(),
+    "patterns": set(),
     "plain_octets": set(),
     "octets": {"plain_octets"},
     "wire": {"octets", "errors", "config", "clock"},
     "message": {"octets", "wire"},
     "store": {"octets", "message", "wire", "errors", "config", "clock"},
     "client": {"wire"},
-    "broker": {"octets", "client", "store", "message", "wire", "errors", "compat", "config", "clock"},
-    "amqp": {"octets", "broker", "store", "message", "wire", "errors", "compat", "config", "clock"},
-    "management": {"compiled", "broker", "message", "wire", "errors", "config", "clock"},
+    "broker": {"octets", "patterns", "client", "store", "message", "wire", "errors", "compat", "config", "clock"},
+    "amqp": {"octets", "patterns", "broker", "store", "message", "wire", "errors", "compat", "config", "clock"},
+    "management": {"compiled", "patterns", "broker", "message", "wire", "errors", "config", "clock"},
     "metrics": {"broker", "wire", "errors", "config", "clock"},
     "shovel": {"client", "broker", "wire", "errors", "clock"},
     "server": {
         "compiled",
+        "patterns",
         "shovel",
         "management",
         "metrics",
@@ -55,6 +57,30 @@ LAYERS = {
     "__main__": {"cli"},
     "__init__": set(),
 }
+
+#: Folder of the layer -> the folders and modules of its own layer that it may import, types included. The modules
+#: beside the folders are not limited.
+FOLDERS = {
+    "broker": {
+        "counters": set(),
+        "events": {"infos"},
+        "users": {"events", "counters"},
+        "policies": {"users", "events"},
+        "exchanges": {"policies", "counters"},
+        "publishing": {"users"},
+        "queues": {"publishing", "exchanges", "policies", "counters", "events", "infos"},
+        "shovels": {"queues", "policies", "users", "events"},
+        "system_exchanges": {"queues", "exchanges", "policies", "events", "infos", "vhost"},
+    },
+    "store": {
+        "journal": {"log", "stored"},
+        "definitions": {"journal", "store", "stored", "log"},
+        "directory": {"journal", "log", "definitions"},
+    },
+}
+
+#: Module, and what it imports against the table.
+NOT_YET: set[tuple[str, str]] = set()
 
 #: Where an event loop may be seen.
 EVENT_LOOP = {"client", "server", "shovel", "management", "metrics", "testing", "cli"}
@@ -88,11 +114,29 @@ def test_a_module_imports_only_what_its_layer_may(path):
             assert layer in EVENT_LOOP, f"{layer} imports {name}"
 
 
+def test_folders_import_only_the_folders_below_them():
+    against = set()
+    for layer, table in FOLDERS.items():
+        for path in (PACKAGE / layer).glob("*/**/*.py"):
+            folder = path.relative_to(PACKAGE / layer).parts[0]
+            for name in imported(path):
+                start, _, rest = name.removeprefix("amqpbroker.").partition(".")
+                below = rest.partition(".")[0]
+                if start == layer and below not in table.get(folder, ()) and below != folder:
+                    against.add((str(path.relative_to(PACKAGE)), below))
+    assert against == NOT_YET
+
+
+def test_every_folder_has_its_row():
+    for layer, table in FOLDERS.items():
+        assert {path.parent.name for path in (PACKAGE / layer).glob("*/__init__.py")} == set(table)
+
+
 #: layer -> how many modules a circle of imports within it may join, imports for types only included.
 CIRCLES = {"broker": 8, "amqp": 2, "store": 0, "wire": 0}
 
 #: Modules of the layer `broker` that its package `events` may import, beside itself.
-BELOW_EVENTS = {"infos", "stats", "destination"}
+BELOW_EVENTS = {"infos", "exchanges"}
 
 
 def circles(layer):

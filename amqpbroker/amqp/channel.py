@@ -22,19 +22,19 @@ from amqpbroker.amqp.settling import by_consumer, by_start
 from amqpbroker.amqp.steps import Step, take_all
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.broker.actions import Actions, check_topics
-from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.delivery_count import counted
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.direct_reply import DirectReply
-from amqpbroker.broker.entry import Entry
+from amqpbroker.broker.counters.stats import CHANNEL_COUNTERS, MessageStats, Outlet, Sample, message_stats
 from amqpbroker.broker.events.tap import Via
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.routing import route as route_message
 from amqpbroker.broker.infos import ChannelInfo, ConsumerInfo
-from amqpbroker.broker.inspection import KNOWN, KNOWN_SIZE, inspect
-from amqpbroker.broker.interceptors import stamped
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.routing import route as route_message
+from amqpbroker.broker.publishing.inspection import KNOWN, KNOWN_SIZE, inspect
+from amqpbroker.broker.publishing.interceptors import stamped
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.delivery_count import counted
+from amqpbroker.broker.queues.direct_reply import DirectReply
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.session import Session
-from amqpbroker.broker.stats import CHANNEL_COUNTERS, MessageStats, Outlet, Sample, message_stats
 from amqpbroker.clock import Timer
 from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message
@@ -214,7 +214,8 @@ class Channel(AwaitingSync):
                 if known is not None:
                     self._properties, self._known = properties, known
         if known is None:
-            inspect(message, properties, self.client.user, self.reply)
+            reply = self.reply
+            inspect(message, properties, self.client.user, None if reply is None else reply.shortstr)
             if self.intercept is not None:
                 self.intercept(message)
         else:
@@ -515,7 +516,6 @@ class Channel(AwaitingSync):
         """Keep the entry that is delivered next until it is settled."""
         self.delivered += 1
         self.unacked[self.delivery_tag + 1] = entry
-        entry.delivered_ms = self.clock.turn_ms
 
     def send_got(self, entry: Entry, no_ack: bool, left: int) -> None:
         """basic.get-ok for an entry that a queue gave; `left` messages stay ready there."""
@@ -523,7 +523,6 @@ class Channel(AwaitingSync):
         self.counts.count_got(no_ack)
         if not no_ack:
             self.unacked[tag] = entry
-            entry.delivered_ms = self.clock.turn_ms
             self.watch_timeouts(entry.queue, None)
         message = entry.message
         if entry.acquired_count:
@@ -567,7 +566,7 @@ class Channel(AwaitingSync):
 
     def watch_timeouts(self, queue: Queue, consumer: Consumer | None) -> None:
         """Start the acknowledgement timeout for deliveries of the queue to the consumer, or to basic.get."""
-        if self._tick is not None and not self.broker.config.compat.quorum_consumer_timeout:
+        if self._tick is not None and not self.broker.config.compat.queues_have_timeouts:
             return
         self._look_after(first_look_ms(self.broker.config, queue, consumer))
 
@@ -584,7 +583,7 @@ class Channel(AwaitingSync):
     def _on_tick(self) -> None:
         self._tick = None
         config = self.broker.config
-        if config.compat.quorum_consumer_timeout:
+        if config.compat.queues_have_timeouts:
             self._take_back_overdue()
         else:
             timeout_ms = oldest_is_overdue(config, self.clock.now_ms(), self.unacked)

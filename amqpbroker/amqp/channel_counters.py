@@ -2,8 +2,8 @@
 
 from typing import final
 
-from amqpbroker.broker.exchange import Exchange
-from amqpbroker.broker.stats import Outlet
+from amqpbroker.broker.counters.stats import Outlet
+from amqpbroker.broker.exchanges.exchange import Exchange
 
 
 @final

@@ -9,8 +9,8 @@ from amqpbroker.amqp.peer import Peer
 from amqpbroker.wire.values import Table, text
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.access import Permissions
-    from amqpbroker.broker.users import User
+    from amqpbroker.broker.users.permissions import Permissions
+    from amqpbroker.broker.users.users import User
     from amqpbroker.broker.vhost import Vhost
     from amqpbroker.config import Config
 

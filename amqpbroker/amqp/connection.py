@@ -28,7 +28,7 @@ from amqpbroker.errors import AmqpError
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
-    from amqpbroker.broker.users import User
+    from amqpbroker.broker.users.users import User
     from amqpbroker.broker.vhost import Vhost
 
 
@@ -78,6 +78,7 @@ class Connection(Session):
         )
         self.frame_loop = FrameLoop(
             broker.clock,
+            broker.slices,
             self.status,
             self.client,
             self.output,

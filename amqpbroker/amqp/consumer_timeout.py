@@ -1,15 +1,15 @@
 """Acknowledgement timeout of deliveries.
 
 Up to RabbitMQ 4.2 the channel checks its oldest delivery periodically, and closes if the delivery is overdue
-(rabbit_channel:evaluate_consumer_timeout). From 4.3 on quorum queues requeue overdue deliveries, exact to the
+(rabbit_channel:evaluate_consumer_timeout). From 4.3 on queues of some kinds requeue overdue deliveries, exact to the
 millisecond, and the consumer pauses until it has settled them too (rabbit_fifo, rabbit_channel:handle_queue_actions).
 """
 
 from collections.abc import Iterable, Mapping
 
-from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.entry import Entry
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.config import Config
 from amqpbroker.wire.values import INTEGER_KINDS
 
@@ -19,7 +19,7 @@ _LEAST_MS = 10
 
 def first_look_ms(config: Config, queue: Queue, consumer: Consumer | None) -> int | None:
     """Milliseconds until the first check of deliveries of the queue to a consumer, or to basic.get; None for never."""
-    if not config.compat.quorum_consumer_timeout:
+    if not config.compat.queues_have_timeouts:
         return config.channel_tick_interval_ms
     timeout_ms = _timeout_ms(config, queue, consumer)
     return None if timeout_ms is None else max(timeout_ms, _LEAST_MS)
@@ -30,7 +30,7 @@ def next_look_ms(config: Config, now_ms: int, entries: Iterable[Entry], consumer
 
     That is when the first of the outstanding deliveries is due, or one that a consumer would get now.
     """
-    if not config.compat.quorum_consumer_timeout:
+    if not config.compat.queues_have_timeouts:
         return config.channel_tick_interval_ms
     dues = [_due_ms(config, entry) for entry in entries]
     waits = [due_ms - now_ms for due_ms in dues if due_ms is not None]
@@ -66,7 +66,7 @@ def _due_ms(config: Config, entry: Entry) -> int | None:
 
 def _timeout_ms(config: Config, queue: Queue, consumer: Consumer | None) -> int | None:
     """Return the timeout of basic.consume, or else of the queue, or else of the broker; None for no timeout."""
-    if queue.settings.queue_type != "quorum":
+    if not queue.kind.consumer_timeout:
         return None
     argument = None if consumer is None else consumer.arguments.get("x-consumer-timeout")
     if argument is not None and argument.kind in INTEGER_KINDS:

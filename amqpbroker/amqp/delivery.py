@@ -7,12 +7,12 @@ from mypy_extensions import i64
 
 from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
 from amqpbroker.amqp.round_robin import Line, LineMember
-from amqpbroker.broker.delivery_count import counted
-from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
-from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.infos import ConsumerInfo
-from amqpbroker.broker.interceptors import stamped
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.publishing.interceptors import stamped
+from amqpbroker.broker.queues.delivery_count import counted
+from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.message.message import Message
 from amqpbroker.octets import BytesWriter, write_i64_be
 from amqpbroker.wire import methods
@@ -53,10 +53,9 @@ class ChannelConsumer(LineMember):
         self.output = channel.output
         self.number: int = channel.number
         self.prefetch_count: int = prefetch
-        # Quorum queues know nothing of a limit for the whole channel, if it comes after the consumer.
-        self._is_quorum: bool = queue.settings.queue_type == "quorum"
-        # Who does not acknowledge gets from quorum queues so many at a time all the same.
-        self.prefetch: int = prefetch if prefetch and (self._is_quorum or not no_ack) else UNLIMITED
+        # Queues of some kinds know nothing of a limit for the whole channel that comes after the consumer.
+        self._channel_limits: bool = queue.kind.channel_prefetch
+        self.prefetch: int = prefetch if prefetch and (queue.kind.prefetch_no_ack or not no_ack) else UNLIMITED
         self._prefetch_before: int = self.prefetch
         self.has_taken_over: bool = False
         self.blocked: bool = False
@@ -80,7 +79,7 @@ class ChannelConsumer(LineMember):
             return False
         channel = self.channel
         limit = channel.global_prefetch
-        if limit and (self.blocked or channel.outstanding >= limit) and not self._is_quorum:
+        if limit and (self.blocked or channel.outstanding >= limit) and self._channel_limits:
             if not self.blocked and self.registered:
                 self.blocked = True
                 channel.line.join(self)
@@ -111,10 +110,10 @@ class ChannelConsumer(LineMember):
     def delivered_on_channel(self) -> int:
         return self.channel.delivery_tag
 
-    def take_over_from(self, former: "ChannelConsumer", quorum: bool) -> None:
-        """Have a message that a cancelled consumer of the same tag held. quorum: of a quorum queue."""
+    def take_over_from(self, former: "ChannelConsumer") -> None:
+        """Have a message that a cancelled consumer of the same tag held."""
         former.lose_one()
-        if quorum:
+        if self.queue.kind.merges_consumers:
             self.started = former.started
 
     def lose_one(self) -> None:
@@ -124,7 +123,7 @@ class ChannelConsumer(LineMember):
     def will_take_over(self, count: int) -> None:
         """Have so many messages that a cancelled consumer of the same tag held, before the queue knows this one."""
         self.has_taken_over = True
-        if self._is_quorum:
+        if self.queue.kind.merges_consumers:
             self.unacked = count
             self.prefetch = max(self.prefetch, count)
 
@@ -225,7 +224,7 @@ class StampingConsumer(ChannelConsumer):
 
 
 class OverfullConsumer(StampingConsumer):
-    """A consumer of a quorum queue that has taken over more than its prefetch.
+    """A merged consumer that has taken over more than its prefetch.
 
     Each message that it settles, one of these too, is room for one more, but never for more than the prefetch at once
     (rabbit_fifo:increase_credit). So it may hold as many as it has taken over, and less once it has settled several

@@ -14,9 +14,9 @@ from amqpbroker.amqp.registration import Registration
 from amqpbroker.amqp.sasl import ANONYMOUS, EXTERNAL, MECHANISMS, Credentials, external
 from amqpbroker.amqp.state import AUTHENTICATING, AUTHORIZING, OPENING, STARTING, TUNING, State, Status
 from amqpbroker.amqp.steps import log_failure
-from amqpbroker.broker.access import Permissions
-from amqpbroker.broker.logins import AMQP
-from amqpbroker.broker.users import User
+from amqpbroker.broker.users.logins import AMQP
+from amqpbroker.broker.users.permissions import Permissions
+from amqpbroker.broker.users.users import User
 from amqpbroker.config.identity import OWN_NAME
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.amqp.encryption import Encryption
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.users import User
+    from amqpbroker.broker.users.users import User
 
 
 @dataclass(frozen=True, slots=True)

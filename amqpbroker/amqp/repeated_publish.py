@@ -6,8 +6,8 @@ the same every time, and one comparison tells what taking them apart would.
 
 from mypy_extensions import i64
 
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.stats import Outlet
+from amqpbroker.broker.counters.stats import Outlet
+from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.octets import read_i64_be
 
 

@@ -11,8 +11,8 @@ from abc import abstractmethod
 from heapq import heapify, heappop, heappush
 from typing import final
 
-from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.queue import Queue
 
 #: Numbers of the times when queues delivered, and when they joined a line.
 _TURNS = itertools.count(1)

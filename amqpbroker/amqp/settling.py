@@ -1,14 +1,14 @@
 """In which groups, and in which order, queues get back what a channel holds.
 
-It shows where messages of several consumers are settled at once: in who gets what comes next, in the order of a quorum
-queue, and in that of dead letters.
+It shows where messages of several consumers are settled at once: in who gets what comes next, in the order in which
+messages return to the front of a queue, and in that of dead letters.
 """
 
 from collections.abc import Iterable
 
-from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.entry import Entry
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
 
 Groups = list[tuple[Queue, list[Entry]]]
 

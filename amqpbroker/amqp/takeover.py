@@ -1,7 +1,7 @@
 """A consumer under the tag of a cancelled one that holds messages: it has them from now on, for its tag is its name.
 
-To a quorum queue they count against its prefetch (rabbit_fifo:merge_consumer/5); from a classic one each of their
-acknowledgements is room for one more, as if it had held them itself (rabbit_queue_consumers:subtract_acks/3).
+If the kind of the queue merges consumers, they count against its prefetch (rabbit_fifo:merge_consumer/5); else each of
+their acknowledgements is room for one more, as if it had held them itself (rabbit_queue_consumers:subtract_acks/3).
 """
 
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from amqpbroker.amqp.delivery import ChannelConsumer
-from amqpbroker.broker.entry import Entry
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
@@ -19,21 +19,19 @@ if TYPE_CHECKING:
 def held_under(channel: "Channel", queue: Queue, tag: str) -> list[Entry]:
     """What the next consumer of that tag is to take over.
 
-    One that has to wait until it is the active one of a quorum queue takes over nothing.
+    A merged consumer that has to wait until it is the active one takes over nothing.
     """
     if not any(each.tag == tag and each.queue is queue for each in channel.former):
         return []
-    settings = queue.settings
-    if settings.queue_type == "quorum" and settings.single_active_consumer and queue.consumer_count:
+    if queue.kind.merges_consumers and queue.settings.single_active_consumer and queue.consumer_count:
         return []
     return [each for each in _outstanding(channel) if _is_of(each, queue, tag)]
 
 
 def take_over(consumer: ChannelConsumer, held: list[Entry]) -> None:
     """Let the consumer, which its queue knows by now, have what `held_under` gave."""
-    quorum = consumer.queue.settings.queue_type == "quorum"
     for entry in reversed(held):
-        consumer.take_over_from(cast(ChannelConsumer, entry.consumer), quorum)
+        consumer.take_over_from(cast(ChannelConsumer, entry.consumer))
         entry.consumer = consumer
 
 
@@ -43,7 +41,7 @@ def remember(channel: "Channel", consumer: ChannelConsumer) -> None:
 
 
 def _holds(consumer: ChannelConsumer) -> bool:
-    # What one of a classic queue took over is not in its count.
+    # What a consumer took over without being merged is not in its count.
     return consumer.unacked > 0 or (
         consumer.has_taken_over and any(each.consumer is consumer for each in _outstanding(consumer.channel))
     )

@@ -1,9 +1,9 @@
 """tx: publishes and acknowledgements that take effect together, or not at all."""
 
 from amqpbroker import errors
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.entry import Entry
-from amqpbroker.broker.exchange import Exchange
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.message.message import Message
 
 #: Message, where it goes, bits of basic.publish, exchange.

@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterable
 from typing import final
 
 from amqpbroker import errors
-from amqpbroker.broker.access import Kind, Permissions
 from amqpbroker.broker.broker import generated_name
-from amqpbroker.broker.direct_reply import is_reserved_for_replies
 from amqpbroker.broker.events.tap import over_http
-from amqpbroker.broker.exchange import Bindable, Exchange
-from amqpbroker.broker.exchange_types.registry import known_exchange_types, unknown_exchange_type
-from amqpbroker.broker.inspection import inspect
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.routing import route
-from amqpbroker.broker.settings import alternate_exchange
-from amqpbroker.broker.users import User
+from amqpbroker.broker.exchanges.arguments import alternate_exchange
+from amqpbroker.broker.exchanges.exchange import Bindable, Exchange
+from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_exchange_type
+from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.publishing.inspection import inspect
+from amqpbroker.broker.queues.direct_reply import is_reserved_for_replies
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.users.permissions import Kind, Permissions
+from amqpbroker.broker.users.users import User
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.message import Message
 from amqpbroker.wire.values import Table, text
@@ -71,8 +71,8 @@ class Actions:
                 answer(0)
             return
         queue = vhost.queue(name, self.session)
-        if queue.settings.queue_type == "quorum" and (if_unused or if_empty):
-            raise errors.quorum_conditional_delete(name, vhost.name, if_unused)
+        if (if_unused or if_empty) and not queue.kind.conditional_delete:
+            raise errors.conditional_delete_refused(name, vhost.name, queue.kind.name, if_unused)
         vhost.delete_queue(queue, if_unused, if_empty, answer)
 
     def purge_queue(self, name: str) -> int:
@@ -87,8 +87,8 @@ class Actions:
     def queue_to_get_from(self, name: str) -> Queue:
         """One that basic.get is allowed on."""
         queue = self.readable_queue(name)
-        if queue.settings.single_active_consumer and queue.settings.queue_type == "quorum":
-            raise errors.get_on_single_active_quorum(name, self.vhost.name)
+        if queue.settings.single_active_consumer and not queue.kind.get_beside_single_active:
+            raise errors.get_on_single_active(name, self.vhost.name, queue.kind.name)
         return queue
 
     def writable_queue(self, name: str) -> Queue:
@@ -144,7 +144,7 @@ class Actions:
         vhost = self.vhost
         key = routing_key.encode("utf-8", "surrogateescape")
         exchange = vhost.exchanges.get(source)
-        target = vhost.queues.get(destination) if to_queue else vhost.exchanges.get(destination)
+        target: Bindable | None = vhost.queues.get(destination) if to_queue else vhost.exchanges.get(destination)
         if exchange is None or target is None or not vhost.is_bound(exchange, target, key, arguments):
             return
         exchange, target, key = self._ends(source, destination, to_queue, routing_key)

@@ -8,21 +8,8 @@ from typing import ClassVar
 
 from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
-from amqpbroker.broker.direct_reply import DirectReplies
-from amqpbroker.broker.events.tap import Tap
-from amqpbroker.broker.interceptors import interceptor
-from amqpbroker.broker.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
-from amqpbroker.broker.logins import Logins
-from amqpbroker.broker.parameters import GlobalParameters, Parameters
-from amqpbroker.broker.patterns import Pattern
-from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.rates import Rates
-from amqpbroker.broker.restore import restore
-from amqpbroker.broker.session import Session, Synced
-from amqpbroker.broker.shovels import SHOVEL, Shovels
-from amqpbroker.broker.spill import Spill
-from amqpbroker.broker.stats import (
+from amqpbroker.broker.counters.rates import Rates
+from amqpbroker.broker.counters.stats import (
     BROKER_COUNTERS,
     GAUGES,
     STORE_COUNTERS,
@@ -32,23 +19,35 @@ from amqpbroker.broker.stats import (
     named,
     summed,
 )
+from amqpbroker.broker.counters.totals import BrokerTotals
+from amqpbroker.broker.events.tap import Tap
+from amqpbroker.broker.policies.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
+from amqpbroker.broker.policies.parameters import GlobalParameters, Parameters
+from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
+from amqpbroker.broker.publishing.interceptors import interceptor
+from amqpbroker.broker.queues.direct_reply import DirectReplies
+from amqpbroker.broker.queues.kinds import KINDS, policy_keys
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.spill import Spill
+from amqpbroker.broker.restore import restore
+from amqpbroker.broker.session import Session, Synced
+from amqpbroker.broker.shovels.shovels import SHOVEL, Shovels
+from amqpbroker.broker.slices import Slices
 from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
 from amqpbroker.broker.system_exchanges.firehose import Tracing
-from amqpbroker.broker.totals import BrokerTotals
-from amqpbroker.broker.users import Users
+from amqpbroker.broker.users.logins import Logins
+from amqpbroker.broker.users.users import Users
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
-from amqpbroker.store.definitions import Definitions, MemoryDefinitions, VhostDefinition
+from amqpbroker.patterns import Pattern
+from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions, VhostDefinition
 from amqpbroker.store.store import Holder, Store
 
 log = logging.getLogger(__name__)
 
 #: What a content header has beside its properties: the frame's head and end, class, weight and body size.
 CONTENT_HEAD = 20
-
-#: What the default queue type of a vhost may be.
-QUEUE_TYPES = ("classic", "quorum", "stream")
 
 
 class Broker:
@@ -57,7 +56,8 @@ class Broker:
     It starts with what `definitions` tell or, where these are blank, with the vhost and the users of the configuration,
     unless definitions are to be imported and the configuration names neither.
     totals: what is counted of it as a whole. taps: those that look on in all vhosts. lost_ids: of durable queues and
-    exchanges that could not be restored; their messages are to be kept all the same.
+    exchanges that could not be restored; their messages are to be kept all the same. slices: how long
+    the methods of each client may take.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
@@ -73,6 +73,7 @@ class Broker:
         self.sample: Sample | None = None
         self.config = config
         self.clock = clock
+        self.slices = Slices()
         self.store = store
         self._spill = spill
         self.definitions = definitions or MemoryDefinitions()
@@ -87,7 +88,9 @@ class Broker:
         self.direct_replies = DirectReplies(config.cluster_name, clock.now_ms() // 1000)
         self.taps: tuple[Tap, ...] = ()
         self.tracing = Tracing(self.tap, self.untap, config.cluster_name, largest)
-        self.policies = Policies(self.definitions, self.vhosts, self.events, config.compat.arguments_of_4_3)
+        self.policies = Policies(
+            self.definitions, self.vhosts, policy_keys(), self.events, config.compat.arguments_of_4_3
+        )
         self.limits = Limits(
             self.definitions, self.users, config.cluster_name, config.channel_max_per_node, self.events
         )
@@ -103,7 +106,7 @@ class Broker:
         self.global_parameters = GlobalParameters(self.definitions, self.events)
         self.sessions: dict[Session, None] = {}
         self.awaiting_sync: dict[Synced, None] = {}
-        self.totals = BrokerTotals()
+        self.totals = BrokerTotals([kind.name for kind in KINDS.values() if kind.make is not None])
         self.logins = Logins(self.users, clock, self.totals.auth_attempts, config.bounds.guesses)
         self.rates = Rates(self, config.collect_statistics_interval_ms)
         self.alarms = Alarms(config.cluster_name, self._on_alarms, self.events)
@@ -364,12 +367,13 @@ class Broker:
 
     def sync(self) -> None:
         """The end of a loop turn: what was appended becomes safe, now or soon."""
+        self.slices.renew()
         self.store.sync()
 
 
 def _checked_queue_type(name: str) -> str:
     """A default queue type as it is kept: empty for that of the configuration. Raises ValueError."""
-    if name not in (*QUEUE_TYPES, "undefined", ""):
+    if name not in (*KINDS, "undefined", ""):
         raise ValueError(f"Unsupported queue type '{name}'")
     return "" if name == "undefined" else name
 

@@ -1,8 +1,8 @@
 """Durable things as the store keeps them."""
 
-from amqpbroker.broker.exchange import Binding, Exchange
-from amqpbroker.broker.queue import Queue
-from amqpbroker.store.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
+from amqpbroker.broker.exchanges.exchange import Binding, Exchange
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.store.definitions.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from amqpbroker.wire.values import Table, decode_table, encode_table
 
 

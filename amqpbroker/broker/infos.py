@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from amqpbroker.broker.stats import Counted, MessageStats
+from amqpbroker.broker.counters.stats import Counted, MessageStats
 from amqpbroker.wire.values import Table
 
 
@@ -119,33 +119,33 @@ class QueueInfo(NamedTuple):
     without returned ones, for a quorum queue in RabbitMQ 4.3. messages_delayed, next_delayed_at, last_delayed_at:
     number of returned messages that are delayed, and the times when the first and the last of these will be ready
     (milliseconds since the epoch). messages and message_bytes_ready include delayed messages. delayed_retry: the delay
-    settings of a quorum queue in RabbitMQ 4.3.
+    settings of a quorum queue in RabbitMQ 4.3. The defaults are those of a queue without messages and consumers.
     """
 
-    state: str
-    consumers: int
-    consumer_capacity: float
-    single_active_consumer_tag: str | None
-    exclusive_consumer_tag: str | None
-    messages: int
-    messages_ready: int
-    messages_unacknowledged: int
-    messages_persistent: int
-    messages_ram: int
-    messages_ready_ram: int
-    messages_unacknowledged_ram: int
-    messages_paged_out: int
-    message_bytes: int
-    message_bytes_ready: int
-    message_bytes_unacknowledged: int
-    message_bytes_persistent: int
-    message_bytes_ram: int
-    message_bytes_paged_out: int
-    head_message_timestamp: int | None
-    memory: int
-    idle_since: int | None
-    messages_by_priority: dict[int, int] | None
-    messages_delayed: int
-    next_delayed_at: int | None
-    last_delayed_at: int | None
-    delayed_retry: str | None
+    state: str = "running"
+    consumers: int = 0
+    consumer_capacity: float = 0.0
+    single_active_consumer_tag: str | None = None
+    exclusive_consumer_tag: str | None = None
+    messages: int = 0
+    messages_ready: int = 0
+    messages_unacknowledged: int = 0
+    messages_persistent: int = 0
+    messages_ram: int = 0
+    messages_ready_ram: int = 0
+    messages_unacknowledged_ram: int = 0
+    messages_paged_out: int = 0
+    message_bytes: int = 0
+    message_bytes_ready: int = 0
+    message_bytes_unacknowledged: int = 0
+    message_bytes_persistent: int = 0
+    message_bytes_ram: int = 0
+    message_bytes_paged_out: int = 0
+    head_message_timestamp: int | None = None
+    memory: int = 0
+    idle_since: int | None = None
+    messages_by_priority: dict[int, int] | None = None
+    messages_delayed: int = 0
+    next_delayed_at: int | None = None
+    last_delayed_at: int | None = None
+    delayed_retry: str | None = None

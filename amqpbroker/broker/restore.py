@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.durable import stored_arguments
-from amqpbroker.broker.limits import VHOST_LIMITS
-from amqpbroker.broker.policies import OPERATOR_POLICY, POLICY
-from amqpbroker.broker.shovels import SHOVEL
+from amqpbroker.broker.policies.limits import VHOST_LIMITS
+from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY
+from amqpbroker.broker.shovels.shovels import SHOVEL
 from amqpbroker.errors import AmqpError
-from amqpbroker.store.definitions import (
+from amqpbroker.store.definitions.definitions import (
     BindingDefinition,
     D,
     Definition,

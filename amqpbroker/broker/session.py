@@ -3,12 +3,12 @@
 from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, Sample
 from amqpbroker.broker.infos import ChannelInfo, ConnectionInfo, ConsumerInfo
-from amqpbroker.broker.stats import CONNECTION_COUNTERS, Sample
 from amqpbroker.errors import AmqpError
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.users import User
+    from amqpbroker.broker.users.users import User
     from amqpbroker.broker.vhost import Vhost
 
 

@@ -8,10 +8,10 @@ from typing import Final
 
 from amqpbroker import errors
 from amqpbroker.broker.durable import binding_definition, is_durable
-from amqpbroker.broker.exchange import Binding
-from amqpbroker.broker.removal import Removal
+from amqpbroker.broker.exchanges.exchange import Binding
+from amqpbroker.broker.exchanges.removal import Removal
 from amqpbroker.clock import Clock, Timer
-from amqpbroker.store.definitions import Definitions
+from amqpbroker.store.definitions.definitions import Definitions
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Sweep:
                 self._forget(job, [binding])
                 return
 
-    def settle(self, is_exchange: bool, name: str) -> None:
+    def remove_stored(self, is_exchange: bool, name: str) -> None:
         """Remove the stored bindings of a deleted exchange or queue whose name is reused. Raises AmqpError 506."""
         for job in self._jobs:
             if job.is_stored and (is_exchange, name) in job.names:

@@ -9,39 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from amqpbroker import errors
-from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.deadletter import DeadLetters
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.direct_reply import PSEUDO_QUEUE, DirectReplies
-from amqpbroker.broker.disposal import Disposal
-from amqpbroker.broker.durable import binding_definition, exchange_definition, is_durable, queue_definition
-from amqpbroker.broker.equivalence import assert_exchange_equivalent, assert_queue_equivalent
-from amqpbroker.broker.events.events import INTERNAL, Events
-from amqpbroker.broker.events.tap import Tap
-from amqpbroker.broker.exchange import Bindable, Binding, BindingIdentity, Exchange
-from amqpbroker.broker.exchange_types.default import DefaultType
-from amqpbroker.broker.exchange_types.registry import (
-    EXCHANGE_TYPES,
-    build_exchange_type,
-    known_exchange_types,
-    unknown_exchange_type,
-)
-from amqpbroker.broker.limits import Limits
-from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.policies import NO_POLICY, Effective, Policies
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.queue_arguments import with_queue_type
-from amqpbroker.broker.removal import Removal
-from amqpbroker.broker.routing import route
-from amqpbroker.broker.settings import (
-    ALTERNATE_EXCHANGE,
-    QueueSettings,
-    alternate_exchange,
-    parse_queue_settings,
-    queue_settings,
-)
-from amqpbroker.broker.spill import Spill
-from amqpbroker.broker.stats import (
+from amqpbroker.broker.counters.stats import (
     CHANNEL_COUNTERS,
     CONNECTION_COUNTERS,
     GAUGES,
@@ -52,12 +20,39 @@ from amqpbroker.broker.stats import (
     message_stats,
     named,
 )
+from amqpbroker.broker.counters.totals import BrokerTotals
+from amqpbroker.broker.durable import binding_definition, exchange_definition, is_durable, queue_definition
+from amqpbroker.broker.events.events import INTERNAL, Events
+from amqpbroker.broker.events.tap import Tap
+from amqpbroker.broker.exchanges.arguments import ALTERNATE_EXCHANGE, alternate_exchange
+from amqpbroker.broker.exchanges.default import DefaultType
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.exchange import Bindable, Binding, BindingIdentity, Exchange
+from amqpbroker.broker.exchanges.registry import (
+    EXCHANGE_TYPES,
+    build_exchange_type,
+    known_exchange_types,
+    unknown_exchange_type,
+)
+from amqpbroker.broker.exchanges.removal import Removal
+from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.policies.limits import Limits
+from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policies
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.declaration import parse_declaration, queue_settings
+from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE, DirectReplies
+from amqpbroker.broker.queues.equivalence import assert_exchange_equivalent, assert_queue_equivalent
+from amqpbroker.broker.queues.host import Host
+from amqpbroker.broker.queues.kinds import CLASSIC
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.broker.sweep import MANY, Sweep
-from amqpbroker.broker.totals import BrokerTotals
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.message.message import Message
-from amqpbroker.store.definitions import Definition, Definitions, VhostDefinition
+from amqpbroker.store.definitions.definitions import Definition, Definitions, VhostDefinition
 from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Table, encode_table
 
@@ -77,14 +72,13 @@ PREDECLARED = (
 )
 
 
-class Vhost:
+class Vhost(Host):
     """One vhost.
 
     definition: the stored definition, replaced when it changes. route_epoch: changes whenever a cached route may have
     become invalid. remembered: number of routes that its channels cache. traffic, octets: counters of its channels and
-    connections. totals: those of the broker. count_exchanges: returns the broker's number of exchanges. events: receive
-    the events of creation and deletion. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue, called when
-    the queue is deleted. spill: where messages that are not stored go while memory is short, None for nowhere.
+    connections. count_exchanges: returns the broker's number of exchanges. events: receive the events of creation and
+    deletion. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue, called when the queue is deleted.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -104,32 +98,25 @@ class Vhost:
         events: Events,
         spill: Spill | None = None,
     ) -> None:
+        name = definition.name
+        self.exchanges: dict[str, Exchange] = {}
+        super().__init__(name, self.exchanges, clock, store, config, totals, events, spill)
         self.sample: Sample | None = None
         self.definition = definition
-        self.name = name = definition.name
-        self.clock = clock
-        self.store = store
         self.definitions = definitions
-        self.spill = spill
         self.direct_replies = direct_replies
-        self.config = config
         self.policies = policies
         self.limits = limits
-        self.totals = totals
         self._count_exchanges = count_exchanges
-        self.events = events
         self.traffic = Totals(CHANNEL_COUNTERS)
         self.octets = Totals(CONNECTION_COUNTERS)
-        self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self._exclusive: dict[object, dict[Queue, None]] = {}
-        self.disposal = Disposal(clock, config.bounds.disposal)
         self._sweep = Sweep(name, clock, definitions, self._swept)
         self.route_epoch: int = 0
         self.remembered: int = 0
         self.taps: tuple[Tap, ...] = ()
         self.on_deleted: dict[Queue, Callable[[], None]] = {}
-        self.dead_letters = DeadLetters(self.exchanges, clock, store)
         default = self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)
         default.effective = policies.effective(name, "exchange", "")
         for exchange, kind in PREDECLARED:
@@ -193,7 +180,7 @@ class Vhost:
 
         Each call returns a new queue, so that a deleted vhost has no reference cycle.
         """
-        return LocalQueue(self, PSEUDO_QUEUE, QueueSettings())
+        return LocalQueue(CLASSIC, self, PSEUDO_QUEUE, QueueSettings())
 
     def exchange(self, name: str) -> Exchange:
         """Raises AmqpError 404."""
@@ -249,7 +236,7 @@ class Vhost:
         if limit and stored_id is None and self._count_exchanges() >= limit:
             raise errors.cluster_exchange_limit(name, limit)
         if durable:
-            self._sweep.settle(True, name)
+            self._sweep.remove_stored(True, name)
         exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments, kinds)
         if durable and exchange.type.held is not None:
             exchange.type.held.id = stored_id or self.definitions.new_id()
@@ -339,13 +326,13 @@ class Vhost:
                 arguments=arguments,
                 owned=existing.owner is None or existing.owner is session,
                 default_queue_type=self.default_queue_type,
-                relaxed=self.config.relaxed_quorum_queue_checks,
+                relaxed=self.config.relaxed_redeclaration,
                 newest=self.config.compat.arguments_of_4_3,
             )
             existing.touch()
             self.totals.churn.queue_declared += 1
             return existing
-        settings = parse_queue_settings(
+        kind, arguments, settings = parse_declaration(
             name,
             self.name,
             durable=durable,
@@ -357,27 +344,21 @@ class Vhost:
             compat=None if stored_id else self.config.compat,
             check_limits=lambda: None if stored_id or unlimited else self._check_queue_limits(name),
         )
-        arguments = with_queue_type(
-            arguments,
-            durable=durable,
-            exclusive=exclusive,
-            auto_delete=auto_delete,
-            default_queue_type=self.default_queue_type,
-        )
-        effective = self.policies.effective(self.name, settings.queue_type, name)
+        effective = self.policies.effective(self.name, kind.name, name)
         if effective is not NO_POLICY:
-            settings = queue_settings(settings.queue_type, arguments, effective.definition)
+            settings = queue_settings(kind, arguments, effective.definition)
         owner = session if exclusive else None
         if durable:
-            self._sweep.settle(False, name)
-        queue = LocalQueue(self, name, settings, durable and not exclusive, auto_delete, owner, arguments)
+            self._sweep.remove_stored(False, name)
+        assert kind.make is not None
+        queue: Queue = kind.make(kind, self, name, settings, durable and not exclusive, auto_delete, owner, arguments)
         queue.effective = effective
         if queue.durable:
             queue.id = stored_id or self.definitions.new_id()
             if not stored_id:
                 self.definitions.put(queue_definition(self.name, queue))
         self.queues[name] = queue
-        self.totals.queues[settings.queue_type].add(queue)
+        self.totals.queues[kind.name].add(queue)
         if not stored_id:
             self.totals.churn.queue_declared += 1
             self.totals.churn.queue_created += 1
@@ -454,7 +435,7 @@ class Vhost:
         on_deleted = self.on_deleted.pop(queue, None)
         if on_deleted is not None:
             on_deleted()
-        self.totals.queues[queue.settings.queue_type].remove(queue)
+        self.totals.queues[queue.kind.name].remove(queue)
         self.totals.churn.queue_deleted += 1
         self.events.queue_deleted(self.name, queue)
         return consumers
@@ -570,11 +551,10 @@ class Vhost:
                 self.route_epoch += 1
         with self.dead_letters:
             for queue in list(self.queues.values()):
-                queue_type = queue.settings.queue_type
-                effective = self.policies.effective(self.name, queue_type, queue.name)
+                effective = self.policies.effective(self.name, queue.kind.name, queue.name)
                 if effective != queue.effective:
                     queue.effective = effective
-                    queue.apply_settings(queue_settings(queue_type, queue.arguments, effective.definition))
+                    queue.apply_settings(queue_settings(queue.kind, queue.arguments, effective.definition))
 
     def _apply_to_exchange(self, exchange: Exchange, effective: Effective) -> None:
         """An alternate exchange of its own comes before that of a policy. The default exchange never has one."""
@@ -603,7 +583,7 @@ class Vhost:
         """Drop everything from memory, without changing store and definitions, after the broker has ended."""
         for queue in self.queues.values():
             queue.discard()
-            self.totals.queues[queue.settings.queue_type].remove(queue)
+            self.totals.queues[queue.kind.name].remove(queue)
         for exchange in self.exchanges.values():
             if exchange.type.held is not None:
                 exchange.type.held.discard()
@@ -623,6 +603,12 @@ class Vhost:
                 if not destination.publish(message):
                     accepted = False
         return accepted
+
+    def publish_to(self, queue: str, message: Message) -> None:
+        """Put a message into a queue, past any exchange, unless the queue is gone."""
+        destination = self.queues.get(queue)
+        if destination is not None:
+            self.publish(message, (destination,))
 
 
 def _cancel(consumers: list[Consumer]) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from amqpbroker.store.dump import Told
-    from amqpbroker.store.inspection import JournalReader
-    from amqpbroker.store.names import Name
-    from amqpbroker.store.recovery import Copies
+    from amqpbroker.store.directory.dump import Told
+    from amqpbroker.store.directory.inspection import JournalReader
+    from amqpbroker.store.directory.names import Name
+    from amqpbroker.store.journal.recovery import Copies
 
 #: By id.
 Names = dict[int, "Name"]
@@ -42,7 +42,7 @@ def check(directory: Path) -> None:
     killed is no damage: nothing in it was confirmed.
     """
     reader = _open(directory)
-    from amqpbroker.store.inspection import Inspection
+    from amqpbroker.store.directory.inspection import Inspection
 
     inspection = Inspection(reader)
     names, wrong = _names(directory)
@@ -80,8 +80,8 @@ def dump(directory: Path, living_only: bool, as_json: bool) -> None:
     What cannot be read is told on stderr, and the exit status is 1 then.
     """
     reader = _open(directory)
-    from amqpbroker.store import dump
-    from amqpbroker.store.files import Files
+    from amqpbroker.store.directory import dump
+    from amqpbroker.store.journal.files import Files
 
     names, wrong = _names(directory)
     if wrong:
@@ -97,8 +97,8 @@ def dump(directory: Path, living_only: bool, as_json: bool) -> None:
 
 def _open(directory: Path) -> "JournalReader":
     """The journal, ready to be read. Raises ClickException if this is no data directory of ours."""
-    from amqpbroker.store.files import Files
-    from amqpbroker.store.inspection import JournalReader, is_owned, other_format
+    from amqpbroker.store.directory.inspection import JournalReader, is_owned, other_format
+    from amqpbroker.store.journal.files import Files
 
     other = other_format(directory)
     if other is not None:
@@ -111,7 +111,7 @@ def _open(directory: Path) -> "JournalReader":
 
 def _names(directory: Path) -> tuple[Names, str]:
     """The names of queues and exchanges, and what keeps them from being known."""
-    from amqpbroker.store.names import DATABASE, read_names
+    from amqpbroker.store.directory.names import DATABASE, read_names
 
     try:
         return read_names(directory), ""
@@ -138,8 +138,8 @@ def _named(number: int, names: Names) -> str:
 
 
 def _line(one: "Told", names: Names) -> str:
-    from amqpbroker.store.dump import Published, Returned
-    from amqpbroker.store.inspection import shown
+    from amqpbroker.store.directory.dump import Published, Returned
+    from amqpbroker.store.directory.inspection import shown
 
     if isinstance(one, Published):
         rest = "..." if one.size > len(one.body) else ""
@@ -180,8 +180,8 @@ def _time(deadline_ms: int) -> str:
 
 def _fields(one: "Told", names: Names) -> dict[str, Any]:
     """What is told of one record, by name."""
-    from amqpbroker.store.dump import Published, Returned
-    from amqpbroker.store.inspection import shown
+    from amqpbroker.store.directory.dump import Published, Returned
+    from amqpbroker.store.directory.inspection import shown
 
     if isinstance(one, Published):
         kind, vhost, name = names.get(one.queue_id, ("queue", None, None))

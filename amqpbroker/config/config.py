@@ -150,7 +150,7 @@ class Config:
     vhost_max: int = 0
     cluster_queue_limit: int = 0
     cluster_exchange_limit: int = 0
-    relaxed_quorum_queue_checks: bool = False
+    relaxed_redeclaration: bool = False
     set_timestamp: bool | None = None
     set_routing_node: bool | None = None
     tells_sent_time: bool = False

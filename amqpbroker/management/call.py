@@ -13,12 +13,12 @@ from amqpbroker.management.nesting import MAX_BODY_LEVELS, too_deep
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from amqpbroker.broker.access import Permissions
     from amqpbroker.broker.broker import Broker
     from amqpbroker.broker.node import Node
+    from amqpbroker.broker.users.permissions import Permissions
     from amqpbroker.broker.vhost import Vhost
-    from amqpbroker.management.door import Door
-    from amqpbroker.management.who import Who
+    from amqpbroker.management.authentication import Door
+    from amqpbroker.management.identity import Who
 
 
 @final

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, final
 
 import orjson
 
-from amqpbroker.broker.delivery_count import counted
-from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.events.tap import over_http
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.delivery_count import counted
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.management.formats.messages import got
 from amqpbroker.management.streamed import Parts
 from amqpbroker.management.synced import all_written

@@ -11,10 +11,10 @@ from typing import Any, final
 
 import orjson
 
-from amqpbroker.broker.patterns import Pattern
 from amqpbroker.management import failure
 from amqpbroker.management.streamed import SLICE, Parts, encoded
 from amqpbroker.management.values import whole_number
+from amqpbroker.patterns import Pattern
 
 #: How long names are filtered before it does.
 FILTER_SLICE_S = 0.01

@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from operator import neg
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from amqpbroker.broker.counters.stats import Counted, Totals, named, summed
 from amqpbroker.broker.infos import ChannelInfo, ConnectionInfo
-from amqpbroker.broker.stats import Counted, Totals, named, summed
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
     from amqpbroker.broker.infos import QueueInfo
     from amqpbroker.broker.node import Node
-    from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.queues.queue import Queue
 
 #: How many objects are looked at before the broker's other work gets its turn.
 SLICE = 100
@@ -119,7 +119,7 @@ async def _look_at_queues(snapshot: Snapshot) -> None:
             rows += [QueueRow(vhost.name, queue, queue.info(), queue.counters()) for queue in there]
             await asyncio.sleep(0)
     for kind, totals in snapshot.broker.totals.queues.items():
-        of_kind = [(row.queue, row.counters) for row in rows if row.queue.settings.queue_type == kind]
+        of_kind = [(row.queue, row.counters) for row in rows if row.queue.kind.name == kind]
         snapshot.by_type[kind] = await _totalled(totals, of_kind)
 
 

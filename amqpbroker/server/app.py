@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from amqpbroker import __version__
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.node import Listening as Listening  # cli looks no further down than here
-from amqpbroker.broker.patterns import PatternError as PatternError
-from amqpbroker.broker.shortage import Shortage
+from amqpbroker.broker.queues.shortage import Shortage
 from amqpbroker.clock import Clock, SystemClock, TravelClock
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config
+from amqpbroker.patterns import PatternError as PatternError
 from amqpbroker.server import data, machine
 from amqpbroker.server.allocator import give_back, keep_what_is_freed
 from amqpbroker.server.clients import Clients
@@ -33,11 +33,11 @@ from amqpbroker.server.shovels import LazyShovels
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.tls_listener import TlsListener
-from amqpbroker.store.committer import ThreadCommitter
-from amqpbroker.store.journal import Journal
+from amqpbroker.store.journal.committer import ThreadCommitter
+from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.journal.record import DamagedError
+from amqpbroker.store.journal.recovery import Recovered
 from amqpbroker.store.persistence import Persistence
-from amqpbroker.store.record import DamagedError
-from amqpbroker.store.recovery import Recovered
 from amqpbroker.store.store import MemoryStore
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Server:
         self.tick = Tick(loop.call_soon, self.broker.sync, self._fail)
         if self._store is not None and kept.found is not None:
             self._store.drive(self.tick.request)
-            kept.definitions.on_change = self._store.writer.definitions_changed
+            kept.definitions.watch(self._store.writer.definitions_changed)
             self._store.writer.definitions_changed()
             self._restore(self._store, kept.found)
         self._max_files = machine.file_limit(raised=not embedded)
@@ -214,7 +214,7 @@ class Server:
             log.info("disk free limit set to %d bytes", disk_bytes)
             disk = DiskMonitor(clock, alarms, disk_bytes, journal.directory, machine.free_bytes)
             disk.look()
-            self._store.writer.on_stuck = disk.on_stuck
+            self._store.watch_disk(disk.on_stuck)
         started_ms = self.broker.clock.now_ms()
         return ServerNode(config.cluster_name, started_ms, memory_bytes, disk_bytes, self._max_files, self._directory)
 

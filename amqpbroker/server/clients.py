@@ -7,7 +7,7 @@ import logging
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.users import User
+from amqpbroker.broker.users.users import User
 from amqpbroker.clock import Clock
 from amqpbroker.server.reading import Reading
 from amqpbroker.server.tick import Tick

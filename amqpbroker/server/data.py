@@ -6,12 +6,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from amqpbroker.broker.spill import Spill
+from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.config import Config
-from amqpbroker.store.definitions import Definitions, MemoryDefinitions
-from amqpbroker.store.journal import Journal
+from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions
+from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.journal.recovery import Recovered, recover
 from amqpbroker.store.log import StoreError as StoreError  # cli looks no further down than here
-from amqpbroker.store.recovery import Recovered, recover
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ def opened(config: Config) -> Iterator[Data]:
         return
 
     # A broker in memory has no use for these, and is ready sooner without.
-    from amqpbroker.store.files import Files
-    from amqpbroker.store.ownership import Ownership
-    from amqpbroker.store.sqlite_definitions import SqliteDefinitions
+    from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
+    from amqpbroker.store.directory.ownership import Ownership
+    from amqpbroker.store.journal.files import Files
 
     files = Files()
     with (

@@ -23,14 +23,14 @@ CATEGORIES = {
     "amqpbroker.connection": "connection",
     "amqpbroker.server.transport": "connection",
     "amqpbroker.server.tls_listener": "connection",
-    "amqpbroker.broker.login_guard": "connection",
+    "amqpbroker.broker.users.login_guard": "connection",
     "amqpbroker.channel": "channel",
     "amqpbroker.broker.vhost": "queue",
-    "amqpbroker.broker.local_queue": "queue",
-    "amqpbroker.broker.rereading": "queue",
-    "amqpbroker.broker.exchange_types": "queue",
+    "amqpbroker.broker.queues.local_queue": "queue",
+    "amqpbroker.broker.queues.rereading": "queue",
+    "amqpbroker.broker.exchanges": "queue",
     "amqpbroker.shovel": "shovel",
-    "amqpbroker.store.sqlite_definitions": "upgrade",
+    "amqpbroker.store.definitions.sqlite_definitions": "upgrade",
 }
 
 #: What is told of a record beside its text, in this order.

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.shovel_definition import ShovelDefinition
-from amqpbroker.broker.shovels import ShovelRunner, ShovelStatus
-from amqpbroker.broker.users import User
+from amqpbroker.broker.shovels.definition import ShovelDefinition
+from amqpbroker.broker.shovels.shovels import ShovelRunner, ShovelStatus
+from amqpbroker.broker.users.users import User
 from amqpbroker.clock import Clock
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class LazyShovels(ShovelRunner):
             await self._runner.close(timeout_s)
 
     async def _open_inside(self, user: User) -> socket.socket:
-        from amqpbroker.shovel.uncut import to_the_end
+        from amqpbroker.shovel.uncancelled import to_the_end
 
         ours, theirs = socket.socketpair()
         try:

@@ -5,7 +5,7 @@ import socket
 import struct
 from typing import Protocol
 
-from amqpbroker.broker.users import is_loopback
+from amqpbroker.broker.users.users import is_loopback
 
 #: The plainest control of congestion, which every Linux has and lets everybody choose.
 _PLAIN = b"reno"

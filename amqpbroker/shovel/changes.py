@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import final
 
-from amqpbroker.broker.shovel_definition import Destination, Source
+from amqpbroker.broker.shovels.definition import Destination, Source
 from amqpbroker.wire.headers import normalised, with_headers
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import Field, Table, longstr

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import final
 
-from amqpbroker.broker.users import BROKER, User, Users
+from amqpbroker.broker.users.users import BROKER, User, Users
 from amqpbroker.client.failure import LinkError
 from amqpbroker.client.link import MAX_READ_BYTES, Link
 from amqpbroker.client.login import Login, agreed
 from amqpbroker.client.tls import tls_context
 from amqpbroker.client.uri import AmqpUri
-from amqpbroker.shovel.uncut import to_the_end
+from amqpbroker.shovel.uncancelled import to_the_end
 
 log = logging.getLogger(__name__)
 

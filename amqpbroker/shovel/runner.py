@@ -7,8 +7,8 @@ from functools import partial
 from typing import final
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.shovel_definition import ShovelDefinition
-from amqpbroker.broker.shovels import ShovelRunner, ShovelStatus
+from amqpbroker.broker.shovels.definition import ShovelDefinition
+from amqpbroker.broker.shovels.shovels import ShovelRunner, ShovelStatus
 from amqpbroker.clock import Clock
 from amqpbroker.errors import AmqpError
 from amqpbroker.shovel.dialing import Dialer, OpenInside

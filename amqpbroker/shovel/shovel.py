@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import final
 
-from amqpbroker.broker.shovel_definition import ShovelDefinition
-from amqpbroker.broker.shovels import ShovelStatus, State
+from amqpbroker.broker.shovels.definition import ShovelDefinition
+from amqpbroker.broker.shovels.shovels import ShovelStatus, State
 from amqpbroker.client.failure import LinkError
 from amqpbroker.clock import Clock
 from amqpbroker.shovel import topology

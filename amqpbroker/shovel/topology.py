@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amqpbroker.broker.shovel_definition import Destination, Source
+from amqpbroker.broker.shovels.definition import Destination, Source
 from amqpbroker.client.failure import ChannelClosedError
 from amqpbroker.client.protocol import Client
 from amqpbroker.wire.values import Field, Table, longstr

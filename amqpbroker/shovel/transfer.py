@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal, final
 
-from amqpbroker.broker.shovel_definition import AckMode
+from amqpbroker.broker.shovels.definition import AckMode
 from amqpbroker.client.protocol import Delivery
 
 #: Octets of messages that may be on their way before no more are read.

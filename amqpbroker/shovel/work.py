@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import Callable
 from typing import final
 
-from amqpbroker.broker.shovel_definition import ShovelDefinition
-from amqpbroker.broker.shovels import State
+from amqpbroker.broker.shovels.definition import ShovelDefinition
+from amqpbroker.broker.shovels.shovels import State
 from amqpbroker.client.failure import LinkError
 from amqpbroker.client.link import Link, LinkReceiver
 from amqpbroker.client.protocol import Delivery

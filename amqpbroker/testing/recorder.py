@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.events.tap import Tap, TappedDestination, TappedVhost, Via
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message
 
@@ -88,7 +87,9 @@ class Recorder(Tap):
         self.unroutable: Kept[Publish] = Kept(UNROUTABLE, UNROUTABLE_BYTES)
         self.refusals: Kept[Refusal] = Kept(REFUSALS, 0)
 
-    def published(self, vhost: TappedVhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
+    def published(
+        self, vhost: TappedVhost, message: Message, destinations: Sequence[TappedDestination], via: Via
+    ) -> None:
         queues = [each.name for each in destinations if isinstance(each, Queue)]
         one = Publish(vhost.name, message, queues)
         self.publishes.add(one, message.size)

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from functools import partial
 
-from amqpbroker.broker.access import Grant, Permissions
-from amqpbroker.broker.auth_backend import AuthBackend, Identified, Permitted
-from amqpbroker.broker.users import User
+from amqpbroker.broker.users.auth_backend import AuthBackend, Identified, Permitted
+from amqpbroker.broker.users.permissions import Grant, Permissions
+from amqpbroker.broker.users.users import User
 
 
 class LateBackend(AuthBackend):

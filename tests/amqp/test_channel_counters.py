@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from amqpbroker.amqp.channel import Channel
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.stats import Counted
+from amqpbroker.broker.counters.stats import Counted
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire, make_broker, published
 

@@ -8,7 +8,7 @@ import pytest
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.state import AUTHENTICATING, AUTHORIZING, SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.users import User
+from amqpbroker.broker.users.users import User
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire.values import Field, Table
 from tests.amqp.late_backend import LateBackend

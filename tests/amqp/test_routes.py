@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from amqpbroker.amqp.routes import ADMITTED, COLD
-from amqpbroker.broker.access import Grant, TopicGrant
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.users.permissions import Grant, TopicGrant
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import Wire, make_broker, published

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
+from amqpbroker.broker.events.tap import Tap, TappedDestination, TappedVhost, Via
 from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message
 from tests.harness import Wire
@@ -17,7 +16,9 @@ class Recorder(Tap):
         self.seen: list[tuple[object, ...]] = []
         self.via: Via | None = None
 
-    def published(self, vhost: TappedVhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
+    def published(
+        self, vhost: TappedVhost, message: Message, destinations: Sequence[TappedDestination], via: Via
+    ) -> None:
         names = [destination.name for destination in destinations]
         self.seen.append(("published", message.exchange, message.routing_key, message.body, names))
         self.via = via

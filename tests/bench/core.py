@@ -26,9 +26,9 @@ from typing import Any, NoReturn
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
-from amqpbroker.store.committer import InlineCommitter
-from amqpbroker.store.files import Files
-from amqpbroker.store.journal import Journal
+from amqpbroker.store.journal.committer import InlineCommitter
+from amqpbroker.store.journal.files import Files
+from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, Table, longstr

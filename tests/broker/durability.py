@@ -14,15 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from amqpbroker.broker import paging, ready
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.broker.queues import fifo_line, paging
+from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
-from amqpbroker.store.committer import Committer
-from amqpbroker.store.journal import Journal
+from amqpbroker.store.journal.committer import Committer
+from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.journal.recovery import recover
 from amqpbroker.store.persistence import Persistence
-from amqpbroker.store.recovery import recover
 from amqpbroker.wire.values import Field, Table, longstr, text
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles, PowerCut
@@ -345,7 +345,7 @@ class Run:
             deadlines = sorted(entry.deadline_ms - START_MS for entry in queue.ready)
             found.append((name, (getattr(queue.ready, "turn", 0), *deadlines)))
             while (got := wire.get(name)).name == "basic.get-ok":
-                found.append((name, seen(got, queue.settings.queue_type == "quorum")))
+                found.append((name, seen(got, queue.kind.counts_returns)))
         return found
 
     def expected(self, state: State) -> list[tuple[str, tuple[Any, ...]]]:
@@ -690,7 +690,7 @@ def report(seed: int, failing: list[Step]) -> str:
 
 def small_pages(set_attribute: Callable[[Any, str, int], None]) -> None:
     """Have queues page after a few messages, and read pages back in parts."""
-    set_attribute(ready, "PAGE_COUNT", 3)
+    set_attribute(fifo_line, "PAGE_COUNT", 3)
     set_attribute(paging, "SLICE_COUNT", 2)
 
 

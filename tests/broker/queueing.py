@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from amqpbroker.broker.consumer import Consumer
-from amqpbroker.broker.entry import Entry
 from amqpbroker.broker.infos import ConsumerInfo
-from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
 from amqpbroker.message.message import Message, encode_address

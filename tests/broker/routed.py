@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.exchange import Binding, Exchange, ExchangeType, Target
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.exchange import Binding, Exchange, ExchangeType, Target
 from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, Table

@@ -7,10 +7,10 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
-from amqpbroker.store.committer import Committer, InlineCommitter
-from amqpbroker.store.journal import Journal
+from amqpbroker.store.journal.committer import Committer, InlineCommitter
+from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.journal.recovery import recover
 from amqpbroker.store.persistence import Persistence
-from amqpbroker.store.recovery import recover
 from tests.fault_files import FaultyFiles
 from tests.harness import Wire
 
@@ -80,7 +80,7 @@ class Node:
             journal, self.committer, self.failures.append, self.clock, bounds=replace(BOUNDS, **(limits or {}))
         )
         self.stuck = []
-        self.persistence.writer.on_stuck = self.stuck.append
+        self.persistence.watch_disk(self.stuck.append)
         self.broker = Broker(self.config, self.clock, self.persistence)
         by_id = {}
         for number, (name, arguments) in enumerate(self.queues.items(), 1):

@@ -1,7 +1,7 @@
 import pytest
 
-from amqpbroker.broker.access import Grant, Permissions
 from amqpbroker.broker.actions import Actions, exchange_to_publish_to
+from amqpbroker.broker.users.permissions import Grant, Permissions
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import longstr
 from tests.harness import make_broker

@@ -3,8 +3,8 @@ import re
 import pytest
 
 from amqpbroker.broker.broker import generated_name
-from amqpbroker.broker.policies import Policy
-from amqpbroker.broker.settings import QueueSettings
+from amqpbroker.broker.policies.policies import Policy
+from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import DefaultUser
 from amqpbroker.errors import AmqpError
@@ -71,10 +71,10 @@ def test_a_default_queue_type_that_is_none() -> None:
 def test_each_vhost_has_its_default_queue_type() -> None:
     broker = make_broker()
     broker.add_vhost("v", default_queue_type="quorum")
-    types = [broker.vhost(name).declare_queue("q", True, False, False, {}).settings.queue_type for name in ("/", "v")]
+    types = [broker.vhost(name).declare_queue("q", True, False, False, {}).kind.name for name in ("/", "v")]
     assert types == ["classic", "quorum"]
     broker.update_vhost("/", default_queue_type="quorum")
-    assert broker.vhost("/").declare_queue("q2", True, False, False, {}).settings.queue_type == "quorum"
+    assert broker.vhost("/").declare_queue("q2", True, False, False, {}).kind.name == "quorum"
 
 
 def test_with_a_vhost_goes_all_that_is_in_it_or_said_of_it() -> None:
@@ -170,8 +170,8 @@ def test_a_vhost_that_is_not_there() -> None:
 
 def test_the_default_queue_type_is_for_queues_that_it_suits() -> None:
     vhost = make_broker(default_queue_type="quorum").vhost("/")
-    assert vhost.declare_queue("durable", True, False, False, {}).settings == QueueSettings("quorum", delivery_limit=20)
-    assert vhost.declare_queue("transient", False, False, False, {}).settings.queue_type == "classic"
+    assert vhost.declare_queue("durable", True, False, False, {}).settings == QueueSettings(delivery_limit=20)
+    assert vhost.declare_queue("transient", False, False, False, {}).kind.name == "classic"
 
 
 def test_changed_permissions_void_what_channels_remember() -> None:

@@ -55,7 +55,7 @@ def test_no_more_channels_than_there_may_be_on_all_connections_together():
 
 
 def test_a_quorum_queue_may_be_declared_as_a_classic_one():
-    broker = make_broker(relaxed_quorum_queue_checks=True)
+    broker = make_broker(relaxed_redeclaration=True)
     client = Wire(broker).log_in()
     quorum, classic = {"x-queue-type": b"quorum"}, {"x-queue-type": b"classic"}
     client.declare("q", durable=True, arguments=typed(quorum))
@@ -79,7 +79,7 @@ def test_a_quorum_queue_may_be_declared_as_a_classic_one():
     ],
 )
 def test_a_quorum_queue_may_be_declared_as_nothing_else(flags, arguments):
-    client = Wire(make_broker(relaxed_quorum_queue_checks=True)).log_in()
+    client = Wire(make_broker(relaxed_redeclaration=True)).log_in()
     client.declare("q", durable=True, arguments=typed({"x-queue-type": b"quorum"}))
     again = client.call(1, "queue.declare", queue="q", arguments=typed(arguments), **flags)
     assert again.name == "channel.close"

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config

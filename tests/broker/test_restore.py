@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.broker.access import Grant, TopicGrant
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.exchange import Exchange
-from amqpbroker.broker.policies import Policy
+from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.restore import restore
+from amqpbroker.broker.users.permissions import Grant, TopicGrant
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.errors import AmqpError, not_stored
-from amqpbroker.store.definitions import (
+from amqpbroker.store.definitions.definitions import (
     BindingDefinition,
     Definition,
     Definitions,
@@ -27,8 +27,8 @@ from amqpbroker.store.definitions import (
     QueueDefinition,
     UserDefinition,
 )
-from amqpbroker.store.files import Files
-from amqpbroker.store.sqlite_definitions import SqliteDefinitions
+from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
+from amqpbroker.store.journal.files import Files
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire.values import Field, Table, encode_table, longstr
 from tests.broker.queueing import Subscriber, clock_of
@@ -209,7 +209,7 @@ def test_an_exchange_whose_type_the_release_no_longer_has_stays(node: Node, kind
 def test_the_type_of_a_queue_is_that_of_its_declaration(node: Node) -> None:
     queue(node.vhost, "q")
     vhost = node.restart(default_queue_type="quorum")
-    assert vhost.queue("q", None).settings.queue_type == "classic"
+    assert vhost.queue("q", None).kind.name == "classic"
 
 
 def test_what_went_stays_away(node: Node) -> None:

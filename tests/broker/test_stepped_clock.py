@@ -4,7 +4,7 @@ import pytest
 
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire.values import Field, longstr
-from tests.broker.exchange_types.test_held import Node as HoldingNode
+from tests.broker.exchanges.test_held import Node as HoldingNode
 from tests.broker.storing import Node, bodies, depth, publish
 
 HOUR_MS = 3_600_000

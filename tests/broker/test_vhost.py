@@ -3,10 +3,10 @@ from typing import NoReturn
 
 import pytest
 
-from amqpbroker.broker.exchange import Exchange
-from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.routing import route
+from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import PREDECLARED, Vhost
 from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message, encode_address

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from amqpbroker.cli.main import main
-from amqpbroker.store import record
-from amqpbroker.store.definitions import ExchangeDefinition, QueueDefinition
-from amqpbroker.store.files import Files
-from amqpbroker.store.journal import Journal
-from amqpbroker.store.ownership import Ownership
-from amqpbroker.store.sqlite_definitions import MIGRATIONS, SqliteDefinitions
+from amqpbroker.store.definitions.definitions import ExchangeDefinition, QueueDefinition
+from amqpbroker.store.definitions.sqlite_definitions import MIGRATIONS, SqliteDefinitions
+from amqpbroker.store.directory.ownership import Ownership
+from amqpbroker.store.journal import record
+from amqpbroker.store.journal.files import Files
+from amqpbroker.store.journal.journal import Journal
 from amqpbroker.wire.frames import content as content_frames
 
 #: Distance of the entries of messages that are told apart by a body of one octet.
@@ -539,7 +539,8 @@ def test_a_directory_that_is_not_there(tmp_path):
 
 def test_it_loads_neither_event_loop_nor_broker():
     script = (
-        "import sys, amqpbroker.cli.main, amqpbroker.cli.store, amqpbroker.store.dump, amqpbroker.store.names;"
+        "import sys, amqpbroker.cli.main, amqpbroker.cli.store;"
+        "import amqpbroker.store.directory.dump, amqpbroker.store.directory.names;"
         " sys.exit(any(name in sys.modules for name in ('asyncio', 'amqpbroker.broker', 'amqpbroker.server')))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

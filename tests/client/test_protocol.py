@@ -7,7 +7,7 @@ import pytest
 
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Peer
-from amqpbroker.broker.users import BROKER
+from amqpbroker.broker.users.users import BROKER
 from amqpbroker.client.failure import ChannelClosedError, LinkError
 from amqpbroker.client.login import PROTOCOL_HEADER
 from amqpbroker.client.protocol import Client, Delivery, Receiver

@@ -1,7 +1,7 @@
 """A broker that is killed with SIGKILL again and again, and clients that remember what they were promised.
 
 What the kernel has survives SIGKILL, so this shows that answers, writes and recovery go together under load; that what
-is confirmed is also synced is shown with files that forget (tests/broker/test_persistence.py). `ledger.py` says what is
+is confirmed is also synced is shown with files that forget (tests/store/test_persistence.py). `ledger.py` says what is
 taken for a promise. `make crash` runs 50 rounds, or ROUNDS=n; SEED=n chooses other moments and sizes.
 """
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from amqpbroker.amqp.connection_log import CHANNEL, CONNECTION
 from amqpbroker.amqp.state import CLOSING_TIMEOUT_MS
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.local_queue import LocalQueue
+from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
 from tests.harness import Cut, Received, Wire, make_broker, random_cut, whole
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from amqpbroker.broker.exchange_types.registry import known_exchange_types
+from amqpbroker.broker.exchanges.registry import known_exchange_types
 from amqpbroker.compat import DEFAULT_COMPAT
 from amqpbroker.wire.frames import BODY, HEADER, HEARTBEAT, HEARTBEAT_FRAME, METHOD, frame
 from amqpbroker.wire.methods import BY_NAME, METHODS, encode

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from amqpbroker.broker.local_queue import LocalQueue
-from amqpbroker.broker.stats import summed
+from amqpbroker.broker.counters.stats import summed
+from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.fuzz.effort import effort

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from amqpbroker.broker.entry import Entry
+from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.message.message import Message
 from tests.broker.death_tables import deaths_of
 from tests.broker.queueing import Subscriber, clock_of, declare, make_vhost, message

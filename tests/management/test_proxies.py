@@ -2,7 +2,7 @@
 
 import pytest
 
-from amqpbroker.broker.login_guard import FREE_GUESSES
+from amqpbroker.broker.users.login_guard import FREE_GUESSES
 from amqpbroker.config import Config, Management
 from tests.management.api import Api
 

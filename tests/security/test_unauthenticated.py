@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 
 from amqpbroker.amqp.state import SILENT_CLOSE_DELAY_MS
-from amqpbroker.broker import passwords
+from amqpbroker.broker.users import passwords
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from amqpbroker.broker.users import User
+from amqpbroker.broker.users.users import User
 from amqpbroker.clock import ManualClock
 from amqpbroker.server.clients import Clients
 from amqpbroker.server.tick import Tick

@@ -1,4 +1,4 @@
-from amqpbroker.broker.shovel_definition import read
+from amqpbroker.broker.shovels.definition import read
 from amqpbroker.shovel.changes import Changes, way
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import Field, longstr

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from amqpbroker.broker.shovel_definition import read
+from amqpbroker.broker.shovels.definition import read
 from amqpbroker.client.failure import LinkError
 from amqpbroker.clock import ManualClock
 from amqpbroker.shovel.runner import Runner

@@ -11,7 +11,7 @@ from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.resource import Access, Resource
 from amqpbroker.server import app
 from amqpbroker.server.data import Data
-from amqpbroker.store.files import Files
+from amqpbroker.store.journal.files import Files
 
 
 class SlowFiles(Files):

@@ -3,17 +3,17 @@
 import time
 from collections import Counter
 
-from amqpbroker.broker.access import _REMEMBERED
-from amqpbroker.broker.inspection import _KNOWN_COUNT
-from amqpbroker.broker.local_queue import ROUND, ROUND_BYTES
-from amqpbroker.broker.login_guard import FREE_GUESSES
-from amqpbroker.broker.patterns import _DEEPEST, _GIVEN_UP_AFTER, _LONGEST
-from amqpbroker.broker.rates import HISTORIES
-from amqpbroker.broker.ready import PAGE_COUNT
-from amqpbroker.broker.settings import DEFAULT_DELIVERY_LIMIT
-from amqpbroker.broker.shovel_definition import _PREFETCH
+from amqpbroker.broker.counters.rates import HISTORIES
+from amqpbroker.broker.publishing.inspection import _KNOWN_COUNT
+from amqpbroker.broker.queues.kinds import DEFAULT_DELIVERY_LIMIT
+from amqpbroker.broker.queues.local_queue import ROUND, ROUND_BYTES
+from amqpbroker.broker.queues.pages import PAGE_COUNT
+from amqpbroker.broker.shovels.definition import _PREFETCH
 from amqpbroker.broker.sweep import MANY
+from amqpbroker.broker.users.login_guard import FREE_GUESSES
+from amqpbroker.broker.users.permissions import _REMEMBERED
 from amqpbroker.config import Config
+from amqpbroker.patterns import _DEEPEST, _GIVEN_UP_AFTER, _LONGEST
 from amqpbroker.shovel.transfer import WINDOW
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
@@ -83,7 +83,7 @@ def small_properties(soak: Soak) -> None:
         count = 2 * _KNOWN_COUNT + 100
         data = each(TRANSIENT, count, lambda i, kept: published("q", b"x", delivery_mode=i % 256, priority=i // 256))
         publish(client, data, count)
-        assert soak.census()["amqpbroker.broker.inspection.KNOWN[]"] == _KNOWN_COUNT
+        assert soak.census()["amqpbroker.broker.publishing.inspection.KNOWN[]"] == _KNOWN_COUNT
         delete(client, "q")
         client.close()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from amqpbroker.amqp.routes import ADMITTED
-from amqpbroker.broker.length_limit import REOPENED_AT
+from amqpbroker.broker.queues.length_limit import REOPENED_AT
 from amqpbroker.server.reading import EXPECTED_MS, READ_BYTES, TURN_BYTES
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, longstr

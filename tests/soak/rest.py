@@ -121,11 +121,11 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         "Segment": 3,
         # Threads of the broker and of executors, which start one for a job until they have their maximum.
         "threads": 12,
-        "amqpbroker.broker.rates._zeros[[]]": 128,
+        "amqpbroker.broker.counters.rates._zeros[[]]": 128,
         # Short properties.
-        "amqpbroker.broker.inspection.KNOWN[[]]": 4096,
+        "amqpbroker.broker.publishing.inspection.KNOWN[[]]": 4096,
         # Groups of counters, by kind of counted object.
-        "amqpbroker.broker.stats._groups_among[[]]": 8,
+        "amqpbroker.broker.counters.stats._groups_among[[]]": 8,
         # Topics for which a user is known to have permission.
         "Permissions._allowed[[]]": 1024,
         # Failed logins, by user and address, with some passwords each.

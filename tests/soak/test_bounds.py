@@ -29,40 +29,40 @@ DRIVEN = {
     "config.bounds.positions": "settled at once",
     "config.bounds.log_bytes": "log of definitions",
     "config.bounds.full_log_bytes": "log of definitions",
-    "store.groups._LARGE": "dropped at once",
-    "store.files.Files.parts_at_once": "dropped at once",
+    "store.journal.groups._LARGE": "dropped at once",
+    "store.journal.files.Files.parts_at_once": "dropped at once",
     # What the journal keeps.
     "config.bounds.segment_bytes": "backlog",
-    "store.compaction.SPARE_SEGMENTS": "compaction",
-    "store.compaction.STEP_BYTES": "compaction",
+    "store.journal.compaction.SPARE_SEGMENTS": "compaction",
+    "store.journal.compaction.STEP_BYTES": "compaction",
     # At full size only: the journal's format has 16 bits for the number, which cannot be lowered.
-    "store.record.MAX_COUNT": "counted deliveries",
-    "store.record._MOST": "copies by CC",
+    "store.journal.record.MAX_COUNT": "counted deliveries",
+    "store.journal.record._MOST": "copies by CC",
     # Messages in memory, and out of it.
-    "broker.ready.PAGE_COUNT": "backlog",
-    "broker.ready.PAGE_BYTES": "large pages",
-    "broker.ready._WORTH_COUNT": "spilled",
-    "broker.ready._WORTH_BYTES": "spilled",
-    "broker.paging.SLICE_COUNT": "backlog",
+    "broker.queues.pages.PAGE_COUNT": "backlog",
+    "broker.queues.pages.PAGE_BYTES": "large pages",
+    "broker.queues.fifo_line._WORTH_COUNT": "spilled",
+    "broker.queues.fifo_line._WORTH_BYTES": "spilled",
+    "broker.queues.paging.SLICE_COUNT": "backlog",
     "store.reading._WINDOW_BYTES": "dropped at once",
     "store.reading._ALONE_BYTES": "large pages",
     "store.reading._BEYOND_BYTES": "dropped at once",
     "store.reading._LARGE_BYTES": "large pages",
-    "broker.shortage.STEP_PAGES": "spilled",
+    "broker.queues.shortage.STEP_PAGES": "spilled",
     "config.bounds.spill_bytes": "spilled",
     "config.bounds.disposal": "disposed",
     "config.bounds.releases": "delayed",
     "config.bounds.unswept_bytes": "large pages",
     # Queues and exchanges.
-    "broker.length_limit.LEAVING_BYTES": "dropped at once",
-    "broker.length_limit.REOPENED_AT": "reject-publish quorum",
-    "broker.local_queue.ROUND": "dealt out",
-    "broker.local_queue.ROUND_BYTES": "dealt out",
-    "broker.settings.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
+    "broker.queues.length_limit.LEAVING_BYTES": "dropped at once",
+    "broker.queues.length_limit.REOPENED_AT": "reject-publish quorum",
+    "broker.queues.local_queue.ROUND": "dealt out",
+    "broker.queues.local_queue.ROUND_BYTES": "dealt out",
+    "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
     "broker.sweep.MANY": "bindings",
     "broker.sweep.SLICE": "bindings",
-    "broker.ready.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
-    "broker.inspection._KNOWN_COUNT": "small properties",
+    "broker.queues.quorum_lines.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
+    "broker.publishing.inspection._KNOWN_COUNT": "small properties",
     "wire.values.MAX_DEPTH": "nested arguments",
     # Clients.
     "config.bounds.routes": "exchanges",
@@ -86,15 +86,15 @@ DRIVEN = {
     "server.transport.WRITE_HIGH_BYTES": "large",
     "server.transport.WRITE_LOW_BYTES": "large",
     # Users.
-    "broker.access._REMEMBERED": "gone with their connection",
-    "broker.login_guard.FREE_GUESSES": "guesses from one address",
+    "broker.users.permissions._REMEMBERED": "gone with their connection",
+    "broker.users.login_guard.FREE_GUESSES": "guesses from one address",
     "config.bounds.guesses": "guesses",
-    "broker.patterns._GIVEN_UP_AFTER": "patterns",
-    "broker.patterns._LONGEST": "patterns",
-    "broker.patterns._DEEPEST": "patterns",
+    "patterns._GIVEN_UP_AFTER": "patterns",
+    "patterns._LONGEST": "patterns",
+    "patterns._DEEPEST": "patterns",
     # Observers.
-    "broker.rates.HISTORIES": "histories",
-    "broker.rates.SLICE": "lists",
+    "broker.counters.rates.HISTORIES": "histories",
+    "broker.counters.rates.SLICE": "lists",
     # HTTP and TLS.
     "config.bounds.http_connections": "HTTP connections at once",
     "config.bounds.handshakes": "stalled handshakes, AMQP",
@@ -120,13 +120,13 @@ DRIVEN = {
     "management.routes.overview.SLICE": "lists",
     "management.streamed.SLICE": "lists",
     "management.streamed.WHOLE_BYTES": "lists",
-    "management.visible.SLICE": "lists",
+    "management.visible_connections.SLICE": "lists",
     "metrics.page.SLICE": "lists",
     "metrics.snapshot.SLICE": "lists",
     "server.http_protocol.PIECE_BYTES": "lists",
     "server.http_protocol.READ_BYTES": "bodies at once",
     # Shovels.
-    "broker.shovel_definition._PREFETCH": "shovel prefetch",
+    "broker.shovels.definition._PREFETCH": "shovel prefetch",
     "client.link.READ_BYTES": "shovel window",
     "client.link.WRITE_HIGH_BYTES": "shovel window",
     "shovel.transfer.WINDOW": "shovel window",
@@ -135,74 +135,68 @@ DRIVEN = {
 #: Reason -> constants that are not bounds.
 NOT_BOUNDS = {
     "of AMQP, which the broker only names": """
-        amqp.channel.IMMEDIATE amqp.channel.MANDATORY amqp.channels.CHANNEL_OPEN
-        amqp.confirms._ACK amqp.confirms._NACK amqp.confirms._MULTIPLE amqp.confirms._REQUEUE
-        amqp.frame_loop._PUBLISH amqp.frame_loop._SHORTEST_PUBLISH amqp.frame_loop._ACK
-        amqp.frame_loop.ACK_OCTETS amqp.client.TOLERANCE amqp.dispatch._PUBLISH amqp.handshake._OPEN
-        amqp.delivery.UNLIMITED amqp.decoding.UPDATE_SECRET
-        amqp.channels.CHANNEL_CLOSE amqp.channels.CHANNEL_CLOSE_OK
-        broker.broker.CONTENT_HEAD message.deaths._COUNT_OCTETS message.deaths._ORIGINAL_EXPIRATION_TYPE
-        message.deaths._QUEUE_OCTETS message.deaths._QUEUE_TYPE message.deaths._REASON_OCTETS
-        message.deaths._REASON_TYPE
-        broker.exchange_types.topic_index._DOT message.message._HEADERS
-        broker.system_exchanges.event_exchange._PERSISTENT
-        broker.system_exchanges.firehose._KEY_BYTES message.message.KEY_BYTES broker.inspection.KNOWN_SIZE
-        management.values.MAX_NAME_BYTES
-        errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE
-        client.protocol._ACK client.protocol._DELIVER shovel.topology._NOT_FOUND
-        client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY wire.frames.END wire.frames.HEADER
-        wire.frames.HEARTBEAT wire.frames.METHOD wire.frames.OVERHEAD
-        wire.raw_headers._U32
-        server.reading.SETTLING_BYTES server.reading._HEARTBEAT_BYTES
-        wire.property_flags.CONTENT_TYPE wire.property_flags.CONTENT_ENCODING wire.property_flags.HEADERS
-        wire.property_flags.DELIVERY_MODE wire.property_flags.PRIORITY wire.property_flags.CORRELATION_ID
-        wire.property_flags.REPLY_TO wire.property_flags.EXPIRATION wire.property_flags.MESSAGE_ID
-        wire.property_flags.TIMESTAMP wire.property_flags.TYPE wire.property_flags.USER_ID
-        wire.property_flags.APP_ID wire.property_flags.CLUSTER_ID wire.property_flags.UNDEFINED
-        wire.property_walk._DIGITS
-        wire.property_walk.PSEUDO_QUEUE_BYTES
-        wire.property_edit._FEW wire.property_walk._NOT_PLAIN wire.property_walk._SORTED wire.property_walk._UNSORTED
-        wire.property_walk._UNREADABLE
+        amqp.channel.IMMEDIATE amqp.channel.MANDATORY amqp.channels.CHANNEL_OPEN amqp.confirms._ACK
+        amqp.confirms._NACK amqp.confirms._MULTIPLE amqp.confirms._REQUEUE amqp.frame_loop._PUBLISH
+        amqp.frame_loop._SHORTEST_PUBLISH amqp.frame_loop._ACK amqp.frame_loop.ACK_OCTETS amqp.client.TOLERANCE
+        amqp.dispatch._PUBLISH amqp.handshake._OPEN amqp.delivery.UNLIMITED amqp.decoding.UPDATE_SECRET
+        amqp.channels.CHANNEL_CLOSE amqp.channels.CHANNEL_CLOSE_OK broker.broker.CONTENT_HEAD
+        message.deaths._COUNT_OCTETS message.deaths._ORIGINAL_EXPIRATION_TYPE message.deaths._QUEUE_OCTETS
+        message.deaths._QUEUE_TYPE message.deaths._REASON_OCTETS message.deaths._REASON_TYPE
+        broker.exchanges.topic_index._DOT message.message._HEADERS
+        broker.system_exchanges.event_exchange._PERSISTENT broker.system_exchanges.firehose._KEY_BYTES
+        message.message.KEY_BYTES broker.publishing.inspection.KNOWN_SIZE management.values.MAX_NAME_BYTES
+        errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE client.protocol._ACK client.protocol._DELIVER
+        shovel.topology._NOT_FOUND client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY
+        wire.frames.END wire.frames.HEADER wire.frames.HEARTBEAT wire.frames.METHOD wire.frames.OVERHEAD
+        wire.frames.PROPERTIES_AT wire.raw_headers._U32 server.reading.SETTLING_BYTES
+        server.reading._HEARTBEAT_BYTES wire.property_flags.CONTENT_TYPE wire.property_flags.CONTENT_ENCODING
+        wire.property_flags.HEADERS wire.property_flags.DELIVERY_MODE wire.property_flags.PRIORITY
+        wire.property_flags.CORRELATION_ID wire.property_flags.REPLY_TO wire.property_flags.EXPIRATION
+        wire.property_flags.MESSAGE_ID wire.property_flags.TIMESTAMP wire.property_flags.TYPE
+        wire.property_flags.USER_ID wire.property_flags.APP_ID wire.property_flags.CLUSTER_ID
+        wire.property_flags.UNDEFINED wire.property_walk._DIGITS wire.property_walk.PSEUDO_QUEUE_BYTES
+        broker.publishing.inspection._CC_BYTES broker.publishing.inspection._BCC_BYTES wire.property_edit._FEW
+        wire.property_edit._ORDERS wire.property_walk._NOT_PLAIN wire.property_walk._SORTED
+        wire.property_walk._UNSORTED wire.property_walk._UNREADABLE
     """,
     "of the store's format": """
-        message.message.NOT_STORED message.message.PENDING broker.spill._REDELIVERED
-        store.stored.DECODED store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
-        broker.exchange_types.held._BITS broker.exchange_types.held._MASK
-        store.inspection._BASIC_CLASS store.inspection._GRAIN_BITS store.inspection._IN_GRAIN
-        store.names._EXCHANGE_IDS_SINCE store.names._LOG_HEAD_BYTES store.ownership.VERSION
-        store.position.OFFSET_BITS store.position.OFFSET_MASK store.recovery._GRAIN_BITS
-        store.record.ADDRESS_AT store.record.CC_KEYS_AT store.record.COUNT_AT store.record.DEADLINE_AT
-        store.record.DEATHS store.record.ENTRY_OCTETS store.record.EXTRA_KEYS_AT store.record.FLAGS_AT
-        store.record.FRAMES_AT store.record.GROUP_OCTETS store.record.INDEX_AT store.record.MARK_BYTES
-        store.record.PIECES store.record.PRIORITY_AT store.record.PUBLISH_OCTETS store.record.SIZE_AT
-        store.record.TRANSIENT
+        message.message.NOT_STORED message.message.PENDING broker.queues.spill._REDELIVERED store.stored.DECODED
+        store.stored._EXPIRATION store.journal.record.PROPERTY_FLAGS_AT store.journal.record._HAS_PRIORITY
+        broker.exchanges.held._BITS broker.exchanges.held._MASK store.directory.inspection._BASIC_CLASS
+        store.directory.inspection._GRAIN_BITS store.directory.inspection._IN_GRAIN
+        store.directory.names._EXCHANGE_IDS_SINCE store.directory.names._LOG_HEAD_BYTES
+        store.directory.ownership.VERSION store.journal.record.DELIVERED
+        store.journal.record.OFFSET_BITS store.journal.record.OFFSET_MASK
+        store.journal.recovery._GRAIN_BITS store.journal.record.ADDRESS_AT store.journal.record.CC_KEYS_AT
+        store.journal.record.COUNT_AT store.journal.record.DEADLINE_AT store.journal.record.DEATHS
+        store.journal.record.ENTRY_OCTETS store.journal.record.EXTRA_KEYS_AT store.journal.record.FLAGS_AT
+        store.journal.record.FRAMES_AT store.journal.record.GROUP_OCTETS store.journal.record.INDEX_AT
+        store.journal.record.MARK_BYTES store.journal.record.PIECES store.journal.record.PRIORITY_AT
+        store.journal.record.PUBLISH_OCTETS store.journal.record.SIZE_AT store.journal.record.TRANSIENT
     """,
-    "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
+    "an id of 32 bits, which takes years of declarations to use up": "store.journal.record.MAX_ID",
     "of Erlang and of algorithms": """
-        message.deaths._MANY
-        broker.direct_reply._HASHES broker.direct_reply._KEY_OCTETS broker.passwords._SALT_SIZE
-        wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY wire.erlang_hash._EMPTY_LIST
-        wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN wire.erlang_hash._MASK wire.erlang_hash._NIL
+        message.deaths._MANY broker.queues.direct_reply._HASHES broker.queues.direct_reply._KEY_OCTETS
+        broker.users.passwords._SALT_SIZE wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY
+        wire.erlang_hash._EMPTY_LIST wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN
+        wire.erlang_hash._MASK wire.erlang_hash._NIL
     """,
     "a time or an interval": """
-        amqp.frame_loop.SLICE_MS amqp.consumer_timeout._LEAST_MS
-        amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS
-        amqp.state.NEVER amqp.state.HANDSHAKE_TIMEOUT
-        client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S
-        broker.exchange_types.held._BUSY_MS broker.exchange_types.held._REREAD_MS
-        broker.exchange_types.held._SWEEP_AGAIN_MS broker.exchange_types.held._TELL_MS
-        broker.login_guard.FORGET_MS broker.login_guard.MAX_PAUSE_MS broker.login_guard.PAUSE_MS
-        broker.patterns._SEARCH_S store.persistence.COMPACTION_RETRY_MS
-        broker.rates.HISTORY_MS broker.rates.INTERVAL_MS broker.rates.PAUSE_MS broker.rereading.RETRY_MS
-        broker.shortage.REST_MS broker.shortage.ROUND_MS broker.shovel_definition._RECONNECT_DELAY_S
-        broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS store.writer.RETRY_MS
-        management.bodies.BODY_S management.listing.FILTER_SLICE_S management.listing.SORT_SLICE_S
-        management.routes.health._DAY_MS
-        server.answers.HURRIED_WRITE_S server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S
-        server.http_protocol.REQUEST_S server.http_protocol.REST_S server.tls_listener._PAUSE_MS
-        clock.STEP_LOOK_MS clock._READ_WITHIN_NS clock._STEP_NS
-        server.app.LOOK_S server.app.STOP_MS server.reading.EXPECTED_MS server.reading.PROMPT_MS server.control.RETRY_MS
-        server.resources.DISK_ALARMED_INTERVAL_MS server.resources.DISK_INTERVAL_MAX_MS
+        broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS amqp.consumer_timeout._LEAST_MS
+        amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER
+        amqp.state.HANDSHAKE_TIMEOUT client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S
+        broker.exchanges.held._BUSY_MS broker.exchanges.held._REREAD_MS broker.exchanges.held._SWEEP_AGAIN_MS
+        broker.exchanges.held._TELL_MS broker.users.login_guard.FORGET_MS broker.users.login_guard.MAX_PAUSE_MS
+        broker.users.login_guard.PAUSE_MS patterns._SEARCH_S store.persistence.COMPACTION_RETRY_MS
+        broker.counters.rates.HISTORY_MS broker.counters.rates.INTERVAL_MS broker.counters.rates.PAUSE_MS
+        broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
+        broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
+        store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
+        management.listing.SORT_SLICE_S management.routes.health._DAY_MS server.answers.HURRIED_WRITE_S
+        server.answers.WRITE_S server.http.KEEP_ALIVE_S server.http.STOP_S server.http_protocol.REQUEST_S
+        server.http_protocol.REST_S server.tls_listener._PAUSE_MS clock.STEP_LOOK_MS clock._READ_WITHIN_NS
+        clock._STEP_NS server.app.LOOK_S server.app.STOP_MS server.reading.EXPECTED_MS server.reading.PROMPT_MS
+        server.control.RETRY_MS server.resources.DISK_ALARMED_INTERVAL_MS server.resources.DISK_INTERVAL_MAX_MS
         server.resources.DISK_INTERVAL_MIN_MS server.resources.GIVE_BACK_ALARMED_INTERVAL_MS
         server.resources.GIVE_BACK_INTERVAL_MS server.resources.GIVE_BACK_LONGEST_INTERVAL_MS
         server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS
@@ -210,19 +204,19 @@ NOT_BOUNDS = {
     """,
     "an estimate or a weight, which is added to what is counted": """
         amqp.channel.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
-        amqp.output.KEEPING
-        broker.exchange_types.held._MESSAGE_BYTES store.gathering._COPY_BYTES store.gathering._RETURNED_BYTES
-        message.message.MESSAGE_OCTETS broker.queue_info._QUEUE_OCTETS broker.rates._WEIGHT
-        broker.ready.QuorumLine.WEIGHT broker.ready.StrictLevels.DEFAULT_PRIORITY
-        server.resources.DISK_BYTES_PER_MS server.resources.MEMORY_BYTES_PER_MS
-        shovel.transfer.KEEPING store.compaction._SKIP_BYTES
+        amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
+        store.gathering._RETURNED_BYTES message.message.MESSAGE_OCTETS broker.queues.queue_info._QUEUE_OCTETS
+        broker.counters.rates._WEIGHT broker.queues.quorum_lines.QuorumLine.WEIGHT
+        broker.queues.quorum_lines.StrictLevels.DEFAULT_PRIORITY server.resources.DISK_BYTES_PER_MS
+        server.resources.MEMORY_BYTES_PER_MS shovel.transfer.KEEPING store.journal.compaction._SKIP_BYTES
     """,
     "the largest value of a setting or argument, beyond which it is refused": """
-        broker.exchange_types.delay.MAX_DELAY_MS broker.expiry.MAX_EXPIRY_MS
-        broker.policy_keys._MAX_SEGMENT_SIZE_BYTES broker.shovel_definition._MAX_NUMBER
+        broker.exchanges.delay.MAX_DELAY_MS broker.publishing.ttl.MAX_EXPIRY_MS
+        broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
     """,
     "how much of a value is shown": """
-        amqp.decoding._SHOWN management.failure._ERLANG_LINE management.failure._SHOWN store.dump.BODY_BYTES
+        amqp.decoding._SHOWN management.failure._ERLANG_LINE management.failure._SHOWN
+        store.directory.dump.BODY_BYTES
     """,
     "a share of the machine's memory, or what its allocator keeps": """
         server.allocator.KEPT_BYTES server.allocator.MAPPED_BYTES server.allocator._M_MMAP_THRESHOLD
@@ -233,24 +227,28 @@ NOT_BOUNDS = {
         server.app.BACKLOG server.app.RESERVED_FILES server.http.BACKLOG
     """,
     "the least that is read at a time": "server.reading.LEAST_READ_BYTES server.reading.SHORT_TURN_BYTES",
-    "a read of more than 1 GiB, which only recovery does": "store.files.Files.at_once",
-    "40,000 client certificates; driven by tests/server/test_depth.py with a lower bound": "server.depth.REMEMBERED",
+    "a read of more than 1 GiB, which only recovery does": "store.journal.files.Files.at_once",
+    "40,000 client certificates; driven by tests/server/test_certificate_depth.py with a lower bound": """
+        server.certificate_depth.REMEMBERED
+    """,
     "when the broker ends": "server.clients._TURNS",
     "failures of the disk; driven by unit tests with a disk that fails": """
-        broker.exchange_types.held._FAILURES store.sqlite_log.RETRY_BYTES
+        broker.exchanges.held._FAILURES store.definitions.sqlite_log.RETRY_BYTES
     """,
-    "50 minutes of samples; driven by tests/broker/test_rates.py, which moves the clock": "broker.rates.HISTORY_LENGTH",
-    "one entry for each kind of counted object": "broker.rates._zeros() broker.stats._groups_among()",
+    "50 minutes of samples; driven by tests/broker/counters/test_rates.py, which moves the clock": """
+        broker.counters.rates.HISTORY_LENGTH
+    """,
+    "one entry for each kind of counted object": "broker.counters.rates._zeros() broker.counters.stats._groups_among()",
 }
 
 #: Comparisons with a length, and arguments that limit one, that are not bounds -> reason.
 NOT_BOUNDS_IN_CODE = {
     "amqp.frame_loop: len(rest) < 7": "the size of a frame's head",
     "amqp.sasl: len(parts) != 3": "the parts of a response",
-    "broker.shovel_definition: len(given.encode('utf-8', 'surrogateescape')) > 255": "the length of a name",
+    "broker.shovels.definition: len(given.encode('utf-8', 'surrogateescape')) > 255": "the length of a name",
     "errors: len(encoded) > 255": "the length of a reply text",
     "client.protocol: len(payload) < 14": "the size of a content header",
-    "store.committer: max_workers=1": "one thread",
+    "store.journal.committer: max_workers=1": "one thread",
     "wire.certificate: len(digits) != 14": "the length of a date",
     "wire.methods: len(raw) > 255": "the length of a name",
 }

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from amqpbroker.broker.rereading import RETRY_MS
+from amqpbroker.broker.queues.rereading import RETRY_MS
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.storing import (
     LaterCommitter,

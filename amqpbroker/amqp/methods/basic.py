@@ -8,8 +8,8 @@ from amqpbroker.amqp.delivery import ChannelConsumer, OverfullConsumer, Stamping
 from amqpbroker.amqp.methods.queue import queue_name
 from amqpbroker.amqp.takeover import held_under, remember, take_over
 from amqpbroker.broker.broker import generated_name
-from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
-from amqpbroker.broker.queue_arguments import check_consumer_arguments
+from amqpbroker.broker.queues.declaration import check_consumer_arguments
+from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
 from amqpbroker.compat import Permission
 
 if TYPE_CHECKING:
@@ -43,22 +43,22 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     if limit and len(channel.consumers) >= limit:
         raise errors.too_many_consumers(limit)
     queue = channel.actions().readable_queue(name)
-    quorum = queue.settings.queue_type == "quorum"
-    if quorum and channel.global_prefetch:
-        raise errors.global_qos_on_quorum(name, channel.vhost.name)
+    kind = queue.kind
+    if channel.global_prefetch and not kind.channel_prefetch:
+        raise errors.global_qos_refused(name, channel.vhost.name)
     newest = channel.broker.config.compat.arguments_of_4_3
-    check_consumer_arguments(name, channel.vhost.name, queue.settings.queue_type, arguments["arguments"], newest)
+    check_consumer_arguments(name, channel.vhost.name, kind, arguments["arguments"], newest)
     priority = arguments["arguments"].get("x-priority")
     held = held_under(channel, queue, tag)
-    kind = StampingConsumer if channel.broker.config.tells_sent_time else ChannelConsumer
-    if quorum and 0 < channel.prefetch < len(held):
-        kind = OverfullConsumer
-    consumer = kind(
+    made = StampingConsumer if channel.broker.config.tells_sent_time else ChannelConsumer
+    if kind.merges_consumers and 0 < channel.prefetch < len(held):
+        made = OverfullConsumer
+    consumer = made(
         channel,
         queue,
         tag,
         arguments["no_ack"],
-        arguments["exclusive"] and not quorum,
+        arguments["exclusive"] and kind.exclusive_consumers,
         priority.value if priority is not None else 0,
         arguments["arguments"],
         channel.prefetch,

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
 from amqpbroker.broker.actions import without_line_breaks
-from amqpbroker.broker.direct_reply import PSEUDO_QUEUE
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:

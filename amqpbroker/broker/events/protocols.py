@@ -17,18 +17,20 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-class SettingsLike(Protocol):
-    """The settings of a queue."""
+class KindLike(Protocol):
+    """A kind of queue. module: its name in events. owner_in_events: events name the owner of an exclusive queue."""
 
     @property
-    def queue_type(self) -> str: ...
+    def module(self) -> str: ...
+    @property
+    def owner_in_events(self) -> bool: ...
 
 
 class QueueLike(Named, Protocol):
     """A queue. owner: the connection that an exclusive queue belongs to."""
 
     @property
-    def settings(self) -> SettingsLike: ...
+    def kind(self) -> KindLike: ...
     @property
     def arguments(self) -> Table: ...
     @property

@@ -1,11 +1,10 @@
 """The tap: whoever looks on as messages come and go, and as clients are refused."""
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.destination import Destination
     from amqpbroker.errors import AmqpError
     from amqpbroker.message.message import Message
 
@@ -23,14 +22,19 @@ def over_http(user: str) -> Via:
     return Via("HTTP", 1, user)
 
 
+class TappedDestination(Protocol):
+    """A queue, or another destination of messages. It has no name if it only holds messages back."""
+
+    @property
+    def name(self) -> str: ...
+
+
 class TappedVhost(Protocol):
     """A vhost, as far as taps use it."""
 
     @property
     def name(self) -> str: ...
-    @property
-    def queues(self) -> Mapping[str, "Destination"]: ...
-    def publish(self, message: "Message", destinations: Sequence["Destination"]) -> object: ...
+    def publish_to(self, queue: str, message: "Message") -> None: ...
 
 
 class Tap(metaclass=ABCMeta):
@@ -42,7 +46,7 @@ class Tap(metaclass=ABCMeta):
 
     @abstractmethod
     def published(
-        self, vhost: TappedVhost, message: "Message", destinations: Sequence["Destination"], via: Via
+        self, vhost: TappedVhost, message: "Message", destinations: Sequence[TappedDestination], via: Via
     ) -> None:
         """A client's message is about to go to these, or nowhere; in a transaction if it is committed."""
 

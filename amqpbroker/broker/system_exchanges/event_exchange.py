@@ -18,10 +18,10 @@ from amqpbroker.broker.events.protocols import (
     UserLike,
     VhostLike,
 )
-from amqpbroker.broker.exchange import Exchange
-from amqpbroker.broker.limits import LIMITS, VHOST_LIMITS
-from amqpbroker.broker.policies import OPERATOR_POLICY
-from amqpbroker.broker.routing import route
+from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.policies.limits import LIMITS, VHOST_LIMITS
+from amqpbroker.broker.policies.policies import OPERATOR_POLICY
 from amqpbroker.broker.system_exchanges import event_facts as facts
 from amqpbroker.broker.system_exchanges.event_facts import Facts
 from amqpbroker.broker.vhost import EVENT_EXCHANGE, Vhost

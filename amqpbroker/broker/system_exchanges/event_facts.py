@@ -19,9 +19,9 @@ from amqpbroker.broker.events.protocols import (
     UserLike,
     VhostLike,
 )
-from amqpbroker.broker.exchange import Exchange
+from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.infos import ConnectionInfo, ConsumerInfo
-from amqpbroker.broker.limits import LIMITS
+from amqpbroker.broker.policies.limits import LIMITS
 from amqpbroker.wire.erlang import erlang_binary, erlang_term
 from amqpbroker.wire.values import TYPE_NAMES, Table
 
@@ -193,7 +193,7 @@ def exchange_deleted(vhost: str, exchange: ExchangeLike) -> Facts:
 
 
 def queue_deleted(vhost: str, queue: QueueLike) -> Facts:
-    return {"name": queue.name, "vhost": vhost, "type": f"rabbit_{queue.settings.queue_type}_queue"}
+    return {"name": queue.name, "vhost": vhost, "type": queue.kind.module}
 
 
 def queue_created(vhost: str, queue: QueueLike, node: str) -> Facts:
@@ -204,7 +204,7 @@ def queue_created(vhost: str, queue: QueueLike, node: str) -> Facts:
         "durable": queue.durable,
         "exclusive": queue.owner is not None,
     }
-    if queue.settings.queue_type == "classic":
+    if queue.kind.owner_in_events:
         owner = str(getattr(queue.owner, "name", ""))
         facts |= {"leader": node, "members": [node], "owner_pid": owner}
     return facts

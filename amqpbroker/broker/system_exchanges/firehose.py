@@ -6,10 +6,9 @@ Tracing is on until it is switched off or the broker ends; tracing for a queue a
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.routing import route
+from amqpbroker.broker.events.tap import Tap, TappedDestination, TappedVhost, Via
+from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import PROPERTIES, decode_properties, encode_properties
@@ -37,7 +36,9 @@ class Firehose(Tap):
         self._largest = largest
         self._pending: list[Message] = []
 
-    def published(self, vhost: TappedVhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
+    def published(
+        self, vhost: TappedVhost, message: Message, destinations: Sequence[TappedDestination], via: Via
+    ) -> None:
         # What holds messages back has no name, and is no queue.
         queues = [longstr(destination.name) for destination in reversed(destinations) if destination.name]
         self._trace("publish", message.exchange, message, via, {"routed_queues": Field("A", queues)})

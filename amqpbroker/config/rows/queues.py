@@ -17,7 +17,7 @@ ROWS: tuple[Setting, ...] = (
     Setting("queue_types.$type.enabled", one_of("true"), "", "No type of queues can be turned off."),
     Setting("exchange_types.local_random.enabled", one_of("true"), "", "No type of exchanges can be turned off."),
     Setting("quorum_queue.property_equivalence.relaxed_checks_on_redeclaration", BOOLEAN, "false",
-            "Whether a quorum queue may be declared again as another type of queue.", "relaxed_quorum_queue_checks"),
+            "Whether a quorum queue may be declared again as another type of queue.", "relaxed_redeclaration"),
     Setting("cluster_queue_limit", integer(1, MAX_INT, infinity=0), "infinity",
             "How many queues there may be.", "cluster_queue_limit"),
     Setting("cluster_exchange_limit", integer(1, MAX_INT, infinity=0), "infinity",

@@ -6,9 +6,9 @@ from typing import Any, final
 import orjson
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.exchange import Binding, Exchange
-from amqpbroker.broker.parameters import Parameter
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.exchanges.exchange import Binding, Exchange
+from amqpbroker.broker.policies.parameters import Parameter
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management.definitions.plan import IMPORTED_HASH
 from amqpbroker.management.formats.permissions import shown_permission, shown_topic_permission

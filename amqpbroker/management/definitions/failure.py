@@ -1,8 +1,8 @@
 """What is wrong with definitions."""
 
-from amqpbroker.broker.patterns import PatternError
 from amqpbroker.errors import REPLY_CODES, AmqpError
 from amqpbroker.management.failure import ApiError, shown
+from amqpbroker.patterns import PatternError
 from amqpbroker.wire.erlang import erlang_json
 
 

@@ -12,16 +12,16 @@ from typing import Any, TypeVar, final
 
 import orjson
 
-from amqpbroker.broker.broker import QUEUE_TYPES, Broker
-from amqpbroker.broker.exchange import ExchangeType
-from amqpbroker.broker.exchange_types.registry import build_exchange_type, known_exchange_types, missing_exchange_type
-from amqpbroker.broker.passwords import MD5, SHA256
-from amqpbroker.broker.patterns import Pattern, PatternError
-from amqpbroker.broker.policies import OPERATOR_POLICY, Policy
-from amqpbroker.broker.policy_keys import unknown_keys
-from amqpbroker.broker.settings import alternate_exchange, parse_queue_settings
-from amqpbroker.broker.shovel_definition import speaks_amqp10
-from amqpbroker.broker.shovels import SHOVEL
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.exchanges.arguments import alternate_exchange
+from amqpbroker.broker.exchanges.exchange import ExchangeType
+from amqpbroker.broker.exchanges.registry import build_exchange_type, known_exchange_types, missing_exchange_type
+from amqpbroker.broker.policies.policies import OPERATOR_POLICY, Policies, Policy
+from amqpbroker.broker.queues.declaration import parse_declaration
+from amqpbroker.broker.queues.kinds import KINDS
+from amqpbroker.broker.shovels.definition import speaks_amqp10
+from amqpbroker.broker.shovels.shovels import SHOVEL
+from amqpbroker.broker.users.passwords import MD5, SHA256
 from amqpbroker.broker.vhost import PREDECLARED
 from amqpbroker.errors import AmqpError
 from amqpbroker.management.definitions import failure
@@ -33,6 +33,7 @@ from amqpbroker.management.formats.users import Credentials, credentials
 from amqpbroker.management.formats.vhosts import description, put_vhost
 from amqpbroker.management.nesting import MAX_DEFINITIONS_LEVELS, too_deep
 from amqpbroker.message.message import Message
+from amqpbroker.patterns import Pattern, PatternError
 from amqpbroker.wire.values import Table
 
 #: The global parameter by which a start knows the definitions that the start before has imported.
@@ -223,7 +224,7 @@ class Plan:
         name = entry.text("name")
         described = description(entry.values, entry.object("metadata"))
         queue_type = described.default_queue_type
-        if queue_type is not None and queue_type not in QUEUE_TYPES:
+        if queue_type is not None and queue_type not in KINDS:
             raise failure.malformed(entry.where, f"Unsupported queue type '{queue_type}'")
         if name in self._vhosts:
             described = described._replace(default_queue_type=None)  # as in RabbitMQ, it stays what it is
@@ -250,7 +251,7 @@ class Plan:
         vhost, name = self._vhost_of(entry), entry.text("name")
         values = entry.values
         pattern, whole = entry.text("pattern"), values.get("definition", {})
-        definition, unknown = _without_unknown_keys(whole, False, self._broker.policies.keys_of_4_3)
+        definition, unknown = _without_unknown_keys(whole, False, self._broker.policies)
         what = f"policy {quoted(name)} in vhost {quoted(vhost)}"
         if unknown and not definition:
             return warning(what, f"it has nothing but keys that do not exist here, {unknown}")
@@ -284,9 +285,7 @@ class Plan:
             return warning(what, "there is no AMQP 1.0 here")
         unknown = ""
         if component == OPERATOR_POLICY and isinstance(value, dict):
-            definition, unknown = _without_unknown_keys(
-                value.get("definition"), True, self._broker.policies.keys_of_4_3
-            )
+            definition, unknown = _without_unknown_keys(value.get("definition"), True, self._broker.policies)
             if unknown and not definition:
                 return warning(what, f"it has nothing but keys that do not exist here, {unknown}")
             value = {**value, "definition": definition} if unknown else value
@@ -326,7 +325,7 @@ class Plan:
         durable, auto_delete = entry.flag("durable", False), entry.flag("auto_delete", False)
         arguments = entry.arguments()
         try:
-            parse_queue_settings(
+            parse_declaration(
                 name,
                 vhost,
                 durable=durable,
@@ -407,9 +406,9 @@ def _explained(where: str, do: Callable[[], _Result]) -> _Result:
         raise DefinitionsError(str(error), where) from error
 
 
-def _without_unknown_keys(definition: Any, operator: bool, keys_of_4_3: bool) -> tuple[Any, str]:
+def _without_unknown_keys(definition: Any, operator: bool, policies: Policies) -> tuple[Any, str]:
     """The definition of a policy without the keys that there are not, and these in words."""
-    unknown = unknown_keys(definition, operator, keys_of_4_3) if isinstance(definition, dict) else []
+    unknown = policies.unknown_keys(definition, operator) if isinstance(definition, dict) else []
     if not unknown:
         return definition, ""
     known = {key: value for key, value in definition.items() if key not in unknown}

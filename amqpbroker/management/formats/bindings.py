@@ -5,7 +5,7 @@ import zlib
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus, unquote, unquote_plus
 
-from amqpbroker.broker.exchange import Binding, Exchange
+from amqpbroker.broker.exchanges.exchange import Binding, Exchange
 from amqpbroker.management.formats.tables import plain
 from amqpbroker.wire.values import Table, encode_table, text
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amqpbroker.broker.exchange import Exchange
+from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.management.formats.rates import Details, with_details
 from amqpbroker.management.formats.tables import plain
 

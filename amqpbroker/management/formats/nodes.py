@@ -5,7 +5,7 @@ from typing import Any
 
 from amqpbroker import __version__
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.exchange_types.registry import known_exchange_types
+from amqpbroker.broker.exchanges.registry import known_exchange_types
 from amqpbroker.broker.node import Listening, Node
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config.identity import OWN_NAME, Identity, python

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amqpbroker.broker.access import Grant, TopicGrant
+from amqpbroker.broker.users.permissions import Grant, TopicGrant
 
 
 def shown_permission(listed: tuple[str, str, Grant]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amqpbroker.broker.policies import Policy
+from amqpbroker.broker.policies.policies import Policy
 
 
 def shown_policy(policy: Policy) -> dict[str, Any]:

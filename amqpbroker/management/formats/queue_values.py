@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from amqpbroker.broker.queue import Queue
-from amqpbroker.broker.rates import Rates
+from amqpbroker.broker.counters.rates import Rates
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 
 #: A queue with its vhost, as lists have them, and its value in one column; None if its row does not have the column.
@@ -13,7 +13,7 @@ Value = Callable[[tuple[Vhost, Queue]], Any]
 _VALUES: dict[str, Value] = {
     "name": lambda found: found[1].name,
     "vhost": lambda found: found[0].name,
-    "type": lambda found: "quorum" if found[1].settings.queue_type == "quorum" else "classic",
+    "type": lambda found: found[1].kind.name,
     "durable": lambda found: found[1].durable,
     "auto_delete": lambda found: found[1].auto_delete,
     "exclusive": lambda found: found[1].owner is not None,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.session import Session
 from amqpbroker.management.formats.consumers import consumer_row
 from amqpbroker.management.formats.erlang import GARBAGE_COLLECTION, NO_RATE
@@ -15,7 +15,7 @@ def queue_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str
     """A row of /queues."""
     info = queue.info()
     effective = queue.effective
-    quorum = queue.settings.queue_type == "quorum"
+    kind = queue.kind
     row: dict[str, Any] = {
         "arguments": plain(queue.arguments),
         "auto_delete": queue.auto_delete,
@@ -44,37 +44,13 @@ def queue_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str
         "reductions": 0,
         "reductions_details": NO_RATE,
         "state": info.state,
-        "type": "quorum" if quorum else "classic",
+        "type": kind.name,
         "vhost": vhost,
     }
-    if quorum:
-        row["delivery_limit"] = queue.settings.delivery_limit
+    if kind.replicated:
         row["leader"] = node
         row["members"] = row["online"] = [node]
-        row["message_bytes_dlx"] = row["messages_dlx"] = 0
-        row["messages_ready_returned"] = row["publishers"] = 0
-        by_priority = info.messages_by_priority
-        if by_priority is None:
-            row["messages_ready_high"], row["messages_ready_normal"] = 0, info.messages_ready
-        else:
-            row["messages_by_priority"] = {str(priority): count for priority, count in by_priority.items()}
-            row["messages_active_priorities"] = len(by_priority)
-            row["messages_ready_returned"] = info.messages_ready - sum(by_priority.values())
-        if info.delayed_retry is not None:
-            row["delayed_retry"], row["messages_delayed"] = info.delayed_retry, info.messages_delayed
-        if info.next_delayed_at is not None:
-            row["next_delayed_at"], row["last_delayed_at"] = info.next_delayed_at, info.last_delayed_at
-        row["open_files"] = {node: 0}
-        if info.single_active_consumer_tag is not None:
-            row["single_active_consumer_tag"] = info.single_active_consumer_tag
-    else:
-        row["message_bytes_paged_out"] = info.message_bytes_paged_out
-        row["messages_paged_out"] = info.messages_paged_out
-        row["messages_ready_ram"] = info.messages_ready_ram
-        row["messages_unacknowledged_ram"] = info.messages_unacknowledged_ram
-        row["storage_version"] = 2
-        if info.head_message_timestamp is not None:
-            row["head_message_timestamp"] = info.head_message_timestamp
+    kind.columns(row, info, queue.settings, node)
     if effective.policy is not None:
         row["policy"] = effective.policy.name
     if effective.operator_policy is not None:
@@ -93,11 +69,11 @@ def detailed_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[
     row.setdefault("policy", None)
     row.setdefault("operator_policy", None)
     row["single_active_consumer_tag"] = info.single_active_consumer_tag
-    if queue.settings.queue_type != "quorum":
-        row["exclusive_consumer_tag"] = info.exclusive_consumer_tag
-        row["head_message_timestamp"] = info.head_message_timestamp
-        if info.idle_since is not None:
-            row["idle_since"] = iso(info.idle_since)
+    for column in queue.kind.detailed_columns:
+        row[column] = getattr(info, column)
+    idle_since = row.pop("idle_since", None)
+    if idle_since is not None:
+        row["idle_since"] = iso(idle_since)
     return row
 
 
@@ -116,7 +92,7 @@ def queue(vhost: str, queue: Queue, node: str, details: Details) -> dict[str, An
 
 def bare_row(vhost: str, queue: Queue, node: str, totals: bool) -> dict[str, Any]:
     """Without what is counted, but for totals if these are wanted."""
-    quorum = queue.settings.queue_type == "quorum"
+    kind = queue.kind
     row: dict[str, Any] = {
         "arguments": plain(queue.arguments),
         "auto_delete": queue.auto_delete,
@@ -125,10 +101,10 @@ def bare_row(vhost: str, queue: Queue, node: str, totals: bool) -> dict[str, Any
         "name": queue.name,
         "node": node,
         "state": "running",
-        "type": "quorum" if quorum else "classic",
+        "type": kind.name,
         "vhost": vhost,
     }
-    if quorum:
+    if kind.replicated:
         row["leader"] = node
         row["members"] = row["online"] = [node]
     if queue.effective.policy is not None:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
-from amqpbroker.broker.rates import Rates
-from amqpbroker.broker.stats import CONNECTION_COUNTERS, Counted, named
+from amqpbroker.broker.counters.rates import Rates
+from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, Counted, named
 from amqpbroker.management import failure
 from amqpbroker.management.formats.erlang import NO_RATE
 

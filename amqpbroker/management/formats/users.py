@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from amqpbroker.broker.passwords import NO_PASSWORD, SHA256, decode_hash, encode_hash, hash_password, matches
-from amqpbroker.broker.users import User
+from amqpbroker.broker.users.passwords import NO_PASSWORD, SHA256, decode_hash, encode_hash, hash_password, matches
+from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amqpbroker.broker.passwords import encode_hash, hash_password
+from amqpbroker.broker.users.passwords import encode_hash, hash_password
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.resource import Access, Resource

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from amqpbroker.broker.exchange import Exchange
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call

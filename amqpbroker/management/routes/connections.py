@@ -4,9 +4,9 @@ from functools import partial
 from typing import Any
 
 from amqpbroker import errors
+from amqpbroker.broker.counters.stats import Counted
 from amqpbroker.broker.infos import ChannelInfo
 from amqpbroker.broker.session import Session
-from amqpbroker.broker.stats import Counted
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats import connections as formats
@@ -14,7 +14,7 @@ from amqpbroker.management.formats.consumers import consumer_row
 from amqpbroker.management.formats.rates import Details, asked_ranges, listed, sampled
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Access, Resource
-from amqpbroker.management.visible import find_session, gather, sessions
+from amqpbroker.management.visible_connections import find_session, gather, sessions
 
 # --- connections ------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from amqpbroker.broker.exchange import Exchange
+from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer

@@ -6,9 +6,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from amqpbroker.broker.access import Permissions
 from amqpbroker.broker.actions import Actions
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call

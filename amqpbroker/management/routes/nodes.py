@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from amqpbroker.broker.queues.kinds import KINDS
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
 from amqpbroker.management.formats import nodes as formats
@@ -59,16 +60,13 @@ async def relative_memory(call: Call) -> dict[str, Any]:
 
 
 async def _queues_bytes(call: Call) -> dict[str, int]:
-    """What the queues of each type take."""
-    classic = quorum = 0
+    """Return the memory of the queues of each kind."""
+    sizes = {kind.memory_key: 0 for kind in KINDS.values() if kind.make is not None}
     for number, queue in enumerate(call.broker.queues(), 1):
-        if queue.settings.queue_type == "quorum":
-            quorum += queue.info().memory
-        else:
-            classic += queue.info().memory
+        sizes[queue.kind.memory_key] += queue.info().memory
         if not number % SLICE:
             await asyncio.sleep(0)
-    return {"queue_procs": classic, "quorum_queue_procs": quorum}
+    return sizes
 
 
 RESOURCES = (

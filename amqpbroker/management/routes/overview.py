@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from amqpbroker.broker.exchange_types.registry import known_exchange_types
-from amqpbroker.broker.stats import Counted
+from amqpbroker.broker.counters.stats import Counted
+from amqpbroker.broker.exchanges.registry import known_exchange_types
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
@@ -14,7 +14,7 @@ from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.nodes import contexts, listeners, runtime
 from amqpbroker.management.formats.rates import asked_ranges, sampled, with_details
 from amqpbroker.management.resource import Access, Resource
-from amqpbroker.management.visible import sessions
+from amqpbroker.management.visible_connections import sessions
 
 #: How many queues are counted before the broker's other work gets its turn.
 SLICE = 1000

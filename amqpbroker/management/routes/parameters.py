@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amqpbroker.broker.parameters import Parameter
+from amqpbroker.broker.policies.parameters import Parameter
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.listing import Listing

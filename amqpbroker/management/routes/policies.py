@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from amqpbroker.broker.policies import Policy
+from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.policies import shown_policy

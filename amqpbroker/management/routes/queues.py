@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
@@ -126,11 +126,11 @@ def act(call: Call) -> Answer:
     raise failure.bad_request(["unknown", action])
 
 
-def quorum_status(call: Call) -> Answer | list[dict[str, Any]]:
-    """Of a quorum queue whose only replica is here."""
+def replica_status(call: Call) -> Answer | list[dict[str, Any]]:
+    """Return the state of a replicated queue's only replica, which is here."""
     found = _existing(call)
-    if found.settings.queue_type != "quorum":
-        return Answer(503, {"status": "failed", "reason": "classic_queue_not_supported"})
+    if not found.kind.replicated:
+        return Answer(503, {"status": "failed", "reason": f"{found.kind.name}_queue_not_supported"})
     written = found.message_stats().get("publish", 0)
     return [
         {
@@ -156,7 +156,7 @@ _LIST: tuple[tuple[str, Access, Callable[[Call], Listing]], ...] = (
 
 RESOURCES = (
     *(Resource(path, access, get=get) for path, access, get in _LIST),
-    Resource("/queues/quorum/{vhost}/{name}/status", Access.VISIBLE, get=quorum_status),
+    Resource("/queues/quorum/{vhost}/{name}/status", Access.VISIBLE, get=replica_status),
     Resource("/queues/{vhost}/{name}", Access.VHOST, get=queue, put=put, delete=delete, may_send=may_put),
     Resource("/queues/{vhost}/{name}/contents", Access.VHOST, delete=purge),
     Resource("/queues/{vhost}/{name}/actions", Access.VHOST, post=act, max_body_bytes=SMALL_BYTES),

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from amqpbroker.broker.shovels import SHOVEL, ShovelStatus
+from amqpbroker.broker.shovels.shovels import SHOVEL, ShovelStatus
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Access, Resource

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amqpbroker.broker.users import User
+from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.permissions import shown_permission, shown_topic_permission

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amqpbroker.broker.stats import CONNECTION_COUNTERS, named
+from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, named
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from amqpbroker.broker.stats import CHANNEL_COUNTERS
+from amqpbroker.broker.counters.stats import CHANNEL_COUNTERS
 from amqpbroker.metrics.family import COUNTER, GAUGE, Family, Group, Labels
 from amqpbroker.metrics.snapshot import ChannelRow, Snapshot
 

@@ -1,9 +1,10 @@
 """RabbitMQ's global counters: of everything there ever was, by protocol and by type of queue."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from amqpbroker.broker.stats import CHANNEL_COUNTERS
+from amqpbroker.broker.counters.stats import CHANNEL_COUNTERS
+from amqpbroker.broker.queues.kinds import KINDS
 from amqpbroker.metrics.family import COUNTER, GAUGE, Family, Group, Labels
 from amqpbroker.metrics.groups.channels import CHANNELS
 from amqpbroker.metrics.groups.queues import QUEUES
@@ -13,23 +14,18 @@ PROTOCOL = ("protocol", "amqp091")
 
 _PUBLISH = CHANNEL_COUNTERS.index("publish")
 
-_STRATEGIES = {
-    "classic": ("at_most_once", "disabled"),
-    "quorum": ("at_least_once", "at_most_once", "disabled"),
-}
-
 
 class TypeRow(NamedTuple):
-    """What all queues of one type have done."""
+    """What all queues of one kind have done."""
 
-    queue_type: str
+    kind: str
     counts: dict[str, int]
 
 
 class DeadRow(NamedTuple):
-    """What left queues of one type without being acknowledged, by reason."""
+    """What left queues of one kind without being acknowledged, by reason."""
 
-    queue_type: str
+    kind: str
     strategy: str
     counts: dict[str, int]
 
@@ -43,18 +39,28 @@ def _types(snapshot: Snapshot) -> Sequence[TypeRow]:
 
 
 def _type_labels(row: TypeRow) -> Labels:
-    return PROTOCOL, ("queue_type", f"rabbit_{row.queue_type}_queue")
+    return PROTOCOL, ("queue_type", KINDS[row.kind].module)
+
+
+def _strategies() -> Iterator[tuple[str, str]]:
+    """Iterate over the kinds of queues, and the strategies of each."""
+    for kind in KINDS.values():
+        if kind.make is not None:
+            if kind.has_at_least_once:
+                yield kind.name, "at_least_once"
+            yield kind.name, "at_most_once"
+            yield kind.name, "disabled"
 
 
 def _dead(snapshot: Snapshot) -> Sequence[DeadRow]:
-    found = {(kind, strategy): DeadRow(kind, strategy, {}) for kind in _STRATEGIES for strategy in _STRATEGIES[kind]}
+    found = {(name, strategy): DeadRow(name, strategy, {}) for name, strategy in _strategies()}
     for (kind, strategy, reason), count in snapshot.broker.totals.dead_letters.items():
         found.setdefault((kind, strategy), DeadRow(kind, strategy, {})).counts[reason] = count
     return list(found.values())
 
 
 def _dead_labels(row: DeadRow) -> Labels:
-    return ("queue_type", f"rabbit_{row.queue_type}_queue"), ("dead_letter_strategy", row.strategy)
+    return ("queue_type", KINDS[row.kind].module), ("dead_letter_strategy", row.strategy)
 
 
 def _publishers(snapshot: Snapshot) -> int:
@@ -76,12 +82,12 @@ def _delivered(name: str, text: str, *counters: str) -> Family:
 
 
 def _dead_lettered(name: str, text: str, reason: str) -> Family:
-    """Classic queues have no delivery limit, and a quorum queue that drops its head does so at most once."""
+    """Omit what cannot be: a delivery limit of kinds without one, and overflow that is dead-lettered at least once."""
 
     def of(row: DeadRow) -> int | None:
         count = row.counts.get(reason, 0)
         if reason == "delivery_limit":
-            never = row.queue_type == "classic"
+            never = not KINDS[row.kind].has_delivery_limit
         else:
             never = reason == "maxlen" and row.strategy == "at_least_once"
         return None if never and not count else count

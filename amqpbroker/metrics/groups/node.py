@@ -50,8 +50,8 @@ def _of_node(name: str, text: str, of: Callable[[NodeRow], float | None]) -> Fam
     return Family(name, GAUGE, text, of)
 
 
-def _queue_memory_bytes(snapshot: Snapshot, kind: str) -> int:
-    return sum([row.info.memory for row in snapshot.queues if row.queue.settings.queue_type == kind])
+def _queue_memory_bytes(snapshot: Snapshot, memory_key: str) -> int:
+    return sum([row.info.memory for row in snapshot.queues if row.queue.kind.memory_key == memory_key])
 
 
 def _other_memory_bytes(snapshot: Snapshot) -> int:
@@ -170,9 +170,9 @@ PROCESS = Group("", (
 
 MEMORY = Group("", (
     Family("memory_classic_queue_erlang_process_bytes", GAUGE, "Classic queue processes footprint in bytes",
-           lambda snapshot: _queue_memory_bytes(snapshot, "classic")),
+           lambda snapshot: _queue_memory_bytes(snapshot, "queue_procs")),
     Family("memory_quorum_queue_erlang_process_bytes", GAUGE, "Quorum queue processes footprint in bytes",
-           lambda snapshot: _queue_memory_bytes(snapshot, "quorum")),
+           lambda snapshot: _queue_memory_bytes(snapshot, "quorum_queue_procs")),
     Family("memory_other_system_bytes", GAUGE, "Other runtime footprint in bytes", _other_memory_bytes),
 ), QUEUES, pages=("memory-breakdown",))
 # fmt: on

@@ -1,9 +1,9 @@
-"""Queues."""
+"""Metrics of queues."""
 
 from collections.abc import Callable, Sequence
 from math import nan
 
-from amqpbroker.broker.stats import QUEUE_COUNTERS
+from amqpbroker.broker.counters.stats import QUEUE_COUNTERS
 from amqpbroker.metrics.family import COUNTER, GAUGE, Family, Group, Labels
 from amqpbroker.metrics.snapshot import QueueRow, Snapshot
 

@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 from amqpbroker.broker.events.tap import TappedVhost, Via
 from amqpbroker.message.message import Message
 from amqpbroker.testing.faults.cut import at
-from amqpbroker.testing.faults.duplicate import put
 from amqpbroker.testing.faults.fault import Fault
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
@@ -88,7 +87,7 @@ class Chance(Fault):
         if self._falls(seen, "duplicate", seen.deliveries):
             copy = self.injector.copy(message)
             self.tell(line, f"duplicate at delivery {seen.deliveries}, from {queue!r} on channel {via.channel}")
-            self.injector.soon(lambda: put(vhost, copy, queue))
+            self.injector.soon(lambda: vhost.publish_to(queue, copy))
 
     def _of(self, line: Line) -> _Seen:
         seen = self._seen.get(line)

@@ -30,11 +30,4 @@ class Duplicate(Fault):
     def delivered(self, line: Line, vhost: TappedVhost, message: Message, queue: str, via: Via) -> None:
         copy = self.injector.copy(message)
         self.tell(line, f"at a delivery from {queue!r} on channel {via.channel}")
-        self.injector.soon(partial(put, vhost, copy, queue))
-
-
-def put(vhost: TappedVhost, message: Message, queue: str) -> None:
-    """Into a queue, if that is still there."""
-    destination = vhost.queues.get(queue)
-    if destination is not None:
-        vhost.publish(message, (destination,))
+        self.injector.soon(partial(vhost.publish_to, queue, copy))

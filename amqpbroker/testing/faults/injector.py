@@ -11,8 +11,7 @@ from typing import cast
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.destination import Destination
-from amqpbroker.broker.events.tap import Tap, TappedVhost, Via
+from amqpbroker.broker.events.tap import Tap, TappedDestination, TappedVhost, Via
 from amqpbroker.message.message import Message
 from amqpbroker.server.app import Server
 from amqpbroker.server.transport import ClientTransport, Connect, Served
@@ -240,7 +239,9 @@ class Injector(Tap):
 
     # --- what the broker tells --------------------------------------------------------------------------------------
 
-    def published(self, vhost: TappedVhost, message: Message, destinations: Sequence[Destination], via: Via) -> None:
+    def published(
+        self, vhost: TappedVhost, message: Message, destinations: Sequence[TappedDestination], via: Via
+    ) -> None:
         """Of no interest."""
 
     def delivered(self, vhost: TappedVhost, message: Message, queue: str, redelivered: bool, via: Via) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.events.events import Events
-from amqpbroker.broker.policies import Policy
+from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.system_exchanges import event_facts
 from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
 from amqpbroker.broker.vhost import EVENT_EXCHANGE

@@ -8,8 +8,8 @@ from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config, DefaultUser, Definitions
 from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.importing import import_at_start
-from amqpbroker.store.files import Files
-from amqpbroker.store.sqlite_definitions import SqliteDefinitions
+from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
+from amqpbroker.store.journal.files import Files
 from amqpbroker.store.store import MemoryStore
 from tests.management.definitions.test_plan import WHOLE
 

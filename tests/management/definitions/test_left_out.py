@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.shovels import ShovelRunner
+from amqpbroker.broker.shovels.shovels import ShovelRunner
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config, Definitions
 from amqpbroker.management.definitions.failure import DefinitionsError

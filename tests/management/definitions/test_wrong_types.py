@@ -10,7 +10,7 @@ from amqpbroker.config import Config
 from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.importing import import_at_start
 from amqpbroker.management.failure import shown
-from amqpbroker.store.definitions import MemoryDefinitions
+from amqpbroker.store.definitions.definitions import MemoryDefinitions
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire.erlang import erlang_json
 from tests.management.api import Api

@@ -1,7 +1,7 @@
 import orjson
 import pytest
 
-from amqpbroker.broker.rates import Rates
+from amqpbroker.broker.counters.rates import Rates
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.formats.rates import Range, Ranges, asked_ranges, listed, rates_of, sampled, with_details
 from tests.harness import Wire, make_broker

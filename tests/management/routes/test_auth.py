@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.broker.passwords import decode_hash, matches
+from amqpbroker.broker.users.passwords import decode_hash, matches
 from tests.management.api import Api
 
 

@@ -154,7 +154,7 @@ async def test_policies_are_named(api, client):
     client.declare("q")
     row = (await api.get("queues/%2F")).json()[0]
     assert "policy" not in row
-    from amqpbroker.broker.policies import Policy
+    from amqpbroker.broker.policies.policies import Policy
 
     api.broker.policies.put(Policy("/", "short", ".*", {"max-length": 9}))
     api.broker.policies.put(Policy("/", "shorter", ".*", {"max-length": 5}, operator=True))

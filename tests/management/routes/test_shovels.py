@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.broker.shovels import ShovelRunner, ShovelStatus
+from amqpbroker.broker.shovels.shovels import ShovelRunner, ShovelStatus
 from tests.management.api import Api
 
 VALUE = {"src-uri": "amqp://", "src-queue": "a", "dest-uri": "amqp://ann:s3cret@far", "dest-queue": "b"}

@@ -1,4 +1,10 @@
-// The arguments of queues and exchanges and the keys of policies: names, types, and what they are called.
+// The types of queues, the arguments of queues and exchanges, and the keys of policies: names, types, and what they are called.
+
+// durableOnly: neither transient nor auto-delete.
+export const QUEUE_TYPES = {
+  classic: { durableOnly: false },
+  quorum: { durableOnly: true },
+};
 
 const TEXT = "string";
 const NUMBER = "number";

@@ -1,7 +1,7 @@
 import { html, useState } from "../view.js";
 import { path, put } from "../api.js";
 import { announce } from "../announce.js";
-import { QUEUE_ARGUMENTS, features } from "../arguments.js";
+import { QUEUE_ARGUMENTS, QUEUE_TYPES, features } from "../arguments.js";
 import { Dialog } from "../dialog.js";
 import { Arguments, Checkbox, Field, Form, argumentTable } from "../form.js";
 import { toQueue } from "../router.js";
@@ -78,11 +78,11 @@ function AddQueue({ onClose, onAdded }) {
           <${Field} label="Name" name="name" required autofocus class="mono" />
           <${Field} label="Virtual host" name="vhost" options=${session.vhosts} chosen=${firstVhost(session)} />
           <${Field} label="Type" name="type" chosen="default" onChange=${(event) => setType(event.currentTarget.value)}
-            options=${[["default", "Default of the virtual host"], "classic", "quorum"]} />
-          ${type !== "quorum" && html`
+            options=${[["default", "Default of the virtual host"], ...Object.keys(QUEUE_TYPES)]} />
+          ${!QUEUE_TYPES[type]?.durableOnly && html`
             <${Field} label="Durability" name="durability" options=${[["durable", "Durable"], ["transient", "Transient"]]} chosen="durable" />`}
         </div>
-        ${type !== "quorum" && html`<${Checkbox} name="auto_delete" label="Delete when its last consumer is gone" />`}
+        ${!QUEUE_TYPES[type]?.durableOnly && html`<${Checkbox} name="auto_delete" label="Delete when its last consumer is gone" />`}
         <${Arguments} legend="Arguments" rows=${rows} onChange=${setRows} presets=${QUEUE_ARGUMENTS} />
       <//>
     <//>`;

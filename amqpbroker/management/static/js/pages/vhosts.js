@@ -1,6 +1,7 @@
 import { html, useState } from "../view.js";
 import { get, path, put } from "../api.js";
 import { announce } from "../announce.js";
+import { QUEUE_TYPES } from "../arguments.js";
 import { Dialog } from "../dialog.js";
 import { Field, Form } from "../form.js";
 import { useLive } from "../live.js";
@@ -55,7 +56,7 @@ function AddVhost({ onClose, onAdded }) {
         <${Field} label="Name" name="name" required autofocus class="mono" />
         <${Field} label="Description" name="description" />
         <${Field} label="Tags" name="tags" hint="With commas between them" />
-        <${Field} label="Default queue type" name="type" options=${[["", "Default of the node"], "classic", "quorum"]} chosen="" />
+        <${Field} label="Default queue type" name="type" options=${[["", "Default of the node"], ...Object.keys(QUEUE_TYPES)]} chosen="" />
       <//>
     <//>`;
 }

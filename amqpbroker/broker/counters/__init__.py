@@ -1,0 +1,1 @@
+"""Counters of what happens, the rates made of them, and their history."""

@@ -1,0 +1,211 @@
+"""How fast what is counted grows: samples every few seconds, rates between them, short histories for charts."""
+
+from collections.abc import Generator, Iterable, Mapping
+from functools import cache
+from typing import Protocol, TypeVar
+
+from amqpbroker.broker.counters.history import History
+from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, Counted, Sample, Totals, named, summed
+from amqpbroker.broker.counters.totals import BrokerTotals
+from amqpbroker.clock import Clock
+from amqpbroker.store.store import Store
+
+#: RabbitMQ's collect_statistics_interval.
+INTERVAL_MS = 5_000
+#: How long histories reach back, in time and in looks.
+HISTORY_MS = 600_000
+HISTORY_LENGTH = 601
+#: Of how many things beside the broker a history is kept: those that were asked for last.
+HISTORIES = 32
+#: How many things are looked at in one go, so that nobody waits for long, and the time between two goes.
+SLICE = 250
+PAUSE_MS = 5
+#: What part of a queue's consumer_capacity comes from the last look.
+_WEIGHT = 0.3
+
+Member = TypeVar("Member", bound=Counted)
+
+
+class CountedQueue(Counted, Protocol):
+    """A queue, whose consumers' capacity is sampled too."""
+
+    @property
+    def consumer_count(self) -> int: ...
+
+
+class CountedVhost(Counted, Protocol):
+    """A vhost with everything in it that counts."""
+
+    @property
+    def traffic(self) -> Totals: ...
+    @property
+    def octets(self) -> Totals: ...
+    @property
+    def queues(self) -> Mapping[str, CountedQueue]: ...
+    @property
+    def exchanges(self) -> Mapping[str, Counted]: ...
+
+
+class CountedBroker(Counted, Protocol):
+    """A broker with everything in it that counts."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def totals(self) -> BrokerTotals: ...
+    @property
+    def vhosts(self) -> Mapping[str, CountedVhost]: ...
+
+
+class Rates:
+    """Looks at all counters of a broker every `interval_ms`, a few at a time.
+
+    What was never used costs no memory. What broker and vhosts did in all is summed up on the way. clock: by whose time
+    it looks, the broker's unless another is set before `start`.
+    """
+
+    def __init__(self, broker: CountedBroker, interval_ms: int = INTERVAL_MS) -> None:
+        self.interval_ms = interval_ms
+        self._broker = broker
+        self.clock = broker.clock
+        self._round: Generator[None, None, None] | None = None
+        self._started_ms: int = 0
+        self._first: bool = True
+        self._length: int = min(HISTORY_MS // interval_ms + 1, HISTORY_LENGTH)
+        self._history = History(self._length)
+        # The one that was asked for last is the last.
+        self._histories: dict[Counted, History] = {}
+        # Objects with a history that were sampled or asked for in this round. The others are gone.
+        self._seen: set[Counted] = set()
+
+    def start(self) -> None:
+        """Look now and from now on. What is there already did not come in an interval."""
+        self._started_ms = self.clock.now_ms()
+        self._round = self._look_at_all(self._broker)
+        self._go_on()
+
+    def of(self, counted: Counted) -> dict[str, float]:
+        """By counter, how many more a second: between the last two looks."""
+        sample = counted.sample
+        if sample is None or sample.before is sample.counters:
+            return _zeros(counted.counter_names).copy()
+        seconds = sample.interval_ms / 1000
+        grown = zip(sample.counters, sample.before, strict=True)
+        return named(counted.counter_names, [(now - before) / seconds for now, before in grown])
+
+    def history(self, counted: Counted) -> list[tuple[int, dict[str, int]]]:
+        """Milliseconds since the epoch and the counters then, oldest first, for up to 10 minutes.
+
+        The broker's is always kept. Another begins when it is first asked for, and ends when many others were since, or
+        when what it is of is gone.
+        """
+        history = self._history
+        if counted is not self._broker:
+            history = self._histories[counted] = self._histories.pop(counted, History(self._length))
+            self._seen.add(counted)
+            if len(self._histories) > HISTORIES:
+                del self._histories[next(iter(self._histories))]
+        ahead_ms = self.clock.ahead_ms
+        names = counted.counter_names
+        return [(at_ms + ahead_ms, named(names, counters)) for at_ms, counters in history.samples(len(names))]
+
+    def keeps(self, counted: Counted) -> bool:
+        """Whether there is a history that `history` need not begin."""
+        return counted is self._broker or counted in self._histories
+
+    def _go_on(self) -> None:
+        assert self._round is not None
+        for _ in self._round:
+            self.clock.after(PAUSE_MS, self._go_on)
+            return
+        self._round = None
+        self._first = False
+        self._histories = {counted: history for counted, history in self._histories.items() if counted in self._seen}
+        self._seen.clear()
+        earliest_ms = self.clock.now_ms() + PAUSE_MS
+        self.clock.at(max(self._started_ms + self.interval_ms, earliest_ms), self.start)
+
+    def _look_at_all(self, broker: CountedBroker) -> Generator[None, None, None]:
+        """One round; yields where others may have their turn."""
+        totals = broker.totals
+        traffic, octets = totals.traffic.gone(), totals.octets.gone()
+        ready = unacked = 0
+        # As they are now: what closes before its turn is still looked at, and is not counted as gone.
+        for vhost in [_Vhost(vhost) for vhost in broker.vhosts.values()]:
+            channels = yield from self._look_at(vhost.channels, len(traffic))
+            sessions = yield from self._look_at(vhost.sessions, len(octets))
+            vhost_ready, vhost_unacked = yield from self._look_at_queues(vhost.queues)
+            yield from self._look_at(vhost.exchanges, len(EXCHANGE_COUNTERS))
+            of_vhost = (*summed(vhost.traffic, [channels]), *summed(vhost.octets, [sessions]))
+            self._look(vhost.vhost, (*of_vhost, vhost_ready, vhost_unacked))
+            traffic, octets = summed(traffic, [channels]), summed(octets, [sessions])
+            ready, unacked = ready + vhost_ready, unacked + vhost_unacked
+        self._look(totals.churn, totals.churn.counters())
+        counters = (*traffic, *octets, ready, unacked, broker.store.loaded, broker.store.stored)
+        self._look(broker, counters)
+        self._history.append(self.clock.now_ms(), counters)
+
+    def _look_at(self, members: list[Counted], width: int) -> Generator[None, None, tuple[int, ...]]:
+        """Look at things with so many counters each; returns the sums."""
+        sums: tuple[int, ...] = (0,) * width
+        for some in _sliced(members):
+            seen = [each.counters() for each in some]
+            for each, counters in zip(some, seen, strict=True):
+                self._look(each, counters)
+            sums = summed(sums, seen)
+            yield
+        return sums
+
+    def _look_at_queues(self, queues: list[CountedQueue]) -> Generator[None, None, tuple[int, int]]:
+        """Returns how many messages are ready, and how many unacknowledged."""
+        all_ready = all_unacked = 0
+        for some in _sliced(queues):
+            for queue in some:
+                counters = queue.counters()
+                ready, unacked = counters[-2:]
+                all_ready += ready
+                all_unacked += unacked
+                self._look(queue, counters)
+                sample = queue.sample
+                if sample is not None and queue.consumer_count:
+                    sample.capacity += _WEIGHT * ((not ready) - sample.capacity)
+            yield
+        return all_ready, all_unacked
+
+    def _look(self, counted: Counted, counters: tuple[int, ...]) -> None:
+        history = self._histories.get(counted)
+        if history is not None:
+            self._seen.add(counted)
+        sample = counted.sample
+        if sample is None:
+            if not any(counters):
+                return
+            sample = counted.sample = Sample(counters if self._first else (0,) * len(counters))
+        now_ms = self.clock.turn_ms
+        sample.take(counters, now_ms, self.interval_ms, self.clock.ahead_ms)
+        if history is not None:
+            history.append(now_ms, counters)
+
+
+class _Vhost:
+    """What there is in a vhost at the start of a round."""
+
+    def __init__(self, vhost: CountedVhost) -> None:
+        self.vhost = vhost
+        self.traffic = vhost.traffic.gone()
+        self.octets = vhost.octets.gone()
+        self.channels: list[Counted] = list(vhost.traffic.members)
+        self.sessions: list[Counted] = list(vhost.octets.members)
+        self.queues: list[CountedQueue] = list(vhost.queues.values())
+        self.exchanges: list[Counted] = list(vhost.exchanges.values())
+
+
+@cache
+def _zeros(names: tuple[str, ...]) -> dict[str, float]:
+    return named(names, [0.0] * len(names))
+
+
+def _sliced(members: list[Member]) -> Iterable[list[Member]]:
+    return (members[start : start + SLICE] for start in range(0, len(members), SLICE))

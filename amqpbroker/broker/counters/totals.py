@@ -1,0 +1,79 @@
+"""What is counted for the broker as a whole: traffic, what came and went, logins, dead letters."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from amqpbroker.broker.counters.stats import CHANNEL_COUNTERS, CONNECTION_COUNTERS, QUEUE_COUNTERS, Sample, Totals
+
+CHURN_COUNTERS = (
+    "channel_closed",
+    "channel_created",
+    "connection_closed",
+    "connection_created",
+    "queue_created",
+    "queue_declared",
+    "queue_deleted",
+)
+
+
+class Churn:
+    """What came and went, as in `churn_rates` of the management API's overview."""
+
+    __slots__ = ("sample", *CHURN_COUNTERS)
+    counter_names: ClassVar[tuple[str, ...]] = CHURN_COUNTERS
+
+    def __init__(self) -> None:
+        self.sample: Sample | None = None
+        self.connection_created: int = 0
+        self.connection_closed: int = 0
+        self.channel_created: int = 0
+        self.channel_closed: int = 0
+        self.queue_declared: int = 0
+        self.queue_created: int = 0
+        self.queue_deleted: int = 0
+
+    def counters(self) -> tuple[int, ...]:
+        return (
+            self.channel_closed,
+            self.channel_created,
+            self.connection_closed,
+            self.connection_created,
+            self.queue_created,
+            self.queue_declared,
+            self.queue_deleted,
+        )
+
+
+class AuthAttempts:
+    """Attempts to log in, by protocol: `amqp091`, `http`."""
+
+    def __init__(self) -> None:
+        self.succeeded: dict[str, int] = {}
+        self.failed: dict[str, int] = {}
+
+    def count(self, protocol: str, succeeded: bool) -> None:
+        counts = self.succeeded if succeeded else self.failed
+        counts[protocol] = counts.get(protocol, 0) + 1
+
+    def reset(self) -> None:
+        """Count from 0."""
+        self.succeeded.clear()
+        self.failed.clear()
+
+
+class BrokerTotals:
+    """Counts that outlive what they were counted of.
+
+    traffic: of all channels. octets: of all connections. queues: of all queues, by their kind. dead_letters: (kind of
+    the queue that a message left, strategy, reason) -> how many, in RabbitMQ's words: at_most_once, at_least_once, or
+    disabled where there is no dead letter exchange; expired, rejected, maxlen, delivery_limit.
+    """
+
+    def __init__(self, kinds: Iterable[str]) -> None:
+        """kinds: names of the kinds of queues."""
+        self.traffic = Totals(CHANNEL_COUNTERS)
+        self.octets = Totals(CONNECTION_COUNTERS)
+        self.queues: dict[str, Totals] = {kind: Totals(QUEUE_COUNTERS) for kind in kinds}
+        self.dead_letters: dict[tuple[str, str, str], int] = {}
+        self.churn = Churn()
+        self.auth_attempts = AuthAttempts()

@@ -1,1 +1,0 @@
-"""The exchange types, one a module; `registry` builds them by name."""

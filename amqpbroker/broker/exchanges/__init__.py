@@ -1,0 +1,1 @@
+"""Exchanges: their types, one a module, and how a message finds its queues."""

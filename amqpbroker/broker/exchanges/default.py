@@ -1,0 +1,33 @@
+"""The default exchange: the routing key is the name of a queue."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from amqpbroker.broker.exchanges.default_index import DefaultIndex
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.exchange import Binding, ExchangeType, Target
+from amqpbroker.message.message import Message
+
+
+class DefaultType(ExchangeType):
+    """The type of the exchange with the empty name, a direct one to clients (AMQP 0-9-1 section 3.1.3.1).
+
+    Its bindings are implied, so that there are none to add or remove. Its routes change with the queues that exist.
+    """
+
+    name: ClassVar[str] = "direct"
+
+    def __init__(self, queue_named: Callable[[str], Destination | None]) -> None:
+        self.index = self._queues = DefaultIndex(queue_named)
+
+    def bind(self, binding: Binding) -> None:
+        raise NotImplementedError("the default exchange has no bindings of its own")
+
+    def unbind(self, binding: Binding) -> None:
+        raise NotImplementedError("the default exchange has no bindings of its own")
+
+    def close(self) -> None:
+        """Do nothing: the default exchange keeps no bindings."""
+
+    def route(self, routing_key: bytes, message: Message) -> list[Target]:
+        return list(self._queues.find(routing_key))

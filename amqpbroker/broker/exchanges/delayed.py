@@ -1,0 +1,64 @@
+"""x-delayed-message: a message with an x-delay header is held for that long before it is routed."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from amqpbroker.broker.exchanges.delay import delay_ms
+from amqpbroker.broker.exchanges.exchange import Binding, ExchangeType, Target
+from amqpbroker.broker.exchanges.held import HeldMessages
+from amqpbroker.clock import Clock
+from amqpbroker.compat import DEFAULT_COMPAT, Compat
+from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.message.message import Message
+from amqpbroker.store.store import UNSTORED, Store
+from amqpbroker.wire.values import Table
+
+
+class DelayedType(ExchangeType):
+    """rabbit_exchange_type_delayed_message (a plugin): holds messages back, and routes them as another type does.
+
+    Bindings are those of the moment when a message is due.
+    """
+
+    name: ClassVar[str] = "x-delayed-message"
+    keyed = False
+
+    held: HeldMessages
+
+    def __init__(
+        self,
+        inner: ExchangeType,
+        clock: Clock,
+        release: Callable[[Message], None],
+        store: Store = UNSTORED,
+        bounds: Bounds = BOUNDS,
+    ) -> None:
+        """`release` routes a message that is due through this exchange again; its x-delay is negative by then.
+
+        store: where persistent messages are while they are held.
+        """
+        self.inner = inner
+        self.per_key = inner.per_key
+        self.picks = inner.picks
+        self.held = HeldMessages(clock, release, store, bounds)
+
+    def validate_binding(self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT) -> None:
+        self.inner.validate_binding(routing_key, arguments, compat)
+
+    def bind(self, binding: Binding) -> None:
+        self.inner.bind(binding)
+
+    def unbind(self, binding: Binding) -> None:
+        self.inner.unbind(binding)
+
+    def unbind_all(self, bindings: list[Binding]) -> None:
+        self.inner.unbind_all(bindings)
+
+    def route(self, routing_key: bytes, message: Message) -> list[Target]:
+        if delay_ms(message.properties) > 0:
+            return [self.held]
+        return self.inner.route(routing_key, message)
+
+    def close(self) -> None:
+        self.held.close()
+        self.inner.close()

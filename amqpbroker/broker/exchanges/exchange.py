@@ -1,0 +1,198 @@
+"""Exchanges, their bindings, and the seam that an exchange type fills."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import ClassVar, Union
+
+from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, MessageStats, Outlet, Sample, message_stats
+from amqpbroker.broker.exchanges.destination import BindingDestination, Destination
+from amqpbroker.broker.exchanges.key_index import KeyIndex
+from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
+from amqpbroker.compat import DEFAULT_COMPAT, Compat
+from amqpbroker.message.message import Message
+from amqpbroker.store.store import Holder
+from amqpbroker.wire.values import Table
+
+#: What a message is routed to next.
+Target = Union["Exchange", Destination]
+#: What a binding can lead to.
+Bindable = Union["Exchange", BindingDestination]
+#: What makes a binding the same as another of its source: destination is an exchange, its name, key, sorted arguments.
+BindingIdentity = tuple[bool, str, bytes, bytes]
+
+
+class Binding:
+    """From an exchange to a queue or exchange. Equal ones (same source, destination, key, arguments) exist once."""
+
+    __slots__ = ("arguments", "destination", "routing_key", "source")
+
+    def __init__(self, source: "Exchange", destination: Bindable, routing_key: bytes, arguments: Table) -> None:
+        self.source = source
+        self.destination = destination
+        self.routing_key = routing_key
+        self.arguments = arguments
+
+    @property
+    def lives(self) -> bool:
+        """Return whether source and destination exist. If not, the binding is only waiting to be removed."""
+        return not (self.source.closed or self.destination.closed)
+
+
+class ExchangeType(ABC):
+    """Routing of one exchange. Each exchange has its own instance, which keeps the index of bindings that it needs.
+
+    `keyed`: the route depends only on the routing key, so that it may be cached until bindings change.
+    `per_key`: each of the message's routing keys is looked up; otherwise `route` is called only for the first.
+    `held`: the holder of delayed messages, None for a type that does not delay messages. `picks`: the type picks one
+    binding for each message, so bindings of deleted destinations must be unbound at once. `index`: finds what `route`
+    does, None for a type that needs more than the key.
+    """
+
+    name: ClassVar[str]
+    keyed: bool = True
+    per_key: bool = True
+    picks: bool = False
+    held: Holder | None = None
+    index: KeyIndex | None = None
+
+    def validate_binding(  # noqa: B027 - most types accept any
+        self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT
+    ) -> None:
+        """Raise AmqpError if a binding with this key and these arguments makes no sense for the type."""
+
+    @abstractmethod
+    def bind(self, binding: Binding) -> None:
+        """A binding that was not there before."""
+
+    @abstractmethod
+    def unbind(self, binding: Binding) -> None:
+        """A binding that `bind` was called with."""
+
+    def unbind_all(self, bindings: list[Binding]) -> None:
+        """Call `unbind` for each binding."""
+        for binding in bindings:
+            self.unbind(binding)
+
+    @abstractmethod
+    def route(self, routing_key: bytes, message: Message) -> list[Target]:
+        """Where a message goes under one of its routing keys. An exchange or queue may occur more than once.
+
+        Only types that are not `keyed` may look at the message. The list may be the type's own: leave it as it is.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Drop all bindings and held messages, because the exchange is deleted.
+
+        Bindings refer to their exchange: without this, the reference cycle would leave the exchange to the garbage
+        collector.
+        """
+
+
+class Exchange:
+    """An exchange of a vhost.
+
+    bindings: those with this exchange as source. incoming: those with this exchange as destination. alternate: name of
+    the alternate exchange. effective: the policies in force. outlets: publishes of the present channels to this
+    exchange. closed: the exchange is deleted. lingering: number of bindings that do not live and are still to be
+    removed.
+    """
+
+    __slots__ = (
+        "_published_in",
+        "_published_out",
+        "alternate",
+        "arguments",
+        "auto_delete",
+        "bindings",
+        "closed",
+        "durable",
+        "effective",
+        "incoming",
+        "internal",
+        "lingering",
+        "name",
+        "outlets",
+        "sample",
+        "type",
+    )
+    counter_names: ClassVar[tuple[str, ...]] = EXCHANGE_COUNTERS
+
+    def __init__(
+        self,
+        name: str,
+        type: ExchangeType,  # noqa: A002 - AMQP's word
+        durable: bool = False,
+        auto_delete: bool = False,
+        internal: bool = False,
+        arguments: Table | None = None,
+        alternate: str | None = None,
+    ) -> None:
+        self.sample: Sample | None = None
+        self.name = name
+        self.type = type
+        self.durable = durable
+        self.auto_delete = auto_delete
+        self.internal = internal
+        self.arguments: Table = arguments or {}
+        self.alternate = alternate
+        self.bindings: dict[BindingIdentity, Binding] = {}
+        self.incoming: dict[Binding, None] = {}
+        self.closed: bool = False
+        self.lingering: int = 0
+        self.effective: Effective = NO_POLICY
+        self.outlets: dict[Outlet, None] = {}
+        self._published_in: int = 0
+        self._published_out: int = 0
+
+    @property
+    def policy(self) -> Policy | None:
+        """The policy in force."""
+        return self.effective.policy
+
+    @property
+    def operator_policy(self) -> Policy | None:
+        """The operator policy in force."""
+        return self.effective.operator_policy
+
+    def close(self) -> None:
+        """Break reference cycles, because the exchange is deleted."""
+        self.closed = True
+        self.type.close()
+        self.bindings.clear()
+        self.incoming.clear()
+
+    @property
+    def binding_count(self) -> int:
+        """Number of bindings that live (see `Binding.lives`)."""
+        return len(self.bindings) - self.lingering
+
+    def live_bindings(self) -> Iterable[Binding]:
+        """Iterate over the bindings that live (see `Binding.lives`)."""
+        bindings = self.bindings.values()
+        return [binding for binding in bindings if binding.lives] if self.lingering else bindings
+
+    def count_published(self, destinations: int) -> None:
+        """A message was published here that is counted by no outlet, and went to so many."""
+        self._published_in += 1
+        self._published_out += destinations
+
+    def add_up(self, outlet: Outlet) -> None:
+        """The outlet is used no more."""
+        del self.outlets[outlet]
+        self._published_in += outlet.single + outlet.other
+        self._published_out += outlet.single + outlet.other_out
+
+    def counters(self) -> tuple[int, ...]:
+        came, went = self._published_in, self._published_out
+        for outlet in self.outlets:
+            came += outlet.single + outlet.other
+            went += outlet.single + outlet.other_out
+        return came, went
+
+    def message_stats(self) -> MessageStats:
+        return message_stats(self.counter_names, self.counters())
+
+
+#: Looks an exchange up by its name in the vhost at hand.
+Lookup = Callable[[str], Exchange | None]

@@ -1,0 +1,238 @@
+"""The messages that a delayed exchange holds back."""
+
+import heapq
+import logging
+from array import array
+from collections.abc import Callable
+from typing import Final
+
+from amqpbroker.broker.exchanges.delay import delay_ms, released
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.held_copy import HeldCopy
+from amqpbroker.clock import Clock, Timer
+from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.message.message import NOT_STORED, Message
+from amqpbroker.store.journal.record import DamagedError
+from amqpbroker.store.journal.recovery import Copies
+from amqpbroker.store.store import UNSTORED, Reading, Store
+
+log = logging.getLogger(__name__)
+
+#: Time until the next check whether the disk has caught up.
+_BUSY_MS: Final = 10
+#: Delay before a message that cannot be read is read again. If failures exceed successes by `_FAILURES`, all messages
+#: that must be read wait that long.
+_REREAD_MS: Final = 1000
+_FAILURES: Final = 100
+#: Minimum time between two log messages about such failures.
+_TELL_MS: Final = 60_000
+#: Size of a message beside its body (see `Bounds.unswept_bytes`), and the time until memory is looked through again for
+#: messages that were not stored yet.
+_MESSAGE_BYTES: Final = 1024
+_SWEEP_AGAIN_MS: Final = 1000
+
+_BITS: Final = 64
+_MASK = (1 << _BITS) - 1
+
+
+def _key(copy: HeldCopy) -> int:
+    """Return due time and sequence as one number."""
+    return copy.deadline_ms << _BITS | copy.sequence
+
+
+class HeldMessages(Destination):
+    """The messages of one exchange that are not due yet. One timer waits for the earliest.
+
+    If the store keeps any, persistent ones are stored, and leave memory some time after that. Releasing one is one
+    thing to the store: it leaves here and enters its queues.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        release: Callable[[Message], None],
+        store: Store = UNSTORED,
+        bounds: Bounds = BOUNDS,
+    ) -> None:
+        super().__init__("")
+        self.id: int = 0
+        self._bounds = bounds
+        self._clock = clock
+        self._release = release
+        self._store = store
+        self._stores = store.keeps
+        # Two heaps, by due time and sequence. In the second, both are one number, which goes on with the position, and
+        # is all that memory keeps of the message: about 60 octets.
+        self._recent: list[HeldCopy] = []
+        self._stored: list[int] = []
+        self._sequence = 0
+        self._recent_bytes = 0
+        self._new_bytes = 0
+        self._timer: Timer | None = None
+        self._sweeps_again = False
+        self._failures = 0
+        self._rereads_at_ms = 0
+        self._tells_at_ms = 0
+
+    @property
+    def count(self) -> int:
+        return len(self._recent) + len(self._stored)
+
+    def recent(self) -> list[HeldCopy]:
+        """Return the copies in memory by due time. Only stored copies may be elsewhere."""
+        return sorted(self._recent)
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def publish(self, message: Message) -> bool:
+        self.hold(message, self._clock.wall_ms() + delay_ms(message.properties))
+        return True
+
+    def hold(self, message: Message, due_ms: int) -> None:
+        """Keep the message until then (milliseconds since the epoch; what is past is due at once)."""
+        self._sequence += 1
+        copy = HeldCopy(message, self.id, self._sequence, due_ms)
+        if self._stores and message.persistent:
+            self._store.enqueue(copy)
+        heapq.heappush(self._recent, copy)
+        size = message.size + _MESSAGE_BYTES
+        self._recent_bytes += size
+        self._new_bytes += size
+        if self._stores and self._new_bytes > max(self._bounds.unswept_bytes, self._recent_bytes // 2):
+            self._sweep()
+        if self._timer is None or due_ms < self._timer.due_ms:
+            self._arm()
+
+    def _sweep(self) -> None:
+        """Let what is stored by now leave memory."""
+        self._new_bytes = 0
+        rest: list[HeldCopy] = []
+        pending = False
+        for copy in self._recent:
+            if self._store.is_safe(copy):
+                heapq.heappush(self._stored, _key(copy) << _BITS | copy.position)
+                self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
+            else:
+                rest.append(copy)
+                pending = pending or copy.position != NOT_STORED
+        heapq.heapify(rest)
+        self._recent = rest
+        if pending and not self._sweeps_again:
+            self._sweeps_again = True
+            self._clock.after(_SWEEP_AGAIN_MS, self._sweep_again)
+
+    def _sweep_again(self) -> None:
+        self._sweeps_again = False
+        self._sweep()
+
+    def recover(self, copies: Copies) -> None:
+        self._sequence = copies.sequences[-1]
+        found = zip(copies.deadlines_ms, copies.sequences, copies.positions, strict=True)
+        self._stored = [(due_ms << _BITS | sequence) << _BITS | position for due_ms, sequence, position in found]
+        heapq.heapify(self._stored)
+
+    def recovered(self) -> None:
+        self._arm()
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Drop everything."""
+        recent, self._recent = self._recent, []
+        stored, self._stored = self._stored, []
+        self._recent_bytes = self._new_bytes = 0
+        for copy in recent:
+            self._store.settle(copy)
+        if stored:
+            self._store.settle_positions(array("Q", [item & _MASK for item in stored]))
+        self._arm()
+
+    def discard(self) -> None:
+        self._recent, self._stored = [], []
+        self._recent_bytes = self._new_bytes = 0
+        self._arm()
+
+    def _due_ms(self) -> int | None:
+        """Time when the earliest message can be released; None if there is no message."""
+        if self._is_stored_next():
+            return max(self._stored[0] >> 2 * _BITS, self._rereads_at_ms)
+        return self._recent[0].deadline_ms if self._recent else None
+
+    def _is_stored_next(self) -> bool:
+        """Whether the earliest is one that memory does not have."""
+        stored, recent = self._stored, self._recent
+        if not stored or not recent:
+            return bool(stored)
+        first = recent[0]
+        return self._rereads_at_ms <= first.deadline_ms and stored[0] >> _BITS < _key(first)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        due_ms = self._due_ms()
+        self._timer = None if due_ms is None else self._clock.at_wall(due_ms, self._release_due)
+
+    def _release_due(self) -> None:
+        """Release what is due, up to a bounded number: other timers and connections get their turn in between.
+
+        Nor more than the disk takes: released, a stored message is in memory, and to be written anew.
+        """
+        self._timer = None
+        now_ms = self._clock.wall_ms()
+        store = self._store
+        # One reading for all of them: messages with the same delay stand one after the other.
+        reading = store.load(())
+        try:
+            for _ in range(self._bounds.releases):
+                due_ms = self._due_ms()
+                if due_ms is None or due_ms > now_ms:
+                    break
+                if store.waiting_bytes > self._bounds.unwritten_bytes:
+                    break
+                copy = self._pop(reading)
+                if copy is not None:
+                    self._let_go(copy)
+        finally:
+            if store.waiting_bytes > self._bounds.unwritten_bytes:
+                self._timer = self._clock.after(_BUSY_MS, self._release_due)
+            else:
+                self._arm()
+
+    def _pop(self, reading: Reading) -> HeldCopy | None:
+        """Take the earliest message. If it cannot be read, postpone it and return None."""
+        if not self._is_stored_next():
+            copy = heapq.heappop(self._recent)
+            self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
+            return copy
+        item = self._stored[0]
+        position = item & _MASK
+        sequence = item >> _BITS & _MASK
+        try:
+            message = reading.message(position)
+        except (OSError, DamagedError) as error:
+            self._put_off(sequence << _BITS | position, error)
+            return None
+        self._failures = max(self._failures - 1, 0)
+        heapq.heappop(self._stored)
+        return HeldCopy(message, self.id, sequence, reading.deadline_ms, position)
+
+    def _put_off(self, item: int, error: Exception) -> None:
+        """Postpone the earliest message, which cannot be read; after many failures postpone all stored messages."""
+        now_ms = self._clock.wall_ms()
+        heapq.heapreplace(self._stored, now_ms + _REREAD_MS << 2 * _BITS | item)
+        self._failures += 1
+        if self._failures >= _FAILURES:
+            self._failures = 0
+            self._rereads_at_ms = now_ms + _REREAD_MS
+        if now_ms >= self._tells_at_ms:
+            self._tells_at_ms = now_ms + _TELL_MS
+            log.error("delayed messages that are due cannot be read: %s; each is tried again every second", error)
+
+    def _let_go(self, copy: HeldCopy) -> None:
+        message = released(copy.message)
+        self._store.begin()
+        try:
+            self._release(message)
+            self._store.settle(copy)
+        finally:
+            self._store.end()

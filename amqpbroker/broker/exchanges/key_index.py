@@ -1,0 +1,41 @@
+"""The seam for how an exchange finds the targets of a routing key, if nothing but the key decides."""
+
+from abc import ABCMeta, abstractmethod
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.message.message import Message, encode_address
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.exchanges.exchange import ExchangeType, Target
+
+
+class KeyIndex(metaclass=ABCMeta):
+    """Targets of an exchange by routing key. It is asked for every message whose route no channel remembers.
+
+    exchanges: number of bindings that lead to exchanges, not to queues.
+    """
+
+    def __init__(self) -> None:
+        self.exchanges: int = 0
+
+    def count(self, target: "Target", bindings: int) -> None:
+        """Count bindings that come or go."""
+        if not isinstance(target, Destination):
+            self.exchanges += bindings
+
+    @abstractmethod
+    def find(self, key: bytes) -> "tuple[Target, ...]":
+        """Return the targets, each once, in the order in which they were reached."""
+
+
+class TypeIndex(KeyIndex):
+    """Asks an exchange type that depends only on the routing key, and has no index of its own."""
+
+    def __init__(self, exchange_type: "ExchangeType") -> None:
+        super().__init__()
+        self._type = exchange_type
+
+    def find(self, key: bytes) -> "tuple[Target, ...]":
+        """Return the targets; a target may be there more than once."""
+        return tuple(self._type.route(key, Message(encode_address("", key), b"\0\0", b"")))

@@ -1,0 +1,1 @@
+"""Policies, operator policies, limits and runtime parameters."""

@@ -1,0 +1,154 @@
+"""What a policy can set: the keys of its definition, what each may be, and how two policies are merged.
+
+Source: rabbit_policies.erl and rabbit_policy_merge_strategy.erl, tried on 4.0.5. The keys themselves are rows of the
+table of arguments of queues.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, final
+
+from amqpbroker.wire.erlang import erlang_entries, erlang_json
+
+#: The policy's and the operator policy's value -> the one in force.
+Merge = Callable[[Any, Any], Any]
+
+
+class PolicyKey(NamedTuple):
+    """A key of policies. accepts: whether a value will do. noun: what it is "not a valid" one of otherwise.
+
+    merge: for keys that operator policies have, too. of_all: a queue of any kind takes a policy with this key, else
+    only queues of kinds that know the key. of_4_3: the key was added in RabbitMQ 4.3.
+    """
+
+    accepts: Callable[[object], bool]
+    noun: str
+    merge: Merge | None = None
+    of_all: bool = False
+    of_4_3: bool = False
+
+
+class PolicyKind(Protocol):
+    """A kind of queue. apply_to: the value of apply-to for queues of this kind only, empty for none."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def apply_to(self) -> str: ...
+    def takes(self, key: str) -> bool:
+        """Return whether queues of this kind take a policy with the key, although not every kind does."""
+
+
+def finite(a: int, b: int) -> int:
+    """Return the smaller limit; a negative one is none."""
+    return max(a, b) if a < 0 or b < 0 else min(a, b)
+
+
+def operators(_: object, operator: object) -> object:
+    return operator
+
+
+def is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def is_one_of(*values: object) -> Callable[[object], bool]:
+    # True is 1 to Python, but not to JSON.
+    return lambda value: not isinstance(value, bool | float | list | dict) and value in values
+
+
+def is_integer(low: int | None = None, high: int | None = None) -> Callable[[object], bool]:
+    def is_one(value: object) -> bool:
+        return (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and (low is None or value >= low)
+            and (high is None or value <= high)
+        )
+
+    return is_one
+
+
+def is_age(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9]+[YMDhms]", value, re.ASCII) is not None
+
+
+@final
+class PolicyKeys:
+    """The keys that policies of one broker can have."""
+
+    def __init__(self, keys: Mapping[str, PolicyKey], kinds: Iterable[PolicyKind]) -> None:
+        self._keys = keys
+        self._kinds = list(kinds)
+        queues = tuple([kind.name for kind in self._kinds])
+        #: apply-to -> exchanges, or kinds of queues.
+        self._applies: dict[str, tuple[str, ...]] = {
+            "queues": queues,
+            **{kind.apply_to: (kind.name,) for kind in self._kinds if kind.apply_to},
+            "exchanges": ("exchange",),
+            "all": ("exchange", *queues),
+        }
+
+    def knows_apply_to(self, apply_to: str) -> bool:
+        return apply_to in self._applies
+
+    def kinds_of(self, definition: Mapping[str, Any], apply_to: str = "all") -> frozenset[str]:
+        """Return what takes a policy with this definition: exchanges, and kinds of queues that take all its keys."""
+        keys = [name for name in definition if not self._keys[name].of_all]
+        kinds = [kind.name for kind in self._kinds if all(kind.takes(name) for name in keys)]
+        return frozenset(("exchange", *kinds)).intersection(self._applies[apply_to])
+
+    def unknown(self, definition: Mapping[str, Any], operator: bool, keys_of_4_3: bool) -> list[str]:
+        """Return the keys that policies, or operator policies, do not support here, such as those of plugins.
+
+        keys_of_4_3: the keys of RabbitMQ 4.3 are supported.
+        """
+        return [
+            name
+            for name in sorted(definition)
+            if (key := self._keys.get(name)) is None
+            or (operator and key.merge is None)
+            or (key.of_4_3 and not keys_of_4_3)
+        ]
+
+    def problem(self, definition: object, operator: bool, keys_of_4_3: bool = False) -> str | None:
+        """Return RabbitMQ's error for an invalid definition, None for a valid one. keys_of_4_3: see `unknown`."""
+        if definition == []:
+            return "no policy provided"  # some clients write an empty object like this
+        if isinstance(definition, list):
+            return f"definition must be a dictionary: {erlang_json(definition)}"
+        if not isinstance(definition, dict):
+            if operator:
+                shown = erlang_json(definition)
+                return f"parse error while reading policy definition: {shown}. Validator: operator_policy_validator."
+            return f"definition should be a map, actually was {erlang_json(definition)}"  # RabbitMQ crashes here
+        if not definition:
+            return "no policy provided"
+        unknown = {name: definition[name] for name in self.unknown(definition, operator, keys_of_4_3)}
+        for name in sorted(definition.keys() - unknown.keys()):
+            key = self._keys[name]
+            if not key.accepts(definition[name]):
+                return f"{erlang_json(definition[name])} is not a valid {key.noun}"
+        if keys_of_4_3 and (problem := _delayed_retry_problem(definition)) is not None:
+            return problem
+        return f"{erlang_entries(unknown)} are not recognised policy settings" if unknown else None
+
+    def merged(self, policy: Mapping[str, Any], operator: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the definition in force where both apply (rabbit_policy:merge_operator_definitions/2)."""
+        both = {**policy, **operator}
+        for name in policy.keys() & operator.keys():
+            merge = self._keys[name].merge
+            if merge is not None:
+                both[name] = merge(policy[name], operator[name])
+        return both
+
+
+def _delayed_retry_problem(definition: Mapping[str, Any]) -> str | None:
+    """Return the error of an invalid combination of keys (rabbit_quorum_queue:validate_delayed_retry_constraints/1)."""
+    returns = definition.get("delayed-retry-type", "disabled")
+    least, most = definition.get("delayed-retry-min"), definition.get("delayed-retry-max")
+    if least is None:
+        return None if returns == "disabled" else f"delayed-retry-min is required when delayed-retry-type is {returns}"
+    if most is not None and most < least:
+        return f"delayed-retry-max ({most}) must not be smaller than delayed-retry-min ({least})"
+    return None

@@ -1,0 +1,1 @@
+"""Checks and changes of a message before it is routed."""

@@ -1,0 +1,61 @@
+"""What a published message's properties may say, as RabbitMQ checks it (rabbit_channel, basic.publish)."""
+
+import re
+from collections.abc import Collection
+
+from amqpbroker import errors
+from amqpbroker.broker.publishing.ttl import expiry_problem
+from amqpbroker.store.journal.record import fits
+from amqpbroker.wire.erlang import erlang_characters, erlang_string
+from amqpbroker.wire.values import TYPE_NAMES, Table
+
+_INTEGER = re.compile(rb"[+-]?[0-9]+")
+
+
+def expiration_ms(raw: bytes) -> int:
+    """The message TTL of an expiration property. Raises AmqpError 406 (rabbit_basic:parse_expiration/1)."""
+    match = _INTEGER.match(raw)
+    if match is None:
+        raise errors.invalid_expiration(erlang_characters(raw), "no_integer")
+    left = raw[match.end() :]
+    value = int(match[0])
+    problem = f"{{leftover_string,{erlang_string(left.decode('latin-1'))}}}" if left else expiry_problem(value)
+    if problem is not None:
+        raise errors.invalid_expiration(erlang_characters(raw), problem)
+    return value
+
+
+def extra_routing_keys(headers: Table) -> tuple[tuple[bytes, ...], int]:
+    """The further routing keys of the CC and BCC headers, and how many of them (the first) are from CC.
+
+    Anything but longstrs within the arrays is passed over. Raises AmqpError 406 for a header that is no array
+    (rabbit_basic:header_routes/1), and for more keys than can be stored.
+    """
+    cc_keys = _keys(headers, "CC")
+    keys = cc_keys + _keys(headers, "BCC")
+    if keys and not fits(keys):
+        raise errors.too_many_routing_keys()
+    return keys, len(cc_keys)
+
+
+def _keys(headers: Table, name: str) -> tuple[bytes, ...]:
+    field = headers.get(name)
+    if field is None:
+        return ()
+    if field.kind != "A":
+        raise errors.invalid_message_header(name, TYPE_NAMES[field.kind])
+    return tuple([item.value for item in field.value if item.kind == "S"])
+
+
+def without_bcc(headers: Table) -> Table:
+    """The headers as they are stored and delivered: nobody learns of BCC."""
+    return {name: field for name, field in headers.items() if name != "BCC"}
+
+
+def check_user_id(user_id: str, user: str, tags: Collection[str]) -> None:
+    """Raises AmqpError 406 unless a message's user_id is the user who publishes it, or the user may impersonate.
+
+    `user_id` with bytes that are no UTF-8 as surrogate escapes (rabbit_access_control:check_user_id/2).
+    """
+    if user_id != user and "impersonator" not in tags:
+        raise errors.user_id_mismatch(erlang_characters(user_id.encode("utf-8", "surrogateescape")), user)

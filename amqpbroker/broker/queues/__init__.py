@@ -1,0 +1,1 @@
+"""Queues: what waits in them, who consumes it, and where it goes."""

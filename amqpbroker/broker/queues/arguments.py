@@ -1,0 +1,281 @@
+"""The arguments of queue.declare: one row an argument, with the policy key that goes with it.
+
+A kind of queue names the rows that it knows (`kinds`). Any other argument is accepted and kept, and means nothing.
+Source: rabbit_amqqueue:check_declare_arguments/3 and rabbit_policies, 4.0.5; how an argument and a policy are merged:
+rabbit_amqqueue_process:process_args_policy/1, rabbit_quorum_queue:gather_policy_config/2, and for the consumer timeout
+rabbit_channel:get_queue_consumer_timeout/2.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from amqpbroker.broker.policies.policy_keys import (
+    PolicyKey,
+    finite,
+    is_age,
+    is_integer,
+    is_one_of,
+    is_text,
+    operators,
+)
+from amqpbroker.broker.publishing.ttl import expiry_problem
+from amqpbroker.wire.erlang import erlang_characters, erlang_string
+from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, longstr, text
+
+QUEUE_TYPE = "x-queue-type"
+DEAD_LETTER_EXCHANGE = "x-dead-letter-exchange"
+
+#: Why a value is not acceptable, as RabbitMQ prints it (an Erlang term), or None if it is.
+Problem = str | None
+Check = Callable[[Field, Table], Problem]
+
+
+def _unacceptable_type(field: Field) -> Problem:
+    return f"{{unacceptable_type,{TYPE_NAMES[field.kind]}}}"
+
+
+def _integer(field: Field, _: Table) -> Problem:
+    if field.kind in INTEGER_KINDS:
+        return None
+    return erlang_string(f"expected integer, got {TYPE_NAMES[field.kind]}")
+
+
+def _not_negative(field: Field, arguments: Table) -> Problem:
+    return _integer(field, arguments) or (f"{{value_negative,{field.value}}}" if field.value < 0 else None)
+
+
+def positive(field: Field, arguments: Table) -> Problem:
+    return _not_negative(field, arguments) or ("{value_zero,0}" if field.value == 0 else None)
+
+
+def _message_ttl(field: Field, arguments: Table) -> Problem:
+    return _integer(field, arguments) or expiry_problem(field.value)
+
+
+def _expires(field: Field, arguments: Table) -> Problem:
+    return _message_ttl(field, arguments) or ("{value_zero,0}" if field.value == 0 else None)
+
+
+def _max_priority(field: Field, arguments: Table) -> Problem:
+    return _not_negative(field, arguments) or (f"{{max_value_exceeded,{field.value}}}" if field.value > 255 else None)
+
+
+def _queue_version(field: Field, arguments: Table) -> Problem:
+    problem = _not_negative(field, arguments)
+    if problem is None and field.value not in (1, 2):
+        return erlang_string(f"unsupported queue version '{field.value}'")
+    return problem
+
+
+def _queue_version_2(field: Field, arguments: Table) -> Problem:
+    problem = _not_negative(field, arguments)
+    return (
+        erlang_string(f"unsupported queue version '{field.value}'") if problem is None and field.value != 2 else problem
+    )
+
+
+def _boolean(field: Field, _: Table) -> Problem:
+    return None if field.kind == "t" else _unacceptable_type(field)
+
+
+def _string(field: Field, _: Table) -> Problem:
+    return None if field.kind == "S" else _unacceptable_type(field)
+
+
+def _any(_: Field, __: Table) -> Problem:
+    return None
+
+
+def _one_of(problem: str, *texts: str) -> Check:
+    """Accept a longstr among `texts`; a {} in `problem` stands for the value."""
+    values = [each.encode() for each in texts]
+
+    def check(field: Field, arguments: Table) -> Problem:
+        if field.kind != "S" or field.value in values:
+            return _string(field, arguments)
+        return erlang_string(problem.format(erlang_characters(field.value))) if "{}" in problem else problem
+
+    return check
+
+
+def _max_age(field: Field, _: Table) -> Problem:
+    if field.kind != "S":
+        return _unacceptable_type(field)
+    return None if re.fullmatch(rb"[0-9]+[YMDhms]", field.value) else "invalid_max_age"
+
+
+def _dead_letter_routing_key(field: Field, arguments: Table) -> Problem:
+    if field.kind == "S" and DEAD_LETTER_EXCHANGE not in arguments:
+        return "routing_key_but_no_dlx_defined"
+    return _string(field, arguments)
+
+
+#: The policy's value and the argument's -> the one that counts.
+Merge = Callable[[Any, Any], Any]
+
+
+def smaller(policy: int, argument: int) -> int:
+    return min(policy, argument)
+
+
+def by_argument(policy: object, argument: object) -> object:
+    return argument
+
+
+def by_policy(policy: object, argument: object) -> object:
+    return policy
+
+
+class Setting(NamedTuple):
+    """Where an argument and its policy key go: the field of QueueSettings, and the type of the value there.
+
+    merge: if there are both. time: a policy may have any integer, and means no more than an argument can be.
+    of_all: read for queues of every kind, although some neither know nor check the argument.
+    """
+
+    name: str
+    type: type[int] | type[str] | type[bytes] | type[bool]
+    merge: Merge = by_argument
+    time: bool = False
+    of_all: bool = False
+
+    def value(self, given: Field | None) -> int | str | bytes | None:
+        """Return the argument's value; None if it is absent, or of a type that makes it void."""
+        if given is None or given.kind not in _WIRE_TYPES[self.type]:
+            return None
+        value: int | bytes = given.value
+        return text(value) if self.type is str and isinstance(value, bytes) else value
+
+
+_WIRE_TYPES: dict[type[int] | type[str] | type[bytes] | type[bool], str | frozenset[str]] = {
+    int: INTEGER_KINDS,
+    str: "S",
+    bytes: "S",
+    bool: "t",
+}
+
+
+class Argument(NamedTuple):
+    """An argument of queue.declare. check: None to accept any value. check_of_4_3: in RabbitMQ 4.3.
+
+    policy: the key that policies have for it; its name is that of the argument without "x-". tolerated: RabbitMQ up to
+    4.2 ignores the argument for kinds of queues that do not know it, and does not refuse it.
+    """
+
+    name: str
+    check: Check | None
+    setting: Setting | None = None
+    policy: PolicyKey | None = None
+    check_of_4_3: Check | None = None
+    tolerated: bool = False
+
+    @property
+    def key(self) -> str:
+        """Return the name of its policy key."""
+        return self.name.removeprefix("x-")
+
+
+_MAX_SEGMENT_SIZE_BYTES = 3_000_000_000
+_LOCATORS = ("client-local", "balanced", "random", "least-leaders")
+_OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
+_STRATEGIES = ("at-most-once", "at-least-once")
+_RETRIES = ("all", "failed", "returned", "disabled")
+_RETRY = f"delayed retry type. Must be one of: {', '.join(_RETRIES)}"
+_RETRY_MIN = "delayed retry minimum delay. Must be a positive integer"
+_RETRY_MAX = "delayed retry maximum delay. Must be a positive integer"
+
+# fmt: off
+#: In the order in which RabbitMQ checks them.
+ROWS: tuple[Argument, ...] = (
+    Argument("x-expires", _expires, Setting("expires_ms", int, smaller, time=True),
+             PolicyKey(is_integer(1), "queue expiry", min)),
+    Argument("x-message-ttl", _message_ttl, Setting("message_ttl_ms", int, smaller, time=True),
+             PolicyKey(is_integer(0), "message TTL", min)),
+    Argument(DEAD_LETTER_EXCHANGE, _string, Setting("dead_letter_exchange", str),
+             PolicyKey(is_text, "dead letter exchange name")),
+    Argument("x-dead-letter-routing-key", _dead_letter_routing_key, Setting("dead_letter_routing_key", bytes),
+             PolicyKey(is_text, "dead letter routing key")),
+    Argument("x-dead-letter-strategy", _one_of("invalid_dlx_strategy", *_STRATEGIES),
+             Setting("dead_letter_strategy", str), PolicyKey(is_one_of(*_STRATEGIES), "dead letter strategy")),
+    Argument("x-max-length", _not_negative, Setting("max_length", int, smaller),
+             PolicyKey(is_integer(0), "maximum length", min)),
+    Argument("x-max-length-bytes", _not_negative, Setting("max_length_bytes", int, smaller),
+             PolicyKey(is_integer(0), "maximum length in bytes", min, of_all=True)),
+    Argument("x-max-age", _max_age, None, PolicyKey(is_age, "max age")),
+    Argument("x-max-in-memory-length", _not_negative, None, PolicyKey(is_integer(0), "maximum memory in bytes", min)),
+    Argument("x-max-in-memory-bytes", _not_negative, None, PolicyKey(is_integer(0), "maximum memory in bytes", min)),
+    Argument("x-max-priority", _max_priority, Setting("max_priority", int)),
+    Argument("x-overflow", _one_of("invalid_overflow", *_OVERFLOWS), Setting("overflow", str),
+             PolicyKey(is_one_of(*_OVERFLOWS), "overflow value", operators)),
+    Argument("x-queue-mode", _one_of("unsupported queue mode '{}'", "default", "lazy"), None,
+             PolicyKey(is_one_of("default", "lazy"), "queue-mode value"), check_of_4_3=_any),
+    Argument("x-queue-version", _queue_version, None,
+             PolicyKey(is_one_of(1, 2), "queue-version value", operators, of_all=True), check_of_4_3=_queue_version_2),
+    Argument("x-single-active-consumer", _boolean, Setting("single_active_consumer", bool)),
+    Argument("x-consumer-timeout", _not_negative,
+             Setting("consumer_timeout_ms", int, smaller, time=True, of_all=True),
+             PolicyKey(is_integer(0), "consumer timeout", of_all=True)),
+    Argument("x-consumer-disconnected-timeout", _not_negative, None,
+             PolicyKey(is_integer(0), "consumer disconnected timeout", of_all=True, of_4_3=True)),
+    Argument("x-quorum-initial-group-size", positive),
+    Argument("x-queue-leader-locator", _one_of("invalid_queue_locator_arg", *_LOCATORS, "min-masters"), None,
+             PolicyKey(is_one_of(*_LOCATORS), "queue leader locator value", of_all=True)),
+    # RabbitMQ checks none of the others.
+    Argument(QUEUE_TYPE, None),
+    Argument("x-queue-master-locator", None, None,
+             PolicyKey(is_one_of(*_LOCATORS, "min-masters"), "master locator", operators)),
+    Argument("x-delivery-limit", None, Setting("delivery_limit", int, finite),
+             PolicyKey(is_integer(), "delivery limit", finite)),
+    Argument("x-delayed-retry-type", None, Setting("retry_type", str, by_policy),
+             PolicyKey(is_one_of(*_RETRIES), _RETRY, operators, of_all=True, of_4_3=True)),
+    Argument("x-delayed-retry-min", None, Setting("retry_min_ms", int, smaller),
+             PolicyKey(is_integer(1), _RETRY_MIN, max, of_all=True, of_4_3=True)),
+    Argument("x-delayed-retry-max", None, Setting("retry_max_ms", int, smaller),
+             PolicyKey(is_integer(1), _RETRY_MAX, min, of_all=True, of_4_3=True)),
+    Argument("x-stream-max-segment-size-bytes", None, None,
+             PolicyKey(is_integer(0, _MAX_SEGMENT_SIZE_BYTES), "segment size")),
+    Argument("x-stream-filter-size-bytes", None, None,
+             PolicyKey(is_integer(16, 255), "filter size. Valid range is 16-255", of_all=True), tolerated=True),
+    Argument("x-initial-cluster-size", None, None, PolicyKey(is_integer(0), "cluster size")),
+)
+# fmt: on
+
+ARGUMENTS: dict[str, Argument] = {row.name: row for row in ROWS}
+
+#: Policy keys that no argument goes with.
+OTHER_KEYS: dict[str, PolicyKey] = {
+    "alternate-exchange": PolicyKey(is_text, "alternate exchange name", of_all=True),
+    "target-group-size": PolicyKey(is_integer(1), "qq target count value", operators),
+}
+
+#: The arguments of basic.consume, in the order in which RabbitMQ checks them.
+CONSUMER_ARGUMENTS: dict[str, Argument] = {
+    row.name: row
+    for row in (
+        Argument("x-priority", _integer),
+        Argument("x-consumer-timeout", _not_negative),
+        Argument("x-stream-offset", None),
+        Argument("x-stream-filter", None),
+        Argument("x-stream-match-unfiltered", None),
+    )
+}
+
+
+def check_of(row: Argument, newest: bool) -> Check | None:
+    """Return the check of an argument's value. newest: in RabbitMQ 4.3."""
+    return row.check_of_4_3 if newest and row.check_of_4_3 is not None else row.check
+
+
+def with_queue_type(
+    arguments: Table, *, durable: bool, exclusive: bool, auto_delete: bool, default_queue_type: str
+) -> Table:
+    """The arguments as RabbitMQ keeps and shows them: with a queue type, also when the client named none.
+
+    The vhost's default is for queues that it suits; the others are classic (rabbit_amqqueue:augment_declare_args/5).
+    """
+    if QUEUE_TYPE in arguments:
+        return arguments
+    suits = default_queue_type == "classic" or (durable and not exclusive and not auto_delete)
+    augmented = {**arguments, QUEUE_TYPE: longstr(default_queue_type if suits else "classic")}
+    return {name: augmented[name] for name in sorted(augmented)}

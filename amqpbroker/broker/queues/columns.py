@@ -1,0 +1,36 @@
+"""Columns of the management API that only queues of some kinds have."""
+
+from typing import Any
+
+from amqpbroker.broker.infos import QueueInfo
+from amqpbroker.broker.queues.settings import QueueSettings
+
+
+def classic_columns(row: dict[str, Any], info: QueueInfo, settings: QueueSettings, node: str) -> None:
+    row["message_bytes_paged_out"] = info.message_bytes_paged_out
+    row["messages_paged_out"] = info.messages_paged_out
+    row["messages_ready_ram"] = info.messages_ready_ram
+    row["messages_unacknowledged_ram"] = info.messages_unacknowledged_ram
+    row["storage_version"] = 2
+    if info.head_message_timestamp is not None:
+        row["head_message_timestamp"] = info.head_message_timestamp
+
+
+def quorum_columns(row: dict[str, Any], info: QueueInfo, settings: QueueSettings, node: str) -> None:
+    row["delivery_limit"] = settings.delivery_limit
+    row["message_bytes_dlx"] = row["messages_dlx"] = 0
+    row["messages_ready_returned"] = row["publishers"] = 0
+    by_priority = info.messages_by_priority
+    if by_priority is None:
+        row["messages_ready_high"], row["messages_ready_normal"] = 0, info.messages_ready
+    else:
+        row["messages_by_priority"] = {str(priority): count for priority, count in by_priority.items()}
+        row["messages_active_priorities"] = len(by_priority)
+        row["messages_ready_returned"] = info.messages_ready - sum(by_priority.values())
+    if info.delayed_retry is not None:
+        row["delayed_retry"], row["messages_delayed"] = info.delayed_retry, info.messages_delayed
+    if info.next_delayed_at is not None:
+        row["next_delayed_at"], row["last_delayed_at"] = info.next_delayed_at, info.last_delayed_at
+    row["open_files"] = {node: 0}
+    if info.single_active_consumer_tag is not None:
+        row["single_active_consumer_tag"] = info.single_active_consumer_tag

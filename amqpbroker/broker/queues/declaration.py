@@ -1,0 +1,153 @@
+"""Declarations of queues: what is wrong with one, and the settings that it makes."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from amqpbroker import errors
+from amqpbroker.broker.exchanges.arguments import exchange_argument
+from amqpbroker.broker.publishing.ttl import MAX_EXPIRY_MS
+from amqpbroker.broker.queues.arguments import ARGUMENTS, DEAD_LETTER_EXCHANGE, QUEUE_TYPE, with_queue_type
+from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.kinds import KINDS, known_arguments, known_consumer_arguments
+from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.compat import Compat, Permission
+from amqpbroker.wire.erlang import erlang_characters, erlang_string
+from amqpbroker.wire.values import TYPE_NAMES, Table, longstr, text
+
+_NO_POLICY: Mapping[str, Any] = MappingProxyType({})
+
+
+class Declaration(NamedTuple):
+    """A valid declaration of a queue. arguments: with a queue type, as they are kept and shown."""
+
+    kind: Kind
+    arguments: Table
+    settings: QueueSettings
+
+
+def queue_settings(kind: Kind, arguments: Table, policy: Mapping[str, Any] = _NO_POLICY) -> QueueSettings:
+    """Return the settings of a queue with these (valid) arguments under this (valid) policy definition."""
+    values: dict[str, Any] = {}
+    known = kind.known_of_4_3
+    for row in {**ARGUMENTS, **known}.values():
+        setting = row.setting
+        if setting is None or not (setting.of_all or row.name in known):
+            continue
+        argument = setting.value(arguments.get(row.name))
+        value: int | str | bytes | None = policy.get(row.key)
+        if isinstance(value, str) and setting.type is bytes:
+            value = value.encode()
+        elif isinstance(value, int) and setting.time:
+            value = min(value, MAX_EXPIRY_MS)
+        if value is None:
+            value = argument
+        elif argument is not None:
+            value = kind.merges.get(row.name, setting.merge)(value, argument)
+        if value is not None:
+            values[setting.name] = value
+    kind.complete(values)
+    return QueueSettings(**values)
+
+
+def _kind_of(name: str, vhost: str, arguments: Table, default_queue_type: str) -> Kind:
+    """Return the kind that `arguments` (with a queue type) ask for. Raises AmqpError 406 if there is no such kind."""
+    given = arguments[QUEUE_TYPE]
+    if given == longstr("undefined"):
+        return KINDS[default_queue_type]
+    if given.kind != "S":
+        problem = f"{{unacceptable_type,{TYPE_NAMES[given.kind]}}}"
+    else:
+        kind = KINDS.get(text(given.value))
+        if kind is not None:
+            return kind
+        problem = erlang_string(f"unsupported queue type '{erlang_characters(given.value)}'")
+    raise errors.invalid_queue_argument(QUEUE_TYPE, name, vhost, problem)
+
+
+def _check_arguments(name: str, vhost: str, kind: Kind, arguments: Table, newest: bool) -> None:
+    """Raise AmqpError 406 for a value that is not allowed, then for an argument that only other kinds know."""
+    found = kind.argument_problem(arguments, newest)
+    if found is not None:
+        raise errors.invalid_queue_argument(found[0], name, vhost, found[1])
+    own = kind.arguments_in(newest)
+    others = [argument for argument in arguments if argument not in own]
+    known = known_arguments(newest) if others else {}
+    for argument in others:
+        if argument in known and (newest or not known[argument].tolerated):
+            raise errors.argument_not_of_queue_type(argument, name, vhost, kind.module)
+
+
+def check_consumer_arguments(name: str, vhost: str, kind: Kind, arguments: Table, newest: bool) -> None:
+    """Raise the same for basic.consume (rabbit_amqqueue:check_consume_arguments/2). newest: in RabbitMQ 4.3."""
+    if not arguments:
+        return
+    found = kind.consumer_argument_problem(arguments, newest)
+    if found is not None:
+        raise errors.invalid_queue_argument(found[0], name, vhost, found[1])
+    own, known = kind.consumer_arguments_in(newest), known_consumer_arguments(newest)
+    for argument in arguments:
+        if argument in known and argument not in own:
+            raise errors.argument_not_of_queue_type(argument, name, vhost, kind.module)
+
+
+def _nothing() -> None:
+    pass
+
+
+def parse_declaration(
+    name: str,
+    vhost: str,
+    *,
+    durable: bool,
+    exclusive: bool,
+    auto_delete: bool,
+    arguments: Table,
+    default_queue_type: str = "classic",
+    server_named: bool = False,
+    compat: Compat | None = None,
+    check_limits: Callable[[], None] = _nothing,
+) -> Declaration:
+    """Return what a new queue is to be. Raises AmqpError 406 for an invalid declaration, 540 for a stream.
+
+    Checks in RabbitMQ's order: type of the dead letter exchange (rabbit_channel), queue type, values, arguments of
+    other types (rabbit_amqqueue:declare/7), properties (rabbit_quorum_queue:declare/2). server_named: the client gave
+    no name, which only classic queues may do. compat: raises AmqpError 541 for a deprecated feature that is denied, and
+    determines the supported arguments; None for an existing queue.
+    check_limits: called before the properties are checked.
+    """
+    arguments = with_queue_type(
+        arguments,
+        durable=durable,
+        exclusive=exclusive,
+        auto_delete=auto_delete,
+        default_queue_type=default_queue_type,
+    )
+    exchange_argument(DEAD_LETTER_EXCHANGE, "queue", name, vhost, arguments)
+    kind = _kind_of(name, vhost, arguments, default_queue_type)
+    if server_named and kind.durable_only:
+        raise errors.server_named_queue_refused(kind.module)
+    _check_arguments(name, vhost, kind, arguments, compat is not None and compat.arguments_of_4_3)
+    if compat is not None and not durable and not exclusive:
+        check_transient(compat)
+    check_limits()
+    if compat is not None and "x-queue-master-locator" in arguments:
+        _check_permitted("queue_master_locator", compat.queue_master_locator)
+    if kind.durable_only:
+        for prop, wrong in (("auto-delete", auto_delete), ("exclusive-owner", exclusive), ("non-durable", not durable)):
+            if wrong:
+                raise errors.invalid_queue_property(prop, name, vhost)
+    if kind.make is None:
+        kinds = " or ".join(sorted([kind.name for kind in KINDS.values() if kind.make is not None], reverse=True))
+        raise errors.streams_not_implemented(name, vhost, kinds)
+    return Declaration(kind, arguments, queue_settings(kind, arguments))
+
+
+def check_transient(compat: Compat) -> None:
+    """Raises AmqpError 541 if a queue must not be transient unless it is exclusive."""
+    _check_permitted("transient_nonexcl_queues", compat.transient_nonexcl_queues)
+
+
+def _check_permitted(feature: str, permission: Permission) -> None:
+    if permission is not Permission.PERMITTED:
+        raise errors.deprecated_feature_denied(feature, permission is Permission.OVERRIDDEN)

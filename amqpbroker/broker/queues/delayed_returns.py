@@ -1,0 +1,206 @@
+"""Returned messages of a queue that are delayed before they are delivered again."""
+
+import heapq
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.pages import PAGE_BYTES, PAGE_COUNT, Page, Pager
+from amqpbroker.clock import Clock, Timer
+
+
+class DelayedReturns:
+    """Delayed entries, ordered by due time, then by position in the queue. One timer waits for the earliest.
+
+    Delayed entries are neither ready nor unacknowledged. Their copies stay in the store unchanged, so after a restart
+    of the broker they are ready at once. With a pager, the entries that are due last are paged out if there are many.
+
+    count, size: number of entries, and bytes of their bodies.
+    """
+
+    __slots__ = (
+        "_batch",
+        "_clock",
+        "_heap",
+        "_heap_size",
+        "_last_ms",
+        "_pager",
+        "_pages",
+        "_release",
+        "_timer",
+        "count",
+        "size",
+    )
+
+    def __init__(
+        self, clock: Clock, release: Callable[[list[Entry]], None], batch: int, pager: Pager | None = None
+    ) -> None:
+        """release(entries): called with the due entries, in order, at most `batch` in one event loop iteration."""
+        self.count: int = 0
+        self.size: int = 0
+        self._clock = clock
+        self._release = release
+        self._batch = batch
+        self._pager = pager
+        #: Entries in memory: due time, sequence, entry.
+        self._heap: list[tuple[int, int, Entry]] = []
+        self._heap_size: int = 0
+        #: Paged entries: due time of the first entry of a page, the page's first sequence, page.
+        self._pages: list[tuple[int, int, _Run]] = []
+        self._last_ms: int = 0
+        self._timer: Timer | None = None
+
+    @property
+    def next_ms(self) -> int | None:
+        """Due time of the first entry, by the clock's `now_ms`; None if there is no entry."""
+        firsts = [line[0][0] for line in (self._heap, self._pages) if line]
+        return min(firsts, default=None)
+
+    @property
+    def last_ms(self) -> int | None:
+        """Due time of the last entry, by the clock's `now_ms`; None if there is no entry."""
+        # An entry that was put later may be due earlier, but the entry that is due last leaves last.
+        return self._last_ms if self.count else None
+
+    @property
+    def paged_out(self) -> int:
+        """Number of entries that are not in memory."""
+        pages = [run.page for _, _, run in self._pages]
+        return sum([len(page.positions) - len(page.entries) for page in pages if page.positions])
+
+    def put(self, entry: Entry, delay_ms: int) -> None:
+        due_ms = self._clock.now_ms() + delay_ms
+        self._last_ms = max(self._last_ms, due_ms)
+        self.count += 1
+        self.size += entry.message.size
+        self._push(entry, due_ms)
+        if self._timer is None or due_ms < self._timer.due_ms:
+            self._arm()
+        self._page_out()
+
+    def release_due(self) -> None:
+        """Release the entries that are due.
+
+        The timer calls this. If an entry temporarily cannot be read, this entry and all entries that are due after it
+        wait: the pager notifies the queue, and the queue calls this again.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now_ms = self._clock.now_ms()
+        due: list[Entry] = []
+        readable = True
+        while len(due) < self._batch:
+            next_ms = self.next_ms
+            if next_ms is None or next_ms > now_ms:
+                break
+            if self._pages and self._pages[0][0] == next_ms:
+                readable = self._load()
+                if not readable:
+                    break
+                continue
+            entry = heapq.heappop(self._heap)[2]
+            self._heap_size -= entry.message.size
+            self.count -= 1
+            self.size -= entry.message.size
+            due.append(entry)
+        self._page_out()
+        if readable:
+            self._arm()
+        if due:
+            self._release(due)
+
+    def clear(self) -> deque[Entry]:
+        """Delete all entries, also from the store. Return the entries in memory, for the caller to free."""
+        if self._pager is not None:
+            for _, _, entry in self._heap:
+                self._pager.forget(entry)
+            for _, _, run in self._pages:
+                self._pager.drop(run.page)
+        dropped = deque([entry for _, _, entry in self._heap])
+        self.discard()
+        return dropped
+
+    def discard(self) -> None:
+        """Drop all entries from memory, without changing the store."""
+        self._heap.clear()
+        self._pages.clear()
+        self.count = self.size = self._heap_size = 0
+        self._arm()
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Iterate over all entries, in no particular order; paged entries are read temporarily."""
+        for _, _, entry in self._heap:
+            yield entry
+        for _, _, run in self._pages:
+            assert self._pager is not None
+            yield from self._pager.load(run.page)
+
+    def _push(self, entry: Entry, due_ms: int) -> None:
+        heapq.heappush(self._heap, (due_ms, entry.sequence, entry))
+        self._heap_size += entry.message.size
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        next_ms = self.next_ms
+        if next_ms is None:
+            self._timer = None
+            self._last_ms = 0
+        else:
+            self._timer = self._clock.at(next_ms, self.release_due)
+
+    # --- pages ------------------------------------------------------------------------------------------------------
+
+    def _page_out(self) -> None:
+        """Page out all but the first page of entries to become due, if there are many in memory."""
+        pager, count = self._pager, len(self._heap)
+        if pager is None or (count <= 2 * PAGE_COUNT and (self._heap_size <= 2 * PAGE_BYTES or count < 2)):
+            return
+        first, *others = _runs(sorted(self._heap))
+        self._heap = first
+        self._heap_size = sum([entry.message.size for _, _, entry in first])
+        for items in others:
+            due_ms = items[0][0]
+            items.sort(key=lambda item: item[1])
+            heapq.heappush(self._pages, (due_ms, items[0][1], _Run(pager, items)))
+
+    def _load(self) -> bool:
+        """Load the start of the first page. Return whether any entry could be read."""
+        assert self._pager is not None
+        _, _, run = self._pages[0]
+        entries = self._pager.take(run.page)
+        for entry, due_ms, acquired_count in zip(entries, run.dues_ms, run.acquired_counts, strict=False):
+            entry.acquired_count = acquired_count
+            self._push(entry, due_ms)
+        if len(entries) == len(run.dues_ms):
+            heapq.heappop(self._pages)
+        elif entries:
+            run.dues_ms = run.dues_ms[len(entries) :]
+            run.acquired_counts = run.acquired_counts[len(entries) :]
+            heapq.heapreplace(self._pages, (min(run.dues_ms), run.page.first, run))
+        return bool(entries)
+
+
+class _Run:
+    """Page of entries, in the order of their sequences, with the due times and counts that the store does not have."""
+
+    __slots__ = ("acquired_counts", "dues_ms", "page")
+
+    def __init__(self, pager: Pager, items: list[tuple[int, int, Entry]]) -> None:
+        self.page: Page = pager.page([entry for _, _, entry in items])
+        self.dues_ms = array("q", [due_ms for due_ms, _, _ in items])
+        self.acquired_counts = array("q", [entry.acquired_count for _, _, entry in items])
+
+
+def _runs(items: list[tuple[int, int, Entry]]) -> list[list[tuple[int, int, Entry]]]:
+    """Divide items into lists of at most one page."""
+    runs = []
+    start = size = 0
+    for stop, item in enumerate(items, 1):
+        size += item[2].message.size
+        if stop - start == PAGE_COUNT or size > PAGE_BYTES or stop == len(items):
+            runs.append(items[start:stop])
+            start, size = stop, 0
+    return runs

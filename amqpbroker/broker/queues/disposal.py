@@ -1,0 +1,34 @@
+"""Incremental freeing of many messages that left a queue at once."""
+
+from collections import deque
+
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.clock import Clock, Timer
+from amqpbroker.config.bounds import BOUNDS
+
+
+class Disposal:
+    """Holds unused entries until they are freed, because freeing a million entries at once takes long."""
+
+    def __init__(self, clock: Clock, most: int = BOUNDS.disposal) -> None:
+        """most: number of entries freed in one event loop iteration. Lists of at most this size are freed at once."""
+        self._clock = clock
+        self._most = most
+        self._lines: deque[deque[Entry]] = deque()
+        self._timer: Timer | None = None
+
+    def add(self, line: deque[Entry]) -> None:
+        """Free entries, at once if they are few. The caller must not use `line` afterwards."""
+        if len(line) <= self._most:
+            return
+        self._lines.append(line)
+        if self._timer is None:
+            self._timer = self._clock.after(0, self._go_on)
+
+    def _go_on(self) -> None:
+        line = self._lines[0]
+        for _ in range(min(self._most, len(line))):
+            line.pop()
+        if not line:
+            self._lines.popleft()
+        self._timer = self._clock.after(0, self._go_on) if self._lines else None

@@ -1,0 +1,53 @@
+"""One queue's copy of a message."""
+
+from typing import TYPE_CHECKING
+
+from mypy_extensions import mypyc_attr
+
+from amqpbroker.message.message import Copy, Message
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.queues.consumer import Consumer
+    from amqpbroker.broker.queues.queue import Queue
+
+
+# Declared acyclic although it is not: an entry refers to its queue and, through its consumer, to a channel, and both
+# hold entries. The garbage collector would walk millions of entries in vain, because each owner drops its entries when
+# it ends:
+#
+# - a queue that is deleted, and a vhost with it: `LocalQueue.close()`, which purges;
+# - a channel, and a connection with all of its channels: `Channel.release()`, an open transaction included;
+# - the store, for operations it has not written: `Persistence.close()`;
+# - a broker that ends while the process goes on: `Broker.discard()`.
+#
+# Any other object that holds entries and that an entry refers to must do the same, or both are never freed:
+# tests/broker/test_lifetime.py and tests/testing/test_lifetime.py check that, also for the compiled broker.
+@mypyc_attr(acyclic=True)
+class Entry(Copy):
+    """One queue's copy of a message; while it is delivered, also the record that it is unacknowledged.
+
+    sequence: its place in the queue; a requeue goes back to it. acquired_count: how often it was delivered before, so
+    far as is known: at least once if it was. consumer: who has it, None after basic.get.
+    """
+
+    __slots__ = ("acquired_count", "consumer", "queue")
+
+    def __init__(self, message: Message, queue: "Queue", sequence: int, deadline_ms: int) -> None:
+        super().__init__(message, sequence, deadline_ms)
+        self.queue: Queue = queue
+        self.acquired_count: int = 0
+        self.consumer: Consumer | None = None
+
+    @property
+    def holder_id(self) -> int:
+        return self.queue.id
+
+    @property
+    def redelivered(self) -> bool:
+        """It has been delivered before."""
+        return self.acquired_count > 0
+
+    @redelivered.setter
+    def redelivered(self, redelivered: bool) -> None:
+        """For who knows whether, and not how often."""
+        self.acquired_count = int(redelivered)

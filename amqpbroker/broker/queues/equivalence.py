@@ -1,0 +1,120 @@
+"""Declaring again what exists: it must be the same (assert_args_equivalence/4 of rabbit_misc)."""
+
+from typing import TYPE_CHECKING
+
+from amqpbroker import errors
+from amqpbroker.broker.exchanges.arguments import ALTERNATE_EXCHANGE
+from amqpbroker.broker.queues.arguments import QUEUE_TYPE, with_queue_type
+from amqpbroker.wire.erlang import erlang_characters, erlang_term
+from amqpbroker.wire.values import TYPE_NAMES, Field, Table, longstr
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.exchanges.exchange import Exchange
+    from amqpbroker.broker.queues.queue import Queue
+
+
+def assert_queue_equivalent(
+    existing: "Queue",
+    vhost: str,
+    *,
+    durable: bool,
+    exclusive: bool,
+    auto_delete: bool,
+    arguments: Table,
+    owned: bool,
+    default_queue_type: str = "classic",
+    relaxed: bool = False,
+    newest: bool = False,
+) -> None:
+    """Raise AmqpError 405, 406 unless a declaration is equivalent to `existing`; compared in RabbitMQ's order.
+
+    owned: the queue is not exclusive, or belongs to the connection that declares. Only the arguments that the existing
+    queue's type knows are compared. An exclusive queue counts as transient, even if declared durable.
+    relaxed: a queue may be declared as a classic one if its kind allows that, with flags that only a classic queue may
+    have; as seen on a running 4.0.5. newest: the arguments are those of RabbitMQ 4.3.
+    """
+    name = existing.name
+    kind = existing.kind
+    declared = with_queue_type(
+        arguments,
+        durable=durable,
+        exclusive=exclusive,
+        auto_delete=auto_delete,
+        default_queue_type=default_queue_type,
+    )
+    relaxed = relaxed and kind.relaxed_redeclaration and declared[QUEUE_TYPE] == longstr("classic")
+    if not relaxed:
+        was_exclusive = existing.owner is not None
+        if not owned or exclusive != was_exclusive:
+            raise errors.queue_locked(name, vhost)
+        _assert_same_flag(
+            "durable", "queue", name, vhost, durable and not exclusive, existing.durable and not was_exclusive
+        )
+        _assert_same_flag("auto_delete", "queue", name, vhost, auto_delete, existing.auto_delete)
+    current = {QUEUE_TYPE: longstr(kind.name), **existing.arguments}
+    for argument in kind.arguments_in(newest):
+        if relaxed and argument == QUEUE_TYPE:
+            continue
+        _assert_same_argument(argument, "queue", name, vhost, declared.get(argument), current.get(argument))
+
+
+def assert_exchange_equivalent(
+    existing: "Exchange",
+    vhost: str,
+    *,
+    kind: str,
+    durable: bool,
+    auto_delete: bool,
+    internal: bool,
+    arguments: Table,
+) -> None:
+    """Raises AmqpError 406 unless a declaration repeats what `existing` is (rabbit_exchange:assert_equivalence/6)."""
+    name = existing.name
+    if kind != existing.type.name:
+        shown = (_type_name(kind), _type_name(existing.type.name))
+        raise errors.inequivalent_argument("type", "exchange", name, vhost, *shown)
+    _assert_same_flag("durable", "exchange", name, vhost, durable, existing.durable)
+    _assert_same_flag("auto_delete", "exchange", name, vhost, auto_delete, existing.auto_delete)
+    _assert_same_flag("internal", "exchange", name, vhost, internal, existing.internal)
+    received, current = arguments.get(ALTERNATE_EXCHANGE), existing.arguments.get(ALTERNATE_EXCHANGE)
+    _assert_same_argument(ALTERNATE_EXCHANGE, "exchange", name, vhost, received, current)
+
+
+def _type_name(kind: str) -> str:
+    """Return an exchange type as RabbitMQ prints it: an Erlang atom, in single quotes if it has a hyphen."""
+    return f"''{kind}''" if "-" in kind else f"'{kind}'"
+
+
+def _assert_same_flag(flag: str, kind: str, name: str, vhost: str, received: bool, current: bool) -> None:
+    if received != current:
+        raise errors.inequivalent_argument(flag, kind, name, vhost, _flag(received), _flag(current))
+
+
+def _flag(value: bool) -> str:
+    return "'true'" if value else "'false'"
+
+
+def _assert_same_argument(
+    argument: str, kind: str, name: str, vhost: str, received: Field | None, current: Field | None
+) -> None:
+    """Present values are the same if Erlang prints the same: 1000 in any width, but neither 1.0 nor <<"1">> for 1."""
+    if received is None or current is None:
+        if received is not current:
+            shown = (_typed(received), _typed(current))
+            raise errors.inequivalent_argument(argument, kind, name, vhost, *shown)
+    elif erlang_term(received) != erlang_term(current):
+        raise errors.inequivalent_argument(argument, kind, name, vhost, _untyped(received), _untyped(current))
+
+
+def _typed(field: Field | None) -> str:
+    if field is None:
+        return "none"
+    return f"the value '{_shown(field)}' of type '{TYPE_NAMES[field.kind]}'"
+
+
+def _untyped(field: Field) -> str:
+    return "none" if field.kind == "V" else f"'{_shown(field)}'"
+
+
+def _shown(field: Field) -> str:
+    return erlang_characters(field.value) if field.kind in "Sx" else erlang_term(field)

@@ -1,0 +1,233 @@
+"""The ready line of classic queues: first in, first out."""
+
+from array import array
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.pages import PAGE_BYTES, PAGE_COUNT, Page, Pager
+from amqpbroker.broker.queues.ready_line import ReadyLine
+
+if TYPE_CHECKING:
+    from amqpbroker.store.journal.recovery import Copies
+
+#: When memory is short, fewer messages than so many, with fewer octets, stay where they are.
+_WORTH_COUNT = 64
+_WORTH_BYTES = 64 * 1024
+
+
+def merge(line: deque[Entry], entries: list[Entry]) -> None:
+    """Put entries back into a line that is sorted by sequence, each at its old place.
+
+    Requeued ones were near the head, so the line is opened only as far as the newest of them.
+    """
+    entries = sorted(entries, key=lambda entry: entry.sequence)
+    if not line or line[0].sequence > entries[-1].sequence:
+        line.extendleft(reversed(entries))
+        return
+    last = entries[-1].sequence
+    front = list(entries)
+    while line and line[0].sequence < last:
+        front.append(line.popleft())
+    front.sort(key=lambda entry: entry.sequence)
+    line.extendleft(reversed(front))
+
+
+class FifoLine(ReadyLine):
+    """First in, first out; what is requeued goes back to its original position (classic queues).
+
+    With a pager, a long line keeps its two ends in memory: `line` is the head, `tail` the end, and between them are
+    pages. Without, `line` is all of it, until memory is short.
+    """
+
+    def __init__(self, pager: Pager | None = None) -> None:
+        super().__init__()
+        self.line: deque[Entry] = deque()
+        self._pager = pager
+        self._pages: deque[Page] = deque()
+        self._tail: deque[Entry] = deque()
+        self._tail_size: int = 0
+        #: The page that the pager was last told to expect.
+        self._expected: Page | None = None
+
+    def push(self, entry: Entry) -> None:
+        self.count += 1
+        self.size += entry.message.size
+        if self._pager is None:
+            self.line.append(entry)
+            return
+        self._tail.append(entry)
+        self._tail_size += entry.message.size
+        if len(self._tail) > 2 * PAGE_COUNT or (self._tail_size > 2 * PAGE_BYTES and len(self._tail) > 1):
+            if self.line or self._pages:
+                self._page_tail(self._pager)
+            else:
+                self._page_in()
+
+    def requeue(self, entries: list[Entry]) -> None:
+        self._open(max([entry.sequence for entry in entries]))
+        merge(self.line, entries)
+        self.count += len(entries)
+        self.size += sum([entry.message.size for entry in entries])
+
+    def load_head(self) -> bool:
+        if self.line:
+            return True
+        return self._page_in()
+
+    def head(self) -> Entry:
+        if not self.line:
+            # The head is still in the tail, where `peek` finds it.
+            self._page_in()
+        return self.line[0]
+
+    def pop(self) -> Entry:
+        entry = self.line.popleft()
+        self.count -= 1
+        self.size -= entry.message.size
+        return entry
+
+    def peek(self) -> Entry | None:
+        if self.line:
+            return self.line[0]
+        return self._tail[0] if self._tail and not self._pages else None
+
+    @property
+    def paged_out(self) -> int:
+        return sum([len(page.positions) - len(page.entries) for page in self._pages if page.positions])
+
+    def clear(self) -> list[deque[Entry]]:
+        pager = self._pager
+        if pager is not None:
+            for page in self._pages:
+                pager.drop(page)
+            for entry in (*self.line, *self._tail):
+                pager.forget(entry)
+        dropped = [self.line, self._tail]
+        self.line = deque()
+        self._pages.clear()
+        self._expected = None
+        self._tail = deque()
+        self.count = self.size = self._tail_size = 0
+        return dropped
+
+    def __iter__(self) -> Iterator[Entry]:
+        yield from self.line
+        for page in self._pages:
+            assert self._pager is not None
+            yield from self._pager.load(page)
+        yield from self._tail
+
+    def recover(self, copies: "Copies") -> None:
+        self.take_in(copies.positions, copies.sequences, copies.sizes)
+
+    def take_in(self, positions: "array[int]", sequences: "array[int]", sizes: "array[int]") -> None:
+        """`recover` copies of which these are the positions, sequences and octets of bodies."""
+        self._pages.extend(_paged(positions, sequences, sizes))
+        self.count += len(positions)
+        self.size += sum(sizes)
+
+    def page_out(self, pager: Pager, keep: bool) -> bool:
+        self._pager = pager
+        least = _first_page(self.line) if keep else 0
+        if _is_worth(self.line, least):
+            self._page_head(pager, least)
+            return True
+        if not keep and _is_worth(self._tail, 0):
+            self._page_tail(pager)
+            return True
+        for page in self._pages:
+            if page.entries:
+                pager.let_go(page)
+                if not page.entries:
+                    return True
+        return False
+
+    def _page_in(self) -> bool:
+        """Move the start of the first page, or the tail if there is no page, to the head; return success."""
+        if not self._pages:
+            self.line, self._tail = self._tail, self.line
+            self._tail_size = 0
+            return True
+        pager, page = self._pager, self._pages[0]
+        assert pager is not None
+        entries = pager.take(page)
+        self.line.extend(entries)
+        behind = 1
+        if page.is_empty:
+            self._pages.popleft()
+            behind = 0
+        # A page ahead of the one that is being taken, so that the disk has time.
+        if len(self._pages) > behind and self._pages[behind] is not self._expected:
+            self._expected = self._pages[behind]
+            pager.expect(self._expected)
+        return bool(entries)
+
+    def _open(self, sequence: int) -> None:
+        """Load all messages before that position in the queue into the head, unless they temporarily cannot be read.
+
+        Paged messages are behind all messages ever delivered, except returned messages that were paged out when memory
+        was low.
+        """
+        line = self.line
+        while self._pages and (not line or line[-1].sequence < sequence) and self._pages[0].first < sequence:
+            if not self._page_in():
+                return
+        if not self._pages and self._tail and (not line or line[-1].sequence < sequence):
+            line.extend(self._tail)
+            self._tail.clear()
+            self._tail_size = 0
+
+    def _page_tail(self, pager: Pager) -> None:
+        """Make the older part of the tail a page."""
+        entries: list[Entry] = []
+        size = 0
+        while self._tail and len(entries) < PAGE_COUNT and size <= PAGE_BYTES:
+            entry = self._tail.popleft()
+            size += entry.message.size
+            entries.append(entry)
+        self._tail_size -= size
+        self._pages.append(pager.page(entries))
+
+    def _page_head(self, pager: Pager, least: int) -> None:
+        """Make the end of the head a page, but for the first `least` messages."""
+        entries: list[Entry] = []
+        size = 0
+        while len(self.line) > least and len(entries) < PAGE_COUNT and size <= PAGE_BYTES:
+            entry = self.line.pop()
+            size += entry.message.size
+            entries.append(entry)
+        # Messages that returned while an earlier page could not be read may be out of order.
+        entries.sort(key=lambda entry: entry.sequence)
+        self._pages.appendleft(pager.page(entries))
+
+
+def _is_worth(line: deque[Entry], least: int) -> bool:
+    """Whether what is in line beyond the first `least` is worth a page of its own."""
+    more = len(line) - least
+    return more >= _WORTH_COUNT or (more > 0 and sum([entry.message.size for entry in line]) >= _WORTH_BYTES)
+
+
+def _first_page(line: deque[Entry]) -> int:
+    """How many of the entries fill a page."""
+    size = 0
+    for count, entry in enumerate(line, 1):
+        size += entry.message.size
+        if count == PAGE_COUNT or size > PAGE_BYTES:
+            return count
+    return len(line)
+
+
+def _paged(positions: "array[int]", sequences: "array[int]", sizes: Sequence[int]) -> list[Page]:
+    pages = []
+    start = size = 0
+    for stop, one in enumerate(sizes, 1):
+        size += one
+        if stop - start == PAGE_COUNT or size > PAGE_BYTES or stop == len(sizes):
+            page = Page([])
+            page.positions = positions[start:stop]
+            page.sequences = sequences[start:stop]
+            pages.append(page)
+            start, size = stop, 0
+    return pages

@@ -1,0 +1,49 @@
+"""The part of a vhost that its queues need."""
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Mapping
+
+from amqpbroker.broker.counters.totals import BrokerTotals
+from amqpbroker.broker.events.events import Events
+from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.queues.deadletter import DeadLetters
+from amqpbroker.broker.queues.disposal import Disposal
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.spill import Spill
+from amqpbroker.clock import Clock
+from amqpbroker.config import Config
+from amqpbroker.store.store import Store
+
+
+class Host(metaclass=ABCMeta):
+    """A vhost as its queues see it.
+
+    store: for durable queues. spill: where messages that are not stored go while memory is short, None for nowhere.
+    dead_letters: sends messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of the
+    broker. events: receive the events of consumers.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        exchanges: Mapping[str, Exchange],
+        clock: Clock,
+        store: Store,
+        config: Config,
+        totals: BrokerTotals,
+        events: Events,
+        spill: Spill | None = None,
+    ) -> None:
+        self.name: str = name
+        self.clock: Clock = clock
+        self.store: Store = store
+        self.config: Config = config
+        self.totals: BrokerTotals = totals
+        self.events: Events = events
+        self.spill: Spill | None = spill
+        self.disposal: Disposal = Disposal(clock, config.bounds.disposal)
+        self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store)
+
+    @abstractmethod
+    def drop_queue(self, queue: Queue) -> None:
+        """Delete a queue whose time is over: it expired, or its last consumer has gone."""

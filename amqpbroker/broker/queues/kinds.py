@@ -1,0 +1,174 @@
+"""The kinds of queues: one row a kind.
+
+Whoever has to know how queues of a kind differ asks the queue's row (`Queue.kind`), never for its name. A queue with
+x-max-priority is a classic queue.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from amqpbroker.broker.policies.policy_keys import PolicyKeys
+from amqpbroker.broker.queues.arguments import (
+    ARGUMENTS,
+    CONSUMER_ARGUMENTS,
+    DEAD_LETTER_EXCHANGE,
+    OTHER_KEYS,
+    QUEUE_TYPE,
+    Argument,
+    by_policy,
+)
+from amqpbroker.broker.queues.columns import classic_columns, quorum_columns
+from amqpbroker.broker.queues.consumers import Consumers, QuorumConsumers
+from amqpbroker.broker.queues.fifo_line import FifoLine
+from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.pages import Pager
+from amqpbroker.broker.queues.priority_line import PriorityLine
+from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
+from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.retry_delay import retry_delay
+from amqpbroker.compat import Compat
+
+#: How often a quorum queue takes a message back before it drops it, if nothing else is said (RabbitMQ 4.0).
+DEFAULT_DELIVERY_LIMIT = 20
+
+
+def _classic_line(max_priority: int, compat: Compat, pager: Pager | None) -> ReadyLine:
+    return PriorityLine(max_priority, pager) if max_priority else FifoLine(pager)
+
+
+def _quorum_line(max_priority: int, compat: Compat, pager: Pager | None) -> ReadyLine:
+    return StrictQuorumLine(pager) if compat.strict_priorities else QuorumLine(pager)
+
+
+def _complete_classic(values: dict[str, Any]) -> None:
+    if "max_priority" in values:
+        values["max_priority"] = max(1, values["max_priority"])
+
+
+def _complete_quorum(values: dict[str, Any]) -> None:
+    """Fall back from what quorum queues cannot do to what they can (rabbit_quorum_queue: overflow/3, dlh/5)."""
+    values.setdefault("delivery_limit", DEFAULT_DELIVERY_LIMIT)
+    retry = [values.pop(name, None) for name in ("retry_type", "retry_min_ms", "retry_max_ms")]
+    values["retry"] = retry_delay(*retry)
+    if values.get("overflow") == "reject-publish-dlx":
+        values["overflow"] = "drop-head"
+    if values.get("overflow") != "reject-publish" or "dead_letter_exchange" not in values:
+        values["dead_letter_strategy"] = "at-most-once"
+
+
+CLASSIC: Final = Kind(
+    "classic",
+    LocalQueue,
+    arguments=(
+        "x-expires",
+        "x-message-ttl",
+        DEAD_LETTER_EXCHANGE,
+        "x-dead-letter-routing-key",
+        "x-max-length",
+        "x-max-length-bytes",
+        "x-max-priority",
+        "x-overflow",
+        "x-queue-mode",
+        "x-queue-version",
+        "x-single-active-consumer",
+        QUEUE_TYPE,
+        "x-queue-master-locator",
+        "x-queue-leader-locator",
+    ),
+    apply_to="classic_queues",
+    complete=_complete_classic,
+    line=_classic_line,
+    consumers=Consumers,
+    columns=classic_columns,
+    detailed_columns=("exclusive_consumer_tag", "head_message_timestamp", "idle_since"),
+    owner_in_events=True,
+)
+
+QUORUM: Final = Kind(
+    "quorum",
+    LocalQueue,
+    arguments=(
+        DEAD_LETTER_EXCHANGE,
+        "x-dead-letter-routing-key",
+        "x-dead-letter-strategy",
+        "x-expires",
+        "x-max-length",
+        "x-max-length-bytes",
+        "x-max-in-memory-length",
+        "x-max-in-memory-bytes",
+        "x-overflow",
+        "x-single-active-consumer",
+        QUEUE_TYPE,
+        "x-quorum-initial-group-size",
+        "x-delivery-limit",
+        "x-message-ttl",
+        "x-queue-leader-locator",
+    ),
+    arguments_of_4_3=(
+        "x-consumer-disconnected-timeout",
+        "x-consumer-timeout",
+        "x-delayed-retry-type",
+        "x-delayed-retry-min",
+        "x-delayed-retry-max",
+    ),
+    consumer_arguments_of_4_3=("x-consumer-timeout",),
+    policy_keys=frozenset(("target-group-size",)),
+    apply_to="quorum_queues",
+    merges={"x-overflow": by_policy},
+    complete=_complete_quorum,
+    durable_only=True,
+    relaxed_redeclaration=True,
+    line=_quorum_line,
+    consumers=QuorumConsumers,
+    stores_all=True,
+    counts_returns=True,
+    channel_prefetch=False,
+    prefetch_no_ack=True,
+    exclusive_consumers=False,
+    merges_consumers=True,
+    consumer_timeout=True,
+    conditional_delete=False,
+    get_beside_single_active=False,
+    replicated=True,
+    columns=quorum_columns,
+    memory_key="quorum_queue_procs",
+)
+
+STREAM: Final = Kind(
+    "stream",
+    arguments=(
+        QUEUE_TYPE,
+        "x-max-length-bytes",
+        "x-max-age",
+        "x-stream-max-segment-size-bytes",
+        "x-stream-filter-size-bytes",
+        "x-initial-cluster-size",
+        "x-queue-leader-locator",
+    ),
+    consumer_arguments=("x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"),
+    apply_to="streams",
+    durable_only=True,
+)
+
+#: All kinds by name. A row that is added before a broker starts is a kind of queue there.
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (CLASSIC, QUORUM, STREAM)}
+
+
+def known_arguments(newest: bool = False) -> Mapping[str, Argument]:
+    """Return the arguments that queues of any kind know. newest: in RabbitMQ 4.3."""
+    return {name: row for kind in KINDS.values() for name, row in kind.arguments_in(newest).items()}
+
+
+def known_consumer_arguments(newest: bool = False) -> frozenset[str]:
+    """Return the arguments of basic.consume that queues of any kind know. newest: in RabbitMQ 4.3."""
+    return frozenset(
+        name for name in CONSUMER_ARGUMENTS for kind in KINDS.values() if name in kind.consumer_arguments_in(newest)
+    )
+
+
+def policy_keys() -> PolicyKeys:
+    """Return the keys that policies can have, for the present kinds."""
+    rows = {**known_arguments(newest=True), **ARGUMENTS}
+    keys = {row.key: row.policy for row in rows.values() if row.policy is not None}
+    return PolicyKeys(OTHER_KEYS | keys, KINDS.values())

@@ -1,0 +1,89 @@
+"""Pages: runs of copies that a line keeps out of memory, and the seam for where they go."""
+
+from abc import ABCMeta, abstractmethod
+from array import array
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from amqpbroker.broker.queues.entry import Entry
+
+#: A fifo keeps about so many messages, and so many octets of bodies, at each of its ends; what is in between is dropped
+#: from memory, in pages of as much.
+PAGE_COUNT = 1024
+PAGE_BYTES = 2 * 1024 * 1024
+
+
+class Spilled(NamedTuple):
+    """Where copies are that were written to make room (see `spill`): the number of a file, the octets in it."""
+
+    number: int
+    offset: int
+    size: int
+
+
+_NOWHERE = array("Q")
+
+
+class Page:
+    """A run of copies between the two ends of a line.
+
+    entries: those that are in memory: at first all of them. Once the stored ones are not, `positions` and `sequences`
+    have an item for each copy: where it is stored, 0 if it is not, and its place in the queue; `entries` has the others
+    then, or `spilled` says where these are.
+    """
+
+    __slots__ = ("entries", "positions", "sequences", "spilled")
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries: list[Entry] = entries
+        self.positions: array[int] = _NOWHERE
+        self.sequences: Sequence[int] = _NOWHERE
+        self.spilled: Spilled | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.positions and not self.entries
+
+    @property
+    def first(self) -> int:
+        """The place of its first copy in the queue."""
+        return self.sequences[0] if self.positions else self.entries[0].sequence
+
+
+class Pager(metaclass=ABCMeta):
+    """Where the pages of a line go, and come back from."""
+
+    @abstractmethod
+    def page(self, entries: list[Entry]) -> Page:
+        """A page of these, which leaves memory as soon as it may: the stored ones once they are safe."""
+
+    @abstractmethod
+    def let_go(self, page: Page) -> bool:
+        """Drop from memory what can be read back and, while memory is short, see that the rest can.
+
+        False if that has to be tried again, because stored ones are not safe yet.
+        """
+
+    @abstractmethod
+    def take(self, page: Page) -> list[Entry]:
+        """Remove the page's first copies and return them in order: as many as are worth reading at once.
+
+        Only copies that were read are removed. If some temporarily cannot be read, the queue is notified
+        (`Queue.unreadable`).
+        """
+
+    @abstractmethod
+    def load(self, page: Page) -> list[Entry]:
+        """Return the page's copies in order, without removing them. Raises OSError, DamagedError."""
+
+    @abstractmethod
+    def expect(self, page: Page) -> None:
+        """The page will be loaded soon, so that what is stored of it may be read meanwhile."""
+
+    @abstractmethod
+    def drop(self, page: Page) -> None:
+        """The page is no more, and neither are its copies."""
+
+    @abstractmethod
+    def forget(self, entry: Entry) -> None:
+        """The copy lives no more."""

@@ -1,0 +1,148 @@
+"""What a queue keeps out of memory: its stored copies, and in need of memory the others too."""
+
+from array import array
+from functools import partial
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.pages import Page, Pager
+from amqpbroker.store.journal.record import DamagedError
+from amqpbroker.store.store import Store
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.queues.local_queue import LocalQueue
+
+#: The most copies of a page that are read back at once. All clients wait meanwhile, and a consumer wants no more than
+#: its prefetch.
+SLICE_COUNT = 128
+
+
+class QueuePages(Pager):
+    """The pages of one queue. What is not stored goes where the queue's vhost says, while memory is short."""
+
+    def __init__(self, queue: "LocalQueue") -> None:
+        self._queue = queue
+        self._store: Store = queue.store
+
+    def page(self, entries: list[Entry]) -> Page:
+        page = Page(entries)
+        if not self.let_go(page):
+            self._store.when_safe(partial(self.let_go, page))
+        return page
+
+    def let_go(self, page: Page) -> bool:
+        entries = page.entries
+        store = self._store
+        spill = self._queue.vhost.spill
+        wanted = spill is not None and spill.wanted
+        if not page.positions:
+            stored = False
+            for entry in reversed(entries):
+                position = entry.position
+                if position:
+                    stored = True
+                    if not store.is_safe(entry) or (
+                        entry.acquired_count and store.delivery_count(position) != entry.delivery_count
+                    ):
+                        return False
+            if not entries or not (stored or wanted):
+                return True
+            page.positions = array("Q", [entry.position for entry in entries])
+            first, last = entries[0].sequence, entries[-1].sequence
+            if last - first + 1 == len(entries):
+                page.sequences = range(first, last + 1)
+            else:
+                page.sequences = array("Q", [entry.sequence for entry in entries])
+            page.entries = entries = [entry for entry in entries if not entry.position]
+        if entries and spill is not None and wanted:
+            page.spilled = spill.write(entries)
+            if page.spilled is not None:
+                page.entries = []
+        return True
+
+    def take(self, page: Page) -> list[Entry]:
+        if not page.positions:
+            entries, page.entries = page.entries, []
+            return entries
+        entries = []
+        others: list[Entry] = []
+        try:
+            others = self._others(page)
+            self._read(page, others, entries, SLICE_COUNT)
+        except (OSError, DamagedError) as error:
+            self._queue.unreadable(error)
+        count = len(entries)
+        if count:
+            stored = count - page.positions[:count].count(0)
+            self._queue.tally.loaded += stored
+            self._store.count_loaded(stored)
+            self._give_up(page)
+            page.entries = others[count - stored :]
+            page.positions = page.positions[count:]
+            page.sequences = page.sequences[count:]
+        return entries
+
+    def load(self, page: Page) -> list[Entry]:
+        if not page.positions:
+            return page.entries
+        entries: list[Entry] = []
+        self._read(page, self._others(page), entries, len(page.positions))
+        return entries
+
+    def _others(self, page: Page) -> list[Entry]:
+        """Return the page's copies that are not stored. Raises OSError, DamagedError."""
+        if page.spilled is None:
+            return page.entries
+        spill = self._queue.vhost.spill
+        assert spill is not None
+        return spill.read(page.spilled, self._queue)
+
+    def _read(self, page: Page, others: list[Entry], entries: list[Entry], count: int) -> None:
+        """Append the page's first `count` copies to `entries`. others: copies that are not stored.
+
+        Raises OSError, DamagedError.
+        """
+        store, queue = self._store, self._queue
+        other = 0
+        positions = page.positions[:count]
+        reading = store.load([position for position in positions if position])
+        for position, sequence in zip(positions, page.sequences[:count], strict=True):
+            if not position:
+                entries.append(others[other])
+                other += 1
+                continue
+            message = reading.message(position)
+            entry = Entry(message, queue, sequence, reading.deadline_ms)
+            entry.position = position
+            delivery_count = store.delivery_count(position)
+            if delivery_count >= 0:
+                entry.redelivered = True
+                entry.delivery_count = delivery_count
+            entries.append(entry)
+
+    def expect(self, page: Page) -> None:
+        stored = [position for position in page.positions if position]
+        if stored:
+            self._store.expect(stored)
+
+    def _give_up(self, page: Page) -> None:
+        """Free the page's part of the spill file and its entries in memory."""
+        if page.spilled is not None:
+            spill = self._queue.vhost.spill
+            assert spill is not None
+            spill.free(page.spilled)
+            page.spilled = None
+        page.entries = []
+
+    def drop(self, page: Page) -> None:
+        for entry in page.entries:
+            self.forget(entry)
+        positions = array("Q", [position for position in page.positions if position])
+        self._queue.tally.unstored += len(positions)
+        self._store.settle_positions(positions)
+        self._give_up(page)
+
+    def forget(self, entry: Entry) -> None:
+        if entry.position:
+            self._queue.tally.unstored += 1
+            self._store.settle(entry)

@@ -1,0 +1,140 @@
+"""The ready line of queues with x-max-priority: highest priority first."""
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.fifo_line import FifoLine
+from amqpbroker.broker.queues.pages import Pager
+from amqpbroker.broker.queues.ready_line import ReadyLine
+
+if TYPE_CHECKING:
+    from amqpbroker.store.journal.recovery import Copies
+
+
+class _Copies:
+    """One item of each array for each stored copy, in the order of their sequences."""
+
+    def __init__(self) -> None:
+        self.positions = array("Q")
+        self.sequences = array("Q")
+        self.sizes = array("I")
+
+
+def recover_by_level(copies: "Copies", level_of: Callable[[int], int], line_of: Callable[[int], FifoLine]) -> None:
+    """Distribute the copies among the lines of their levels. level_of: takes a priority, -1 for none."""
+    levels: dict[int, _Copies] = {}
+    for position, sequence, size, priority in zip(
+        copies.positions, copies.sequences, copies.sizes, copies.priorities, strict=True
+    ):
+        level = level_of(priority)
+        part = levels.get(level)
+        if part is None:
+            part = levels[level] = _Copies()
+        part.positions.append(position)
+        part.sequences.append(sequence)
+        part.sizes.append(size)
+    for level, part in levels.items():
+        line_of(level).take_in(part.positions, part.sequences, part.sizes)
+
+
+#: Stands for a priority that was never used: most of 255 never are.
+_UNUSED = FifoLine()
+
+
+class PriorityLine(ReadyLine):
+    """Highest priority first, first in first out within one (rabbit_priority_queue).
+
+    `levels` holds a line a priority, made when it is first used; bit p of `mask` says that line p is not empty.
+    """
+
+    def __init__(self, max_priority: int, pager: Pager | None = None) -> None:
+        super().__init__()
+        self.max_priority = max_priority
+        self.levels: list[FifoLine] = [_UNUSED] * (max_priority + 1)
+        self.mask: int = 0
+        self._pager = pager
+
+    def _level(self, entry: Entry) -> int:
+        priority = entry.message.priority
+        return priority if priority < self.max_priority else self.max_priority
+
+    def _level_of(self, priority: int) -> int:
+        """Return the level of entries with this priority, -1 for none."""
+        return min(max(priority, 0), self.max_priority)
+
+    def _line(self, level: int) -> FifoLine:
+        line = self.levels[level]
+        if line is _UNUSED:
+            line = self.levels[level] = FifoLine(self._pager)
+        return line
+
+    def push(self, entry: Entry) -> None:
+        level = self._level(entry)
+        self._line(level).push(entry)
+        self.mask |= 1 << level
+        self.count += 1
+        self.size += entry.message.size
+
+    def requeue(self, entries: list[Entry]) -> None:
+        by_level: dict[int, list[Entry]] = {}
+        for entry in entries:
+            by_level.setdefault(self._level(entry), []).append(entry)
+            self.size += entry.message.size
+        for level, group in by_level.items():
+            self._line(level).requeue(group)
+            self.mask |= 1 << level
+        self.count += len(entries)
+
+    def ranked(self, entries: list[Entry]) -> list[Entry]:
+        return sorted(entries, key=self._level, reverse=True)
+
+    def load_head(self) -> bool:
+        return self.levels[self.mask.bit_length() - 1].load_head()
+
+    def head(self) -> Entry:
+        return self.levels[self.mask.bit_length() - 1].head()
+
+    def pop(self) -> Entry:
+        return self.pop_from(self.mask.bit_length() - 1)
+
+    def pop_from(self, level: int) -> Entry:
+        """Take the head of one level."""
+        line = self.levels[level]
+        entry = line.pop()
+        if not line.count:
+            self.mask &= ~(1 << level)
+        self.count -= 1
+        self.size -= entry.message.size
+        return entry
+
+    def peek(self) -> Entry | None:
+        return self.levels[self.mask.bit_length() - 1].peek() if self.count else None
+
+    @property
+    def paged_out(self) -> int:
+        return sum([line.paged_out for line in self.levels if line.count])
+
+    def clear(self) -> list[deque[Entry]]:
+        dropped: list[deque[Entry]] = []
+        for line in self.levels:
+            dropped += line.clear()
+        self.mask = self.count = self.size = 0
+        return dropped
+
+    def recover(self, copies: "Copies") -> None:
+        recover_by_level(copies, self._level_of, self._line)
+        self.mask = sum([1 << level for level, line in enumerate(self.levels) if line.count])
+        self.count += len(copies.positions)
+        self.size += copies.size
+
+    def page_out(self, pager: Pager, keep: bool) -> bool:
+        self._pager = pager
+        moved = [line.page_out(pager, keep) for line in self.levels if line.count]
+        return any(moved)
+
+    def __iter__(self) -> Iterator[Entry]:
+        for line in reversed(self.levels):
+            yield from line

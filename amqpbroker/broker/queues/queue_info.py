@@ -1,0 +1,73 @@
+"""Makes of a queue what the management API shows of it."""
+
+from typing import TYPE_CHECKING, Final
+
+from amqpbroker.broker.infos import QueueInfo
+from amqpbroker.broker.queues.quorum_lines import StrictQuorumLine
+from amqpbroker.message.message import MESSAGE_OCTETS
+from amqpbroker.wire.properties import timestamp_of
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.queues.local_queue import LocalQueue
+
+#: What a queue takes in memory; about what `tests.bench.scale` measures.
+_QUEUE_OCTETS: Final = 4600
+
+
+def queue_info(queue: "LocalQueue") -> QueueInfo:
+    """Of a queue at present."""
+    ready, consumers, tally, sample = queue.ready, queue.consumers, queue.tally, queue.sample
+    unacked = queue.unacked_count
+    delayed, ahead_ms = queue.delayed, queue.clock.ahead_ms
+    next_ms = None if delayed is None else delayed.next_ms
+    last_ms = None if delayed is None else delayed.last_ms
+    waiting_size = ready.size + queue.delayed_size
+    count = ready.count + queue.delayed_count + unacked
+    size = waiting_size + queue.unacked_size
+    persistent = tally.recovered + tally.stored - tally.unstored
+    ready_paged_out = ready.paged_out
+    paged_out = ready_paged_out + (0 if delayed is None else delayed.paged_out)
+    paged_size = waiting_size * paged_out // (count - unacked) if paged_out else 0
+    capacity = 0.0
+    if consumers.all:
+        capacity = float(not ready.count) if sample is None else sample.capacity
+    active = consumers.active
+    if active is None and consumers.all and queue.quorum:
+        active = consumers.all[0]
+    exclusive = consumers.all[0] if consumers.all and consumers.all[0].exclusive else None
+    head = ready.peek()
+    return QueueInfo(
+        state="running",
+        consumers=len(consumers.all) + queue.holders(),
+        consumer_capacity=capacity,
+        single_active_consumer_tag=None if active is None else active.tag,
+        exclusive_consumer_tag=None if exclusive is None else exclusive.tag,
+        messages=count,
+        messages_ready=ready.count,
+        messages_unacknowledged=unacked,
+        messages_persistent=persistent,
+        messages_ram=count - paged_out,
+        messages_ready_ram=ready.count - ready_paged_out,
+        messages_unacknowledged_ram=unacked,
+        messages_paged_out=paged_out,
+        message_bytes=size,
+        message_bytes_ready=waiting_size,
+        message_bytes_unacknowledged=queue.unacked_size,
+        message_bytes_persistent=size * persistent // count if count else 0,
+        message_bytes_ram=size - paged_size,
+        message_bytes_paged_out=paged_size,
+        head_message_timestamp=None if head is None else timestamp_of(head.message.properties),
+        memory=_QUEUE_OCTETS + MESSAGE_OCTETS * (count - paged_out) + size - paged_size,
+        idle_since=None if sample is None else sample.idle_since,
+        messages_by_priority=ready.by_priority() if isinstance(ready, StrictQuorumLine) else None,
+        messages_delayed=queue.delayed_count,
+        next_delayed_at=None if next_ms is None else next_ms + ahead_ms,
+        last_delayed_at=None if last_ms is None else last_ms + ahead_ms,
+        delayed_retry=_delayed_retry(queue),
+    )
+
+
+def _delayed_retry(queue: "LocalQueue") -> str | None:
+    if not queue.quorum or not queue.vhost.config.compat.delayed_retry:
+        return None
+    return "disabled" if queue.retry is None else str(queue.retry)

@@ -1,0 +1,40 @@
+"""What a queue works by: its arguments and policy as plain attributes.
+
+A changed policy makes new settings (`queue_settings`), which replace the queue's old ones whole.
+"""
+
+from dataclasses import dataclass, field
+from typing import final
+
+from amqpbroker.broker.queues.retry_delay import RetryDelay
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """Settings of a queue. Numbers are -1 for none, except `max_priority`: 0 for no priorities, else 1 to 255.
+
+    overflow: "drop-head", "reject-publish" or "reject-publish-dlx". dead_letter_exchange: None for no dead-lettering;
+    "" is the default exchange. dead_letter_routing_key: None to keep the message's own keys. dead_letter_strategy:
+    "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay; ignored for releases of
+    RabbitMQ without delayed retries. plain: there is neither a message TTL nor a length limit.
+    """
+
+    max_priority: int = 0
+    message_ttl_ms: int = -1
+    expires_ms: int = -1
+    max_length: int = -1
+    max_length_bytes: int = -1
+    overflow: str = "drop-head"
+    dead_letter_exchange: str | None = None
+    dead_letter_routing_key: bytes | None = None
+    dead_letter_strategy: str = "at-most-once"
+    single_active_consumer: bool = False
+    delivery_limit: int = -1
+    consumer_timeout_ms: int = -1
+    retry: RetryDelay | None = None
+    plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        plain = self.message_ttl_ms < 0 and self.max_length < 0 and self.max_length_bytes < 0
+        object.__setattr__(self, "plain", plain)

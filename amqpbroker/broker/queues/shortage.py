@@ -1,0 +1,67 @@
+"""What is done while memory is short: the queues move what waits in them out of it, a little at a time."""
+
+from collections.abc import Callable, Iterator
+
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.spill import Spill
+from amqpbroker.clock import Clock, Timer
+
+#: Pages moved in one go, and how long the broker then does other things.
+STEP_PAGES = 2
+REST_MS = 5
+#: How long it is from the end of one round through all queues to the next.
+ROUND_MS = 1000
+
+
+class Shortage:
+    """Goes round the queues while memory is short.
+
+    `queues()` gives those that there are. `give_back()` is called after a round that has moved something: what is free
+    by now should go back to the operating system.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        spill: Spill,
+        queues: Callable[[], list[Queue]],
+        give_back: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._spill = spill
+        self._queues = queues
+        self._give_back = give_back
+        self._timer: Timer | None = None
+        self._round: Iterator[Queue] = iter(())
+        self._queue: Queue | None = None
+        self._moved: bool = False
+
+    def set(self, short: bool) -> None:
+        """Memory is short, or not any more; called as often as one likes."""
+        if short == self._spill.short:
+            return
+        self._spill.need(short)
+        if short:
+            self._start()
+        elif self._timer is not None:
+            self._timer.cancel()
+
+    def _start(self) -> None:
+        """Begin a round; what could not be written in the last one is tried again."""
+        self._spill.need(True)
+        self._round = iter(self._queues())
+        self._queue = next(self._round, None)
+        self._moved = False
+        self._step()
+
+    def _step(self) -> None:
+        for _ in range(STEP_PAGES):
+            while self._queue is not None and not self._queue.page_out():
+                self._queue = next(self._round, None)
+            if self._queue is None:
+                if self._moved:
+                    self._give_back()
+                self._timer = self._clock.after(ROUND_MS, self._start)
+                return
+            self._moved = True
+        self._timer = self._clock.after(REST_MS, self._step)

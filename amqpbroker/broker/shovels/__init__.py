@@ -1,0 +1,1 @@
+"""Shovels: their definitions and states. The moving itself is in `amqpbroker.shovel`."""

@@ -1,0 +1,1 @@
+"""Definitions that are kept: vhosts, exchanges, queues, bindings, users and the like."""

@@ -1,0 +1,315 @@
+"""Definitions in a SQLite database. docs/store-format.md, "Definitions"."""
+
+import contextlib
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from amqpbroker import errors
+from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.store.definitions.definitions import (
+    KEYS,
+    BindingDefinition,
+    D,
+    Definition,
+    Definitions,
+    ExchangeDefinition,
+    GlobalParameterDefinition,
+    ParameterDefinition,
+    PermissionDefinition,
+    QueueDefinition,
+    TopicPermissionDefinition,
+    UserDefinition,
+    VhostDefinition,
+)
+from amqpbroker.store.definitions.sqlite_log import SqliteLog
+from amqpbroker.store.journal.files import Files
+from amqpbroker.store.journal.record import MAX_ID
+from amqpbroker.store.log import StoreError
+
+log = logging.getLogger(__name__)
+
+#: What leads from each version to the next, from none (0) to the present one, which is how many there are.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE vhost (
+        name TEXT NOT NULL PRIMARY KEY);
+    CREATE TABLE user (
+        name TEXT NOT NULL PRIMARY KEY, password_hash BLOB NOT NULL, tags TEXT NOT NULL);
+    CREATE TABLE permission (
+        user TEXT NOT NULL, vhost TEXT NOT NULL,
+        configure TEXT NOT NULL, write TEXT NOT NULL, read TEXT NOT NULL,
+        PRIMARY KEY (user, vhost));
+    CREATE TABLE topic_permission (
+        user TEXT NOT NULL, vhost TEXT NOT NULL, exchange TEXT NOT NULL,
+        write TEXT NOT NULL, read TEXT NOT NULL,
+        PRIMARY KEY (user, vhost, exchange));
+    CREATE TABLE exchange (
+        vhost TEXT NOT NULL, name TEXT NOT NULL,
+        type TEXT NOT NULL, auto_delete INTEGER NOT NULL, internal INTEGER NOT NULL, arguments BLOB NOT NULL,
+        PRIMARY KEY (vhost, name));
+    CREATE TABLE queue (
+        vhost TEXT NOT NULL, name TEXT NOT NULL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, auto_delete INTEGER NOT NULL, arguments BLOB NOT NULL,
+        UNIQUE (vhost, name));
+    CREATE TABLE binding (
+        vhost TEXT NOT NULL, source TEXT NOT NULL, to_exchange INTEGER NOT NULL, destination TEXT NOT NULL,
+        routing_key BLOB NOT NULL, arguments BLOB NOT NULL,
+        PRIMARY KEY (vhost, source, to_exchange, destination, routing_key, arguments));
+    """,
+    # Exchanges that delay messages keep them in the journal, so they have ids of the same numbering as queues: the
+    # last one, of what is gone too, is the sequence of the queues' table. Those that there are get theirs.
+    """
+    ALTER TABLE exchange ADD COLUMN id INTEGER NOT NULL DEFAULT 0;
+    INSERT INTO sqlite_sequence (name, seq)
+        SELECT 'queue', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'queue');
+    UPDATE exchange SET id = (SELECT seq FROM sqlite_sequence WHERE name = 'queue')
+        + (SELECT count(*) FROM exchange AS before
+           WHERE before.type = exchange.type AND before.rowid <= exchange.rowid)
+        WHERE type = 'x-delayed-message';
+    UPDATE sqlite_sequence SET seq = max(seq, (SELECT coalesce(max(id), 0) FROM exchange)) WHERE name = 'queue';
+    CREATE TRIGGER exchange_id AFTER INSERT ON exchange BEGIN
+        UPDATE sqlite_sequence SET seq = max(seq, NEW.id) WHERE name = 'queue';
+    END;
+    """,
+    # Policies and parameters, and what there is to say of vhosts and users beside their names.
+    """
+    ALTER TABLE vhost ADD COLUMN description TEXT NOT NULL DEFAULT '';
+    ALTER TABLE vhost ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE vhost ADD COLUMN default_queue_type TEXT NOT NULL DEFAULT '';
+    ALTER TABLE vhost ADD COLUMN protected INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE user ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE parameter (
+        component TEXT NOT NULL, vhost TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
+        PRIMARY KEY (component, vhost, name));
+    CREATE TABLE global_parameter (
+        name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
+    """,
+    # Users may come from elsewhere, with hashes of other algorithms.
+    """
+    ALTER TABLE user ADD COLUMN hashing TEXT NOT NULL DEFAULT 'rabbit_password_hashing_sha256';
+    """,
+)
+
+#: Kind -> its table.
+_TABLES: dict[type[Any], str] = {
+    VhostDefinition: "vhost",
+    UserDefinition: "user",
+    PermissionDefinition: "permission",
+    TopicPermissionDefinition: "topic_permission",
+    ParameterDefinition: "parameter",
+    GlobalParameterDefinition: "global_parameter",
+    ExchangeDefinition: "exchange",
+    QueueDefinition: "queue",
+    BindingDefinition: "binding",
+}
+
+
+def _put_statement(kind: type[Definition]) -> str:
+    """Return a statement that writes nothing if the row is unchanged, so that a repeated import needs no disk space."""
+    table = _TABLES[kind]
+    fields = ", ".join(kind._fields)
+    marks = ", ".join([f"?{number}" for number, _ in enumerate(kind._fields, 1)])
+    same = " AND ".join([f"{field} = ?{number}" for number, field in enumerate(kind._fields, 1)])
+    wanted = f"SELECT {marks} WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE {same})"  # noqa: S608 - our own names
+    return f"INSERT OR REPLACE INTO {table} ({fields}) {wanted}"
+
+
+def _remove_statement(kind: type[Definition]) -> str:
+    key = kind._fields[: KEYS[kind]]
+    return f"DELETE FROM {_TABLES[kind]} WHERE " + " AND ".join(f"{field} = ?" for field in key)  # noqa: S608
+
+
+_PUT = {kind: _put_statement(kind) for kind in _TABLES}
+_REMOVE = {kind: _remove_statement(kind) for kind in _TABLES}
+
+
+class SqliteDefinitions(Definitions):
+    """Definitions in the file `path`, made if it is not there.
+
+    A commit writes to SQLite's log (WAL) and leaves it to the operating system, so it costs the loop no sync (but for
+    the log's header, whenever the log starts anew). `sync` does that, and moves the log into the database.
+    `migrations` is an argument for tests. Raises StoreError if the file is of a newer version, or is none of these.
+    """
+
+    def __init__(
+        self, path: Path, files: Files, bounds: Bounds = BOUNDS, migrations: Sequence[str] = MIGRATIONS
+    ) -> None:
+        """bounds: of the log's size."""
+        super().__init__()
+        self._path = path
+        self._files = files
+        try:
+            # The database has password hashes. SQLite gives its log the file mode of the database.
+            with contextlib.suppress(FileExistsError):
+                files.close(files.create(path))
+            self._connection = self._connect()
+            try:
+                self._open(migrations)
+                self._log = SqliteLog(path, files, self._connect(), bounds)
+            except BaseException:
+                self._connection.close()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            busy = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY
+            advice = "; end the other program that has it open" if busy else ""
+            raise StoreError(f"{path}: {error}{advice}") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open a connection that excludes all other processes.
+
+        SQLite then keeps the index of the log in memory, not in a file that would need disk space; and no long read of
+        another process keeps the log from being emptied.
+        """
+        return sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?vfs=unix-excl",
+            uri=True,
+            timeout=0,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    def _open(self, migrations: Sequence[str]) -> None:
+        execute = self._connection.execute
+        if execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise StoreError(f"{self._path}: SQLite cannot keep a write-ahead log there; use a local file system")
+        execute("PRAGMA synchronous = NORMAL")
+        execute("PRAGMA wal_autocheckpoint = 0")
+        version: int = execute("PRAGMA user_version").fetchone()[0]
+        newest = len(migrations)
+        if version > newest:
+            raise StoreError(
+                f"{self._path}: version {version} of the definitions was written by a newer amqpbroker;"
+                f" this one reads up to version {newest}"
+            )
+        for number in range(version, newest):
+            if number:
+                log.info("%s: migrating from version %d to %d", self._path, number, number + 1)
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {migrations[number]}; PRAGMA user_version = {number + 1}; COMMIT"
+            )
+        (self.last_id,) = execute("SELECT seq FROM sqlite_sequence WHERE name = 'queue'").fetchone()
+
+    # --- changes ----------------------------------------------------------------------------------------------------
+
+    def new_id(self) -> int:
+        """As for all definitions. Raises AmqpError 506 where no journal could say whose copies these are."""
+        if self.last_id >= MAX_ID:
+            raise errors.not_stored(f"all {MAX_ID} ids of queues are used up; begin a new data directory")
+        return super().new_id()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._connection.in_transaction:
+            yield
+            return
+        self._make_room()
+        with self._log.writing:
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+        self._log.changed()
+        self._on_change()
+
+    def put(self, *definitions: Definition) -> None:
+        with self.transaction():
+            for definition in definitions:
+                self._execute(_PUT[type(definition)], _encoded(definition))
+
+    def remove(self, *definitions: Definition) -> None:
+        with self.transaction():
+            for definition in definitions:
+                kind = type(definition)
+                self._execute(_REMOVE[kind], _encoded(definition)[: KEYS[kind]])
+
+    def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
+        with self.transaction():
+            ended = "DELETE FROM binding WHERE vhost = ? AND to_exchange = ? AND destination = ?"
+            self._execute(ended, (vhost, is_exchange, name))
+            if is_exchange:
+                self._execute("DELETE FROM binding WHERE vhost = ? AND source = ?", (vhost, name))
+
+    def remove_vhost(self, name: str) -> None:
+        with self.transaction():
+            for kind, table in _TABLES.items():
+                if "vhost" in kind._fields:
+                    self._execute(f"DELETE FROM {table} WHERE vhost = ?", (name,))  # noqa: S608 - our own names
+            self.remove(VhostDefinition(name))
+
+    def _make_room(self) -> None:
+        try:
+            self._log.make_room()
+        except sqlite3.Error as error:
+            raise self._not_stored(error) from error
+
+    def _execute(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+        try:
+            self._connection.execute(statement, values)
+        except sqlite3.Error as error:
+            raise self._not_stored(error) from error
+
+    def _not_stored(self, error: sqlite3.Error) -> errors.AmqpError:
+        self._log.refused()
+        log.error("%s: %s", self._path, error)
+        return errors.not_stored(str(error))
+
+    def _roll_back(self) -> None:
+        # SQLite has done it itself after some errors.
+        if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def all(self, kind: type[D]) -> list[D]:
+        table = _TABLES[kind]
+        try:
+            rows = self._connection.execute(f"SELECT {', '.join(kind._fields)} FROM {table} ORDER BY rowid")  # noqa: S608
+            return [_decoded(kind, row) for row in rows]
+        except (sqlite3.Error, ValueError) as error:
+            raise StoreError(f"{self._path}: {error}") from error
+
+    # --- safety -----------------------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        self._log.sync()
+
+    def close(self) -> None:
+        self._log.close()
+        self._connection.close()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value)
+
+
+#: Type of a field -> what makes of it what SQLite keeps, and the other way round; other types are kept as they are.
+_CODECS: dict[Any, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    bool: (bool, bool),
+    tuple[str, ...]: (_json, lambda text: tuple(json.loads(text))),
+    Mapping[str, int]: (_json, json.loads),
+    Any: (_json, json.loads),
+}
+
+
+def _encoded(definition: Definition) -> tuple[Any, ...]:
+    return tuple(
+        _CODECS[kept][0](value) if kept in _CODECS else value
+        for kept, value in zip(type(definition).__annotations__.values(), definition, strict=True)
+    )
+
+
+def _decoded(kind: type[D], row: tuple[Any, ...]) -> D:
+    values = [
+        _CODECS[wanted][1](value) if wanted in _CODECS else value
+        for wanted, value in zip(kind.__annotations__.values(), row, strict=True)
+    ]
+    return kind(*values)

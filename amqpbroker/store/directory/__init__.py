@@ -1,0 +1,1 @@
+"""The data directory: who owns it, what is in it."""

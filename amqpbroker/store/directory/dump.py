@@ -1,0 +1,129 @@
+"""What a journal says, record by record, for people and scripts to read. Changes nothing."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from amqpbroker.store.directory.inspection import Group, Inspection, JournalReader
+from amqpbroker.store.journal import record
+from amqpbroker.store.journal.files import Files
+from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
+
+#: How much of a body is told.
+BODY_BYTES = 64
+
+
+class Published(NamedTuple):
+    """One queue's copy of a message. body: the first octets of it, of `size`."""
+
+    position: int
+    queue_id: int
+    sequence: int
+    deadline_ms: int
+    delivery_count: int
+    exchange: bytes
+    routing_key: bytes
+    size: int
+    body: bytes
+
+
+class Settled(NamedTuple):
+    """The copy there is gone."""
+
+    position: int
+
+
+class Returned(NamedTuple):
+    """The copy there was delivered, or came back."""
+
+    position: int
+    delivery_count: int
+
+
+Told = Published | Settled | Returned
+
+
+class _Teller(record.Visitor):
+    """What one group says."""
+
+    def __init__(self, group: Group) -> None:
+        self.told: list[Told] = []
+        self._group = group
+        record.visit(group.data, group.start, group.stop, self)
+
+    def entered(
+        self,
+        offset: int,
+        queue_id: int,
+        sequence: int,
+        deadline_ms: int,
+        delivery_count: int,
+        size: int,
+        octets: int,
+        priority: int,
+        delivered: bool,
+    ) -> None:
+        data = self._group.data
+        content = record.content(data, offset - record.back(data, offset))
+        position = self._group.segment << OFFSET_BITS | offset
+        self.told.append(_published(position, queue_id, sequence, deadline_ms, delivery_count, content))
+        if delivered:
+            self.told.append(Returned(position, delivery_count))
+
+    def settled(self, position: int) -> None:
+        self.told.append(Settled(position))
+
+    def returned_copy(self, position: int, delivery_count: int) -> None:
+        self.told.append(Returned(position, delivery_count))
+
+
+def everything(reader: JournalReader) -> Iterator[Told]:
+    """Everything that can be read, in the order in which it was written. Raises OSError."""
+    for group in reader.read():
+        try:
+            yield from _Teller(group).told
+        except record.DamagedError as error:
+            reader.report(reader.path(group.segment), group.start, error.reason)
+
+
+def living(reader: JournalReader, files: Files) -> Iterator[Published]:
+    """The copies that a broker would start with, by queue and in the queue's order. Raises OSError."""
+    inspection = Inspection(reader)
+    for queue_id, copies in sorted(inspection.copies.items()):
+        segment, descriptor = 0, -1
+        try:
+            for position, sequence in zip(copies.positions, copies.sequences, strict=True):
+                if position >> OFFSET_BITS != segment:
+                    if descriptor >= 0:
+                        files.close(descriptor)
+                    segment = position >> OFFSET_BITS
+                    descriptor = files.open(reader.path(segment))
+                offset = position & OFFSET_MASK
+                data = files.read(descriptor, offset, record.ENTRY.size)
+                deadline_ms = record.deadline_ms(data, 0)
+                start = offset - record.back(data, 0)
+                head = files.read(descriptor, start, record.PUBLISH_HEAD.size)
+                content = record.content(files.read(descriptor, start, record.publish_size(head, 0)))
+                count = inspection.returned.get(position, 0)
+                yield _published(position, queue_id, sequence, deadline_ms, count, content)
+        finally:
+            if descriptor >= 0:
+                files.close(descriptor)
+
+
+def _published(
+    position: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, content: record.Content
+) -> Published:
+    address = content.address
+    exchange_end = 1 + address[0]
+    body = len(content.frames) - 1 - content.size
+    return Published(
+        position,
+        queue_id,
+        sequence,
+        deadline_ms,
+        delivery_count,
+        address[1:exchange_end],
+        address[exchange_end + 1 :],
+        content.size,
+        content.frames[body : body + min(content.size, BODY_BYTES)],
+    )

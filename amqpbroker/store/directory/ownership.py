@@ -1,0 +1,97 @@
+"""Taking possession of a data directory: it is there, it is ours alone, and its format is ours. docs/store-format.md"""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from amqpbroker.store.journal.files import Files
+from amqpbroker.store.log import StoreError
+
+#: The format of everything in the directory, as the file `version` says it.
+VERSION = 1
+
+_CONTENTS = ("definitions.sqlite", "journal")
+
+
+class Ownership:
+    """A data directory, held until `close` or the end of the process.
+
+    It is made if it is not there, for nobody else to read. Raises StoreError if it cannot be used, another broker has
+    it, or its version is another.
+    """
+
+    def __init__(self, directory: Path, files: Files) -> None:
+        self.directory = directory
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(directory, error) from error
+        try:
+            self._take()
+            _check_version(directory, files)
+        except BaseException as error:
+            os.close(self._lock)
+            if isinstance(error, OSError):
+                raise _unusable(directory, error) from error
+            raise
+
+    def _take(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # The kernel frees the lock with its process, so whatever pid is written there is that of the owner.
+            pid = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip()
+            raise StoreError(
+                f"{self.directory} belongs to a running broker{pid and f' (pid {pid})'}; stop that, or name another"
+                " directory with --data-dir"
+            ) from None
+        os.ftruncate(self._lock, 0)
+        # The pid only serves the error message of another broker, so a full disk must not prevent the start.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Give the directory up. The lock file stays: another broker may be waiting with it open."""
+        os.ftruncate(self._lock, 0)
+        os.close(self._lock)
+
+
+def _unusable(directory: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot use {directory} for data: {error.strerror}; name another directory with --data-dir, or keep nothing"
+        " with --in-memory"
+    )
+
+
+def _check_version(directory: Path, files: Files) -> None:
+    """Refuse a directory of another version; a new one is given the present. Raises StoreError, OSError."""
+    path = directory / "version"
+    if not path.exists():
+        present = [name for name in _CONTENTS if (directory / name).exists()]
+        if present:
+            raise StoreError(f"{directory} has {' and '.join(present)}, but no file named version")
+        _write_version(path, files)
+        return
+    written = path.read_text("ascii", "replace").strip()
+    if not written.isdecimal() or not int(written):
+        raise StoreError(f"{path}: {written!r} is no version")
+    if int(written) > VERSION:
+        raise StoreError(
+            f"{directory} has format {written}, of a newer amqpbroker; this one reads up to format {VERSION}"
+        )
+
+
+def _write_version(path: Path, files: Files) -> None:
+    """All of it or nothing, whenever the machine stops."""
+    new = path.with_name("version.new")
+    new.unlink(missing_ok=True)
+    descriptor = files.create(new)
+    try:
+        files.write(descriptor, f"{VERSION}\n".encode())
+        files.sync(descriptor)
+    finally:
+        files.close(descriptor)
+    new.rename(path)
+    files.sync_directory(path.parent)

@@ -1,0 +1,1 @@
+"""The journal: a log of batches in segment files."""

@@ -1,0 +1,145 @@
+"""Writing again, at the end of the log, what keeps its oldest segment. Bytes and positions only."""
+
+from typing import NamedTuple
+
+from amqpbroker.store.journal import record
+from amqpbroker.store.journal.checksum import crc32
+from amqpbroker.store.journal.moves import Moves
+from amqpbroker.store.journal.record import OFFSET_MASK
+from amqpbroker.store.log import Log
+
+#: How many segments there may be beyond twice of what lives.
+SPARE_SEGMENTS = 2
+#: Octets looked at for one batch, at least.
+STEP_BYTES = 1024 * 1024
+#: What it takes, in octets, to see that nothing in a batch lives.
+_SKIP_BYTES = 4096
+
+
+class Moved(NamedTuple):
+    """A copy that is written again. octets: its share of the new record."""
+
+    old: int
+    new: int
+    octets: int
+
+
+class Compaction:
+    """Copies live entries out of the oldest segment, one step a batch, if worthwhile. docs/store-format.md, "Space".
+
+    failure: the error of a step that could not read; no step is due until it is None again.
+    """
+
+    def __init__(self, log: Log, moves: Moves, counts: dict[int, int]) -> None:
+        """counts: first position -> delivery count of the copies that were delivered before."""
+        self._log = log
+        self._moves = moves
+        self._counts = counts
+        self.failure: OSError | None = None
+        #: The segment that it looks through, where to go on, and where the batch ends that has it.
+        self._segment: int = 0
+        self._at: int = 0
+        self._stop: int = 0
+
+    def resume(self) -> None:
+        """Look at that part again."""
+        self.failure = None
+
+    def is_due(self) -> bool:
+        """Whether `step` has something to do."""
+        if self.failure is not None:
+            return False
+        log = self._log
+        oldest = log.oldest
+        if log.newest - oldest < 2:
+            return False
+        if oldest == self._segment:
+            return self._at < log.batches_in(oldest).stop
+        return log.size > 2 * log.living.octets + SPARE_SEGMENTS * log.segment_bytes
+
+    def step(self, position: int, written: int) -> tuple[list[bytes], list[Moved]]:
+        """Return the groups to write from `position` on, and the entries that they move.
+
+        written: bytes that the batch has already. A step reads twice as many: at most half of them are live, so that
+        the log does not grow faster than it shrinks. Entries that the log knows to be settled are not moved.
+        A part that cannot be read is left for a later step (`failure`). Raises DamagedError.
+        """
+        parts: list[bytes] = []
+        moved: list[Moved] = []
+        try:
+            self._step(parts, moved, position, written)
+        except OSError as error:
+            self.failure = error
+        return parts, moved
+
+    def _step(self, parts: list[bytes], moved: list[Moved], position: int, written: int) -> None:
+        """Read one step into `parts` and `moved`. Raises DamagedError, or OSError, which keeps earlier groups."""
+        log = self._log
+        oldest = log.oldest
+        span = log.batches_in(oldest)
+        if oldest != self._segment:
+            self._segment = oldest
+            self._at = self._stop = span.start
+        left = max(STEP_BYTES, 2 * written)
+        while left > 0 and self._at < span.stop:
+            if self._at == self._stop:
+                self._at, self._stop = log.groups(self._at)
+            start, octets = self._at, self._stop - self._at
+            offset = start & OFFSET_MASK
+            living = log.living.of(oldest).between(offset, offset + octets)
+            if not living:
+                left -= min(octets, _SKIP_BYTES)
+                self._at = self._stop
+                continue
+            data = self._groups(start, octets, left)
+            left -= octets
+            self._at = start + len(data)
+            living.reverse()
+            for _, last in record.payloads(data):
+                inside = []
+                while living and living[-1] < offset + last:
+                    inside.append(living.pop() - offset)
+                if inside:
+                    position = self._copy(parts, moved, position, data, inside, start)
+
+    def _groups(self, position: int, octets: int, wanted: int) -> bytes:
+        """Whole groups of those `octets`: about as many as wanted, or one that has more."""
+        data = self._log.read(position, min(octets, max(STEP_BYTES, wanted)))
+        if len(data) == octets:
+            return data
+        end = record.groups_end(data)
+        if not end:
+            return self._log.read(position, min(octets, record.first_group(data)))
+        return data[:end]
+
+    def _copy(
+        self,
+        parts: list[bytes],
+        moved: list[Moved],
+        position: int,
+        data: bytes,
+        entries: list[int],
+        base: int,
+    ) -> int:
+        """Write the copies whose entries stand there in `data` again, as one group; returns where the next goes."""
+        payload: list[bytes] = []
+        counts: list[tuple[int, int]] = []
+        at = position + record.GROUP_HEAD.size
+        while entries:
+            start = entries[0] - record.back(data, entries[0])
+            again, kept = record.excerpt(data, start, entries)
+            for index, entry in enumerate(kept):
+                old, new = base + entry, at + record.PUBLISH_HEAD.size + index * record.ENTRY.size
+                moved.append(Moved(old, new, len(again) // len(kept)))
+                known = self._counts.get(self._moves.first(old))
+                if known is not None:
+                    counts.append((new, known))
+            payload.append(again)
+            at += len(again)
+            entries = entries[len(kept) :]
+        if counts:
+            payload.append(record.returned(counts))
+        joined = b"".join(payload)
+        parts.append(record.GROUP_HEAD.pack(len(joined), crc32(joined)))
+        parts.append(joined)
+        return position + record.GROUP_HEAD.size + len(joined)

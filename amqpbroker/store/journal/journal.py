@@ -1,0 +1,243 @@
+"""The journal: a log in files, one for each segment. docs/store-format.md."""
+
+import errno
+import logging
+import secrets
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.store.journal import record
+from amqpbroker.store.journal.files import Files
+from amqpbroker.store.journal.living import LivingBySegment
+from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.log import Batch, Log, Span, UnwrittenError
+
+log = logging.getLogger(__name__)
+
+#: What keeps a file from being opened for now, and what a disk from taking data. Whatever else fails is the end.
+_TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+_FOR_NOW = _TOO_MANY_FILES | {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+class Segment:
+    """One file. size: octets in it once everything handed over is written.
+
+    mark: what its batches begin with. descriptor: -1 before the first batch.
+    """
+
+    __slots__ = ("descriptor", "mark", "number", "path", "size")
+
+    def __init__(self, number: int, path: Path, descriptor: int = -1, size: int = record.SEGMENT_HEAD.size) -> None:
+        self.number = number
+        self.path = path
+        self.size = size
+        self.descriptor = descriptor
+        self.mark: bytes = secrets.token_bytes(record.MARK_BYTES)
+
+    def know(self, mark: bytes) -> None:
+        """It has this mark already."""
+        self.mark = mark
+
+    def resize(self, size: int) -> None:
+        """It has so many octets now."""
+        self.size = size
+
+    def open(self, descriptor: int) -> None:
+        """It has this descriptor now."""
+        self.descriptor = descriptor
+
+    def close(self, files: Files) -> None:
+        """Close its file, if it is open. Raises OSError."""
+        if self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            files.close(descriptor)
+
+
+def segment_name(number: int) -> str:
+    return f"{number:016x}.seg"
+
+
+class Journal(Log):
+    """The segments of one data directory."""
+
+    def __init__(
+        self, directory: Path, files: Files, segment_bytes: int = BOUNDS.segment_bytes, synced: bool = True
+    ) -> None:
+        """synced: a batch is on the disk when `write` returns; else it is with the operating system."""
+        self.directory = directory
+        self.name = str(directory)
+        self.oldest = 0
+        self.newest = 0
+        self.durable = 0
+        self.files = files
+        self.segments: dict[int, Segment] = {}
+        self.living = LivingBySegment()
+        self.batches: int = 0
+        self.segment_bytes = segment_bytes
+        self._synced = synced
+        self._unwritten: Batch | None = None
+        self._freed: deque[Segment] = deque()
+
+    def adopt(self, segment: Segment) -> None:
+        """Have another segment, newer than all others."""
+        self.segments[segment.number] = segment
+        self.newest = segment.number
+        self.oldest = self.oldest or segment.number
+
+    def go_on(self, batches: int, living: LivingBySegment) -> None:
+        """All segments are there and durable. batches: the number of the last batch."""
+        self.batches = batches
+        self.living = living
+        if self.segments:
+            self.durable = self.batches_in(self.newest).stop
+
+    # --- append -----------------------------------------------------------------------------------------------------
+
+    def next_position(self) -> int:
+        """Behind the next batch's header; a full segment is followed by a new one."""
+        segment = self._current()
+        return segment.number << OFFSET_BITS | (segment.size + record.BATCH_HEAD.size)
+
+    def batch(self, groups: list[bytes]) -> Batch:
+        segment = self._current()
+        self.batches += 1
+        size = sum(map(len, groups))
+        parts = [record.batch(segment.mark, self.batches, size), *groups]
+        start = segment.number << OFFSET_BITS | segment.size
+        stop = start + record.BATCH_HEAD.size + size
+        segment.resize(stop & OFFSET_MASK)
+        return Batch(self.batches, start, stop, parts)
+
+    def _current(self) -> Segment:
+        segment = self.segments.get(self.newest)
+        if segment is None or segment.size >= self.segment_bytes:
+            number = self.newest + 1
+            segment = Segment(number, self.directory / segment_name(number))
+            self.adopt(segment)
+        return segment
+
+    def write(self, batch: Batch) -> None:
+        """Append, and sync unless that is not wanted."""
+        segment = self.segments[batch.position >> OFFSET_BITS]
+        is_new = segment.descriptor < 0
+        if is_new:
+            self._create(segment, batch)
+        try:
+            self.files.write(segment.descriptor, *batch.parts)
+        except OSError as error:
+            self._cut_off(batch, is_new, error)
+        if self._unwritten is not None:
+            self._read_back(batch)
+            self._unwritten = None
+        if is_new:
+            try:
+                self.files.sync_directory(self.directory)
+            except OSError as error:
+                self._cut_off(batch, is_new, error, _TOO_MANY_FILES)
+        if self._synced:
+            self.files.sync(segment.descriptor)
+        self.durable = batch.stop
+
+    def _create(self, segment: Segment, batch: Batch) -> None:
+        """Make the file of a segment, of which that is the first batch."""
+        try:
+            segment.open(self.files.create(segment.path))
+            self.files.write(segment.descriptor, record.segment_head(segment.number, segment.mark))
+        except OSError as error:
+            self._cut_off(batch, True, error)
+        if self._synced:
+            # A header is whole before anything stands behind it, so that one that is not is damage.
+            self.files.sync(segment.descriptor)
+
+    def _cut_off(self, batch: Batch, is_new: bool, error: OSError, for_now: frozenset[int] = _FOR_NOW) -> NoReturn:
+        """Have nothing of the batch be there, nor its segment if that is new.
+
+        Raises UnwrittenError if the number of the error says that the disk does not take it `for_now`; else OSError.
+        """
+        if error.errno not in for_now:
+            raise error
+        segment = self.segments[batch.position >> OFFSET_BITS]
+        if not is_new:
+            self.files.truncate(segment.descriptor, batch.position & OFFSET_MASK)
+            self._check_size(segment, batch.position & OFFSET_MASK)
+        elif segment.descriptor >= 0:
+            segment.close(self.files)
+            self.files.remove(segment.path)
+        self._unwritten = batch
+        raise UnwrittenError(error.errno, error.strerror, str(segment.path)) from error
+
+    def _read_back(self, batch: Batch) -> None:
+        """A disk that has refused a batch and then taken it has to show its octets. Raises OSError."""
+        segment = self.segments[batch.position >> OFFSET_BITS]
+        offset = batch.position & OFFSET_MASK
+        data = b"".join(batch.parts)
+        self._check_size(segment, offset + len(data))
+        if self.files.read(segment.descriptor, offset, len(data)) != data:
+            raise OSError(errno.EIO, "What was written cannot be read back", str(segment.path))
+
+    def _check_size(self, segment: Segment, size: int) -> None:
+        found = self.files.size(segment.descriptor)
+        if found != size:
+            raise OSError(errno.EIO, f"The file has {found} octets instead of {size}", str(segment.path))
+
+    # --- read -------------------------------------------------------------------------------------------------------
+
+    def read(self, position: int, size: int) -> bytes:
+        segment = self.segments[position >> OFFSET_BITS]
+        return self.files.read(segment.descriptor, position & OFFSET_MASK, size)
+
+    def expect(self, position: int, size: int) -> None:
+        segment = self.segments[position >> OFFSET_BITS]
+        self.files.expect(segment.descriptor, position & OFFSET_MASK, size)
+
+    def groups(self, position: int) -> Span:
+        segment = self.segments[position >> OFFSET_BITS]
+        head = self.read(position, record.BATCH_HEAD.size)
+        batch = record.read_batch(head, 0, segment.mark)
+        if batch is None:
+            raise record.DamagedError(position & OFFSET_MASK, f"no whole batch header in {segment.path}")
+        start = position + record.BATCH_HEAD.size
+        return Span(start, start + batch[1])
+
+    # --- segments ---------------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        return sum([segment.size for segment in self.segments.values()])
+
+    def batches_in(self, segment: int) -> Span:
+        base = segment << OFFSET_BITS
+        return Span(base | record.SEGMENT_HEAD.size, base | self.segments[segment].size)
+
+    def forget_up_to(self, position: int) -> None:
+        """Have `remove_freed` remove the segments before."""
+        while (number := self.oldest) < position >> OFFSET_BITS and self.segments[number].descriptor >= 0:
+            self._freed.append(self.segments.pop(number))
+            self.oldest = number + 1 if self.segments else 0
+
+    def remove_freed(self) -> None:
+        """Remove what `forget_up_to` gave up, which takes the system some 20 ms for 64 MiB.
+
+        The oldest goes first, since a later one may say that what is in it lives no more. So one that cannot be removed
+        stays, with those after it, for the next time or the next start.
+        """
+        while self._freed:
+            segment = self._freed[0]
+            try:
+                segment.close(self.files)
+                with suppress(FileNotFoundError):  # somebody else has removed it
+                    self.files.remove(segment.path)
+            except OSError as error:
+                log.warning("%s is empty, and cannot be removed: %s", segment.path, error.strerror)
+                return
+            self._freed.popleft()
+
+    def close(self) -> None:
+        for segment in (*self.segments.values(), *self._freed):
+            segment.close(self.files)
+        self.segments.clear()
+        self._freed.clear()
+        self.oldest = self.newest = 0

@@ -1,0 +1,128 @@
+"""What lives in the segments: where its entries stand, and how much each of them keeps."""
+
+from array import array
+from bisect import bisect_left
+
+from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
+
+
+class Living:
+    """The entries of one segment that are not settled. count: how many. octets: what they keep of the segment.
+
+    Eight octets of memory for each entry, and none of them an object.
+    """
+
+    __slots__ = ("_next", "_octets", "_offsets", "count", "octets")
+
+    def __init__(self) -> None:
+        self.count: int = 0
+        self.octets: int = 0
+        self._offsets: array[int] = array("I")
+        self._octets: array[int] = array("I")  # 0 for those that are settled
+        self._next: int = 0
+
+    def add(self, offset: int, octets: int) -> None:
+        """One more, behind all others. octets: its share of the record in which it stands, at least 1."""
+        self._offsets.append(offset)
+        self._octets.append(octets)
+        self.count += 1
+        self.octets += octets
+
+    def extend(self, positions: list[int], octets: list[int]) -> None:
+        """`add` for each, by their positions."""
+        offsets = self._offsets
+        for position in positions:
+            offsets.append(position & OFFSET_MASK)
+        self._octets.extend(octets)
+        self.count += len(positions)
+        self.octets += sum(octets)
+
+    def settle(self, offset: int) -> int:
+        """It lives no more; returns its octets, 0 if it did not live."""
+        offsets = self._offsets
+        # Mostly they go as they came.
+        index = self._next
+        if index >= len(offsets) or offsets[index] != offset:
+            index = bisect_left(offsets, offset)
+            if index == len(offsets) or offsets[index] != offset:
+                return 0
+        self._next = index + 1
+        octets = self._octets[index]
+        if octets:
+            self._octets[index] = 0
+            self.count -= 1
+            self.octets -= octets
+        return octets
+
+    def settle_all(self, offsets: list[int]) -> None:
+        """`settle` for each."""
+        start = self._next
+        stop = start + len(offsets)
+        if self._offsets[start:stop] != array("I", offsets):
+            for offset in offsets:
+                self.settle(offset)
+            return
+        octets = self._octets[start:stop]
+        self._octets[start:stop] = array("I", bytes(octets.itemsize * len(octets)))
+        self._next = stop
+        self.count -= len(octets) - octets.count(0)
+        self.octets -= sum(octets)
+
+    def between(self, start: int, stop: int) -> list[int]:
+        """Where those stand that live from one offset on and before another."""
+        first = bisect_left(self._offsets, start)
+        last = bisect_left(self._offsets, stop, first)
+        if not any(self._octets[first:last]):
+            return []
+        return [
+            offset for offset, octets in zip(self._offsets[first:last], self._octets[first:last], strict=True) if octets
+        ]
+
+
+class LivingBySegment:
+    """What lives, by the numbers of segments."""
+
+    def __init__(self) -> None:
+        self._segments: dict[int, Living] = {}
+
+    def of(self, number: int) -> Living:
+        """That segment's."""
+        living = self._segments.get(number)
+        if living is None:
+            living = self._segments[number] = Living()
+        return living
+
+    def put(self, number: int, living: Living) -> None:
+        """Set that segment's."""
+        self._segments[number] = living
+
+    def forget(self, number: int) -> None:
+        """There is no such segment any more."""
+        self._segments.pop(number, None)
+
+    @property
+    def octets(self) -> int:
+        """What is kept of all segments."""
+        return sum([living.octets for living in self._segments.values()])
+
+    def add(self, positions: list[int], octets: list[int]) -> None:
+        """Entries of one segment, behind all others. octets: their shares of their records."""
+        if positions:
+            self.of(positions[0] >> OFFSET_BITS).extend(positions, octets)
+
+    def settle(self, positions: list[int]) -> None:
+        """The entries at these positions live no more."""
+        if len(positions) == 1:
+            self.of(positions[0] >> OFFSET_BITS).settle(positions[0] & OFFSET_MASK)
+            return
+        offsets: list[int] = []
+        number = -1
+        for position in positions:
+            if position >> OFFSET_BITS != number:
+                if offsets:
+                    self.of(number).settle_all(offsets)
+                    offsets = []
+                number = position >> OFFSET_BITS
+            offsets.append(position & OFFSET_MASK)
+        if offsets:
+            self.of(number).settle_all(offsets)

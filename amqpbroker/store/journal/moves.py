@@ -1,0 +1,96 @@
+"""Where copies stand that were written again. Whoever holds a copy's first position keeps it."""
+
+from array import array
+from bisect import bisect_left
+
+from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
+
+
+class _Table:
+    """Offset -> position, twelve octets each. Offsets are added in their order. count: how many were not removed."""
+
+    __slots__ = ("_offsets", "_positions", "count")
+
+    def __init__(self) -> None:
+        self.count: int = 0
+        self._offsets = array("I")
+        self._positions = array("Q")  # 0 for what was removed
+
+    def get(self, offset: int) -> int:
+        """0 if there is none."""
+        index = bisect_left(self._offsets, offset)
+        if index == len(self._offsets) or self._offsets[index] != offset:
+            return 0
+        return self._positions[index]
+
+    def put(self, offset: int, position: int) -> None:
+        """Set or, with 0, remove; an offset that was not there is higher than all that were."""
+        index = bisect_left(self._offsets, offset)
+        if index == len(self._offsets):
+            self._offsets.append(offset)
+            self._positions.append(position)
+            self.count += 1
+        else:
+            self._positions[index] = position
+            self.count -= not position
+
+
+class _Map:
+    """Position -> position: a table for each segment of the former."""
+
+    def __init__(self) -> None:
+        self.tables: dict[int, _Table] = {}
+
+    def get(self, position: int) -> int:
+        """0 if there is none."""
+        table = self.tables.get(position >> OFFSET_BITS)
+        return 0 if table is None else table.get(position & OFFSET_MASK)
+
+    def put(self, position: int, to: int) -> None:
+        """As `_Table.put`."""
+        segment = position >> OFFSET_BITS
+        table = self.tables.get(segment)
+        if table is None:
+            table = self.tables[segment] = _Table()
+        table.put(position & OFFSET_MASK, to)
+        if not table.count:
+            del self.tables[segment]
+
+
+class Moves:
+    """First position -> present one, and back, of the copies that were written again.
+
+    They are moved in the order in which they stand, and to places further on each time.
+    """
+
+    def __init__(self) -> None:
+        self._present = _Map()
+        self._first = _Map()
+
+    def __bool__(self) -> bool:
+        return bool(self._present.tables)
+
+    def present(self, position: int) -> int:
+        return self._present.get(position) or position
+
+    def first(self, position: int) -> int:
+        return self._first.get(position) or position
+
+    def move(self, position: int, to: int) -> None:
+        """The copy that stands at `position` now stands at `to`."""
+        first = self._first.get(position)
+        if first:
+            self._first.put(position, 0)
+        else:
+            first = position
+        self._present.put(first, to)
+        self._first.put(to, first)
+
+    def settle(self, position: int) -> int:
+        """The present position of the copy whose first one that is. It is settled, and forgotten here."""
+        present = self._present.get(position)
+        if not present:
+            return position
+        self._present.put(position, 0)
+        self._first.put(present, 0)
+        return present

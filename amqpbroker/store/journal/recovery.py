@@ -1,0 +1,230 @@
+"""Reading a journal back: what lives in it, where it is torn, and whether it is damaged."""
+
+import itertools
+import logging
+from array import array
+from pathlib import Path
+
+from amqpbroker.store.journal import record
+from amqpbroker.store.journal.files import Files
+from amqpbroker.store.journal.journal import Journal, Segment, segment_name
+from amqpbroker.store.journal.living import Living, LivingBySegment
+from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.log import StoreError
+
+log = logging.getLogger(__name__)
+
+_SUFFIX = ".seg"
+#: Entries are further apart than this, so that one flag for so many octets tells them apart.
+_GRAIN_BITS = 4
+
+
+class Copies:
+    """A queue's copies as found, in the order of their records: one item of each array for each.
+
+    priorities: of the messages, -1 for none.
+    """
+
+    __slots__ = ("deadlines_ms", "positions", "priorities", "sequences", "sizes")
+
+    def __init__(self) -> None:
+        self.sequences = array("Q")
+        self.positions = array("Q")
+        self.deadlines_ms = array("Q")
+        self.sizes = array("I")
+        self.priorities = array("h")
+
+    @property
+    def size(self) -> int:
+        """Octets of all bodies."""
+        return sum(self.sizes)
+
+    def _append(self, sequence: int, position: int, deadline_ms: int, size: int, priority: int) -> None:
+        self.sequences.append(sequence)
+        self.positions.append(position)
+        self.deadlines_ms.append(deadline_ms)
+        self.sizes.append(size)
+        self.priorities.append(priority)
+
+    def _items(self) -> "zip[tuple[int, int, int, int, int]]":
+        return zip(self.sequences, self.positions, self.deadlines_ms, self.sizes, self.priorities, strict=True)
+
+    def living(self, settled: dict[int, bytearray]) -> "Copies":
+        """Those not settled, in the order of their sequences.
+
+        Of one written twice only the later counts: if that is settled, the earlier is gone too. settled: a flag for
+        each place of a segment; empty if nothing is settled.
+        """
+        in_order = sorted(set(self.sequences))
+        copies = self if array("Q", in_order) == self.sequences else self._sorted()
+        if not settled:
+            return copies
+        kept = Copies()
+        for sequence, position, deadline_ms, size, priority in copies._items():
+            if not settled[position >> OFFSET_BITS][(position & OFFSET_MASK) >> _GRAIN_BITS]:
+                kept._append(sequence, position, deadline_ms, size, priority)
+        return kept
+
+    def _sorted(self) -> "Copies":
+        latest = {sequence: rest for sequence, *rest in self._items()}
+        ordered = Copies()
+        for sequence in sorted(latest):
+            ordered._append(sequence, *latest[sequence])
+        return ordered
+
+
+class Recovered(record.Visitor):
+    """What a journal holds.
+
+    copies: queue id -> its copies that live, oldest first. living: the entries of these, by segment.
+    returned: position -> delivery count of copies that were delivered before. batches: the number of the last whole
+    batch.
+    """
+
+    def __init__(self) -> None:
+        self.copies: dict[int, Copies] = {}
+        self.living = LivingBySegment()
+        self.returned: dict[int, int] = {}
+        self.batches: int = 0
+        self._settled: dict[int, bytearray] = {}
+        self._base: int = 0
+        self._entries = Living()
+
+    def start_segment(self, number: int, size: int) -> None:
+        self._base = number << OFFSET_BITS
+        self._entries = self.living.of(number)
+        self._settled[number] = bytearray((size >> _GRAIN_BITS) + 1)
+
+    def read_batch(self, number: int) -> None:
+        """The batch of that number is whole, and read."""
+        self.batches = number
+
+    def entered(
+        self,
+        offset: int,
+        queue_id: int,
+        sequence: int,
+        deadline_ms: int,
+        delivery_count: int,
+        size: int,
+        octets: int,
+        priority: int,
+        delivered: bool,
+    ) -> None:
+        copies = self.copies.get(queue_id)
+        if copies is None:
+            copies = self.copies[queue_id] = Copies()
+        copies.sequences.append(sequence)
+        copies.positions.append(self._base + offset)
+        copies.deadlines_ms.append(deadline_ms)
+        copies.sizes.append(size)
+        copies.priorities.append(priority)
+        self._entries.add(offset, octets)
+        if delivery_count or delivered:
+            self.returned[self._base + offset] = delivery_count
+
+    def settled(self, position: int) -> None:
+        # A settle record outlives the segment that it speaks of.
+        flags = self._settled.get(position >> OFFSET_BITS)
+        if flags is not None:
+            flags[(position & OFFSET_MASK) >> _GRAIN_BITS] = 1
+
+    def returned_copy(self, position: int, delivery_count: int) -> None:
+        self.returned[position] = delivery_count
+
+    def finish(self) -> None:
+        """All segments are read: keep what lives."""
+        found, self.copies = self.copies, {}
+        # Looked up once: the flags are as long as the journal, and there may be many queues.
+        settled = self._settled if any(1 in flags for flags in self._settled.values()) else {}
+        for queue_id, copies in found.items():
+            living = copies.living(settled)
+            if len(living.positions) < len(copies.positions):
+                alive = set(living.positions)
+                self.living.settle([position for position in copies.positions if position not in alive])
+            if living.positions:
+                self.copies[queue_id] = living
+        self._settled = {}
+
+
+def segment_numbers(directory: Path, files: Files) -> list[int]:
+    """The segments there, oldest first. Raises StoreError if one is missing between two."""
+    numbers = sorted(int(name.removesuffix(_SUFFIX), 16) for name in files.names(directory) if name.endswith(_SUFFIX))
+    for before, after in itertools.pairwise(numbers):
+        if after != before + 1:
+            raise StoreError(f"{directory / segment_name(before + 1)} is missing: messages in it are lost")
+    return numbers
+
+
+def recover(journal: Journal, repair: bool = True) -> Recovered:
+    """Read all segments into `journal`, which must be empty, and return what lives in them.
+
+    A torn end is cut off, with a warning; without `repair` it is only warned of. Raises StoreError for damage before
+    the end, and OSError.
+    """
+    found = Recovered()
+    files = journal.files
+    numbers = segment_numbers(journal.directory, files)
+    for number in numbers:
+        path = journal.directory / segment_name(number)
+        descriptor = files.open(path, write=repair)
+        data = files.read(descriptor, 0, files.size(descriptor))
+        segment = Segment(number, path, descriptor, len(data))
+        journal.adopt(segment)
+        end = _read_segment(found, segment, data, last=number == numbers[-1])
+        if end == len(data) and end:
+            continue
+        log.warning("%s: torn at offset %d, %d octets cut off", path, end, len(data) - end)
+        segment.resize(max(end, record.SEGMENT_HEAD.size))
+        if repair:
+            files.truncate(descriptor, end)
+            if end == 0:
+                files.write(descriptor, record.segment_head(number, segment.mark))
+            files.sync(descriptor)
+    if repair and numbers:
+        # The last batch may be with the operating system only, and what it replaces is about to be given up.
+        files.sync(journal.segments[numbers[-1]].descriptor)
+        files.sync_directory(journal.directory)
+    found.finish()
+    journal.go_on(found.batches, found.living)
+    return found
+
+
+def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -> int:
+    """Take in every whole batch; returns where the first that is not whole starts. Raises StoreError for damage."""
+    head = record.SEGMENT_HEAD.size
+    mark = record.read_mark(data, segment.number)
+    # A new file may have got its length, but none of its contents.
+    if last and (len(data) < head or (mark is None and data.count(0) == len(data))):
+        return 0
+    if mark is None:
+        raise StoreError(f"{segment.path}: at offset 0: not a journal segment, or one of another version")
+    segment.know(mark)
+    found.start_segment(segment.number, len(data))
+    offset = head
+    while offset < len(data):
+        batch = record.read_batch(data, offset, mark)
+        problem = "no whole batch header"
+        if batch is not None:
+            number, size = batch
+            if found.batches and number != found.batches + 1:
+                raise StoreError(f"{segment.path}: at offset {offset}: batch {number} follows batch {found.batches}")
+            start = offset + record.BATCH_HEAD.size
+            end = start + size
+            wrong = "a batch is cut off" if end > len(data) else record.damage(data, start, end)
+            if wrong is None:
+                try:
+                    record.visit(data, start, end, found)
+                except record.DamagedError as error:
+                    raise StoreError(f"{segment.path}: {error}") from None
+                found.read_batch(number)
+                offset = end
+                continue
+            problem = wrong
+        if not last or record.find_batch(data, offset + 1, mark, found.batches + 1) >= 0:
+            raise StoreError(
+                f"{segment.path}: damaged at offset {offset} ({problem}), with synced batches behind it;"
+                " `amqpbroker store check` shows more"
+            )
+        return offset
+    return offset

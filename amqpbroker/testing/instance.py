@@ -1,0 +1,126 @@
+"""One instance of the broker within tests: its server, clock, faults and records. For the thread of its loop only."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from amqpbroker.clock import TravelClock
+from amqpbroker.config import Config, Listener
+from amqpbroker.server.app import Listening, Server
+from amqpbroker.server.data import Data
+from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS
+from amqpbroker.testing.faults.injector import Injector
+from amqpbroker.testing.faults.restart import check_down
+from amqpbroker.testing.inspector import Inspector
+from amqpbroker.testing.recorder import Recorder
+from amqpbroker.testing.retained import KeptDefinitions, carry
+from amqpbroker.testing.time_travel import TimeTravel
+
+if TYPE_CHECKING:
+    from amqpbroker.management.resource import Resource
+
+
+#: How long clients get to answer when the broker stops. Many a test leaves connections open that nobody reads.
+STOP_MS = 50
+
+
+class Instance:
+    """A server whose time can be moved on, and at which faults strike. embedded: as of Server.
+
+    Its management API has the testing API too. before: one that has ended and whose place it takes. Time goes on, what
+    came by is remembered, and durable queues have their messages still: `kept` has their definitions. restarts: how
+    many times that was.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        loop: asyncio.AbstractEventLoop,
+        kept: Data,
+        settings: Mapping[str, str],
+        embedded: bool = False,
+        faults: Injector | None = None,
+        before: "Instance | None" = None,
+    ) -> None:
+        self.clock: TravelClock = TravelClock() if before is None else before.clock
+        self.clock.clear()
+        self.server = Server(config, self.clock, loop, kept, settings, embedded, STOP_MS)
+        self.broker = self.server.broker
+        self.time_travel = TimeTravel(self.clock, self.server)
+        self.recorder: Recorder = Recorder() if before is None else before.recorder
+        self.broker.tap(self.recorder)
+        self.faults = faults or Injector()
+        self.faults.restart = self.restart
+        self.faults.attach(self.server)
+        self.inspector = Inspector(self.broker, self.recorder, self.faults.report)
+        self.restarts: int = 0
+        if before is not None:
+            self.restarts = before.restarts + 1
+            if kept.journal is None:
+                carry(before.broker, self.broker)
+            before.server.discard()
+        self.server.more_resources = self._resources
+
+    def discard(self) -> None:
+        """Release the broker's memory after the end, when no broker replaces it."""
+        self.clock.clear()
+        self.server.discard()
+        self.recorder.discard()
+        self.faults.detach()
+
+    def restart(self, down_s: float = 0) -> None:
+        """End, and have another take this one's place on the same ports after so many seconds, unless that is so.
+
+        Raises ValueError for what is no such time.
+        """
+        check_down(down_s)
+        if not self.server.gives_way:
+            self.server.give_way(_with_ports(self.broker.config, self.server.listening), down_s)
+
+    def _resources(self) -> "list[Resource]":
+        # What only an API needs is not imported before.
+        from amqpbroker.testing.routes import ROUTES
+
+        return [route.resource(self) for route in ROUTES]
+
+
+class Instances:
+    """For `server.app.run`: servers with the testing API, each in the place of the one before."""
+
+    def __init__(self) -> None:
+        self._definitions = KeptDefinitions()
+        self._before: Instance | None = None
+
+    def __call__(
+        self, config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]
+    ) -> Server:
+        if config.in_memory:
+            kept = Data(self._definitions)
+        faults = None if self._before is None else self._before.faults
+        self._before = Instance(config, loop, kept, settings, faults=faults, before=self._before)
+        return self._before.server
+
+
+def _with_ports(config: Config, listening: Iterable[Listening]) -> Config:
+    """The configuration with the ports that were found where any was taken."""
+    found: dict[str, list[Listener]] = {}
+    for each in listening:
+        found.setdefault(each.protocol, []).append(Listener(each.host, each.port))
+
+    def listeners(protocol: str, wanted: tuple[Listener, ...]) -> tuple[Listener, ...]:
+        return wanted if all(listener.port for listener in wanted) else tuple(found[protocol])
+
+    def port(protocol: str, wanted: int | None) -> int | None:
+        return found[protocol][0].port if wanted == 0 else wanted
+
+    management, prometheus = config.management, config.prometheus
+    return replace(
+        config,
+        listeners=listeners(AMQP, config.listeners),
+        tls_listeners=listeners(AMQPS, config.tls_listeners),
+        management=replace(management, port=port(HTTP, management.port), tls_port=port(HTTPS, management.tls_port)),
+        prometheus=replace(
+            prometheus, port=port(METRICS, prometheus.port), tls_port=port(METRICS_TLS, prometheus.tls_port)
+        ),
+    )

@@ -1,0 +1,96 @@
+"""What a broker in memory has again when it is started anew: what a server's disk would have kept."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.exchanges.held import HeldMessages
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.store.definitions.definitions import (
+    KEYS,
+    BindingDefinition,
+    D,
+    Definition,
+    MemoryDefinitions,
+    VhostDefinition,
+)
+
+
+class KeptDefinitions(MemoryDefinitions):
+    """Definitions that outlive the broker, though not the process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: dict[type[Any], dict[tuple[Any, ...], Any]] = {kind: {} for kind in KEYS}
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        before = {kind: dict(kept) for kind, kept in self._kept.items()}
+        try:
+            yield
+        except BaseException:
+            self._kept = before
+            raise
+
+    def put(self, *definitions: Definition) -> None:
+        for definition in definitions:
+            self.remove(definition)
+            self._kept[type(definition)][_key(definition)] = definition
+
+    def remove(self, *definitions: Definition) -> None:
+        for definition in definitions:
+            self._kept[type(definition)].pop(_key(definition), None)
+
+    def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
+        for each in self.all(BindingDefinition):
+            ends = (each.to_exchange == is_exchange and each.destination == name) or (
+                is_exchange and each.source == name
+            )
+            if each.vhost == vhost and ends:
+                self.remove(each)
+
+    def remove_vhost(self, name: str) -> None:
+        for kind, kept in self._kept.items():
+            if "vhost" in kind._fields:
+                place = kind._fields.index("vhost")
+                self._kept[kind] = {key: each for key, each in kept.items() if each[place] != name}
+        self.remove(VhostDefinition(name))
+
+    def all(self, kind: type[D]) -> list[D]:
+        return list(self._kept[kind].values())
+
+
+def _key(definition: Definition) -> tuple[Any, ...]:
+    return definition[: KEYS[type(definition)]]
+
+
+def carry(before: Broker, after: Broker) -> None:
+    """Give the durable queues and exchanges of `after` the messages that those of `before`, which has ended, would have
+    on the disk. `after` has the definitions of `before`."""
+    for name, vhost in before.vhosts.items():
+        now = after.vhosts[name]
+        for queue in vhost.queues.values():
+            heir = now.queues.get(queue.name) if queue.durable else None
+            if heir is not None:
+                assert isinstance(queue, LocalQueue)
+                assert isinstance(heir, LocalQueue)
+                there = [*queue.ready, *(queue.delayed or ())]
+                all_of = queue.kind.stores_all
+                heir.inherit([_copy(entry, heir) for entry in there if all_of or entry.message.persistent])
+        for exchange in vhost.exchanges.values():
+            held = exchange.type.held
+            if exchange.durable and isinstance(held, HeldMessages):
+                later = now.exchanges[exchange.name].type.held
+                assert isinstance(later, HeldMessages)
+                for copy in held.recent():
+                    if copy.message.persistent:
+                        later.hold(copy.message, copy.deadline_ms)
+
+
+def _copy(entry: Entry, queue: LocalQueue) -> Entry:
+    copy = Entry(entry.message, queue, entry.sequence, entry.deadline_ms)
+    copy.redelivered = entry.redelivered
+    copy.delivery_count = entry.delivery_count
+    return copy

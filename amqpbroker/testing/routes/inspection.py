@@ -1,0 +1,162 @@
+"""What is there, for tests in any language."""
+
+import datetime
+import decimal
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from amqpbroker.management import failure
+from amqpbroker.management.call import Call
+from amqpbroker.management.failure import ApiError
+from amqpbroker.management.formats.messages import shown_payload
+from amqpbroker.management.formats.tables import shown_bytes, shown_name
+from amqpbroker.testing.instance import Instance
+from amqpbroker.testing.message import Message
+from amqpbroker.testing.routes.route import Route
+
+#: How long is waited if the test does not say, and at most.
+TIMEOUT_S = 5.0
+MAX_TIMEOUT_S = 300.0
+
+#: The most digits of a count in a URL; Python refuses to parse thousands of digits.
+MAX_DIGITS = 18
+
+_WAITED_FOR = ("ready", "unacked", "consumers")
+
+
+async def wait_until(instance: Instance, call: Call) -> dict[str, Any]:
+    """Waits until a queue is there and has some numbers: `{"queue": "q", "ready": 0, "unacked": 0, "consumers": 1,
+    "vhost": "/", "timeout": 5}`, of which only `queue` has to be there; `timeout` is in seconds. Answered with
+    `vhost`, `name`, `ready`, `unacked` and `consumers`, or with 409 and, as `reason`, what is there instead."""
+    body = call.need("queue")
+    unknown = sorted(set(body) - {"queue", "vhost", "timeout", *_WAITED_FOR})
+    if unknown:
+        raise failure.bad_request(f"there is nothing to wait for called {', '.join(unknown)}")
+    for name in ("queue", "vhost"):
+        if not isinstance(body.get(name, ""), str):
+            raise failure.bad_request(f"{name} is to be a name")
+    wanted = {name: _count(name, body[name]) for name in _WAITED_FOR if name in body}
+    timeout_s = _timeout(body.get("timeout", TIMEOUT_S))
+    await instance.time_travel.quiesce()
+    try:
+        state = await instance.inspector.wait_until(
+            body["queue"], vhost=body.get("vhost"), timeout_s=timeout_s, **wanted
+        )
+    except AssertionError as error:
+        raise _not_so(error) from None
+    return {name: _plain(value) for name, value in asdict(state).items()}
+
+
+async def published(instance: Instance, call: Call) -> list[dict[str, Any]]:
+    """The messages that clients published, oldest first, the last 10,000. Parameters: `vhost`, `exchange`,
+    `routing_key`; `count` waits until there are so many, up to `timeout` seconds, and is answered with 409 if there
+    are fewer or more."""
+    query = call.query
+    where = {name: query.get(name) for name in ("exchange", "routing_key", "vhost")}
+    await instance.time_travel.quiesce()
+    if "count" not in query:
+        return _shown(instance.inspector.published(**where))
+    count, timeout_s = _count("count", query["count"]), _timeout(query.get("timeout", TIMEOUT_S))
+    try:
+        return _shown(await instance.inspector.wait_for_published(count, timeout_s=timeout_s, **where))
+    except AssertionError as error:
+        raise _not_so(error) from None
+
+
+async def messages(instance: Instance, call: Call) -> list[dict[str, Any]]:
+    """The messages that are ready in a queue, in the order in which they would leave; they stay as they are."""
+    await instance.time_travel.quiesce()
+    if call.path["name"] not in call.vhost.queues:
+        raise failure.not_found()
+    return _shown(instance.inspector.messages(call.path["name"], call.vhost.name))
+
+
+async def unroutable(instance: Instance, call: Call) -> list[dict[str, Any]]:
+    """The messages that clients published and no queue got, oldest first, the last 1,000. Parameter: `vhost`."""
+    await instance.time_travel.quiesce()
+    return _shown(instance.inspector.unroutable(call.query.get("vhost")))
+
+
+async def channel_errors(instance: Instance, call: Call) -> list[dict[str, Any]]:
+    """What closed clients' channels and connections, oldest first, the last 1,000: `vhost`, `code`, `text`, `scope`
+    (`channel` or `connection`), `connection`, `channel`, `user`. Parameter: `vhost`."""
+    await instance.time_travel.quiesce()
+    refusals = instance.inspector.refusals(call.query.get("vhost"))
+    return [{name: _plain(value) for name, value in asdict(refusal).items()} for refusal in refusals]
+
+
+def _not_so(error: AssertionError) -> ApiError:
+    return ApiError(409, "not_so", shown_name(str(error)))
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, str) and value.isdecimal() and len(value) <= MAX_DIGITS:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise failure.bad_request(f"{name} is to be a whole number, and not negative")
+    return value
+
+
+def _timeout(value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 <= seconds <= MAX_TIMEOUT_S:
+        raise failure.bad_request(f"timeout is to be a number of seconds, at most {MAX_TIMEOUT_S:g}")
+    return seconds
+
+
+# --- as JSON ----------------------------------------------------------------------------------------------------------
+
+
+def _shown(found: Iterable[Message]) -> list[dict[str, Any]]:
+    """In the words of RabbitMQ's API for what was got out of a queue."""
+    return [_message(message) for message in found]
+
+
+def _message(message: Message) -> dict[str, Any]:
+    payload, encoding = shown_payload(message.body, "auto")
+    properties = dict(message.properties)
+    if message.headers:
+        properties["headers"] = message.headers
+    return {
+        "vhost": shown_name(message.vhost),
+        "exchange": shown_name(message.exchange),
+        "routing_key": shown_name(message.routing_key),
+        "queues": [shown_name(queue) for queue in message.queues],
+        "redelivered": message.redelivered,
+        "properties": _plain(properties),
+        "payload_bytes": len(message.body),
+        "payload": payload,
+        "payload_encoding": encoding,
+    }
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case str():
+            return shown_name(value)
+        case bytes():
+            return shown_bytes(value)
+        case Mapping():
+            return {shown_name(name): _plain(each) for name, each in value.items()}
+        case list():
+            return [_plain(each) for each in value]
+        case datetime.datetime():
+            return int(value.timestamp())
+        case decimal.Decimal():
+            return float(value)
+        case _:
+            return value
+
+
+ROUTES = (
+    Route("/testing/wait-until", post=wait_until),
+    Route("/testing/published", get=published),
+    Route("/testing/queues/{vhost}/{name}/messages", get=messages),
+    Route("/testing/unroutable", get=unroutable),
+    Route("/testing/channel-errors", get=channel_errors),
+)

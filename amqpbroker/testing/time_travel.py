@@ -1,0 +1,153 @@
+"""Moving a running broker's time on: what is due on the way happens in its order, and is written to its sockets."""
+
+import asyncio
+import datetime
+import logging
+import time
+
+from amqpbroker.clock import TravelClock
+from amqpbroker.server.app import Server
+from amqpbroker.testing.in_flight import Sent
+from amqpbroker.testing.sockets import Peers
+
+log = logging.getLogger(__name__)
+
+#: How many turns of the loop what has come to the sockets is given to be read, and what is due to be written.
+TURNS = 3
+
+#: How long at most what has come so far is read.
+READ_S = 30.0
+
+#: Time limit for waiting for a client that does not read its answers.
+STALLED_S = 0.1
+
+#: The most clients that an error names.
+SHOWN = 10
+
+#: How long at most what there is to say is written where there is ever more: clients may be busy meanwhile.
+BUSY_S = 0.1
+
+#: How many instants are passed before the loop's other work gets its turn.
+SLICE = 500
+
+#: Where time ends: that of `datetime`, a month before, for whatever is shown in another zone.
+LAST_MS = round(datetime.datetime(9999, 12, 1, tzinfo=datetime.UTC).timestamp() * 1000)
+
+
+class TimeTravel:
+    """Through the time of `server`, whose clock is `clock`. All of it is for the loop's thread."""
+
+    def __init__(self, clock: TravelClock, server: Server) -> None:
+        self.clock = clock
+        self._server = server
+        self._lock = asyncio.Lock()
+
+    async def advance(self, delta_ms: int) -> int:
+        """Move on by `delta_ms`; what is due on the way fires at its time, one instant after the other.
+
+        Returns what time it is then: everything that followed has been written to the sockets. What clients do about
+        it happens afterwards. Raises ValueError if that is not forward, or beyond what calendars have.
+        """
+        if delta_ms < 0:
+            raise ValueError(f"advance by {delta_ms} ms: time goes forward only")
+        clock = self.clock
+        if clock.now_ms() + delta_ms > LAST_MS:
+            raise ValueError(
+                f"advance by {delta_ms} ms from {clock.now_ms()} ms since 1970: time ends with the year 9999"
+            )
+        async with self._lock:
+            await self.quiesce()
+            stood = clock.frozen
+            clock.freeze()
+            end_ms = clock.now_ms() + delta_ms
+            passed = 0
+            try:
+                while self._step(end_ms):
+                    passed += 1
+                    self._end_turn()
+                    if passed % SLICE == 0:
+                        await self._turns()
+            finally:
+                if not stood:
+                    clock.resume()
+                self._server.timers.rearm()
+            await self.quiesce()
+            return end_ms
+
+    def _step(self, end_ms: int) -> bool:
+        """As when nobody travels, a timer that fails keeps none of the others from firing."""
+        try:
+            return self.clock.step(end_ms)
+        except Exception:
+            log.exception("a timer failed")
+            return True
+
+    def freeze(self) -> None:
+        """Have time stand still, but for what it is moved on."""
+        self.clock.freeze()
+
+    def resume(self) -> None:
+        """Have it run again, from where it is."""
+        self.clock.resume()
+        self._server.timers.rearm()
+
+    def _end_turn(self) -> None:
+        """What follows from an instant is written before the next. Nothing is read: what clients do comes later."""
+        tick = self._server.tick
+        for _ in range(TURNS):
+            if not tick.pending:
+                break
+            tick.run()
+
+    async def quiesce(self) -> None:
+        """Wait until the clients' frames are processed, the output is written, and stored messages are persisted.
+
+        This includes the bytes that clients had handed to their kernel before the call. It does not wait for a
+        connection that is held by an alarm or a fault, or whose client does not read its answers. Raises TimeoutError.
+        """
+        await self._turns()  # new connections are accepted
+        with Peers() as peers:
+            coming = [Sent(client, peers) for client in self._server.clients.there()]
+        await self._read(coming)
+        end_s = time.monotonic() + BUSY_S
+        while self._server.tick.pending and time.monotonic() < end_s:
+            await self._turns()
+
+    async def _read(self, coming: list[Sent]) -> None:
+        """Wait until all bytes of `coming` are handled. Raises TimeoutError."""
+        now_s = time.monotonic()
+        end_s, moved_s = now_s + READ_S, now_s
+        progress: list[tuple[int, int]] = []
+        while coming := [sent for sent in coming if not sent.is_handled and not sent.is_held]:
+            now_s, before = time.monotonic(), progress
+            progress = [sent.progress for sent in coming]
+            if progress != before:
+                moved_s = now_s
+            elif now_s > moved_s + STALLED_S and all(sent.waits_for_reader for sent in coming):
+                return
+            else:
+                await asyncio.sleep(0.001)
+            if now_s > end_s:
+                raise TimeoutError(_unhandled(coming))
+            await self._turns()
+
+    async def _turns(self) -> None:
+        """Wait for pending event loop iterations and for the store. Raises TimeoutError."""
+        store = self._server.broker.store
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        end_s = time.monotonic() + READ_S
+        while store.synced < store.appended:
+            if time.monotonic() > end_s:
+                raise TimeoutError(
+                    f"after {READ_S:g} s the disk has not taken all that the broker stores: "
+                    f"{store.appended - store.synced:,} entries of the journal are to be written"
+                )
+            await asyncio.sleep(0.001)
+
+
+def _unhandled(coming: list[Sent]) -> str:
+    more = [f"{len(coming) - SHOWN} others"] if len(coming) > SHOWN else []
+    return f"after {READ_S:g} s the broker has not handled all that clients had sent; there are still " + ", ".join(
+        [*map(str, coming[:SHOWN]), *more]
+    )

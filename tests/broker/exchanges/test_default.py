@@ -1,0 +1,22 @@
+import pytest
+
+from amqpbroker.broker.exchanges.default import DefaultType
+from tests.broker.routed import Box, binding_to, routed
+
+
+def test_the_key_is_the_name_of_a_queue() -> None:
+    queues = {"a": Box("a"), "é": Box("é")}
+    default = DefaultType(queues.get)
+    assert routed(default, b"a") == ["a"]
+    assert routed(default, "é".encode()) == ["é"]
+    assert routed(default, b"\xff") == []
+    queues["new"] = Box("new")
+    assert routed(default, b"new") == ["new"]
+
+
+def test_it_has_no_bindings() -> None:
+    default = DefaultType({}.get)
+    with pytest.raises(NotImplementedError):
+        default.bind(binding_to(Box("a")))
+    with pytest.raises(NotImplementedError):
+        default.unbind(binding_to(Box("a")))

@@ -1,0 +1,20 @@
+from amqpbroker.broker.exchanges.fanout import FanoutType
+from tests.broker.routed import Box, bind, routed
+
+
+def test_routes_to_everything_whatever_the_key() -> None:
+    fanout = FanoutType()
+    assert routed(fanout, b"key") == []
+    bind(fanout, Box("a"), b"key")
+    bind(fanout, Box("b"))
+    assert routed(fanout, b"other") == ["a", "b"]
+    assert not fanout.per_key
+
+
+def test_a_target_stays_until_its_last_binding_goes() -> None:
+    fanout, box = FanoutType(), Box("a")
+    first, second = bind(fanout, box, b"1"), bind(fanout, box, b"2")
+    fanout.unbind(first)
+    assert routed(fanout) == ["a"]
+    fanout.unbind(second)
+    assert routed(fanout) == []

@@ -1,0 +1,74 @@
+import pytest
+
+from amqpbroker.broker.exchanges.delayed import DelayedType
+from amqpbroker.broker.exchanges.registry import EXCHANGE_TYPES, build_exchange_type, known_exchange_types
+from amqpbroker.clock import ManualClock
+from amqpbroker.compat import COMPATS
+from amqpbroker.errors import AmqpError
+from amqpbroker.wire.values import Field, Table, longstr
+
+
+def build(name: str, arguments: Table | None = None):  # type: ignore[no-untyped-def]
+    return build_exchange_type(name, arguments or {}, ManualClock(), lambda _: None)
+
+
+def test_the_names() -> None:
+    assert EXCHANGE_TYPES == (
+        "direct",
+        "fanout",
+        "headers",
+        "topic",
+        "x-consistent-hash",
+        "x-delayed-message",
+        "x-local-random",
+        "x-modulus-hash",
+        "x-random",
+    )
+    assert known_exchange_types(COMPATS["4.3"]) == EXCHANGE_TYPES
+    for series in "4.0", "4.1", "4.2":
+        assert set(EXCHANGE_TYPES) - set(known_exchange_types(COMPATS[series])) == {"x-modulus-hash"}
+
+
+@pytest.mark.parametrize("name", EXCHANGE_TYPES)
+def test_every_exchange_gets_a_type_of_its_own(name: str) -> None:
+    arguments = {"x-delayed-type": longstr("topic")}
+    exchange_type = build(name, arguments)
+    assert exchange_type.name == name
+    assert build(name, arguments) is not exchange_type
+
+
+def test_the_inner_type_sees_the_arguments() -> None:
+    delayed = build("x-delayed-message", {"x-delayed-type": longstr("x-consistent-hash"), "hash-header": longstr("h")})
+    assert isinstance(delayed, DelayedType)
+    assert delayed.inner.name == "x-consistent-hash"
+    assert not delayed.inner.keyed
+
+
+EXISTING = "Invalid argument, 'x-delayed-type' must be an existing exchange type"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "text"),
+    [
+        # which of the two RabbitMQ 4.0.5 says of a name was asked of it
+        ("foo", {}, "invalid exchange type 'foo'"),
+        ("", {}, "invalid exchange type ''"),
+        ("unknown", {}, "invalid exchange type 'unknown'"),
+        ("Direct", {}, "unknown exchange type 'Direct'"),
+        ("no-such-type", {}, "unknown exchange type 'no-such-type'"),
+        ("é", {}, "unknown exchange type 'é'"),
+        ("x-delayed-message", {}, EXISTING),
+        ("x-delayed-message", {"x-delayed-type": Field("l", 1)}, EXISTING),
+        ("x-delayed-message", {"x-delayed-type": longstr("foo")}, "invalid exchange type 'foo'"),
+        (
+            "x-delayed-message",
+            {"x-delayed-type": longstr("x-delayed-message")},
+            "Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'",
+        ),
+        ("x-consistent-hash", {"hash-property": longstr("foo")}, "Unsupported property: foo"),
+    ],
+)
+def test_what_is_refused(name: str, arguments: Table, text: str) -> None:
+    with pytest.raises(AmqpError) as refusal:
+        build(name, arguments)
+    assert refusal.value.text == f"PRECONDITION_FAILED - {text}"

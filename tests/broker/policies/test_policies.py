@@ -1,0 +1,369 @@
+import time
+from typing import Any
+
+import pytest
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.policies.policies import NO_POLICY, Policy
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.compat import COMPATS
+from amqpbroker.wire.values import longstr
+from tests.broker.queueing import clock_of, declare, get, publish, ready
+from tests.harness import Wire, make_broker
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return make_broker()
+
+
+@pytest.fixture
+def vhost(broker: Broker) -> Vhost:
+    return broker.vhosts["/"]
+
+
+def put(broker: Broker, definition: dict[str, Any], name: str = "p", pattern: str = "^q", **more: Any) -> Policy:
+    policy = Policy("/", name, pattern, definition, **more)
+    broker.policies.put(policy)
+    return policy
+
+
+def refusal(broker: Broker, **given: Any) -> str:
+    fields: dict[str, Any] = {"name": "p", "pattern": "^q", "definition": {"max-length": 5}}
+    with pytest.raises(ValueError, match=r"^Validation failed\n\n") as refused:
+        broker.policies.put(Policy("/", **fields | given))
+    assert broker.policies.list() == broker.policies.list(operator=True) == []
+    return str(refused.value)
+
+
+# --- what a policy is ------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_is_there_until_it_is_deleted(broker: Broker) -> None:
+    policy = put(broker, {"max-length": 5}, apply_to="queues", priority=3)
+    operator = put(broker, {"max-length": 5}, operator=True)
+    assert broker.policies.get("/", "p") == policy
+    assert broker.policies.get("/", "p", operator=True) == operator
+    assert broker.policies.list() == broker.policies.list("/") == [policy]
+    assert broker.policies.list("other") == []
+    broker.policies.delete("/", "p")
+    assert (broker.policies.list(), broker.policies.list(operator=True)) == ([], [operator])
+    for look in (broker.policies.get, broker.policies.delete):
+        with pytest.raises(LookupError, match="policy 'p' in vhost '/' does not exist"):
+            look("/", "p")
+
+
+def test_a_policy_belongs_to_a_vhost(broker: Broker) -> None:
+    with pytest.raises(LookupError, match="vhost 'nope' does not exist"):
+        broker.policies.put(Policy("nope", "p", "", {"max-length": 5}))
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"definition": {}}, "no policy provided"),
+        ({"definition": {"foo": 1}}, '[{<<"foo">>,1}] are not recognised policy settings'),
+        ({"pattern": 5}, "pattern should be a binary but was 5"),
+        ({"pattern": None}, "pattern should be a binary but was null"),
+        ({"pattern": "*"}, 'pattern should be regular expression but is invalid: {"nothing to repeat",0}'),
+        ({"priority": "1"}, 'priority should be a number, actually was <<"1">>'),
+        ({"priority": None}, "priority should be a number, actually was null"),
+        ({"priority": True}, "priority should be a number, actually was true"),
+        (
+            {"apply_to": "foo"},
+            "apply-to 'foo' unrecognised; should be one of: 'queues', 'classic_queues',  'quorum_queues', 'streams',"
+            " 'exchanges', or 'all'",
+        ),
+        ({"operator": True, "definition": {"queue-mode": "lazy"}},
+         '[{<<"queue-mode">>,<<"lazy">>}] are not recognised policy settings'),
+    ],
+)  # fmt: skip
+def test_a_policy_that_is_none(broker: Broker, given: dict[str, Any], reason: str) -> None:
+    assert refusal(broker, **given) == f"Validation failed\n\n{reason}\n"
+
+
+def test_all_that_is_wrong_is_told(broker: Broker) -> None:
+    assert refusal(broker, definition={"expires": 0}, pattern=1, priority="x", apply_to=None) == (
+        "Validation failed\n\n0 is not a valid queue expiry\napply-to 'null' unrecognised; should be one of: 'queues',"
+        " 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'\npattern should be a binary but was 1\n"
+        'priority should be a number, actually was <<"x">>\n'
+    )
+
+
+@pytest.mark.parametrize("priority", [-1, 1.5, 10**20])
+def test_any_number_is_a_priority(broker: Broker, vhost: Vhost, priority: float) -> None:
+    policy = put(broker, {"max-length": 5}, priority=priority)
+    assert declare(vhost).policy == policy
+
+
+# --- which is in force -----------------------------------------------------------------------------------------------
+
+
+def test_the_highest_priority_alone_is_in_force_and_of_equals_the_first_name(broker: Broker, vhost: Vhost) -> None:
+    put(broker, {"max-length": 1}, "low")
+    high = put(broker, {"max-length-bytes": 2}, "high", priority=1)
+    queue = declare(vhost)
+    assert queue.policy == high
+    assert (queue.settings.max_length, queue.settings.max_length_bytes) == (-1, 2)
+    first = put(broker, {"expires": 5}, "a", priority=1)
+    assert queue.policy == first
+    broker.policies.delete("/", "a")
+    assert queue.policy == high
+
+
+@pytest.mark.parametrize(
+    ("apply_to", "expected"),
+    [
+        ("all", ["classic", "quorum", "exchange"]),
+        ("queues", ["classic", "quorum"]),
+        ("classic_queues", ["classic"]),
+        ("quorum_queues", ["quorum"]),
+        ("exchanges", ["exchange"]),
+        ("streams", []),
+    ],
+)
+def test_what_a_policy_applies_to(broker: Broker, vhost: Vhost, apply_to: str, expected: list[str]) -> None:
+    things = {
+        "classic": declare(vhost, "q1"),
+        "quorum": declare(vhost, "q2", queue_type="quorum"),
+        "exchange": vhost.declare_exchange("q3", "direct", False, False, False, {}),
+    }
+    put(broker, {"max-length": 5}, apply_to=apply_to)
+    assert [kind for kind, thing in things.items() if thing.policy is not None] == expected
+
+
+def test_a_queue_passes_over_a_policy_with_a_key_that_its_type_has_not(broker: Broker, vhost: Vhost) -> None:
+    low = put(broker, {"max-length": 77}, "low", priority=-5)
+    put(broker, {"max-length": 5, "delivery-limit": 3})
+    assert declare(vhost, "q1").policy == low
+    quorum = declare(vhost, "q2", queue_type="quorum")
+    assert (quorum.settings.max_length, quorum.settings.delivery_limit) == (5, 3)
+
+
+def test_a_pattern_is_searched_for_in_the_name_and_an_empty_one_found_in_all(broker: Broker, vhost: Vhost) -> None:
+    one, other = declare(vhost, "my.q"), declare(vhost, "mine")
+    put(broker, {"max-length": 5}, pattern="q$")
+    assert (one.settings.max_length, other.settings.max_length) == (5, -1)
+    put(broker, {"max-length": 6}, pattern="")
+    assert (one.settings.max_length, other.settings.max_length) == (6, 6)
+
+
+def test_other_vhosts_are_left_alone(broker: Broker, vhost: Vhost) -> None:
+    other = declare(broker.add_vhost("other"))
+    put(broker, {"max-length": 5})
+    assert other.policy is None
+    assert declare(broker.vhosts["other"], "q2").policy is None
+
+
+def test_without_policies_all_share_nothing(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    assert queue.effective is NO_POLICY
+    assert (queue.policy, queue.operator_policy, queue.effective_policy) == (None, None, {})
+
+
+def test_both_kinds_are_in_force_merged(broker: Broker, vhost: Vhost) -> None:
+    queue = declare(vhost)
+    policy = put(broker, {"max-length": 5, "overflow": "drop-head"})
+    operator = put(broker, {"max-length": 3, "overflow": "reject-publish", "expires": 1000}, "op", operator=True)
+    assert (queue.policy, queue.operator_policy) == (policy, operator)
+    assert queue.effective_policy == {"max-length": 3, "overflow": "reject-publish", "expires": 1000}
+    assert (queue.settings.max_length, queue.settings.overflow, queue.settings.expires_ms) == (
+        3,
+        "reject-publish",
+        1000,
+    )
+    broker.policies.delete("/", "p")
+    broker.policies.put(Policy("/", "op", "^q", {"expires": 7}, operator=True))
+    assert (queue.policy, queue.effective_policy) == (None, {"expires": 7})
+
+
+def test_queues_with_the_same_policies_share_what_is_in_force(broker: Broker, vhost: Vhost) -> None:
+    put(broker, {"max-length": 5})
+    assert declare(vhost, "q1").effective is declare(vhost, "q2").effective
+
+
+# --- at once ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_limit_trims_at_once_and_frees_at_once(broker: Broker, vhost: Vhost) -> None:
+    queue = declare(vhost)
+    publish(queue, *[b"%d" % number for number in range(5)])
+    put(broker, {"max-length": 2})
+    assert ready(queue) == [b"3", b"4"]
+    broker.policies.delete("/", "p")
+    publish(queue, b"5")
+    assert ready(queue) == [b"3", b"4", b"5"]
+
+
+def test_what_a_limit_trims_is_dead_lettered_by_the_same_policy(broker: Broker, vhost: Vhost) -> None:
+    grave, queue = declare(vhost, "grave"), declare(vhost)
+    publish(queue, b"1", b"2")
+    put(broker, {"max-length": 1, "dead-letter-exchange": "", "dead-letter-routing-key": "grave"})
+    assert (ready(grave), ready(queue)) == ([b"1"], [b"2"])
+
+
+def test_an_expiry_counts_from_the_policy_on_and_stops_with_it(broker: Broker, vhost: Vhost) -> None:
+    queue = declare(vhost)
+    clock_of(vhost).advance(900)
+    put(broker, {"expires": 1000})
+    clock_of(vhost).advance(900)
+    assert "q" in vhost.queues
+    broker.policies.delete("/", "p")
+    clock_of(vhost).advance(5000)
+    assert vhost.queues["q"] is queue
+    put(broker, {"expires": 1000})
+    clock_of(vhost).advance(1000)
+    assert vhost.queues == {}
+
+
+def test_a_change_that_concerns_other_queues_restarts_nothing(broker: Broker, vhost: Vhost) -> None:
+    declare(vhost)
+    put(broker, {"expires": 1000})
+    clock_of(vhost).advance(900)
+    put(broker, {"expires": 1000}, "other", "^other")
+    clock_of(vhost).advance(100)
+    assert vhost.queues == {}
+
+
+def test_a_time_to_live_is_for_what_is_published_from_then_on(broker: Broker, vhost: Vhost) -> None:
+    queue = declare(vhost)
+    publish(queue, b"1")
+    put(broker, {"message-ttl": 10})
+    clock_of(vhost).advance(11)
+    publish(queue, b"2")
+    assert ready(queue) == [b"1", b"2"]
+    queue.purge()
+    publish(queue, b"3")
+    clock_of(vhost).advance(11)
+    assert ready(queue) == []
+
+
+def test_a_time_that_is_too_long_is_as_long_as_can_be(broker: Broker, vhost: Vhost) -> None:
+    put(broker, {"message-ttl": 10**30, "expires": 10**30})
+    queue = declare(vhost)
+    publish(queue, b"1")
+    assert queue.settings.message_ttl_ms == queue.settings.expires_ms == 315_360_000_000
+
+
+# --- delayed retry ---------------------------------------------------------------------------------------------------
+
+
+def test_policies_delay_what_is_returned_from_4_3_on() -> None:
+    broker = make_broker(compat=COMPATS["4.3"])
+    vhost = broker.vhosts["/"]
+    queue = declare(vhost, queue_type="quorum")
+    put(broker, {"delayed-retry-type": "all", "delayed-retry-min": 10, "delayed-retry-max": 25})
+    put(broker, {"delayed-retry-min": 20}, "op", operator=True)
+    assert str(queue.retry) == "all (min: 20ms, max: 25ms)"
+    publish(queue, b"1")
+    queue.requeue([get(queue)])
+    clock_of(vhost).advance(19)
+    assert ready(queue) == []
+    clock_of(vhost).advance(1)
+    assert ready(queue) == [b"1"]
+    broker.policies.delete("/", "p")
+    assert queue.retry is None
+    assert str(declare(vhost, "q2", queue_type="quorum", delayed_retry_type="failed").retry) == (
+        "failed (min: 20ms, max: 20ms)"
+    )
+
+
+def test_policies_have_no_delayed_retry_before_4_3(broker: Broker) -> None:
+    problem = '[{<<"delayed-retry-min">>,1}] are not recognised policy settings'
+    for operator in (False, True):
+        assert problem in refusal(broker, definition={"delayed-retry-min": 1}, operator=operator)
+
+
+# --- exchanges -------------------------------------------------------------------------------------------------------
+
+
+def test_an_alternate_exchange_comes_and_goes_with_its_policy(broker: Broker, vhost: Vhost) -> None:
+    client = Wire(broker).log_in()
+    client.declare("lost")
+    client.call(1, "queue.bind", queue="lost", exchange="amq.fanout", routing_key="")
+    definition = {"alternate-exchange": "amq.fanout"}
+    for present in (False, True, False):
+        if present:
+            put(broker, definition, pattern="", apply_to="exchanges")
+        elif broker.policies.list():
+            broker.policies.delete("/", "p")
+        for exchange in ("amq.direct", ""):
+            client.publish("nowhere", b"m", exchange)
+            # The default exchange never has one.
+            assert client.depth("lost") == (present and exchange == "amq.direct")
+            vhost.queues["lost"].purge()
+            client.publish("nowhere", b"m", exchange)
+            client.receive()
+            vhost.queues["lost"].purge()
+    assert vhost.exchanges["amq.direct"].policy is None
+
+
+def test_an_exchange_s_own_alternate_comes_first(broker: Broker, vhost: Vhost) -> None:
+    policy = put(broker, {"alternate-exchange": "theirs"}, pattern="^x")
+    own = vhost.declare_exchange("x1", "direct", False, False, False, {"alternate-exchange": longstr("mine")})
+    bare = vhost.declare_exchange("x2", "direct", False, False, False, {})
+    assert (own.alternate, own.policy) == ("mine", policy)
+    assert bare.alternate == "theirs"
+    broker.policies.delete("/", "p")
+    assert (own.alternate, bare.alternate) == ("mine", None)
+
+
+# --- as parameters ---------------------------------------------------------------------------------------------------
+
+VALUE: dict[str, Any] = {"pattern": "^q", "definition": {"max-length": 5}, "priority": 1, "apply-to": "queues"}
+
+
+def test_policies_are_seen_as_parameters(broker: Broker) -> None:
+    put(broker, {"max-length": 5}, apply_to="queues", priority=1)
+    put(broker, {"max-length": 5}, "op", apply_to="queues", priority=1, operator=True)
+    assert broker.parameters.list() == [("operator_policy", "/", "op", VALUE)]
+    assert broker.parameters.list("policy") == [("policy", "/", "p", VALUE)]
+
+
+def test_operator_policies_may_be_set_as_parameters_but_policies_may_not(broker: Broker, vhost: Vhost) -> None:
+    queue: LocalQueue = declare(vhost)
+    broker.parameters.put("operator_policy", "/", "op", VALUE)
+    assert queue.settings.max_length == 5
+    assert broker.policies.get("/", "op", operator=True).value == VALUE
+    broker.parameters.delete("operator_policy", "/", "op")
+    assert queue.settings.max_length == -1
+    with pytest.raises(ValueError, match=r"^policies may not be set using this method$"):
+        broker.parameters.put("policy", "/", "p", VALUE)
+    assert broker.policies.list() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (5, "x not a list 5"),
+        ({"pattern": "", "definition": {"max-length": 5}}, 'Key "priority" not found in x'),
+        (
+            {"definition": {"foo": 5}, "bar": 1, "pattern": ""},
+            'Unrecognised terms [{<<"bar">>,1}] in x\n[{<<"foo">>,5}] are not recognised policy settings\n'
+            'Key "priority" not found in x',
+        ),
+    ],
+)
+def test_a_parameter_that_is_no_policy(broker: Broker, value: object, reason: str) -> None:
+    with pytest.raises(ValueError, match=r"^Validation failed\n\n") as refused:
+        broker.parameters.put("operator_policy", "/", "x", value)
+    assert str(refused.value) == f"Validation failed\n\n{reason}\n"
+
+
+def test_a_parameter_need_not_say_what_it_applies_to(broker: Broker) -> None:
+    broker.parameters.put("operator_policy", "/", "op", {k: VALUE[k] for k in VALUE if k != "apply-to"})
+    assert broker.policies.get("/", "op", operator=True).apply_to == "all"
+
+
+@pytest.mark.parametrize("operator", [False, True])
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|aa)+$"])
+def test_a_pattern_that_would_take_for_ever_matches_nothing(
+    broker: Broker, vhost: Vhost, pattern: str, operator: bool
+) -> None:
+    began = time.process_time()
+    put(broker, {"max-length": 5}, pattern=pattern, operator=operator)
+    for number in range(50):
+        queue = declare(vhost, f"{'a' * 200}!{number}")
+        assert (queue.policy, queue.operator_policy) == (None, None)
+    assert time.process_time() - began < 2

@@ -1,0 +1,95 @@
+"""Texts printed by RabbitMQ 4.0.5."""
+
+import pytest
+
+from amqpbroker.broker.publishing.publish_checks import check_user_id, expiration_ms, extra_routing_keys, without_bcc
+from amqpbroker.errors import AmqpError
+from amqpbroker.wire.values import Field, longstr
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [(b"0", 0), (b"+5", 5), (b"-0", 0), (b"007", 7), (b"60000", 60_000), (b"315360000000", 315_360_000_000)],
+)
+def test_expirations(raw: bytes, value: int) -> None:
+    assert expiration_ms(raw) == value
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown", "reason"),
+    [
+        (b"", "", "no_integer"),
+        (b"abc", "abc", "no_integer"),
+        (b" 1", " 1", "no_integer"),
+        (b"+", "+", "no_integer"),
+        (b"--1", "--1", "no_integer"),
+        ("５".encode(), "５", "no_integer"),
+        (b"\xff", "ÿ", "no_integer"),
+        (b"-1", "-1", "{value_negative,-1}"),
+        (b"315360000001", "315360000001", "{value_too_large,315360000001}"),
+        (b"1.5", "1.5", '{leftover_string,".5"}'),
+        (b"-5.5", "-5.5", '{leftover_string,".5"}'),
+        (b"1 ", "1 ", '{leftover_string," "}'),
+        (b"1e3", "1e3", '{leftover_string,"e3"}'),
+        (b"1_000", "1_000", '{leftover_string,"_000"}'),
+        (b"99999999999999x", "99999999999999x", '{leftover_string,"x"}'),
+        (b"5\n", "5\n", '{leftover_string,"\\n"}'),
+        (b'12"q\\', '12"q\\', '{leftover_string,"\\"q\\\\"}'),
+        ("5é".encode(), "5é", '{leftover_string,"Ã©"}'),
+        ("1日".encode(), "1日", "{leftover_string,[230,151,165]}"),
+        (b"1\0", "1\0", "{leftover_string,[0]}"),
+    ],
+)
+def test_what_is_no_expiration(raw: bytes, shown: str, reason: str) -> None:
+    with pytest.raises(AmqpError) as refused:
+        expiration_ms(raw)
+    assert refused.value.text == f"PRECONDITION_FAILED - invalid expiration '{shown}': {reason}"
+
+
+def test_no_extra_routing_keys() -> None:
+    assert extra_routing_keys({"cc": longstr("a")}) == ((), 0)
+
+
+def test_extra_routing_keys_are_those_of_cc_then_of_bcc() -> None:
+    headers = {
+        "BCC": Field("A", [longstr("c")]),
+        "CC": Field("A", [Field("I", 1), longstr("a"), Field("x", b"no"), longstr(b"\xff")]),
+    }
+    assert extra_routing_keys(headers) == ((b"a", b"\xff", b"c"), 2)
+
+
+@pytest.mark.parametrize("header", ["CC", "BCC"])
+@pytest.mark.parametrize(
+    ("field", "name"), [(longstr("a"), "longstr"), (Field("V", None), "void"), (Field("F", {}), "table")]
+)
+def test_extra_routing_keys_come_as_an_array(header: str, field: Field, name: str) -> None:
+    with pytest.raises(AmqpError) as refused:
+        extra_routing_keys({header: field})
+    assert refused.value.text == (
+        f'PRECONDITION_FAILED - invalid message: {{unacceptable_type_in_header,"{header}",{name}}}'
+    )
+
+
+def test_cc_is_looked_at_before_bcc() -> None:
+    with pytest.raises(AmqpError, match='"CC",bool'):
+        extra_routing_keys({"BCC": Field("I", 1), "CC": Field("t", True)})
+
+
+def test_bcc_is_taken_out_and_cc_stays() -> None:
+    headers = {"a": longstr("1"), "BCC": Field("A", []), "CC": Field("A", [])}
+    assert without_bcc(headers) == {"a": longstr("1"), "CC": Field("A", [])}
+    assert "BCC" in headers
+
+
+def test_a_user_id_is_the_publisher_s() -> None:
+    check_user_id("guest", "guest", ())
+    check_user_id("bob", "guest", ("administrator", "impersonator"))
+
+
+@pytest.mark.parametrize(("user_id", "shown"), [("", ""), ("bob", "bob"), ("日", "日"), ("bo\udce9", "boé")])
+def test_another_user_id_is_refused(user_id: str, shown: str) -> None:
+    with pytest.raises(AmqpError) as refused:
+        check_user_id(user_id, "guest", ("administrator",))
+    assert refused.value.text == (
+        f"PRECONDITION_FAILED - user_id property set to '{shown}' but authenticated user was 'guest'"
+    )

@@ -1,0 +1,223 @@
+"""A kind of queue that only tests have: a ring, which keeps the last messages that came.
+
+The file and its row at the end are all that a kind takes: nothing else in the project knows of it.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from amqpbroker.broker.infos import QueueInfo
+from amqpbroker.broker.policies.policy_keys import PolicyKey, is_integer
+from amqpbroker.broker.queues.arguments import QUEUE_TYPE, Argument, Setting, positive, smaller
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.consumers import Consumers
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.host import Host
+from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.message.message import Message
+from amqpbroker.store.journal.recovery import Copies
+from amqpbroker.store.store import UNSTORED, Store
+from amqpbroker.wire.values import Table
+
+#: How many messages a ring keeps that was declared without x-ring-length.
+DEFAULT_LENGTH = 3
+
+
+class RingQueue(Queue):
+    """Keeps the last `settings.max_length` messages. One that comes back is put first if the ring has room for it."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        host: Host,
+        name: str,
+        settings: QueueSettings,
+        durable: bool,
+        auto_delete: bool,
+        owner: object | None,
+        arguments: Table,
+    ) -> None:
+        super().__init__(kind, name, settings, durable, auto_delete, owner, arguments)
+        self._host = host
+        self._store: Store = host.store if durable else UNSTORED
+        self._ready: deque[Entry] = deque()
+        self._consumers = Consumers(name, host.name)
+        self._recovered: Copies | None = None
+        self._entered = self._delivered = self._delivered_no_ack = self._acked = 0
+
+    # --- observation ------------------------------------------------------------------------------------------------
+
+    @property
+    def ready_count(self) -> int:
+        return len(self._ready)
+
+    @property
+    def consumer_list(self) -> Sequence[Consumer]:
+        return self._consumers.all
+
+    def counters(self) -> tuple[int, ...]:
+        got = (0, 0, 0, 0)
+        counts = self._entered, self._delivered, self._delivered_no_ack, *got, self._acked, 0, 0
+        return *counts, len(self._ready), self.unacked_count
+
+    def info(self) -> QueueInfo:
+        ready, unacked = len(self._ready), self.unacked_count
+        return QueueInfo(
+            consumers=len(self._consumers.all),
+            messages=ready + unacked,
+            messages_ready=ready,
+            messages_unacknowledged=unacked,
+            messages_ram=ready + unacked,
+        )
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def publish(self, message: Message) -> bool:
+        self._entered += 1
+        entry = Entry(message, self, self._entered, 0)
+        if message.persistent and self._store.keeps:
+            self._store.enqueue(entry)
+        self._ready.append(entry)
+        self._deliver()
+        self._trim()
+        return True
+
+    def _trim(self) -> None:
+        while len(self._ready) > self.settings.max_length:
+            self._drop(self._ready.popleft())
+
+    def _drop(self, entry: Entry) -> None:
+        if entry.position:
+            self._store.settle(entry)
+
+    def _deliver(self) -> None:
+        while self._ready:
+            consumer = self._consumers.next()
+            if consumer is None:
+                return
+            entry = self._ready.popleft()
+            if consumer.no_ack:
+                self._delivered_no_ack += 1
+                self._drop(entry)
+                consumer.hand(entry.message, entry.acquired_count, 0)
+                continue
+            self._take(entry, consumer)
+            self._delivered += 1
+            consumer.unacked += 1
+            consumer.deliver(entry)
+
+    def _take(self, entry: Entry, consumer: Consumer | None) -> None:
+        entry.consumer = consumer
+        self.unacked_count += 1
+        if entry.position:
+            self._store.returned(entry)
+
+    def get(self, no_ack: bool) -> Entry | None:
+        if not self._ready:
+            return None
+        entry = self._ready.popleft()
+        if no_ack:
+            self._drop(entry)
+        else:
+            self._take(entry, None)
+        return entry
+
+    def _release(self, entry: Entry) -> None:
+        self.unacked_count -= 1
+        consumer, entry.consumer = entry.consumer, None
+        if consumer is not None:
+            consumer.unacked -= 1
+            self._consumers.settled(consumer)
+
+    def ack(self, entry: Entry) -> None:
+        self._acked += 1
+        self.reject([entry])
+
+    def reject(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self._release(entry)
+            self._drop(entry)
+        self._deliver()
+
+    def requeue(self, entries: list[Entry], failed: bool = True) -> None:
+        for entry in reversed(entries):
+            self._release(entry)
+            entry.acquired_count += 1
+            if self.closed:
+                self._drop(entry)
+            else:
+                self._ready.appendleft(entry)
+        self._deliver()
+        self._trim()
+
+    def purge(self) -> int:
+        count = len(self._ready)
+        while self._ready:
+            self._drop(self._ready.pop())
+        return count
+
+    def move(self, destination: Queue, count: int, size: int) -> int:
+        return 0
+
+    # --- consumers --------------------------------------------------------------------------------------------------
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        self._consumers.add(consumer)
+
+    def remove_consumer(self, consumer: Consumer, gives_back: bool = False) -> None:
+        if consumer.registered:
+            self._consumers.remove(consumer)
+            if self.auto_delete and not self._consumers.all:
+                self._host.drop_queue(self)
+
+    def offer(self, consumer: Consumer) -> None:
+        self._consumers.wake(consumer)
+        self._deliver()
+
+    # --- start, change and end --------------------------------------------------------------------------------------
+
+    def recover(self, copies: Copies) -> None:
+        self._recovered = copies
+
+    def recovered(self) -> None:
+        copies, self._recovered = self._recovered, None
+        if copies is None:
+            return
+        reading = self._store.load(copies.positions)
+        for position, sequence in zip(copies.positions, copies.sequences, strict=True):
+            entry = Entry(reading.message(position), self, sequence, 0)
+            entry.position = position
+            entry.redelivered = self._store.delivery_count(position) >= 0
+            self._ready.append(entry)
+        self._entered = copies.sequences[-1]
+
+    def apply_settings(self, settings: QueueSettings) -> None:
+        super().apply_settings(settings)
+        self._trim()
+
+    def close(self) -> list[Consumer]:
+        self.purge()
+        self.discard()
+        consumers = list(self._consumers.all)
+        for consumer in consumers:
+            self._consumers.remove(consumer)
+        return consumers
+
+    def discard(self) -> None:
+        self.closed = True
+        self._ready.clear()
+        self.incoming.clear()
+
+
+def _complete(values: dict[str, Any]) -> None:
+    values.setdefault("max_length", DEFAULT_LENGTH)
+
+
+RING_LENGTH = Argument(
+    "x-ring-length", positive, Setting("max_length", int, smaller), PolicyKey(is_integer(1), "ring length", min)
+)
+
+RING = Kind("ring", RingQueue, arguments=(QUEUE_TYPE, RING_LENGTH), complete=_complete, apply_to="ring_queues")

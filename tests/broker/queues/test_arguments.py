@@ -1,0 +1,200 @@
+"""Texts printed by RabbitMQ 4.0.5."""
+
+from typing import Any
+
+import pytest
+
+from amqpbroker.broker.queues.arguments import with_queue_type
+from amqpbroker.broker.queues.declaration import Declaration, parse_declaration
+from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.errors import AmqpError
+from amqpbroker.wire.values import Field, Table, longstr
+
+INVALID = "PRECONDITION_FAILED - invalid arg '{}' for queue 'q' in vhost '/': {}"
+FOREIGN = "PRECONDITION_FAILED - invalid arg '{}' for queue 'q' in vhost '/' of queue type rabbit_{}_queue"
+QUORUM = {"x-queue-type": longstr("quorum")}
+
+
+def parse(arguments: Table, **declare: Any) -> Declaration:
+    flags: dict[str, Any] = {"durable": True, "exclusive": False, "auto_delete": False}
+    return parse_declaration("q", "/", arguments=arguments, **flags | declare)
+
+
+def refusal(arguments: Table, **declare: Any) -> str:
+    with pytest.raises(AmqpError) as refused:
+        parse(arguments, **declare)
+    return refused.value.text
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "reason"),
+    [
+        ("x-expires", Field("l", -1), "{value_negative,-1}"),
+        ("x-expires", Field("I", 0), "{value_zero,0}"),
+        ("x-expires", Field("l", 315360000001), "{value_too_large,315360000001}"),
+        ("x-expires", longstr("1"), '"expected integer, got longstr"'),
+        ("x-message-ttl", Field("b", -1), "{value_negative,-1}"),
+        ("x-message-ttl", Field("l", 315360000001), "{value_too_large,315360000001}"),
+        ("x-message-ttl", Field("d", 1.5), '"expected integer, got double"'),
+        ("x-message-ttl", Field("t", True), '"expected integer, got bool"'),
+        ("x-message-ttl", Field("V", None), '"expected integer, got void"'),
+        ("x-message-ttl", Field("T", 5), '"expected integer, got timestamp"'),
+        ("x-message-ttl", Field("F", {}), '"expected integer, got table"'),
+        ("x-message-ttl", Field("A", []), '"expected integer, got array"'),
+        ("x-message-ttl", Field("D", (0, 5)), '"expected integer, got decimal"'),
+        ("x-message-ttl", Field("x", b"1"), '"expected integer, got binary"'),
+        ("x-message-ttl", Field("f", 1.0), '"expected integer, got float"'),
+        ("x-max-length", Field("s", -5), "{value_negative,-5}"),
+        ("x-max-length-bytes", Field("l", -1), "{value_negative,-1}"),
+        ("x-max-priority", Field("I", -1), "{value_negative,-1}"),
+        ("x-max-priority", Field("I", 256), "{max_value_exceeded,256}"),
+        ("x-queue-version", Field("I", -1), "{value_negative,-1}"),
+        ("x-queue-version", Field("I", 3), "\"unsupported queue version '3'\""),
+        ("x-queue-version", longstr("2"), '"expected integer, got longstr"'),
+        ("x-overflow", longstr("foo"), "invalid_overflow"),
+        ("x-overflow", Field("I", 1), "{unacceptable_type,signedint}"),
+        ("x-single-active-consumer", longstr("true"), "{unacceptable_type,longstr}"),
+        ("x-single-active-consumer", Field("V", None), "{unacceptable_type,void}"),
+        ("x-queue-mode", longstr("fü"), "\"unsupported queue mode 'fü'\""),
+        ("x-queue-mode", longstr(b"\xe9"), "\"unsupported queue mode 'é'\""),
+        ("x-queue-mode", Field("I", 1), "{unacceptable_type,signedint}"),
+        ("x-queue-leader-locator", longstr("foo"), "invalid_queue_locator_arg"),
+        ("x-queue-leader-locator", Field("I", 1), "{unacceptable_type,signedint}"),
+        ("x-dead-letter-routing-key", longstr("k"), "routing_key_but_no_dlx_defined"),
+        ("x-dead-letter-routing-key", Field("I", 1), "{unacceptable_type,signedint}"),
+        ("x-queue-type", longstr("foo"), "\"unsupported queue type 'foo'\""),
+        ("x-queue-type", longstr("Classic"), "\"unsupported queue type 'Classic'\""),
+        ("x-queue-type", longstr(""), "\"unsupported queue type ''\""),
+        ("x-queue-type", Field("I", 1), "{unacceptable_type,signedint}"),
+        (
+            "x-queue-type",
+            longstr("日本"),
+            "[117,110,115,117,112,112,111,114,116,101,100,32,113,117,101,117,101,32,116,121,112,101,32,39,26085,26412,39]",
+        ),
+    ],
+)
+def test_refuses_what_is_no_value_of_a_classic_queue(argument: str, value: Field, reason: str) -> None:
+    assert refusal({argument: value}) == INVALID.format(argument, reason)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "reason"),
+    [
+        ("x-dead-letter-strategy", longstr("foo"), "invalid_dlx_strategy"),
+        ("x-dead-letter-strategy", Field("I", 1), "{unacceptable_type,signedint}"),
+        ("x-quorum-initial-group-size", Field("I", 0), "{value_zero,0}"),
+        ("x-quorum-initial-group-size", Field("I", -1), "{value_negative,-1}"),
+        ("x-max-in-memory-length", Field("I", -3), "{value_negative,-3}"),
+        ("x-max-in-memory-bytes", longstr("1"), '"expected integer, got longstr"'),
+    ],
+)
+def test_refuses_what_is_no_value_of_a_quorum_queue(argument: str, value: Field, reason: str) -> None:
+    assert refusal(QUORUM | {argument: value}) == INVALID.format(argument, reason)
+
+
+@pytest.mark.parametrize(
+    "argument", ["x-delivery-limit", "x-dead-letter-strategy", "x-max-in-memory-length", "x-max-age"]
+)
+def test_refuses_what_only_other_queue_types_have(argument: str) -> None:
+    assert refusal({argument: longstr("1h")}) == FOREIGN.format(argument, "classic")
+
+
+@pytest.mark.parametrize(
+    "argument", ["x-max-priority", "x-queue-mode", "x-queue-version", "x-queue-master-locator", "x-max-age"]
+)
+def test_refuses_what_quorum_queues_do_not_have(argument: str) -> None:
+    assert refusal(QUORUM | {argument: Field("I", 500)}) == FOREIGN.format(argument, "quorum")
+
+
+@pytest.mark.parametrize(
+    "value", [Field("b", 5), Field("B", 5), Field("s", 5), Field("u", 5), Field("i", 5), Field("l", 5)]
+)
+def test_takes_integers_of_any_width(value: Field) -> None:
+    assert parse({"x-max-length": value}).settings.max_length == 5
+
+
+def test_checks_values_in_one_order_then_foreign_arguments_then_properties() -> None:
+    wrong_ttl = {"x-message-ttl": Field("I", -5)}
+    assert "'x-expires'" in refusal(wrong_ttl | {"x-expires": Field("I", 0)})
+    assert "value_negative" in refusal({"x-delivery-limit": Field("I", 5)} | wrong_ttl)
+    assert "'x-max-priority'" in refusal(QUORUM | {"x-max-priority": Field("I", 5)}, auto_delete=True)
+    assert "invalid type 'signedint'" in refusal(wrong_ttl | {"x-dead-letter-exchange": Field("I", 1)})
+
+
+def test_names_the_first_foreign_argument_by_name_where_the_type_was_left_out() -> None:
+    foreign = {"x-max-age": longstr("1h"), "x-delivery-limit": Field("I", 5)}
+    assert refusal(foreign) == FOREIGN.format("x-delivery-limit", "classic")
+    assert refusal({"x-queue-type": longstr("classic")} | foreign) == FOREIGN.format("x-max-age", "classic")
+
+
+def test_takes_unknown_arguments() -> None:
+    assert parse({"x-foo": Field("A", []), "bar": Field("V", None)}).settings == QueueSettings()
+
+
+@pytest.mark.parametrize("kind", ["I", "x", "V"])
+def test_a_dead_letter_exchange_must_be_a_string(kind: str) -> None:
+    name = {"I": "signedint", "x": "binary", "V": "void"}[kind]
+    assert refusal({"x-dead-letter-exchange": Field(kind, None)}) == (
+        f"PRECONDITION_FAILED - invalid type '{name}' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "prop"),
+    [
+        ({"durable": False}, "non-durable"),
+        ({"exclusive": True}, "exclusive-owner"),
+        ({"exclusive": True, "durable": False}, "exclusive-owner"),
+        ({"auto_delete": True, "exclusive": True, "durable": False}, "auto-delete"),
+    ],
+)
+def test_a_quorum_queue_is_durable_and_shared(flags: dict[str, bool], prop: str) -> None:
+    assert refusal(QUORUM, **flags) == f"PRECONDITION_FAILED - invalid property '{prop}' for queue 'q' in vhost '/'"
+
+
+def test_only_classic_queues_may_get_their_name_from_the_server() -> None:
+    text = "PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_quorum_queue"
+    assert refusal(QUORUM, server_named=True) == text
+    assert refusal({}, server_named=True, default_queue_type="quorum") == text
+    assert parse({}, server_named=True).kind.name == "classic"
+
+
+def test_refuses_a_stream_and_says_what_to_do() -> None:
+    with pytest.raises(AmqpError) as refused:
+        parse({"x-queue-type": longstr("stream")})
+    assert refused.value.code == 540
+    assert "x-queue-type quorum or classic" in refused.value.text
+
+
+@pytest.mark.parametrize(
+    ("flags", "queue_type"),
+    [
+        ({}, "quorum"),
+        ({"durable": False}, "classic"),
+        ({"exclusive": True}, "classic"),
+        ({"auto_delete": True}, "classic"),
+    ],
+)
+def test_the_default_type_is_for_queues_that_it_suits(flags: dict[str, bool], queue_type: str) -> None:
+    assert parse({}, default_queue_type="quorum", **flags).kind.name == queue_type
+
+
+def test_undefined_is_the_default_type() -> None:
+    assert parse({"x-queue-type": longstr("undefined")}, default_queue_type="quorum").kind.name == "quorum"
+
+
+def test_writes_the_queue_type_into_the_arguments_that_are_kept() -> None:
+    flags: dict[str, Any] = {
+        "durable": True,
+        "exclusive": False,
+        "auto_delete": False,
+        "default_queue_type": "quorum",
+    }
+    kept = with_queue_type({"x-z": Field("t", True), "x-a": Field("t", True)}, **flags)
+    assert list(kept.items()) == [
+        ("x-a", Field("t", True)),
+        ("x-queue-type", longstr("quorum")),
+        ("x-z", Field("t", True)),
+    ]
+    given = {"x-z": Field("t", True), "x-queue-type": longstr("classic")}
+    assert list(with_queue_type(given, **flags).items()) == list(given.items())

@@ -1,0 +1,167 @@
+from typing import Any
+
+import pytest
+
+from amqpbroker.broker.queues.declaration import queue_settings
+from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.kinds import CLASSIC, QUORUM
+from amqpbroker.broker.queues.retry_delay import RetryDelay
+from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.wire.values import Field, Table, longstr
+
+
+def test_a_bare_queue_is_plain() -> None:
+    settings = queue_settings(CLASSIC, {})
+    assert settings == QueueSettings()
+    assert settings.plain
+    assert settings.delivery_limit == -1
+
+
+def test_all_arguments_of_a_classic_queue() -> None:
+    arguments = {
+        "x-expires": Field("I", 1),
+        "x-message-ttl": Field("I", 2),
+        "x-max-length": Field("I", 3),
+        "x-max-length-bytes": Field("I", 4),
+        "x-max-priority": Field("I", 5),
+        "x-overflow": longstr("reject-publish-dlx"),
+        "x-dead-letter-exchange": longstr("dlx"),
+        "x-dead-letter-routing-key": longstr(b"k\xff"),
+        "x-single-active-consumer": Field("t", True),
+        "x-consumer-timeout": Field("I", 6),
+    }
+    assert queue_settings(CLASSIC, arguments) == QueueSettings(
+        expires_ms=1,
+        message_ttl_ms=2,
+        max_length=3,
+        max_length_bytes=4,
+        max_priority=5,
+        overflow="reject-publish-dlx",
+        dead_letter_exchange="dlx",
+        dead_letter_routing_key=b"k\xff",
+        single_active_consumer=True,
+        consumer_timeout_ms=6,
+    )
+
+
+@pytest.mark.parametrize("argument", ["x-message-ttl", "x-max-length", "x-max-length-bytes"])
+def test_a_limit_of_zero_is_a_limit(argument: str) -> None:
+    assert not queue_settings(CLASSIC, {argument: Field("I", 0)}).plain
+
+
+@pytest.mark.parametrize("argument", ["x-expires", "x-max-priority"])
+def test_what_does_not_concern_publishing_leaves_it_plain(argument: str) -> None:
+    assert queue_settings(CLASSIC, {argument: Field("I", 10)}).plain
+
+
+def test_a_max_priority_of_zero_is_one() -> None:
+    assert queue_settings(CLASSIC, {"x-max-priority": Field("I", 0)}).max_priority == 1
+
+
+def test_single_active_consumer_may_be_said_no_to() -> None:
+    assert not queue_settings(CLASSIC, {"x-single-active-consumer": Field("t", False)}).single_active_consumer
+
+
+def test_the_default_exchange_may_be_the_dead_letter_exchange() -> None:
+    assert queue_settings(CLASSIC, {"x-dead-letter-exchange": longstr("")}).dead_letter_exchange == ""
+
+
+@pytest.mark.parametrize(
+    ("argument", "limit"),
+    [(None, 20), (Field("I", 3), 3), (Field("I", -1), -1), (longstr("5"), 20), (Field("t", True), 20)],
+)
+def test_the_delivery_limit_of_a_quorum_queue(argument: Field | None, limit: int) -> None:
+    arguments: Table = {} if argument is None else {"x-delivery-limit": argument}
+    assert queue_settings(QUORUM, arguments).delivery_limit == limit
+
+
+def test_quorum_queues_do_not_reject_to_the_dead_letter_exchange() -> None:
+    assert queue_settings(QUORUM, {"x-overflow": longstr("reject-publish-dlx")}).overflow == "drop-head"
+
+
+@pytest.mark.parametrize(
+    ("overflow", "exchange", "strategy"),
+    [
+        ("reject-publish", "dlx", "at-least-once"),
+        ("drop-head", "dlx", "at-most-once"),
+        ("reject-publish", None, "at-most-once"),
+    ],
+)
+def test_at_least_once_needs_reject_publish_and_a_dead_letter_exchange(
+    overflow: str, exchange: str | None, strategy: str
+) -> None:
+    arguments = {"x-dead-letter-strategy": longstr("at-least-once"), "x-overflow": longstr(overflow)}
+    if exchange is not None:
+        arguments["x-dead-letter-exchange"] = longstr(exchange)
+    assert queue_settings(QUORUM, arguments).dead_letter_strategy == strategy
+
+
+@pytest.mark.parametrize("kind", [CLASSIC, QUORUM])
+def test_a_policy_alone_counts(kind: Kind) -> None:
+    policy = {
+        "message-ttl": 5,
+        "dead-letter-exchange": "dlx",
+        "dead-letter-routing-key": "ü",
+        "overflow": "reject-publish",
+        "consumer-timeout": 7,
+    }
+    settings = queue_settings(kind, {}, policy)
+    assert (settings.message_ttl_ms, settings.plain) == (5, False)
+    assert (settings.dead_letter_exchange, settings.dead_letter_routing_key) == ("dlx", "ü".encode())
+    assert (settings.overflow, settings.consumer_timeout_ms) == ("reject-publish", 7)
+
+
+@pytest.mark.parametrize("kind", [CLASSIC, QUORUM])
+def test_of_policy_and_argument_the_smaller_number_counts(kind: Kind) -> None:
+    arguments = {"x-max-length": Field("I", 5), "x-expires": Field("I", 5)}
+    settings = queue_settings(kind, arguments, {"max-length": 3, "expires": 9})
+    assert (settings.max_length, settings.expires_ms) == (3, 5)
+
+
+@pytest.mark.parametrize(("kind", "overflow"), [(CLASSIC, "drop-head"), (QUORUM, "reject-publish")])
+def test_overflow_is_the_argument_s_on_classic_and_the_policy_s_on_quorum_queues(kind: Kind, overflow: str) -> None:
+    arguments = {"x-overflow": longstr("drop-head"), "x-dead-letter-exchange": longstr("mine")}
+    settings = queue_settings(kind, arguments, {"overflow": "reject-publish", "dead-letter-exchange": "theirs"})
+    assert settings.overflow == overflow
+    assert settings.dead_letter_exchange == "mine"
+
+
+@pytest.mark.parametrize(("policy", "argument", "limit"), [(5, 3, 3), (3, 5, 3), (-1, 5, 5), (5, -1, 5), (-1, -1, -1)])
+def test_of_two_delivery_limits_the_finite_one_counts(policy: int, argument: int, limit: int) -> None:
+    arguments = {"x-delivery-limit": Field("I", argument)}
+    assert queue_settings(QUORUM, arguments, {"delivery-limit": policy}).delivery_limit == limit
+
+
+def test_a_classic_queue_has_no_delivery_limit() -> None:
+    assert queue_settings(CLASSIC, {}, {"delivery-limit": 5}).delivery_limit == -1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "policy", "delay"),
+    [
+        ({"type": "all", "min": 10, "max": 30}, {}, RetryDelay("all", 10, 30)),
+        ({}, {"type": "failed", "min": 10}, RetryDelay("failed", 10, 10)),
+        ({"type": "all", "min": 10, "max": 30}, {"type": "failed", "min": 20, "max": 20}, RetryDelay("failed", 10, 20)),
+        ({"type": "all", "min": 10, "max": 30}, {"type": "disabled"}, None),
+        ({"type": "disabled", "min": 10}, {"type": "returned"}, RetryDelay("returned", 10, 10)),
+        ({"type": "all"}, {"min": 5}, RetryDelay("all", 5, 5)),
+        ({"type": "all", "min": -5}, {"min": 5}, None),
+        ({"type": "all", "min": 5, "max": -1}, {}, RetryDelay("all", 5, 5)),
+        ({"type": "al", "min": 10}, {}, None),
+        ({"type": 5, "min": 10}, {}, None),
+        ({"type": "all", "min": "10"}, {}, None),
+        ({"type": "all"}, {}, None),
+        ({"min": 10}, {}, None),
+    ],
+)
+def test_the_delayed_retry_of_a_quorum_queue(
+    arguments: dict[str, Any], policy: dict[str, Any], delay: RetryDelay | None
+) -> None:
+    """See rabbit_quorum_queue:get_delayed_retry_config/1. Arguments are not checked when a queue is declared."""
+    declared = {
+        f"x-delayed-retry-{name}": Field("l", value) if isinstance(value, int) else longstr(value)
+        for name, value in arguments.items()
+    }
+    definition = {f"delayed-retry-{name}": value for name, value in policy.items()}
+    assert queue_settings(QUORUM, declared, definition).retry == delay
+    assert queue_settings(CLASSIC, declared, definition).retry is None

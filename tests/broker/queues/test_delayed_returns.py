@@ -1,0 +1,622 @@
+"""Delayed returned messages: the container by itself, and quorum queues with RabbitMQ 4.3's delayed retry."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from amqpbroker.broker.queues.delayed_returns import DelayedReturns
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.pages import PAGE_BYTES, PAGE_COUNT
+from amqpbroker.broker.queues.rereading import RETRY_MS
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.clock import ManualClock
+from amqpbroker.compat import COMPATS
+from amqpbroker.config import Config
+from amqpbroker.config.bounds import Bounds
+from tests.broker.queueing import (
+    Subscriber,
+    clock_of,
+    declare,
+    get,
+    message,
+    publish,
+    ready,
+    reasons,
+    table,
+    with_graves,
+)
+from tests.broker.storing import Node, bodies
+from tests.fault_files import FlakyFiles
+from tests.harness import make_broker
+
+RETRY: dict[str, Any] = {"queue_type": "quorum", "delayed_retry_type": "all", "delayed_retry_min": 100}
+
+
+@pytest.fixture
+def vhost() -> Vhost:
+    return vhost_of("4.3")
+
+
+def vhost_of(series: str, **settings: Any) -> Vhost:
+    compat = COMPATS[series].configured({"transient_nonexcl_queues": True})
+    return make_broker(compat=compat, **settings).vhosts["/"]
+
+
+def body_of(entry: Entry) -> bytes:
+    return entry.message.body
+
+
+def timers(clock: ManualClock) -> int:
+    return len([each for each in clock._heap if each[2].callback is not None])
+
+
+# --- container of delayed messages -----------------------------------------------------------------------------------
+
+
+class Line(DelayedReturns):
+    """Delayed messages that are recorded in `released` when they are released, one list for each time."""
+
+    def __init__(self, vhost: Vhost, batch: int = 1000) -> None:
+        self.released: list[list[bytes]] = []
+        self._queue = declare(vhost, queue_type="quorum")
+        super().__init__(
+            vhost.clock, lambda entries: self.released.append([body_of(entry) for entry in entries]), batch
+        )
+
+    def put_one(self, sequence: int, delay_ms: int) -> None:
+        self.put(Entry(message(b"%d" % sequence), self._queue, sequence, 0), delay_ms)
+
+
+def test_entries_come_out_when_they_are_due_in_that_order(vhost: Vhost) -> None:
+    clock = clock_of(vhost)
+    line = Line(vhost)
+    for sequence, delay_ms in (5, 20), (1, 30), (4, 10), (3, 10), (2, 20):
+        line.put_one(sequence, delay_ms)
+    assert (line.count, line.size, timers(clock)) == (5, 5, 1)
+    clock.advance(9)
+    assert line.released == []
+    clock.advance(1)
+    assert line.released == [[b"3", b"4"]]
+    assert (line.count, line.size, timers(clock)) == (3, 3, 1)
+    clock.advance(20)
+    assert line.released == [[b"3", b"4"], [b"2", b"5"], [b"1"]]
+    assert (line.count, line.size, timers(clock)) == (0, 0, 0)
+
+
+def test_it_tells_when_the_first_and_the_last_are_due(vhost: Vhost) -> None:
+    clock = clock_of(vhost)
+    now_ms = clock.now_ms()
+    line = Line(vhost)
+    assert (line.next_ms, line.last_ms) == (None, None)
+    for sequence, delay_ms in (1, 20), (2, 50), (3, 10):
+        line.put_one(sequence, delay_ms)
+    assert (line.next_ms, line.last_ms) == (now_ms + 10, now_ms + 50)
+    clock.advance(30)
+    assert (line.next_ms, line.last_ms) == (now_ms + 50, now_ms + 50)
+    clock.advance(20)
+    assert (line.next_ms, line.last_ms) == (None, None)
+    line.put_one(4, 1)
+    assert (line.next_ms, line.last_ms) == (now_ms + 51, now_ms + 51)
+
+
+def test_not_more_than_a_batch_comes_out_at_once(vhost: Vhost) -> None:
+    clock = clock_of(vhost)
+    line = Line(vhost, batch=2)
+    for sequence in range(5):
+        line.put_one(sequence, 10)
+    clock.advance(10)
+    assert [len(entries) for entries in line.released] == [2, 2, 1]
+    assert list(itertools.chain(*line.released)) == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_what_is_dropped_is_not_released(vhost: Vhost) -> None:
+    clock = clock_of(vhost)
+    line = Line(vhost)
+    for sequence in 1, 2:
+        line.put_one(sequence, 10)
+    assert sorted(map(body_of, line)) == [b"1", b"2"]
+    assert sorted(map(body_of, line.clear())) == [b"1", b"2"]
+    assert (line.count, line.size, line.next_ms, line.last_ms, timers(clock)) == (0, 0, None, None, 0)
+    clock.advance(10)
+    assert line.released == []
+
+
+# --- queues ----------------------------------------------------------------------------------------------------------
+
+
+def take_back(queue: LocalQueue, *, failed: bool = False) -> Entry:
+    """Get the next message and return it to the queue."""
+    entry = get(queue)
+    queue.requeue([entry], failed)
+    return entry
+
+
+def counts(queue: LocalQueue) -> tuple[int, int, int, int]:
+    """Return the numbers of messages: all, ready, unacknowledged, delayed."""
+    info = queue.info()
+    return info.messages, info.messages_ready, info.messages_unacknowledged, info.messages_delayed
+
+
+def test_what_is_returned_is_ready_again_after_the_delay(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY)
+    publish(queue, b"1", b"2")
+    take_back(queue)
+    assert ready(queue) == [b"2"]
+    assert (counts(queue), queue.ready_count, queue.delayed_count) == ((2, 1, 0, 1), 1, 1)
+    info = queue.info()
+    assert (info.message_bytes, info.message_bytes_ready, info.message_bytes_unacknowledged) == (2, 2, 0)
+    clock_of(vhost).advance(99)
+    assert ready(queue) == [b"2"]
+    clock_of(vhost).advance(1)
+    assert ready(queue) == [b"1", b"2"]
+    assert counts(queue) == (2, 2, 0, 0)
+
+
+@pytest.mark.parametrize("series", ["4.0", "4.1", "4.2"])
+def test_before_4_3_nothing_is_delayed(series: str) -> None:
+    queue = declare(vhost_of(series), **RETRY)
+    publish(queue, b"1")
+    take_back(queue)
+    assert (ready(queue), queue.delayed, queue.info().delayed_retry) == ([b"1"], None, None)
+
+
+@pytest.mark.parametrize(
+    ("retry_type", "failed", "delayed"),
+    [
+        ("all", False, True),
+        ("all", True, True),
+        ("failed", False, False),
+        ("failed", True, True),
+        ("returned", False, True),
+        ("returned", True, False),
+        ("disabled", True, False),
+    ],
+)
+def test_the_type_chooses_which_returns_are_delayed(vhost: Vhost, retry_type: str, failed: bool, delayed: bool) -> None:
+    queue = declare(vhost, **{**RETRY, "delayed_retry_type": retry_type})
+    publish(queue, b"1")
+    take_back(queue, failed=failed)
+    assert (queue.delayed_count, queue.ready_count) == (delayed, not delayed)
+
+
+def test_what_a_channel_held_that_has_ended_has_failed(vhost: Vhost) -> None:
+    queue = declare(vhost, **{**RETRY, "delayed_retry_type": "failed"})
+    publish(queue, b"1", b"2")
+    queue.reclaim([get(queue), get(queue)])
+    assert counts(queue) == (2, 0, 0, 2)
+
+
+def test_each_failure_makes_the_delay_longer(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY, delayed_retry_max=250)
+    publish(queue, b"1")
+    for failed, delay_ms in (False, 100), (True, 100), (True, 200), (False, 200), (True, 250), (True, 250):
+        take_back(queue, failed=failed)
+        clock_of(vhost).advance(delay_ms - 1)
+        assert queue.ready_count == 0
+        clock_of(vhost).advance(1)
+        assert queue.ready_count == 1
+
+
+def test_due_messages_come_before_all_others_whatever_their_priority(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY)
+    publish(queue, b"a")
+    publish(queue, b"b")
+    take_back(queue)
+    clock_of(vhost).advance(10)
+    take_back(queue)
+    publish(queue, b"9", priority=9)
+    clock_of(vhost).advance(100)
+    assert ready(queue) == [b"a", b"b", b"9"]
+
+
+def test_messages_of_one_instant_come_in_the_order_of_the_queue(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY)
+    publish(queue, b"1", b"2", b"3")
+    held = [get(queue) for _ in range(3)]
+    queue.requeue([held[2], held[0], held[1]])
+    clock_of(vhost).advance(100)
+    assert ready(queue) == [b"1", b"2", b"3"]
+
+
+def test_consumers_get_what_is_due_and_other_messages_meanwhile(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY)
+    one = Subscriber(queue, limit=1).subscribe()
+    publish(queue, b"1", b"2")
+    one.requeue()
+    assert one.take() == [b"1", b"2"]
+    one.ack()
+    clock_of(vhost).advance(100)
+    assert one.got == [(b"1", True)]
+    one.ack()
+    assert counts(queue) == (0, 0, 0, 0)
+
+
+def test_a_consumer_that_is_full_gets_what_is_due_later(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY)
+    one = Subscriber(queue, limit=1).subscribe()
+    publish(queue, b"1")
+    one.requeue()
+    publish(queue, b"2")
+    clock_of(vhost).advance(100)
+    assert (one.bodies, ready(queue)) == ([b"1", b"2"], [b"1"])
+    one.ack()
+    assert one.take() == [b"1", b"2", b"1"]
+
+
+def test_the_delivery_limit_comes_before_the_delay(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, **RETRY, delivery_limit=1)
+    publish(queue, b"1")
+    take_back(queue, failed=True)
+    clock_of(vhost).advance(100)
+    take_back(queue, failed=True)
+    assert (reasons(grave), counts(queue)) == ([(b"1", "delivery_limit")], (0, 0, 0, 0))
+
+
+def test_without_a_delivery_limit_it_is_delayed_likewise(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY, delivery_limit=-1)
+    publish(queue, b"1")
+    for failures in range(1, 30):
+        take_back(queue, failed=True)
+        assert counts(queue) == (1, 0, 0, 1)
+        clock_of(vhost).advance(100)
+        assert queue.ready_count == 1, failures
+
+
+def test_a_rejection_is_not_delayed(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, **RETRY)
+    publish(queue, b"1")
+    queue.reject([get(queue)])
+    assert (reasons(grave), counts(queue)) == ([(b"1", "rejected")], (0, 0, 0, 0))
+
+
+def test_a_message_that_expires_meanwhile_dies_when_it_is_due(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, **RETRY)
+    publish(queue, b"late", expiration_ms=50)
+    publish(queue, b"in time", expiration_ms=150)
+    take_back(queue)
+    take_back(queue)
+    clock_of(vhost).advance(99)
+    assert (reasons(grave), queue.delayed_count) == ([], 2)
+    clock_of(vhost).advance(1)
+    assert (reasons(grave), ready(queue)) == ([(b"late", "expired")], [b"in time"])
+    clock_of(vhost).advance(50)
+    assert (ready(queue), queue.expiring) == ([], 0)
+    assert reasons(grave) == [(b"late", "expired"), (b"in time", "expired")]
+
+
+def test_delayed_messages_count_for_the_length_limit(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, **RETRY, max_length=2)
+    publish(queue, b"1", b"2")
+    take_back(queue)
+    publish(queue, b"3")
+    assert (reasons(grave), ready(queue)) == ([(b"2", "maxlen")], [b"3"])
+    take_back(queue)
+    publish(queue, b"4")
+    assert reasons(grave) == [(b"2", "maxlen"), (b"4", "maxlen")]
+    clock_of(vhost).advance(100)
+    assert ready(queue) == [b"1", b"3"]
+
+
+def test_what_is_too_much_when_it_is_due_goes_then(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, **RETRY, max_length_bytes=2)
+    publish(queue, b"1", b"2")
+    held = [get(queue), get(queue)]
+    publish(queue, b"3", b"4")
+    queue.requeue(held)
+    assert (ready(queue), queue.delayed_count) == ([], 2)
+    assert reasons(grave) == [(b"4", "maxlen"), (b"3", "maxlen")]
+    clock_of(vhost).advance(100)
+    assert ready(queue) == [b"1", b"2"]
+
+
+def test_a_queue_refuses_publishes_because_of_delayed_messages(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY, max_length=5, overflow="reject-publish")
+    publish(queue, *[b"%d" % number for number in range(6)])
+    for _ in range(6):
+        take_back(queue)
+    assert not queue.publish(message(b"x"))
+    clock_of(vhost).advance(100)
+    assert not queue.publish(message(b"x"))
+    for _ in range(2):
+        queue.ack(get(queue))
+    assert queue.publish(message(b"x"))
+
+
+def test_a_purge_takes_delayed_messages(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY)
+    publish(queue, b"1", b"2", b"3")
+    take_back(queue)
+    held = get(queue)
+    assert queue.purge() == 2
+    assert (counts(queue), timers(clock_of(vhost))) == ((1, 0, 1, 0), 0)
+    queue.ack(held)
+    clock_of(vhost).advance(100)
+    assert counts(queue) == (0, 0, 0, 0)
+
+
+def test_a_queue_with_delayed_messages_is_not_empty(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY)
+    publish(queue, b"1")
+    take_back(queue)
+    with pytest.raises(Exception, match="not empty"):
+        vhost.delete_queue(queue, if_empty=True)
+    clock_of(vhost).advance(100)
+    assert ready(queue) == [b"1"]
+
+
+@pytest.mark.parametrize("end", ["queue", "vhost", "broker"])
+def test_nothing_is_left_of_a_queue_that_ends(end: str) -> None:
+    broker = make_broker(compat=COMPATS["4.3"])
+    vhost = broker.vhosts["/"]
+    clock = clock_of(vhost)
+    before = timers(clock)
+    queue = declare(vhost, **RETRY)
+    publish(queue, b"1")
+    take_back(queue)
+    assert timers(clock) == before + 1
+    if end == "queue":
+        vhost.delete_queue(queue)
+    elif end == "vhost":
+        vhost.close()
+    else:
+        vhost.discard()
+    assert (queue.delayed, timers(clock)) == (None, before)
+
+
+def test_what_comes_back_to_a_deleted_queue_is_gone(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY)
+    publish(queue, b"1")
+    held = get(queue)
+    vhost.delete_queue(queue)
+    queue.requeue([held])
+    assert (queue.delayed, timers(clock_of(vhost))) == (None, 0)
+
+
+def test_a_changed_policy_leaves_what_is_delayed_alone(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY)
+    publish(queue, b"1", b"2")
+    take_back(queue)
+    queue.apply_settings(declare(vhost, "other", queue_type="quorum").settings)
+    take_back(queue)
+    assert (ready(queue), queue.delayed_count) == ([b"2"], 1)
+    clock_of(vhost).advance(100)
+    assert ready(queue) == [b"2", b"1"]
+
+
+def test_counters_tell_neither_an_acknowledgement_nor_another_publish(vhost: Vhost) -> None:
+    queue = declare(vhost, **RETRY)
+    publish(queue, b"1", b"2")
+
+    def shown() -> dict[str, int]:
+        return dict(zip(queue.counter_names, queue.counters(), strict=True))
+
+    for round_number in range(1, 4):
+        queue.requeue([get(queue), get(queue)])
+        for _ in range(2):
+            now = shown()
+            assert (now["publish"], now["ack"], now["get"]) == (2, 0, 2 * round_number)
+            clock_of(vhost).advance(100)
+    assert (shown()["messages_ready"], shown()["messages_unacknowledged"]) == (2, 0)
+
+
+def test_many_due_at_once_come_a_batch_at_a_time() -> None:
+    vhost = vhost_of("4.3", bounds=Bounds(releases=10))
+    queue = declare(vhost, **RETRY)
+    publish(queue, *[b"%03d" % number for number in range(95)])
+    queue.requeue([get(queue) for _ in range(95)])
+    assert timers(clock_of(vhost)) == 1
+    clock_of(vhost).advance(100)
+    assert ready(queue) == [b"%03d" % number for number in range(95)]
+
+
+def test_times_are_shown_by_the_wall_clock(vhost: Vhost) -> None:
+    clock = clock_of(vhost)
+    queue = declare(vhost, **RETRY)
+    assert (queue.info().next_delayed_at, queue.info().last_delayed_at) == (None, None)
+    publish(queue, b"1", b"2")
+    now_ms = clock.now_ms()
+    take_back(queue)
+    clock.advance(30)
+    take_back(queue)
+    assert (queue.info().next_delayed_at, queue.info().last_delayed_at) == (now_ms + 100, now_ms + 130)
+    clock.stepped(5000)
+    assert (queue.info().next_delayed_at, queue.info().last_delayed_at) == (now_ms + 5100, now_ms + 5130)
+    clock.advance(69)
+    assert queue.ready_count == 0
+    clock.advance(1)
+    assert queue.ready_count == 1
+
+
+# --- stored messages -------------------------------------------------------------------------------------------------
+
+
+class RetryNode(Node):
+    config = Config(compat=COMPATS["4.3"])
+
+
+def test_after_a_restart_delayed_messages_are_ready() -> None:
+    node = RetryNode(q=table(**RETRY))
+    queue = stored_queue(node)
+    publish(queue, b"1", b"2", b"3")
+    take_back(queue, failed=True)
+    queue.ack(get(queue))
+    node.broker.sync()
+    assert queue.delayed_count == 1
+    restored = stored_queue(node.crash())
+    assert [(body_of(entry), entry.delivery_count) for entry in restored.ready] == [(b"1", 1), (b"3", 0)]
+
+
+@pytest.mark.parametrize("how", ["purge", "delete", "ack"])
+def test_what_is_gone_does_not_come_back(how: str) -> None:
+    node = RetryNode(q=table(**RETRY))
+    queue = stored_queue(node)
+    publish(queue, b"1")
+    take_back(queue)
+    node.broker.sync()
+    if how == "purge":
+        queue.purge()
+    elif how == "delete":
+        node.broker.vhosts["/"].delete_queue(queue)
+    else:
+        node.clock.advance(100)
+        queue.ack(get(queue))
+    node.broker.sync()
+    assert queue.tally.unstored == queue.tally.stored == 1
+    assert bodies(node.crash()) == []
+
+
+DEEP = 6 * PAGE_COUNT + 10
+
+
+def stored_queue(node: Node) -> LocalQueue:
+    queue = node.broker.vhosts["/"].queues["q"]
+    assert isinstance(queue, LocalQueue)
+    return queue
+
+
+def delaying(node: Node, count: int = DEEP, size: int = 0, gap: int = PAGE_COUNT) -> LocalQueue:
+    """Create a queue whose messages are all returned and delayed, `gap` of them in each millisecond."""
+    queue = stored_queue(node)
+    for number in range(count):
+        publish(queue, b"%06d" % number + bytes(size))
+        if number % gap == gap - 1:
+            node.broker.sync()
+            queue.requeue([get(queue) for _ in range(queue.ready_count)], failed=True)
+            node.clock.advance(1)
+    queue.requeue([get(queue) for _ in range(queue.ready_count)], failed=True)
+    node.broker.sync()
+    return queue
+
+
+def numbers(queue: LocalQueue) -> list[int]:
+    return [int(body[:6]) for body in ready(queue)]
+
+
+def test_many_that_are_delayed_leave_memory_and_come_back_in_order() -> None:
+    node = RetryNode(q=table(**RETRY))
+    queue = delaying(node)
+    assert queue.delayed is not None
+    assert (queue.delayed_count, queue.delayed_size) == (DEEP, 6 * DEEP)
+    assert DEEP - 2 * PAGE_COUNT <= queue.delayed.paged_out < DEEP
+    info = queue.info()
+    assert (info.messages, info.message_bytes) == (DEEP, 6 * DEEP)
+    assert (info.messages_ram, info.messages_paged_out) == (DEEP - info.messages_paged_out, queue.delayed.paged_out)
+    assert timers(node.clock) == 1
+    node.clock.advance(100)
+    assert numbers(queue) == list(range(DEEP))
+    assert {(entry.acquired_count, entry.delivery_count) for entry in queue.ready} == {(1, 1)}
+    assert (queue.delayed_count, queue.delayed.paged_out, timers(node.clock)) == (0, 0, 0)
+
+
+def test_different_delays_come_in_order_though_they_left_memory() -> None:
+    """Pages overlap if longer delays were given before shorter ones."""
+    node = RetryNode(q=table(**RETRY, delayed_retry_max=100_000, delivery_limit=-1))
+    queue = stored_queue(node)
+    count = 5 * PAGE_COUNT
+    publish(queue, *[b"%06d" % number for number in range(count)])
+    node.broker.sync()
+    due: dict[int, int] = {}
+    for number in range(count):
+        entry = get(queue)
+        entry.delivery_count = entry.acquired_count = number * 7 % 50
+        queue.requeue([entry], failed=True)
+        due[number] = node.clock.now_ms() + 100 * (number * 7 % 50 + 1)
+    node.broker.sync()
+    assert queue.delayed is not None
+    assert queue.delayed.paged_out
+    assert (queue.delayed.next_ms, queue.delayed.last_ms) == (min(due.values()), max(due.values()))
+    for _ in range(50):
+        node.clock.advance(100)
+        node.broker.sync()
+        assert queue.delayed_count - queue.delayed.paged_out <= 2 * PAGE_COUNT
+    assert numbers(queue) == sorted(range(count), key=lambda number: (due[number], number))
+    assert [entry.acquired_count for entry in queue.ready] == [
+        int(entry.message.body) * 7 % 50 + 1 for entry in queue.ready
+    ]
+
+
+def test_large_messages_leave_memory_by_their_octets() -> None:
+    node = RetryNode(q=table(**RETRY))
+    queue = delaying(node, 40, size=PAGE_BYTES // 4, gap=1)
+    assert queue.delayed is not None
+    assert queue.delayed.paged_out >= 28
+    node.clock.advance(100)
+    assert numbers(queue) == list(range(40))
+
+
+@pytest.mark.parametrize("how", ["purge", "delete"])
+def test_what_left_memory_is_dropped_from_the_store(how: str) -> None:
+    node = RetryNode(q=table(**RETRY))
+    queue = delaying(node)
+    if how == "purge":
+        assert queue.purge() == DEEP
+    else:
+        node.broker.vhosts["/"].delete_queue(queue)
+    node.broker.sync()
+    assert queue.tally.unstored == queue.tally.stored == DEEP
+    assert timers(node.clock) == 0
+    assert stored_queue(node.crash()).ready_count == 0
+
+
+def test_what_left_memory_is_ready_after_a_restart() -> None:
+    node = RetryNode(q=table(**RETRY))
+    delaying(node)
+    restored = stored_queue(node.crash())
+    assert [int(entry.message.body) for entry in restored.ready] == list(range(DEEP))
+
+
+def test_what_cannot_be_read_when_it_is_due_comes_later_in_order(caplog: pytest.LogCaptureFixture) -> None:
+    files = FlakyFiles()
+    node = RetryNode(files, q=table(**RETRY))
+    queue = delaying(node)
+    files.share = 1.0
+    node.clock.advance(100)
+    assert queue.delayed is not None
+    in_time = queue.ready_count
+    assert 0 < in_time < DEEP
+    assert queue.delayed_count == DEEP - in_time
+    node.clock.advance(3 * RETRY_MS)
+    assert queue.ready_count == in_time
+    files.share = 0.5
+    for _ in range(5000):
+        if not queue.delayed_count:
+            break
+        node.clock.advance(RETRY_MS)
+    files.share = 0.0
+    assert numbers(queue) == list(range(DEEP))
+    told = [record.getMessage() for record in caplog.records if "messages can" in record.getMessage()]
+    assert "messages cannot be read" in told[0]
+    assert "messages can be read again" in told[-1]
+
+
+def test_nothing_is_lost_or_doubled_whatever_happens_in_between() -> None:
+    """Each message is in exactly one place, and the counts match."""
+    vhost = vhost_of("4.3", bounds=Bounds(releases=3))
+    queue = declare(vhost, **RETRY, delayed_retry_max=400, delivery_limit=-1)
+    clock = clock_of(vhost)
+    held: list[Entry] = []
+    acked = came = 0
+    for step in itertools.islice(itertools.cycle(range(7)), 700):
+        if step in (0, 3):
+            came += 1
+            publish(queue, b"%d" % came, priority=came % 12)
+        elif step in (1, 4) and queue.ready_count:
+            held.append(get(queue))
+        elif step == 2 and held:
+            queue.requeue([held.pop(came % len(held))], failed=came % 3 == 0)
+        elif step == 5:
+            clock.advance(came % 90)
+        elif step == 6 and len(held) > 3:
+            queue.ack(held.pop(0))
+            acked += 1
+        assert counts(queue) == (came - acked, queue.ready_count, len(held), queue.delayed_count)
+        assert queue.ready_count + len(held) + queue.delayed_count == came - acked
+    clock.advance(1000)
+    assert queue.delayed_count == 0
+    left = [*ready(queue), *map(body_of, held)]
+    assert len(set(left)) == len(left) == came - acked
+    queue.requeue(held)
+    assert queue.purge() == came - acked
+    assert (counts(queue), timers(clock)) == ((0, 0, 0, 0), 0)

@@ -1,0 +1,255 @@
+import base64
+import re
+
+import pytest
+
+from amqpbroker.broker.publishing.inspection import inspect
+from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE, DirectReplies, is_direct_reply
+from amqpbroker.errors import AmqpError
+from amqpbroker.message.message import Message
+from amqpbroker.wire.frames import content
+from amqpbroker.wire.properties import decode_properties, encode_properties
+from amqpbroker.wire.values import longstr
+from tests.bench.application import messages
+from tests.broker.queueing import Subscriber, make_vhost, message
+from tests.harness import CUTS, Cut, Received, Wire, make_broker
+
+
+def requester() -> Subscriber:
+    return Subscriber(make_vhost().reply_queue(), "r", no_ack=True)
+
+
+def test_a_reply_goes_straight_to_the_consumer() -> None:
+    replies, consumer = DirectReplies(), requester()
+    reply = replies.open(consumer, lambda: False)
+    assert is_direct_reply(reply.name)
+    assert replies.find(reply.name) is reply
+    assert reply.publish(message(b"answer"))
+    assert consumer.bodies == [b"answer"]
+
+
+def test_after_the_end_it_is_not_found() -> None:
+    replies = DirectReplies()
+    reply = replies.open(requester(), lambda: False)
+    replies.close(reply)
+    replies.close(reply)
+    assert replies.find(reply.name) is None
+
+
+def test_replies_to_who_does_not_read_are_dropped_but_taken() -> None:
+    flooded = False
+    consumer = requester()
+    reply = DirectReplies().open(consumer, lambda: flooded)
+    assert reply.publish(message(b"1"))
+    flooded = True
+    assert reply.publish(message(b"2"))
+    assert not reply.refuses(1, 1)
+    flooded = False
+    assert reply.publish(message(b"3"))
+    assert consumer.bodies == [b"1", b"3"]
+
+
+def test_a_name_has_a_process_identifier_and_a_key_as_in_rabbitmq() -> None:
+    replies = DirectReplies("rabbit@host", 0x6B099CAB)
+    processes, keys = [], set()
+    for _ in range(50):
+        prefix, process, key = replies.open(requester(), lambda: False).name.rsplit(".", 2)
+        assert prefix == PSEUDO_QUEUE
+        processes.append(base64.b64decode(process, validate=True))
+        keys.add(base64.b64decode(key, validate=True))
+    assert {len(key) for key in keys} == {16}
+    assert len(keys) == 50
+    # 131 is an external term. X is a process identifier: its node, which is an atom (v), number, serial and creation.
+    assert all(re.fullmatch(rb"\x83Xv\0.reply@\d{1,9}.{4}\0{4}\x6b\x09\x9c\xab", each, re.DOTALL) for each in processes)
+    assert all(len(each) == 5 + each[4] + 12 for each in processes)
+    assert len(set(processes)) == 50
+
+
+def test_a_name_stays_short_on_nodes_with_long_names() -> None:
+    name = DirectReplies("rabbit@" + 250 * "h", 0).open(requester(), lambda: False).name
+    assert len(name) <= 95
+
+
+def test_process_identifiers_go_on_beyond_four_octets() -> None:
+    replies = DirectReplies()
+    replies._opened = 2**32 - 1
+    first, second = [replies.open(requester(), lambda: False).name for _ in range(2)]
+    assert first != second
+
+
+def test_only_names_that_were_given_are_found() -> None:
+    replies = DirectReplies()
+    name = replies.open(requester(), lambda: False).name
+    process = name.rpartition(".")[0]
+    for wrong in (
+        f"{process}.{22 * 'A'}==",
+        name + ".x",
+        process,
+        process + ".",
+        PSEUDO_QUEUE + ".",
+        PSEUDO_QUEUE + ".a.b",
+    ):
+        assert replies.find(wrong) is None
+        assert is_direct_reply(wrong)
+    assert replies.find(name) is not None
+    assert replies.find(PSEUDO_QUEUE) is None
+    assert replies.find("q") is None
+    assert not is_direct_reply(PSEUDO_QUEUE)
+
+
+# --- on the wire -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=CUTS)
+def cut(request: pytest.FixtureRequest) -> Cut:
+    return CUTS[request.param]
+
+
+def request_with_answer(cut: Cut) -> tuple[Wire, Wire, str]:
+    """A requester that consumes replies, a responder that has its request, and where the reply is to go."""
+    broker = make_broker()
+    client, server = Wire(broker, cut).log_in(), Wire(broker, cut).log_in()
+    server.declare("requests")
+    server.consume("requests", no_ack=True)
+    client.consume(PSEUDO_QUEUE, "replies", no_ack=True)
+    client.publish("requests", b"?", reply_to=PSEUDO_QUEUE, correlation_id="7")
+    (request,) = server.receive()
+    assert request.properties is not None
+    return client, server, request.properties["reply_to"].decode()
+
+
+def test_a_request_and_its_reply(cut: Cut) -> None:
+    client, server, reply_to = request_with_answer(cut)
+    assert reply_to.startswith(PSEUDO_QUEUE + ".")
+    server.publish(reply_to, b"!", correlation_id="7")
+    assert client.receive() == [
+        Received(
+            1,
+            "basic.deliver",
+            {
+                "consumer_tag": "replies",
+                "delivery_tag": 1,
+                "redelivered": False,
+                "exchange": "",
+                "routing_key": reply_to,
+            },
+            {"correlation_id": b"7"},
+            b"!",
+        )
+    ]
+    assert server.receive() == []
+
+
+def test_a_responder_can_ask_whether_the_requester_is_still_there(cut: Cut) -> None:
+    client, server, reply_to = request_with_answer(cut)
+    got = server.call(1, "queue.declare", queue=reply_to, passive=True)
+    assert got.arguments == {"queue": reply_to, "message_count": 0, "consumer_count": 1}
+    client.call(1, "basic.cancel", consumer_tag="replies")
+    got = server.call(1, "queue.declare", queue=reply_to, passive=True)
+    assert got.name == "channel.close"
+    assert got.arguments["reply_code"] == 404
+
+
+def test_a_probe_is_the_queue_that_the_channel_declared_last(cut: Cut) -> None:
+    _, server, reply_to = request_with_answer(cut)
+    server.call(1, "queue.declare", queue=reply_to, passive=True)
+    got = server.call(1, "queue.purge")
+    assert got.arguments["reply_text"] == f"NOT_FOUND - no queue '{reply_to}' in vhost '/'"
+
+
+@pytest.mark.parametrize("passive", [True, False])
+def test_names_that_are_no_live_replies_are_not_found(cut: Cut, passive: bool) -> None:
+    _, server, reply_to = request_with_answer(cut)
+    for name in (
+        reply_to.rpartition(".")[0] + f".{22 * 'A'}==",
+        PSEUDO_QUEUE + ".",
+        PSEUDO_QUEUE + ".abc.def",
+        PSEUDO_QUEUE + "x",
+    ):
+        got = server.call(1, "queue.declare", queue=name, passive=passive)
+        assert got.arguments["reply_text"] == f"NOT_FOUND - no queue '{name}' in vhost '/'"
+        server.send(1, "channel.close-ok")
+        server.call(1, "channel.open")
+
+
+@pytest.mark.parametrize("end", ["cancel", "channel.close", "lost"])
+def test_a_reply_that_comes_too_late_is_unroutable(cut: Cut, end: str) -> None:
+    client, server, reply_to = request_with_answer(cut)
+    server.publish(reply_to, b"in time")
+    if end == "cancel":
+        client.send(1, "basic.cancel", consumer_tag="replies")
+    elif end == "channel.close":
+        client.send(1, "channel.close")
+    else:
+        client.connection.lost()
+    server.publish(reply_to, b"late", mandatory=True)
+    (returned,) = server.receive()
+    assert (returned.name, returned.body) == ("basic.return", b"late")
+
+
+def test_a_second_consumer_starts_with_a_name_of_its_own(cut: Cut) -> None:
+    client, server, reply_to = request_with_answer(cut)
+    client.call(1, "basic.cancel", consumer_tag="replies")
+    client.consume(PSEUDO_QUEUE, "again", no_ack=True)
+    client.publish("requests", b"?", reply_to=PSEUDO_QUEUE)
+    (request,) = server.receive()
+    assert request.properties is not None
+    assert request.properties["reply_to"].decode() != reply_to
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"no_ack": False}, "reply consumer cannot acknowledge"),
+        ({"no_ack": True}, "reply consumer already set"),
+    ],
+)
+def test_what_a_reply_consumer_may_not_be(cut: Cut, options: dict[str, bool], text: str) -> None:
+    client, _, _ = request_with_answer(cut)
+    got = client.call(1, "basic.consume", queue=PSEUDO_QUEUE, consumer_tag="second", **options)
+    assert got.arguments["reply_text"] == f"PRECONDITION_FAILED - {text}"
+
+
+def test_a_request_without_a_reply_consumer(cut: Cut) -> None:
+    client = Wire(make_broker(), cut).log_in()
+    client.declare("requests")
+    client.publish("requests", b"?", reply_to=PSEUDO_QUEUE)
+    (closed,) = client.receive()
+    assert closed.arguments["reply_text"] == "PRECONDITION_FAILED - fast reply consumer does not exist"
+
+
+def test_a_request_keeps_its_other_properties(cut: Cut) -> None:
+    client, server, reply_to = request_with_answer(cut)
+    values, _ = next(messages(count=1))
+    values |= {"correlation_id": "7", "app_id": "shop", "user_id": "guest"}
+    for body in b"?", b"", b"?" * 5000:
+        client.publish("requests", body, reply_to=PSEUDO_QUEUE, **values)
+        (request,) = server.receive()
+        sent = {name: value.encode() if isinstance(value, str) else value for name, value in values.items()}
+        assert (request.properties, request.body) == ({**sent, "reply_to": reply_to.encode()}, body)
+
+
+def test_a_request_and_its_headers_are_not_decoded() -> None:
+    reply = DirectReplies().open(requester(), lambda: False)
+    values = {"headers": {"a": longstr("1")}, "reply_to": PSEUDO_QUEUE.encode(), "message_id": b"m"}
+    properties = encode_properties(values)
+    for in_frames in True, False:
+        frames = content(1, properties, b"?", 0)
+        asked = Message(b"\0\1q", None, None, 1, frames, 1) if in_frames else Message(b"\0\1q", properties, b"?")
+        inspect(asked, properties, None, reply.shortstr)
+        assert asked.undecoded
+        assert decode_properties(asked.properties) == {**values, "reply_to": reply.name.encode()}
+        assert asked.headers == values["headers"]
+        assert asked.body == b"?"
+
+
+def test_an_ordinary_reply_to_stays_as_it_is(cut: Cut) -> None:
+    client = Wire(make_broker(), cut).log_in()
+    client.declare("requests")
+    client.publish("requests", b"?", reply_to="mine")
+    assert client.get("requests").properties == {"reply_to": b"mine"}
+
+
+def test_the_errors_of_the_seam() -> None:
+    with pytest.raises(AmqpError):
+        make_vhost().queue(PSEUDO_QUEUE, None)

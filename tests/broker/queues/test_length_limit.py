@@ -1,0 +1,163 @@
+import pytest
+
+from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.vhost import Vhost
+from tests.broker.queueing import (
+    Subscriber,
+    clock_of,
+    declare,
+    get,
+    message,
+    publish,
+    ready,
+    reasons,
+    with_graves,
+)
+
+
+def test_drop_head_keeps_the_newest(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, max_length=2)
+    publish(queue, b"1", b"2", b"3", b"4")
+    assert ready(queue) == [b"3", b"4"]
+    assert reasons(grave) == [(b"1", "maxlen"), (b"2", "maxlen")]
+
+
+def test_drop_head_by_bytes_drops_as_many_as_it_takes(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, max_length_bytes=10)
+    publish(queue, b"1234", b"5678", b"90")
+    assert queue.ready_count == 3
+    publish(queue, b"abcdefg")
+    assert ready(queue) == [b"90", b"abcdefg"]
+    publish(queue, b"larger than all of it")
+    assert ready(queue) == []
+    assert len(reasons(grave)) == 5
+
+
+@pytest.mark.parametrize(("kind", "order"), [("classic", [b"1", b"2", b"3"]), ("quorum", [b"3", b"2", b"1"])])
+def test_several_dropped_at_once_are_dead_lettered_in_the_order_of_the_queues_type(
+    vhost: Vhost, kind: str, order: list[bytes]
+) -> None:
+    queue, grave = with_graves(vhost, max_length_bytes=3, queue_type=kind)
+    publish(queue, b"1", b"2", b"3", b"all")
+    assert ready(queue) == [b"all"]
+    assert ready(grave) == order
+
+
+def test_in_a_priority_queue_the_head_is_of_the_highest_priority(vhost: Vhost) -> None:
+    queue = declare(vhost, max_length=2, max_priority=3)
+    publish(queue, b"low")
+    publish(queue, b"high", priority=3)
+    publish(queue, b"mid", priority=1)
+    assert ready(queue) == [b"mid", b"low"]
+
+
+def test_unacknowledged_messages_do_not_count(vhost: Vhost) -> None:
+    queue = declare(vhost, max_length=2)
+    one = Subscriber(queue, limit=3).subscribe()
+    publish(queue, b"1", b"2", b"3", b"4", b"5")
+    assert (queue.ready_count, queue.unacked_count) == (2, 3)
+    one.relimit(0)
+    one.requeue(3)
+    assert ready(queue) == [b"4", b"5"]
+
+
+@pytest.mark.parametrize(("kind", "redelivered"), [("classic", b"2"), ("quorum", b"1")])
+def test_what_comes_back_to_a_full_queue_is_dropped_unless_a_quorum_queue_can_deliver_it(
+    vhost: Vhost, kind: str, redelivered: bytes
+) -> None:
+    queue = declare(vhost, max_length=1, queue_type=kind)
+    one = Subscriber(queue, limit=1).subscribe()
+    publish(queue, b"1", b"2")
+    one.requeue()
+    assert one.bodies == [b"1", redelivered]
+    assert queue.ready_count == (kind == "quorum")
+
+
+@pytest.mark.parametrize("arguments", [{"max_length": 0}, {"max_length_bytes": 0}])
+def test_a_limit_of_0_lets_through_what_can_be_delivered_at_once(vhost: Vhost, arguments: dict[str, int]) -> None:
+    queue, grave = with_graves(vhost, **arguments)
+    publish(queue, b"1")
+    assert (queue.ready_count, reasons(grave)) == (0, [(b"1", "maxlen")])
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"2")
+    assert one.bodies == [b"2"]
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_what_is_too_much_goes_before_what_has_expired(vhost: Vhost, kind: str) -> None:
+    queue, grave = with_graves(vhost, max_length=0, queue_type=kind)
+    publish(queue, b"1", expiration_ms=0)
+    assert reasons(grave) == [(b"1", "maxlen")]
+
+
+def test_what_comes_back_too_late_and_is_too_much_is_too_much(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, max_length=1)
+    publish(queue, b"1", expiration_ms=100)
+    entry = get(queue)
+    publish(queue, b"2")
+    clock_of(vhost).advance(100)
+    queue.requeue([entry])
+    assert reasons(grave) == [(b"1", "maxlen")]
+
+
+def test_what_has_expired_behind_what_is_dropped_goes_as_well(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, max_length=2)
+    publish(queue, b"1")
+    publish(queue, b"2", expiration_ms=0)
+    publish(queue, b"3")
+    assert reasons(grave) == [(b"1", "maxlen"), (b"2", "expired")]
+    assert ready(queue) == [b"3"]
+
+
+@pytest.mark.parametrize("overflow", ["reject-publish", "reject-publish-dlx"])
+@pytest.mark.parametrize("arguments", [{"max_length": 2}, {"max_length_bytes": 3}])
+def test_reject_publish_refuses_the_newest(vhost: Vhost, overflow: str, arguments: dict[str, int]) -> None:
+    queue, grave = with_graves(vhost, overflow=overflow, **arguments)
+    publish(queue, b"1", b"2")
+    assert not queue.publish(message(b"33"))
+    assert ready(queue) == [b"1", b"2"]
+    assert reasons(grave) == ([(b"33", "maxlen")] if overflow == "reject-publish-dlx" else [])
+    get(queue)
+    publish(queue, b"4")
+    assert ready(queue) == [b"2", b"4"]
+
+
+def test_a_full_quorum_queue_keeps_one_more_and_takes_none_until_it_is_well_below_its_limit(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum", overflow="reject-publish", max_length=5)
+    taken = [queue.publish(message(b"%d" % i)) for i in range(8)]
+    assert taken == [True] * 6 + [False] * 2
+    assert queue.refuses(1, 1)
+    queue.get(no_ack=True)
+    assert not queue.publish(message(b"at the limit"))
+    queue.get(no_ack=True)
+    assert not queue.refuses(1, 1)
+    assert [queue.publish(message(b"again")) for _ in range(3)] == [True, True, False]
+
+
+def test_what_comes_back_to_a_quorum_queue_shuts_it_as_well_if_it_is_too_much(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum", overflow="reject-publish", max_length=2)
+    publish(queue, b"1", b"2")
+    held = [queue.get(no_ack=False), queue.get(no_ack=False)]
+    publish(queue, b"3")
+    queue.requeue([entry for entry in held if entry is not None])
+    assert queue.ready_count == 3
+    assert not queue.publish(message(b"4"))
+    queue.purge()
+    assert queue.publish(message(b"5"))
+
+
+def test_reject_publish_drops_nothing_that_is_requeued(vhost: Vhost) -> None:
+    queue = declare(vhost, overflow="reject-publish", max_length=1)
+    publish(queue, b"1")
+    entry = get(queue)
+    publish(queue, b"2")
+    queue.requeue([entry])
+    assert ready(queue) == [b"1", b"2"]
+    assert not queue.publish(message(b"3"))
+
+
+def test_a_smaller_limit_trims_at_once(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    publish(queue, b"1", b"2", b"3")
+    queue.apply_settings(QueueSettings(max_length=1))
+    assert ready(queue) == [b"3"]

@@ -1,0 +1,766 @@
+import sys
+
+import pytest
+
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.local_queue import ROUND
+from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.errors import AmqpError
+from tests.broker.death_tables import deaths_of
+from tests.broker.queueing import (
+    Subscriber,
+    clock_of,
+    declare,
+    get,
+    publish,
+    ready,
+    reasons,
+    with_graves,
+)
+
+# --- order -----------------------------------------------------------------------------------------------------------
+
+
+def test_first_in_first_out_to_one_consumer(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    publish(queue, b"1", b"2")
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"3", b"4")
+    assert one.got == [(b"1", False), (b"2", False), (b"3", False), (b"4", False)]
+    assert (queue.ready_count, queue.unacked_count) == (0, 4)
+
+
+def test_what_waits_is_shared_fairly(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    consumers = [Subscriber(queue, tag).subscribe() for tag in "abc"]
+    publish(queue, *[b"%d" % i for i in range(9)])
+    assert [one.bodies for one in consumers] == [[b"0", b"3", b"6"], [b"1", b"4", b"7"], [b"2", b"5", b"8"]]
+
+
+def test_a_full_consumer_leaves_the_ring_and_comes_back_with_an_ack(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    small, large = Subscriber(queue, "small", 1).subscribe(), Subscriber(queue, "large").subscribe()
+    publish(queue, b"1", b"2", b"3", b"4")
+    assert (small.take(), large.take()) == ([b"1"], [b"2", b"3", b"4"])
+    small.ack()
+    publish(queue, b"5", b"6", b"7")
+    assert (len(small.take()), len(large.take())) == (1, 2)
+
+
+def test_when_all_are_full_messages_wait_and_go_to_who_acks(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    a, b = Subscriber(queue, "a", 1).subscribe(), Subscriber(queue, "b", 1).subscribe()
+    publish(queue, *[b"%d" % i for i in range(5)])
+    assert ready(queue) == [b"2", b"3", b"4"]
+    b.ack()
+    b.ack()
+    a.ack()
+    assert (a.bodies, b.bodies) == ([b"0", b"4"], [b"1", b"2", b"3"])
+
+
+def test_what_is_acked_at_once_makes_room_for_as_many(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    a, b = Subscriber(queue, "a", 3).subscribe(), Subscriber(queue, "b", 1).subscribe()
+    publish(queue, *[b"%d" % i for i in range(8)])
+    assert (a.take(), b.take()) == ([b"0", b"2", b"3"], [b"1"])
+    a.ack_all(2)
+    assert (a.take(), b.take()) == ([b"4", b"5"], [])
+    assert (ready(queue), queue.unacked_count, a.unacked) == ([b"6", b"7"], 4, 3)
+
+
+@pytest.mark.parametrize("priority", [0, 1])
+def test_who_was_full_while_a_message_waited_comes_after_the_others_of_its_priority(
+    vhost: Vhost, priority: int
+) -> None:
+    queue = declare(vhost)
+    publish(queue, b"1", b"2")
+    small = Subscriber(queue, "small", 1, priority=priority).subscribe()
+    large = Subscriber(queue, "large").subscribe()
+    assert (small.take(), large.take()) == ([b"1"], [b"2"])
+    small.ack()
+    publish(queue, b"3", b"4")
+    assert (small.take(), large.take()) == (([b"4"], [b"3"]) if not priority else ([b"3"], [b"4"]))
+
+
+def test_who_a_quorum_queue_filled_while_another_message_waited_comes_last(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    publish(queue, b"1")
+    publish(queue, b"2", expiration_ms=10)
+    clock_of(vhost).advance(10)
+    a = Subscriber(queue, "a", 1).subscribe()
+    b = Subscriber(queue, "b", 1).subscribe()
+    a.ack()
+    publish(queue, b"3")
+    assert (a.take(), b.take()) == ([b"1"], [b"3"])
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+@pytest.mark.parametrize("how", ["purge", "get", "expire"])
+def test_who_was_full_while_a_message_waited_that_went_without_it_comes_last(vhost: Vhost, kind: str, how: str) -> None:
+    queue = declare(vhost, queue_type=kind)
+    publish(queue, b"1")
+    publish(queue, b"2", expiration_ms=10)
+    a = Subscriber(queue, "a", 1).subscribe()
+    if how == "purge":
+        queue.purge()
+    elif how == "get":
+        queue.get(no_ack=True)
+    else:
+        clock_of(vhost).advance(10)
+    b = Subscriber(queue, "b", 1).subscribe()
+    a.requeue()
+    assert (a.take(), b.take()) == ([b"1"], [b"1"])
+
+
+def test_a_get_that_leaves_nothing_waiting_leaves_the_consumers_that_can_take_their_turn(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
+    assert queue.get(no_ack=True) is None
+    assert queue.purge() == 0
+    publish(queue, b"1", b"2", b"3")
+    assert (a.take(), b.take()) == ([b"1", b"3"], [b"2"])
+
+
+def test_a_quorum_queue_counts_whoever_holds_a_message_as_a_consumer(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    publish(queue, *[b"%d" % i for i in range(6)])
+    first, second = queue.get(no_ack=False), queue.get(no_ack=False)
+    assert first is not None
+    assert second is not None
+    queue.get(no_ack=True)
+    assert queue.told_consumer_count == 2
+    queue.ack(first)
+    queue.requeue([second])
+    assert queue.told_consumer_count == 0
+    one = Subscriber(queue, "one", 1).subscribe()
+    queue.remove_consumer(one)
+    assert queue.told_consumer_count == 1
+    one.ack()
+    assert queue.told_consumer_count == 0
+
+
+def test_who_waits_to_be_the_active_consumer_is_not_told_of_by_a_quorum_queue(vhost: Vhost) -> None:
+    for kind, told in (("classic", 2), ("quorum", 1)):
+        queue = declare(vhost, kind, queue_type=kind, single_active_consumer=True)
+        assert queue.told_consumer_count == 0
+        for tag in "ab":
+            Subscriber(queue, tag).subscribe()
+        assert (queue.told_consumer_count, queue.consumer_count, queue.info().consumers) == (told, 2, 2)
+
+
+def test_what_a_quorum_queue_deals_out_at_once_each_consumer_gets_together(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    order: list[tuple[str, bytes]] = []
+
+    class Recorder(Subscriber):
+        def deliver(self, entry: Entry) -> None:
+            order.append((self.tag, entry.message.body))
+            super().deliver(entry)
+
+    holder = Subscriber(queue, "holder").subscribe()
+    publish(queue, *[b"%d" % i for i in range(5)])
+    Recorder(queue, "b", 2).subscribe()
+    Recorder(queue, "a", 2).subscribe()
+    queue.remove_consumer(holder)
+    holder.requeue(5)
+    assert order == [("b", b"0"), ("b", b"2"), ("a", b"1"), ("a", b"3")]
+    assert ready(queue) == [b"4"]
+    assert queue.unacked_count == 4
+
+
+def test_a_quorum_queue_deals_out_to_who_does_not_ack_as_many_as_its_prefetch_at_a_time(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    holder = Subscriber(queue, "holder").subscribe()
+    publish(queue, b"1", b"2", b"3", b"4")
+    hasty = Subscriber(queue, "hasty", 1, no_ack=True, priority=1).subscribe()
+    slow = Subscriber(queue, "slow", 2).subscribe()
+    queue.remove_consumer(holder)
+    holder.requeue(4)
+    assert (hasty.take(), slow.take()) == ([b"1", b"4"], [b"2", b"3"])
+    publish(queue, b"5", b"6")
+    assert hasty.take() == [b"5", b"6"]
+
+
+def test_a_quorum_queue_deals_out_more_than_a_round(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    holder = Subscriber(queue, "holder").subscribe()
+    count = 2 * ROUND + 1
+    publish(queue, *[b"%d" % i for i in range(count)])
+    a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
+    queue.remove_consumer(holder)
+    holder.requeue(count)
+    assert len(a.take()) + len(b.take()) == count
+    assert not queue.ready_count
+
+
+def test_who_can_take_more_says_so_with_an_offer(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    one = Subscriber(queue, limit=0).subscribe()
+    publish(queue, b"1", b"2", b"3")
+    assert one.bodies == []
+    one.relimit(2)
+    assert one.bodies == [b"1", b"2"]
+    one.relimit(10)
+    assert one.bodies == [b"1", b"2", b"3"]
+
+
+def test_higher_consumers_first_and_lower_ones_while_these_are_full(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    low, high = Subscriber(queue, "low").subscribe(), Subscriber(queue, "high", 1, priority=10).subscribe()
+    publish(queue, b"1", b"2", b"3")
+    assert (high.take(), low.take()) == ([b"1"], [b"2", b"3"])
+    high.ack()
+    publish(queue, b"4", b"5")
+    assert (high.take(), low.take()) == ([b"4"], [b"5"])
+
+
+def test_no_ack_leaves_nothing_outstanding(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    publish(queue, b"1")
+    one = Subscriber(queue, no_ack=True).subscribe()
+    publish(queue, b"2")
+    assert one.bodies == [b"1", b"2"]
+    assert (queue.ready_count, queue.unacked_count, one.unacked) == (0, 0, 0)
+
+
+def test_messages_of_high_priority_overtake(vhost: Vhost) -> None:
+    queue = declare(vhost, max_priority=5)
+    for body, priority in ((b"a", 0), (b"b", 3), (b"c", 9), (b"d", 5), (b"e", 3)):
+        publish(queue, body, priority=priority)
+    assert Subscriber(queue).subscribe().bodies == [b"c", b"d", b"b", b"e", b"a"]
+
+
+def test_quorum_two_of_high_priority_to_one_of_normal(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    publish(queue, b"n1", b"n2")
+    publish(queue, b"h1", b"h2", b"h3", priority=5)
+    assert Subscriber(queue).subscribe().bodies == [b"h1", b"h2", b"n1", b"h3", b"n2"]
+
+
+def test_get_takes_the_head(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    publish(queue, b"1", b"2", b"3")
+    assert get(queue).message.body == b"1"
+    assert get(queue, no_ack=True).message.body == b"2"
+    assert (queue.ready_count, queue.unacked_count) == (1, 1)
+    assert get(queue).message.body == b"3"
+    assert queue.get(False) is None
+    assert queue.unacked_count == 2
+
+
+def test_purge_drops_what_is_ready_only(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost)
+    one = Subscriber(queue, limit=1).subscribe()
+    publish(queue, b"1", b"2", b"3")
+    assert queue.purge() == 2
+    assert (queue.ready_count, queue.unacked_count, grave.ready_count) == (0, 1, 0)
+    one.requeue()
+    assert one.got == [(b"1", False), (b"1", True)]
+
+
+# --- exclusive, single active, auto-delete ---------------------------------------------------------------------------
+
+
+def test_an_exclusive_consumer_is_the_only_one(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    one = Subscriber(queue, exclusive=True).subscribe()
+    with pytest.raises(AmqpError):
+        Subscriber(queue).subscribe()
+    publish(queue, b"1")
+    assert one.bodies == [b"1"]
+    assert queue.consumer_count == 1
+
+
+def test_classic_single_active_stays_active_until_it_goes(vhost: Vhost) -> None:
+    queue = declare(vhost, single_active_consumer=True)
+    a, b = Subscriber(queue, "a", 2).subscribe(), Subscriber(queue, "b").subscribe()
+    high = Subscriber(queue, "high", priority=9).subscribe()
+    publish(queue, *[b"%d" % i for i in range(5)])
+    a.ack()
+    assert (a.bodies, b.bodies, high.bodies) == ([b"0", b"1", b"2"], [], [])
+    assert ready(queue) == [b"3", b"4"]
+    a.cancel()
+    assert (b.bodies, high.bodies) == ([], [b"3", b"4"])
+    a.requeue(2)
+    assert high.got[2:] == [(b"1", True), (b"2", True)]
+
+
+def test_quorum_single_active_hands_over_once_everything_is_settled(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum", single_active_consumer=True)
+    a = Subscriber(queue, "a", 2).subscribe()
+    publish(queue, *[b"%d" % i for i in range(4)])
+    high = Subscriber(queue, "high", priority=9).subscribe()
+    a.ack()
+    assert (a.bodies, high.bodies) == ([b"0", b"1"], [])
+    a.ack()
+    assert (a.bodies, high.bodies) == ([b"0", b"1"], [b"2", b"3"])
+
+
+@pytest.mark.parametrize("settle", ["reject", "requeue"])
+def test_quorum_it_hands_over_as_well_when_the_last_one_is_given_back(vhost: Vhost, settle: str) -> None:
+    queue = declare(vhost, queue_type="quorum", single_active_consumer=True)
+    a = Subscriber(queue, "a", 1).subscribe()
+    publish(queue, b"1", b"2")
+    high = Subscriber(queue, "high", priority=9).subscribe()
+    getattr(a, settle)()
+    assert high.bodies == ([b"1", b"2"] if settle == "requeue" else [b"2"])
+
+
+def test_an_auto_delete_queue_goes_with_its_last_consumer(vhost: Vhost) -> None:
+    queue = declare(vhost, auto_delete=True)
+    a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
+    publish(queue, b"1")
+    a.cancel()
+    assert "q" in vhost.queues
+    b.cancel()
+    assert "q" not in vhost.queues
+    assert (a.told_cancelled, b.told_cancelled) == (0, 0)
+
+
+def test_an_auto_delete_queue_that_never_had_a_consumer_stays(vhost: Vhost) -> None:
+    queue = declare(vhost, auto_delete=True)
+    publish(queue, b"1")
+    get(queue)
+    clock_of(vhost).advance(10**9)
+    assert "q" in vhost.queues
+
+
+def test_cancelling_twice_counts_once(vhost: Vhost) -> None:
+    queue = declare(vhost, auto_delete=True)
+    a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
+    a.cancel()
+    a.cancel()
+    assert queue.consumer_count == 1
+    assert "q" in vhost.queues
+    b.cancel()
+    assert "q" not in vhost.queues
+
+
+# --- settling --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settle", ["ack", "ack_all", "reject", "requeue"])
+def test_every_settle_counts_down_once(vhost: Vhost, settle: str) -> None:
+    queue = declare(vhost)
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"1", b"2", b"3")
+    one.relimit(0)
+    getattr(one, settle)(2)
+    left = 2 if settle == "requeue" else 0
+    assert (queue.unacked_count, one.unacked, queue.ready_count) == (1, 1, left)
+
+
+@pytest.mark.parametrize("settle", ["ack", "ack_all", "reject", "requeue"])
+def test_what_a_cancelled_consumer_holds_can_still_be_settled(vhost: Vhost, settle: str) -> None:
+    queue = declare(vhost)
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"1")
+    one.cancel()
+    getattr(one, settle)()
+    assert (queue.unacked_count, one.unacked) == (0, 0)
+    publish(queue, b"2")
+    assert one.bodies == [b"1"]
+    assert queue.ready_count == (2 if settle == "requeue" else 1)
+
+
+@pytest.mark.parametrize("settle", ["ack", "ack_all", "reject", "requeue"])
+def test_what_came_by_get_can_be_settled(vhost: Vhost, settle: str) -> None:
+    queue = declare(vhost)
+    publish(queue, b"1")
+    entry = get(queue)
+    queue.ack(entry) if settle == "ack" else getattr(queue, settle)([entry])
+    assert queue.unacked_count == 0
+    assert ready(queue) == ([b"1"] if settle == "requeue" else [])
+
+
+@pytest.mark.parametrize("settle", ["ack", "ack_all", "reject", "requeue"])
+def test_settling_messages_of_a_deleted_queue_is_harmless(vhost: Vhost, settle: str) -> None:
+    queue, grave = with_graves(vhost)
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"1", b"2")
+    vhost.delete_queue(queue)
+    assert one.told_cancelled == 1
+    getattr(one, settle)(2)
+    assert (queue.unacked_count, one.unacked, queue.ready_count, grave.ready_count) == (0, 0, 0, 0)
+
+
+def test_a_requeued_message_goes_back_to_its_place_and_is_redelivered(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    publish(queue, b"1", b"2", b"3", b"4")
+    first, second, third = get(queue), get(queue), get(queue)
+    queue.requeue([third])
+    queue.requeue([first])
+    assert ready(queue) == [b"1", b"3", b"4"]
+    queue.requeue([second])
+    one = Subscriber(queue).subscribe()
+    assert one.got == [(b"1", True), (b"2", True), (b"3", True), (b"4", False)]
+
+
+def test_in_a_quorum_queue_returned_ones_come_first_in_the_order_of_their_return(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    publish(queue, b"1", b"2", b"3", b"4")
+    first, second, third = get(queue), get(queue), get(queue)
+    queue.requeue([third])
+    queue.requeue([second, first])
+    one = Subscriber(queue).subscribe()
+    assert one.got == [(b"3", True), (b"2", True), (b"1", True), (b"4", False)]
+
+
+@pytest.mark.parametrize("no_ack", [False, True])
+def test_what_a_quorum_queue_hands_to_a_consumer_takes_a_turn(vhost: Vhost, no_ack: bool) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    one = Subscriber(queue, no_ack=no_ack).subscribe()
+    publish(queue, b"1")
+    one.cancel()
+    publish(queue, b"normal")
+    publish(queue, b"high", b"high", priority=5)
+    assert [get(queue).message.body for _ in range(3)] == [b"high", b"normal", b"high"]
+
+
+def test_requeued_messages_are_offered_to_everybody(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    a = Subscriber(queue, "a").subscribe()
+    publish(queue, b"1", b"2")
+    b = Subscriber(queue, "b").subscribe()
+    a.requeue(2)
+    assert len(b.bodies) == 1
+    assert len(a.bodies) == 3
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_what_has_expired_takes_nobodys_turn(vhost: Vhost, kind: str) -> None:
+    queue = declare(vhost, queue_type=kind)
+    holder = Subscriber(queue, "holder", 3).subscribe()
+    publish(queue, b"1")
+    publish(queue, b"expires", b"expires", expiration_ms=100)
+    a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
+    clock_of(vhost).advance(100)
+    holder.limit = 0
+    holder.requeue(3)
+    publish(queue, b"2", b"3")
+    assert (a.bodies, b.bodies) == ([b"1", b"3"], [b"2"])
+
+
+@pytest.mark.parametrize(("kind", "no_ack", "left"), [("classic", False, 0), ("quorum", False, 1), ("quorum", True, 0)])
+def test_what_has_expired_behind_what_is_got_goes_at_once_or_right_after(
+    vhost: Vhost, kind: str, no_ack: bool, left: int
+) -> None:
+    queue = declare(vhost, queue_type=kind)
+    publish(queue, b"1")
+    publish(queue, b"expires", expiration_ms=0)
+    clock_of(vhost).advance(1)
+    get(queue, no_ack)
+    assert queue.ready_count == left
+    clock_of(vhost).advance(0)
+    assert queue.ready_count == 0
+
+
+# --- TTL -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_message_expires_when_its_time_is_over_and_not_before(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, message_ttl=1000)
+    publish(queue, b"1")
+    clock_of(vhost).advance(999)
+    assert (queue.ready_count, grave.ready_count) == (1, 0)
+    clock_of(vhost).advance(1)
+    assert (queue.ready_count, reasons(grave)) == (0, [(b"1", "expired")])
+
+
+@pytest.mark.parametrize(("queue_ms", "message_ms", "least"), [(1000, 400, 400), (400, 1000, 400), (None, 400, 400)])
+def test_the_smaller_of_both_times_counts(vhost: Vhost, queue_ms: int | None, message_ms: int, least: int) -> None:
+    queue = declare(vhost, **({} if queue_ms is None else {"message_ttl": queue_ms}))
+    publish(queue, b"1", expiration_ms=message_ms)
+    clock_of(vhost).advance(least - 1)
+    assert queue.ready_count == 1
+    clock_of(vhost).advance(1)
+    assert queue.ready_count == 0
+
+
+@pytest.mark.parametrize("arguments", [{"message_ttl": 0}, {}])
+def test_ttl_0_is_delivered_at_once_or_expires(vhost: Vhost, arguments: dict[str, int]) -> None:
+    queue, grave = with_graves(vhost, **arguments)
+    publish(queue, b"nobody", expiration_ms=0)
+    assert (queue.ready_count, reasons(grave)) == (0, [(b"nobody", "expired")])
+    one = Subscriber(queue, limit=1).subscribe()
+    publish(queue, b"somebody", expiration_ms=0)
+    publish(queue, b"busy", expiration_ms=0)
+    assert one.bodies == [b"somebody"]
+    assert reasons(grave)[1:] == [(b"busy", "expired")]
+
+
+def test_only_the_head_expires(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost)
+    publish(queue, b"long", expiration_ms=5000)
+    publish(queue, b"short", b"short too", expiration_ms=100)
+    clock_of(vhost).advance(4999)
+    assert (queue.ready_count, grave.ready_count) == (3, 0)
+    clock_of(vhost).advance(1)
+    assert (queue.ready_count, [body for body, _ in reasons(grave)]) == (0, [b"long", b"short", b"short too"])
+
+
+def test_an_overdue_message_behind_the_head_is_never_delivered(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost)
+    publish(queue, b"head")
+    publish(queue, b"short", expiration_ms=100)
+    publish(queue, b"tail")
+    clock_of(vhost).advance(200)
+    assert queue.ready_count == 3
+    assert Subscriber(queue).subscribe().bodies == [b"head", b"tail"]
+    assert reasons(grave) == [(b"short", "expired")]
+
+
+def test_the_timer_follows_a_head_that_was_taken(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost)
+    publish(queue, b"head")
+    publish(queue, b"short", expiration_ms=100)
+    assert get(queue).message.body == b"head"
+    clock_of(vhost).advance(100)
+    assert (queue.ready_count, grave.ready_count) == (0, 1)
+
+
+def test_the_timer_follows_a_head_that_was_overtaken(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, max_priority=3)
+    publish(queue, b"slow", expiration_ms=5000)
+    publish(queue, b"fast", priority=2, expiration_ms=100)
+    clock_of(vhost).advance(100)
+    assert [body for body, _ in reasons(grave)] == [b"fast"]
+    clock_of(vhost).advance(4900)
+    assert [body for body, _ in reasons(grave)] == [b"fast", b"slow"]
+
+
+def test_a_delivered_message_does_not_expire_and_keeps_its_deadline_when_requeued(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, message_ttl=1000)
+    publish(queue, b"1", b"2")
+    first, second = get(queue), get(queue)
+    clock_of(vhost).advance(400)
+    queue.requeue([first])
+    clock_of(vhost).advance(599)
+    assert (queue.ready_count, grave.ready_count) == (1, 0)
+    clock_of(vhost).advance(1)
+    assert (queue.ready_count, grave.ready_count) == (0, 1)
+    queue.requeue([second])
+    assert (queue.ready_count, queue.unacked_count, grave.ready_count) == (0, 0, 2)
+
+
+def test_what_is_requeued_overdue_is_not_delivered_again(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, message_ttl=1000)
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"1")
+    clock_of(vhost).advance(1000)
+    one.requeue()
+    assert one.bodies == [b"1"]
+    assert reasons(grave) == [(b"1", "expired")]
+
+
+def test_a_dead_letter_does_not_expire_again_by_its_old_expiration(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost)
+    publish(queue, b"1", expiration_ms=10)
+    clock_of(vhost).advance(10**6)
+    assert grave.ready_count == 1
+
+
+def test_many_messages_with_a_ttl_take_one_timer(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    for i in range(1000):
+        publish(queue, b"x", expiration_ms=1000 - i)
+    assert queue.ready_count == 1000
+    assert len([timer for _, _, timer in clock_of(vhost)._heap if timer.callback]) == 1
+
+
+def test_a_new_ttl_is_for_new_messages(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    publish(queue, b"old")
+    queue.apply_settings(QueueSettings(message_ttl_ms=100))
+    one = Subscriber(queue, limit=1).subscribe()
+    publish(queue, b"new")
+    clock_of(vhost).advance(100)
+    assert (one.bodies, queue.ready_count) == ([b"old"], 0)
+
+
+def test_a_ttl_that_goes_away_stays_with_the_messages_that_have_it(vhost: Vhost) -> None:
+    queue = declare(vhost, message_ttl=100)
+    publish(queue, b"old")
+    queue.apply_settings(QueueSettings())
+    publish(queue, b"new")
+    clock_of(vhost).advance(100)
+    assert ready(queue) == [b"new"]
+
+
+# --- dead letters ----------------------------------------------------------------------------------------------------
+
+
+def test_rejected_messages_are_dead_lettered_in_order(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost)
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"1", b"2", b"3")
+    one.ack()
+    one.reject(2)
+    assert reasons(grave) == [(b"2", "rejected"), (b"3", "rejected")]
+    assert queue.unacked_count == 0
+
+
+def test_messages_of_a_priority_queue_that_are_rejected_at_once_are_dead_lettered_highest_first(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, max_priority=5)
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"low")
+    publish(queue, b"high", b"high too", priority=9)
+    publish(queue, b"middle", priority=3)
+    one.reject(4)
+    assert ready(grave) == [b"high", b"high too", b"middle", b"low"]
+
+
+def test_without_a_dead_letter_exchange_they_are_gone(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"1")
+    one.reject()
+    assert (queue.ready_count, queue.unacked_count) == (0, 0)
+
+
+def test_a_missing_dead_letter_exchange_is_no_error(vhost: Vhost) -> None:
+    queue = declare(vhost, dead_letter_exchange="nowhere", max_length=1)
+    publish(queue, b"1", b"2")
+    assert ready(queue) == [b"2"]
+
+
+def test_the_delivery_limit_of_a_quorum_queue(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, queue_type="quorum", delivery_limit=2)
+    one = Subscriber(queue, limit=1).subscribe()
+    publish(queue, b"1", b"2")
+    one.requeue()
+    one.requeue()
+    assert one.got == [(b"1", False), (b"1", True), (b"1", True)]
+    assert grave.ready_count == 0
+    one.requeue()
+    assert reasons(grave) == [(b"1", "delivery_limit")]
+    assert one.got[3:] == [(b"2", False)]
+    assert (queue.ready_count, queue.unacked_count) == (0, 1)
+
+
+def test_a_delivery_limit_of_0_allows_one_delivery(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, queue_type="quorum", delivery_limit=0)
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"1")
+    one.requeue()
+    assert (one.bodies, reasons(grave)) == ([b"1"], [(b"1", "delivery_limit")])
+
+
+def test_a_classic_queue_has_no_limit(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"1")
+    for _ in range(50):
+        one.requeue()
+    assert one.bodies == [b"1"] * 51
+
+
+def test_rejecting_to_its_own_queue_goes_round_and_dying_of_itself_does_not(vhost: Vhost) -> None:
+    queue = declare(vhost, dead_letter_exchange="", dead_letter_routing_key="q", max_length=1)
+    one = Subscriber(queue, limit=1).subscribe()
+    publish(queue, b"1")
+    one.reject()
+    assert one.bodies == [b"1", b"1"]
+    one.relimit(0)
+    publish(queue, b"2", b"3")
+    assert ready(queue) == [b"3"]
+
+
+def test_two_queues_that_expire_into_each_other_drop_it_on_its_return(vhost: Vhost) -> None:
+    there = declare(vhost, "there", message_ttl=10, dead_letter_exchange="", dead_letter_routing_key="back")
+    back = declare(vhost, "back", message_ttl=10, dead_letter_exchange="", dead_letter_routing_key="there")
+    publish(there, b"1")
+    clock_of(vhost).advance(10)
+    assert (there.ready_count, back.ready_count) == (0, 1)
+    clock_of(vhost).advance(10)
+    assert (there.ready_count, back.ready_count) == (0, 0)
+
+
+def test_a_dead_letter_that_dies_at_once_goes_on_at_once(vhost: Vhost) -> None:
+    declare(vhost, "a", message_ttl=0, dead_letter_exchange="", dead_letter_routing_key="b")
+    declare(vhost, "b", max_length=0, dead_letter_exchange="", dead_letter_routing_key="c")
+    last = declare(vhost, "c")
+    publish(vhost.queues["a"], b"1")
+    (entry,) = last.ready
+    assert [(death.queue, death.reason) for death in deaths_of(entry.message)] == [
+        ("b", "maxlen"),
+        ("a", "expired"),
+    ]
+
+
+def test_the_call_stack_does_not_grow_with_a_chain_of_dead_letters(vhost: Vhost) -> None:
+    length = 200
+    for i in range(length):
+        declare(vhost, f"q{i}", message_ttl=0, dead_letter_exchange="", dead_letter_routing_key=f"q{i + 1}")
+    last = declare(vhost, f"q{length}")
+    depth = 0
+    caller = sys._getframe()
+    while caller is not None:
+        depth, caller = depth + 1, caller.f_back
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + length // 2)
+    try:
+        publish(vhost.queues["q0"], b"1")
+    finally:
+        sys.setrecursionlimit(limit)
+    (entry,) = last.ready
+    assert len(deaths_of(entry.message)) == length
+
+
+def test_a_deleted_queue_dead_letters_nothing(vhost: Vhost) -> None:
+    queue, grave = with_graves(vhost, message_ttl=100)
+    publish(queue, b"1", b"2")
+    entry = get(queue)
+    vhost.delete_queue(queue)
+    queue.reject([entry])
+    clock_of(vhost).advance(1000)
+    assert (grave.ready_count, queue.unacked_count) == (0, 0)
+
+
+# --- moving -----------------------------------------------------------------------------------------------------------
+
+
+def test_messages_move_head_first_up_to_a_count_or_a_size(vhost: Vhost) -> None:
+    queue, other = declare(vhost), declare(vhost, "other")
+    publish(queue, b"11", b"22", b"33", b"44")
+    assert queue.move(other, 1, 1000) == 1
+    assert queue.move(other, 10, 3) == 2
+    assert (ready(queue), ready(other)) == ([b"44"], [b"11", b"22", b"33"])
+    assert queue.move(other, 10, 1000) == 1
+    assert queue.move(other, 10, 1000) == 0
+
+
+def test_a_move_is_counted_as_no_delivery(vhost: Vhost) -> None:
+    queue, other = declare(vhost), declare(vhost, "other")
+    publish(queue, b"1", b"2")
+    queue.move(other, 10, 1000)
+    assert (queue.message_stats()["publish"], queue.message_stats().get("ack", 0)) == (2, 0)
+    assert other.message_stats()["publish"] == 2
+
+
+def test_what_is_dead_lettered_where_it_is_moved_to_may_come_back(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    other = declare(vhost, "other", max_length=1, dead_letter_exchange="", dead_letter_routing_key="q")
+    publish(queue, b"1", b"2", b"3")
+    assert queue.move(other, 3, 1000) == 3
+    assert (ready(queue), ready(other)) == ([b"1", b"2"], [b"3"])
+
+
+def test_nothing_moves_to_a_queue_that_is_gone(vhost: Vhost) -> None:
+    queue, other = declare(vhost), declare(vhost, "other")
+    publish(queue, b"1")
+    vhost.delete_queue(other)
+    assert queue.move(other, 10, 1000) == 0
+    assert ready(queue) == [b"1"]
+
+
+def test_what_is_moved_goes_to_consumers_there(vhost: Vhost) -> None:
+    queue, other = declare(vhost), declare(vhost, "other")
+    publish(queue, b"1", b"2")
+    subscriber = Subscriber(other, limit=1)
+    other.add_consumer(subscriber)
+    other.offer(subscriber)
+    assert queue.move(other, 10, 1000) == 2
+    assert [body for body, _ in subscriber.got] == [b"1"]
+    assert ready(other) == [b"2"]

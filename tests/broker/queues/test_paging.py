@@ -1,0 +1,424 @@
+"""Queues whose messages leave memory and come back: nobody may notice but by the memory."""
+
+import random
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.queues import fifo_line, paging
+from amqpbroker.broker.queues.declaration import queue_settings
+from amqpbroker.broker.queues.priority_line import PriorityLine
+from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
+from amqpbroker.broker.queues.spill import Spill
+from amqpbroker.clock import ManualClock
+from amqpbroker.compat import COMPATS
+from amqpbroker.config import Config
+from amqpbroker.store.journal.committer import Committer, InlineCommitter
+from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.journal.record import OFFSET_MASK
+from amqpbroker.store.journal.recovery import recover
+from amqpbroker.store.persistence import Persistence
+from tests.broker.queueing import Subscriber, message, ready, table
+from tests.broker.storing import LaterCommitter
+from tests.fault_files import FaultyFiles
+
+
+class Node:
+    """A broker with one queue "q"."""
+
+    def __init__(self, files=None, committer=InlineCommitter, durable=True, compat=COMPATS["4.0"], **arguments):
+        self.arguments = {"durable": durable, "compat": compat, **arguments}
+        self.files = files or FaultyFiles()
+        self.clock = ManualClock()
+        journal = Journal(Path("/journal"), self.files)
+        found = recover(journal)
+        self.committer: Committer = committer(journal)
+        self.log = Persistence(journal, self.committer, pytest.fail, self.clock)
+        self.spill = Spill(Path("/spill"), self.files)
+        broker = Broker(Config(compat=compat), self.clock, self.log, spill=self.spill)
+        self.queue = broker.vhosts["/"].declare_queue("q", durable, False, False, table(**arguments))
+        if durable:
+            self.queue.id = 1
+            self.log.restore(found, {1: self.queue})
+
+    def restarted(self):
+        self.log.sync()
+        self.files.open_files.clear()
+        return Node(self.files, **self.arguments)
+
+    def publish(self, *texts, persistent=True, priority=0):
+        for text in texts:
+            made = message(text, priority=priority)
+            made.persistent = persistent
+            assert self.queue.publish(made)
+
+    def page_out(self):
+        self.spill.need(True)
+        while self.queue.page_out():
+            pass
+
+    @property
+    def in_memory(self):
+        """How many messages that wait are in memory."""
+        line = self.queue.ready
+        lines = [line]
+        if isinstance(line, StrictQuorumLine):
+            line = line.normal
+        if isinstance(line, PriorityLine):
+            lines = line.levels
+        elif isinstance(line, QuorumLine):
+            lines = [line.high, line.normal]
+        return sum(len(one.line) + len(one._tail) + sum(len(page.entries) for page in one._pages) for one in set(lines))
+
+    def take(self, count):
+        return [entry for entry in (self.queue.get(False) for _ in range(count)) if entry is not None]
+
+
+@pytest.fixture
+def _small_pages(monkeypatch):
+    monkeypatch.setattr(fifo_line, "PAGE_COUNT", 4)
+    monkeypatch.setattr(paging, "SLICE_COUNT", 3)
+    monkeypatch.setattr(fifo_line, "_WORTH_COUNT", 1)
+
+
+def texts(count, start=0):
+    return [b"%d" % i for i in range(start, start + count)]
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_stored_ones_leave_memory_once_they_are_safe_though_paged_before():
+    node = Node(committer=LaterCommitter)
+    node.publish(*texts(100))
+    node.log.sync()
+    assert node.in_memory == 100
+    node.committer.finish()
+    assert node.in_memory <= 16
+    assert ready(node.queue) == texts(100)
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_the_next_page_is_asked_of_the_disk_ahead_of_who_takes_it():
+    node = Node()
+    node.publish(*texts(40))
+    node.log.sync()
+    node = node.restarted()
+    assert node.files.expected == []
+    first = node.take(1)[0]
+    assert first.message.body == b"0"
+    (path, offset, size) = node.files.expected.pop()
+    following = node.take(8)[3:7]
+    assert [entry.message.body for entry in following] == texts(4, start=4)
+    assert path in node.files.contents
+    for entry in following:
+        assert offset <= entry.position & OFFSET_MASK < offset + size
+    node.take(40)
+    # Each page but the first was asked for once, though each was read in two parts.
+    assert len(node.files.expected) == 10 - 1 - 1
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_what_is_purged_before_it_is_safe_stays_away():
+    node = Node(committer=LaterCommitter)
+    node.publish(*texts(100))
+    node.log.sync()
+    assert node.queue.purge() == 100
+    node.log.sync()
+    node.committer.finish()
+    node.log.sync()
+    node.committer.finish()
+    assert ready(Node(node.files).queue) == []
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize(
+    "arguments",
+    [{"max_priority": 5}, {"queue_type": "quorum"}, {"queue_type": "quorum", "compat": COMPATS["4.3"]}],
+    ids=["priority", "quorum", "strict quorum"],
+)
+def test_recovered_messages_of_priorities_stay_on_the_disk_and_keep_their_order(arguments, monkeypatch):
+    first, other = Node(**arguments), Node(**arguments)
+    for i in range(100):
+        for node in (first, other):
+            node.publish(b"%d" % i, priority=i % 7)
+    reads = []
+    read = Journal.read
+    monkeypatch.setattr(Journal, "read", lambda *where: reads.append(where) or read(*where))
+    after = first.restarted()
+    assert after.in_memory == 0
+    assert not reads
+    assert (after.queue.ready.count, after.queue.ready.size) == (100, other.queue.ready.size)
+    assert [entry.message.body for entry in after.take(100)] == [entry.message.body for entry in other.take(100)]
+
+
+def test_recovered_pages_are_bounded_by_octets(monkeypatch):
+    monkeypatch.setattr(fifo_line, "PAGE_BYTES", 100)
+    node = Node()
+    node.publish(*[b"%d" % i * 60 for i in range(10)])
+    after = node.restarted()
+    assert after.queue.get(True).message.body == b"0" * 60
+    assert after.in_memory <= 2
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize("durable", [True, False])
+def test_transient_messages_leave_memory_when_it_is_short_and_come_back(durable):
+    node = Node(durable=durable)
+    node.publish(*texts(100), persistent=False)
+    assert node.in_memory == 100
+    node.page_out()
+    assert node.in_memory == 0
+    node.publish(*texts(100, 100), persistent=False)
+    assert node.in_memory <= 12
+    assert ready(node.queue) == texts(200)
+    assert [entry.message.body for entry in node.take(200)] == texts(200)
+    assert [path for path in node.files.contents if path.parent == node.spill.directory] == []
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_while_messages_are_consumed_the_next_ones_stay():
+    node = Node(durable=False)
+    node.publish(*texts(100), persistent=False)
+    consumer = Subscriber(node.queue, limit=1).subscribe()
+    node.page_out()
+    assert node.in_memory == 4
+    consumer.relimit(200)
+    assert consumer.bodies == texts(100)
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_a_purge_gives_the_files_back():
+    node = Node(durable=False)
+    node.publish(*texts(100), persistent=False)
+    node.page_out()
+    assert node.queue.purge() == 100
+    assert node.files.contents == {}
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_while_writing_fails_messages_stay_in_memory():
+    node = Node(durable=False)
+    node.publish(*texts(50), persistent=False)
+    node.files.fail_write = 1
+    node.page_out()
+    assert node.in_memory == 50
+    node.page_out()
+    assert node.in_memory == 0
+    assert [entry.message.body for entry in node.take(50)] == texts(50)
+
+
+def test_few_small_messages_are_not_worth_a_page():
+    node = Node(durable=False)
+    node.publish(*texts(10), persistent=False)
+    node.page_out()
+    assert node.in_memory == 10
+
+
+def test_few_large_messages_are():
+    node = Node(durable=False)
+    node.publish(*[b"x" * 50_000] * 3, persistent=False)
+    node.page_out()
+    assert node.in_memory == 0
+
+
+@pytest.mark.explore
+@pytest.mark.parametrize("arguments", [{}, {"queue_type": "quorum", "delivery_limit": -1}])
+def test_many_that_are_requeued_leave_memory_when_it_is_short(arguments):
+    node = Node(**arguments)
+    node.publish(*texts(10_000))
+    node.log.sync()
+    node.queue.requeue(node.take(10_000))
+    node.log.sync()
+    node.page_out()
+    assert node.in_memory < 64
+    assert [entry.redelivered for entry in node.take(10_000)] == [True] * 10_000
+
+
+@pytest.mark.explore
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    ("durable", "arguments"),
+    [
+        (False, {}),
+        (True, {}),
+        (False, {"max_priority": 3}),
+        (True, {"max_priority": 3}),
+        (True, {"queue_type": "quorum"}),
+        (True, {"queue_type": "quorum", "delivery_limit": -1}),
+    ],
+    ids=["transient", "durable", "transient priority", "durable priority", "quorum", "quorum without limit"],
+)
+def test_paging_changes_nothing(seed, durable, arguments):
+    """One queue pages at random, the other never: both give the same."""
+    chance = random.Random(seed)
+    paging, plain = (Node(durable=durable, message_ttl=1_000, dead_letter_exchange="", **arguments) for _ in range(2))
+    nodes = (paging, plain)
+    plain.queue.vhost.spill = None
+    held = [[], []]
+    number = 0
+
+    def show(entries):
+        return [
+            (one.message.body, one.redelivered, one.delivery_count, one.deadline_ms, one.sequence) for one in entries
+        ]
+
+    for _ in range(150):
+        act = chance.choice(["publish"] * 4 + ["take"] * 2 + ["settle", "requeue", "page", "sync", "time", "enough"])
+        if act == "publish":
+            for _ in range(chance.randrange(20)):
+                options = {"persistent": chance.random() < 0.5, "priority": chance.randrange(8)}
+                number += 1
+                for node in nodes:
+                    node.publish(b"%d" % number, **options)
+        elif act == "take":
+            count = chance.randrange(30)
+            taken = [node.take(count) for node in nodes]
+            assert show(taken[0]) == show(taken[1])
+            for mine, more in zip(held, taken, strict=True):
+                mine += more
+        elif act in ("settle", "requeue"):
+            picked = [i for i in range(len(held[0])) if chance.random() < 0.5]
+            for node, mine in zip(nodes, held, strict=True):
+                entries = [mine[i] for i in picked]
+                if act == "requeue":
+                    node.queue.requeue(entries)
+                else:
+                    for entry in entries:
+                        node.queue.ack(entry)
+                mine[:] = [entry for i, entry in enumerate(mine) if i not in set(picked)]
+        elif act == "page":
+            paging.page_out()
+        elif act == "enough":
+            paging.spill.need(False)
+        elif act == "sync":
+            for node in nodes:
+                node.log.sync()
+        else:
+            for node in nodes:
+                node.clock.advance(100)
+        assert paging.queue.ready.count == plain.queue.ready.count
+        assert paging.queue.ready.size == plain.queue.ready.size
+    left = [node.take(10_000) for node in nodes]
+    assert show(left[0]) == show(left[1])
+    assert [path for path in paging.files.contents if path.parent == paging.spill.directory] == []
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize("arguments", [{}, {"max_priority": 5}, {"queue_type": "quorum"}])
+def test_a_queue_tells_how_much_is_not_in_memory(arguments):
+    node = Node(**arguments)
+    node.publish(*[b"xx"] * 100, persistent=True)
+    node.log.sync()
+    held = node.take(2)
+    info = node.queue.info()
+    assert (info.messages, info.messages_paged_out, info.messages_ram) == (100, 98 - node.in_memory, node.in_memory + 2)
+    assert 0 < info.messages_paged_out < 98
+    assert info.message_bytes_paged_out + info.message_bytes_ram == info.message_bytes == 200
+    assert info.message_bytes_paged_out == 2 * info.messages_paged_out
+    node.queue.ack_all(held)
+    node.take(98)
+    assert node.queue.info().messages_paged_out == 0
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_a_queue_tells_how_much_is_stored():
+    node = Node()
+    node.publish(*texts(30), persistent=False)
+    node.publish(*texts(90))
+    node.log.sync()
+    assert (node.queue.info().messages_persistent, node.log.stored) == (90, 90)
+    for count in (40, 20):
+        for entry in node.take(count):
+            node.queue.ack(entry)
+    assert node.queue.info().messages_persistent == 60
+    node.queue.reject(node.take(5))
+    node.queue.requeue(node.take(5))
+    Subscriber(node.queue, no_ack=True, limit=0).subscribe()
+    assert node.queue.get(True) is not None
+    assert node.queue.info().messages_persistent == 54
+    held = node.take(4)
+    node.queue.purge()
+    assert node.queue.info().messages_persistent == 4
+    node.queue.ack_all(held)
+    assert node.queue.info().messages_persistent == 0
+    assert node.queue.message_stats()["disk_writes"] == 90
+    assert node.queue.message_stats()["disk_reads"] == node.log.loaded > 0
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_recovered_messages_are_there_and_stored_but_were_not_published():
+    node = Node()
+    node.publish(*texts(20))
+    node.take(3)
+    after = node.restarted()
+    assert after.queue.info().messages_persistent == 20
+    assert after.queue.message_stats() == {}
+    after.publish(b"more")
+    after.queue.ack(after.take(1)[0])
+    found = after.queue.message_stats()
+    assert (found["publish"], found["get"], found["ack"], found["redeliver"]) == (1, 1, 1, 1)
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_a_head_that_is_not_in_memory_is_not_fetched_to_be_shown():
+    node = Node()
+    node.publish(*texts(40))
+    after = node.restarted()
+    assert after.queue.info().head_message_timestamp is None
+    assert after.in_memory == 0
+
+
+# --- leaving ----------------------------------------------------------------------------------------------------------
+
+
+def peak(do):
+    """The most octets of memory that it has at once."""
+    tracemalloc.start()
+    try:
+        do()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def filled(**arguments):
+    """40 MB of messages, on the disk."""
+    node = Node(**arguments)
+    for number in range(40):
+        node.publish(*[b"%0100000d" % number] * 10)
+        node.log.sync()
+    assert node.in_memory < 100
+    return node
+
+
+def test_a_backlog_expires_without_coming_into_memory_as_a_whole():
+    node = filled(message_ttl=1_000)
+    assert peak(lambda: node.clock.advance(1_000)) < 20_000_000
+    assert node.queue.ready.count == 0
+    assert node.restarted().queue.ready.count == 0
+
+
+def test_a_backlog_is_cut_to_a_length_without_coming_into_memory_as_a_whole():
+    node = filled()
+    settings = queue_settings(node.queue.kind, table(max_length=3))
+    assert peak(lambda: node.queue.apply_settings(settings)) < 20_000_000
+    assert node.queue.ready.count == 3
+    assert node.restarted().queue.ready.count == 3
+
+
+@pytest.mark.parametrize("arguments", [{}, {"x-queue-type": "quorum"}])
+def test_the_first_message_of_a_long_queue_is_delivered_when_a_slice_of_a_page_was_read(arguments):
+    node = Node(**arguments)
+    sent = texts(3 * fifo_line.PAGE_COUNT + 1)
+    node.publish(*sent)
+    node = node.restarted()
+    (first,) = node.take(1)
+    assert (first.message.body, node.log.loaded, node.in_memory) == (
+        sent[0],
+        paging.SLICE_COUNT,
+        paging.SLICE_COUNT - 1,
+    )
+    assert [entry.message.body for entry in node.take(len(sent))] == sent[1:]
+    assert node.log.loaded == len(sent)

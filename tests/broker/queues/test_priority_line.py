@@ -1,0 +1,41 @@
+import tracemalloc
+
+from amqpbroker.broker.queues.fifo_line import FifoLine
+from amqpbroker.broker.queues.priority_line import PriorityLine
+from amqpbroker.broker.queues.quorum_lines import QuorumLine
+from tests.broker.queues.lines import drain, entry
+
+
+def test_priority_highest_first_and_fifo_within_one():
+    line = PriorityLine(9)
+    for i, priority in enumerate([0, 9, 3, 9, 200, 3]):
+        line.push(entry(i, priority))
+    assert drain(line) == [1, 3, 4, 2, 5, 0]
+
+
+def test_priority_requeue_goes_back_inside_its_level():
+    line = PriorityLine(9)
+    for i, priority in enumerate([5, 5, 5, 1]):
+        line.push(entry(i, priority))
+    first, second = line.pop(), line.pop()
+    line.requeue([second, first])
+    assert drain(line) == [0, 1, 2, 3]
+
+
+def test_priority_what_leaves_together_leaves_by_priority():
+    entries = [entry(i, priority) for i, priority in enumerate([0, 9, 3, 200, 0])]
+    assert [e.sequence for e in PriorityLine(5).ranked(entries)] == [1, 3, 2, 0, 4]
+    assert [line.ranked(entries) for line in (FifoLine(), QuorumLine())] == [entries, entries]
+
+
+def test_a_line_costs_nothing_for_priorities_that_were_never_used():
+    def costs(max_priority: int) -> int:
+        tracemalloc.start()
+        try:
+            line = PriorityLine(max_priority)
+            line.push(entry(1, priority=1))
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    assert costs(255) < costs(2) + 4_000

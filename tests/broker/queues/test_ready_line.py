@@ -1,0 +1,33 @@
+import random
+
+import pytest
+
+from amqpbroker.broker.queues.fifo_line import FifoLine
+from amqpbroker.broker.queues.priority_line import PriorityLine
+from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
+from tests.broker.queues.lines import drain, entry
+
+
+@pytest.mark.parametrize("make", [FifoLine, lambda: PriorityLine(5), QuorumLine])
+def test_first_in_first_out_with_count_and_size(make):
+    line = make()
+    for i in range(5):
+        line.push(entry(i, body=b"x" * i))
+    assert (line.count, line.size) == (5, 10)
+    assert line.head().sequence == 0
+    assert drain(line) == [0, 1, 2, 3, 4]
+    assert (line.count, line.size) == (0, 0)
+
+
+@pytest.mark.parametrize("make", [FifoLine, lambda: PriorityLine(5), QuorumLine, StrictQuorumLine])
+def test_looking_on_shows_the_order_in_which_they_leave_and_changes_nothing(make):
+    chance = random.Random(5)
+    for length in range(40):
+        line = make()
+        for i in range(length):
+            line.push(entry(i + 1, priority=chance.choice((0, 0, 3, 7))))
+        taken = [line.pop() for _ in range(length // 3)]
+        if taken:
+            line.requeue(taken[: len(taken) // 2 + 1])
+        looked = [[each.sequence for each in line] for _ in range(2)]
+        assert looked == [drain(line)] * 2

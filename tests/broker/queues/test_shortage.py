@@ -1,0 +1,80 @@
+from pathlib import Path
+
+from amqpbroker.broker.queues.shortage import REST_MS, ROUND_MS, STEP_PAGES, Shortage
+from amqpbroker.broker.queues.spill import Spill
+from amqpbroker.clock import ManualClock
+from tests.fault_files import FaultyFiles
+
+
+class Paging:
+    """A queue with so many pages to move."""
+
+    def __init__(self, pages):
+        self.pages = pages
+
+    def page_out(self):
+        self.pages -= self.pages > 0
+        self.asked = True
+        return self.pages > 0
+
+
+class Case:
+    def __init__(self, *pages):
+        self.clock = ManualClock()
+        self.spill = Spill(Path("/spill"), FaultyFiles())
+        self.queues = [Paging(count) for count in pages]
+        self.given_back = 0
+        self.shortage = Shortage(self.clock, self.spill, lambda: list(self.queues), self._give_back)
+
+    def _give_back(self):
+        self.given_back += 1
+
+    @property
+    def left(self):
+        return [queue.pages for queue in self.queues]
+
+
+def test_a_bounded_number_of_pages_at_a_time_until_all_are_moved():
+    case = Case(3 * STEP_PAGES, 1, 2)
+    case.shortage.set(True)
+    assert sum(case.left) >= 2 * STEP_PAGES
+    case.clock.advance(10 * REST_MS)
+    assert case.left == [0, 0, 0]
+    assert case.given_back == 1
+
+
+def test_while_it_is_short_it_goes_round_and_tries_again_what_failed():
+    case = Case(1)
+    case.shortage.set(True)
+    case.spill.wanted = False
+    case.queues.append(Paging(2))
+    case.clock.advance(ROUND_MS)
+    assert case.left == [0, 0]
+    assert case.spill.wanted
+
+
+def test_saying_so_again_starts_nothing():
+    case = Case(100)
+    for _ in range(10):
+        case.shortage.set(True)
+    assert sum(case.left) >= 100 - STEP_PAGES
+
+
+def test_it_ends_when_memory_is_no_longer_short():
+    case = Case(100)
+    case.shortage.set(True)
+    case.shortage.set(False)
+    left = case.left
+    case.clock.advance(10 * ROUND_MS)
+    assert case.left == left
+    assert (case.spill.short, case.spill.wanted) == (False, False)
+    case.shortage.set(True)
+    case.clock.advance(ROUND_MS)
+    assert case.left == [0]
+
+
+def test_nothing_is_given_back_where_nothing_was_moved():
+    case = Case(0, 0)
+    case.shortage.set(True)
+    case.clock.advance(5 * ROUND_MS)
+    assert case.given_back == 0

@@ -1,0 +1,122 @@
+import logging
+
+import pytest
+
+from amqpbroker.broker.users.login_guard import FORGET_MS, FREE_GUESSES, MAX_PAUSE_MS, PAUSE_MS, LoginGuard
+from amqpbroker.clock import ManualClock
+from amqpbroker.config.bounds import BOUNDS
+
+
+class Guessing:
+    """Logins with a guard; `attempt` says whether the password was so much as tried."""
+
+    def __init__(self):
+        self.clock = ManualClock()
+        self.guard = LoginGuard(self.clock)
+
+    def attempt(self, password, name="ann", host="10.0.0.1"):
+        guess = self.guard.guess(name, password, host)
+        if not self.guard.allows(guess):
+            return False
+        (self.guard.accepted if password == b"right" else self.guard.rejected)(guess)
+        return True
+
+    def guess(self, count, start=0, **pair):
+        """How many of that many different wrong passwords were tried."""
+        return sum(self.attempt(b"wrong %d" % number, **pair) for number in range(start, start + count))
+
+
+@pytest.fixture
+def guessing():
+    return Guessing()
+
+
+def test_some_guesses_are_free_and_then_there_is_a_pause(guessing):
+    assert guessing.guess(100) == FREE_GUESSES
+    guessing.clock.advance(PAUSE_MS)
+    assert guessing.guess(100, 100) == 1
+
+
+def test_the_pause_doubles_up_to_the_longest(guessing):
+    guessing.guess(FREE_GUESSES)
+    pauses = []
+    for number in range(12):
+        pauses.append(0)
+        while not guessing.attempt(b"further %d" % number):
+            guessing.clock.advance(PAUSE_MS)
+            pauses[-1] += PAUSE_MS
+    assert pauses[:5] == [PAUSE_MS, 2 * PAUSE_MS, 4 * PAUSE_MS, 8 * PAUSE_MS, 16 * PAUSE_MS]
+    assert pauses[-1] == MAX_PAUSE_MS
+
+
+@pytest.mark.explore
+def test_how_many_can_be_guessed_in_a_day(guessing):
+    tried = 0
+    for second in range(24 * 3600):
+        tried += guessing.guess(3, 3 * second)
+        guessing.clock.advance(1000)
+    assert tried < 350
+
+
+def test_waiting_until_all_is_forgotten_gains_nothing(guessing):
+    per_hour = guessing.guess(1000)
+    guessing.clock.advance(FORGET_MS)
+    assert guessing.guess(1000, 1000) == per_hour
+    assert per_hour <= FORGET_MS / MAX_PAUSE_MS
+
+
+def test_the_same_wrong_password_again_and_again_guesses_nothing(guessing):
+    assert all(guessing.attempt(b"wrong") for _ in range(1000))
+    assert guessing.attempt(b"right")
+
+
+def test_a_few_clients_with_wrong_passwords_keep_out_nobody(guessing):
+    for _ in range(1000):
+        for number in range(FREE_GUESSES - 1):
+            assert guessing.attempt(b"wrong %d" % number)
+        assert guessing.attempt(b"right")
+
+
+def test_who_was_right_before_is_let_in_whatever_others_at_the_same_address_do(guessing):
+    assert guessing.attempt(b"right")
+    guessing.guess(100)
+    assert guessing.attempt(b"right")
+
+
+def test_others_logging_in_give_no_new_guesses(guessing):
+    tried = 0
+    for number in range(100):
+        tried += guessing.guess(1, number)
+        guessing.attempt(b"right")
+    assert tried == FREE_GUESSES
+
+
+@pytest.mark.parametrize("other", [{"name": "bob"}, {"host": "10.0.0.2"}, {"host": "2001:db8:0:2::1"}])
+def test_other_users_and_other_addresses_are_let_in(guessing, other):
+    guessing.guess(100)
+    guessing.guess(100, host="2001:db8:0:1::1")
+    assert guessing.attempt(b"right", **other)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("2001:db8:0:1::1", "2001:db8:0:1:ffff::2"), ("10.0.0.1", "::ffff:10.0.0.1")]
+)
+def test_one_peer_by_several_addresses(guessing, first, second):
+    guessing.guess(FREE_GUESSES, host=first)
+    assert guessing.guess(100, 100, host=second) == 0
+
+
+@pytest.mark.explore
+def test_memory_is_bounded(guessing):
+    for number in range(BOUNDS.guesses + 100):
+        guessing.guess(20, host=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert len(guessing.guard._records) == BOUNDS.guesses
+    assert all(len(record.wrong) <= FREE_GUESSES for record in guessing.guard._records.values())
+
+
+def test_a_pause_is_logged_without_the_password(guessing, caplog):
+    with caplog.at_level(logging.WARNING):
+        guessing.guess(100)
+    assert [record.getMessage() for record in caplog.records] == [
+        "user 'ann' from 10.0.0.1: 10 different wrong passwords; for 1 s no further one is tried"
+    ]

@@ -1,0 +1,138 @@
+import pytest
+
+from amqpbroker.broker.counters.totals import AuthAttempts
+from amqpbroker.broker.users.auth_backend import AuthBackend
+from amqpbroker.broker.users.login_guard import FREE_GUESSES
+from amqpbroker.broker.users.logins import AMQP, HTTP, Logins
+from amqpbroker.broker.users.permissions import Grant
+from amqpbroker.broker.users.users import BROKER, User, Users
+from amqpbroker.clock import ManualClock
+
+HERE, ELSEWHERE = "127.0.0.1", "192.0.2.1"
+
+
+@pytest.fixture
+def users():
+    users = Users()
+    users.add_user("ann", "s3cret")
+    users.add_user("guest", "guest")
+    users.add_user("CN=client")
+    return users
+
+
+@pytest.fixture
+def logins(users):
+    return Logins(users, ManualClock(), AuthAttempts())
+
+
+def test_by_password(logins, users):
+    assert logins.by_password("ann", b"s3cret", ELSEWHERE, AMQP) == users.user("ann")
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "host"),
+    [
+        ("ann", b"wrong", HERE),
+        ("nobody", b"s3cret", HERE),
+        ("", b"", HERE),
+        ("CN=client", b"", HERE),
+        ("guest", b"guest", ELSEWHERE),
+    ],
+)
+def test_who_is_refused(logins, name, password, host):
+    assert logins.by_password(name, password, host, AMQP) is None
+
+
+def test_by_certificate(logins, users):
+    assert logins.by_certificate("CN=client", ELSEWHERE, AMQP) == users.user("CN=client")
+
+
+@pytest.mark.parametrize(("name", "host"), [("", HERE), ("nobody", HERE), ("guest", ELSEWHERE)])
+def test_whose_certificate_is_refused(logins, name, host):
+    assert logins.by_certificate(name, host, AMQP) is None
+
+
+def test_who_guesses_has_to_pause(logins):
+    for number in range(FREE_GUESSES):
+        logins.by_password("ann", b"%d" % number, ELSEWHERE, AMQP)
+    assert logins.by_password("ann", b"s3cret", ELSEWHERE, HTTP) is None
+    assert logins.by_password("ann", b"s3cret", HERE, AMQP)
+
+
+def test_a_password_that_is_right_at_the_wrong_place_counts_as_a_guess(logins):
+    for number in range(FREE_GUESSES - 1):
+        logins.by_password("guest", b"%d" % number, ELSEWHERE, AMQP)
+    logins.by_password("guest", b"guest", ELSEWHERE, AMQP)
+    logins._users.loopback_users = frozenset()
+    assert logins.by_password("guest", b"other", ELSEWHERE, AMQP) is None
+    assert len(logins._guard._records) == 1
+
+
+def test_names_that_are_no_users_take_no_memory(logins):
+    for number in range(1000):
+        logins.by_password(f"nobody {number}", b"x", ELSEWHERE, AMQP)
+    assert len(logins._guard._records) == 0
+
+
+def test_attempts_are_counted_by_protocol(logins):
+    logins.by_password("ann", b"s3cret", HERE, AMQP)
+    logins.by_password("ann", b"wrong", HERE, AMQP)
+    logins.by_certificate("CN=client", HERE, AMQP)
+    logins.by_certificate("", HERE, AMQP)
+    logins.by_password("ann", b"s3cret", HERE, HTTP)
+    assert logins._attempts.succeeded == {AMQP: 2, HTTP: 1}
+    assert logins._attempts.failed == {AMQP: 2}
+
+
+class Silent(AuthBackend):
+    """Keeps what it is to call."""
+
+    def __init__(self):
+        self.waiting = []
+
+    def identify(self, name, password, answer):
+        self.waiting.append((name, password, answer))
+
+    def permit(self, user, vhost, answer):
+        self.waiting.append((user, vhost, answer))
+
+
+def test_identity_and_permissions_of_the_brokers_own_users_are_answered_at_once(logins, users):
+    answers = []
+    users.set_permissions("ann", "/", "", "", ".*")
+    logins.identify("ann", b"s3cret", ELSEWHERE, AMQP, answers.append)
+    logins.identify("ann", b"wrong", ELSEWHERE, AMQP, answers.append)
+    logins.permit(users.user("ann"), False, "/", answers.append)
+    logins.permit(users.user("ann"), False, "other", answers.append)
+    assert answers == [users.user("ann"), None, users.permissions(users.user("ann"), "/"), None]
+
+
+def test_another_backend_answers_when_it_likes():
+    attempts, backend, answers = AuthAttempts(), Silent(), []
+    logins = Logins(Users(), ManualClock(), attempts)
+    logins.use(backend)
+    logins.identify("bob", b"secret", ELSEWHERE, AMQP, answers.append)
+    assert (answers, attempts.succeeded) == ([], {})
+    ((name, password, answer),) = backend.waiting
+    assert (name, password) == ("bob", b"secret")
+    bob = User("bob")
+    answer(bob)
+    assert (answers, attempts.succeeded) == ([bob], {AMQP: 1})
+
+
+def test_a_user_who_may_come_from_this_machine_only_may_not_come_by_another_backend_either():
+    backend, answers = Silent(), []
+    logins = Logins(Users(), ManualClock(), AuthAttempts())
+    logins.use(backend)
+    logins.identify("guest", b"guest", ELSEWHERE, AMQP, answers.append)
+    backend.waiting[0][2](User("guest"))
+    assert answers == [None]
+
+
+def test_users_within_the_process_are_the_brokers_own():
+    backend, answers = Silent(), []
+    logins = Logins(Users(), ManualClock(), AuthAttempts())
+    logins.use(backend)
+    logins.permit(BROKER, True, "/", answers.append)
+    assert backend.waiting == []
+    assert answers[0].grants == Grant(".*", ".*", ".*")

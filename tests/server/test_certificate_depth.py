@@ -1,0 +1,44 @@
+"""Which certificates are near enough to their authority's, and that not all of them are remembered for ever."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from amqpbroker.server import certificate_depth as depth
+from amqpbroker.server.certificate_depth import Depth
+
+
+@dataclass
+class Shaken:
+    """Of a connection, what is asked for."""
+
+    chain: tuple = ()
+    session_reused: bool = False
+
+    def get_verified_chain(self):
+        return list(self.chain)
+
+
+AGAIN = Shaken(session_reused=True)
+
+
+def certificates(count):
+    """A connection by a session that begins, with `count` between the client's and the authority's."""
+    return Shaken((b"",) * (count + 2))
+
+
+@pytest.mark.parametrize("between", [0, 1, 2])
+def test_a_session_passes_again_only_if_its_certificate_did(between):
+    one = Depth(1)
+    near = between <= 1
+    assert one.passes(certificates(between), b"client") is near
+    assert one.passes(AGAIN, b"client") is near
+    assert not one.passes(AGAIN, b"another")
+
+
+def test_the_certificates_of_the_latest_sessions_are_remembered(monkeypatch):
+    monkeypatch.setattr(depth, "REMEMBERED", 2)
+    one = Depth(1)
+    for certificate in b"a", b"b", b"a", b"c":
+        assert one.passes(certificates(0), certificate)
+    assert [one.passes(AGAIN, certificate) for certificate in (b"a", b"b", b"c")] == [True, False, True]

@@ -1,0 +1,44 @@
+import asyncio
+
+import pytest
+
+from amqpbroker.shovel.uncancelled import to_the_end
+
+
+async def turns(count, steps, raises=None):
+    for _ in range(count):
+        await asyncio.sleep(0)
+    steps.append("done")
+    if raises is not None:
+        raise raises
+    return count
+
+
+async def test_it_gives_what_the_coroutine_gives():
+    assert await to_the_end(turns(3, [])) == 3
+
+
+async def test_it_raises_what_the_coroutine_raises():
+    with pytest.raises(OSError, match="no"):
+        await to_the_end(turns(3, [], OSError("no")))
+
+
+@pytest.mark.parametrize("after", range(1, 6))
+async def test_a_cancellation_takes_effect_at_the_end(after):
+    steps = []
+    task = asyncio.ensure_future(to_the_end(turns(3, steps)))
+    for _ in range(after):
+        await asyncio.sleep(0)
+    task.cancel()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert steps == ["done"]
+
+
+async def test_a_deadline_takes_effect_at_the_end():
+    steps = []
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.001):
+            await to_the_end(turns(2000, steps))
+    assert steps == ["done"]

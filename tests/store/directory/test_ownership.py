@@ -1,0 +1,100 @@
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from amqpbroker.store.directory.ownership import Ownership
+from amqpbroker.store.journal.files import Files
+from amqpbroker.store.log import StoreError
+
+
+def own(directory):
+    return Ownership(directory, Files())
+
+
+def refusal(directory):
+    with pytest.raises(StoreError) as raised:
+        own(directory)
+    return str(raised.value)
+
+
+def test_a_new_directory_is_made_for_its_owner_alone(tmp_path):
+    directory = tmp_path / "a" / "b"
+    owned = own(directory)
+    assert owned.directory == directory
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert sorted(path.name for path in directory.iterdir()) == ["lock", "version"]
+    assert (directory / "version").read_text() == "1\n"
+    assert (directory / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_directory_has_one_owner(tmp_path):
+    owned = own(tmp_path)
+    assert refusal(tmp_path) == (
+        f"{tmp_path} belongs to a running broker (pid {os.getpid()}); stop that, or name another directory with"
+        " --data-dir"
+    )
+    owned.close()
+    own(tmp_path).close()
+
+
+def test_an_owner_that_has_not_yet_said_who_it_is(tmp_path):
+    own(tmp_path)
+    (tmp_path / "lock").write_text("")
+    assert refusal(tmp_path).startswith(f"{tmp_path} belongs to a running broker; ")
+
+
+def test_an_owner_that_was_killed_owns_nothing(tmp_path):
+    script = (
+        "import os, sys, pathlib, tests.store.directory.test_ownership as t;"
+        " o = t.own(pathlib.Path(sys.argv[1])); os._exit(9)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, tmp_path], check=False)
+    assert ended.returncode == 9
+    assert (tmp_path / "lock").read_text() != ""
+    own(tmp_path)
+    assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_what_is_there_stays(tmp_path):
+    (tmp_path / "lost+found").mkdir()
+    own(tmp_path).close()
+    (tmp_path / "definitions.sqlite").write_bytes(b"rows")
+    own(tmp_path)
+    assert (tmp_path / "definitions.sqlite").read_bytes() == b"rows"
+
+
+def test_a_newer_format_is_refused_and_the_directory_left_free(tmp_path):
+    (tmp_path / "version").write_text("2\n")
+    assert refusal(tmp_path) == (f"{tmp_path} has format 2, of a newer amqpbroker; this one reads up to format 1")
+    (tmp_path / "version").write_text("1\n")
+    own(tmp_path)
+
+
+@pytest.mark.parametrize("written", ["", "0\n", "one\n", "-1\n", "\xff"])
+def test_a_version_that_is_none_is_refused(tmp_path, written):
+    (tmp_path / "version").write_text(written)
+    assert refusal(tmp_path).startswith(f"{tmp_path / 'version'}: ")
+    assert refusal(tmp_path).endswith(" is no version")
+
+
+def test_data_without_a_version_is_refused(tmp_path):
+    (tmp_path / "journal").mkdir()
+    assert refusal(tmp_path) == f"{tmp_path} has journal, but no file named version"
+
+
+def test_a_version_file_that_was_being_written_is_written_again(tmp_path):
+    (tmp_path / "version.new").write_text("")
+    own(tmp_path)
+    assert (tmp_path / "version").read_text() == "1\n"
+    assert not (tmp_path / "version.new").exists()
+
+
+def test_a_path_that_is_no_directory_is_told(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for path in (file, file / "below"):
+        assert refusal(path).startswith(f"cannot use {path} for data: ")
+        assert refusal(path).endswith("; name another directory with --data-dir, or keep nothing with --in-memory")

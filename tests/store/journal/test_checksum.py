@@ -1,0 +1,34 @@
+"""CRC-32 of what is stored, which every build has to compute alike."""
+
+import importlib.util
+import sys
+import zlib
+
+import pytest
+
+from amqpbroker.store.journal import checksum
+
+
+@pytest.fixture(params=["zlib-ng", "zlib"])
+def crc32(request, monkeypatch):
+    """Make the checksum where zlib-ng is installed, and where it is not."""
+    if request.param == "zlib":
+        monkeypatch.setitem(sys.modules, "zlib_ng.zlib_ng", None)
+    spec = importlib.util.find_spec(checksum.__name__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (module.crc32 is zlib.crc32) == (request.param == "zlib")
+    return module.crc32
+
+
+def test_it_is_the_crc_of_gzip(crc32):
+    assert crc32(b"123456789") == 0xCBF43926
+    assert crc32(b"") == 0
+
+
+@pytest.mark.parametrize("size", [1, 15, 64, 1_000, 70_000])
+def test_it_may_be_computed_of_parts_of_any_kind(crc32, size):
+    data = bytes(range(256)) * (size // 256 + 1)
+    expected = zlib.crc32(data[:size])
+    assert crc32(memoryview(data)[:size]) == expected
+    assert crc32(data[size // 3 : size], crc32(bytearray(data[: size // 3]))) == expected

@@ -1,0 +1,41 @@
+import threading
+
+from amqpbroker.store.journal.committer import ThreadCommitter
+
+
+class Journal:
+    """Its removal takes until it is told to be over."""
+
+    def __init__(self):
+        self.removing = threading.Event()
+        self.over = threading.Event()
+        self.removed = 0
+
+    def remove_freed(self):
+        self.removing.set()
+        assert self.over.wait(10)
+        self.removed += 1
+
+
+def test_a_removal_keeps_neither_the_caller_nor_a_batch_waiting():
+    journal = Journal()
+    safe = threading.Event()
+    committer = ThreadCommitter(journal, lambda call: call(), lambda: None)
+    committer.remove_freed()
+    assert journal.removing.wait(10)
+    committer.start(None, lambda error: safe.set())
+    assert safe.wait(10)
+    assert journal.removed == 0
+    journal.over.set()
+    assert committer.close() is None
+    assert journal.removed == 1
+
+
+def test_what_was_freed_is_removed_before_it_ends():
+    journal = Journal()
+    journal.over.set()
+    committer = ThreadCommitter(journal, lambda call: call(), lambda: None)
+    for _ in range(3):
+        committer.remove_freed()
+    committer.close()
+    assert journal.removed == 3

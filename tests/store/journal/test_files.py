@@ -1,0 +1,40 @@
+import os
+import random
+
+import pytest
+
+from amqpbroker.store.journal import files as module
+from amqpbroker.store.journal.files import Files
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes parts with one call, and returns what is in the file then."""
+
+    def write(*parts):
+        files = Files()
+        descriptor = files.create(tmp_path / "file")
+        files.write(descriptor, b"before")
+        files.write(descriptor, *parts)
+        files.close(descriptor)
+        return (tmp_path / "file").read_bytes().removeprefix(b"before")
+
+    return write
+
+
+@pytest.mark.parametrize("count", [0, 1, 1023, 1024, 1025, 5000])
+def test_parts_are_written_one_behind_the_other(written, count):
+    parts = [b"%d," % number for number in range(count)]
+    assert written(*parts) == b"".join(parts)
+
+
+def test_what_the_system_took_only_in_part_is_written_on(written, monkeypatch):
+    choose = random.Random(1)
+
+    def few(descriptor, parts):
+        data = b"".join(parts)
+        return os.write(descriptor, data[: choose.randint(1, 40)])
+
+    parts = [choose.randbytes(choose.choice([0, 1, 10, 100])) for _ in range(100)]
+    monkeypatch.setattr(module.os, "writev", few)
+    assert written(*parts) == b"".join(parts)

@@ -1,0 +1,43 @@
+import random
+
+import pytest
+
+from amqpbroker.store.journal.living import Living
+
+
+@pytest.mark.parametrize("order", ["as they came", "backwards", "any"])
+def test_it_knows_how_many_live_and_what_they_keep(order):
+    chance = random.Random(1)
+    entries = {20 * number + chance.randint(0, 9): chance.randint(1, 1000) for number in range(500)}
+    living = Living()
+    for offset, octets in entries.items():
+        living.add(offset, octets)
+    offsets = list(entries)
+    if order == "backwards":
+        offsets.reverse()
+    elif order == "any":
+        chance.shuffle(offsets)
+    left = dict(entries)
+    for offset in offsets:
+        assert (living.count, living.octets) == (len(left), sum(left.values()))
+        assert living.settle(offset) == left.pop(offset)
+    assert (living.count, living.octets) == (0, 0)
+
+
+def test_what_is_settled_twice_or_was_never_there_changes_nothing():
+    living = Living()
+    living.add(40, 7)
+    living.add(80, 9)
+    assert living.settle(40) == 7
+    assert [living.settle(offset) for offset in (40, 39, 41, 79, 81)] == [0] * 5
+    assert (living.count, living.octets) == (1, 9)
+
+
+def test_it_tells_what_lives_between_offsets():
+    living = Living()
+    for offset in range(0, 100, 10):
+        living.add(offset, 1)
+    living.settle(30)
+    assert living.between(20, 50) == [20, 40]
+    assert living.between(21, 40) == []
+    assert living.between(95, 1000) == []

@@ -1,0 +1,264 @@
+"""What tests look at: it is what is there, looking changes nothing, and what fails shows what there is instead."""
+
+import asyncio
+import datetime
+import decimal
+import re
+import threading
+
+import pika
+import pytest
+
+from amqpbroker.testing import Broker
+from amqpbroker.testing.recorder import MESSAGES, Kept
+
+
+@pytest.fixture(scope="module")
+def b():
+    with Broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def vhost(b):
+    b.add_vhost("v")
+    yield "v"
+    b.delete_vhost("v")
+
+
+@pytest.fixture
+def channel(b, vhost):
+    connection = pika.BlockingConnection(pika.URLParameters(b.url_of(vhost)))
+    yield connection.channel()
+    if connection.is_open:
+        connection.close()
+
+
+def fails(call, *lines, error=AssertionError):
+    with pytest.raises(error) as raised:
+        call()
+    assert str(raised.value).splitlines() == list(lines)
+
+
+# --- queues -----------------------------------------------------------------------------------------------------------
+
+
+def test_wait_until_a_queue_is_empty(b, channel):
+    channel.queue_declare("q")
+    for _ in range(3):
+        channel.basic_publish("", "q", b"x")
+    state = b.wait_until(queue="q", ready=3, unacked=0, consumers=0)
+    assert (state.vhost, state.name, state.ready, state.unacked, state.consumers) == ("v", "q", 3, 0, 0)
+
+    with pika.BlockingConnection(pika.URLParameters(b.url_of("v"))) as other:
+        other.channel().basic_consume("q", print)
+        threading.Timer(0.05, channel.basic_publish, ("", "q", b"x")).start()
+        b.wait_until(queue="q", ready=0, unacked=4, consumers=1, timeout=60)
+    # What was not acknowledged came back.
+    b.wait_until(queue="q", ready=4, unacked=0, consumers=0, timeout=60)
+
+
+def test_wait_until_shows_what_there_is(b, channel):
+    channel.queue_declare("q")
+    channel.queue_declare("dlq")
+    channel.basic_publish("", "q", b"x")
+    channel.basic_get("q")
+    channel.basic_publish("", "nowhere", b"lost")
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker):
+        channel.connection.channel().queue_declare("absent", passive=True)
+    fails(
+        lambda: b.wait_until(queue="q", ready=1, unacked=0, timeout=0.05),
+        "after 0.05 s queue 'q' has ready=0 unacked=1 consumers=0, not ready=1 unacked=0",
+        "other queues:",
+        "  dlq ready=0 unacked=0 consumers=0 in vhost 'v'",
+        "clients were refused:",
+        "  404 NOT_FOUND - no queue 'absent' in vhost 'v'",
+        "no queue got:",
+        "  <queue 'nowhere' b'lost'>",
+    )
+    fails(
+        lambda: b.wait_until(queue="absent", vhost="/", timeout=0),
+        "after 0 s there is no queue 'absent' in vhost '/'",
+        "no queue is there",
+    )
+
+
+def test_queues_of_one_name_in_two_vhosts_have_to_be_told_apart(b, channel):
+    channel.queue_declare("q")
+    with pika.BlockingConnection(pika.URLParameters(b.url)) as other:
+        other.channel().queue_declare("q", exclusive=True)
+        fails(
+            lambda: b.messages("q"),
+            "there is a queue 'q' in the vhosts '/' and 'v': say which with vhost=",
+            error=ValueError,
+        )
+        assert [(queue.vhost, queue.name) for queue in b.queues()] == [("/", "q"), ("v", "q")]
+        assert b.messages("q", vhost="v") == []
+
+
+async def test_waiting_on_an_event_loop_is_refused(b, vhost):
+    for call in (lambda: b.wait_until(queue="q"), lambda: b.published(count=1)):
+        with pytest.raises(RuntimeError, match=re.escape("await asyncio.to_thread(b.")):
+            call()
+    with pytest.raises(AssertionError, match="there is no queue 'q'"):
+        await asyncio.to_thread(b.wait_until, queue="q", timeout=0)
+
+
+def test_waiting_ends_with_the_broker():
+    b = Broker().start()
+    looks = threading.Event()
+    find = b._instance.inspector._find
+    b._instance.inspector._find = lambda *arguments: looks.set() or find(*arguments)
+
+    def stop():
+        looks.wait()
+        b.stop()
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    with pytest.raises(RuntimeError, match="stopped meanwhile"):
+        b.wait_until(queue="q", timeout=60)
+    stopping.join()
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_looking_at_messages_leaves_them_as_they_are(b, channel, kind):
+    channel.queue_declare("q", durable=True, arguments={"x-queue-type": kind})
+    for body in (b"1", b"2", b"3"):
+        channel.basic_publish("", "q", body)
+    channel.basic_nack(channel.basic_get("q")[0].delivery_tag)
+    looked = [[(m.body, m.redelivered, m.headers) for m in b.messages("q")] for _ in range(2)]
+    got = [channel.basic_get("q") for _ in range(3)]
+    assert looked == [[(body, method.redelivered, properties.headers or {}) for method, properties, body in got]] * 2
+    assert {m for m, _, _ in looked[0]} == {b"1", b"2", b"3"}
+    assert sum(redelivered for _, redelivered, _ in looked[0]) == 1
+
+
+def test_a_message_has_pythons_values(b, channel):
+    noon = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)
+    headers = {"n": 1, "text": "ä", "list": [1, {"a": None}], "at": noon, "d": decimal.Decimal("1.5"), "b": True}
+    sent = pika.BasicProperties("text/plain", headers=headers, timestamp=int(noon.timestamp()), priority=3)
+    channel.queue_declare("q")
+    channel.basic_publish("", "q", b"hello", sent)
+    (message,) = b.messages("q")
+    assert message.headers == headers
+    assert message.properties == {"content_type": "text/plain", "timestamp": noon, "priority": 3}
+    assert (message.vhost, message.exchange, message.routing_key, message.body) == ("v", "", "q", b"hello")
+    assert message.queues == ("q",)
+
+
+def test_a_dead_letter_tells_where_it_died(b, channel):
+    channel.queue_declare("dlq")
+    arguments = {"x-message-ttl": 60_000, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dlq"}
+    channel.queue_declare("q", arguments=arguments)
+    channel.basic_publish("", "q", b"hello")
+    b.clock.advance(minutes=2)
+    (dead,) = b.messages("dlq")
+    assert dead.headers["x-first-death-reason"] == "expired"
+    assert dead.headers["x-death"][0]["queue"] == "q"
+
+
+def test_messages_of_a_queue_that_is_not_there(b, vhost):
+    fails(lambda: b.messages("q"), "there is no queue 'q'", "no queue is there")
+
+
+# --- what came by -----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_published(b, channel):
+    channel.exchange_declare("orders", "topic")
+    channel.queue_declare("q")
+    channel.queue_bind("q", "orders", "#")
+    channel.basic_publish("orders", "created", b"1")
+    channel.basic_publish("orders", "paid", b"2")
+    channel.basic_publish("", "q", b"3")
+    assert [m.body for m in b.published()] == [b"1", b"2", b"3"]
+    assert [m.body for m in b.published(exchange="orders")] == [b"1", b"2"]
+    assert [m.body for m in b.published(exchange="orders", routing_key="paid")] == [b"2"]
+    assert [m.body for m in b.published(exchange="", vhost="v")] == [b"3"]
+    assert b.published(vhost="/") == []
+    assert b.published()[0].queues == ("q",)
+    assert repr(b.published(exchange="other")) == (
+        "[] (published were 1 to exchange 'orders' key 'created', 1 to exchange 'orders' key 'paid', 1 to queue 'q')"
+    )
+
+
+def test_waiting_for_what_is_published(b, channel):
+    channel.queue_declare("q")
+    connection = channel.connection
+    publishing = threading.Timer(
+        0.05,
+        lambda: connection.add_callback_threadsafe(lambda: [channel.basic_publish("", "q", b"x") for _ in range(2)]),
+    )
+    publishing.start()
+    there = threading.Event()
+
+    def pump():
+        while not there.is_set():
+            connection.process_data_events(0.05)
+
+    pumping = threading.Thread(target=pump)
+    pumping.start()
+    try:
+        assert len(b.published(routing_key="q", count=2, timeout=60)) == 2
+    finally:
+        there.set()
+        pumping.join()
+    fails(
+        lambda: b.published(exchange="", routing_key="q", count=1),
+        "2 messages were published to exchange '' with routing key 'q', not 1",
+        "  <queue 'q' b'x'>",
+        "  <queue 'q' b'x'>",
+        "published were 2 to queue 'q'",
+        "queues:",
+        "  q ready=2 unacked=0 consumers=0 in vhost 'v'",
+    )
+    with pytest.raises(AssertionError, match="0 messages were published to exchange 'x', not 1\npublished were 2 to"):
+        b.published(exchange="x", count=1, timeout=0)
+
+
+def test_what_is_published_in_a_transaction_is_told_at_once_as_the_firehose_does(b, channel):
+    channel.queue_declare("q")
+    channel.tx_select()
+    channel.basic_publish("", "q", b"1")
+    channel.tx_rollback()
+    assert [m.body for m in b.published()] == [b"1"]
+    assert b.messages("q") == []
+
+
+def test_what_no_queue_got(b, channel):
+    channel.basic_publish("amq.direct", "nobody", b"lost", pika.BasicProperties(app_id="a"))
+    assert [(m.exchange, m.body) for m in b.unroutable] == [("amq.direct", b"lost")]
+    assert repr(b.unroutable) == "[<exchange 'amq.direct' key 'nobody' b'lost' app_id='a'>]"
+
+
+def test_what_clients_were_refused(b, channel):
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker):
+        channel.queue_declare("absent", passive=True)
+    (error,) = b.channel_errors
+    assert (error.vhost, error.code, error.scope, error.channel, error.user) == ("v", 404, "channel", 1, "guest")
+    assert str(error) == "404 NOT_FOUND - no queue 'absent' in vhost 'v'"
+
+
+@pytest.mark.explore
+def test_only_so_much_is_remembered(b, channel):
+    channel.queue_declare("q", arguments={"x-max-length": 1})
+    for _ in range(MESSAGES + 5):
+        channel.basic_publish("", "q", b"x")
+    assert len(b.published()) == MESSAGES
+    assert "(and 5 before, which are not remembered any more)" in repr(b.published(exchange="other"))
+
+
+def test_large_ones_are_forgotten_earlier():
+    kept = Kept(10, 100)
+    for size in (40, 40, 40, 1000):
+        kept.add(size, size)
+    assert (list(kept), kept.added, kept.dropped) == ([1000], 4, 3)
+    kept.add(1, 1)
+    assert list(kept) == [1]
+    kept.forget(lambda one: one == 1)
+    kept.add(100, 100)
+    assert list(kept) == [100]
