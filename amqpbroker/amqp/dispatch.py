@@ -1,4 +1,4 @@
-"""Where a frame goes that the frame loop does not handle itself."""
+"""Hands frames that the frame loop does not handle itself to the part of the connection that does."""
 
 from typing import TYPE_CHECKING, Final, final
 

@@ -31,7 +31,7 @@ class Heartbeat:
 
     @property
     def interval_s(self) -> int:
-        """What was agreed on; 0 is off."""
+        """The interval agreed on, in seconds; 0 is off."""
         return self._interval_ms // 1000
 
     def start(self, interval_s: int, on_silence: Callable[[int], None]) -> None:

@@ -111,7 +111,7 @@ class Output:
             self.mark_dirty()
 
     def mark_dirty(self) -> None:
-        """Have `take` called at the end of the event loop iteration."""
+        """Ask for a call of `take` at the end of the event loop iteration."""
         if not self.dirty:
             self.dirty = True
             self._on_dirty()

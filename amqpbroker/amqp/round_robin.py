@@ -32,7 +32,7 @@ class LineMember(Consumer):
         """Return how many deliveries the consumer's channel has made."""
 
     def take_turn(self, turn: int) -> None:
-        """Have its queue come after queues with a lower number in lines that the consumer joins."""
+        """Set the number by which its queue is ordered in lines that the consumer joins: lower ones come first."""
         self.turn = turn
 
 
