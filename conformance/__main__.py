@@ -6,16 +6,16 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import click
 
-from conformance import registry, transcript
+from conformance import kinds, registry, transcript
 from conformance.client import Timing
 from conformance.definitions import passed_on, sample
 from conformance.errors import SetupError
 from conformance.fuzz.campaign import SideBySide, campaign
 from conformance.fuzz.step import HTTP, listing
-from conformance.purpose import is_on_purpose
 from conformance.rabbitmq import own_rabbitmq
 from conformance.registry import Case
 from conformance.runner import Result, Runner
@@ -24,12 +24,16 @@ from conformance.target import Target, own_amqpbroker
 TARGET = click.option("--target", metavar="URL", help="amqp://[user:password@]host[:port] of a running broker.")
 MANAGEMENT = click.option("--management", metavar="URL", help="http://[user:password@]host:port of its HTTP API.")
 WORKERS = click.option("--workers", default=8, show_default=True, help="How many cases run at a time.")
+KIND = click.option(
+    "--kind", default="", type=click.Choice(["", *kinds.KINDS]), help="Declare all queues as this kind."
+)
 NAMES = click.argument("names", metavar="[AREA|AREA/CASE|PREFIX*]...", nargs=-1)
 
 
-def _selected(names: tuple[str, ...]) -> list[Case]:
+def _selected(names: tuple[str, ...], kind: str = "") -> list[Case]:
     try:
-        return registry.select(names)
+        suitable = kinds.suitable(kind) if kind else ()
+        return [case for case in registry.select(names) if not kind or case.id in suitable]
     except LookupError as error:
         raise click.UsageError(str(error.args[0])) from error
 
@@ -52,6 +56,7 @@ def main() -> None:
 @MANAGEMENT
 @WORKERS
 @click.option("--quiet-s", default=0.1, show_default=True, help="Silence after which nothing more is expected.")
+@KIND
 @click.option("--reply-s", default=8.0, show_default=True, help="How long to wait for something that should come.")
 @click.option("--brief", is_flag=True, help="Names only, no differences.")
 @NAMES
@@ -60,16 +65,23 @@ def replay(
     management: str | None,
     workers: int,
     quiet_s: float,
+    kind: str,
     reply_s: float,
     brief: bool,
     names: tuple[str, ...],
 ) -> None:
     """Run the cases and compare with the recordings; without --target on this checkout's amqpbroker."""
-    cases = _selected(names)
+    cases = _selected(names, kind)
     started = time.monotonic()
     with _readable_errors(), contextlib.ExitStack() as stack:
         chosen = Target.parse(target, management) if target else stack.enter_context(own_amqpbroker())
-        runner = Runner(chosen, Timing(reply_s, quiet_s), workers, (lambda _: False) if target else is_on_purpose)
+        runner = Runner(
+            chosen,
+            Timing(reply_s, quiet_s),
+            workers,
+            (lambda _: False) if target else partial(kinds.is_on_purpose, kind),
+            kind,
+        )
         click.echo(f"{len(cases)} cases on {runner.version}, {chosen.host}:{chosen.port}")
         passed = run = meant = 0
         for result in runner.replay_all(cases):
@@ -94,6 +106,7 @@ def replay(
 @WORKERS
 @click.option("--times", default=3, show_default=True, help="How often each case must give the same transcript.")
 @click.option("--quiet-s", default=0.4, show_default=True, help="Silence after which nothing more is expected.")
+@KIND
 @click.option("--prune", is_flag=True, help="Delete recordings whose case is gone.")
 @NAMES
 def record(
@@ -102,6 +115,7 @@ def record(
     workers: int,
     times: int,
     quiet_s: float,
+    kind: str,
     prune: bool,
     names: tuple[str, ...],
 ) -> None:
@@ -109,9 +123,13 @@ def record(
     cases = _selected(names)
     with _readable_errors(), contextlib.ExitStack() as stack:
         chosen = Target.parse(target, management) if target else stack.enter_context(own_rabbitmq())
-        runner = Runner(chosen, Timing(quiet_s=quiet_s), workers)
+        runner = Runner(chosen, Timing(quiet_s=quiet_s), workers, kind=kind)
         click.echo(f"{len(cases)} cases from {runner.version}, {chosen.host}:{chosen.port}")
-        doubtful = _shown(runner.record_all(cases, times))
+        results = _shown(runner.record_all(cases, times))
+    if kind:
+        kinds.update(kind, {result.case.id: result.outcome in ("ok", "differs") for result in results})
+        sys.exit(0)
+    doubtful = sum(result.outcome == "broken" for result in results)
     if prune:
         known = {transcript.path(case.id) for case in registry.load()}
         for stray in sorted(set(transcript.GOLDEN.glob("*/*.json")) - known):
@@ -121,32 +139,33 @@ def record(
     sys.exit(1 if doubtful else 0)
 
 
-def _shown(results: Iterator[Result]) -> int:
-    """Print what came of each recording; how many were refused."""
-    doubtful = 0
+def _shown(results: Iterator[Result]) -> list[Result]:
+    """Print what came of each recording, as it comes."""
+    shown = []
     words = {"ok": "same", "differs": "changed", "broken": "refused", "not run": "not run"}
     for result in results:
-        doubtful += result.outcome == "broken"
+        shown.append(result)
         word = "new" if result.detail == "new" else words[result.outcome]
         click.echo(f"{word:8} {result.case.id}")
         if result.outcome in ("differs", "broken") and result.detail != "new":
             click.echo("    " + result.detail.replace("\n", "\n    "))
-    return doubtful
+    return shown
 
 
 @main.command()
 @WORKERS
+@KIND
 @click.option("--times", default=3, show_default=True, help="How often each case must give the same transcript.")
-def meant(workers: int, times: int) -> None:
+def meant(workers: int, kind: str, times: int) -> None:
     """Record from this checkout's amqpbroker what docs/compatibility.md says is different, and show what changed."""
-    cases = [found for found in registry.load() if is_on_purpose(found.id)]
+    cases = [found for found in registry.load() if kinds.is_on_purpose(kind, found.id)]
     with _readable_errors(), own_amqpbroker() as target:
-        doubtful = _shown(Runner(target, Timing(), workers).record_all(cases, times, transcript.MEANT))
-    known = {transcript.path(case.id, transcript.MEANT) for case in cases}
-    for stray in sorted(set(transcript.MEANT.glob("*/*.json")) - known):
+        results = _shown(Runner(target, Timing(), workers, kind=kind).record_all(cases, times, meant=True))
+    folder = kinds.folder(kind, meant=True)
+    for stray in sorted(set(folder.glob("*/*.json")) - {transcript.path(case.id, folder) for case in cases}):
         stray.unlink()
-        click.echo(f"pruned   {stray.relative_to(transcript.MEANT)}")
-    sys.exit(1 if doubtful else 0)
+        click.echo(f"pruned   {stray.relative_to(folder)}")
+    sys.exit(1 if any(result.outcome == "broken" for result in results) else 0)
 
 
 @main.command()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
+from conformance import kinds
 from conformance.client import Connection
 from conformance.decoder import Event
 from conformance.errors import CaseStoppedError
@@ -18,12 +18,13 @@ class Channel:
     """One channel number of a connection. Everything received on it goes into the transcript by itself.
 
     Verbs return the reply event, or the channel.close / connection.close that came instead, so that a case can use
-    a server-made name; a case never checks them.
+    a server-made name; a case never checks them. kind: what queues are declared as, "" for what the case says.
     """
 
-    def __init__(self, connection: Connection, number: int) -> None:
+    def __init__(self, connection: Connection, number: int, kind: str = "") -> None:
         self.connection = connection
         self.number = number
+        self.kind = kind
         self.queues: list[str] = []
 
     # the protocol
@@ -112,6 +113,8 @@ class Channel:
 
     def queue(self, name: str, *, arguments: Arguments = None, **flags: bool) -> Event:
         """queue.declare; flags: passive, durable, exclusive, auto_delete, nowait"""
+        if self.kind and not flags.get("passive"):
+            arguments, flags = kinds.declared(self.kind, name, arguments, flags)
         reply = self.call("queue.declare", queue=name, arguments=arguments, **flags)
         if not flags.get("passive") and reply.name in ("queue.declare-ok", NOWAIT):
             self.queues.append(name or reply.arguments["queue"])
@@ -197,13 +200,13 @@ class Channel:
 
     def get_when_there(self, queue: str, *, no_ack: bool = False) -> Event:
         """basic.get, repeated until the queue has a message; the get-empty replies before are not recorded."""
-        deadline = time.monotonic() + self.connection.timing.reply_s
+        deadline = self.connection.network.now_s() + self.connection.timing.reply_s
         while True:
             reply = self.get(queue, no_ack=no_ack)
-            if reply.name != "basic.get-empty" or time.monotonic() > deadline:
+            if reply.name != "basic.get-empty" or self.connection.network.now_s() > deadline:
                 return reply
             self.connection.events.remove(reply)
-            time.sleep(0.02)
+            self.connection.network.sleep(0.02)
 
     def ack(self, tag: int, *, multiple: bool = False) -> None:
         """basic.ack"""

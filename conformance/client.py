@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
-import socket
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 from conformance import methods
 from conformance.decoder import Decoder, Event
 from conformance.errors import CaseStoppedError, MalformedFrameError
+from conformance.network import Network
 
 CLOSED = "connection lost"
 NEVER_CAME = "never came:"
@@ -35,13 +33,14 @@ class Timing:
 
 
 class Connection:
-    """One TCP connection. `events` holds everything received, in order of arrival.
+    """One connection. `events` holds everything received, in order of arrival.
 
     A channel.close or connection.close from the broker is answered at once unless `answer_close` is off.
     """
 
-    def __init__(self, label: str, address: tuple[str, int], timing: Timing, trace: Callable[[str], None]) -> None:
+    def __init__(self, label: str, network: Network, timing: Timing, trace: Callable[[str], None]) -> None:
         self.label = label
+        self.network = network
         self.timing = timing
         self.trace = trace
         self.events: list[Event] = []
@@ -52,8 +51,7 @@ class Connection:
         self._decoder = Decoder()
         self._gathered: bytearray | None = None
         self._channels = 0
-        self.socket = socket.create_connection(address, timeout=timing.reply_s)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.link = network.connect(timing.reply_s)
 
     # sending
 
@@ -73,7 +71,7 @@ class Connection:
             self._gathered += data
             return
         try:
-            self.socket.sendall(data)
+            self.link.send(data)
         except OSError:
             self._lose()
 
@@ -102,13 +100,9 @@ class Connection:
         """Take in what arrives within `wait_s`; False when nothing did."""
         if self.lost:
             return False
-        readable, _, _ = select.select([self.socket], [], [], max(wait_s, 0))
-        if not readable:
+        data = self.link.receive(wait_s)
+        if data is None:
             return False
-        try:
-            data = self.socket.recv(1 << 18)
-        except OSError:
-            data = b""
         if not data:
             self._lose()
             return True
@@ -123,7 +117,7 @@ class Connection:
         when the channel was closed before, or (leaving a note in the transcript) when nothing arrives in time.
         """
         limit_s = within_s or self.timing.reply_s
-        deadline = time.monotonic() + limit_s
+        deadline = self.network.now_s() + limit_s
         looked = 0
         while True:
             while looked < len(self.events):
@@ -141,7 +135,7 @@ class Connection:
                 *names
             } and not self.is_open(channel):
                 raise CaseStoppedError(f"{self.label}/{channel}: closed before {' or '.join(names)}")
-            if not self.pump(deadline - time.monotonic()) and (self.lost or time.monotonic() >= deadline):
+            if not self.pump(deadline - self.network.now_s()) and (self.lost or self.network.now_s() >= deadline):
                 self._add(Event(channel, f"{NEVER_CAME} {' or '.join(names)}"))
                 raise CaseStoppedError(f"{self.label}/{channel}: {' or '.join(names)} never came")
 
@@ -187,19 +181,18 @@ class Connection:
         if self.lost:
             return
         self.lost = True
-        self.socket.close()
+        self.link.close()
         self._add(Event(0, CLOSED))
 
     def shut(self) -> None:
         """Tell the broker that nothing more will be sent, and go on reading."""
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
+        self.link.shut()
 
     def drop(self) -> None:
         """Close the socket without a word, as a crashing client does."""
         self.trace(f"{self.label} > closes the socket")
         self.lost = True
-        self.socket.close()
+        self.link.close()
 
     # handshake
 
@@ -260,17 +253,17 @@ class Connection:
             with contextlib.suppress(CaseStoppedError, MalformedFrameError):
                 self.send_method(0, "connection.close", reply_code=200, reply_text="OK")
                 self.forget(self.wait(0, "connection.close-ok", within_s=3))
-        self.socket.close()
+        self.link.close()
         self.lost = True
 
 
 def pump_all(connections: Sequence[Connection], quiet_s: float) -> None:
     """Take in what arrives on any of the connections until none has received anything for `quiet_s`."""
     while True:
-        live = {one.socket: one for one in connections if not one.lost}
+        live = {one.link: one for one in connections if not one.lost}
         if not live:
             return
-        readable, _, _ = select.select(list(live), [], [], quiet_s)
+        readable = connections[0].network.readable(live, quiet_s)
         if not readable:
             return
         for ready in readable:

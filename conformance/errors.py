@@ -13,3 +13,7 @@ class CaseStoppedError(Exception):
 
 class SetupError(Exception):
     """The harness itself could not do its part (target unreachable, management API refuses)."""
+
+
+class UnsuitableCaseError(Exception):
+    """A case cannot be run on another kind of queue: it says itself of what kind its queues are, or has none."""

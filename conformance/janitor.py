@@ -26,7 +26,7 @@ class Janitor:
         """An open channel."""
         channel = self._channel
         if channel is None or not channel.connection.is_open():
-            connection = Connection("janitor", self.target.address, self.timing, lambda _: None)
+            connection = Connection("janitor", self.target.network, self.timing, lambda _: None)
             connection.handshake(self.target.user, self.target.password, vhost)
             channel = self._channel = Channel(connection, connection.next_channel())
             channel.open()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from conformance.channel import Channel
 from conformance.client import NEVER_CAME, Connection, Timing, pump_all
 from conformance.decoder import Event
-from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError
+from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError, UnsuitableCaseError
 from conformance.janitor import Janitor
 from conformance.management import Management
+from conformance.network import Network
 from conformance.target import Target
 
 DROP_WITHIN_S = 1.5
@@ -19,10 +19,11 @@ DROP_WITHIN_S = 1.5
 class Lab:
     """The bench of one run of one case; what it received becomes the transcript."""
 
-    def __init__(self, case_id: str, target: Target, timing: Timing, janitor: Janitor) -> None:
+    def __init__(self, case_id: str, target: Target, timing: Timing, janitor: Janitor, kind: str = "") -> None:
         self.target = target
         self.timing = timing
         self.janitor = janitor
+        self.kind = kind
         self.connections: list[Connection] = []
         self.observed: dict[str, Any] = {}
         self.trace_lines: list[str] = []
@@ -34,6 +35,11 @@ class Lab:
         self._channels: list[Channel] = []
         self._default: Connection | None = None
         self._management: Management | None = None
+
+    @property
+    def network(self) -> Network:
+        """The way to the target, and the time that its cases wait by."""
+        return self.target.network
 
     # names
 
@@ -64,11 +70,9 @@ class Lab:
     # connections and channels
 
     def raw(self) -> Connection:
-        """A TCP connection on which nothing has been said yet."""
+        """A connection on which nothing has been said yet."""
         try:
-            connection = Connection(
-                f"c{len(self.connections) + 1}", self.target.address, self.timing, self.trace_lines.append
-            )
+            connection = Connection(f"c{len(self.connections) + 1}", self.network, self.timing, self.trace_lines.append)
         except OSError as error:
             raise SetupError(f"{self.target.host}:{self.target.port}: {error}") from error
         self.connections.append(connection)
@@ -96,7 +100,7 @@ class Lab:
     def unopened_channel(self, connection: Connection | None = None, number: int | None = None) -> Channel:
         """A channel on which channel.open was not sent."""
         connection = connection or self.connection
-        channel = Channel(connection, connection.next_channel() if number is None else number)
+        channel = Channel(connection, connection.next_channel() if number is None else number, self.kind)
         self._channels.append(channel)
         return channel
 
@@ -105,7 +109,7 @@ class Lab:
     def sleep(self, seconds: float) -> None:
         """Let time pass: only for what time itself causes."""
         self.slept = True
-        time.sleep(seconds)
+        self.network.sleep(seconds)
 
     def quiet(self) -> None:
         """Take in what comes on all connections until none has received anything for the quiet period.
@@ -139,31 +143,34 @@ class Lab:
 
     def wait_ready_in_all(self, queues: list[str], count: int) -> None:
         """Wait until `count` messages are ready in these queues together, unrecorded."""
-        deadline = time.monotonic() + self.timing.reply_s
+        deadline = self.network.now_s() + self.timing.reply_s
         while (found := sum(self.ready(queue) for queue in queues)) != count:
-            if time.monotonic() > deadline:
+            if self.network.now_s() > deadline:
                 self.observe(f"{NEVER_CAME} {count} ready in {' '.join(queues)}", found)
                 raise CaseStoppedError(f"{queues} never had {count} ready messages")
-            time.sleep(0.02)
+            self.network.sleep(0.02)
 
     @property
     def management(self) -> Management:
         """The target's HTTP API, for cases that require it."""
-        if self.target.management_url is None:
-            raise SetupError("this case needs a management API")
         if self._management is None:
-            self._management = Management(self.target.management_url)
+            self._management = self.target.management()
         return self._management
 
     # the end
 
     def finish(self) -> tuple[dict[str, list[Event]], list[dict[str, Any]]]:
-        """Everything received, by `connection/channel`, and what is left in the queues the case declared."""
+        """Everything received, by `connection/channel`, and what is left in the queues the case declared.
+
+        Raises UnsuitableCaseError if it declared none and is to be run on a kind of queue.
+        """
+        if self.kind and not any(channel.queues for channel in self._channels):
+            raise UnsuitableCaseError("it declares no queue")
         self.quiet()
         for connection in self.connections:
-            deadline = time.monotonic() + DROP_WITHIN_S
-            while not connection.is_open() and not connection.lost and time.monotonic() < deadline:
-                connection.pump(deadline - time.monotonic())
+            deadline = self.network.now_s() + DROP_WITHIN_S
+            while not connection.is_open() and not connection.lost and self.network.now_s() < deadline:
+                connection.pump(deadline - self.network.now_s())
         in_reach = [channel for channel in self._channels if channel.connection.vhost == "/"]
         declared = dict.fromkeys(name for channel in in_reach for name in channel.queues)
         left = []

@@ -7,11 +7,10 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
-from conformance import transcript
+from conformance import kinds, transcript
 from conformance.client import Timing
-from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError
+from conformance.errors import CaseStoppedError, MalformedFrameError, SetupError, UnsuitableCaseError
 from conformance.janitor import Janitor
 from conformance.lab import Lab
 from conformance.registry import MANAGEMENT, Case
@@ -46,15 +45,22 @@ class Run:
 class Runner:
     """Runs cases against one target; each worker thread keeps a janitor connection. Raises SetupError without one.
 
-    is_meant: whether the target may differ in a case, in the way that is recorded.
+    is_meant: whether the target may differ in a case, in the way that is recorded. kind: that of all queues, "" for
+    those that the cases say.
     """
 
     def __init__(
-        self, target: Target, timing: Timing, workers: int, is_meant: Callable[[str], bool] = lambda _: False
+        self,
+        target: Target,
+        timing: Timing,
+        workers: int,
+        is_meant: Callable[[str], bool] = lambda _: False,
+        kind: str = "",
     ) -> None:
         self.target = target
         self.timing = timing
         self.is_meant = is_meant
+        self.kind = kind
         self.workers = workers
         self.version, self.cluster_name = target.identity()
         self._local = threading.local()
@@ -76,10 +82,10 @@ class Runner:
     def run(self, case: Case) -> Run:
         """Run one case. One stopped half-way still has a transcript.
 
-        Raises SetupError, and whatever a faulty script raises.
+        Raises SetupError, UnsuitableCaseError, and whatever a faulty script raises.
         """
         stopped = ""
-        lab = Lab(case.id, self.target, self.timing, self._janitor())
+        lab = Lab(case.id, self.target, self.timing, self._janitor(), self.kind)
         try:
             try:
                 case.script(lab)
@@ -98,9 +104,6 @@ class Runner:
         """Run one case and compare it with its recording; again, if it differs and time has a part in it."""
         if lacking := self.lacks(case):
             return Result(case, "not run", lacking)
-        recorded = transcript.load(case.id)
-        if recorded is None:
-            return Result(case, "not recorded")
         for _ in range(TIMED_TRIES):
             try:
                 got = self.run(case)
@@ -108,44 +111,52 @@ class Runner:
                 return Result(case, "broken", str(error))
             except Exception:
                 return Result(case, "broken", traceback.format_exc())
-            result = self._compared(case, recorded[1], got.transcript)
+            result = self.judge(case, got.transcript)
             if result.outcome != "differs" or not got.timed:
                 break
         return result
 
-    def _compared(self, case: Case, recorded: Transcript, got: Transcript) -> Result:
-        difference = transcript.difference(recorded, got)
-        if difference and self.is_meant(case.id):
+    def judge(self, case: Case, got: Transcript) -> Result:
+        """Compare what a run gave with the recording, or with what is recorded of a target that is to differ."""
+        recorded = kinds.load(self.kind, case.id)
+        if recorded is None:
+            return Result(case, "not recorded")
+        difference = transcript.difference(recorded[1], got)
+        if self.is_meant(case.id):
             return self._as_meant(case, got, difference)
         return Result(case, "differs" if difference else "ok", difference)
 
     def _as_meant(self, case: Case, got: Transcript, difference: str) -> Result:
-        """It differs, and is to: in one way and no other."""
-        meant = transcript.load(case.id, transcript.MEANT)
+        """It is to differ: in one way and no other."""
+        if not difference:
+            return Result(case, "differs", "it is as recorded, but docs/compatibility.md lists it as a difference")
+        meant = kinds.load(self.kind, case.id, meant=True)
         if meant is None:
             return Result(case, "differs", f"what is meant is not recorded:\n{difference}")
         other = transcript.difference(meant[1], got)
         return Result(case, "differs", f"not as it is meant to:\n{other}") if other else Result(case, "on purpose")
 
-    def record(self, case: Case, times: int, folder: Path = transcript.GOLDEN) -> Result:
+    def record(self, case: Case, times: int, meant: bool = False) -> Result:
         """Run one case `times` times and keep the transcript if they agree; `detail`: what changed, or the doubt."""
         if lacking := self.lacks(case):
             return Result(case, "not run", lacking)
         try:
             run = self.run(case)
             first = run.transcript
-            if run.stopped and folder is transcript.GOLDEN:
+            if run.stopped and not meant:
                 return Result(case, "broken", f"it cannot end: {run.stopped}\n{transcript.dump(first)}")
             for _ in range(times - 1):
                 again = self.run(case)
                 if doubt := transcript.difference(first, again.transcript):
                     return Result(case, "broken", f"not the same twice:\n{doubt}")
+        except UnsuitableCaseError as error:
+            return Result(case, "not run", str(error))
         except Exception:
             return Result(case, "broken", traceback.format_exc())
-        recorded = transcript.load(case.id, folder)
+        recorded = kinds.load(self.kind, case.id, meant)
         changed = transcript.difference(recorded[1], first) if recorded else ""
         if recorded is None or changed:
-            transcript.store(case.id, self.version, first, folder)
+            kinds.store(self.kind, case.id, self.version, first, meant)
         return Result(case, "ok" if recorded and not changed else "differs", changed or "" if recorded else "new")
 
     def replay_all(self, cases: Sequence[Case]) -> Iterator[Result]:
@@ -154,10 +165,10 @@ class Runner:
             yield from pool.map(self.replay, cases)
         self._close()
 
-    def record_all(self, cases: Sequence[Case], times: int, folder: Path = transcript.GOLDEN) -> Iterator[Result]:
+    def record_all(self, cases: Sequence[Case], times: int, meant: bool = False) -> Iterator[Result]:
         """Results in the order of `cases`."""
         with ThreadPoolExecutor(self.workers) as pool:
-            yield from pool.map(lambda case: self.record(case, times, folder), cases)
+            yield from pool.map(lambda case: self.record(case, times, meant), cases)
         self._close()
 
     def _close(self) -> None:

@@ -15,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 from conformance.client import Connection, Timing
 from conformance.errors import SetupError
+from conformance.management import Management
+from conformance.network import Network, Sockets
 from conformance.transcript import OWN_PROPERTY
 
 START_WITHIN_S = 30.0
@@ -40,9 +42,15 @@ class Target:
         return cls(parts.hostname, parts.port or 5672, user, password, management_url)
 
     @property
-    def address(self) -> tuple[str, int]:
-        """Host and port to connect to."""
-        return self.host, self.port
+    def network(self) -> Network:
+        """The way to it."""
+        return Sockets((self.host, self.port))
+
+    def management(self) -> Management:
+        """Its HTTP API. Raises SetupError if it has none."""
+        if self.management_url is None:
+            raise SetupError("this case needs a management API")
+        return Management(self.management_url)
 
     def identity(self) -> tuple[str, str]:
         """Return the product with its version, and the cluster name. Raises SetupError if no broker answers.
@@ -50,7 +58,7 @@ class Target:
         amqpbroker announces RabbitMQ's names and is recognised by its own server property.
         """
         try:
-            connection = Connection("version", self.address, Timing(reply_s=5), lambda _: None)
+            connection = Connection("version", self.network, Timing(reply_s=5), lambda _: None)
         except OSError as error:
             raise SetupError(f"no broker answers on {self.host}:{self.port}: {error}") from error
         connection.send(b"AMQP\x00\x00\x09\x01")

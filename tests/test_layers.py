@@ -1,6 +1,7 @@
 """Imports point down. The table is the architecture; docs/architecture.md draws it."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -92,8 +93,13 @@ def layer_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
 def imported(path):
     """Full names of what a module imports, at its top or inside its functions."""
+    return tuple(names_imported(path))
+
+
+def names_imported(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -49,7 +49,7 @@ def test_what_the_compiled_pass_runs_is_there():
 def test_quick_tests_of_the_compiled_pass_are_in_it_and_have_every_compiled_module():
     assert set(QUICK_COMPILED) < set(RUN_COMPILED)
     hot = {name.partition("/")[0] for name in HOT}
-    assert {Path(path).stem.removeprefix("test_") for path in QUICK_COMPILED} == hot | {"compiled"}
+    assert {Path(path).stem.removeprefix("test_") for path in QUICK_COMPILED} == hot | {"compiled", "replay"}
 
 
 def test_quick_tests_alone_by_default(runs, capsys):

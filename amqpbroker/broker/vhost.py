@@ -401,10 +401,11 @@ class Vhost(Host):
             answer(count)
         _cancel(consumers)
 
-    def drop_queue(self, queue: Queue) -> None:
+    def drop_queue(self, queue: Queue, actor: str = "") -> None:
         """Delete because its time is over, and nobody is there to be told that this cannot be stored.
 
         Where it cannot, that is logged, and the next start brings back what was durable, the queue without messages.
+        actor: who deletes it, as events say; "" for the broker itself.
         """
         if self.queues.get(queue.name) is not queue:
             return
@@ -413,9 +414,9 @@ class Vhost(Host):
             self._unstore(removal, queue)
         except errors.AmqpError as error:
             log.warning("queue '%s' in vhost '%s' has gone, but not from the store: %s", queue.name, self.name, error)
-        actor, self.events.actor = self.events.actor, INTERNAL
+        before, self.events.actor = self.events.actor, actor or INTERNAL
         consumers = self._remove_queue(queue, removal)
-        self.events.actor = actor
+        self.events.actor = before
         _cancel(consumers)
 
     def _remove_queue(self, queue: Queue, removal: Removal) -> list[Consumer]:

@@ -199,6 +199,10 @@ class Copy(metaclass=ABCMeta):
         self.delivered_ms: int = -1
         self.position: int = 0
 
+    def mark_delivered(self, now_ms: int) -> None:
+        """Note when it is delivered, in milliseconds of the clock."""
+        self.delivered_ms = now_ms
+
     @property
     @abstractmethod
     def holder_id(self) -> int:

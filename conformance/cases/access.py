@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import time
 from typing import Any
 
 from conformance.channel import Channel
 from conformance.client import Connection
 from conformance.lab import Lab
-from conformance.management import Management
 from conformance.registry import MANAGEMENT, case, family
 
 NEEDS = (MANAGEMENT,)
@@ -470,11 +468,11 @@ def user_max_channels(lab: Lab) -> None:
         lab.channel(connection)
 
 
-def connection_name(management: Management, user: str) -> str:
+def connection_name(lab: Lab, user: str) -> str:
     """The name of the only connection of a user."""
     for _ in range(150):
-        time.sleep(0.1)
-        for one in management.call("GET", "connections"):
+        lab.network.sleep(0.1)
+        for one in lab.management.call("GET", "connections"):
             if one.get("user") == user:
                 name: str = one["name"]
                 return name
@@ -486,7 +484,7 @@ def connection_closed(lab: Lab, headers: dict[str, str]) -> None:
     """A connection closed through the management API."""
     user = member(lab)
     ch = as_user(lab, user)
-    name = connection_name(lab.management, user).replace(" ", "%20").replace(">", "%3E").replace(":", "%3A")
+    name = connection_name(lab, user).replace(" ", "%20").replace(">", "%3E").replace(":", "%3A")
     lab.management.call("DELETE", f"connections/{name}", headers=headers)
     ch.closed()
     ch.connection.wait_lost()

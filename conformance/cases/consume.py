@@ -591,9 +591,9 @@ def large_messages_at_once(lab: Lab) -> None:
     ch.queue(lab.q())
     ch.confirm()
     holder.consume(lab.q(), "holder")
-    for number in range(3):
+    for number in range(5):
         ch.publish_confirmed("", lab.q(), str(number) * 150_000)
-    holder.deliveries(3)
+    holder.deliveries(5)
     low.consume(lab.q(), "low")
     high.consume(lab.q(), "high", arguments={"x-priority": 1})
     lab.quiet()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from conformance.channel import Channel
@@ -596,7 +595,7 @@ def time_of_first_death(lab: Lab, kind: str) -> None:
     ch.queue(lab.q(), durable=True, arguments=back)
     ch.publish("", lab.q())
     died: list[dict[str, int]] = []
-    began = int(time.time())
+    began = int(lab.network.wall_s())
     for _ in range(3):
         got = ch.get_when_there(lab.q())
         headers = (got.properties or {}).get("headers", {})

@@ -159,7 +159,7 @@ class Player:
         connection = self._connections.get(label)
         if connection is None or not connection.is_open():
             try:
-                connection = Connection(label, self.target.address, self.timing, lambda _: None)
+                connection = Connection(label, self.target.network, self.timing, lambda _: None)
             except OSError as error:
                 raise SetupError(f"{self.target.host}:{self.target.port}: {error}") from error
             user, password = self.target.user, self.target.password

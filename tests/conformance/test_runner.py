@@ -15,7 +15,12 @@ class Scripted(Runner):
 
     def __init__(self, *runs):
         self.runs = list(runs)
+        self.kind = ""
         self.is_meant = lambda _: False
+
+    def meant(self):
+        self.is_meant = lambda _: True
+        return self
 
     def run(self, case):
         found, timed = self.runs.pop(0)
@@ -24,7 +29,7 @@ class Scripted(Runner):
 
 @pytest.fixture(autouse=True)
 def _recorded(monkeypatch):
-    monkeypatch.setattr(transcript, "load", lambda _: ("RabbitMQ", RECORDED))
+    monkeypatch.setattr(transcript, "load", lambda _, folder: ("RabbitMQ", RECORDED))
     monkeypatch.setattr(transcript, "difference", lambda one, other: "" if one == other else "another frame")
 
 
@@ -41,3 +46,16 @@ def test_only_where_time_has_a_part(runs, outcome, left):
     scripted = Scripted(*runs)
     assert scripted.replay(CASE).outcome == outcome
     assert len(scripted.runs) == left
+
+
+def test_a_case_that_is_to_differ_and_does_not_is_told():
+    result = Scripted((RECORDED, False)).meant().replay(CASE)
+    assert result.outcome == "differs"
+    assert "docs/compatibility.md" in result.detail
+
+
+def test_a_case_that_differs_in_another_way_than_it_is_to(monkeypatch):
+    of_folder = {transcript.GOLDEN: RECORDED, transcript.MEANT: {"c1/1": ["as meant"]}}
+    monkeypatch.setattr(transcript, "load", lambda _, folder: ("", of_folder[folder]))
+    assert Scripted((OTHER, False)).meant().replay(CASE).outcome == "differs"
+    assert Scripted((of_folder[transcript.MEANT], False)).meant().replay(CASE).outcome == "on purpose"

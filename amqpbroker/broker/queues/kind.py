@@ -38,10 +38,11 @@ class Kind:
     classic where the configuration allows it.
 
     Messages:
-    line(max_priority, compat, pager): returns a `ReadyLine`, the order in which messages wait. consumers(queue, vhost,
-    single_active): returns `Consumers`, which divide messages among them. Kinds whose queue is no `LocalQueue` need
-    neither. stores_all: a durable queue stores transient messages, too. counts_returns: how often a message came
-    back is in its headers, and may be limited.
+    line(max_priority, compat, pager): returns a `ReadyLine`, the order in which messages wait. consumers(queue,
+    vhost, single_active): returns `Consumers`, which divide messages among them. offering, returns: classes that
+    offer ready messages and take returned ones back. Kinds whose queue is no `LocalQueue` need none of these.
+    stores_all: a durable queue stores transient messages, too. counts_returns: how often a message came back is in
+    its headers, and may be limited.
 
     Clients:
     channel_prefetch: a channel-wide prefetch limits its consumers, else basic.consume is refused. prefetch_no_ack: the
@@ -54,7 +55,7 @@ class Kind:
     Observation:
     replicated: has a leader and members. columns(row, info, settings, node): adds the columns of this kind to a row of
     the management API. detailed_columns: of QueueInfo, shown only in detail. owner_in_events: queue.created names the
-    owner. memory_key: its part of the node's memory.
+    owner. expired_by: user who deletes an expired queue, in events. memory_key: its part of the node's memory.
     """
 
     name: str
@@ -73,6 +74,8 @@ class Kind:
 
     line: Callable[..., Any] | None = None
     consumers: Callable[..., Any] | None = None
+    offering: Callable[..., Any] | None = None
+    returns: Callable[..., Any] | None = None
     stores_all: bool = False
     counts_returns: bool = False
 
@@ -88,6 +91,7 @@ class Kind:
     columns: Callable[[dict[str, Any], QueueInfo, Any, str], None] = _no_columns
     detailed_columns: tuple[str, ...] = ()
     owner_in_events: bool = False
+    expired_by: str = ""
     memory_key: str = "queue_procs"
 
     #: Its arguments by name, in RabbitMQ's order of comparison, and with those of 4.3 behind them.

@@ -1,0 +1,93 @@
+"""The lists of cases that are run on further kinds of queue belong together with their recordings."""
+
+from functools import partial
+
+import pytest
+
+from conformance import kinds, registry, transcript
+from conformance.errors import UnsuitableCaseError
+from conformance.purpose import is_on_purpose
+
+CASES = {case.id for case in registry.load()}
+
+
+def recorded(folder):
+    return {str(file.relative_to(folder).with_suffix("")) for file in folder.glob("*/*.json")}
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_a_list_names_cases_that_exist(kind):
+    assert len(kinds.suitable(kind)) > 100
+    assert kinds.rows(kind).keys() <= CASES
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_each_recording_is_of_a_case_that_is_run_and_not_the_same_without_the_kind(kind):
+    found = recorded(kinds.folder(kind, meant=False))
+    assert found <= set(kinds.suitable(kind))
+    for case_id in found:
+        version, own = kinds.load(kind, case_id)
+        assert version == "RabbitMQ 4.0.5"
+        assert transcript.difference(kinds.load("", case_id)[1], own), case_id
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_each_difference_is_recorded_and_shown_by_a_case_of_the_documentation(kind):
+    on_purpose = kinds.on_purpose(kind)
+    assert recorded(kinds.folder(kind, meant=True)) == set(on_purpose)
+    assert [other for other in on_purpose.values() if not is_on_purpose(other)] == []
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_each_case_that_is_left_out_has_its_reason(kind):
+    assert all(text for mark, text in kinds.rows(kind).values() if mark)
+    assert {mark for mark, _ in kinds.rows(kind).values()} <= {"", kinds.SHOWN_BY, kinds.LEFT_OUT}
+
+
+def test_a_queue_is_declared_as_the_kind():
+    declared = partial(kinds.declared, "quorum")
+    assert declared("q", None, {}) == ({"x-queue-type": "quorum"}, {"durable": True})
+    assert declared("q", {"x-expires": 1}, {"nowait": True}) == (
+        {"x-queue-type": "quorum", "x-expires": 1},
+        {"nowait": True, "durable": True},
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "flags"),
+    [
+        ("", None, {}),
+        ("q", {"x-queue-type": "classic"}, {}),
+        ("q", None, {"exclusive": True}),
+        ("q", None, {"auto_delete": True}),
+        ("q", None, {"durable": False}),
+    ],
+)
+def test_a_queue_that_says_what_it_is_stays_so(name, arguments, flags):
+    with pytest.raises(UnsuitableCaseError):
+        kinds.declared("quorum", name, arguments, flags)
+
+
+@pytest.fixture
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(kinds, "FOLDER", tmp_path)
+    (tmp_path / "quorum.txt").write_text("a/one\na/three ! it is late\na/two = b/two\n")
+
+
+@pytest.mark.usefixtures("_folder")
+def test_what_was_found_anew_keeps_the_marks_of_the_list():
+    kinds.update("quorum", {"a/four": True, "a/one": False, "a/three": True, "a/five": False})
+    assert (kinds.FOLDER / "quorum.txt").read_text() == "a/four\na/three ! it is late\na/two = b/two\n"
+    assert kinds.suitable("quorum") == ["a/four", "a/two"]
+    assert kinds.on_purpose("quorum") == {"a/two": "b/two"}
+
+
+@pytest.mark.usefixtures("_folder")
+def test_a_recording_is_kept_only_if_it_is_another_than_without_the_kind(monkeypatch):
+    plain = transcript.load("queue/purge")[1]
+    file = kinds.FOLDER / "quorum" / "queue" / "purge.json"
+    kinds.store("quorum", "queue/purge", "R", {"observed": {"other": 1}})
+    assert file.exists()
+    kinds.store("quorum", "queue/purge", "R", plain)
+    assert not file.exists()
+    assert kinds.load("quorum", "queue/purge")[1] == plain

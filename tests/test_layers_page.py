@@ -1,0 +1,45 @@
+"""What `python -m tests.layers` counts, and that it stays one page."""
+
+import ast
+
+import pytest
+
+from tests import layers
+from tests.test_layers import LAYERS
+
+
+@pytest.mark.parametrize(
+    ("count", "source", "number"),
+    [
+        (
+            layers.asks_for_store,
+            "isinstance(store, Persistence); isinstance(x, (int, MemoryStore)); isinstance(x, int)",
+            2,
+        ),
+        (layers.asks_for_log, "a = log is None\nif self.log is not None and catalog is None: pass", 2),
+        (layers.asks_for_quorum, "if kind == 'quorum' or queue.quorum: queue.quorum = kind in ('quorum', 'x')", 3),
+        (layers.asks_whether_heard, "if self.events.heard and events.heard: heard = other.heard", 2),
+        (layers.foreign_writes, "a = self.a = 1\nb.c = self.d.e = 1\nself.f, g.h = 1, 2\nx.y += 1\nz.w: int = 1", 5),
+        (layers.functions_that_write_others, "def f(a):\n a.b = 1\n a.c = 1\nclass C:\n def g(self, a):\n  a.b = 1", 1),
+        (
+            lambda tree: len(layers.methods(tree, "C")),
+            "class C:\n def f(self): 1\n def g(self): 1\nclass D:\n def h(s): 1",
+            2,
+        ),
+        (
+            lambda tree: len(layers.fields(tree, "C")),
+            "class C:\n def __init__(self): self.a = self.b = x.c = self.d",
+            2,
+        ),
+        (lambda tree: layers.abstract(tree, "C"), "class C:\n @property\n @abstractmethod\n def f(self): 1", 1),
+    ],
+)
+def test_what_the_page_of_the_architecture_counts(count, source, number):
+    assert count(ast.parse(source)) == number
+
+
+def test_the_state_of_the_architecture_is_one_page():
+    lines = layers.page().splitlines()
+    assert 30 < len(lines) <= 60
+    assert max(map(len, lines)) < 200
+    assert {line.partition(" ")[0] for line in lines} > set(LAYERS)

@@ -1,0 +1,51 @@
+"""Tests mirror the source: `amqpbroker/store/writer.py` is tested in `tests/store/test_writer.py`.
+
+`tests/covered.txt` has a row for each source that has no test file of its own: the source below `amqpbroker`, and the
+file below `tests` that covers it. An `__init__.py` counts if it defines something.
+"""
+
+import ast
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "amqpbroker"
+
+ROWS = [tuple(line.split()) for line in (TESTS / "covered.txt").read_text().splitlines()]
+COVERED = dict(ROWS)
+
+DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def sources():
+    """Return the sources that need tests, below the package."""
+    return {
+        str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" or defines(path)
+    }
+
+
+def defines(path):
+    return any(isinstance(node, DEFINITIONS) for node in ast.parse(path.read_text()).body)
+
+
+def mirrored(source):
+    """Return where the tests of a source are, if they are in a file of their own."""
+    path = Path(source)
+    return TESTS / path.parent / f"test_{path.name}"
+
+
+def test_every_source_has_tests_of_its_own_or_a_row():
+    assert [name for name in sorted(sources()) if not mirrored(name).exists() and name not in COVERED] == []
+
+
+def test_no_row_is_for_a_source_that_is_gone_or_has_tests_of_its_own():
+    known = sources()
+    assert [name for name in COVERED if name not in known or mirrored(name).exists()] == []
+
+
+def test_every_row_names_a_test_file_that_is_there():
+    assert [row for row in ROWS if not (TESTS / row[1]).is_file() or not Path(row[1]).name.startswith("test_")] == []
+
+
+def test_the_rows_are_sorted_and_none_is_there_twice():
+    names = [name for name, _ in ROWS]
+    assert names == sorted(set(names))
