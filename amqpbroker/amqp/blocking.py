@@ -1,4 +1,4 @@
-"""What makes a connection that publishes wait (rabbit_reader.erl, control_throttle and publish_received)."""
+"""Alarms and a slow disk, which make a connection that publishes wait (rabbit_reader.erl, control_throttle)."""
 
 from amqpbroker.amqp.client import Client
 from amqpbroker.amqp.heartbeat import Heartbeat

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, final
 
 from mypy_extensions import i64
 
@@ -52,6 +52,7 @@ MANDATORY: Final = 1
 IMMEDIATE: Final = 2
 
 
+@final
 class Channel(AwaitingSync):
     """One open channel of a connection.
 

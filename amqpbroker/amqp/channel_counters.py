@@ -1,9 +1,12 @@
 """What a channel has published where, and what happened on it off the shortest way."""
 
+from typing import final
+
 from amqpbroker.broker.counters.stats import Outlet
 from amqpbroker.broker.exchanges.exchange import Exchange
 
 
+@final
 class ChannelCounters:
     """With what the channel keeps anyway, this tells all its counters.
 

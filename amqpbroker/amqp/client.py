@@ -1,7 +1,7 @@
 """The client of a connection: its identity, and what was agreed with it during the handshake."""
 
 import itertools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import i64
 
@@ -21,6 +21,7 @@ TOLERANCE: Final = 8
 _numbers = itertools.count(1)
 
 
+@final
 class Client:
     """One client, as far as the handshake has told.
 

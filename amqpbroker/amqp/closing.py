@@ -1,4 +1,4 @@
-"""How a connection closes: what an error closes, connection.close both ways, deadlines, and giving everything back."""
+"""The end of a connection: errors, connection.close both ways, deadlines, and the release of what it holds."""
 
 import logging
 from functools import partial

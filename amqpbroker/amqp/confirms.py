@@ -2,7 +2,7 @@
 
 import struct
 from collections import deque
-from typing import Final
+from typing import Final, final
 
 from amqpbroker.store.store import Store
 from amqpbroker.wire.frames import FRAME_HEAD, METHOD
@@ -19,6 +19,7 @@ _REFUSED_BYTES: Final = 64
 AHEAD: Final = 1024
 
 
+@final
 class Confirms:
     """Numbers the publishes of a channel and says which are due.
 

@@ -4,7 +4,7 @@ Nothing here does I/O: `feed` takes what came from the socket, `collect` gives w
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from amqpbroker import errors
 from amqpbroker.amqp.blocking import Blocking
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.vhost import Vhost
 
 
+@final
 class Connection(Session):
     """One client's connection.
 
@@ -107,12 +108,12 @@ class Connection(Session):
 
     @property
     def reading(self) -> bool:
-        """Whether the socket should be read at present."""
+        """Return whether the socket should be read at present."""
         return self.status.reading
 
     @property
     def wanted(self) -> int:
-        """How many octets are missing of a large body, up to the next frame's payload; 0 if none is on its way."""
+        """Number of octets missing of a large body, up to the next frame's payload; 0 if none is on its way."""
         return self.frame_loop.wanted
 
     @property
@@ -129,7 +130,7 @@ class Connection(Session):
 
     @property
     def closing(self) -> bool:
-        """Whether to close the socket once what `collect` gives is written."""
+        """Return whether to close the socket once the output of `collect` is written."""
         return self.status.state is CLOSED
 
     def collect(self) -> Sequence[Part]:
@@ -152,7 +153,7 @@ class Connection(Session):
         return parts
 
     def set_writable(self, writable: bool) -> None:
-        """Whether the socket takes output; while it does not, deliveries stop when the room is used up."""
+        """Take note of whether the socket takes output; see `Output.set_writable`."""
         self.output.set_writable(writable)
 
     # --- what the broker says ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a connection tells of itself."""
+"""Connections as the management API shows them."""
 
 from amqpbroker.amqp.client import Client
 from amqpbroker.amqp.state import State

@@ -78,6 +78,6 @@ def _timeout_ms(config: Config, queue: Queue, consumer: Consumer | None) -> int 
 
 
 def queue_timeout_ms(config: Config, queue: Queue) -> int:
-    """That of the queue, or else of the broker; 0 for none."""
+    """Return the timeout of the queue, or else of the broker; 0 for none."""
     of_queue_ms = queue.settings.consumer_timeout_ms
     return of_queue_ms if of_queue_ms >= 0 else config.consumer_timeout_ms

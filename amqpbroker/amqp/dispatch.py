@@ -1,6 +1,6 @@
-"""Where a frame goes that the frame loop does not handle itself."""
+"""Hands frames that the frame loop does not handle itself to the part of the connection that does."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, final
 
 from amqpbroker import errors
 from amqpbroker.amqp.blocking import Blocking
@@ -30,6 +30,7 @@ _LEAST: Final = {METHOD: 4, HEADER: 12, BODY: 0, HEARTBEAT: 0}
 _PUBLISH: Final = 60 << 16 | 40
 
 
+@final
 class Dispatch:
     """Acts on frames off the hot path. Nothing here raises: an error closes the channel or the connection."""
 

@@ -1,6 +1,6 @@
 """The frame loop: takes bytes apart into frames, and handles publishes and acknowledgements itself."""
 
-from typing import Final, cast
+from typing import Final, cast, final
 
 from mypy_extensions import i64
 
@@ -39,6 +39,7 @@ _PUBLISH: Final = 60 << 16 | 40
 _ACK: Final = 60 << 16 | 80
 
 
+@final
 class FrameLoop:
     """Handles frames until the connection's status says that no further one is to be handled.
 
@@ -213,7 +214,7 @@ class FrameLoop:
             self._output.mark_dirty()
 
     def _streamed(self, data: bytes, start: int) -> int:
-        """What of `data`, from there on, belongs to a body frame that comes in pieces; returns where the next is."""
+        """Take what `data` has, from `start` on, of a body frame that comes in pieces; return the start of the next."""
         stream = self._stream
         if stream is None:
             return start
@@ -240,7 +241,7 @@ class FrameLoop:
 
     @property
     def wanted(self) -> int:
-        """How many octets are missing of a large body, up to the next frame's payload; 0 if none is on its way."""
+        """Number of octets missing of a large body, up to the next frame's payload; 0 if none is on its way."""
         stream = self._stream
         if stream is None:
             return 0

@@ -125,7 +125,7 @@ class Handshake:
         self._identify(mechanism, arguments["response"])
 
     def _mechanisms(self) -> list[str]:
-        """Those offered. A certificate can be shown by TLS only; whether one was shown, the login tells."""
+        """Return the mechanisms offered. EXTERNAL needs TLS; the login tells whether a certificate was shown."""
         config, peer = self._broker.config, self._client.peer
         if peer.user is not None:
             return [EXTERNAL]

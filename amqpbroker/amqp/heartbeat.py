@@ -1,12 +1,14 @@
 """Heartbeats both ways (AMQP 0-9-1 section 4.2.7, rabbit_heartbeat.erl)."""
 
 from collections.abc import Callable
+from typing import final
 
 from amqpbroker.amqp.output import Output
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.wire.frames import HEARTBEAT_FRAME
 
 
+@final
 class Heartbeat:
     """Sends a heartbeat after half an interval without other output; ends a connection that is silent in two checks.
 
@@ -29,7 +31,7 @@ class Heartbeat:
 
     @property
     def interval_s(self) -> int:
-        """What was agreed on; 0 is off."""
+        """The interval agreed on, in seconds; 0 is off."""
         return self._interval_ms // 1000
 
     def start(self, interval_s: int, on_silence: Callable[[int], None]) -> None:

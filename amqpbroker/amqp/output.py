@@ -2,7 +2,7 @@
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, final
 
 from amqpbroker.amqp.round_robin import Line
 from amqpbroker.amqp.state import Status
@@ -40,6 +40,7 @@ class AwaitingSync(metaclass=ABCMeta):
         """Return the confirms and answers that are due by now."""
 
 
+@final
 class Output:
     """Octets in the order in which they are to go out, and the limits for adding some.
 
@@ -110,7 +111,7 @@ class Output:
             self.mark_dirty()
 
     def mark_dirty(self) -> None:
-        """Have `take` called at the end of the event loop iteration."""
+        """Ask for a call of `take` at the end of the event loop iteration."""
         if not self.dirty:
             self.dirty = True
             self._on_dirty()

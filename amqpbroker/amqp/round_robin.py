@@ -9,6 +9,7 @@ however many consumers a channel has.
 import itertools
 from abc import abstractmethod
 from heapq import heapify, heappop, heappush
+from typing import final
 
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.queue import Queue
@@ -31,10 +32,11 @@ class LineMember(Consumer):
         """Return how many deliveries the consumer's channel has made."""
 
     def take_turn(self, turn: int) -> None:
-        """Have its queue come after queues with a lower number in lines that the consumer joins."""
+        """Set the number by which its queue is ordered in lines that the consumer joins: lower ones come first."""
         self.turn = turn
 
 
+@final
 class Line:
     """Consumers that a limit stopped. Consumers of one queue wait together.
 

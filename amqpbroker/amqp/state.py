@@ -3,7 +3,7 @@ generated from this table.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, final
 
 #: Reply text of the error for a method that a state does not act on.
 _HANDSHAKE: Final = "unexpected method during the handshake"
@@ -18,6 +18,7 @@ CLOSING_TIMEOUT_MS: Final = 30_000
 SILENT_CLOSE_DELAY_MS: Final = 3_000
 
 
+@final
 class State:
     """A state of a connection.
 
@@ -264,6 +265,7 @@ def open_state(alarmed: bool, blocked: bool, outrun: bool) -> State:
     return _OPEN[alarmed, blocked, outrun]
 
 
+@final
 class Status:
     """The current state of a connection, and whether its frames are handled.
 

@@ -13,7 +13,7 @@ Settled = tuple[dict[int, Entry], str]
 
 
 class Transaction:
-    """What a channel has done since tx.select, the last commit or the last rollback.
+    """The work of a channel since tx.select, the last commit or the last rollback.
 
     Messages are routed, and errors raised, when they are published; returns are sent at the commit
     (rabbit_channel.erl).
@@ -25,27 +25,27 @@ class Transaction:
 
     @property
     def uncommitted(self) -> int:
-        """How many publishes wait for the commit."""
+        """Number of publishes that wait for the commit."""
         return len(self._publishes)
 
     @property
     def acks_uncommitted(self) -> int:
-        """How many deliveries are settled once it comes."""
+        """Number of deliveries that the commit settles."""
         return sum([len(entries) for entries, _ in self._settled])
 
     def publish(self, message: Message, destinations: tuple[Destination, ...], bits: int, exchange: Exchange) -> None:
-        """Where a message goes, and whether it goes anywhere, is decided now (bits: those of basic.publish)."""
+        """Keep a message with its destinations, which are decided now. bits: those of basic.publish."""
         self._publishes.append((message, destinations, 0 if destinations else bits, exchange))
 
     def settle(self, entries: dict[int, Entry], how: str) -> None:
-        """What is settled alike one after the other is settled at once (rabbit_channel:ack_cons/3)."""
+        """Keep deliveries; those settled alike in a row are settled at once (rabbit_channel:ack_cons/3)."""
         if self._settled and self._settled[-1][1] == how:
             self._settled[-1][0].update(entries)
         else:
             self._settled.append((entries, how))
 
     def settled(self) -> list[Entry]:
-        """What is settled once it is committed."""
+        """Return the deliveries that the commit settles."""
         return [entry for entries, _ in self._settled for entry in entries.values()]
 
     def take(self) -> tuple[list[Published], list[Settled]]:
@@ -61,7 +61,7 @@ class Transaction:
         return publishes, settled
 
     def _demands(self) -> dict[Destination, tuple[int, int]]:
-        """How many messages, and of how many octets, each destination is to take."""
+        """Return how many messages, and how many octets, each destination is to take."""
         demands: dict[Destination, tuple[int, int]] = {}
         for message, destinations, _, _ in self._publishes:
             for destination in destinations:
