@@ -92,7 +92,7 @@ class Wire:
         self._partial: Received | None = None
         self._left = 0
 
-    def _on_dirty(self, _: Connection) -> None:
+    def _on_dirty(self) -> None:
         self.dirty = True
 
     # --- out --------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 import pika
 import pytest
 
-from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
+from amqpbroker.amqp.state import SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchanges.registry import known_exchange_types
 from amqpbroker.clock import ManualClock

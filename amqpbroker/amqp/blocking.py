@@ -1,12 +1,12 @@
 """What makes a connection that publishes wait (rabbit_reader.erl, control_throttle and publish_received)."""
 
-from typing import TYPE_CHECKING
-
+from amqpbroker.amqp.client import Client
+from amqpbroker.amqp.heartbeat import Heartbeat
+from amqpbroker.amqp.output import Output
+from amqpbroker.amqp.state import Status, open_state
+from amqpbroker.broker.alarms import Alarms
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
-
-if TYPE_CHECKING:
-    from amqpbroker.amqp.connection import Connection
 
 
 class Blocking:
@@ -16,65 +16,63 @@ class Blocking:
     connection state `flow`). Nothing that comes from it is handled meanwhile; what goes to it goes on. The reason for
     blocking is told once, at the start: it may change without another word.
 
-    alarmed: the next frame with content blocks. blocked: by an alarm. outrunning: by the disk.
+    The states tell which of these it is. State.alarmed: the next frame with content blocks. State.blocked: by an alarm.
+    State.outrun: by the disk.
     """
 
-    __slots__ = ("alarmed", "blocked", "outrunning")
+    __slots__ = ("_alarms", "_client", "_heartbeat", "_output", "_status")
 
-    def __init__(self) -> None:
-        self.alarmed: bool = False
-        self.blocked: bool = False
-        self.outrunning: bool = False
+    def __init__(self, alarms: Alarms, status: Status, client: Client, output: Output, heartbeat: Heartbeat) -> None:
+        self._alarms = alarms
+        self._status = status
+        self._client = client
+        self._output = output
+        self._heartbeat = heartbeat
 
-    @property
-    def holds(self) -> bool:
-        """No frame is to be handled."""
-        return self.blocked or self.outrunning
-
-    def alarms_changed(self, connection: "Connection") -> None:
+    def alarms_changed(self) -> None:
         """Look at the broker's alarms; the last one to go lets the connection go on."""
-        self.alarmed = bool(connection.broker.alarms.resources)
-        if self.alarmed and self.outrunning and not self.blocked:
-            self.published(connection)
-        elif self.blocked and not self.alarmed:
-            self.blocked = False
-            self._let_go(connection)
-            _tell(connection, "connection.unblocked")
-            connection.mark_dirty()
+        state = self._status.state
+        if not state.open:
+            return
+        alarmed = bool(self._alarms.resources)
+        if alarmed and state.outrun and not state.blocked:
+            self.published()
+        elif alarmed or not state.blocked:
+            self._enter(alarmed, state.blocked, state.outrun)
+        else:
+            self._enter(False, False, state.outrun)
+            self._tell("connection.unblocked")
+            self._output.mark_dirty()
 
-    def published(self, connection: "Connection") -> None:
+    def published(self) -> None:
         """A frame with content came while an alarm is on. What it completes is still published."""
-        self._hold(connection)
-        self.blocked = True
-        _tell(connection, "connection.blocked", reason=connection.broker.alarms.reason)
+        self._enter(True, True, self._status.state.outrun)
+        self._tell("connection.blocked", reason=self._alarms.reason)
 
-    def outran(self, connection: "Connection") -> None:
+    def outran(self) -> None:
         """It has published, and too much waits for the disk."""
-        self._hold(connection)
-        self.outrunning = True
-        connection.broker.awaiting_sync[connection] = None
+        state = self._status.state
+        self._enter(state.alarmed, state.blocked, True)
 
-    def caught_up(self, connection: "Connection") -> None:
+    def caught_up(self) -> None:
         """The disk has."""
-        if self.outrunning:
-            self.outrunning = False
-            self._let_go(connection)
+        state = self._status.state
+        if state.outrun:
+            self._enter(state.alarmed, state.blocked, False)
 
-    def _hold(self, connection: "Connection") -> None:
-        if not self.holds:
-            connection.heartbeat.pause_monitor()
-        connection.stop_reading()
+    def _enter(self, alarmed: bool, blocked: bool, outrun: bool) -> None:
+        was_held = self._status.state.held
+        if not self._status.state.open or not self._status.enter(open_state(alarmed, blocked, outrun)):
+            return
+        if not self._status.state.held:
+            if was_held:
+                self._heartbeat.resume_monitor()
+            return
+        if not was_held:
+            self._heartbeat.pause_monitor()
+        self._status.stop_reading()
 
-    def _let_go(self, connection: "Connection") -> None:
-        if not self.holds:
-            connection.heartbeat.resume_monitor()
-
-    def end(self) -> None:
-        """The connection closes, and has to hear the answer to that."""
-        self.alarmed = self.blocked = self.outrunning = False
-
-
-def _tell(connection: "Connection", name: str, **arguments: str) -> None:
-    """Clients are told if they announced that they want to know."""
-    if connection.knows("connection.blocked"):
-        connection.write(frame(METHOD, 0, methods.encode(name, **arguments)))
+    def _tell(self, name: str, **arguments: str) -> None:
+        """Clients are told if they announced that they want to know."""
+        if self._client.knows("connection.blocked"):
+            self._output.write(frame(METHOD, 0, methods.encode(name, **arguments)))

@@ -1,22 +1,25 @@
 """A channel: publishing, what is outstanding, consumers. The hot half of the protocol; `methods` has the rest."""
 
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from mypy_extensions import i64
 
 from amqpbroker import errors
+from amqpbroker.amqp.channel_counters import ChannelCounters
+from amqpbroker.amqp.client import Client
 from amqpbroker.amqp.confirms import Confirms
-from amqpbroker.amqp.consumer_timeout import check_timeouts, first_look_ms
+from amqpbroker.amqp.consumer_timeout import first_look_ms, next_look_ms, oldest_is_overdue, overdue
 from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.delivery import ChannelConsumer, get_ok, returned
-from amqpbroker.amqp.grouping import by_consumer, by_start
-from amqpbroker.amqp.repeat import Repeat
-from amqpbroker.amqp.round_robin import Line, divide
+from amqpbroker.amqp.output import AwaitingSync, Output
+from amqpbroker.amqp.repeated_publish import Repeat
+from amqpbroker.amqp.round_robin import Line
 from amqpbroker.amqp.routes import Route, Routes
+from amqpbroker.amqp.settling import by_consumer, by_start
 from amqpbroker.amqp.steps import Step, take_all
-from amqpbroker.amqp.tally import ChannelTally
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.broker.actions import Actions, check_topics
 from amqpbroker.broker.counters.stats import CHANNEL_COUNTERS, MessageStats, Outlet, Sample, message_stats
@@ -31,14 +34,16 @@ from amqpbroker.broker.queues.delivery_count import counted
 from amqpbroker.broker.queues.direct_reply import DirectReply
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.session import Session
 from amqpbroker.clock import Timer
+from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message
 from amqpbroker.message.pieces import Pieces
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 
 if TYPE_CHECKING:
-    from amqpbroker.amqp.connection import Connection
+    from amqpbroker.broker.broker import Broker
 
 #: What it takes to hold an answer back, besides its octets.
 HOLDING: Final = 128
@@ -47,7 +52,7 @@ MANDATORY: Final = 1
 IMMEDIATE: Final = 2
 
 
-class Channel:
+class Channel(AwaitingSync):
     """One open channel of a connection.
 
     unacked: delivery tag -> Entry, oldest first. delivered: how many went to consumers that acknowledge, and settled:
@@ -61,19 +66,33 @@ class Channel:
 
     counter_names: ClassVar[tuple[str, ...]] = CHANNEL_COUNTERS
 
-    def __init__(self, connection: "Connection", number: int) -> None:
+    def __init__(
+        self,
+        broker: "Broker",
+        connection: Session,
+        client: Client,
+        output: Output,
+        fail: Callable[[AmqpError, int, int], None],
+        number: int,
+    ) -> None:
+        """fail: closes the channel; it takes the error, the channel's number, and the ids of a method, 0 for none."""
+        super().__init__()
         self.sample: Sample | None = None
         self.connection = connection
+        self.client = client
+        self.output = output
         self.number: int = number
-        self.broker = connection.broker
-        self.vhost = connection.vhost
-        self.clock = self.broker.clock
-        self.permissions = connection.permissions
+        self.broker = broker
+        self.vhost = client.vhost
+        self.clock = broker.clock
+        self.permissions = client.permissions
+        self._fail = fail
         self.intercept = self.broker.intercept
         #: Where every message is changed, none is known by its properties.
         self.known = KNOWN if self.intercept is None else {}
         self.content: Content | None = None
-        self.routes = Routes(self.vhost)
+        self.counts = ChannelCounters()
+        self.routes = Routes(self.vhost, self.permissions, self.counts)
         self.repeat: Repeat | None = None
         self.framed: Repeat | None = None
         self.again: bool = False
@@ -87,14 +106,12 @@ class Channel:
         self.unacked: dict[int, Entry] = {}
         self.delivered: int = 0
         self.settled: int = 0
-        self.tally = ChannelTally()
         self.prefetch: int = 0
         self.global_prefetch: int = 0
         self.line = Line()
         self.consumers: dict[str, ChannelConsumer] = {}
         self.former: list[ChannelConsumer] = []
         self.confirms: Confirms | None = None
-        self.awaiting_sync: bool = False
         self.transaction: Transaction | None = None
         self.reply: DirectReply | None = None
         self.last_queue: str = ""
@@ -108,7 +125,7 @@ class Channel:
     @property
     def name(self) -> str:
         """Name of the connection and number of the channel, as the management API shows them."""
-        return f"{self.connection.peer.name} ({self.number})"
+        return f"{self.client.name} ({self.number})"
 
     @property
     def outstanding(self) -> int:
@@ -121,7 +138,7 @@ class Channel:
 
     def via(self) -> Via:
         """What taps are told of it."""
-        return Via(self.connection.peer.name, self.number, self.connection.user.name)
+        return Via(self.client.name, self.number, self.client.user.name)
 
     def send(self, name: str, **arguments: object) -> None:
         """Write one method, such as `send("queue.declare-ok", queue="q")`; behind what is held back, if anything is."""
@@ -129,7 +146,7 @@ class Channel:
         if self._held:
             self._hold(self._held[-1][0], data)
         else:
-            self.connection.write(data)
+            self.output.write(data)
 
     def send_when_synced(self, name: str, **arguments: object) -> None:
         """`send`, but not before everything appended to the store so far is safe."""
@@ -148,11 +165,9 @@ class Channel:
     def _await_sync(self) -> None:
         if not self.awaiting_sync:
             self.awaiting_sync = True
-            self.connection.awaiting_sync.append(self)
-            self.connection.mark_dirty()
+            self.output.await_sync(self)
 
     def take_synced(self) -> bytes:
-        """The confirms and answers that are due by now."""
         confirms = self.confirms
         frames = confirms.flush() if confirms is not None else b""
         while self._held and self._held[0][0] <= self.broker.store.synced:
@@ -182,10 +197,10 @@ class Channel:
         vhost = self.vhost
         if self.route_epoch != vhost.route_epoch:
             self.routes.forget()
-            self.tally.close_outlets()
+            self.counts.close_outlets()
             self.route_epoch = vhost.route_epoch
         routes = self.routes
-        route = routes.find(self, address, properties)
+        route = routes.find(address, properties, self.reply)
         self.again = routes.found and route is self._last_route
         self._last_route = route
         message = Message(route.address, properties if body is not None else None, body, size, frames, self.number)
@@ -199,7 +214,7 @@ class Channel:
                     self._properties, self._known = properties, known
         if known is None:
             reply = self.reply
-            inspect(message, properties, self.connection.user, None if reply is None else reply.shortstr)
+            inspect(message, properties, self.client.user, None if reply is None else reply.shortstr)
             if self.intercept is not None:
                 self.intercept(message)
         else:
@@ -231,7 +246,34 @@ class Channel:
             raise errors.not_implemented("immediate=true")
         raise errors.message_too_large(size, self.broker.config.max_message_size)
 
-    def repeatable(self, properties: bytes, prefix: bytes, total: int, content: int, size: int) -> Repeat | None:
+    def begin_content(self, address: bytes, bits: int) -> None:
+        """Take a basic.publish whose header and body are still to come."""
+        self.content = Content(address, bits)
+
+    def end_content(self) -> None:
+        """Everything of the message has come."""
+        self.content = None
+
+    def is_again(self, size: i64) -> bool:
+        """Return whether the publish just handled, of `size` octets, went where the one before went, of that size."""
+        again = self.again and size == self.published
+        self.published = size
+        return again
+
+    def remember(self, properties: bytes, prefix: bytes, total: int, content: int, size: int) -> Repeat | None:
+        """Expect a publish like the one just handled, and return what is known of it; see Repeat."""
+        self.repeat = self._repeatable(properties, prefix, total, content, size)
+        return self.repeat
+
+    def remember_framed(self, properties: bytes, header: bytes, total: int, size: int) -> None:
+        """`remember` for a publish whose frames do not come together. header: its header frame."""
+        self.framed = self._repeatable(properties, header, total, len(header), size)
+
+    def forget_repeats(self) -> None:
+        """Look closely at the next publish."""
+        self.repeat = self.framed = None
+
+    def _repeatable(self, properties: bytes, prefix: bytes, total: int, content: int, size: int) -> Repeat | None:
         """What to know of the publish just handled if the next one is like it; None if it needs a closer look."""
         route = self._last_route
         known = self.known.get(properties)
@@ -240,7 +282,8 @@ class Channel:
         destination = route.destinations[0]
         if destination.instant:
             return None
-        return Repeat(self, prefix, total, content, size, route.address, known, destination, route.outlet)
+        epoch = self.vhost.route_epoch
+        return Repeat(prefix, total, content, size, route.address, known, destination, route.outlet, epoch)
 
     def republish(self, repeat: Repeat, frames: bytes) -> bool:
         """`publish` for one like the last; False, and nothing done, if what was known then is no longer good.
@@ -275,27 +318,25 @@ class Channel:
             self._write_frames(confirms.flush())
         if not destinations:
             if bits & MANDATORY:
-                self.tally.returned += 1
-                self.connection.write_content(returned(message, self.number), message, self.number)
+                self.counts.count_returned()
+                self.output.write_content(returned(message, self.number), message, self.number)
             else:
-                self.tally.dropped += 1
+                self.counts.count_dropped()
         if confirms is not None:
             self._write_frames(confirms.confirm_next())
 
     def _write_frames(self, frames: bytes) -> None:
         if frames:
-            self.connection.write(frames)
+            self.output.write(frames)
 
     def _confirm(self, confirms: Confirms, accepted: bool) -> None:
-        confirms.published += 1
-        if not accepted:
-            confirms.refuse()
+        confirms.number(accepted)
         if not self.awaiting_sync:
             self._await_sync()
 
     def _forget_routes(self) -> None:
         self.routes.forget()
-        self.repeat = self.framed = None
+        self.forget_repeats()
         self._last_route = None
 
     # --- acknowledge ------------------------------------------------------------------------------------------------
@@ -315,9 +356,9 @@ class Channel:
         if from_consumer:
             self.settled += 1
         else:
-            self.tally.got_acked += 1
+            self.counts.count_got_acked(1)
         if was_full:
-            divide(self)
+            self._divide()
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> None:
         """basic.nack. Raises AmqpError 406 for a tag that is not outstanding."""
@@ -378,11 +419,11 @@ class Channel:
             else:
                 queue.requeue(group, failed=how == "fail")
         if how == "ack":
-            self.tally.got_acked += len(entries) - from_consumers
+            self.counts.count_got_acked(len(entries) - from_consumers)
         else:
-            self.tally.given_back += from_consumers
+            self.counts.count_given_back(from_consumers)
         if was_full:
-            divide(self)
+            self._divide()
 
     def recover(self) -> None:
         """Everything outstanding goes back to its queue."""
@@ -393,12 +434,52 @@ class Channel:
         limit = self.global_prefetch
         return limit != 0 and self.delivered - self.settled >= limit
 
+    # --- confirms and transactions ----------------------------------------------------------------------------------
+
+    def select_confirms(self) -> None:
+        """Confirm what is published from now on."""
+        if self.confirms is None:
+            self.confirms = Confirms(self.number, self.broker.store)
+
+    def select_tx(self) -> None:
+        """Let publishes and acknowledgements wait for a commit from now on."""
+        if self.transaction is None:
+            self.transaction = Transaction()
+
+    def commit(self, transaction: Transaction) -> None:
+        """Make everything take effect. Raises AmqpError 406, and has done nothing, if a queue would refuse its share.
+
+        A commit runs within one call, on the loop's thread, and asks queues first whether they would refuse a part of
+        it: unlike RabbitMQ's, it is all or nothing across queues.
+        """
+        publishes, settled = transaction.take()
+        store = self.vhost.store
+        store.begin()
+        try:
+            for message, destinations, bits, exchange in publishes:
+                left = tuple([destination for destination in destinations if not destination.closed])
+                self.place(message, left, bits, self.counts.outlet(exchange))
+            for entries, how in settled:
+                self.settle(dict(sorted(entries.items())), how)
+        finally:
+            store.end()
+
+    def roll_back(self, transaction: Transaction) -> None:
+        """Forget the publishes; what was acknowledged is outstanding again, under its old delivery tags."""
+        back = transaction.rollback()
+        back.update(self.unacked)
+        self.unacked = dict(sorted(back.items()))
+
+    def declared(self, queue: str) -> None:
+        """Take the name of a queue, which methods without one mean from now on."""
+        self.last_queue = queue
+
     # --- consumers --------------------------------------------------------------------------------------------------
 
     def consumer_cancelled(self, consumer: ChannelConsumer) -> None:
         """The queue has dropped the consumer; the client is told if it said that it wants to know."""
         consumer.leave_lines()
-        if self.consumers.pop(consumer.tag, None) is not None and self.connection.knows("consumer_cancel_notify"):
+        if self.consumers.pop(consumer.tag, None) is not None and self.client.knows("consumer_cancel_notify"):
             self.send("basic.cancel", consumer_tag=consumer.tag, nowait=True)
 
     def close_reply(self) -> None:
@@ -408,38 +489,87 @@ class Channel:
             self.vhost.route_epoch += 1
             self.reply = None
 
+    def open_reply(self, consumer: ChannelConsumer) -> None:
+        """Direct reply-to begins: replies go to the consumer."""
+        self.reply = self.broker.direct_replies.open(consumer, self.output.is_flooded)
+
+    def cancel(self, tag: str) -> ChannelConsumer | None:
+        """Take the consumer with this tag off its queue, and return it; None if there is none."""
+        consumer = self.consumers.pop(tag, None)
+        if consumer is not None:
+            consumer.queue.remove_consumer(consumer)
+            consumer.leave_lines()
+        return consumer
+
+    def keep_former(self, former: list[ChannelConsumer]) -> None:
+        """Know these cancelled consumers, which hold messages."""
+        self.former = former
+
+    def next_tag(self) -> int:
+        """Return the delivery tag of the delivery that is being made."""
+        tag = self.delivery_tag + 1
+        self.delivery_tag = tag
+        return tag
+
+    def hold(self, entry: Entry) -> None:
+        """Keep the entry that is delivered next until it is settled."""
+        self.delivered += 1
+        self.unacked[self.delivery_tag + 1] = entry
+        entry.delivered_ms = self.clock.turn_ms
+
     def send_got(self, entry: Entry, no_ack: bool, left: int) -> None:
         """basic.get-ok for an entry that a queue gave; `left` messages stay ready there."""
-        self.delivery_tag += 1
-        if no_ack:
-            self.tally.got_no_ack += 1
-        else:
-            self.tally.got += 1
-            self.unacked[self.delivery_tag] = entry
+        tag = self.next_tag()
+        self.counts.count_got(no_ack)
+        if not no_ack:
+            self.unacked[tag] = entry
             entry.delivered_ms = self.clock.turn_ms
             self.watch_timeouts(entry.queue, None)
         message = entry.message
         if entry.acquired_count:
-            self.tally.redelivered += 1
+            self.counts.count_redelivered()
             compat = self.broker.config.compat
             message = counted(message, entry.queue, entry.acquired_count, entry.delivery_count, compat)
         if self.broker.config.tells_sent_time:
             message = stamped(message, self.clock.wall_ms())
         for tap in self.vhost.taps:
             tap.delivered(self.vhost, message, entry.queue.name, entry.acquired_count > 0, self.via())
-        head = get_ok(message, self.number, self.delivery_tag, entry.acquired_count > 0, left)
-        self.connection.write_content(head, message, self.number)
+        head = get_ok(message, self.number, tag, entry.acquired_count > 0, left)
+        self.output.write_content(head, message, self.number)
+
+    def limit_consumers(self, prefetch: int) -> None:
+        """basic.qos: a limit for each consumer that is started from now on."""
+        self.prefetch = prefetch
 
     def limit_globally(self, prefetch: int) -> None:
         """basic.qos with global: one limit for all deliveries of the channel."""
         self.global_prefetch = prefetch
-        divide(self)
+        self._divide()
+
+    def _divide(self) -> None:
+        """Divide the deliveries that the channel-wide prefetch allows among the queues that it stopped.
+
+        Each queue may deliver an equal part. If a queue has too few messages for its part, the rest is divided among
+        the other queues. In RabbitMQ all queues ask for each delivery at the same time (rabbit_limiter:can_send/3).
+        """
+        line, limit = self.line, self.global_prefetch
+        while len(line) and (not limit or self.outstanding < limit):
+            waiting = len(line)
+            part = max((limit - self.outstanding) // waiting, 1)
+            # A queue that is stopped by its part joins again, and is served once more if the others leave something.
+            for _ in range(waiting):
+                if limit:
+                    self.global_prefetch = min(self.outstanding + part, limit)
+                line.feed()
+                if not len(line) or (limit and self.outstanding >= limit):
+                    break
+            self.global_prefetch = limit
 
     def watch_timeouts(self, queue: Queue, consumer: Consumer | None) -> None:
         """Start the acknowledgement timeout for deliveries of the queue to the consumer, or to basic.get."""
         if self._tick is not None and not self.broker.config.compat.queues_have_timeouts:
             return
-        self._look_after(first_look_ms(self, queue, consumer))
+        self._look_after(first_look_ms(self.broker.config, queue, consumer))
 
     def _look_after(self, wait_ms: int | None) -> None:
         """Schedule a check of the timeouts in `wait_ms`, unless an earlier check is scheduled."""
@@ -453,9 +583,33 @@ class Channel:
 
     def _on_tick(self) -> None:
         self._tick = None
-        wait_ms = check_timeouts(self)
+        config = self.broker.config
+        if config.compat.queues_have_timeouts:
+            self._take_back_overdue()
+        else:
+            timeout_ms = oldest_is_overdue(config, self.clock.now_ms(), self.unacked)
+            if timeout_ms:
+                self._fail(errors.delivery_timed_out(self.number, timeout_ms), self.number, 0)
         if not self.closed:
-            self._look_after(wait_ms)
+            now_ms = self.clock.now_ms()
+            self._look_after(next_look_ms(config, now_ms, self.unacked.values(), self.consumers.values()))
+
+    def _take_back_overdue(self) -> None:
+        """Requeue overdue deliveries and notify consumers by basic.cancel; close if a delivery has no consumer.
+
+        A client without the capability consumer_cancel_notify cannot be notified, so its channel closes too.
+        """
+        is_told = True
+        for consumer, tags in overdue(self.broker.config, self.clock.now_ms(), self.unacked).items():
+            if consumer is None or consumer.tag not in self.consumers:
+                is_told = False
+            elif self.client.knows("consumer_cancel_notify"):
+                self.send("basic.cancel", consumer_tag=consumer.tag, nowait=True)
+            else:
+                is_told = False
+            self.take_back(tags, consumer)
+        if not is_told:
+            self._fail(errors.delivery_timed_out(self.number, -1), self.number, 0)
 
     def take_back(self, tags: list[int], consumer: Consumer | None) -> None:
         """Requeue deliveries without the client. Pause their consumer until the client has settled all of them."""
@@ -504,14 +658,14 @@ class Channel:
         self.broker.totals.churn.channel_closed += 1
         steps: list[Step] = [self._roll_back, self._give_back]
         steps += [partial(queue.offer_all, []) for queue in self._left]
-        steps += [self.former.clear, self._forget_routes, self.tally.close_outlets]
+        steps += [self.former.clear, self._forget_routes, self.counts.close_outlets]
         steps += [partial(totals.remove, self) for totals in (self.vhost.traffic, self.broker.totals.traffic)]
         take_all(steps, self.name)
 
     def _roll_back(self) -> None:
         transaction, self.transaction = self.transaction, None
         if transaction is not None:
-            transaction.rollback()
+            self.roll_back(transaction)
 
     def _give_back(self) -> None:
         for queue, group in by_start(self.take(0, True).values()):
@@ -520,19 +674,19 @@ class Channel:
     # --- what it tells of itself ------------------------------------------------------------------------------------
 
     def counters(self) -> tuple[int, ...]:
-        tally, confirms = self.tally, self.confirms
+        counts, confirms = self.counts, self.confirms
         return (
-            tally.published(),
+            counts.published(),
             confirms.acked if confirms is not None else 0,
-            tally.returned,
-            tally.dropped,
+            counts.returned,
+            counts.dropped,
             self.delivered,
-            self.delivery_tag - self.delivered - tally.got - tally.got_no_ack,
-            tally.got,
-            tally.got_no_ack,
-            tally.got_empty,
-            tally.redelivered,
-            self.settled - tally.given_back + tally.got_acked,
+            self.delivery_tag - self.delivered - counts.got - counts.got_no_ack,
+            counts.got,
+            counts.got_no_ack,
+            counts.got_empty,
+            counts.redelivered,
+            self.settled - counts.given_back + counts.got_acked,
             confirms.published if confirms is not None else 0,
         )
 
@@ -540,17 +694,17 @@ class Channel:
         return message_stats(self.counter_names, self.counters())
 
     def info(self) -> ChannelInfo:
-        connection, confirms, transaction, sample = self.connection, self.confirms, self.transaction, self.sample
+        client, confirms, transaction, sample = self.client, self.confirms, self.transaction, self.sample
         return ChannelInfo(
             name=self.name,
             number=self.number,
-            connection=connection.peer.name,
-            peer_host=connection.peer.host,
-            peer_port=connection.peer.port,
-            user=connection.user.name,
-            user_who_performed_action=connection.user.name,
+            connection=client.name,
+            peer_host=client.peer.host,
+            peer_port=client.peer.port,
+            user=client.user.name,
+            user_who_performed_action=client.user.name,
             vhost=self.vhost.name,
-            state="flow" if connection.blocking.outrunning else "running",
+            state="flow" if self.output.status.state.outrun else "running",
             confirm=confirms is not None,
             transactional=transaction is not None,
             consumer_count=len(self.consumers),

@@ -39,6 +39,12 @@ class Confirms:
         self.ahead: deque[tuple[int, int]] = deque()
         self._count_ahead: int = 0
 
+    def number(self, accepted: bool) -> None:
+        """Number a publish that was routed to queues, of which one may have refused it."""
+        self.published += 1
+        if not accepted:
+            self.refuse()
+
     def refuse(self) -> None:
         """The publish just numbered was refused by a queue: it gets a basic.nack, in its turn.
 

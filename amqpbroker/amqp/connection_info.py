@@ -1,53 +1,39 @@
 """What a connection tells of itself."""
 
-from typing import TYPE_CHECKING
-
+from amqpbroker.amqp.client import Client
+from amqpbroker.amqp.state import State
 from amqpbroker.broker.infos import ConnectionInfo
-from amqpbroker.wire.values import text
-
-if TYPE_CHECKING:
-    from amqpbroker.amqp.connection import Connection
 
 
-def connection_info(connection: "Connection") -> ConnectionInfo:
-    """One that is open, or was, at present."""
-    peer, user = connection.peer, connection.user.name
-    name = connection.client_properties.get("connection_name")
+def connection_info(
+    state: State, client: Client, channels: int, heartbeat_s: int, counters: tuple[int, ...], send_pend: int
+) -> ConnectionInfo:
+    """Describe a connection that is open, or was. counters: see `Connection.counters`."""
+    peer, user = client.peer, client.user.name
+    recv_oct, send_oct, recv_cnt, send_cnt = counters
     return ConnectionInfo(
         name=peer.name,
-        user_provided_name=text(name.value) if name is not None and name.kind == "S" else None,
+        user_provided_name=client.given_name,
         user=user,
         user_who_performed_action=user,
-        vhost=connection.vhost.name,
+        vhost=client.vhost.name,
         host=peer.local_host,
         port=peer.local_port,
         peer_host=peer.host,
         peer_port=peer.port,
-        state=_state(connection),
-        channels=len(connection.channels),
-        auth_mechanism=connection.mechanism,
-        client_properties=connection.client_properties,
-        connected_at=connection.connected_at,
-        channel_max=connection.channel_max,
-        frame_max=connection.frame_max,
-        timeout=connection.heartbeat.interval_s,
-        recv_oct=connection.recv_oct,
-        recv_cnt=connection.recv_cnt,
-        send_oct=connection.send_oct,
-        send_cnt=connection.send_cnt,
-        send_pend=len(connection.out),
+        state=state.shown,
+        channels=channels,
+        auth_mechanism=client.mechanism,
+        client_properties=client.properties,
+        connected_at=client.connected_at,
+        channel_max=client.channel_max,
+        frame_max=client.frame_max,
+        timeout=heartbeat_s,
+        recv_oct=recv_oct,
+        recv_cnt=recv_cnt,
+        send_oct=send_oct,
+        send_cnt=send_cnt,
+        send_pend=send_pend,
         ssl=peer.tls is not None,
         **({} if peer.tls is None else peer.tls.info()),
     )
-
-
-def _state(connection: "Connection") -> str:
-    """In the words of RabbitMQ: see ConnectionInfo."""
-    if not connection.running:
-        return "closing"
-    blocking = connection.blocking
-    if blocking.blocked:
-        return "blocked"
-    if blocking.alarmed:
-        return "blocking"
-    return "flow" if blocking.outrunning else "running"

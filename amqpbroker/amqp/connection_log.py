@@ -3,23 +3,16 @@
 Each record has what it is about as attributes too: pid, connection, vhost, user, channel. No record has a password.
 """
 
-import itertools
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from amqpbroker.amqp.client import Client
 from amqpbroker.errors import REPLY_CODES, AmqpError
 from amqpbroker.wire import methods
 from amqpbroker.wire.erlang import erlang_binary
-from amqpbroker.wire.values import text
-
-if TYPE_CHECKING:
-    from amqpbroker.amqp.connection import Connection
 
 CONNECTION = logging.getLogger("amqpbroker.connection")
 CHANNEL = logging.getLogger("amqpbroker.channel")
-
-#: Numbers of connections, by which the lines about one can be told together.
-numbers = itertools.count(1)
 
 
 class Cause(NamedTuple):
@@ -45,34 +38,32 @@ def missed_heartbeats(interval_s: int) -> Cause:
     return Cause(logging.ERROR, f"missed heartbeats from client, timeout: {interval_s}s")
 
 
-def accepting(connection: "Connection", level: int = logging.INFO) -> None:
+def accepting(client: Client, level: int = logging.INFO) -> None:
     if CONNECTION.isEnabledFor(level):
-        CONNECTION.log(level, "accepting AMQP connection %s", connection.peer.name, extra=_fields(connection))
+        CONNECTION.log(level, "accepting AMQP connection %s", client.peer.name, extra=_fields(client))
 
 
-def named(connection: "Connection") -> None:
+def named(client: Client) -> None:
     """The client has said what it calls itself, if it has."""
-    name = _given_name(connection)
+    name = client.given_name
     if name is not None and CONNECTION.isEnabledFor(logging.INFO):
-        CONNECTION.info(
-            "connection %s has a client-provided name: %s", connection.peer.name, name, extra=_fields(connection)
-        )
+        CONNECTION.info("connection %s has a client-provided name: %s", client.peer.name, name, extra=_fields(client))
 
 
-def granted(connection: "Connection") -> None:
+def granted(client: Client) -> None:
     if CONNECTION.isEnabledFor(logging.INFO):
         CONNECTION.info(
             "connection %s: user '%s' authenticated and granted access to vhost '%s'",
-            _name(connection),
-            connection.user.name,
-            connection.vhost.name,
-            extra=_fields(connection),
+            _name(client),
+            client.user.name,
+            client.vhost.name,
+            extra=_fields(client),
         )
 
 
-def refused(connection: "Connection", mechanism: str, user: str) -> None:
+def refused(client: Client, mechanism: str, user: str) -> None:
     """A login has failed; without a name there was no certificate, or none in it. The reason is for the log only."""
-    tls = connection.peer.tls
+    tls = client.peer.tls
     if user or mechanism != "EXTERNAL":
         reason = f"user '{user}' - invalid credentials"
     elif tls is None or tls.certificate is None:
@@ -81,27 +72,27 @@ def refused(connection: "Connection", mechanism: str, user: str) -> None:
         reason = "no name found"
     CONNECTION.error(
         "Error on AMQP connection %s (%s, state: starting):\n%s login refused: %s",
-        _pid(connection),
-        _name(connection),
+        _pid(client),
+        _name(client),
         mechanism,
         reason,
-        extra=_fields(connection),
+        extra=_fields(client),
     )
 
 
-def handshake_failed(connection: "Connection", state: str, explanation: str) -> None:
+def handshake_failed(client: Client, state: str, explanation: str) -> None:
     """An error before the connection is open."""
     CONNECTION.error(
         "Error on AMQP connection %s (%s, state: %s):\n%s",
-        _pid(connection),
-        _whose(connection),
+        _pid(client),
+        _whose(client),
         state,
         explanation,
-        extra=_fields(connection),
+        extra=_fields(client),
     )
 
 
-def connection_failed(connection: "Connection", channel: int, ids: int, error: AmqpError) -> None:
+def connection_failed(client: Client, channel: int, ids: int, error: AmqpError) -> None:
     """A connection error. That the broker ends is none of the client's."""
     level = logging.INFO if error.code == 320 else logging.ERROR
     if CONNECTION.isEnabledFor(level):
@@ -109,73 +100,69 @@ def connection_failed(connection: "Connection", channel: int, ids: int, error: A
             level,
             "Error on AMQP connection %s (%s, state: running), channel %d:\n"
             ' operation %s caused a connection exception %s: "%s"',
-            _pid(connection),
-            _whose(connection),
+            _pid(client),
+            _whose(client),
             channel,
             _operation(ids),
             REPLY_CODES[error.code][0].lower(),
             error.explanation,
-            extra=_fields(connection),
+            extra=_fields(client),
         )
 
 
-def channel_failed(connection: "Connection", channel: int, ids: int, error: AmqpError) -> None:
+def channel_failed(client: Client, channel: int, ids: int, error: AmqpError) -> None:
     if CHANNEL.isEnabledFor(logging.ERROR):
         CHANNEL.error(
             "Channel error on connection %s (%s, vhost: '%s', user: '%s'), channel %d:\n"
             "operation %s caused a channel exception %s: %s",
-            _pid(connection),
-            connection.peer.name,
-            connection.vhost.name,
-            connection.user.name,
+            _pid(client),
+            client.peer.name,
+            client.vhost.name,
+            client.user.name,
             channel,
             _operation(ids),
             REPLY_CODES[error.code][0].lower(),
             error.explanation,
-            extra=_fields(connection, channel),
+            extra=_fields(client, channel),
         )
 
 
-def closing(connection: "Connection", cause: Cause) -> None:
+def closing(client: Client, cause: Cause, wall_ms: int) -> None:
+    """A connection ends. wall_ms: the time by the wall clock."""
     if not CONNECTION.isEnabledFor(cause.level):
         return
-    whose, duration = _whose(connection), _duration(max(0, connection.clock.wall_ms() - connection.connected_at))
+    whose, duration = _whose(client), _duration(max(0, wall_ms - client.connected_at))
     if cause.reason:
         CONNECTION.log(
             cause.level,
             "closing AMQP connection %s (%s, duration: '%s'):\n%s",
-            _pid(connection),
+            _pid(client),
             whose,
             duration,
             cause.reason,
-            extra=_fields(connection),
+            extra=_fields(client),
         )
     else:
         CONNECTION.log(
-            cause.level, "closing AMQP connection (%s, duration: '%s')", whose, duration, extra=_fields(connection)
+            cause.level, "closing AMQP connection (%s, duration: '%s')", whose, duration, extra=_fields(client)
         )
 
 
-def _pid(connection: "Connection") -> str:
+def _pid(client: Client) -> str:
     """In the form of an Erlang process, which is what readers of such logs look for."""
-    return f"<0.{connection.serial}.0>"
+    return f"<0.{client.number}.0>"
 
 
-def _given_name(connection: "Connection") -> str | None:
-    name = connection.client_properties.get("connection_name")
-    return text(name.value) if name is not None and name.kind == "S" else None
+def _name(client: Client) -> str:
+    name = client.given_name
+    return client.peer.name if name is None else f"{client.peer.name} - {name}"
 
 
-def _name(connection: "Connection") -> str:
-    name = _given_name(connection)
-    return connection.peer.name if name is None else f"{connection.peer.name} - {name}"
-
-
-def _whose(connection: "Connection") -> str:
+def _whose(client: Client) -> str:
     """The connection with vhost and user, as far as they are known."""
-    user, vhost = getattr(connection, "user", None), getattr(connection, "vhost", None)
+    user, vhost = getattr(client, "user", None), getattr(client, "vhost", None)
     known = f", vhost: '{vhost.name}'" if vhost is not None else ""
-    return _name(connection) + known + (f", user: '{user.name}'" if user is not None else "")
+    return _name(client) + known + (f", user: '{user.name}'" if user is not None else "")
 
 
 def _operation(ids: int) -> str:
@@ -183,12 +170,12 @@ def _operation(ids: int) -> str:
     return "none" if method is None else method.name
 
 
-def _fields(connection: "Connection", channel: int | None = None) -> dict[str, Any]:
-    user, vhost = getattr(connection, "user", None), getattr(connection, "vhost", None)
+def _fields(client: Client, channel: int | None = None) -> dict[str, Any]:
+    user, vhost = getattr(client, "user", None), getattr(client, "vhost", None)
     fields = {
-        "pid": _pid(connection),
-        "connection": connection.peer.name,
-        "connection_name": _given_name(connection),
+        "pid": _pid(client),
+        "connection": client.peer.name,
+        "connection_name": client.given_name,
         "vhost": vhost.name if vhost is not None else None,
         "user": user.name if user is not None else None,
         "channel": channel,

@@ -1,7 +1,7 @@
 """A message that comes in frame by frame: header, then body frames (AMQP 0-9-1 section 4.2.6)."""
 
 from amqpbroker import errors
-from amqpbroker.amqp.repeat import Repeat
+from amqpbroker.amqp.repeated_publish import Repeat
 from amqpbroker.message.pieces import Pieces
 from amqpbroker.wire.erlang import erlang_octets
 from amqpbroker.wire.frames import BODY, HEADER

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Final
 from mypy_extensions import i64
 
 from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
-from amqpbroker.amqp.output import LARGE, content_frames
+from amqpbroker.amqp.round_robin import Line, LineMember
 from amqpbroker.broker.infos import ConsumerInfo
 from amqpbroker.broker.publishing.interceptors import stamped
-from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.delivery_count import counted
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
 from amqpbroker.broker.queues.entry import Entry
@@ -27,17 +26,15 @@ _U64 = struct.Struct(">Q").pack
 _DELIVER = struct.pack(">HH", 60, 60)
 _GET_OK = struct.pack(">HH", 60, 71)
 UNLIMITED: Final = 1 << 62
-#: Frames with a body of fewer octets are surely not LARGE.
-SMALL: Final = LARGE // 2
 
 
-class ChannelConsumer(Consumer):
+class ChannelConsumer(LineMember):
     """A consumer on a channel.
 
     prefetch: how many deliveries may be outstanding (UNLIMITED for no limit). has_taken_over: it was given what a
     cancelled consumer of its tag held. blocked: the channel-wide prefetch stopped it, and it gets nothing until
-    `divide` offers it messages again, as in RabbitMQ (rabbit_limiter). starved: the output buffer of its connection
-    stopped it. Both are in a line; turn: number of the last time that its queue delivered from there (round_robin.py).
+    `Channel` offers it messages again, as in RabbitMQ (rabbit_limiter). starved: the output buffer of its connection
+    stopped it. Both are in a line.
     """
 
     def __init__(
@@ -53,7 +50,7 @@ class ChannelConsumer(Consumer):
     ) -> None:
         super().__init__(queue, tag, no_ack, exclusive, priority, arguments)
         self.channel = channel
-        self.connection = channel.connection
+        self.output = channel.output
         self.number: int = channel.number
         self.prefetch_count: int = prefetch
         # Queues of some kinds know nothing of a limit for the whole channel that comes after the consumer.
@@ -64,7 +61,7 @@ class ChannelConsumer(Consumer):
         self.blocked: bool = False
         self.starved: bool = False
         self.turn: int = 0
-        self._largest: int = (self.connection.frame_max or UNLIMITED) - 8
+        self._largest: int = (channel.client.frame_max or UNLIMITED) - 8
         # The first eight octets of a basic.deliver, without the size of its payload; what follows up to the delivery
         # tag; and the size of the payload without the address.
         self._start: i64 = METHOD << 56 | channel.number << 40 | _DELIVER[0]
@@ -87,11 +84,11 @@ class ChannelConsumer(Consumer):
                 self.blocked = True
                 channel.line.join(self)
             return False
-        connection = self.connection
-        if connection.room <= 0:
+        output = self.output
+        if output.room <= 0:
             if not self.starved and self.registered:
                 self.starved = True
-                connection.line.join(self)
+                output.line.join(self)
             return False
         return True
 
@@ -102,7 +99,33 @@ class ChannelConsumer(Consumer):
             self.channel.line.leave(self)
         if self.starved:
             self.starved = False
-            self.connection.line.leave(self)
+            self.output.line.leave(self)
+
+    def left_line(self, line: Line) -> None:
+        if line is self.output.line:
+            self.starved = False
+        else:
+            self.blocked = False
+
+    def delivered_on_channel(self) -> int:
+        return self.channel.delivery_tag
+
+    def take_over_from(self, former: "ChannelConsumer") -> None:
+        """Have a message that a cancelled consumer of the same tag held."""
+        former.lose_one()
+        if self.queue.kind.merges_consumers:
+            self.started = former.started
+
+    def lose_one(self) -> None:
+        """Let the consumer's successor have one of its messages."""
+        self.unacked -= 1
+
+    def will_take_over(self, count: int) -> None:
+        """Have so many messages that a cancelled consumer of the same tag held, before the queue knows this one."""
+        self.has_taken_over = True
+        if self.queue.kind.merges_consumers:
+            self.unacked = count
+            self.prefetch = max(self.prefetch, count)
 
     def pause(self) -> None:
         if not self.paused:
@@ -117,45 +140,30 @@ class ChannelConsumer(Consumer):
         return self.unacked + 1 >= self.prefetch
 
     def deliver(self, entry: Entry) -> None:
-        channel = self.channel
-        channel.delivered += 1
-        channel.unacked[channel.delivery_tag + 1] = entry
+        self.channel.hold(entry)
         entry.consumer = self
-        entry.delivered_ms = channel.clock.turn_ms
         self.hand(entry.message, entry.acquired_count, entry.delivery_count)
 
     def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
         channel = self.channel
-        tag = channel.delivery_tag + 1
-        channel.delivery_tag = tag
+        tag = channel.next_tag()
         if acquired_count:
-            channel.tally.redelivered += 1
+            channel.counts.count_redelivered()
             self.queue.tally.redelivered += 1
             compat = channel.broker.config.compat
             message = counted(message, self.queue, acquired_count, delivery_count, compat)
         address = message.address
         if channel.vhost.taps:
             self._tell(message, acquired_count > 0)
-        connection = self.connection
-        out = connection.out
-        head = out.small
+        output = self.output
+        head = output.small
         if address is self._address:
             head.write(self._head)
             write_i64_be(head, tag)
             head.write(self._again if acquired_count else self._first)
         else:
             self._begin(head, address, tag, acquired_count)
-        if message.size < SMALL:
-            frames = message.frames
-            if frames is None or message.frames_channel != self.number or message.size > self._largest:
-                frames = content_frames(message, self.number, connection.frame_max)
-            head.write(frames)
-            connection.room -= len(frames)
-        else:
-            out.add_content(message, self.number, connection.frame_max)
-            connection.room -= message.size
-        if not connection.dirty:
-            connection.mark_dirty()
+        output.deliver(message, self.number, self._largest)
 
     def _begin(self, head: BytesWriter, address: bytes, tag: int, acquired_count: int) -> None:
         """Write a basic.deliver; encode what it has in common with the next one, if it is like the one before."""
@@ -181,7 +189,7 @@ class ChannelConsumer(Consumer):
                 tap.delivered(vhost, message, self.queue.name, redelivered, self.channel.via())
 
     def info(self, active: bool, activity_status: str) -> ConsumerInfo:
-        channel, peer = self.channel, self.connection.peer
+        channel, client = self.channel, self.channel.client
         return ConsumerInfo(
             queue=self.queue.name,
             vhost=channel.vhost.name,
@@ -193,12 +201,12 @@ class ChannelConsumer(Consumer):
             activity_status=activity_status,
             arguments=self.arguments,
             consumer_timeout=queue_timeout_ms(channel.broker.config, self.queue),
-            connection_name=peer.name,
-            channel_name=f"{peer.name} ({self.number})",
+            connection_name=client.name,
+            channel_name=channel.name,
             channel_number=self.number,
-            peer_host=peer.host,
-            peer_port=peer.port,
-            user=self.connection.user.name,
+            peer_host=client.peer.host,
+            peer_port=client.peer.port,
+            user=client.user.name,
         )
 
     def cancelled(self) -> None:

@@ -1,119 +1,166 @@
-"""Where a frame goes that the frame loop does not handle itself, and how what cannot be read is worded."""
+"""Where a frame goes that the frame loop does not handle itself."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from amqpbroker import errors
-from amqpbroker.amqp.gate import CHANNEL_CLOSE, CHANNEL_OPEN
+from amqpbroker.amqp.blocking import Blocking
+from amqpbroker.amqp.channel import Channel
+from amqpbroker.amqp.channel_zero import ChannelZero
+from amqpbroker.amqp.channels import CHANNEL_CLOSE, CHANNEL_OPEN, Channels
+from amqpbroker.amqp.client import Client
+from amqpbroker.amqp.closing import Closing
+from amqpbroker.amqp.content import Content
+from amqpbroker.amqp.decoding import UnblamedError, arguments_of, frame_text, unusable
 from amqpbroker.amqp.methods import HANDLERS
+from amqpbroker.amqp.registration import Registration
+from amqpbroker.amqp.state import Status
 from amqpbroker.broker.events.events import INTERNAL
 from amqpbroker.errors import AmqpError
+from amqpbroker.message.pieces import Pieces
 from amqpbroker.wire import methods
-from amqpbroker.wire.erlang import erlang_binary, erlang_octets
 from amqpbroker.wire.frames import BODY, HEADER, HEARTBEAT, METHOD
 from amqpbroker.wire.values import MalformedError
 
 if TYPE_CHECKING:
-    from amqpbroker.amqp.channel import Channel
-    from amqpbroker.amqp.connection import Connection
-
-UPDATE_SECRET: Final = 10 << 16 | 70
+    from amqpbroker.broker.broker import Broker
 
 #: Frame types with the minimum size of their payloads in octets.
 _LEAST: Final = {METHOD: 4, HEADER: 12, BODY: 0, HEARTBEAT: 0}
-#: Maximum number of octets of an unusable frame in an error message (rabbit_reader:payload_snippet/1).
-_SHOWN: Final = 16
+
+_PUBLISH: Final = 60 << 16 | 40
 
 
-def take_method(connection: "Connection", channel: "Channel", ids: int, payload: bytes) -> None:
-    """A method on an open channel that is not on the hot path. Raises AmqpError, MalformedError."""
-    method = methods.METHODS.get(ids)
-    if method is None:
-        raise errors.not_implemented(f"unknown method {ids >> 16}.{ids & 0xFFFF}")
-    arguments = arguments_of(connection, method, payload)
-    if ids == CHANNEL_CLOSE:
-        connection.gate.close(connection, channel)
-        channel.send("channel.close-ok")
-        return
-    if ids == CHANNEL_OPEN:
-        raise errors.channel_error("second 'channel.open' seen")
-    handler = HANDLERS.get(method.name)
-    if handler is None:
-        raise errors.command_invalid("unimplemented method")
-    events = connection.broker.events
-    events.actor = connection.user.name
-    try:
-        handler(channel, arguments)
-    finally:
-        events.actor = INTERNAL
+class Dispatch:
+    """Acts on frames off the hot path. Nothing here raises: an error closes the channel or the connection."""
 
+    def __init__(
+        self,
+        broker: "Broker",
+        status: Status,
+        client: Client,
+        channels: Channels,
+        blocking: Blocking,
+        registration: Registration,
+        closing: Closing,
+        channel_zero: ChannelZero,
+    ) -> None:
+        self._events = broker.events
+        self._max_message_size: int = broker.config.max_message_size
+        self._status = status
+        self._client = client
+        self._channels = channels
+        self._blocking = blocking
+        self._registration = registration
+        self._closing = closing
+        self._channel_zero = channel_zero
+        #: Ids of the method that errors are blamed on; 0 for none.
+        self._blamed: int = 0
 
-def take_other(connection: "Connection", kind: int, number: int, channel: "Channel | None", payload: bytes) -> None:
-    """A frame that is not a method of an open channel, or not one that is due now. Raises AmqpError, MalformedError."""
-    connection.blamed = 0
-    if number and not connection.running and connection.ending.close_sent:
-        return
-    if len(payload) < _LEAST.get(kind, len(payload) + 1):
-        raise unusable(connection, kind, payload, "unknown_frame")
-    if kind == HEARTBEAT:
-        if number:
-            raise errors.unexpected_frame(_frame_text(connection, kind, payload))
-        if payload:
-            raise unusable(connection, kind, payload, "unknown_frame")
-        return
-    ids = int.from_bytes(payload[:4], "big") if kind == METHOD else 0
-    if number == 0 and kind == METHOD:
-        connection.blamed = ids
-        connection.channel_zero.take(connection, ids, payload)
-    elif number == 0 or not connection.running:
-        raise errors.unexpected_frame(_frame_text(connection, kind, payload))
-    elif channel is not None:
-        connection.take_content(kind, channel, payload)
-    elif number in connection.gate.shut:
-        connection.gate.passed_over(connection, number, ids)
-    elif kind != METHOD:
-        raise errors.unexpected_frame("expected method frame, got non method frame instead")
-    else:
-        connection.blamed = ids
-        _check(connection, ids, payload)
-        if ids != CHANNEL_OPEN:
-            raise errors.channel_error("expected 'channel.open'")
-        connection.blamed = 0
-        connection.gate.open(connection, number)
+    def method(self, channel: Channel, ids: int, payload: bytes) -> None:
+        """A method on an open channel that is not on the hot path."""
+        self._blamed = ids
+        try:
+            self._method(channel, ids, payload)
+        except AmqpError as error:
+            self._fail(error, channel.number)
+        except MalformedError as error:
+            self._fail(errors.syntax_error(str(error)), channel.number)
 
+    def other(self, kind: int, number: int, channel: Channel | None, payload: bytes) -> None:
+        """A frame that is not a method of an open channel, or not one that is due now."""
+        self._blamed = 0
+        try:
+            self._other(kind, number, channel, payload)
+        except AmqpError as error:
+            self._fail(error, number)
+        except MalformedError as error:
+            self._fail(errors.syntax_error(str(error)), number)
 
-def _check(connection: "Connection", ids: int, payload: bytes) -> None:
-    """Raise AmqpError 501 if the payload does not fit the method. Unknown methods are not checked."""
-    method = methods.METHODS.get(ids)
-    if method is not None:
-        arguments_of(connection, method, payload)
+    def body(self, channel: Channel, pending: Content, pieces: Pieces, size: int) -> None:
+        """A body frame of `size` octets that came in pieces, when one is due."""
+        self._blamed = _PUBLISH
+        try:
+            self._took(channel, pending, pending.take_body(pieces, size))
+        except AmqpError as error:
+            self._fail(error, channel.number)
+        except MalformedError as error:
+            self._fail(errors.syntax_error(str(error)), channel.number)
 
+    def _fail(self, error: AmqpError, number: int) -> None:
+        self._closing.fail(error, number, 0 if isinstance(error, UnblamedError) else self._blamed)
 
-def arguments_of(connection: "Connection", method: methods.Method, payload: bytes) -> dict[str, Any]:
-    """A method frame's, decoded. Raises AmqpError 501 for a payload that does not fit the method."""
-    try:
-        return methods.decode(method, payload)
-    except methods.NotUtf8Error:
-        if connection.running:
-            connection.blamed = 0
-        raise errors.frame_error("Malformed UTF-8 in shortstr") from None
-    except MalformedError:
-        secret = connection.channel_zero.logging_in or method.ids == UPDATE_SECRET
-        octets = _length(payload[4:]) if secret else erlang_octets(payload[4:])
-        raise errors.frame_error(f"cannot decode {octets}") from None
+    def _method(self, channel: Channel, ids: int, payload: bytes) -> None:
+        """Raises AmqpError, MalformedError."""
+        method = methods.METHODS.get(ids)
+        if method is None:
+            raise errors.not_implemented(f"unknown method {ids >> 16}.{ids & 0xFFFF}")
+        arguments = arguments_of(self._status.state, method, payload)
+        if ids == CHANNEL_CLOSE:
+            self._channels.close(channel)
+            channel.send("channel.close-ok")
+            return
+        if ids == CHANNEL_OPEN:
+            raise errors.channel_error("second 'channel.open' seen")
+        handler = HANDLERS.get(method.name)
+        if handler is None:
+            raise errors.command_invalid("unimplemented method")
+        events = self._events
+        events.actor = self._client.user.name
+        try:
+            handler(channel, arguments)
+        finally:
+            events.actor = INTERNAL
 
+    def _other(self, kind: int, number: int, channel: Channel | None, payload: bytes) -> None:
+        """Raises AmqpError, MalformedError."""
+        state = self._status.state
+        if number and not state.refusal:
+            return
+        if len(payload) < _LEAST.get(kind, len(payload) + 1):
+            raise unusable(state, kind, payload, "unknown_frame")
+        if kind == HEARTBEAT:
+            if number:
+                raise errors.unexpected_frame(frame_text(state, kind, payload))
+            if payload:
+                raise unusable(state, kind, payload, "unknown_frame")
+            return
+        ids = int.from_bytes(payload[:4], "big") if kind == METHOD else 0
+        if number == 0 and kind == METHOD:
+            self._blamed = ids
+            self._channel_zero.take(ids, payload)
+        elif number == 0 or not state.open:
+            raise errors.unexpected_frame(frame_text(state, kind, payload))
+        elif channel is not None:
+            self._content(kind, channel, payload)
+        elif number in self._channels.shut:
+            self._blamed = ids
+            self._channels.pass_over(number, ids)
+        elif kind != METHOD:
+            raise errors.unexpected_frame("expected method frame, got non method frame instead")
+        else:
+            self._blamed = ids
+            # The arguments of unknown methods are not looked at.
+            method = methods.METHODS.get(ids)
+            if method is not None:
+                arguments_of(state, method, payload)
+            if ids != CHANNEL_OPEN:
+                raise errors.channel_error("expected 'channel.open'")
+            self._blamed = 0
+            self._channels.open(self._registration.session, number, self._closing.fail)
 
-def unusable(connection: "Connection", kind: int, payload: bytes, reason: str) -> AmqpError:
-    """A frame that is none, for a reason in Erlang's terms such as `unknown_frame`."""
-    return errors.frame_error(f"{_frame_text(connection, kind, payload)}: {reason}")
+    def _content(self, kind: int, channel: Channel, payload: bytes) -> None:
+        """A header or body frame, or a method where one of these is due, on an open channel. Raises AmqpError."""
+        pending = channel.content
+        if pending is None:
+            raise errors.unexpected_frame("expected method frame, got non method frame instead")
+        self._blamed = _PUBLISH
+        self._took(channel, pending, pending.take(kind, payload, self._max_message_size))
 
-
-def _frame_text(connection: "Connection", kind: int, payload: bytes) -> str:
-    """As rabbit_reader words a frame that it cannot use."""
-    shown = "all" if len(payload) <= _SHOWN else f"first {_SHOWN}"
-    secret = connection.channel_zero.logging_in
-    return f"type {kind}, {shown} octets = {_length(payload) if secret else erlang_binary(payload[:_SHOWN])}"
-
-
-def _length(payload: bytes) -> str:
-    """Placeholder for a payload that may contain a password: error messages are logged."""
-    return f"{len(payload)} octets"
+    def _took(self, channel: Channel, pending: Content, complete: bool) -> None:
+        if self._status.state.alarmed:
+            self._blocking.published()
+        if complete:
+            channel.end_content()
+            if pending.too_large:
+                channel.refuse(pending.bits, pending.size)
+            channel.publish(pending.address, pending.bits, pending.properties or b"", pending.pieces(), 0, None)

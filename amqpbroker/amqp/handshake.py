@@ -1,12 +1,22 @@
 """From the protocol header to connection.open-ok (AMQP 0-9-1 section 2.2.4, rabbit_reader.erl)."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker import __version__, errors
 from amqpbroker.amqp import connection_log
-from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
+from amqpbroker.amqp.blocking import Blocking
+from amqpbroker.amqp.client import Client
+from amqpbroker.amqp.closing import Closing
+from amqpbroker.amqp.heartbeat import Heartbeat
+from amqpbroker.amqp.output import Output
+from amqpbroker.amqp.registration import Registration
 from amqpbroker.amqp.sasl import ANONYMOUS, EXTERNAL, MECHANISMS, Credentials, external
+from amqpbroker.amqp.state import AUTHENTICATING, AUTHORIZING, OPENING, STARTING, TUNING, State, Status
+from amqpbroker.amqp.steps import log_failure
 from amqpbroker.broker.users.logins import AMQP
+from amqpbroker.broker.users.permissions import Permissions
+from amqpbroker.broker.users.users import User
 from amqpbroker.config.identity import OWN_NAME
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
@@ -14,8 +24,7 @@ from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, MalformedError, Table, longstr
 
 if TYPE_CHECKING:
-    from amqpbroker.amqp.connection import Connection
-    from amqpbroker.broker.users.users import User
+    from amqpbroker.broker.broker import Broker
 
 #: What the broker can do beyond AMQP 0-9-1, as RabbitMQ announces it.
 CAPABILITIES = (
@@ -30,20 +39,45 @@ CAPABILITIES = (
     "direct_reply_to",
 )
 
+_OPEN: Final = 10 << 16 | 40
+
 
 class Handshake:
-    """The methods before a connection is open, in the only order they may come.
+    """The methods before a connection is open, in the only order they may come: see the table in state.py.
 
-    authenticated: the client has logged in and, unless RabbitMQ's release tells it already what is wrong with its
-    limits, agreed on these; errors are told to it.
+    The backend may answer later who the client is, and what it may do. Until then the connection is in a state in which
+    no frame of the client is handled and its socket is not read. Nothing else waits. An answer is ignored if the
+    connection has left that state meanwhile, because it is lost or the time for the handshake is up.
     """
 
-    def __init__(self, connection: "Connection") -> None:
-        self.authenticated: bool = False
-        self._connection = connection
-        self._next = {
-            "connection.start-ok": Handshake._start_ok,
-        }
+    def __init__(
+        self,
+        broker: "Broker",
+        status: Status,
+        client: Client,
+        output: Output,
+        heartbeat: Heartbeat,
+        blocking: Blocking,
+        registration: Registration,
+        closing: Closing,
+    ) -> None:
+        self._broker = broker
+        self._status = status
+        self._client = client
+        self._output = output
+        self._heartbeat = heartbeat
+        self._blocking = blocking
+        self._registration = registration
+        self._closing = closing
+        #: Whether frames of the client wait for an answer of the backend.
+        self._waits: bool = False
+
+    def _send(self, name: str, **arguments: Any) -> None:
+        self._output.write(frame(METHOD, 0, methods.encode(name, **arguments)))
+
+    def start(self) -> None:
+        """The protocol header has come."""
+        self._status.enter(STARTING)
         self._send(
             "connection.start",
             version_major=0,
@@ -53,23 +87,23 @@ class Handshake:
             locales="en_US",
         )
 
-    def _send(self, name: str, **arguments: Any) -> None:
-        self._connection.write(frame(METHOD, 0, methods.encode(name, **arguments)))
-
     def handle(self, name: str, arguments: dict[str, Any]) -> None:
-        """A method on channel 0. Raises AmqpError, MalformedError."""
-        step = self._next.get(name)
-        if step is None:
-            raise errors.channel_error("unexpected method during the handshake")
-        step(self, arguments)
+        """Act on a method that the state allows. Raises AmqpError, MalformedError."""
+        match name:
+            case "connection.start-ok":
+                self._start_ok(arguments)
+            case "connection.tune-ok":
+                self._tune_ok(arguments)
+            case "connection.open":
+                self._open(arguments)
 
     def _server_properties(self) -> Table:
         """Server properties of RabbitMQ, in its order, and a last one by which clients can recognise this broker."""
-        config = self._connection.broker.config
+        config = self._broker.config
         identity = config.identity
         return {
             "capabilities": Field("F", {name: Field("t", True) for name in CAPABILITIES}),
-            "cluster_name": longstr(self._connection.broker.cluster_name),
+            "cluster_name": longstr(self._broker.cluster_name),
             "copyright": longstr(identity.copyright),
             "information": longstr(identity.information),
             "platform": longstr(identity.platform),
@@ -78,26 +112,61 @@ class Handshake:
             OWN_NAME: longstr(__version__),
         }
 
+    # --- who the client is ------------------------------------------------------------------------------------------
+
     def _start_ok(self, arguments: dict[str, Any]) -> None:
-        connection = self._connection
-        connection.client_properties = arguments["client_properties"]
-        capabilities = connection.client_properties.get("capabilities")
-        if capabilities is not None and capabilities.kind == "F":
-            connection.capabilities = frozenset(
-                name for name, field in capabilities.value.items() if field.kind == "t" and field.value
-            )
-        connection_log.named(connection)
+        client = self._client
+        client.introduced(arguments["client_properties"])
+        connection_log.named(client)
         mechanism = arguments["mechanism"]
         if mechanism not in self._mechanisms():
             raise MalformedError(f"{mechanism!r} is none of the authentication mechanisms offered")
-        connection.mechanism = mechanism
-        user = self._log_in(mechanism, arguments["response"])
+        client.chose(mechanism)
+        self._identify(mechanism, arguments["response"])
+
+    def _mechanisms(self) -> list[str]:
+        """Those offered. A certificate can be shown by TLS only; whether one was shown, the login tells."""
+        config, peer = self._broker.config, self._client.peer
+        if peer.user is not None:
+            return [EXTERNAL]
+        missing = {EXTERNAL: peer.tls is None, ANONYMOUS: config.anonymous_login_user is None}
+        return [name for name in config.auth_mechanisms if not missing.get(name)]
+
+    def _anonymous(self) -> Credentials:
+        config = self._broker.config
+        return Credentials(config.anonymous_login_user or "", config.anonymous_login_pass.encode())
+
+    def _identify(self, mechanism: str, response: bytes) -> None:
+        """Find out who the client is. Raises MalformedError for a response that is none."""
+        peer, logins = self._client.peer, self._broker.logins
+        if peer.user is not None:
+            self._status.enter(AUTHENTICATING)
+            self._log_in(peer.user)
+        elif mechanism == EXTERNAL:
+            name = external(peer.tls.certificate if peer.tls is not None else None, self._broker.config)
+            self._status.enter(AUTHENTICATING)
+            self._identified(name, logins.by_certificate(name, peer.host, AMQP))
+        else:
+            credentials = self._anonymous() if mechanism == ANONYMOUS else MECHANISMS[mechanism](response)
+            name = credentials.username
+            answer = self._answer(AUTHENTICATING, lambda user: self._identified(name, user))
+            self._ask(AUTHENTICATING, lambda: logins.identify(name, credentials.password, peer.host, AMQP, answer))
+
+    def _identified(self, name: str, user: User | None) -> None:
+        """name: as whom the client wants to log in. user: None if the login is refused."""
+        client, events = self._client, self._broker.events
         if user is None:
-            self._refuse(errors.login_refused(mechanism))
-            return
-        connection.user = user
-        config = connection.broker.config
-        self._next = {"connection.tune-ok": Handshake._tune_ok}
+            connection_log.refused(client, client.mechanism, name)
+            events.authentication_failed(name, client.mechanism, client.peer)
+            self._closing.refuse(errors.login_refused(client.mechanism))
+        else:
+            events.authentication_succeeded(name, client.mechanism, client.peer)
+            self._log_in(user)
+
+    def _log_in(self, user: User) -> None:
+        self._client.logged_in(user)
+        config = self._broker.config
+        self._status.enter(TUNING)
         self._send(
             "connection.tune",
             channel_max=config.channel_max,
@@ -105,52 +174,12 @@ class Handshake:
             heartbeat=config.heartbeat_s,
         )
 
-    def _mechanisms(self) -> list[str]:
-        """Those offered. A certificate can be shown by TLS only; whether one was shown, the login tells."""
-        config, tls = self._connection.broker.config, self._connection.peer.tls
-        if self._connection.peer.user is not None:
-            return [EXTERNAL]
-        missing = {EXTERNAL: tls is None, ANONYMOUS: config.anonymous_login_user is None}
-        return [name for name in config.auth_mechanisms if not missing.get(name)]
-
-    def _anonymous(self) -> Credentials:
-        config = self._connection.broker.config
-        return Credentials(config.anonymous_login_user or "", config.anonymous_login_pass.encode())
-
-    def _log_in(self, mechanism: str, response: bytes) -> "User | None":
-        """None if it is refused. Raises MalformedError for a response that is none."""
-        connection = self._connection
-        logins, host = connection.broker.logins, connection.peer.host
-        if connection.peer.user is not None:
-            return connection.peer.user
-        if mechanism == EXTERNAL:
-            certificate = connection.peer.tls.certificate if connection.peer.tls is not None else None
-            name = external(certificate, connection.broker.config)
-            user = logins.by_certificate(name, host, AMQP)
-        else:
-            credentials = self._anonymous() if mechanism == ANONYMOUS else MECHANISMS[mechanism](response)
-            name = credentials.username
-            user = logins.by_password(name, credentials.password, host, AMQP)
-        if user is None:
-            connection_log.refused(connection, mechanism, name)
-            connection.broker.events.authentication_failed(name, mechanism, connection.peer)
-        else:
-            connection.broker.events.authentication_succeeded(name, mechanism, connection.peer)
-        return user
-
-    def _refuse(self, error: AmqpError) -> None:
-        """A failed login is told only to clients that announced authentication_failure_close."""
-        connection = self._connection
-        if connection.knows("authentication_failure_close"):
-            self._send("connection.close", reply_code=error.code, reply_text=error.text, class_id=0, method_id=0)
-            connection.ending.refused(connection)
-        else:
-            connection.ending.linger(connection, SILENT_CLOSE_DELAY_MS)
+    # --- what it is to get ------------------------------------------------------------------------------------------
 
     def _tune_ok(self, arguments: dict[str, Any]) -> None:
-        connection = self._connection
-        config = connection.broker.config
-        self.authenticated = config.compat.tells_tune_errors
+        config = self._broker.config
+        if config.compat.tells_tune_errors:
+            self._status.enter(OPENING)
         channel_max = _within("channel_max", arguments["channel_max"], config.channel_max)
         frame_max = _within("frame_max", arguments["frame_max"], config.frame_max)
         if 0 < frame_max < config.compat.frame_min:
@@ -158,28 +187,67 @@ class Handshake:
                 f"negotiated frame_max = {frame_max} is lower than the minimum allowed value"
                 f" ({config.compat.frame_min})"
             )
-        connection.tuned(channel_max, frame_max, arguments["heartbeat"])
-        self._next = {"connection.open": Handshake._open}
-        self.authenticated = True
+        self._client.tuned(channel_max, frame_max)
+        self._output.limit_frames(frame_max)
+        self._heartbeat.start(arguments["heartbeat"], self._closing.miss_heartbeats)
+        self._status.enter(OPENING)
 
     def _open(self, arguments: dict[str, Any]) -> None:
-        connection = self._connection
-        broker = connection.broker
-        limit = broker.config.max_connections
-        if limit and len(broker.sessions) >= limit:
-            raise errors.node_connection_limit(limit)
-        user = connection.user.name
-        connection.vhost = broker.vhost(arguments["virtual_host"])
-        broker.limits.check_vhost_connections(connection.vhost.name, user)
-        broker.limits.check_user_connections(user)
-        connection.permissions = broker.users.permissions(connection.user, connection.vhost.name)
-        broker.sessions[connection] = None
-        broker.limits.connection_opened(connection.vhost.name, user)
-        for totals in (connection.vhost.octets, broker.totals.octets):
-            totals.add(connection)
-        broker.totals.churn.connection_created += 1
+        client, logins, name = self._client, self._broker.logins, arguments["virtual_host"]
+        self._look_up(name)
+        answer = self._answer(AUTHORIZING, lambda permissions: self._permitted(name, permissions))
+        inside = client.peer.user is not None
+        self._ask(AUTHORIZING, lambda: logins.permit(client.user, inside, name, answer))
+
+    def _look_up(self, vhost: str) -> None:
+        """Take the vhost. Raises AmqpError if it does not exist, or as many connections are there as allowed."""
+        self._registration.check_node_limit()
+        self._client.asked_for(self._broker.vhost(vhost))
+        self._registration.check_limits()
+
+    def _permitted(self, vhost: str, permissions: Permissions | None) -> None:
+        """Open the connection, unless the vhost or what the limits allow has gone while the backend was asked."""
+        self._look_up(vhost)
+        if permissions is None:
+            raise errors.vhost_access_refused(vhost, self._client.user.name)
+        self._client.permitted(permissions)
+        self._registration.enter()
         self._send("connection.open-ok")
-        connection.channel_zero.opened(connection)
+        self._closing.opened()
+        connection_log.granted(self._client)
+        self._registration.announce()
+        self._blocking.alarms_changed()
+
+    # --- what may take a while --------------------------------------------------------------------------------------
+
+    def _ask(self, state: State, ask: Callable[[], None]) -> None:
+        """Ask the backend, and handle no frame until it has answered."""
+        self._status.enter(state)
+        ask()
+        if self._status.state is state:
+            self._waits = True
+            self._heartbeat.pause_monitor()
+            self._status.stop_reading()
+
+    def _answer(self, state: State, act: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Return what the backend calls with its answer in this state."""
+
+        def answer(given: Any) -> None:
+            if self._status.state is not state:
+                return
+            waited, self._waits = self._waits, False
+            try:
+                act(given)
+            except AmqpError as error:
+                self._closing.fail(error, 0, _OPEN)
+            except Exception:
+                log_failure("on connection", self._client.name)
+                self._closing.fail(errors.unforeseen(), 0, 0)
+            if waited:
+                self._heartbeat.resume_monitor()
+                self._output.mark_dirty()
+
+        return answer
 
 
 def _within(name: str, value: int, limit: int) -> int:

@@ -1,24 +1,25 @@
 """Heartbeats both ways (AMQP 0-9-1 section 4.2.7, rabbit_heartbeat.erl)."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from amqpbroker.amqp.connection_log import missed_heartbeats
-from amqpbroker.clock import Timer
+from amqpbroker.amqp.output import Output
+from amqpbroker.clock import Clock, Timer
 from amqpbroker.wire.frames import HEARTBEAT_FRAME
-
-if TYPE_CHECKING:
-    from amqpbroker.amqp.connection import Connection
 
 
 class Heartbeat:
     """Sends a heartbeat after half an interval without other output; ends a connection that is silent in two checks.
 
-    The first heartbeat is sent in any case. heard: data has arrived since the last check.
+    The first heartbeat is sent in any case.
     """
 
-    def __init__(self) -> None:
-        self.heard: bool = False
-        self._connection: Connection | None = None
+    def __init__(self, clock: Clock, output: Output) -> None:
+        self._clock = clock
+        self._output = output
+        #: None while there are no heartbeats.
+        self._on_silence: Callable[[int], None] | None = None
+        #: Data has arrived since the last check.
+        self._heard: bool = False
         self._interval_ms: int = 0
         #: Bytes written up to the last check, including the heartbeat that the check sent.
         self._written: int = 0
@@ -31,13 +32,17 @@ class Heartbeat:
         """What was agreed on; 0 is off."""
         return self._interval_ms // 1000
 
-    def start(self, connection: "Connection", interval_s: int) -> None:
-        """Keep the connection alive from now on; 0 is off."""
+    def start(self, interval_s: int, on_silence: Callable[[int], None]) -> None:
+        """Keep the connection alive from now on; 0 is off. on_silence: ends it; it takes the interval in seconds."""
         if interval_s:
-            self._connection = connection
+            self._on_silence = on_silence
             self._interval_ms = interval_s * 1000
-            self._sender = connection.clock.after(self._interval_ms // 2, self._on_send)
-            self._monitor = connection.clock.after(self._interval_ms, self._on_check)
+            self._sender = self._clock.after(self._interval_ms // 2, self._on_send)
+            self._monitor = self._clock.after(self._interval_ms, self._on_check)
+
+    def hear(self) -> None:
+        """Data has arrived."""
+        self._heard = True
 
     def pause_monitor(self) -> None:
         """The peer is not read for a while: its silence means nothing."""
@@ -46,34 +51,34 @@ class Heartbeat:
 
     def resume_monitor(self) -> None:
         """The peer is read again, and has as long as one that has just connected."""
-        connection = self._connection
-        if connection is not None:
+        if self._on_silence is not None:
             self.pause_monitor()
-            self.heard = True
-            self._monitor = connection.clock.after(self._interval_ms, self._on_check)
+            self._heard = True
+            self._monitor = self._clock.after(self._interval_ms, self._on_check)
 
     def stop(self) -> None:
         for timer in (self._sender, self._monitor):
             if timer is not None:
                 timer.cancel()
-        self._connection = None
+        # Whatever leads back to the connection goes, so that it is freed without the garbage collector.
+        self._on_silence = None
 
     def _on_send(self) -> None:
-        connection = self._connection
-        if connection is None:
+        if self._on_silence is None:
             return
-        if not connection.out and self._written in (0, connection.send_oct):
-            connection.write(HEARTBEAT_FRAME)
-        self._written = connection.send_oct + len(connection.out)
-        self._sender = connection.clock.after(self._interval_ms // 2, self._on_send)
+        output = self._output
+        if not len(output) and self._written in (0, output.send_oct):
+            output.write(HEARTBEAT_FRAME)
+        self._written = output.send_oct + len(output)
+        self._sender = self._clock.after(self._interval_ms // 2, self._on_send)
 
     def _on_check(self) -> None:
-        connection = self._connection
-        if connection is None:
+        on_silence = self._on_silence
+        if on_silence is None:
             return
-        self._silent = 0 if self.heard else self._silent + 1
-        self.heard = False
+        self._silent = 0 if self._heard else self._silent + 1
+        self._heard = False
         if self._silent >= 2:
-            connection.lost(missed_heartbeats(self.interval_s))
+            on_silence(self.interval_s)
             return
-        self._monitor = connection.clock.after(self._interval_ms, self._on_check)
+        self._monitor = self._clock.after(self._interval_ms, self._on_check)

@@ -1,8 +1,11 @@
-"""What a connection has yet to write: small frames in one buffer, large ones left where they are."""
+"""The output of a connection: small frames in one buffer, large ones left where they are."""
 
-from collections.abc import Sequence
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from amqpbroker.amqp.round_robin import Line
+from amqpbroker.amqp.state import Status
 from amqpbroker.message.message import Message
 from amqpbroker.message.pieces import Octets
 from amqpbroker.octets import BytesWriter
@@ -10,24 +13,115 @@ from amqpbroker.wire.frames import BASIC_CLASS, BODY, CONTENT_HEAD, FRAME_HEAD, 
 
 #: Frames and bodies of so many octets are not copied into the buffer: that costs more than a part of its own does.
 LARGE: Final = 16 * 1024
+#: Frames with a body of fewer octets are surely not LARGE.
+SMALL: Final = LARGE // 2
 #: A buffer that has grown beyond this is not kept.
 _KEPT: Final = 4 * 1024
+#: Octets of deliveries that may be added between two calls of `take` before consumers have to wait.
+ROOM: Final = 512 * 1024
+#: What it takes to keep an answer, besides its own octets: most are short.
+KEEPING: Final = 48
 
 #: Octets as they are handed to the socket.
 Part = bytes | memoryview
 
 
-class Output:
-    """Octets in the order in which they are to go out. small: where frames below LARGE octets may be written to."""
+class AwaitingSync(metaclass=ABCMeta):
+    """A channel, as far as it has confirms and answers that wait for the store.
+
+    awaiting_sync: there are some, or will be at the end of the event loop iteration.
+    """
 
     def __init__(self) -> None:
+        self.awaiting_sync: bool = False
+
+    @abstractmethod
+    def take_synced(self) -> bytes:
+        """Return the confirms and answers that are due by now."""
+
+
+class Output:
+    """Octets in the order in which they are to go out, and the limits for adding some.
+
+    small: the buffer that frames below LARGE octets may be written to. room: octets of deliveries that may still be
+    added. line: consumers that found no room. dirty: `on_dirty` was called, and `take` was not yet. writable: the
+    socket takes output. send_oct, send_cnt: octets taken, and how often. awaiting_sync: channels whose confirms and
+    answers wait for the store. status: of the connection.
+    """
+
+    def __init__(self, status: Status, on_dirty: Callable[[], None], unread_bytes: int) -> None:
+        """unread_bytes: with so many octets that the client has not read, its frames have to wait."""
         self.small = BytesWriter()
+        self.room: int = ROOM
+        self.dirty: bool = False
+        self.line = Line()
+        self.writable: bool = True
+        self.send_oct: int = 0
+        self.send_cnt: int = 0
+        self.awaiting_sync: list[AwaitingSync] = []
+        self._frame_max: int = 0
         self._parts: list[Part] = []
         self._size: int = 0
+        self.status = status
+        self._on_dirty = on_dirty
+        self._unread_bytes: int = unread_bytes
 
     def __len__(self) -> int:
         """Octets."""
         return self._size + len(self.small)
+
+    def limit_frames(self, frame_max: int) -> None:
+        """Make no frame larger than `frame_max` octets from now on (0: no limit)."""
+        self._frame_max = frame_max
+
+    # --- frames -----------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Add frames that are not deliveries."""
+        self.add(data)
+        self._wrote(len(data))
+
+    def write_content(self, head: bytes, message: Message, channel: int) -> None:
+        """Add a method frame and the content that follows it, which is no delivery."""
+        size = len(self)
+        self.add(head)
+        self.add_content(message, channel, self._frame_max)
+        self._wrote(len(self) - size)
+
+    def deliver(self, message: Message, channel: int, largest: int) -> None:
+        """Add the content of a delivery, whose method is in `small`. largest: size of a body that fits in a frame."""
+        if message.size < SMALL:
+            frames = message.frames
+            if frames is None or message.frames_channel != channel or message.size > largest:
+                frames = content_frames(message, channel, self._frame_max)
+            self.small.write(frames)
+            self.room -= len(frames)
+        else:
+            self.add_content(message, channel, self._frame_max)
+            self.room -= message.size
+        if not self.dirty:
+            self.mark_dirty()
+
+    def _wrote(self, size: int) -> None:
+        self.room -= size + KEEPING
+        if self.is_flooded():
+            self.status.stop_reading()
+        if not self.dirty:
+            self.mark_dirty()
+
+    def mark_dirty(self) -> None:
+        """Have `take` called at the end of the event loop iteration."""
+        if not self.dirty:
+            self.dirty = True
+            self._on_dirty()
+
+    def is_flooded(self) -> bool:
+        """Return whether so much output waits that no more should be made for other clients."""
+        return self.room < -self._unread_bytes
+
+    def close_room(self) -> None:
+        """Leave no room for deliveries, up to the next `take`."""
+        self.room = min(self.room, 0)
 
     def add(self, data: Part) -> None:
         if len(data) >= LARGE:
@@ -73,13 +167,68 @@ class Output:
                 if missing == 0:
                     self.small.write(b"\xce")
 
+    # --- the end of an event loop iteration -------------------------------------------------------------------------
+
+    def set_writable(self, writable: bool) -> None:
+        """Take note of whether the socket takes output. While it does not, deliveries stop when the room is used up."""
+        self.writable = writable
+        if writable:
+            self.mark_dirty()
+
+    def postpone(self) -> None:
+        """Keep everything until the socket takes output."""
+        self.dirty = False
+
     def take(self) -> Sequence[Part]:
-        """Everything, which is no longer here; what comes from now on is not in it."""
+        """Return everything, which is written now; make room for deliveries again."""
+        self.dirty = False
         self._close_small()
         parts = self._parts
+        if parts:
+            self.send_oct += self._size
+            self.send_cnt += 1
         self._parts = []
         self._size = 0
+        self.room = ROOM
         return parts
+
+    def feed_line(self) -> None:
+        """Deliver to the consumers that found no room, until there is none again."""
+        line = self.line
+        while len(line) and self.room > 0:
+            line.feed()
+
+    def discard(self) -> None:
+        """Forget everything: the socket is gone."""
+        self.small = BytesWriter()
+        self._parts = []
+        self._size = 0
+
+    # --- confirms and answers that wait for the store ----------------------------------------------------------------
+
+    def await_sync(self, channel: AwaitingSync) -> None:
+        """Ask the channel for what is due at the end of each event loop iteration, until it awaits no more."""
+        self.awaiting_sync.append(channel)
+        self.mark_dirty()
+
+    def write_synced(self) -> None:
+        """Write the confirms and answers that the store's progress has made due."""
+        waiting = []
+        for channel in self.awaiting_sync:
+            frames = channel.take_synced()
+            if frames:
+                self.write(frames)
+            if channel.awaiting_sync:
+                waiting.append(channel)
+        self.awaiting_sync = waiting
+
+    def forget_sync(self, gone: AwaitingSync) -> None:
+        """Ask a channel no more."""
+        self.awaiting_sync = [channel for channel in self.awaiting_sync if channel is not gone]
+
+    def forget_all_syncs(self) -> None:
+        """Ask no channel any more."""
+        self.awaiting_sync.clear()
 
     def _close_small(self) -> None:
         """Make what is in the buffer a part."""

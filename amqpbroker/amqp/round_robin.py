@@ -7,19 +7,32 @@ however many consumers a channel has.
 """
 
 import itertools
+from abc import abstractmethod
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
 
+from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.queue import Queue
-
-if TYPE_CHECKING:
-    from amqpbroker.amqp.channel import Channel
-    from amqpbroker.amqp.connection import Connection
-    from amqpbroker.amqp.delivery import ChannelConsumer
-
 
 #: Numbers of the times when queues delivered, and when they joined a line.
 _TURNS = itertools.count(1)
+
+
+class LineMember(Consumer):
+    """A consumer that a limit may stop. turn: number of the last time that its queue delivered from a line."""
+
+    turn: int
+
+    @abstractmethod
+    def left_line(self, line: "Line") -> None:
+        """The line has removed the consumer, and offers it messages now."""
+
+    @abstractmethod
+    def delivered_on_channel(self) -> int:
+        """Return how many deliveries the consumer's channel has made."""
+
+    def take_turn(self, turn: int) -> None:
+        """Have its queue come after queues with a lower number in lines that the consumer joins."""
+        self.turn = turn
 
 
 class Line:
@@ -29,14 +42,14 @@ class Line:
     """
 
     def __init__(self) -> None:
-        self._groups: dict[Queue, list[ChannelConsumer]] = {}
+        self._groups: dict[Queue, list[LineMember]] = {}
         self._heap: list[tuple[int, int, Queue]] = []
 
     def __len__(self) -> int:
         """Number of queues."""
         return len(self._heap)
 
-    def join(self, consumer: "ChannelConsumer") -> None:
+    def join(self, consumer: LineMember) -> None:
         """Add a consumer that is not in the line."""
         queue = consumer.queue
         group = self._groups.get(queue)
@@ -46,7 +59,7 @@ class Line:
         else:
             group.append(consumer)
 
-    def leave(self, consumer: "ChannelConsumer") -> None:
+    def leave(self, consumer: LineMember) -> None:
         """Remove a consumer that is in the line."""
         queue = consumer.queue
         group = self._groups[queue]
@@ -56,60 +69,28 @@ class Line:
             self._heap = [each for each in self._heap if each[2] is not queue]
             heapify(self._heap)
 
-    def first(self) -> "list[ChannelConsumer]":
-        """Remove the consumers of the first queue, and return them. The line is not empty."""
-        return self._groups.pop(heappop(self._heap)[2])
+    def feed(self) -> None:
+        """Remove the consumers of the first queue, have it deliver to them, and put it last if it did.
 
-
-def divide(channel: "Channel") -> None:
-    """Divide the deliveries that the channel-wide prefetch allows among the queues that it stopped.
-
-    Each queue may deliver an equal part. If a queue has too few messages for its part, the rest is divided among
-    the other queues. In RabbitMQ all queues ask for each delivery at the same time (rabbit_limiter:can_send/3).
-    """
-    line, limit = channel.line, channel.global_prefetch
-    while len(line) and (not limit or channel.outstanding < limit):
-        waiting = len(line)
-        part = max((limit - channel.outstanding) // waiting, 1)
-        # A queue that is stopped by its part joins again, and is served once more if the others leave something.
-        for _ in range(waiting):
-            if limit:
-                channel.global_prefetch = min(channel.outstanding + part, limit)
-            group = line.first()
-            for consumer in group:
-                consumer.blocked = False
-            _offer(group)
-            if not len(line) or (limit and channel.outstanding >= limit):
-                break
-        channel.global_prefetch = limit
-
-
-def feed(connection: "Connection") -> None:
-    """Deliver to the consumers that the output buffer of the connection stopped, until it is full again."""
-    line = connection.line
-    while len(line) and connection.room > 0:
-        group = line.first()
+        The line is not empty.
+        """
+        group = self._groups.pop(heappop(self._heap)[2])
         for consumer in group:
-            consumer.starved = False
-        _offer(group)
+            consumer.left_line(self)
+        before = _delivered(group)
+        turns = [consumer.turn for consumer in group]
+        turn = next(_TURNS)
+        for consumer in group:
+            consumer.take_turn(turn)
+        group[0].queue.offer_all(group)
+        if _delivered(group) == before:
+            for i, consumer in enumerate(group):
+                consumer.take_turn(turns[i])
 
 
-def _offer(group: "list[ChannelConsumer]") -> None:
-    """Make the queue of these consumers deliver to them, and put it last if it did."""
-    before = _delivered(group)
-    turns = [consumer.turn for consumer in group]
-    turn = next(_TURNS)
-    for consumer in group:
-        consumer.turn = turn
-    group[0].queue.offer_all(group)
-    if _delivered(group) == before:
-        for i, consumer in enumerate(group):
-            consumer.turn = turns[i]
-
-
-def _delivered(group: "list[ChannelConsumer]") -> int:
+def _delivered(group: list[LineMember]) -> int:
     """Sum that grows when a message is delivered to one of the consumers."""
     delivered = 0
     for consumer in group:
-        delivered += consumer.channel.delivery_tag
+        delivered += consumer.delivered_on_channel()
     return delivered

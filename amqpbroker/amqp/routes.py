@@ -4,10 +4,11 @@ Looking up a key that is not remembered takes little more than remembering does,
 hardly ever repeat pays for its own bindings only.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
+from amqpbroker.amqp.channel_counters import ChannelCounters
 from amqpbroker.broker.actions import check_topics, exchange_to_publish_to
 from amqpbroker.broker.counters.stats import Outlet
 from amqpbroker.broker.exchanges.destination import Destination
@@ -16,12 +17,11 @@ from amqpbroker.broker.exchanges.key_index import KeyIndex
 from amqpbroker.broker.exchanges.routing import destinations_by_key
 from amqpbroker.broker.exchanges.routing import route as route_message
 from amqpbroker.broker.publishing.inspection import inspect
+from amqpbroker.broker.queues.direct_reply import DirectReply
+from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message
-
-if TYPE_CHECKING:
-    from amqpbroker.amqp.channel import Channel
 
 #: Beyond `few_routes`, one of so many routes that are looked up is remembered: keys that come again are found soon, and
 #: keys that never do seldom take the place of others.
@@ -72,9 +72,11 @@ class Routes:
     found: the last one was remembered before. known: remembered routes, by address.
     """
 
-    def __init__(self, vhost: Vhost) -> None:
+    def __init__(self, vhost: Vhost, permissions: Permissions, counters: ChannelCounters) -> None:
         bounds = vhost.config.bounds
         self.vhost = vhost
+        self._permissions = permissions
+        self._counters = counters
         self.found: bool = False
         self.known: dict[bytes, Route] = {}
         self._most: i64 = bounds.routes
@@ -100,11 +102,11 @@ class Routes:
         self.vhost.remembered -= len(self.known)
         self.known.clear()
 
-    def find(self, channel: "Channel", address: bytes, properties: bytes) -> Route:
+    def find(self, address: bytes, properties: bytes, reply: DirectReply | None) -> Route:
         """Return where messages to this address go. Raises AmqpError if the channel's user may not publish there.
 
         The result is good until the next call. What is wrong with the properties is told before that a routing key is
-        not permitted.
+        not permitted. reply: see `inspect`.
         """
         cold = self._cold
         if cold < COLD or cold % ADMITTED == 0:
@@ -117,10 +119,10 @@ class Routes:
         self._cold = cold + 1
         way = self._way
         if way is None or not (address.startswith(self._prefix) if address[0] else self._is_default):
-            way = self._find_way(channel, address)
+            way = self._find_way(address)
         key = address[2 + address[0] :]
         if way.checked:
-            self._check(channel, way, key, address, properties)
+            self._check(way, key, address, properties, reply)
         destinations: tuple[Destination, ...] | None = None
         if way.keyed:
             if way.index is not None:
@@ -157,26 +159,25 @@ class Routes:
             self._forget_known()
         return True
 
-    def _find_way(self, channel: "Channel", address: bytes) -> _Way:
+    def _find_way(self, address: bytes) -> _Way:
         prefix = address[: 1 + address[0]]
         way = self._ways.get(prefix)
         if way is None:
-            way = self._ways[prefix] = self._open(channel, address)
+            way = self._ways[prefix] = self._open(address)
         self._prefix = prefix
         self._is_default = not address[0]
         self._way = way
         return way
 
-    def _open(self, channel: "Channel", address: bytes) -> _Way:
+    def _open(self, address: bytes) -> _Way:
         vhost = self.vhost
-        exchange = exchange_to_publish_to(vhost, channel.permissions, Message(address, b"\0\0", b"").exchange, ())
-        checked = exchange.type.name == "topic" and channel.permissions.checks_topics("write", exchange.name)
-        return _Way(exchange, channel.tally.outlet(exchange), bool(vhost.taps), checked)
+        exchange = exchange_to_publish_to(vhost, self._permissions, Message(address, b"\0\0", b"").exchange, ())
+        checked = exchange.type.name == "topic" and self._permissions.checks_topics("write", exchange.name)
+        return _Way(exchange, self._counters.outlet(exchange), bool(vhost.taps), checked)
 
-    def _check(self, channel: "Channel", way: _Way, key: bytes, address: bytes, properties: bytes) -> None:
+    def _check(self, way: _Way, key: bytes, address: bytes, properties: bytes, reply: DirectReply | None) -> None:
         try:
-            check_topics(channel.permissions, way.exchange, (key,))
+            check_topics(self._permissions, way.exchange, (key,))
         except AmqpError:
-            reply = None if channel.reply is None else channel.reply.shortstr
-            inspect(Message(address, b"\0\0", b""), properties, None, reply)
+            inspect(Message(address, b"\0\0", b""), properties, None, None if reply is None else reply.shortstr)
             raise

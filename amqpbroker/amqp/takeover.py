@@ -30,18 +30,14 @@ def held_under(channel: "Channel", queue: Queue, tag: str) -> list[Entry]:
 
 def take_over(consumer: ChannelConsumer, held: list[Entry]) -> None:
     """Let the consumer, which its queue knows by now, have what `held_under` gave."""
-    merged = consumer.queue.kind.merges_consumers
     for entry in reversed(held):
-        former = cast(ChannelConsumer, entry.consumer)
-        former.unacked -= 1
+        consumer.take_over_from(cast(ChannelConsumer, entry.consumer))
         entry.consumer = consumer
-        if merged:
-            consumer.started = former.started
 
 
 def remember(channel: "Channel", consumer: ChannelConsumer) -> None:
     """The consumer is cancelled; the channel knows it while it holds anything."""
-    channel.former = [each for each in (*channel.former, consumer) if _holds(each)]
+    channel.keep_former([each for each in (*channel.former, consumer) if _holds(each)])
 
 
 def _holds(consumer: ChannelConsumer) -> bool:

@@ -1,29 +1,27 @@
 """tx: publishes and acknowledgements that take effect together, or not at all."""
 
-from typing import TYPE_CHECKING
-
 from amqpbroker import errors
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.message.message import Message
 
-if TYPE_CHECKING:
-    from amqpbroker.amqp.channel import Channel
+#: Message, where it goes, bits of basic.publish, exchange.
+Published = tuple[Message, tuple[Destination, ...], int, Exchange]
+#: Deliveries by their tags, and how they are settled: see `Channel.settle`.
+Settled = tuple[dict[int, Entry], str]
 
 
 class Transaction:
     """What a channel has done since tx.select, the last commit or the last rollback.
 
     Messages are routed, and errors raised, when they are published; returns are sent at the commit
-    (rabbit_channel.erl). A commit runs within one call, on the loop's thread, and what could refuse a part of it is
-    asked before: unlike RabbitMQ's, it is all or nothing across queues.
+    (rabbit_channel.erl).
     """
 
-    def __init__(self, channel: "Channel") -> None:
-        self._channel = channel
-        self._publishes: list[tuple[Message, tuple[Destination, ...], int, Exchange]] = []
-        self._settled: list[tuple[dict[int, Entry], str]] = []
+    def __init__(self) -> None:
+        self._publishes: list[Published] = []
+        self._settled: list[Settled] = []
 
     @property
     def uncommitted(self) -> int:
@@ -50,23 +48,17 @@ class Transaction:
         """What is settled once it is committed."""
         return [entry for entries, _ in self._settled for entry in entries.values()]
 
-    def commit(self) -> None:
-        """Raises AmqpError 406, and has done nothing, if a queue would refuse its share of the messages."""
+    def take(self) -> tuple[list[Published], list[Settled]]:
+        """Return everything in order, to be done now, and begin anew.
+
+        Raises AmqpError 406, and has done nothing, if a queue would refuse its share of the messages.
+        """
         for destination, (count, size) in self._demands().items():
             if destination.refuses(count, size):
                 raise errors.partial_transaction()
         publishes, self._publishes = self._publishes, []
         settled, self._settled = self._settled, []
-        store = self._channel.vhost.store
-        store.begin()
-        try:
-            for message, destinations, bits, exchange in publishes:
-                left = tuple([destination for destination in destinations if not destination.closed])
-                self._channel.place(message, left, bits, self._channel.tally.outlet(exchange))
-            for entries, how in settled:
-                self._channel.settle(dict(sorted(entries.items())), how)
-        finally:
-            store.end()
+        return publishes, settled
 
     def _demands(self) -> dict[Destination, tuple[int, int]]:
         """How many messages, and of how many octets, each destination is to take."""
@@ -77,12 +69,11 @@ class Transaction:
                 demands[destination] = count + 1, size + message.size
         return demands
 
-    def rollback(self) -> None:
-        """Forget the publishes; what was acknowledged is outstanding again, under its old delivery tags."""
+    def rollback(self) -> dict[int, Entry]:
+        """Begin anew; return by their delivery tags the deliveries that were acknowledged."""
         self._publishes = []
         back: dict[int, Entry] = {}
         for entries, _ in self._settled:
             back.update(entries)
         self._settled = []
-        back.update(self._channel.unacked)
-        self._channel.unacked = dict(sorted(back.items()))
+        return back

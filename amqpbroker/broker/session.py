@@ -20,17 +20,22 @@ class Synced(Protocol):
 
 
 class Session(metaclass=ABCMeta):
-    """One client connection as the domain sees it: an owner of exclusive queues, and something to close.
-
-    user, vhost: who opened it and where, once it is open.
-    """
+    """One client connection as the domain sees it: an owner of exclusive queues, and something to close."""
 
     counter_names: ClassVar[tuple[str, ...]] = CONNECTION_COUNTERS
-    user: "User"
-    vhost: "Vhost"
 
     def __init__(self) -> None:
         self.sample: Sample | None = None
+
+    @property
+    @abstractmethod
+    def user(self) -> "User":
+        """The user who opened it, once it is open."""
+
+    @property
+    @abstractmethod
+    def vhost(self) -> "Vhost":
+        """The vhost where it was opened, once it is open."""
 
     @abstractmethod
     def counters(self) -> tuple[int, ...]:

@@ -75,7 +75,7 @@ class Sweep:
                 self._forget(job, [binding])
                 return
 
-    def settle(self, is_exchange: bool, name: str) -> None:
+    def remove_stored(self, is_exchange: bool, name: str) -> None:
         """Remove the stored bindings of a deleted exchange or queue whose name is reused. Raises AmqpError 506."""
         for job in self._jobs:
             if job.is_stored and (is_exchange, name) in job.names:

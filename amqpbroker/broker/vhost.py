@@ -236,7 +236,7 @@ class Vhost(Host):
         if limit and stored_id is None and self._count_exchanges() >= limit:
             raise errors.cluster_exchange_limit(name, limit)
         if durable:
-            self._sweep.settle(True, name)
+            self._sweep.remove_stored(True, name)
         exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments, kinds)
         if durable and exchange.type.held is not None:
             exchange.type.held.id = stored_id or self.definitions.new_id()
@@ -349,7 +349,7 @@ class Vhost(Host):
             settings = queue_settings(kind, arguments, effective.definition)
         owner = session if exclusive else None
         if durable:
-            self._sweep.settle(False, name)
+            self._sweep.remove_stored(False, name)
         assert kind.make is not None
         queue: Queue = kind.make(kind, self, name, settings, durable and not exclusive, auto_delete, owner, arguments)
         queue.effective = effective

@@ -62,9 +62,9 @@ def serve(
 
     make: app.MakeServer | None = None
     if testing:
-        from amqpbroker.testing.lab import Labs
+        from amqpbroker.testing.instance import Instances
 
-        make = Labs()
+        make = Instances()
     try:
         status = app.run(settings, on_ready, {row.key: row.value for row in effective(found)}, make)
     except (

@@ -21,11 +21,12 @@ from starlette.staticfiles import StaticFiles
 from amqpbroker.broker.events.events import INTERNAL
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
+from amqpbroker.management.authentication import CSRF_HEADER, Door
 from amqpbroker.management.bodies import Bodies
 from amqpbroker.management.call import Answer, Call
-from amqpbroker.management.door import CSRF_HEADER, Door
 from amqpbroker.management.encoding import encoded
 from amqpbroker.management.failure import ApiError
+from amqpbroker.management.identity import Who
 from amqpbroker.management.listing import Listing, asked_columns, encode, only
 from amqpbroker.management.origin import comes_from_elsewhere
 from amqpbroker.management.proxies import Proxies
@@ -34,7 +35,6 @@ from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
 from amqpbroker.management.streamed import answer
 from amqpbroker.management.synced import all_written
-from amqpbroker.management.who import Who
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from amqpbroker.broker.node import Node
     from amqpbroker.broker.users.permissions import Permissions
     from amqpbroker.broker.vhost import Vhost
-    from amqpbroker.management.door import Door
-    from amqpbroker.management.who import Who
+    from amqpbroker.management.authentication import Door
+    from amqpbroker.management.identity import Who
 
 
 @final

@@ -10,7 +10,7 @@ from amqpbroker.amqp.encryption import Encryption, encryption
 from amqpbroker.broker.node import Certificates
 from amqpbroker.config import Tls
 from amqpbroker.config.ciphers import CAN_CHOOSE_TLS_1_3, is_tls_1_3
-from amqpbroker.server.depth import Depth
+from amqpbroker.server.certificate_depth import Depth
 from amqpbroker.wire.certificate import decode_certificate
 from amqpbroker.wire.values import MalformedError
 

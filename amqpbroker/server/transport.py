@@ -140,7 +140,7 @@ class ClientTransport(asyncio.BufferedProtocol):
             self._waits = True
             self._shared.filled(self)
             self._set_reading(False)
-            self.on_dirty(connection)
+            self.on_dirty()
             return
         if not connection.reading:
             self._set_reading(False)
@@ -168,7 +168,7 @@ class ClientTransport(asyncio.BufferedProtocol):
 
     # --- what the rest of the server calls ---------------------------------------------------------------------------
 
-    def on_dirty(self, _connection: object) -> None:
+    def on_dirty(self) -> None:
         """The connection has output, or something to do at the end of the turn."""
         if not self._marked:
             self._marked = True
@@ -287,7 +287,7 @@ class ClientTransport(asyncio.BufferedProtocol):
             self._fail()
             return
         if writable:
-            self.on_dirty(connection)
+            self.on_dirty()
 
     def _set_reading(self, reading: bool) -> None:
         if reading is self._reading or self._transport is None or self._transport.is_closing():

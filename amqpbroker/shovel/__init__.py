@@ -1,0 +1,1 @@
+"""Moves messages from broker to broker."""

@@ -15,7 +15,7 @@ from amqpbroker.client.link import MAX_READ_BYTES, Link
 from amqpbroker.client.login import Login, agreed
 from amqpbroker.client.tls import tls_context
 from amqpbroker.client.uri import AmqpUri
-from amqpbroker.shovel.uncut import to_the_end
+from amqpbroker.shovel.uncancelled import to_the_end
 
 log = logging.getLogger(__name__)
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amqpbroker.testing.broker import Broker as Broker
+    from amqpbroker.testing.inspector import QueueState as QueueState
     from amqpbroker.testing.message import Message as Message
     from amqpbroker.testing.recorder import Refusal as Refusal
-    from amqpbroker.testing.sight import QueueState as QueueState
     from amqpbroker.testing.vhost import Vhost as Vhost
 
 #: Where each name comes from.
 _PLACES = {
     "Broker": "amqpbroker.testing.broker",
     "Message": "amqpbroker.testing.message",
-    "QueueState": "amqpbroker.testing.sight",
+    "QueueState": "amqpbroker.testing.inspector",
     "Refusal": "amqpbroker.testing.recorder",
     "Vhost": "amqpbroker.testing.vhost",
 }

@@ -21,13 +21,13 @@ from amqpbroker.testing.clock import BrokerClock
 from amqpbroker.testing.faults.api import Faults
 from amqpbroker.testing.faults.injector import Injector
 from amqpbroker.testing.forks import give_up_in_forks
-from amqpbroker.testing.kept import KeptDefinitions
-from amqpbroker.testing.lab import Lab
+from amqpbroker.testing.inspector import QueueState
+from amqpbroker.testing.instance import Instance
 from amqpbroker.testing.message import Message
-from amqpbroker.testing.patience import overdue, result_of
 from amqpbroker.testing.recorder import Refusal
+from amqpbroker.testing.retained import KeptDefinitions
 from amqpbroker.testing.settings import check_names, config_of
-from amqpbroker.testing.sight import QueueState
+from amqpbroker.testing.waiting import overdue, result_of
 
 T = TypeVar("T")
 
@@ -64,14 +64,14 @@ class Broker:
         self._users = dict(users or {})
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lab_there: Lab | None = None
+        self._running: Instance | None = None
         self._listening: list[Listening] = []
         self._injector = Injector()
         self._coming: Future[None] | None = None
         # Guards `_loop`: what is asked of the loop while it is there is answered, or cancelled with its other tasks.
         self._asking = threading.Lock()
         self._pid = 0
-        self.clock = BrokerClock(self._run, lambda: self._lab.travel)
+        self.clock = BrokerClock(self._run, lambda: self._instance.time_travel)
         self.faults = Faults(self._injector, self._settled)
 
     # --- start and stop ---------------------------------------------------------------------------------------------
@@ -103,12 +103,12 @@ class Broker:
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # it has just ended by itself
                 loop.call_soon_threadsafe(self._end)
-        lab = self._lab_there
+        instance = self._running
         thread.join(PATIENCE_S)
         self._listening = []
         give_up_in_forks(self, ())
         if thread.is_alive():
-            raise overdue(PATIENCE_S, "stop()", thread, lab)
+            raise overdue(PATIENCE_S, "stop()", thread, instance)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -134,15 +134,15 @@ class Broker:
         Raises ValueError for what is no number of seconds, 60 at most; ListenError if somebody else took the port
         meanwhile: the broker has ended then.
         """
-        lab = self._lab
+        instance = self._instance
         back: Future[None] = Future()
 
         async def stop() -> None:
-            if lab.server.gives_way:
+            if instance.server.gives_way:
                 raise RuntimeError("the broker is being restarted already")
-            if lab.server.ends:
+            if instance.server.ends:
                 raise RuntimeError(_STOPPED)
-            lab.restart(down)
+            instance.restart(down)
             self._coming = back
 
         self._run(stop(), what="restart()")
@@ -160,9 +160,9 @@ class Broker:
             self._thread = None
             coming.set_exception(error)
         finally:
-            lab, self._lab_there = self._lab_there, None
-            if lab is not None:
-                lab.discard()
+            instance, self._running = self._running, None
+            if instance is not None:
+                instance.discard()
 
     async def _serve_on(self, ready: "Future[None]") -> None:
         loop = self._loop = asyncio.get_running_loop()
@@ -179,30 +179,30 @@ class Broker:
         """Serve until the end, with a new broker after each restart."""
         kept = Data(KeptDefinitions())
         config: Config | None = self._config
-        lab = None
+        instance = None
         while config is not None:
-            lab = Lab(config, loop, kept, {}, True, self._injector, before=lab)
-            self._lab_there = lab
-            await lab.server.serve(partial(self._on_ready, lab))
-            config = await lab.server.successor()
+            instance = Instance(config, loop, kept, {}, True, self._injector, before=instance)
+            self._running = instance
+            await instance.server.serve(partial(self._on_ready, instance))
+            config = await instance.server.successor()
         if self._coming is not None:
             raise RuntimeError(_STOPPED)
 
     def _end(self) -> None:
-        if self._lab_there is not None:
-            self._lab_there.server.stop()
+        if self._running is not None:
+            self._running.server.stop()
 
-    def _on_ready(self, lab: Lab, listening: list[Listening]) -> None:
+    def _on_ready(self, instance: Instance, listening: list[Listening]) -> None:
         if not self._listening:
             for vhost in self._vhosts:
-                lab.broker.add_vhost(vhost)
+                instance.broker.add_vhost(vhost)
             for name, password in self._users.items():
-                lab.broker.users.add_user(name, password, ("administrator",))
+                instance.broker.users.add_user(name, password, ("administrator",))
             # Default users are not created if the definitions have users.
-            default = [user.name for user in self._config.default_users if lab.broker.users.has(user.name)]
+            default = [user.name for user in self._config.default_users if instance.broker.users.has(user.name)]
             for name in (*self._users, *default):
-                for vhost in lab.broker.vhosts:
-                    lab.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
+                for vhost in instance.broker.vhosts:
+                    instance.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
         self._listening = listening
         give_up_in_forks(self, [port for _, _, port in listening])
         coming, self._coming = self._coming, None
@@ -259,10 +259,10 @@ class Broker:
         """
         check_names((name,), {})
 
-        def add(lab: Lab) -> None:
-            lab.broker.add_vhost(name)
-            for user in lab.broker.users.list_users():
-                lab.broker.users.set_permissions(user.name, name, ".*", ".*", ".*")
+        def add(instance: Instance) -> None:
+            instance.broker.add_vhost(name)
+            for user in instance.broker.users.list_users():
+                instance.broker.users.set_permissions(user.name, name, ".*", ".*", ".*")
 
         self._call(add, "add_vhost()")
         return self.url_of(name)
@@ -270,10 +270,10 @@ class Broker:
     def delete_vhost(self, name: str, missing_ok: bool = False) -> None:
         """With all that is in it; its connections are closed. Raises LookupError, unless missing_ok."""
 
-        def delete(lab: Lab) -> None:
-            if name in lab.broker.vhosts or not missing_ok:
-                lab.broker.delete_vhost(name)
-            lab.recorder.forget_vhost(name)
+        def delete(instance: Instance) -> None:
+            if name in instance.broker.vhosts or not missing_ok:
+                instance.broker.delete_vhost(name)
+            instance.recorder.forget_vhost(name)
 
         self._call(delete, "delete_vhost()")
 
@@ -298,7 +298,9 @@ class Broker:
         __tracebackhide__ = True
         _refuse_to_block("wait_until")
         return self._look(
-            "wait_until()", lambda lab: lab.sight.wait_until(queue, ready, unacked, consumers, vhost, timeout), timeout
+            "wait_until()",
+            lambda instance: instance.inspector.wait_until(queue, ready, unacked, consumers, vhost, timeout),
+            timeout,
         )
 
     def published(
@@ -318,11 +320,13 @@ class Broker:
         """
         __tracebackhide__ = True
         if count is None:
-            return self._look("published()", lambda lab: _now(lab.sight.published(exchange, routing_key, vhost)))
+            return self._look(
+                "published()", lambda instance: _now(instance.inspector.published(exchange, routing_key, vhost))
+            )
         _refuse_to_block("published")
         return self._look(
             "published()",
-            lambda lab: lab.sight.wait_for_published(count, exchange, routing_key, vhost, timeout),
+            lambda instance: instance.inspector.wait_for_published(count, exchange, routing_key, vhost, timeout),
             timeout,
         )
 
@@ -332,11 +336,11 @@ class Broker:
         Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
         """
         __tracebackhide__ = True
-        return self._look("messages()", lambda lab: _now(lab.sight.messages(queue, vhost)))
+        return self._look("messages()", lambda instance: _now(instance.inspector.messages(queue, vhost)))
 
     def queues(self, *, vhost: str | None = None) -> list[QueueState]:
         """All of them, with their numbers."""
-        return self._look("queues()", lambda lab: _now(lab.sight.queues(vhost)))
+        return self._look("queues()", lambda instance: _now(instance.inspector.queues(vhost)))
 
     @property
     def unroutable(self) -> list[Message]:
@@ -344,7 +348,7 @@ class Broker:
         return self.unroutable_in(None)
 
     def unroutable_in(self, vhost: str | None) -> list[Message]:
-        return self._look("unroutable", lambda lab: _now(lab.sight.unroutable(vhost)))
+        return self._look("unroutable", lambda instance: _now(instance.inspector.unroutable(vhost)))
 
     @property
     def channel_errors(self) -> list[Refusal]:
@@ -352,19 +356,19 @@ class Broker:
         return self.channel_errors_in(None)
 
     def channel_errors_in(self, vhost: str | None) -> list[Refusal]:
-        return self._look("channel_errors", lambda lab: _now(lab.sight.refusals(vhost)))
+        return self._look("channel_errors", lambda instance: _now(instance.inspector.refusals(vhost)))
 
     # --- the way to the loop's thread -------------------------------------------------------------------------------
 
     @property
-    def _lab(self) -> Lab:
-        if self._lab_there is None or self._thread is None:
+    def _instance(self) -> Instance:
+        if self._running is None or self._thread is None:
             raise RuntimeError(_NOT_RUNNING)
-        return self._lab_there
+        return self._running
 
-    def _current(self) -> Lab | None:
+    def _current(self) -> Instance | None:
         """Return the running broker: each restart makes a new one. None before the first start and after the end."""
-        return self._lab_there
+        return self._running
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float | None = None, what: str = "") -> Any:
         """Run a coroutine on the loop's thread and return its result. what: name of the waiting call, for errors."""
@@ -400,33 +404,33 @@ class Broker:
             return "this is the broker's own thread: it would wait for itself"
         return None
 
-    def _look(self, what: str, look: Callable[[Lab], Awaitable[T]], timeout_s: float = 0) -> T:
+    def _look(self, what: str, look: Callable[[Instance], Awaitable[T]], timeout_s: float = 0) -> T:
         """Once all that clients have sent so far is acted on."""
         __tracebackhide__ = True
-        lab = self._lab
+        instance = self._instance
 
         async def settled() -> T:
-            await lab.travel.settle()
-            return await look(lab)
+            await instance.time_travel.quiesce()
+            return await look(instance)
 
         return cast(T, self._run(settled(), PATIENCE_S + timeout_s, what))
 
     def _call(self, function: Any, what: str = "a call") -> Any:
-        """`function(lab)`, on the loop's thread."""
-        lab = self._lab
+        """`function(instance)`, on the loop's thread."""
+        instance = self._instance
 
         async def call() -> Any:
-            return function(lab)
+            return function(instance)
 
         return self._run(call(), what=what)
 
     def _settled(self, function: Any) -> Any:
         """`function()`, on the loop's thread; what follows from it has been written to the sockets."""
-        lab = self._lab
+        instance = self._instance
 
         async def call() -> Any:
             done = function()
-            await lab.travel.settle()
+            await instance.time_travel.quiesce()
             return done
 
         return self._run(call(), what="an order of faults")

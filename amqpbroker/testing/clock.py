@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from amqpbroker.testing.travel import Travel
+from amqpbroker.testing.time_travel import TimeTravel
 
 #: How long moving on may take: years have many seconds in which something may be due.
 PATIENCE_S = 600
@@ -16,7 +16,7 @@ Run = Callable[[Coroutine[Any, Any, Any], float, str], Any]
 class BrokerClock:
     """Runs with the machine's, until it is moved on or frozen."""
 
-    def __init__(self, run: Run, travel: Callable[[], Travel]) -> None:
+    def __init__(self, run: Run, travel: Callable[[], TimeTravel]) -> None:
         self._run = run
         self._travel = travel
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from amqpbroker.testing.broker import Broker
     from amqpbroker.testing.faults.api import Faults
+    from amqpbroker.testing.inspector import QueueState
     from amqpbroker.testing.message import Message
     from amqpbroker.testing.recorder import Refusal
-    from amqpbroker.testing.sight import QueueState
 
 
 class Vhost:

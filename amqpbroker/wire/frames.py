@@ -17,6 +17,8 @@ OVERHEAD: Final = 8
 FRAME_HEAD = struct.Struct(">BHI")
 #: type, channel, payload size, class, weight, body size: everything of a content header before the properties.
 CONTENT_HEAD = struct.Struct(">BHIHHQ")
+#: Octets of `CONTENT_HEAD`, so that the properties start there.
+PROPERTIES_AT: Final = 19
 
 HEARTBEAT_FRAME = FRAME_HEAD.pack(HEARTBEAT, 0, 0) + b"\xce"
 
@@ -53,12 +55,12 @@ def with_properties(frames: bytes, properties: bytes) -> bytes:
     """Content frames with these properties, and all else as in `frames`, which begin with the header frame."""
     end = 7 + read_i32_be(frames, 3)
     size = (len(properties) + 12).to_bytes(4, "big")
-    return b"".join([frames[:3], size, frames[7:19], properties, frames[end:]])
+    return b"".join([frames[:3], size, frames[7:PROPERTIES_AT], properties, frames[end:]])
 
 
 def content_properties(frames: bytes) -> bytes:
     """The properties out of content frames that begin with the header frame."""
-    return frames[19 : 7 + read_i32_be(frames, 3)]
+    return frames[PROPERTIES_AT : 7 + read_i32_be(frames, 3)]
 
 
 def content_body(frames: bytes, size: int) -> bytes:

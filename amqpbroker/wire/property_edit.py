@@ -1,7 +1,7 @@
 """Changes to the bytes of properties, in one pass and without decoding.
 
-All properties here are well formed. Except those for `sort_headers`, they are also normalised (see `wire/headers`):
-headers are sorted by name, and each name is there once.
+All properties here are well formed. Except for `sort_headers` and `merge_headers`, they are also normalised (see
+`wire/headers`): headers are sorted by name, and each name is there once.
 Entries of headers are as in a field table on the wire: name, type, value.
 """
 
@@ -22,45 +22,85 @@ from amqpbroker.wire.property_flags import (
 )
 from amqpbroker.wire.raw_headers import value_end
 
-#: Number of entries up to which each is looked for among all of them.
+#: Number of entries up to which they are moved by a remembered order.
 _FEW: Final = 8
 
+#: Number of remembered orders.
+_ORDERS: Final = 256
 
-def sort_headers(data: bytes, at: i64) -> bytes:
+#: Orders that sorted headers before: applications send the same names in the same order. Each is the positions of the
+#: entries, one octet per entry; its place in the list follows from the names. Whether it fits is checked at each use.
+_orders: Final = [b""] * _ORDERS
+
+
+def sort_headers(data: bytes, at: i64) -> bytes | None:
+    """Return properties or content frames with headers sorted by name; None if there are many, or names are repeated.
+
+    at: position of the headers in `data`, see `PropertyWalk.unsorted_at`.
+    """
+    start: i64 = at + 4
+    stop: i64 = start + (i64(read_i32_be(data, at)) & 0xFFFFFFFF)
+    count: i64 = 0
+    mark: i64 = 0
+    place: i64 = start
+    while place < stop:
+        count += 1
+        if count > _FEW:
+            return None
+        mark = (mark * 31 + i64(data[place]) + i64(data[place + 1]) * 8) & 0xFFFFFF
+        place = _entry_end(data, place)
+    slot: i64 = mark % _ORDERS
+    order = _orders[slot]
+    if len(order) == count:
+        moved = _moved(data, start, stop, order)
+        if moved is not None:
+            return moved
+    order = _orders[slot] = _order_by_name(data, start, stop)
+    return _moved(data, start, stop, order) if len(order) == count else None
+
+
+def _moved(data: bytes, start: i64, stop: i64, order: bytes) -> bytes | None:
+    """Return `data` with the entries in data[start:stop] in this order, None if they are not sorted then."""
+    parts = [data[:start]]
+    last: i64 = -1
+    index: i64 = 0
+    count: i64 = len(order)
+    while index < count:
+        place: i64 = start
+        before: i64 = i64(order[index])
+        while before:
+            place = _entry_end(data, place)
+            before -= 1
+        if last >= 0 and _order(data, place, data, last) <= 0:
+            return None
+        parts.append(data[place : _entry_end(data, place)])
+        last = place
+        index += 1
+    parts.append(data[stop:])
+    return b"".join(parts)
+
+
+def _order_by_name(data: bytes, start: i64, stop: i64) -> bytes:
+    """Return the positions of the entries in data[start:stop] by name, without those that repeat a name."""
+    entries: dict[bytes, int] = {}
+    place: i64 = start
+    index: i64 = 0
+    while place < stop:
+        entries.setdefault(data[place + 1 : place + 1 + i64(data[place])], index)
+        place = _entry_end(data, place)
+        index += 1
+    return bytes([entries[name] for name in sorted(entries)])
+
+
+def merge_headers(properties: bytes, at: i64) -> bytes:
     """Return properties with headers sorted by name. Of several headers of one name, the first stays.
 
     at: position of the headers, see `PropertyWalk.unsorted_at`.
     """
     start: i64 = at + 4
-    stop: i64 = start + (i64(read_i32_be(data, at)) & 0xFFFFFFFF)
-    parts = _chosen(data, start, stop)
-    if parts is None:
-        parts = _sorted(data, start, stop)
-    table = b"".join(parts)
-    return data[:at] + len(table).to_bytes(4, "big") + table + data[stop:]
-
-
-def _chosen(data: bytes, start: i64, stop: i64) -> list[bytes] | None:
-    """Return the entries in data[start:stop] in order, None if there are many.
-
-    Each is looked for among all of them, which makes fewer objects than sorting their names.
-    """
-    parts: list[bytes] = []
-    last: i64 = -1
-    while len(parts) <= _FEW:
-        least: i64 = -1
-        place: i64 = start
-        while place < stop:
-            if (last < 0 or _order(data, place, data, last) > 0) and (
-                least < 0 or _order(data, place, data, least) < 0
-            ):
-                least = place
-            place = _entry_end(data, place)
-        if least < 0:
-            return parts
-        parts.append(data[least : _entry_end(data, least)])
-        last = least
-    return None
+    stop: i64 = start + (i64(read_i32_be(properties, at)) & 0xFFFFFFFF)
+    table = b"".join(_sorted(properties, start, stop))
+    return properties[:at] + len(table).to_bytes(4, "big") + table + properties[stop:]
 
 
 def _sorted(data: bytes, start: i64, stop: i64) -> list[bytes]:

@@ -245,7 +245,7 @@ def test_what_comes_while_blocked_waits_though_the_output_drains(client: Wire, o
     broker.alarms.set("memory")
     client.publish("q", b"x")
     client.receive()
-    client.connection.write(b"\0" * (BOUNDS.unread_bytes * 2))
+    client.connection.output.write(b"\0" * (BOUNDS.unread_bytes * 2))
     client.turn()
     client.publish("q", b"x")
     client.turn()
@@ -358,7 +358,7 @@ def test_who_asks_behind_a_commit_while_the_disk_is_stuck_waits_as_well() -> Non
         client.send(1, method)
         assert client.receive() == []
         assert not client.connection.reading
-        client.connection.blocking.caught_up(client.connection)
+        client.connection.blocking.caught_up()
         client.receive()
     while slow.disk:
         slow.committer.finish()

@@ -78,7 +78,7 @@ def test_what_comes_for_a_channel_that_has_been_closed_meanwhile_is_ignored(clie
     data = published("q", BODY)
     client.connection.feed(data[:60_000])
     channel = client.connection.channels[1]
-    client.connection.fail(errors.precondition_failed("delivery acknowledgement timed out"), 1, 0)
+    client.connection.closer.fail(errors.precondition_failed("delivery acknowledgement timed out"), 1, 0)
     assert channel.closed
     client.connection.feed(data[60_000:])
     assert [got.name for got in client.receive()] == ["channel.close"]

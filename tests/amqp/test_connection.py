@@ -3,9 +3,9 @@ from collections.abc import Callable
 
 import pytest
 
-from amqpbroker.amqp.connection import ROOM
-from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
 from amqpbroker.amqp.methods import HANDLERS
+from amqpbroker.amqp.output import ROOM
+from amqpbroker.amqp.state import SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config.bounds import BOUNDS
@@ -138,7 +138,7 @@ def test_a_mistake_of_the_brokers_own_closes_one_connection_with_541(
 def test_one_turn_is_one_mark_and_one_write(broker: Broker) -> None:
     client = Wire(broker).log_in()
     marks: list[object] = []
-    client.connection._on_dirty = marks.append
+    client.connection.output._on_dirty = lambda: marks.append(client.connection)
     for _ in range(5):
         client.send(1, "basic.qos")
     assert len(marks) == 1
@@ -159,7 +159,7 @@ def test_a_peer_that_asks_and_never_reads_is_not_read_any_more(broker: Broker) -
         client.turn()
         asked += 1
         assert asked < 1000
-    assert BOUNDS.unread_bytes // 2 <= len(client.connection.out) < BOUNDS.unread_bytes + ROOM + 100_000
+    assert BOUNDS.unread_bytes // 2 <= len(client.connection.output) < BOUNDS.unread_bytes + ROOM + 100_000
     client.connection.set_writable(True)
     data = client.turn()
     assert data.count(methods.encode("basic.get-empty")) == asked * 100
@@ -183,7 +183,7 @@ def test_replies_to_a_requester_that_does_not_read_are_bounded(broker: Broker) -
     client.connection.set_writable(False)
     for _ in range(30):
         server.publish(reply_to, b"x" * 1_000_000)
-    assert len(client.connection.out) < BOUNDS.unread_bytes + ROOM + 2_000_000
+    assert len(client.connection.output) < BOUNDS.unread_bytes + ROOM + 2_000_000
     assert server.connection.reading
 
 
@@ -195,7 +195,7 @@ def test_confirms_to_a_publisher_that_does_not_read_take_no_room(broker: Broker)
     for _ in range(2000):
         client.publish("q", b"")
         client.turn()
-    assert len(client.connection.out) < 1000
+    assert len(client.connection.output) < 1000
     client.connection.set_writable(True)
     (ack,) = client.receive()
     assert (ack.arguments["delivery_tag"], ack.arguments["multiple"]) == (2000, True)

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from amqpbroker.amqp.connection import ROOM
+from amqpbroker.amqp.output import ROOM
 from amqpbroker.broker.broker import Broker
 from amqpbroker.wire.frames import BODY
 from amqpbroker.wire.values import Field, longstr
@@ -293,7 +293,7 @@ def slow(broker: Broker) -> Wire:
 
 def held(client: Wire) -> int:
     """Octets that wait to be written."""
-    return len(client.connection.out)
+    return len(client.connection.output)
 
 
 @pytest.mark.parametrize("size", [pytest.param(0, marks=pytest.mark.explore), 100, SIZE, 1_000_000])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.amqp.ending import CLOSING_TIMEOUT_MS
+from amqpbroker.amqp.state import CLOSING_TIMEOUT_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.events.tap import Tap
 from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
@@ -19,28 +19,27 @@ HEARTBEAT_S = 600
 
 #: Functions that are made to raise, before or after they have run, by module and path within it.
 STEPS = [
-    "amqpbroker.amqp.blocking:Blocking.end",
     "amqpbroker.amqp.channel:Channel._forget_routes",
     "amqpbroker.amqp.channel:Channel._give_back",
     "amqpbroker.amqp.channel:Channel._roll_back",
     "amqpbroker.amqp.channel:Channel._tell_closed",
     "amqpbroker.amqp.channel:Channel.close_reply",
     "amqpbroker.amqp.channel:Channel.release",
+    "amqpbroker.amqp.channel:Channel.roll_back",
     "amqpbroker.amqp.channel:Channel.stop",
     "amqpbroker.amqp.channel:Channel.take_synced",
+    "amqpbroker.amqp.channel_counters:ChannelCounters.close_outlets",
+    "amqpbroker.amqp.closing:Closing._set_deadline",
+    "amqpbroker.amqp.closing:_close",
     "amqpbroker.amqp.confirms:Confirms.flush",
-    "amqpbroker.amqp.connection:Connection.mark_dirty",
-    "amqpbroker.amqp.connection:Connection.write",
-    "amqpbroker.amqp.connection:Connection.write_synced",
     "amqpbroker.amqp.connection_log:channel_failed",
     "amqpbroker.amqp.connection_log:closing",
     "amqpbroker.amqp.connection_log:connection_failed",
-    "amqpbroker.amqp.ending:Ending._finish_after",
-    "amqpbroker.amqp.ending:Ending._tell",
-    "amqpbroker.amqp.ending:_close",
     "amqpbroker.amqp.heartbeat:Heartbeat.stop",
-    "amqpbroker.amqp.tally:ChannelTally.close_outlets",
-    "amqpbroker.amqp.transaction:Transaction.rollback",
+    "amqpbroker.amqp.output:Output.mark_dirty",
+    "amqpbroker.amqp.output:Output.write",
+    "amqpbroker.amqp.output:Output.write_synced",
+    "amqpbroker.amqp.registration:Registration._tell",
     "amqpbroker.broker.queues.direct_reply:DirectReplies.close",
     "amqpbroker.broker.system_exchanges.event_exchange:EventExchange._tell",
     "amqpbroker.broker.policies.limits:Limits.channels_closed",
@@ -201,7 +200,7 @@ def test_connection_goes_whatever_raises_while_it_ends(
     except Injected:
         # The transport, as the caller, drops a socket whose output it cannot get, and reports the connection as lost.
         connection.lost()
-    if one_channel and not connection.ending.close_sent and not connection.closing:
+    if one_channel and connection.status.state.open:
         assert 1 not in connection.channels
         connection.lost()
     _advance(broker, CLOSING_TIMEOUT_MS)

@@ -107,7 +107,7 @@ def test_no_confirms_on_a_channel_that_was_closed(error):
     store.appended += 1
     assert client.receive() == []
     store.synced = store.appended - 1
-    client.connection.mark_dirty()
+    client.connection.output.mark_dirty()
     assert client.receive() == []
 
 
@@ -168,5 +168,5 @@ def test_many_gets_are_bounded():
         data += frame(METHOD, 1, methods.encode("basic.get", queue="q"))
         data += frame(METHOD, 1, methods.encode("basic.nack", delivery_tag=tag, requeue=True))
     client.connection.feed(data)
-    assert len(client.connection.out) < 12_000_000
+    assert len(client.connection.output) < 12_000_000
     assert len(client.receive()) == 200

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import amqpbroker
-from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
 from amqpbroker.amqp.handshake import CAPABILITIES
+from amqpbroker.amqp.state import SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import DefaultUser
@@ -235,9 +235,9 @@ def test_a_password_is_not_logged(started: Wire, caplog: pytest.LogCaptureFixtur
 def test_what_the_client_says_of_itself_is_kept(started: Wire) -> None:
     started.feed(start_ok(knows=("basic.nack",), product=longstr("test")))
     started.receive()
-    assert started.connection.client_properties["product"] == longstr("test")
-    assert started.connection.knows("basic.nack")
-    assert not started.connection.knows("consumer_cancel_notify")
+    assert started.connection.client.properties["product"] == longstr("test")
+    assert started.connection.client.knows("basic.nack")
+    assert not started.connection.client.knows("consumer_cancel_notify")
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_what_the_client_says_of_itself_is_kept(started: Wire) -> None:
 def test_odd_capabilities_are_none(started: Wire, capabilities: Field) -> None:
     started.feed(start_ok(capabilities=capabilities))
     assert [got.name for got in started.receive()] == ["connection.tune"]
-    assert not started.connection.knows("basic.nack")
+    assert not started.connection.client.knows("basic.nack")
 
 
 # --- tune ------------------------------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def test_smaller_limits_are_taken(tuning: Wire, wanted: dict[str, int]) -> None:
     assert [got.name for got in tuning.receive()] == ["connection.open-ok"]
     for limit, value in wanted.items():
         if limit != "heartbeat":
-            assert getattr(tuning.connection, limit) == value
+            assert getattr(tuning.connection.client, limit) == value
 
 
 def test_a_broker_without_limits_takes_any(cut: Cut) -> None:

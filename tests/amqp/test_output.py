@@ -3,13 +3,18 @@ import random
 import pytest
 
 from amqpbroker.amqp.output import LARGE, Output
+from amqpbroker.amqp.state import Status
 from amqpbroker.message.message import Message
 from amqpbroker.message.pieces import Pieces
 from amqpbroker.wire.frames import content
 
 
+def make_output():
+    return Output(Status(), lambda: None, 0)
+
+
 def test_small_frames_become_one_part_and_large_ones_stay_what_they_are():
-    output = Output()
+    output = make_output()
     large = b"L" * LARGE
     for data in (b"one", b"two", large, b"three"):
         output.add(data)
@@ -21,7 +26,7 @@ def test_small_frames_become_one_part_and_large_ones_stay_what_they_are():
 
 
 def test_it_goes_on_after_it_was_taken():
-    output = Output()
+    output = make_output()
     for data in (b"x" * 10_000, b"short", b""):
         output.add(data)
         output.small.write(b"!")
@@ -30,7 +35,7 @@ def test_it_goes_on_after_it_was_taken():
 
 
 def test_what_comes_later_is_not_in_what_was_taken_even_if_that_was_nothing():
-    output = Output()
+    output = make_output()
     taken = output.take()
     output.add(b"L" * LARGE)
     assert taken == []
@@ -47,7 +52,7 @@ def test_a_body_in_pieces_goes_out_in_frames_of_the_consumer_s_size(frame_max):
         size = choose.choice([1, 5000, 50_000, 131_064])
         pieces.add(body[at : at + size])
         at += size
-    output = Output()
+    output = make_output()
     output.add_content(Message(b"\0\1q", b"\0\0", pieces), 7, frame_max)
     assert b"".join(output.take()) == content(7, b"\0\0", body, frame_max)
 
@@ -57,6 +62,6 @@ def test_large_pieces_of_a_body_are_not_copied():
     pieces = Pieces()
     pieces.add(piece)
     pieces.add(piece)
-    output = Output()
+    output = make_output()
     output.add_content(Message(b"\0\1q", b"\0\0", pieces), 1, 131072)
     assert [part.obj is piece for part in output.take() if isinstance(part, memoryview)] == [True, True]

@@ -258,9 +258,9 @@ def test_consumers_that_come_and_go_at_a_full_output_leave_nothing_behind():
     client.send(1, "basic.consume", queue="a", consumer_tag="a", no_ack=True)
     for _ in range(50):
         client.send(1, "basic.consume", queue="b", consumer_tag="b", no_ack=True)
-        assert len(client.connection.line) == 2
+        assert len(client.connection.output.line) == 2
         client.send(1, "basic.cancel", consumer_tag="b")
-        assert len(client.connection.line) == 1
+        assert len(client.connection.output.line) == 1
     assert [got.body for got in client.receive() if got.name == "basic.deliver"] == [b"a" * 300_000] * 4
     client.send(1, "basic.get", queue="b")
     assert [got.body for got in client.receive()] == [b"b"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from amqpbroker.amqp.connection import SLICE_MS
+from amqpbroker.amqp.frame_loop import SLICE_MS
 from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
 from amqpbroker.clock import ManualClock
 from tests.harness import Wire, make_broker, method, published

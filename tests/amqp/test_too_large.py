@@ -116,9 +116,12 @@ def test_another_frame_where_its_body_is_due_closes_the_connection(client: Wire,
     assert client.closed()[0] == 505
 
 
+@pytest.mark.parametrize("sent", [1, LIMIT + 1])
 @pytest.mark.parametrize("size", [2**63 - 1, 2**63, 2**64 - 1])
-def test_the_largest_numbers_are_waited_for(client: Wire, size: int) -> None:
-    client.feed(announced(size) + frame(BODY, 1, b"x" * (LIMIT + 1)))
+def test_the_largest_numbers_are_waited_for(client: Wire, size: int, sent: int) -> None:
+    client.feed(announced(size))
+    for _ in range(2):
+        client.feed(frame(BODY, 1, b"x" * sent))
     assert client.receive() == []
     assert client.call(2, "channel.open").name == "channel.open-ok"
     client.connection.lost()

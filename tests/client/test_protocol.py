@@ -46,7 +46,7 @@ class Pair:
         self.client.receiver = self.seen = Recorder()
         self._chance = chance
 
-    def on_dirty(self, _):
+    def on_dirty(self):
         if not self.dirty:
             self.dirty = True
             asyncio.get_running_loop().call_soon(self.turn)
@@ -121,7 +121,7 @@ async def test_a_channel_that_is_closed_of_its_own_accord(pair):
 
 async def test_a_queue_that_is_deleted(pair):
     await pair.client.call("queue.declare", queue="q")
-    pair.connection.capabilities = frozenset({"consumer_cancel_notify"})
+    pair.connection.client.capabilities = frozenset({"consumer_cancel_notify"})
     await pair.client.call("basic.consume", queue="q")
     vhost = pair.broker.vhosts["/"]
     vhost.delete_queue(vhost.queues["q"])

@@ -348,7 +348,7 @@ REFUSED = {
         "%% RabbitMQ\nlisteners.ssl.default = 5671",
         "a.conf:1: this line is not KEY = VALUE, nor a comment that begins with #",
     ),
-    "a lab of weak TLS": (
+    "a instance of weak TLS": (
         "ssl_options.versions.1 = tlsv1\nssl_options.ciphers.1 = DES-CBC3-SHA",
         "a.conf:2: ssl_options.ciphers has no value that can be used: OpenSSL does not have this cipher suite",
     ),
@@ -404,7 +404,7 @@ def test_the_broker_starts_with_the_settings_of_bunnys_container(tmp_path):
     authority = Authority(tmp_path)
     server = authority.issue("server")
     definitions = tmp_path / "definitions.json"
-    definitions.write_text('{"vhosts": [{"name": "bunny_testbed"}]}')
+    definitions.write_text('{"vhosts": [{"name": "bunny_instance"}]}')
     text = BUNNY.replace("5672", "0").replace("5671", "0").replace("0.0.0.0", "127.0.0.1")
     for there, here in {
         "/certs/ca.pem": authority.cafile,

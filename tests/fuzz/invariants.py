@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 from amqpbroker.amqp.connection_log import CHANNEL, CONNECTION
-from amqpbroker.amqp.ending import CLOSING_TIMEOUT_MS
+from amqpbroker.amqp.state import CLOSING_TIMEOUT_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock

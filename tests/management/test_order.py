@@ -19,8 +19,8 @@ class Client(Wire):
         self.tick = tick
         self.written = written
 
-    def _on_dirty(self, _):
-        super()._on_dirty(_)
+    def _on_dirty(self):
+        super()._on_dirty()
         self.tick.mark(self)
 
     def end_turn(self):

@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from amqpbroker.amqp.ending import SILENT_CLOSE_DELAY_MS
+from amqpbroker.amqp.state import SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.users import passwords
 from amqpbroker.clock import ManualClock
 from amqpbroker.wire import methods

@@ -6,7 +6,7 @@ class Connection:
 
     def __init__(self, peer, on_dirty):
         self.peer = peer
-        self.on_dirty = lambda: on_dirty(self)
+        self.on_dirty = on_dirty
         self.closing = False
         self.reading = True
         self.wanted = 0

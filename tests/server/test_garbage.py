@@ -66,7 +66,7 @@ class Site:
 
     def run(self, function):
         """Call `function(broker)` in the broker's thread."""
-        return self.broker._call(lambda lab: function(lab.broker))
+        return self.broker._call(lambda instance: function(instance.broker))
 
     def http(self, verb, path, body=None, authorization=AUTHORIZATION):
         connection = http.client.HTTPConnection(*urlsplit(self.broker.http_url).netloc.split(":"), timeout=PATIENCE_S)
@@ -102,7 +102,7 @@ class Site:
 
     def at_rest(self):
         """Wait until all clients and shovels are gone, from the event loop too."""
-        self.until(lambda: not self.broker._call(lambda lab: lab.server.clients.there()))
+        self.until(lambda: not self.broker._call(lambda instance: instance.server.clients.there()))
         time.sleep(0.02)
         self.broker.queues()
 
@@ -118,7 +118,7 @@ def site(tmp_path_factory):
     }
     logging.disable()  # pytest keeps the records, with their arguments
     with Broker(management=True, **options) as broker:
-        broker._call(lambda lab: lab.broker.untap(lab.recorder))  # the recorder remembers messages
+        broker._call(lambda instance: instance.broker.untap(instance.recorder))  # the recorder remembers messages
         site = Site(broker, authority)
         # Objects that serve HTTP are created on a thread when the first client connects.
         site.http("GET", "overview")
@@ -286,7 +286,7 @@ def unacknowledged(site, kind="classic", cancel=False):
             client.read()
         if cancel:
             client.call("basic.cancel", consumer_tag="c")
-    site.until(lambda: not site.broker._call(lambda lab: lab.server.clients.there()))
+    site.until(lambda: not site.broker._call(lambda instance: instance.server.clients.there()))
     with contextlib.closing(site.client()) as client:
         client.call("queue.purge", queue=queue)
 

@@ -37,13 +37,13 @@ class Site:
             **{key.replace("_", "-"): value for key, value in changes.items()},
         }
         value = {key: each for key, each in value.items() if each is not None}
-        self.near._call(lambda lab: lab.broker.parameters.put("shovel", "/", name, value))
+        self.near._call(lambda instance: instance.broker.parameters.put("shovel", "/", name, value))
 
     def delete(self, name="s"):
-        self.near._call(lambda lab: lab.broker.parameters.delete("shovel", "/", name))
+        self.near._call(lambda instance: instance.broker.parameters.delete("shovel", "/", name))
 
     def statuses(self):
-        return self.near._call(lambda lab: lab.broker.shovels.statuses())
+        return self.near._call(lambda instance: instance.broker.shovels.statuses())
 
     def until(self, state, reason=""):
         """Wait for the state of the shovel s."""
@@ -68,8 +68,8 @@ class Site:
     def messages(self, broker, queue, vhost="/"):
         """How many there are, unacknowledged ones too; None if there is no such queue."""
 
-        def look(lab):
-            found = lab.broker.vhosts[vhost].queues.get(queue)
+        def look(instance):
+            found = instance.broker.vhosts[vhost].queues.get(queue)
             return None if found is None else found.info().messages
 
         return broker._call(look)
@@ -112,7 +112,9 @@ def test_messages_go_over_and_the_shovel_goes_when_it_is_deleted(site):
     site.until_count(site.near, "out", 0)
     site.delete()
     assert site.statuses() == []
-    eventually(lambda: not site.far._call(lambda lab: list(lab.broker.sessions)), lambda: "it is still connected")
+    eventually(
+        lambda: not site.far._call(lambda instance: list(instance.broker.sessions)), lambda: "it is still connected"
+    )
 
 
 def test_from_an_exchange_to_an_exchange(site):
@@ -131,7 +133,7 @@ def test_from_an_exchange_to_an_exchange(site):
 
 def test_within_one_broker_as_published(site):
     site.near.add_vhost("other")
-    site.near._call(lambda lab: lab.broker.vhosts["other"].declare_queue("out", True, False, False, {}))
+    site.near._call(lambda instance: instance.broker.vhosts["other"].declare_queue("out", True, False, False, {}))
     site.set(src_uri=site.near.url, dest_uri="amqp:///other", dest_queue=None)
     site.publish(1)
     site.until_count(site.near, "out", 1, "other")
@@ -165,10 +167,10 @@ def test_what_the_destination_does_not_take_stays_until_it_does(site, monkeypatc
 def test_a_destination_that_is_short_of_memory(site):
     site.set()
     site.until("running")
-    site.far._call(lambda lab: lab.broker.alarms.set("memory"))
+    site.far._call(lambda instance: instance.broker.alarms.set("memory"))
     site.publish(3)
     site.until("blocked")
-    site.far._call(lambda lab: lab.broker.alarms.clear("memory"))
+    site.far._call(lambda instance: instance.broker.alarms.clear("memory"))
     site.until_count(site.far, "in", 3)
     site.until("running")
 
@@ -178,7 +180,7 @@ def test_so_many_and_no_more(site, ack_mode):
     site.publish(10)
     site.set(ack_mode=ack_mode, src_delete_after="queue-length" if ack_mode == "no-ack" else 7)
     eventually(lambda: site.statuses() == [], lambda: f"{site.statuses()}")
-    assert site.near._call(lambda lab: lab.broker.parameters.list("shovel")) == []
+    assert site.near._call(lambda instance: instance.broker.parameters.list("shovel")) == []
     site.until_count(site.far, "in", 10 if ack_mode == "no-ack" else 7)
     site.until_count(site.near, "out", 0 if ack_mode == "no-ack" else 3)
 
@@ -245,8 +247,8 @@ def test_changed_many_times_it_is_there_once(site):
     site.until_count(site.far, "in", 5)
 
     def there():
-        consumers = site.near._call(lambda lab: lab.broker.vhosts["/"].queues["out"].consumer_count)
-        return [consumers, site.far._call(lambda lab: len(lab.broker.sessions))]
+        consumers = site.near._call(lambda instance: instance.broker.vhosts["/"].queues["out"].consumer_count)
+        return [consumers, site.far._call(lambda instance: len(instance.broker.sessions))]
 
     eventually(lambda: there() == [1, 1], lambda: f"{there()} consumers and connections")
 
@@ -293,11 +295,11 @@ def test_a_queue_that_is_deleted_is_made_again(site, caplog):
 def test_its_vhost_is_deleted(site):
     site.near.add_vhost("v")
     value = {"src-uri": "amqp:///v", "src-queue": "out", "dest-uri": site.far.url, "dest-queue": "in"}
-    site.near._call(lambda lab: lab.broker.parameters.put("shovel", "v", "s", value))
+    site.near._call(lambda instance: instance.broker.parameters.put("shovel", "v", "s", value))
     site.until("running")
     site.near.delete_vhost("v")
     assert site.statuses() == []
-    assert site.near._call(lambda lab: lab.broker.parameters.list("shovel")) == []
+    assert site.near._call(lambda instance: instance.broker.parameters.list("shovel")) == []
 
 
 def test_changed_while_it_runs(site):
@@ -314,15 +316,15 @@ def test_deleted_while_it_connects_it_leaves_no_connection(site):
     """Delete the shovel after any number of event loop iterations."""
 
     async def begin_and_delete(turns):
-        site.near._lab.broker.parameters.put("shovel", "/", "s", {**BOTH_WITHIN, "dest-queue": "in"})
+        site.near._instance.broker.parameters.put("shovel", "/", "s", {**BOTH_WITHIN, "dest-queue": "in"})
         for _ in range(turns):
             await asyncio.sleep(0)
-        site.near._lab.broker.parameters.delete("shovel", "/", "s")
+        site.near._instance.broker.parameters.delete("shovel", "/", "s")
 
     for turns in range(40):
         site.near._run(begin_and_delete(turns))
     end = time.monotonic() + 8  # shorter than the timeout of a handshake
-    while there := site.near._call(lambda lab: lab.server.clients.there()):
+    while there := site.near._call(lambda instance: instance.server.clients.there()):
         assert time.monotonic() < end, there
         time.sleep(0.005)
 

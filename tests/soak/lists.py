@@ -12,7 +12,7 @@ from amqpbroker.management.listing import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from amqpbroker.management.nesting import MAX_BODY_LEVELS, MAX_DEFINITIONS_LEVELS
 from amqpbroker.management.routes.overview import SLICE as QUEUES
 from amqpbroker.management.streamed import WHOLE_BYTES
-from amqpbroker.management.visible import SLICE as CONNECTIONS
+from amqpbroker.management.visible_connections import SLICE as CONNECTIONS
 from tests.load.client import request
 from tests.soak.soak import TRANSIENT, Phase, Soak
 from tests.soak.traffic import alike, delete, publish

@@ -70,11 +70,11 @@ DRIVEN = {
     "config.bounds.few_routes": "exchanges",
     "config.bounds.all_routes": "routes",
     "config.bounds.unread_bytes": "unread messages",
-    "amqp.connection.ROOM": "large",
+    "amqp.output.ROOM": "large",
     "amqp.output.LARGE": "large",
     "server.reading.REQUEST_BYTES": "large",
     "amqp.output._KEPT": "large",
-    "amqp.delivery.SMALL": "large",
+    "amqp.output.SMALL": "large",
     "amqp.body_stream.STREAMED": "large",
     "message.pieces.LARGE": "large",
     "server.reading.READ_BYTES": "large",
@@ -120,7 +120,7 @@ DRIVEN = {
     "management.routes.overview.SLICE": "lists",
     "management.streamed.SLICE": "lists",
     "management.streamed.WHOLE_BYTES": "lists",
-    "management.visible.SLICE": "lists",
+    "management.visible_connections.SLICE": "lists",
     "metrics.page.SLICE": "lists",
     "metrics.snapshot.SLICE": "lists",
     "server.http_protocol.PIECE_BYTES": "lists",
@@ -135,11 +135,11 @@ DRIVEN = {
 #: Reason -> constants that are not bounds.
 NOT_BOUNDS = {
     "of AMQP, which the broker only names": """
-        amqp.channel.IMMEDIATE amqp.channel.MANDATORY amqp.channel_zero._CLOSE amqp.channel_zero._CLOSE_OK
-        amqp.confirms._ACK amqp.confirms._NACK amqp.confirms._MULTIPLE amqp.confirms._REQUEUE
-        amqp.connection._PUBLISH amqp.connection._SHORTEST_PUBLISH amqp.connection._ACK
-        amqp.connection.ACK_OCTETS amqp.connection.TOLERANCE amqp.delivery.UNLIMITED amqp.dispatch.UPDATE_SECRET
-        amqp.gate.CHANNEL_OPEN amqp.gate.CHANNEL_CLOSE amqp.gate.CHANNEL_CLOSE_OK broker.broker.CONTENT_HEAD
+        amqp.channel.IMMEDIATE amqp.channel.MANDATORY amqp.channels.CHANNEL_OPEN amqp.confirms._ACK
+        amqp.confirms._NACK amqp.confirms._MULTIPLE amqp.confirms._REQUEUE amqp.frame_loop._PUBLISH
+        amqp.frame_loop._SHORTEST_PUBLISH amqp.frame_loop._ACK amqp.frame_loop.ACK_OCTETS amqp.client.TOLERANCE
+        amqp.dispatch._PUBLISH amqp.handshake._OPEN amqp.delivery.UNLIMITED amqp.decoding.UPDATE_SECRET
+        amqp.channels.CHANNEL_CLOSE amqp.channels.CHANNEL_CLOSE_OK broker.broker.CONTENT_HEAD
         message.deaths._COUNT_OCTETS message.deaths._ORIGINAL_EXPIRATION_TYPE message.deaths._QUEUE_OCTETS
         message.deaths._QUEUE_TYPE message.deaths._REASON_OCTETS message.deaths._REASON_TYPE
         broker.exchanges.topic_index._DOT message.message._HEADERS
@@ -148,15 +148,15 @@ NOT_BOUNDS = {
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE client.protocol._ACK client.protocol._DELIVER
         shovel.topology._NOT_FOUND client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY
         wire.frames.END wire.frames.HEADER wire.frames.HEARTBEAT wire.frames.METHOD wire.frames.OVERHEAD
-        wire.raw_headers._U32 server.reading.SETTLING_BYTES server.reading._HEARTBEAT_BYTES
-        wire.property_flags.CONTENT_TYPE wire.property_flags.CONTENT_ENCODING wire.property_flags.HEADERS
-        wire.property_flags.DELIVERY_MODE wire.property_flags.PRIORITY wire.property_flags.CORRELATION_ID
-        wire.property_flags.REPLY_TO wire.property_flags.EXPIRATION wire.property_flags.MESSAGE_ID
-        wire.property_flags.TIMESTAMP wire.property_flags.TYPE wire.property_flags.USER_ID
-        wire.property_flags.APP_ID wire.property_flags.CLUSTER_ID wire.property_flags.UNDEFINED
-        wire.property_walk._DIGITS wire.property_walk.PSEUDO_QUEUE_BYTES wire.property_edit._FEW
-        wire.property_walk._NOT_PLAIN wire.property_walk._SORTED wire.property_walk._UNSORTED
-        wire.property_walk._UNREADABLE
+        wire.frames.PROPERTIES_AT wire.raw_headers._U32 server.reading.SETTLING_BYTES
+        server.reading._HEARTBEAT_BYTES wire.property_flags.CONTENT_TYPE wire.property_flags.CONTENT_ENCODING
+        wire.property_flags.HEADERS wire.property_flags.DELIVERY_MODE wire.property_flags.PRIORITY
+        wire.property_flags.CORRELATION_ID wire.property_flags.REPLY_TO wire.property_flags.EXPIRATION
+        wire.property_flags.MESSAGE_ID wire.property_flags.TIMESTAMP wire.property_flags.TYPE
+        wire.property_flags.USER_ID wire.property_flags.APP_ID wire.property_flags.CLUSTER_ID
+        wire.property_flags.UNDEFINED wire.property_walk._DIGITS wire.property_walk.PSEUDO_QUEUE_BYTES
+        wire.property_edit._FEW wire.property_edit._ORDERS wire.property_walk._NOT_PLAIN
+        wire.property_walk._SORTED wire.property_walk._UNSORTED wire.property_walk._UNREADABLE
     """,
     "of the store's format": """
         message.message.NOT_STORED message.message.PENDING broker.queues.spill._REDELIVERED store.stored.DECODED
@@ -180,10 +180,11 @@ NOT_BOUNDS = {
         wire.erlang_hash._MASK wire.erlang_hash._NIL
     """,
     "a time or an interval": """
-        amqp.connection.SLICE_MS amqp.consumer_timeout._LEAST_MS amqp.ending.CLOSING_TIMEOUT_MS
-        amqp.ending.SILENT_CLOSE_DELAY_MS client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S
-        broker.exchanges.held._BUSY_MS broker.exchanges.held._REREAD_MS broker.exchanges.held._SWEEP_AGAIN_MS
-        broker.exchanges.held._TELL_MS broker.users.login_guard.FORGET_MS broker.users.login_guard.MAX_PAUSE_MS
+        amqp.frame_loop.SLICE_MS amqp.consumer_timeout._LEAST_MS amqp.state.CLOSING_TIMEOUT_MS
+        amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER amqp.state.HANDSHAKE_TIMEOUT
+        client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S broker.exchanges.held._BUSY_MS
+        broker.exchanges.held._REREAD_MS broker.exchanges.held._SWEEP_AGAIN_MS broker.exchanges.held._TELL_MS
+        broker.users.login_guard.FORGET_MS broker.users.login_guard.MAX_PAUSE_MS
         broker.users.login_guard.PAUSE_MS patterns._SEARCH_S store.persistence.COMPACTION_RETRY_MS
         broker.counters.rates.HISTORY_MS broker.counters.rates.INTERVAL_MS broker.counters.rates.PAUSE_MS
         broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
@@ -201,7 +202,7 @@ NOT_BOUNDS = {
     """,
     "an estimate or a weight, which is added to what is counted": """
         amqp.channel.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
-        amqp.connection.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
+        amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
         store.gathering._RETURNED_BYTES message.message.MESSAGE_OCTETS broker.queues.queue_info._QUEUE_OCTETS
         broker.counters.rates._WEIGHT broker.queues.quorum_lines.QuorumLine.WEIGHT
         broker.queues.quorum_lines.StrictLevels.DEFAULT_PRIORITY server.resources.DISK_BYTES_PER_MS
@@ -212,7 +213,7 @@ NOT_BOUNDS = {
         broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
     """,
     "how much of a value is shown": """
-        amqp.dispatch._SHOWN management.failure._ERLANG_LINE management.failure._SHOWN
+        amqp.decoding._SHOWN management.failure._ERLANG_LINE management.failure._SHOWN
         store.directory.dump.BODY_BYTES
     """,
     "a share of the machine's memory, or what its allocator keeps": """
@@ -225,7 +226,9 @@ NOT_BOUNDS = {
     """,
     "the least that is read at a time": "server.reading.LEAST_READ_BYTES server.reading.SHORT_TURN_BYTES",
     "a read of more than 1 GiB, which only recovery does": "store.journal.files.Files.at_once",
-    "40,000 client certificates; driven by tests/server/test_depth.py with a lower bound": "server.depth.REMEMBERED",
+    "40,000 client certificates; driven by tests/server/test_certificate_depth.py with a lower bound": """
+        server.certificate_depth.REMEMBERED
+    """,
     "when the broker ends": "server.clients._TURNS",
     "failures of the disk; driven by unit tests with a disk that fails": """
         broker.exchanges.held._FAILURES store.definitions.sqlite_log.RETRY_BYTES
@@ -238,7 +241,7 @@ NOT_BOUNDS = {
 
 #: Comparisons with a length, and arguments that limit one, that are not bounds -> reason.
 NOT_BOUNDS_IN_CODE = {
-    "amqp.connection: len(rest) < 7": "the size of a frame's head",
+    "amqp.frame_loop: len(rest) < 7": "the size of a frame's head",
     "amqp.sasl: len(parts) != 3": "the parts of a response",
     "broker.shovels.definition: len(given.encode('utf-8', 'surrogateescape')) > 255": "the length of a name",
     "errors: len(encoded) > 255": "the length of a reply text",

@@ -111,7 +111,7 @@ def test_several_at_once_know_nothing_of_each_other():
 
 def test_its_own_thread_is_not_kept_waiting():
     with Broker() as b:
-        raised = b._call(lambda lab: _error(b.queues))
+        raised = b._call(lambda instance: _error(b.queues))
     assert "own thread" in str(raised)
 
 

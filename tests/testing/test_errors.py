@@ -7,8 +7,8 @@ import time
 import pika
 import pytest
 
-from amqpbroker.testing import Broker, broker, clock, travel
-from amqpbroker.testing.sent import Sent
+from amqpbroker.testing import Broker, broker, clock, time_travel
+from amqpbroker.testing.in_flight import Sent
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_broker_that_does_not_stop(busy):
 
 
 def test_clients_whose_messages_are_not_handled(b, monkeypatch):
-    monkeypatch.setattr(travel, "READ_S", 0.05)
+    monkeypatch.setattr(time_travel, "READ_S", 0.05)
     monkeypatch.setattr(Sent, "is_handled", False)
     with pika.BlockingConnection(pika.URLParameters(b.url)), pytest.raises(TimeoutError) as raised:
         b.queues()

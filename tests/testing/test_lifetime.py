@@ -18,14 +18,14 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.server.app import Server
 from amqpbroker.server.protocols import AMQPS
 from amqpbroker.testing import Broker
-from amqpbroker.testing.lab import Lab
+from amqpbroker.testing.instance import Instance
 from amqpbroker.wire.frames import content
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, longstr
 from tests.certificates import Authority
 from tests.testing.faults.raw import Client, method
 
-KINDS = (Server, Lab, domain.Broker, Vhost, LocalQueue, Connection)
+KINDS = (Server, Instance, domain.Broker, Vhost, LocalQueue, Connection)
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +152,7 @@ def test_messages_that_were_published_are_let_go_of_before_garbage_is_collected(
     ready(connected)
     publish(connected, "nowhere")
     assert len(b.published()) == 2
-    recorder = b._lab.recorder
+    recorder = b._instance.recorder
     b.stop()
     assert [*recorder.publishes, *recorder.unroutable, *recorder.refusals] == []
 
@@ -162,14 +162,14 @@ def test_a_broker_that_is_restarted_is_one(client, use):
     before = living()
     with Broker() as b:
         use(client(b))
-        queues = b._call(lambda lab: len(lab.broker.vhosts["/"].queues))
+        queues = b._call(lambda instance: len(instance.broker.vhosts["/"].queues))
         for _ in range(3):
             b.restart()
         # The event loop's thread may still be busy with the broker that has just ended.
         end = time.monotonic() + 10
         while (found := living() - before)["Server"] > 1 and time.monotonic() < end:
             time.sleep(0.01)
-        assert found == {"Server": 1, "Lab": 1, "Broker": 1, "Vhost": 1, "LocalQueue": queues}
+        assert found == {"Server": 1, "Instance": 1, "Broker": 1, "Vhost": 1, "LocalQueue": queues}
 
 
 def test_faults_keep_no_broker_that_has_ended(client):

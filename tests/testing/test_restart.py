@@ -135,7 +135,7 @@ def test_stopping_ends_a_restart(b):
 
     restarting = threading.Thread(target=restart)
     restarting.start()
-    while not b._lab.server.gives_way:
+    while not b._instance.server.gives_way:
         time.sleep(0.005)
     with pytest.raises(RuntimeError, match="restarted already"):
         b.restart()
@@ -163,11 +163,11 @@ def test_what_was_returned_and_is_delayed_is_ready_again() -> None:
 
 
 def test_a_stop_ends_a_restart_that_is_asked_for_after_it(b):
-    lab, thread = b._lab, b._thread
+    instance, thread = b._instance, b._thread
 
     def stop_and_restart():
-        lab.server.stop()
-        lab.restart()
+        instance.server.stop()
+        instance.restart()
 
     b._loop.call_soon_threadsafe(stop_and_restart)
     thread.join(10)
@@ -176,7 +176,7 @@ def test_a_stop_ends_a_restart_that_is_asked_for_after_it(b):
 
 def test_a_restart_of_a_stopped_broker_says_so(b):
     async def stop():
-        b._lab.server.stop()
+        b._instance.server.stop()
 
     b._run(stop())
     with pytest.raises(RuntimeError, match=r"stopped meanwhile|not running"):
@@ -212,6 +212,6 @@ def test_what_is_asked_of_a_broker_that_is_ending_is_refused_at_once(monkeypatch
 def test_a_restart_that_takes_too_long_says_what_there_is(b, monkeypatch):
     b.faults.nack(routing_key="nobody")
     monkeypatch.setattr(broker, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(b._lab, "restart", lambda down_s: None)
+    monkeypatch.setattr(b._instance, "restart", lambda down_s: None)
     with pytest.raises(TimeoutError, match=r"restart\(\) has not come to its end: (.|\n)*nack\(routing_key='nobody'\)"):
         b.restart()

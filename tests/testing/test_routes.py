@@ -58,13 +58,13 @@ def test_a_span_that_is_none_is_refused(api, body, reason):
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_it_is_for_administrators(b, route):
-    b._call(lambda lab: lab.broker.users.add_user("eve", "e", ("monitoring", "policymaker")))
+    b._call(lambda instance: instance.broker.users.add_user("eve", "e", ("monitoring", "policymaker")))
     url = b.http_url + "/api" + route.path.format(vhost="%2F", name="q", id=1)
     for login in (None, ("guest", "wrong"), ("eve", "e")):
         for method in ("get", "put", "post", "delete"):
             if getattr(route, method) is not None:
                 assert httpx.request(method, url, auth=login).status_code == 401
-    b._call(lambda lab: lab.broker.users.delete_user("eve"))
+    b._call(lambda instance: instance.broker.users.delete_user("eve"))
 
 
 def test_a_broker_has_it_only_with_the_flag(broker, tmp_path):

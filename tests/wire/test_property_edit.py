@@ -1,10 +1,14 @@
+import itertools
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amqpbroker.wire.frames import PROPERTIES_AT, content_body, content_properties, lone_content
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import PROPERTIES, decode_properties, encode_properties
-from amqpbroker.wire.property_edit import headers_between, set_headers, without_expiration
+from amqpbroker.wire.property_edit import headers_between, merge_headers, set_headers, sort_headers, without_expiration
 from amqpbroker.wire.raw_headers import value_end
 from amqpbroker.wire.values import Field, Table, encode_field, encode_table, longstr
 from tests.wire.fields import fields, names, properties
@@ -81,3 +85,47 @@ def test_each_property_beside_an_expiration_stays(name: str) -> None:
     other = {name: value.get(name, b"some text")}
     data = encode_properties({**other, "expiration": b"900"})
     assert without_expiration(data) == encode_properties({} if name == "expiration" else other)
+
+
+def with_headers(headers: Table) -> tuple[bytes, int]:
+    """Properties with these headers, and where the headers are in them."""
+    data = encode_properties({"content_type": b"text/plain", "headers": headers, "delivery_mode": 2})
+    return data, 2 + 11
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_headers_are_sorted_where_they_are_in_the_frames(count: int) -> None:
+    headers = {f"name-{number}": Field("I", number) for number in range(count)}
+    wanted, _ = with_headers(headers)
+    orders = list(itertools.islice(itertools.permutations(headers.items()), 1000))
+    # Twice: as orders that are new, and as orders that are remembered.
+    for order in orders + orders:
+        data, at = with_headers(dict(order))
+        frames = lone_content(7, data, [b"body"], 4)
+        after = sort_headers(frames, PROPERTIES_AT + at)
+        assert after is not None
+        assert content_properties(after) == sort_headers(data, at) == wanted
+        assert (after[:7], content_body(after, 4)) == (frames[:7], b"body")
+
+
+def test_more_orders_than_are_remembered_are_sorted() -> None:
+    dice = random.Random(1)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    for _ in range(5000):
+        names = dice.sample(letters, dice.randrange(1, 9))
+        data, at = with_headers({name: longstr(name * dice.randrange(3)) for name in names})
+        assert sort_headers(data, at) == normalised(data)
+
+
+@pytest.mark.parametrize("names", [["b", "a", "b"], ["a", "a"], ["c", "b", "a", "b"]], ids=str)
+def test_names_that_are_repeated_are_merged(names: list[str]) -> None:
+    table = b"".join(b"\1" + name.encode() + b"I" + number.to_bytes(4, "big") for number, name in enumerate(names))
+    data = b"\x20\0" + len(table).to_bytes(4, "big") + table
+    assert sort_headers(data, 2) is None
+    assert merge_headers(data, 2) == normalised(data) != data
+
+
+def test_many_headers_are_merged() -> None:
+    data, at = with_headers({f"name-{number:02}": Field("I", number) for number in reversed(range(9))})
+    assert sort_headers(data, at) is None
+    assert merge_headers(data, at) == normalised(data)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import decode_properties, encode_properties
-from amqpbroker.wire.property_edit import sort_headers
+from amqpbroker.wire.property_edit import merge_headers, sort_headers
 from amqpbroker.wire.property_walk import PSEUDO_QUEUE_BYTES, PropertyWalk
 from amqpbroker.wire.raw_headers import headers_start, value_end
 from amqpbroker.wire.values import Field, MalformedError, longstr
@@ -18,7 +18,8 @@ def walked(data):
     walk = PropertyWalk()
     if not walk.walk(data):
         return None
-    kept = sort_headers(data, walk.unsorted_at) if walk.unsorted_at else data
+    at = walk.unsorted_at
+    kept = (sort_headers(data, at) or merge_headers(data, at)) if at else data
     assert (kept == data) == (not walk.unsorted_at)
     user = data[walk.user_at : walk.user_end] if walk.user_end else None
     reply = data[walk.reply_at : walk.reply_at + 1 + PSEUDO_QUEUE_BYTES] if walk.reply_at else None

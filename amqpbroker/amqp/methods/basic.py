@@ -1,10 +1,10 @@
 """The basic class off the hot path: qos, consume, cancel, get, reject, nack, recover."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
 from amqpbroker.amqp.delivery import ChannelConsumer, OverfullConsumer, StampingConsumer
-from amqpbroker.amqp.handler import Handler
 from amqpbroker.amqp.methods.queue import queue_name
 from amqpbroker.amqp.takeover import held_under, remember, take_over
 from amqpbroker.broker.broker import generated_name
@@ -24,7 +24,7 @@ def qos(channel: "Channel", arguments: dict[str, Any]) -> None:
     if arguments["global_"] and channel.broker.config.compat.global_qos is Permission.PERMITTED:
         channel.limit_globally(arguments["prefetch_count"])
     else:
-        channel.prefetch = arguments["prefetch_count"]
+        channel.limit_consumers(arguments["prefetch_count"])
         # It also takes back a limit for the whole channel (rabbit_limiter:unlimit_prefetch/1).
         if channel.global_prefetch:
             channel.limit_globally(0)
@@ -64,10 +64,7 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
         channel.prefetch,
     )
     if held:
-        consumer.has_taken_over = True
-        if kind.merges_consumers:
-            consumer.unacked = len(held)
-            consumer.prefetch = max(consumer.prefetch, len(held))
+        consumer.will_take_over(len(held))
     queue.add_consumer(consumer)
     channel.consumers[tag] = consumer
     take_over(consumer, held)
@@ -84,7 +81,7 @@ def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) ->
     if channel.reply is not None:
         raise errors.precondition_failed("reply consumer already set")
     consumer = ChannelConsumer(channel, channel.vhost.reply_queue(), tag, True, False, 0, {}, 0)
-    channel.reply = channel.broker.direct_replies.open(consumer, channel.connection.is_flooded)
+    channel.open_reply(consumer)
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)
 
@@ -92,10 +89,8 @@ def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) ->
 def cancel(channel: "Channel", arguments: dict[str, Any]) -> None:
     """What the consumer has not acknowledged stays outstanding."""
     tag = arguments["consumer_tag"]
-    consumer = channel.consumers.pop(tag, None)
+    consumer = channel.cancel(tag)
     if consumer is not None:
-        consumer.queue.remove_consumer(consumer)
-        consumer.leave_lines()
         remember(channel, consumer)
     elif channel.reply is not None and channel.reply.consumer.tag == tag:
         channel.close_reply()
@@ -114,7 +109,7 @@ def get(channel: "Channel", arguments: dict[str, Any]) -> None:
     with channel.vhost.dead_letters:
         entry = queue.get(arguments["no_ack"])
         if entry is None:
-            channel.tally.got_empty += 1
+            channel.counts.count_got_empty()
             channel.send("basic.get-empty")
         else:
             channel.send_got(entry, arguments["no_ack"], queue.ready_count)
@@ -145,7 +140,7 @@ def _recover(channel: "Channel", arguments: dict[str, Any], reply: bool) -> None
     channel.recover()
 
 
-HANDLERS: dict[str, Handler] = {
+HANDLERS: dict[str, Callable[..., None]] = {
     "basic.qos": qos,
     "basic.consume": consume,
     "basic.cancel": cancel,

@@ -1,9 +1,9 @@
 """channel.flow. Opening and closing channels is the connection's."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
-from amqpbroker.amqp.handler import Handler
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
@@ -16,4 +16,4 @@ def flow(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.send("channel.flow-ok", active=True)
 
 
-HANDLERS: dict[str, Handler] = {"channel.flow": flow}
+HANDLERS: dict[str, Callable[..., None]] = {"channel.flow": flow}

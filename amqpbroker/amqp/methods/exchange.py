@@ -1,9 +1,9 @@
 """exchange.declare, delete, bind, unbind."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
-from amqpbroker.amqp.handler import Handler
 from amqpbroker.broker.actions import without_line_breaks
 from amqpbroker.wire.values import Table
 
@@ -53,7 +53,7 @@ def _binding(arguments: dict[str, Any]) -> tuple[str, str, bool, str, Table]:
     return arguments["source"], arguments["destination"], False, arguments["routing_key"], arguments["arguments"]
 
 
-HANDLERS: dict[str, Handler] = {
+HANDLERS: dict[str, Callable[..., None]] = {
     "exchange.declare": declare,
     "exchange.delete": delete,
     "exchange.bind": bind,

@@ -1,9 +1,9 @@
 """queue.declare, bind, unbind, purge, delete."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
-from amqpbroker.amqp.handler import Handler
 from amqpbroker.broker.actions import without_line_breaks
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
 from amqpbroker.broker.queues.queue import Queue
@@ -31,7 +31,7 @@ def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
         queue = _passive(channel, name) if arguments["passive"] else _declare(channel, name, arguments)
         name = queue.name
         counts = queue.ready_count, queue.told_consumer_count
-    channel.last_queue = name
+    channel.declared(name)
     if not arguments["nowait"]:
         channel.send("queue.declare-ok", queue=name, message_count=counts[0], consumer_count=counts[1])
 
@@ -85,7 +85,7 @@ def delete(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.actions().delete_queue(name, arguments["if_unused"], arguments["if_empty"], answer)
 
 
-HANDLERS: dict[str, Handler] = {
+HANDLERS: dict[str, Callable[..., None]] = {
     "queue.declare": declare,
     "queue.bind": bind,
     "queue.unbind": unbind,

@@ -1,9 +1,9 @@
-"""tx.select, tx.commit, tx.rollback."""
+"""tx.select, tx.commit, tx.rollback, and confirm.select, which excludes them."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
-from amqpbroker.amqp.handler import Handler
 from amqpbroker.amqp.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 def select(channel: "Channel", arguments: dict[str, Any]) -> None:
     if channel.confirms is not None:
         raise errors.precondition_failed("cannot switch from confirm to tx mode")
-    if channel.transaction is None:
-        channel.transaction = Transaction(channel)
+    channel.select_tx()
     channel.send("tx.select-ok")
 
 
@@ -25,13 +24,26 @@ def _transaction(channel: "Channel") -> Transaction:
 
 
 def commit(channel: "Channel", arguments: dict[str, Any]) -> None:
-    _transaction(channel).commit()
+    channel.commit(_transaction(channel))
     channel.send_when_synced("tx.commit-ok")
 
 
 def rollback(channel: "Channel", arguments: dict[str, Any]) -> None:
-    _transaction(channel).rollback()
+    channel.roll_back(_transaction(channel))
     channel.send("tx.rollback-ok")
 
 
-HANDLERS: dict[str, Handler] = {"tx.select": select, "tx.commit": commit, "tx.rollback": rollback}
+def select_confirms(channel: "Channel", arguments: dict[str, Any]) -> None:
+    if channel.transaction is not None:
+        raise errors.precondition_failed("cannot switch from tx to confirm mode")
+    channel.select_confirms()
+    if not arguments["nowait"]:
+        channel.send("confirm.select-ok")
+
+
+HANDLERS: dict[str, Callable[..., None]] = {
+    "tx.select": select,
+    "tx.commit": commit,
+    "tx.rollback": rollback,
+    "confirm.select": select_confirms,
+}

@@ -2,13 +2,16 @@
 
 from typing import Any, Final
 
+from mypy_extensions import i64
+
 from amqpbroker import errors
 from amqpbroker.broker.publishing.publish_checks import check_user_id, expiration_ms, extra_routing_keys, without_bcc
 from amqpbroker.broker.users.users import User
 from amqpbroker.message.message import Message
+from amqpbroker.wire.frames import PROPERTIES_AT
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import SLOW, decode_properties, encode_properties, flags_of, scan
-from amqpbroker.wire.property_edit import sort_headers
+from amqpbroker.wire.property_edit import merge_headers, sort_headers
 from amqpbroker.wire.property_walk import PSEUDO_QUEUE, PSEUDO_QUEUE_BYTES, PropertyWalk
 from amqpbroker.wire.values import Table, text
 
@@ -36,13 +39,12 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: bytes
         message.priority = walk.priority
         message.expiration_ms = walk.expiration_ms
         message.undecoded = walk.has_headers
-        if walk.reply_at or walk.unsorted_at:
-            if walk.reply_at:
-                end = walk.reply_at + 1 + PSEUDO_QUEUE_BYTES
-                properties = properties[: walk.reply_at] + _name(reply) + properties[end:]
-            if walk.unsorted_at:
-                properties = sort_headers(properties, walk.unsorted_at)
+        if walk.reply_at:
+            end = walk.reply_at + 1 + PSEUDO_QUEUE_BYTES
+            properties = properties[: walk.reply_at] + _name(reply) + properties[end:]
             message.replace_properties(properties)
+        if walk.unsorted_at:
+            _sort_headers(message, properties, walk.unsorted_at)
         return
     flags = flags_of(properties)
     mode, message.priority = scan(properties, flags)
@@ -51,6 +53,17 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: bytes
         _inspect_fields(message, properties, user, reply)
     elif len(properties) <= KNOWN_SIZE and len(KNOWN) < _KNOWN_COUNT:
         KNOWN[properties] = (256 if mode == 2 else 0) + message.priority
+
+
+def _sort_headers(message: Message, properties: bytes, at: i64) -> None:
+    """Sort the headers at `at` in the properties of the message."""
+    frames = message.frames
+    if frames is not None:
+        moved = sort_headers(frames, PROPERTIES_AT + at)
+        if moved is not None:
+            message.frames = moved
+            return
+    message.replace_properties(sort_headers(properties, at) or merge_headers(properties, at))
 
 
 def _name(reply: bytes | None) -> bytes:

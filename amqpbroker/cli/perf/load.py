@@ -20,8 +20,8 @@ LONGEST_NAME = 255
 _PATTERN = re.compile(r"([^%]|%%)*%[0-9]{0,3}d([^%]|%%)*")
 
 
-def settle(given: dict[str, Any], measured: bool) -> None:
-    """Fills in what follows from other options. Raises UsageError for what does not go together."""
+def complete(given: dict[str, Any], measured: bool) -> None:
+    """Fill in options that follow from others. Raises UsageError for options that exclude each other."""
     _check(given, measured)
     if given["quorum_queue"]:
         given["flags"] = (*given["flags"], "persistent")

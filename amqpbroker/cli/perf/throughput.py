@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.cli.perf.load import consuming_of, publishing_of, settle, topology_of
+from amqpbroker.cli.perf.load import complete, consuming_of, publishing_of, topology_of
 from amqpbroker.cli.perf.load_options import with_load
 from amqpbroker.cli.perf.options import access, duration, manner, measurement
 from amqpbroker.cli.perf.plan import Plan
@@ -67,7 +67,7 @@ def latency(**given: Any) -> None:
 
 
 def _run(command: str, measured: bool, given: dict[str, Any]) -> None:
-    settle(given, measured)
+    complete(given, measured)
     where, how = access(given), manner(given)
     drains = given["exit_when"] and not given["producers"]
     seconds = duration(given["seconds"], bool(given["pmessages"] or given["cmessages"] or drains))

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator
 
+from amqpbroker.cli.tail.printable import visible
 from amqpbroker.cli.tail.seen import Seen
-from amqpbroker.cli.tail.visible import visible
 
 _ROW = 16
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from amqpbroker.cli.tail.body import shown_body
+from amqpbroker.cli.tail.printable import visible
 from amqpbroker.cli.tail.seen import Seen
-from amqpbroker.cli.tail.visible import visible
 
 _MODES = {1: "transient", 2: "persistent"}
 

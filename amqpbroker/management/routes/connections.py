@@ -14,7 +14,7 @@ from amqpbroker.management.formats.consumers import consumer_row
 from amqpbroker.management.formats.rates import Details, asked_ranges, listed, sampled
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Access, Resource
-from amqpbroker.management.visible import find_session, gather, sessions
+from amqpbroker.management.visible_connections import find_session, gather, sessions
 
 # --- connections ------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.nodes import contexts, listeners, runtime
 from amqpbroker.management.formats.rates import asked_ranges, sampled, with_details
 from amqpbroker.management.resource import Access, Resource
-from amqpbroker.management.visible import sessions
+from amqpbroker.management.visible_connections import sessions
 
 #: How many queues are counted before the broker's other work gets its turn.
 SLICE = 1000

@@ -1,4 +1,4 @@
-"""Queues."""
+"""Metrics of queues."""
 
 from collections.abc import Callable, Sequence
 from math import nan

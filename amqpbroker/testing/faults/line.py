@@ -38,7 +38,7 @@ class Line:
         self._connection = connection
         waiting, passing = connection.hand_back()
         largest = connection.broker.config.frame_max or _LARGEST
-        self._incoming = Splitter(connection.recv_oct == 0, passing, largest)
+        self._incoming = Splitter(connection.frame_loop.recv_oct == 0, passing, largest)
         self._incoming.add(waiting)
         self._outgoing = Splitter(False, 0, _LARGEST)
         self._out = bytearray()
@@ -59,26 +59,26 @@ class Line:
     @property
     def names(self) -> tuple[str, ...]:
         """What the connection is called: by the client, if it has said, and by RabbitMQ."""
-        name = self._connection.client_properties.get("connection_name")
+        name = self._connection.client.properties.get("connection_name")
         return (text(name.value), self._connection.name) if name is not None else (self._connection.name,)
 
     @property
     def user(self) -> str:
         """Empty before it is known."""
-        user = getattr(self._connection, "user", None)
+        user = getattr(self._connection.client, "user", None)
         return "" if user is None else str(user.name)
 
     @property
     def vhost(self) -> str:
         """Empty before it is known."""
-        vhost = getattr(self._connection, "vhost", None)
+        vhost = getattr(self._connection.client, "vhost", None)
         return "" if vhost is None else str(vhost.name)
 
     @property
     def identity(self) -> object:
         """Value that changes when the handshake reveals the connection's name, user or vhost."""
         connection = self._connection
-        return None if connection.running else (self.names, self.user, self.vhost)
+        return None if connection.status.state.open else (self.names, self.user, self.vhost)
 
     @property
     def connection(self) -> Connection:
@@ -146,14 +146,14 @@ class Line:
 
     def look(self) -> None:
         """The faults have changed."""
-        self._client.on_dirty(self)
+        self._client.on_dirty()
 
     def cut(self, resets: bool, mute: bool = False) -> None:
         """End it here, without a word; what the broker has said until now is still written, unless it is mute."""
         self._cut = True
         self._resets = resets
         self._mute = mute
-        self._client.on_dirty(self)
+        self._client.on_dirty()
 
     def pass_on(self, frame: Frame, received: bool) -> None:
         """Let a frame go where it was to go."""
@@ -207,7 +207,7 @@ class Line:
             self._refusing[frame.channel] = publish, left
         elif frame.channel in self._ledgers:
             self._ledgers[frame.channel].refuse()
-            self._client.on_dirty(self)
+            self._client.on_dirty()
         return True
 
     def _keep_ledger(self, number: int) -> None:
@@ -257,7 +257,7 @@ class Line:
         self._out += data if fault is None else data[:size]
         if fault is not None:
             fault.strike_octets(self, False)
-        self._client.on_dirty(self)
+        self._client.on_dirty()
 
     def _taken(self) -> list[Part]:
         """What is to be written this turn."""
@@ -268,7 +268,7 @@ class Line:
         octets = bytes(self._out[:size])
         del self._out[:size]
         if self._out:
-            self._client.on_dirty(self)
+            self._client.on_dirty()
         return [octets]
 
     def _end(self) -> None:
@@ -289,6 +289,6 @@ class Line:
         connection, unheard = self._connection, not self._reads()
         if unheard:
             connection.heartbeat.pause_monitor()
-        elif self._unheard and not connection.blocking.holds:
+        elif self._unheard and not connection.status.state.held:
             connection.heartbeat.resume_monitor()
         self._unheard = unheard

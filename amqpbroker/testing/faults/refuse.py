@@ -36,5 +36,5 @@ class RefuseDeclare(Fault):
     def strike(self, line: Line, frame: Frame, received: bool) -> None:
         thing = DECLARED[frame.name]
         text = self.text or f"{thing} '{frame.arguments().get(thing, '')}' is refused: a fault is injected"
-        line.connection.fail(AmqpError(self.code, text), frame.channel, methods.BY_NAME[frame.name].ids)
+        line.connection.closer.fail(AmqpError(self.code, text), frame.channel, methods.BY_NAME[frame.name].ids)
         self.tell(line, at(line, frame, received))

@@ -5,39 +5,39 @@ from typing import Any
 
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
-from amqpbroker.testing.lab import Lab
+from amqpbroker.testing.instance import Instance
 from amqpbroker.testing.routes.route import Route
 
 #: What a body may have of a span of time.
 UNITS = ("days", "hours", "minutes", "seconds", "milliseconds")
 
 
-def show(lab: Lab, call: Call) -> dict[str, Any]:
+def show(instance: Instance, call: Call) -> dict[str, Any]:
     """What time it is to the broker: `{"now": "2026-01-31T12:00:00.000+00:00", "now_ms": 1769860800000,
     "frozen": false}`."""
-    clock = lab.clock
+    clock = instance.clock
     now_ms = clock.now_ms()
     now = datetime.datetime.fromtimestamp(now_ms / 1000, datetime.UTC)
     return {"now": now.isoformat(timespec="milliseconds"), "now_ms": now_ms, "frozen": clock.frozen}
 
 
-async def advance(lab: Lab, call: Call) -> dict[str, Any]:
+async def advance(instance: Instance, call: Call) -> dict[str, Any]:
     """Lets time pass: `{"hours": 2}`; also `days`, `minutes`, `seconds`, `milliseconds`. Answered, as `clock` is, when
     all that was due has happened in its order and is written to the sockets."""
-    await lab.travel.advance(round(span_s(call.body()) * 1000))
-    return show(lab, call)
+    await instance.time_travel.advance(round(span_s(call.body()) * 1000))
+    return show(instance, call)
 
 
-def freeze(lab: Lab, call: Call) -> dict[str, Any]:
+def freeze(instance: Instance, call: Call) -> dict[str, Any]:
     """Has time stand still, but for `advance`."""
-    lab.travel.freeze()
-    return show(lab, call)
+    instance.time_travel.freeze()
+    return show(instance, call)
 
 
-def resume(lab: Lab, call: Call) -> dict[str, Any]:
+def resume(instance: Instance, call: Call) -> dict[str, Any]:
     """Has it run again, from where it stands."""
-    lab.travel.resume()
-    return show(lab, call)
+    instance.time_travel.resume()
+    return show(instance, call)
 
 
 def span_s(body: dict[str, Any]) -> float:

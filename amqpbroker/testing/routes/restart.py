@@ -5,16 +5,16 @@ from typing import Any
 from amqpbroker.management import failure
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.formats.tables import shown_name
-from amqpbroker.testing.lab import Lab
+from amqpbroker.testing.instance import Instance
 from amqpbroker.testing.routes.route import Route
 
 
-def show(lab: Lab, call: Call) -> dict[str, int]:
+def show(instance: Instance, call: Call) -> dict[str, int]:
     """How many restarts there were: `{"restarts": 1}`."""
-    return {"restarts": lab.restarts}
+    return {"restarts": instance.restarts}
 
 
-def restart(lab: Lab, call: Call) -> Any:
+def restart(instance: Instance, call: Call) -> Any:
     """Restarts the broker, as a server is: durable queues, their persistent messages, users and the like are there
     again on the same ports, also with `--in-memory`; time goes on. `{"down": 2}` leaves two seconds in between.
     Answered with 202 before it happens, and with the number that `GET` tells then: `{"restarts": 2}`."""
@@ -23,10 +23,10 @@ def restart(lab: Lab, call: Call) -> Any:
         if name != "down":
             raise failure.bad_request(f"a restart has no {shown_name(name)!r}; it has down")
     try:
-        lab.restart(body.get("down", 0))
+        instance.restart(body.get("down", 0))
     except ValueError as error:
         raise failure.bad_request(shown_name(str(error))) from None
-    return Answer(202, {"restarts": lab.restarts + 1})
+    return Answer(202, {"restarts": instance.restarts + 1})
 
 
 ROUTES = (Route("/testing/restart", get=show, post=restart),)

@@ -10,10 +10,10 @@ from amqpbroker.management.call import Call
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.formats.tables import shown_name
 from amqpbroker.management.resource import Access, Handler, Resource
-from amqpbroker.testing.lab import Lab
+from amqpbroker.testing.instance import Instance
 
 #: What answers; a coroutine function if it waits. See `management.resource.Handler`.
-LabHandler = Callable[[Lab, Call], Any]
+LabHandler = Callable[[Instance, Call], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +26,19 @@ class Route:
     post: LabHandler | None = None
     delete: LabHandler | None = None
 
-    def resource(self, lab: Lab) -> Resource:
+    def resource(self, instance: Instance) -> Resource:
         """What it is for one broker."""
 
         def bound(handler: LabHandler | None) -> Handler | None:
-            return None if handler is None else partial(_answer, handler, lab)
+            return None if handler is None else partial(_answer, handler, instance)
 
         return Resource(self.path, Access.ADMIN, bound(self.get), bound(self.put), bound(self.post), bound(self.delete))
 
 
-async def _answer(handler: LabHandler, lab: Lab, call: Call) -> Any:
+async def _answer(handler: LabHandler, instance: Instance, call: Call) -> Any:
     """Return the answer of a handler; a timeout is answered with 409 and a reason."""
     try:
-        answer = handler(lab, call)
+        answer = handler(instance, call)
         return await answer if inspect.isawaitable(answer) else answer
     except TimeoutError as error:
         raise ApiError(409, "not_so", shown_name(str(error))) from None

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from amqpbroker.amqp.ending import CLOSING_TIMEOUT_MS
+from amqpbroker.amqp.state import CLOSING_TIMEOUT_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.errors import AmqpError

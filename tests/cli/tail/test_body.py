@@ -3,8 +3,8 @@
 import pytest
 
 from amqpbroker.cli.tail.body import shown_body
+from amqpbroker.cli.tail.printable import visible
 from amqpbroker.cli.tail.seen import Seen
-from amqpbroker.cli.tail.visible import visible
 
 
 def lines(body: bytes, content_type: str | None = None, max_bytes: int | None = None) -> list[str]:

@@ -48,7 +48,8 @@ def test_an_owner_that_has_not_yet_said_who_it_is(tmp_path):
 
 def test_an_owner_that_was_killed_owns_nothing(tmp_path):
     script = (
-        "import os, sys, pathlib, tests.store.directory.test_ownership as t; o = t.own(pathlib.Path(sys.argv[1])); os._exit(9)"
+        "import os, sys, pathlib, tests.store.directory.test_ownership as t;"
+        " o = t.own(pathlib.Path(sys.argv[1])); os._exit(9)"
     )
     ended = subprocess.run([sys.executable, "-c", script, tmp_path], check=False)
     assert ended.returncode == 9

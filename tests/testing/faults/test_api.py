@@ -20,7 +20,7 @@ LOST = pika.exceptions.AMQPConnectionError
 def test_until_there_is_a_fault_nothing_stands_between(b, dial, queue):
     b.faults.clear()
     dial()
-    server = b._lab.server
+    server = b._instance.server
     assert isinstance(server.clients.there()[-1]._connection, Connection)
     with b.faults.duplicate():
         assert isinstance(server.clients.there()[-1]._connection, Line)

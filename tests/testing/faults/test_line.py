@@ -17,7 +17,7 @@ class Client:
         self.dirty = False
         self.ended = []
 
-    def on_dirty(self, _):
+    def on_dirty(self):
         self.dirty = True
 
     def abort(self):

@@ -68,6 +68,6 @@ def test_while_confirms_are_withheld_none_comes_later(b):
 def test_a_broker_that_is_short_of_something_is_so_still(b):
     b.faults.block("disk")
     b.restart()
-    assert b._lab.broker.alarms.reason == "low on disk"
+    assert b._instance.broker.alarms.reason == "low on disk"
     b.faults.unblock()
-    assert b._lab.broker.alarms.reason == ""
+    assert b._instance.broker.alarms.reason == ""

@@ -7,7 +7,7 @@ import time
 
 from amqpbroker.clock import TravelClock
 from amqpbroker.server.app import Server
-from amqpbroker.testing.sent import Sent
+from amqpbroker.testing.in_flight import Sent
 from amqpbroker.testing.sockets import Peers
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ SLICE = 500
 LAST_MS = round(datetime.datetime(9999, 12, 1, tzinfo=datetime.UTC).timestamp() * 1000)
 
 
-class Travel:
+class TimeTravel:
     """Through the time of `server`, whose clock is `clock`. All of it is for the loop's thread."""
 
     def __init__(self, clock: TravelClock, server: Server) -> None:
@@ -56,7 +56,7 @@ class Travel:
                 f"advance by {delta_ms} ms from {clock.now_ms()} ms since 1970: time ends with the year 9999"
             )
         async with self._lock:
-            await self.settle()
+            await self.quiesce()
             stood = clock.frozen
             clock.freeze()
             end_ms = clock.now_ms() + delta_ms
@@ -71,7 +71,7 @@ class Travel:
                 if not stood:
                     clock.resume()
                 self._server.timers.rearm()
-            await self.settle()
+            await self.quiesce()
             return end_ms
 
     def _step(self, end_ms: int) -> bool:
@@ -99,7 +99,7 @@ class Travel:
                 break
             tick.run()
 
-    async def settle(self) -> None:
+    async def quiesce(self) -> None:
         """Wait until the clients' frames are processed, the output is written, and stored messages are persisted.
 
         This includes the bytes that clients had handed to their kernel before the call. It does not wait for a

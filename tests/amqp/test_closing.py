@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.amqp.ending import CLOSING_TIMEOUT_MS
+from amqpbroker.amqp.state import CLOSING_TIMEOUT_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.errors import not_allowed

@@ -4,16 +4,11 @@ Publishers tend to send messages of one size and kind to one place. The bytes of
 the same every time, and one comparison tells what taking them apart would.
 """
 
-from typing import TYPE_CHECKING
-
 from mypy_extensions import i64
 
 from amqpbroker.broker.counters.stats import Outlet
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.octets import read_i64_be
-
-if TYPE_CHECKING:
-    from amqpbroker.amqp.channel import Channel
 
 
 class Repeat:
@@ -27,7 +22,6 @@ class Repeat:
 
     __slots__ = (
         "address",
-        "channel",
         "content",
         "destination",
         "epoch",
@@ -42,7 +36,6 @@ class Repeat:
 
     def __init__(
         self,
-        channel: "Channel",
         prefix: bytes,
         total: int,
         content: int,
@@ -51,8 +44,8 @@ class Repeat:
         known: int,
         destination: Destination,
         outlet: Outlet,
+        epoch: int,
     ) -> None:
-        self.channel = channel
         self.prefix = prefix
         self.first: i64 = read_i64_be(prefix, 0)
         self.last: i64 = read_i64_be(prefix, content - 8)
@@ -63,4 +56,4 @@ class Repeat:
         self.known = known
         self.destination = destination
         self.outlet = outlet
-        self.epoch: int = channel.vhost.route_epoch
+        self.epoch: int = epoch

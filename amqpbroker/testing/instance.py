@@ -1,4 +1,4 @@
-"""A broker with what tests look at and turn: all of it is for the loop's thread."""
+"""One instance of the broker within tests: its server, clock, faults and records. For the thread of its loop only."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -12,10 +12,10 @@ from amqpbroker.server.data import Data
 from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS
 from amqpbroker.testing.faults.injector import Injector
 from amqpbroker.testing.faults.restart import check_down
-from amqpbroker.testing.kept import KeptDefinitions, carry
+from amqpbroker.testing.inspector import Inspector
 from amqpbroker.testing.recorder import Recorder
-from amqpbroker.testing.sight import Sight
-from amqpbroker.testing.travel import Travel
+from amqpbroker.testing.retained import KeptDefinitions, carry
+from amqpbroker.testing.time_travel import TimeTravel
 
 if TYPE_CHECKING:
     from amqpbroker.management.resource import Resource
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STOP_MS = 50
 
 
-class Lab:
+class Instance:
     """A server whose time can be moved on, and at which faults strike. embedded: as of Server.
 
     Its management API has the testing API too. before: one that has ended and whose place it takes. Time goes on, what
@@ -41,19 +41,19 @@ class Lab:
         settings: Mapping[str, str],
         embedded: bool = False,
         faults: Injector | None = None,
-        before: "Lab | None" = None,
+        before: "Instance | None" = None,
     ) -> None:
         self.clock: TravelClock = TravelClock() if before is None else before.clock
         self.clock.clear()
         self.server = Server(config, self.clock, loop, kept, settings, embedded, STOP_MS)
         self.broker = self.server.broker
-        self.travel = Travel(self.clock, self.server)
+        self.time_travel = TimeTravel(self.clock, self.server)
         self.recorder: Recorder = Recorder() if before is None else before.recorder
         self.broker.tap(self.recorder)
         self.faults = faults or Injector()
         self.faults.restart = self.restart
         self.faults.attach(self.server)
-        self.sight = Sight(self.broker, self.recorder, self.faults.report)
+        self.inspector = Inspector(self.broker, self.recorder, self.faults.report)
         self.restarts: int = 0
         if before is not None:
             self.restarts = before.restarts + 1
@@ -85,12 +85,12 @@ class Lab:
         return [route.resource(self) for route in ROUTES]
 
 
-class Labs:
+class Instances:
     """For `server.app.run`: servers with the testing API, each in the place of the one before."""
 
     def __init__(self) -> None:
         self._definitions = KeptDefinitions()
-        self._before: Lab | None = None
+        self._before: Instance | None = None
 
     def __call__(
         self, config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]
@@ -98,7 +98,7 @@ class Labs:
         if config.in_memory:
             kept = Data(self._definitions)
         faults = None if self._before is None else self._before.faults
-        self._before = Lab(config, loop, kept, settings, faults=faults, before=self._before)
+        self._before = Instance(config, loop, kept, settings, faults=faults, before=self._before)
         return self._before.server
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from amqpbroker.server import depth
-from amqpbroker.server.depth import Depth
+from amqpbroker.server import certificate_depth as depth
+from amqpbroker.server.certificate_depth import Depth
 
 
 @dataclass

@@ -12,7 +12,7 @@ from amqpbroker.management.call import Call
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.formats.messages import shown_payload
 from amqpbroker.management.formats.tables import shown_bytes, shown_name
-from amqpbroker.testing.lab import Lab
+from amqpbroker.testing.instance import Instance
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.routes.route import Route
 
@@ -26,7 +26,7 @@ MAX_DIGITS = 18
 _WAITED_FOR = ("ready", "unacked", "consumers")
 
 
-async def wait_until(lab: Lab, call: Call) -> dict[str, Any]:
+async def wait_until(instance: Instance, call: Call) -> dict[str, Any]:
     """Waits until a queue is there and has some numbers: `{"queue": "q", "ready": 0, "unacked": 0, "consumers": 1,
     "vhost": "/", "timeout": 5}`, of which only `queue` has to be there; `timeout` is in seconds. Answered with
     `vhost`, `name`, `ready`, `unacked` and `consumers`, or with 409 and, as `reason`, what is there instead."""
@@ -39,49 +39,51 @@ async def wait_until(lab: Lab, call: Call) -> dict[str, Any]:
             raise failure.bad_request(f"{name} is to be a name")
     wanted = {name: _count(name, body[name]) for name in _WAITED_FOR if name in body}
     timeout_s = _timeout(body.get("timeout", TIMEOUT_S))
-    await lab.travel.settle()
+    await instance.time_travel.quiesce()
     try:
-        state = await lab.sight.wait_until(body["queue"], vhost=body.get("vhost"), timeout_s=timeout_s, **wanted)
+        state = await instance.inspector.wait_until(
+            body["queue"], vhost=body.get("vhost"), timeout_s=timeout_s, **wanted
+        )
     except AssertionError as error:
         raise _not_so(error) from None
     return {name: _plain(value) for name, value in asdict(state).items()}
 
 
-async def published(lab: Lab, call: Call) -> list[dict[str, Any]]:
+async def published(instance: Instance, call: Call) -> list[dict[str, Any]]:
     """The messages that clients published, oldest first, the last 10,000. Parameters: `vhost`, `exchange`,
     `routing_key`; `count` waits until there are so many, up to `timeout` seconds, and is answered with 409 if there
     are fewer or more."""
     query = call.query
     where = {name: query.get(name) for name in ("exchange", "routing_key", "vhost")}
-    await lab.travel.settle()
+    await instance.time_travel.quiesce()
     if "count" not in query:
-        return _shown(lab.sight.published(**where))
+        return _shown(instance.inspector.published(**where))
     count, timeout_s = _count("count", query["count"]), _timeout(query.get("timeout", TIMEOUT_S))
     try:
-        return _shown(await lab.sight.wait_for_published(count, timeout_s=timeout_s, **where))
+        return _shown(await instance.inspector.wait_for_published(count, timeout_s=timeout_s, **where))
     except AssertionError as error:
         raise _not_so(error) from None
 
 
-async def messages(lab: Lab, call: Call) -> list[dict[str, Any]]:
+async def messages(instance: Instance, call: Call) -> list[dict[str, Any]]:
     """The messages that are ready in a queue, in the order in which they would leave; they stay as they are."""
-    await lab.travel.settle()
+    await instance.time_travel.quiesce()
     if call.path["name"] not in call.vhost.queues:
         raise failure.not_found()
-    return _shown(lab.sight.messages(call.path["name"], call.vhost.name))
+    return _shown(instance.inspector.messages(call.path["name"], call.vhost.name))
 
 
-async def unroutable(lab: Lab, call: Call) -> list[dict[str, Any]]:
+async def unroutable(instance: Instance, call: Call) -> list[dict[str, Any]]:
     """The messages that clients published and no queue got, oldest first, the last 1,000. Parameter: `vhost`."""
-    await lab.travel.settle()
-    return _shown(lab.sight.unroutable(call.query.get("vhost")))
+    await instance.time_travel.quiesce()
+    return _shown(instance.inspector.unroutable(call.query.get("vhost")))
 
 
-async def channel_errors(lab: Lab, call: Call) -> list[dict[str, Any]]:
+async def channel_errors(instance: Instance, call: Call) -> list[dict[str, Any]]:
     """What closed clients' channels and connections, oldest first, the last 1,000: `vhost`, `code`, `text`, `scope`
     (`channel` or `connection`), `connection`, `channel`, `user`. Parameter: `vhost`."""
-    await lab.travel.settle()
-    refusals = lab.sight.refusals(call.query.get("vhost"))
+    await instance.time_travel.quiesce()
+    refusals = instance.inspector.refusals(call.query.get("vhost"))
     return [{name: _plain(value) for name, value in asdict(refusal).items()} for refusal in refusals]
 
 

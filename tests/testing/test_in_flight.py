@@ -12,7 +12,7 @@ import pika
 import pytest
 
 from amqpbroker.server.protocols import AMQPS
-from amqpbroker.testing import Broker, sent
+from amqpbroker.testing import Broker, in_flight
 from amqpbroker.testing.sockets import Peers
 from tests.certificates import Authority
 from tests.process import ENVIRONMENT
@@ -256,7 +256,7 @@ def test_over_ipv6(listening, connected):
 @pytest.mark.parametrize("system", ["no numbers", "no netlink"])
 def test_where_the_system_tells_less(b, connect, monkeypatch, system):
     if system == "no numbers":
-        monkeypatch.setattr(sent, "received", lambda sock: None)
+        monkeypatch.setattr(in_flight, "received", lambda sock: None)
     monkeypatch.setattr(Peers, "written", lambda self, sock: 0)
     client = connect()
     for run in range(1, 101):

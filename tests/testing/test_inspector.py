@@ -107,8 +107,8 @@ async def test_waiting_on_an_event_loop_is_refused(b, vhost):
 def test_waiting_ends_with_the_broker():
     b = Broker().start()
     looks = threading.Event()
-    find = b._lab.sight._find
-    b._lab.sight._find = lambda *arguments: looks.set() or find(*arguments)
+    find = b._instance.inspector._find
+    b._instance.inspector._find = lambda *arguments: looks.set() or find(*arguments)
 
     def stop():
         looks.wait()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, final
 from amqpbroker.broker.users.logins import HTTP
 from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
+from amqpbroker.management.identity import Who
 from amqpbroker.management.sessions import COOKIE, Sessions
-from amqpbroker.management.who import Who
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -4,7 +4,7 @@ from amqpbroker.broker.counters.stats import Outlet
 from amqpbroker.broker.exchanges.exchange import Exchange
 
 
-class ChannelTally:
+class ChannelCounters:
     """With what the channel keeps anyway, this tells all its counters.
 
     returned, dropped: unroutable messages, told or not. got, got_no_ack, got_empty: by basic.get. got_acked: of these,
@@ -36,6 +36,37 @@ class ChannelTally:
         self.redelivered: int = 0
         self._outlets: dict[Exchange, Outlet] = {}
         self._published: int = 0
+
+    def count_returned(self) -> None:
+        """Count an unroutable message that is returned."""
+        self.returned += 1
+
+    def count_dropped(self) -> None:
+        """Count an unroutable message that is not."""
+        self.dropped += 1
+
+    def count_got(self, no_ack: bool) -> None:
+        """Count a message of basic.get."""
+        if no_ack:
+            self.got_no_ack += 1
+        else:
+            self.got += 1
+
+    def count_got_empty(self) -> None:
+        """Count a basic.get without a message."""
+        self.got_empty += 1
+
+    def count_got_acked(self, count: int) -> None:
+        """Count acknowledged messages of basic.get."""
+        self.got_acked += count
+
+    def count_given_back(self, count: int) -> None:
+        """Count deliveries that were settled in another way than by an acknowledgement."""
+        self.given_back += count
+
+    def count_redelivered(self) -> None:
+        """Count a message that is delivered once more."""
+        self.redelivered += 1
 
     def outlet(self, exchange: Exchange) -> Outlet:
         """Where publishes to the exchange are counted, until `close_outlets`."""

@@ -46,7 +46,7 @@ class Messages(list[Message]):
         return super().__repr__() if self else f"[] ({self._instead})"
 
 
-class Sight:
+class Inspector:
     """On one broker. All of it is for the loop's thread. vhost: None for all of them.
 
     faults: tells what goes wrong on purpose; nothing if nothing does.

@@ -1,0 +1,92 @@
+"""The channels of a connection: channel.open, channel.close, and frames between a channel's close and close-ok."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from amqpbroker import errors
+from amqpbroker.amqp.channel import Channel
+from amqpbroker.amqp.client import Client
+from amqpbroker.amqp.output import Output
+from amqpbroker.amqp.steps import Step, take_all
+from amqpbroker.broker.session import Session
+from amqpbroker.errors import AmqpError
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import METHOD, frame
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.broker import Broker
+
+CHANNEL_OPEN: Final = 20 << 16 | 10
+CHANNEL_CLOSE: Final = 20 << 16 | 40
+CHANNEL_CLOSE_OK: Final = 20 << 16 | 41
+
+
+class Channels:
+    """Opens and closes the channels of a connection.
+
+    by_number: the open ones. shut: numbers of channels that the broker has closed, until the client's channel.close-ok
+    comes.
+    """
+
+    def __init__(self, broker: "Broker", client: Client, output: Output) -> None:
+        self.by_number: dict[int, Channel] = {}
+        self.shut: set[int] = set()
+        self._broker = broker
+        self._client = client
+        self._output = output
+
+    def open(self, session: Session, number: int, fail: Callable[[AmqpError, int, int], None]) -> None:
+        """Open a channel for channel.open. fail: closes it. Raises AmqpError if there are too many."""
+        client, channels = self._client, self.by_number
+        limits, user = self._broker.limits, client.user.name
+        if client.channel_max and len(channels) >= client.channel_max:
+            raise errors.too_many_channels(len(channels), client.channel_max)
+        limits.check_channels(user)
+        channel = channels[number] = Channel(self._broker, session, client, self._output, fail, number)
+        limits.channel_opened(user)
+        channel.opened()
+        self._output.write(frame(METHOD, number, methods.encode("channel.open-ok")))
+
+    def close(self, channel: Channel) -> None:
+        """Release everything that the channel holds. The caller tells the client.
+
+        Raises only before anything has changed.
+        """
+        if channel.awaiting_sync:
+            self._output.write_synced()
+            self._output.forget_sync(channel)
+        del self.by_number[channel.number]
+        closed = partial(self._broker.limits.channels_closed, self._client.user.name, 1)
+        take_all([closed, channel.stop, channel.release], channel.name)
+
+    def close_and_shut(self, channel: Channel) -> None:
+        """`close` from the broker's side: what comes for it is passed over from now on."""
+        self.shut.add(channel.number)
+        self.close(channel)
+
+    def pass_over(self, number: int, ids: int) -> None:
+        """Take a frame for a channel that is shut. ids: those of its method, 0 if it is none. Raises AmqpError 504."""
+        if ids == CHANNEL_CLOSE_OK:
+            self.shut.discard(number)
+        elif ids == CHANNEL_CLOSE:
+            self._output.write(frame(METHOD, number, methods.encode("channel.close-ok")))
+        elif ids == CHANNEL_OPEN:
+            raise errors.channel_error("second 'channel.open' seen")
+
+    def release(self) -> list[Step]:
+        """Remove all channels, and return the steps that release what they hold."""
+        channels = list(self.by_number.values())
+        self.by_number.clear()
+        # What one channel gives back is not for another of this connection.
+        self._output.close_room()
+        self._output.forget_all_syncs()
+        steps: list[Step] = [*[channel.stop for channel in channels], *[channel.release for channel in channels]]
+        if channels:
+            steps.append(partial(self._broker.limits.channels_closed, self._client.user.name, len(channels)))
+        return steps
+
+    def forget_repeats(self) -> None:
+        """Look closely at the next publish on each channel."""
+        for channel in self.by_number.values():
+            channel.forget_repeats()

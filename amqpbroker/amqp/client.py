@@ -1,0 +1,93 @@
+"""The client of a connection: its identity, and what was agreed with it during the handshake."""
+
+import itertools
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from amqpbroker.amqp.peer import Peer
+from amqpbroker.wire.values import Table, text
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.users.permissions import Permissions
+    from amqpbroker.broker.users.users import User
+    from amqpbroker.broker.vhost import Vhost
+    from amqpbroker.config import Config
+
+#: By how many octets a payload may be too large: some clients forget the 8 that surround it (rabbit_reader.erl).
+TOLERANCE: Final = 8
+
+#: Numbers of connections, by which the log lines about one can be told from those about others.
+_numbers = itertools.count(1)
+
+
+class Client:
+    """One client, as far as the handshake has told.
+
+    number: of the connection. properties: client-properties. user, vhost, permissions: not set before the handshake
+    knows them. payload_max: maximum size of a frame's payload. body_max: maximum size of a body in one frame; 0 before
+    the limits are agreed on.
+    """
+
+    def __init__(self, peer: Peer, config: "Config", connected_at: int) -> None:
+        self.peer = peer
+        self.number: int = next(_numbers)
+        self.connected_at: int = connected_at
+        self.properties: Table = {}
+        self.capabilities: frozenset[str] = frozenset()
+        self.mechanism: str = ""
+        self.user: User
+        self.vhost: Vhost
+        self.permissions: Permissions
+        self.frame_max: int = config.frame_max
+        self.channel_max: int = config.channel_max
+        self.payload_max: i64 = config.initial_frame_max - 8 + TOLERANCE
+        self.body_max: i64 = 0
+        self._max_message_size: int = config.max_message_size
+
+    @property
+    def name(self) -> str:
+        """Return the name of the connection, as RabbitMQ has it."""
+        return self.peer.name
+
+    @property
+    def given_name(self) -> str | None:
+        """Return the name that the client has given its connection, if any."""
+        name = self.properties.get("connection_name")
+        return text(name.value) if name is not None and name.kind == "S" else None
+
+    def introduced(self, properties: Table) -> None:
+        """Take the client-properties of connection.start-ok."""
+        self.properties = properties
+        capabilities = properties.get("capabilities")
+        if capabilities is not None and capabilities.kind == "F":
+            self.capabilities = frozenset(
+                name for name, field in capabilities.value.items() if field.kind == "t" and field.value
+            )
+
+    def knows(self, capability: str) -> bool:
+        """Return whether the client announced the capability in its client-properties."""
+        return capability in self.capabilities
+
+    def chose(self, mechanism: str) -> None:
+        """Take the authentication mechanism of connection.start-ok."""
+        self.mechanism = mechanism
+
+    def logged_in(self, user: "User") -> None:
+        """Take the user that the backend found."""
+        self.user = user
+
+    def tuned(self, channel_max: int, frame_max: int) -> None:
+        """Take the limits of connection.tune-ok; a `frame_max` of 0 is no limit."""
+        self.channel_max = channel_max
+        self.frame_max = frame_max
+        self.payload_max = (frame_max or 1 << 31) - 8 + TOLERANCE
+        self.body_max = min(int(self.payload_max), self._max_message_size)
+
+    def asked_for(self, vhost: "Vhost") -> None:
+        """Take the vhost of connection.open."""
+        self.vhost = vhost
+
+    def permitted(self, permissions: "Permissions") -> None:
+        """Take the user's permissions in the vhost."""
+        self.permissions = permissions

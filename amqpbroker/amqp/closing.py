@@ -1,0 +1,228 @@
+"""How a connection closes: what an error closes, connection.close both ways, deadlines, and giving everything back."""
+
+import logging
+from functools import partial
+
+from amqpbroker import errors
+from amqpbroker.amqp import connection_log
+from amqpbroker.amqp.channels import Channels
+from amqpbroker.amqp.client import Client
+from amqpbroker.amqp.connection_log import Cause
+from amqpbroker.amqp.heartbeat import Heartbeat
+from amqpbroker.amqp.output import Output
+from amqpbroker.amqp.registration import Registration
+from amqpbroker.amqp.state import (
+    CLOSED,
+    CLOSED_BY_CLIENT,
+    CLOSING,
+    LINGERING,
+    NEVER,
+    REFUSED,
+    RUNNING,
+    State,
+    Status,
+)
+from amqpbroker.amqp.steps import Step, log_failure, take_all
+from amqpbroker.broker.events.tap import Via
+from amqpbroker.clock import Clock, Timer
+from amqpbroker.errors import INTERNAL_ERROR, AmqpError
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import METHOD, frame
+
+
+class Closing:
+    """Takes a connection through its last states: see the table in state.py.
+
+    `fail` closes it because of an error, `force` for the broker, `agree` for the client; `finish` has the socket
+    closed. The one deadline is that of the current state.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        status: Status,
+        client: Client,
+        output: Output,
+        heartbeat: Heartbeat,
+        channels: Channels,
+        registration: Registration,
+    ) -> None:
+        self._clock = clock
+        self._status = status
+        self._client = client
+        self._output = output
+        self._heartbeat = heartbeat
+        self._channels = channels
+        self._registration = registration
+        #: The reason for the log, as far as it is known.
+        self._cause: Cause = connection_log.CLIENT_GONE
+        #: Whether anything has come from the client.
+        self._heard: bool = False
+        #: Whether the connection is open in the broker, and has to give back what it holds there.
+        self._holds: bool = False
+        self._deadline: Timer | None = None
+
+    # --- deadlines --------------------------------------------------------------------------------------------------
+
+    def await_handshake(self, timeout_ms: int) -> None:
+        """Close the connection if it is not open in time."""
+        self._set_deadline(timeout_ms, connection_log.TIMED_OUT)
+
+    def opened(self) -> None:
+        """The connection is open, for as long as it may be."""
+        self._holds = True
+        self._enter(RUNNING)
+
+    def hear(self) -> None:
+        """Something has come from the client."""
+        self._heard = True
+
+    def _enter(self, state: State) -> bool:
+        """Enter the state and set its deadline; return False, and do nothing, if it may not follow."""
+        if not self._status.enter(state):
+            return False
+        self._cancel_deadline()
+        if state.ends_after_ms != NEVER:
+            self._set_deadline(state.ends_after_ms, None)
+        return True
+
+    def _set_deadline(self, delay_ms: int, cause: Cause | None) -> None:
+        self._deadline = self._clock.after(delay_ms, partial(self.finish, cause))
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    # --- saying so --------------------------------------------------------------------------------------------------
+
+    def fail(self, error: AmqpError, number: int, ids: int) -> None:
+        """Close the channel or the connection, depending on the error's scope, and report the method with these ids.
+
+        Never raises: an exception while closing closes the connection with 541, a second one without a close frame.
+        """
+        state, internal = self._status.state, error.code == INTERNAL_ERROR
+        if internal and not state.says_close and not state.private:
+            self.finish()
+            return
+        try:
+            self._fail(error, number, ids)
+        except Exception:
+            log_failure("while closing", self._client.name)
+            if internal:
+                self.finish()
+            else:
+                self.fail(errors.unforeseen(), 0, 0)
+
+    def _fail(self, error: AmqpError, number: int, ids: int) -> None:
+        """Send the close frame. Before login, close the socket later without one (rabbit_reader:handle_exception)."""
+        state, client = self._status.state, self._client
+        if state.private:
+            connection_log.handshake_failed(client, state.phase, error.explanation)
+            self._linger()
+            return
+        if state.open:
+            for tap in client.vhost.taps:
+                tap.refused(client.vhost, error, Via(client.name, number, client.user.name))
+        channel = self._channels.by_number.get(number)
+        if error.scope == "channel" and channel is not None:
+            connection_log.channel_failed(client, number, ids, error)
+            self._channels.close_and_shut(channel)
+            self._output.write(_close("channel.close", number, error, ids))
+        elif state.says_close:
+            if state.open:
+                connection_log.connection_failed(client, number, ids, error)
+            else:
+                connection_log.handshake_failed(client, state.phase, error.explanation)
+            self._cause = connection_log.IN_ORDER
+            self._output.write_synced()
+            self._enter(CLOSING)
+            self._release()
+            self._output.write(_close("connection.close", 0, error, ids))
+
+    def tear(self, error: AmqpError) -> None:
+        """The frames can no longer be told apart: say so, read no more, and give the peer time to see it."""
+        self.fail(error, 0, 0)
+        self._cause = connection_log.TORN_FRAMES
+        self._linger()
+
+    def force(self, error: AmqpError) -> None:
+        """The broker wants it to end: `fail`, or nothing is said where it is not open."""
+        if self._status.state.open:
+            self.fail(error, 0, 0)
+        else:
+            self.finish(connection_log.IN_ORDER)
+
+    def agree(self) -> None:
+        """The client has sent connection.close."""
+        if self._enter(CLOSED_BY_CLIENT):
+            self._release()
+            self._output.write(frame(METHOD, 0, methods.encode("connection.close-ok")))
+            self._listen_no_more()
+
+    def refuse(self, error: AmqpError) -> None:
+        """Close the connection after a failed login: on close-ok, or after a delay.
+
+        A failed login is told only to clients that announced authentication_failure_close.
+        """
+        if self._client.knows("authentication_failure_close"):
+            self._output.write(_close("connection.close", 0, error, 0))
+            self._cause = connection_log.IN_ORDER
+            self._enter(REFUSED)
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Listen no more, and close after a while, if the peer does not close first."""
+        if self._enter(LINGERING):
+            self._listen_no_more()
+
+    def _listen_no_more(self) -> None:
+        if self._cause is connection_log.CLIENT_GONE:
+            self._cause = connection_log.IN_ORDER
+        self._heartbeat.stop()
+
+    # --- the end itself ---------------------------------------------------------------------------------------------
+
+    def finish(self, cause: Cause | None = None) -> None:
+        """Stop reading, and close the socket once the output is written. Never raises."""
+        if cause is not None:
+            self._cause = cause
+        if self._status.enter(CLOSED):
+            steps: list[Step] = [self._log, self._release, self._registration.leave]
+            take_all([*steps, self._cancel_deadline, self._heartbeat.stop, self._output.mark_dirty], self._client.name)
+
+    def lose(self, cause: Cause | None = None) -> None:
+        """The socket is gone, or is to be given up because of `cause`."""
+        self.finish(cause)
+        self._output.discard()
+
+    def miss_heartbeats(self, interval_s: int) -> None:
+        """The client has been silent for too long."""
+        self.lose(connection_log.missed_heartbeats(interval_s))
+
+    def _log(self) -> None:
+        """Whoever said nothing, such as a health check, is worth a line only to those who want all of them."""
+        if self._cause is connection_log.CLIENT_GONE and not self._heard:
+            self._cause = connection_log.NOTHING_CAME
+        if not self._heard:
+            connection_log.accepting(self._client, min(self._cause.level, logging.INFO))
+        connection_log.closing(self._client, self._cause, self._clock.wall_ms())
+
+    def _release(self) -> None:
+        """Release everything that the connection holds in the broker, except its entry in the list. Never raises."""
+        steps = self._channels.release()
+        if self._holds:
+            self._holds = False
+            steps += self._registration.release()
+        take_all(steps, self._client.name)
+
+
+def _close(name: str, channel: int, error: AmqpError, ids: int) -> bytes:
+    """channel.close or connection.close."""
+    arguments = {
+        "reply_code": error.code,
+        "reply_text": error.text,
+        "class_id": ids >> 16,
+        "method_id": ids & 0xFFFF,
+    }
+    return frame(METHOD, channel, methods.encode(name, **arguments))

@@ -1,0 +1,403 @@
+"""The frame loop: takes bytes apart into frames, and handles publishes and acknowledgements itself."""
+
+from typing import Final, cast
+
+from mypy_extensions import i64
+
+from amqpbroker import errors
+from amqpbroker.amqp.body_stream import STREAMED, BodyStream
+from amqpbroker.amqp.channel import Channel
+from amqpbroker.amqp.channel_zero import ChannelZero
+from amqpbroker.amqp.channels import Channels
+from amqpbroker.amqp.client import TOLERANCE, Client
+from amqpbroker.amqp.closing import Closing
+from amqpbroker.amqp.content import Content, undecodable
+from amqpbroker.amqp.decoding import unusable
+from amqpbroker.amqp.dispatch import Dispatch
+from amqpbroker.amqp.heartbeat import Heartbeat
+from amqpbroker.amqp.output import Output
+from amqpbroker.amqp.repeated_publish import Repeat
+from amqpbroker.amqp.state import HEADER as HEADER_AWAITED
+from amqpbroker.amqp.state import Status
+from amqpbroker.amqp.steps import log_failure
+from amqpbroker.clock import Clock
+from amqpbroker.errors import AmqpError
+from amqpbroker.octets import read_i32_be, read_i64_be
+from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, METHOD, OVERHEAD
+from amqpbroker.wire.values import MalformedError
+
+#: Maximum time in one event loop iteration for methods other than publishes and acknowledgements. A client that sends
+#: many declarations at once must not delay other clients.
+SLICE_MS: Final = 5
+#: A frame with basic.ack.
+ACK_OCTETS: Final = 21
+
+#: Octets of a frame with basic.publish whose exchange and routing key are empty.
+_SHORTEST_PUBLISH: Final = 17
+#: No properties.
+_NONE: Final = b"\0\0"
+
+_PUBLISH: Final = 60 << 16 | 40
+_ACK: Final = 60 << 16 | 80
+
+
+class FrameLoop:
+    """Handles frames until the connection's status says that no further one is to be handled.
+
+    recv_cnt, recv_oct: how often anything came, and how many octets of it. published: number of messages that came.
+    paused: the rest waits for the next event loop iteration, because methods took long.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        status: Status,
+        client: Client,
+        output: Output,
+        heartbeat: Heartbeat,
+        channels: Channels,
+        closing: Closing,
+        channel_zero: ChannelZero,
+        dispatch: Dispatch,
+    ) -> None:
+        self.recv_oct: int = 0
+        self.recv_cnt: int = 0
+        self.published: int = 0
+        self.paused: bool = False
+        self._clock = clock
+        self._status = status
+        self._client = client
+        self._output = output
+        self._heartbeat = heartbeat
+        self._channels: dict[int, Channel] = channels.by_number
+        self._closing = closing
+        self._channel_zero = channel_zero
+        self._dispatch = dispatch
+        #: What the next publish is likely to be, and on which channel.
+        self._repeat: Repeat | None = None
+        self._repeating: Channel | None = None
+        self._waiting: list[bytes] = []
+        self._waiting_size: int = 0
+        self._waiting_for: int = 8
+        self._stream: BodyStream | None = None
+        self._began_ms: int = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the peer. Never raises: what is wrong becomes a close."""
+        self._began_ms = self._clock.now_ms()
+        self._heartbeat.hear()
+        if self.recv_cnt == 0:
+            self._closing.hear()
+        self.recv_oct += len(data)
+        self.recv_cnt += 1
+        self._take(data)
+
+    def read_on(self) -> None:
+        """Read again, beginning with the frames that had to wait."""
+        self.paused = False
+        if self._status.read_on():
+            self._began_ms = self._clock.now_ms()
+            self._waiting_for = 0
+            self._take(b"")
+
+    def forget_repeats(self) -> None:
+        """Look closely at the next publish."""
+        self._repeat = self._repeating = None
+
+    def drop(self) -> None:
+        """Forget bytes that are not handled. What leads back to the connection goes, so that it is freed at once."""
+        self.forget_repeats()
+        self._waiting = []
+        self._waiting_size = 0
+        self._stream = None
+
+    def _take(self, data: bytes) -> None:
+        """Handle what came, together with what was left of what came before."""
+        status = self._status
+        if self._waiting or status.stopped:
+            self._waiting.append(data)
+            self._waiting_size += len(data)
+            if status.stopped or self._waiting_size < self._waiting_for:
+                return
+            data = b"".join(self._waiting)
+            self._waiting = []
+            self._waiting_size = 0
+        try:
+            if status.state is HEADER_AWAITED:
+                left = self._greet(data)
+            else:
+                left = self._frames(data, self._streamed(data, 0))
+        except Exception:
+            log_failure("on connection", self._client.name)
+            self._closing.fail(errors.unforeseen(), 0, 0)
+            return
+        if left < len(data) and not status.state.deaf:
+            rest = data[left:] if left else data
+            self._waiting = [rest]
+            self._waiting_size = len(rest)
+            if status.state is HEADER_AWAITED:
+                self._waiting_for = 8
+            else:
+                self._waiting_for = 7 if len(rest) < 7 else 8 + int.from_bytes(rest[3:7], "big")
+
+    def _greet(self, data: bytes) -> int:
+        """Handle the protocol header, and what follows it; returns what `_frames` does."""
+        start = self._channel_zero.greet(data)
+        return start if self._status.state.deaf or not start else self._frames(data, start)
+
+    def _frames(self, data: bytes, pos: int) -> int:
+        """Handle every complete frame; return the start of the first incomplete frame.
+
+        Handling stops when answers pile up, since a short request may have a long answer, when the connection is
+        blocked, and when methods take long; `collect` continues from that position.
+        """
+        status, client = self._status, self._client
+        end_of_data: i64 = len(data)
+        end: i64
+        at: i64 = pos
+        while at + 7 <= end_of_data:
+            head = read_i64_be(data, at) if at + 8 <= end_of_data else read_i64_be(data[at:] + b"\0", 0)
+            repeat = self._repeat
+            if repeat is not None and head == repeat.first:
+                end = self._repeats(repeat, cast(Channel, self._repeating), data, at, end_of_data)
+                if end > at:
+                    at = end
+                    continue
+            kind = head >> 56 & 0xFF
+            number = head >> 40 & 0xFFFF
+            size = head >> 8 & 0xFFFFFFFF
+            end = at + 8 + size
+            if size > client.payload_max:
+                reason = f"{{frame_too_large,{size},{client.payload_max - TOLERANCE}}}"
+                self._closing.tear(unusable(status.state, kind, b"", reason))
+                return end_of_data
+            if kind == BODY and size >= STREAMED:
+                self._stream = BodyStream(number, size)
+                at = self._streamed(data, at + 7)
+                if status.stopped:
+                    return end_of_data if status.state.deaf else at
+                continue
+            if end > end_of_data:
+                return at
+            if data[end - 1] != 0xCE:
+                reason = f"{{invalid_frame_end_marker,{data[end - 1]}}}"
+                self._closing.tear(unusable(status.state, kind, data[at + 7 : end - 1], reason))
+                return end_of_data
+            channel = self._channels.get(number)
+            if kind == METHOD and channel is not None and channel.content is None and size >= 4:
+                ids: int = read_i32_be(data, at + 7)
+                if ids == _PUBLISH:
+                    end = self._publish(channel, data, at, end, end_of_data)
+                elif ids == _ACK and size == 13:
+                    end = self._acks(channel, data, at, end_of_data)
+                else:
+                    self._dispatch.method(channel, ids & 0xFFFFFFFF, data[at + 7 : end - 1])
+                    self._pause_if_long()
+            elif channel is not None and channel.content is not None and kind != METHOD and status.state.open:
+                self._take_content(channel, channel.content, kind, data, at, end)
+            else:
+                self._dispatch.other(kind, number, channel, data[at + 7 : end - 1])
+                if channel is None:
+                    self._pause_if_long()
+            if status.stopped:
+                return end_of_data if status.state.deaf else end
+            at = end
+        return at
+
+    def _pause_if_long(self) -> None:
+        """Serve other clients, and continue in the next event loop iteration, if this one has lasted `SLICE_MS`."""
+        if self._clock.now_ms() - self._began_ms >= SLICE_MS:
+            self.paused = True
+            self._status.stop_reading()
+            self._output.mark_dirty()
+
+    def _streamed(self, data: bytes, start: int) -> int:
+        """What of `data`, from there on, belongs to a body frame that comes in pieces; returns where the next is."""
+        stream = self._stream
+        if stream is None:
+            return start
+        channel = self._channels.get(stream.channel)
+        pending = None if channel is None else channel.content
+        if pending is not None and pending.too_large:
+            end = stream.skip(data, start)
+        else:
+            rest = len(data) - start
+            may_keep = pending is not None and pending.may_keep(data, min(stream.left, rest), min(self.wanted, rest))
+            end = stream.take(data, start, may_keep)
+        if end == len(data):
+            return end
+        self._stream = None
+        if data[end] != 0xCE:
+            reason = f"{{invalid_frame_end_marker,{data[end]}}}"
+            self._closing.tear(unusable(self._status.state, BODY, stream.pieces.join(), reason))
+            return len(data)
+        if channel is not None and pending is not None and pending.properties is not None:
+            self._dispatch.body(channel, pending, stream.pieces, stream.size)
+        else:
+            self._dispatch.other(BODY, stream.channel, channel, stream.pieces.join())
+        return len(data) if self._status.state.deaf else end + 1
+
+    @property
+    def wanted(self) -> int:
+        """How many octets are missing of a large body, up to the next frame's payload; 0 if none is on its way."""
+        stream = self._stream
+        if stream is None:
+            return 0
+        channel = self._channels.get(stream.channel)
+        pending = None if channel is None else channel.content
+        # That it is longer than this frame does not make the frame shorter.
+        return max(stream.left, 0 if pending is None else pending.left - stream.size + stream.left) + OVERHEAD
+
+    def hand_back(self) -> tuple[bytes, int]:
+        """Octets that came and are not handled yet, which are to be fed again; and how many of these, or of what comes
+        next, belong to a frame that is handled in part."""
+        data = b"".join(self._waiting)
+        self._waiting = []
+        self._waiting_size = 0
+        self.recv_oct -= len(data)
+        stream = self._stream
+        return data, 0 if stream is None else stream.left + 1
+
+    def _acks(self, channel: Channel, data: bytes, at: i64, end_of_data: i64) -> i64:
+        """basic.ack, and those that follow on the same channel, since they come in runs; returns the end of the last.
+
+        What is wrong closes the channel, which ends the run.
+        """
+        head, ids = read_i64_be(data, at), read_i32_be(data, at + 7)
+        try:
+            while True:
+                tag: int = read_i64_be(data, at + 11)
+                multiple = data[at + 19] & 1 == 1
+                at += ACK_OCTETS
+                channel.ack(tag if tag >= 0 else tag + (1 << 64), multiple)
+                if (
+                    at + ACK_OCTETS > end_of_data
+                    or read_i64_be(data, at) != head
+                    or read_i32_be(data, at + 7) != ids
+                    or data[at + ACK_OCTETS - 1] != 0xCE
+                ):
+                    return at
+        except AmqpError as error:
+            self._closing.fail(error, channel.number, _ACK)
+            return at
+
+    def _repeats(self, repeat: Repeat, channel: Channel, data: bytes, pos: i64, end_of_data: i64) -> i64:
+        """A run of publishes, of which the first may be like those before; returns the end of what was handled."""
+        start = pos
+        prefix = repeat.prefix
+        total, content = repeat.total, repeat.content
+        length: i64 = len(prefix)
+        end = pos + total
+        while (
+            end <= end_of_data
+            and read_i64_be(data, pos) == repeat.first
+            and read_i64_be(data, pos + content - 8) == repeat.last
+            and data[pos : pos + length] == prefix
+            and data[end - 1] == 0xCE
+            and channel.republish(repeat, data[pos + content : end])
+        ):
+            pos = end
+            end += total
+        count = (pos - start) // total
+        repeat.outlet.single += count
+        self.published += count
+        return pos
+
+    def _publish(self, channel: Channel, data: bytes, pos: i64, end: i64, end_of_data: i64) -> i64:
+        """Handle basic.publish; return the end of the handled data.
+
+        If `data` also has the header and the only body frame, all three frames are taken together, without copying
+        them apart.
+        """
+        repeat = channel.repeat
+        if repeat is not None and repeat is not self._repeat:
+            stop = self._repeats(repeat, channel, data, pos, end_of_data)
+            if stop > pos:
+                self._repeat = repeat
+                self._repeating = channel
+                return stop
+        bits_at = end - 2
+        key: i64 = 0
+        if end - pos >= _SHORTEST_PUBLISH:
+            key = pos + 14 + i64(data[pos + 13])
+        if not key or key >= bits_at or key + 1 + i64(data[key]) != bits_at:
+            self._closing.fail(undecodable(data[pos + 11 : end - 1]), channel.number, _PUBLISH)
+            return end
+        address = data[pos + 13 : bits_at]
+        bits = data[bits_at]
+        if end + 22 <= end_of_data:
+            body_max: i64 = 0 if self._status.state.alarmed else self._client.body_max
+            mark: i64 = channel.number
+            mark <<= 32
+            size: i64 = read_i64_be(data, end) >> 8 & 0xFFFFFFFF
+            body_size: i64 = read_i64_be(data, end + 11)
+            body: i64 = end + 8 + size
+            stop = body + 8 + body_size if body_size else body
+            if (
+                read_i64_be(data, end) >> 8 == HEADER << 48 | mark | size
+                and read_i32_be(data, end + 7) == BASIC_CLASS << 16
+                and 0 <= body_size <= body_max
+                and body_max
+                and 14 <= size <= self._client.payload_max
+                and stop <= end_of_data
+                and data[body - 1] == 0xCE
+                and data[stop - 1] == 0xCE
+                and (not body_size or read_i64_be(data, body) >> 8 == BODY << 48 | mark | body_size)
+            ):
+                self.published += 1
+                properties = _NONE
+                if size > 14 or data[end + 19] or data[end + 20]:
+                    properties = data[end + 19 : body - 1]
+                try:
+                    channel.publish(address, bits, properties, None, body_size, data[end:stop])
+                except AmqpError as error:
+                    self._closing.fail(error, channel.number, _PUBLISH)
+                    return stop
+                except MalformedError as error:
+                    self._closing.fail(errors.syntax_error(str(error)), channel.number, _PUBLISH)
+                    return end
+                if channel.is_again(stop - pos) and body_size:
+                    self._repeat = channel.remember(properties, data[pos : body + 7], stop - pos, end - pos, body_size)
+                    self._repeating = channel
+                return stop
+        channel.begin_content(address, bits)
+        self.published += 1
+        return end
+
+    def _take_content(self, channel: Channel, pending: Content, kind: int, data: bytes, at: i64, end: i64) -> None:
+        """A header or body frame of a message whose frames do not come together."""
+        body_max: i64 = 0 if self._status.state.alarmed else self._client.body_max
+        if kind == HEADER and end - at >= 22 and pending.properties is None:
+            size: i64 = read_i64_be(data, at + 11)
+            if read_i32_be(data, at + 7) == BASIC_CLASS << 16 and 0 < size <= body_max:
+                pending.begin(data[at:end], size)
+                return
+        elif (
+            # With a header that `begin` accepted, the size fits into 64 bits.
+            kind == BODY
+            and pending.header
+            and end - at - OVERHEAD == pending.size
+            and pending.left == pending.size
+            and body_max
+        ):
+            # All of the body: the message is the same as if its frames had come one behind the other.
+            channel.end_content()
+            header = pending.header
+            frames = header + data[at:end]
+            repeat = channel.framed
+            if repeat is not None and pending.repeats(repeat) and channel.republish(repeat, frames):
+                repeat.outlet.single += 1
+                return
+            properties = pending.properties or _NONE
+            try:
+                channel.publish(pending.address, pending.bits, properties, None, pending.size, frames)
+            except AmqpError as error:
+                self._closing.fail(error, channel.number, _PUBLISH)
+                return
+            except MalformedError as error:
+                self._closing.fail(errors.syntax_error(str(error)), channel.number, _PUBLISH)
+                return
+            if channel.is_again(len(frames)):
+                channel.remember_framed(properties, header, len(frames), pending.size)
+            return
+        self._dispatch.other(kind, channel.number, channel, data[at + 7 : end - 1])

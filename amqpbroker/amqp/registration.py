@@ -1,0 +1,82 @@
+"""The entry of a connection in the broker: the list of connections, limits, totals, events, exclusive queues."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from amqpbroker import errors
+from amqpbroker.amqp.client import Client
+from amqpbroker.amqp.steps import Step, take_all
+from amqpbroker.broker.session import Session
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.broker import Broker
+
+
+class Registration:
+    """Registers a connection once it is open, until its socket closes.
+
+    As in RabbitMQ, a closing connection counts until its socket closes. Otherwise a client that does not answer
+    connection.close could open more connections than the limit of its user allows.
+    """
+
+    __slots__ = ("_broker", "_client", "_session")
+
+    def __init__(self, broker: "Broker", client: Client, session: Session) -> None:
+        self._broker = broker
+        self._client = client
+        #: None after `leave`, so that the connection is freed without the garbage collector.
+        self._session: Session | None = session
+
+    @property
+    def session(self) -> Session:
+        """The connection, as the broker knows it."""
+        assert self._session is not None, "the connection has left"
+        return self._session
+
+    def check_limits(self) -> None:
+        """Raise AmqpError if the node, the vhost or the user has as many connections as allowed."""
+        broker, client = self._broker, self._client
+        user = client.user.name
+        broker.limits.check_vhost_connections(client.vhost.name, user)
+        broker.limits.check_user_connections(user)
+
+    def check_node_limit(self) -> None:
+        """Raise AmqpError if the node has as many connections as allowed."""
+        limit = self._broker.config.max_connections
+        if limit and len(self._broker.sessions) >= limit:
+            raise errors.node_connection_limit(limit)
+
+    def enter(self) -> None:
+        """Count the connection from now on."""
+        broker, client, session = self._broker, self._client, self.session
+        broker.sessions[session] = None
+        broker.limits.connection_opened(client.vhost.name, client.user.name)
+        for totals in (client.vhost.octets, broker.totals.octets):
+            totals.add(session)
+        broker.totals.churn.connection_created += 1
+
+    def announce(self) -> None:
+        """Emit the event `connection.created`."""
+        self._broker.events.connection_created(self.session)
+
+    def release(self) -> list[Step]:
+        """Return the steps that give back what an open connection holds, but for its channels, and say it is closed."""
+        return [self._tell, partial(self._client.vhost.delete_exclusive_queues, self._session)]
+
+    def _tell(self) -> None:
+        self._broker.events.connection_closed(self.session)
+
+    def leave(self) -> None:
+        """Count the connection no more. Never raises."""
+        broker, client, session = self._broker, self._client, self._session
+        self._session = None
+        if session is None or session not in broker.sessions:
+            return
+        del broker.sessions[session]
+        broker.totals.churn.connection_closed += 1
+        steps: list[Step] = [
+            partial(broker.limits.connection_closed, client.vhost.name, client.user.name),
+            partial(client.vhost.octets.remove, session),
+            partial(broker.totals.octets.remove, session),
+        ]
+        take_all(steps, client.name)

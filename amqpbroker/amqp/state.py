@@ -1,0 +1,297 @@
+"""The states of a connection: what each of them allows, and which may follow. docs/reference/connection-states.md is
+generated from this table.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+#: Reply text of the error for a method that a state does not act on.
+_HANDSHAKE: Final = "unexpected method during the handshake"
+_RUNNING: Final = "unexpected method in connection state running"
+
+#: Values of `State.ends_after_ms` of states without a deadline, and of those that share the one of the handshake.
+NEVER: Final = 0
+HANDSHAKE_TIMEOUT: Final = -1
+#: How long a peer may take to answer connection.close (CLOSING_TIMEOUT in rabbit_reader.erl).
+CLOSING_TIMEOUT_MS: Final = 30_000
+#: How long a peer waits for the end after an error that leaves nothing to talk about (rabbit_reader.erl).
+SILENT_CLOSE_DELAY_MS: Final = 3_000
+
+
+class State:
+    """A state of a connection.
+
+    meaning: the state in a few words. acts_on: methods on channel 0 that are acted on. refusal: reply text of the error
+    504 for other methods; "" if they are ignored. open: frames of channels are handled. alarmed, blocked, outrun: of an
+    open connection, see `Blocking`. held: no frame is handled until the state changes. deaf: input is discarded.
+    private: nobody has logged in, so errors are not told to the client, and payloads may be secrets. counted: the
+    connection is in the list of connections and counts for limits. shown: the state in the management API. phase: the
+    state in the log. ends_after_ms: the connection closes then. follows: names of states that may follow.
+    """
+
+    __slots__ = (
+        "acts_on",
+        "alarmed",
+        "blocked",
+        "counted",
+        "deaf",
+        "ends_after_ms",
+        "follows",
+        "held",
+        "meaning",
+        "name",
+        "open",
+        "outrun",
+        "phase",
+        "private",
+        "refusal",
+        "shown",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        meaning: str,
+        follows: Iterable[str],
+        *,
+        acts_on: Iterable[str] = (),
+        refusal: str = "",
+        is_open: bool = False,
+        alarmed: bool = False,
+        blocked: bool = False,
+        outrun: bool = False,
+        held: bool = False,
+        deaf: bool = False,
+        private: bool = False,
+        counted: bool = False,
+        shown: str = "closing",
+        phase: str = "running",
+        ends_after_ms: int = NEVER,
+    ) -> None:
+        self.name: str = name
+        self.meaning: str = meaning
+        self.follows: frozenset[str] = frozenset(follows)
+        self.acts_on: frozenset[str] = frozenset(acts_on)
+        self.refusal: str = refusal
+        self.open: bool = is_open
+        self.alarmed: bool = alarmed
+        self.blocked: bool = blocked
+        self.outrun: bool = outrun
+        self.held: bool = held
+        self.deaf: bool = deaf
+        self.private: bool = private
+        self.counted: bool = counted
+        self.shown: str = shown
+        self.phase: str = phase
+        self.ends_after_ms: int = ends_after_ms
+
+    @property
+    def says_close(self) -> bool:
+        """Return whether an error of the connection is answered with connection.close."""
+        return self.refusal != "" and not self.private
+
+    def __repr__(self) -> str:
+        return f"State({self.name!r})"
+
+
+def _handshake(name: str, meaning: str, follows: Iterable[str], acts_on: Iterable[str], held: bool) -> State:
+    """Return a state before the connection is open."""
+    private = name not in ("opening", "authorizing")
+    return State(
+        name,
+        meaning,
+        follows,
+        acts_on=acts_on,
+        refusal=_HANDSHAKE,
+        held=held,
+        private=private,
+        shown="",
+        phase="starting" if private else "opening",
+        ends_after_ms=HANDSHAKE_TIMEOUT,
+    )
+
+
+def _open(name: str, meaning: str, shown: str, follows: Iterable[str], alarm: str, outrun: bool) -> State:
+    """Return a state of an open connection. alarm: "", "on", or "blocks"."""
+    return State(
+        name,
+        meaning,
+        (*follows, "closing", "closed by client", "closed"),
+        acts_on=("connection.close", "connection.update-secret"),
+        refusal=_RUNNING,
+        is_open=True,
+        alarmed=alarm != "",
+        blocked=alarm == "blocks",
+        outrun=outrun,
+        held=alarm == "blocks" or outrun,
+        counted=True,
+        shown=shown,
+    )
+
+
+HEADER: Final = _handshake(
+    "header", "waits for the protocol header", ("starting", "lingering", "closed"), (), held=False
+)
+STARTING: Final = _handshake(
+    "starting",
+    "has sent connection.start",
+    ("authenticating", "lingering", "closed"),
+    ("connection.start-ok",),
+    held=False,
+)
+AUTHENTICATING: Final = _handshake(
+    "authenticating",
+    "waits for the backend to say who the client is",
+    ("tuning", "refused", "lingering", "closed"),
+    (),
+    held=True,
+)
+TUNING: Final = _handshake(
+    "tuning",
+    "has sent connection.tune",
+    ("opening", "lingering", "closed"),
+    ("connection.tune-ok",),
+    held=False,
+)
+OPENING: Final = _handshake(
+    "opening",
+    "waits for connection.open",
+    ("authorizing", "closing", "closed"),
+    ("connection.open",),
+    held=False,
+)
+AUTHORIZING: Final = _handshake(
+    "authorizing",
+    "waits for the backend to say what the client may do in the vhost",
+    ("running", "closing", "closed"),
+    (),
+    held=True,
+)
+RUNNING: Final = _open("running", "is open", "running", ("blocking", "flow"), "", outrun=False)
+BLOCKING: Final = _open(
+    "blocking",
+    "is open while an alarm is on; the next message blocks it",
+    "blocking",
+    ("running", "blocked", "blocking, flow"),
+    "on",
+    outrun=False,
+)
+BLOCKED: Final = _open(
+    "blocked", "has published while an alarm is on", "blocked", ("running", "blocked, flow"), "blocks", outrun=False
+)
+FLOW: Final = _open(
+    "flow", "has published more than the disk takes", "flow", ("running", "blocked, flow"), "", outrun=True
+)
+BLOCKING_FLOW: Final = _open(
+    "blocking, flow",
+    "waits for the disk while an alarm is on",
+    "blocking",
+    ("blocking", "flow", "blocked, flow"),
+    "on",
+    outrun=True,
+)
+BLOCKED_FLOW: Final = _open(
+    "blocked, flow",
+    "is blocked by an alarm, and waits for the disk",
+    "blocked",
+    ("blocked", "flow"),
+    "blocks",
+    outrun=True,
+)
+CLOSING: Final = State(
+    "closing",
+    "has sent connection.close",
+    ("closed by client", "lingering", "closed"),
+    acts_on=("connection.close", "connection.close-ok"),
+    counted=True,
+    ends_after_ms=CLOSING_TIMEOUT_MS,
+)
+REFUSED: Final = State(
+    "refused",
+    "has told the client with connection.close that the login is refused",
+    ("closed by client", "lingering", "closed"),
+    acts_on=("connection.close", "connection.close-ok"),
+    private=True,
+    shown="",
+    phase="starting",
+    ends_after_ms=SILENT_CLOSE_DELAY_MS,
+)
+LINGERING: Final = State(
+    "lingering",
+    "gives the client time to read, after an error that leaves nothing to talk about",
+    ("closed",),
+    deaf=True,
+    counted=True,
+    ends_after_ms=SILENT_CLOSE_DELAY_MS,
+)
+CLOSED_BY_CLIENT: Final = State(
+    "closed by client",
+    "has answered connection.close, and waits for the client to close the socket",
+    ("closed",),
+    deaf=True,
+    counted=True,
+    ends_after_ms=CLOSING_TIMEOUT_MS,
+)
+CLOSED: Final = State("closed", "writes the rest of its output, then closes the socket", (), deaf=True)
+
+#: All states, in the order in which a connection may go through them.
+STATES: Final = (
+    HEADER,
+    STARTING,
+    AUTHENTICATING,
+    TUNING,
+    OPENING,
+    AUTHORIZING,
+    RUNNING,
+    BLOCKING,
+    BLOCKED,
+    FLOW,
+    BLOCKING_FLOW,
+    BLOCKED_FLOW,
+    CLOSING,
+    REFUSED,
+    LINGERING,
+    CLOSED_BY_CLIENT,
+    CLOSED,
+)
+
+_OPEN: Final = {(state.alarmed, state.blocked, state.outrun): state for state in STATES if state.open}
+
+
+def open_state(alarmed: bool, blocked: bool, outrun: bool) -> State:
+    """Return the state of an open connection."""
+    return _OPEN[alarmed, blocked, outrun]
+
+
+class Status:
+    """The current state of a connection, and whether its frames are handled.
+
+    reading: the socket is to be read. stopped: no further frame is handled until `read_on`.
+    """
+
+    def __init__(self) -> None:
+        self.state: State = HEADER
+        self.reading: bool = True
+        self.stopped: bool = False
+
+    def enter(self, state: State) -> bool:
+        """Enter the state, and return True, if the table lets it follow the current one."""
+        if state.name not in self.state.follows:
+            return False
+        self.state = state
+        if state.deaf:
+            self.stopped = True
+        return True
+
+    def stop_reading(self) -> None:
+        """Handle no further frame until `read_on`."""
+        self.reading = False
+        self.stopped = True
+
+    def read_on(self) -> bool:
+        """Read the socket again. Return whether frames that had to wait are to be handled."""
+        self.reading = True
+        if not self.stopped or self.state.deaf:
+            return False
+        self.stopped = False
+        return True
