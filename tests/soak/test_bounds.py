@@ -54,10 +54,10 @@ DRIVEN = {
     "config.bounds.releases": "delayed",
     "config.bounds.unswept_bytes": "large pages",
     # Queues and exchanges.
-    "broker.queues.length_limit.LEAVING_BYTES": "dropped at once",
+    "broker.queues.ledger.LEAVING_BYTES": "dropped at once",
     "broker.queues.length_limit.REOPENED_AT": "reject-publish quorum",
-    "broker.queues.local_queue.ROUND": "dealt out",
-    "broker.queues.local_queue.ROUND_BYTES": "dealt out",
+    "broker.queues.offering.ROUND": "dealt out",
+    "broker.queues.offering.ROUND_BYTES": "dealt out",
     "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
     "broker.sweep.MANY": "bindings",
     "broker.sweep.SLICE": "bindings",

@@ -53,3 +53,17 @@ class Entry(Copy):
     def redelivered(self, redelivered: bool) -> None:
         """For who knows whether, and not how often."""
         self.acquired_count = int(redelivered)
+
+    def assign(self, consumer: "Consumer | None") -> None:
+        """Note who has the message from now on, without a delivery."""
+        self.consumer = consumer
+
+    def count_return(self, failed: bool) -> None:
+        """Count a return. failed: it counts against a delivery limit."""
+        self.acquired_count += 1
+        self.delivery_count += failed
+
+    def restore(self, acquired_count: int, delivery_count: int) -> None:
+        """Set the counts of a message that was delivered before the entry was made."""
+        self.acquired_count = acquired_count
+        self.delivery_count = delivery_count

@@ -39,9 +39,10 @@ class Kind:
 
     Messages:
     line(max_priority, compat, pager): returns a `ReadyLine`, the order in which messages wait. consumers(queue, vhost,
-    single_active): returns `Consumers`, which divide messages among them. Kinds whose queue is no `LocalQueue` need
-    neither. stores_all: a durable queue stores transient messages, too. counts_returns: how often a message came
-    back is in its headers, and may be limited.
+    single_active): returns `Consumers`, which divide messages among them. offering, returns: classes of `Offering`, for
+    messages that wait, and of `Returns`, for those that come back. Only a `LocalQueue` needs these four. stores_all: a
+    durable queue stores transient messages, too. counts_returns: how often a message came back is in its headers, and
+    may be limited.
 
     Clients:
     channel_prefetch: a channel-wide prefetch limits its consumers, else basic.consume is refused. prefetch_no_ack: the
@@ -73,6 +74,8 @@ class Kind:
 
     line: Callable[..., Any] | None = None
     consumers: Callable[..., Any] | None = None
+    offering: Callable[..., Any] | None = None
+    returns: Callable[..., Any] | None = None
     stores_all: bool = False
     counts_returns: bool = False
 

@@ -46,6 +46,7 @@ class RingQueue(Queue):
         self._ready: deque[Entry] = deque()
         self._consumers = Consumers(name, host.name)
         self._recovered: Copies | None = None
+        self._outstanding = 0
         self._entered = self._delivered = self._delivered_no_ack = self._acked = 0
 
     # --- observation ------------------------------------------------------------------------------------------------
@@ -53,6 +54,10 @@ class RingQueue(Queue):
     @property
     def ready_count(self) -> int:
         return len(self._ready)
+
+    @property
+    def unacked_count(self) -> int:
+        return self._outstanding
 
     @property
     def consumer_list(self) -> Sequence[Consumer]:
@@ -111,7 +116,7 @@ class RingQueue(Queue):
 
     def _take(self, entry: Entry, consumer: Consumer | None) -> None:
         entry.consumer = consumer
-        self.unacked_count += 1
+        self._outstanding += 1
         if entry.position:
             self._store.returned(entry)
 
@@ -126,7 +131,7 @@ class RingQueue(Queue):
         return entry
 
     def _release(self, entry: Entry) -> None:
-        self.unacked_count -= 1
+        self._outstanding -= 1
         consumer, entry.consumer = entry.consumer, None
         if consumer is not None:
             consumer.unacked -= 1
@@ -164,7 +169,7 @@ class RingQueue(Queue):
 
     # --- consumers --------------------------------------------------------------------------------------------------
 
-    def add_consumer(self, consumer: Consumer) -> None:
+    def add_consumer(self, consumer: Consumer, held: Sequence[Entry] = ()) -> None:
         self._consumers.add(consumer)
 
     def remove_consumer(self, consumer: Consumer, gives_back: bool = False) -> None:
