@@ -55,6 +55,7 @@ docs: $(DOCS) ## Write the parts of docs/ that come from tables in the code, and
 	$(PY) -m tools.ctl_reference
 	$(PY) -m tools.metrics_reference
 	$(PY) -m tools.http_api_reference
+	$(PY) -m tools.connection_states_reference
 	$(SITE)
 
 interop: $(DEV) $(BUILT) ## Run real clients of several languages against the broker; installs what they need.

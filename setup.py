@@ -22,6 +22,7 @@ from setuptools.command.build_py import build_py
 #: classes that it is made of. All else is interpreted, and stays easy to look into.
 HOT = [
     "clock",
+    "patterns",
     "wire/frames",
     "wire/properties",
     "wire/property_flags",

@@ -51,6 +51,7 @@ RUN_COMPILED = (
     "tests/test_clock.py",
     "tests/test_compat.py",
     "tests/test_compiled.py",
+    "tests/test_patterns.py",
     "tests/test_readme.py",
 )
 
@@ -63,6 +64,7 @@ QUICK_COMPILED = (
     "tests/amqp",
     "tests/test_clock.py",
     "tests/test_compiled.py",
+    "tests/test_patterns.py",
 )
 
 #: Tests that a change needs at once, by their markers.

@@ -7,7 +7,7 @@ import click
 import pytest
 
 from amqpbroker.cli.main import COMMANDS, main
-from tools import ctl_reference, http_api_reference, metrics_reference, settings_reference
+from tools import connection_states_reference, ctl_reference, http_api_reference, metrics_reference, settings_reference
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -28,6 +28,10 @@ def test_the_page_of_metrics_is_what_their_table_says():
 
 def test_the_page_of_the_http_api_is_what_its_resources_say():
     assert http_api_reference.PATH.read_text() == http_api_reference.page(), "run `make docs`"
+
+
+def test_the_page_of_connection_states_is_what_their_table_says():
+    assert connection_states_reference.PATH.read_text() == connection_states_reference.page(), "run `make docs`"
 
 
 def anchors(page):

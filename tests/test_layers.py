@@ -22,7 +22,7 @@ LAYERS = {
     "store": {"octets", "message", "wire", "errors", "config", "clock"},
     "client": {"wire"},
     "broker": {"octets", "patterns", "client", "store", "message", "wire", "errors", "compat", "config", "clock"},
-    "amqp": {"octets", "broker", "store", "message", "wire", "errors", "compat", "config", "clock"},
+    "amqp": {"octets", "patterns", "broker", "store", "message", "wire", "errors", "compat", "config", "clock"},
     "management": {"compiled", "patterns", "broker", "message", "wire", "errors", "config", "clock"},
     "metrics": {"broker", "wire", "errors", "config", "clock"},
     "shovel": {"client", "broker", "wire", "errors", "clock"},

@@ -8,7 +8,7 @@ import pytest
 from amqpbroker.patterns import Pattern, PatternError
 
 #: No optimisation helps with these.
-ENDLESS = ["^(a|aa)+$", "^(a|a)*$", "(.*a){25}x"]
+ENDLESS = ["^(a|aa)+$", "^(a|a)*$", "(.*a){25}x", "^" + "(a|a)" * 30 + "b"]
 NAME = "a" * 200 + "!"
 
 
@@ -36,6 +36,48 @@ def test_what_is_found(pattern: str, found: str, missed: str | None) -> None:
     assert missed is None or not Pattern(pattern).found_in(missed)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found", "missed"),
+    [
+        ("^(a|b)[.][0-9]+$", "a.17", "a.x"),
+        (r"^(?:a|b|)\.[^.]*x", "b.yyx", "b.y.x"),
+        (r"^[^.]+\.events\..*", "shop.events.new", "shop.x.events."),
+        ("[a-c]+d$", "xabcd", "xabc"),
+        ("^.+@.+$", "a@b\n", "a@"),
+        ("^[a-]b", "-b", "bb"),
+        ("^()$", "", "a"),
+        (r"^a\.b\-.*", "a.b-\nc", "axb-c"),
+        ("^a", "a", "ba"),
+        ("^a.*", "a", "ba"),
+        ("^a.*$", "ab\n", "ab\nc"),
+    ],
+)
+def test_patterns_that_are_soon_found_mean_the_same_as_others(pattern: str, found: str, missed: str) -> None:
+    for each in (Pattern(pattern), Pattern(f"(?:{pattern})")):
+        assert each.found_in(found)
+        assert not each.found_in(missed)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("pattern", ["[a]*b", "[ab]*[bc]$", "^[a]*[a]*b", "^(a|aa|aaa)[a]*b", "^.*a.*b$"])
+def test_a_search_that_is_not_broken_off_is_short(pattern: str) -> None:
+    plain = Pattern(pattern)
+    began = time.process_time()
+    assert not plain.found_in("a" * 255)
+    assert time.process_time() - began < 0.01
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("repeated", ["[a]*", ".*", "[^b]+", "(a|aa)", "(a|a)[a]*"])
+@pytest.mark.parametrize("start", ["", "^"])
+@pytest.mark.parametrize("count", range(1, 9))
+def test_a_search_ends_however_many_repetitions_there_are(start: str, repeated: str, count: int) -> None:
+    pattern = Pattern(f"{start}{repeated * count}[bc]")
+    began = time.process_time()
+    assert not pattern.found_in("a" * 255)
+    assert time.process_time() - began < 0.1
+
+
 @pytest.mark.parametrize("pattern", [r"^\w+$", r"^(?:\w)+$", "^[[:alpha:]]+$"])
 def test_classes_are_ascii_as_in_rabbitmq_unless_told_otherwise(pattern: str) -> None:
     assert not Pattern(pattern).found_in("日本")
@@ -56,6 +98,7 @@ def test_case_counts_unless_told_otherwise(pattern: str) -> None:
         ("b|(?i)a", "(?i) is not supported", 2),
         ("(?x)a", "(?x is not supported", 0),
         ("(?#(((((((a)", "(?# is not supported", 0),
+        ("[z-a]", "bad character range", 4),
         ("a{e<=2}", "is not supported", 1),
         ("(a)" * 700, "too large", 2048),
     ],
@@ -108,8 +151,8 @@ def test_those_that_took_for_ever_end(pattern: str) -> None:
 def test_the_commonest_need_no_engine_that_takes_long_to_load() -> None:
     code = (
         "import sys; from amqpbroker.patterns import Pattern\n"
-        "for text in ('', '^$', '.*', '^a.*', r'^amq\\.', 'a-b/c:d'): Pattern(text)\n"
+        "for text in ('', '^$', '.*', '^a.*', r'^amq\\.', 'a-b/c:d', '^(a|b)[.][0-9]+$'): Pattern(text)\n"
         "assert 'regex' not in sys.modules\n"
-        "Pattern('^(a|b)$'); assert 'regex' in sys.modules\n"
+        "Pattern('^(a|b)+$'); assert 'regex' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -77,6 +77,7 @@ class Connection(Session):
         )
         self.frame_loop = FrameLoop(
             broker.clock,
+            broker.slices,
             self.status,
             self.client,
             self.output,

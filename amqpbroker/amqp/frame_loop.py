@@ -20,15 +20,13 @@ from amqpbroker.amqp.repeated_publish import Repeat
 from amqpbroker.amqp.state import HEADER as HEADER_AWAITED
 from amqpbroker.amqp.state import Status
 from amqpbroker.amqp.steps import log_failure
+from amqpbroker.broker.slices import Slices
 from amqpbroker.clock import Clock
 from amqpbroker.errors import AmqpError
 from amqpbroker.octets import read_i32_be, read_i64_be
 from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, METHOD, OVERHEAD
 from amqpbroker.wire.values import MalformedError
 
-#: Maximum time in one event loop iteration for methods other than publishes and acknowledgements. A client that sends
-#: many declarations at once must not delay other clients.
-SLICE_MS: Final = 5
 #: A frame with basic.ack.
 ACK_OCTETS: Final = 21
 
@@ -51,6 +49,7 @@ class FrameLoop:
     def __init__(
         self,
         clock: Clock,
+        slices: Slices,
         status: Status,
         client: Client,
         output: Output,
@@ -65,6 +64,7 @@ class FrameLoop:
         self.published: int = 0
         self.paused: bool = False
         self._clock = clock
+        self._slices = slices
         self._status = status
         self._client = client
         self._output = output
@@ -205,8 +205,9 @@ class FrameLoop:
         return at
 
     def _pause_if_long(self) -> None:
-        """Serve other clients, and continue in the next event loop iteration, if this one has lasted `SLICE_MS`."""
-        if self._clock.now_ms() - self._began_ms >= SLICE_MS:
+        """Serve other clients, and continue in the next event loop iteration, if this slice has lasted long enough."""
+        if self._clock.now_ms() - self._began_ms >= self._slices.length_ms:
+            self._slices.use()
             self.paused = True
             self._status.stop_reading()
             self._output.mark_dirty()

@@ -8,20 +8,19 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from amqpbroker import errors
 from amqpbroker.amqp.channel_counters import ChannelCounters
-from amqpbroker.broker.actions import check_topics, exchange_to_publish_to
+from amqpbroker.broker.actions import exchange_to_publish_to
 from amqpbroker.broker.counters.stats import Outlet
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.exchange import Exchange
-from amqpbroker.broker.exchanges.key_index import KeyIndex
-from amqpbroker.broker.exchanges.routing import destinations_by_key
-from amqpbroker.broker.exchanges.routing import route as route_message
+from amqpbroker.broker.exchanges.routing import KeyRoutes, Stop
 from amqpbroker.broker.publishing.inspection import inspect
 from amqpbroker.broker.queues.direct_reply import DirectReply
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.broker.vhost import Vhost
-from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message
+from amqpbroker.patterns import Pattern
 
 #: Beyond `few_routes`, one of so many routes that are looked up is remembered: keys that come again are found soon, and
 #: keys that never do seldom take the place of others.
@@ -51,19 +50,17 @@ class Route:
 class _Way:
     """An exchange that the user may publish to, until the vhost's routes change.
 
-    index: finds destinations by the key; None if that takes more. keyed: the key is all that the exchange looks at.
-    checked: the user may not use every routing key. alternate: there is an alternate exchange.
+    stop: finds destinations by the key; None if taps look at every message, or the exchange at more than the key.
+    pattern: routing keys that the user may use, None if there is no such rule.
     """
 
-    __slots__ = ("alternate", "checked", "exchange", "index", "keyed", "outlet")
+    __slots__ = ("exchange", "outlet", "pattern", "stop")
 
-    def __init__(self, exchange: Exchange, outlet: Outlet, taps: bool, checked: bool) -> None:
+    def __init__(self, exchange: Exchange, outlet: Outlet, stop: Stop | None, pattern: Pattern | None) -> None:
         self.exchange = exchange
         self.outlet = outlet
-        self.keyed: bool = exchange.type.keyed and not taps
-        self.index: KeyIndex | None = None if exchange.lingering else exchange.type.index
-        self.alternate: bool = exchange.alternate is not None
-        self.checked = checked
+        self.stop = stop
+        self.pattern = pattern
 
 
 class Routes:
@@ -88,12 +85,14 @@ class Routes:
         self._is_default: bool = False
         self._way: _Way | None = None
         self._ways: dict[bytes, _Way] = {}
+        self._by_key = KeyRoutes(vhost.exchanges.get)
         self._passing: Route | None = None
 
     def forget(self) -> None:
         """Forget everything: the vhost's routes have changed, or the channel ends."""
         self._forget_known()
         self._ways.clear()
+        self._by_key.forget()
         self._prefix = b""
         self._way = None
         self._passing = None
@@ -121,15 +120,9 @@ class Routes:
         if way is None or not (address.startswith(self._prefix) if address[0] else self._is_default):
             way = self._find_way(address)
         key = address[2 + address[0] :]
-        if way.checked:
-            self._check(way, key, address, properties, reply)
-        destinations: tuple[Destination, ...] | None = None
-        if way.keyed:
-            if way.index is not None:
-                destinations = destinations_by_key(way.index, key)
-            if destinations is None or (way.alternate and not destinations):
-                found = route_message(way.exchange, Message(address, b"\0\0", b""), self.vhost.exchanges.get)
-                destinations = found.destinations if found.keyed else None
+        if way.pattern is not None:
+            self._check(way, way.pattern, key, address, properties, reply)
+        destinations = None if way.stop is None else self._by_key.find(way.stop, key)
         # A route that leads nowhere is not remembered, so that a new queue need not change the epoch.
         if (destinations is None or destinations) and self._admits(cold):
             # After many misses not every key is looked for, so that a route may be remembered already.
@@ -172,12 +165,18 @@ class Routes:
     def _open(self, address: bytes) -> _Way:
         vhost = self.vhost
         exchange = exchange_to_publish_to(vhost, self._permissions, Message(address, b"\0\0", b"").exchange, ())
-        checked = exchange.type.name == "topic" and self._permissions.checks_topics("write", exchange.name)
-        return _Way(exchange, self._counters.outlet(exchange), bool(vhost.taps), checked)
+        pattern: Pattern | None = None
+        if exchange.type.name == "topic":
+            pattern = self._permissions.topic_pattern("write", exchange.name)
+        stop = None if vhost.taps else self._by_key.stop(exchange)
+        return _Way(exchange, self._counters.outlet(exchange), stop, pattern)
 
-    def _check(self, way: _Way, key: bytes, address: bytes, properties: bytes, reply: DirectReply | None) -> None:
-        try:
-            check_topics(self._permissions, way.exchange, (key,))
-        except AmqpError:
+    def _check(
+        self, way: _Way, pattern: Pattern, key: bytes, address: bytes, properties: bytes, reply: DirectReply | None
+    ) -> None:
+        """Raise AmqpError 403 if the pattern is not found in the key."""
+        shown = key.decode("utf-8", "surrogateescape")
+        if not pattern.found_in(shown):
             inspect(Message(address, b"\0\0", b""), properties, None, None if reply is None else reply.shortstr)
-            raise
+            permissions = self._permissions
+            raise errors.topic_access_refused("write", shown, way.exchange.name, permissions.vhost, permissions.user)

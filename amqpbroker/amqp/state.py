@@ -24,9 +24,10 @@ class State:
     meaning: the state in a few words. acts_on: methods on channel 0 that are acted on. refusal: reply text of the error
     504 for other methods; "" if they are ignored. open: frames of channels are handled. alarmed, blocked, outrun: of an
     open connection, see `Blocking`. held: no frame is handled until the state changes. deaf: input is discarded.
-    private: nobody has logged in, so errors are not told to the client, and payloads may be secrets. counted: the
-    connection is in the list of connections and counts for limits. shown: the state in the management API. phase: the
-    state in the log. ends_after_ms: the connection closes then. follows: names of states that may follow.
+    private: nobody has logged in, so errors are not told to the client, and payloads may be secrets. counted: a
+    connection that has been opened is in the list of connections and counts for limits. shown: the state in the
+    management API. phase: the state in the log. ends_after_ms: the connection closes then. follows: names of states
+    that may follow.
     """
 
     __slots__ = (

@@ -32,6 +32,7 @@ from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.session import Session, Synced
 from amqpbroker.broker.shovels.shovels import SHOVEL, Shovels
+from amqpbroker.broker.slices import Slices
 from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
 from amqpbroker.broker.system_exchanges.firehose import Tracing
 from amqpbroker.broker.users.logins import Logins
@@ -55,7 +56,8 @@ class Broker:
     It starts with what `definitions` tell or, where these are blank, with the vhost and the users of the configuration,
     unless definitions are to be imported and the configuration names neither.
     totals: what is counted of it as a whole. taps: those that look on in all vhosts. lost_ids: of durable queues and
-    exchanges that could not be restored; their messages are to be kept all the same.
+    exchanges that could not be restored; their messages are to be kept all the same. slices: how long
+    the methods of each client may take.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
@@ -71,6 +73,7 @@ class Broker:
         self.sample: Sample | None = None
         self.config = config
         self.clock = clock
+        self.slices = Slices()
         self.store = store
         self._spill = spill
         self.definitions = definitions or MemoryDefinitions()
@@ -364,6 +367,7 @@ class Broker:
 
     def sync(self) -> None:
         """The end of a loop turn: what was appended becomes safe, now or soon."""
+        self.slices.renew()
         self.store.sync()
 
 

@@ -178,6 +178,16 @@ def _entry_end(data: bytes, at: i64) -> i64:
     return value_end(data, at + 1 + i64(data[at]))
 
 
+def without_header(data: bytes, at: i64, entry: i64) -> bytes:
+    """Return properties without one of the headers.
+
+    at: position of the headers (their length). entry: position of the header's entry. Headers need not be sorted.
+    """
+    end = _entry_end(data, entry)
+    length: int = (i64(read_i32_be(data, at)) & 0xFFFFFFFF) - (end - entry)
+    return data[:at] + length.to_bytes(4, "big") + data[at + 4 : entry] + data[end:]
+
+
 def headers_between(data: bytes, first: bytes, last: bytes) -> bytes:
     """Return the entries of the headers from `first` to `last`: names, each with its length before it."""
     if not data[0] & HEADERS >> 8:

@@ -1,8 +1,8 @@
 """One pass over the bytes of properties, for the values that the broker acts on, without creating other objects.
 
-`PropertyWalk.walk` accepts properties that are well formed and need no further check, and that RabbitMQ would deliver
-unchanged, or with headers in another order. All other properties, including malformed ones, go to the decoder
-(`wire/properties`, `wire/headers`).
+`PropertyWalk.walk` accepts properties that are well formed, and that RabbitMQ would deliver unchanged, or with headers
+in another order, without BCC, or with an expiration without leading zeros. All other properties, including malformed
+ones, go to the decoder (`wire/properties`, `wire/headers`).
 """
 
 from typing import Final
@@ -33,8 +33,8 @@ from amqpbroker.wire.values import MAX_DEPTH
 PSEUDO_QUEUE: Final = b"amq.rabbitmq.reply-to"
 PSEUDO_QUEUE_BYTES: Final = 21
 
-#: The most digits of an expiration that is accepted here; any such number is a valid expiration.
-_DIGITS: Final = 11
+#: The most digits of an expiration that is accepted here, without leading zeros.
+_DIGITS: Final = 12
 
 _UNREADABLE: Final = -1
 
@@ -47,26 +47,46 @@ _UNSORTED: Final = 2
 class PropertyWalk:
     """Walks over properties. The attributes hold the result of the last `walk`.
 
-    mode, priority: 0 if absent. expiration_ms: -1 if absent. has_headers: there is a headers table. unsorted_at:
-    position of the headers (their length) if they are not sorted by name, or if a name is there twice, otherwise 0.
-    user_at, user_end: start and end of the user id in the data; both 0 if absent. reply_at: position of the reply-to
-    (its length) if it is the name of direct replies, otherwise 0.
+    mode, priority: 0 if absent. expiration_ms: -1 if absent; it may be beyond what is allowed. expiration_at: position
+    of the expiration (its length) if RabbitMQ would write the number differently, otherwise 0. has_headers: there is a
+    headers table. headers_at: position of the headers (their length), 0 if absent. unsorted_at: the same if they are
+    not sorted by name, or if a name is there twice, otherwise 0. cc_at, bcc_at: positions of the entries of the headers
+    CC and BCC (their names), which are arrays; 0 if absent. user_at, user_end: start and end of the user id in the
+    data; both 0 if absent. reply_at: position of the reply-to (its length) if it is the name of direct replies,
+    otherwise 0.
     """
 
-    __slots__ = ("expiration_ms", "has_headers", "mode", "priority", "reply_at", "unsorted_at", "user_at", "user_end")
+    __slots__ = (
+        "bcc_at",
+        "cc_at",
+        "expiration_at",
+        "expiration_ms",
+        "has_headers",
+        "headers_at",
+        "mode",
+        "priority",
+        "reply_at",
+        "unsorted_at",
+        "user_at",
+        "user_end",
+    )
 
     def __init__(self) -> None:
         self.mode: i64 = 0
         self.priority: i64 = 0
         self.expiration_ms: i64 = -1
+        self.expiration_at: i64 = 0
         self.has_headers: bool = False
+        self.headers_at: i64 = 0
         self.unsorted_at: i64 = 0
+        self.cc_at: i64 = 0
+        self.bcc_at: i64 = 0
         self.user_at: i64 = 0
         self.user_end: i64 = 0
         self.reply_at: i64 = 0
 
     def walk(self, data: bytes) -> bool:
-        """Return whether `data`, flags and property list as in the content header, needs no further check."""
+        """Return whether `data`, flags and property list as in the content header, need not be decoded."""
         try:
             return self._walk(data)
         except IndexError:
@@ -82,6 +102,7 @@ class PropertyWalk:
         if flags & UNDEFINED:
             return False
         self.mode = self.priority = self.user_at = self.user_end = self.reply_at = self.unsorted_at = 0
+        self.headers_at = self.cc_at = self.bcc_at = self.expiration_at = 0
         self.expiration_ms = -1
         if flags & CONTENT_TYPE:
             at += 1 + i64(data[at])
@@ -95,11 +116,12 @@ class PropertyWalk:
             at += 4
             if at + size > end:
                 return False
-            order = _order_of(data, at, at + size, end)
+            self.headers_at = at - 4
+            order = self._order_of(data, at, at + size, end)
             if order == _NOT_PLAIN:
                 return False
             if order == _UNSORTED:
-                self.unsorted_at = at - 4
+                self.unsorted_at = self.headers_at
             at += size
         if flags & DELIVERY_MODE:
             self.mode = i64(data[at])
@@ -116,9 +138,12 @@ class PropertyWalk:
             at += 1 + size
         if flags & EXPIRATION:
             size = i64(data[at])
-            self.expiration_ms = _number(data, at + 1, at + 1 + size)
+            digits = _digits_at(data, at + 1, at + 1 + size)
+            self.expiration_ms = _number(data, digits, at + 1 + size)
             if self.expiration_ms < 0:
                 return False
+            if digits != at + 1:
+                self.expiration_at = at
             at += 1 + size
         if flags & MESSAGE_ID:
             at += 1 + i64(data[at])
@@ -136,10 +161,60 @@ class PropertyWalk:
             at += 1 + i64(data[at])
         return at == end
 
+    def _order_of(self, data: bytes, at: i64, stop: i64, end: i64) -> i64:
+        """Return whether headers are sorted by name with unique names, `_NOT_PLAIN` if they have another fault.
+
+        The other faults: CC or BCC that is no array or is there twice, values that are not well formed, and values that
+        RabbitMQ would write differently.
+        """
+        order: i64 = _SORTED
+        before: i64 = -1
+        before_at: i64 = 0
+        before_end: i64 = 0
+        while at < stop:
+            size: i64 = i64(data[at])
+            name: i64 = at + 1
+            value: i64 = name + size
+            if value >= stop:
+                return _NOT_PLAIN
+            # The first seven bytes of the name as a number, with zeros behind a shorter one.
+            first: i64 = 0
+            if name + 8 <= end:
+                first = i64(read_i64_be(data, name)) >> 8 & 0xFFFFFFFFFFFFFF
+                if size < 7:
+                    first = first >> (56 - 8 * size) << (56 - 8 * size)
+            else:
+                first = _first_bytes(data, name, size)
+            if first <= before and (first < before or data[name:value] <= data[before_at:before_end]):
+                order = _UNSORTED
+            before, before_at, before_end = first, name, value
+            if data[value - 1] == 0x43 and 2 <= size <= 3 and data[value - 2] == 0x43:
+                if size == 2:
+                    if self.cc_at or data[value] != 0x41:
+                        return _NOT_PLAIN
+                    self.cc_at = name - 1
+                elif data[name] == 0x42:
+                    if self.bcc_at or data[value] != 0x41:
+                        return _NOT_PLAIN
+                    self.bcc_at = name - 1
+            at = _value_end(data, value, stop, 0)
+            if at < 0:
+                return _NOT_PLAIN
+        return order
+
+
+def _digits_at(data: bytes, at: i64, end: i64) -> i64:
+    """Return where a number starts behind a plus sign and leading zeros. Raises IndexError."""
+    if data[at] == 0x2B:
+        at += 1
+    while at < end - 1 and data[at] == 0x30:
+        at += 1
+    return at
+
 
 def _number(data: bytes, at: i64, end: i64) -> i64:
-    """Return the number in the digits, or -1 if RabbitMQ would write the number differently. Raises IndexError."""
-    if not 0 < end - at <= _DIGITS or (data[at] == 0x30 and end - at > 1):
+    """Return the number in the digits, -1 if there are no digits, too many, or other characters. Raises IndexError."""
+    if not 0 < end - at <= _DIGITS:
         return -1
     number: i64 = 0
     while at < end:
@@ -149,41 +224,6 @@ def _number(data: bytes, at: i64, end: i64) -> i64:
         number = number * 10 + digit
         at += 1
     return number
-
-
-def _order_of(data: bytes, at: i64, stop: i64, end: i64) -> i64:
-    """Return whether headers are sorted by name with unique names, `_NOT_PLAIN` if they have another fault.
-
-    The other faults: CC and BCC, values that are not well formed, and values that RabbitMQ would write differently.
-    """
-    order: i64 = _SORTED
-    before: i64 = -1
-    before_at: i64 = 0
-    before_end: i64 = 0
-    while at < stop:
-        size: i64 = i64(data[at])
-        name: i64 = at + 1
-        value: i64 = name + size
-        if value >= stop:
-            return _NOT_PLAIN
-        # The first seven bytes of the name as a number, with zeros behind a shorter one.
-        first: i64 = 0
-        if name + 8 <= end:
-            first = i64(read_i64_be(data, name)) >> 8 & 0xFFFFFFFFFFFFFF
-            if size < 7:
-                first = first >> (56 - 8 * size) << (56 - 8 * size)
-        else:
-            first = _first_bytes(data, name, size)
-        if first <= before and (first < before or data[name:value] <= data[before_at:before_end]):
-            order = _UNSORTED
-        before, before_at, before_end = first, name, value
-        if data[value - 1] == 0x43 and 2 <= size <= 3 and data[value - 2] == 0x43 and (size == 2 or data[name] == 0x42):
-            # CC or BCC.
-            return _NOT_PLAIN
-        at = _value_end(data, value, stop, 0)
-        if at < 0:
-            return _NOT_PLAIN
-    return order
 
 
 def _first_bytes(data: bytes, at: i64, size: i64) -> i64:

@@ -80,3 +80,16 @@ def header(data: bytes, name: bytes) -> Field | None:
     """Return the value of the first header of that name, None if there is none."""
     at = find_header(data, name)
     return decode_value(data, at, value_end(data, at)) if at else None
+
+
+def longstrs(data: bytes, at: i64) -> tuple[bytes, ...]:
+    """Return the longstrs of the array whose type is at `at`, without its other items."""
+    end = value_end(data, at)
+    at += 5
+    found: list[bytes] = []
+    while at < end:
+        stop = value_end(data, at)
+        if data[at] == 0x53:  # S
+            found.append(data[at + 5 : stop])
+        at = stop
+    return tuple(found)

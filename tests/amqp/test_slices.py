@@ -2,7 +2,7 @@
 
 import pytest
 
-from amqpbroker.amqp.frame_loop import SLICE_MS
+from amqpbroker.broker.slices import SHORT_SLICE_MS, SLICE_MS, SLICES
 from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
 from amqpbroker.clock import ManualClock
 from tests.harness import Wire, make_broker, method, published
@@ -71,6 +71,27 @@ def test_others_are_served_between_slices(client, broker):
     assert 0 < len(broker.vhost("/").queues) < 20
     assert other.declare("mine") == "mine"
     assert sum(answers(client)) > 80
+
+
+def test_slices_of_many_clients_are_shorter(broker):
+    clients = [Wire(broker).log_in() for _ in range(3 * SLICES)]
+    broker.sync()
+    counts = []
+    for number, each in enumerate(clients):
+        before = len(broker.vhost("/").queues)
+        each.feed(declares(100 * number, 50))
+        counts.append(len(broker.vhost("/").queues) - before)
+    assert counts == [SLICE_MS] * SLICES + [SHORT_SLICE_MS] * 2 * SLICES
+    broker.sync()
+    for each in clients:
+        before = len(broker.vhost("/").queues)
+        each.dirty = False
+        each.connection.collect()
+        counts.append(len(broker.vhost("/").queues) - before)
+    assert counts == 2 * ([SLICE_MS] * SLICES + [SHORT_SLICE_MS] * 2 * SLICES)
+    for each in clients:
+        answers(each)
+    assert len(broker.vhost("/").queues) == 50 * len(clients)
 
 
 def test_channels_opened_at_once_are_opened_in_slices(client):

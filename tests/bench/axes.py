@@ -4,16 +4,20 @@ Each axis is measured in several kinds of load, step by step; no kind may have a
 than another one.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from tests.bench.brokers import Running, amqpbroker
 from tests.bench.clients import Consuming, consume
 from tests.bench.crew import Crew, Measured, measure, medians
+from tests.bench.refreshes import Api
 from tests.bench.shapes import queues
-from tests.bench.varied import Varied, bind, publish_varied
+from tests.bench.varied import FURTHER, Varied, bind, hand_over, lead_on, publish_varied
 
 EXCHANGE = "bench.varied"
+#: Exchanges before that one.
+LEADING, HANDING = "bench.leading", "bench.handing"
 #: Number of keys of a direct exchange that are sent in turn where keys hardly ever repeat.
 POOL = 100_000
 SHARES = (0, 1, 10, 50, 90, 100)
@@ -53,11 +57,18 @@ def dearest(costs: list[float]) -> float:
 
 
 def flow(
-    broker: Running, what: Varied, seconds: float, kind: str = "", pattern: str = "", connections: int = 1
+    broker: Running,
+    what: Varied,
+    seconds: float,
+    kind: str = "",
+    pattern: str = "",
+    connections: int = 1,
+    prepare: Callable[[int], str] | None = None,
 ) -> Measured:
     """Measure one queue with one auto-ack consumer, behind an exchange of this kind, if one is named.
 
-    pattern: key of the only binding; without it, each key is bound.
+    pattern: key of the only binding; without it, each key is bound. prepare: declares an exchange before that one, and
+    returns its name.
     """
     with queues(broker, 1) as names, Crew(broker.port) as crew:
         (queue,) = names
@@ -66,6 +77,8 @@ def flow(
             bind(broker.port, EXCHANGE, kind, queue, [pattern] if pattern else what.all_keys())
         else:
             what = replace(what, key=queue)
+        if prepare is not None:
+            what = replace(what, exchange=prepare(broker.port))
         taker = crew.add(consume, Consuming(tuple(names)))
         crew.ready()
         crew.add(publish_varied, what, taker.cells, connections)
@@ -75,6 +88,56 @@ def flow(
 def _topic(pattern: str, varied: Callable[[int], Varied]) -> Run:
     def run(broker: Running, step: int, seconds: float) -> Measured:
         return flow(broker, replace(varied(step), key="a.{}"), seconds, "topic", pattern)
+
+    return run
+
+
+def _behind(prepare: Callable[[int], str]) -> Run:
+    """Return the load of a topic exchange that is reached by way of another exchange."""
+
+    def run(broker: Running, step: int, seconds: float) -> Measured:
+        return flow(broker, Varied(fresh_keys=step, key="a.{}"), seconds, "topic", "a.*", prepare=prepare)
+
+    return run
+
+
+def _leading(port: int) -> str:
+    lead_on(port, LEADING, EXCHANGE)
+    return LEADING
+
+
+def _handing(port: int) -> str:
+    hand_over(port, HANDING, EXCHANGE)
+    return HANDING
+
+
+def _permitted(write: str) -> Run:
+    """Return the load of a topic exchange whose keys the user may use as far as the pattern says."""
+
+    def run(broker: Running, step: int, seconds: float) -> Measured:
+        with contextlib.closing(Api(broker.management_port)) as api:
+            path = "topic-permissions/%2F/guest"
+            api.change("PUT", path, {"exchange": EXCHANGE, "write": write, "read": ".*"})
+            try:
+                return flow(broker, Varied(fresh_keys=step, key="a.{}"), seconds, "topic", "a.*")
+            finally:
+                api.change("DELETE", path)
+
+    return run
+
+
+def _further(name: str) -> Run:
+    """Return the load of a queue whose messages all differ, some of them with `FURTHER`, from an impersonator."""
+
+    def run(broker: Running, step: int, seconds: float) -> Measured:
+        what = Varied(properties=1, fresh_properties=100, further=step, further_name=name)
+        with contextlib.closing(Api(broker.management_port)) as api:
+            guest = {"password": "guest", "tags": "administrator"}
+            api.change("PUT", "users/guest", guest | {"tags": "administrator,impersonator"})
+            try:
+                return flow(broker, what, seconds)
+            finally:
+                api.change("PUT", "users/guest", guest)
 
     return run
 
@@ -136,6 +199,17 @@ AXES = {
         },
         log=False,
     ),
+    "further-keys": Axis(
+        "percent of routing keys that do not repeat",
+        SHARES,
+        {
+            "topic permission `^a\\..*`": _permitted(r"^a\..*"),
+            "topic permission `^(a|b)\\.[0-9]+$`": _permitted(r"^(a|b)\.[0-9]+$"),
+            "exchange binding": _behind(_leading),
+            "alternate exchange": _behind(_handing),
+        },
+        log=False,
+    ),
     "properties": Axis(
         "property lists in turn",
         (1, 2, 10, 100, 1_000, 10_000, 100_000),
@@ -145,6 +219,12 @@ AXES = {
         "percent of property lists that do not repeat",
         SHARES,
         {"with headers": _one_queue(lambda step: Varied(properties=1, fresh_properties=step))},
+        log=False,
+    ),
+    "further-properties": Axis(
+        "percent of messages with a property that the broker acts on",
+        SHARES,
+        {name: _further(name) for name in FURTHER if name},
         log=False,
     ),
     "spread": Axis(

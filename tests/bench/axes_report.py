@@ -6,6 +6,8 @@ from tests.bench.charts import Panel
 from tests.bench.crew import Measured
 from tests.bench.report import cpu
 
+RISE = "The largest rise of the CPU of a message from any step to a later step"
+
 Found = dict[int, dict[str, Measured]]
 
 
@@ -31,7 +33,7 @@ def text(name: str, found: Found, how: str, picture: str) -> str:
     head = (AXES[name].along, *(f"CPU, {kind}" if kind else "CPU" for kind in lines))
     rows = [(f"{step:,}", *(cpu(figures.cpu_us) for figures in kinds.values())) for step, kinds in found.items()]
     factors = [(f"{kind}: " if kind else "") + f"x{dearest(line):.2f}" for kind, line in lines.items()]
-    summary = f"{how} The largest rise of the CPU of a message from any step to a later step: {', '.join(factors)}."
+    summary = f"{how} {RISE}: {', '.join(factors)}."
     return f"{summary}\n\n{page.table(head, rows)}\n{picture}"
 
 

@@ -4,9 +4,9 @@ usage: python -m tests.bench.growth [WHAT ...] [--seconds S] [--most N] [--round
                                     [--no-write]
 
 WHAT: queues, connections, bindings, sizes, backlog, and axes along which messages differ: keys, fresh-keys,
-properties, fresh-properties, spread, channels, publishers, consumed-queues; all of these by default. Every step has a
-broker process of its own, with a data directory and fsync. A run of everything takes about twelve minutes on an idle
-machine.
+further-keys, properties, fresh-properties, further-properties, spread, channels, publishers, consumed-queues; all of
+these by default. Every step has a broker process of its own, with a data directory and fsync. A run of everything takes
+about fifteen minutes on an idle machine.
 Also definitions, only if named: a client that declares and deletes queues for an hour.
 """
 
@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench import axes_report, charts, page
-from tests.bench.axes import AXES
+from tests.bench.axes import AXES, dearest
+from tests.bench.axes_report import RISE
 from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, measured, typical
 from tests.bench.brokers import own_version
 from tests.bench.charts import Panel
@@ -64,14 +65,18 @@ def grown_text(name: str, found: dict[int, Measured], how: str) -> str:
 
 
 def times(name: str, found: dict[int, Measured]) -> str:
-    """How the last step compares with the first."""
+    """Compare the last step with the first, and each step with those before it."""
     steps = list(found.items())
     (least, first), (most, last) = steps[0], steps[-1]
     if name == "sizes":
         each = f"{first.cpu_us / least * 1000:.2f} us in messages of {least:,} octets"
         return f"A kB costs {each} and {last.cpu_us / most * 1000:.2f} us in messages of {most:,}."
     at_last = f"with {most:,} {GROWTHS[name].along} {cpu(last.cpu_us)}"
-    return f"A message costs {cpu(first.cpu_us)} with {least:,}, {at_last}: x{last.cpu_us / first.cpu_us:.1f}."
+    rise = dearest([figures.cpu_us for figures in found.values()])
+    return (
+        f"A message costs {cpu(first.cpu_us)} with {least:,}, {at_last}: x{last.cpu_us / first.cpu_us:.1f}. {RISE}:"
+        f" x{rise:.2f}."
+    )
 
 
 def grown_panels(name: str, found: dict[int, Measured]) -> list[Panel]:

@@ -6,6 +6,7 @@ A page's requests are its own: RabbitMQ's page asks for what the page of RabbitM
 import base64
 import contextlib
 import http.client
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class Api:
     def ask(self, paths: list[str]) -> None:
         """Make the requests, one after the other. Raises RuntimeError if one is refused again and again."""
         for path in paths:
-            # A busy RabbitMQ now and then answers a request with 401.
+            # A RabbitMQ that lacks open files, or is busy, may answer a request with 401.
             for patience in reversed(range(ATTEMPTS)):
                 self._connection.request("GET", f"/api/{path}", headers=self._headers)
                 response = self._connection.getresponse()
@@ -87,6 +88,14 @@ class Api:
                 if not patience:
                     raise RuntimeError(f"GET /api/{path} was answered with {response.status}: {body[:200]!r}")
                 time.sleep(PAUSE_S)
+
+    def change(self, method: str, path: str, what: object = None) -> None:
+        """Make a request with a body of JSON. Raises RuntimeError if it is refused."""
+        self._connection.request(method, f"/api/{path}", json.dumps(what), self._headers)
+        response = self._connection.getresponse()
+        body = response.read()
+        if response.status not in (http.client.CREATED, http.client.NO_CONTENT):
+            raise RuntimeError(f"{method} /api/{path} was answered with {response.status}: {body[:200]!r}")
 
     def ask_for(self, paths: list[str], seconds: float) -> int:
         """Refresh every second for about that time; return how many refreshes there were."""

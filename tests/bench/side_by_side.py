@@ -148,16 +148,21 @@ def run(given: argparse.Namespace) -> None:
     began, load = time.monotonic(), page.load()
     named = given.shapes or NAMES
     if loads := [name for name in named if name in LOADS]:
-        show(given, "side by side", run_loads(given, load, loads))
+        text = run_loads(given, load, loads)
+        print(text, end="\n\n", flush=True)
+        write(given, "side by side", text)
     if measurements := [name for name in named if name in operation.MEASUREMENTS]:
-        found = [operation.MEASUREMENTS[name](given.seconds) for name in measurements]
-        show(given, "operation", "\n".join([f"{page.machine()}. `make bench`; {load}.\n", *found]))
+        found = [f"{page.machine()}. `make bench`; {load}.\n"]
+        for name in measurements:
+            found.append(operation.MEASUREMENTS[name](given.seconds))
+            # At once, so that it is not lost if the next one fails.
+            print(found[-1], flush=True)
+        write(given, "operation", "\n".join(found))
     print(f"took {time.monotonic() - began:.0f} s")
 
 
-def show(given: argparse.Namespace, part: str, text: str) -> None:
-    """Print a part of the page, and write it unless only some shapes were measured."""
-    print(text, end="\n\n", flush=True)
+def write(given: argparse.Namespace, part: str, text: str) -> None:
+    """Write a part of the page, unless only some shapes were measured."""
     if not given.no_write and not given.shapes:
         page.write(part, text)
 

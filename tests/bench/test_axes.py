@@ -54,7 +54,8 @@ def test_the_page_has_a_part_for_everything_that_is_measured():
 
 @pytest.mark.parametrize("name", AXES)
 def test_a_step_of_each_kind_is_measured(name, broker):
-    running = Running("amqpbroker", "", broker.port, [broker.process.pid], 0.0, 0)
+    http = broker.port_of("http")
+    running = Running("amqpbroker", "", broker.port, [broker.process.pid], 0.0, 0, management_port=http)
     axis = AXES[name]
     for run in axis.kinds.values():
         assert run(running, axis.steps[1], 0.05).rate > 100

@@ -44,9 +44,20 @@ def test_the_backlog_ends_where_it_is_told_to():
 
 def test_the_text_compares_the_last_step_with_the_first():
     text = growth.grown_text("queues", FOUND, "Today.")
-    assert text.startswith("Today. A message costs 1.50 us with 1, with 10,000 queues 15.0 us: x10.0.\n\n| queues |")
+    rise = "The largest rise of the CPU of a message from any step to a later step: x10.00."
+    assert text.startswith(
+        f"Today. A message costs 1.50 us with 1, with 10,000 queues 15.0 us: x10.0. {rise}\n\n| queues |"
+    )
     assert "| 10,000 | 50,000/s | 15.0 us | 80 MB |" in text
     assert text.endswith("(performance/queues.svg)")
+
+
+@pytest.mark.parametrize("name", ["queues", "connections", "bindings"])
+def test_a_step_in_between_that_costs_more_is_told(name):
+    found = {step: Measured(1000, cpu_us, 0) for step, cpu_us in {1: 2.0, 10: 1.0, 100: 3.0, 1_000: 2.0}.items()}
+    assert growth.times(name, found).endswith(
+        ": x1.0. The largest rise of the CPU of a message from any step to a later step: x3.00."
+    )
 
 
 def test_sizes_are_compared_by_the_octet():

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from tests.bench import charts, processes
+from tests.bench import charts, operation, processes
 from tests.bench.brokers import Running
 from tests.bench.crew import Measured, medians
 from tests.bench.report import Pair, Row
 from tests.bench.shapes import LATENCIES, SHAPES, Flow, percentiles_ms
-from tests.bench.side_by_side import LOADS, Starts, latency_of, options, part, rows_of, shown, turn_about
+from tests.bench.side_by_side import LOADS, Starts, latency_of, options, part, rows_of, run, shown, turn_about
 
 
 def test_each_figure_has_its_own_median():
@@ -179,3 +179,13 @@ def test_a_shape_and_a_latency_of_a_broker_are_measured(broker):
     assert measured.memory_bytes > 1_000_000
     found = LATENCIES["lat"][1](running, 0.2)
     assert 0 < found[50] <= found[99] <= found[99.9]
+
+
+def test_what_was_measured_is_printed_if_the_next_measurement_fails(monkeypatch, capsys):
+    def fail(seconds):
+        raise RuntimeError("GET /api/vhosts was answered with 401")
+
+    monkeypatch.setattr(operation, "MEASUREMENTS", {"restart": lambda seconds: "A restart.", "management": fail})
+    with pytest.raises(RuntimeError, match="401"):
+        run(options(["restart", "management"]))
+    assert "A restart." in capsys.readouterr().out

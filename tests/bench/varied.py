@@ -5,14 +5,16 @@ the number of the chunk when the chunk is sent.
 """
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from amqpbroker.wire.frames import METHOD, OVERHEAD, content, frame
 from amqpbroker.wire.methods import shortstr
 from amqpbroker.wire.properties import encode_properties
-from amqpbroker.wire.values import Field, longstr
+from amqpbroker.wire.values import Field, Table, longstr
 from tests.bench import topology
 from tests.bench.clients import COUNT, END, FIRST_NS, READY, Cells
 from tests.load.client import LoadClient
@@ -36,7 +38,8 @@ class Varied:
     key: routing key, with `{}` for a number of so many digits. keys: number of different keys in turn. fresh_keys:
     percentage of messages whose key is not among these: it never repeats, or comes again after `pool` others.
     properties: number of different properties in turn, 0 for none. fresh_properties: percentage of messages whose
-    properties never repeat. size: octets of a body, on average; spread: difference of largest and smallest.
+    properties never repeat. further: percentage of messages that also have the properties and headers of `FURTHER` with
+    the name `further_name`. size: octets of a body, on average; spread: difference of largest and smallest.
     channels: number of channels in turn. by_frame: the frames of their messages come in turn, not whole messages.
     """
 
@@ -48,6 +51,8 @@ class Varied:
     pool: int = 0
     properties: int = 0
     fresh_properties: int = 0
+    further: int = 0
+    further_name: str = ""
     size: int = 100
     spread: int = 0
     channels: int = 1
@@ -101,7 +106,8 @@ class Varied:
         if self.properties:
             fresh = _is_among(place, self.fresh_properties)
             number = f"{MARK}{place:04}" if fresh else f"{index % self.properties:010}"
-            properties = _PROPERTIES.replace(NUMBER.encode(), number.encode())
+            made = _encoded(self.further_name if _is_among(place, self.further) else "")
+            properties = made.replace(NUMBER.encode(), number.encode())
         both = content(channel, properties, b"x" * size, 0)
         header = len(properties) + 12 + OVERHEAD
         return [frame(METHOD, channel, method), both[:header], both[header:]]
@@ -112,20 +118,35 @@ def _is_among(place: int, percentage: int) -> bool:
     return place * percentage % 100 < percentage
 
 
-#: Content type, three headers, message id, timestamp and type, as applications send them.
-_PROPERTIES = encode_properties(
-    {
-        "content_type": b"application/json",
-        "headers": {
-            "tenant": longstr("tenant-17"),
-            "attempt": Field("I", 1),
-            "trace-id": longstr(f"0f6e1c5a-7d12-4c39-8f20-{NUMBER}"),
-        },
-        "message_id": f"5a0a6c2e-93b1-4d7e-b8c4-{NUMBER}".encode(),
-        "timestamp": 1_700_000_000,
-        "message_type": b"order.created",
-    }
-)
+#: Properties that the broker acts on, by name: properties, and headers. The further routing keys lead nowhere.
+FURTHER: dict[str, tuple[dict[str, Any], Table]] = {
+    "": ({}, {}),
+    "CC": ({}, {"CC": Field("A", [longstr("nowhere")])}),
+    "BCC": ({}, {"BCC": Field("A", [longstr("nowhere")])}),
+    "expiration with zeros": ({"expiration": b"0060000"}, {}),
+    "user id of another": ({"user_id": b"somebody"}, {}),
+}
+
+
+@functools.cache
+def _encoded(name: str) -> bytes:
+    """Return content type, three headers, message id, timestamp and type, as applications send them, and `FURTHER`."""
+    properties, headers = FURTHER[name]
+    return encode_properties(
+        {
+            "content_type": b"application/json",
+            "headers": {
+                **headers,
+                "tenant": longstr("tenant-17"),
+                "attempt": Field("I", 1),
+                "trace-id": longstr(f"0f6e1c5a-7d12-4c39-8f20-{NUMBER}"),
+            },
+            "message_id": f"5a0a6c2e-93b1-4d7e-b8c4-{NUMBER}".encode(),
+            "timestamp": 1_700_000_000,
+            "message_type": b"order.created",
+            **properties,
+        }
+    )
 
 
 def publish_varied(port: int, cells: Cells, what: Varied, taken: Cells | None = None, connections: int = 1) -> None:
@@ -157,4 +178,24 @@ def bind(port: int, exchange: str, kind: str, queue: str, keys: list[str]) -> No
     with LoadClient(port) as client:
         client.call("exchange.declare", "exchange.declare-ok", exchange=exchange, exchange_type=kind, auto_delete=True)
         topology.bind(client, exchange, ((queue, key, {}) for key in keys))
+        client.close()
+
+
+def lead_on(port: int, exchange: str, to: str) -> None:
+    """Declare a topic exchange from which each key goes to the exchange `to`. It is deleted with that one."""
+    with LoadClient(port) as client:
+        client.call(
+            "exchange.declare", "exchange.declare-ok", exchange=exchange, exchange_type="topic", auto_delete=True
+        )
+        client.call("exchange.bind", "exchange.bind-ok", destination=to, source=exchange, routing_key="#")
+        client.close()
+
+
+def hand_over(port: int, exchange: str, to: str) -> None:
+    """Declare a topic exchange without bindings, with `to` as its alternate exchange."""
+    with LoadClient(port) as client:
+        arguments = {"alternate-exchange": longstr(to)}
+        client.call(
+            "exchange.declare", "exchange.declare-ok", exchange=exchange, exchange_type="topic", arguments=arguments
+        )
         client.close()

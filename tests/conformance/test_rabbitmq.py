@@ -1,6 +1,7 @@
 """A node that is started, killed and started again: a program in RabbitMQ's place that listens where it is told."""
 
 import os
+import resource
 import socket
 import sys
 
@@ -70,3 +71,17 @@ def test_one_that_was_never_started_is_not_ended():
     with rabbitmq.own_node() as node:
         node.kill()
         node.stop()
+
+
+def test_a_node_may_have_as_many_files_open_as_its_package_allows(program, tmp_path):
+    told = tmp_path / "limit"
+    # The start script changes the user, which sets the limit back, and then reads the file of the environment.
+    program.write_text(
+        "#!/bin/sh\nulimit -S -n 128\n"
+        f'if [ -f "$RABBITMQ_CONF_ENV_FILE" ]; then . "$RABBITMQ_CONF_ENV_FILE"; fi\nulimit -n > {told}\n'
+    )
+    with pytest.raises(SetupError, match="did not start"), rabbitmq.own_rabbitmq():
+        pass
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = rabbitmq.OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, rabbitmq.OPEN_FILES)
+    assert int(told.read_text()) == most > 128

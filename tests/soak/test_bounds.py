@@ -155,8 +155,9 @@ NOT_BOUNDS = {
         wire.property_flags.MESSAGE_ID wire.property_flags.TIMESTAMP wire.property_flags.TYPE
         wire.property_flags.USER_ID wire.property_flags.APP_ID wire.property_flags.CLUSTER_ID
         wire.property_flags.UNDEFINED wire.property_walk._DIGITS wire.property_walk.PSEUDO_QUEUE_BYTES
-        wire.property_edit._FEW wire.property_edit._ORDERS wire.property_walk._NOT_PLAIN
-        wire.property_walk._SORTED wire.property_walk._UNSORTED wire.property_walk._UNREADABLE
+        broker.publishing.inspection._CC_BYTES broker.publishing.inspection._BCC_BYTES wire.property_edit._FEW
+        wire.property_edit._ORDERS wire.property_walk._NOT_PLAIN wire.property_walk._SORTED
+        wire.property_walk._UNSORTED wire.property_walk._UNREADABLE
     """,
     "of the store's format": """
         message.message.NOT_STORED message.message.PENDING broker.queues.spill._REDELIVERED store.stored.DECODED
@@ -180,11 +181,11 @@ NOT_BOUNDS = {
         wire.erlang_hash._MASK wire.erlang_hash._NIL
     """,
     "a time or an interval": """
-        amqp.frame_loop.SLICE_MS amqp.consumer_timeout._LEAST_MS amqp.state.CLOSING_TIMEOUT_MS
-        amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER amqp.state.HANDSHAKE_TIMEOUT
-        client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S broker.exchanges.held._BUSY_MS
-        broker.exchanges.held._REREAD_MS broker.exchanges.held._SWEEP_AGAIN_MS broker.exchanges.held._TELL_MS
-        broker.users.login_guard.FORGET_MS broker.users.login_guard.MAX_PAUSE_MS
+        broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS amqp.consumer_timeout._LEAST_MS
+        amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER
+        amqp.state.HANDSHAKE_TIMEOUT client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S
+        broker.exchanges.held._BUSY_MS broker.exchanges.held._REREAD_MS broker.exchanges.held._SWEEP_AGAIN_MS
+        broker.exchanges.held._TELL_MS broker.users.login_guard.FORGET_MS broker.users.login_guard.MAX_PAUSE_MS
         broker.users.login_guard.PAUSE_MS patterns._SEARCH_S store.persistence.COMPACTION_RETRY_MS
         broker.counters.rates.HISTORY_MS broker.counters.rates.INTERVAL_MS broker.counters.rates.PAUSE_MS
         broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS

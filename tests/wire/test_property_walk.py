@@ -1,4 +1,5 @@
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.property_edit import merge_headers, sort_headers
 from amqpbroker.wire.property_walk import PSEUDO_QUEUE_BYTES, PropertyWalk
-from amqpbroker.wire.raw_headers import headers_start, value_end
+from amqpbroker.wire.raw_headers import headers_start, longstrs, value_end
 from amqpbroker.wire.values import Field, MalformedError, longstr
 from tests.wire.fields import fields, names
 
@@ -23,7 +24,11 @@ def walked(data):
     assert (kept == data) == (not walk.unsorted_at)
     user = data[walk.user_at : walk.user_end] if walk.user_end else None
     reply = data[walk.reply_at : walk.reply_at + 1 + PSEUDO_QUEUE_BYTES] if walk.reply_at else None
-    return kept, walk.mode, walk.priority, walk.expiration_ms, walk.has_headers, user, reply
+    keys = tuple(longstrs(data, at + 1 + data[at]) if at else None for at in (walk.cc_at, walk.bcc_at))
+    assert bool(walk.headers_at) == walk.has_headers
+    assert walk.expiration_at == 0 or data[walk.expiration_at + 1] in b"+0"
+    expiration = (walk.expiration_ms, bool(walk.expiration_at))
+    return kept, walk.mode, walk.priority, expiration, walk.has_headers, user, reply, keys
 
 
 def sorted_only(data):
@@ -51,21 +56,28 @@ def decoded(data):
     except MalformedError:
         return None
     expiration = values.get("expiration")
-    if expiration is not None and (not expiration.isdigit() or str(int(expiration)).encode() != expiration):
+    if expiration is not None and not NUMBER.fullmatch(expiration):
         return None
-    if {"CC", "BCC"} & set(values.get("headers", ())):
+    headers = values.get("headers", {})
+    keys = [headers.get(name) for name in ("CC", "BCC")]
+    if any(field is not None and field.kind != "A" for field in keys):
         return None
     return (
         kept,
         values.get("delivery_mode", 0),
         values.get("priority", 0),
-        -1 if expiration is None else int(expiration),
+        (-1, False) if expiration is None else (int(expiration), b"%d" % int(expiration) != expiration),
         "headers" in values,
         values.get("user_id"),
         REPLY if b"\x15" + values.get("reply_to", b"") == REPLY else None,
+        tuple(
+            None if field is None else tuple(item.value for item in field.value if item.kind == "S") for field in keys
+        ),
     )
 
 
+#: Numbers of at most twelve digits.
+NUMBER = re.compile(rb"\+?0*[0-9]{1,12}")
 REPLY = b"\x15amq.rabbitmq.reply-to"
 
 APPLICATION = {
@@ -86,8 +98,8 @@ APPLICATION = {
 
 def test_properties_of_applications_are_accepted():
     data = encode_properties(APPLICATION)
-    assert walked(data) == (data, 2, 3, 60_000, True, b"guest", None)
-    assert walked(encode_properties({})) == (b"\0\0", 0, 0, -1, False, None, None)
+    assert walked(data) == (data, 2, 3, (60_000, False), True, b"guest", None, (None, None))
+    assert walked(encode_properties({})) == (b"\0\0", 0, 0, (-1, False), False, None, None, (None, None))
 
 
 @pytest.mark.parametrize("name", sorted(APPLICATION))
@@ -99,18 +111,53 @@ def test_each_property_alone_is_accepted(name):
 @pytest.mark.parametrize(
     "properties",
     [
-        {"headers": {"CC": Field("A", [longstr("a")])}},
-        {"headers": {"BCC": Field("A", [longstr("a")])}},
-        {"expiration": b"+1"},
-        {"expiration": b"01"},
+        {"headers": {"CC": longstr("a")}},
+        {"headers": {"BCC": longstr("a")}},
+        {"expiration": b"-1"},
+        {"expiration": b"-0"},
+        {"expiration": b"+-1"},
         {"expiration": b"1.5"},
         {"expiration": b""},
-        {"expiration": b"9" * 12},
+        {"expiration": b"+"},
+        {"expiration": b"9" * 13},
     ],
     ids=str,
 )
 def test_properties_that_need_more_are_left_to_the_decoder(properties):
     assert walked(encode_properties(properties)) is None
+
+
+@pytest.mark.parametrize("expiration", [b"05000", b"+5", b"+00", b"000", b"0" * 250 + b"5", b"9" * 12, b"+1"])
+@pytest.mark.parametrize("others", [{}, APPLICATION], ids=["alone", "among others"])
+def test_an_expiration_that_is_written_differently_is_accepted(others, expiration):
+    data = encode_properties({**others, "expiration": expiration})
+    assert walked(data) == decoded(data) is not None
+    assert walked(data)[3] == (int(expiration), expiration != b"9" * 12)
+
+
+@pytest.mark.parametrize("items", [[], [longstr("a")], [Field("I", 1), longstr("a"), Field("A", []), longstr("")]])
+@pytest.mark.parametrize("headers", [("CC",), ("BCC",), ("BCC", "CC"), ("CC", "x", "BCC", "y"), ("aCC", "CC", "CCC")])
+def test_further_routing_keys_are_found(headers, items):
+    data = encode_properties({"headers": {name: Field("A", items) for name in headers}})
+    assert walked(data) == decoded(data) is not None
+
+
+@pytest.mark.parametrize("name", [b"CC", b"BCC"])
+def test_further_routing_keys_that_are_there_twice_are_left_to_the_decoder(name):
+    entry = bytes((len(name),)) + name + b"A\0\0\0\0"
+    assert walked(b"\x20\0" + (2 * len(entry)).to_bytes(4, "big") + 2 * entry) is None
+
+
+def test_further_routing_keys_are_forgotten_by_the_next_walk():
+    walk = PropertyWalk()
+    assert walk.walk(encode_properties({"headers": {name: Field("A", []) for name in ("BCC", "CC")}}))
+    assert walk.cc_at
+    assert walk.bcc_at
+    assert walk.walk(encode_properties({"expiration": b"01"}))
+    assert (walk.cc_at, walk.bcc_at, walk.headers_at) == (0, 0, 0)
+    assert walk.expiration_at
+    assert walk.walk(encode_properties({"expiration": b"1"}))
+    assert not walk.expiration_at
 
 
 UNSORTED = [
@@ -142,7 +189,7 @@ def test_of_headers_of_one_name_the_first_stays():
 def test_the_name_of_direct_replies_is_found(name):
     data = encode_properties({name: APPLICATION[name], "reply_to": REPLY[1:]})
     assert walked(data) == decoded(data)
-    assert walked(data)[-1] == REPLY
+    assert walked(data)[-2] == REPLY
 
 
 def test_a_reply_is_forgotten_by_the_next_walk():
@@ -181,7 +228,11 @@ properties = st.fixed_dictionaries(
         "delivery_mode": st.integers(0, 255),
         "priority": st.integers(0, 255),
         "reply_to": st.one_of(st.just(b"amq.rabbitmq.reply-to"), st.binary(max_size=25)),
-        "expiration": st.one_of(st.integers(0, 10**11 - 1).map(lambda value: b"%d" % value), st.binary(max_size=3)),
+        "expiration": st.one_of(
+            st.integers(0, 10**12 - 1).map(lambda value: b"%d" % value),
+            st.from_regex(rb"\A[+-]?0*[0-9]{0,13}\Z").filter(lambda value: len(value) < 256),
+            st.binary(max_size=3),
+        ),
         "timestamp": st.integers(0, 2**64 - 1),
         "user_id": st.binary(max_size=9),
         "cluster_id": st.binary(max_size=9),
@@ -193,8 +244,7 @@ properties = st.fixed_dictionaries(
 def test_what_is_accepted_is_what_the_decoder_finds(values):
     data = encode_properties(values)
     assert walked(data) == decoded(data) or walked(data) is None
-    headers = values.get("headers", {})
-    if decoded(data) is not None and not {"CC", "BCC"} & set(headers):
+    if decoded(data) is not None:
         assert walked(data) is not None
 
 

@@ -4,9 +4,10 @@ from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.message.message import Message, encode_address
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.exchanges.exchange import Target
+    from amqpbroker.broker.exchanges.exchange import ExchangeType, Target
 
 
 class KeyIndex(metaclass=ABCMeta):
@@ -26,3 +27,15 @@ class KeyIndex(metaclass=ABCMeta):
     @abstractmethod
     def find(self, key: bytes) -> "tuple[Target, ...]":
         """Return the targets, each once, in the order in which they were reached."""
+
+
+class TypeIndex(KeyIndex):
+    """Asks an exchange type that depends only on the routing key, and has no index of its own."""
+
+    def __init__(self, exchange_type: "ExchangeType") -> None:
+        super().__init__()
+        self._type = exchange_type
+
+    def find(self, key: bytes) -> "tuple[Target, ...]":
+        """Return the targets; a target may be there more than once."""
+        return tuple(self._type.route(key, Message(encode_address("", key), b"\0\0", b"")))

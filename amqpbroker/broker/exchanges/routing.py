@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from mypy_extensions import i64
+
 from amqpbroker.broker.exchanges.destination import Destination
-from amqpbroker.broker.exchanges.key_index import KeyIndex
+from amqpbroker.broker.exchanges.key_index import KeyIndex, TypeIndex
 from amqpbroker.message.message import Message
 
 if TYPE_CHECKING:
@@ -66,13 +68,98 @@ def _targets(exchange_type: "ExchangeType", message: Message) -> "list[Target]":
     if message.extra_keys and exchange_type.per_key:
         targets = [*targets]
         for key in message.extra_keys:
-            targets += exchange_type.route(key, message)
+            targets += index.find(key) if index is not None else exchange_type.route(key, message)
     return targets
 
 
-def destinations_by_key(index: KeyIndex, key: bytes) -> tuple[Destination, ...] | None:
-    """Return what the exchange's own bindings lead to, None if that may include other exchanges."""
-    if index.exchanges:
-        return None
-    found: tuple[Any, ...] = index.find(key)
-    return found
+class Stop:
+    """An exchange on the way of messages, as long as the vhost's routes do not change.
+
+    index: finds targets by the key, None if the exchange looks at more than the key. lingering: some targets may be
+    closed. simple: the index finds nothing but destinations that live, each once. alternate: name of the alternate
+    exchange, empty if there is none.
+    """
+
+    __slots__ = ("alternate", "index", "lingering", "simple", "visit")
+
+    def __init__(self, exchange: "Exchange") -> None:
+        exchange_type = exchange.type
+        index: KeyIndex | None = exchange_type.index
+        self.lingering: bool = exchange.lingering != 0
+        self.simple: bool = index is not None and index.exchanges == 0 and not self.lingering
+        if exchange_type.keyed:
+            self.index: KeyIndex | None = TypeIndex(exchange_type) if index is None else index
+        else:
+            self.index = None
+        self.alternate: str = exchange.alternate or ""
+        self.visit: i64 = 0
+
+
+class KeyRoutes:
+    """Follows bindings where nothing but the routing key decides, and keeps the exchanges on the way until `forget`.
+
+    It takes the same way as `route`, without objects for each message.
+    """
+
+    __slots__ = ("_lookup", "_stops", "_visit")
+
+    def __init__(self, lookup: "Lookup") -> None:
+        self._lookup = lookup
+        self._stops: dict[Exchange, Stop] = {}
+        self._visit: i64 = 0
+
+    def forget(self) -> None:
+        """Forget the exchanges: the vhost's routes have changed."""
+        self._stops.clear()
+
+    def stop(self, exchange: "Exchange") -> Stop:
+        """Return the exchange as it is kept here."""
+        stop = self._stops.get(exchange)
+        if stop is None:
+            stop = self._stops[exchange] = Stop(exchange)
+        return stop
+
+    def find(self, start: Stop, key: bytes) -> tuple[Destination, ...] | None:
+        """Return where a message with this key goes, None if an exchange on its way looks at more than the key."""
+        if start.simple and start.index is not None:
+            only: tuple[Any, ...] = start.index.find(key)
+            if only or not start.alternate:
+                return only
+        # An exchange is visited once, which the number of the visit tells.
+        self._visit += 1
+        visit = self._visit
+        start.visit = visit
+        first: tuple[Any, ...] = ()
+        found: dict[Destination, None] | None = None
+        pending: list[Stop] | None = None
+        current = start
+        while True:
+            index = current.index
+            if index is None:
+                return None
+            targets: tuple[Any, ...] = index.find(key)
+            if current.lingering:
+                targets = tuple([target for target in targets if not target.closed])
+            if not targets and current.alternate:
+                alternate = self._lookup(current.alternate)
+                if alternate is not None:
+                    targets = (alternate,)
+            elif current.simple and found is None and not first:
+                first = targets
+                targets = ()
+            for target in targets:
+                if isinstance(target, Destination):
+                    if found is None:
+                        found = dict.fromkeys(first)
+                    found[target] = None
+                    continue
+                stop = self.stop(target)
+                if stop.visit != visit:
+                    stop.visit = visit
+                    if pending is None:
+                        pending = [stop]
+                    else:
+                        pending.append(stop)
+            if not pending:
+                return first if found is None else tuple(found)
+            current = pending.pop()

@@ -6,13 +6,16 @@ from mypy_extensions import i64
 
 from amqpbroker import errors
 from amqpbroker.broker.publishing.publish_checks import check_user_id, expiration_ms, extra_routing_keys, without_bcc
+from amqpbroker.broker.publishing.ttl import MAX_EXPIRY_MS
 from amqpbroker.broker.users.users import User
 from amqpbroker.message.message import Message
+from amqpbroker.store.journal.record import fits
 from amqpbroker.wire.frames import PROPERTIES_AT
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import SLOW, decode_properties, encode_properties, flags_of, scan
-from amqpbroker.wire.property_edit import merge_headers, sort_headers
+from amqpbroker.wire.property_edit import merge_headers, sort_headers, without_header
 from amqpbroker.wire.property_walk import PSEUDO_QUEUE, PSEUDO_QUEUE_BYTES, PropertyWalk
+from amqpbroker.wire.raw_headers import longstrs
 from amqpbroker.wire.values import Table, text
 
 #: Properties that carry nothing but delivery mode and priority -> 256 if persistent, plus the priority.
@@ -20,28 +23,35 @@ KNOWN: dict[bytes, int] = {}
 KNOWN_SIZE: Final = 4
 _KNOWN_COUNT: Final = 4096
 
+#: Length of the names of these headers.
+_CC_BYTES: Final = 2
+_BCC_BYTES: Final = 3
+
 #: Common instance: the inspection of one publish ends before that of the next begins.
 _WALK: Final = PropertyWalk()
 
 
 def inspect(message: Message, properties: bytes, user: User | None, reply: bytes | None) -> None:
-    """Fill in what the properties say of a message that `user` publishes on a channel.
+    """Fill in what the properties say of a message that `user` publishes on a channel where replies come to `reply`.
 
-    reply: the name, as on the wire, that replies to the channel are published to. Without a user the property user-id
-    may be any.
+    Without a user the property user-id may be any.
 
     Raises AmqpError, or MalformedError for properties that are none. Checks in RabbitMQ's order
     (rabbit_channel:handle_method of basic.publish).
     """
     walk = _WALK
-    if len(properties) > KNOWN_SIZE and walk.walk(properties) and _may_be(walk, properties, user):
+    if len(properties) > KNOWN_SIZE and walk.walk(properties) and _is_allowed(walk, properties, user):
         message.persistent = walk.mode == 2
         message.priority = walk.priority
         message.expiration_ms = walk.expiration_ms
         message.undecoded = walk.has_headers
-        if walk.reply_at:
-            end = walk.reply_at + 1 + PSEUDO_QUEUE_BYTES
-            properties = properties[: walk.reply_at] + _name(reply) + properties[end:]
+        if walk.cc_at or walk.bcc_at:
+            # Checked before the keys, as in RabbitMQ.
+            if walk.reply_at:
+                _name(reply)
+            _take_keys(message, walk, properties)
+        if walk.reply_at or walk.expiration_at or walk.bcc_at:
+            properties = _rewritten(walk, properties, reply)
             message.replace_properties(properties)
         if walk.unsorted_at:
             _sort_headers(message, properties, walk.unsorted_at)
@@ -55,6 +65,55 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: bytes
         KNOWN[properties] = (256 if mode == 2 else 0) + message.priority
 
 
+def _name(reply: bytes | None) -> bytes:
+    """Return the name, as on the wire, that replies are published to. Raises AmqpError 406 if there is none."""
+    if reply is None:
+        raise errors.precondition_failed("fast reply consumer does not exist")
+    return reply
+
+
+def _is_allowed(walk: PropertyWalk, properties: bytes, user: User | None) -> bool:
+    """Return whether the expiration and the user id are valid."""
+    if walk.expiration_ms > MAX_EXPIRY_MS:
+        return False
+    if user is None or walk.user_end == 0:
+        return True
+    user_id = properties[walk.user_at : walk.user_end].decode("utf-8", "surrogateescape")
+    return user_id == user.name or "impersonator" in user.tags
+
+
+def _take_keys(message: Message, walk: PropertyWalk, properties: bytes) -> None:
+    """Set the further routing keys of the message. Raises AmqpError 406 for more keys than can be stored."""
+    keys: tuple[bytes, ...] = ()
+    if walk.cc_at:
+        keys = longstrs(properties, walk.cc_at + 1 + _CC_BYTES)
+    message.cc_keys = len(keys)
+    if walk.bcc_at:
+        keys += longstrs(properties, walk.bcc_at + 1 + _BCC_BYTES)
+    if keys and not fits(keys):
+        raise errors.too_many_routing_keys()
+    message.extra_keys = keys
+
+
+def _rewritten(walk: PropertyWalk, properties: bytes, reply: bytes | None) -> bytes:
+    """Return the properties as RabbitMQ delivers them, but for the order of headers.
+
+    Raises AmqpError 406 if there is no consumer of direct replies.
+
+    The last property is changed first, so that the positions of the others stay.
+    """
+    if walk.expiration_at:
+        end = walk.expiration_at + 1 + properties[walk.expiration_at]
+        shown = str(walk.expiration_ms).encode()
+        properties = properties[: walk.expiration_at] + bytes((len(shown),)) + shown + properties[end:]
+    if walk.reply_at:
+        end = walk.reply_at + 1 + PSEUDO_QUEUE_BYTES
+        properties = properties[: walk.reply_at] + _name(reply) + properties[end:]
+    if walk.bcc_at:
+        properties = without_header(properties, walk.headers_at, walk.bcc_at)
+    return properties
+
+
 def _sort_headers(message: Message, properties: bytes, at: i64) -> None:
     """Sort the headers at `at` in the properties of the message."""
     frames = message.frames
@@ -64,18 +123,6 @@ def _sort_headers(message: Message, properties: bytes, at: i64) -> None:
             message.frames = moved
             return
     message.replace_properties(sort_headers(properties, at) or merge_headers(properties, at))
-
-
-def _name(reply: bytes | None) -> bytes:
-    """Return the name, as on the wire, that replies are published to. Raises AmqpError 406 for None."""
-    if reply is None:
-        raise errors.precondition_failed("fast reply consumer does not exist")
-    return reply
-
-
-def _may_be(walk: PropertyWalk, properties: bytes, user: User | None) -> bool:
-    """Return whether the properties have no user id or the user's own name as user id."""
-    return user is None or walk.user_end == 0 or text(properties[walk.user_at : walk.user_end]) == user.name
 
 
 def _inspect_fields(message: Message, properties: bytes, user: User | None, reply: bytes | None) -> None:

@@ -1,7 +1,9 @@
 """How far away a message TTL or a queue's expiry may be."""
 
+from typing import Final
+
 #: Ten years of 365 days (MAX_EXPIRY_TIMER in RabbitMQ's rabbit.hrl).
-MAX_EXPIRY_MS = 315_360_000_000
+MAX_EXPIRY_MS: Final = 315_360_000_000
 
 
 def expiry_problem(value_ms: int) -> str | None:

@@ -72,9 +72,9 @@ class Permissions:
                 return
         self.check("configure", kind, name)
 
-    def checks_topics(self, permission: Literal["write", "read"], exchange: str) -> bool:
-        """Return whether `check_topic` may refuse any routing key of the exchange."""
-        return (permission, exchange) in self._topic_patterns
+    def topic_pattern(self, permission: Literal["write", "read"], exchange: str) -> Pattern | None:
+        """Return the pattern of routing keys that `check_topic` allows for the exchange, None if it allows all keys."""
+        return self._topic_patterns.get((permission, exchange))
 
     def check_topic(self, permission: Literal["write", "read"], exchange: str, routing_key: str) -> None:
         """Raises AmqpError 403 unless the user may use that routing key with that topic exchange.

@@ -1,11 +1,15 @@
+import random
+from collections.abc import Callable
+
 import pytest
 
 from amqpbroker.broker.exchanges.direct import DirectType
 from amqpbroker.broker.exchanges.exchange import Binding, Exchange, ExchangeType, Target
 from amqpbroker.broker.exchanges.fanout import FanoutType
 from amqpbroker.broker.exchanges.headers import HeadersType
+from amqpbroker.broker.exchanges.modulus_hash import ModulusHashType
 from amqpbroker.broker.exchanges.random import RandomType
-from amqpbroker.broker.exchanges.routing import Route, route
+from amqpbroker.broker.exchanges.routing import KeyRoutes, Route, route
 from amqpbroker.broker.exchanges.topic import TopicType
 from amqpbroker.message.message import Message
 from tests.broker.routed import Box, publishing
@@ -27,7 +31,14 @@ class World:
         self.exchanges[source].type.bind(binding)
 
     def route(self, source: str, message: Message) -> Route:
-        return route(self.exchanges[source], message, self.exchanges.get)
+        """Return where the message goes, which is the same if only the key is looked at."""
+        found = route(self.exchanges[source], message, self.exchanges.get)
+        if not message.extra_keys:
+            by_key = KeyRoutes(self.exchanges.get)
+            for _ in range(2):
+                destinations = by_key.find(by_key.stop(self.exchanges[source]), message.routing_key)
+                assert destinations == (found.destinations if found.keyed else None)
+        return found
 
     def names(self, source: str, key: bytes, *cc: bytes) -> list[str]:
         return [box.name for box in self.route(source, publishing(key, cc=cc)).destinations]
@@ -170,9 +181,35 @@ def test_routing_leaves_the_lists_of_types_alone(world: World) -> None:
     class Fixed(DirectType):
         targets: list[Target] = [Box("a")]
 
+        def __init__(self) -> None:
+            """Have no index, which would be asked first."""
+
         def route(self, routing_key: bytes, message: Message) -> list[Target]:
             return self.targets
 
     world.exchange("x", Fixed())
     assert world.names("x", b"1", b"2") == ["a"]
     assert len(Fixed.targets) == 1
+
+
+TYPES: list[Callable[[], ExchangeType]] = [DirectType, FanoutType, TopicType, ModulusHashType]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_bindings_are_followed_by_the_key_alone_as_by_the_message(seed: int) -> None:
+    chance = random.Random(seed)
+    world = World()
+    exchanges = [f"x{i}" for i in range(chance.randint(2, 6))]
+    for name in exchanges:
+        kinds = [*TYPES, HeadersType] if seed % 4 == 0 else TYPES
+        world.exchange(name, chance.choice(kinds)(), chance.choice([None, None, "missing", *exchanges]))
+    keys = [b"a", b"b", b"a.b"]
+    for _ in range(chance.randint(2, 20)):
+        world.bind(chance.choice(exchanges), chance.choice([*exchanges, "q", "r", "s"]), chance.choice([*keys, b"#"]))
+    for box in chance.sample(list(world.boxes.values()), k=len(world.boxes) // 2):
+        box.closed = True
+    for name in exchanges:
+        world.exchanges[name].lingering = chance.randint(0, 1)
+    for name in exchanges:
+        for key in (*keys, b"c"):
+            world.names(name, key)

@@ -1,46 +1,127 @@
-"""A message's properties are as RabbitMQ would deliver them, however the message came."""
+"""What a publish does with properties, found in their bytes: the same as from decoded properties."""
+
+import dataclasses
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from amqpbroker.broker.publishing.inspection import inspect
+from amqpbroker.broker.publishing.publish_checks import check_user_id, expiration_ms, extra_routing_keys, without_bcc
+from amqpbroker.broker.publishing.ttl import MAX_EXPIRY_MS
+from amqpbroker.broker.queues.direct_reply import DirectReply
+from amqpbroker.broker.users.users import User
+from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message
-from amqpbroker.wire.frames import lone_content
 from amqpbroker.wire.headers import normalised
-from amqpbroker.wire.properties import encode_properties
+from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import Field, longstr
+from tests.wire.fields import fields, names
 
-ADDRESS = b"\0\1q"
-BODY = b"body"
-
-
-def inspected(properties, in_frames):
-    if in_frames:
-        message = Message(ADDRESS, None, None, len(BODY), lone_content(1, properties, [BODY], len(BODY)), 1)
-    else:
-        message = Message(ADDRESS, properties, BODY)
-    inspect(message, properties, None, None)
-    assert message.body == BODY
-    return message
+GUEST = User("guest")
+IMPERSONATOR = dataclasses.replace(GUEST, tags=("impersonator",))
+Found = tuple[Any, ...]
 
 
-def repeated():
-    table = b"\1bI\0\0\0\1\1aI\0\0\0\2\1bI\0\0\0\3"
-    return b"\x20\0" + len(table).to_bytes(4, "big") + table
+def found(properties: bytes, user: User = GUEST, reply: DirectReply | None = None) -> Found:
+    """Return what is known of a message with these properties, or the error of the publish."""
+    message = Message(b"\0\1q", properties, b"body")
+    try:
+        inspect(message, properties, user, reply)
+    except AmqpError as error:
+        return (str(error),)
+    expected = decode_properties(message.properties).get("headers")
+    assert message.headers == expected
+    extra = (message.extra_keys, message.cc_keys)
+    return message.properties, message.persistent, message.priority, message.expiration_ms, *extra
 
 
-@pytest.mark.parametrize("in_frames", [False, True], ids=["apart", "in frames"])
+def decoded(properties: bytes, user: User = GUEST) -> Found:
+    """Return the same from decoded properties."""
+    values = decode_properties(properties)
+    keys: tuple[tuple[bytes, ...], int] = ((), 0)
+    expires_ms = -1
+    try:
+        if "expiration" in values:
+            expires_ms = expiration_ms(values["expiration"])
+            values["expiration"] = b"%d" % expires_ms
+        if "headers" in values:
+            keys = extra_routing_keys(values["headers"])
+            values["headers"] = without_bcc(values["headers"])
+        if "user_id" in values:
+            check_user_id(values["user_id"].decode("utf-8", "surrogateescape"), user.name, user.tags)
+    except AmqpError as error:
+        return (str(error),)
+    kept = normalised(encode_properties(values))
+    return kept, values.get("delivery_mode") == 2, values.get("priority", 0), expires_ms, *keys
+
+
+CC = {"CC": Field("A", [longstr("a"), Field("I", 1), longstr("")])}
+BCC = {"BCC": Field("A", [longstr("b"), longstr("c")])}
+
+
 @pytest.mark.parametrize(
-    "properties",
+    "headers",
     [
-        encode_properties({"headers": {"a": longstr("x"), "b": Field("I", 1)}, "priority": 3}),
-        encode_properties({"headers": {"b": Field("I", 1), "a": longstr("x")}, "priority": 3}),
-        encode_properties({"headers": {f"name-{number:02}": longstr("x") for number in range(20, 0, -1)}}),
-        repeated(),
-        encode_properties({"headers": {"b": Field("l", 1), "a": Field("x", b"x")}, "expiration": b"60000"}),
+        CC,
+        BCC,
+        {**BCC, **CC},
+        {**CC, **BCC},
+        {"a": Field("I", 1), **BCC, "z": longstr("")},
+        {"z": Field("I", 1), **BCC, "a": longstr(""), **CC},
+        {"CC": Field("A", [longstr("k" * 300)])},
+        {"BCC": Field("A", [longstr(str(i)) for i in range(300)])},
+        {"CC": longstr("a"), **BCC},
+        {"CC": Field("A", []), "BCC": Field("A", [])},
+        {"CC": Field("A", [longstr("k" * 250)] * 300)},
     ],
-    ids=["sorted", "unsorted", "many", "repeated", "others"],
+    ids=lambda headers: ",".join(headers),
 )
-def test_headers_are_sorted_and_unique(properties, in_frames):
-    message = inspected(properties, in_frames)
-    assert message.properties == normalised(properties)
-    assert set(message.headers) == set(inspected(normalised(properties), in_frames).headers)
+@pytest.mark.parametrize("others", [{}, {"expiration": b"007", "delivery_mode": 2, "user_id": b"guest", "priority": 3}])
+def test_further_routing_keys_are_taken_and_bcc_removed(headers: dict[str, Field], others: dict[str, Any]) -> None:
+    properties = encode_properties({"content_type": b"text", "headers": headers, "message_id": b"7", **others})
+    assert found(properties) == decoded(properties)
+
+
+@pytest.mark.parametrize("expiration", ["05000", "+5000", "0", "00", "-0", "-1", "", "5x", MAX_EXPIRY_MS])
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_expiration_is_written_as_a_number(expiration: str | int, more: int) -> None:
+    raw = str(expiration + more if isinstance(expiration, int) else expiration + "1" * more).encode()
+    properties = encode_properties({"headers": {"b": longstr(""), **BCC}, "reply_to": b"r", "expiration": raw})
+    assert found(properties) == decoded(properties)
+
+
+@pytest.mark.parametrize("user", [GUEST, IMPERSONATOR], ids=["guest", "impersonator"])
+@pytest.mark.parametrize("name", [b"guest", b"other", b"", b"\xff"])
+def test_a_user_id_may_be_another_one_for_impersonators_only(user: User, name: bytes) -> None:
+    properties = encode_properties({"headers": BCC, "user_id": name, "expiration": b"01"})
+    assert found(properties, user) == decoded(properties, user)
+    assert (len(found(properties, user)) > 1) == (name == b"guest" or user is IMPERSONATOR)
+
+
+def test_a_direct_reply_without_its_consumer_is_refused_before_the_keys_are() -> None:
+    many = {"CC": Field("A", [longstr("k" * 255)] * 300)}
+    for headers in (many, {**many, **BCC}, CC):
+        (error,) = found(encode_properties({"headers": headers, "reply_to": b"amq.rabbitmq.reply-to"}))
+        assert "fast reply consumer does not exist" in error
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "headers": st.dictionaries(st.one_of(names, st.sampled_from(["CC", "BCC"])), fields),
+            "delivery_mode": st.integers(0, 255),
+            "priority": st.integers(0, 255),
+            "reply_to": st.binary(max_size=9),
+            "expiration": st.from_regex(rb"\A[+-]?0*[0-9]{0,13}\Z").filter(lambda value: len(value) < 256),
+            "message_id": st.binary(max_size=9),
+            "user_id": st.sampled_from([b"guest", b"other"]),
+        },
+    ),
+    st.sampled_from([GUEST, IMPERSONATOR]),
+)
+def test_what_is_found_is_what_the_decoder_finds(values: dict[str, Any], user: User) -> None:
+    properties = encode_properties(values)
+    assert found(properties, user) == decoded(properties, user)

@@ -1,9 +1,11 @@
 import pytest
 
 from amqpbroker.broker.counters.totals import AuthAttempts
+from amqpbroker.broker.users.auth_backend import AuthBackend
 from amqpbroker.broker.users.login_guard import FREE_GUESSES
 from amqpbroker.broker.users.logins import AMQP, HTTP, Logins
-from amqpbroker.broker.users.users import Users
+from amqpbroker.broker.users.permissions import Grant
+from amqpbroker.broker.users.users import BROKER, User, Users
 from amqpbroker.clock import ManualClock
 
 HERE, ELSEWHERE = "127.0.0.1", "192.0.2.1"
@@ -80,3 +82,57 @@ def test_attempts_are_counted_by_protocol(logins):
     logins.by_password("ann", b"s3cret", HERE, HTTP)
     assert logins._attempts.succeeded == {AMQP: 2, HTTP: 1}
     assert logins._attempts.failed == {AMQP: 2}
+
+
+class Silent(AuthBackend):
+    """Keeps what it is to call."""
+
+    def __init__(self):
+        self.waiting = []
+
+    def identify(self, name, password, answer):
+        self.waiting.append((name, password, answer))
+
+    def permit(self, user, vhost, answer):
+        self.waiting.append((user, vhost, answer))
+
+
+def test_identity_and_permissions_of_the_brokers_own_users_are_answered_at_once(logins, users):
+    answers = []
+    users.set_permissions("ann", "/", "", "", ".*")
+    logins.identify("ann", b"s3cret", ELSEWHERE, AMQP, answers.append)
+    logins.identify("ann", b"wrong", ELSEWHERE, AMQP, answers.append)
+    logins.permit(users.user("ann"), False, "/", answers.append)
+    logins.permit(users.user("ann"), False, "other", answers.append)
+    assert answers == [users.user("ann"), None, users.permissions(users.user("ann"), "/"), None]
+
+
+def test_another_backend_answers_when_it_likes():
+    attempts, backend, answers = AuthAttempts(), Silent(), []
+    logins = Logins(Users(), ManualClock(), attempts)
+    logins.use(backend)
+    logins.identify("bob", b"secret", ELSEWHERE, AMQP, answers.append)
+    assert (answers, attempts.succeeded) == ([], {})
+    ((name, password, answer),) = backend.waiting
+    assert (name, password) == ("bob", b"secret")
+    bob = User("bob")
+    answer(bob)
+    assert (answers, attempts.succeeded) == ([bob], {AMQP: 1})
+
+
+def test_a_user_who_may_come_from_this_machine_only_may_not_come_by_another_backend_either():
+    backend, answers = Silent(), []
+    logins = Logins(Users(), ManualClock(), AuthAttempts())
+    logins.use(backend)
+    logins.identify("guest", b"guest", ELSEWHERE, AMQP, answers.append)
+    backend.waiting[0][2](User("guest"))
+    assert answers == [None]
+
+
+def test_users_within_the_process_are_the_brokers_own():
+    backend, answers = Silent(), []
+    logins = Logins(Users(), ManualClock(), AuthAttempts())
+    logins.use(backend)
+    logins.permit(BROKER, True, "/", answers.append)
+    assert backend.waiting == []
+    assert answers[0].grants == Grant(".*", ".*", ".*")

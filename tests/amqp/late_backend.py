@@ -1,0 +1,34 @@
+"""A backend that answers when the test says so: a stand-in for one that asks a server."""
+
+from collections.abc import Callable
+from functools import partial
+
+from amqpbroker.broker.users.auth_backend import AuthBackend, Identified, Permitted
+from amqpbroker.broker.users.permissions import Grant, Permissions
+from amqpbroker.broker.users.users import User
+
+
+class LateBackend(AuthBackend):
+    """Knows users by their passwords. asked: what clients asked for; waiting: answers to come, oldest first."""
+
+    def __init__(self, passwords: dict[str, bytes] | None = None, vhosts: tuple[str, ...] = ("/",)) -> None:
+        self.passwords = {"guest": b"guest"} if passwords is None else passwords
+        self.vhosts = vhosts
+        self.asked: list[tuple[str, str]] = []
+        self.waiting: list[Callable[[], None]] = []
+
+    def identify(self, name: str, password: bytes, answer: Identified) -> None:
+        self.asked.append(("identify", name))
+        self.waiting.append(partial(answer, User(name) if self.passwords.get(name) == password else None))
+
+    def permit(self, user: User, vhost: str, answer: Permitted) -> None:
+        self.asked.append(("permit", f"{user.name} in {vhost}"))
+        permissions = None
+        if vhost in self.vhosts:
+            permissions = Permissions(user.name, vhost)
+            permissions.grant(Grant(".*", ".*", ".*"))
+        self.waiting.append(partial(answer, permissions))
+
+    def answer(self, index: int = 0) -> None:
+        """Give one of the answers that wait."""
+        self.waiting.pop(index)()

@@ -1,0 +1,357 @@
+"""Each row of the table of states is what a connection in that state does."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from amqpbroker.amqp.state import (
+    AUTHENTICATING,
+    AUTHORIZING,
+    BLOCKED,
+    BLOCKED_FLOW,
+    BLOCKING,
+    BLOCKING_FLOW,
+    CLOSED,
+    CLOSED_BY_CLIENT,
+    CLOSING,
+    FLOW,
+    HANDSHAKE_TIMEOUT,
+    HEADER,
+    LINGERING,
+    NEVER,
+    OPENING,
+    REFUSED,
+    RUNNING,
+    STARTING,
+    STATES,
+    TUNING,
+    State,
+    Status,
+    open_state,
+)
+from amqpbroker.broker.broker import Broker
+from amqpbroker.clock import ManualClock
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import BODY, frame
+from amqpbroker.wire.values import Field
+from tests.amqp.late_backend import LateBackend
+from tests.harness import Wire, make_broker, method
+
+GREETING = b"AMQP\0\0\x09\x01"
+TOLD = ("authentication_failure_close", "connection.blocked")
+INTERVAL_S = 2
+
+
+def start_ok(password: str = "guest") -> bytes:
+    known = {"capabilities": Field("F", {name: Field("t", True) for name in TOLD})}
+    response = f"\0guest\0{password}"
+    return method(
+        "connection.start-ok", 0, client_properties=known, mechanism="PLAIN", response=response, locale="en_US"
+    )
+
+
+HANDSHAKE = (
+    GREETING,
+    start_ok(),
+    method("connection.tune-ok", 0, channel_max=10, frame_max=4096, heartbeat=INTERVAL_S),
+    method("connection.open", 0, virtual_host="/"),
+    method("channel.open") + method("queue.declare", queue="q"),
+)
+
+
+class Case:
+    """A client whose connection a test puts into a state. sent: how many frames of the handshake have been sent."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.broker: Broker = make_broker(self.clock)
+        self.backend = LateBackend()
+        self.broker.logins.use(self.backend)
+        self.client = Wire(self.broker)
+        self.opened = False
+
+    def greet(self, steps: int) -> None:
+        for i, data in enumerate(HANDSHAKE[:steps]):
+            self.client.feed(data)
+            if i in (1, 3) and i + 1 < steps:
+                self.backend.answer()
+            self.client.receive()
+
+    def open(self) -> None:
+        self.greet(5)
+        self.opened = True
+
+    def publish(self) -> None:
+        self.client.publish("q", b"x")
+        self.client.receive()
+
+    def outrun(self) -> None:
+        """As `Connection.feed` does for too many bytes that wait for the disk."""
+        self.client.connection.blocking.outran()
+        self.broker.awaiting_sync[self.client.connection] = None
+
+    @property
+    def state(self) -> State:
+        return self.client.connection.status.state
+
+
+def header(case: Case) -> None:
+    pass
+
+
+def starting(case: Case) -> None:
+    case.greet(1)
+
+
+def authenticating(case: Case) -> None:
+    case.greet(2)
+
+
+def tuning(case: Case) -> None:
+    case.greet(2)
+    case.backend.answer()
+    case.client.receive()
+
+
+def opening(case: Case) -> None:
+    case.greet(3)
+
+
+def authorizing(case: Case) -> None:
+    case.greet(4)
+
+
+def running(case: Case) -> None:
+    case.open()
+
+
+def blocking(case: Case) -> None:
+    case.open()
+    case.broker.alarms.set("disk")
+
+
+def blocked(case: Case) -> None:
+    blocking(case)
+    case.publish()
+
+
+def flow(case: Case) -> None:
+    case.open()
+    case.outrun()
+
+
+def blocking_flow(case: Case) -> None:
+    blocking(case)
+    case.outrun()
+
+
+def blocked_flow(case: Case) -> None:
+    blocked(case)
+    case.outrun()
+
+
+def closing(case: Case) -> None:
+    case.open()
+    case.client.send(0, "connection.start")
+    assert case.client.closed()[0] == 504
+
+
+def refused(case: Case) -> None:
+    case.greet(1)
+    case.client.feed(start_ok("wrong"))
+    case.backend.answer()
+    assert case.client.closed()[0] == 403
+
+
+def lingering(case: Case) -> None:
+    case.open()
+    case.client.feed(frame(BODY, 1, b"x")[:-1] + b"y")
+    assert case.client.closed()[0] == 501
+
+
+def closed_by_client(case: Case) -> None:
+    case.open()
+    assert case.client.call(0, "connection.close").name == "connection.close-ok"
+
+
+def closed(case: Case) -> None:
+    case.open()
+    case.client.connection.lost()
+
+
+REACHED: dict[State, Callable[[Case], None]] = {
+    HEADER: header,
+    STARTING: starting,
+    AUTHENTICATING: authenticating,
+    TUNING: tuning,
+    OPENING: opening,
+    AUTHORIZING: authorizing,
+    RUNNING: running,
+    BLOCKING: blocking,
+    BLOCKED: blocked,
+    FLOW: flow,
+    BLOCKING_FLOW: blocking_flow,
+    BLOCKED_FLOW: blocked_flow,
+    CLOSING: closing,
+    REFUSED: refused,
+    LINGERING: lingering,
+    CLOSED_BY_CLIENT: closed_by_client,
+    CLOSED: closed,
+}
+
+#: Arguments of methods that a state acts on.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "connection.start-ok": {
+        "client_properties": {},
+        "mechanism": "PLAIN",
+        "response": b"\0guest\0guest",
+        "locale": "en_US",
+    },
+    "connection.tune-ok": {"channel_max": 10, "frame_max": 4096, "heartbeat": 0},
+    "connection.open": {"virtual_host": "/"},
+}
+
+
+@pytest.fixture(params=REACHED, ids=lambda state: state.name)
+def case(request: pytest.FixtureRequest) -> Case:
+    case = Case()
+    REACHED[request.param](case)
+    assert case.state is request.param
+    return case
+
+
+def test_every_state_is_reached() -> None:
+    assert list(REACHED) == list(STATES)
+
+
+def test_methods_on_channel_0_are_acted_on_or_not_as_the_table_says(case: Case) -> None:
+    for name in sorted(case.state.acts_on):
+        other = Case()
+        REACHED[case.state](other)
+        before = other.state
+        other.client.send(0, name, **ARGUMENTS.get(name, {}))
+        answered = [got.name for got in other.client.receive()]
+        if before.held:
+            assert (other.state, answered) == (before, [])
+        elif name == "connection.update-secret":
+            assert (other.state, answered) == (before, ["connection.update-secret-ok"])
+        else:
+            assert other.state is not before
+            assert not [each for each in other.client.receive() if each.name == "connection.close"]
+
+
+def test_other_methods_on_channel_0_are_refused_or_ignored_as_the_table_says(case: Case) -> None:
+    if case.state is HEADER:  # nothing is a frame
+        return
+    state = case.state
+    case.client.send(0, "connection.secure", challenge=b"")
+    received = case.client.receive()
+    if state.held or state.deaf or not state.refusal:
+        assert (received, case.state) == ([], state)
+    elif state.private:
+        assert (received, case.state) == ([], LINGERING)
+    else:
+        (close,) = received
+        assert close.arguments["reply_text"] == f"CHANNEL_ERROR - {state.refusal}"
+
+
+def test_frames_of_channels_are_handled_or_not_as_the_table_says(case: Case) -> None:
+    if case.state is HEADER:
+        return
+    state = case.state
+    case.client.send(1, "basic.qos")
+    received = [(got.channel, got.name) for got in case.client.receive()]
+    if state.held or state.deaf or not state.refusal:
+        assert (received, case.state) == ([], state)
+    elif state.open:
+        assert received == [(1, "basic.qos-ok")]
+    elif state.private:
+        assert (received, case.state) == ([], LINGERING)
+    else:
+        assert received == [(0, "connection.close")]
+
+
+def test_the_socket_is_not_read_while_frames_are_held(case: Case) -> None:
+    assert case.client.connection.reading is not case.state.held
+
+
+def test_a_connection_counts_as_the_table_says(case: Case) -> None:
+    assert (case.client.connection in case.broker.sessions) is (case.opened and case.state.counted)
+
+
+def test_the_api_shows_the_state_of_the_table(case: Case) -> None:
+    if case.opened:
+        assert case.client.connection.info().state == case.state.shown
+
+
+def test_the_deadline_is_that_of_the_table(case: Case) -> None:
+    case.client.connection.heartbeat.stop()
+    state, connection = case.state, case.client.connection
+    if state.ends_after_ms == NEVER:
+        case.clock.advance(1_000_000)
+        assert case.state is state
+        return
+    left_ms = state.ends_after_ms
+    if left_ms == HANDSHAKE_TIMEOUT:
+        left_ms = case.broker.config.handshake_timeout_ms
+    case.clock.advance(left_ms - 1)
+    assert not connection.closing
+    case.clock.advance(1)
+    assert connection.closing
+
+
+def test_silence_ends_a_connection_unless_it_is_held(case: Case) -> None:
+    state = case.state
+    case.clock.advance(INTERVAL_S * 3000)
+    has_heartbeats = (case.opened or state in (OPENING, AUTHORIZING)) and not state.deaf
+    is_over = (has_heartbeats and not state.held) or ended(state)
+    assert case.state is (CLOSED if is_over else state)
+
+
+def ended(state: State) -> bool:
+    """Return whether the deadline of the state is over after three intervals of heartbeats."""
+    return NEVER < state.ends_after_ms < INTERVAL_S * 3000
+
+
+def test_open_states_are_found_by_what_makes_them_wait() -> None:
+    for state in STATES:
+        if state.open:
+            assert open_state(state.alarmed, state.blocked, state.outrun) is state
+
+
+def test_a_closed_connection_stays_closed() -> None:
+    status = Status()
+    assert status.enter(CLOSED)
+    assert not any(status.enter(state) for state in STATES)
+    assert status.state is CLOSED
+
+
+def test_states_follow_as_the_table_says() -> None:
+    for state in STATES:
+        for following in STATES:
+            status = at(state)
+            assert status.enter(following) is (following.name in state.follows)
+            assert status.state is (following if following.name in state.follows else state)
+
+
+def at(state: State) -> Status:
+    """Return a status that has come to the state by the shortest way."""
+    ways = [[HEADER]]
+    for way in ways:
+        if way[-1] is state:
+            break
+        ways += [[*way, each] for each in STATES if each.name in way[-1].follows and each not in way]
+    status = Status()
+    assert all(status.enter(each) for each in way[1:])
+    return status
+
+
+def test_every_state_leads_to_the_end() -> None:
+    assert [state.name for state in STATES if "closed" not in state.follows] == ["closed"]
+    assert {name for state in STATES for name in state.follows} == {state.name for state in STATES} - {"header"}
+
+
+def test_names_of_methods_exist() -> None:
+    known = {each.name for each in methods.METHODS.values()}
+    assert {name for state in STATES for name in state.acts_on} <= known
