@@ -62,7 +62,6 @@ class LocalQueue(Queue):
         super().__init__(kind, name, settings, durable, auto_delete, owner, arguments)
         self.vhost: Host = vhost
         self.clock = vhost.clock
-        self.quorum: bool = kind.counts_returns
         assert kind.line is not None
         assert kind.consumers is not None
         assert kind.offering is not None
@@ -81,10 +80,10 @@ class LocalQueue(Queue):
         pager = QueuePages(self) if self.store.keeps else None
         self.ready: ReadyLine = kind.line(settings.max_priority, compat, pager)
         self.consumers: Consumers = kind.consumers(name, vhost.name, settings.single_active_consumer)
-        self.outstanding = Outstanding(counts_holders=self.quorum)
+        self.outstanding = Outstanding(counts_holders=kind.counts_holders)
         self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, settings)
         self.offering: Offering = kind.offering(self.ready, self.consumers, self.expiry, self.outstanding, self.ledger)
-        self.limit = LengthLimit(settings, self.offering, self.expiry, self.ledger, self.quorum)
+        self.limit = LengthLimit(settings, self.offering, self.expiry, self.ledger, kind.shuts)
         self.returns: Returns = kind.returns(
             settings,
             compat,
@@ -98,6 +97,7 @@ class LocalQueue(Queue):
             vhost.dead_letters,
         )
         self._limited: bool = not settings.plain
+        self._expires_late: bool = kind.expires_late
         self.refused: int = 0
         self.got: int = 0
         self.got_no_ack: int = 0
@@ -125,7 +125,7 @@ class LocalQueue(Queue):
     @property
     def told_consumer_count(self) -> int:
         """Of a quorum queue with one active consumer those that wait to be it are none (rabbit_fifo)."""
-        if self.quorum and self.settings.single_active_consumer and self.consumers.all:
+        if self.kind.counts_holders and self.settings.single_active_consumer and self.consumers.all:
             return 1 + self.outstanding.holders()
         return len(self.consumers.all) + self.outstanding.holders()
 
@@ -184,8 +184,8 @@ class LocalQueue(Queue):
 
     def refuses(self, count: int, size: int) -> bool:
         if self.closed:
-            # RabbitMQ finds nobody to deliver to, and waits for an answer from classic queues only.
-            return not self.quorum
+            # RabbitMQ finds nobody to deliver to, and waits for an answer from queues of some kinds only.
+            return self.kind.nacks_when_deleted
         return self.limit.refuses(count, size)
 
     # --- out --------------------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ class LocalQueue(Queue):
                 if entry.position:
                     self.ledger.returned(entry)
                 self.outstanding.add_got(entry)
-        if self.quorum and not no_ack:
+        if self._expires_late and not no_ack:
             # What has expired behind it still counts in the answer (rabbit_fifo, a dequeue that is to be settled).
             self.expiry.arm()
         else:
