@@ -73,7 +73,7 @@ FOLDERS = {
         "system_exchanges": {"queues", "exchanges", "policies", "events", "infos", "vhost"},
     },
     "store": {
-        "journal": {"log", "store"},
+        "journal": {"log", "stored"},
         "definitions": {"journal", "store", "stored", "log"},
         "directory": {"journal", "log", "definitions"},
     },
@@ -136,7 +136,7 @@ def test_every_folder_has_its_row():
 CIRCLES = {"broker": 3, "amqp": 2, "store": 0, "wire": 0}
 
 #: Modules of the layer `broker` that its package `events` may import, beside itself.
-BELOW_EVENTS = {"infos", "exchanges"}
+BELOW_EVENTS = {"infos"}
 
 
 def circles(layer):

@@ -27,18 +27,16 @@ class Entry(Copy):
     """One queue's copy of a message; while it is delivered, also the record that it is unacknowledged.
 
     sequence: its place in the queue; a requeue goes back to it. acquired_count: how often it was delivered before, so
-    far as is known: at least once if it was. consumer: who has it, None after basic.get. delivered_ms: when it was
-    delivered (for the consumer timeout).
+    far as is known: at least once if it was. consumer: who has it, None after basic.get.
     """
 
-    __slots__ = ("acquired_count", "consumer", "delivered_ms", "queue")
+    __slots__ = ("acquired_count", "consumer", "queue")
 
     def __init__(self, message: Message, queue: "Queue", sequence: int, deadline_ms: int) -> None:
         super().__init__(message, sequence, deadline_ms)
         self.queue: Queue = queue
         self.acquired_count: int = 0
         self.consumer: Consumer | None = None
-        self.delivered_ms: int = 0
 
     @property
     def holder_id(self) -> int:

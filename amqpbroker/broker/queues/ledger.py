@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from amqpbroker.broker.queues.deadletter import DeadLetters, count_letters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import Message
 from amqpbroker.store.store import Store
@@ -37,17 +38,14 @@ class Ledger:
 
     def __init__(
         self,
-        kind: str,
         settings: QueueSettings,
-        stores_all: bool,
+        kind: Kind,
         store: Store,
         dead_letters: DeadLetters,
         letter_counts: dict[tuple[str, str, str], int],
         disposal: Disposal,
     ) -> None:
-        """kind: the name of the queue's kind. stores_all: the store keeps transient messages too. letter_counts: see
-        `BrokerTotals.dead_letters`.
-        """
+        """letter_counts: see `BrokerTotals.dead_letters`."""
         self.store: Store = store
         self.stores: bool = store.keeps
         self.entered: int = 0
@@ -58,12 +56,12 @@ class Ledger:
         self.unstored: int = 0
         self.loaded: int = 0
         self.left: int = 0
-        self._kind: str = kind
         self._settings: QueueSettings = settings
         self._dead_letters: DeadLetters = dead_letters
         self._letter_counts = letter_counts
         self._disposal = disposal
-        self._stores_all: bool = stores_all
+        self._kind: Kind = kind
+        self._stores_all: bool = kind.stores_all
         self._closed: bool = False
 
     def apply(self, settings: QueueSettings) -> None:
@@ -146,8 +144,14 @@ class Ledger:
         self.left += len(entries)
         settings = self._settings
         dead_lettered = not self._closed and settings.dead_letter_exchange is not None
-        strategy = settings.dead_letter_strategy
-        count_letters(self._letter_counts, self._kind, strategy, dead_lettered, reason, len(entries))
+        count_letters(
+            self._letter_counts,
+            self._kind.name,
+            settings.dead_letter_strategy,
+            dead_lettered,
+            reason,
+            len(entries),
+        )
         if dead_lettered:
             # Each of them leaves when its letter is sent.
             self._dead_letters.send(entries[0].queue, entries, reason)

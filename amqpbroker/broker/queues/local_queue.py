@@ -62,27 +62,21 @@ class LocalQueue(Queue):
         super().__init__(kind, name, settings, durable, auto_delete, owner, arguments)
         self.vhost: Host = vhost
         self.clock = vhost.clock
+        compat, releases = vhost.config.compat, vhost.config.bounds.releases
+        self.store: Store = vhost.store if durable else UNSTORED
+        self.ledger = Ledger(settings, kind, self.store, vhost.dead_letters, vhost.totals.dead_letters, vhost.disposal)
+        pager = QueuePages(self) if self.store.keeps else None
         assert kind.line is not None
         assert kind.consumers is not None
         assert kind.offering is not None
         assert kind.returns is not None
-        compat, releases = vhost.config.compat, vhost.config.bounds.releases
-        self.store: Store = vhost.store if durable else UNSTORED
-        self.ledger = Ledger(
-            kind.name,
-            settings,
-            kind.stores_all,
-            self.store,
-            vhost.dead_letters,
-            vhost.totals.dead_letters,
-            vhost.disposal,
-        )
-        pager = QueuePages(self) if self.store.keeps else None
         self.ready: ReadyLine = kind.line(settings.max_priority, compat, pager)
         self.consumers: Consumers = kind.consumers(name, vhost.name, settings.single_active_consumer)
         self.outstanding = Outstanding(counts_holders=kind.counts_holders)
         self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, settings)
-        self.offering: Offering = kind.offering(self.ready, self.consumers, self.expiry, self.outstanding, self.ledger)
+        self.offering: Offering = kind.offering(
+            self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
+        )
         self.limit = LengthLimit(settings, self.offering, self.expiry, self.ledger, kind.shuts)
         self.returns: Returns = kind.returns(
             settings,
@@ -234,8 +228,9 @@ class LocalQueue(Queue):
                 self.ledger.leave(entry)
             else:
                 self.got += 1
-                if entry.position:
+                if entry.position > 0 and not entry.acquired_count:
                     self.ledger.returned(entry)
+                entry.mark_delivered(self.clock.turn_ms)
                 self.outstanding.add_got(entry)
         if self._expires_late and not no_ack:
             # What has expired behind it still counts in the answer (rabbit_fifo, a dequeue that is to be settled).

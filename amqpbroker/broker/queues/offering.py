@@ -12,6 +12,7 @@ from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.ledger import EXPIRED, Ledger
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.clock import Clock
 
 #: How many messages, and bytes of them, a quorum queue deals out to several consumers before it delivers these.
 ROUND: Final = 256
@@ -29,8 +30,15 @@ class Offering:
     """
 
     def __init__(
-        self, ready: ReadyLine, consumers: Consumers, expiry: Expiry, outstanding: Outstanding, ledger: Ledger
+        self,
+        clock: Clock,
+        ready: ReadyLine,
+        consumers: Consumers,
+        expiry: Expiry,
+        outstanding: Outstanding,
+        ledger: Ledger,
     ) -> None:
+        self._clock: Clock = clock
         self.ready: ReadyLine = ready
         self.consumers: Consumers = consumers
         self.delayed: DelayedReturns | None = None
@@ -172,8 +180,9 @@ class Offering:
             self._ledger.leave(entry)
             consumer.hand(entry.message, entry.acquired_count, entry.delivery_count)
             return
-        if entry.position:
+        if entry.position > 0 and not entry.acquired_count:
             self._ledger.returned(entry)
+        entry.mark_delivered(self._clock.turn_ms)
         self._outstanding.add(entry, consumer)
         consumer.deliver(entry)
 

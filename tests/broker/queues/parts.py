@@ -8,6 +8,7 @@ from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.fifo_line import FifoLine
+from amqpbroker.broker.queues.kinds import CLASSIC, QUORUM
 from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.length_limit import LengthLimit
 from amqpbroker.broker.queues.offering import Offering, RoundOffering
@@ -58,7 +59,7 @@ class Parts:
     """Collaborators with these settings. Entries belong to a queue that knows none of it."""
 
     def __init__(self, quorum: bool = False, compat: str = "4.0", **settings: Any) -> None:
-        kind = "quorum" if quorum else "classic"
+        kind = QUORUM if quorum else CLASSIC
         self.settings = QueueSettings(**settings)
         self.clock = ManualClock()
         self.store = ListingStore()
@@ -66,13 +67,13 @@ class Parts:
         self.owner = make_vhost().reply_queue()
         dead_letters = DeadLetters({}, self.clock, self.store)
         disposal = Disposal(self.clock)
-        self.ledger = Ledger(kind, self.settings, quorum, self.store, dead_letters, self.letter_counts, disposal)
+        self.ledger = Ledger(self.settings, kind, self.store, dead_letters, self.letter_counts, disposal)
         self.ready: ReadyLine = QuorumLine() if quorum else FifoLine()
         self.consumers = Consumers("q", "/")
         self.outstanding = Outstanding(counts_holders=quorum)
         self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, self.settings)
         self.offering: Offering = (RoundOffering if quorum else Offering)(
-            self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
+            self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
         )
         self.limit = LengthLimit(self.settings, self.offering, self.expiry, self.ledger, quorum)
         self.returns: Returns = (QuorumReturns if quorum else Returns)(
