@@ -50,7 +50,7 @@ def oldest_is_overdue(config: Config, now_ms: int, unacked: Mapping[int, Entry])
 
 
 def overdue(config: Config, now_ms: int, unacked: Mapping[int, Entry]) -> dict[Consumer | None, list[int]]:
-    """Return the tags of deliveries that quorum queues take back, by consumer; None for those to basic.get."""
+    """Return the tags of deliveries that their queues take back, by consumer; None for those to basic.get."""
     found: dict[Consumer | None, list[int]] = {}
     for tag, entry in unacked.items():
         due_ms = _due_ms(config, entry)

@@ -141,7 +141,7 @@ class Machine(RuleBasedStateMachine):
         if tag in client.consumers:
             return
         client.consumers.add(tag)
-        quorum = isinstance(q := self.vhost.queues["work"], LocalQueue) and q.quorum
+        quorum = isinstance(q := self.vhost.queues["work"], LocalQueue) and q.kind.counts_returns
         client.wire.send(1, "basic.qos", prefetch_count=prefetch, global_=globally and not quorum)
         client.wire.send(1, "basic.consume", queue=queue, consumer_tag=tag)
         self.read()

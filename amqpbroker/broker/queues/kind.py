@@ -24,74 +24,95 @@ class Kind:
 
     The module imports nothing that queues are made of, because every queue knows its row; the types of what the
     functions of a row return are named here.
-
-    name: the value of x-queue-type. make(kind, host, name, settings, durable, auto_delete, owner, arguments): returns a
-    `Queue`; None for a kind that RabbitMQ has and this broker has not.
-
-    Declaration:
-    arguments: those that it knows, in the order in which RabbitMQ compares them when a queue is declared again;
-    arguments_of_4_3: those added in RabbitMQ 4.3. consumer_arguments, consumer_arguments_of_4_3: those of
-    basic.consume. policy_keys: keys of policies that it takes beside those of its arguments. apply_to: value of a
-    policy's apply-to for this kind only. merges: arguments that it merges with a policy in its own way. complete:
-    changes the values of a queue's settings to those that it can have. durable_only: its queues have a name given by
-    the client and are durable, neither exclusive nor auto-delete. relaxed_redeclaration: may be declared again as
-    classic where the configuration allows it.
-
-    Messages:
-    line(max_priority, compat, pager): returns a `ReadyLine`, the order in which messages wait. consumers(queue,
-    vhost, single_active): returns `Consumers`, which divide messages among them. offering, returns: classes that
-    offer ready messages and take returned ones back. Kinds whose queue is no `LocalQueue` need none of these.
-    stores_all: a durable queue stores transient messages, too. counts_returns: how often a message came back is in
-    its headers, and may be limited.
-
-    Clients:
-    channel_prefetch: a channel-wide prefetch limits its consumers, else basic.consume is refused. prefetch_no_ack: the
-    prefetch of a consumer also holds for deliveries without acknowledgement. exclusive_consumers: basic.consume may be
-    exclusive, which is ignored elsewhere. merges_consumers: a consumer under the tag of a cancelled one takes the
-    place of that, and what that holds counts against its prefetch. consumer_timeout: from RabbitMQ 4.3 on, deliveries
-    have an acknowledgement timeout. conditional_delete: queue.delete with if-unused or if-empty is allowed.
-    get_beside_single_active: basic.get is allowed on a queue with a single active consumer.
-
-    Observation:
-    replicated: has a leader and members. columns(row, info, settings, node): adds the columns of this kind to a row of
-    the management API. detailed_columns: of QueueInfo, shown only in detail. owner_in_events: queue.created names the
-    owner. expired_by: user who deletes an expired queue, in events. memory_key: its part of the node's memory.
     """
 
+    #: Value of x-queue-type.
     name: str
+    #: make(kind, host, name, settings, durable, auto_delete, owner, arguments): returns a `Queue`. None for a kind that
+    #: RabbitMQ has and this broker has not.
     make: Callable[..., Any] | None = None
 
+    # --- declaration ------------------------------------------------------------------------------------------------
+
+    #: Arguments that it knows, in the order in which RabbitMQ compares them when a queue is declared again: names of
+    #: the table, or rows of its own.
     arguments: tuple[str | Argument, ...] = ()
+    #: Arguments added in RabbitMQ 4.3.
     arguments_of_4_3: tuple[str | Argument, ...] = ()
+    #: Arguments of basic.consume that it knows.
     consumer_arguments: tuple[str, ...] = ("x-priority",)
     consumer_arguments_of_4_3: tuple[str, ...] = ()
+    #: Keys of policies that it takes beside those of its arguments.
     policy_keys: frozenset[str] = frozenset()
+    #: Value of a policy's apply-to for this kind only.
     apply_to: str = ""
+    #: Arguments that it merges with a policy in its own way.
     merges: Mapping[str, Merge] = field(default_factory=dict)
+    #: Changes the values of a queue's settings to those that it can have.
     complete: Callable[[dict[str, Any]], None] = _as_given
+    #: Queues are durable, neither exclusive nor auto-delete, and have a name given by the client.
     durable_only: bool = False
+    #: Queues may be declared again as classic ones where the configuration allows it.
     relaxed_redeclaration: bool = False
 
-    line: Callable[..., Any] | None = None
-    consumers: Callable[..., Any] | None = None
-    offering: Callable[..., Any] | None = None
-    returns: Callable[..., Any] | None = None
-    stores_all: bool = False
-    counts_returns: bool = False
+    # --- messages (the first four: only for a `LocalQueue`) ---------------------------------------------------------
 
+    #: line(max_priority, compat, pager): returns a `ReadyLine`, the order in which messages wait.
+    line: Callable[..., Any] | None = None
+    #: consumers(queue, vhost, single_active): returns `Consumers`, which divide messages among them.
+    consumers: Callable[..., Any] | None = None
+    #: Class of the `Offering`, for messages that wait.
+    offering: Callable[..., Any] | None = None
+    #: Class of the `Returns`, for messages that come back.
+    returns: Callable[..., Any] | None = None
+    #: A durable queue stores transient messages, too.
+    stores_all: bool = False
+    #: How often a message came back is in its headers, and may be limited.
+    counts_returns: bool = False
+    #: A queue that refuses publishes takes the one that exceeds its length limit, and no other until it is well below.
+    #: One that drops messages drops those that exceed the limit together, and dead-letters the last one first.
+    shuts: bool = False
+    #: Messages that have expired behind the one that basic.get takes still count in the answer.
+    expires_late: bool = False
+    #: A publish to a queue that was just deleted is refused.
+    nacks_when_deleted: bool = True
+
+    # --- clients ----------------------------------------------------------------------------------------------------
+
+    #: A channel-wide prefetch limits its consumers; elsewhere basic.consume is refused.
     channel_prefetch: bool = True
+    #: The prefetch of a consumer also holds for deliveries without acknowledgement.
     prefetch_no_ack: bool = False
+    #: basic.consume may be exclusive, which is ignored elsewhere.
     exclusive_consumers: bool = True
+    #: A consumer under the tag of a cancelled one takes its place, and messages that this one holds count against the
+    #: prefetch.
     merges_consumers: bool = False
+    #: From RabbitMQ 4.3 on, deliveries have an acknowledgement timeout.
     consumer_timeout: bool = False
+    #: Clients that hold messages count as consumers, also basic.get and cancelled ones, but not consumers that wait to
+    #: be the single active one.
+    counts_holders: bool = False
+    #: queue.delete may have the flags if-unused and if-empty.
     conditional_delete: bool = True
+    #: basic.get is allowed on a queue with a single active consumer.
     get_beside_single_active: bool = True
 
+    # --- observation ------------------------------------------------------------------------------------------------
+
+    #: Queues have a leader and members.
     replicated: bool = False
+    #: columns(row, info, settings, node): adds the columns of this kind to a row of the management API.
     columns: Callable[[dict[str, Any], QueueInfo, Any, str], None] = _no_columns
+    #: Columns of QueueInfo that are shown only in detail.
     detailed_columns: tuple[str, ...] = ()
+    #: The first consumer is shown as the single active one if all are active.
+    shows_first_consumer: bool = False
+    #: The event queue.created names the owner.
     owner_in_events: bool = False
+    #: User who deletes an expired queue, in events.
     expired_by: str = ""
+    #: Part of the node's memory that its queues take.
     memory_key: str = "queue_procs"
 
     #: Its arguments by name, in RabbitMQ's order of comparison, and with those of 4.3 behind them.
@@ -116,6 +137,10 @@ class Kind:
     @property
     def has_delivery_limit(self) -> bool:
         return "x-delivery-limit" in self.known
+
+    @property
+    def has_delayed_retry(self) -> bool:
+        return "x-delayed-retry-type" in self.known_of_4_3
 
     def arguments_in(self, newest: bool) -> Mapping[str, Argument]:
         """Return the arguments that it knows. newest: in RabbitMQ 4.3."""

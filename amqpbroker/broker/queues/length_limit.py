@@ -20,14 +20,14 @@ class LengthLimit:
     """
 
     def __init__(
-        self, settings: QueueSettings, offering: Offering, expiry: Expiry, ledger: Ledger, quorum: bool
+        self, settings: QueueSettings, offering: Offering, expiry: Expiry, ledger: Ledger, shuts: bool
     ) -> None:
         self.shut: bool = False
         self._settings: QueueSettings = settings
         self._offering: Offering = offering
         self._expiry: Expiry = expiry
         self._ledger: Ledger = ledger
-        self._quorum: bool = quorum
+        self._shuts: bool = shuts
 
     def apply(self, settings: QueueSettings) -> None:
         """Use new limits, and trim at once."""
@@ -37,7 +37,7 @@ class LengthLimit:
     def takes(self, queue: Queue, message: Message) -> bool:
         """Whether the message may be added (rabbit_amqqueue_process:will_overflow); else it has been dealt with."""
         overflow = self._settings.overflow
-        if self._quorum:
+        if self._shuts:
             return overflow == "drop-head" or not self.is_shut()
         if overflow == "drop-head" or not self._exceeds(1, message.size):
             return True
@@ -49,7 +49,7 @@ class LengthLimit:
         """Whether so many messages, of so many bytes together, would be refused."""
         if self._settings.overflow == "drop-head":
             return False
-        return self.is_shut() if self._quorum else self._exceeds(count, size)
+        return self.is_shut() if self._shuts else self._exceeds(count, size)
 
     def is_shut(self) -> bool:
         """Whether a quorum queue refuses publishes: from the one that takes it above a limit, which it still keeps,
@@ -69,7 +69,7 @@ class LengthLimit:
         if not self._exceeds(0, 0):
             return
         if self._settings.overflow != "drop-head":
-            self.shut = self._quorum
+            self.shut = self._shuts
             return
         offering = self._offering
         dropped: list[Entry] = []
@@ -78,10 +78,10 @@ class LengthLimit:
             entry = offering.pop()
             dropped.append(entry)
             size += entry.message.size + MESSAGE_OCTETS
-            if size > LEAVING_BYTES and not self._quorum:
+            if size > LEAVING_BYTES and not self._shuts:
                 self._ledger.drop(dropped, MAXLEN)
                 dropped, size = [], 0
-        if self._quorum:
+        if self._shuts:
             # The last one dropped is the first to be dead-lettered (rabbit_fifo:evaluate_limit).
             dropped.reverse()
         self._ledger.drop(dropped, MAXLEN)

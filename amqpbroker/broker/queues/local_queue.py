@@ -72,12 +72,12 @@ class LocalQueue(Queue):
         assert kind.returns is not None
         self.ready: ReadyLine = kind.line(settings.max_priority, compat, pager)
         self.consumers: Consumers = kind.consumers(name, vhost.name, settings.single_active_consumer)
-        self.outstanding = Outstanding(counts_holders=kind.counts_returns)
+        self.outstanding = Outstanding(counts_holders=kind.counts_holders)
         self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, settings)
         self.offering: Offering = kind.offering(
             self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
         )
-        self.limit = LengthLimit(settings, self.offering, self.expiry, self.ledger, kind.counts_returns)
+        self.limit = LengthLimit(settings, self.offering, self.expiry, self.ledger, kind.shuts)
         self.returns: Returns = kind.returns(
             settings,
             compat,
@@ -91,6 +91,7 @@ class LocalQueue(Queue):
             vhost.dead_letters,
         )
         self._limited: bool = not settings.plain
+        self._expires_late: bool = kind.expires_late
         self.refused: int = 0
         self.got: int = 0
         self.got_no_ack: int = 0
@@ -118,7 +119,7 @@ class LocalQueue(Queue):
     @property
     def told_consumer_count(self) -> int:
         """Of a quorum queue with one active consumer those that wait to be it are none (rabbit_fifo)."""
-        if self.counts_returns and self.settings.single_active_consumer and self.consumers.all:
+        if self.kind.counts_holders and self.settings.single_active_consumer and self.consumers.all:
             return 1 + self.outstanding.holders()
         return len(self.consumers.all) + self.outstanding.holders()
 
@@ -180,8 +181,8 @@ class LocalQueue(Queue):
 
     def refuses(self, count: int, size: int) -> bool:
         if self.closed:
-            # RabbitMQ finds nobody to deliver to, and waits for an answer from classic queues only.
-            return not self.counts_returns
+            # RabbitMQ finds nobody to deliver to, and waits for an answer from queues of some kinds only.
+            return self.kind.nacks_when_deleted
         return self.limit.refuses(count, size)
 
     # --- out --------------------------------------------------------------------------------------------------------
@@ -191,9 +192,9 @@ class LocalQueue(Queue):
         if held:
             self.consumers.check(consumer)
             former = held[0].consumer
-            if self.counts_returns and former is not None:
+            if self.kind.merges_consumers and former is not None:
                 started = former.started
-            self.outstanding.hand_over(held, consumer, counted=self.counts_returns)
+            self.outstanding.hand_over(held, consumer, counted=self.kind.merges_consumers)
         self.consumers.add(consumer, started)
         self.vhost.events.consumer_created(consumer)
 
@@ -233,7 +234,7 @@ class LocalQueue(Queue):
                 if entry.position > 0 and not entry.acquired_count:
                     self.ledger.returned(entry)
                 self.outstanding.add_got(entry, self.clock.turn_ms)
-        if self.counts_returns and not no_ack:
+        if self._expires_late and not no_ack:
             # What has expired behind it still counts in the answer (rabbit_fifo, a dequeue that is to be settled).
             self.expiry.arm()
         else:
@@ -340,8 +341,8 @@ class LocalQueue(Queue):
 
     def unreadable(self, error: Exception) -> None:
         if self._rereading is None:
-            self._rereading = Rereading()
-        self._rereading.failed(self, error)
+            self._rereading = Rereading(self.clock, self.name, self.vhost.name)
+        self._rereading.failed(error, self.read_again)
 
     def read_again(self) -> None:
         """Resume after a failed read: release due returns, apply the length limit, offer messages to consumers."""

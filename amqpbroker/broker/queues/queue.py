@@ -26,10 +26,9 @@ class Queue(BindingDestination):
     """A named queue of a vhost. All calls come on the loop's thread and none waits.
 
     kind: its row of the table of kinds. counts_returns: as in the row, for every delivery. id: names a durable queue in
-    the store, 0 for others. owner: the connection that an exclusive queue belongs to.
-    arguments: as declared, unknown ones included. effective: the policies in force; the settings have them in.
-    letters: number of messages that came as dead letters. redelivered: number of deliveries of messages that had been
-    delivered before.
+    the store, 0 for others. owner: the connection that an exclusive queue belongs to. arguments: as declared, unknown
+    ones included. effective: the policies in force; the settings have them in. letters: number of messages that came as
+    dead letters. redelivered: number of deliveries of messages that had been delivered before.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = QUEUE_COUNTERS

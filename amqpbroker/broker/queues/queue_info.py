@@ -33,7 +33,7 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
     if consumers.all:
         capacity = float(not ready.count) if sample is None else sample.capacity
     active = consumers.active
-    if active is None and consumers.all and queue.counts_returns:
+    if active is None and consumers.all and queue.kind.shows_first_consumer:
         active = consumers.all[0]
     exclusive = consumers.all[0] if consumers.all and consumers.all[0].exclusive else None
     head = ready.peek()
@@ -69,6 +69,6 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
 
 
 def _delayed_retry(queue: "LocalQueue") -> str | None:
-    if not queue.counts_returns or not queue.vhost.config.compat.delayed_retry:
+    if not queue.kind.has_delayed_retry or not queue.vhost.config.compat.delayed_retry:
         return None
     return "disabled" if queue.returns.retry is None else str(queue.returns.retry)

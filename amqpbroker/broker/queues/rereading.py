@@ -1,12 +1,10 @@
 """Retries for a queue whose stored messages temporarily cannot be read: no message leaves the queue until then."""
 
 import logging
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
-from amqpbroker.clock import Timer
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.clock import Clock, Timer
 
 log = logging.getLogger(__name__)
 
@@ -17,36 +15,33 @@ RETRY_MS: Final = 100
 class Rereading:
     """Read attempts of one queue."""
 
-    __slots__ = ("_failed", "_timer")
+    __slots__ = ("_clock", "_failed", "_timer", "_where")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock, queue: str, vhost: str) -> None:
+        self._clock = clock
+        self._where = f"queue '{queue}' in vhost '{vhost}'"
         self._timer: Timer | None = None
         self._failed: bool = False
 
-    def failed(self, queue: "LocalQueue", error: Exception) -> None:
-        """Schedule another attempt. Consecutive failures are logged once."""
+    def failed(self, error: Exception, read_again: Callable[[], None]) -> None:
+        """Schedule another attempt by `read_again()`. Consecutive failures are logged once."""
         self._failed = True
         if self._timer is None:
-            log.error(
-                "queue '%s' in vhost '%s': messages cannot be read: %s; they wait until that works",
-                queue.name,
-                queue.vhost.name,
-                error,
-            )
-            self._arm(queue)
+            log.error("%s: messages cannot be read: %s; they wait until that works", self._where, error)
+            self._arm(read_again)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _arm(self, queue: "LocalQueue") -> None:
-        self._timer = queue.clock.after(RETRY_MS, lambda: self._try(queue))
+    def _arm(self, read_again: Callable[[], None]) -> None:
+        self._timer = self._clock.after(RETRY_MS, lambda: self._try(read_again))
 
-    def _try(self, queue: "LocalQueue") -> None:
+    def _try(self, read_again: Callable[[], None]) -> None:
         self._failed = False
-        queue.read_again()
+        read_again()
         if self._failed:
-            self._arm(queue)
+            self._arm(read_again)
         else:
             self._timer = None
-            log.warning("queue '%s' in vhost '%s': messages can be read again", queue.name, queue.vhost.name)
+            log.warning("%s: messages can be read again", self._where)
