@@ -163,7 +163,7 @@ class LinkInProcess(Link):
         if self._shut and not self._unread:
             self._lose()
 
-    def _on_dirty(self, _) -> None:
+    def _on_dirty(self) -> None:
         if not self._marked:
             self._marked = True
             self._network.tick.mark(self, self._acting)

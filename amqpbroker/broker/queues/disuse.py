@@ -1,15 +1,12 @@
 """x-expires: a queue that nobody uses goes."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from amqpbroker.clock import Timer
 
 if TYPE_CHECKING:
     from amqpbroker.broker.queues.local_queue import LocalQueue
-
-#: Name of the user who deletes an expired quorum queue, in events (rabbit_quorum_queue:spawn_deleter).
-_EXPIRED: Final = "expired"
 
 
 class Disuse:
@@ -47,4 +44,4 @@ class Disuse:
         if due_ms > queue.clock.now_ms():
             self._look_at(queue, due_ms)
         else:
-            queue.vhost.drop_queue(queue, _EXPIRED if queue.quorum else "")
+            queue.vhost.drop_queue(queue, queue.kind.expired_by)

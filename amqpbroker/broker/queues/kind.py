@@ -54,7 +54,8 @@ class Kind:
     Observation:
     replicated: has a leader and members. columns(row, info, settings, node): adds the columns of this kind to a row of
     the management API. detailed_columns: of QueueInfo, shown only in detail. owner_in_events: queue.created names the
-    owner. memory_key: its part of the node's memory.
+    owner. expired_by: the user who deletes an expired queue, as queue.deleted has it; "" for the broker itself.
+    memory_key: its part of the node's memory.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Kind:
     columns: Callable[[dict[str, Any], QueueInfo, Any, str], None] = _no_columns
     detailed_columns: tuple[str, ...] = ()
     owner_in_events: bool = False
+    expired_by: str = ""
     memory_key: str = "queue_procs"
 
     #: Its arguments by name, in RabbitMQ's order of comparison, and with those of 4.3 behind them.

@@ -131,6 +131,7 @@ QUORUM: Final = Kind(
     conditional_delete=False,
     get_beside_single_active=False,
     replicated=True,
+    expired_by="expired",  # rabbit_quorum_queue:spawn_deleter
     columns=quorum_columns,
     memory_key="quorum_queue_procs",
 )
