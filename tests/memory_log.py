@@ -4,10 +4,21 @@ import errno
 
 from amqpbroker.store.journal import record
 from amqpbroker.store.journal.living import LivingBySegment
-from amqpbroker.store.journal.position import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
 from amqpbroker.store.journal.recovery import Recovered
 from amqpbroker.store.log import Batch as LogBatch
-from amqpbroker.store.log import Log, Span, UnwrittenError
+from amqpbroker.store.log import FencedError, Log, Span, UnwrittenError
+
+
+class Lease:
+    """Says which of those that opened a log may write: who did so last, in the highest epoch."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    def take(self) -> int:
+        self.epoch += 1
+        return self.epoch
 
 
 class MemoryLog(Log):
@@ -16,10 +27,12 @@ class MemoryLog(Log):
     refuses: how many writes are not taken for now. fails: the next write fails for good.
     """
 
-    def __init__(self, segment_bytes: int = 1 << 20) -> None:
+    def __init__(self, segment_bytes: int = 1 << 20, lease: Lease | None = None) -> None:
         self.name = "memory"
         self.living = LivingBySegment()
         self.segment_bytes = segment_bytes
+        self.oldest = 0
+        self.newest = 0
         self.durable = 0
         self.refuses = 0
         self.fails = False
@@ -28,14 +41,16 @@ class MemoryLog(Log):
         #: What is appended: where each batch is, oldest first.
         self._spans: dict[int, Span] = {}
         self._sizes: dict[int, int] = {}
+        self._lease = lease or Lease()
+        self._epoch = self._lease.take()
 
     def next_position(self) -> int:
-        newest = self.newest
-        if not newest or self._sizes[newest] >= self.segment_bytes:
-            newest += 1
-            self.segments[newest] = bytearray()
-            self._sizes[newest] = 0
-        return newest << OFFSET_BITS | self._sizes[newest]
+        if not self.newest or self._sizes[self.newest] >= self.segment_bytes:
+            self.newest += 1
+            self.oldest = self.oldest or self.newest
+            self.segments[self.newest] = bytearray()
+            self._sizes[self.newest] = 0
+        return self.newest << OFFSET_BITS | self._sizes[self.newest]
 
     def batch(self, groups: list[bytes]) -> LogBatch:
         start = self.next_position()
@@ -43,9 +58,11 @@ class MemoryLog(Log):
         self._batches += 1
         self._spans[start] = Span(start, start + size)
         self._sizes[start >> OFFSET_BITS] += size
-        return LogBatch(self._batches, start, groups)
+        return LogBatch(self._batches, start, start + size, groups)
 
     def write(self, batch: LogBatch) -> None:
+        if self._epoch < self._lease.epoch:
+            raise FencedError(errno.EPERM, "Another writer has opened the log", self.name)
         if self.refuses:
             self.refuses -= 1
             raise UnwrittenError(errno.ENOSPC, "No space left on device", self.name)
@@ -54,7 +71,7 @@ class MemoryLog(Log):
         segment = self.segments[batch.position >> OFFSET_BITS]
         assert len(segment) == batch.position & OFFSET_MASK, "a batch is left out"
         segment += b"".join(batch.parts)
-        self.durable = self._spans[batch.position].stop
+        self.durable = batch.stop
 
     def read(self, position: int, size: int) -> bytes:
         offset = position & OFFSET_MASK
@@ -67,14 +84,6 @@ class MemoryLog(Log):
         return self._spans[position]
 
     @property
-    def oldest(self) -> int:
-        return min(self.segments, default=0)
-
-    @property
-    def newest(self) -> int:
-        return max(self.segments, default=0)
-
-    @property
     def size(self) -> int:
         return sum(self._sizes.values())
 
@@ -85,6 +94,7 @@ class MemoryLog(Log):
     def forget_up_to(self, position: int) -> None:
         while (number := self.oldest) < position >> OFFSET_BITS and self.segments[number]:
             del self.segments[number], self._sizes[number]
+            self.oldest = number + 1
 
     def remove_freed(self) -> None:
         pass
@@ -93,8 +103,8 @@ class MemoryLog(Log):
         pass
 
     def reopened(self) -> tuple["MemoryLog", Recovered]:
-        """What is there after a power loss, and what is found in it."""
-        log, found = MemoryLog(self.segment_bytes), Recovered()
+        """Open it again, which shuts this writer out; returns what is durable, and what is found in it."""
+        log, found = MemoryLog(self.segment_bytes, self._lease), Recovered()
         for start, span in self._spans.items():
             number = start >> OFFSET_BITS
             if span.stop > self.durable or number not in self.segments:
@@ -102,7 +112,10 @@ class MemoryLog(Log):
             if number not in log.segments:
                 data = bytes(self.segments[number])
                 log.segments[number] = bytearray(data)
+                log.oldest = log.oldest or number
+                log.newest = number
                 found.start_segment(number, len(data))
+            log._batches += 1
             log._spans[start] = span
             log._sizes[number] = span.stop & OFFSET_MASK
             record.visit(data, start & OFFSET_MASK, span.stop & OFFSET_MASK, found)

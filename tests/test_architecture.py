@@ -77,12 +77,11 @@ def test_every_function_and_class_that_is_named_exists():
 #: it, and a `Route`, which only its module writes.
 RECORDS = {
     "broker.totals.churn": {"channel_created", "channel_closed", "connection_created", "connection_closed"},
-    "entry": {"consumer", "delivered_ms"},
+    "entry": {"consumer"},
     "events": {"actor"},
     "message": {"persistent", "priority", "frames", "frames_channel"},
     "outlet": {"single", "other", "other_out"},
     "passing": {"address", "exchange", "destinations", "outlet"},
-    "queue.tally": {"redelivered"},
     "vhost": {"remembered", "route_epoch"},
 }
 
@@ -136,3 +135,67 @@ def test_no_module_of_amqp_writes_a_field_of_another_object():
 )
 def test_writes_of_fields_of_other_objects_are_found(source, names):
     assert foreign(source) == names
+
+
+QUEUES = PACKAGE / "broker" / "queues"
+
+#: Module of `broker/queues` -> fields of other objects that it writes.
+WRITTEN = {
+    # The queue's notes about a consumer, kept in the consumer because every message reads them.
+    "consumers.py": {"consumer.started", "consumer.registered", "consumer.ringed", "each.ringed"},
+    "outstanding.py": {"consumer.unacked", "former.unacked"},
+    # Records without methods of their own: a pager's pages, a spill's segments.
+    "paging.py": {"page.entries", "page.positions", "page.sequences", "page.spilled"},
+    "spill.py": {"segment.live", "segment.size"},
+}
+
+
+def foreign_writes(function):
+    """The fields of other objects that a function assigns to, unless it has made the object itself."""
+    made = {"self", "cls"}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            maker = node.value.func
+            if getattr(maker, "id", "")[:1].isupper() or getattr(maker, "attr", "") == "rewritten":
+                made |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Attribute) or isinstance(node.ctx, ast.Load):
+            continue
+        if not (isinstance(node.value, ast.Name) and node.value.id in made):
+            yield ast.unparse(node)
+
+
+def functions(path):
+    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, FUNCTIONS))
+
+
+def test_no_part_of_a_queue_writes_fields_of_another():
+    written = {
+        path.name: {field for function in functions(path) for field in foreign_writes(function)}
+        for path in QUEUES.glob("*.py")
+    }
+    assert {name: fields for name, fields in written.items() if fields} == WRITTEN
+
+
+def test_a_write_to_another_object_is_found():
+    source = """def f(self, queue):
+    self.count += 1
+    made = Entry(queue)
+    made.position = 1
+    queue.count, self.size = 1, 2
+    self.tally.left += 1
+    del queue.limit.shut"""
+    found = foreign_writes(ast.parse(source).body[0])
+    assert sorted(found) == ["queue.count", "queue.limit.shut", "self.tally.left"]
+
+
+def test_messages_leave_the_store_of_a_queue_in_one_place():
+    settling = {
+        (path.name, function.name)
+        for path in QUEUES.glob("*.py")
+        for function in functions(path)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Attribute) and node.attr in ("settle", "settle_positions")
+        if "store" in ast.unparse(node.value)
+    }
+    assert settling == {("ledger.py", "leave"), ("ledger.py", "leave_stored")}

@@ -74,7 +74,7 @@ FOLDERS = {
         "system_exchanges": {"queues", "exchanges", "policies", "events", "infos", "vhost"},
     },
     "store": {
-        "journal": {"log", "store"},
+        "journal": {"log", "stored"},
         "definitions": {"journal", "store", "stored", "log"},
         "directory": {"journal", "log", "definitions"},
     },

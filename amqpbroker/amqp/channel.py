@@ -515,7 +515,6 @@ class Channel(AwaitingSync):
         """Keep the entry that is delivered next until it is settled."""
         self.delivered += 1
         self.unacked[self.delivery_tag + 1] = entry
-        entry.delivered_ms = self.clock.turn_ms
 
     def send_got(self, entry: Entry, no_ack: bool, left: int) -> None:
         """basic.get-ok for an entry that a queue gave; `left` messages stay ready there."""
@@ -523,7 +522,6 @@ class Channel(AwaitingSync):
         self.counts.count_got(no_ack)
         if not no_ack:
             self.unacked[tag] = entry
-            entry.delivered_ms = self.clock.turn_ms
             self.watch_timeouts(entry.queue, None)
         message = entry.message
         if entry.acquired_count:

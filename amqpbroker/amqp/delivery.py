@@ -110,21 +110,10 @@ class ChannelConsumer(LineMember):
     def delivered_on_channel(self) -> int:
         return self.channel.delivery_tag
 
-    def take_over_from(self, former: "ChannelConsumer") -> None:
-        """Have a message that a cancelled consumer of the same tag held."""
-        former.lose_one()
-        if self.queue.kind.merges_consumers:
-            self.started = former.started
-
-    def lose_one(self) -> None:
-        """Let the consumer's successor have one of its messages."""
-        self.unacked -= 1
-
     def will_take_over(self, count: int) -> None:
         """Have so many messages that a cancelled consumer of the same tag held, before the queue knows this one."""
         self.has_taken_over = True
         if self.queue.kind.merges_consumers:
-            self.unacked = count
             self.prefetch = max(self.prefetch, count)
 
     def pause(self) -> None:
@@ -149,7 +138,7 @@ class ChannelConsumer(LineMember):
         tag = channel.next_tag()
         if acquired_count:
             channel.counts.count_redelivered()
-            self.queue.tally.redelivered += 1
+            self.queue.count_redelivery()
             compat = channel.broker.config.compat
             message = counted(message, self.queue, acquired_count, delivery_count, compat)
         address = message.address

@@ -6,7 +6,7 @@ their acknowledgements is room for one more, as if it had held them itself (rabb
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.delivery import ChannelConsumer
 from amqpbroker.broker.queues.entry import Entry
@@ -26,13 +26,6 @@ def held_under(channel: "Channel", queue: Queue, tag: str) -> list[Entry]:
     if queue.kind.merges_consumers and queue.settings.single_active_consumer and queue.consumer_count:
         return []
     return [each for each in _outstanding(channel) if _is_of(each, queue, tag)]
-
-
-def take_over(consumer: ChannelConsumer, held: list[Entry]) -> None:
-    """Let the consumer, which its queue knows by now, have what `held_under` gave."""
-    for entry in reversed(held):
-        consumer.take_over_from(cast(ChannelConsumer, entry.consumer))
-        entry.consumer = consumer
 
 
 def remember(channel: "Channel", consumer: ChannelConsumer) -> None:

@@ -184,18 +184,24 @@ class Copy(metaclass=ABCMeta):
     """One holder's copy of a message.
 
     sequence: its place among the holder's copies. deadline_ms: when it expires, or is due; milliseconds since the
-    epoch, 0 for never. delivery_count: how many of its returns count against a delivery limit. position: where it is
-    stored, or that it is not, set by the store.
+    epoch, 0 for never. delivery_count: how many of its returns count against a delivery limit. delivered_ms: when it
+    was last delivered (`Clock.turn_ms`), -1 for never; set by its holder. position: where it is stored, or that it is
+    not, set by the store.
     """
 
-    __slots__ = ("deadline_ms", "delivery_count", "message", "position", "sequence")
+    __slots__ = ("deadline_ms", "delivered_ms", "delivery_count", "message", "position", "sequence")
 
     def __init__(self, message: Message, sequence: int, deadline_ms: int) -> None:
         self.message: Message = message
         self.sequence: int = sequence
         self.deadline_ms: int = deadline_ms
         self.delivery_count: int = 0
+        self.delivered_ms: int = -1
         self.position: int = 0
+
+    def mark_delivered(self, now_ms: int) -> None:
+        """Note when it is delivered, in milliseconds of the clock."""
+        self.delivered_ms = now_ms
 
     @property
     @abstractmethod

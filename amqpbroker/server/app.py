@@ -179,7 +179,7 @@ class Server:
         self.tick = Tick(loop.call_soon, self.broker.sync, self._fail)
         if self._store is not None and kept.found is not None:
             self._store.drive(self.tick.request)
-            kept.definitions.on_change = self._store.writer.definitions_changed
+            kept.definitions.watch(self._store.writer.definitions_changed)
             self._store.writer.definitions_changed()
             self._restore(self._store, kept.found)
         self._max_files = machine.file_limit(raised=not embedded)
@@ -214,7 +214,7 @@ class Server:
             log.info("disk free limit set to %d bytes", disk_bytes)
             disk = DiskMonitor(clock, alarms, disk_bytes, journal.directory, machine.free_bytes)
             disk.look()
-            self._store.writer.on_stuck = disk.on_stuck
+            self._store.watch_disk(disk.on_stuck)
         started_ms = self.broker.clock.now_ms()
         return ServerNode(config.cluster_name, started_ms, memory_bytes, disk_bytes, self._max_files, self._directory)
 

@@ -3,21 +3,18 @@
 from typing import Final
 
 from amqpbroker.config.bounds import Bounds
-from amqpbroker.message.message import NOT_STORED, PENDING, Copy, Message
-from amqpbroker.store.gathering import Gathering, Group
+from amqpbroker.message.message import NOT_STORED, Copy, Message
+from amqpbroker.store.gathering import Gathered, Group
 from amqpbroker.store.journal import record
 from amqpbroker.store.journal.compaction import Compaction, Moved
-from amqpbroker.store.journal.groups import Groups
+from amqpbroker.store.journal.groups import LONE_ENTRY, Groups
 from amqpbroker.store.journal.moves import Moves
-from amqpbroker.store.journal.position import OFFSET_BITS
+from amqpbroker.store.journal.record import OFFSET_BITS
 from amqpbroker.store.log import Batch, Log
-from amqpbroker.store.stored import content_of, frames_of, record_flags
+from amqpbroker.store.stored import content_of
 
 #: Maximum bytes of a group that puts one copy in place of another, in addition to the content frames.
 _ROOM: Final = 1024
-#: Where the entry is in a group that is one message in one queue.
-_LONE_ENTRY: Final = record.GROUP_OCTETS + record.PUBLISH_OCTETS
-
 _EMPTY: Final = Group()
 
 
@@ -64,35 +61,45 @@ class Encoder:
         self._records: list[bytes] = []
         self._next: int = 0
 
-    def batches(self, gathering: Gathering) -> list[Writing]:
+    def batches(self, gathered: Gathered) -> list[Writing]:
         """The batches that say all this, in their order; none if nothing of it is left to say.
 
         Raises OSError, DamagedError, and whatever encoding does; then some of it is lost.
         """
         to = self._to
         to.restart(self._log.next_position())
-        segment = to.start >> OFFSET_BITS
-        self._add_loose(gathering.loose.entered)
-        self._add_groups(gathering.groups)
-        self._add([], gathering.loose)
-        left = to.octets + sum([writing.octets for writing in self._made])
-        # Only what was written before this can be looked into.
-        while self._compaction.is_due() and self._log.oldest < segment:
-            self._end_batch(self._compact(min(left, self._batch_bytes)))
-            left -= self._batch_bytes
-            if left <= 0:
-                break
-        self._end_batch([])
+        segment = to.position >> OFFSET_BITS
+        if gathered.loose.entered:
+            self._add_loose(gathered.loose.entered)
+        if gathered.groups:
+            self._add_groups(gathered.groups)
+        self._add_rest(gathered.loose)
+        if self._compaction.is_due():
+            self._compact_from(segment)
+        if to.octets:
+            self._close_batch([])
         made, self._made = self._made, []
         return made
 
     def _end_batch(self, moved: list[Moved]) -> None:
         """What was added is a batch; what is added from now on goes into another."""
+        if self._to.octets:
+            self._close_batch(moved)
+            self._to.restart(self._log.next_position())
+
+    def _close_batch(self, moved: list[Moved]) -> None:
+        """What was added is a batch."""
         to = self._to
-        if to.octets:
-            batch = self._log.batch(to.take())
-            self._made.append(Writing(batch, moved, to.octets))
-            to.restart(self._log.next_position())
+        self._made.append(Writing(self._log.batch(to.take()), moved, to.octets))
+
+    def _compact_from(self, segment: int) -> None:
+        """Write what keeps the oldest segment again. Only what was written before `segment` can be looked into."""
+        left = self._to.octets + sum([writing.octets for writing in self._made])
+        while self._compaction.is_due() and self._log.oldest < segment:
+            self._end_batch(self._compact(min(left, self._batch_bytes)))
+            left -= self._batch_bytes
+            if left <= 0:
+                break
 
     def _compact(self, written: int) -> list[Moved]:
         groups, moved = self._compaction.step(self._to.position, written)
@@ -107,28 +114,32 @@ class Encoder:
         to = self._to
         places: list[int] = []
         sizes: list[int] = []
-        pending = [copy for copy in entered if copy.position == PENDING]
-        count = len(pending)
+        count = len(entered)
         most = self._entries
         index = 0
         while index < count:
-            copy = pending[index]
+            copy = entered[index]
+            index += 1
+            if copy.position == NOT_STORED:
+                continue
             message = copy.message
-            stop = index + 1
-            while stop < count and pending[stop].message is message and stop - index < most:
-                stop += 1
-            if stop > index + 1 or message.extra_keys:
-                self._log.living.add(places, sizes)
-                places, sizes = [], []
-                self._add([pending[index:stop]], _EMPTY)
-            else:
-                sizes.append(self._add_lone(copy, b""))
-                places.append(copy.position)
-                if to.octets >= self._batch_bytes:
+            if message.extra_keys or (index < count and entered[index].message is message):
+                copies = [copy]
+                while index < count and entered[index].message is message and len(copies) < most:
+                    if entered[index].position != NOT_STORED:
+                        copies.append(entered[index])
+                    index += 1
+                if len(copies) > 1 or message.extra_keys:
                     self._log.living.add(places, sizes)
                     places, sizes = [], []
-                    self._end_batch([])
-            index = stop
+                    self._add([copies], _EMPTY)
+                    continue
+            sizes.append(to.add_lone(copy))
+            places.append(copy.position)
+            if to.octets >= self._batch_bytes:
+                self._log.living.add(places, sizes)
+                places, sizes = [], []
+                self._end_batch([])
         self._log.living.add(places, sizes)
 
     def _add_groups(self, groups: list[Group]) -> None:
@@ -141,10 +152,10 @@ class Encoder:
             if copy is not None:
                 behind = self._settled(group.settled)
                 if group.returned:
-                    place = to.position + _LONE_ENTRY
+                    place = to.position + LONE_ENTRY
                     self._counts[place] = copy.delivery_count
                     behind += record.returned([(place, copy.delivery_count)])
-                sizes.append(self._add_lone(copy, behind))
+                sizes.append(to.add_lone(copy, behind))
                 places.append(copy.position)
                 if to.octets < self._batch_bytes:
                     continue
@@ -166,53 +177,40 @@ class Encoder:
             return None
         return None if group.returned and group.returned[0] is not copy else copy
 
-    def _add_lone(self, copy: Copy, behind: bytes) -> int:
-        """A group of one copy, whose message has no extra keys, and the records `behind` it.
-
-        Returns how many octets it takes without those.
-        """
-        message = copy.message
-        copy.position = self._to.position + _LONE_ENTRY
-        return self._to.add_lone(
-            message.address,
-            frames_of(message),
-            message.size,
-            message.priority,
-            0 if message.persistent and not message.died else record_flags(message),
-            copy.holder_id,
-            copy.sequence,
-            copy.deadline_ms,
-            min(copy.delivery_count, record.MAX_COUNT) if copy.delivery_count else 0,
-            behind,
-        )
-
     def _add(self, publishes: list[list[Copy]], group: Group) -> None:
         """Append one group, unless nothing of it is left to say: these publishes, and what it settles and returns.
 
         Of one that is too large what enters comes first: so nothing is ever settled without what takes its place.
         """
-        self._next = self._to.position + record.GROUP_OCTETS
         for copies in publishes:
-            data = _publish_record(copies)
+            delivered = [copy for copy in copies if copy.delivered_ms >= 0]
+            data = _publish_record(copies, record.DELIVERED if len(delivered) == len(copies) else 0)
             first = self._put(data) + record.PUBLISH_OCTETS
             octets = len(data) // len(copies)
             for i, copy in enumerate(copies):
                 copy.position = first + i * record.ENTRY_OCTETS
             self._log.living.add([copy.position for copy in copies], [octets] * len(copies))
+            if delivered and len(delivered) < len(copies):
+                self._put(record.returned([(copy.position, copy.delivery_count) for copy in delivered]))
+        self._add_rest(group)
+
+    def _add_rest(self, group: Group) -> None:
+        """Append what the group settles and returns, and end it, unless nothing of it is left to say."""
         if group.settled or group.swept:
             self._add_settled(group)
-        back = [(entry.position, entry.delivery_count) for entry in group.returned if entry.position > 0]
-        if back:
-            for position, count in back:
-                self._counts[position] = count
-            if self._moves:
-                back = [(self._moves.present(position), count) for position, count in back]
-        start = 0
-        while start < len(back):
-            self._put(record.returned(back[start : start + self._positions]))
-            start += self._positions
+        if group.returned:
+            self._add_returned(group.returned)
         if self._records:
             self._end_group()
+
+    def _add_returned(self, returned: list[Copy]) -> None:
+        back = [(copy.position, copy.delivery_count) for copy in returned if copy.position > 0]
+        for position, count in back:
+            self._counts[position] = count
+        if self._moves:
+            back = [(self._moves.present(position), count) for position, count in back]
+        for start in range(0, len(back), self._positions):
+            self._put(record.returned(back[start : start + self._positions]))
 
     def _add_settled(self, group: Group) -> None:
         settled, most = group.settled, self._positions
@@ -226,6 +224,7 @@ class Encoder:
         """Append a record to the group, or to another if that would have too many octets; returns where it stands."""
         if self._records and self._next + len(data) - self._to.position > self._group_bytes:
             self._end_group()
+        if not self._records:
             self._next = self._to.position + record.GROUP_OCTETS
         at = self._next
         self._records.append(data)
@@ -263,9 +262,9 @@ class Encoder:
         return runs
 
 
-def _publish_record(copies: list[Copy]) -> bytes:
+def _publish_record(copies: list[Copy], flags: int) -> bytes:
     return record.publish(
-        content_of(copies[0].message),
+        content_of(copies[0].message, flags),
         [
             (copy.holder_id, copy.sequence, copy.deadline_ms, min(copy.delivery_count, record.MAX_COUNT))
             for copy in copies

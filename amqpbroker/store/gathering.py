@@ -1,10 +1,12 @@
 """What was said of stored messages since the last batch, in groups that take effect as a whole or not at all."""
 
 from array import array
+from collections.abc import Callable
 from typing import Final
 
 from amqpbroker.config.bounds import BOUNDS
-from amqpbroker.message.message import PENDING, Copy
+from amqpbroker.message.message import NOT_STORED, PENDING, Copy
+from amqpbroker.store.store import Store
 
 #: What a copy takes in memory before it is written, besides its content; a group takes about as much.
 _COPY_BYTES: Final = 256
@@ -28,35 +30,74 @@ class Group:
         self.returned: list[Copy] = []
 
     def __len__(self) -> int:
-        return len(self.entered) + len(self.settled) + len(self.returned) + sum([len(part) for part in self.swept])
+        count = len(self.entered) + len(self.settled) + len(self.returned)
+        for positions in self.swept:
+            count += len(positions)
+        return count
 
     def join(self, other: "Group") -> "Group":
         """Be one with it; returns which of the two that is."""
         few, many = (self, other) if len(self) < len(other) else (other, self)
-        many.entered += few.entered
-        many.settled += few.settled
-        many.swept += few.swept
-        many.returned += few.returned
-        few.entered, few.settled, few.swept, few.returned = [], [], [], []
-        few.joined = many
+        many._absorb(few)
+        few._become(many)
         return many
 
+    def _absorb(self, other: "Group") -> None:
+        self.entered += other.entered
+        self.settled += other.settled
+        self.swept += other.swept
+        self.returned += other.returned
 
-class Gathering:
-    """Operations to be written next.
+    def _become(self, other: "Group") -> None:
+        """Have nothing any more; what was in it is in the other."""
+        self.entered, self.settled, self.swept, self.returned = [], [], [], []
+        self.joined = other
 
-    waiting_bytes: memory that the operations take, in bytes (estimated); 0 if there are none. loose: operations that
-    take effect independently, except that copies of one message that entered one after the other take effect together.
-    groups: the other operations, in the order in which their groups were begun.
+    def fold(self) -> int:
+        """Keep each returned copy that still lives once; returns how many these are."""
+        self.returned = list(dict.fromkeys([copy for copy in self.returned if copy.position]))
+        return len(self.returned)
+
+
+class Gathered:
+    """Operations to be written.
+
+    loose: those that take effect independently, except that copies of one message that entered one after the other take
+    effect together. groups: the others, in the order in which their groups were begun. count: how many operations.
+    copies: how many copies entered; some of them may be settled by now.
     """
 
-    __slots__ = ("_depth", "_folds_at", "_open", "_pending", "_returns", "_spare", "groups", "loose", "waiting_bytes")
+    __slots__ = ("copies", "count", "groups", "loose")
+
+    def __init__(self, loose: Group, groups: list[Group]) -> None:
+        self.loose = loose
+        self.groups = groups
+        self.copies: int = len(loose.entered)
+        self.count: int = len(loose)
+        for group in groups:
+            self.copies += len(group.entered)
+            self.count += len(group)
+
+
+class Gathering(Store):
+    """Gathers what the domain says of its copies, until `take`.
+
+    loose, groups: as in `Gathered`. appended: number of the gathering that has the latest operation that must be safe
+    before it is confirmed; each has a number, from 1.
+    """
 
     def __init__(self, returns: int = BOUNDS.returns) -> None:
         """returns: number of copies returned outside a group before duplicates are removed."""
+        self.keeps = True
         self.loose = Group()
         self.groups: list[Group] = []
-        self.waiting_bytes: int = 0
+        #: Whether there is something to write that is not under way.
+        self._is_due: bool = False
+        self._on_gathered: Callable[[], None] = _nothing
+        self._number: int = 1
+        #: Bytes of answers that wait for the gathered operations, and for the operations being written.
+        self._answers: int = 0
+        self._answers_under_way: int = 0
         self._open: Group = self.loose
         self._pending: int = PENDING
         self._depth: int = 0
@@ -65,58 +106,83 @@ class Gathering:
         #: A group that turned out to be none, for the next one.
         self._spare: Group | None = None
 
-    def __len__(self) -> int:
-        """How many operations."""
-        return len(self.loose) + sum([len(group) for group in self.groups])
+    def drive(self, on_gathered: Callable[[], None]) -> None:
+        """Have `on_gathered` called when there is something to write after there was nothing; `sync` is to follow."""
+        self._on_gathered = on_gathered
 
-    @property
-    def copies(self) -> int:
-        """How many copies entered; some of them may be settled by now."""
-        return len(self.loose.entered) + sum([len(group.entered) for group in self.groups])
+    def _gather(self) -> None:
+        """There is something to write after there was nothing."""
+        self._is_due = True
+        self._on_gathered()
 
-    def enter(self, copy: Copy) -> None:
-        """A copy is to be stored. Its position says with which group, until that is written."""
+    def take(self) -> Gathered:
+        """Return what was gathered, and begin anew."""
+        gathered = Gathered(self.loose, self.groups)
+        self.loose = self._open = Group()
+        self.groups = []
+        self.waiting_bytes = self._answers_under_way = self._answers
+        self._answers = 0
+        self._folds_at = self._returns
+        self._is_due = False
+        self._number += 1
+        return gathered
+
+    def count_answer(self, size: int) -> None:
+        if self._is_due:
+            self._answers += size
+            self.waiting_bytes += size
+        elif self.appended > self.synced:
+            self._answers_under_way += size
+            self.waiting_bytes += size
+
+    def enqueue(self, copy: Copy) -> None:
+        # Its position says with which group, until that is written.
         copy.position = self._pending
         self._open.entered.append(copy)
         self.waiting_bytes += copy.message.size + _COPY_BYTES
+        self.appended = self._number
+        if not self._is_due:
+            self._gather()
 
-    def settle(self, position: int) -> None:
-        """The copy there lives no more."""
-        self._open.settled.append(position)
+    def settle(self, copy: Copy) -> None:
+        if copy.position > 0:
+            self._open.settled.append(copy.position)
+            self.appended = self._number
+            if not self._is_due:
+                self._gather()
+        elif copy.position < PENDING and self._depth:
+            self._replace(copy.position)
+        copy.position = NOT_STORED
 
-    def settle_all(self, positions: "array[int]") -> None:
-        """`settle` for each."""
+    def settle_positions(self, positions: "array[int]") -> None:
         self._open.swept.append(positions)
+        self.appended = self._number
+        if not self._is_due:
+            self._gather()
 
-    def replace(self, position: int) -> None:
-        """The open group, if there is one, takes the place of a copy that entered with another and is not written.
+    def _replace(self, position: int) -> None:
+        """The open group takes the place of a copy that entered with another and is not written.
 
         So that other one, which says what the copy has taken the place of, must not be safe without this one.
         position: the copy's, lower than PENDING.
         """
-        if self._depth:
-            group = self.groups[PENDING - 1 - position]
-            while group.joined is not None:
-                group = group.joined
-            if group is not self._open:
-                self._open = self._open.join(group)
+        group = self.groups[PENDING - 1 - position]
+        while group.joined is not None:
+            group = group.joined
+        if group is not self._open:
+            self._open = self._open.join(group)
 
     def returned(self, copy: Copy) -> None:
-        """A stored copy was delivered or came back."""
         self._open.returned.append(copy)
         if self._depth:
             self.waiting_bytes += _RETURNED_BYTES
         elif len(self.loose.returned) >= self._folds_at:
-            self._fold()
-
-    def _fold(self) -> None:
-        """While the disk is stuck the same copies may come and go any number of times: each is needed once."""
-        loose = self.loose
-        loose.returned = list(dict.fromkeys([copy for copy in loose.returned if copy.position]))
-        self._folds_at = max(self._returns, 2 * len(loose.returned))
+            # While the disk is stuck the same copies may come and go any number of times: each is needed once.
+            self._folds_at = max(self._returns, 2 * self.loose.fold())
+        if not self._is_due:
+            self._gather()
 
     def begin(self) -> None:
-        """What follows, up to the matching `end`, is one group."""
         self._depth += 1
         if self._depth > 1:
             return
@@ -138,3 +204,7 @@ class Gathering:
                 self.waiting_bytes -= _COPY_BYTES
             self._open = self.loose
             self._pending = PENDING
+
+
+def _nothing() -> None:
+    pass

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from amqpbroker.store.journal.living import LivingBySegment
-from amqpbroker.store.journal.position import OFFSET_BITS
+from amqpbroker.store.journal.record import OFFSET_BITS
 
 
 class StoreError(Exception):
@@ -16,12 +16,20 @@ class UnwrittenError(OSError):
     """A batch was not taken, and the log is as it was before: the batch may be tried again."""
 
 
+class FencedError(OSError):
+    """A batch was not taken, since another writer has opened the log: this one may write nothing any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one write makes durable. position: where it goes. parts: its bytes, which are not joined."""
+    """What one write makes durable.
+
+    position, stop: where it goes, and where it ends. parts: its bytes, which are not joined.
+    """
 
     number: int
     position: int
+    stop: int
     parts: list[bytes]
 
 
@@ -38,14 +46,20 @@ class Log(ABC):
     Everything is called on the event loop's thread but `write`, which is called on one other, a batch at a time, and
     `remove_freed`, which may be called on a third. `free` is called only between two batches.
 
+    A log has one writer. Opening one that has a writer is refused (files: by the lock of the data directory), or shuts
+    that writer out: its next `write` raises FencedError, and nothing of it is ever found. A log that is opened again
+    has all that was durable, at the same positions, and goes on behind that.
+
     name: for the operator. living: the entries that live; who appends and settles tells it. segment_bytes: size from
-    which another segment is begun. durable: everything before that position survives whatever the log promises to
-    survive; grows with each `write`.
+    which another segment is begun. oldest, newest: numbers of segments; 0 if there is none. durable: everything before
+    that position survives whatever the log promises to survive; grows with each `write`.
     """
 
     name: str
     living: LivingBySegment
     segment_bytes: int
+    oldest: int
+    newest: int
     durable: int
 
     # --- append -----------------------------------------------------------------------------------------------------
@@ -62,8 +76,9 @@ class Log(ABC):
     def write(self, batch: Batch) -> None:
         """Make a batch durable.
 
-        Raises UnwrittenError, after which the same batch is to be tried again and no other, and OSError, after which
-        nothing may be written any more. Then the batch is there as a whole or not at all.
+        Raises UnwrittenError, after which the same batch is to be tried again and no other, and OSError, of which
+        FencedError is one, after which nothing may be written any more. Then the batch is there as a whole or not at
+        all.
         """
 
     # --- read -------------------------------------------------------------------------------------------------------
@@ -81,16 +96,6 @@ class Log(ABC):
         """Where the groups of the batch at that position are. Raises OSError, DamagedError."""
 
     # --- segments ---------------------------------------------------------------------------------------------------
-
-    @property
-    @abstractmethod
-    def oldest(self) -> int:
-        """The number of the oldest segment; 0 if there is none."""
-
-    @property
-    @abstractmethod
-    def newest(self) -> int:
-        """The number of the newest segment; 0 if there is none."""
 
     @property
     @abstractmethod

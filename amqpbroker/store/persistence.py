@@ -6,13 +6,12 @@ was gathered, mostly one, unless some are being written. Bytes and files are the
 """
 
 import logging
-from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
-from amqpbroker.message.message import NOT_STORED, PENDING, Copy
+from amqpbroker.message.message import Copy
 from amqpbroker.store.batches import Encoder, Writing
 from amqpbroker.store.gathering import Gathering
 from amqpbroker.store.journal import record
@@ -22,7 +21,7 @@ from amqpbroker.store.journal.moves import Moves
 from amqpbroker.store.journal.recovery import Recovered
 from amqpbroker.store.log import Log, StoreError
 from amqpbroker.store.reading import LogReading, Reader
-from amqpbroker.store.store import Holder, Store
+from amqpbroker.store.store import Holder
 from amqpbroker.store.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ logger = logging.getLogger(__name__)
 COMPACTION_RETRY_MS: Final = 10_000
 
 
-class Persistence(Store):
+class Persistence(Gathering):
     """Gathers operations on stored messages and has them written.
 
     appended, synced: numbers of gatherings: everything gathered under a number is safe once `synced` has reached it.
@@ -52,12 +51,11 @@ class Persistence(Store):
         waits: an operation counts as safe only once it is written; otherwise at the end of its event loop iteration.
         bounds: of batches, groups, records and returned copies.
         """
-        self.keeps = True
+        super().__init__(bounds.returns)
         self.log = log
-        #: What is stored before it is synced; position -> delivery count of copies that were delivered before.
+        #: What is stored before it is synced; position -> delivery count, of copies whose record does not say so.
         self._safe_position: int = 0
         self._counts: dict[int, int] = {}
-        self._on_gathered: Callable[[], None] = _nothing
         self._on_synced: Callable[[], None] = _nothing
         self._clock = clock
         self._waits = waits
@@ -70,73 +68,20 @@ class Persistence(Store):
         self._compaction = Compaction(log, self._moves, self._counts)
         self._compaction_retry: Timer | None = None
         self._encoder = Encoder(log, self._moves, self._counts, self._compaction, bounds)
-        self._returns: int = bounds.returns
-        self._gathering = Gathering(bounds.returns)
-        self._number: int = 1
-        #: Whether there is something to write that is not under way; how many operations are.
-        self._is_due: bool = False
+        #: How many operations are under way.
         self._under_way: int = 0
-        #: Bytes of answers that wait for the gathered operations, and for the operations being written.
-        self._answers: int = 0
-        self._answers_under_way: int = 0
-
-    # --- what the domain says ---------------------------------------------------------------------------------------
-
-    def enqueue(self, copy: Copy) -> None:
-        self._gathering.enter(copy)
-        self.appended = self._number
-        if not self._is_due:
-            self._gather()
-
-    def settle(self, copy: Copy) -> None:
-        if copy.position > 0:
-            self._gathering.settle(copy.position)
-            self.appended = self._number
-            if not self._is_due:
-                self._gather()
-        elif copy.position < PENDING:
-            self._gathering.replace(copy.position)
-        copy.position = NOT_STORED
-
-    def settle_positions(self, positions: "array[int]") -> None:
-        self._gathering.settle_all(positions)
-        self.appended = self._number
-        if not self._is_due:
-            self._gather()
-
-    def returned(self, copy: Copy) -> None:
-        self._gathering.returned(copy)
-        if not self._is_due:
-            self._gather()
-
-    def begin(self) -> None:
-        self._gathering.begin()
-
-    def end(self) -> None:
-        self._gathering.end()
-
-    @property
-    def waiting_bytes(self) -> int:
-        return self._gathering.waiting_bytes + self._answers + self._answers_under_way
-
-    def count_answer(self, size: int) -> None:
-        if self._is_due:
-            self._answers += size
-        elif self.appended > self.synced:
-            self._answers_under_way += size
-
-    def _gather(self) -> None:
-        self._is_due = True
-        self._on_gathered()
 
     # --- what it tells ----------------------------------------------------------------------------------------------
 
     def watch(self, on_synced: Callable[[], None]) -> None:
         self._on_synced = on_synced
 
-    def drive(self, on_gathered: Callable[[], None]) -> None:
-        """Have `on_gathered` called when there is something to write after there was nothing; `sync` is to follow."""
-        self._on_gathered = on_gathered
+    def watch_disk(self, on_stuck: Callable[[OSError | None], None]) -> None:
+        """Have `on_stuck` called with an error when the disk takes nothing for now, and with None when it does again.
+
+        There is one who watches.
+        """
+        self.writer.watch(on_stuck)
 
     def is_safe(self, copy: Copy) -> bool:
         return 0 < copy.position < self._safe_position
@@ -167,7 +112,7 @@ class Persistence(Store):
         if not self._is_due or writer.is_busy or writer.has_failed:
             return
         try:
-            writings = self._take()
+            writings = self._batches()
         except Exception as error:
             # What was gathered is neither written nor to be gathered again, so nothing after it may be confirmed.
             writer.fail(error)
@@ -175,24 +120,19 @@ class Persistence(Store):
         if writings:
             writer.write(writings)
             return
-        self._under_way = 0
-        self._answers_under_way = 0
-        self.synced = self._number - 1
+        self._no_more_under_way()
         self._try_again()
         self.tidy()
         self._on_synced()
 
-    def _take(self) -> list[Writing]:
+    def _batches(self) -> list[Writing]:
         """What was gathered, to be written, if there is anything of it left to say."""
-        gathering, self._gathering = self._gathering, Gathering(self._returns)
-        self._is_due = False
-        self._answers_under_way, self._answers = self._answers, 0
-        self._under_way = len(gathering)
-        self.stored += gathering.copies
-        writings = self._encoder.batches(gathering)
+        gathered = self.take()
+        self._under_way = gathered.count
+        self.stored += gathered.copies
+        writings = self._encoder.batches(gathered)
         if self._compaction.failure is not None:
             self._pause_compaction(self._compaction.failure)
-        self._number += 1
         return writings
 
     def _written(self, writing: Writing) -> None:
@@ -201,7 +141,8 @@ class Persistence(Store):
         # Only from now on can a copy be read at its new place; the old one is there until `tidy`.
         for copy in writing.moved:
             self._moves.move(copy.old, copy.new)
-        self._try_again()
+        if self._unsafe:
+            self._try_again()
 
     def _try_again(self) -> None:
         """More is safe now."""
@@ -210,18 +151,26 @@ class Persistence(Store):
 
     def _all_written(self) -> None:
         """All is safe that was under way."""
-        self._under_way = 0
-        self.synced = self._number - 1
-        self._answers_under_way = 0
-        self._free()
+        self._no_more_under_way()
+        if self.log.free():
+            self._committer.remove_freed()
         if self._compaction.is_due():
             self._is_due = True
-        self.sync()
+        if self._is_due or not self._waits:
+            self.sync()
         self._on_synced()
+
+    def _no_more_under_way(self) -> None:
+        """All is safe that was gathered before the present gathering."""
+        self._under_way = 0
+        self.synced = self._number - 1
+        self.waiting_bytes -= self._answers_under_way
+        self._answers_under_way = 0
 
     def tidy(self) -> None:
         """Give back the space that nothing lives in, now or soon. Only when everything is written."""
-        self._free()
+        if self.log.free():
+            self._committer.remove_freed()
         if self._compaction.is_due() and not self._is_due:
             self._gather()
 
@@ -237,13 +186,9 @@ class Persistence(Store):
 
     def _resume_compaction(self) -> None:
         self._compaction_retry = None
-        self._compaction.failure = None
+        self._compaction.resume()
         if not self.writer.is_busy and not self.writer.has_failed:
             self.tidy()
-
-    def _free(self) -> None:
-        if self.log.free():
-            self._committer.remove_freed()
 
     # --- the beginning and the end ----------------------------------------------------------------------------------
 
@@ -279,15 +224,15 @@ class Persistence(Store):
             self.writer.close()
             if not self.writer.has_failed:
                 if self._is_due:
-                    self.writer.commit(self._take())
+                    self.writer.commit(self._batches())
                 self.log.free()
                 self.log.remove_freed()
         except (OSError, record.DamagedError) as failure:
-            lost = self._under_way + len(self._gathering)
+            lost = self._under_way + self.take().count
             logger.error("%s: %d operations, not confirmed, are lost", self.log.name, lost)  # noqa: TRY400
             raise StoreError(f"the broker ended without writing everything: {failure}") from failure
         finally:
-            self._gathering = Gathering()
+            self.take()
             self._unsafe.clear()
             self.log.close()
 

@@ -49,13 +49,16 @@ class Store(metaclass=ABCMeta):
     """Storage of copies of messages. A queue or an exchange that is not durable has one that keeps nothing.
 
     keeps: a copy that is enqueued has a position other than 0 until it is settled, and outlives the process. Else no
-    copy ever has one. appended, synced: read once in an event loop iteration, for publisher confirms. stored, loaded:
-    number of copies written, and of copies read back. Only the store itself writes any of these.
+    copy ever has one. appended, synced: read once in an event loop iteration, for publisher confirms. waiting_bytes:
+    memory of operations before their write begins and of answers before their sync, in bytes (estimated); while it is
+    above 0, `synced` is going to grow, and if it is large, clients that add to it have to wait. stored, loaded: number
+    of copies written, and of copies read back. Only the store itself writes any of these.
     """
 
     keeps: bool = False
     appended: int = 0
     synced: int = 0
+    waiting_bytes: int = 0
     stored: int = 0
     loaded: int = 0
 
@@ -75,7 +78,11 @@ class Store(metaclass=ABCMeta):
 
     @abstractmethod
     def returned(self, copy: Copy) -> None:
-        """A stored copy was delivered or came back: from then on it is redelivered, `delivery_count` times."""
+        """A stored copy was delivered or came back: from then on it is redelivered, `delivery_count` times.
+
+        A copy whose position is still below 0 need not be said to have been delivered for the first time: it is written
+        with that, as its `delivered_ms` says.
+        """
 
     @abstractmethod
     def begin(self) -> None:
@@ -102,14 +109,6 @@ class Store(metaclass=ABCMeta):
     @abstractmethod
     def when_safe(self, try_again: Callable[[], bool]) -> None:
         """Have `try_again` called each time that more has become safe, until it returns True."""
-
-    @property
-    @abstractmethod
-    def waiting_bytes(self) -> int:
-        """Memory of operations before their write begins and of answers before their sync, in bytes (estimated).
-
-        While it is above 0, `synced` is going to grow. If it is large, clients that add to it have to wait.
-        """
 
     @abstractmethod
     def count_answer(self, size: int) -> None:
@@ -172,10 +171,6 @@ class MemoryStore(Store):
 
     def when_safe(self, try_again: Callable[[], bool]) -> None:
         pass
-
-    @property
-    def waiting_bytes(self) -> int:
-        return 0
 
     def count_answer(self, size: int) -> None:
         pass

@@ -28,8 +28,8 @@ def frames_of(message: Message) -> bytes:
     return lone_content(1, message.properties, message.body_parts(), message.size)
 
 
-def content_of(message: Message) -> record.Content:
-    """What a publish record has of the message."""
+def content_of(message: Message, flags: int = 0) -> record.Content:
+    """What a publish record has of the message. flags: further ones of the record."""
     return record.Content(
         message.address,
         frames_of(message),
@@ -37,7 +37,7 @@ def content_of(message: Message) -> record.Content:
         message.priority,
         message.extra_keys,
         message.cc_keys,
-        record_flags(message),
+        flags | record_flags(message),
     )
 
 

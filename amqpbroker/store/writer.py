@@ -21,8 +21,7 @@ DEFINITIONS_MS: Final = 100
 class Writer:
     """Writes what `write` is given, as the committer does.
 
-    on_stuck(error): called when the disk has not taken a batch, which is tried again every second; on_stuck(None):
-    called when it has. has_failed: anything else has; nothing is written from then on.
+    has_failed: something has failed that is not tried again; nothing is written from then on.
     """
 
     def __init__(
@@ -41,8 +40,8 @@ class Writer:
         on_ready(): called when definitions are synced without a batch, for which `write` had to wait.
         on_failure(error): called when it has failed.
         """
-        self.on_stuck: Callable[[OSError | None], None] = _ignore
         self.has_failed: bool = False
+        self._on_stuck: Callable[[OSError | None], None] = _ignore
         self._name = name
         self._committer = committer
         self._clock = clock
@@ -57,6 +56,11 @@ class Writer:
         self._definitions: Timer | None = None
         self._syncing: bool = False
         self._closed: bool = False
+
+    def watch(self, on_stuck: Callable[[OSError | None], None]) -> None:
+        """Have `on_stuck` called with the error when the disk has not taken a batch, which is tried again every second,
+        and with None when it has taken it."""
+        self._on_stuck = on_stuck
 
     @property
     def is_busy(self) -> bool:
@@ -93,7 +97,7 @@ class Writer:
         if self._stuck:
             self._stuck = False
             log.warning("%s: the disk takes data again", self._name)
-            self.on_stuck(None)
+            self._on_stuck(None)
         self._on_written(writing)
         if self._writings:
             # Nobody who waits for the disk may go on before it has all: then more would come than it takes.
@@ -106,7 +110,7 @@ class Writer:
         if not self._stuck:
             self._stuck = True
             log.error("%s; nothing is confirmed until that can be written, which is tried every second", error)
-            self.on_stuck(error)
+            self._on_stuck(error)
         self._retry = self._clock.after(RETRY_MS, self._start)
 
     # --- definitions ------------------------------------------------------------------------------------------------

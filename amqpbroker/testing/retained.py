@@ -76,7 +76,7 @@ def carry(before: Broker, after: Broker) -> None:
             if heir is not None:
                 assert isinstance(queue, LocalQueue)
                 assert isinstance(heir, LocalQueue)
-                there = [*queue.ready, *(queue.delayed or ())]
+                there = [*queue.ready, *(queue.offering.delayed or ())]
                 all_of = queue.kind.stores_all
                 heir.inherit([_copy(entry, heir) for entry in there if all_of or entry.message.persistent])
         for exchange in vhost.exchanges.values():

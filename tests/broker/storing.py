@@ -80,7 +80,7 @@ class Node:
             journal, self.committer, self.failures.append, self.clock, bounds=replace(BOUNDS, **(limits or {}))
         )
         self.stuck = []
-        self.persistence.writer.on_stuck = self.stuck.append
+        self.persistence.watch_disk(self.stuck.append)
         self.broker = Broker(self.config, self.clock, self.persistence)
         by_id = {}
         for number, (name, arguments) in enumerate(self.queues.items(), 1):

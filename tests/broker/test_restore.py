@@ -373,8 +373,8 @@ def test_a_policy_whose_keys_the_release_no_longer_has_stays(node: Node) -> None
     node.broker.policies.put(Policy("/", "p", "", definition))
     vhost = node.restart()
     declared = queue(vhost, "q", arguments={"x-queue-type": longstr("quorum")})
-    assert (declared.effective_policy, declared.retry) == (definition, None)
-    assert node.restart(compat=COMPATS["4.3"]).queues["q"].retry is not None  # type: ignore[attr-defined]
+    assert (declared.effective_policy, declared.returns.retry) == (definition, None)
+    assert node.restart(compat=COMPATS["4.3"]).queues["q"].returns.retry is not None  # type: ignore[attr-defined]
 
 
 def test_a_policy_that_is_refused_by_now_is_left_out_and_stays_stored(

@@ -276,7 +276,7 @@ class Machine(RuleBasedStateMachine):
         for name in ("publish", "deliver", "deliver_no_ack", "get", "get_no_ack", "ack"):
             assert found[name] == self.counts[name], name
         assert (found["messages_ready"], found["messages_unacknowledged"]) == (places["ready"], places["held"])
-        assert self.queue.unacked_size == sum(len(entry.message.body) for entry in self.held)
+        assert self.queue.outstanding.size == sum(len(entry.message.body) for entry in self.held)
         letters = sum(
             count for (_, strategy, _), count in self.vhost.totals.dead_letters.items() if strategy != "disabled"
         )

@@ -6,7 +6,7 @@ from collections import Counter
 from amqpbroker.broker.counters.rates import HISTORIES
 from amqpbroker.broker.publishing.inspection import _KNOWN_COUNT
 from amqpbroker.broker.queues.kinds import DEFAULT_DELIVERY_LIMIT
-from amqpbroker.broker.queues.local_queue import ROUND, ROUND_BYTES
+from amqpbroker.broker.queues.offering import ROUND, ROUND_BYTES
 from amqpbroker.broker.queues.pages import PAGE_COUNT
 from amqpbroker.broker.shovels.definition import _PREFETCH
 from amqpbroker.broker.sweep import MANY

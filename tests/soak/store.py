@@ -3,7 +3,7 @@
 import time
 
 from amqpbroker.amqp.confirms import AHEAD
-from amqpbroker.broker.queues.length_limit import LEAVING_BYTES
+from amqpbroker.broker.queues.ledger import LEAVING_BYTES
 from amqpbroker.store.gathering import _COPY_BYTES
 from amqpbroker.store.reading import _ALONE_BYTES, _LARGE_BYTES
 from amqpbroker.wire.values import Field, Table, longstr

@@ -54,10 +54,10 @@ DRIVEN = {
     "config.bounds.releases": "delayed",
     "config.bounds.unswept_bytes": "large pages",
     # Queues and exchanges.
-    "broker.queues.length_limit.LEAVING_BYTES": "dropped at once",
+    "broker.queues.ledger.LEAVING_BYTES": "dropped at once",
     "broker.queues.length_limit.REOPENED_AT": "reject-publish quorum",
-    "broker.queues.local_queue.ROUND": "dealt out",
-    "broker.queues.local_queue.ROUND_BYTES": "dealt out",
+    "broker.queues.offering.ROUND": "dealt out",
+    "broker.queues.offering.ROUND_BYTES": "dealt out",
     "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
     "broker.sweep.MANY": "bindings",
     "broker.sweep.SLICE": "bindings",
@@ -165,7 +165,8 @@ NOT_BOUNDS = {
         broker.exchanges.held._BITS broker.exchanges.held._MASK store.directory.inspection._BASIC_CLASS
         store.directory.inspection._GRAIN_BITS store.directory.inspection._IN_GRAIN
         store.directory.names._EXCHANGE_IDS_SINCE store.directory.names._LOG_HEAD_BYTES
-        store.directory.ownership.VERSION store.journal.position.OFFSET_BITS store.journal.position.OFFSET_MASK
+        store.directory.ownership.VERSION store.journal.record.DELIVERED
+        store.journal.record.OFFSET_BITS store.journal.record.OFFSET_MASK
         store.journal.recovery._GRAIN_BITS store.journal.record.ADDRESS_AT store.journal.record.CC_KEYS_AT
         store.journal.record.COUNT_AT store.journal.record.DEADLINE_AT store.journal.record.DEATHS
         store.journal.record.ENTRY_OCTETS store.journal.record.EXTRA_KEYS_AT store.journal.record.FLAGS_AT

@@ -7,9 +7,11 @@ import pytest
 
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.message.message import PENDING
-from amqpbroker.store.gathering import Gathering
-from amqpbroker.store.journal.position import OFFSET_BITS
+from amqpbroker.clock import ManualClock
+from amqpbroker.message.message import NOT_STORED, PENDING
+from amqpbroker.store.journal.committer import InlineCommitter
+from amqpbroker.store.journal.record import OFFSET_BITS
+from amqpbroker.store.persistence import Persistence
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.queueing import declare, make_vhost, message
 from tests.broker.storing import (
@@ -26,6 +28,7 @@ from tests.broker.storing import (
     publish,
 )
 from tests.fault_files import FaultyFiles
+from tests.memory_log import MemoryLog
 
 
 def entries(*sizes):
@@ -34,103 +37,137 @@ def entries(*sizes):
     return [Entry(message(b"x" * size), queue, number, 0) for number, size in enumerate(sizes)]
 
 
-def test_what_begins_within_a_group_is_part_of_it():
+def stored(position):
+    """A copy that is stored there."""
+    (copy,) = entries(1)
+    copy.position = position
+    return copy
+
+
+@pytest.fixture
+def gathering():
+    """A store that writes nothing of what it gathers."""
+    log = MemoryLog()
+    return Persistence(log, InlineCommitter(log), pytest.fail, ManualClock())
+
+
+def test_what_begins_within_a_group_is_part_of_it(gathering):
     a, b, c = entries(1, 1, 1)
-    gathering = Gathering()
     gathering.begin()
-    gathering.enter(a)
+    gathering.enqueue(a)
     gathering.begin()
-    gathering.enter(b)
+    gathering.enqueue(b)
     gathering.end()
-    gathering.settle(7)
+    gathering.settle(stored(7))
     gathering.end()
-    gathering.enter(c)
+    gathering.enqueue(c)
     (group,) = gathering.groups
     assert (group.entered, group.settled, gathering.loose.entered) == ([a, b], [7], [c])
     assert (a.position, b.position, c.position) == (PENDING - 1, PENDING - 1, PENDING)
-    assert (len(gathering), gathering.copies) == (4, 3)
+    gathered = gathering.take()
+    assert (gathered.count, gathered.copies) == (4, 3)
 
 
-def test_groups_that_take_the_place_of_each_others_copies_are_one():
-    gathering = Gathering()
+def test_what_was_taken_is_gathered_no_more(gathering):
+    a, b = entries(1, 1)
+    gathering.begin()
+    gathering.enqueue(a)
+    gathering.end()
+    gathering.settle_positions(array("Q", [7, 8]))
+    gathered = gathering.take()
+    assert (gathered.count, gathered.copies, gathered.loose.swept) == (3, 1, [array("Q", [7, 8])])
+    assert (gathering.groups, len(gathering.loose), gathering.waiting_bytes) == ([], 0, 0)
+    gathering.enqueue(b)
+    gathered = gathering.take()
+    assert (gathered.count, gathered.loose.entered) == (1, [b])
+
+
+def test_groups_that_take_the_place_of_each_others_copies_are_one(gathering):
     first, second, third = entries(1, 1, 1)
     gathering.begin()
-    gathering.enter(first)
+    gathering.enqueue(first)
     gathering.end()
-    gathering.replace(first.position)
     for copy, place in ((second, first), (third, second)):
         gathering.begin()
-        gathering.replace(place.position)
-        gathering.enter(copy)
+        gathering.settle(place)
+        gathering.enqueue(copy)
         gathering.end()
     assert sorted(len(group) for group in gathering.groups) == [0, 0, 3]
+    assert [first.position, second.position] == [NOT_STORED, NOT_STORED]
 
 
-def test_waiting_bytes_grow_with_what_is_gathered():
+def test_what_takes_the_place_of_a_copy_outside_a_group_is_no_part_of_its_group(gathering):
+    first, second = entries(1, 1)
+    gathering.begin()
+    gathering.enqueue(first)
+    gathering.end()
+    gathering.settle(first)
+    gathering.enqueue(second)
+    assert [group.entered for group in gathering.groups] == [[first]]
+    assert gathering.loose.entered == [second]
+
+
+def test_waiting_bytes_grow_with_what_is_gathered(gathering):
     small, large = entries(1, 1_000)
-    gathering = Gathering()
 
     def added(operation, *arguments):
         before = gathering.waiting_bytes
         operation(*arguments)
         return gathering.waiting_bytes - before
 
-    assert added(gathering.enter, large) - added(gathering.enter, small) == 999
+    assert added(gathering.enqueue, large) - added(gathering.enqueue, small) == 999
     assert added(gathering.returned, small) == 0
     assert added(gathering.begin) > 0
     assert added(gathering.begin) == 0
     assert added(gathering.returned, small) > 0
 
 
-def test_a_group_without_operations_leaves_nothing_behind():
-    gathering = Gathering()
+def test_a_group_without_operations_leaves_nothing_behind(gathering):
     for _ in range(3):
         gathering.begin()
         gathering.begin()
         gathering.end()
         gathering.end()
-    assert (gathering.waiting_bytes, gathering.groups, len(gathering)) == (0, [], 0)
+    assert (gathering.waiting_bytes, gathering.groups, len(gathering.loose)) == (0, [], 0)
     # The following groups have the numbers that their copies refer to.
     first, second = entries(1, 1)
     for copy in (first, second):
         gathering.begin()
         gathering.end()
         gathering.begin()
-        gathering.enter(copy)
+        gathering.enqueue(copy)
         gathering.end()
     assert [gathering.groups[PENDING - 1 - copy.position].entered for copy in (first, second)] == [[first], [second]]
 
 
-def test_groups_after_those_without_copies_have_nothing_of_them():
-    gathering = Gathering()
+def test_groups_after_those_without_copies_have_nothing_of_them(gathering):
     (copy,) = entries(1)
     for position in (7, 8):
         gathering.begin()
-        gathering.settle(position)
+        gathering.settle(stored(position))
         gathering.end()
     gathering.begin()
-    gathering.enter(copy)
-    gathering.settle(9)
+    gathering.enqueue(copy)
+    gathering.settle(stored(9))
     gathering.end()
     gathering.begin()
-    gathering.settle(10)
+    gathering.settle(stored(10))
     gathering.end()
     (group,) = gathering.groups
     assert (group.entered, group.settled, gathering.loose.settled) == ([copy], [9], [7, 8, 10])
     assert copy.position == PENDING - 1
 
 
-def test_what_a_group_only_settles_is_settled_with_everything_else():
-    gathering = Gathering()
-    gathering.settle(3)
+def test_what_a_group_only_settles_is_settled_with_everything_else(gathering):
+    gathering.settle(stored(3))
     for position in (5, 7):
         gathering.begin()
-        gathering.settle(position)
+        gathering.settle(stored(position))
         gathering.end()
     (copy,) = entries(1)
     gathering.begin()
-    gathering.settle(9)
-    gathering.enter(copy)
+    gathering.settle(stored(9))
+    gathering.enqueue(copy)
     gathering.end()
     assert gathering.loose.settled == [3, 5, 7]
     assert [(group.settled, group.entered) for group in gathering.groups] == [([9], [copy])]
@@ -409,7 +446,7 @@ def test_copies_that_come_and_go_while_the_disk_is_stuck_are_remembered_once():
     for _ in range(30_000):
         for entry in entries:
             node.persistence.returned(entry)
-    assert len(node.persistence._gathering) < 30_000
+    assert len(node.persistence.loose) < 30_000
     node.persistence.begin()
     for _ in range(10):
         node.persistence.returned(entries[0])
@@ -441,7 +478,7 @@ def test_a_backlog_that_goes_is_settled_without_an_object_for_each():
         assert tracemalloc.get_traced_memory()[0] < 5_000_000
     finally:
         tracemalloc.stop()
-    assert len(node.persistence._gathering) == count
+    assert len(node.persistence.loose) == count
     node.broker.sync()
     finish(node)
     assert node.committer.sizes[-1] > 8 * count

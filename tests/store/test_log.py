@@ -1,20 +1,27 @@
-"""The contract of a log, with faults. It runs on every filling; another one needs a `Filling` of its own."""
+"""The contract of a log, with faults. It runs on every filling; another one needs a `Filling` of its own.
+
+So far there are files, and a log in memory, which like a replicated one may be opened by another writer at any time.
+"""
 
 import errno
 from abc import ABC, abstractmethod
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from amqpbroker.broker.exchanges.held_copy import HeldCopy
 from amqpbroker.clock import ManualClock
 from amqpbroker.message.message import Message
+from amqpbroker.store.directory.ownership import Ownership
 from amqpbroker.store.journal import record
 from amqpbroker.store.journal.committer import InlineCommitter
+from amqpbroker.store.journal.files import Files as RealFiles
 from amqpbroker.store.journal.groups import Groups
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.journal.recovery import Recovered, recover
-from amqpbroker.store.log import Batch, Log, UnwrittenError
+from amqpbroker.store.log import Batch, FencedError, Log, StoreError, UnwrittenError
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.writer import RETRY_MS
 from amqpbroker.wire.frames import lone_content
@@ -42,6 +49,14 @@ class Filling(ABC):
     def power_loss(self, keep: int = 0) -> Recovered:
         """Restart with what is durable; returns what is found. keep: how much else is left of each file."""
 
+    @abstractmethod
+    def reopen(self) -> Recovered:
+        """Close the log and open it again; returns what is found."""
+
+    @abstractmethod
+    def take_over(self) -> Log | None:
+        """Another opens the log, which goes on as `self.log` and leaves the one before; None if it is refused."""
+
 
 class Files(Filling):
     torn = True
@@ -64,6 +79,20 @@ class Files(Filling):
         self.files.power_loss(keep)
         return self._open()
 
+    def reopen(self) -> Recovered:
+        self.log.close()
+        return self._open()
+
+    def take_over(self) -> Log | None:
+        """The lock of the data directory is what keeps others out."""
+        with (
+            TemporaryDirectory() as name,
+            closing(Ownership(Path(name), RealFiles())),
+            pytest.raises(StoreError, match="belongs to a running broker"),
+        ):
+            Ownership(Path(name), RealFiles())
+        return None
+
 
 class Memory(Filling):
     def __init__(self) -> None:
@@ -78,6 +107,15 @@ class Memory(Filling):
     def power_loss(self, keep: int = 0) -> Recovered:
         self.log, found = self.log.reopened()
         return found
+
+    def reopen(self) -> Recovered:
+        self.log.close()
+        return self.power_loss()
+
+    def take_over(self) -> Log | None:
+        before = self.log
+        self.log, _ = before.reopened()
+        return before
 
 
 FILLINGS: list[type[Filling]] = [Files, Memory]
@@ -94,8 +132,9 @@ def made(log: Log, *sequences: int, size: int = 20, holder: int = 1) -> tuple[Ba
     groups = Groups(log.next_position())
     positions = []
     for sequence in sequences:
-        positions.append(groups.position + record.GROUP_OCTETS + record.PUBLISH_OCTETS)
-        octets = groups.add_lone(b"\0\1q", content(sequence, size), size, 0, 0, holder, sequence, 0, 0)
+        copy = HeldCopy(Message(b"\0\1q", None, None, size, content(sequence, size), 1), holder, sequence, 0)
+        octets = groups.add_lone(copy)
+        positions.append(copy.position)
         log.living.add(positions[-1:], [octets])
     return log.batch(groups.take()), positions
 
@@ -179,6 +218,96 @@ def test_the_batches_of_a_segment_are_found_one_behind_the_other(filling):
         assert all(start < position < at for position in expected)
         assert record.damage(log.read(start, at - start), 0, at - start) is None
     assert at == stop == log.durable
+
+
+def test_what_is_durable_can_be_read_from_any_batch_on_in_its_order(filling):
+    """A reader that follows the log needs no more than the batches of each segment, and how far they are durable."""
+    log = filling.log
+    expected = [(sequence,) for sequence in range(12)]
+    for (sequence,) in expected:
+        appended(log, sequence, size=SEGMENT_BYTES // 3)
+    assert log.newest - log.oldest > 2
+    made(log, 99)
+
+    def followed(start):
+        found = []
+        for segment in range(start >> 32, log.newest + 1):
+            at, stop = log.batches_in(segment)
+            at = max(at, start)
+            while at < min(stop, log.durable):
+                span = log.groups(at)
+                found.append((span.start, sequences(log.read(span.start, span.stop - span.start))))
+                at = span.stop
+        return found
+
+    everything = followed(log.oldest << 32)
+    assert [found for _, found in everything] == expected
+    behind = log.groups(log.batches_in(log.oldest + 1).start).stop
+    assert followed(behind) == [found for found in everything if found[0] >= behind]
+
+
+def sequences(groups):
+    """Return the sequences of the copies in these groups."""
+    found = Recovered()
+    found.start_segment(1, len(groups))
+    record.visit(groups, 0, len(groups), found)
+    return tuple(found.copies[1].sequences)
+
+
+# --- open again -------------------------------------------------------------------------------------------------------
+
+
+def living(log):
+    """Return how many copies live in each segment."""
+    return [log.living.of(number).count for number in range(log.oldest, log.newest + 1)]
+
+
+def test_a_log_that_is_opened_again_has_everything_at_the_same_positions(filling):
+    log = filling.log
+    positions = [appended(log, number, size=SEGMENT_BYTES // 3)[0] for number in range(1, 8)]
+    log.living.settle(positions[:1])
+    log.write(log.batch([record.group(record.settle(positions[:1])), record.settle(positions[:1])]))
+    before = (log.oldest, log.newest, log.size, log.durable, living(log))
+    found = filling.reopen()
+    log = filling.log
+    assert (log.oldest, log.newest, log.size, log.durable, living(log)) == before
+    assert found_sequences(found) == [2, 3, 4, 5, 6, 7]
+    assert list(found.copies[1].positions) == positions[1:]
+    for number, position in enumerate(positions[1:], 2):
+        assert content(number, SEGMENT_BYTES // 3) in log.read(position, SEGMENT_BYTES)
+    assert log.next_position() > positions[-1]
+    (after,) = appended(log, 8)
+    assert after > positions[-1]
+    assert found_sequences(filling.reopen()) == [2, 3, 4, 5, 6, 7, 8]
+
+
+def test_a_log_may_be_opened_again_and_again_without_anything_written(filling):
+    filling.reopen()
+    assert (filling.log.oldest, filling.log.newest, filling.log.size, filling.log.durable) == (0, 0, 0, 0)
+    appended(filling.log, 1)
+    durable = filling.log.durable
+    for _ in range(3):
+        assert found_sequences(filling.reopen()) == [1]
+        assert filling.log.durable == durable
+
+
+def test_a_log_has_one_writer(filling):
+    """Who opens a log that has a writer is refused, or shuts that writer out for good."""
+    appended(filling.log, 1)
+    before = filling.take_over()
+    if before is None:
+        appended(filling.log, 2)
+        assert found_sequences(filling.power_loss()) == [1, 2]
+        return
+    batch, _ = made(before, 2)
+    for _ in range(2):
+        with pytest.raises(FencedError):
+            before.write(batch)
+    assert before.durable == filling.log.durable
+    appended(filling.log, 3)
+    with pytest.raises(FencedError):
+        before.write(batch)
+    assert found_sequences(filling.power_loss()) == [1, 3]
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
@@ -389,6 +518,23 @@ def test_a_store_confirms_nothing_while_its_log_takes_nothing(filling):
     assert node.store.is_safe(copy)
     assert node.failures == []
     assert node.restarted().bodies() == [1, 2]
+
+
+def test_a_store_confirms_nothing_once_another_has_its_log(filling):
+    node = Node(filling)
+    node.enqueue(1)
+    node.store.sync()
+    if filling.take_over() is None:
+        return
+    copy = node.enqueue(2)
+    node.store.sync()
+    assert [type(error) for error in node.failures] == [FencedError]
+    assert node.store.synced < node.store.appended
+    assert not node.store.is_safe(copy)
+    node.clock.advance(RETRY_MS)
+    node.store.sync()
+    assert node.store.synced < node.store.appended
+    assert node.restarted().bodies() == [1]
 
 
 def test_a_store_ends_when_its_log_fails(filling):

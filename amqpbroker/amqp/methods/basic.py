@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker import errors
 from amqpbroker.amqp.delivery import ChannelConsumer, OverfullConsumer, StampingConsumer
 from amqpbroker.amqp.methods.queue import queue_name
-from amqpbroker.amqp.takeover import held_under, remember, take_over
+from amqpbroker.amqp.takeover import held_under, remember
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.queues.declaration import check_consumer_arguments
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
@@ -65,9 +65,8 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     )
     if held:
         consumer.will_take_over(len(held))
-    queue.add_consumer(consumer)
+    queue.add_consumer(consumer, held)
     channel.consumers[tag] = consumer
-    take_over(consumer, held)
     if not consumer.no_ack:
         channel.watch_timeouts(queue, consumer)
     if not arguments["nowait"]:

@@ -150,51 +150,6 @@ def named(names: tuple[str, ...], numbers: Sequence[Number]) -> dict[str, Number
     return found
 
 
-class QueueTally:
-    """What happened to a queue's messages off the shortest way; all its counters follow from that, and from the queue.
-
-    left: copies that were neither acknowledged nor delivered for good: dead-lettered, dropped, purged. refused:
-    messages that did not become copies. letters: messages that came as dead letters. no_ack: copies that waited and
-    were then delivered without acknowledgement. got, got_no_ack, got_empty: by basic.get. redelivered: of all
-    deliveries. returned: copies that were rejected or requeued. recovered: copies that were there at the start.
-    before: numbers that no new message has: those of before the start, and those of returns to the queue's end.
-    stored, unstored: copies that went to the store, and left it. loaded: read back from there.
-    """
-
-    __slots__ = (
-        "before",
-        "got",
-        "got_empty",
-        "got_no_ack",
-        "left",
-        "letters",
-        "loaded",
-        "no_ack",
-        "recovered",
-        "redelivered",
-        "refused",
-        "returned",
-        "stored",
-        "unstored",
-    )
-
-    def __init__(self) -> None:
-        self.left: int = 0
-        self.refused: int = 0
-        self.letters: int = 0
-        self.no_ack: int = 0
-        self.got: int = 0
-        self.got_no_ack: int = 0
-        self.got_empty: int = 0
-        self.redelivered: int = 0
-        self.returned: int = 0
-        self.recovered: int = 0
-        self.before: int = 0
-        self.stored: int = 0
-        self.unstored: int = 0
-        self.loaded: int = 0
-
-
 class Outlet:
     """What one channel has published to one exchange.
 

@@ -32,14 +32,18 @@ class Consumers:
         self._lower: dict[int, deque[Consumer]] = {}
         self._resting: dict[Consumer, None] = {}
 
-    def add(self, consumer: Consumer) -> None:
+    def check(self, consumer: Consumer) -> None:
         """Raises AmqpError 403 if this or another consumer is exclusive and not alone."""
         exclusive = consumer.exclusive and (self.all or self.single_active)
         if exclusive or (self.all and self.all[0].exclusive):
             raise errors.queue_in_exclusive_use(self.queue_name, self.vhost)
+
+    def add(self, consumer: Consumer, started: int = 0) -> None:
+        """Add a consumer. started: that of the consumer whose messages it has, if any. Raises AmqpError as `check`."""
+        self.check(consumer)
         self.all.append(consumer)
         self._started += 1
-        consumer.started = self._started
+        consumer.started = started or self._started
         consumer.registered = True
         if self.single_active:
             self._elect()
@@ -186,8 +190,8 @@ class QuorumConsumers(Consumers):
     def __init__(self, queue_name: str, vhost: str, single_active: bool = False) -> None:
         super().__init__(queue_name, vhost, single_active, takeover=True)
 
-    def add(self, consumer: Consumer) -> None:
-        super().add(consumer)
+    def add(self, consumer: Consumer, started: int = 0) -> None:
+        super().add(consumer, started)
         if not consumer.can_take():
             self.rest(consumer)
 

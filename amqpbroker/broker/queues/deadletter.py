@@ -42,6 +42,10 @@ class Departure:
         self._start: bytes = address[:-1]
         self.address: bytes = address
 
+    def begin(self, time_s: int) -> None:
+        """Date the letters that follow."""
+        self.time_s = time_s
+
     def record(self, message: Message) -> Deaths:
         """Return the deaths of a message with this one, which does not continue an x-death header of a client."""
         deaths = Deaths(message.properties) if message.died else Deaths()
@@ -136,7 +140,7 @@ class DeadLetters:
             departure = self._departure
             if departure.queue != queue.name or departure.settings is not queue.settings or departure.reason != reason:
                 departure = self._departure = Departure(queue.name, queue.settings, reason)
-            departure.time_s = self._clock.wall_ms() // 1000
+            departure.begin(self._clock.wall_ms() // 1000)
             found: Route | None = None
             for entry in entries:
                 # To the store, a copy leaves here and enters there as one thing.
@@ -144,7 +148,7 @@ class DeadLetters:
                 if stored:
                     self._store.begin()
                 try:
-                    queue.forget(entry)
+                    queue.leave(entry)
                     if exchange is not None:
                         found = self._send(departure, exchange, entry.message, found)
                 finally:
@@ -165,6 +169,6 @@ class DeadLetters:
         for destination in found.destinations:
             if not deaths.is_cycle(destination.name):
                 if isinstance(destination, Queue):
-                    destination.tally.letters += 1
+                    destination.count_letter()
                 destination.publish(letter)
         return found

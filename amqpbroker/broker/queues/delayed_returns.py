@@ -172,13 +172,12 @@ class DelayedReturns:
         _, _, run = self._pages[0]
         entries = self._pager.take(run.page)
         for entry, due_ms, acquired_count in zip(entries, run.dues_ms, run.acquired_counts, strict=False):
-            entry.acquired_count = acquired_count
+            entry.restore(acquired_count, entry.delivery_count)
             self._push(entry, due_ms)
         if len(entries) == len(run.dues_ms):
             heapq.heappop(self._pages)
         elif entries:
-            run.dues_ms = run.dues_ms[len(entries) :]
-            run.acquired_counts = run.acquired_counts[len(entries) :]
+            run.drop_first(len(entries))
             heapq.heapreplace(self._pages, (min(run.dues_ms), run.page.first, run))
         return bool(entries)
 
@@ -192,6 +191,11 @@ class _Run:
         self.page: Page = pager.page([entry for _, _, entry in items])
         self.dues_ms = array("q", [due_ms for due_ms, _, _ in items])
         self.acquired_counts = array("q", [entry.acquired_count for _, _, entry in items])
+
+    def drop_first(self, count: int) -> None:
+        """Forget the first entries, which the pager has taken."""
+        self.dues_ms = self.dues_ms[count:]
+        self.acquired_counts = self.acquired_counts[count:]
 
 
 def _runs(items: list[tuple[int, int, Entry]]) -> list[list[tuple[int, int, Entry]]]:

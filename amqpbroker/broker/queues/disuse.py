@@ -1,12 +1,8 @@
 """x-expires: a queue that nobody uses goes."""
 
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from amqpbroker.clock import Timer
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.clock import Clock, Timer
 
 
 class Disuse:
@@ -15,33 +11,32 @@ class Disuse:
     It has one timer, which is not moved by each use but looks whether there was one.
     """
 
-    __slots__ = ("_timer", "_used_ms")
+    __slots__ = ("_clock", "_timer", "_used_ms")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._used_ms: int = 0
         self._timer: Timer | None = None
 
-    def used(self, queue: "LocalQueue") -> None:
-        """It was, just now; its settings have an x-expires."""
-        self._used_ms = queue.clock.now_ms()
+    def used(self, expires_ms: int, expired: Callable[[], None]) -> None:
+        """Note a use of the queue, just now. expired(): called once it was not used for `expires_ms`."""
+        self._used_ms = self._clock.now_ms()
         if self._timer is None:
-            self._look_at(queue, self._used_ms + queue.settings.expires_ms)
+            self._look_at(self._used_ms + expires_ms, expires_ms, expired)
 
     def stop(self) -> None:
-        """It may stay, until it is used again."""
+        """Let the queue stay until it is used again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look_at(self, queue: "LocalQueue", due_ms: int) -> None:
-        self._timer = queue.clock.at(due_ms, partial(self._look, queue))
+    def _look_at(self, due_ms: int, expires_ms: int, expired: Callable[[], None]) -> None:
+        self._timer = self._clock.at(due_ms, lambda: self._look(expires_ms, expired))
 
-    def _look(self, queue: "LocalQueue") -> None:
+    def _look(self, expires_ms: int, expired: Callable[[], None]) -> None:
         self._timer = None
-        if queue.closed or queue.settings.expires_ms < 0 or queue.consumers.all:
-            return
-        due_ms = self._used_ms + queue.settings.expires_ms
-        if due_ms > queue.clock.now_ms():
-            self._look_at(queue, due_ms)
+        due_ms = self._used_ms + expires_ms
+        if due_ms > self._clock.now_ms():
+            self._look_at(due_ms, expires_ms, expired)
         else:
-            queue.vhost.drop_queue(queue, queue.kind.expired_by)
+            expired()

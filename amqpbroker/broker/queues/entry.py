@@ -27,18 +27,16 @@ class Entry(Copy):
     """One queue's copy of a message; while it is delivered, also the record that it is unacknowledged.
 
     sequence: its place in the queue; a requeue goes back to it. acquired_count: how often it was delivered before, so
-    far as is known: at least once if it was. consumer: who has it, None after basic.get. delivered_ms: when it was
-    delivered (for the consumer timeout).
+    far as is known: at least once if it was. consumer: who has it, None after basic.get.
     """
 
-    __slots__ = ("acquired_count", "consumer", "delivered_ms", "queue")
+    __slots__ = ("acquired_count", "consumer", "queue")
 
     def __init__(self, message: Message, queue: "Queue", sequence: int, deadline_ms: int) -> None:
         super().__init__(message, sequence, deadline_ms)
         self.queue: Queue = queue
         self.acquired_count: int = 0
         self.consumer: Consumer | None = None
-        self.delivered_ms: int = 0
 
     @property
     def holder_id(self) -> int:
@@ -53,3 +51,17 @@ class Entry(Copy):
     def redelivered(self, redelivered: bool) -> None:
         """For who knows whether, and not how often."""
         self.acquired_count = int(redelivered)
+
+    def assign(self, consumer: "Consumer | None") -> None:
+        """Note who has the message from now on, without a delivery."""
+        self.consumer = consumer
+
+    def count_return(self, failed: bool) -> None:
+        """Count a return. failed: it counts against a delivery limit."""
+        self.acquired_count += 1
+        self.delivery_count += failed
+
+    def restore(self, acquired_count: int, delivery_count: int) -> None:
+        """Set the counts of a message that was delivered before the entry was made."""
+        self.acquired_count = acquired_count
+        self.delivery_count = delivery_count

@@ -38,10 +38,11 @@ class Kind:
     classic where the configuration allows it.
 
     Messages:
-    line(max_priority, compat, pager): returns a `ReadyLine`, the order in which messages wait. consumers(queue, vhost,
-    single_active): returns `Consumers`, which divide messages among them. Kinds whose queue is no `LocalQueue` need
-    neither. stores_all: a durable queue stores transient messages, too. counts_returns: how often a message came
-    back is in its headers, and may be limited.
+    line(max_priority, compat, pager): returns a `ReadyLine`, the order in which messages wait. consumers(queue,
+    vhost, single_active): returns `Consumers`, which divide messages among them. offering, returns: classes that
+    offer ready messages and take returned ones back. Kinds whose queue is no `LocalQueue` need none of these.
+    stores_all: a durable queue stores transient messages, too. counts_returns: how often a message came back is in
+    its headers, and may be limited.
 
     Clients:
     channel_prefetch: a channel-wide prefetch limits its consumers, else basic.consume is refused. prefetch_no_ack: the
@@ -74,6 +75,8 @@ class Kind:
 
     line: Callable[..., Any] | None = None
     consumers: Callable[..., Any] | None = None
+    offering: Callable[..., Any] | None = None
+    returns: Callable[..., Any] | None = None
     stores_all: bool = False
     counts_returns: bool = False
 

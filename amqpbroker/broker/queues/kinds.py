@@ -22,11 +22,13 @@ from amqpbroker.broker.queues.consumers import Consumers, QuorumConsumers
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.offering import Offering, RoundOffering
 from amqpbroker.broker.queues.pages import Pager
 from amqpbroker.broker.queues.priority_line import PriorityLine
 from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.retry_delay import retry_delay
+from amqpbroker.broker.queues.returns import QuorumReturns, Returns
 from amqpbroker.compat import Compat
 
 #: How often a quorum queue takes a message back before it drops it, if nothing else is said (RabbitMQ 4.0).
@@ -80,6 +82,8 @@ CLASSIC: Final = Kind(
     complete=_complete_classic,
     line=_classic_line,
     consumers=Consumers,
+    offering=Offering,
+    returns=Returns,
     columns=classic_columns,
     detailed_columns=("exclusive_consumer_tag", "head_message_timestamp", "idle_since"),
     owner_in_events=True,
@@ -121,6 +125,8 @@ QUORUM: Final = Kind(
     relaxed_redeclaration=True,
     line=_quorum_line,
     consumers=QuorumConsumers,
+    offering=RoundOffering,
+    returns=QuorumReturns,
     stores_all=True,
     counts_returns=True,
     channel_prefetch=False,

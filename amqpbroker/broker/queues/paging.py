@@ -74,8 +74,7 @@ class QueuePages(Pager):
         count = len(entries)
         if count:
             stored = count - page.positions[:count].count(0)
-            self._queue.tally.loaded += stored
-            self._store.count_loaded(stored)
+            self._queue.ledger.read_back(stored)
             self._give_up(page)
             page.entries = others[count - stored :]
             page.positions = page.positions[count:]
@@ -116,8 +115,7 @@ class QueuePages(Pager):
             entry.position = position
             delivery_count = store.delivery_count(position)
             if delivery_count >= 0:
-                entry.redelivered = True
-                entry.delivery_count = delivery_count
+                entry.restore(1, delivery_count)
             entries.append(entry)
 
     def expect(self, page: Page) -> None:
@@ -135,14 +133,11 @@ class QueuePages(Pager):
         page.entries = []
 
     def drop(self, page: Page) -> None:
+        ledger = self._queue.ledger
         for entry in page.entries:
-            self.forget(entry)
-        positions = array("Q", [position for position in page.positions if position])
-        self._queue.tally.unstored += len(positions)
-        self._store.settle_positions(positions)
+            ledger.leave(entry)
+        ledger.leave_stored(array("Q", [position for position in page.positions if position]))
         self._give_up(page)
 
     def forget(self, entry: Entry) -> None:
-        if entry.position:
-            self._queue.tally.unstored += 1
-            self._store.settle(entry)
+        self._queue.ledger.leave(entry)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mypy_extensions import mypyc_attr
 
-from amqpbroker.broker.counters.stats import QUEUE_COUNTERS, MessageStats, QueueTally, Sample, message_stats
+from amqpbroker.broker.counters.stats import QUEUE_COUNTERS, MessageStats, Sample, message_stats
 from amqpbroker.broker.exchanges.destination import BindingDestination
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
@@ -28,7 +28,8 @@ class Queue(BindingDestination):
     kind: its row of the table of kinds. counts_returns: as in the row, for every delivery. id: names a durable queue in
     the store, 0 for others. owner: the connection that an exclusive queue belongs to.
     arguments: as declared, unknown ones included. effective: the policies in force; the settings have them in.
-    unacked_count: messages that are delivered and not acknowledged. tally: what happened to its messages.
+    letters: number of messages that came as dead letters. redelivered: number of deliveries of messages that had been
+    delivered before.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = QUEUE_COUNTERS
@@ -48,12 +49,12 @@ class Queue(BindingDestination):
         self.kind: Kind = kind
         self.counts_returns: bool = kind.counts_returns
         self.settings: QueueSettings = settings
-        self.unacked_count: int = 0
         self.auto_delete: bool = auto_delete
         self.owner: object | None = owner
         self.id: int = 0
         self.arguments: Table = arguments or {}
-        self.tally = QueueTally()
+        self.letters: int = 0
+        self.redelivered: int = 0
         self.effective: Effective = NO_POLICY
 
     @property
@@ -84,6 +85,11 @@ class Queue(BindingDestination):
 
     @property
     @abstractmethod
+    def unacked_count(self) -> int:
+        """Number of messages that are delivered and not settled."""
+
+    @property
+    @abstractmethod
     def consumer_list(self) -> "Sequence[Consumer]":
         """All consumers, able to take messages or not, in the order in which they came. Not to be changed."""
 
@@ -96,10 +102,11 @@ class Queue(BindingDestination):
         """Return the present state of the queue."""
 
     @abstractmethod
-    def add_consumer(self, consumer: "Consumer") -> None:
+    def add_consumer(self, consumer: "Consumer", held: "Sequence[Entry]" = ()) -> None:
         """Register a consumer; nothing is delivered before `offer`.
 
-        Raises AmqpError 403 if the queue is in exclusive use.
+        held: entries of a cancelled consumer, in the order of their delivery, which this one has from now on. Raises
+        AmqpError 403 if the queue is in exclusive use.
         """
 
     @abstractmethod
@@ -200,8 +207,16 @@ class Queue(BindingDestination):
         """Take outstanding messages back from a channel that has ended, all at once."""
         self.requeue(entries)
 
-    def forget(self, entry: "Entry") -> None:
-        """Drop a copy whose dead letter is sent."""
+    def leave(self, entry: "Entry") -> None:
+        """Let a message leave whose dead letter is sent."""
+
+    def count_letter(self) -> None:
+        """Count a message that comes as a dead letter."""
+        self.letters += 1
+
+    def count_redelivery(self) -> None:
+        """Count a delivery of a message that had been delivered before."""
+        self.redelivered += 1
 
     def recovered(self) -> None:
         """Start to work after the stored copies were taken in; see Holder."""

@@ -16,15 +16,16 @@ _QUEUE_OCTETS: Final = 4600
 
 def queue_info(queue: "LocalQueue") -> QueueInfo:
     """Of a queue at present."""
-    ready, consumers, tally, sample = queue.ready, queue.consumers, queue.tally, queue.sample
-    unacked = queue.unacked_count
-    delayed, ahead_ms = queue.delayed, queue.clock.ahead_ms
+    ready, consumers, sample = queue.ready, queue.consumers, queue.sample
+    offering, outstanding = queue.offering, queue.outstanding
+    unacked = outstanding.count
+    delayed, ahead_ms = offering.delayed, queue.clock.ahead_ms
     next_ms = None if delayed is None else delayed.next_ms
     last_ms = None if delayed is None else delayed.last_ms
-    waiting_size = ready.size + queue.delayed_size
-    count = ready.count + queue.delayed_count + unacked
-    size = waiting_size + queue.unacked_size
-    persistent = tally.recovered + tally.stored - tally.unstored
+    waiting_size = ready.size + offering.delayed_size
+    count = ready.count + offering.delayed_count + unacked
+    size = waiting_size + outstanding.size
+    persistent = queue.ledger.persistent
     ready_paged_out = ready.paged_out
     paged_out = ready_paged_out + (0 if delayed is None else delayed.paged_out)
     paged_size = waiting_size * paged_out // (count - unacked) if paged_out else 0
@@ -32,13 +33,13 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
     if consumers.all:
         capacity = float(not ready.count) if sample is None else sample.capacity
     active = consumers.active
-    if active is None and consumers.all and queue.quorum:
+    if active is None and consumers.all and queue.counts_returns:
         active = consumers.all[0]
     exclusive = consumers.all[0] if consumers.all and consumers.all[0].exclusive else None
     head = ready.peek()
     return QueueInfo(
         state="running",
-        consumers=len(consumers.all) + queue.holders(),
+        consumers=len(consumers.all) + outstanding.holders(),
         consumer_capacity=capacity,
         single_active_consumer_tag=None if active is None else active.tag,
         exclusive_consumer_tag=None if exclusive is None else exclusive.tag,
@@ -52,7 +53,7 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
         messages_paged_out=paged_out,
         message_bytes=size,
         message_bytes_ready=waiting_size,
-        message_bytes_unacknowledged=queue.unacked_size,
+        message_bytes_unacknowledged=outstanding.size,
         message_bytes_persistent=size * persistent // count if count else 0,
         message_bytes_ram=size - paged_size,
         message_bytes_paged_out=paged_size,
@@ -60,7 +61,7 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
         memory=_QUEUE_OCTETS + MESSAGE_OCTETS * (count - paged_out) + size - paged_size,
         idle_since=None if sample is None else sample.idle_since,
         messages_by_priority=ready.by_priority() if isinstance(ready, StrictQuorumLine) else None,
-        messages_delayed=queue.delayed_count,
+        messages_delayed=offering.delayed_count,
         next_delayed_at=None if next_ms is None else next_ms + ahead_ms,
         last_delayed_at=None if last_ms is None else last_ms + ahead_ms,
         delayed_retry=_delayed_retry(queue),
@@ -68,6 +69,6 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
 
 
 def _delayed_retry(queue: "LocalQueue") -> str | None:
-    if not queue.quorum or not queue.vhost.config.compat.delayed_retry:
+    if not queue.counts_returns or not queue.vhost.config.compat.delayed_retry:
         return None
-    return "disabled" if queue.retry is None else str(queue.retry)
+    return "disabled" if queue.returns.retry is None else str(queue.returns.retry)

@@ -1,144 +1,159 @@
-"""What comes back to a queue unacknowledged: where it goes, what of it dies, and who gets it next."""
-
-from functools import partial
-from typing import TYPE_CHECKING
+"""Messages that come back to a queue unacknowledged: where they go, and who gets them next."""
 
 from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.delayed_returns import DelayedReturns
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.paging import QueuePages
+from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, Ledger
+from amqpbroker.broker.queues.length_limit import LengthLimit
+from amqpbroker.broker.queues.offering import Offering
+from amqpbroker.broker.queues.outstanding import Outstanding
+from amqpbroker.broker.queues.pages import Pager
+from amqpbroker.broker.queues.retry_delay import RetryDelay
+from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.clock import Clock
+from amqpbroker.compat import Compat
 
-if TYPE_CHECKING:
-    from amqpbroker.broker.queues.local_queue import LocalQueue
 
-#: Why a message leaves that came back too often: RabbitMQ's word, as in x-death.
-DELIVERY_LIMIT = "delivery_limit"
+class Returns:
+    """Takes returned messages back into one queue, at once or after a delay.
 
+    retry: delay of returned messages, None for no delay.
+    """
 
-def requeue(queue: "LocalQueue", entries: list[Entry], failed: bool) -> None:
-    """A client returns these. See Queue.requeue."""
-    if (
-        queue.quorum
-        and queue.settings.delivery_limit < 0
-        and not queue.closed
-        and queue.vhost.config.compat.unlimited_returns_go_last
-    ):
-        # What may come back for ever keeps nothing else waiting: each goes to the end, by itself (rabbit_fifo:requeue).
+    def __init__(
+        self,
+        settings: QueueSettings,
+        compat: Compat,
+        clock: Clock,
+        releases: int,
+        pager: Pager | None,
+        offering: Offering,
+        outstanding: Outstanding,
+        limit: LengthLimit,
+        ledger: Ledger,
+        dead_letters: DeadLetters,
+    ) -> None:
+        """releases, pager: see DelayedReturns."""
+        self.retry: RetryDelay | None = None
+        self._compat: Compat = compat
+        self._clock: Clock = clock
+        self._releases: int = releases
+        self._pager: Pager | None = pager
+        self._offering: Offering = offering
+        self._outstanding: Outstanding = outstanding
+        self._limit: LengthLimit = limit
+        self._ledger: Ledger = ledger
+        self._dead_letters: DeadLetters = dead_letters
+        self._settings: QueueSettings = settings
+        self._closed: bool = False
+        self.apply(settings)
+
+    def apply(self, settings: QueueSettings) -> None:
+        """Use new settings for messages that come back from now on."""
+        self._settings = settings
+        self.retry = settings.retry if self._compat.delayed_retry else None
+
+    def close(self) -> None:
+        """Drop messages that come back from now on: the queue is deleted."""
+        self._closed = True
+
+    def discard(self) -> None:
+        """Let go of the pager."""
+        self._pager = None
+
+    def requeue(self, entries: list[Entry], failed: bool) -> None:
+        """A client returns these. See Queue.requeue."""
+        self._take_back(entries, failed)
+
+    def reclaim(self, entries: list[Entry]) -> None:
+        """A channel that has ended held these. See Queue.reclaim."""
+        self._take_back(entries, True)
+
+    def _take_back(self, entries: list[Entry], failed: bool) -> None:
+        consumers = self._outstanding.take_back(entries)
+        if self._closed:
+            self._ledger.discard(entries)
+            return
+        retry = self.retry
+        back = []
+        late = []
+        exhausted = []
         for entry in entries:
-            _put_last(queue, entry, failed)
-    else:
-        _take_back(queue, entries, failed)
-
-
-def reclaim(queue: "LocalQueue", entries: list[Entry]) -> None:
-    """A channel that has ended held these. See Queue.reclaim."""
-    _take_back(queue, entries, True)
-
-
-def _take_back(queue: "LocalQueue", entries: list[Entry], failed: bool) -> None:
-    consumers = queue.release(entries)
-    queue.tally.returned += len(entries)
-    if queue.closed:
-        queue.tally.left += len(entries)
-        for entry in entries:
-            queue.forget(entry)
-        return
-    limit = queue.settings.delivery_limit if queue.quorum else -1
-    retry = queue.retry
-    back = []
-    late = []
-    exhausted = []
-    for entry in entries:
-        _count(queue, entry, failed)
-        if 0 <= limit < entry.delivery_count:
-            exhausted.append(entry)
-            continue
-        if entry.position:
-            queue.store.returned(entry)
-        if retry is not None:
-            delay_ms = retry.delay_ms(failed, entry.delivery_count)
-            if delay_ms:
-                late.append((entry, delay_ms))
+            self._count(entry, failed)
+            if self._is_exhausted(entry):
+                exhausted.append(entry)
                 continue
-        back.append(entry)
-        if entry.deadline_ms:
-            queue.expiring += 1
-    if queue.limit.shut and (back or late):
-        queue.limit.is_shut(queue)
-    if late:
-        _delay(queue, late)
-    if back:
-        queue.ready.requeue(back)
-    if queue.quorum:
-        _move_on(queue, consumers, exhausted)
-    else:
-        queue.limit.trim(queue)
-        queue.share(consumers)
+            if entry.position:
+                self._ledger.returned(entry)
+            if retry is not None:
+                delay_ms = retry.delay_ms(failed, entry.delivery_count)
+                if delay_ms:
+                    late.append((entry, delay_ms))
+                    continue
+            back.append(entry)
+        if self._limit.shut and (back or late):
+            self._limit.is_shut()
+        if late:
+            self._delay(late)
+        if back:
+            self._offering.put_back(back)
+        self._move_on(consumers, exhausted)
+
+    def _count(self, entry: Entry, failed: bool) -> None:
+        entry.count_return(failed or not self._compat.counts_only_failures)
+
+    def _is_exhausted(self, entry: Entry) -> bool:
+        """Return whether a message has come back too often to be delivered again."""
+        return False
+
+    def _delay(self, late: list[tuple[Entry, int]]) -> None:
+        delayed = self._offering.delayed
+        if delayed is None:
+            delayed = DelayedReturns(self._clock, self._rejoin, self._releases, self._pager)
+            self._offering.hold_back(delayed)
+        for entry, delay_ms in late:
+            delayed.put(entry, delay_ms)
+
+    def _rejoin(self, entries: list[Entry]) -> None:
+        """Make delayed entries ready once they are due."""
+        self._offering.put_back(entries)
+        self._move_on({}, [])
+
+    def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
+        """Messages have come back: drop what is too much, and deliver what these and other consumers can take."""
+        self._limit.trim()
+        self._offering.share(consumers)
 
 
-def _delay(queue: "LocalQueue", late: list[tuple[Entry, int]]) -> None:
-    delayed = queue.delayed
-    if delayed is None:
-        pager = QueuePages(queue) if queue.stores else None
-        batch = queue.vhost.config.bounds.releases
-        delayed = queue.delayed = DelayedReturns(queue.clock, partial(_rejoin, queue), batch, pager)
-    for entry, delay_ms in late:
-        delayed.put(entry, delay_ms)
+class QuorumReturns(Returns):
+    """Returns of a quorum queue, which are counted against its delivery limit."""
 
+    def requeue(self, entries: list[Entry], failed: bool) -> None:
+        if self._settings.delivery_limit < 0 and not self._closed and self._compat.unlimited_returns_go_last:
+            # What may come back for ever keeps nothing else waiting: each goes to the end (rabbit_fifo:requeue).
+            for entry in entries:
+                self._put_last(entry, failed)
+        else:
+            self._take_back(entries, failed)
 
-def _rejoin(queue: "LocalQueue", entries: list[Entry]) -> None:
-    """Make delayed entries ready once they are due."""
-    for entry in entries:
-        if entry.deadline_ms:
-            queue.expiring += 1
-    queue.ready.requeue(entries)
-    if queue.quorum:
-        _move_on(queue, {}, [])
-    else:
-        queue.limit.trim(queue)
-        queue.share(())
+    def _put_last(self, entry: Entry, failed: bool) -> None:
+        consumers = self._outstanding.take_back([entry])
+        self._count(entry, failed)
+        if self._limit.shut:
+            self._limit.is_shut()
+        self._offering.put_last(self._ledger.replace(entry))
+        self._move_on(consumers, [])
 
+    def _is_exhausted(self, entry: Entry) -> bool:
+        return 0 <= self._settings.delivery_limit < entry.delivery_count
 
-def _put_last(queue: "LocalQueue", entry: Entry, failed: bool) -> None:
-    consumers = queue.release([entry])
-    queue.tally.returned += 1
-    _count(queue, entry, failed)
-    if queue.limit.shut:
-        queue.limit.is_shut(queue)
-    again = _copied(queue, entry)
-    if again.deadline_ms:
-        queue.expiring += 1
-    queue.ready.put_last(again)
-    _move_on(queue, consumers, [])
-
-
-def _copied(queue: "LocalQueue", entry: Entry) -> Entry:
-    """Another copy in place of this one, as new as one can be; to the store they change places as one thing."""
-    store = queue.store
-    store.begin()
-    try:
-        queue.forget(entry)
-        again = queue.enter(entry.message, entry.deadline_ms)
-        again.acquired_count = entry.acquired_count
-        again.delivery_count = entry.delivery_count
-        store.returned(again)
-    finally:
-        store.end()
-    queue.tally.before += 1
-    return again
-
-
-def _count(queue: "LocalQueue", entry: Entry, failed: bool) -> None:
-    entry.acquired_count += 1
-    entry.delivery_count += failed or not queue.vhost.config.compat.counts_only_failures
-
-
-def _move_on(queue: "LocalQueue", consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
-    """Something has come back to a quorum queue: deliver what these and other consumers can take, then let go of what
-    is too much (rabbit_fifo:checkout), which is dead-lettered before what has died before that (evaluate_limit)."""
-    with queue.vhost.dead_letters as letters:
-        queue.leave(exhausted, DELIVERY_LIMIT)
-        queue.share(consumers)
-        before = letters.waiting
-        queue.limit.trim(queue)
-        letters.put_last(before)
+    def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
+        """Deliver what these and other consumers can take, then let go of what is too much (rabbit_fifo:checkout),
+        which is dead-lettered before what has died before that (evaluate_limit)."""
+        with self._dead_letters as letters:
+            self._ledger.drop(exhausted, DELIVERY_LIMIT)
+            self._offering.share(consumers)
+            before = letters.waiting
+            self._limit.trim()
+            letters.put_last(before)

@@ -162,6 +162,5 @@ def _decoded(data: bytes, offset: int, queue: Queue) -> tuple[Entry, int]:
     if content.frames[record.PROPERTY_FLAGS_AT] & DECODED:
         decode(message)
     entry = Entry(message, queue, sequence, deadline_ms)
-    entry.redelivered = bool(flags & _REDELIVERED)
-    entry.delivery_count = count
+    entry.restore(flags & _REDELIVERED, count)
     return entry, record.publish_end(data, offset)

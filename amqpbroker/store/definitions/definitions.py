@@ -136,7 +136,7 @@ def _nothing() -> None:
 
 
 class Definitions(ABC):
-    """Where definitions are kept. Called on the loop's thread, but for `sync`. on_change(): called after each change.
+    """Where definitions are kept. Called on the loop's thread, but for `sync`.
 
     What `put` and `remove` were given survives the end of the process, however it ends, when they (or the transaction
     around them) return, and the end of the machine after the next `sync`.
@@ -145,7 +145,11 @@ class Definitions(ABC):
     last_id: int = 0
 
     def __init__(self) -> None:
-        self.on_change: Callable[[], None] = _nothing
+        self._on_change: Callable[[], None] = _nothing
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Have `on_change` called after each change. There is one who watches."""
+        self._on_change = on_change
 
     def new_id(self) -> int:
         """From 1 on; never one that a stored queue or exchange has or ever had."""

@@ -217,7 +217,7 @@ class SqliteDefinitions(Definitions):
                 self._roll_back()
                 raise
         self._log.changed()
-        self.on_change()
+        self._on_change()
 
     def put(self, *definitions: Definition) -> None:
         with self.transaction():

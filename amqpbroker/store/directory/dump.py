@@ -6,7 +6,7 @@ from typing import NamedTuple
 from amqpbroker.store.directory.inspection import Group, Inspection, JournalReader
 from amqpbroker.store.journal import record
 from amqpbroker.store.journal.files import Files
-from amqpbroker.store.journal.position import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
 
 #: How much of a body is told.
 BODY_BYTES = 64
@@ -60,11 +60,14 @@ class _Teller(record.Visitor):
         size: int,
         octets: int,
         priority: int,
+        delivered: bool,
     ) -> None:
         data = self._group.data
         content = record.content(data, offset - record.back(data, offset))
         position = self._group.segment << OFFSET_BITS | offset
         self.told.append(_published(position, queue_id, sequence, deadline_ms, delivery_count, content))
+        if delivered:
+            self.told.append(Returned(position, delivery_count))
 
     def settled(self, position: int) -> None:
         self.told.append(Settled(position))

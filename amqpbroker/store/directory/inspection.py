@@ -12,7 +12,7 @@ from amqpbroker.store.journal import record
 from amqpbroker.store.journal.checksum import crc32
 from amqpbroker.store.journal.files import Files
 from amqpbroker.store.journal.journal import segment_name
-from amqpbroker.store.journal.position import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
 from amqpbroker.store.journal.recovery import Recovered
 
 _SUFFIX = ".seg"
@@ -243,7 +243,7 @@ def _number(name: str) -> int | None:
 class Inspection(Recovered):
     """Reads the whole journal, and looks whether what the records say makes sense.
 
-    publishes: how many records said so. entries, settles, returns: how many copies entered, are gone, came back.
+    publishes: how many records said so. entries, settles, returns: how many copies entered, are gone, were delivered.
     """
 
     def __init__(self, reader: JournalReader) -> None:
@@ -288,9 +288,11 @@ class Inspection(Recovered):
         size: int,
         octets: int,
         priority: int,
+        delivered: bool,
     ) -> None:
-        super().entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, octets, priority)
+        super().entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, octets, priority, delivered)
         self.entries += 1
+        self.returns += delivered
         data = self._group.data
         back = record.back(data, offset)
         if offset - back != self._record:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from amqpbroker.store.journal import record
 from amqpbroker.store.journal.checksum import crc32
 from amqpbroker.store.journal.moves import Moves
-from amqpbroker.store.journal.position import OFFSET_MASK
+from amqpbroker.store.journal.record import OFFSET_MASK
 from amqpbroker.store.log import Log
 
 #: How many segments there may be beyond twice of what lives.
@@ -40,6 +40,10 @@ class Compaction:
         self._segment: int = 0
         self._at: int = 0
         self._stop: int = 0
+
+    def resume(self) -> None:
+        """Look at that part again."""
+        self.failure = None
 
     def is_due(self) -> bool:
         """Whether `step` has something to do."""

@@ -34,13 +34,13 @@ class Files:
 
     def write(self, descriptor: int, *parts: bytes) -> None:
         """All of the parts, at the end, one behind the other."""
-        left = deque([memoryview(part) for part in parts])
+        left: deque[bytes | memoryview] = deque(parts)
         while left:
             written = os.writev(descriptor, list(islice(left, self.parts_at_once)))
             while left and written >= len(left[0]):
                 written -= len(left.popleft())
             if written:
-                left[0] = left[0][written:]
+                left[0] = memoryview(left[0])[written:]
 
     def sync(self, descriptor: int) -> None:
         """What was written is on the disk when this returns. Never call it again after it has failed."""

@@ -4,69 +4,89 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from amqpbroker.octets import BytesWriter, write_i32_be
+from amqpbroker.message.message import Copy
+from amqpbroker.octets import BytesWriter, write_i16_be, write_i32_be, write_i64_be
 from amqpbroker.store.journal import record
 from amqpbroker.store.journal.checksum import crc32
+from amqpbroker.store.stored import frames_of, record_flags
 
 #: Octets that are not copied into the buffer: that costs more than a part of its own does.
 _LARGE: Final = 16 * 1024
 
+#: Where the entry is in a group that is one message in one queue.
+LONE_ENTRY: Final = record.GROUP_OCTETS + record.PUBLISH_OCTETS
+
+#: The first octets of a publish record of one entry with no extra keys, without its flags, priority and address.
+_LONE: Final = ord("P") << 56 | 1 << 8
+
 
 class Groups:
-    """Groups in their order. position: where the next one goes, behind the `start` of the first."""
+    """Groups in their order. position: where the next one goes. octets: how many there are before that."""
 
     def __init__(self, start: int) -> None:
-        self.start: int = start
         self.position: int = start
+        self.octets: int = 0
         self._parts: list[bytes] = []
         self._small = BytesWriter()
         self._head = BytesWriter()
 
     def add(self, payload: bytes) -> None:
         """A group of these records."""
-        self._put_head(len(payload), crc32(payload))
-        self._put(payload)
-        self.position += record.GROUP_OCTETS + len(payload)
+        size: i64 = len(payload)
+        write_i64_be(self._small, size << 32 | i64(crc32(payload)))
+        self._put(payload, record.GROUP_OCTETS + len(payload))
 
-    def add_lone(
-        self,
-        address: bytes,
-        frames: bytes,
-        size: int,
-        priority: int,
-        flags: int,
-        queue_id: int,
-        sequence: int,
-        deadline_ms: int,
-        delivery_count: int,
-        behind: bytes = b"",
-    ) -> int:
-        """A group that is one message in one queue, with no extra keys, and the records `behind` it.
+    def add_lone(self, copy: Copy, behind: bytes = b"") -> int:
+        """A group of one copy, whose message has no extra keys, and the records `behind` it; sets its position.
 
-        Returns how many octets it takes without those.
+        Returns how many octets it takes without those. It is what `record.publish` makes of the same; most messages
+        are stored so. A message has less than 2 GiB, so that its sizes can be written two at a time.
         """
-        head = self._head
-        record.write_lone_publish(
-            head, address, len(frames), size, priority, flags, queue_id, sequence, deadline_ms, delivery_count
-        )
+        message = copy.message
+        kept = message.frames
+        frames = frames_of(message) if kept is None else kept
+        flags: i64 = record.DELIVERED if copy.delivered_ms >= 0 else 0
+        if message.died or not message.persistent:
+            flags |= i64(record_flags(message))
+        priority: i64 = message.priority
+        length: i64 = len(message.address)
+        size: i64 = message.size
+        count = min(copy.delivery_count, record.MAX_COUNT) if copy.delivery_count else 0
+        head, small = self._head, self._small
+        write_i64_be(head, _LONE | flags << 48 | priority << 40 | length >> 8)
+        head.append(length & 0xFF)
+        write_i32_be(head, len(frames))
+        write_i64_be(head, size << 32 | i64(copy.holder_id))
+        write_i64_be(head, copy.sequence)
+        write_i64_be(head, copy.deadline_ms)
+        head.append(count >> 8)
+        head.append(count & 0xFF)
+        write_i16_be(head, 0)
+        head.write(message.address)
         before = head.getvalue()
         head.truncate(0)
-        octets = record.GROUP_OCTETS + len(before) + len(frames)
+        payload: i64 = len(before) + len(frames) + len(behind)
         checksum = crc32(frames, crc32(before))
         if behind:
             checksum = crc32(behind, checksum)
-        self._put_head(octets - record.GROUP_OCTETS + len(behind), checksum)
-        self._small.write(before)
-        self._put(frames)
-        self._small.write(behind)
-        self.position += octets + len(behind)
-        return octets
+        write_i64_be(small, payload << 32 | i64(checksum))
+        small.write(before)
+        copy.position = self.position + LONE_ENTRY
+        octets = record.GROUP_OCTETS + payload
+        if len(frames) < _LARGE:
+            small.write(frames)
+            self.position += octets
+            self.octets += octets
+        else:
+            self._put(frames, octets)
+        if behind:
+            self._small.write(behind)
+        return octets - len(behind)
 
     def extend(self, groups: list[bytes]) -> None:
         """Groups that are octets already."""
         for data in groups:
-            self._put(data)
-            self.position += len(data)
+            self._put(data, len(data))
 
     def take(self) -> list[bytes]:
         """All octets, in their order. What is added before `restart` has no place."""
@@ -76,18 +96,13 @@ class Groups:
 
     def restart(self, start: int) -> None:
         """Begin another batch, behind what was taken."""
-        self.start = self.position = start
+        self.position = start
+        self.octets = 0
 
-    @property
-    def octets(self) -> int:
-        """How many there are."""
-        return self.position - self.start
-
-    def _put_head(self, octets: i64, checksum: i64) -> None:
-        write_i32_be(self._small, record.signed32(octets))
-        write_i32_be(self._small, record.signed32(checksum))
-
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes, octets: int) -> None:
+        """Append these. octets: how many there are with what was put before them."""
+        self.position += octets
+        self.octets += octets
         if len(data) < _LARGE:
             self._small.write(data)
         else:

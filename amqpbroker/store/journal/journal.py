@@ -4,17 +4,15 @@ import errno
 import logging
 import secrets
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store.journal import record
 from amqpbroker.store.journal.files import Files
 from amqpbroker.store.journal.living import LivingBySegment
-from amqpbroker.store.journal.position import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
 from amqpbroker.store.log import Batch, Log, Span, UnwrittenError
 
 log = logging.getLogger(__name__)
@@ -24,18 +22,38 @@ _TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _FOR_NOW = _TOO_MANY_FILES | {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
-@dataclass(slots=True)
 class Segment:
     """One file. size: octets in it once everything handed over is written.
 
     mark: what its batches begin with. descriptor: -1 before the first batch.
     """
 
-    number: int
-    path: Path
-    size: int = record.SEGMENT_HEAD.size
-    descriptor: int = -1
-    mark: bytes = field(default_factory=partial(secrets.token_bytes, record.MARK_BYTES))
+    __slots__ = ("descriptor", "mark", "number", "path", "size")
+
+    def __init__(self, number: int, path: Path, descriptor: int = -1, size: int = record.SEGMENT_HEAD.size) -> None:
+        self.number = number
+        self.path = path
+        self.size = size
+        self.descriptor = descriptor
+        self.mark: bytes = secrets.token_bytes(record.MARK_BYTES)
+
+    def know(self, mark: bytes) -> None:
+        """It has this mark already."""
+        self.mark = mark
+
+    def resize(self, size: int) -> None:
+        """It has so many octets now."""
+        self.size = size
+
+    def open(self, descriptor: int) -> None:
+        """It has this descriptor now."""
+        self.descriptor = descriptor
+
+    def close(self, files: Files) -> None:
+        """Close its file, if it is open. Raises OSError."""
+        if self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            files.close(descriptor)
 
 
 def segment_name(number: int) -> str:
@@ -51,6 +69,8 @@ class Journal(Log):
         """synced: a batch is on the disk when `write` returns; else it is with the operating system."""
         self.directory = directory
         self.name = str(directory)
+        self.oldest = 0
+        self.newest = 0
         self.durable = 0
         self.files = files
         self.segments: dict[int, Segment] = {}
@@ -60,6 +80,19 @@ class Journal(Log):
         self._synced = synced
         self._unwritten: Batch | None = None
         self._freed: deque[Segment] = deque()
+
+    def adopt(self, segment: Segment) -> None:
+        """Have another segment, newer than all others."""
+        self.segments[segment.number] = segment
+        self.newest = segment.number
+        self.oldest = self.oldest or segment.number
+
+    def go_on(self, batches: int, living: LivingBySegment) -> None:
+        """All segments are there and durable. batches: the number of the last batch."""
+        self.batches = batches
+        self.living = living
+        if self.segments:
+            self.durable = self.batches_in(self.newest).stop
 
     # --- append -----------------------------------------------------------------------------------------------------
 
@@ -71,73 +104,74 @@ class Journal(Log):
     def batch(self, groups: list[bytes]) -> Batch:
         segment = self._current()
         self.batches += 1
-        size = sum([len(part) for part in groups])
+        size = sum(map(len, groups))
         parts = [record.batch(segment.mark, self.batches, size), *groups]
-        made = Batch(self.batches, segment.number << OFFSET_BITS | segment.size, parts)
-        segment.size += record.BATCH_HEAD.size + size
-        return made
+        start = segment.number << OFFSET_BITS | segment.size
+        stop = start + record.BATCH_HEAD.size + size
+        segment.resize(stop & OFFSET_MASK)
+        return Batch(self.batches, start, stop, parts)
 
     def _current(self) -> Segment:
-        last = max(self.segments, default=0)
-        if not last or self.segments[last].size >= self.segment_bytes:
-            last += 1
-            self.segments[last] = Segment(last, self.directory / segment_name(last))
-        return self.segments[last]
+        segment = self.segments.get(self.newest)
+        if segment is None or segment.size >= self.segment_bytes:
+            number = self.newest + 1
+            segment = Segment(number, self.directory / segment_name(number))
+            self.adopt(segment)
+        return segment
 
     def write(self, batch: Batch) -> None:
         """Append, and sync unless that is not wanted."""
-        segment = self._segment(batch)
+        segment = self.segments[batch.position >> OFFSET_BITS]
         is_new = segment.descriptor < 0
         if is_new:
-            with self._or_cut_off(batch, is_new):
-                segment.descriptor = self.files.create(segment.path)
-                self.files.write(segment.descriptor, record.segment_head(segment.number, segment.mark))
-            if self._synced:
-                # A header is whole before anything stands behind it, so that one that is not is damage.
-                self.files.sync(segment.descriptor)
-        with self._or_cut_off(batch, is_new):
+            self._create(segment, batch)
+        try:
             self.files.write(segment.descriptor, *batch.parts)
+        except OSError as error:
+            self._cut_off(batch, is_new, error)
         if self._unwritten is not None:
             self._read_back(batch)
             self._unwritten = None
         if is_new:
-            with self._or_cut_off(batch, is_new, _TOO_MANY_FILES):
+            try:
                 self.files.sync_directory(self.directory)
+            except OSError as error:
+                self._cut_off(batch, is_new, error, _TOO_MANY_FILES)
         if self._synced:
             self.files.sync(segment.descriptor)
-        self.durable = batch.position + sum([len(part) for part in batch.parts])
+        self.durable = batch.stop
 
-    @contextmanager
-    def _or_cut_off(self, batch: Batch, is_new: bool, for_now: frozenset[int] = _FOR_NOW) -> Iterator[None]:
-        """Within, the batch is written. Raises UnwrittenError if the disk does not take it for now.
-
-        for_now: the numbers of errors that mean so.
-        """
+    def _create(self, segment: Segment, batch: Batch) -> None:
+        """Make the file of a segment, of which that is the first batch."""
         try:
-            yield
+            segment.open(self.files.create(segment.path))
+            self.files.write(segment.descriptor, record.segment_head(segment.number, segment.mark))
         except OSError as error:
-            if error.errno not in for_now:
-                raise
-            self._cut_off(batch, is_new)
-            self._unwritten = batch
-            raise UnwrittenError(error.errno, error.strerror, str(self._segment(batch).path)) from error
+            self._cut_off(batch, True, error)
+        if self._synced:
+            # A header is whole before anything stands behind it, so that one that is not is damage.
+            self.files.sync(segment.descriptor)
 
-    def _segment(self, batch: Batch) -> Segment:
-        return self.segments[batch.position >> OFFSET_BITS]
+    def _cut_off(self, batch: Batch, is_new: bool, error: OSError, for_now: frozenset[int] = _FOR_NOW) -> NoReturn:
+        """Have nothing of the batch be there, nor its segment if that is new.
 
-    def _cut_off(self, batch: Batch, is_new: bool) -> None:
-        """Have nothing of the batch be there, nor its segment if that is new. Raises OSError."""
-        segment = self._segment(batch)
+        Raises UnwrittenError if the number of the error says that the disk does not take it `for_now`; else OSError.
+        """
+        if error.errno not in for_now:
+            raise error
+        segment = self.segments[batch.position >> OFFSET_BITS]
         if not is_new:
             self.files.truncate(segment.descriptor, batch.position & OFFSET_MASK)
             self._check_size(segment, batch.position & OFFSET_MASK)
         elif segment.descriptor >= 0:
-            self._close(segment)
+            segment.close(self.files)
             self.files.remove(segment.path)
+        self._unwritten = batch
+        raise UnwrittenError(error.errno, error.strerror, str(segment.path)) from error
 
     def _read_back(self, batch: Batch) -> None:
         """A disk that has refused a batch and then taken it has to show its octets. Raises OSError."""
-        segment = self._segment(batch)
+        segment = self.segments[batch.position >> OFFSET_BITS]
         offset = batch.position & OFFSET_MASK
         data = b"".join(batch.parts)
         self._check_size(segment, offset + len(data))
@@ -171,14 +205,6 @@ class Journal(Log):
     # --- segments ---------------------------------------------------------------------------------------------------
 
     @property
-    def oldest(self) -> int:
-        return min(self.segments) if self.segments else 0
-
-    @property
-    def newest(self) -> int:
-        return max(self.segments) if self.segments else 0
-
-    @property
     def size(self) -> int:
         return sum([segment.size for segment in self.segments.values()])
 
@@ -190,6 +216,7 @@ class Journal(Log):
         """Have `remove_freed` remove the segments before."""
         while (number := self.oldest) < position >> OFFSET_BITS and self.segments[number].descriptor >= 0:
             self._freed.append(self.segments.pop(number))
+            self.oldest = number + 1 if self.segments else 0
 
     def remove_freed(self) -> None:
         """Remove what `forget_up_to` gave up, which takes the system some 20 ms for 64 MiB.
@@ -200,7 +227,7 @@ class Journal(Log):
         while self._freed:
             segment = self._freed[0]
             try:
-                self._close(segment)
+                segment.close(self.files)
                 with suppress(FileNotFoundError):  # somebody else has removed it
                     self.files.remove(segment.path)
             except OSError as error:
@@ -210,11 +237,7 @@ class Journal(Log):
 
     def close(self) -> None:
         for segment in (*self.segments.values(), *self._freed):
-            self._close(segment)
+            segment.close(self.files)
         self.segments.clear()
         self._freed.clear()
-
-    def _close(self, segment: Segment) -> None:
-        if segment.descriptor >= 0:
-            descriptor, segment.descriptor = segment.descriptor, -1
-            self.files.close(descriptor)
+        self.oldest = self.newest = 0

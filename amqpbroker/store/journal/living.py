@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_left
 
-from amqpbroker.store.journal.position import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
 
 
 class Living:
@@ -28,11 +28,13 @@ class Living:
         self.count += 1
         self.octets += octets
 
-    def extend(self, offsets: list[int], octets: list[int]) -> None:
-        """`add` for each."""
-        self._offsets.extend(offsets)
+    def extend(self, positions: list[int], octets: list[int]) -> None:
+        """`add` for each, by their positions."""
+        offsets = self._offsets
+        for position in positions:
+            offsets.append(position & OFFSET_MASK)
         self._octets.extend(octets)
-        self.count += len(offsets)
+        self.count += len(positions)
         self.octets += sum(octets)
 
     def settle(self, offset: int) -> int:
@@ -54,9 +56,6 @@ class Living:
 
     def settle_all(self, offsets: list[int]) -> None:
         """`settle` for each."""
-        if len(offsets) == 1:
-            self.settle(offsets[0])
-            return
         start = self._next
         stop = start + len(offsets)
         if self._offsets[start:stop] != array("I", offsets):
@@ -109,11 +108,13 @@ class LivingBySegment:
     def add(self, positions: list[int], octets: list[int]) -> None:
         """Entries of one segment, behind all others. octets: their shares of their records."""
         if positions:
-            offsets = [position & OFFSET_MASK for position in positions]
-            self.of(positions[0] >> OFFSET_BITS).extend(offsets, octets)
+            self.of(positions[0] >> OFFSET_BITS).extend(positions, octets)
 
     def settle(self, positions: list[int]) -> None:
         """The entries at these positions live no more."""
+        if len(positions) == 1:
+            self.of(positions[0] >> OFFSET_BITS).settle(positions[0] & OFFSET_MASK)
+            return
         offsets: list[int] = []
         number = -1
         for position in positions:

@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_left
 
-from amqpbroker.store.journal.position import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
 
 
 class _Table:
@@ -39,25 +39,22 @@ class _Map:
     """Position -> position: a table for each segment of the former."""
 
     def __init__(self) -> None:
-        self._tables: dict[int, _Table] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._tables)
+        self.tables: dict[int, _Table] = {}
 
     def get(self, position: int) -> int:
         """0 if there is none."""
-        table = self._tables.get(position >> OFFSET_BITS)
+        table = self.tables.get(position >> OFFSET_BITS)
         return 0 if table is None else table.get(position & OFFSET_MASK)
 
     def put(self, position: int, to: int) -> None:
         """As `_Table.put`."""
         segment = position >> OFFSET_BITS
-        table = self._tables.get(segment)
+        table = self.tables.get(segment)
         if table is None:
-            table = self._tables[segment] = _Table()
+            table = self.tables[segment] = _Table()
         table.put(position & OFFSET_MASK, to)
         if not table.count:
-            del self._tables[segment]
+            del self.tables[segment]
 
 
 class Moves:
@@ -71,7 +68,7 @@ class Moves:
         self._first = _Map()
 
     def __bool__(self) -> bool:
-        return bool(self._present)
+        return bool(self._present.tables)
 
     def present(self, position: int) -> int:
         return self._present.get(position) or position

@@ -8,10 +8,14 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from mypy_extensions import i32, i64, mypyc_attr
+from mypy_extensions import mypyc_attr
 
-from amqpbroker.octets import BytesWriter, write_i16_be, write_i32_be, write_i64_be
+from amqpbroker.octets import BytesWriter, write_i32_be, write_i64_be
 from amqpbroker.store.journal.checksum import crc32
+
+#: A position is a segment's number and an offset in it, as one integer.
+OFFSET_BITS: Final = 32
+OFFSET_MASK: Final = 0xFFFFFFFF
 
 SEGMENT_MAGIC = b"AMQPBJ01"
 SEGMENT_HEAD: struct.Struct = struct.Struct(">8sQ8sI")
@@ -47,7 +51,6 @@ ENTRY_OCTETS: Final = 24
 DEADLINE_AT: Final = 12
 INDEX_AT: Final = 22
 
-_PUBLISH: Final = ord("P")
 _RETURNED: Final = ord("R")
 
 #: Where the high octet of the property flags is in a message's frames, and the flag in it for a priority.
@@ -58,10 +61,12 @@ _HAS_PRIORITY: Final = 0x08
 _SMALLEST = PUBLISH_HEAD.size + ENTRY.size
 
 #: Flags of a publish record: the message's headers carry the broker's record of its deaths; it is transient, but its
-#: queue keeps all; the extra keys are pieces of what has the keys, for there are too many, or they are too long.
+#: queue keeps all; the extra keys are pieces of what has the keys, for there are too many, or they are too long; all of
+#: its copies were delivered before it was written.
 DEATHS: Final = 1
 TRANSIENT: Final = 2
 PIECES: Final = 4
+DELIVERED: Final = 8
 
 MAX_COUNT: Final = 0xFFFF
 MAX_ID: Final = 0xFFFFFFFF
@@ -107,10 +112,11 @@ class Visitor(metaclass=ABCMeta):
         size: int,
         octets: int,
         priority: int,
+        delivered: bool,
     ) -> None:
         """An entry: one queue's copy of a message with a body of `size` octets. octets: its share of the record.
 
-        priority: of the message; -1 if its properties have none.
+        priority: of the message; -1 if its properties have none. delivered: it was, before the record was written.
         """
 
     @abstractmethod
@@ -225,42 +231,6 @@ def from_pieces(pieces: list[bytes]) -> tuple[tuple[bytes, ...], int]:
     return tuple(keys), cc_keys
 
 
-def write_lone_publish(
-    to: BytesWriter,
-    address: bytes,
-    frames_size: i64,
-    size: i64,
-    priority: int,
-    flags: int,
-    queue_id: i64,
-    sequence: i64,
-    deadline_ms: i64,
-    delivery_count: i64,
-) -> None:
-    """A publish record of one entry with no extra keys, up to the frames: they go behind it."""
-    to.append(_PUBLISH)
-    to.append(flags)
-    to.append(priority)
-    to.append(0)
-    to.append(0)
-    write_i16_be(to, 1)
-    write_i16_be(to, len(address))
-    write_i32_be(to, signed32(frames_size))
-    write_i32_be(to, signed32(size))
-    write_i32_be(to, signed32(queue_id))
-    write_i64_be(to, sequence)
-    write_i64_be(to, deadline_ms)
-    to.append(delivery_count >> 8)
-    to.append(delivery_count & 0xFF)
-    write_i16_be(to, 0)
-    to.write(address)
-
-
-def signed32(number: i64) -> i32:
-    """The signed integer that has the same four octets as this unsigned one."""
-    return i32(number if number < 0x80000000 else number - 0x100000000)
-
-
 def _swapped(numbers: "array[int]") -> "array[int]":
     """Return numbers of the machine's byte order in the journal's, and the other way round.
 
@@ -364,13 +334,16 @@ def visit(data: bytes, offset: int, end: int, visitor: Visitor) -> None:
         stop = start + GROUP_HEAD.unpack_from(data, offset)[0]
         # Most groups are one message in one queue: these are told without the calls that a group takes in general.
         if stop - start >= _SMALLEST and data[start] == PUBLISH[0]:
-            _, _, priority, extra, _, count, address, frames, size = publish_head(data, start)
+            _, flags, priority, extra, _, count, address, frames, size = publish_head(data, start)
             if count == 1 and not extra and start + _SMALLEST + address + frames == stop:
                 entry = start + PUBLISH_HEAD.size
                 queue_id, sequence, deadline, delivery_count, _ = ENTRY.unpack_from(data, entry)
                 if not priority and _lacks_priority(data, stop - frames, frames):
                     priority = -1
-                visitor.entered(entry, queue_id, sequence, deadline, delivery_count, size, stop - start, priority)
+                delivered = flags & DELIVERED != 0
+                visitor.entered(
+                    entry, queue_id, sequence, deadline, delivery_count, size, stop - start, priority, delivered
+                )
                 offset = stop
                 continue
         visit_payload(data, start, stop, visitor)
@@ -381,15 +354,16 @@ def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
     """Read one record; returns where the next starts."""
     kind = data[offset]
     if kind == PUBLISH[0]:
-        _, _, priority, extra, _, count, address, frames, size = PUBLISH_HEAD.unpack_from(data, offset)
+        _, flags, priority, extra, _, count, address, frames, size = PUBLISH_HEAD.unpack_from(data, offset)
         offset += PUBLISH_HEAD.size
+        delivered = flags & DELIVERED != 0
         octets = (PUBLISH_HEAD.size + count * ENTRY.size + address + frames) // (count or 1)
         frames_at = _end(data, offset + count * ENTRY.size + address, extra)
         if not priority and _lacks_priority(data, frames_at, frames):
             priority = -1
         for _ in range(count):
             queue_id, sequence, deadline_ms, delivery_count, _ = ENTRY.unpack_from(data, offset)
-            visitor.entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, octets, priority)
+            visitor.entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, octets, priority, delivered)
             offset += ENTRY.size
         return frames_at + int(frames)
     _, count = LIST_HEAD.unpack_from(data, offset)

@@ -9,7 +9,7 @@ from amqpbroker.store.journal import record
 from amqpbroker.store.journal.files import Files
 from amqpbroker.store.journal.journal import Journal, Segment, segment_name
 from amqpbroker.store.journal.living import Living, LivingBySegment
-from amqpbroker.store.journal.position import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
 from amqpbroker.store.log import StoreError
 
 log = logging.getLogger(__name__)
@@ -95,6 +95,10 @@ class Recovered(record.Visitor):
         self._entries = self.living.of(number)
         self._settled[number] = bytearray((size >> _GRAIN_BITS) + 1)
 
+    def read_batch(self, number: int) -> None:
+        """The batch of that number is whole, and read."""
+        self.batches = number
+
     def entered(
         self,
         offset: int,
@@ -105,6 +109,7 @@ class Recovered(record.Visitor):
         size: int,
         octets: int,
         priority: int,
+        delivered: bool,
     ) -> None:
         copies = self.copies.get(queue_id)
         if copies is None:
@@ -115,7 +120,7 @@ class Recovered(record.Visitor):
         copies.sizes.append(size)
         copies.priorities.append(priority)
         self._entries.add(offset, octets)
-        if delivery_count:
+        if delivery_count or delivered:
             self.returned[self._base + offset] = delivery_count
 
     def settled(self, position: int) -> None:
@@ -164,13 +169,13 @@ def recover(journal: Journal, repair: bool = True) -> Recovered:
         path = journal.directory / segment_name(number)
         descriptor = files.open(path, write=repair)
         data = files.read(descriptor, 0, files.size(descriptor))
-        segment = Segment(number, path, size=len(data), descriptor=descriptor)
-        journal.segments[number] = segment
+        segment = Segment(number, path, descriptor, len(data))
+        journal.adopt(segment)
         end = _read_segment(found, segment, data, last=number == numbers[-1])
         if end == len(data) and end:
             continue
         log.warning("%s: torn at offset %d, %d octets cut off", path, end, len(data) - end)
-        segment.size = max(end, record.SEGMENT_HEAD.size)
+        segment.resize(max(end, record.SEGMENT_HEAD.size))
         if repair:
             files.truncate(descriptor, end)
             if end == 0:
@@ -181,10 +186,7 @@ def recover(journal: Journal, repair: bool = True) -> Recovered:
         files.sync(journal.segments[numbers[-1]].descriptor)
         files.sync_directory(journal.directory)
     found.finish()
-    if numbers:
-        journal.durable = journal.batches_in(numbers[-1]).stop
-    journal.batches = found.batches
-    journal.living = found.living
+    journal.go_on(found.batches, found.living)
     return found
 
 
@@ -197,7 +199,7 @@ def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -
         return 0
     if mark is None:
         raise StoreError(f"{segment.path}: at offset 0: not a journal segment, or one of another version")
-    segment.mark = mark
+    segment.know(mark)
     found.start_segment(segment.number, len(data))
     offset = head
     while offset < len(data):
@@ -215,7 +217,7 @@ def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -
                     record.visit(data, start, end, found)
                 except record.DamagedError as error:
                     raise StoreError(f"{segment.path}: {error}") from None
-                found.batches = number
+                found.read_batch(number)
                 offset = end
                 continue
             problem = wrong

@@ -166,11 +166,11 @@ def test_octets_of_what_is_unacknowledged():
     queue = declare(make_vhost())
     publish(queue, b"a", b"bb", b"ccc", b"dddd")
     consumer = Subscriber(queue, limit=3).subscribe()
-    assert (queue.unacked_size, queue.ready.size) == (6, 4)
+    assert (queue.outstanding.size, queue.ready.size) == (6, 4)
     consumer.ack()
-    assert (queue.unacked_size, queue.ready.size) == (9, 0)
+    assert (queue.outstanding.size, queue.ready.size) == (9, 0)
     consumer.ack_all(2)
-    assert queue.unacked_size == 4
+    assert queue.outstanding.size == 4
 
 
 def test_a_queue_that_is_deleted_stays_in_the_sums():

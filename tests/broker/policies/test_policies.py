@@ -255,7 +255,7 @@ def test_policies_delay_what_is_returned_from_4_3_on() -> None:
     queue = declare(vhost, queue_type="quorum")
     put(broker, {"delayed-retry-type": "all", "delayed-retry-min": 10, "delayed-retry-max": 25})
     put(broker, {"delayed-retry-min": 20}, "op", operator=True)
-    assert str(queue.retry) == "all (min: 20ms, max: 25ms)"
+    assert str(queue.returns.retry) == "all (min: 20ms, max: 25ms)"
     publish(queue, b"1")
     queue.requeue([get(queue)])
     clock_of(vhost).advance(19)
@@ -263,8 +263,8 @@ def test_policies_delay_what_is_returned_from_4_3_on() -> None:
     clock_of(vhost).advance(1)
     assert ready(queue) == [b"1"]
     broker.policies.delete("/", "p")
-    assert queue.retry is None
-    assert str(declare(vhost, "q2", queue_type="quorum", delayed_retry_type="failed").retry) == (
+    assert queue.returns.retry is None
+    assert str(declare(vhost, "q2", queue_type="quorum", delayed_retry_type="failed").returns.retry) == (
         "failed (min: 20ms, max: 20ms)"
     )
 

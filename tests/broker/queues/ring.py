@@ -15,6 +15,7 @@ from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import Message
@@ -45,6 +46,7 @@ class RingQueue(Queue):
         self._store: Store = host.store if durable else UNSTORED
         self._ready: deque[Entry] = deque()
         self._consumers = Consumers(name, host.name)
+        self._outstanding = Outstanding()
         self._recovered: Copies | None = None
         self._entered = self._delivered = self._delivered_no_ack = self._acked = 0
 
@@ -53,6 +55,10 @@ class RingQueue(Queue):
     @property
     def ready_count(self) -> int:
         return len(self._ready)
+
+    @property
+    def unacked_count(self) -> int:
+        return self._outstanding.count
 
     @property
     def consumer_list(self) -> Sequence[Consumer]:
@@ -104,14 +110,13 @@ class RingQueue(Queue):
                 self._drop(entry)
                 consumer.hand(entry.message, entry.acquired_count, 0)
                 continue
-            self._take(entry, consumer)
             self._delivered += 1
-            consumer.unacked += 1
+            self._take(entry)
+            self._outstanding.add(entry, consumer)
             consumer.deliver(entry)
 
-    def _take(self, entry: Entry, consumer: Consumer | None) -> None:
-        entry.consumer = consumer
-        self.unacked_count += 1
+    def _take(self, entry: Entry) -> None:
+        entry.mark_delivered(self._host.clock.turn_ms)
         if entry.position:
             self._store.returned(entry)
 
@@ -122,14 +127,12 @@ class RingQueue(Queue):
         if no_ack:
             self._drop(entry)
         else:
-            self._take(entry, None)
+            self._take(entry)
+            self._outstanding.add_got(entry)
         return entry
 
-    def _release(self, entry: Entry) -> None:
-        self.unacked_count -= 1
-        consumer, entry.consumer = entry.consumer, None
-        if consumer is not None:
-            consumer.unacked -= 1
+    def _release(self, entries: list[Entry]) -> None:
+        for consumer in self._outstanding.settle_all(entries):
             self._consumers.settled(consumer)
 
     def ack(self, entry: Entry) -> None:
@@ -137,14 +140,14 @@ class RingQueue(Queue):
         self.reject([entry])
 
     def reject(self, entries: list[Entry]) -> None:
+        self._release(entries)
         for entry in entries:
-            self._release(entry)
             self._drop(entry)
         self._deliver()
 
     def requeue(self, entries: list[Entry], failed: bool = True) -> None:
+        self._release(entries)
         for entry in reversed(entries):
-            self._release(entry)
             entry.acquired_count += 1
             if self.closed:
                 self._drop(entry)
@@ -164,7 +167,8 @@ class RingQueue(Queue):
 
     # --- consumers --------------------------------------------------------------------------------------------------
 
-    def add_consumer(self, consumer: Consumer) -> None:
+    def add_consumer(self, consumer: Consumer, held: Sequence[Entry] = ()) -> None:
+        self._outstanding.hand_over(held, consumer, counted=False)
         self._consumers.add(consumer)
 
     def remove_consumer(self, consumer: Consumer, gives_back: bool = False) -> None:

@@ -159,7 +159,7 @@ def test_before_4_3_nothing_is_delayed(series: str) -> None:
     queue = declare(vhost_of(series), **RETRY)
     publish(queue, b"1")
     take_back(queue)
-    assert (ready(queue), queue.delayed, queue.info().delayed_retry) == ([b"1"], None, None)
+    assert (ready(queue), queue.offering.delayed, queue.info().delayed_retry) == ([b"1"], None, None)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_a_message_that_expires_meanwhile_dies_when_it_is_due(vhost: Vhost) -> N
     clock_of(vhost).advance(1)
     assert (reasons(grave), ready(queue)) == ([(b"late", "expired")], [b"in time"])
     clock_of(vhost).advance(50)
-    assert (ready(queue), queue.expiring) == ([], 0)
+    assert (ready(queue), queue.expiry.count) == ([], 0)
     assert reasons(grave) == [(b"late", "expired"), (b"in time", "expired")]
 
 
@@ -362,7 +362,7 @@ def test_nothing_is_left_of_a_queue_that_ends(end: str) -> None:
         vhost.close()
     else:
         vhost.discard()
-    assert (queue.delayed, timers(clock)) == (None, before)
+    assert (queue.offering.delayed, timers(clock)) == (None, before)
 
 
 def test_what_comes_back_to_a_deleted_queue_is_gone(vhost: Vhost) -> None:
@@ -371,7 +371,7 @@ def test_what_comes_back_to_a_deleted_queue_is_gone(vhost: Vhost) -> None:
     held = get(queue)
     vhost.delete_queue(queue)
     queue.requeue([held])
-    assert (queue.delayed, timers(clock_of(vhost))) == (None, 0)
+    assert (queue.offering.delayed, timers(clock_of(vhost))) == (None, 0)
 
 
 def test_a_changed_policy_leaves_what_is_delayed_alone(vhost: Vhost) -> None:
@@ -463,7 +463,7 @@ def test_what_is_gone_does_not_come_back(how: str) -> None:
         node.clock.advance(100)
         queue.ack(get(queue))
     node.broker.sync()
-    assert queue.tally.unstored == queue.tally.stored == 1
+    assert queue.ledger.unstored == queue.ledger.stored == 1
     assert bodies(node.crash()) == []
 
 
@@ -497,17 +497,20 @@ def numbers(queue: LocalQueue) -> list[int]:
 def test_many_that_are_delayed_leave_memory_and_come_back_in_order() -> None:
     node = RetryNode(q=table(**RETRY))
     queue = delaying(node)
-    assert queue.delayed is not None
-    assert (queue.delayed_count, queue.delayed_size) == (DEEP, 6 * DEEP)
-    assert DEEP - 2 * PAGE_COUNT <= queue.delayed.paged_out < DEEP
+    assert queue.offering.delayed is not None
+    assert (queue.delayed_count, queue.offering.delayed_size) == (DEEP, 6 * DEEP)
+    assert DEEP - 2 * PAGE_COUNT <= queue.offering.delayed.paged_out < DEEP
     info = queue.info()
     assert (info.messages, info.message_bytes) == (DEEP, 6 * DEEP)
-    assert (info.messages_ram, info.messages_paged_out) == (DEEP - info.messages_paged_out, queue.delayed.paged_out)
+    assert (info.messages_ram, info.messages_paged_out) == (
+        DEEP - info.messages_paged_out,
+        queue.offering.delayed.paged_out,
+    )
     assert timers(node.clock) == 1
     node.clock.advance(100)
     assert numbers(queue) == list(range(DEEP))
     assert {(entry.acquired_count, entry.delivery_count) for entry in queue.ready} == {(1, 1)}
-    assert (queue.delayed_count, queue.delayed.paged_out, timers(node.clock)) == (0, 0, 0)
+    assert (queue.delayed_count, queue.offering.delayed.paged_out, timers(node.clock)) == (0, 0, 0)
 
 
 def test_different_delays_come_in_order_though_they_left_memory() -> None:
@@ -524,13 +527,13 @@ def test_different_delays_come_in_order_though_they_left_memory() -> None:
         queue.requeue([entry], failed=True)
         due[number] = node.clock.now_ms() + 100 * (number * 7 % 50 + 1)
     node.broker.sync()
-    assert queue.delayed is not None
-    assert queue.delayed.paged_out
-    assert (queue.delayed.next_ms, queue.delayed.last_ms) == (min(due.values()), max(due.values()))
+    assert queue.offering.delayed is not None
+    assert queue.offering.delayed.paged_out
+    assert (queue.offering.delayed.next_ms, queue.offering.delayed.last_ms) == (min(due.values()), max(due.values()))
     for _ in range(50):
         node.clock.advance(100)
         node.broker.sync()
-        assert queue.delayed_count - queue.delayed.paged_out <= 2 * PAGE_COUNT
+        assert queue.delayed_count - queue.offering.delayed.paged_out <= 2 * PAGE_COUNT
     assert numbers(queue) == sorted(range(count), key=lambda number: (due[number], number))
     assert [entry.acquired_count for entry in queue.ready] == [
         int(entry.message.body) * 7 % 50 + 1 for entry in queue.ready
@@ -540,8 +543,8 @@ def test_different_delays_come_in_order_though_they_left_memory() -> None:
 def test_large_messages_leave_memory_by_their_octets() -> None:
     node = RetryNode(q=table(**RETRY))
     queue = delaying(node, 40, size=PAGE_BYTES // 4, gap=1)
-    assert queue.delayed is not None
-    assert queue.delayed.paged_out >= 28
+    assert queue.offering.delayed is not None
+    assert queue.offering.delayed.paged_out >= 28
     node.clock.advance(100)
     assert numbers(queue) == list(range(40))
 
@@ -555,7 +558,7 @@ def test_what_left_memory_is_dropped_from_the_store(how: str) -> None:
     else:
         node.broker.vhosts["/"].delete_queue(queue)
     node.broker.sync()
-    assert queue.tally.unstored == queue.tally.stored == DEEP
+    assert queue.ledger.unstored == queue.ledger.stored == DEEP
     assert timers(node.clock) == 0
     assert stored_queue(node.crash()).ready_count == 0
 
@@ -573,7 +576,7 @@ def test_what_cannot_be_read_when_it_is_due_comes_later_in_order(caplog: pytest.
     queue = delaying(node)
     files.share = 1.0
     node.clock.advance(100)
-    assert queue.delayed is not None
+    assert queue.offering.delayed is not None
     in_time = queue.ready_count
     assert 0 < in_time < DEEP
     assert queue.delayed_count == DEEP - in_time

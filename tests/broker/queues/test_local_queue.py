@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.local_queue import ROUND
+from amqpbroker.broker.queues.offering import ROUND
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.errors import AmqpError

@@ -17,7 +17,7 @@ from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.store.journal.committer import Committer, InlineCommitter
 from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.journal.position import OFFSET_MASK
+from amqpbroker.store.journal.record import OFFSET_MASK
 from amqpbroker.store.journal.recovery import recover
 from amqpbroker.store.persistence import Persistence
 from tests.broker.queueing import Subscriber, message, ready, table

@@ -1,5 +1,10 @@
+import pytest
+
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.retry_delay import FAILED, RetryDelay
 from amqpbroker.broker.vhost import Vhost
 from tests.broker.queueing import Subscriber, clock_of, declare, get, publish, ready, reasons, with_graves
+from tests.broker.queues.parts import Parts
 
 
 def test_what_is_too_much_of_what_comes_back_goes_before_what_dies_of_anything_else(vhost: Vhost) -> None:
@@ -64,3 +69,64 @@ def test_a_quorum_queue_that_refuses_publishes_stays_shut_while_messages_come_ba
     publish(queue, b"1", b"2")
     queue.requeue([get(queue)])
     assert (queue.ready_count, queue.refuses(1, 1)) == (2, True)
+
+
+# --- without a queue --------------------------------------------------------------------------------------------------
+
+
+def held(parts: Parts, *bodies: bytes, persistent: bool = False) -> list[Entry]:
+    entries = [parts.entry(body, persistent=persistent) for body in bodies]
+    for entry in entries:
+        parts.outstanding.add_got(entry)
+    return entries
+
+
+@pytest.mark.parametrize("quorum", [False, True])
+def test_returned_messages_are_ready_again_and_counted(quorum: bool) -> None:
+    parts = Parts(quorum=quorum)
+    first, second = held(parts, b"1", b"2", persistent=True)
+    parts.store.told.clear()
+    parts.returns.reclaim([first, second])
+    assert (parts.bodies(), parts.outstanding.count, parts.outstanding.returned) == ([b"1", b"2"], 0, 2)
+    assert (first.acquired_count, first.delivery_count) == (1, 1)
+    assert parts.store.told == [("returned", b"1"), ("returned", b"2")]
+
+
+def test_only_failures_count_against_the_limit_in_4_3() -> None:
+    parts = Parts(quorum=True, compat="4.3", delivery_limit=5)
+    (entry,) = held(parts, b"1")
+    parts.returns.requeue([entry], failed=False)
+    assert (entry.acquired_count, entry.delivery_count) == (1, 0)
+
+
+def test_a_message_that_came_back_too_often_leaves() -> None:
+    parts = Parts(quorum=True, delivery_limit=1)
+    often, once = held(parts, b"often", b"once")
+    often.restore(1, 1)
+    parts.returns.requeue([often, once], failed=True)
+    assert (parts.bodies(), parts.ledger.left) == ([b"once"], 1)
+    assert parts.letter_counts == {("quorum", "disabled", "delivery_limit"): 1}
+
+
+def test_a_delayed_return_waits_and_comes_back() -> None:
+    parts = Parts(quorum=True, compat="4.3", delivery_limit=9, retry=RetryDelay(FAILED, 100, 100))
+    failed, returned = held(parts, b"failed", b"returned")
+    parts.returns.requeue([failed], failed=True)
+    parts.returns.requeue([returned], failed=False)
+    assert (parts.bodies(), parts.offering.delayed_count, parts.offering.delayed_size) == ([b"returned"], 1, 6)
+    parts.clock.advance(100)
+    assert (sorted(parts.bodies()), parts.offering.delayed_count) == ([b"failed", b"returned"], 0)
+
+
+def test_new_settings_end_the_delay_of_later_returns() -> None:
+    parts = Parts(quorum=True, compat="4.3", delivery_limit=9, retry=RetryDelay(FAILED, 100, 100))
+    parts.returns.apply(Parts(quorum=True, delivery_limit=9).settings)
+    parts.returns.requeue(held(parts, b"1"), failed=True)
+    assert parts.bodies() == [b"1"]
+
+
+def test_to_a_deleted_queue_nothing_comes_back() -> None:
+    parts = Parts()
+    parts.returns.close()
+    parts.returns.reclaim(held(parts, b"1", persistent=True))
+    assert (parts.bodies(), parts.ledger.left, parts.ledger.persistent, parts.letter_counts) == ([], 1, 0, {})

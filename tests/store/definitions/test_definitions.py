@@ -367,7 +367,7 @@ def test_after_a_failed_sync_there_is_no_other(path):
 def test_each_change_is_told_once_it_is_made(path):
     definitions = opened(path)
     told = []
-    definitions.on_change = lambda: told.append(len(definitions.all(VhostDefinition)))
+    definitions.watch(lambda: told.append(len(definitions.all(VhostDefinition))))
     definitions.put(VhostDefinition("a"))
     with definitions.transaction():
         definitions.put(VhostDefinition("b"))

@@ -32,4 +32,4 @@ def test_what_is_settled_is_forgotten():
     assert moves
     assert moves.settle(at(1, 20)) == at(3, 1)
     assert not moves
-    assert not moves._first
+    assert not moves._first.tables

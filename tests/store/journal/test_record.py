@@ -1,21 +1,6 @@
 import pytest
 
 from amqpbroker.store.journal import record
-from amqpbroker.store.journal.groups import Groups
-
-
-@pytest.mark.parametrize("flags", [0, record.DEATHS, record.TRANSIENT])
-@pytest.mark.parametrize("entry", [(1, 1, 0, 0), (7, 1 << 40, 1_700_000_000_000, record.MAX_COUNT)])
-def test_a_lone_publish_is_the_group_of_its_record(entry, flags):
-    content = record.Content(b"\2ex\3key", b"frames", 3, 255, (), 0, flags)
-    payload = record.publish(content, [entry])
-    groups = Groups(100)
-    octets = groups.add_lone(content.address, content.frames, content.size, content.priority, flags, *entry)
-    written = b"".join(groups.take())
-    assert written == record.group(payload) + payload
-    assert (octets, groups.position) == (len(written), 100 + len(written))
-    assert record.content(written, record.GROUP_HEAD.size) == content
-
 
 MANY_KEYS = tuple(b"%d" % number for number in range(256))
 LONG_KEYS = (b"k" * 256, b"", b"k" * 1000)

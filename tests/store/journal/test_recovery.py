@@ -359,7 +359,7 @@ def finished_cpu_s(queues):
     found = Recovered()
     found.start_segment(1, 512 << 20)
     for number in range(2 * queues):
-        found.entered(64 * number, number % queues + 1, number // queues + 1, 0, 0, 10, 60, 0)
+        found.entered(64 * number, number % queues + 1, number // queues + 1, 0, 0, 10, 60, 0, False)
     start = time.thread_time()
     found.finish()
     assert len(found.copies) == queues

@@ -1,0 +1,177 @@
+"""How messages enter and leave a queue."""
+
+from array import array
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from amqpbroker.broker.queues.deadletter import DeadLetters, count_letters
+from amqpbroker.broker.queues.disposal import Disposal
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.message.message import Message
+from amqpbroker.store.store import Store
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.queues.queue import Queue
+
+#: Why a message leaves a queue without being acknowledged, and is dead-lettered. RabbitMQ's words, as in x-death.
+EXPIRED: Final = "expired"
+REJECTED: Final = "rejected"
+MAXLEN: Final = "maxlen"
+DELIVERY_LIMIT: Final = "delivery_limit"
+
+#: Number of bytes of messages that leave together: they may be on the disk, and memory may have no room for more.
+LEAVING_BYTES: Final = 4 * 1024 * 1024
+
+
+class Ledger:
+    """Entries of one queue: made by `enter`, given up by `leave`, counted and stored by both.
+
+    stores: the store keeps entries of this queue, so that a publish need not ask it. entered: number of entries made.
+    passed: number of messages handed to a no-ack consumer without an entry. The sum of both numbers the next entry.
+    before: sequence numbers that no new message has: from before the start, and of replaced entries. recovered: number
+    of entries that were there at the start. stored, unstored, loaded: number of entries that went to the store, left
+    it, and were read back. left: number of entries that were neither acknowledged nor delivered without
+    acknowledgement.
+    """
+
+    def __init__(
+        self,
+        settings: QueueSettings,
+        kind: Kind,
+        store: Store,
+        dead_letters: DeadLetters,
+        letter_counts: dict[tuple[str, str, str], int],
+        disposal: Disposal,
+    ) -> None:
+        """letter_counts: see `BrokerTotals.dead_letters`."""
+        self.store: Store = store
+        self.stores: bool = store.keeps
+        self.entered: int = 0
+        self.passed: int = 0
+        self.before: int = 0
+        self.recovered: int = 0
+        self.stored: int = 0
+        self.unstored: int = 0
+        self.loaded: int = 0
+        self.left: int = 0
+        self._settings: QueueSettings = settings
+        self._dead_letters: DeadLetters = dead_letters
+        self._letter_counts = letter_counts
+        self._disposal = disposal
+        self._kind: Kind = kind
+        self._stores_all: bool = kind.stores_all
+        self._closed: bool = False
+
+    def apply(self, settings: QueueSettings) -> None:
+        self._settings = settings
+
+    def close(self) -> None:
+        """Dead-letter nothing any more."""
+        self._closed = True
+
+    @property
+    def came(self) -> int:
+        """Number of messages that became entries since the start."""
+        return self.entered - self.before
+
+    @property
+    def persistent(self) -> int:
+        """Number of entries that are in the store."""
+        return self.recovered + self.stored - self.unstored
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def enter(self, queue: "Queue", message: Message, deadline_ms: int) -> Entry:
+        """Return the queue's new entry for a message. Store it if it is to be stored."""
+        self.entered += 1
+        entry = Entry(message, queue, self.entered + self.passed, deadline_ms)
+        if self.stores and (message.persistent or self._stores_all):
+            self.stored += 1
+            self.store.enqueue(entry)
+        return entry
+
+    def pass_on(self) -> None:
+        """Count a message that goes to a no-ack consumer without an entry."""
+        self.passed += 1
+
+    def replace(self, entry: Entry) -> Entry:
+        """Return a new entry, with the highest sequence number, in place of one; the store sees a single change."""
+        store = self.store
+        store.begin()
+        try:
+            self.leave(entry)
+            again = self.enter(entry.queue, entry.message, entry.deadline_ms)
+            again.restore(entry.acquired_count, entry.delivery_count)
+            store.returned(again)
+        finally:
+            store.end()
+        self.before += 1
+        return again
+
+    def returned(self, entry: Entry) -> None:
+        """Tell the store that a stored entry is delivered or came back: from then on it is redelivered."""
+        self.store.returned(entry)
+
+    def start(self, entries: int, newest: int) -> None:
+        """Begin with so many entries from before the start. newest: the highest of their sequence numbers."""
+        self.entered = self.before = newest
+        self.recovered = entries
+
+    def read_back(self, count: int) -> None:
+        """Count entries that were read back from the store."""
+        self.loaded += count
+        self.store.count_loaded(count)
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def leave(self, entry: Entry) -> None:
+        """Let a message leave: it is acknowledged, delivered without acknowledgement, or was dropped."""
+        if entry.position:
+            self.unstored += 1
+            self.store.settle(entry)
+
+    def leave_stored(self, positions: "array[int]") -> None:
+        """`leave` for messages that are in the store and not in memory."""
+        self.unstored += len(positions)
+        self.store.settle_positions(positions)
+
+    def drop(self, entries: list[Entry], reason: str) -> None:
+        """Let messages leave unacknowledged. Dead-letter them if the queue has a dead letter exchange."""
+        if not entries:
+            return
+        self.left += len(entries)
+        settings = self._settings
+        dead_lettered = not self._closed and settings.dead_letter_exchange is not None
+        count_letters(
+            self._letter_counts,
+            self._kind.name,
+            settings.dead_letter_strategy,
+            dead_lettered,
+            reason,
+            len(entries),
+        )
+        if dead_lettered:
+            # Each of them leaves when its letter is sent.
+            self._dead_letters.send(entries[0].queue, entries, reason)
+            return
+        for entry in entries:
+            self.leave(entry)
+
+    def turn_away(self, queue: "Queue", message: Message) -> None:
+        """Dead-letter a message that the queue refused, which leaves without having come."""
+        self.left -= 1
+        self.drop([Entry(message, queue, 0, 0)], MAXLEN)
+
+    def discard(self, entries: list[Entry]) -> None:
+        """Let messages leave without dead-lettering them: the queue is deleted, or they go to another queue."""
+        self.left += len(entries)
+        for entry in entries:
+            self.leave(entry)
+
+    def purged(self, lines: list[deque[Entry]], count: int) -> None:
+        """Count purged messages, which have left one by one, and free those in memory."""
+        self.left += count
+        for line in lines:
+            self._disposal.add(line)

@@ -1,0 +1,226 @@
+"""The messages that wait in a queue, and the consumers that they are offered to."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.consumers import Consumers
+from amqpbroker.broker.queues.delayed_returns import DelayedReturns
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.expiry import Expiry
+from amqpbroker.broker.queues.fifo_line import FifoLine
+from amqpbroker.broker.queues.ledger import EXPIRED, Ledger
+from amqpbroker.broker.queues.outstanding import Outstanding
+from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.clock import Clock
+
+#: How many messages, and bytes of them, a quorum queue deals out to several consumers before it delivers these.
+ROUND: Final = 256
+ROUND_BYTES: Final = 1 << 16
+
+
+class Offering:
+    """Offers the ready messages of one queue to its consumers, one message at a time.
+
+    Invariant between calls: if a message is ready, no consumer can take it. So a publish asks the consumers only when
+    no message is ready, and an ack offers messages only to the consumer that sent it.
+
+    ready: messages that can be delivered. delayed: returned messages that cannot be delivered yet, None until there is
+    the first one. no_ack: number of messages that waited and were then delivered without acknowledgement.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        ready: ReadyLine,
+        consumers: Consumers,
+        expiry: Expiry,
+        outstanding: Outstanding,
+        ledger: Ledger,
+    ) -> None:
+        self._clock: Clock = clock
+        self.ready: ReadyLine = ready
+        self.consumers: Consumers = consumers
+        self.delayed: DelayedReturns | None = None
+        self.no_ack: int = 0
+        self._expiry: Expiry = expiry
+        self._outstanding: Outstanding = outstanding
+        self._ledger: Ledger = ledger
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    @property
+    def delayed_count(self) -> int:
+        return 0 if self.delayed is None else self.delayed.count
+
+    @property
+    def delayed_size(self) -> int:
+        """Bytes of the bodies of delayed messages."""
+        return 0 if self.delayed is None else self.delayed.size
+
+    def pop(self) -> Entry:
+        """Take the head. Only after `self.ready.load_head`."""
+        entry = self.ready.pop()
+        if entry.deadline_ms:
+            self._expiry.taken()
+        return entry
+
+    def take_head(self) -> Entry | None:
+        """Return the first ready message that has not expired; earlier messages leave as expired.
+
+        Return None if there is no message, or if the message temporarily cannot be read.
+        """
+        ready = self.ready
+        while ready.count and ready.load_head():
+            entry = self.pop()
+            if entry.deadline_ms and self._expiry.is_due(entry):
+                self._ledger.drop([entry], EXPIRED)
+                continue
+            return entry
+        return None
+
+    def put_back(self, entries: list[Entry]) -> None:
+        """Make returned messages ready, where they belong."""
+        for entry in entries:
+            if entry.deadline_ms:
+                self._expiry.added()
+        self.ready.requeue(entries)
+
+    def put_last(self, entry: Entry) -> None:
+        """Make a returned message ready, behind all others."""
+        if entry.deadline_ms:
+            self._expiry.added()
+        self.ready.put_last(entry)
+
+    def clear(self) -> int:
+        """Delete all messages. Return their number."""
+        count = self.ready.count
+        lines = self.ready.clear()
+        self._expiry.cleared()
+        if count:
+            self.emptied()
+        delayed = self.delayed
+        if delayed is not None:
+            count += delayed.count
+            lines.append(delayed.clear())
+        self._ledger.purged(lines, count)
+        return count
+
+    def emptied(self) -> None:
+        """Note that the last ready messages are gone without the consumers, since no consumer could take them."""
+        self.consumers.all_full()
+
+    def hold_back(self, delayed: DelayedReturns) -> None:
+        """Count these delayed messages among those that wait."""
+        self.delayed = delayed
+
+    def discard(self) -> None:
+        """Drop all messages from memory, without changing the store."""
+        self.ready = FifoLine()
+        self._expiry.stop()
+        if self.delayed is not None:
+            self.delayed.discard()
+            self.delayed = None
+
+    # --- consumers --------------------------------------------------------------------------------------------------
+
+    def offer(self, consumer: Consumer) -> None:
+        """Deliver to a consumer that may be able to take messages (again), while it is."""
+        if self.consumers.settled(consumer):
+            self.drain()
+            return
+        if not consumer.ringed or not self.ready.count:
+            return
+        while self.ready.count and consumer.can_take():
+            entry = self.take_head()
+            if entry is None:
+                break
+            self.give(consumer, entry)
+        if not self.ready.count:
+            self.consumers.took_last(consumer)
+        else:
+            self._found_full(consumer)
+        if self._expiry.count:
+            self._expiry.arm()
+
+    def _found_full(self, consumer: Consumer) -> None:
+        """Let a consumer that has taken what it can rest, unless it holds nothing."""
+        if not consumer.unacked:
+            self.consumers.found_full(consumer)
+
+    def offer_all(self, consumers: Sequence[Consumer]) -> None:
+        """`offer` to several consumers at once, which share by priority and in turn."""
+        self.consumers.revive(consumers)
+        self.drain()
+
+    def share(self, consumers: Iterable[Consumer]) -> None:
+        """Deliver to these consumers, which have settled something, and to all others."""
+        for consumer in consumers:
+            self.consumers.settled(consumer)
+        self.drain()
+
+    def drain(self) -> None:
+        """Deliver to whoever can take, until nothing is ready or nobody can.
+
+        What has expired goes before a consumer is asked, and takes nobody's turn (rabbit_amqqueue_process:fetch).
+        """
+        self._expiry.expire()
+        while self.ready.count and self.ready.load_head():
+            consumer = self.consumers.next()
+            if consumer is None:
+                break
+            self.give(consumer, self.pop())
+            if self._expiry.count:
+                self._expiry.expire()
+
+    def give(self, consumer: Consumer, entry: Entry) -> None:
+        """Deliver one message, which is not among the ready ones any more."""
+        if consumer.no_ack:
+            self.no_ack += 1
+            self._ledger.leave(entry)
+            consumer.hand(entry.message, entry.acquired_count, entry.delivery_count)
+            return
+        if entry.position > 0 and not entry.acquired_count:
+            self._ledger.returned(entry)
+        entry.mark_delivered(self._clock.turn_ms)
+        self._outstanding.add(entry, consumer)
+        consumer.deliver(entry)
+
+
+class RoundOffering(Offering):
+    """Deals messages out to the consumers of a quorum queue in rounds.
+
+    Each consumer gets its part of a round together, who started first before the others
+    (rabbit_fifo:add_delivery_effects).
+    """
+
+    def _found_full(self, consumer: Consumer) -> None:
+        self.consumers.found_full(consumer)
+
+    def drain(self) -> None:
+        if len(self.consumers.all) <= 1:
+            super().drain()
+            return
+        self._expiry.expire()
+        while self.ready.count:
+            dealt: dict[Consumer, list[Entry]] = {}
+            count = size = 0
+            while self.ready.count and count < ROUND and size < ROUND_BYTES and self.ready.load_head():
+                consumer = self.consumers.next()
+                if consumer is None:
+                    break
+                entry = self.pop()
+                count += 1
+                size += entry.message.size
+                self._outstanding.reserve(consumer)
+                dealt.setdefault(consumer, []).append(entry)
+                if self._expiry.count:
+                    self._expiry.expire()
+            if not dealt:
+                return
+            for consumer in sorted(dealt, key=lambda consumer: consumer.started):
+                self._outstanding.unreserve(consumer, len(dealt[consumer]))
+                for entry in dealt[consumer]:
+                    self.give(consumer, entry)
+                if consumer.no_ack and consumer.can_take():
+                    self.consumers.wake(consumer)

@@ -1,0 +1,125 @@
+from typing import Any
+
+import pytest
+
+from amqpbroker.broker.queues.entry import Entry
+from tests.broker.queueing import Subscriber
+from tests.broker.queues.parts import Parts
+
+
+class Ordered(Subscriber):
+    """order: tags of the consumers that got a message, in the order of their deliveries."""
+
+    def __init__(self, order: list[str], *parts: Any, **options: Any) -> None:
+        super().__init__(*parts, **options)
+        self.order = order
+
+    def deliver(self, entry: Entry) -> None:
+        self.order.append(self.tag)
+        super().deliver(entry)
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "rounds"])
+def parts(request: pytest.FixtureRequest) -> Parts:
+    return Parts(quorum=request.param)
+
+
+def test_a_delivery_is_outstanding(parts: Parts) -> None:
+    consumer = parts.subscriber(limit=2)
+    parts.add(b"1", b"2", b"3")
+    parts.offering.drain()
+    assert (consumer.bodies, parts.bodies(), parts.outstanding.count) == ([b"1", b"2"], [b"3"], 2)
+
+
+def test_without_acknowledgement_a_delivery_leaves(parts: Parts) -> None:
+    consumer = parts.subscriber(no_ack=True)
+    entry = parts.entry(b"1", persistent=True)
+    parts.offering.give(consumer, entry)
+    assert (consumer.bodies, parts.offering.no_ack, parts.outstanding.count) == ([b"1"], 1, 0)
+    assert parts.store.told == [("enqueue", b"1"), ("settle", b"1")]
+
+
+def test_the_store_is_told_of_a_delivery_of_what_it_keeps(parts: Parts) -> None:
+    parts.offering.give(parts.subscriber(), parts.entry(b"1", persistent=True))
+    assert parts.store.told == [("enqueue", b"1"), ("returned", b"1")]
+
+
+def test_consumers_share_in_turn() -> None:
+    parts = Parts()
+    a, b = parts.subscriber("a"), parts.subscriber("b")
+    parts.add(b"1", b"2", b"3", b"4")
+    parts.offering.drain()
+    assert (a.bodies, b.bodies) == ([b"1", b"3"], [b"2", b"4"])
+
+
+def test_in_rounds_each_gets_its_part_at_once_and_nothing_stays_reserved() -> None:
+    parts = Parts(quorum=True)
+    order: list[str] = []
+    a, b = Ordered(order, parts.owner, "a", limit=2), Ordered(order, parts.owner, "b", limit=2)
+    for each in (a, b):
+        parts.consumers.add(each)
+    parts.add(b"1", b"2", b"3", b"4", b"5")
+    parts.offering.drain()
+    assert order == ["a", "a", "b", "b"]
+    assert (a.unacked, b.unacked, parts.outstanding.count) == (2, 2, 4)
+    assert [entry.message.body for entry in a.held] == [b"1", b"3"]
+
+
+def test_what_has_expired_is_not_taken(parts: Parts) -> None:
+    parts.add(b"old", expiration_ms=5)
+    parts.add(b"new")
+    parts.clock.advance(5)
+    entry = parts.offering.take_head()
+    assert entry is not None
+    assert (entry.message.body, parts.expiry.count, parts.ledger.left) == (b"new", 0, 1)
+    assert parts.offering.take_head() is None
+
+
+def test_offering_to_one_consumer_arms_the_timer_for_what_stays(parts: Parts) -> None:
+    consumer = parts.subscriber(limit=1)
+    parts.add(b"1", b"2", expiration_ms=20)
+    parts.offering.offer(consumer)
+    assert consumer.bodies == [b"1"]
+    assert parts.clock.next_due_ms() == parts.clock.now_ms() + 20
+
+
+@pytest.mark.parametrize(("quorum", "stays"), [(False, True), (True, False)])
+def test_a_consumer_that_has_become_full_leaves_the_ring_only_where_messages_are_dealt_out(
+    quorum: bool, stays: bool
+) -> None:
+    parts = Parts(quorum=quorum)
+    consumer = parts.subscriber(limit=1)
+    parts.add(b"1", b"2")
+    parts.offering.offer(consumer)
+    assert (consumer.bodies, consumer.ringed) == ([b"1"], stays)
+
+
+def test_what_comes_back_goes_to_its_place_and_expires_again() -> None:
+    parts = Parts()
+    first, _ = parts.add(b"1", b"2", expiration_ms=5)
+    assert parts.offering.pop() is first
+    assert parts.expiry.count == 1
+    parts.offering.put_back([first])
+    assert (parts.bodies(), parts.expiry.count) == ([b"1", b"2"], 2)
+
+
+def test_one_that_goes_last_is_behind_all_others(parts: Parts) -> None:
+    first, _ = parts.add(b"1", b"2", expiration_ms=5)
+    parts.offering.pop()
+    parts.offering.put_last(first)
+    assert (parts.bodies(), parts.expiry.count) == ([b"2", b"1"], 2)
+
+
+def test_clear_lets_all_go_and_the_consumers_rest(parts: Parts) -> None:
+    consumer = parts.subscriber(limit=0)
+    parts.add(b"1", b"2", expiration_ms=5)
+    assert parts.offering.clear() == 2
+    assert (parts.bodies(), parts.expiry.count, parts.ledger.left, consumer.ringed) == ([], 0, 2, False)
+    assert parts.offering.clear() == 0
+
+
+def test_discard_tells_the_store_nothing(parts: Parts) -> None:
+    parts.ready.push(parts.entry(b"1", persistent=True))
+    parts.offering.discard()
+    assert parts.offering.ready.count == 0
+    assert parts.store.told == [("enqueue", b"1")]

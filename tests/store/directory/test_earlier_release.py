@@ -1,0 +1,47 @@
+"""A data directory that the release before wrote, with messages of all kinds, is found as that release finds it."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from amqpbroker.store.directory.dump import living
+from amqpbroker.store.directory.inspection import Inspection, JournalReader
+from amqpbroker.store.journal.files import Files
+from tests.store.directory.stored_messages import STATE, make, state
+
+#: Made with the code before first deliveries were flags of publish records.
+ARCHIVE = Path(__file__).with_name("earlier_release.tar.xz")
+
+
+@pytest.fixture
+def unpacked(tmp_path):
+    with tarfile.open(ARCHIVE) as packed:
+        packed.extractall(tmp_path, filter="data")
+    return tmp_path
+
+
+def test_the_directory_of_an_earlier_release_has_the_same_messages(unpacked):
+    expected = json.loads((unpacked / STATE).read_text())
+    found = state(unpacked / "data")
+    assert json.loads(json.dumps(found)) == expected
+    redelivered = {name: [one[0] for one in messages if one[1]] for name, messages in found["now"].items()}
+    assert redelivered["classic"] == ["classic 1", "classic 2", "classic 3", "classic 4"]
+    assert [one[0] for one in found["now"]["spilled"]] == [f"stored {number}" for number in range(100)]
+    assert list((unpacked / "data" / "spill").iterdir()) == []
+
+
+def test_the_directory_of_an_earlier_release_is_sound(unpacked):
+    reader = JournalReader(unpacked / "data" / "journal", Files())
+    inspection = Inspection(reader)
+    assert reader.findings == []
+    count = sum(len(copies.positions) for copies in inspection.copies.values())
+    assert count == len(list(living(JournalReader(reader.directory, Files()), Files()))) > 150
+
+
+def test_what_this_release_writes_is_the_same(unpacked, tmp_path):
+    """The same operations leave the same messages, whatever the records are."""
+    make(tmp_path / "made")
+    expected = json.loads((unpacked / STATE).read_text())
+    assert json.loads(json.dumps(state(tmp_path / "made"))) == expected

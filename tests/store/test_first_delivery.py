@@ -1,0 +1,212 @@
+"""First deliveries of messages: a flag of the publish record if that is not yet written, else a record of their own."""
+
+import pytest
+
+from amqpbroker.store.journal import record
+from amqpbroker.wire.values import Field, longstr
+from tests.broker.storing import (
+    DIRECTORY,
+    LaterCommitter,
+    Node,
+    crashed_copy,
+    finish,
+    publish,
+)
+from tests.fault_files import FaultyFiles
+
+QUORUM = {"x-queue-type": longstr("quorum")}
+
+
+class Records(record.Visitor):
+    """What the journal of a node says. published: sequence -> whether the publish record says that it was delivered."""
+
+    def __init__(self, node):
+        self.published = {}
+        self.returned = []
+        for name in node.files.names(DIRECTORY):
+            data = bytes(node.files.contents[DIRECTORY / name])
+            mark = record.read_mark(data, int(name.split(".")[0], 16))
+            offset = record.SEGMENT_HEAD.size
+            while offset < len(data):
+                _, size = record.read_batch(data, offset, mark)
+                offset += record.BATCH_HEAD.size
+                record.visit(data, offset, offset + size, self)
+                offset += size
+
+    def entered(self, offset, queue_id, sequence, deadline_ms, count, size, octets, priority, delivered):
+        self.published[queue_id, sequence] = delivered
+
+    def settled(self, position):
+        pass
+
+    def returned_copy(self, position, delivery_count):
+        self.returned.append((position, delivery_count))
+
+
+def redelivered(node, queue="q"):
+    """Get everything; returns what of it is redelivered."""
+    client = node.client()
+    found = {}
+    while (got := client.get(queue, no_ack=False)).name == "basic.get-ok":
+        found[got.body.decode()] = got.arguments["redelivered"]
+    return found
+
+
+@pytest.mark.parametrize("arguments", [{}, {"x-max-priority": Field("I", 5)}, QUORUM])
+def test_the_first_delivery_in_the_iteration_of_the_publish_is_no_record(arguments):
+    node = Node(q=arguments)
+    client, consumer = node.client(), node.client()
+    consumer.call(1, "basic.qos", prefetch_count=2)
+    consumer.consume("q", no_ack=False)
+    publish(client, "a", "b", "c")
+    client.turn()
+    records = Records(node)
+    assert records.published == {(1, 1): True, (1, 2): True, (1, 3): False}
+    assert records.returned == []
+    assert redelivered(node.crash()) == {"a": True, "b": True, "c": False}
+
+
+def test_a_message_that_is_got_in_the_iteration_of_the_publish_is_one_record():
+    node = Node()
+    client = node.client()
+    publish(client, "a", "b")
+    client.send(1, "basic.get", queue="q")
+    client.turn()
+    assert (Records(node).published, Records(node).returned) == ({(1, 1): True, (1, 2): False}, [])
+    assert redelivered(node.crash()) == {"a": True, "b": False}
+
+
+def test_a_delivery_after_the_publish_is_written_is_a_record():
+    node = Node()
+    client = node.client()
+    publish(client, "a", "b")
+    client.turn()
+    client.get("q", no_ack=False)
+    client.turn()
+    records = Records(node)
+    assert records.published == {(1, 1): False, (1, 2): False}
+    assert len(records.returned) == 1
+    assert redelivered(node.crash()) == {"a": True, "b": False}
+
+
+def test_a_delivery_while_the_publish_is_being_written_is_a_record_of_the_next_batch():
+    node = Node(committer=LaterCommitter)
+    client = node.client()
+    publish(client, "a")
+    client.turn()
+    client.get("q", no_ack=False)
+    client.turn()
+    node.committer.finish()
+    assert redelivered(crashed_copy(node)) == {"a": False}
+    finish(node)
+    assert redelivered(node.crash()) == {"a": True}
+
+
+def test_a_message_that_comes_back_before_it_is_written_keeps_its_counts():
+    node = Node(q=QUORUM)
+    client = node.client()
+    publish(client, "a")
+    for tag in (1, 2):
+        client.send(1, "basic.get", queue="q")
+        client.send(1, "basic.nack", delivery_tag=tag, requeue=True)
+    client.turn()
+    got = node.crash().client().get("q")
+    assert (got.body, got.arguments["redelivered"]) == (b"a", True)
+    assert got.properties["headers"]["x-delivery-count"] == Field("l", 2)
+
+
+def test_a_redelivery_says_nothing_new():
+    """The return has said that it was delivered, and how often."""
+    node = Node()
+    client = node.client()
+    publish(client, "a")
+    client.turn()
+    client.get("q", no_ack=False)
+    client.send(1, "basic.nack", delivery_tag=1, requeue=True)
+    client.turn()
+    before = len(Records(node).returned)
+    client.get("q", no_ack=False)
+    client.turn()
+    assert len(Records(node).returned) == before
+    assert redelivered(node.crash()) == {"a": True}
+
+
+@pytest.mark.parametrize("delivered", [(), ("one",), ("two", "three"), ("one", "two", "three")])
+def test_copies_of_one_message_are_flagged_if_all_are_delivered(delivered):
+    queues = ("one", "two", "three")
+    node = Node(**{name: {} for name in queues})
+    client, consumer = node.client(), node.client()
+    for name in queues:
+        client.call(1, "queue.bind", queue=name, exchange="amq.fanout")
+    for name in delivered:
+        consumer.consume(name, tag=name, no_ack=False)
+    client.publish("", b"m", exchange="amq.fanout", delivery_mode=2)
+    client.turn()
+    records = Records(node)
+    assert set(records.published.values()) == {len(delivered) == 3}
+    assert len(records.returned) == (0 if len(delivered) == 3 else len(delivered))
+    after = node.crash()
+    assert {name: redelivered(after, name) for name in queues} == {name: {"m": name in delivered} for name in queues}
+
+
+def test_what_a_transaction_publishes_and_a_consumer_gets_is_flagged():
+    node = Node()
+    client, consumer = node.client(), node.client()
+    consumer.consume("q", no_ack=False)
+    client.call(1, "tx.select")
+    publish(client, "a", "b")
+    client.call(1, "tx.commit")
+    assert (Records(node).published, Records(node).returned) == ({(1, 1): True, (1, 2): True}, [])
+    assert redelivered(node.crash()) == {"a": True, "b": True}
+
+
+def test_a_message_with_extra_keys_is_flagged():
+    node = Node(q={}, other={})
+    client, consumer = node.client(), node.client()
+    for name in ("q", "other"):
+        consumer.consume(name, tag=name, no_ack=False)
+    client.publish("q", b"a", delivery_mode=2, headers={"CC": Field("A", [longstr("other"), longstr("k" * 255)])})
+    client.turn()
+    assert Records(node).returned == []
+    after = node.crash()
+    assert (redelivered(after), redelivered(after, "other")) == ({"a": True}, {"a": True})
+
+
+@pytest.mark.explore
+def test_whenever_the_power_goes_what_was_confirmed_is_there_and_flagged():
+    """What was published and delivered before a power loss at any octet of the batch that says so."""
+    node = Node()
+    client, consumer = node.client(), node.client()
+    publish(client, "early")
+    client.turn()
+    (path,) = node.files.contents
+    before = len(node.files.contents[path])
+    consumer.consume("q", no_ack=False)
+    publish(client, "a", "b")
+    client.turn()
+    data = bytes(node.files.contents[path])
+    whole = {"early": True, "a": True, "b": True}
+    for end in range(before, len(data) + 1):
+        files = FaultyFiles()
+        files.contents[path] = bytearray(data[:end])
+        files.synced[path] = end
+        found = redelivered(Node(files))
+        assert found in ({"early": False}, {"early": True}, whole)
+    assert found == whole
+
+
+def test_a_flagged_message_that_is_written_again_is_still_redelivered():
+    node = Node()
+    node.persistence.log.segment_bytes = 2_000
+    client, consumer = node.client(), node.client()
+    consumer.call(1, "basic.qos", prefetch_count=2)
+    consumer.consume("q", no_ack=False)
+    publish(client, "stays", "stays too")
+    client.turn()
+    for number in range(200):
+        publish(client, f"{number:0100}")
+        client.turn()
+        client.get("q")
+        client.turn()
+    assert node.persistence.log.oldest > 1
+    assert redelivered(node.crash()) == {"stays": True, "stays too": True}

@@ -1,0 +1,100 @@
+"""The shape of the store's code: who writes the fields of its objects, and how small files are."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import amqpbroker
+
+PACKAGE = Path(amqpbroker.__file__).parent
+STORE = PACKAGE / "store"
+
+#: Objects of the layer below, which the store makes and completes, by the names that they have in the store.
+MESSAGES = {"copy", "message"}
+
+#: Names of the store's objects outside, and of the parts of their names.
+STORES = (
+    "store",
+    "persistence",
+    "writer",
+    "journal",
+    "log",
+    "definitions",
+    "committer",
+    "living",
+    "gathering",
+    "found",
+)
+
+#: Files with fewer lines than this have to be one of `SMALL`.
+LINES = 30
+
+#: Why a file is small: a package's face, or the seam to a library that may not be there.
+SMALL = {"__init__.py": "face", "journal/checksum.py": "seam"}
+
+
+def parsed(root: Path) -> Iterator[tuple[Path, ast.Module]]:
+    # The sources, also where the package is compiled.
+    for path in sorted(root.rglob("*.py")):
+        yield path, ast.parse(path.read_text())
+
+
+def written(tree: ast.AST) -> Iterator[ast.Attribute]:
+    """Yield the attributes that are assigned or deleted."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            yield node
+
+
+def fields(root: Path) -> set[str]:
+    """Return the names of the fields that objects of classes there give themselves."""
+    found = set()
+    for _, tree in parsed(root):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                found |= {one.attr for one in written(node) if ast.unparse(one.value) == "self"}
+    return found
+
+
+def last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def foreign_writes(root: Path) -> list[str]:
+    """Return where fields of the store's objects are written by others than these objects."""
+    of_store = fields(STORE)
+    elsewhere = set().union(*(fields(path) for path in root.iterdir() if path.is_dir() and path != STORE))
+    found = []
+    for path, tree in parsed(root):
+        within = path.is_relative_to(STORE)
+        for one in written(tree):
+            owner = last_name(one.value)
+            if owner == "self" or (within and owner in MESSAGES):
+                continue
+            known = one.attr in of_store and one.attr not in elsewhere
+            if within or known or any(name in owner.lower() for name in STORES):
+                found.append(f"{path.relative_to(root)}:{one.lineno}: {ast.unparse(one)}")
+    return found
+
+
+def test_fields_of_the_store_are_written_by_their_objects_alone():
+    assert foreign_writes(PACKAGE) == []
+
+
+def test_a_write_of_another_objects_field_is_found(tmp_path):
+    (tmp_path / "server").mkdir()
+    app = tmp_path / "server" / "app.py"
+    app.write_text("self._store.writer.on_stuck = 1\nself._store.synced += 1\nkept._on_synced = f\nself.x = 2\n")
+    assert [line.split(": ")[1] for line in foreign_writes(tmp_path)] == [
+        "self._store.writer.on_stuck",
+        "self._store.synced",
+        "kept._on_synced",
+    ]
+
+
+def test_no_file_of_the_store_is_tiny():
+    small = {
+        str(path.relative_to(STORE)) for path, _ in parsed(STORE) if len(path.read_text().splitlines()) < LINES
+    } - {"__init__.py"}
+    assert {name for name in small if SMALL.get(name, SMALL.get(Path(name).name)) is None} == set()
+    assert {name for name in SMALL if "/" in name} <= small

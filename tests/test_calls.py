@@ -1,0 +1,193 @@
+"""Calls of own functions, and the files that these are in, on the five paths of a message; `pytest -s` prints them.
+
+Alone: all calls of an event loop iteration with one message, from the bytes that came to the bytes that go out, the
+write and the sync included. Marginal: calls for one more message in the same iteration. What a client acknowledges is
+part of the iteration after its delivery, so that each iteration has everything that happens to one message.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+import amqpbroker
+from amqpbroker import compiled
+from amqpbroker.clock import ManualClock
+from amqpbroker.wire.values import longstr
+from tests.bench.core import stored_broker
+from tests.harness import Wire, method, published
+
+PACKAGE = str(Path(amqpbroker.__file__).parent) + "/"
+#: In place of a C library, where there is none.
+STAND_IN = "plain_octets.py"
+FEW, MORE = 10, 30
+
+
+class Trace:
+    """calls: (file, function) -> how often. order: the same, as they came."""
+
+    def __init__(self) -> None:
+        self.order: list[tuple[str, str]] = []
+
+    @property
+    def calls(self) -> Counter[tuple[str, str]]:
+        return Counter(self.order)
+
+    @property
+    def files(self) -> set[str]:
+        return {file for file, _ in self.order}
+
+    def _called(self, frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(PACKAGE) and not code.co_filename.endswith(STAND_IN):
+            self.order.append((code.co_filename.removeprefix(PACKAGE), code.co_qualname))
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        before = sys.getprofile()
+        sys.setprofile(self._called)
+        try:
+            yield
+        finally:
+            sys.setprofile(before)
+
+
+class Way:
+    """One path: a client of a broker that stores on files, and what it sends for a number of messages."""
+
+    def __init__(self, directory: Path) -> None:
+        self.broker = stored_broker(ManualClock(), directory)
+        self.client = Wire(self.broker).log_in()
+        self.tag = 0
+        self.set_up()
+
+    def set_up(self) -> None:
+        raise NotImplementedError
+
+    def step(self, count: int) -> bytes:
+        """Return what the client sends in one iteration, for so many messages."""
+        raise NotImplementedError
+
+    def settled(self, name: str, count: int, **arguments: bool) -> bytes:
+        """Methods that settle the next deliveries."""
+        first, self.tag = self.tag + 1, self.tag + count
+        return b"".join(method(name, delivery_tag=tag, **arguments) for tag in range(first, self.tag + 1))
+
+    def iterate(self, data: bytes) -> None:
+        """Feed this, and end the iteration as the server does."""
+        self.client.connection.feed(data)
+        self.broker.sync()
+        if self.client.dirty:
+            self.client.dirty = False
+            self.client.connection.collect()
+
+    def trace(self, count: int) -> Trace:
+        """Trace one iteration of several."""
+        for _ in range(4):
+            self.iterate(self.step(count))
+        data, trace = self.step(count), Trace()
+        with trace.on():
+            self.iterate(data)
+        return trace
+
+
+class Transient(Way):
+    """Publish, deliver, acknowledge; nothing is stored."""
+
+    def set_up(self) -> None:
+        self.client.declare("q")
+        self.client.consume("q", no_ack=False)
+
+    def step(self, count: int) -> bytes:
+        return self._acks(count) + published("q", b"x" * 16) * count
+
+    def _acks(self, count: int) -> bytes:
+        """Acknowledge what was delivered in the iteration before."""
+        return self.settled("basic.ack", count) if self.broker.vhosts["/"].queues["q"].unacked_count else b""
+
+
+class Persistent(Transient):
+    """Publish a persistent message, store and confirm it, deliver, acknowledge."""
+
+    def set_up(self) -> None:
+        self.client.declare("q", durable=True)
+        self.client.call(1, "confirm.select")
+        self.client.consume("q", no_ack=False)
+
+    def step(self, count: int) -> bytes:
+        return self._acks(count) + published("q", b"x" * 16, delivery_mode=2) * count
+
+
+class Get(Way):
+    """Get a stored message and acknowledge it."""
+
+    def set_up(self) -> None:
+        self.client.declare("q", durable=True)
+        self.client.feed(published("q", b"x" * 16, delivery_mode=2) * 400)
+        self.client.turn()
+
+    def step(self, count: int) -> bytes:
+        return method("basic.get", queue="q") * count + self.settled("basic.ack", count)
+
+
+class Rejected(Way):
+    """Reject a stored message, which goes to a dead letter queue."""
+
+    def set_up(self) -> None:
+        letters = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
+        self.client.declare("q", durable=True, arguments=letters)
+        self.client.declare("dead", durable=True)
+        self.client.consume("q", no_ack=False)
+        self.client.feed(published("q", b"x" * 16, delivery_mode=2) * 400)
+        self.client.turn()
+
+    def step(self, count: int) -> bytes:
+        return self.settled("basic.reject", count, requeue=False)
+
+
+class Fanout(Way):
+    """Publish a persistent message to a fanout exchange with three queues, store and confirm it."""
+
+    def set_up(self) -> None:
+        for name in ("a", "b", "c"):
+            self.client.declare(name, durable=True)
+            self.client.call(1, "queue.bind", queue=name, exchange="amq.fanout")
+        self.client.call(1, "confirm.select")
+
+    def step(self, count: int) -> bytes:
+        return published("", b"x" * 16, "amq.fanout", delivery_mode=2) * count
+
+
+#: The most calls alone, calls of one more message, and files.
+MOST = {
+    Transient: (35, 15, 15),
+    Persistent: (100, 20, 30),
+    Get: (115, 45, 35),
+    Rejected: (150, 95, 37),
+    Fanout: (120, 55, 30),
+}
+
+
+@pytest.mark.skipif(compiled.is_compiled(), reason="calls of compiled functions are not seen")
+@pytest.mark.parametrize("kind", MOST, ids=lambda kind: kind.__name__.lower())
+def test_a_message_takes_few_calls(kind, tmp_path):
+    traces = {}
+    for count in (1, FEW, MORE):
+        directory = tmp_path / str(count)
+        directory.mkdir()
+        traces[count] = kind(directory).trace(count)
+    alone = traces[1]
+    few, more = traces[FEW].calls, traces[MORE].calls
+    marginal = (more.total() - few.total()) / (MORE - FEW)
+    print(f"\n{kind.__doc__} {len(alone.order)} calls in {len(alone.files)} files alone, {marginal:g} for one more:\n")
+    for file, function in alone.order:
+        each = (more[file, function] - few[file, function]) / (MORE - FEW)
+        print(f"  {'' if not each else format(each, 'g'):>4} {file}: {function}")
+    most_alone, most_marginal, most_files = MOST[kind]
+    assert len(alone.order) <= most_alone
+    assert marginal <= most_marginal
+    assert len(alone.files) <= most_files
