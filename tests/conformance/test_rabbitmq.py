@@ -33,7 +33,7 @@ def program(tmp_path, monkeypatch):
 
 def is_listening(node):
     with socket.socket() as probe:
-        return probe.connect_ex(node.target.address) == 0
+        return probe.connect_ex((node.target.host, node.target.port)) == 0
 
 
 @pytest.mark.usefixtures("program")
@@ -55,9 +55,9 @@ def test_a_killed_node_is_started_again_with_its_data():
 def test_a_started_one_has_its_addresses_and_ends_with_the_block():
     with rabbitmq.own_rabbitmq() as target:
         assert target.management_url.startswith("http://guest:guest@127.0.0.1:")
-        socket.create_connection(target.address).close()
+        socket.create_connection((target.host, target.port)).close()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(target.address)
+        socket.create_connection((target.host, target.port))
 
 
 def test_a_node_that_does_not_start_is_told(program):

@@ -46,7 +46,4 @@ class Host(metaclass=ABCMeta):
 
     @abstractmethod
     def drop_queue(self, queue: Queue, actor: str = "") -> None:
-        """Delete a queue whose time is over: it expired, or its last consumer has gone.
-
-        actor: who deletes it, as events say; "" for the broker itself.
-        """
+        """Delete a queue whose time is over: it expired, or its last consumer has gone."""

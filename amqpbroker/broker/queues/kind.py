@@ -55,8 +55,7 @@ class Kind:
     Observation:
     replicated: has a leader and members. columns(row, info, settings, node): adds the columns of this kind to a row of
     the management API. detailed_columns: of QueueInfo, shown only in detail. owner_in_events: queue.created names the
-    owner. expired_by: the user who deletes an expired queue, as queue.deleted has it; "" for the broker itself.
-    memory_key: its part of the node's memory.
+    owner. expired_by: user who deletes an expired queue, in events. memory_key: its part of the node's memory.
     """
 
     name: str

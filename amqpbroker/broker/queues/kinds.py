@@ -137,7 +137,8 @@ QUORUM: Final = Kind(
     conditional_delete=False,
     get_beside_single_active=False,
     replicated=True,
-    expired_by="expired",  # rabbit_quorum_queue:spawn_deleter
+    # rabbit_quorum_queue:spawn_deleter
+    expired_by="expired",
     columns=quorum_columns,
     memory_key="quorum_queue_procs",
 )
