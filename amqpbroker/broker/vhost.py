@@ -405,7 +405,6 @@ class Vhost(Host):
         """Delete because its time is over, and nobody is there to be told that this cannot be stored.
 
         Where it cannot, that is logged, and the next start brings back what was durable, the queue without messages.
-        actor: who deletes it, as events say; "" for the broker itself.
         """
         if self.queues.get(queue.name) is not queue:
             return

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
-from amqpbroker.clock import ManualClock
+from amqpbroker.clock import TravelClock
 from amqpbroker.config import Config
 from amqpbroker.management.app import build_app
 from amqpbroker.server.tick import Tick
@@ -26,20 +26,6 @@ LARGE = 100_000
 AT_ONCE = 10_000
 
 
-class SteppedClock(ManualClock):
-    """A clock that moves from timer to timer, so that clients act in between."""
-
-    def step(self, end_ms: int) -> bool:
-        """Move on to the earliest timer due by `end_ms` and fire it. Return False, at `end_ms`, if there is none."""
-        due_ms = self.next_due_ms()
-        if due_ms is None or due_ms > end_ms:
-            self._now_ms = end_ms
-            return False
-        self._now_ms = max(self._now_ms, due_ms)
-        self.fire_due()
-        return True
-
-
 class InProcess(Network):
     """A broker in memory, fed with bytes. Time stands still until a case waits for something that is not there yet.
 
@@ -48,7 +34,8 @@ class InProcess(Network):
 
     def __init__(self, cut: Cut = whole) -> None:
         self.cut = cut
-        self.clock = SteppedClock()
+        self.clock = TravelClock()
+        self.clock.freeze()
         self.broker = Broker(Config(), self.clock, MemoryStore())
         self._soon: deque = deque()
         self.tick = Tick(self._soon.append, self.broker.sync, self._fail)

@@ -4,11 +4,20 @@ from functools import partial
 
 import pytest
 
+from amqpbroker.broker.queues.kinds import CLASSIC
+from amqpbroker.broker.queues.kinds import KINDS as QUEUE_KINDS
 from conformance import kinds, registry, transcript
 from conformance.errors import UnsuitableCaseError
 from conformance.purpose import is_on_purpose
 
+#: Kinds of queue that this broker has, beside the one that the cases were written for.
+HERE = [name for name, kind in QUEUE_KINDS.items() if kind.make is not None and kind is not CLASSIC]
+
 CASES = {case.id for case in registry.load()}
+
+
+def test_every_kind_of_queue_has_its_contract():
+    assert sorted(kinds.KINDS) == sorted(HERE)
 
 
 def recorded(folder):
