@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.access import Access
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.testing.routes import ROUTES
 from amqpbroker.testing.routes.route import Route

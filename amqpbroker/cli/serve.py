@@ -62,7 +62,7 @@ def serve(
 
     make: app.MakeServer | None = None
     if testing:
-        from amqpbroker.testing.instance import Instances
+        from amqpbroker.testing.instances import Instances
 
         make = Instances()
     try:

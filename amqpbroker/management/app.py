@@ -21,16 +21,17 @@ from starlette.staticfiles import StaticFiles
 from amqpbroker.broker.events.events import INTERNAL
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
-from amqpbroker.management.authentication import CSRF_HEADER, Door
+from amqpbroker.management.access import Access
+from amqpbroker.management.authentication import CSRF_HEADER, Authenticator
 from amqpbroker.management.bodies import Bodies
 from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.encoding import encoded
 from amqpbroker.management.failure import ApiError
-from amqpbroker.management.identity import Who
+from amqpbroker.management.identity import Identity
 from amqpbroker.management.listing import Listing, asked_columns, encode, only
 from amqpbroker.management.origin import comes_from_elsewhere
 from amqpbroker.management.proxies import Proxies
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
 from amqpbroker.management.streamed import answer
@@ -66,10 +67,10 @@ def build_app(broker: "Broker", node: "Node", resources: Iterable[Resource] = RE
     config = broker.config
     timeout_ms = config.management.login_session_timeout_min * 60_000
     sessions = Sessions(broker.clock, timeout_ms, config.bounds)
-    door = Door(broker, sessions, node.token)
+    authenticator = Authenticator(broker, sessions, node.token)
     bodies = Bodies(config.bounds.bodies_bytes)
-    api = [Route(resource.path, _Endpoint(broker, node, door, bodies, resource)) for resource in resources]
-    api.append(Route("/{unknown:path}", _Endpoint(broker, node, door, bodies, Resource("", Access.ANYBODY))))
+    api = [Route(resource.path, _Endpoint(broker, node, authenticator, bodies, resource)) for resource in resources]
+    api.append(Route("/{unknown:path}", _Endpoint(broker, node, authenticator, bodies, Resource("", Access.ANYBODY))))
     routes: list[Any] = [Mount("/api", routes=api)]
     if STATIC.is_dir():
         routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
@@ -128,10 +129,12 @@ class _Prefixed:
 class _Endpoint:
     """What answers requests to one resource."""
 
-    def __init__(self, broker: "Broker", node: "Node", door: Door, bodies: Bodies, resource: Resource) -> None:
+    def __init__(
+        self, broker: "Broker", node: "Node", authenticator: Authenticator, bodies: Bodies, resource: Resource
+    ) -> None:
         self._broker = broker
         self._node = node
-        self._door = door
+        self._authenticator = authenticator
         self._bodies = bodies
         self._resource = resource
 
@@ -160,7 +163,7 @@ class _Endpoint:
     async def _answer(self, request: Request) -> Response:
         resource = self._resource
         path = {name: unquote(value) for name, value in request.path_params.items()}
-        who = self._door.identify(request)
+        identity = self._authenticator.identify(request)
         handler = resource.handler(request.method)
         if not resource.path:
             raise failure.not_found()
@@ -172,12 +175,12 @@ class _Endpoint:
         if not reading and comes_from_elsewhere(request.headers, self._broker.config.management.cors_allow_origins):
             raise failure.foreign_origin()
         access = resource.access if reading or resource.change is None else resource.change
-        if access is not Access.ANYBODY and who is None:
+        if access is not Access.ANYBODY and identity is None:
             return _challenge(request)
 
-        def check() -> Who | None:
+        def check() -> Identity | None:
             """Return the sender of the request if the request is still allowed. Raises ApiError."""
-            now = self._door.still(request, who)
+            now = self._authenticator.still(request, identity)
             if access is not Access.ANYBODY:
                 if now is None:
                     raise failure.wrong_login()
@@ -186,12 +189,12 @@ class _Endpoint:
 
         check()
         with self._bodies.one() as body:
-            call = Call(self._broker, self._node, self._door, check, request, path)
+            call = Call(self._broker, self._node, self._authenticator, check, request, path)
             if request.method in ("PUT", "POST"):
-                most = resource.max_body(who is not None, self._broker.config.bounds.body_bytes)
+                most = resource.max_body(identity is not None, self._broker.config.bounds.body_bytes)
                 call.raw = await body.read(request, most, partial(_may_send, resource, call))
             call.check()
-            self._broker.events.actor = INTERNAL if who is None else who.user.name
+            self._broker.events.actor = INTERNAL if identity is None else identity.user.name
             try:
                 result = handler(call)
             finally:
@@ -203,11 +206,11 @@ class _Endpoint:
             call.check()
         return response
 
-    def _require(self, who: Who, access: Access, vhost: str | None, method: str) -> None:
-        who.require(access, None)
+    def _require(self, identity: Identity, access: Access, vhost: str | None, method: str) -> None:
+        identity.require(access, None)
         if vhost is not None and vhost not in self._broker.vhosts:
             raise failure.no_vhost() if method in ("PUT", "POST") else failure.not_found()
-        who.require(access, vhost)
+        identity.require(access, vhost)
 
 
 def _may_send(resource: Resource, call: Call) -> None:

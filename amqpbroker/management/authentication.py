@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, final
 from amqpbroker.broker.users.logins import HTTP
 from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
-from amqpbroker.management.identity import Who
+from amqpbroker.management.identity import Identity
 from amqpbroker.management.sessions import COOKIE, Sessions
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ CSRF_HEADER = "x-requested-with"
 
 
 @final
-class Door:
+class Authenticator:
     """Tells who sends a request. token: see Node; empty for none."""
 
     def __init__(self, broker: "Broker", sessions: Sessions, token: str) -> None:
@@ -32,15 +32,15 @@ class Door:
         self._broker = broker
         self._token = token
 
-    def knock(self, name: str, password: bytes, host: str) -> Who:
+    def by_password(self, name: str, password: bytes, host: str) -> Identity:
         """By name and password, from that address. Raises ApiError 401."""
         user = self._broker.logins.by_password(name, password, host, HTTP)
         if user is None:
             log.warning("HTTP access denied: user '%s' - invalid credentials", name)
             raise failure.wrong_login()
-        return Who(self._broker, user)
+        return Identity(self._broker, user)
 
-    def identify(self, request: "Request") -> Who | None:
+    def identify(self, request: "Request") -> Identity | None:
         """None if the request does not say who sends it. Raises ApiError 401 if it says so wrongly."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         host = request.client.host if request.client is not None else ""
@@ -50,36 +50,36 @@ class Door:
                     name, colon, password = base64.b64decode(given, validate=True).partition(b":")
                     if not colon:
                         raise failure.wrong_login()
-                    return self.knock(name.decode(), password, host)
+                    return self.by_password(name.decode(), password, host)
                 except (binascii.Error, UnicodeDecodeError):
                     raise failure.wrong_login() from None
             case "bearer":
                 if not self._token or not hmac.compare_digest(given.encode(), self._token.encode()):
                     raise failure.wrong_login()
-                return Who(self._broker, User("amqpbroker", tags=("administrator",)), all_powerful=True)
+                return Identity(self._broker, User("amqpbroker", tags=("administrator",)), all_powerful=True)
             case "":
                 return self._by_cookie(request)
             case _:
                 raise failure.wrong_login()
 
-    def still(self, request: "Request", who: Who | None) -> Who | None:
+    def still(self, request: "Request", identity: Identity | None) -> Identity | None:
         """Return the current state of the sender that `identify` returned at the start of the request.
 
         Raises ApiError 401 if the user was deleted or its password was changed. Returns None if the login has expired.
         """
-        if who is None or who.all_powerful:
-            return who
+        if identity is None or identity.all_powerful:
+            return identity
         if "authorization" not in request.headers:
             return self._by_cookie(request)
         try:
-            user = self._broker.users.user(who.user.name)
+            user = self._broker.users.user(identity.user.name)
         except LookupError:
             raise failure.wrong_login() from None
-        if user.password_hash != who.user.password_hash:
+        if user.password_hash != identity.user.password_hash:
             raise failure.wrong_login()
-        return Who(self._broker, user)
+        return Identity(self._broker, user)
 
-    def _by_cookie(self, request: "Request") -> Who | None:
+    def _by_cookie(self, request: "Request") -> Identity | None:
         found = self.sessions.find(request.cookies.get(COOKIE, ""))
         if found is None:
             return None
@@ -90,4 +90,4 @@ class Door:
             user = self._broker.users.user(name)
         except LookupError:
             return None
-        return Who(self._broker, user) if user.password_hash == password_hash else None
+        return Identity(self._broker, user) if user.password_hash == password_hash else None

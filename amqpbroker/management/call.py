@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from amqpbroker.broker.node import Node
     from amqpbroker.broker.users.permissions import Permissions
     from amqpbroker.broker.vhost import Vhost
-    from amqpbroker.management.authentication import Door
-    from amqpbroker.management.identity import Who
+    from amqpbroker.management.authentication import Authenticator
+    from amqpbroker.management.identity import Identity
 
 
 @final
@@ -52,16 +52,16 @@ class Call:
         self,
         broker: "Broker",
         node: "Node",
-        door: "Door",
-        check: "Callable[[], Who | None]",
+        authenticator: "Authenticator",
+        check: "Callable[[], Identity | None]",
         request: "Request",
         path: Mapping[str, str],
     ) -> None:
         self.broker = broker
         self.node = node
-        self.door = door
+        self.authenticator = authenticator
         self._check = check
-        self._who: Who | None = None
+        self._identity: Identity | None = None
         self.request = request
         self.path = path
         self.query: Mapping[str, str] = dict(reversed(request.query_params.multi_items()))
@@ -69,7 +69,7 @@ class Call:
 
     def check(self) -> None:
         """Check the user's permissions again; a handler calls this after each wait. Raises ApiError."""
-        self._who = self._check()
+        self._identity = self._check()
 
     @property
     def host(self) -> str:
@@ -78,10 +78,10 @@ class Call:
         return client.host if client is not None else ""
 
     @property
-    def who(self) -> "Who":
-        if self._who is None:
+    def identity(self) -> "Identity":
+        if self._identity is None:
             raise failure.wrong_login()
-        return self._who
+        return self._identity
 
     @property
     def vhost(self) -> "Vhost":
@@ -94,7 +94,7 @@ class Call:
     @property
     def permissions(self) -> "Permissions":
         """The user's, in the vhost of the path. Raises ApiError 401."""
-        permissions = self.who.permissions(self.path["vhost"])
+        permissions = self.identity.permissions(self.path["vhost"])
         if permissions is None:
             raise failure.not_authorised("Access refused.")
         return permissions
@@ -116,7 +116,7 @@ class Call:
 
     def visible_vhosts(self) -> "list[Vhost]":
         """Those whose queues, exchanges and bindings the user sees, by name."""
-        found = [vhost for name, vhost in self.broker.vhosts.items() if self.who.enters_vhost(name)]
+        found = [vhost for name, vhost in self.broker.vhosts.items() if self.identity.enters_vhost(name)]
         return sorted(found, key=lambda vhost: vhost.name)
 
     def body(self) -> dict[str, Any]:

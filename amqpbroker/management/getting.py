@@ -105,5 +105,5 @@ class Getting:
             compat = call.broker.config.compat
             message = counted(entry.message, queue, entry.acquired_count, entry.delivery_count, compat)
             for tap in vhost.taps:
-                tap.delivered(vhost, message, queue.name, redelivered, over_http(call.who.user.name))
+                tap.delivered(vhost, message, queue.name, redelivered, over_http(call.identity.user.name))
             return got(message, redelivered, queue.ready_count, self._encoding, self._truncate)

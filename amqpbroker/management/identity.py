@@ -1,11 +1,11 @@
-"""Who asks, and what the tags of a user let it see (rabbit_mgmt_util.erl)."""
+"""The user who asks, and what the tags of a user let it see (rabbit_mgmt_util.erl)."""
 
 from typing import TYPE_CHECKING, final
 
 from amqpbroker.broker.users.permissions import Grant, Permissions
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
-from amqpbroker.management.resource import Access
+from amqpbroker.management.access import Access
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
@@ -17,7 +17,7 @@ _MANAGEMENT = frozenset({"management", "monitoring", "policymaker", "administrat
 
 
 @final
-class Who:
+class Identity:
     """A user who has logged in. all_powerful: not a user, but somebody with this machine's token."""
 
     def __init__(self, broker: "Broker", user: "User", all_powerful: bool = False) -> None:

@@ -1,31 +1,14 @@
 """A resource of the API: its path, who may use it, and what each method does. Tables of these are the API."""
 
-import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from amqpbroker.management.access import Access
 from amqpbroker.management.bodies import MAX_LOGIN_BYTES
 
 if TYPE_CHECKING:
     from amqpbroker.management.call import Call
-
-
-class Access(enum.Enum):
-    """Who may (rabbit_mgmt_util: is_authorized*).
-
-    ANYBODY: without logging in. USER: any user with a tag of the management. VHOST: one with permissions in the vhost
-    of the path, or an administrator. VISIBLE: the same, or one who monitors. MONITOR: monitoring or administrator.
-    POLICYMAKER: policymaker with permissions in the vhost, or administrator. ADMIN: administrator.
-    """
-
-    ANYBODY = "anybody"
-    USER = "user"
-    VHOST = "vhost"
-    VISIBLE = "visible"
-    MONITOR = "monitor"
-    POLICYMAKER = "policymaker"
-    ADMIN = "admin"
 
 
 #: What answers: with a value for the JSON of a 200, a Listing, or an Answer; it may be a coroutine function.

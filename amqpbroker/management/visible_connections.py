@@ -16,11 +16,11 @@ Info = TypeVar("Info")
 
 def sessions(call: Call, vhost: str | None = None) -> list[Session]:
     """All of a vhost or of all; who does not monitor sees only those of the same user."""
-    who = call.who
+    identity = call.identity
     return [
         session
         for session in call.broker.sessions
-        if vhost in (None, session.vhost.name) and (who.monitors or session.user.name == who.user.name)
+        if vhost in (None, session.vhost.name) and (identity.monitors or session.user.name == identity.user.name)
     ]
 
 
@@ -28,7 +28,7 @@ def find_session(call: Call, name: str) -> Session:
     """Raises ApiError 404, 401 for somebody else's."""
     for session in call.broker.sessions:
         if session.name == name:
-            if not call.who.monitors and session.user.name != call.who.user.name:
+            if not call.identity.monitors and session.user.name != call.identity.user.name:
                 raise failure.not_authorised("User not authorised to access object")
             return session
     raise failure.not_found()

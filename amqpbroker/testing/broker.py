@@ -23,6 +23,7 @@ from amqpbroker.testing.faults.injector import Injector
 from amqpbroker.testing.forks import give_up_in_forks
 from amqpbroker.testing.inspector import QueueState
 from amqpbroker.testing.instance import Instance
+from amqpbroker.testing.instances import add_routes
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
 from amqpbroker.testing.retained import KeptDefinitions
@@ -182,6 +183,7 @@ class Broker:
         instance = None
         while config is not None:
             instance = Instance(config, loop, kept, {}, True, self._injector, before=instance)
+            add_routes(instance)
             self._running = instance
             await instance.server.serve(partial(self._on_ready, instance))
             config = await instance.server.successor()

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from amqpbroker.clock import TravelClock
 from amqpbroker.config import Config, Listener
@@ -14,12 +13,8 @@ from amqpbroker.testing.faults.injector import Injector
 from amqpbroker.testing.faults.restart import check_down
 from amqpbroker.testing.inspector import Inspector
 from amqpbroker.testing.recorder import Recorder
-from amqpbroker.testing.retained import KeptDefinitions, carry
+from amqpbroker.testing.retained import carry
 from amqpbroker.testing.time_travel import TimeTravel
-
-if TYPE_CHECKING:
-    from amqpbroker.management.resource import Resource
-
 
 #: How long clients get to answer when the broker stops. Many a test leaves connections open that nobody reads.
 STOP_MS = 50
@@ -60,7 +55,6 @@ class Instance:
             if kept.journal is None:
                 carry(before.broker, self.broker)
             before.server.discard()
-        self.server.more_resources = self._resources
 
     def discard(self) -> None:
         """Release the broker's memory after the end, when no broker replaces it."""
@@ -77,29 +71,6 @@ class Instance:
         check_down(down_s)
         if not self.server.gives_way:
             self.server.give_way(_with_ports(self.broker.config, self.server.listening), down_s)
-
-    def _resources(self) -> "list[Resource]":
-        # What only an API needs is not imported before.
-        from amqpbroker.testing.routes import ROUTES
-
-        return [route.resource(self) for route in ROUTES]
-
-
-class Instances:
-    """For `server.app.run`: servers with the testing API, each in the place of the one before."""
-
-    def __init__(self) -> None:
-        self._definitions = KeptDefinitions()
-        self._before: Instance | None = None
-
-    def __call__(
-        self, config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]
-    ) -> Server:
-        if config.in_memory:
-            kept = Data(self._definitions)
-        faults = None if self._before is None else self._before.faults
-        self._before = Instance(config, loop, kept, settings, faults=faults, before=self._before)
-        return self._before.server
 
 
 def _with_ports(config: Config, listening: Iterable[Listening]) -> Config:

@@ -22,8 +22,9 @@ from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config, Listener, Management, Prometheus
 from amqpbroker.config.log import Log
 from amqpbroker.config.tls import Tls
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import Call
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.server import app, ready_file
 from amqpbroker.server.allocator import give_back
 from amqpbroker.server.data import Data

@@ -46,8 +46,6 @@ BALANCES = {
     "Churn.queue_created": "Churn.queue_deleted",
     # The number of the next operations, and the last number of those that are written.
     "Persistence._number": "Persistence.synced",
-    # Where the next group goes, and where the first one that is not taken began.
-    "Groups.position": "Groups.start",
 }
 
 #: Integers in the census that do not return to their former values, as patterns: totals since the start, assigned
@@ -80,6 +78,11 @@ COUNT_UP = (
     "Persistence.stored",
     "Persistence.loaded",
     "Encoder._next",
+    # Of the batch that was written last.
+    "Groups.position",
+    "Groups.octets",
+    "Journal.newest",
+    "Journal.oldest",
     "Journal.batches",
     "Journal.durable",
     "Living._next",

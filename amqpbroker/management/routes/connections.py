@@ -8,12 +8,13 @@ from amqpbroker.broker.counters.stats import Counted
 from amqpbroker.broker.infos import ChannelInfo
 from amqpbroker.broker.session import Session
 from amqpbroker.management import failure
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats import connections as formats
 from amqpbroker.management.formats.consumers import consumer_row
 from amqpbroker.management.formats.rates import Details, asked_ranges, listed, sampled
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.visible_connections import find_session, gather, sessions
 
 # --- connections ------------------------------------------------------------------------------------------------------
@@ -67,13 +68,13 @@ def _close(call: Call, session: Session) -> None:
 
 
 def _check_own(call: Call, user: str) -> None:
-    if not call.who.is_administrator and user != call.who.user.name:
+    if not call.identity.is_administrator and user != call.identity.user.name:
         raise failure.not_authorised("User not authorised to access object")
 
 
 def user_connections(call: Call) -> Listing:
     user = call.path["user"]
-    if not call.who.monitors:
+    if not call.identity.monitors:
         _check_own(call, user)
     return Listing(_of_user(call), partial(formats.basic_connection_row, node=call.node.name), _name, paged=False)
 

@@ -7,12 +7,13 @@ from typing import Any
 from starlette.responses import Response
 
 from amqpbroker.management import failure
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.definitions.export import exported, exported_vhost, written
 from amqpbroker.management.definitions.importing import imported
 from amqpbroker.management.definitions.plan import Plan, parsed
 from amqpbroker.management.multipart import field
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.streamed import answer
 
 
@@ -42,14 +43,14 @@ async def load(call: Call) -> Answer:
     content_type = call.request.headers.get("content-type", "")
     text = field(call.raw, content_type, "file") if content_type.startswith("multipart/") else call.raw
     await imported(
-        Plan(call.broker, parsed(text), vhost, call.who.user.name), call.check, partial(_check_is_there, call)
+        Plan(call.broker, parsed(text), vhost, call.identity.user.name), call.check, partial(_check_is_there, call)
     )
     return NO_CONTENT
 
 
 def _check_is_there(call: Call) -> None:
     """Raises ApiError 401 if the user was deleted. The imported document may change the user, but cannot delete it."""
-    if not call.who.all_powerful and not call.broker.users.has(call.who.user.name):
+    if not call.identity.all_powerful and not call.broker.users.has(call.identity.user.name):
         raise failure.wrong_login()
 
 

@@ -3,14 +3,15 @@
 from typing import Any
 
 from amqpbroker.management import failure
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 
 _Rows = list[dict[str, Any]]
 
 
 def vhost_limits(call: Call) -> _Rows:
-    return [row for vhost in call.who.vhosts() for row in _of_vhost(call, vhost.name)]
+    return [row for vhost in call.identity.vhosts() for row in _of_vhost(call, vhost.name)]
 
 
 def vhost_limit(call: Call) -> _Rows:

@@ -11,10 +11,11 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import Call
 from amqpbroker.management.formats.messages import published
 from amqpbroker.management.getting import ACK_MODES, SLICE, SLICE_BYTES, Getting
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes.exchanges import exchange_name
 from amqpbroker.management.streamed import answer
 from amqpbroker.management.synced import all_synced
@@ -36,7 +37,7 @@ async def publish(call: Call) -> dict[str, bool]:
     actions = call.actions
     message = published(exchange, body)
     try:
-        routed, accepted = actions.publish(message, call.who.user)
+        routed, accepted = actions.publish(message, call.identity.user)
     except AmqpError as error:
         raise failure.from_channel(error, "exchange") from None
     if not accepted:
@@ -131,7 +132,7 @@ def _destination(call: Call, vhost_name: Any, name: Any) -> Queue:
 
 def _permissions_to(call: Call, vhost: str) -> Permissions:
     """Raises ApiError 401."""
-    permissions = call.who.permissions(vhost)
+    permissions = call.identity.permissions(vhost)
     if permissions is None:
         raise failure.not_authorised("Access refused.")
     return permissions

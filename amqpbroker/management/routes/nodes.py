@@ -5,10 +5,11 @@ from typing import Any
 
 from amqpbroker.broker.queues.kinds import KINDS
 from amqpbroker.management import failure
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import Call
 from amqpbroker.management.formats import nodes as formats
 from amqpbroker.management.formats.rates import asked_ranges
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 
 #: How many queues are asked before the broker's other work gets its turn.
 SLICE = 250

@@ -9,11 +9,12 @@ from amqpbroker.broker.counters.stats import Counted
 from amqpbroker.broker.exchanges.registry import known_exchange_types
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.nodes import contexts, listeners, runtime
 from amqpbroker.management.formats.rates import asked_ranges, sampled, with_details
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.visible_connections import sessions
 
 #: How many queues are counted before the broker's other work gets its turn.
@@ -44,7 +45,7 @@ async def overview(call: Call) -> dict[str, Any]:
     }
     if call.stats:
         shown.update(await _counted(call))
-    if call.who.monitors:
+    if call.identity.monitors:
         web = contexts(call.node, config.management.path_prefix)
         shown["node"] = call.node.name
         shown["listeners"] = listeners(call.node)
@@ -55,7 +56,7 @@ async def overview(call: Call) -> dict[str, Any]:
 async def _counted(call: Call) -> dict[str, Any]:
     """Of all if the user monitors, else of the vhosts that the user may use."""
     broker, rates = call.broker, call.broker.rates
-    everything = call.who.monitors
+    everything = call.identity.monitors
     vhosts = list(broker.vhosts.values()) if everything else call.visible_vhosts()
     several: list[Counted] = [broker] if everything else [*vhosts]
     wanted = asked_ranges(call.query)
@@ -97,7 +98,7 @@ async def _queue_counts(vhosts: list[Vhost]) -> tuple[int, int, int, int]:
 
 
 def _objects(call: Call, vhosts: list[Vhost], consumers: int) -> dict[str, int]:
-    if call.who.monitors:
+    if call.identity.monitors:
         connections = len(call.broker.sessions)
         channels = sum([len(vhost.traffic.members) for vhost in vhosts])
     else:
@@ -109,7 +110,7 @@ def _objects(call: Call, vhosts: list[Vhost], consumers: int) -> dict[str, int]:
         "exchanges": sum([len(vhost.exchanges) for vhost in vhosts]),
         "queues": sum([len(vhost.queues) for vhost in vhosts]),
     }
-    if call.who.monitors:
+    if call.identity.monitors:
         counts["consumers"] = consumers
     return counts
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from amqpbroker.broker.policies.parameters import Parameter
 from amqpbroker.management import failure
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 
 
 def _shown(parameter: Parameter) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def parameters(call: Call) -> Listing:
     found = [
         parameter
         for parameter in call.broker.parameters.list(call.path.get("component"), call.path.get("vhost"))
-        if call.who.enters_vhost(parameter.vhost)
+        if call.identity.enters_vhost(parameter.vhost)
     ]
     return Listing(found, _shown, lambda parameter: parameter[:3], paged=False)
 
@@ -41,8 +42,8 @@ def put_parameter(call: Call) -> Answer:
     component, name, value = call.path["component"], call.path["name"], call.need("value")["value"]
     created = all(other.name != name for other in call.broker.parameters.list(component, call.vhost.name))
     try:
-        if not call.who.all_powerful:
-            call.broker.parameters.authorise(component, name, value, call.who.user)
+        if not call.identity.all_powerful:
+            call.broker.parameters.authorise(component, name, value, call.identity.user)
         call.broker.parameters.put(component, call.vhost.name, name, value)
     except ValueError as error:
         raise failure.invalid(error) from error

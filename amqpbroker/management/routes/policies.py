@@ -5,10 +5,11 @@ from typing import Any
 
 from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.management import failure
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.policies import shown_policy
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 
 
 def policies(call: Call, operator: bool) -> Listing:
@@ -16,7 +17,7 @@ def policies(call: Call, operator: bool) -> Listing:
     found = [
         policy
         for policy in call.broker.policies.list(call.path.get("vhost"), operator)
-        if call.who.enters_vhost(policy.vhost)
+        if call.identity.enters_vhost(policy.vhost)
     ]
     return Listing(found, shown_policy, lambda policy: (policy.vhost, policy.name), paged=False)
 

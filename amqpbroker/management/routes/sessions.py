@@ -4,14 +4,15 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from amqpbroker.management import failure
+from amqpbroker.management.access import Access
 from amqpbroker.management.bodies import MAX_LOGIN_BYTES
 from amqpbroker.management.call import Answer, Call
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.sessions import COOKIE
 
 
 def whoami(call: Call) -> dict[str, Any]:
-    user = call.who.user
+    user = call.identity.user
     return {"name": user.name, "tags": list(user.tags), "is_internal_user": True}
 
 
@@ -22,13 +23,13 @@ def log_in(call: Call) -> Answer:
         name, password = form["username"][0], form["password"][0]
     except KeyError:
         raise failure.bad_request("username and password are needed") from None
-    who = call.door.knock(name, password.encode(), call.host)
-    token = call.door.sessions.open(who.user.name, who.user.password_hash)
-    return Answer(200, "ok", {"set-cookie": _cookie(call, token, call.door.sessions.timeout_ms // 1000)})
+    identity = call.authenticator.by_password(name, password.encode(), call.host)
+    token = call.authenticator.sessions.open(identity.user.name, identity.user.password_hash)
+    return Answer(200, "ok", {"set-cookie": _cookie(call, token, call.authenticator.sessions.timeout_ms // 1000)})
 
 
 def log_out(call: Call) -> Answer:
-    call.door.sessions.close(call.request.cookies.get(COOKIE, ""))
+    call.authenticator.sessions.close(call.request.cookies.get(COOKIE, ""))
     return Answer(204, headers={"set-cookie": _cookie(call, "", 0)})
 
 

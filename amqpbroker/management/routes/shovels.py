@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from amqpbroker.broker.shovels.shovels import SHOVEL, ShovelStatus
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 
 
 def _shown(call: Call, status: ShovelStatus) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def shovels(call: Call) -> Listing:
     found = [
         status
         for status in call.broker.shovels.statuses()
-        if vhost in (None, status.vhost) and call.who.enters_vhost(status.vhost)
+        if vhost in (None, status.vhost) and call.identity.enters_vhost(status.vhost)
     ]
     return Listing(found, lambda status: _shown(call, status), lambda status: (status.name, status.vhost), paged=False)
 

@@ -4,11 +4,12 @@ from typing import Any
 
 from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.permissions import shown_permission, shown_topic_permission
 from amqpbroker.management.formats.users import credentials, shown_user
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 
 
 def _name(user: User) -> str:

@@ -5,12 +5,13 @@ from typing import Any
 from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, named
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.permissions import shown_permission, shown_topic_permission
 from amqpbroker.management.formats.rates import Details, Ranges, asked_ranges, listed, sampled, with_details
 from amqpbroker.management.formats.vhosts import described_vhost, description, put_vhost
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.resource import Access, Resource
+from amqpbroker.management.resource import Resource
 from amqpbroker.management.values import boolean
 
 
@@ -32,7 +33,7 @@ def vhosts(call: Call) -> Listing:
     rates, stats = call.broker.rates, call.stats
     wanted = asked_ranges(call.query, listed=True) if stats else Ranges()
     return Listing(
-        call.who.vhosts(),
+        call.identity.vhosts(),
         lambda vhost: _shown(call, vhost, listed(rates, vhost, wanted) if stats else None),
         lambda vhost: vhost.name,
     )
@@ -46,7 +47,7 @@ def vhost(call: Call) -> dict[str, Any]:
 def put(call: Call) -> Answer:
     body, name = call.body(), call.path["vhost"]
     described, trace = description(body), boolean(body, "tracing")
-    answer = put_answer(put_vhost(call.broker, name, described, call.who.user.name))
+    answer = put_answer(put_vhost(call.broker, name, described, call.identity.user.name))
     if "tracing" in body:
         switch = call.broker.tracing.start if trace else call.broker.tracing.stop
         switch(call.broker.vhosts[name])

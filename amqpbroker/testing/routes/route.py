@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from amqpbroker.management.access import Access
 from amqpbroker.management.call import Call
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.formats.tables import shown_name
-from amqpbroker.management.resource import Access, Handler, Resource
+from amqpbroker.management.resource import Handler, Resource
 from amqpbroker.testing.instance import Instance
 
 #: What answers; a coroutine function if it waits. See `management.resource.Handler`.

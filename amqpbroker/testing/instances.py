@@ -1,0 +1,45 @@
+"""Instances of a broker with the testing API, one in the place of another after a restart."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from amqpbroker.config import Config
+from amqpbroker.server.app import Server
+from amqpbroker.server.data import Data
+from amqpbroker.testing.instance import Instance
+from amqpbroker.testing.retained import KeptDefinitions
+
+if TYPE_CHECKING:
+    from amqpbroker.management.resource import Resource
+
+
+def add_routes(instance: Instance) -> None:
+    """Add the testing API to the instance's management API."""
+    instance.server.more_resources = partial(_resources, instance)
+
+
+def _resources(instance: Instance) -> "list[Resource]":
+    # What only an API needs is not imported before.
+    from amqpbroker.testing.routes import ROUTES
+
+    return [route.resource(instance) for route in ROUTES]
+
+
+class Instances:
+    """For `server.app.run`: servers with the testing API, each in the place of the one before."""
+
+    def __init__(self) -> None:
+        self._definitions = KeptDefinitions()
+        self._before: Instance | None = None
+
+    def __call__(
+        self, config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]
+    ) -> Server:
+        if config.in_memory:
+            kept = Data(self._definitions)
+        faults = None if self._before is None else self._before.faults
+        self._before = Instance(config, loop, kept, settings, faults=faults, before=self._before)
+        add_routes(self._before)
+        return self._before.server
