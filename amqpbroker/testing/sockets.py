@@ -56,12 +56,18 @@ class Peers:
             family, own, peer = _ends(sock)
             ends = struct.pack("!HH16s16s", peer[1], own[1], peer[0], own[0]) + struct.pack("=III", 0, _ANY, _ANY)
             request = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, _WITH_TCP_INFO, _ANY) + ends
-            self._netlink.send(
-                struct.pack("=IHHII", _NETLINK_HEAD + len(request), _BY_FAMILY, _REQUEST, 0, 0) + request
-            )
-            return _written(self._netlink.recv(8192))
+            message = struct.pack("=IHHII", _NETLINK_HEAD + len(request), _BY_FAMILY, _REQUEST, 0, 0) + request
+            # The kernel reads the length of the write queue before the number of acknowledged bytes. Bytes that are
+            # acknowledged in between are in both, so the lower of two answers is right.
+            return min(self._ask(message), self._ask(message))
         except (OSError, ValueError):
             return 0
+
+    def _ask(self, message: bytes) -> int:
+        """Return the answer of the kernel. Raises OSError, ValueError."""
+        assert self._netlink is not None
+        self._netlink.send(message)
+        return _written(self._netlink.recv(8192))
 
 
 def _ends(sock: Any) -> tuple[int, tuple[bytes, int], tuple[bytes, int]]:

@@ -12,7 +12,7 @@ import pika
 import pytest
 
 from amqpbroker.server.protocols import AMQPS
-from amqpbroker.testing import Broker, in_flight
+from amqpbroker.testing import Broker, in_flight, sockets
 from amqpbroker.testing.sockets import Peers
 from tests.certificates import Authority
 from tests.process import ENVIRONMENT
@@ -278,3 +278,12 @@ async def test_a_client_with_asyncio(b):
     await writer.drain()
     assert ready(b) == COUNT
     writer.close()
+
+
+def test_bytes_that_are_acknowledged_while_the_kernel_answers_are_counted_once(monkeypatch):
+    answers = iter([110, 0])
+    monkeypatch.setattr(sockets, "_written", lambda answer: next(answers))
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        served, _ = listener.accept()
+        with served, sockets.Peers() as peers:
+            assert peers.written(served) == 0
