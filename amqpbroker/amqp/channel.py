@@ -446,7 +446,7 @@ class Channel(AwaitingSync):
             self.confirms = Confirms(self.number, self.broker.store)
 
     def select_tx(self) -> None:
-        """Let publishes and acknowledgements wait for a commit from now on."""
+        """Begin a transaction: publishes and acknowledgements take effect with the commit."""
         if self.transaction is None:
             self.transaction = Transaction()
 

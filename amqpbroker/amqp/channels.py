@@ -78,7 +78,7 @@ class Channels:
         """Remove all channels, and return the steps that release what they hold."""
         channels = list(self.by_number.values())
         self.by_number.clear()
-        # What one channel gives back is not for another of this connection.
+        # Messages that one channel gives back are not for another of this connection.
         self._output.close_room()
         self._output.forget_all_syncs()
         steps: list[Step] = [*[channel.stop for channel in channels], *[channel.release for channel in channels]]

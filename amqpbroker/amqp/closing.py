@@ -56,9 +56,9 @@ class Closing:
         self._registration = registration
         #: The reason for the log, as far as it is known.
         self._cause: Cause = connection_log.CLIENT_GONE
-        #: Whether anything has come from the client.
+        #: True once anything has come from the client.
         self._heard: bool = False
-        #: Whether the connection is open in the broker, and has to give back what it holds there.
+        #: True while the connection is open in the broker, and has to give back its channels and queues there.
         self._holds: bool = False
         self._deadline: Timer | None = None
 
@@ -201,7 +201,7 @@ class Closing:
         self.lose(connection_log.missed_heartbeats(interval_s))
 
     def _log(self) -> None:
-        """Whoever said nothing, such as a health check, is worth a line only to those who want all of them."""
+        """Log a connection that said nothing, such as a health check, for those who want all lines."""
         if self._cause is connection_log.CLIENT_GONE and not self._heard:
             self._cause = connection_log.NOTHING_CAME
         if not self._heard:

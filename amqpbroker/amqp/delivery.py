@@ -111,7 +111,7 @@ class ChannelConsumer(LineMember):
         return self.channel.delivery_tag
 
     def will_take_over(self, count: int) -> None:
-        """Have so many messages that a cancelled consumer of the same tag held, before the queue knows this one."""
+        """Take over so many messages of a cancelled consumer of the same tag, before the queue knows this one."""
         self.has_taken_over = True
         if self.queue.kind.merges_consumers:
             self.prefetch = max(self.prefetch, count)

@@ -74,7 +74,7 @@ class FrameLoop:
         self._closing = closing
         self._channel_zero = channel_zero
         self._dispatch = dispatch
-        #: What the next publish is likely to be, and on which channel.
+        #: Publish that the next one is likely to repeat, with its channel.
         self._repeat: Repeat | None = None
         self._repeating: Channel | None = None
         self._waiting: list[bytes] = []
@@ -247,7 +247,7 @@ class FrameLoop:
             return 0
         channel = self._channels.get(stream.channel)
         pending = None if channel is None else channel.content
-        # That it is longer than this frame does not make the frame shorter.
+        # A body that is longer than this frame does not make the frame shorter.
         return max(stream.left, 0 if pending is None else pending.left - stream.size + stream.left) + OVERHEAD
 
     def hand_back(self) -> tuple[bytes, int]:
@@ -375,7 +375,7 @@ class FrameLoop:
                 pending.begin(data[at:end], size)
                 return
         elif (
-            # With a header that `begin` accepted, the size fits into 64 bits.
+            # The size fits into 64 bits if `begin` accepted the header.
             kind == BODY
             and pending.header
             and end - at - OVERHEAD == pending.size

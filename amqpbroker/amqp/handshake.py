@@ -69,7 +69,7 @@ class Handshake:
         self._blocking = blocking
         self._registration = registration
         self._closing = closing
-        #: Whether frames of the client wait for an answer of the backend.
+        #: True while frames of the client wait for an answer of the backend.
         self._waits: bool = False
 
     def _send(self, name: str, **arguments: Any) -> None:

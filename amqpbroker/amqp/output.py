@@ -19,7 +19,7 @@ SMALL: Final = LARGE // 2
 _KEPT: Final = 4 * 1024
 #: Octets of deliveries that may be added between two calls of `take` before consumers have to wait.
 ROOM: Final = 512 * 1024
-#: What it takes to keep an answer, besides its own octets: most are short.
+#: Memory that an answer takes besides its own octets: most are short.
 KEEPING: Final = 48
 
 #: Octets as they are handed to the socket.

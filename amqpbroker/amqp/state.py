@@ -12,9 +12,9 @@ _RUNNING: Final = "unexpected method in connection state running"
 #: Values of `State.ends_after_ms` of states without a deadline, and of those that share the one of the handshake.
 NEVER: Final = 0
 HANDSHAKE_TIMEOUT: Final = -1
-#: How long a peer may take to answer connection.close (CLOSING_TIMEOUT in rabbit_reader.erl).
+#: Time limit for the answer to connection.close (CLOSING_TIMEOUT in rabbit_reader.erl).
 CLOSING_TIMEOUT_MS: Final = 30_000
-#: How long a peer waits for the end after an error that leaves nothing to talk about (rabbit_reader.erl).
+#: Delay before the socket is closed after an error that leaves nothing to talk about (rabbit_reader.erl).
 SILENT_CLOSE_DELAY_MS: Final = 3_000
 
 

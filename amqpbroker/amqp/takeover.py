@@ -34,7 +34,7 @@ def remember(channel: "Channel", consumer: ChannelConsumer) -> None:
 
 
 def _holds(consumer: ChannelConsumer) -> bool:
-    # What a consumer took over without being merged is not in its count.
+    # Messages that a consumer took over without being merged are not in its count.
     return consumer.unacked > 0 or (
         consumer.has_taken_over and any(each.consumer is consumer for each in _outstanding(consumer.channel))
     )

@@ -1,4 +1,4 @@
-"""What a policy can set: the keys of its definition, what each may be, and how two policies are merged.
+"""Keys of policy definitions: what each may be, and how two policies are merged.
 
 Source: rabbit_policies.erl and rabbit_policy_merge_strategy.erl, tried on 4.0.5. The keys themselves are rows of the
 table of arguments of queues.
