@@ -1,4 +1,4 @@
-"""What the broker must know of a message's properties when it is published, and what it rewrites in them."""
+"""Properties of a message that is published: values that the broker acts on, and those that it rewrites."""
 
 from typing import Any, Final
 

@@ -6,7 +6,7 @@ from amqpbroker.clock import Clock, Timer
 
 
 class Disuse:
-    """How long a queue has not been used: consumed from, got from, declared. Publishing is no use.
+    """Time since a queue was last used: consumed from, got from or declared. Publishing is no use.
 
     It has one timer, which is not moved by each use but looks whether there was one.
     """
@@ -25,7 +25,7 @@ class Disuse:
             self._look_at(self._used_ms + expires_ms, expires_ms, expired)
 
     def stop(self) -> None:
-        """Let the queue stay until it is used again."""
+        """Keep the queue until it is used again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

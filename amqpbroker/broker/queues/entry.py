@@ -33,7 +33,7 @@ class Entry(Copy):
     __slots__ = ("acquired_count", "consumer", "queue")
 
     def __init__(self, message: Message, queue: "Queue", sequence: int, deadline_ms: int) -> None:
-        # What `Copy` does, without a call for each message.
+        # The same as in `Copy`, without a call for each message.
         self.message = message
         self.holder_id = queue.id
         self.sequence = sequence

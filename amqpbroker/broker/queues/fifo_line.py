@@ -204,13 +204,13 @@ class FifoLine(ReadyLine):
 
 
 def _is_worth(line: deque[Entry], least: int) -> bool:
-    """Whether what is in line beyond the first `least` is worth a page of its own."""
+    """Return whether the entries beyond the first `least` are worth a page of their own."""
     more = len(line) - least
     return more >= _WORTH_COUNT or (more > 0 and sum([entry.message.size for entry in line]) >= _WORTH_BYTES)
 
 
 def _first_page(line: deque[Entry]) -> int:
-    """How many of the entries fill a page."""
+    """Return how many of the entries fill a page."""
     size = 0
     for count, entry in enumerate(line, 1):
         size += entry.message.size

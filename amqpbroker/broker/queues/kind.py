@@ -67,7 +67,7 @@ class Kind:
     returns: Callable[..., Any] | None = None
     #: A durable queue stores transient messages, too.
     stores_all: bool = False
-    #: How often a message came back is in its headers, and may be limited.
+    #: Returns of a message are counted in its headers, and may be limited.
     counts_returns: bool = False
     #: A queue that refuses publishes takes the one that exceeds its length limit, and no other until it is well below.
     #: One that drops messages drops those that exceed the limit together, and dead-letters the last one first.

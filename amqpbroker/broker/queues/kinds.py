@@ -31,7 +31,7 @@ from amqpbroker.broker.queues.retry_delay import retry_delay
 from amqpbroker.broker.queues.returns import QuorumReturns, Returns
 from amqpbroker.compat import Compat
 
-#: How often a quorum queue takes a message back before it drops it, if nothing else is said (RabbitMQ 4.0).
+#: Returns of a message after which a quorum queue drops it, if nothing else is set (RabbitMQ 4.0).
 DEFAULT_DELIVERY_LIMIT = 20
 
 

@@ -1,4 +1,4 @@
-"""How messages enter and leave a queue."""
+"""Entries of a queue: made, stored, counted and given up in one place."""
 
 from array import array
 from collections import deque
@@ -127,7 +127,7 @@ class Ledger:
     # --- out --------------------------------------------------------------------------------------------------------
 
     def leave(self, entry: Entry) -> None:
-        """Let a message leave: it is acknowledged, delivered without acknowledgement, or was dropped."""
+        """Remove a message that is acknowledged, delivered without acknowledgement, or was dropped."""
         if entry.position:
             self.unstored += 1
             self.store.settle(entry)
@@ -138,7 +138,7 @@ class Ledger:
         self.store.settle_positions(positions)
 
     def drop(self, entries: list[Entry], reason: str) -> None:
-        """Let messages leave unacknowledged. Dead-letter them if the queue has a dead letter exchange."""
+        """Remove unacknowledged messages. Dead-letter them if the queue has a dead letter exchange."""
         if not entries:
             return
         self.left += len(entries)
@@ -165,7 +165,7 @@ class Ledger:
         self.drop([Entry(message, queue, 0, 0)], MAXLEN)
 
     def discard(self, entries: list[Entry]) -> None:
-        """Let messages leave without dead-lettering them: the queue is deleted, or they go to another queue."""
+        """Remove messages without dead-lettering them: the queue is deleted, or they go to another queue."""
         self.left += len(entries)
         for entry in entries:
             self.leave(entry)

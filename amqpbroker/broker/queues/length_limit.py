@@ -1,4 +1,4 @@
-"""How long a queue may get, and what becomes of what is too much (x-max-length, x-max-length-bytes, x-overflow)."""
+"""Limits of a queue's length, and messages beyond them (x-max-length, x-max-length-bytes, x-overflow)."""
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
@@ -8,7 +8,7 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import MESSAGE_OCTETS, Message
 
-#: How full a quorum queue that refuses publishes may be to take them again (rabbit_fifo: LOW_LIMIT).
+#: Share of its limit below which a quorum queue takes publishes again (rabbit_fifo: LOW_LIMIT).
 REOPENED_AT = 0.8
 
 
@@ -35,7 +35,7 @@ class LengthLimit:
         self.trim()
 
     def takes(self, queue: Queue, message: Message) -> bool:
-        """Whether the message may be added (rabbit_amqqueue_process:will_overflow); else it has been dealt with."""
+        """Return whether the message may be added; otherwise it was refused (rabbit_amqqueue_process:will_overflow)."""
         overflow = self._settings.overflow
         if self._shuts:
             return overflow == "drop-head" or not self.is_shut()
