@@ -13,7 +13,7 @@ class PowerCut(BaseException):
 
 
 class FaultyFiles:
-    """The methods of `amqpbroker.store.journal.files.Files`, without a disk.
+    """The methods of `amqpbroker.store.files.Files`, without a disk.
 
     fail_write, fail_sync: the number, from 1, of the write or sync that fails (0: none does); a failed write leaves
     half its data behind. cut_at: the number of the step, which is whatever changes something, in which `PowerCut` is

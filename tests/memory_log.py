@@ -2,12 +2,12 @@
 
 import errno
 
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.living import LivingBySegment
-from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store import record
 from amqpbroker.store.journal.recovery import Recovered
+from amqpbroker.store.living import LivingBySegment
 from amqpbroker.store.log import Batch as LogBatch
 from amqpbroker.store.log import FencedError, Log, Span, UnwrittenError
+from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
 
 class Lease:

@@ -54,9 +54,7 @@ def test_a_broker_that_tests_start_is_what_is_to_be_tested(broker):
 
 @pytest.mark.smoke
 @pytest.mark.skipif(not EXPECTED, reason="run as what there is")
-@pytest.mark.parametrize(
-    "module", ["amqp.connection", "broker.queues.local_queue", "wire.frames", "store.journal.record"]
-)
+@pytest.mark.parametrize("module", ["amqp.connection", "broker.queues.local_queue", "wire.frames", "store.record"])
 def test_a_program_that_tests_start_gets_it_too(module):
     code = f"import json, amqpbroker.{module} as module; print(json.dumps(module.__file__))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -74,9 +74,9 @@ FOLDERS = {
         "system_exchanges": {"queues", "exchanges", "policies", "events", "infos", "vhost"},
     },
     "store": {
-        "journal": {"log", "stored"},
-        "definitions": {"journal", "store", "stored", "log"},
-        "directory": {"journal", "log", "definitions"},
+        "journal": {"files", "living", "log", "record"},
+        "definitions": {"files", "log", "record"},
+        "directory": {"journal", "checksum", "files", "log", "record"},
     },
 }
 

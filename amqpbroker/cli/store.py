@@ -81,7 +81,7 @@ def dump(directory: Path, living_only: bool, as_json: bool) -> None:
     """
     reader = _open(directory)
     from amqpbroker.store.directory import dump
-    from amqpbroker.store.journal.files import Files
+    from amqpbroker.store.files import Files
 
     names, wrong = _names(directory)
     if wrong:
@@ -98,7 +98,7 @@ def dump(directory: Path, living_only: bool, as_json: bool) -> None:
 def _open(directory: Path) -> "JournalReader":
     """The journal, ready to be read. Raises ClickException if this is no data directory of ours."""
     from amqpbroker.store.directory.inspection import JournalReader, is_owned, other_format
-    from amqpbroker.store.journal.files import Files
+    from amqpbroker.store.files import Files
 
     other = other_format(directory)
     if other is not None:

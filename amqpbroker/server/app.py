@@ -33,11 +33,11 @@ from amqpbroker.server.shovels import LazyShovels
 from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.tls_listener import TlsListener
-from amqpbroker.store.journal.committer import ThreadCommitter
+from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.journal.record import DamagedError
 from amqpbroker.store.journal.recovery import Recovered
 from amqpbroker.store.persistence import Persistence
+from amqpbroker.store.record import DamagedError
 from amqpbroker.store.store import MemoryStore
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ def opened(config: Config) -> Iterator[Data]:
     # A broker in memory has no use for these, and is ready sooner without.
     from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
     from amqpbroker.store.directory.ownership import Ownership
-    from amqpbroker.store.journal.files import Files
+    from amqpbroker.store.files import Files
 
     files = Files()
     with (

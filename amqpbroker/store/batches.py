@@ -4,13 +4,13 @@ from typing import Final
 
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import NOT_STORED, Copy, Message
+from amqpbroker.store import record
+from amqpbroker.store.compaction import Compaction, Moved
 from amqpbroker.store.gathering import Gathered, Group
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.compaction import Compaction, Moved
-from amqpbroker.store.journal.groups import LONE_ENTRY, Groups
-from amqpbroker.store.journal.moves import Moves
-from amqpbroker.store.journal.record import OFFSET_BITS
+from amqpbroker.store.groups import LONE_ENTRY, Groups
 from amqpbroker.store.log import Batch, Log
+from amqpbroker.store.moves import Moves
+from amqpbroker.store.record import OFFSET_BITS
 from amqpbroker.store.stored import content_of
 
 #: Maximum bytes of a group that puts one copy in place of another, in addition to the content frames.

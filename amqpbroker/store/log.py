@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from amqpbroker.store.journal.living import LivingBySegment
-from amqpbroker.store.journal.record import OFFSET_BITS
+from amqpbroker.store.living import LivingBySegment
+from amqpbroker.store.record import OFFSET_BITS
 
 
 class StoreError(Exception):

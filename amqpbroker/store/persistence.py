@@ -12,14 +12,14 @@ from typing import Final
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.message.message import Copy
+from amqpbroker.store import record
 from amqpbroker.store.batches import Encoder, Writing
+from amqpbroker.store.committer import Committer
+from amqpbroker.store.compaction import Compaction
 from amqpbroker.store.gathering import Gathering
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.committer import Committer
-from amqpbroker.store.journal.compaction import Compaction
-from amqpbroker.store.journal.moves import Moves
 from amqpbroker.store.journal.recovery import Recovered
 from amqpbroker.store.log import Log, StoreError
+from amqpbroker.store.moves import Moves
 from amqpbroker.store.reading import LogReading, Reader
 from amqpbroker.store.store import Holder
 from amqpbroker.store.writer import Writer

@@ -7,10 +7,10 @@ from mypy_extensions import i64
 
 from amqpbroker.message.message import Message
 from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.moves import Moves
-from amqpbroker.store.journal.record import OFFSET_BITS
+from amqpbroker.store import record
 from amqpbroker.store.log import Log
+from amqpbroker.store.moves import Moves
+from amqpbroker.store.record import OFFSET_BITS
 from amqpbroker.store.store import Reading
 from amqpbroker.store.stored import DECODED, decode
 

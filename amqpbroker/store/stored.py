@@ -3,7 +3,7 @@
 from typing import Final
 
 from amqpbroker.message.message import Message
-from amqpbroker.store.journal import record
+from amqpbroker.store import record
 from amqpbroker.wire.frames import content_properties, lone_content
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.property_flags import EXPIRATION, HEADERS

@@ -7,7 +7,7 @@ from typing import Final
 
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.store.batches import Writing
-from amqpbroker.store.journal.committer import Committer
+from amqpbroker.store.committer import Committer
 from amqpbroker.store.log import UnwrittenError
 
 log = logging.getLogger(__name__)

@@ -27,8 +27,8 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.server.allocator import keep_what_is_freed
-from amqpbroker.store.journal.committer import InlineCommitter
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.committer import InlineCommitter
+from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.wire.frames import METHOD, frame

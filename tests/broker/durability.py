@@ -19,7 +19,7 @@ from amqpbroker.broker.queues import fifo_line, paging
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
-from amqpbroker.store.journal.committer import Committer
+from amqpbroker.store.committer import Committer
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.journal.recovery import recover
 from amqpbroker.store.persistence import Persistence

@@ -7,7 +7,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
-from amqpbroker.store.journal.committer import Committer, InlineCommitter
+from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.journal.recovery import recover
 from amqpbroker.store.persistence import Persistence

@@ -28,7 +28,7 @@ from amqpbroker.store.definitions.definitions import (
     UserDefinition,
 )
 from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.files import Files
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire.values import Field, Table, encode_table, longstr
 from tests.broker.queueing import Subscriber, clock_of

@@ -13,7 +13,7 @@ from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.store.definitions.definitions import BindingDefinition, MemoryDefinitions, QueueDefinition
 from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.files import Files
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire.values import longstr
 from tests.broker.queueing import clock_of, declare

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from amqpbroker.cli.main import main
+from amqpbroker.store import record
 from amqpbroker.store.definitions.definitions import ExchangeDefinition, QueueDefinition
 from amqpbroker.store.definitions.sqlite_definitions import MIGRATIONS, SqliteDefinitions
 from amqpbroker.store.directory.ownership import Ownership
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.wire.frames import content as content_frames
 

@@ -12,7 +12,7 @@ from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.resource import Resource
 from amqpbroker.server import app
 from amqpbroker.server.data import Data
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.files import Files
 
 
 class SlowFiles(Files):

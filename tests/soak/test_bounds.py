@@ -29,15 +29,15 @@ DRIVEN = {
     "config.bounds.positions": "settled at once",
     "config.bounds.log_bytes": "log of definitions",
     "config.bounds.full_log_bytes": "log of definitions",
-    "store.journal.groups._LARGE": "dropped at once",
-    "store.journal.files.Files.parts_at_once": "dropped at once",
+    "store.groups._LARGE": "dropped at once",
+    "store.files.Files.parts_at_once": "dropped at once",
     # What the journal keeps.
     "config.bounds.segment_bytes": "backlog",
-    "store.journal.compaction.SPARE_SEGMENTS": "compaction",
-    "store.journal.compaction.STEP_BYTES": "compaction",
+    "store.compaction.SPARE_SEGMENTS": "compaction",
+    "store.compaction.STEP_BYTES": "compaction",
     # At full size only: the journal's format has 16 bits for the number, which cannot be lowered.
-    "store.journal.record.MAX_COUNT": "counted deliveries",
-    "store.journal.record._MOST": "copies by CC",
+    "store.record.MAX_COUNT": "counted deliveries",
+    "store.record._MOST": "copies by CC",
     # Messages in memory, and out of it.
     "broker.queues.pages.PAGE_COUNT": "backlog",
     "broker.queues.pages.PAGE_BYTES": "large pages",
@@ -161,20 +161,20 @@ NOT_BOUNDS = {
     """,
     "of the store's format": """
         message.message.NOT_STORED message.message.PENDING broker.queues.spill._REDELIVERED store.stored.DECODED
-        store.stored._EXPIRATION store.journal.record.PROPERTY_FLAGS_AT store.journal.record._HAS_PRIORITY
+        store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
         broker.exchanges.held._BITS broker.exchanges.held._MASK store.directory.inspection._BASIC_CLASS
         store.directory.inspection._GRAIN_BITS store.directory.inspection._IN_GRAIN
         store.directory.names._EXCHANGE_IDS_SINCE store.directory.names._LOG_HEAD_BYTES
-        store.directory.ownership.VERSION store.journal.record.DELIVERED
-        store.journal.record.OFFSET_BITS store.journal.record.OFFSET_MASK
-        store.journal.recovery._GRAIN_BITS store.journal.record.ADDRESS_AT store.journal.record.CC_KEYS_AT
-        store.journal.record.COUNT_AT store.journal.record.DEADLINE_AT store.journal.record.DEATHS
-        store.journal.record.ENTRY_OCTETS store.journal.record.EXTRA_KEYS_AT store.journal.record.FLAGS_AT
-        store.journal.record.FRAMES_AT store.journal.record.GROUP_OCTETS store.journal.record.INDEX_AT
-        store.journal.record.MARK_BYTES store.journal.record.PIECES store.journal.record.PRIORITY_AT
-        store.journal.record.PUBLISH_OCTETS store.journal.record.SIZE_AT store.journal.record.TRANSIENT
+        store.directory.ownership.VERSION store.record.DELIVERED
+        store.record.OFFSET_BITS store.record.OFFSET_MASK
+        store.journal.recovery._GRAIN_BITS store.record.ADDRESS_AT store.record.CC_KEYS_AT
+        store.record.COUNT_AT store.record.DEADLINE_AT store.record.DEATHS
+        store.record.ENTRY_OCTETS store.record.EXTRA_KEYS_AT store.record.FLAGS_AT
+        store.record.FRAMES_AT store.record.GROUP_OCTETS store.record.INDEX_AT
+        store.record.MARK_BYTES store.record.PIECES store.record.PRIORITY_AT
+        store.record.PUBLISH_OCTETS store.record.SIZE_AT store.record.TRANSIENT
     """,
-    "an id of 32 bits, which takes years of declarations to use up": "store.journal.record.MAX_ID",
+    "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """
         message.deaths._MANY broker.queues.direct_reply._HASHES broker.queues.direct_reply._KEY_OCTETS
         broker.users.passwords._SALT_SIZE wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY
@@ -208,7 +208,7 @@ NOT_BOUNDS = {
         store.gathering._RETURNED_BYTES message.message.MESSAGE_OCTETS broker.queues.queue_info._QUEUE_OCTETS
         broker.counters.rates._WEIGHT broker.queues.quorum_lines.QuorumLine.WEIGHT
         broker.queues.quorum_lines.StrictLevels.DEFAULT_PRIORITY server.resources.DISK_BYTES_PER_MS
-        server.resources.MEMORY_BYTES_PER_MS shovel.transfer.KEEPING store.journal.compaction._SKIP_BYTES
+        server.resources.MEMORY_BYTES_PER_MS shovel.transfer.KEEPING store.compaction._SKIP_BYTES
     """,
     "the largest value of a setting or argument, beyond which it is refused": """
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.ttl.MAX_EXPIRY_MS
@@ -227,7 +227,7 @@ NOT_BOUNDS = {
         server.app.BACKLOG server.app.RESERVED_FILES server.http.BACKLOG
     """,
     "the least that is read at a time": "server.reading.LEAST_READ_BYTES server.reading.SHORT_TURN_BYTES",
-    "a read of more than 1 GiB, which only recovery does": "store.journal.files.Files.at_once",
+    "a read of more than 1 GiB, which only recovery does": "store.files.Files.at_once",
     "40,000 client certificates; driven by tests/server/test_certificate_depth.py with a lower bound": """
         server.certificate_depth.REMEMBERED
     """,
@@ -248,7 +248,7 @@ NOT_BOUNDS_IN_CODE = {
     "broker.shovels.definition: len(given.encode('utf-8', 'surrogateescape')) > 255": "the length of a name",
     "errors: len(encoded) > 255": "the length of a reply text",
     "client.protocol: len(payload) < 14": "the size of a content header",
-    "store.journal.committer: max_workers=1": "one thread",
+    "store.committer: max_workers=1": "one thread",
     "wire.certificate: len(digits) != 14": "the length of a date",
     "wire.methods: len(raw) > 255": "the length of a name",
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from amqpbroker.store.journal import record
+from amqpbroker.store import record
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.storing import (
     DIRECTORY,

@@ -9,9 +9,9 @@ from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.clock import ManualClock
 from amqpbroker.message.message import NOT_STORED, PENDING
-from amqpbroker.store.journal.committer import InlineCommitter
-from amqpbroker.store.journal.record import OFFSET_BITS
+from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.persistence import Persistence
+from amqpbroker.store.record import OFFSET_BITS
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.queueing import declare, make_vhost, message
 from tests.broker.storing import (

@@ -14,11 +14,11 @@ import pytest
 from amqpbroker.broker.exchanges.held_copy import HeldCopy
 from amqpbroker.clock import ManualClock
 from amqpbroker.message.message import Message
+from amqpbroker.store import record
+from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.directory.ownership import Ownership
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.committer import InlineCommitter
-from amqpbroker.store.journal.files import Files as RealFiles
-from amqpbroker.store.journal.groups import Groups
+from amqpbroker.store.files import Files as RealFiles
+from amqpbroker.store.groups import Groups
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.journal.recovery import Recovered, recover
 from amqpbroker.store.log import Batch, FencedError, Log, StoreError, UnwrittenError

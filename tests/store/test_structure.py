@@ -30,7 +30,7 @@ STORES = (
 LINES = 30
 
 #: Why a file is small: a package's face, or the seam to a library that may not be there.
-SMALL = {"__init__.py": "face", "journal/checksum.py": "seam"}
+SMALL = {"__init__.py": "face", "checksum.py": "seam"}
 
 
 def parsed(root: Path) -> Iterator[tuple[Path, ast.Module]]:

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from amqpbroker.store.journal.committer import InlineCommitter
+from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.log import StoreError, UnwrittenError
 from tests.broker.storing import (
     BODY,

@@ -9,7 +9,7 @@ from amqpbroker.broker.publishing.publish_checks import check_user_id, expiratio
 from amqpbroker.broker.publishing.ttl import MAX_EXPIRY_MS
 from amqpbroker.broker.users.users import User
 from amqpbroker.message.message import Message
-from amqpbroker.store.journal.record import fits
+from amqpbroker.store.record import fits
 from amqpbroker.wire.frames import PROPERTIES_AT
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import SLOW, decode_properties, encode_properties, flags_of, scan

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from amqpbroker import errors
 from amqpbroker.broker.publishing.ttl import expiry_problem
-from amqpbroker.store.journal.record import fits
+from amqpbroker.store.record import fits
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
 from amqpbroker.wire.values import TYPE_NAMES, Table
 

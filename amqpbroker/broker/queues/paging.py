@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.pages import Page, Pager
-from amqpbroker.store.journal.record import DamagedError
+from amqpbroker.store.record import DamagedError
 from amqpbroker.store.store import Store
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from amqpbroker.broker.queues.pages import Spilled
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.message import Message
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store import record
+from amqpbroker.store.files import Files
 from amqpbroker.store.stored import DECODED, content_of, decode
 
 log = logging.getLogger(__name__)

@@ -27,9 +27,9 @@ from amqpbroker.store.definitions.definitions import (
     VhostDefinition,
 )
 from amqpbroker.store.definitions.sqlite_log import SqliteLog
-from amqpbroker.store.journal.files import Files
-from amqpbroker.store.journal.record import MAX_ID
+from amqpbroker.store.files import Files
 from amqpbroker.store.log import StoreError
+from amqpbroker.store.record import MAX_ID
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from amqpbroker.config.bounds import BOUNDS, Bounds
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.files import Files
 from amqpbroker.store.log import UnwrittenError
 
 log = logging.getLogger(__name__)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from amqpbroker.store import record
 from amqpbroker.store.directory.inspection import Group, Inspection, JournalReader
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.files import Files
-from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.files import Files
+from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
 #: How much of a body is told.
 BODY_BYTES = 64

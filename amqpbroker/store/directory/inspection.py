@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from amqpbroker.store import record
+from amqpbroker.store.checksum import crc32
 from amqpbroker.store.directory.ownership import VERSION
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.checksum import crc32
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import segment_name
-from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
 from amqpbroker.store.journal.recovery import Recovered
+from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
 _SUFFIX = ".seg"
 _FRAME_HEAD = struct.Struct(">BHI")

@@ -5,7 +5,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.files import Files
 from amqpbroker.store.log import StoreError
 
 #: The format of everything in the directory, as the file `version` says it.

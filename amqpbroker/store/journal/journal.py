@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from amqpbroker.config.bounds import BOUNDS
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.files import Files
-from amqpbroker.store.journal.living import LivingBySegment
-from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store import record
+from amqpbroker.store.files import Files
+from amqpbroker.store.living import LivingBySegment
 from amqpbroker.store.log import Batch, Log, Span, UnwrittenError
+from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
 log = logging.getLogger(__name__)
 

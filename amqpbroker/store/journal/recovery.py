@@ -5,12 +5,12 @@ import logging
 from array import array
 from pathlib import Path
 
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store import record
+from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal, Segment, segment_name
-from amqpbroker.store.journal.living import Living, LivingBySegment
-from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.living import Living, LivingBySegment
 from amqpbroker.store.log import StoreError
+from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.store import record
+from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.definitions.definitions import ExchangeDefinition
 from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.committer import InlineCommitter
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.journal.recovery import recover
 from amqpbroker.store.persistence import Persistence

@@ -15,11 +15,11 @@ from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
-from amqpbroker.store.journal.committer import Committer, InlineCommitter
+from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.journal.record import OFFSET_MASK
 from amqpbroker.store.journal.recovery import recover
 from amqpbroker.store.persistence import Persistence
+from amqpbroker.store.record import OFFSET_MASK
 from tests.broker.queueing import Subscriber, message, ready, table
 from tests.broker.storing import LaterCommitter
 from tests.fault_files import FaultyFiles

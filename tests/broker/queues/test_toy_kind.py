@@ -17,7 +17,7 @@ from amqpbroker.config import Config
 from amqpbroker.metrics.groups.everything import DEAD
 from amqpbroker.metrics.snapshot import Snapshot
 from amqpbroker.server.data import opened
-from amqpbroker.store.journal.committer import InlineCommitter
+from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.testing import Broker as RunningBroker
 from amqpbroker.wire.values import Field, Table, longstr

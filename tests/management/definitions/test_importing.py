@@ -9,7 +9,7 @@ from amqpbroker.config import Config, DefaultUser, Definitions
 from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.importing import import_at_start
 from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.files import Files
 from amqpbroker.store.store import MemoryStore
 from tests.management.definitions.test_plan import WHOLE
 

@@ -20,9 +20,9 @@ from amqpbroker.store.definitions.definitions import (
     VhostDefinition,
 )
 from amqpbroker.store.definitions.sqlite_definitions import MIGRATIONS, SqliteDefinitions
-from amqpbroker.store.journal.files import Files
-from amqpbroker.store.journal.record import MAX_ID
+from amqpbroker.store.files import Files
 from amqpbroker.store.log import StoreError
+from amqpbroker.store.record import MAX_ID
 from tests.fault_definitions import FaultyDefinitions
 
 #: Two of each kind, with what is hard to store: empty names, octets that are no text, quotes, other scripts, NUL.

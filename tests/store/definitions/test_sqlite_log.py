@@ -14,7 +14,7 @@ from amqpbroker.store.definitions import sqlite_log
 from amqpbroker.store.definitions.definitions import QueueDefinition, VhostDefinition
 from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
 from amqpbroker.store.definitions.sqlite_log import SqliteLog
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.files import Files
 from amqpbroker.store.log import UnwrittenError
 
 #: Maximum number of bytes that one change of the tests adds to the log.

@@ -22,7 +22,7 @@ from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.server import data
-from amqpbroker.store.journal.committer import InlineCommitter
+from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire

@@ -8,7 +8,7 @@ import pytest
 
 from amqpbroker.store.directory.dump import living
 from amqpbroker.store.directory.inspection import Inspection, JournalReader
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.files import Files
 from tests.store.directory.stored_messages import STATE, make, state
 
 #: Made with the code before first deliveries were flags of publish records.

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from amqpbroker.store.directory.ownership import Ownership
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store.files import Files
 from amqpbroker.store.log import StoreError
 
 

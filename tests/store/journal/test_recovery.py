@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from amqpbroker.store.journal import record
+from amqpbroker.store import record
 from amqpbroker.store.journal.journal import Journal, segment_name
 from amqpbroker.store.journal.recovery import Recovered, recover
 from amqpbroker.store.log import StoreError

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from mypy_extensions import mypyc_attr
 
 from amqpbroker.octets import BytesWriter, write_i32_be, write_i64_be
-from amqpbroker.store.journal.checksum import crc32
+from amqpbroker.store.checksum import crc32
 
 #: A position is a segment's number and an offset in it, as one integer.
 OFFSET_BITS: Final = 32

@@ -1,4 +1,4 @@
-from amqpbroker.store.journal.moves import Moves
+from amqpbroker.store.moves import Moves
 
 
 def at(segment, offset):

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from amqpbroker.store.journal.living import Living
+from amqpbroker.store.living import Living
 
 
 @pytest.mark.parametrize("order", ["as they came", "backwards", "any"])

@@ -1,6 +1,6 @@
 import threading
 
-from amqpbroker.store.journal.committer import ThreadCommitter
+from amqpbroker.store.committer import ThreadCommitter
 
 
 class Journal:

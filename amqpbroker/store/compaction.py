@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.checksum import crc32
-from amqpbroker.store.journal.moves import Moves
-from amqpbroker.store.journal.record import OFFSET_MASK
+from amqpbroker.store import record
+from amqpbroker.store.checksum import crc32
 from amqpbroker.store.log import Log
+from amqpbroker.store.moves import Moves
+from amqpbroker.store.record import OFFSET_MASK
 
 #: How many segments there may be beyond twice of what lives.
 SPARE_SEGMENTS = 2

@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_left
 
-from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
 
 class _Table:

@@ -6,8 +6,8 @@ from mypy_extensions import i64
 
 from amqpbroker.message.message import Copy
 from amqpbroker.octets import BytesWriter, write_i16_be, write_i32_be, write_i64_be
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.checksum import crc32
+from amqpbroker.store import record
+from amqpbroker.store.checksum import crc32
 from amqpbroker.store.stored import frames_of, record_flags
 
 #: Octets that are not copied into the buffer: that costs more than a part of its own does.

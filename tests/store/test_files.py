@@ -3,8 +3,8 @@ import random
 
 import pytest
 
-from amqpbroker.store.journal import files as module
-from amqpbroker.store.journal.files import Files
+from amqpbroker.store import files as module
+from amqpbroker.store.files import Files
 
 
 @pytest.fixture

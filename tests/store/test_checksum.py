@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from amqpbroker.store.journal import checksum
+from amqpbroker.store import checksum
 
 
 @pytest.fixture(params=["zlib-ng", "zlib"])

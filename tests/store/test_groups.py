@@ -2,8 +2,8 @@ import pytest
 
 from amqpbroker.broker.exchanges.held_copy import HeldCopy
 from amqpbroker.message.message import Message
-from amqpbroker.store.journal import record
-from amqpbroker.store.journal.groups import LONE_ENTRY, Groups
+from amqpbroker.store import record
+from amqpbroker.store.groups import LONE_ENTRY, Groups
 from amqpbroker.wire.frames import lone_content
 
 SETTLED = record.settle([5])

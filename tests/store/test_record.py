@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.store.journal import record
+from amqpbroker.store import record
 
 MANY_KEYS = tuple(b"%d" % number for number in range(256))
 LONG_KEYS = (b"k" * 256, b"", b"k" * 1000)
