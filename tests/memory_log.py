@@ -3,11 +3,11 @@
 import errno
 
 from amqpbroker.store import record
-from amqpbroker.store.journal.recovery import Recovered
 from amqpbroker.store.living import LivingBySegment
 from amqpbroker.store.log import Batch as LogBatch
 from amqpbroker.store.log import FencedError, Log, Span, UnwrittenError
 from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.recovered import Recovered
 
 
 class Lease:
@@ -27,7 +27,8 @@ class MemoryLog(Log):
     refuses: how many writes are not taken for now. fails: the next write fails for good.
     """
 
-    def __init__(self, segment_bytes: int = 1 << 20, lease: Lease | None = None) -> None:
+    def __init__(self, segment_bytes: int = 1 << 20, before: "MemoryLog | None" = None) -> None:
+        """before: the log that is opened again, which shuts its writer out; None for a new one."""
         self.name = "memory"
         self.living = LivingBySegment()
         self.segment_bytes = segment_bytes
@@ -41,8 +42,33 @@ class MemoryLog(Log):
         #: What is appended: where each batch is, oldest first.
         self._spans: dict[int, Span] = {}
         self._sizes: dict[int, int] = {}
-        self._lease = lease or Lease()
+        self._before = before
+        self._lease = Lease() if before is None else before._lease
         self._epoch = self._lease.take()
+
+    def recover(self) -> Recovered:
+        found, before = Recovered(), self._before
+        spans = {} if before is None else before._spans
+        for start, span in spans.items():
+            assert before is not None
+            number = start >> OFFSET_BITS
+            if span.stop > before.durable or number not in before.segments:
+                continue
+            if number not in self.segments:
+                data = bytes(before.segments[number])
+                self.segments[number] = bytearray(data)
+                self.oldest = self.oldest or number
+                self.newest = number
+                found.start_segment(number, len(data))
+            self._batches += 1
+            self._spans[start] = span
+            self._sizes[number] = span.stop & OFFSET_MASK
+            record.visit(data, start & OFFSET_MASK, span.stop & OFFSET_MASK, found)
+            self.durable = span.stop
+        self._before = None
+        found.finish()
+        self.living = found.living
+        return found
 
     def next_position(self) -> int:
         if not self.newest or self._sizes[self.newest] >= self.segment_bytes:
@@ -101,25 +127,3 @@ class MemoryLog(Log):
 
     def close(self) -> None:
         pass
-
-    def reopened(self) -> tuple["MemoryLog", Recovered]:
-        """Open it again, which shuts this writer out; returns what is durable, and what is found in it."""
-        log, found = MemoryLog(self.segment_bytes, self._lease), Recovered()
-        for start, span in self._spans.items():
-            number = start >> OFFSET_BITS
-            if span.stop > self.durable or number not in self.segments:
-                continue
-            if number not in log.segments:
-                data = bytes(self.segments[number])
-                log.segments[number] = bytearray(data)
-                log.oldest = log.oldest or number
-                log.newest = number
-                found.start_segment(number, len(data))
-            log._batches += 1
-            log._spans[start] = span
-            log._sizes[number] = span.stop & OFFSET_MASK
-            record.visit(data, start & OFFSET_MASK, span.stop & OFFSET_MASK, found)
-            log.durable = span.stop
-        found.finish()
-        log.living = found.living
-        return log, found

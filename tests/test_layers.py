@@ -74,9 +74,9 @@ FOLDERS = {
         "system_exchanges": {"queues", "exchanges", "policies", "events", "infos", "vhost"},
     },
     "store": {
-        "journal": {"files", "living", "log", "record"},
+        "journal": {"files", "living", "log", "record", "recovered"},
         "definitions": {"files", "log", "record"},
-        "directory": {"journal", "checksum", "files", "log", "record"},
+        "directory": {"journal", "checksum", "files", "log", "record", "recovered"},
     },
 }
 
@@ -194,3 +194,24 @@ def test_only_the_server_and_the_store_itself_know_which_store_it_is(path):
     """All others have a `Store`, whether it keeps anything or not."""
     if layer_of(path) not in ("server", "store"):
         assert [name for name in imported(path) if name.startswith("amqpbroker.store.persistence")] == []
+
+
+#: Who may know that the log is files: the journal itself, what looks into the data directory, and who opens it.
+KNOW_THE_JOURNAL = {("store", "journal"), ("store", "directory"), ("server",), ("cli",)}
+
+
+def knows_the_journal(path):
+    parts = path.relative_to(PACKAGE).parts
+    return parts[:1] in KNOW_THE_JOURNAL or parts[:2] in KNOW_THE_JOURNAL
+
+
+def test_nobody_else_knows_that_the_log_is_files():
+    """What any log needs is beside its seam, so that another log takes nothing from the journal."""
+    others = [path for path in MODULES if not knows_the_journal(path)]
+    assert len(others) < len(MODULES)
+    assert [
+        (str(path.relative_to(PACKAGE)), name)
+        for path in others
+        for name in imported(path)
+        if name.startswith("amqpbroker.store.journal")
+    ] == []

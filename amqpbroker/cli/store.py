@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from amqpbroker.store.directory.dump import Told
     from amqpbroker.store.directory.inspection import JournalReader
     from amqpbroker.store.directory.names import Name
-    from amqpbroker.store.journal.recovery import Copies
+    from amqpbroker.store.recovered import Copies
 
 #: By id.
 Names = dict[int, "Name"]

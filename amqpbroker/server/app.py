@@ -35,9 +35,9 @@ from amqpbroker.server.timers import Timers
 from amqpbroker.server.tls_listener import TlsListener
 from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.journal.recovery import Recovered
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.record import DamagedError
+from amqpbroker.store.recovered import Recovered
 from amqpbroker.store.store import MemoryStore
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.config import Config
 from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions
 from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.journal.recovery import Recovered, recover
 from amqpbroker.store.log import StoreError as StoreError  # cli looks no further down than here
+from amqpbroker.store.recovered import Recovered
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def opened(config: Config) -> Iterator[Data]:
         try:
             files.make_directory(directory)
             journal = Journal(directory, files, config.bounds.segment_bytes, synced=config.durability == "fsync")
-            found = recover(journal)
+            found = journal.recover()
             spill = Spill(owned.directory / "spill", files, config.bounds.spill_bytes)
         except OSError as error:
             raise StoreError(f"{directory}: {error.strerror}") from error

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from amqpbroker.store.living import LivingBySegment
 from amqpbroker.store.record import OFFSET_BITS
+from amqpbroker.store.recovered import Recovered
 
 
 class StoreError(Exception):
@@ -47,8 +48,8 @@ class Log(ABC):
     `remove_freed`, which may be called on a third. `free` is called only between two batches.
 
     A log has one writer. Opening one that has a writer is refused (files: by the lock of the data directory), or shuts
-    that writer out: its next `write` raises FencedError, and nothing of it is ever found. A log that is opened again
-    has all that was durable, at the same positions, and goes on behind that.
+    that writer out: its next `write` raises FencedError, and nothing of it is ever found. A log that is opened is
+    recovered before anything else: then it has all that was durable, at the same positions, and goes on behind that.
 
     name: for the operator. living: the entries that live; who appends and settles tells it. segment_bytes: size from
     which another segment is begun. oldest, newest: numbers of segments; 0 if there is none. durable: everything before
@@ -61,6 +62,15 @@ class Log(ABC):
     oldest: int
     newest: int
     durable: int
+
+    # --- the beginning ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def recover(self) -> Recovered:
+        """Read everything that is durable, once, and return what lives in it; of a new log nothing.
+
+        What was being written when the log ended is there as a whole or dropped. Raises StoreError for damage, OSError.
+        """
 
     # --- append -----------------------------------------------------------------------------------------------------
 

@@ -17,10 +17,10 @@ from amqpbroker.store.batches import Encoder, Writing
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.compaction import Compaction
 from amqpbroker.store.gathering import Gathering
-from amqpbroker.store.journal.recovery import Recovered
 from amqpbroker.store.log import Log, StoreError
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.reading import LogReading, Reader
+from amqpbroker.store.recovered import Recovered
 from amqpbroker.store.store import Holder
 from amqpbroker.store.writer import Writer
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from mypy_extensions import mypyc_attr
 
 from amqpbroker.message.message import Copy, Message
-from amqpbroker.store.journal.recovery import Copies
+from amqpbroker.store.recovered import Copies
 
 
 class Holder(Protocol):

@@ -21,7 +21,6 @@ from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.journal.recovery import recover
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.wire.values import Field, Table, longstr, text
 from tests.fault_definitions import FaultyDefinitions
@@ -77,7 +76,7 @@ class Node:
         self.clock = ManualClock(now_ms)
         self.failures: list[Exception] = []
         journal = Journal(DIRECTORY, files, segment_bytes)
-        found = recover(journal)
+        found = journal.recover()
         self.disk = Disk(journal, definitions, on_start, on_written)
         self.persistence = Persistence(journal, self.disk, self.failures.append, self.clock)
         self.broker = Broker(Config(), self.clock, self.persistence, definitions)

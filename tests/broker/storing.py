@@ -9,7 +9,6 @@ from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.journal.recovery import recover
 from amqpbroker.store.persistence import Persistence
 from tests.fault_files import FaultyFiles
 from tests.harness import Wire
@@ -74,7 +73,7 @@ class Node:
         self.queues = queues or {"q": {}}
         self.failures = []
         journal = Journal(DIRECTORY, self.files)
-        found = recover(journal)
+        found = journal.recover()
         self.committer = committer(journal)
         self.persistence = Persistence(
             journal, self.committer, self.failures.append, self.clock, bounds=replace(BOUNDS, **(limits or {}))

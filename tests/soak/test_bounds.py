@@ -167,7 +167,7 @@ NOT_BOUNDS = {
         store.directory.names._EXCHANGE_IDS_SINCE store.directory.names._LOG_HEAD_BYTES
         store.directory.ownership.VERSION store.record.DELIVERED
         store.record.OFFSET_BITS store.record.OFFSET_MASK
-        store.journal.recovery._GRAIN_BITS store.record.ADDRESS_AT store.record.CC_KEYS_AT
+        store.recovered._GRAIN_BITS store.record.ADDRESS_AT store.record.CC_KEYS_AT
         store.record.COUNT_AT store.record.DEADLINE_AT store.record.DEATHS
         store.record.ENTRY_OCTETS store.record.EXTRA_KEYS_AT store.record.FLAGS_AT
         store.record.FRAMES_AT store.record.GROUP_OCTETS store.record.INDEX_AT

@@ -20,9 +20,9 @@ from amqpbroker.store.directory.ownership import Ownership
 from amqpbroker.store.files import Files as RealFiles
 from amqpbroker.store.groups import Groups
 from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.journal.recovery import Recovered, recover
 from amqpbroker.store.log import Batch, FencedError, Log, StoreError, UnwrittenError
 from amqpbroker.store.persistence import Persistence
+from amqpbroker.store.recovered import Recovered
 from amqpbroker.store.writer import RETRY_MS
 from amqpbroker.wire.frames import lone_content
 from tests.fault_files import FaultyFiles, PowerCut
@@ -38,6 +38,10 @@ class Filling(ABC):
     log: Log
 
     @abstractmethod
+    def open(self) -> Log:
+        """Open what is there, as a log that is still to be recovered."""
+
+    @abstractmethod
     def refuse(self) -> None:
         """The next write is not taken for now: the disk is full."""
 
@@ -46,16 +50,27 @@ class Filling(ABC):
         """The next write fails for good: it cannot be synced."""
 
     @abstractmethod
-    def power_loss(self, keep: int = 0) -> Recovered:
-        """Restart with what is durable; returns what is found. keep: how much else is left of each file."""
-
-    @abstractmethod
-    def reopen(self) -> Recovered:
-        """Close the log and open it again; returns what is found."""
+    def lose_power(self, keep: int) -> None:
+        """Forget what is not durable. keep: how much of it is left of each file."""
 
     @abstractmethod
     def take_over(self) -> Log | None:
         """Another opens the log, which goes on as `self.log` and leaves the one before; None if it is refused."""
+
+    def start(self) -> Recovered:
+        """Open the log and recover it; returns what is found."""
+        self.log = self.open()
+        return self.log.recover()
+
+    def power_loss(self, keep: int = 0) -> Recovered:
+        """Restart with what is durable; returns what is found. keep: how much else is left of each file."""
+        self.lose_power(keep)
+        return self.start()
+
+    def reopen(self) -> Recovered:
+        """Close the log and open it again; returns what is found."""
+        self.log.close()
+        return self.start()
 
 
 class Files(Filling):
@@ -63,11 +78,10 @@ class Files(Filling):
 
     def __init__(self) -> None:
         self.files = FaultyFiles()
-        self._open()
+        self.start()
 
-    def _open(self) -> Recovered:
-        self.log = journal = Journal(Path("/journal"), self.files, SEGMENT_BYTES)
-        return recover(journal)
+    def open(self) -> Log:
+        return Journal(Path("/journal"), self.files, SEGMENT_BYTES)
 
     def refuse(self) -> None:
         self.files.fail_write = self.files.writes + 1
@@ -75,13 +89,8 @@ class Files(Filling):
     def fail(self) -> None:
         self.files.fail_sync = self.files.syncs + 1
 
-    def power_loss(self, keep: int = 0) -> Recovered:
+    def lose_power(self, keep: int) -> None:
         self.files.power_loss(keep)
-        return self._open()
-
-    def reopen(self) -> Recovered:
-        self.log.close()
-        return self._open()
 
     def take_over(self) -> Log | None:
         """The lock of the data directory is what keeps others out."""
@@ -95,8 +104,14 @@ class Files(Filling):
 
 
 class Memory(Filling):
+    log: MemoryLog
+
     def __init__(self) -> None:
-        self.log: MemoryLog = MemoryLog(SEGMENT_BYTES)
+        self.log = MemoryLog(SEGMENT_BYTES)
+        self.log.recover()
+
+    def open(self) -> Log:
+        return MemoryLog(SEGMENT_BYTES, self.log)
 
     def refuse(self) -> None:
         self.log.refuses = 1
@@ -104,17 +119,12 @@ class Memory(Filling):
     def fail(self) -> None:
         self.log.fails = True
 
-    def power_loss(self, keep: int = 0) -> Recovered:
-        self.log, found = self.log.reopened()
-        return found
-
-    def reopen(self) -> Recovered:
-        self.log.close()
-        return self.power_loss()
+    def lose_power(self, keep: int) -> None:
+        """Whoever opens the log again has only what is durable anyway."""
 
     def take_over(self) -> Log | None:
         before = self.log
-        self.log, _ = before.reopened()
+        self.start()
         return before
 
 
@@ -151,6 +161,15 @@ def appended(log: Log, *sequences: int, size: int = 20) -> list[int]:
 
 def found_sequences(found: Recovered) -> list[int]:
     return list(found.copies[1].sequences) if 1 in found.copies else []
+
+
+# --- the beginning ----------------------------------------------------------------------------------------------------
+
+
+def test_in_a_new_log_nothing_is_found(filling):
+    found = filling.open().recover()
+    assert (found.copies, found.returned, found.living.octets) == ({}, {}, 0)
+    assert found_sequences(filling.start()) == []
 
 
 # --- append -----------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from amqpbroker.broker.exchanges.held_copy import HeldCopy
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.message.message import NOT_STORED, Message
-from amqpbroker.store.journal.recovery import Copies
 from amqpbroker.store.record import DamagedError
+from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import UNSTORED, Reading, Store
 
 log = logging.getLogger(__name__)

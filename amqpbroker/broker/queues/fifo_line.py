@@ -10,7 +10,7 @@ from amqpbroker.broker.queues.pages import PAGE_BYTES, PAGE_COUNT, Page, Pager
 from amqpbroker.broker.queues.ready_line import ReadyLine
 
 if TYPE_CHECKING:
-    from amqpbroker.store.journal.recovery import Copies
+    from amqpbroker.store.recovered import Copies
 
 #: When memory is short, fewer messages than so many, with fewer octets, stay where they are.
 _WORTH_COUNT = 64

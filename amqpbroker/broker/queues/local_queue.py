@@ -35,7 +35,7 @@ from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import Message
-from amqpbroker.store.journal.recovery import Copies
+from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Table
 

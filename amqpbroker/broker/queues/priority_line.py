@@ -11,7 +11,7 @@ from amqpbroker.broker.queues.pages import Pager
 from amqpbroker.broker.queues.ready_line import ReadyLine
 
 if TYPE_CHECKING:
-    from amqpbroker.store.journal.recovery import Copies
+    from amqpbroker.store.recovered import Copies
 
 
 class _Copies:

@@ -12,7 +12,7 @@ from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.settings import QueueSettings
-from amqpbroker.store.journal.recovery import Copies
+from amqpbroker.store.recovered import Copies
 from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:

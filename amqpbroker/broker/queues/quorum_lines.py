@@ -13,7 +13,7 @@ from amqpbroker.wire.properties import flags_of
 from amqpbroker.wire.property_flags import PRIORITY
 
 if TYPE_CHECKING:
-    from amqpbroker.store.journal.recovery import Copies
+    from amqpbroker.store.recovered import Copies
 
 
 class QuorumLine(ReadyLine):

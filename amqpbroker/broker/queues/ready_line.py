@@ -13,7 +13,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.pages import Pager
 
 if TYPE_CHECKING:
-    from amqpbroker.store.journal.recovery import Copies
+    from amqpbroker.store.recovered import Copies
 
 
 class ReadyLine(metaclass=ABCMeta):

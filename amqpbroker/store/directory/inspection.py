@@ -12,8 +12,8 @@ from amqpbroker.store.checksum import crc32
 from amqpbroker.store.directory.ownership import VERSION
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import segment_name
-from amqpbroker.store.journal.recovery import Recovered
 from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.recovered import Recovered
 
 _SUFFIX = ".seg"
 _FRAME_HEAD = struct.Struct(">BHI")

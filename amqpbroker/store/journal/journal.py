@@ -1,6 +1,7 @@
 """The journal: a log in files, one for each segment. docs/store-format.md."""
 
 import errno
+import itertools
 import logging
 import secrets
 from collections import deque
@@ -12,10 +13,13 @@ from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
 from amqpbroker.store.living import LivingBySegment
-from amqpbroker.store.log import Batch, Log, Span, UnwrittenError
+from amqpbroker.store.log import Batch, Log, Span, StoreError, UnwrittenError
 from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.recovered import Recovered
 
 log = logging.getLogger(__name__)
+
+_SUFFIX = ".seg"
 
 #: What keeps a file from being opened for now, and what a disk from taking data. Whatever else fails is the end.
 _TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
@@ -57,7 +61,7 @@ class Segment:
 
 
 def segment_name(number: int) -> str:
-    return f"{number:016x}.seg"
+    return f"{number:016x}{_SUFFIX}"
 
 
 class Journal(Log):
@@ -81,18 +85,43 @@ class Journal(Log):
         self._unwritten: Batch | None = None
         self._freed: deque[Segment] = deque()
 
-    def adopt(self, segment: Segment) -> None:
+    def _adopt(self, segment: Segment) -> None:
         """Have another segment, newer than all others."""
         self.segments[segment.number] = segment
         self.newest = segment.number
         self.oldest = self.oldest or segment.number
 
-    def go_on(self, batches: int, living: LivingBySegment) -> None:
-        """All segments are there and durable. batches: the number of the last batch."""
-        self.batches = batches
-        self.living = living
+    def recover(self, repair: bool = True) -> Recovered:
+        """Read all segments. A torn end is cut off, with a warning; without `repair` it is only warned of."""
+        found = Recovered()
+        files = self.files
+        numbers = _segment_numbers(self.directory, files)
+        for number in numbers:
+            path = self.directory / segment_name(number)
+            descriptor = files.open(path, write=repair)
+            data = files.read(descriptor, 0, files.size(descriptor))
+            segment = Segment(number, path, descriptor, len(data))
+            self._adopt(segment)
+            end = _read_segment(found, segment, data, last=number == numbers[-1])
+            if end == len(data) and end:
+                continue
+            log.warning("%s: torn at offset %d, %d octets cut off", path, end, len(data) - end)
+            segment.resize(max(end, record.SEGMENT_HEAD.size))
+            if repair:
+                files.truncate(descriptor, end)
+                if end == 0:
+                    files.write(descriptor, record.segment_head(number, segment.mark))
+                files.sync(descriptor)
+        if repair and numbers:
+            # The last batch may be with the operating system only, and what it replaces is about to be given up.
+            files.sync(self.segments[numbers[-1]].descriptor)
+            files.sync_directory(self.directory)
+        found.finish()
+        self.batches = found.batches
+        self.living = found.living
         if self.segments:
             self.durable = self.batches_in(self.newest).stop
+        return found
 
     # --- append -----------------------------------------------------------------------------------------------------
 
@@ -117,7 +146,7 @@ class Journal(Log):
         if segment is None or segment.size >= self.segment_bytes:
             number = self.newest + 1
             segment = Segment(number, self.directory / segment_name(number))
-            self.adopt(segment)
+            self._adopt(segment)
         return segment
 
     def write(self, batch: Batch) -> None:
@@ -242,3 +271,52 @@ class Journal(Log):
         self.segments.clear()
         self._freed.clear()
         self.oldest = self.newest = 0
+
+
+def _segment_numbers(directory: Path, files: Files) -> list[int]:
+    """The segments there, oldest first. Raises StoreError if one is missing between two."""
+    numbers = sorted(int(name.removesuffix(_SUFFIX), 16) for name in files.names(directory) if name.endswith(_SUFFIX))
+    for before, after in itertools.pairwise(numbers):
+        if after != before + 1:
+            raise StoreError(f"{directory / segment_name(before + 1)} is missing: messages in it are lost")
+    return numbers
+
+
+def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -> int:
+    """Take in every whole batch; returns where the first that is not whole starts. Raises StoreError for damage."""
+    head = record.SEGMENT_HEAD.size
+    mark = record.read_mark(data, segment.number)
+    # A new file may have got its length, but none of its contents.
+    if last and (len(data) < head or (mark is None and data.count(0) == len(data))):
+        return 0
+    if mark is None:
+        raise StoreError(f"{segment.path}: at offset 0: not a journal segment, or one of another version")
+    segment.know(mark)
+    found.start_segment(segment.number, len(data))
+    offset = head
+    while offset < len(data):
+        batch = record.read_batch(data, offset, mark)
+        problem = "no whole batch header"
+        if batch is not None:
+            number, size = batch
+            if found.batches and number != found.batches + 1:
+                raise StoreError(f"{segment.path}: at offset {offset}: batch {number} follows batch {found.batches}")
+            start = offset + record.BATCH_HEAD.size
+            end = start + size
+            wrong = "a batch is cut off" if end > len(data) else record.damage(data, start, end)
+            if wrong is None:
+                try:
+                    record.visit(data, start, end, found)
+                except record.DamagedError as error:
+                    raise StoreError(f"{segment.path}: {error}") from None
+                found.read_batch(number)
+                offset = end
+                continue
+            problem = wrong
+        if not last or record.find_batch(data, offset + 1, mark, found.batches + 1) >= 0:
+            raise StoreError(
+                f"{segment.path}: damaged at offset {offset} ({problem}), with synced batches behind it;"
+                " `amqpbroker store check` shows more"
+            )
+        return offset
+    return offset

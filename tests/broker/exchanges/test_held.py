@@ -18,7 +18,6 @@ from amqpbroker.store.definitions.definitions import ExchangeDefinition
 from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.journal.recovery import recover
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.storing import LaterCommitter
@@ -49,7 +48,7 @@ class Node:
     def start(self) -> None:
         self.definitions = SqliteDefinitions(self.path, Files())
         journal = Journal(JOURNAL, self.files, self.segment_bytes)
-        found = recover(journal)
+        found = journal.recover()
         self.log = Persistence(journal, self.committer(journal), self.failures.append, self.clock)
         self.broker = Broker(Config(bounds=self.bounds), self.clock, self.log, self.definitions)
         self.restored = self.log.restore(found, self.broker.holders(), self.broker.lost_ids)

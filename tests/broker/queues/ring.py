@@ -19,7 +19,7 @@ from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import Message
-from amqpbroker.store.journal.recovery import Copies
+from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Table
 

@@ -17,7 +17,6 @@ from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.journal.recovery import recover
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.record import OFFSET_MASK
 from tests.broker.queueing import Subscriber, message, ready, table
@@ -33,7 +32,7 @@ class Node:
         self.files = files or FaultyFiles()
         self.clock = ManualClock()
         journal = Journal(Path("/journal"), self.files)
-        found = recover(journal)
+        found = journal.recover()
         self.committer: Committer = committer(journal)
         self.log = Persistence(journal, self.committer, pytest.fail, self.clock)
         self.spill = Spill(Path("/spill"), self.files)

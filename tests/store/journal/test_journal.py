@@ -7,8 +7,8 @@ import pytest
 
 from amqpbroker.store import record
 from amqpbroker.store.journal.journal import Journal, segment_name
-from amqpbroker.store.journal.recovery import Recovered, recover
 from amqpbroker.store.log import StoreError
+from amqpbroker.store.recovered import Recovered
 from amqpbroker.wire.frames import content
 from amqpbroker.wire.properties import encode_properties
 from tests.fault_files import FaultyFiles, PowerCut
@@ -53,7 +53,7 @@ def files():
 
 def recovered(files, repair=True):
     journal = Journal(DIRECTORY, files)
-    return recover(journal, repair), journal
+    return journal.recover(repair), journal
 
 
 def sequences(found, queue_id=1):

@@ -1,20 +1,11 @@
-"""Reading a journal back: what lives in it, where it is torn, and whether it is damaged."""
+"""What lives in a log that was read again at the start: each queue's copies, and how often they were delivered."""
 
-import itertools
-import logging
 from array import array
-from pathlib import Path
 
 from amqpbroker.store import record
-from amqpbroker.store.files import Files
-from amqpbroker.store.journal.journal import Journal, Segment, segment_name
 from amqpbroker.store.living import Living, LivingBySegment
-from amqpbroker.store.log import StoreError
 from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
-log = logging.getLogger(__name__)
-
-_SUFFIX = ".seg"
 #: Entries are further apart than this, so that one flag for so many octets tells them apart.
 _GRAIN_BITS = 4
 
@@ -74,7 +65,7 @@ class Copies:
 
 
 class Recovered(record.Visitor):
-    """What a journal holds.
+    """What a log holds.
 
     copies: queue id -> its copies that live, oldest first. living: the entries of these, by segment.
     returned: position -> delivery count of copies that were delivered before. batches: the number of the last whole
@@ -145,86 +136,3 @@ class Recovered(record.Visitor):
             if living.positions:
                 self.copies[queue_id] = living
         self._settled = {}
-
-
-def segment_numbers(directory: Path, files: Files) -> list[int]:
-    """The segments there, oldest first. Raises StoreError if one is missing between two."""
-    numbers = sorted(int(name.removesuffix(_SUFFIX), 16) for name in files.names(directory) if name.endswith(_SUFFIX))
-    for before, after in itertools.pairwise(numbers):
-        if after != before + 1:
-            raise StoreError(f"{directory / segment_name(before + 1)} is missing: messages in it are lost")
-    return numbers
-
-
-def recover(journal: Journal, repair: bool = True) -> Recovered:
-    """Read all segments into `journal`, which must be empty, and return what lives in them.
-
-    A torn end is cut off, with a warning; without `repair` it is only warned of. Raises StoreError for damage before
-    the end, and OSError.
-    """
-    found = Recovered()
-    files = journal.files
-    numbers = segment_numbers(journal.directory, files)
-    for number in numbers:
-        path = journal.directory / segment_name(number)
-        descriptor = files.open(path, write=repair)
-        data = files.read(descriptor, 0, files.size(descriptor))
-        segment = Segment(number, path, descriptor, len(data))
-        journal.adopt(segment)
-        end = _read_segment(found, segment, data, last=number == numbers[-1])
-        if end == len(data) and end:
-            continue
-        log.warning("%s: torn at offset %d, %d octets cut off", path, end, len(data) - end)
-        segment.resize(max(end, record.SEGMENT_HEAD.size))
-        if repair:
-            files.truncate(descriptor, end)
-            if end == 0:
-                files.write(descriptor, record.segment_head(number, segment.mark))
-            files.sync(descriptor)
-    if repair and numbers:
-        # The last batch may be with the operating system only, and what it replaces is about to be given up.
-        files.sync(journal.segments[numbers[-1]].descriptor)
-        files.sync_directory(journal.directory)
-    found.finish()
-    journal.go_on(found.batches, found.living)
-    return found
-
-
-def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -> int:
-    """Take in every whole batch; returns where the first that is not whole starts. Raises StoreError for damage."""
-    head = record.SEGMENT_HEAD.size
-    mark = record.read_mark(data, segment.number)
-    # A new file may have got its length, but none of its contents.
-    if last and (len(data) < head or (mark is None and data.count(0) == len(data))):
-        return 0
-    if mark is None:
-        raise StoreError(f"{segment.path}: at offset 0: not a journal segment, or one of another version")
-    segment.know(mark)
-    found.start_segment(segment.number, len(data))
-    offset = head
-    while offset < len(data):
-        batch = record.read_batch(data, offset, mark)
-        problem = "no whole batch header"
-        if batch is not None:
-            number, size = batch
-            if found.batches and number != found.batches + 1:
-                raise StoreError(f"{segment.path}: at offset {offset}: batch {number} follows batch {found.batches}")
-            start = offset + record.BATCH_HEAD.size
-            end = start + size
-            wrong = "a batch is cut off" if end > len(data) else record.damage(data, start, end)
-            if wrong is None:
-                try:
-                    record.visit(data, start, end, found)
-                except record.DamagedError as error:
-                    raise StoreError(f"{segment.path}: {error}") from None
-                found.read_batch(number)
-                offset = end
-                continue
-            problem = wrong
-        if not last or record.find_batch(data, offset + 1, mark, found.batches + 1) >= 0:
-            raise StoreError(
-                f"{segment.path}: damaged at offset {offset} ({problem}), with synced batches behind it;"
-                " `amqpbroker store check` shows more"
-            )
-        return offset
-    return offset
