@@ -33,7 +33,7 @@ class Timer:
     def cancel(self) -> None:
         if self.callback is not None:
             self.callback = None
-            self.clock.forget()
+            self.clock.count_cancelled()
 
 
 class Clock(metaclass=ABCMeta):
@@ -92,7 +92,7 @@ class Clock(metaclass=ABCMeta):
         if due is not None and self.on_earlier is not None:
             self.on_earlier(due)
 
-    def forget(self) -> None:
+    def count_cancelled(self) -> None:
         """Count one cancelled timer, and rebuild the heap when most of it is cancelled ones.
 
         Few are left in it: an object that outlives those around it keeps a mebibyte from the operating system.
@@ -165,16 +165,16 @@ class SystemClock(Clock):
     def at_wall(self, due_ms: int, callback: Callable[[], None]) -> Timer:
         if not self._looks:
             self._looks = True
-            self._look()
+            self._check_wall_clock()
         return super().at_wall(due_ms, callback)
 
-    def _look(self) -> None:
+    def _check_wall_clock(self) -> None:
         """Check now, and every `STEP_LOOK_MS` from now on, whether the wall clock was stepped."""
         before_ns = time.monotonic_ns()
         ahead_ns = time.time_ns() - before_ns - self._offset_ns
         if time.monotonic_ns() - before_ns < _READ_WITHIN_NS and abs(ahead_ns - self.ahead_ms * 1_000_000) > _STEP_NS:
             self.stepped(ahead_ns // 1_000_000)
-        self.after(STEP_LOOK_MS, self._look)
+        self.after(STEP_LOOK_MS, self._check_wall_clock)
 
 
 class TravelClock(Clock):

@@ -177,7 +177,7 @@ class Broker:
                     self._add_vhost_defaults(name)
             except BaseException:
                 self.vhosts.pop(name, None)
-                self._forget_vhost(name)
+                self._vhost_deleted(name)
                 raise
             self.events.vhost_created(vhost, name in self.tracing)
         return vhost
@@ -249,7 +249,7 @@ class Broker:
             raise ValueError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
         self.definitions.remove_vhost(name)
         del self.vhosts[name]
-        self._forget_vhost(name)
+        self._vhost_deleted(name)
         vhost.close()
         log.info("vhost '%s' is deleted", name)
         self.events.vhost_deleted(vhost)
@@ -257,9 +257,9 @@ class Broker:
             if session.vhost is vhost:
                 session.force_close(errors.vhost_deleted(name))
 
-    def _forget_vhost(self, name: str) -> None:
-        for told in (self.users, self.policies, self.limits, self.shovels, self.tracing):
-            told.forget_vhost(name)
+    def _vhost_deleted(self, name: str) -> None:
+        for holder in (self.users, self.policies, self.limits, self.shovels, self.tracing):
+            holder.vhost_deleted(name)
 
     def _existing_vhost(self, name: str) -> Vhost:
         if name not in self.vhosts:

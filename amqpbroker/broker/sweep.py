@@ -72,7 +72,7 @@ class Sweep:
         """Remove a binding now, because an equal one is created. Raises AmqpError 506 without changing anything."""
         for job in self._jobs:
             if binding in job.bindings:
-                self._forget(job, [binding])
+                self._delete(job, [binding])
                 return
 
     def remove_stored(self, is_exchange: bool, name: str) -> None:
@@ -99,7 +99,7 @@ class Sweep:
         job = self._jobs[0]
         delay_ms = 0
         try:
-            self._forget(job, list(islice(job.bindings, SLICE)))
+            self._delete(job, list(islice(job.bindings, SLICE)))
         except errors.AmqpError as error:
             log.warning("bindings of what was deleted in vhost '%s' are still stored: %s", self._vhost, error)
             delay_ms = RETRY_MS
@@ -108,7 +108,7 @@ class Sweep:
         if self._jobs:
             self._timer = self._clock.after(delay_ms, self._go_on)
 
-    def _forget(self, job: Job, bindings: list[Binding]) -> None:
+    def _delete(self, job: Job, bindings: list[Binding]) -> None:
         if job.is_stored:
             stored = [binding_definition(self._vhost, binding) for binding in bindings if is_durable(binding)]
             if stored:

@@ -396,12 +396,12 @@ class Vhost(Host):
             removal = Removal(queue.incoming)
             self._unstore(removal, queue)
             count = queue.ready_count
-            consumers = self._remove_queue(queue, removal)
+            consumers = self._remove_with_bindings(queue, removal)
         if answer is not None:
             answer(count)
         _cancel(consumers)
 
-    def drop_queue(self, queue: Queue, actor: str = "") -> None:
+    def remove_queue(self, queue: Queue, actor: str = "") -> None:
         """Delete because its time is over, and nobody is there to be told that this cannot be stored.
 
         Where it cannot, that is logged, and the next start brings back what was durable, the queue without messages.
@@ -414,11 +414,11 @@ class Vhost(Host):
         except errors.AmqpError as error:
             log.warning("queue '%s' in vhost '%s' has gone, but not from the store: %s", queue.name, self.name, error)
         before, self.events.actor = self.events.actor, actor or INTERNAL
-        consumers = self._remove_queue(queue, removal)
+        consumers = self._remove_with_bindings(queue, removal)
         self.events.actor = before
         _cancel(consumers)
 
-    def _remove_queue(self, queue: Queue, removal: Removal) -> list[Consumer]:
+    def _remove_with_bindings(self, queue: Queue, removal: Removal) -> list[Consumer]:
         """Returns the consumers to be told."""
         del self.queues[queue.name]
         if queue.owner is not None:
@@ -443,7 +443,7 @@ class Vhost(Host):
     def delete_exclusive_queues(self, session: object) -> None:
         """The connection is gone: its exclusive queues go with it."""
         for queue in list(self._exclusive.get(session, ())):
-            self.drop_queue(queue)
+            self.remove_queue(queue)
 
     # --- bindings ---------------------------------------------------------------------------------------------------
 
@@ -523,18 +523,18 @@ class Vhost(Host):
             self._sweep.begin(removal, names, self.events.actor if actor is None else actor)
         else:
             for binding in removal.bindings:
-                self._take_out(binding, actor)
+                self._delete_binding(binding, actor)
                 if not binding.source.closed:
                     binding.source.type.unbind(binding)
         self.route_epoch += 1
 
     def _swept(self, binding: Binding, actor: str) -> None:
         """Remove a swept binding. Exchange types that pick a binding have unbound it already."""
-        self._take_out(binding, actor)
+        self._delete_binding(binding, actor)
         if not (binding.source.closed or binding.source.type.picks):
             binding.source.type.unbind(binding)
 
-    def _take_out(self, binding: Binding, actor: str | None) -> None:
+    def _delete_binding(self, binding: Binding, actor: str | None) -> None:
         destination = binding.destination
         del binding.source.bindings[_identity(destination, binding.routing_key, binding.arguments)]
         destination.incoming.pop(binding, None)

@@ -185,13 +185,13 @@ class Encoder:
         for copies in publishes:
             delivered = [copy for copy in copies if copy.delivered_ms >= 0]
             data = _publish_record(copies, record.DELIVERED if len(delivered) == len(copies) else 0)
-            first = self._put(data) + record.PUBLISH_OCTETS
+            first = self._append(data) + record.PUBLISH_OCTETS
             octets = len(data) // len(copies)
             for i, copy in enumerate(copies):
                 copy.position = first + i * record.ENTRY_OCTETS
             self._log.living.add([copy.position for copy in copies], [octets] * len(copies))
             if delivered and len(delivered) < len(copies):
-                self._put(record.returned([(copy.position, copy.delivery_count) for copy in delivered]))
+                self._append(record.returned([(copy.position, copy.delivery_count) for copy in delivered]))
         self._add_rest(group)
 
     def _add_rest(self, group: Group) -> None:
@@ -210,17 +210,17 @@ class Encoder:
         if self._moves.count:
             back = [(self._moves.present(position), count) for position, count in back]
         for start in range(0, len(back), self._positions):
-            self._put(record.returned(back[start : start + self._positions]))
+            self._append(record.returned(back[start : start + self._positions]))
 
     def _add_settled(self, group: Group) -> None:
         settled, most = group.settled, self._positions
         for start in range(0, len(settled), most):
-            self._put(self._settled(settled[start : start + most]))
+            self._append(self._settled(settled[start : start + most]))
         for positions in group.swept:
             for start in range(0, len(positions), most):
-                self._put(self._settled(list(positions[start : start + most])))
+                self._append(self._settled(list(positions[start : start + most])))
 
-    def _put(self, data: bytes) -> int:
+    def _append(self, data: bytes) -> int:
         """Append a record to the group, or to another if that would have too many octets; returns where it stands."""
         if self._records and self._next + len(data) - self._to.position > self._group_bytes:
             self._end_group()

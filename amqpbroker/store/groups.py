@@ -39,7 +39,7 @@ class Groups:
             self.position += record.GROUP_OCTETS + size
             self.octets += record.GROUP_OCTETS + size
         else:
-            self._put(payload, record.GROUP_OCTETS + len(payload))
+            self._append(payload, record.GROUP_OCTETS + len(payload))
 
     def add_lone(self, copy: Copy, behind: bytes = b"") -> int:
         """A group of one copy, whose message has no extra keys, and the records `behind` it; sets its position.
@@ -83,7 +83,7 @@ class Groups:
             self.position += octets
             self.octets += octets
         else:
-            self._put(frames, octets)
+            self._append(frames, octets)
         if behind:
             self._small.write(behind)
         return octets - len(behind)
@@ -91,7 +91,7 @@ class Groups:
     def extend(self, groups: list[bytes]) -> None:
         """Groups that are octets already."""
         for data in groups:
-            self._put(data, len(data))
+            self._append(data, len(data))
 
     def take(self) -> list[bytes]:
         """All octets, in their order. What is added before `restart` has no place."""
@@ -104,7 +104,7 @@ class Groups:
         self.position = start
         self.octets = 0
 
-    def _put(self, data: bytes, octets: int) -> None:
+    def _append(self, data: bytes, octets: int) -> None:
         """Append these. octets: how many there are with what was put before them."""
         self.position += octets
         self.octets += octets

@@ -92,12 +92,12 @@ class LivingBySegment:
             living = self._segments[number] = Living()
         return living
 
-    def put(self, number: int, living: Living) -> None:
-        """Set that segment's."""
+    def set(self, number: int, living: Living) -> None:
+        """Set what lives in a segment."""
         self._segments[number] = living
 
-    def forget(self, number: int) -> None:
-        """There is no such segment any more."""
+    def remove(self, number: int) -> None:
+        """Remove a segment that does not exist any more."""
         self._segments.pop(number, None)
 
     @property

@@ -134,7 +134,7 @@ class Log(ABC):
             number += 1
         self.forget_up_to(number << OFFSET_BITS)
         for forgotten in range(first, self.oldest):
-            self.living.forget(forgotten)
+            self.living.remove(forgotten)
         return self.oldest > first
 
     @abstractmethod

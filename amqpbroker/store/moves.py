@@ -23,7 +23,7 @@ class _Table:
             return 0
         return self._positions[index]
 
-    def put(self, offset: int, position: int) -> None:
+    def set(self, offset: int, position: int) -> None:
         """Set or, with 0, remove; an offset that was not there is higher than all that were."""
         index = bisect_left(self._offsets, offset)
         if index == len(self._offsets):
@@ -46,13 +46,13 @@ class _Map:
         table = self.tables.get(position >> OFFSET_BITS)
         return 0 if table is None else table.get(position & OFFSET_MASK)
 
-    def put(self, position: int, to: int) -> None:
-        """As `_Table.put`."""
+    def set(self, position: int, to: int) -> None:
+        """As `_Table.set`."""
         segment = position >> OFFSET_BITS
         table = self.tables.get(segment)
         if table is None:
             table = self.tables[segment] = _Table()
-        table.put(position & OFFSET_MASK, to)
+        table.set(position & OFFSET_MASK, to)
         if not table.count:
             del self.tables[segment]
 
@@ -81,12 +81,12 @@ class Moves:
         """The copy that stands at `position` now stands at `to`."""
         first = self._first.get(position)
         if first:
-            self._first.put(position, 0)
+            self._first.set(position, 0)
         else:
             first = position
             self.count += 1
-        self._present.put(first, to)
-        self._first.put(to, first)
+        self._present.set(first, to)
+        self._first.set(to, first)
 
     def settle(self, position: int) -> int:
         """The present position of the copy whose first one that is. It is settled, and forgotten here."""
@@ -94,6 +94,6 @@ class Moves:
         if not present:
             return position
         self.count -= 1
-        self._present.put(position, 0)
-        self._first.put(present, 0)
+        self._present.set(position, 0)
+        self._first.set(present, 0)
         return present

@@ -41,7 +41,7 @@ STEPS = [
     "amqpbroker.amqp.output:Output.write_synced",
     "amqpbroker.amqp.registration:Registration._tell",
     "amqpbroker.broker.queues.direct_reply:DirectReplies.close",
-    "amqpbroker.broker.system_exchanges.event_exchange:EventExchange._tell",
+    "amqpbroker.broker.system_exchanges.event_exchange:EventExchange._publish",
     "amqpbroker.broker.policies.limits:Limits.channels_closed",
     "amqpbroker.broker.policies.limits:Limits.connection_closed",
     "amqpbroker.broker.queues.local_queue:LocalQueue.offer_all",

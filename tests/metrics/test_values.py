@@ -236,7 +236,7 @@ async def test_what_goes_while_it_is_measured_counts_once(monkeypatch):
     def info(queue):
         looks.append(queue)
         if queue is queues[1]:
-            vhost.drop_queue(queues[0])
+            vhost.remove_queue(queues[0])
         return look(queue)
 
     monkeypatch.setattr(type(queues[0]), "info", info)

@@ -30,7 +30,7 @@ def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
     else:
         queue = _passive(channel, name) if arguments["passive"] else _declare(channel, name, arguments)
         name = queue.name
-        counts = queue.ready_count, queue.told_consumer_count
+        counts = queue.ready_count, queue.reported_consumer_count
     channel.declared(name)
     if not arguments["nowait"]:
         channel.send("queue.declare-ok", queue=name, message_count=counts[0], consumer_count=counts[1])

@@ -83,7 +83,7 @@ class Rates:
     def start(self) -> None:
         """Look now and from now on. What is there already did not come in an interval."""
         self._started_ms = self.clock.now_ms()
-        self._round = self._look_at_all(self._broker)
+        self._round = self._sample_all(self._broker)
         self._go_on()
 
     def of(self, counted: Counted) -> dict[str, float]:
@@ -111,8 +111,8 @@ class Rates:
         names = counted.counter_names
         return [(at_ms + ahead_ms, named(names, counters)) for at_ms, counters in history.samples(len(names))]
 
-    def keeps(self, counted: Counted) -> bool:
-        """Whether there is a history that `history` need not begin."""
+    def has_history(self, counted: Counted) -> bool:
+        """Return whether `history` has a history of this object already."""
         return counted is self._broker or counted in self._histories
 
     def _go_on(self) -> None:
@@ -127,39 +127,39 @@ class Rates:
         earliest_ms = self.clock.now_ms() + PAUSE_MS
         self.clock.at(max(self._started_ms + self.interval_ms, earliest_ms), self.start)
 
-    def _look_at_all(self, broker: CountedBroker) -> Generator[None, None, None]:
-        """One round; yields where others may have their turn."""
+    def _sample_all(self, broker: CountedBroker) -> Generator[None, None, None]:
+        """Sample everything once. Yield where other work may run."""
         totals = broker.totals
         traffic, octets = totals.traffic.gone(), totals.octets.gone()
         ready = unacked = 0
         # As they are now: what closes before its turn is still looked at, and is not counted as gone.
         for vhost in [_Vhost(vhost) for vhost in broker.vhosts.values()]:
-            channels = yield from self._look_at(vhost.channels, len(traffic))
-            sessions = yield from self._look_at(vhost.sessions, len(octets))
-            vhost_ready, vhost_unacked = yield from self._look_at_queues(vhost.queues)
-            yield from self._look_at(vhost.exchanges, len(EXCHANGE_COUNTERS))
+            channels = yield from self._sample_members(vhost.channels, len(traffic))
+            sessions = yield from self._sample_members(vhost.sessions, len(octets))
+            vhost_ready, vhost_unacked = yield from self._sample_queues(vhost.queues)
+            yield from self._sample_members(vhost.exchanges, len(EXCHANGE_COUNTERS))
             of_vhost = (*summed(vhost.traffic, [channels]), *summed(vhost.octets, [sessions]))
-            self._look(vhost.vhost, (*of_vhost, vhost_ready, vhost_unacked))
+            self._sample(vhost.vhost, (*of_vhost, vhost_ready, vhost_unacked))
             traffic, octets = summed(traffic, [channels]), summed(octets, [sessions])
             ready, unacked = ready + vhost_ready, unacked + vhost_unacked
-        self._look(totals.churn, totals.churn.counters())
+        self._sample(totals.churn, totals.churn.counters())
         counters = (*traffic, *octets, ready, unacked, broker.store.loaded, broker.store.stored)
-        self._look(broker, counters)
+        self._sample(broker, counters)
         self._history.append(self.clock.now_ms(), counters)
 
-    def _look_at(self, members: list[Counted], width: int) -> Generator[None, None, tuple[int, ...]]:
-        """Look at things with so many counters each; returns the sums."""
+    def _sample_members(self, members: list[Counted], width: int) -> Generator[None, None, tuple[int, ...]]:
+        """Sample objects that have `width` counters each; return the sums."""
         sums: tuple[int, ...] = (0,) * width
         for some in _sliced(members):
             seen = [each.counters() for each in some]
             for each, counters in zip(some, seen, strict=True):
-                self._look(each, counters)
+                self._sample(each, counters)
             sums = summed(sums, seen)
             yield
         return sums
 
-    def _look_at_queues(self, queues: list[CountedQueue]) -> Generator[None, None, tuple[int, int]]:
-        """Returns how many messages are ready, and how many unacknowledged."""
+    def _sample_queues(self, queues: list[CountedQueue]) -> Generator[None, None, tuple[int, int]]:
+        """Sample queues; return how many messages are ready, and how many unacknowledged."""
         all_ready = all_unacked = 0
         for some in _sliced(queues):
             for queue in some:
@@ -167,14 +167,14 @@ class Rates:
                 ready, unacked = counters[-2:]
                 all_ready += ready
                 all_unacked += unacked
-                self._look(queue, counters)
+                self._sample(queue, counters)
                 sample = queue.sample
                 if sample is not None and queue.consumer_count:
                     sample.capacity += _WEIGHT * ((not ready) - sample.capacity)
             yield
         return all_ready, all_unacked
 
-    def _look(self, counted: Counted, counters: tuple[int, ...]) -> None:
+    def _sample(self, counted: Counted, counters: tuple[int, ...]) -> None:
         history = self._histories.get(counted)
         if history is not None:
             self._seen.add(counted)
@@ -184,7 +184,7 @@ class Rates:
                 return
             sample = counted.sample = Sample(counters if self._first else (0,) * len(counters))
         now_ms = self.clock.turn_ms
-        sample.take(counters, now_ms, self.interval_ms, self.clock.ahead_ms)
+        sample.add(counters, now_ms, self.interval_ms, self.clock.ahead_ms)
         if history is not None:
             history.append(now_ms, counters)
 

@@ -51,7 +51,7 @@ class Sample:
         self.idle_since: int | None = None
         self.capacity: float = 1.0
 
-    def take(self, counters: tuple[int, ...], now_ms: int, interval_ms: int, ahead_ms: int = 0) -> None:
+    def add(self, counters: tuple[int, ...], now_ms: int, interval_ms: int, ahead_ms: int = 0) -> None:
         """Record a sample of the counters.
 
         interval_ms: the time since the previous sample to assume for the first sample. ahead_ms: difference of the wall

@@ -116,7 +116,7 @@ class HeaderIndex:
         for (name, field), condition in zip(wanted, conditions, strict=True):
             condition.used -= 1
             if not condition.used:
-                self._forget(name, field)
+                self._delete_condition(name, field)
 
     def clear(self) -> None:
         """Remove all bindings."""
@@ -141,7 +141,7 @@ class HeaderIndex:
             found = header.values[key] = Condition()
         return found
 
-    def _forget(self, name: bytes, field: Field | None) -> None:
+    def _delete_condition(self, name: bytes, field: Field | None) -> None:
         header = self._headers[name]
         if field is None:
             header.present = None

@@ -210,13 +210,13 @@ class HeldMessages(Destination):
         try:
             message = reading.message(position)
         except (OSError, DamagedError) as error:
-            self._put_off(sequence << _BITS | position, error)
+            self._postpone(sequence << _BITS | position, error)
             return None
         self._failures = max(self._failures - 1, 0)
         heapq.heappop(self._stored)
         return HeldCopy(message, self.id, sequence, reading.deadline_ms, position)
 
-    def _put_off(self, item: int, error: Exception) -> None:
+    def _postpone(self, item: int, error: Exception) -> None:
         """Postpone the earliest message, which cannot be read; after many failures postpone all stored messages."""
         now_ms = self._clock.wall_ms()
         heapq.heapreplace(self._stored, now_ms + _REREAD_MS << 2 * _BITS | item)

@@ -26,9 +26,9 @@ class Removal:
             self.exchanges[exchange] = None
             self._line += [exchange.live_bindings(), exchange.incoming]
         while self._line:
-            self._take(self._line.popleft())
+            self._add(self._line.popleft())
 
-    def _take(self, bindings: Iterable[Binding]) -> None:
+    def _add(self, bindings: Iterable[Binding]) -> None:
         found = self.bindings
         fresh = [binding for binding in bindings if binding not in found] if found else list(bindings)
         counts = Counter(map(_source, fresh))

@@ -34,7 +34,7 @@ class _Node:
             return self.one
         return None if self.children is None else self.children.get(word)
 
-    def put(self, word: bytes, child: "_Node | None") -> None:
+    def set_child(self, word: bytes, child: "_Node | None") -> None:
         """Add a child, or remove it if there is none."""
         if word == MANY:
             self.many = child
@@ -71,7 +71,7 @@ class TopicIndex(KeyIndex):
             child = node.child(word)
             if child is None:
                 child = _Node()
-                node.put(word, child)
+                node.set_child(word, child)
             node = child
         if node.targets is None:
             node.targets = Targets()
@@ -96,7 +96,7 @@ class TopicIndex(KeyIndex):
             node.targets = None
         while path and node.targets is None and not node.follows():
             node, word = path.pop()
-            node.put(word, None)
+            node.set_child(word, None)
 
     def clear(self) -> None:
         self._root = _Node()

@@ -93,7 +93,7 @@ class Limits:
         """From definitions that have it."""
         self._vhosts[stored.vhost] = stored.value
 
-    def forget_vhost(self, vhost: str) -> None:
+    def vhost_deleted(self, vhost: str) -> None:
         """The vhost is deleted, also from the definitions."""
         self._vhosts.pop(vhost, None)
 

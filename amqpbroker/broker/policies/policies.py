@@ -149,7 +149,7 @@ class Policies:
         self._policies[operator, stored.vhost, stored.name] = policy
         self._rank(operator, stored.vhost)
 
-    def forget_vhost(self, vhost: str) -> None:
+    def vhost_deleted(self, vhost: str) -> None:
         """The vhost is deleted, also from the definitions."""
         for key in [key for key in self._policies if key[1] == vhost]:
             del self._policies[key]

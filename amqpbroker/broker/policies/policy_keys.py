@@ -35,7 +35,7 @@ class PolicyKind(Protocol):
     def name(self) -> str: ...
     @property
     def apply_to(self) -> str: ...
-    def takes(self, key: str) -> bool:
+    def accepts(self, key: str) -> bool:
         """Return whether queues of this kind take a policy with the key, although not every kind does."""
 
 
@@ -95,7 +95,7 @@ class PolicyKeys:
     def kinds_of(self, definition: Mapping[str, Any], apply_to: str = "all") -> frozenset[str]:
         """Return what takes a policy with this definition: exchanges, and kinds of queues that take all its keys."""
         keys = [name for name in definition if not self._keys[name].of_all]
-        kinds = [kind.name for kind in self._kinds if all(kind.takes(name) for name in keys)]
+        kinds = [kind.name for kind in self._kinds if all(kind.accepts(name) for name in keys)]
         return frozenset(("exchange", *kinds)).intersection(self._applies[apply_to])
 
     def unknown(self, definition: Mapping[str, Any], operator: bool, keys_of_4_3: bool) -> list[str]:

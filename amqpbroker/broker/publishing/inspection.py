@@ -49,7 +49,7 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: bytes
             # Checked before the keys, as in RabbitMQ.
             if walk.reply_at:
                 _name(reply)
-            _take_keys(message, walk, properties)
+            _set_extra_keys(message, walk, properties)
         if walk.reply_at or walk.expiration_at or walk.bcc_at:
             properties = _rewritten(walk, properties, reply)
             message.replace_properties(properties)
@@ -82,7 +82,7 @@ def _is_allowed(walk: PropertyWalk, properties: bytes, user: User | None) -> boo
     return user_id == user.name or "impersonator" in user.tags
 
 
-def _take_keys(message: Message, walk: PropertyWalk, properties: bytes) -> None:
+def _set_extra_keys(message: Message, walk: PropertyWalk, properties: bytes) -> None:
     """Set the further routing keys of the message. Raises AmqpError 406 for more keys than can be stored."""
     keys: tuple[bytes, ...] = ()
     if walk.cc_at:

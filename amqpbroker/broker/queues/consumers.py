@@ -87,7 +87,7 @@ class Consumers:
         for consumer in [each for each in self._resting if each in chosen]:
             self.wake(consumer)
 
-    def took_last(self, consumer: Consumer) -> None:
+    def delivered_last(self, consumer: Consumer) -> None:
         """The consumer, which is in the ring, took the last of what waited; who could not comes after it."""
         if len(self._ring) > 1 or self._lower:
             self.all_full()
@@ -195,8 +195,8 @@ class QuorumConsumers(Consumers):
         if not consumer.can_take():
             self.rest(consumer)
 
-    def took_last(self, consumer: Consumer) -> None:
-        super().took_last(consumer)
+    def delivered_last(self, consumer: Consumer) -> None:
+        super().delivered_last(consumer)
         if not consumer.can_take():
             self.rest(consumer)
 

@@ -129,8 +129,8 @@ class DeadLetters:
         """How many calls of `send` have something that waits."""
         return len(self._dying)
 
-    def put_last(self, count: int) -> None:
-        """Have what the first `count` of these sent go after what the others did."""
+    def postpone(self, count: int) -> None:
+        """Send the letters of the first `count` waiting calls after those of the later calls."""
         self._dying.rotate(-count)
 
     def _send_all(self) -> None:

@@ -60,7 +60,7 @@ class DelayedReturns:
     @property
     def last_ms(self) -> int | None:
         """Due time of the last entry, by the clock's `now_ms`; None if there is no entry."""
-        # An entry that was put later may be due earlier, but the entry that is due last leaves last.
+        # An entry that was added later may be due earlier, but the entry that is due last leaves last.
         return self._last_ms if self.count else None
 
     @property
@@ -69,7 +69,7 @@ class DelayedReturns:
         pages = [run.page for _, _, run in self._pages]
         return sum([len(page.positions) - len(page.entries) for page in pages if page.positions])
 
-    def put(self, entry: Entry, delay_ms: int) -> None:
+    def add(self, entry: Entry, delay_ms: int) -> None:
         due_ms = self._clock.now_ms() + delay_ms
         self._last_ms = max(self._last_ms, due_ms)
         self.count += 1
@@ -115,9 +115,9 @@ class DelayedReturns:
         """Delete all entries, also from the store. Return the entries in memory, for the caller to free."""
         if self._pager is not None:
             for _, _, entry in self._heap:
-                self._pager.forget(entry)
+                self._pager.delete_entry(entry)
             for _, _, run in self._pages:
-                self._pager.drop(run.page)
+                self._pager.delete(run.page)
         dropped = deque([entry for _, _, entry in self._heap])
         self.discard()
         return dropped
@@ -177,7 +177,7 @@ class DelayedReturns:
         if len(entries) == len(run.dues_ms):
             heapq.heappop(self._pages)
         elif entries:
-            run.drop_first(len(entries))
+            run.discard_first(len(entries))
             heapq.heapreplace(self._pages, (min(run.dues_ms), run.page.first, run))
         return bool(entries)
 
@@ -192,8 +192,8 @@ class _Run:
         self.dues_ms = array("q", [due_ms for due_ms, _, _ in items])
         self.acquired_counts = array("q", [entry.acquired_count for _, _, entry in items])
 
-    def drop_first(self, count: int) -> None:
-        """Forget the first entries, which the pager has taken."""
+    def discard_first(self, count: int) -> None:
+        """Remove the first entries, which the pager has taken from the page."""
         self.dues_ms = self.dues_ms[count:]
         self.acquired_counts = self.acquired_counts[count:]
 

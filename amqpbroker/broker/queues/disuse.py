@@ -22,7 +22,7 @@ class Disuse:
         """Note a use of the queue, just now. expired(): called once it was not used for `expires_ms`."""
         self._used_ms = self._clock.now_ms()
         if self._timer is None:
-            self._look_at(self._used_ms + expires_ms, expires_ms, expired)
+            self._check_at(self._used_ms + expires_ms, expires_ms, expired)
 
     def stop(self) -> None:
         """Keep the queue until it is used again."""
@@ -30,13 +30,13 @@ class Disuse:
             self._timer.cancel()
             self._timer = None
 
-    def _look_at(self, due_ms: int, expires_ms: int, expired: Callable[[], None]) -> None:
-        self._timer = self._clock.at(due_ms, lambda: self._look(expires_ms, expired))
+    def _check_at(self, due_ms: int, expires_ms: int, expired: Callable[[], None]) -> None:
+        self._timer = self._clock.at(due_ms, lambda: self._check(expires_ms, expired))
 
-    def _look(self, expires_ms: int, expired: Callable[[], None]) -> None:
+    def _check(self, expires_ms: int, expired: Callable[[], None]) -> None:
         self._timer = None
         due_ms = self._used_ms + expires_ms
         if due_ms > self._clock.now_ms():
-            self._look_at(due_ms, expires_ms, expired)
+            self._check_at(due_ms, expires_ms, expired)
         else:
             expired()

@@ -13,8 +13,8 @@ from amqpbroker.message.message import MESSAGE_OCTETS, Message
 class Expiry:
     """Deadlines of the messages of one ready line. One timer waits for the head, because only the head may expire.
 
-    count: number of ready messages that may expire. Whoever adds or takes messages calls `added` or `taken` for each
-    of them that has a deadline.
+    count: number of ready messages that may expire. `added` and `removed` are called for each message that has a
+    deadline.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Expiry:
     def added(self, count: int = 1) -> None:
         self.count += count
 
-    def taken(self) -> None:
+    def removed(self) -> None:
         self.count -= 1
 
     def cleared(self) -> None:
@@ -66,9 +66,9 @@ class Expiry:
             expired.append(entry)
             size += entry.message.size + MESSAGE_OCTETS
             if size > LEAVING_BYTES:
-                self._ledger.drop(expired, EXPIRED)
+                self._ledger.dead_letter(expired, EXPIRED)
                 expired, size = [], 0
-        self._ledger.drop(expired, EXPIRED)
+        self._ledger.dead_letter(expired, EXPIRED)
         self.arm()
 
     def arm(self) -> None:

@@ -101,9 +101,9 @@ class FifoLine(ReadyLine):
         pager = self._pager
         if pager is not None:
             for page in self._pages:
-                pager.drop(page)
+                pager.delete(page)
             for entry in (*self.line, *self._tail):
-                pager.forget(entry)
+                pager.delete_entry(entry)
         dropped = [self.line, self._tail]
         self.line = deque()
         self._pages.clear()
@@ -120,9 +120,9 @@ class FifoLine(ReadyLine):
         yield from self._tail
 
     def recover(self, copies: "Copies") -> None:
-        self.take_in(copies.positions, copies.sequences, copies.sizes)
+        self.add_stored(copies.positions, copies.sequences, copies.sizes)
 
-    def take_in(self, positions: "array[int]", sequences: "array[int]", sizes: "array[int]") -> None:
+    def add_stored(self, positions: "array[int]", sequences: "array[int]", sizes: "array[int]") -> None:
         """`recover` copies of which these are the positions, sequences and octets of bodies."""
         self._pages.extend(_paged(positions, sequences, sizes))
         self.count += len(positions)

@@ -45,5 +45,5 @@ class Host(metaclass=ABCMeta):
         self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store)
 
     @abstractmethod
-    def drop_queue(self, queue: Queue, actor: str = "") -> None:
+    def remove_queue(self, queue: Queue, actor: str = "") -> None:
         """Delete a queue whose time is over: it expired, or its last consumer has gone."""

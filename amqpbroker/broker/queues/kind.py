@@ -150,7 +150,7 @@ class Kind:
         """Return the arguments of basic.consume that it knows. newest: in RabbitMQ 4.3."""
         return self.consumer_arguments + self.consumer_arguments_of_4_3 if newest else self.consumer_arguments
 
-    def takes(self, key: str) -> bool:
+    def accepts(self, key: str) -> bool:
         """Return whether its queues take a policy with the key, although not every kind does."""
         return f"x-{key}" in self.known or key in self.policy_keys
 

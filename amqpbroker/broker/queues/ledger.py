@@ -137,7 +137,7 @@ class Ledger:
         self.unstored += len(positions)
         self.store.settle_positions(positions)
 
-    def drop(self, entries: list[Entry], reason: str) -> None:
+    def dead_letter(self, entries: list[Entry], reason: str) -> None:
         """Remove unacknowledged messages. Dead-letter them if the queue has a dead letter exchange."""
         if not entries:
             return
@@ -162,7 +162,7 @@ class Ledger:
     def turn_away(self, queue: "Queue", message: Message) -> None:
         """Dead-letter a message that the queue refused, which leaves without having come."""
         self.left -= 1
-        self.drop([Entry(message, queue, 0, 0)], MAXLEN)
+        self.dead_letter([Entry(message, queue, 0, 0)], MAXLEN)
 
     def discard(self, entries: list[Entry]) -> None:
         """Remove messages without dead-lettering them: the queue is deleted, or they go to another queue."""

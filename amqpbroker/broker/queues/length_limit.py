@@ -34,7 +34,7 @@ class LengthLimit:
         self._settings = settings
         self.trim()
 
-    def takes(self, queue: Queue, message: Message) -> bool:
+    def accepts(self, queue: Queue, message: Message) -> bool:
         """Return whether the message may be added; otherwise it was refused (rabbit_amqqueue_process:will_overflow)."""
         overflow = self._settings.overflow
         if self._shuts:
@@ -79,12 +79,12 @@ class LengthLimit:
             dropped.append(entry)
             size += entry.message.size + MESSAGE_OCTETS
             if size > LEAVING_BYTES and not self._shuts:
-                self._ledger.drop(dropped, MAXLEN)
+                self._ledger.dead_letter(dropped, MAXLEN)
                 dropped, size = [], 0
         if self._shuts:
             # The last one dropped is the first to be dead-lettered (rabbit_fifo:evaluate_limit).
             dropped.reverse()
-        self._ledger.drop(dropped, MAXLEN)
+        self._ledger.dead_letter(dropped, MAXLEN)
         self._expiry.expire()
 
     def _exceeds(self, more_count: int, more_size: int) -> bool:

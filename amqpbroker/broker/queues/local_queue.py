@@ -117,7 +117,7 @@ class LocalQueue(Queue):
         return self.consumers.all
 
     @property
-    def told_consumer_count(self) -> int:
+    def reported_consumer_count(self) -> int:
         """Of a quorum queue with one active consumer those that wait to be it are none (rabbit_fifo)."""
         if self.kind.counts_holders and self.settings.single_active_consumer and self.consumers.all:
             return 1 + self.outstanding.holders()
@@ -153,7 +153,7 @@ class LocalQueue(Queue):
 
     def publish(self, message: Message) -> bool:
         limited = self._limited
-        if limited and not self.limit.takes(self, message):
+        if limited and not self.limit.accepts(self, message):
             self.refused += 1
             return False
         deadline_ms = self.expiry.deadline_ms(message) if limited or message.expiration_ms >= 0 else 0
@@ -165,7 +165,7 @@ class LocalQueue(Queue):
                     self.ledger.pass_on()
                     consumer.hand(message, 0, 0)
                     return True
-                # What `Offering.give` does for a message that is not written yet.
+                # What `Offering.deliver` does for a message that is not written yet.
                 entry = self.ledger.enter(self, message, deadline_ms)
                 self.outstanding.add(entry, consumer, self.clock.turn_ms)
                 consumer.deliver(entry)
@@ -194,20 +194,20 @@ class LocalQueue(Queue):
             former = held[0].consumer
             if self.kind.merges_consumers and former is not None:
                 started = former.started
-            self.outstanding.hand_over(held, consumer, counted=self.kind.merges_consumers)
+            self.outstanding.move(held, consumer, counted=self.kind.merges_consumers)
         self.consumers.add(consumer, started)
         self.vhost.events.consumer_created(consumer)
 
     def remove_consumer(self, consumer: Consumer, gives_back: bool = False) -> None:
         if not consumer.registered:
             return
-        self._forget(consumer)
+        self._unregister(consumer)
         self.outstanding.consumer_removed(consumer)
         if self.consumers.all:
             if not gives_back:
                 self.offering.drain()
         elif self.auto_delete:
-            self.vhost.drop_queue(self)
+            self.vhost.remove_queue(self)
         else:
             self.touch()
 
@@ -269,10 +269,10 @@ class LocalQueue(Queue):
                 self.consumers.settled(consumer)
 
     def reject(self, entries: list[Entry]) -> None:
-        consumers = self.outstanding.take_back(entries)
+        consumers = self.outstanding.settle_returned(entries)
         # A dead letter that comes back here comes after what its consumer has room for now, whatever its priority.
         with self.vhost.dead_letters:
-            self.ledger.drop(self.ready.ranked(entries), REJECTED)
+            self.ledger.dead_letter(self.ready.ranked(entries), REJECTED)
             for consumer in consumers:
                 self.offering.offer(consumer)
 
@@ -315,7 +315,7 @@ class LocalQueue(Queue):
 
     def _unused(self) -> None:
         if not self.closed and not self.consumers.all:
-            self.vhost.drop_queue(self, self.kind.expired_by)
+            self.vhost.remove_queue(self, self.kind.expired_by)
 
     # --- stored and paged out ---------------------------------------------------------------------------------------
 
@@ -381,7 +381,7 @@ class LocalQueue(Queue):
         self._let_go()
         consumers = list(self.consumers.all)
         for consumer in consumers:
-            self._forget(consumer)
+            self._unregister(consumer)
         return consumers
 
     def discard(self) -> None:
@@ -402,6 +402,6 @@ class LocalQueue(Queue):
             self._rereading.stop()
         self.incoming.clear()
 
-    def _forget(self, consumer: Consumer) -> None:
+    def _unregister(self, consumer: Consumer) -> None:
         self.consumers.remove(consumer)
         self.vhost.events.consumer_deleted(consumer)

@@ -59,10 +59,10 @@ class Offering:
         return 0 if self.delayed is None else self.delayed.size
 
     def pop(self) -> Entry:
-        """Take the head. Only after `self.ready.load_head`."""
+        """Take the first ready message. Only after `self.ready.load_head`."""
         entry = self.ready.pop()
         if entry.deadline_ms:
-            self._expiry.taken()
+            self._expiry.removed()
         return entry
 
     def take_head(self) -> Entry | None:
@@ -74,23 +74,23 @@ class Offering:
         while ready.count and ready.load_head():
             entry = self.pop()
             if entry.deadline_ms and self._expiry.is_due(entry):
-                self._ledger.drop([entry], EXPIRED)
+                self._ledger.dead_letter([entry], EXPIRED)
                 continue
             return entry
         return None
 
-    def put_back(self, entries: list[Entry]) -> None:
+    def requeue(self, entries: list[Entry]) -> None:
         """Make returned messages ready, where they belong."""
         for entry in entries:
             if entry.deadline_ms:
                 self._expiry.added()
         self.ready.requeue(entries)
 
-    def put_last(self, entry: Entry) -> None:
+    def requeue_last(self, entry: Entry) -> None:
         """Make a returned message ready, behind all others."""
         if entry.deadline_ms:
             self._expiry.added()
-        self.ready.put_last(entry)
+        self.ready.requeue_last(entry)
 
     def clear(self) -> int:
         """Delete all messages. Return their number."""
@@ -135,9 +135,9 @@ class Offering:
             entry = self.take_head()
             if entry is None:
                 break
-            self.give(consumer, entry)
+            self.deliver(consumer, entry)
         if not self.ready.count:
-            self.consumers.took_last(consumer)
+            self.consumers.delivered_last(consumer)
         else:
             self._found_full(consumer)
         if self._expiry.count:
@@ -169,11 +169,11 @@ class Offering:
             consumer = self.consumers.next()
             if consumer is None:
                 break
-            self.give(consumer, self.pop())
+            self.deliver(consumer, self.pop())
             if self._expiry.count:
                 self._expiry.expire()
 
-    def give(self, consumer: Consumer, entry: Entry) -> None:
+    def deliver(self, consumer: Consumer, entry: Entry) -> None:
         """Deliver one message, which is not among the ready ones any more."""
         if consumer.no_ack:
             self.no_ack += 1
@@ -220,6 +220,6 @@ class RoundOffering(Offering):
             for consumer in sorted(dealt, key=lambda consumer: consumer.started):
                 self._outstanding.unreserve(consumer, len(dealt[consumer]))
                 for entry in dealt[consumer]:
-                    self.give(consumer, entry)
+                    self.deliver(consumer, entry)
                 if consumer.no_ack and consumer.can_take():
                     self.consumers.wake(consumer)

@@ -56,7 +56,7 @@ class Outstanding:
             return None
         consumer.unacked -= 1
         if self._counts_holders and self._former:
-            self._forget_settled()
+            self._remove_settled()
         return consumer
 
     def settle_all(self, entries: list[Entry]) -> dict[Consumer, None]:
@@ -73,16 +73,16 @@ class Outstanding:
                 consumers[consumer] = None
                 entry.assign(None)
         if self._former:
-            self._forget_settled()
+            self._remove_settled()
         return consumers
 
-    def take_back(self, entries: list[Entry]) -> dict[Consumer, None]:
+    def settle_returned(self, entries: list[Entry]) -> dict[Consumer, None]:
         """`settle_all` for entries that are rejected or requeued."""
         self.returned += len(entries)
         return self.settle_all(entries)
 
-    def hand_over(self, entries: Sequence[Entry], consumer: Consumer, counted: bool) -> None:
-        """Let a consumer have entries of a cancelled one. counted: they count as its own, as in quorum queues."""
+    def move(self, entries: Sequence[Entry], consumer: Consumer, counted: bool) -> None:
+        """Move entries of a cancelled consumer to another one. counted: they count as its own, as in quorum queues."""
         for entry in entries:
             former = entry.consumer
             if former is not None:
@@ -91,7 +91,7 @@ class Outstanding:
         if counted:
             consumer.unacked += len(entries)
         if self._former:
-            self._forget_settled()
+            self._remove_settled()
 
     # --- who holds messages -----------------------------------------------------------------------------------------
 
@@ -113,6 +113,6 @@ class Outstanding:
         """Drop the references to former consumers."""
         self._former.clear()
 
-    def _forget_settled(self) -> None:
-        """Drop former consumers without unacknowledged messages, so that their connections can be freed."""
+    def _remove_settled(self) -> None:
+        """Remove former consumers without unacknowledged messages, so that their connections can be freed."""
         self._former = [each for each in self._former if each.unacked]

@@ -81,9 +81,9 @@ class Pager(metaclass=ABCMeta):
         """The page will be loaded soon, so that what is stored of it may be read meanwhile."""
 
     @abstractmethod
-    def drop(self, page: Page) -> None:
-        """The page is no more, and neither are its copies."""
+    def delete(self, page: Page) -> None:
+        """Delete the copies of a page, and what holds them."""
 
     @abstractmethod
-    def forget(self, entry: Entry) -> None:
-        """The copy lives no more."""
+    def delete_entry(self, entry: Entry) -> None:
+        """Delete a copy that is in memory."""

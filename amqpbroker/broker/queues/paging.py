@@ -75,7 +75,7 @@ class QueuePages(Pager):
         if count:
             stored = count - page.positions[:count].count(0)
             self._queue.ledger.read_back(stored)
-            self._give_up(page)
+            self._free(page)
             page.entries = others[count - stored :]
             page.positions = page.positions[count:]
             page.sequences = page.sequences[count:]
@@ -123,7 +123,7 @@ class QueuePages(Pager):
         if stored:
             self._store.expect(stored)
 
-    def _give_up(self, page: Page) -> None:
+    def _free(self, page: Page) -> None:
         """Free the page's part of the spill file and its entries in memory."""
         if page.spilled is not None:
             spill = self._queue.vhost.spill
@@ -132,12 +132,12 @@ class QueuePages(Pager):
             page.spilled = None
         page.entries = []
 
-    def drop(self, page: Page) -> None:
+    def delete(self, page: Page) -> None:
         ledger = self._queue.ledger
         for entry in page.entries:
             ledger.leave(entry)
         ledger.leave_stored(array("Q", [position for position in page.positions if position]))
-        self._give_up(page)
+        self._free(page)
 
-    def forget(self, entry: Entry) -> None:
+    def delete_entry(self, entry: Entry) -> None:
         self._queue.ledger.leave(entry)

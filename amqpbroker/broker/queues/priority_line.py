@@ -37,7 +37,7 @@ def recover_by_level(copies: "Copies", level_of: Callable[[int], int], line_of: 
         part.sequences.append(sequence)
         part.sizes.append(size)
     for level, part in levels.items():
-        line_of(level).take_in(part.positions, part.sequences, part.sizes)
+        line_of(level).add_stored(part.positions, part.sequences, part.sizes)
 
 
 #: Stands for a priority that was never used: most of 255 never are.

@@ -177,7 +177,7 @@ class Queue(BindingDestination):
         return len(self.consumer_list)
 
     @property
-    def told_consumer_count(self) -> int:
+    def reported_consumer_count(self) -> int:
         """AMQP's consumer-count, as queue.declare-ok has it."""
         return self.consumer_count
 

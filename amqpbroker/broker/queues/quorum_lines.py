@@ -37,7 +37,7 @@ class QuorumLine(ReadyLine):
     def push(self, entry: Entry) -> None:
         self._add(entry, self.high if entry.message.priority > 4 else self.normal)
 
-    def put_last(self, entry: Entry) -> None:
+    def requeue_last(self, entry: Entry) -> None:
         # Whatever its priority (rabbit_fifo:requeue).
         self._add(entry, self.normal)
 
@@ -99,7 +99,7 @@ class QuorumLine(ReadyLine):
     def clear(self) -> list[deque[Entry]]:
         if self._pager is not None:
             for entry in self.returned:
-                self._pager.forget(entry)
+                self._pager.delete_entry(entry)
         dropped = [self.returned, *self.high.clear(), *self.normal.clear()]
         self.returned = deque()
         self.count = self.size = self.turn = 0

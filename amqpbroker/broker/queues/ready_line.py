@@ -31,7 +31,7 @@ class ReadyLine(metaclass=ABCMeta):
     def requeue(self, entries: list[Entry]) -> None:
         """Entries come back, in the order of their return."""
 
-    def put_last(self, entry: Entry) -> None:
+    def requeue_last(self, entry: Entry) -> None:
         """One comes back as the newest, at its end."""
         self.push(entry)
 

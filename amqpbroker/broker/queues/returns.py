@@ -64,14 +64,14 @@ class Returns:
 
     def requeue(self, entries: list[Entry], failed: bool) -> None:
         """A client returns these. See Queue.requeue."""
-        self._take_back(entries, failed)
+        self._requeue(entries, failed)
 
     def reclaim(self, entries: list[Entry]) -> None:
         """A channel that has ended held these. See Queue.reclaim."""
-        self._take_back(entries, True)
+        self._requeue(entries, True)
 
-    def _take_back(self, entries: list[Entry], failed: bool) -> None:
-        consumers = self._outstanding.take_back(entries)
+    def _requeue(self, entries: list[Entry], failed: bool) -> None:
+        consumers = self._outstanding.settle_returned(entries)
         if self._closed:
             self._ledger.discard(entries)
             return
@@ -97,7 +97,7 @@ class Returns:
         if late:
             self._delay(late)
         if back:
-            self._offering.put_back(back)
+            self._offering.requeue(back)
         self._move_on(consumers, exhausted)
 
     def _count(self, entry: Entry, failed: bool) -> None:
@@ -113,11 +113,11 @@ class Returns:
             delayed = DelayedReturns(self._clock, self._rejoin, self._releases, self._pager)
             self._offering.hold_back(delayed)
         for entry, delay_ms in late:
-            delayed.put(entry, delay_ms)
+            delayed.add(entry, delay_ms)
 
     def _rejoin(self, entries: list[Entry]) -> None:
         """Make delayed entries ready once they are due."""
-        self._offering.put_back(entries)
+        self._offering.requeue(entries)
         self._move_on({}, [])
 
     def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
@@ -133,16 +133,16 @@ class QuorumReturns(Returns):
         if self._settings.delivery_limit < 0 and not self._closed and self._compat.unlimited_returns_go_last:
             # What may come back for ever keeps nothing else waiting: each goes to the end (rabbit_fifo:requeue).
             for entry in entries:
-                self._put_last(entry, failed)
+                self._requeue_last(entry, failed)
         else:
-            self._take_back(entries, failed)
+            self._requeue(entries, failed)
 
-    def _put_last(self, entry: Entry, failed: bool) -> None:
-        consumers = self._outstanding.take_back([entry])
+    def _requeue_last(self, entry: Entry, failed: bool) -> None:
+        consumers = self._outstanding.settle_returned([entry])
         self._count(entry, failed)
         if self._limit.shut:
             self._limit.is_shut()
-        self._offering.put_last(self._ledger.replace(entry))
+        self._offering.requeue_last(self._ledger.replace(entry))
         self._move_on(consumers, [])
 
     def _is_exhausted(self, entry: Entry) -> bool:
@@ -152,8 +152,8 @@ class QuorumReturns(Returns):
         """Deliver what these and other consumers can take, then let go of what is too much (rabbit_fifo:checkout),
         which is dead-lettered before what has died before that (evaluate_limit)."""
         with self._dead_letters as letters:
-            self._ledger.drop(exhausted, DELIVERY_LIMIT)
+            self._ledger.dead_letter(exhausted, DELIVERY_LIMIT)
             self._offering.share(consumers)
             before = letters.waiting
             self._limit.trim()
-            letters.put_last(before)
+            letters.postpone(before)

@@ -105,7 +105,7 @@ class Shovels(Component):
 
     def delete(self, vhost: str, name: str) -> None:
         self._definitions.remove(ParameterDefinition(SHOVEL, vhost, name, self._values[vhost, name]))
-        self._forget(vhost, name)
+        self._delete(vhost, name)
 
     def values(self, vhost: str | None) -> list[tuple[str, str, object]]:
         return [(each, name, value) for (each, name), value in self._values.items() if vhost in (None, each)]
@@ -115,13 +115,13 @@ class Shovels(Component):
         read(stored.name, stored.value, self._predeclared)
         self._values[stored.vhost, stored.name] = stored.value
 
-    def forget_vhost(self, vhost: str) -> None:
+    def vhost_deleted(self, vhost: str) -> None:
         """The vhost is deleted, also from the definitions."""
         for each, name in list(self._values):
             if each == vhost:
-                self._forget(vhost, name)
+                self._delete(vhost, name)
 
-    def _forget(self, vhost: str, name: str) -> None:
+    def _delete(self, vhost: str, name: str) -> None:
         del self._values[vhost, name]
         self._events.parameter_cleared(SHOVEL, name, vhost)
         if self._runner is not None:

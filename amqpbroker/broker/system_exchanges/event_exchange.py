@@ -128,15 +128,15 @@ class EventExchange(Events):
 
     def user_created(self, user: UserLike) -> None:
         self._emit("user.created", None, facts.plain, name=user.name)
-        self._tell_of_tags_and_limits(user, (), {})
+        self._emit_tags_and_limits(user, (), {})
 
     def user_changed(self, user: UserLike, old: UserLike) -> None:
         if user.password_hash != old.password_hash:
             change = "changed" if user.password_hash else "cleared"
             self._emit(f"user.password.{change}", None, facts.plain, name=user.name)
-        self._tell_of_tags_and_limits(user, old.tags, old.limits)
+        self._emit_tags_and_limits(user, old.tags, old.limits)
 
-    def _tell_of_tags_and_limits(self, user: UserLike, tags: tuple[str, ...], limits: Mapping[str, int]) -> None:
+    def _emit_tags_and_limits(self, user: UserLike, tags: tuple[str, ...], limits: Mapping[str, int]) -> None:
         """Emit what of them is not as before."""
         if user.tags != tags:
             self._emit("user.tags.set", None, facts.plain, name=user.name, tags=user.tags)
@@ -206,12 +206,12 @@ class EventExchange(Events):
         if not self._bindings:
             return
         try:
-            self._tell(event, make(*args, **kwargs), actor)
+            self._publish(event, make(*args, **kwargs), actor)
         except Exception:
             with contextlib.suppress(Exception):
                 log.exception("event %s could not be published", event)
 
-    def _tell(self, event: str, found: Facts, actor: str | None) -> None:
+    def _publish(self, event: str, found: Facts, actor: str | None) -> None:
         now_ms = self._clock.wall_ms()
         told = {**found, "timestamp_in_ms": now_ms}
         if actor != NOBODY:

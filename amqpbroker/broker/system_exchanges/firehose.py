@@ -55,7 +55,7 @@ class Firehose(Tap):
             "connection": longstr(via.connection),
             "exchange_name": longstr(message.exchange),
             "node": self._node,
-            "properties": Field("F", _told(message)),
+            "properties": Field("F", _shown_properties(message)),
             **more,
             "routing_keys": Field("A", [longstr(key) for key in message.routing_keys]),
             "user": longstr(via.user),
@@ -131,7 +131,7 @@ class Tracing:
             vhost.on_deleted.pop(queue, None)
         self._end(vhost)
 
-    def forget_vhost(self, vhost: str) -> None:
+    def vhost_deleted(self, vhost: str) -> None:
         self._switched.discard(vhost)
         self._queues.pop(vhost, None)
         self._firehoses.pop(vhost, None)
@@ -160,7 +160,7 @@ class Tracing:
             self._untap(self._firehoses.pop(vhost.name), vhost)
 
 
-def _told(message: Message) -> Table:
+def _shown_properties(message: Message) -> Table:
     """The message's properties: its headers with their types, numbers in 32 bits, all else as strings."""
     values = decode_properties(message.properties)
     told: Table = {}

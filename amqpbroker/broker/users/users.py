@@ -142,7 +142,7 @@ class Users:
         forgotten = self._matching(name, None)
         self._definitions.remove(_user_definition(user), *_permission_definitions(forgotten))
         del self._users[name]
-        self._forget(forgotten)
+        self._delete(forgotten)
         self._events.user_deleted(name)
         self.on_delete(name)
 
@@ -222,9 +222,9 @@ class Users:
             self._events.topic_permission_deleted(name, vhost)
             self.on_change(vhost)
 
-    def forget_vhost(self, vhost: str) -> None:
+    def vhost_deleted(self, vhost: str) -> None:
         """The vhost is deleted, also from the definitions: nobody has permissions there any more."""
-        self._forget(self._matching(None, vhost))
+        self._delete(self._matching(None, vhost))
 
     def list_permissions(self, name: str | None = None, vhost: str | None = None) -> list[tuple[str, str, Grant]]:
         """(user, vhost, regular expressions) of all, or of one user, or of one vhost."""
@@ -262,7 +262,7 @@ class Users:
             if name in (None, permissions.user) and vhost in (None, permissions.vhost)
         ]
 
-    def _forget(self, forgotten: Iterable[Permissions]) -> None:
+    def _delete(self, forgotten: Iterable[Permissions]) -> None:
         for permissions in forgotten:
             del self._permissions[permissions.user, permissions.vhost]
             permissions.revoke()

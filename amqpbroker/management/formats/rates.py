@@ -102,7 +102,7 @@ def sampled(rates: Rates, several: Iterable[Counted], wanted: Ranges) -> Details
 
 def listed(rates: Rates, counted: Counted, wanted: Ranges) -> Details:
     """The same for one of many: samples only if its history is kept already, as there is no room for all."""
-    if any(wanted) and rates.keeps(counted):
+    if any(wanted) and rates.has_history(counted):
         return sampled(rates, [counted], wanted)
     return rates_of(rates, counted)
 

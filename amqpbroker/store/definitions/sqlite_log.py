@@ -51,7 +51,7 @@ class SqliteLog:
         #: Size from which `sync` moves the log into the database. It is larger after a failure.
         self._checkpoint_bytes: int = self._least_bytes
         if self._octets():
-            self._checkpoint_or_tell()
+            self._checkpoint_or_report()
 
     def changed(self) -> None:
         """Mark the log as changed for the next `sync`. Call after the change, since `sync` unmarks before it syncs."""
@@ -71,7 +71,7 @@ class SqliteLog:
             self._checkpoint()
         elif self._cramped and octets:
             self._cramped = False
-            self._checkpoint_or_tell()
+            self._checkpoint_or_report()
 
     def sync(self) -> None:
         """Make every change so far survive a power failure, and keep the log small. May be called on another thread.
@@ -93,7 +93,7 @@ class SqliteLog:
             self._failure = error
             raise
         if self._octets() >= self._checkpoint_bytes:
-            self._checkpoint_or_tell()
+            self._checkpoint_or_report()
             if self._failure is not None:
                 raise self._failure
 
@@ -113,7 +113,7 @@ class SqliteLog:
     def _octets(self) -> int:
         return self._files.size(self._descriptor)
 
-    def _checkpoint_or_tell(self) -> None:
+    def _checkpoint_or_report(self) -> None:
         """Empty the log. On failure, report it, change nothing, and try again after the log has grown."""
         try:
             self._checkpoint()

@@ -42,8 +42,8 @@ class Returned(NamedTuple):
 Told = Published | Settled | Returned
 
 
-class _Teller(record.Visitor):
-    """What one group says."""
+class _Reading(record.Visitor):
+    """Reads the records of one group."""
 
     def __init__(self, group: Group) -> None:
         self.told: list[Told] = []
@@ -80,7 +80,7 @@ def everything(reader: JournalReader) -> Iterator[Told]:
     """Everything that can be read, in the order in which it was written. Raises OSError."""
     for group in reader.read():
         try:
-            yield from _Teller(group).told
+            yield from _Reading(group).told
         except record.DamagedError as error:
             reader.report(reader.path(group.segment), group.start, error.reason)
 

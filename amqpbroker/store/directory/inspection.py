@@ -258,11 +258,11 @@ class Inspection(Recovered):
         self._group = Group(0, 0, b"", 0, 0)
         self._record: int = 0
         for group in reader.read():
-            self._take(group)
+            self._handle(group)
         self.finish()
         self._seen = {}
 
-    def _take(self, group: Group) -> None:
+    def _handle(self, group: Group) -> None:
         if group.segment != self._group.segment:
             self.start_segment(group.segment, len(group.data))
             self._seen[group.segment] = bytearray((len(group.data) >> _GRAIN_BITS) + 1)
@@ -305,7 +305,7 @@ class Inspection(Recovered):
 
     def settled(self, position: int) -> None:
         self.settles += 1
-        seen = self._look_up(position, "settles")
+        seen = self._find(position, "settles")
         if seen is not None:
             grains, grain = seen
             if grains[grain] & _SETTLED:
@@ -315,10 +315,10 @@ class Inspection(Recovered):
 
     def returned_copy(self, position: int, delivery_count: int) -> None:
         self.returns += 1
-        if self._look_up(position, "returns") is not None:
+        if self._find(position, "returns") is not None:
             super().returned_copy(position, delivery_count)
 
-    def _look_up(self, position: int, verb: str) -> tuple[bytearray, int] | None:
+    def _find(self, position: int, verb: str) -> tuple[bytearray, int] | None:
         """The grains of the segment of a copy, and which of them is that of its entry. None if it was not read."""
         segment, offset = position >> OFFSET_BITS, position & OFFSET_MASK
         grains = self._seen.get(segment, b"")

@@ -29,7 +29,7 @@ class Ownership:
         except OSError as error:
             raise _unusable(directory, error) from error
         try:
-            self._take()
+            self._acquire()
             _check_version(directory, files)
         except BaseException as error:
             os.close(self._lock)
@@ -37,7 +37,7 @@ class Ownership:
                 raise _unusable(directory, error) from error
             raise
 
-    def _take(self) -> None:
+    def _acquire(self) -> None:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

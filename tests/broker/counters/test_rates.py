@@ -84,9 +84,9 @@ def test_what_is_there_at_the_start_has_not_just_come():
 
 def test_a_history_is_kept_once_it_was_asked_for():
     watched = Watched().start()
-    assert [watched.rates.keeps(watched.queue), watched.rates.keeps(watched.broker)] == [False, True]
+    assert [watched.rates.has_history(watched.queue), watched.rates.has_history(watched.broker)] == [False, True]
     watched.rates.history(watched.queue)
-    assert watched.rates.keeps(watched.queue)
+    assert watched.rates.has_history(watched.queue)
 
 
 def test_what_is_never_used_costs_no_sample_and_has_rates_of_0():
@@ -219,9 +219,9 @@ def test_history_of_a_deleted_queue_is_dropped():
     watched.vhost.delete_queue(watched.queue)
     watched.next_look()
     watched.next_look()
-    assert not watched.rates.keeps(watched.queue)
+    assert not watched.rates.has_history(watched.queue)
     assert seen() is None
-    assert watched.rates.keeps(kept), "a queue that was never used keeps its history"
+    assert watched.rates.has_history(kept), "a queue that was never used keeps its history"
 
 
 def test_history_that_is_asked_for_during_a_look_is_kept(monkeypatch: pytest.MonkeyPatch):
@@ -231,7 +231,7 @@ def test_history_that_is_asked_for_during_a_look_is_kept(monkeypatch: pytest.Mon
     watched.clock.advance(4 * PAUSE_MS)  # the queue is looked at, and exchanges are not yet
     watched.rates.history(watched.queue)
     watched.clock.advance(100 * PAUSE_MS)
-    assert watched.rates.keeps(watched.queue)
+    assert watched.rates.has_history(watched.queue)
 
 
 def test_another_interval():

@@ -167,14 +167,14 @@ class RingQueue(Queue):
     # --- consumers --------------------------------------------------------------------------------------------------
 
     def add_consumer(self, consumer: Consumer, held: Sequence[Entry] = ()) -> None:
-        self._outstanding.hand_over(held, consumer, counted=False)
+        self._outstanding.move(held, consumer, counted=False)
         self._consumers.add(consumer)
 
     def remove_consumer(self, consumer: Consumer, gives_back: bool = False) -> None:
         if consumer.registered:
             self._consumers.remove(consumer)
             if self.auto_delete and not self._consumers.all:
-                self._host.drop_queue(self)
+                self._host.remove_queue(self)
 
     def offer(self, consumer: Consumer) -> None:
         self._consumers.wake(consumer)

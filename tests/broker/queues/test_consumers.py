@@ -244,7 +244,7 @@ def test_whoever_took_the_last_message_of_a_quorum_queue_and_is_full_comes_after
     assert turns(ring, 2) == ["a", "b"]
     settle(ring, a)
     a.unacked += 1
-    ring.took_last(a)
+    ring.delivered_last(a)
     settle(ring, b)
     settle(ring, a)
     assert turns(ring, 2) == ["b", "a"]

@@ -66,7 +66,7 @@ class Line(DelayedReturns):
         )
 
     def put_one(self, sequence: int, delay_ms: int) -> None:
-        self.put(Entry(message(b"%d" % sequence), self._queue, sequence, 0), delay_ms)
+        self.add(Entry(message(b"%d" % sequence), self._queue, sequence, 0), delay_ms)
 
 
 def test_entries_come_out_when_they_are_due_in_that_order(vhost: Vhost) -> None:

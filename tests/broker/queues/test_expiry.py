@@ -48,7 +48,7 @@ def test_an_earlier_head_moves_the_timer_forward() -> None:
     parts.expiry.arm()
     parts.offering.pop()
     parts.add(b"early", expiration_ms=10)
-    parts.offering.put_back([late])
+    parts.offering.requeue([late])
     parts.offering.pop()
     parts.expiry.arm()
     assert parts.clock.next_due_ms() == parts.clock.now_ms() + 10

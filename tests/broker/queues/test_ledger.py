@@ -31,10 +31,10 @@ def test_persistent_messages_are_stored_and_all_of_some_kinds(quorum: bool, pers
 
 def test_what_is_dropped_is_counted_and_leaves_the_store() -> None:
     parts = Parts()
-    parts.ledger.drop([parts.entry(b"1", persistent=True), parts.entry(b"2")], REJECTED)
+    parts.ledger.dead_letter([parts.entry(b"1", persistent=True), parts.entry(b"2")], REJECTED)
     assert (parts.ledger.left, parts.letter_counts) == (2, {("classic", "disabled", "rejected"): 2})
     assert parts.store.told == [("enqueue", b"1"), ("settle", b"1")]
-    parts.ledger.drop([], EXPIRED)
+    parts.ledger.dead_letter([], EXPIRED)
     assert len(parts.letter_counts) == 1
 
 
@@ -42,7 +42,7 @@ def test_what_is_dead_lettered_leaves_within_the_change_that_sends_the_letter() 
     parts = Parts(dead_letter_exchange="")
     parts.owner.ledger = parts.ledger
     parts.owner.settings = parts.settings
-    parts.ledger.drop([parts.entry(b"1", persistent=True)], EXPIRED)
+    parts.ledger.dead_letter([parts.entry(b"1", persistent=True)], EXPIRED)
     assert parts.letter_counts == {("classic", "at_most_once", "expired"): 1}
     assert parts.store.told == [("enqueue", b"1"), ("begin", b""), ("settle", b"1"), ("end", b"")]
 
@@ -50,14 +50,14 @@ def test_what_is_dead_lettered_leaves_within_the_change_that_sends_the_letter() 
 def test_a_deleted_queue_dead_letters_nothing() -> None:
     parts = Parts(dead_letter_exchange="")
     parts.ledger.close()
-    parts.ledger.drop([parts.entry()], EXPIRED)
+    parts.ledger.dead_letter([parts.entry()], EXPIRED)
     assert parts.letter_counts == {("classic", "disabled", "expired"): 1}
 
 
 def test_new_settings_say_where_dead_letters_go() -> None:
     parts = Parts()
     parts.ledger.apply(Parts(dead_letter_exchange="").settings)
-    parts.ledger.drop([parts.entry()], MAXLEN)
+    parts.ledger.dead_letter([parts.entry()], MAXLEN)
     assert parts.letter_counts == {("classic", "at_most_once", "maxlen"): 1}
 
 

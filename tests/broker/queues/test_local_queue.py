@@ -129,24 +129,24 @@ def test_a_quorum_queue_counts_whoever_holds_a_message_as_a_consumer(vhost: Vhos
     assert first is not None
     assert second is not None
     queue.get(no_ack=True)
-    assert queue.told_consumer_count == 2
+    assert queue.reported_consumer_count == 2
     queue.ack(first)
     queue.requeue([second])
-    assert queue.told_consumer_count == 0
+    assert queue.reported_consumer_count == 0
     one = Subscriber(queue, "one", 1).subscribe()
     queue.remove_consumer(one)
-    assert queue.told_consumer_count == 1
+    assert queue.reported_consumer_count == 1
     one.ack()
-    assert queue.told_consumer_count == 0
+    assert queue.reported_consumer_count == 0
 
 
 def test_who_waits_to_be_the_active_consumer_is_not_told_of_by_a_quorum_queue(vhost: Vhost) -> None:
     for kind, told in (("classic", 2), ("quorum", 1)):
         queue = declare(vhost, kind, queue_type=kind, single_active_consumer=True)
-        assert queue.told_consumer_count == 0
+        assert queue.reported_consumer_count == 0
         for tag in "ab":
             Subscriber(queue, tag).subscribe()
-        assert (queue.told_consumer_count, queue.consumer_count, queue.info().consumers) == (told, 2, 2)
+        assert (queue.reported_consumer_count, queue.consumer_count, queue.info().consumers) == (told, 2, 2)
 
 
 def test_what_a_quorum_queue_deals_out_at_once_each_consumer_gets_together(vhost: Vhost) -> None:

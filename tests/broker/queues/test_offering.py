@@ -34,13 +34,13 @@ def test_a_delivery_is_outstanding(parts: Parts) -> None:
 def test_without_acknowledgement_a_delivery_leaves(parts: Parts) -> None:
     consumer = parts.subscriber(no_ack=True)
     entry = parts.entry(b"1", persistent=True)
-    parts.offering.give(consumer, entry)
+    parts.offering.deliver(consumer, entry)
     assert (consumer.bodies, parts.offering.no_ack, parts.outstanding.count) == ([b"1"], 1, 0)
     assert parts.store.told == [("enqueue", b"1"), ("settle", b"1")]
 
 
 def test_the_store_is_told_of_a_delivery_of_what_it_keeps(parts: Parts) -> None:
-    parts.offering.give(parts.subscriber(), parts.entry(b"1", persistent=True))
+    parts.offering.deliver(parts.subscriber(), parts.entry(b"1", persistent=True))
     assert parts.store.told == [("enqueue", b"1"), ("returned", b"1")]
 
 
@@ -99,14 +99,14 @@ def test_what_comes_back_goes_to_its_place_and_expires_again() -> None:
     first, _ = parts.add(b"1", b"2", expiration_ms=5)
     assert parts.offering.pop() is first
     assert parts.expiry.count == 1
-    parts.offering.put_back([first])
+    parts.offering.requeue([first])
     assert (parts.bodies(), parts.expiry.count) == ([b"1", b"2"], 2)
 
 
 def test_one_that_goes_last_is_behind_all_others(parts: Parts) -> None:
     first, _ = parts.add(b"1", b"2", expiration_ms=5)
     parts.offering.pop()
-    parts.offering.put_last(first)
+    parts.offering.requeue_last(first)
     assert (parts.bodies(), parts.expiry.count) == ([b"2", b"1"], 2)
 
 

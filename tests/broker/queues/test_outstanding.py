@@ -46,7 +46,7 @@ def test_only_messages_that_are_taken_back_count_as_returned() -> None:
     back = delivered(outstanding, two, b"2") + delivered(outstanding, one, b"3")
     outstanding.settle_all(acked)
     assert outstanding.returned == 0
-    assert list(outstanding.take_back(back)) == [two, one]
+    assert list(outstanding.settle_returned(back)) == [two, one]
     assert (outstanding.returned, outstanding.count) == (2, 0)
 
 
@@ -92,7 +92,7 @@ def test_a_consumer_takes_over_what_a_cancelled_one_holds() -> None:
     outstanding, former, heir = Outstanding(counts_holders=True), subscriber("a"), subscriber("b")
     held = delivered(outstanding, former, b"1", b"2")
     outstanding.consumer_removed(former)
-    outstanding.hand_over(held, heir, counted=True)
+    outstanding.move(held, heir, counted=True)
     assert (outstanding.count, former.unacked, heir.unacked, outstanding.holders()) == (2, 0, 2, 0)
     assert outstanding.settle(held[0]) is heir
     assert heir.unacked == 1
@@ -101,7 +101,7 @@ def test_a_consumer_takes_over_what_a_cancelled_one_holds() -> None:
 def test_what_is_taken_over_uncounted_makes_room_for_more_once_it_is_settled() -> None:
     outstanding, former, heir = Outstanding(), subscriber("a"), subscriber("b")
     (entry,) = delivered(outstanding, former, b"1")
-    outstanding.hand_over([entry], heir, counted=False)
+    outstanding.move([entry], heir, counted=False)
     assert (former.unacked, heir.unacked) == (0, 0)
     outstanding.settle(entry)
     assert heir.unacked == -1

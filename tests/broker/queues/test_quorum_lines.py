@@ -14,10 +14,10 @@ def test_quorum_returned_messages_come_first_in_the_order_of_their_return():
     assert drain(line) == [3, 1, 4, 5]
 
 
-def test_quorum_what_is_put_last_is_behind_all_whatever_its_priority():
+def test_quorum_line_requeues_last_behind_all_priorities():
     line = QuorumLine()
     line.push(entry(1, 0))
-    line.put_last(entry(2, 9))
+    line.requeue_last(entry(2, 9))
     line.push(entry(3, 9))
     line.push(entry(4, 0))
     assert (line.count, line.size) == (4, 4)

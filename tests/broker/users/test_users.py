@@ -191,7 +191,7 @@ def test_lists(users: Users) -> None:
 
 def test_a_vhost_s_permissions_go_with_it(users: Users) -> None:
     held = users.permissions(users.user("ann"), "/")
-    users.forget_vhost("/")
+    users.vhost_deleted("/")
     assert users.list_permissions() == []
     with pytest.raises(AmqpError):
         held.check("read", "queue", "q")

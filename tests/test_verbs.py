@@ -1,0 +1,233 @@
+"""A verb means one thing in the names of functions; "Words of this project" in CONTRIBUTING.md says which.
+
+A new function whose name begins with one of these verbs needs a row here: its module has to be one where the verb means
+what the table says, or it needs another name.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.test_layers import MODULES, PACKAGE
+
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+TABLE = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text().split("\n### Verbs\n")[1].split("\n## ")[0]
+
+#: Verb -> modules whose functions may begin with it, because it means there what the table says; a name that ends in
+#: "/" is a folder.
+MODULES_OF = {
+    "settle": {
+        "amqp/",
+        "broker/queues/outstanding.py",
+        "shovel/transfer.py",
+        "store/gathering.py",
+        "store/journal/living.py",
+        "store/journal/moves.py",
+        "store/journal/record.py",
+        "store/store.py",
+    },
+    "take": {
+        "amqp/channel.py",
+        "amqp/output.py",
+        "amqp/transaction.py",
+        "broker/queues/offering.py",
+        "broker/queues/pages.py",
+        "broker/queues/paging.py",
+        "cli/tail/source.py",
+        "management/getting.py",
+        "store/gathering.py",
+        "store/journal/groups.py",
+        "wire/reader.py",
+    },
+    "forget": {
+        "amqp/channel.py",
+        "amqp/channels.py",
+        "amqp/frame_loop.py",
+        "amqp/routes.py",
+        "broker/exchanges/routing.py",
+        "store/journal/journal.py",
+        "store/log.py",
+    },
+    "hand": {"amqp/delivery.py", "broker/queues/consumer.py"},
+    "drop": {
+        "cli/perf/client.py",
+        "server/answers.py",
+        "server/http_protocol.py",
+        "testing/faults/api.py",
+    },
+    "put": {
+        "broker/policies/limits.py",
+        "broker/policies/parameters.py",
+        "broker/policies/policies.py",
+        "broker/shovels/shovels.py",
+        "broker/users/users.py",
+        "cli/ctl/api.py",
+        "management/",
+        "store/definitions/definitions.py",
+        "store/definitions/sqlite_definitions.py",
+        "testing/retained.py",
+    },
+    "give": set(),
+    "keep": set(),
+    "look": set(),
+    "tell": set(),
+    "say": set(),
+    "ask": set(),
+}
+
+#: Words of the field that begin with one of these verbs and mean something of their own.
+COMPOUNDS = {"give_up", "hand_back", "handshake", "look_up", "take_back"}
+
+#: Functions that do not fit yet, as "module: Class.name".
+NOT_YET: set[str] = {
+    "amqp/blocking.py: Blocking._tell",
+    "amqp/body_stream.py: BodyStream.take",
+    "amqp/channel.py: Channel._give_back",
+    "amqp/channel.py: Channel._look_after",
+    "amqp/channel.py: Channel._tell_closed",
+    "amqp/channel.py: Channel.keep_former",
+    "amqp/channel_zero.py: ChannelZero.take",
+    "amqp/confirms.py: Confirms._take_run",
+    "amqp/content.py: Content.take",
+    "amqp/content.py: Content.take_body",
+    "amqp/delivery.py: ChannelConsumer._tell",
+    "amqp/frame_loop.py: FrameLoop._take",
+    "amqp/frame_loop.py: FrameLoop._take_content",
+    "amqp/frame_loop.py: FrameLoop.drop",
+    "amqp/handshake.py: Handshake._ask",
+    "amqp/output.py: Output.forget_all_syncs",
+    "amqp/output.py: Output.forget_sync",
+    "amqp/registration.py: Registration._tell",
+    "amqp/round_robin.py: LineMember.take_turn",
+    "amqp/state.py: State.says_close",
+    "amqp/steps.py: take_all",
+    "cli/perf/consumer.py: ConsumingChannel._take_at",
+    "cli/perf/deliveries.py: Deliveries._take_alike",
+    "cli/perf/deliveries.py: Deliveries._take_whole",
+    "cli/perf/pool.py: Pool.take",
+    "cli/perf/pool.py: Pool.take_stamped",
+    "cli/perf/processes.py: Control.tell",
+    "cli/perf/processes.py: Processes._say",
+    "cli/perf/processes.py: Processes._take",
+    "cli/perf/publisher.py: Outstanding.settle",
+    "cli/perf/publisher.py: Publisher._settle",
+    "cli/perf/publisher.py: PublishingChannel.take",
+    "cli/perf/template.py: EncodedPublishes.take",
+    "cli/perf/template.py: EncodedPublishes.take_stamped",
+    "cli/perf/template.py: Template.take",
+    "cli/perf/template.py: Template.take_stamped",
+    "config/foreign.py: asks_for_nothing",
+    "config/loading.py: _put",
+    "management/definitions/plan.py: _both.take",
+    "management/routes/auth.py: forget_attempts",
+    "management/routes/auth.py: forget_attempts_by_source",
+    "management/sessions.py: Sessions._drop_expired",
+    "server/allocator.py: give_back",
+    "server/allocator.py: keep_what_is_freed",
+    "server/app.py: Server._tell_certificates",
+    "server/app.py: Server.give_way",
+    "server/app.py: Server.gives_way",
+    "server/clients.py: Clients._forget",
+    "server/resources.py: DiskMonitor._look",
+    "server/resources.py: DiskMonitor.look",
+    "server/resources.py: MemoryMonitor._give_back_interval_ms",
+    "server/resources.py: MemoryMonitor.look",
+    "server/tls.py: _load_certificate.tell",
+    "shovel/transfer.py: Transfer._tell",
+    "testing/broker.py: Broker._look",
+    "testing/faults/api.py: Faults.forget",
+    "testing/faults/confirms.py: Ledger.settle",
+    "testing/faults/fault.py: Fault.keep",
+    "testing/faults/fault.py: Fault.tell",
+    "testing/faults/index.py: Bucket.drop",
+    "testing/faults/injector.py: Injector._look",
+    "testing/faults/injector.py: Injector.keeps",
+    "testing/faults/injector.py: Injector.tell",
+    "testing/faults/line.py: Line._keep_ledger",
+    "testing/faults/line.py: Line._tell",
+    "testing/faults/line.py: Line.look",
+    "testing/faults/publishing.py: DelayConfirms.keep",
+    "testing/faults/publishing.py: WithholdConfirms.keep",
+    "testing/faults/slow.py: tell_all",
+    "testing/recorder.py: Kept.forget",
+    "testing/recorder.py: Recorder.forget_vhost",
+    "testing/sockets.py: Peers._ask",
+}
+
+
+def named(tree, inside=()):
+    """Yield the functions of a module, with the names of the classes and functions around them."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, FUNCTIONS):
+            yield ".".join((*inside, node.name)), node
+        if isinstance(node, ast.ClassDef | FUNCTIONS):
+            yield from named(node, (*inside, node.name))
+
+
+def verb_of(name):
+    """Return the verb that a function's name begins with, "" for none of the table."""
+    name = name.lstrip("_")
+    if any(name == compound or name.startswith(f"{compound}_") for compound in COMPOUNDS):
+        return ""
+    first = name.partition("_")[0]
+    verbs = [verb for verb in MODULES_OF if first in (verb, f"{verb}s")]
+    return verbs[0] if verbs else ""
+
+
+def faults(path, source):
+    """Yield the functions of a module whose names do not fit, as "module: Class.name"."""
+    for name, node in named(ast.parse(source)):
+        verb = verb_of(node.name)
+        if not verb:
+            continue
+        fits = any(path == module or (module[-1] == "/" and path.startswith(module)) for module in MODULES_OF[verb])
+        returns = node.returns is not None and ast.unparse(node.returns) != "None"
+        if not fits or (verb == "take" and not returns):
+            yield f"{path}: {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_verb_in_the_name_of_a_function_means_what_the_table_says(path):
+    found = set(faults(str(path.relative_to(PACKAGE)), path.read_text()))
+    assert found - NOT_YET == set(), "see 'Words of this project' in CONTRIBUTING.md"
+
+
+def test_functions_that_do_not_fit_yet_are_there():
+    found = {each for path in MODULES for each in faults(str(path.relative_to(PACKAGE)), path.read_text())}
+    assert NOT_YET - found == set()
+
+
+def test_modules_of_a_verb_have_functions_with_it():
+    for verb, modules in MODULES_OF.items():
+        for module in modules:
+            paths = [path for path in MODULES if str(path.relative_to(PACKAGE)).startswith(module)]
+            names = [node.name for path in paths for _, node in named(ast.parse(path.read_text()))]
+            assert any(verb_of(name) == verb for name in names), f"{module} has no function that begins with {verb}"
+
+
+def test_contributing_has_a_row_for_every_verb():
+    rows = {name for row in re.findall(r"^\| (.+?) \|", TABLE, re.MULTILINE) for name in re.findall("`([a-z]+)`", row)}
+    assert rows == set(MODULES_OF)
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "found"),
+    [
+        ("store/gathering.py", "class G:\n def take(self) -> list[int]: ...", []),
+        ("store/gathering.py", "class G:\n def take(self) -> None: ...", ["G.take"]),
+        ("store/gathering.py", "class G:\n def take(self, one): ...", ["G.take"]),
+        ("broker/vhost.py", "def take_all() -> int: ...", ["take_all"]),
+        ("broker/vhost.py", "class V:\n def _keep(self) -> None: ...", ["V._keep"]),
+        ("broker/vhost.py", "class V:\n def keeps(self) -> bool: ...", ["V.keeps"]),
+        ("broker/vhost.py", "class V:\n def drop_queue(self) -> None: ...", ["V.drop_queue"]),
+        ("broker/vhost.py", "class V:\n async def put(self) -> None: ...", ["V.put"]),
+        ("broker/vhost.py", "def f() -> int:\n def tell() -> int: ...", ["f.tell"]),
+        ("broker/vhost.py", "def give_up() -> None: ...\ndef handshake() -> int: ...\ndef told() -> int: ...", []),
+        ("management/routes/queues.py", "def put(call) -> int: ...", []),
+        ("store/log.py", "class L:\n def forget_up_to(self) -> None: ...", []),
+    ],
+)
+def test_names_that_do_not_fit_are_found(path, source, found):
+    assert list(faults(path, source)) == [f"{path}: {name}" for name in found]
