@@ -9,8 +9,9 @@ The queue is made of collaborators, each with a state of its own:
 - `Returns`: where messages go that come back;
 - `LengthLimit`: how many messages may wait.
 
-None of them refers to the queue, so it is freed as soon as nothing uses it. The kinds differ in the ready line, the
-consumers, the offering and the returns.
+None of them refers to the queue. `QueuePages` does, because it makes entries, which name their queue: `_let_go` breaks
+that reference cycle when the queue is deleted. The kinds differ in the ready line, the consumers, the offering and the
+returns.
 """
 
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ class LocalQueue(Queue):
         compat, releases = vhost.config.compat, vhost.config.bounds.releases
         self.store: Store = vhost.store if durable else UNSTORED
         self.ledger = Ledger(settings, kind, self.store, vhost.dead_letters, vhost.totals.dead_letters, vhost.disposal)
-        pager = QueuePages(self) if self.store.keeps else None
+        pager = self._pages() if self.store.keeps else None
         assert kind.line is not None
         assert kind.consumers is not None
         assert kind.offering is not None
@@ -358,7 +359,10 @@ class LocalQueue(Queue):
         """
         if not self.vhost.store.keeps or not self.ready.count:
             return False
-        return self.ready.page_out(QueuePages(self), keep=bool(self.consumers.all))
+        return self.ready.page_out(self._pages(), keep=bool(self.consumers.all))
+
+    def _pages(self) -> QueuePages:
+        return QueuePages(self, self.ledger, self.store, self.vhost.spill, self.unreadable)
 
     # --- change and end ---------------------------------------------------------------------------------------------
 
