@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
-from amqpbroker.broker.queues.disuse import Disuse
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.host import Host
@@ -30,6 +29,7 @@ from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.paging import QueuePages
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.queue_expiry import QueueExpiry
 from amqpbroker.broker.queues.queue_info import queue_info
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.rereading import Rereading
@@ -98,7 +98,7 @@ class LocalQueue(Queue):
         self.got_no_ack: int = 0
         self.got_empty: int = 0
         self._rereading: Rereading | None = None
-        self._disuse: Disuse | None = None
+        self._queue_expiry: QueueExpiry | None = None
         self.touch()
 
     @property
@@ -310,9 +310,9 @@ class LocalQueue(Queue):
 
     def touch(self) -> None:
         if self.settings.expires_ms >= 0:
-            if self._disuse is None:
-                self._disuse = Disuse(self.clock)
-            self._disuse.used(self.settings.expires_ms, self._unused)
+            if self._queue_expiry is None:
+                self._queue_expiry = QueueExpiry(self.clock)
+            self._queue_expiry.used(self.settings.expires_ms, self._unused)
 
     def _unused(self) -> None:
         if not self.closed and not self.consumers.all:
@@ -373,8 +373,8 @@ class LocalQueue(Queue):
         self.expiry.apply(settings)
         self.returns.apply(settings)
         self.limit.apply(settings)
-        if self._disuse is not None:
-            self._disuse.stop()
+        if self._queue_expiry is not None:
+            self._queue_expiry.stop()
         self.touch()
 
     def close(self) -> list[Consumer]:
@@ -400,8 +400,8 @@ class LocalQueue(Queue):
         self.ready = self.offering.ready
         self.returns.discard()
         self.outstanding.discard()
-        if self._disuse is not None:
-            self._disuse.stop()
+        if self._queue_expiry is not None:
+            self._queue_expiry.stop()
         if self._rereading is not None:
             self._rereading.stop()
         self.incoming.clear()
