@@ -1,4 +1,4 @@
-"""What a queue keeps out of memory: its stored copies, and in need of memory the others too."""
+"""Pages of a queue outside of memory: stored messages and, while memory is short, others."""
 
 from array import array
 from collections.abc import Callable
