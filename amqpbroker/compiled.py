@@ -1,4 +1,4 @@
-"""Whether the hot path runs as C, and why not if it does not. setup.py, which compiles it, leaves the reason."""
+"""Tells whether the hot path is compiled, and why not if it is not. setup.py leaves the reason."""
 
 import functools
 import importlib.util

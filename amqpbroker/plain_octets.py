@@ -1,4 +1,4 @@
-"""What `octets` gives where there is no `librt`."""
+"""Functions of `octets` in plain Python, for use without `librt`."""
 
 import struct
 

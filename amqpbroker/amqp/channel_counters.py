@@ -1,4 +1,4 @@
-"""What a channel has published where, and what happened on it off the shortest way."""
+"""Counters of one channel: publishes by exchange, returns, basic.get and redeliveries."""
 
 from typing import final
 

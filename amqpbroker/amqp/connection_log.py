@@ -1,4 +1,4 @@
-"""What is logged of a connection and its channels, in RabbitMQ's words (rabbit_reader.erl, rabbit_channel.erl).
+"""Log records of a connection and its channels, in RabbitMQ's words (rabbit_reader.erl, rabbit_channel.erl).
 
 Each record has what it is about as attributes too: pid, connection, vhost, user, channel. No record has a password.
 """

@@ -1,4 +1,4 @@
-"""What goes out with content: deliveries, get-ok, returns."""
+"""Frames with content that a channel sends: deliveries, get-ok and returns."""
 
 import struct
 from typing import TYPE_CHECKING, Final

@@ -1,4 +1,4 @@
-"""What a connection by TLS agreed on, in the words of RabbitMQ, which are those of Erlang's ssl application."""
+"""Facts about a TLS connection, in RabbitMQ's words, which are those of Erlang's ssl application."""
 
 from dataclasses import dataclass
 from typing import Any, final

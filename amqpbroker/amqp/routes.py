@@ -1,4 +1,4 @@
-"""Where a channel's publishes lead: found by exchange and routing key, and remembered for keys that come again.
+"""Routes of a channel's publishes: found by exchange and routing key, remembered for keys that come again.
 
 Looking up a key that is not remembered takes little more than remembering does, so that an application whose keys
 hardly ever repeat pays for its own bindings only.

@@ -1,5 +1,6 @@
-"""The states of a connection: what each of them allows, and which may follow. docs/reference/connection-states.md is
-generated from this table.
+"""The table of the states of a connection: what each of them allows, and which may follow.
+
+docs/reference/connection-states.md is generated from it.
 """
 
 from collections.abc import Iterable

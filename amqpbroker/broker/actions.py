@@ -1,4 +1,4 @@
-"""What a user does to what is in a vhost, with the permissions that it takes: the same by AMQP and by the HTTP API."""
+"""Operations of users on a vhost, with the permissions that they need: the same by AMQP and over HTTP."""
 
 from collections.abc import Callable, Iterable
 from typing import final

@@ -1,4 +1,4 @@
-"""What a broker starts with: everything durable, as it was declared."""
+"""Restore of everything durable when a broker starts, as it was declared."""
 
 import logging
 from collections.abc import Callable

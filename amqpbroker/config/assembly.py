@@ -1,4 +1,4 @@
-"""What several settings make together: listeners, users, limits, and defaults that depend on others."""
+"""Values made of several settings: listeners, users, limits, and defaults that depend on others."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What one broker runs with."""
+"""Configuration of one broker."""
 
 from dataclasses import dataclass, field
 

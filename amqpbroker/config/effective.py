@@ -1,4 +1,4 @@
-"""What is in force, setting by setting, and where it comes from."""
+"""Effective value of each setting, and its source."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Which files of settings there are, and what is in them."""
+"""Files of settings: which are read, and their contents."""
 
 import glob
 import re

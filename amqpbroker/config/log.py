@@ -1,4 +1,4 @@
-"""What is logged, where to and how."""
+"""Log settings: `Log`, the part of a `Config` that says which records go where in which format."""
 
 from dataclasses import dataclass
 

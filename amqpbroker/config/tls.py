@@ -1,4 +1,4 @@
-"""What a TLS listener works by."""
+"""TLS settings of a listener."""
 
 from dataclasses import dataclass, field
 

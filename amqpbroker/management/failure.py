@@ -1,4 +1,4 @@
-"""What a request is refused with: one place turns errors into answers (rabbit_mgmt_util.erl)."""
+"""Errors of requests: the one place that turns them into answers (rabbit_mgmt_util.erl)."""
 
 from typing import Any
 

@@ -1,5 +1,7 @@
-"""Lists: filtered, sorted, paged, reduced to columns, and made in slices so that the broker goes on meanwhile
-(rabbit_mgmt_util:reply_list/5)."""
+"""Lists: filtered, sorted, paged and reduced to columns (rabbit_mgmt_util:reply_list/5).
+
+They are made in slices, so that the broker goes on meanwhile.
+"""
 
 import asyncio
 import re

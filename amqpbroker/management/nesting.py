@@ -1,4 +1,4 @@
-"""How deep what is sent may nest: what can be taken in can be shown, stored, and read again after a restart."""
+"""Limit of nesting of values in requests, so that they can be shown, stored and read after a restart."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What there is to measure, looked at a few objects at a time so that the broker goes on meanwhile."""
+"""Snapshot of everything that is measured, taken a few objects at a time so that the broker goes on."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What the C library does with memory that is free: when it keeps it, and when the operating system gets it back."""
+"""Settings of the C library's allocator: when it keeps free memory, and when it returns it to the system."""
 
 import os
 

@@ -85,17 +85,17 @@ def run(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: Ma
 
 
 def _make_server(
-    config: Config, loop: asyncio.AbstractEventLoop, kept: data.Data, settings: Mapping[str, str]
+    config: Config, loop: asyncio.AbstractEventLoop, storage: data.Data, settings: Mapping[str, str]
 ) -> "Server":
-    return Server(config, SystemClock(), loop, kept, settings)
+    return Server(config, SystemClock(), loop, storage, settings)
 
 
 async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: MakeServer) -> int:
     loop = asyncio.get_running_loop()
     following: Config | None = config
     while following is not None:
-        with data.opened(following) as kept:
-            server = make(following, loop, kept, settings)
+        with data.opened(following) as storage:
+            server = make(following, loop, storage, settings)
             for number in STOP_SIGNALS:
                 loop.add_signal_handler(number, server.stop)
             # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
@@ -145,7 +145,7 @@ class Server:
         config: Config,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
-        kept: data.Data,
+        storage: data.Data,
         settings: Mapping[str, str],
         embedded: bool = False,
         stop_ms: int = STOP_MS,
@@ -158,32 +158,32 @@ class Server:
         self._stop_ms = stop_ms
         self._tls = tls_contexts(config)
         self._store: Persistence | None = None
-        if kept.journal is not None:
-            committer = ThreadCommitter(kept.journal, loop.call_soon_threadsafe, kept.definitions.sync)
+        if storage.journal is not None:
+            committer = ThreadCommitter(storage.journal, loop.call_soon_threadsafe, storage.definitions.sync)
             self._store = Persistence(
-                kept.journal,
+                storage.journal,
                 committer,
                 self._fail,
                 self._clock,
                 waits=config.durability != "none",
                 bounds=config.bounds,
             )
-        self.broker = Broker(config, clock, self._store or MemoryStore(), kept.definitions, kept.spill)
+        self.broker = Broker(config, clock, self._store or MemoryStore(), storage.definitions, storage.spill)
         # Told with `set` when memory is short and when it is no more.
         self._shortage: Shortage | None = None
-        if self._store is not None and kept.spill is not None:
-            self._shortage = Shortage(self._clock, kept.spill, self.broker.queues, give_back)
-        self._directory = kept.directory
+        if self._store is not None and storage.spill is not None:
+            self._shortage = Shortage(self._clock, storage.spill, self.broker.queues, give_back)
+        self._directory = storage.directory
         self.timers = Timers(loop, clock)
         self._own_timers = self.timers if self._clock is clock else Timers(loop, self._clock)
         self.tick = Tick(loop.call_soon, self.broker.sync, self._fail)
-        if self._store is not None and kept.found is not None:
+        if self._store is not None and storage.found is not None:
             self._store.drive(self.tick.request)
-            kept.definitions.watch(self._store.writer.definitions_changed)
+            storage.definitions.watch(self._store.writer.definitions_changed)
             self._store.writer.definitions_changed()
-            self._restore(self._store, kept.found)
+            self._restore(self._store, storage.found)
         self._max_files = machine.file_limit(raised=not embedded)
-        self._node = self._watch_resources(kept.journal)
+        self._node = self._watch_resources(storage.journal)
         self._node.settings.update(settings)
         self._tell_certificates()
         self.clients = Clients(self.broker, self._clock, self.tick, loop, self._max_files - RESERVED_FILES)
@@ -199,7 +199,7 @@ class Server:
         self._status = 0
 
     def _watch_resources(self, journal: Journal | None) -> ServerNode:
-        """Have publishers wait while memory, or space for what is kept, is short. Returns the node's facts."""
+        """Have publishers wait while memory, or disk space for storage, is short. Returns the node's facts."""
         config, clock, alarms = self._config, self._clock, self.broker.alarms
         total_bytes = config.total_memory_bytes or machine.total_memory_bytes() or UNKNOWN_MEMORY_BYTES
         memory_bytes = min(config.vm_memory_high_watermark.of(total_bytes), total_bytes)

@@ -1,4 +1,4 @@
-"""How many certificates may stand between a client's and its authority's, which `ssl` has no setting for."""
+"""Maximum length of a client's chain of certificates, which `ssl` has no setting for."""
 
 import hashlib
 import ssl

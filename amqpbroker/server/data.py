@@ -1,4 +1,4 @@
-"""Where a running broker keeps what outlives it."""
+"""Storage of a running broker: its data directory, or memory."""
 
 import logging
 from collections.abc import Iterator

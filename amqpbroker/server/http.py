@@ -1,5 +1,7 @@
-"""Listeners for HTTP, whose server is only made when the first client comes: a broker that nobody looks at starts
-sooner and takes less memory."""
+"""Listeners for HTTP, whose server is only made when the first client connects.
+
+A broker without such clients starts sooner and takes less memory.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What the machine has, and what this process takes of it."""
+"""Facts about the machine, and about this process's use of it."""
 
 import contextlib
 import os

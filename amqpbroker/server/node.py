@@ -1,4 +1,4 @@
-"""What this process and its machine are."""
+"""Node facts of a running server: its process, its memory, and the machine's limits."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""What is listened for: the protocols, as RabbitMQ names them, with their sockets and certificates."""
+"""Listeners by protocol, under RabbitMQ's names, with their sockets and certificates."""
 
 import contextlib
 import socket

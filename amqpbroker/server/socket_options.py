@@ -1,4 +1,4 @@
-"""How a client's socket is set."""
+"""Socket options of client connections."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""What a shovel changes in a message: properties, and the headers that tell its way (rabbit_shovel_util.erl)."""
+"""Changes of a shovel to a message: properties, and headers that tell its way (rabbit_shovel_util.erl)."""
 
 from collections.abc import Callable, Mapping
 from typing import final

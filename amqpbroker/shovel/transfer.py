@@ -1,4 +1,4 @@
-"""What becomes of each message on its way: published, confirmed, acknowledged, and no more than there is room for.
+"""Transfer of a shovel's messages: published, confirmed, acknowledged, within the limit of unconfirmed ones.
 
 No I/O: `Ends` does what is to be done at both ends.
 """

@@ -1,1 +1,1 @@
-"""Where messages and definitions are kept."""
+"""Storage of messages and definitions."""

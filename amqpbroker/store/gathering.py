@@ -1,4 +1,4 @@
-"""What was said of stored messages since the last batch, in groups that take effect as a whole or not at all."""
+"""Operations on stored messages since the last batch, in groups that take effect as a whole or not at all."""
 
 from array import array
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What lives in the segments: where its entries stand, and how much each of them keeps."""
+"""Live entries of each segment: their offsets, and how much of the segment each of them needs."""
 
 from array import array
 from bisect import bisect_left

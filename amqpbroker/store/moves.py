@@ -1,4 +1,4 @@
-"""Where copies stand that were written again. Whoever holds a copy's first position keeps it."""
+"""Present positions of copies that compaction has written again. A holder keeps its first position."""
 
 from array import array
 from bisect import bisect_left

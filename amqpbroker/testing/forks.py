@@ -1,5 +1,7 @@
-"""A process that is forked gets the broker's sockets too, and would keep them open: a port that nobody can listen on
-again, connections that never end. It has no use for them."""
+"""Closing of the broker's sockets in a forked process, which has no use for them.
+
+A fork that holds them keeps the port in use and connections open.
+"""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What is there: what tests look at, and what a test that fails shows."""
+"""Queries of tests about the broker's state, and the state that a failed assertion reports."""
 
 import asyncio
 import time

@@ -32,7 +32,7 @@ class Instance:
         self,
         config: Config,
         loop: asyncio.AbstractEventLoop,
-        kept: Data,
+        storage: Data,
         settings: Mapping[str, str],
         embedded: bool = False,
         faults: Injector | None = None,
@@ -40,7 +40,7 @@ class Instance:
     ) -> None:
         self.clock: TravelClock = TravelClock() if before is None else before.clock
         self.clock.clear()
-        self.server = Server(config, self.clock, loop, kept, settings, embedded, STOP_MS)
+        self.server = Server(config, self.clock, loop, storage, settings, embedded, STOP_MS)
         self.broker = self.server.broker
         self.time_travel = TimeTravel(self.clock, self.server)
         self.recorder: Recorder = Recorder() if before is None else before.recorder
@@ -52,7 +52,7 @@ class Instance:
         self.restarts: int = 0
         if before is not None:
             self.restarts = before.restarts + 1
-            if kept.journal is None:
+            if storage.journal is None:
                 carry(before.broker, self.broker)
             before.server.discard()
 

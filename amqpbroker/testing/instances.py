@@ -35,11 +35,11 @@ class Instances:
         self._before: Instance | None = None
 
     def __call__(
-        self, config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]
+        self, config: Config, loop: asyncio.AbstractEventLoop, storage: Data, settings: Mapping[str, str]
     ) -> Server:
         if config.in_memory:
-            kept = Data(self._definitions)
+            storage = Data(self._definitions)
         faults = None if self._before is None else self._before.faults
-        self._before = Instance(config, loop, kept, settings, faults=faults, before=self._before)
+        self._before = Instance(config, loop, storage, settings, faults=faults, before=self._before)
         add_routes(self._before)
         return self._before.server

@@ -1,4 +1,4 @@
-"""What came by: the messages that clients published, and what they were refused. Only so much is remembered."""
+"""Recorder of published messages and of errors that clients got. It remembers a limited number of them."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence

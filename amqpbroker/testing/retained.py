@@ -1,4 +1,4 @@
-"""What a broker in memory has again when it is started anew: what a server's disk would have kept."""
+"""Definitions and messages that a broker in memory retains over a restart, as a disk would."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What X.509 certificates say of whom they are for, as RabbitMQ writes it (RFC 5280, section 4.1).
+"""Subject names of X.509 certificates, as RabbitMQ writes them (RFC 5280, section 4.1).
 
 Only for certificates that have been verified: here they are read, from their DER form, and not judged.
 """

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.bench.application import DIFFERENT, LARGEST_BYTES, SMALLEST_BYTES
 from tests.bench.brokers import Running
+from tests.bench.client_processes import CONTEXT, Client, ClientProcesses, Measured, measure
 from tests.bench.clients import Consuming, churn, consume, publish
-from tests.bench.crew import CONTEXT, Client, Crew, Measured, measure
 from tests.bench.deliveries import acknowledge, reject, requeue
 from tests.bench.round_trips import ask, commit, echo, serve
 from tests.bench.routing import (
@@ -90,24 +90,24 @@ class Flow:
 
     def run(self, broker: Running, seconds: float) -> dict[str, Measured]:
         port = broker.tls_port if self.tls else broker.port
-        with self.topology.declared(broker) as names, Crew(port) as crew:
-            takers = self._consume(crew, names)
-            crew.ready()
-            senders = [crew.add(publish, self._sending(names, number)) for number in range(self.publishers)]
+        with self.topology.declared(broker) as names, ClientProcesses(port) as processes:
+            takers = self._consume(processes, names)
+            processes.ready()
+            senders = [processes.add(publish, self._sending(names, number)) for number in range(self.publishers)]
             return {"": measure(takers or senders, broker.pids, seconds)}
 
-    def _consume(self, crew: Crew, names: list[str]) -> list[Client]:
+    def _consume(self, processes: ClientProcesses, names: list[str]) -> list[Client]:
         """Add the consumers; returns those that count what is measured."""
         every, answer = (REJECTED_AT_ONCE, reject) if self.rejecting else (1, acknowledge)
         takers = [
-            crew.add(
+            processes.add(
                 consume,
                 Consuming(tuple(names[i :: self.consumers]), self.prefetch, every, answer=answer, tls=self.tls),
             )
             for i in range(self.consumers)
         ]
         if self.topology.dead_letters:
-            takers = [crew.add(consume, Consuming((DEAD,)))]
+            takers = [processes.add(consume, Consuming((DEAD,)))]
         return takers
 
     def _sending(self, names: list[str], number: int) -> Different:
@@ -128,10 +128,10 @@ class Flow:
 
 def run_requeue(broker: Running, seconds: float) -> dict[str, Measured]:
     """Messages that are given back to their queue when 200 of them were delivered, for ever."""
-    with PLAIN.declared(broker) as names, Crew(broker.port) as crew:
-        crew.add(publish, Different(tuple(names), different=GIVEN_BACK, count=GIVEN_BACK))
+    with PLAIN.declared(broker) as names, ClientProcesses(broker.port) as processes:
+        processes.add(publish, Different(tuple(names), different=GIVEN_BACK, count=GIVEN_BACK))
         what = Consuming(tuple(names), REJECTED_AT_ONCE, REJECTED_AT_ONCE, answer=requeue)
-        return {"": measure([crew.add(consume, what)], broker.pids, seconds)}
+        return {"": measure([processes.add(consume, what)], broker.pids, seconds)}
 
 
 def run_delayed(broker: Running, seconds: float) -> dict[str, Measured]:
@@ -167,10 +167,10 @@ class Requests:
     clients: int
 
     def run(self, broker: Running, seconds: float) -> dict[str, Measured]:
-        with PLAIN.declared(broker) as (queue,), Crew(broker.port) as crew:
-            crew.add(serve, queue)
-            crew.ready()
-            return {"": measure([crew.add(ask, queue, self.clients)], broker.pids, seconds)}
+        with PLAIN.declared(broker) as (queue,), ClientProcesses(broker.port) as processes:
+            processes.add(serve, queue)
+            processes.ready()
+            return {"": measure([processes.add(ask, queue, self.clients)], broker.pids, seconds)}
 
 
 @dataclass(frozen=True)
@@ -181,26 +181,26 @@ class Beside:
 
     def run(self, broker: Running, seconds: float) -> dict[float, float]:
         samples_ns = CONTEXT.RawArray("Q", LATENCY_SAMPLES)
-        with Topology(2).declared(broker) as (busy, queue), Crew(broker.port) as crew:
-            crew.add(consume, Consuming((busy,)))
-            crew.ready()
+        with Topology(2).declared(broker) as (busy, queue), ClientProcesses(broker.port) as processes:
+            processes.add(consume, Consuming((busy,)))
+            processes.ready()
             for number in range(self.publishers):
-                crew.add(publish, Different((busy,), seed=number + 1, different=DIFFERENT // self.publishers))
-            crew.ready()
-            return measure_latency(crew.add(echo, queue, samples_ns), samples_ns, broker, seconds)
+                processes.add(publish, Different((busy,), seed=number + 1, different=DIFFERENT // self.publishers))
+            processes.ready()
+            return measure_latency(processes.add(echo, queue, samples_ns), samples_ns, broker, seconds)
 
 
 def run_commits(broker: Running, seconds: float) -> dict[str, Measured]:
-    with DURABLE.declared(broker) as names, Crew(broker.port) as crew:
-        crew.add(consume, Consuming(tuple(names)))
-        crew.ready()
+    with DURABLE.declared(broker) as names, ClientProcesses(broker.port) as processes:
+        processes.add(consume, Consuming(tuple(names)))
+        processes.ready()
         what = Different(tuple(names), persistent=True)
-        return {"": measure([crew.add(commit, what, COMMITTED_AT_ONCE)], broker.pids, seconds)}
+        return {"": measure([processes.add(commit, what, COMMITTED_AT_ONCE)], broker.pids, seconds)}
 
 
 def run_tls_connects(broker: Running, seconds: float) -> dict[str, Measured]:
-    with Crew(broker.tls_port) as crew:
-        return {"": measure([crew.add(churn, True)], broker.pids, seconds)}
+    with ClientProcesses(broker.tls_port) as processes:
+        return {"": measure([processes.add(churn, True)], broker.pids, seconds)}
 
 
 #: 248 MB of 4,000 would not stay in a processor's cache anyway, and take seconds to make.

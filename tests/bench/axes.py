@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from tests.bench.brokers import Running, amqpbroker
+from tests.bench.client_processes import ClientProcesses, Measured, measure, medians
 from tests.bench.clients import Consuming, consume
-from tests.bench.crew import Crew, Measured, measure, medians
 from tests.bench.refreshes import Api
 from tests.bench.shapes import queues
 from tests.bench.varied import FURTHER, Varied, bind, hand_over, lead_on, publish_varied
@@ -70,7 +70,7 @@ def flow(
     pattern: key of the only binding; without it, each key is bound. prepare: declares an exchange before that one, and
     returns its name.
     """
-    with queues(broker, 1) as names, Crew(broker.port) as crew:
+    with queues(broker, 1) as names, ClientProcesses(broker.port) as processes:
         (queue,) = names
         if kind:
             what = replace(what, exchange=EXCHANGE)
@@ -79,9 +79,9 @@ def flow(
             what = replace(what, key=queue)
         if prepare is not None:
             what = replace(what, exchange=prepare(broker.port))
-        taker = crew.add(consume, Consuming(tuple(names)))
-        crew.ready()
-        crew.add(publish_varied, what, taker.cells, connections)
+        taker = processes.add(consume, Consuming(tuple(names)))
+        processes.ready()
+        processes.add(publish_varied, what, taker.cells, connections)
         return measure([taker], broker.pids, seconds)
 
 
@@ -158,9 +158,9 @@ def _one_queue(varied: Callable[[int], Varied], connections: Callable[[int], int
 
 def _nowhere(broker: Running, step: int, seconds: float) -> Measured:
     """Through the default exchange, with the names of queues that do not exist."""
-    with Crew(broker.port) as crew:
-        sender = crew.add(publish_varied, Varied(fresh_keys=step))
-        crew.ready()
+    with ClientProcesses(broker.port) as processes:
+        sender = processes.add(publish_varied, Varied(fresh_keys=step))
+        processes.ready()
         return measure([sender], broker.pids, seconds)
 
 
@@ -168,11 +168,11 @@ def _consuming(prefetch: int, channel_wide: bool = False) -> Run:
     """Return the load of one connection that consumes from all queues, to which one publisher sends in turn."""
 
     def run(broker: Running, step: int, seconds: float) -> Measured:
-        with queues(broker, step) as names, Crew(broker.port) as crew:
+        with queues(broker, step) as names, ClientProcesses(broker.port) as processes:
             ack_every = max(1, prefetch // 4)
-            taker = crew.add(consume, Consuming(tuple(names), prefetch, ack_every, channel_wide=channel_wide))
-            crew.ready()
-            crew.add(publish_varied, Varied(key="bench.{}", keys=step, digits=5), taker.cells)
+            taker = processes.add(consume, Consuming(tuple(names), prefetch, ack_every, channel_wide=channel_wide))
+            processes.ready()
+            processes.add(publish_varied, Varied(key="bench.{}", keys=step, digits=5), taker.cells)
             return measure([taker], broker.pids, seconds)
 
     return run

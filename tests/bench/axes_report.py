@@ -3,7 +3,7 @@
 from tests.bench import page
 from tests.bench.axes import AXES, dearest
 from tests.bench.charts import Panel
-from tests.bench.crew import Measured
+from tests.bench.client_processes import Measured
 from tests.bench.report import cpu
 
 RISE = "The largest rise of the CPU of a message from any step to a later step"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from tests.bench.brokers import amqpbroker
+from tests.bench.client_processes import BEGIN_WITHIN_S, CONTEXT, Client, ClientProcesses
 from tests.bench.clients import COUNT, READY, Cells, Consuming, consume, probe, publish
-from tests.bench.crew import BEGIN_WITHIN_S, CONTEXT, Client, Crew
 from tests.bench.processes import cpu_s, resident_bytes
 from tests.bench.sending import Repeated
 from tests.bench.shapes import queues
@@ -97,7 +97,7 @@ def measured(persistent: bool, levels: tuple[int, ...], show: Callable[[str, Str
     samples_ns = CONTEXT.RawArray("Q", SAMPLES)
     filled: list[Stretch] = []
     drained: list[Stretch] = []
-    with amqpbroker() as broker, queues(broker, 1, persistent) as names, Crew(broker.port) as probers:
+    with amqpbroker() as broker, queues(broker, 1, persistent) as names, ClientProcesses(broker.port) as probers:
         prober = probers.add(probe, "bench.probe", samples_ns, PROBE_EVERY_S)
         prober.wait(lambda client: client.cells[COUNT] > 100, BEGIN_WITHIN_S)
         watch = Watch(broker.pids, prober, samples_ns)
@@ -105,8 +105,8 @@ def measured(persistent: bool, levels: tuple[int, ...], show: Callable[[str, Str
         empty = watch.stretch(0, 0)
         show("at rest with", empty)
         what = Repeated(tuple(names), size=SIZE, persistent=persistent, in_flight=5_000, count=levels[-1])
-        with Crew(broker.port) as crew:
-            filler = crew.add(publish, what)
+        with ClientProcesses(broker.port) as processes:
+            filler = processes.add(publish, what)
             filler.wait(lambda client: bool(client.cells[READY]), BEGIN_WITHIN_S)
             watch.begin()
             for before, level in zip((0, *levels), levels, strict=False):
@@ -117,8 +117,8 @@ def measured(persistent: bool, levels: tuple[int, ...], show: Callable[[str, Str
         time.sleep(REST_S)
         rest = watch.stretch(levels[-1], 0)
         show("at rest with", rest)
-        with Crew(broker.port) as crew:
-            taker = crew.add(consume, Consuming(tuple(names), prefetch=1_000, ack_every=250, count=levels[-1]))
+        with ClientProcesses(broker.port) as processes:
+            taker = processes.add(consume, Consuming(tuple(names), prefetch=1_000, ack_every=250, count=levels[-1]))
             taker.wait(lambda client: bool(client.cells[READY]), BEGIN_WITHIN_S)
             watch.begin()
             downwards = levels[::-1]

@@ -22,8 +22,8 @@ from tests.bench.axes_report import RISE
 from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, measured, typical
 from tests.bench.brokers import own_version
 from tests.bench.charts import Panel
+from tests.bench.client_processes import Measured
 from tests.bench.compare import within
-from tests.bench.crew import Measured
 from tests.bench.definitions_churn import Churned, churned
 from tests.bench.growths import GROWTHS
 from tests.bench.processes import end_in_order

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.bench.brokers import Running, amqpbroker
+from tests.bench.client_processes import ClientProcesses, Measured, measure
 from tests.bench.clients import Consuming, circulate, consume, publish
-from tests.bench.crew import Crew, Measured, measure
 from tests.bench.sending import Repeated
 from tests.bench.shapes import Flow, queues
 from tests.bench.varied import bind
@@ -38,31 +38,31 @@ class Growth:
 
 def many_queues(broker: Running, count: int, seconds: float) -> Measured:
     """One publisher that takes them in turn, one connection that consumes from all of them."""
-    with queues(broker, count) as names, Crew(broker.port) as crew:
-        taker = crew.add(consume, Consuming(tuple(names)))
-        crew.ready()
-        crew.add(publish, Repeated(tuple(names), size=100))
+    with queues(broker, count) as names, ClientProcesses(broker.port) as processes:
+        taker = processes.add(consume, Consuming(tuple(names)))
+        processes.ready()
+        processes.add(publish, Repeated(tuple(names), size=100))
         return measure([taker], broker.pids, seconds)
 
 
 def many_connections(broker: Running, count: int, seconds: float) -> Measured:
     """Each with a queue of its own, through which it sends 20 messages at a time."""
-    with Crew(broker.port) as crew:
-        ring = crew.add(circulate, count, CIRCULATING, 100)
-        crew.ready()
+    with ClientProcesses(broker.port) as processes:
+        ring = processes.add(circulate, count, CIRCULATING, 100)
+        processes.ready()
         return measure([ring], broker.pids, seconds)
 
 
 def many_bindings(broker: Running, count: int, seconds: float) -> Measured:
     """Of one queue, half of them with `*` and half with `#`; keys that match one of them each."""
     endings = (".*.created", ".#")
-    with queues(broker, 1) as (queue,), Crew(broker.port) as crew:
+    with queues(broker, 1) as (queue,), ClientProcesses(broker.port) as processes:
         patterns = [f"{i:06}{endings[i % 2]}" for i in range(count)]
         bind(broker.port, TOPIC, "topic", queue, patterns)
-        taker = crew.add(consume, Consuming((queue,)))
-        crew.ready()
+        taker = processes.add(consume, Consuming((queue,)))
+        processes.ready()
         keys = [f"{i:06}.eu.created" for i in range(0, count, max(1, count // MOST_KEYS))]
-        crew.add(publish, Repeated(tuple(keys), TOPIC, size=100))
+        processes.add(publish, Repeated(tuple(keys), TOPIC, size=100))
         return measure([taker], broker.pids, seconds)
 
 

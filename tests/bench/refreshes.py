@@ -14,8 +14,8 @@ from functools import partial
 from urllib.parse import urlencode
 
 from tests.bench.brokers import OURS, Running
+from tests.bench.client_processes import BEGIN_WITHIN_S, CONTEXT, Client, ClientProcesses
 from tests.bench.clients import Cells, Consuming, consume, publish
-from tests.bench.crew import BEGIN_WITHIN_S, CONTEXT, Client, Crew
 from tests.bench.processes import cpu_s, settle
 from tests.bench.round_trips import echo
 from tests.bench.sending import Different
@@ -139,11 +139,11 @@ def refreshed(broker: Running, seconds: float, queues: int = QUEUES) -> dict[str
     with contextlib.closing(Api(broker.management_port)) as api:
         cpu_ms = {kind: _cpu_ms(broker, api, paths, seconds) for kind, paths in kinds.items()}
         samples_ns = CONTEXT.RawArray("Q", LATENCY_SAMPLES)
-        with Crew(broker.port) as crew:
-            taker = crew.add(consume, Consuming((busy,)))
-            crew.ready()
-            crew.add(publish, Different((busy,)))
-            asking = crew.add(echo, asked, samples_ns)
+        with ClientProcesses(broker.port) as processes:
+            taker = processes.add(consume, Consuming((busy,)))
+            processes.ready()
+            processes.add(publish, Different((busy,)))
+            asking = processes.add(echo, asked, samples_ns)
             for each in (taker, asking):
                 each.wait(lambda client: client.count > 0, BEGIN_WITHIN_S)
             return {

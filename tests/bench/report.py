@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tests.bench.crew import Measured
+from tests.bench.client_processes import Measured
 from tests.bench.page import table
 
 MB = 1_000_000

@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.bench.client_processes import CONTEXT, ClientProcesses
 from tests.bench.clients import LAST_NS, publish
-from tests.bench.crew import CONTEXT, Crew
 from tests.bench.processes import cpu_s, memory_bytes
 from tests.bench.reconnecting import consume_again, publish_again
 from tests.bench.restartable import Restartable
@@ -60,10 +60,10 @@ def restarted(broker: Restartable, backlog: Backlog) -> Restarted:
     publishers_ns = CONTEXT.RawArray("Q", backlog.publishers)
     consumers_ns, received_ns = (CONTEXT.RawArray("Q", backlog.consumers) for _ in range(2))
     samples_ns = CONTEXT.RawArray("Q", 2 * SAMPLES)
-    with Crew(broker.port) as crew:
-        publishing = crew.add(publish_again, publishers_ns, queues, samples_ns)
-        crew.add(consume_again, consumers_ns, queues, received_ns)
-        crew.ready()
+    with ClientProcesses(broker.port) as processes:
+        publishing = processes.add(publish_again, publishers_ns, queues, samples_ns)
+        processes.add(consume_again, consumers_ns, queues, received_ns)
+        processes.ready()
         start_ns = time.monotonic_ns()
         broker.start()
         _wait_until_all_are_set(publishers_ns, consumers_ns, received_ns)
@@ -82,9 +82,9 @@ def _fill(broker: Restartable, topology: Topology, count: int) -> None:
     with LoadClient(broker.port) as client:
         topology.declare(client)
         client.close()
-    with Crew(broker.port) as crew:
+    with ClientProcesses(broker.port) as processes:
         what = Different(tuple(topology.names), persistent=True, in_flight=IN_FLIGHT, count=count)
-        crew.add(publish, what).wait(lambda each: bool(each.cells[LAST_NS]), FILL_WITHIN_S)
+        processes.add(publish, what).wait(lambda each: bool(each.cells[LAST_NS]), FILL_WITHIN_S)
 
 
 def _wait_until_all_are_set(*several: Sequence[int]) -> None:

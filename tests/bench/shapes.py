@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from amqpbroker.wire.values import Field, Table
 from tests.bench.brokers import Running
+from tests.bench.client_processes import CONTEXT, Client, ClientProcesses, Measured, measure, measure_all
 from tests.bench.clients import Cells, Consuming, churn, consume, consume_timed, publish, publish_paced
-from tests.bench.crew import CONTEXT, Client, Crew, Measured, measure, measure_all
 from tests.bench.sending import Repeated
 from tests.bench.topology import EXCHANGE, Binding, Topology
 
@@ -37,37 +37,37 @@ class Flow:
 
     def run(self, broker: Running, seconds: float) -> dict[str, Measured]:
         made = queues(broker, self.queues, self.persistent, self.arguments, self.fanout)
-        with made as names, Crew(broker.port) as crew:
+        with made as names, ClientProcesses(broker.port) as processes:
             takers = [
-                crew.add(consume, Consuming((names[i % len(names)],), self.prefetch, self.ack_every))
+                processes.add(consume, Consuming((names[i % len(names)],), self.prefetch, self.ack_every))
                 for i in range(self.consumers)
             ]
-            crew.ready()
+            processes.ready()
             exchange, keys = (EXCHANGE, ["k"]) if self.fanout else ("", names)
             each = [
                 Repeated((keys[i % len(keys)],), exchange, self.size, self.persistent, self.in_flight)
                 for i in range(self.publishers)
             ]
-            senders = [crew.add(publish, what) for what in each]
+            senders = [processes.add(publish, what) for what in each]
             measured = measure(takers or senders, broker.pids, seconds)
         return {"": measured}
 
 
 def run_churn(broker: Running, seconds: float) -> dict[str, Measured]:
-    with Crew(broker.port) as crew:
-        return {"": measure([crew.add(churn)], broker.pids, seconds)}
+    with ClientProcesses(broker.port) as processes:
+        return {"": measure([processes.add(churn)], broker.pids, seconds)}
 
 
 def run_backlog(broker: Running, seconds: float, count: int = BACKLOG) -> dict[str, Measured]:
     """Takes as long as it takes."""
     del seconds
     with queues(broker, 1, persistent=True) as names:
-        with Crew(broker.port) as crew:
+        with ClientProcesses(broker.port) as processes:
             what = Repeated(tuple(names), size=100, persistent=True, in_flight=5_000, count=count)
-            published = measure_all(crew.add(publish, what), broker.pids, BACKLOG_WITHIN_S)
-        with Crew(broker.port) as crew:
+            published = measure_all(processes.add(publish, what), broker.pids, BACKLOG_WITHIN_S)
+        with ClientProcesses(broker.port) as processes:
             what = Consuming(tuple(names), prefetch=1_000, ack_every=250, count=count)
-            consumed = measure_all(crew.add(consume, what), broker.pids, BACKLOG_WITHIN_S)
+            consumed = measure_all(processes.add(consume, what), broker.pids, BACKLOG_WITHIN_S)
     return {"publish": published, "consume": consumed}
 
 
@@ -80,10 +80,10 @@ class Latency:
 
     def run(self, broker: Running, seconds: float) -> dict[float, float]:
         samples_ns = CONTEXT.RawArray("Q", LATENCY_SAMPLES)
-        with queues(broker, 1, self.persistent) as names, Crew(broker.port) as crew:
-            taker = crew.add(consume_timed, names[0], samples_ns)
-            crew.ready()
-            crew.add(publish_paced, Repeated(tuple(names), size=100, persistent=self.persistent), self.rate)
+        with queues(broker, 1, self.persistent) as names, ClientProcesses(broker.port) as processes:
+            taker = processes.add(consume_timed, names[0], samples_ns)
+            processes.ready()
+            processes.add(publish_paced, Repeated(tuple(names), size=100, persistent=self.persistent), self.rate)
             return measure_latency(taker, samples_ns, broker, seconds)
 
 

@@ -23,8 +23,8 @@ from typing import TypeVar
 from conformance.errors import SetupError
 from tests.bench import application_shapes, charts, operation, page, report, shapes
 from tests.bench.brokers import OURS, THEIRS, Running, compared
+from tests.bench.client_processes import Measured, medians
 from tests.bench.compare import within
-from tests.bench.crew import Measured, medians
 from tests.bench.lavinmq import LAVINMQ
 from tests.bench.processes import end_in_order
 from tests.bench.report import Pair, Row

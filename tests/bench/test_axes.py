@@ -5,7 +5,7 @@ import pytest
 from tests.bench import axes_report, charts, growth, page
 from tests.bench.axes import AXES, dearest
 from tests.bench.brokers import Running
-from tests.bench.crew import Measured
+from tests.bench.client_processes import Measured
 
 FOUND = {
     1: {"direct": Measured(10, 0.5, 0), "topic": Measured(10, 0.2, 0)},

@@ -5,7 +5,7 @@ import pytest
 from tests.bench import charts, growth, growths
 from tests.bench.backlog_growth import LEVELS, Backlog, Stretch, typical
 from tests.bench.brokers import Running
-from tests.bench.crew import Measured
+from tests.bench.client_processes import Measured
 from tests.bench.definitions_churn import Churned, churned
 
 FOUND = {1: Measured(500_000, 1.5, 25_000_000), 10_000: Measured(50_000, 15, 80_000_000)}

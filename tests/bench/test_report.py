@@ -1,7 +1,7 @@
 """The tables of the comparison with RabbitMQ."""
 
 from tests.bench import report
-from tests.bench.crew import Measured
+from tests.bench.client_processes import Measured
 from tests.bench.report import Pair, Row
 
 

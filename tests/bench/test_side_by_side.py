@@ -7,7 +7,7 @@ import pytest
 
 from tests.bench import charts, operation, processes
 from tests.bench.brokers import Running
-from tests.bench.crew import Measured, medians
+from tests.bench.client_processes import Measured, medians
 from tests.bench.report import Pair, Row
 from tests.bench.shapes import LATENCIES, SHAPES, Flow, percentiles_ms
 from tests.bench.side_by_side import LOADS, Starts, latency_of, options, part, rows_of, run, shown, turn_about

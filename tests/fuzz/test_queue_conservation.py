@@ -1,4 +1,4 @@
-"""Whatever is done to a queue: no message is lost, none is doubled, each leaves by a known door, and in order.
+"""Operations of any kind on a queue: no message is lost or doubled, each leaves for a known reason, and in order.
 
 A machine does what publishers, consumers and the clock may do, and keeps its own account of where each message is. How
 hard it tries: see effort.py.
@@ -20,7 +20,7 @@ from tests.fuzz.effort import effort
 
 @dataclass
 class Copy:
-    """One published message. place: ready, held, or the door that it left by. rank: its turn among those ready."""
+    """One published message. place: ready, held, or the reason why it left. rank: its turn among those ready."""
 
     body: bytes
     priority: int

@@ -26,7 +26,7 @@ NAMES = {
 }
 
 #: Resources that anybody may ask for, and why.
-OPEN = {"/login": "it is the door", "/version": "as in RabbitMQ", "/auth": "as in RabbitMQ"}
+OPEN = {"/login": "it is where users log in", "/version": "as in RabbitMQ", "/auth": "as in RabbitMQ"}
 
 
 def requests():

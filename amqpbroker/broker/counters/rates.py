@@ -1,4 +1,4 @@
-"""How fast what is counted grows: samples every few seconds, rates between them, short histories for charts."""
+"""Rates of counters: samples every few seconds, rates between them, short histories for charts."""
 
 from collections.abc import Generator, Iterable, Mapping
 from functools import cache

@@ -1,4 +1,4 @@
-"""What is counted, under RabbitMQ's names, and how it is asked for.
+"""Names of counters, which are RabbitMQ's, and how their values are asked for.
 
 Little is counted on the way of a message: most of these numbers follow from others that are there anyway. All of them
 grow from the start of the broker on, but for GAUGES.

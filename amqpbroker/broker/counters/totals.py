@@ -1,4 +1,4 @@
-"""What is counted for the broker as a whole: traffic, what came and went, logins, dead letters."""
+"""Counters of the broker as a whole: traffic, churn, logins and dead letters."""
 
 from collections.abc import Iterable
 from typing import ClassVar

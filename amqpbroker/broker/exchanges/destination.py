@@ -1,4 +1,4 @@
-"""What a message can be routed to."""
+"""The seam for destinations of messages: queues and others that an exchange routes to."""
 
 from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING

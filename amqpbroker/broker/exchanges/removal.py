@@ -1,4 +1,4 @@
-"""What goes together: the bindings of what is deleted, and auto-delete exchanges with their last binding."""
+"""Deletions with all that follows: bindings of the object, and auto-delete exchanges without bindings."""
 
 from collections import Counter, deque
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""How many queues a vhost may have, and connections and channels a vhost or a user (rabbit_vhost_limit.erl).
+"""Limits: queues of a vhost, connections and channels of a vhost or a user (rabbit_vhost_limit.erl).
 
 A negative limit is none.
 """

@@ -1,4 +1,4 @@
-"""What a published message's properties may say, as RabbitMQ checks it (rabbit_channel, basic.publish)."""
+"""Checks of a published message's properties, as RabbitMQ does them (rabbit_channel, basic.publish)."""
 
 import re
 from collections.abc import Collection

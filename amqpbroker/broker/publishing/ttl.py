@@ -1,4 +1,4 @@
-"""How far away a message TTL or a queue's expiry may be."""
+"""Upper limit of message TTLs and queue expiries."""
 
 from typing import Final
 

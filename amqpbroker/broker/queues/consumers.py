@@ -1,4 +1,4 @@
-"""Who gets a queue's next message: priorities, round robin, single active consumer.
+"""Consumers of a queue, and which gets the next message: priorities, round robin, single active consumer.
 
 The ring holds the consumers that are believed to be able to take a message. One that turns out not to be leaves it and
 comes back with `wake`, so that a queue with a thousand busy consumers does not ask each of them for every message

@@ -9,8 +9,9 @@ The queue is made of collaborators, each with a state of its own:
 - `Returns`: where messages go that come back;
 - `LengthLimit`: how many messages may wait.
 
-None of them refers to the queue, so it is freed as soon as nothing uses it. The kinds differ in the ready line, the
-consumers, the offering and the returns.
+None of them refers to the queue. `QueuePages` does, because it makes entries, which name their queue: `_let_go` breaks
+that reference cycle when the queue is deleted. The kinds differ in the ready line, the consumers, the offering and the
+returns.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,6 @@ from collections.abc import Sequence
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
-from amqpbroker.broker.queues.disuse import Disuse
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.host import Host
@@ -29,6 +29,7 @@ from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.paging import QueuePages
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.queue_expiry import QueueExpiry
 from amqpbroker.broker.queues.queue_info import queue_info
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.rereading import Rereading
@@ -65,7 +66,7 @@ class LocalQueue(Queue):
         compat, releases = vhost.config.compat, vhost.config.bounds.releases
         self.store: Store = vhost.store if durable else UNSTORED
         self.ledger = Ledger(settings, kind, self.store, vhost.dead_letters, vhost.totals.dead_letters, vhost.disposal)
-        pager = QueuePages(self) if self.store.keeps else None
+        pager = self._pages() if self.store.keeps else None
         assert kind.line is not None
         assert kind.consumers is not None
         assert kind.offering is not None
@@ -97,7 +98,7 @@ class LocalQueue(Queue):
         self.got_no_ack: int = 0
         self.got_empty: int = 0
         self._rereading: Rereading | None = None
-        self._disuse: Disuse | None = None
+        self._queue_expiry: QueueExpiry | None = None
         self.touch()
 
     @property
@@ -309,9 +310,9 @@ class LocalQueue(Queue):
 
     def touch(self) -> None:
         if self.settings.expires_ms >= 0:
-            if self._disuse is None:
-                self._disuse = Disuse(self.clock)
-            self._disuse.used(self.settings.expires_ms, self._unused)
+            if self._queue_expiry is None:
+                self._queue_expiry = QueueExpiry(self.clock)
+            self._queue_expiry.used(self.settings.expires_ms, self._unused)
 
     def _unused(self) -> None:
         if not self.closed and not self.consumers.all:
@@ -358,7 +359,10 @@ class LocalQueue(Queue):
         """
         if not self.vhost.store.keeps or not self.ready.count:
             return False
-        return self.ready.page_out(QueuePages(self), keep=bool(self.consumers.all))
+        return self.ready.page_out(self._pages(), keep=bool(self.consumers.all))
+
+    def _pages(self) -> QueuePages:
+        return QueuePages(self, self.ledger, self.store, self.vhost.spill, self.unreadable)
 
     # --- change and end ---------------------------------------------------------------------------------------------
 
@@ -369,8 +373,8 @@ class LocalQueue(Queue):
         self.expiry.apply(settings)
         self.returns.apply(settings)
         self.limit.apply(settings)
-        if self._disuse is not None:
-            self._disuse.stop()
+        if self._queue_expiry is not None:
+            self._queue_expiry.stop()
         self.touch()
 
     def close(self) -> list[Consumer]:
@@ -396,8 +400,8 @@ class LocalQueue(Queue):
         self.ready = self.offering.ready
         self.returns.discard()
         self.outstanding.discard()
-        if self._disuse is not None:
-            self._disuse.stop()
+        if self._queue_expiry is not None:
+            self._queue_expiry.stop()
         if self._rereading is not None:
             self._rereading.stop()
         self.incoming.clear()

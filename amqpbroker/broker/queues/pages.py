@@ -68,8 +68,7 @@ class Pager(metaclass=ABCMeta):
     def take(self, page: Page) -> list[Entry]:
         """Remove the page's first copies and return them in order: as many as are worth reading at once.
 
-        Only copies that were read are removed. If some temporarily cannot be read, the queue is notified
-        (`Queue.unreadable`).
+        Only copies that were read are removed. If some temporarily cannot be read, the queue is notified.
         """
 
     @abstractmethod

@@ -1,16 +1,16 @@
-"""What a queue keeps out of memory: its stored copies, and in need of memory the others too."""
+"""Pages of a queue outside of memory: stored messages and, while memory is short, others."""
 
 from array import array
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.pages import Page, Pager
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.store import Store
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.queues.local_queue import LocalQueue
 
 #: The most copies of a page that are read back at once. All clients wait meanwhile, and a consumer wants no more than
 #: its prefetch.
@@ -18,11 +18,25 @@ SLICE_COUNT = 128
 
 
 class QueuePages(Pager):
-    """The pages of one queue. What is not stored goes where the queue's vhost says, while memory is short."""
+    """Pages of one queue.
 
-    def __init__(self, queue: "LocalQueue") -> None:
-        self._queue = queue
-        self._store: Store = queue.store
+    queue: named by entries that are read back. spill: where messages that are not stored go while memory is short, None
+    for nowhere. unreadable(error): called if copies temporarily cannot be read.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        ledger: Ledger,
+        store: Store,
+        spill: Spill | None,
+        unreadable: Callable[[Exception], None],
+    ) -> None:
+        self._queue: Queue = queue
+        self._ledger: Ledger = ledger
+        self._store: Store = store
+        self._spill: Spill | None = spill
+        self._unreadable = unreadable
 
     def page(self, entries: list[Entry]) -> Page:
         page = Page(entries)
@@ -33,7 +47,7 @@ class QueuePages(Pager):
     def let_go(self, page: Page) -> bool:
         entries = page.entries
         store = self._store
-        spill = self._queue.vhost.spill
+        spill = self._spill
         wanted = spill is not None and spill.wanted
         if not page.positions:
             stored = False
@@ -70,11 +84,11 @@ class QueuePages(Pager):
             others = self._others(page)
             self._read(page, others, entries, SLICE_COUNT)
         except (OSError, DamagedError) as error:
-            self._queue.unreadable(error)
+            self._unreadable(error)
         count = len(entries)
         if count:
             stored = count - page.positions[:count].count(0)
-            self._queue.ledger.read_back(stored)
+            self._ledger.read_back(stored)
             self._free(page)
             page.entries = others[count - stored :]
             page.positions = page.positions[count:]
@@ -92,7 +106,7 @@ class QueuePages(Pager):
         """Return the page's copies that are not stored. Raises OSError, DamagedError."""
         if page.spilled is None:
             return page.entries
-        spill = self._queue.vhost.spill
+        spill = self._spill
         assert spill is not None
         return spill.read(page.spilled, self._queue)
 
@@ -126,18 +140,18 @@ class QueuePages(Pager):
     def _free(self, page: Page) -> None:
         """Free the page's part of the spill file and its entries in memory."""
         if page.spilled is not None:
-            spill = self._queue.vhost.spill
+            spill = self._spill
             assert spill is not None
             spill.free(page.spilled)
             page.spilled = None
         page.entries = []
 
     def delete(self, page: Page) -> None:
-        ledger = self._queue.ledger
+        ledger = self._ledger
         for entry in page.entries:
             ledger.leave(entry)
         ledger.leave_stored(array("Q", [position for position in page.positions if position]))
         self._free(page)
 
     def delete_entry(self, entry: Entry) -> None:
-        self._queue.ledger.leave(entry)
+        self._ledger.leave(entry)

@@ -1,4 +1,4 @@
-"""What a queue works by: its arguments and policy as plain attributes.
+"""Settings of a queue, made of its arguments and policy, as plain attributes.
 
 A changed policy makes new settings (`queue_settings`), which replace the queue's old ones whole.
 """

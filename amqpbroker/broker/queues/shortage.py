@@ -1,4 +1,4 @@
-"""What is done while memory is short: the queues move what waits in them out of it, a little at a time."""
+"""Shortage of memory: queues move waiting messages out of it, a few pages at a time."""
 
 from collections.abc import Callable, Iterator
 

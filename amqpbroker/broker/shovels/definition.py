@@ -1,4 +1,4 @@
-"""What a shovel is to do: the value of a parameter of the component shovel (rabbit_shovel_parameters.erl)."""
+"""Definition of a shovel: the value of a parameter of the component shovel (rabbit_shovel_parameters.erl)."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass

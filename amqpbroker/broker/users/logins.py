@@ -1,4 +1,4 @@
-"""Logging in, whatever the protocol: who may, and how often it was tried."""
+"""Logins by all protocols: their checks, their limits and their counts."""
 
 from typing import final
 
@@ -16,10 +16,10 @@ HTTP = "http"
 
 @final
 class Logins:
-    """The one door for users. attempts: where it is counted who comes.
+    """Logins of users by all protocols. attempts: counters of logins.
 
-    Nothing that is told or measured from outside says why a login was refused: for a name that is no user's the same
-    work is done as for a wrong password.
+    Neither the answer to a login that is refused nor the time it takes tells the reason: an unknown user name takes the
+    same work as a wrong password.
     """
 
     def __init__(self, users: Users, clock: Clock, attempts: AuthAttempts, guesses: int = BOUNDS.guesses) -> None:

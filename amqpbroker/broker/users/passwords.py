@@ -1,5 +1,7 @@
-"""Password hashes as RabbitMQ keeps them: 4 octets of salt, then a digest of salt and UTF-8 password, all of it base64
-where it is written out (rabbit_password.erl, rabbit_password_hashing_*.erl)."""
+"""Password hashes in RabbitMQ's format (rabbit_password.erl, rabbit_password_hashing_*.erl).
+
+A hash is 4 octets of salt, then a digest of salt and UTF-8 password; it is base64 where it is written out.
+"""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""What one user may do in one vhost (rabbit_access_control.erl, rabbit_auth_backend_internal.erl)."""
+"""Permissions of a user in a vhost (rabbit_access_control.erl, rabbit_auth_backend_internal.erl)."""
 
 import re
 from typing import Literal, NamedTuple, final

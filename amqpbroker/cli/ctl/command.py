@@ -1,4 +1,4 @@
-"""What a command is: its words, and what it does with them."""
+"""A command of ctl: its words, options and function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

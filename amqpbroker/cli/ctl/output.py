@@ -1,4 +1,4 @@
-"""How results are shown: rabbitmqctl's formatters."""
+"""Output of results in rabbitmqctl's formats."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Where the broker is, who logs in, and TLS as the options of `amqpbroker perf` want it."""
+"""Address, user and TLS of the broker under load, out of the options of `amqpbroker perf`."""
 
 import ssl
 from dataclasses import dataclass, field

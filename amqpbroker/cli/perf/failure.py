@@ -1,4 +1,4 @@
-"""How a measurement fails."""
+"""Failure of a measurement."""
 
 
 class PerfError(Exception):

@@ -1,4 +1,4 @@
-"""How long things took: a histogram that is small whatever it holds."""
+"""Histogram of latencies that stays small whatever it holds."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What the options of a load mean together."""
+"""Checks and completion of the options of a load."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a run is to do, as its processes are told it."""
+"""Plan of a run, as its processes are given it."""
 
 from dataclasses import dataclass, field
 

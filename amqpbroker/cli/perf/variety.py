@@ -1,4 +1,4 @@
-"""How the messages of a run differ: as those of applications do, and the same in each run with the same seed."""
+"""Variety of a run's messages: sizes and keys as of applications, the same for each run with one seed."""
 
 import uuid
 from dataclasses import dataclass

@@ -3,23 +3,23 @@
 import json
 from collections.abc import Iterator
 
+from amqpbroker.cli.tail.message import TailMessage
 from amqpbroker.cli.tail.printable import visible
-from amqpbroker.cli.tail.seen import Seen
 
 _ROW = 16
 
 
-def shown_body(seen: Seen, max_bytes: int | None) -> Iterator[str]:
+def shown_body(message: TailMessage, max_bytes: int | None) -> Iterator[str]:
     """max_bytes: how many octets of the body, or characters of laid out JSON, None for all."""
-    body = seen.body
-    kind = str(seen.properties.get("content_type", "")).partition(";")[0].strip().lower()
+    body = message.body
+    kind = str(message.properties.get("content_type", "")).partition(";")[0].strip().lower()
     whole = _laid_out(body) if _is_json(kind, body) else None
     if whole is None:
         body = body[:max_bytes]
-        whole = _text(body, cut=len(body) < len(seen.body), surely=kind.startswith("text/"))
+        whole = _text(body, cut=len(body) < len(message.body), surely=kind.startswith("text/"))
         if whole is None:
             yield from _dump(body)
-        left, unit = seen.size - len(body), "B"
+        left, unit = message.size - len(body), "B"
     else:
         left, unit = len(whole) - len(whole[:max_bytes]), "characters"
         whole = whole[:max_bytes]

@@ -11,37 +11,37 @@ from rich.console import Console
 from rich.text import Text
 
 from amqpbroker.cli.tail.body import shown_body
+from amqpbroker.cli.tail.message import TailMessage
 from amqpbroker.cli.tail.printable import visible
-from amqpbroker.cli.tail.seen import Seen
 
 _MODES = {1: "transient", 2: "persistent"}
 
 
 class Output(ABC):
     @abstractmethod
-    def show(self, seen: Seen) -> None:
+    def show(self, message: TailMessage) -> None:
         """Raises BrokenPipeError."""
 
 
 class JsonLines(Output):
     """One JSON object a line. A payload that is no text is in base64, as payload_encoding says."""
 
-    def show(self, seen: Seen) -> None:
+    def show(self, message: TailMessage) -> None:
         try:
-            payload, encoding = seen.body.decode(), "string"
+            payload, encoding = message.body.decode(), "string"
         except UnicodeDecodeError:
-            payload, encoding = base64.b64encode(seen.body).decode(), "base64"
+            payload, encoding = base64.b64encode(message.body).decode(), "base64"
         shown: dict[str, Any] = {
             "time": _now().isoformat(timespec="milliseconds"),
-            "event": seen.what,
-            "exchange": seen.exchange,
-            "routing_key": seen.routing_keys[0],
-            "routing_keys": seen.routing_keys,
-            "queues": seen.queues,
-            "redelivered": seen.redelivered,
-            "by": seen.by or None,
-            "properties": {**seen.properties, "headers": seen.headers},
-            "payload_bytes": seen.size,
+            "event": message.what,
+            "exchange": message.exchange,
+            "routing_key": message.routing_keys[0],
+            "routing_keys": message.routing_keys,
+            "queues": message.queues,
+            "redelivered": message.redelivered,
+            "by": message.by or None,
+            "properties": {**message.properties, "headers": message.headers},
+            "payload_bytes": message.size,
             "payload_encoding": encoding,
             "payload": payload,
         }
@@ -56,25 +56,25 @@ class Readable(Output):
         # What is wider than a terminal is the terminal's to break.
         self._console = Console(highlight=False, markup=False, soft_wrap=True)
 
-    def show(self, seen: Seen) -> None:
+    def show(self, message: TailMessage) -> None:
         head = Text.assemble((_now().strftime("%H:%M:%S.%f")[:-3], "dim"))
-        head.append(f"  {seen.what}", "green" if seen.what == "publish" else "cyan")
-        head.append(f"  {visible(seen.exchange) or '(default exchange)'}  ")
-        head.append(", ".join([visible(key) or '""' for key in seen.routing_keys]), "bold")
-        if seen.queues is not None:
-            head.append(f"  -> {', '.join([visible(queue) for queue in seen.queues]) or 'nowhere'}")
-        head.append(f"  {seen.size:,} B", "dim")
-        if seen.redelivered:
+        head.append(f"  {message.what}", "green" if message.what == "publish" else "cyan")
+        head.append(f"  {visible(message.exchange) or '(default exchange)'}  ")
+        head.append(", ".join([visible(key) or '""' for key in message.routing_keys]), "bold")
+        if message.queues is not None:
+            head.append(f"  -> {', '.join([visible(queue) for queue in message.queues]) or 'nowhere'}")
+        head.append(f"  {message.size:,} B", "dim")
+        if message.redelivered:
             head.append("  redelivered", "yellow")
         self._console.print(head)
-        if seen.by:
-            self._console.print(Text(f"  by {visible(seen.by)}", "dim"))
-        for name, value in (*seen.properties.items(), *seen.headers.items()):
-            known = _MODES.get(value) if name == "delivery_mode" and name not in seen.headers else None
-            line = Text.assemble((f"  {visible(name)}: ", "blue" if name in seen.headers else "magenta"))
+        if message.by:
+            self._console.print(Text(f"  by {visible(message.by)}", "dim"))
+        for name, value in (*message.properties.items(), *message.headers.items()):
+            known = _MODES.get(value) if name == "delivery_mode" and name not in message.headers else None
+            line = Text.assemble((f"  {visible(name)}: ", "blue" if name in message.headers else "magenta"))
             line.append(known or visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
             self._console.print(line)
-        for line_of_body in shown_body(seen, self._max_bytes):
+        for line_of_body in shown_body(message, self._max_bytes):
             self._console.print(Text("  " + line_of_body))
         self._console.print()
 

@@ -1,7 +1,8 @@
-"""Where messages are seen: a queue of tail's own, bound to the exchange, or to the firehose where that is no way.
+"""Source of the messages of tail: a queue of its own, bound to the exchange or to the firehose.
 
-An exchange that gives every binding what it is to have is bound to. For any other, and for queues, the vhost is traced
-meanwhile: so nothing goes another way than it would. All of it is done by the management API, of a RabbitMQ too.
+The queue is bound to the exchange if a further binding takes no message from the others. For any other exchange, and
+for queues, the vhost is traced meanwhile, so that every message is routed as without tail. All of it is done through
+the management API, that of RabbitMQ too.
 """
 
 import secrets
@@ -10,7 +11,7 @@ from typing import Any, final
 
 from amqpbroker.cli.ctl.api import Api, ApiError, quoted
 from amqpbroker.cli.ctl.command import DATA, CtlError, UsageError
-from amqpbroker.cli.tail.seen import Seen, bound, traced
+from amqpbroker.cli.tail.message import TailMessage, bound, traced
 
 TRACE = "amq.rabbitmq.trace"
 
@@ -37,7 +38,11 @@ _KEY_BYTES = 255
 
 @final
 class Source:
-    """bindings: (exchange, routing key) of each. wanted: which of the messages that come are shown."""
+    """Queue of one tail.
+
+    bindings: (exchange, routing key) of each. parse: makes a message of an answer of the API. wanted: which of the
+    messages are shown.
+    """
 
     def __init__(
         self,
@@ -45,14 +50,14 @@ class Source:
         vhost: str,
         about: str,
         bindings: list[tuple[str, str]],
-        seen: Callable[[dict[str, Any]], Seen],
-        wanted: Callable[[Seen], bool],
+        parse: Callable[[dict[str, Any]], TailMessage],
+        wanted: Callable[[TailMessage], bool],
     ) -> None:
         self.about = about
         self._api = api
         self._vhost = vhost
         self._bindings = bindings
-        self._seen = seen
+        self._parse = parse
         self._wanted = wanted
         self._queue = f"{_QUEUES}{secrets.token_urlsafe(9)}"
         self._traces = any(exchange == TRACE for exchange, _ in bindings)
@@ -74,11 +79,11 @@ class Source:
             self._trace(True)
             self._switched = True
 
-    def take(self) -> tuple[list[Seen], bool]:
+    def take(self) -> tuple[list[TailMessage], bool]:
         """What has come, and whether there may be more by now. Raises CtlError."""
         body = {"count": _BATCH, "ackmode": "ack_requeue_false", "encoding": "auto"}
         got = self._api.post(f"queues/{quoted(self._vhost)}/{self._queue}/get", body)
-        messages = [self._seen(each) for each in got]
+        messages = [self._parse(each) for each in got]
         return [message for message in messages if self._wanted(message)], len(got) == _BATCH
 
     def close(self) -> None:
@@ -158,9 +163,9 @@ def _of_queue(api: Api, vhost: str, name: str) -> Source:
     # A key with a long name is cut in a trace.
     cut = name.encode()[: _KEY_BYTES - len("deliver.")].decode(errors="ignore")
 
-    def concerns(seen: Seen) -> bool:
-        queues = seen.queues or ()
-        return name in queues or (seen.what == "deliver" and queues == (cut,))
+    def concerns(message: TailMessage) -> bool:
+        queues = message.queues or ()
+        return name in queues or (message.what == "deliver" and queues == (cut,))
 
     bindings = [(TRACE, "publish.#"), (TRACE, _key("deliver", name))]
     return Source(api, vhost, f"queue '{name}' in vhost '{vhost}', traced", bindings, traced, concerns)
@@ -171,9 +176,9 @@ def _of_exchange(api: Api, vhost: str, name: str, kind: str, key: str) -> Source
     if key != "#" and kind != "topic":
         raise UsageError(f"--key is for topic exchanges; '{name or 'amq.default'}' is of the type {kind}.")
     if kind in _SHARING:
-        return Source(api, vhost, about, [(name, key if kind == "topic" else "")], bound, lambda seen: True)
+        return Source(api, vhost, about, [(name, key if kind == "topic" else "")], bound, lambda _: True)
     bindings = [(TRACE, _key("publish", name))]
-    return Source(api, vhost, f"{about}, traced", bindings, traced, lambda seen: seen.exchange == name)
+    return Source(api, vhost, f"{about}, traced", bindings, traced, lambda message: message.exchange == name)
 
 
 def _key(verb: str, name: str) -> str:

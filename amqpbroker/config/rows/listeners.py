@@ -1,4 +1,4 @@
-"""Where the broker listens for AMQP, in the clear and by TLS."""
+"""Settings of the listeners for AMQP, plain and TLS."""
 
 from amqpbroker.config.accepted import LISTENER, MAX_INT, integer, one_of
 from amqpbroker.config.rows.tls import tls_rows

@@ -1,4 +1,4 @@
-"""The log."""
+"""Settings of the log: rows of the table."""
 
 from amqpbroker.config.accepted import BOOLEAN, FILE, LOG_FILE, MAX_INT, integer, one_of
 from amqpbroker.config.log import LEVELS

@@ -1,4 +1,4 @@
-"""What the broker says it is, and the release that it behaves like."""
+"""Settings of the node's name, and of the release that the broker behaves like."""
 
 from amqpbroker.config.accepted import ANY, BOOLEAN, COMPAT, NAME, one_of
 from amqpbroker.config.identity import OWN_NAME, RABBITMQ

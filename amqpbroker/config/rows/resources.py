@@ -1,4 +1,4 @@
-"""When memory or disk is short."""
+"""Settings of the alarms for memory and disk."""
 
 from amqpbroker.config.accepted import INFORMATION, share
 from amqpbroker.config.setting import Setting

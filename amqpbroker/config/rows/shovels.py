@@ -1,4 +1,4 @@
-"""Shovels."""
+"""Settings of shovels."""
 
 from amqpbroker.config.accepted import BOOLEAN
 from amqpbroker.config.setting import Setting

@@ -1,4 +1,4 @@
-"""Who may log in, and the users and the vhost of a new broker."""
+"""Settings of logins, and of the users and the vhost of a new broker."""
 
 from amqpbroker.config.accepted import (
     ANY,

@@ -1,4 +1,4 @@
-"""What a broker has, as a document that RabbitMQ imports."""
+"""Export of a broker's definitions as a document that RabbitMQ imports."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, final

@@ -1,4 +1,4 @@
-"""What is wrong with definitions."""
+"""Errors in definitions."""
 
 from amqpbroker.errors import REPLY_CODES, AmqpError
 from amqpbroker.management.failure import ApiError, shown

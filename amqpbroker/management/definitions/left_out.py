@@ -1,4 +1,4 @@
-"""What a RabbitMQ has and this broker has not: left out of an import, with a warning each."""
+"""Definitions of RabbitMQ that this broker does not support: an import leaves each out with a warning."""
 
 import json
 import logging

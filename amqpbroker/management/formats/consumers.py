@@ -1,4 +1,4 @@
-"""Consumers."""
+"""Consumers as the API shows them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Moments."""
+"""Times as the API writes them: ISO 8601 in UTC."""
 
 from datetime import UTC, datetime
 

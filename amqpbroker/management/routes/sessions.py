@@ -1,4 +1,4 @@
-"""Who one is, logging in and out."""
+"""The current user (whoami), logging in and logging out."""
 
 from typing import Any
 from urllib.parse import parse_qs

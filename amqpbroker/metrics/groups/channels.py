@@ -1,4 +1,4 @@
-"""Channels."""
+"""Metrics of channels."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Connections."""
+"""Metrics of connections."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""What a journal says, record by record, for people and scripts to read. Changes nothing."""
+"""Dump of a journal, record by record, for people and scripts. Changes nothing."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Taking possession of a data directory: it is there, it is ours alone, and its format is ours. docs/store-format.md"""
+"""Ownership of a data directory: it exists, no other broker has it, and its format is known (docs/store-format.md)."""
 
 import contextlib
 import fcntl

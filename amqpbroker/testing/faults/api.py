@@ -1,4 +1,4 @@
-"""What a test orders of faults: `Broker.faults`."""
+"""The API for faults in tests: `Broker.faults`."""
 
 from collections.abc import Callable, Sequence
 from types import TracebackType

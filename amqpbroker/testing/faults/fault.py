@@ -1,4 +1,4 @@
-"""What a fault is: whom it strikes, when, and how that is told."""
+"""A fault: the connections it applies to, its conditions and its report."""
 
 import dataclasses
 import datetime

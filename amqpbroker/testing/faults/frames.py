@@ -1,4 +1,4 @@
-"""What goes over a connection, taken apart: frames as they are on the wire."""
+"""Frames of a connection that faults act on, as they are on the wire."""
 
 from collections.abc import Iterator
 from typing import Any

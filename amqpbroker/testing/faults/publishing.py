@@ -1,4 +1,4 @@
-"""What becomes of publishes: refused, or not confirmed for a while."""
+"""Faults of publishes: refused, or not confirmed for a time."""
 
 import dataclasses
 from collections.abc import Sequence

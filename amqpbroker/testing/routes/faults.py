@@ -1,4 +1,4 @@
-"""What is to go wrong."""
+"""HTTP resources for faults: list, order and remove them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is there, for tests in any language."""
+"""HTTP resources for queries about the broker's state, for tests in any language."""
 
 import datetime
 import decimal

@@ -254,7 +254,6 @@ def test_paging_changes_nothing(seed, durable, arguments):
     chance = random.Random(seed)
     paging, plain = (Node(durable=durable, message_ttl=1_000, dead_letter_exchange="", **arguments) for _ in range(2))
     nodes = (paging, plain)
-    plain.queue.vhost.spill = None
     held = [[], []]
     number = 0
 

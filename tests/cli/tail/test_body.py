@@ -3,13 +3,15 @@
 import pytest
 
 from amqpbroker.cli.tail.body import shown_body
+from amqpbroker.cli.tail.message import TailMessage
 from amqpbroker.cli.tail.printable import visible
-from amqpbroker.cli.tail.seen import Seen
 
 
 def lines(body: bytes, content_type: str | None = None, max_bytes: int | None = None) -> list[str]:
     properties = {} if content_type is None else {"content_type": content_type}
-    return list(shown_body(Seen("publish", "", ("k",), None, False, "", properties, {}, body, len(body)), max_bytes))
+    return list(
+        shown_body(TailMessage("publish", "", ("k",), None, False, "", properties, {}, body, len(body)), max_bytes)
+    )
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/vnd.api+json; charset=utf-8", None])

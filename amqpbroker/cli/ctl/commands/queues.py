@@ -1,4 +1,4 @@
-"""What is done to one queue."""
+"""Commands for one queue."""
 
 from amqpbroker.cli.ctl.api import ApiError, quoted
 from amqpbroker.cli.ctl.command import DATA, Call, Command, CtlError

@@ -1,4 +1,4 @@
-"""Shovels."""
+"""Commands that list, restart and delete shovels."""
 
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows

@@ -1,14 +1,14 @@
-"""x-expires: a queue that nobody uses goes."""
+"""Expiry of unused queues: x-expires."""
 
 from collections.abc import Callable
 
 from amqpbroker.clock import Clock, Timer
 
 
-class Disuse:
-    """Time since a queue was last used: consumed from, got from or declared. Publishing is no use.
+class QueueExpiry:
+    """Timer that deletes a queue which was not used for a time. A consumer, basic.get and a declaration use a queue.
 
-    It has one timer, which is not moved by each use but looks whether there was one.
+    A publish does not. A use does not move the timer: when the timer fires, it is set again if there was a use.
     """
 
     __slots__ = ("_clock", "_timer", "_used_ms")

@@ -56,14 +56,14 @@ class Client:
             time.sleep(LOOK_EVERY_S)
 
 
-class Crew:
+class ClientProcesses:
     """Clients of one broker. Leaving its `with` ends them all."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.clients: list[Client] = []
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "ClientProcesses":
         return self
 
     def __exit__(self, *raised: object) -> None:

@@ -1,4 +1,4 @@
-"""A message as tail shows it, out of what the management API gives."""
+"""A message as tail shows it, made of an answer of the management API."""
 
 import base64
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """One message that came by.
+class TailMessage:
+    """One message that was published or delivered.
 
     what: publish, or deliver of a queue's consumers. by: who did that, "" if nobody knows. queues: where it went, None
     if nobody knows. headers: decoded JSON, as are the properties beside them. size: of the whole body, of which `body`
@@ -26,22 +26,22 @@ class Seen:
     size: int
 
 
-def bound(got: dict[str, Any]) -> Seen:
+def bound(got: dict[str, Any]) -> TailMessage:
     """A message that came through a binding."""
     properties, headers = _properties(got["properties"])
     body, size = _body(got)
     keys = (got["routing_key"],)
-    return Seen("publish", got["exchange"], keys, None, False, "", properties, headers, body, size)
+    return TailMessage("publish", got["exchange"], keys, None, False, "", properties, headers, body, size)
 
 
-def traced(got: dict[str, Any]) -> Seen:
+def traced(got: dict[str, Any]) -> TailMessage:
     """A message that a trace tells of: see `broker/system_exchanges/firehose.py`."""
     told: dict[str, Any] = got["properties"]["headers"]
     properties, headers = _properties(told.get("properties", {}))
     what, _, name = got["routing_key"].partition(".")
     queues = tuple(told.get("routed_queues", ())) if what == "publish" else (name,)
     body, size = _body(got)
-    return Seen(
+    return TailMessage(
         what,
         told["exchange_name"],
         tuple(told["routing_keys"]),
