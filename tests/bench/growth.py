@@ -209,10 +209,11 @@ def backlogs(most: int, rounds: int) -> dict[str, Backlog]:
 
 def main() -> None:
     given = options()
+    # The parts make load themselves, so it is read before the first one.
+    began, load = time.monotonic(), page.load()
     end_in_order()
-    began = time.monotonic()
     for name in given.what or NAMES:
-        how = f"{page.machine()}; amqpbroker {own_version()}; {page.load()}."
+        how = f"{page.machine()}; amqpbroker {own_version()}; {load}."
         if name == DEFINITIONS:
             samples = churn(given.minutes, given.rate)
             text, times_min = churn_text(samples, how), [each.after_s / 60 for each in samples]
