@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.metrics.exposition import Format, head, label_text, line
 from amqpbroker.metrics.family import Family, Group
 from amqpbroker.metrics.groups import GROUPS, queues
-from amqpbroker.metrics.snapshot import Snapshot, take
+from amqpbroker.metrics.snapshot import Snapshot, collect
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
@@ -48,7 +48,7 @@ class Page:
     async def text(self, broker: "Broker", node: "Node", style: Format) -> AsyncIterator[bytes]:
         """Piece by piece."""
         wanted = [need for group in self.groups for need in group.needs]
-        snapshot = await take(broker, node, wanted)
+        snapshot = await collect(broker, node, wanted)
         for group in self.groups:
             prefix = self.prefix(group)
             if group.summed and self._name == METRICS:

@@ -26,7 +26,7 @@ from tests.bench.compare import within
 from tests.bench.crew import Measured
 from tests.bench.definitions_churn import Churned, churned
 from tests.bench.growths import GROWTHS
-from tests.bench.processes import end_in_order
+from tests.bench.processes import exit_on_sigterm
 from tests.bench.report import MB, cpu
 
 NAMES = [*GROWTHS, *AXES, "backlog"]
@@ -211,7 +211,7 @@ def main() -> None:
     given = options()
     # The parts make load themselves, so it is read before the first one.
     began, load = time.monotonic(), page.load()
-    end_in_order()
+    exit_on_sigterm()
     for name in given.what or NAMES:
         how = f"{page.machine()}; amqpbroker {own_version()}; {load}."
         if name == DEFINITIONS:
