@@ -62,7 +62,7 @@ def made(assignments: Sequence[Assignment], warn: files.Warn) -> Config:
     attributes: dict[str, Any] = {}
     for setting in SETTINGS:
         if setting.attribute and setting.key in values:
-            _put(attributes, setting.attribute, values[setting.key][""])
+            _set(attributes, setting.attribute, values[setting.key][""])
     simple = {name: value for name, value in attributes.items() if not isinstance(value, dict)}
     config = Config(**simple)
     config = replace(
@@ -140,7 +140,7 @@ def _is_named_listener(key: str) -> bool:
     return key.startswith("listeners.tcp.") and key != "listeners.tcp.default"
 
 
-def _put(attributes: dict[str, Any], attribute: str, value: Any) -> None:
+def _set(attributes: dict[str, Any], attribute: str, value: Any) -> None:
     """Put a value into nested dicts by its dotted name."""
     *outer, last = attribute.split(".")
     for name in outer:

@@ -80,7 +80,7 @@ class Getting:
             if self._queue.closed or self._held_octets >= self._most_held:
                 self._left = 0
                 break
-            row = self._take()
+            row = self._get()
             if row is None:
                 self._left = 0
                 break
@@ -89,7 +89,7 @@ class Getting:
             size += row["payload_bytes"]
         return shown
 
-    def _take(self) -> dict[str, Any] | None:
+    def _get(self) -> dict[str, Any] | None:
         queue, vhost, no_ack, call = self._queue, self._vhost, self._no_ack, self._call
         with vhost.dead_letters:
             entry = queue.get(no_ack)

@@ -27,7 +27,7 @@ class Sessions:
 
     def open(self, user: str, password_hash: bytes) -> str:
         """Returns the token of a new session."""
-        self._drop_expired()
+        self._discard_expired()
         own = [token for token, (name, _, _) in self._sessions.items() if name == user]
         if len(own) >= self._most_of_user:
             del self._sessions[own[0]]
@@ -51,7 +51,7 @@ class Sessions:
     def close(self, token: str) -> None:
         self._sessions.pop(token, None)
 
-    def _drop_expired(self) -> None:
+    def _discard_expired(self) -> None:
         now_ms = self._clock.now_ms()
         for token in [token for token, (_, _, until_ms) in self._sessions.items() if until_ms <= now_ms]:
             del self._sessions[token]

@@ -1,4 +1,4 @@
-"""Snapshot of everything that is measured, taken a few objects at a time so that the broker goes on."""
+"""The state that metrics are made of, collected a few objects at a time so that the broker goes on meanwhile."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.node import Node
     from amqpbroker.broker.queues.queue import Queue
 
-#: How many objects are looked at before the broker's other work gets its turn.
+#: Objects that are collected in one event loop iteration.
 SLICE = 100
 
 Member = TypeVar("Member")
@@ -104,14 +104,14 @@ class Snapshot:
 
 
 async def collect(broker: "Broker", node: "Node", wanted: Iterable[str]) -> Snapshot:
-    """wanted: which of `queues`, `channels`, `connections` and `exchanges` to look at."""
+    """Return a snapshot with these of `queues`, `channels`, `connections` and `exchanges`."""
     snapshot = Snapshot(broker, node)
     for name in sorted(set(wanted)):
-        await _PARTS[name](snapshot)
+        await _COLLECTORS[name](snapshot)
     return snapshot
 
 
-async def _add_queues(snapshot: Snapshot) -> None:
+async def _collect_queues(snapshot: Snapshot) -> None:
     rows = snapshot.queues
     for vhost in list(snapshot.broker.vhosts.values()):
         for some in _sliced(list(vhost.queues.values())):
@@ -123,7 +123,7 @@ async def _add_queues(snapshot: Snapshot) -> None:
         snapshot.by_type[kind] = await _totalled(totals, of_kind)
 
 
-async def _add_channels(snapshot: Snapshot) -> None:
+async def _collect_channels(snapshot: Snapshot) -> None:
     rows = snapshot.channels
     for some in _sliced(list(snapshot.broker.sessions)):
         for session in some:
@@ -136,7 +136,7 @@ async def _add_channels(snapshot: Snapshot) -> None:
     snapshot.traffic = await _totalled(totals, [(row.info.counted, row.counters) for row in rows])
 
 
-async def _add_connections(snapshot: Snapshot) -> None:
+async def _collect_connections(snapshot: Snapshot) -> None:
     rows = snapshot.connections
     for some in _sliced(list(snapshot.broker.sessions)):
         for session in some:
@@ -146,7 +146,7 @@ async def _add_connections(snapshot: Snapshot) -> None:
     snapshot.octets = await _totalled(snapshot.broker.totals.octets, [(row.counted, row.counters) for row in rows])
 
 
-async def _add_exchanges(snapshot: Snapshot) -> None:
+async def _collect_exchanges(snapshot: Snapshot) -> None:
     for vhost in list(snapshot.broker.vhosts.values()):
         for some in _sliced(list(vhost.exchanges.values())):
             snapshot.exchanges += [
@@ -158,11 +158,11 @@ async def _add_exchanges(snapshot: Snapshot) -> None:
             await asyncio.sleep(0)
 
 
-_PARTS: dict[str, Callable[[Snapshot], Awaitable[None]]] = {
-    "queues": _add_queues,
-    "channels": _add_channels,
-    "connections": _add_connections,
-    "exchanges": _add_exchanges,
+_COLLECTORS: dict[str, Callable[[Snapshot], Awaitable[None]]] = {
+    "queues": _collect_queues,
+    "channels": _collect_channels,
+    "connections": _collect_connections,
+    "exchanges": _collect_exchanges,
 }
 
 

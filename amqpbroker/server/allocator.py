@@ -1,9 +1,9 @@
-"""Settings of the C library's allocator: when it keeps free memory, and when it returns it to the system."""
+"""Free memory of the C library: how much it retains, and when it returns the rest to the operating system."""
 
 import os
 
 #: Free memory at the end of the heap that is kept, and the size from which on a piece of memory is asked of the
-#: operating system alone, and given back to it at once. By its own bounds (128 KiB at first) glibc maps and unmaps
+#: operating system alone, and returned to it at once. By its own bounds (128 KiB at first) glibc maps and unmaps
 #: memory with every large message, and each page of it costs a fault: 1.9 ms for 1 MiB, instead of 0.6.
 KEPT_BYTES = 64 * 1024 * 1024
 MAPPED_BYTES = 8 * 1024 * 1024
@@ -14,8 +14,8 @@ _M_MMAP_THRESHOLD = -3
 _SET_BY = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 
 
-def keep_what_is_freed() -> None:
-    """Have large messages take memory that earlier ones have left; nothing happens where the C library is not glibc."""
+def retain_freed_memory() -> None:
+    """Let large messages use memory that earlier ones have freed. Does nothing unless the C library is glibc."""
     import ctypes  # a start does without
 
     if any(name in os.environ for name in _SET_BY):
@@ -28,10 +28,10 @@ def keep_what_is_freed() -> None:
     mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
 
 
-def give_back() -> None:
-    """Have the C library give back what it keeps for later: glibc does so of itself at the end of its heap only.
+def trim() -> None:
+    """Return free memory to the operating system: glibc by itself does so at the end of its heap only.
 
-    Takes about 10 ms for 100 MB. Where the C library is another one, nothing happens.
+    Takes about 10 ms for 100 MB. Does nothing unless the C library is glibc.
     """
     import ctypes
 

@@ -93,7 +93,7 @@ class Answers:
         now = self._loop.time()
         size = client.waiting_bytes
         due = now + self._patience_s
-        self._stalled[client] = _Stalled(now, size, due, self._loop.call_at(due, self._give_up, client))
+        self._stalled[client] = _Stalled(now, size, due, self._loop.call_at(due, self._drop, client))
         self._waiting_bytes += size
         self._relieve()
 
@@ -130,9 +130,9 @@ class Answers:
         if stalled.due > due:
             stalled.timer.cancel()
             stalled.due = due
-            stalled.timer = self._loop.call_at(due, self._give_up, client)
+            stalled.timer = self._loop.call_at(due, self._drop, client)
 
-    def _give_up(self, client: Client) -> None:
+    def _drop(self, client: Client) -> None:
         size = self._stalled[client].size
         self.go_on(client)
         log.debug("an HTTP client does not read its answer, and is dropped: %d bytes are left", size)

@@ -20,7 +20,7 @@ from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Config
 from amqpbroker.patterns import PatternError as PatternError
 from amqpbroker.server import data, machine
-from amqpbroker.server.allocator import give_back, keep_what_is_freed
+from amqpbroker.server.allocator import retain_freed_memory, trim
 from amqpbroker.server.clients import Clients
 from amqpbroker.server.control import ControlFile
 from amqpbroker.server.definitions import import_definitions
@@ -172,7 +172,7 @@ class Server:
         # Told with `set` when memory is short and when it is no more.
         self._shortage: Shortage | None = None
         if self._store is not None and storage.spill is not None:
-            self._shortage = Shortage(self._clock, storage.spill, self.broker.queues, give_back)
+            self._shortage = Shortage(self._clock, storage.spill, self.broker.queues, trim)
         self._directory = storage.directory
         self.timers = Timers(loop, clock)
         self._own_timers = self.timers if self._clock is clock else Timers(loop, self._clock)
@@ -185,7 +185,7 @@ class Server:
         self._max_files = machine.file_limit(raised=not embedded)
         self._node = self._watch_resources(storage.journal)
         self._node.settings.update(settings)
-        self._tell_certificates()
+        self._update_certificates()
         self.clients = Clients(self.broker, self._clock, self.tick, loop, self._max_files - RESERVED_FILES)
         self._amqps: list[TlsListener] = []
         self._web: list[HttpListener] = []
@@ -205,15 +205,15 @@ class Server:
         memory_bytes = min(config.vm_memory_high_watermark.of(total_bytes), total_bytes)
         log.info("memory high watermark set to %d bytes of %d", memory_bytes, total_bytes)
         if not self._embedded:
-            memory = MemoryMonitor(clock, alarms, memory_bytes, machine.resident_bytes, give_back)
+            memory = MemoryMonitor(clock, alarms, memory_bytes, machine.resident_bytes, trim)
             if self._shortage is not None:
                 memory.on_short = self._shortage.set
-            memory.look()
+            memory.check()
         disk_bytes = config.disk_free_limit.of(total_bytes)
         if self._store is not None and journal is not None:
             log.info("disk free limit set to %d bytes", disk_bytes)
             disk = DiskMonitor(clock, alarms, disk_bytes, journal.directory, machine.free_bytes)
-            disk.look()
+            disk.check()
             self._store.watch_disk(disk.on_stuck)
         started_ms = self.broker.clock.now_ms()
         return ServerNode(config.cluster_name, started_ms, memory_bytes, disk_bytes, self._max_files, self._directory)
@@ -267,7 +267,7 @@ class Server:
             self.broker.rates.start()
         on_ready(listening)
         if not self._embedded:
-            keep_what_is_freed()
+            retain_freed_memory()
             _calm_collector()
         log.info("listening on %s", ", ".join(f"{name} {shown(host, port)}" for name, host, port in listening))
         log.info("Server startup complete; 0 plugins started.")  # RabbitMQ's words, which testcontainers waits for
@@ -312,18 +312,18 @@ class Server:
     def stop(self) -> None:
         """End in order: tell the clients, wait for them a little. Called again, end at once, with status 1.
 
-        Of a server that gives way to another the first call only takes that back.
+        If the server is to be replaced, the first call only cancels the replacement.
         """
         if self._following is not None:
             self._following = None
             return
         if self._stopping.done() and not self.clients.gone:
             self._status = 1
-            self.clients.give_up()
+            self.clients.stop_waiting()
         self._stop()
 
-    def give_way(self, config: Config, down_s: float) -> None:
-        """Stop, so that another server starts with `config` in `down_s` seconds. A later `stop` cancels the restart.
+    def replace_with(self, config: Config, down_s: float) -> None:
+        """Stop, so that another server starts with `config` in `down_s` seconds. A later `stop` cancels that.
 
         A server that was stopped before stays stopped and is not replaced.
         """
@@ -337,7 +337,8 @@ class Server:
         return self._stopping.done() and self._following is None
 
     @property
-    def gives_way(self) -> bool:
+    def is_replaced(self) -> bool:
+        """Return whether another server is to start in place of this one."""
         return self._following is not None
 
     async def successor(self) -> Config | None:
@@ -363,9 +364,9 @@ class Server:
         """Read the certificates again, for the connections to come."""
         for contexts in self._tls.values():
             contexts.reload()
-        self._tell_certificates()
+        self._update_certificates()
 
-    def _tell_certificates(self) -> None:
+    def _update_certificates(self) -> None:
         self._node.certificates = {protocol: contexts.certificates for protocol, contexts in self._tls.items()}
 
     def _tls_listener(
@@ -388,7 +389,7 @@ class Server:
         self._failed = True
         self._status = 1
         self._stop()
-        self.clients.give_up()
+        self.clients.stop_waiting()
 
     def _stop(self) -> None:
         self.clients.close()

@@ -73,7 +73,7 @@ class Clients:
         log.info("stopping: closing %d connections", len(self._there))
         for client in self.there():
             client.shutdown()
-        self._clock.after(wait_ms, self.give_up)
+        self._clock.after(wait_ms, self.stop_waiting)
         await self._gone
         for client in self.there():
             client.abort()
@@ -82,18 +82,18 @@ class Clients:
                 break
             await asyncio.sleep(0)
 
-    def give_up(self) -> None:
-        """Wait for nobody any more."""
+    def stop_waiting(self) -> None:
+        """Wait for no further client."""
         if not self._gone.done():
             self._gone.set_result(None)
 
     @property
     def gone(self) -> bool:
-        """Whether nobody is waited for any more: since all have gone after `close`, or since `give_up`."""
+        """Whether nobody is waited for any more: since all have gone after `close`, or since `stop_waiting`."""
         return self._gone.done()
 
     def _serving(self, connect: Connect) -> ClientTransport:
-        return ClientTransport(self._reading, connect, self._clock, self._tick, self._admit, self._forget)
+        return ClientTransport(self._reading, connect, self._clock, self._tick, self._admit, self._remove)
 
     def _connection(self, peer: Peer, client: ClientTransport) -> Served:
         return Connection(self._broker, peer, client.on_dirty)
@@ -104,8 +104,8 @@ class Clients:
         self._there[client] = None
         return True
 
-    def _forget(self, client: ClientTransport) -> None:
+    def _remove(self, client: ClientTransport) -> None:
         self._there.pop(client, None)
         self._refused = False
         if self._closed and not self._there:
-            self.give_up()
+            self.stop_waiting()

@@ -120,9 +120,9 @@ class HttpProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
         if seconds is not None:
-            self._deadline = self.loop.call_later(seconds, self._give_up)
+            self._deadline = self.loop.call_later(seconds, self._time_out)
 
-    def _give_up(self) -> None:
+    def _time_out(self) -> None:
         self._deadline = None
         self.transport.close()
 

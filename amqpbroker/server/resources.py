@@ -19,15 +19,15 @@ MEMORY_BYTES_PER_MS = 250_000
 #: The share of the memory limit from which on memory is short: time to move to the disk what can be.
 SHORT = 0.5
 
-#: A process that takes less than this may keep what was freed. So much given back was worth it.
+#: Memory of a process below which nothing is trimmed. Memory that a trim has to return to have been worth it.
 SMALL_BYTES = 48 * 1024 * 1024
 WORTH_BYTES = 16 * 1024 * 1024
-#: How often the allocator gives back what was freed, which may stop everything for 0.3 s; less often, up to the second
-#: of these, while it was not worth it and nothing has changed. Beyond the limit more often: what it keeps would hold
-#: publishers up though nothing is queued any more.
-GIVE_BACK_INTERVAL_MS = 10_000
-GIVE_BACK_LONGEST_INTERVAL_MS = 60_000
-GIVE_BACK_ALARMED_INTERVAL_MS = 1000
+#: How often the allocator returns freed memory to the operating system, which may stop everything for 0.3 s; less
+#: often, up to the second of these, while it was not worth it and nothing has changed. Above the limit more often: the
+#: freed memory would block publishers though nothing is queued any more.
+TRIM_INTERVAL_MS = 10_000
+TRIM_LONGEST_INTERVAL_MS = 60_000
+TRIM_ALARMED_INTERVAL_MS = 1000
 
 #: Bounds of how long until the disk is looked at again, and how fast it is thought to fill, at most
 #: (rabbit_disk_monitor.erl). During an alarm it is the second in which a stuck write is tried again.
@@ -46,11 +46,12 @@ _ADVICE = {
 
 
 class MemoryMonitor:
-    """Keeps the memory alarm on while this process takes more than `limit_bytes`; looks more often the nearer that is.
+    """Keeps the memory alarm on while this process takes more than `limit_bytes`; checks more often the nearer that is.
 
     short: it takes more than half of that. on_short(short): called when this has changed, the first time for True.
-    `used()` gives the bytes taken; where it raises OSError there is no such alarm. `give_back()` has the allocator give
-    back what was freed, so that it does not count, nor stay with a broker whose backlog has gone.
+    `used()` returns the bytes taken; where it raises OSError there is no such alarm. `trim()` makes the allocator
+    return freed memory to the operating system, so that it does not count, nor stay with a broker whose backlog has
+    gone.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class MemoryMonitor:
         alarms: Alarms,
         limit_bytes: int,
         used: Callable[[], int],
-        give_back: Callable[[], None],
+        trim: Callable[[], None],
     ) -> None:
         self.short: bool = False
         self.on_short: Callable[[bool], None] = lambda short: None
@@ -67,21 +68,21 @@ class MemoryMonitor:
         self._alarms = alarms
         self._limit_bytes = limit_bytes
         self._used = used
-        self._give_back = give_back
+        self._trim = trim
         self._alarmed = False
-        self._given_back_ms = 0
-        self._interval_ms = GIVE_BACK_INTERVAL_MS
+        self._trimmed_ms = 0
+        self._interval_ms = TRIM_INTERVAL_MS
         self._left_bytes = 0
 
-    def look(self) -> None:
-        """Look now, and from now on again and again."""
+    def check(self) -> None:
+        """Check now, and again and again from now on."""
         try:
             used_bytes = self._used_bytes()
         except OSError as error:
             log.warning("the memory is not watched, and never causes an alarm: %s", error)
             return
         enough_ms = (self._limit_bytes * SHORT - used_bytes) // MEMORY_BYTES_PER_MS
-        self._clock.after(int(max(MEMORY_INTERVAL_MIN_MS, min(MEMORY_INTERVAL_MAX_MS, enough_ms))), self.look)
+        self._clock.after(int(max(MEMORY_INTERVAL_MIN_MS, min(MEMORY_INTERVAL_MAX_MS, enough_ms))), self.check)
         alarmed = used_bytes > self._limit_bytes
         if alarmed is not self._alarmed:
             self._alarmed = alarmed
@@ -95,26 +96,26 @@ class MemoryMonitor:
 
     def _used_bytes(self) -> int:
         used_bytes = self._used()
-        if self._clock.turn_ms - self._given_back_ms >= self._give_back_interval_ms(used_bytes):
-            self._give_back()
-            self._given_back_ms = self._clock.turn_ms
+        if self._clock.turn_ms - self._trimmed_ms >= self._trim_interval_ms(used_bytes):
+            self._trim()
+            self._trimmed_ms = self._clock.turn_ms
             before, used_bytes = used_bytes, self._used()
             if before - used_bytes >= WORTH_BYTES:
-                self._interval_ms = GIVE_BACK_INTERVAL_MS
+                self._interval_ms = TRIM_INTERVAL_MS
             else:
-                self._interval_ms = min(2 * self._interval_ms, GIVE_BACK_LONGEST_INTERVAL_MS)
+                self._interval_ms = min(2 * self._interval_ms, TRIM_LONGEST_INTERVAL_MS)
             self._left_bytes = used_bytes
         return used_bytes
 
-    def _give_back_interval_ms(self, used_bytes: int) -> float:
+    def _trim_interval_ms(self, used_bytes: int) -> float:
         if used_bytes > self._limit_bytes:
-            return GIVE_BACK_ALARMED_INTERVAL_MS
+            return TRIM_ALARMED_INTERVAL_MS
         if used_bytes > self._limit_bytes * SHORT:
-            return GIVE_BACK_INTERVAL_MS
+            return TRIM_INTERVAL_MS
         if used_bytes <= SMALL_BYTES:
             return math.inf
         # What has changed since may be worth it.
-        return self._interval_ms if abs(used_bytes - self._left_bytes) < WORTH_BYTES else GIVE_BACK_INTERVAL_MS
+        return self._interval_ms if abs(used_bytes - self._left_bytes) < WORTH_BYTES else TRIM_INTERVAL_MS
 
 
 class DiskMonitor:
@@ -135,12 +136,12 @@ class DiskMonitor:
         self._stuck = False
         self._unknown = False
 
-    def look(self) -> None:
-        """Look now, and from now on again and again: the nearer to the limit, the sooner."""
-        self._clock.after(self._look(), self.look)
+    def check(self) -> None:
+        """Check now, and again and again from now on: the nearer to the limit, the sooner."""
+        self._clock.after(self._measure(), self.check)
 
-    def _look(self) -> int:
-        """Returns after how many milliseconds to look again."""
+    def _measure(self) -> int:
+        """Return after how many milliseconds to check again."""
         try:
             free_bytes = self._free(self._directory)
         except OSError as error:

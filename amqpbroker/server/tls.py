@@ -146,13 +146,13 @@ def _load_certificate(context: ssl.SSLContext, certfile: str, keyfile: str, pass
         raise TlsError(f"{certfile}: there is no certificate in it, as PEM ({_reason(error)})") from error
     asked = False
 
-    def tell() -> str:
+    def supply_password() -> str:
         nonlocal asked
         asked = True
         return password
 
     try:
-        context.load_cert_chain(certfile, keyfile, tell)
+        context.load_cert_chain(certfile, keyfile, supply_password)
     except (ssl.SSLError, ValueError) as error:
         reason = _reason(error)
         if reason == "key values mismatch":

@@ -139,7 +139,7 @@ class Broker:
         back: Future[None] = Future()
 
         async def stop() -> None:
-            if instance.server.gives_way:
+            if instance.server.is_replaced:
                 raise RuntimeError("the broker is being restarted already")
             if instance.server.ends:
                 raise RuntimeError(_STOPPED)

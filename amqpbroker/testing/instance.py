@@ -69,8 +69,8 @@ class Instance:
         Raises ValueError for what is no such time.
         """
         check_down(down_s)
-        if not self.server.gives_way:
-            self.server.give_way(_with_ports(self.broker.config, self.server.listening), down_s)
+        if not self.server.is_replaced:
+            self.server.replace_with(_with_ports(self.broker.config, self.server.listening), down_s)
 
 
 def _with_ports(config: Config, listening: Iterable[Listening]) -> Config:

@@ -11,7 +11,7 @@ from tests.bench.brokers import Running
 from tests.bench.client_processes import CONTEXT, Client, ClientProcesses, Measured, measure
 from tests.bench.clients import Consuming, churn, consume, publish
 from tests.bench.deliveries import acknowledge, reject, requeue
-from tests.bench.round_trips import ask, commit, echo, serve
+from tests.bench.round_trips import commit, echo, run_clients, serve
 from tests.bench.routing import (
     HEADERS_QUEUES,
     QUEUES,
@@ -170,7 +170,7 @@ class Requests:
         with PLAIN.declared(broker) as (queue,), ClientProcesses(broker.port) as processes:
             processes.add(serve, queue)
             processes.ready()
-            return {"": measure([processes.add(ask, queue, self.clients)], broker.pids, seconds)}
+            return {"": measure([processes.add(run_clients, queue, self.clients)], broker.pids, seconds)}
 
 
 @dataclass(frozen=True)

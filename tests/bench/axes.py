@@ -13,11 +13,11 @@ from tests.bench.client_processes import ClientProcesses, Measured, measure, med
 from tests.bench.clients import Consuming, consume
 from tests.bench.refreshes import Api
 from tests.bench.shapes import queues
-from tests.bench.varied import FURTHER, Varied, bind, hand_over, lead_on, publish_varied
+from tests.bench.varied import FURTHER, Varied, bind, declare_with_alternate, lead_on, publish_varied
 
 EXCHANGE = "bench.varied"
 #: Exchanges before that one.
-LEADING, HANDING = "bench.leading", "bench.handing"
+LEADING, ALTERNATE = "bench.leading", "bench.alternate"
 #: Number of keys of a direct exchange that are sent in turn where keys hardly ever repeat.
 POOL = 100_000
 SHARES = (0, 1, 10, 50, 90, 100)
@@ -106,9 +106,9 @@ def _leading(port: int) -> str:
     return LEADING
 
 
-def _handing(port: int) -> str:
-    hand_over(port, HANDING, EXCHANGE)
-    return HANDING
+def _alternate(port: int) -> str:
+    declare_with_alternate(port, ALTERNATE, EXCHANGE)
+    return ALTERNATE
 
 
 def _permitted(write: str) -> Run:
@@ -206,7 +206,7 @@ AXES = {
             "topic permission `^a\\..*`": _permitted(r"^a\..*"),
             "topic permission `^(a|b)\\.[0-9]+$`": _permitted(r"^(a|b)\.[0-9]+$"),
             "exchange binding": _behind(_leading),
-            "alternate exchange": _behind(_handing),
+            "alternate exchange": _behind(_alternate),
         },
         log=False,
     ),

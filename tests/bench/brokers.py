@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from conformance.rabbitmq import PLUGINS, free_port, install, own_rabbitmq
 from tests.bench.lavinmq import LAVINMQ, own_lavinmq
-from tests.bench.processes import family, memory_bytes, settle, with_environment
+from tests.bench.processes import family, memory_bytes, wait_until_idle, with_environment
 from tests.certificates import Authority, Issued
 from tests.load.client import LoadClient
 from tests.process import ENVIRONMENT, BrokerProcess
@@ -56,7 +56,7 @@ class Running:
                 client.close()
             version = f"{told} on {runtime}"
         pids = family(pid)
-        settle(pids)
+        wait_until_idle(pids)
         return cls(name, version, port, pids, start_s, memory_bytes(pids), tls_port=tls_port)
 
 

@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
-from amqpbroker.server.allocator import keep_what_is_freed
+from amqpbroker.server.allocator import retain_freed_memory
 from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal
@@ -245,7 +245,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    keep_what_is_freed()  # as a broker does: else glibc gives the end of its heap back, and takes it again, by chance
+    retain_freed_memory()  # as a broker does: else glibc gives the end of its heap back, and takes it again, by chance
     for name in options.shapes:
         times = [measure(name, options.n) for _ in range(options.rounds)]
         print(f"{name:17s} {statistics.median(times):7.3f} us/message")

@@ -45,17 +45,17 @@ class Deliveries:
         self.count = 0
         early = client.take_unread()
         self._buffer[: len(early)] = early
-        self._look(len(early))
+        self._count(len(early))
 
     def receive(self) -> int:
         """Receive once and count; returns the number of bytes, 0 if the broker has closed the connection."""
         kept = self._kept
         received = self._socket.recv_into(self._view[kept:] if kept else self._buffer)
         if received:
-            self._look(kept + received)
+            self._count(kept + received)
         return received
 
-    def _look(self, end: int) -> None:
+    def _count(self, end: int) -> None:
         buffer = self._buffer
         self.count = newest(buffer, end) or self.count
         self._kept = keep = min(end, REACH - 1)

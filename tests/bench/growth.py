@@ -26,7 +26,7 @@ from tests.bench.client_processes import Measured
 from tests.bench.compare import within
 from tests.bench.definitions_churn import Churned, churned
 from tests.bench.growths import GROWTHS
-from tests.bench.processes import end_in_order
+from tests.bench.processes import exit_on_sigterm
 from tests.bench.report import MB, cpu
 
 NAMES = [*GROWTHS, *AXES, "backlog"]
@@ -209,10 +209,11 @@ def backlogs(most: int, rounds: int) -> dict[str, Backlog]:
 
 def main() -> None:
     given = options()
-    end_in_order()
-    began = time.monotonic()
+    # The parts make load themselves, so it is read before the first one.
+    began, load = time.monotonic(), page.load()
+    exit_on_sigterm()
     for name in given.what or NAMES:
-        how = f"{page.machine()}; amqpbroker {own_version()}; {page.load()}."
+        how = f"{page.machine()}; amqpbroker {own_version()}; {load}."
         if name == DEFINITIONS:
             samples = churn(given.minutes, given.rate)
             text, times_min = churn_text(samples, how), [each.after_s / 60 for each in samples]

@@ -46,7 +46,7 @@ def machine() -> str:
 
 
 def load() -> str:
-    """How busy the machine was in the last minute. What was measured beside other programs has to say so."""
+    """Return the load of the last minute, marked if it was high. A bench reads it before it makes load itself."""
     busy = os.getloadavg()[0]
     return f"load before it {busy:.1f}" + (" (**not a quiet machine**)" if busy > BUSY_LOAD else "")
 

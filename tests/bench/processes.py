@@ -9,10 +9,10 @@ from pathlib import Path
 PROC = Path("/proc")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 QUIET_SHARE = 0.1
-SETTLE_WITHIN_S = 6.0
+IDLE_WITHIN_S = 6.0
 
 
-def end_in_order() -> None:
+def exit_on_sigterm() -> None:
     """Have SIGTERM end this program as an exception would, so that what it has started is ended too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
@@ -61,14 +61,14 @@ def resident_bytes(pids: list[int]) -> int:
     return sum(int(pages) for pages in found) * os.sysconf("SC_PAGE_SIZE")
 
 
-def settle(pids: list[int], look_every_s: float = 0.1) -> None:
+def wait_until_idle(pids: list[int], check_every_s: float = 0.1) -> None:
     """Wait until they take next to no CPU any more, or for some seconds if they go on."""
-    deadline = time.monotonic() + SETTLE_WITHIN_S
+    deadline = time.monotonic() + IDLE_WITHIN_S
     before = cpu_s(pids)
     while time.monotonic() < deadline:
-        time.sleep(look_every_s)
+        time.sleep(check_every_s)
         now = cpu_s(pids)
-        if now - before <= QUIET_SHARE * look_every_s:
+        if now - before <= QUIET_SHARE * check_every_s:
             return
         before = now
 

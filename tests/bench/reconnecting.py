@@ -49,7 +49,7 @@ def publish_again(port: int, cells: Cells, logged_in_ns: Cells, queues: tuple[st
         )
 
     async def work(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _ask(reader, writer, request("confirm.select"))
+        await _request(reader, writer, request("confirm.select"))
         count = 0
         while True:
             start_ns = time.monotonic_ns()
@@ -70,7 +70,7 @@ def consume_again(port: int, cells: Cells, logged_in_ns: Cells, queues: tuple[st
     clients = len(logged_in_ns)
 
     async def work(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _ask(reader, writer, request("basic.qos", prefetch_count=PREFETCH))
+        await _request(reader, writer, request("basic.qos", prefetch_count=PREFETCH))
         for place, queue in enumerate(queues[number::clients]):
             writer.write(request("basic.consume", queue=queue, consumer_tag=consumer_tag(place)))
         acknowledged = 0
@@ -128,7 +128,7 @@ async def _connect_and(port: int, number: int, logged_in_ns: Cells, work: Work) 
             continue
         try:
             for step in steps:
-                await _ask(reader, writer, step)
+                await _request(reader, writer, step)
             if not logged_in_ns[number]:
                 logged_in_ns[number] = time.monotonic_ns()
             await work(number, reader, writer)
@@ -138,7 +138,7 @@ async def _connect_and(port: int, number: int, logged_in_ns: Cells, work: Work) 
             writer.close()
 
 
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> None:
+async def _request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> None:
     """Send a request, and wait for the frame that answers it."""
     writer.write(data)
     head = await reader.readexactly(7)

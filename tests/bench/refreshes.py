@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from tests.bench.brokers import OURS, Running
 from tests.bench.client_processes import BEGIN_WITHIN_S, CONTEXT, Client, ClientProcesses
 from tests.bench.clients import Cells, Consuming, consume, publish
-from tests.bench.processes import cpu_s, settle
+from tests.bench.processes import cpu_s, wait_until_idle
 from tests.bench.round_trips import echo
 from tests.bench.sending import Different
 from tests.bench.shapes import LATENCY_SAMPLES
@@ -75,7 +75,7 @@ class Api:
     def close(self) -> None:
         self._connection.close()
 
-    def ask(self, paths: list[str]) -> None:
+    def refresh(self, paths: list[str]) -> None:
         """Make the requests, one after the other. Raises RuntimeError if one is refused again and again."""
         for path in paths:
             # A RabbitMQ that lacks open files, or is busy, may answer a request with 401.
@@ -97,13 +97,13 @@ class Api:
         if response.status not in (http.client.CREATED, http.client.NO_CONTENT):
             raise RuntimeError(f"{method} /api/{path} was answered with {response.status}: {body[:200]!r}")
 
-    def ask_for(self, paths: list[str], seconds: float) -> int:
+    def repeat(self, paths: list[str], seconds: float) -> int:
         """Refresh every second for about that time; return how many refreshes there were."""
         self.close()  # the broker may have closed an idle connection; a request opens another one
         start = time.monotonic()
         count = 0
         while time.monotonic() < start + seconds:
-            self.ask(paths)
+            self.refresh(paths)
             count += 1
             time.sleep(max(0.0, start + count * EVERY_S - time.monotonic()))
         return count
@@ -134,7 +134,7 @@ def refreshed(broker: Running, seconds: float, queues: int = QUEUES) -> dict[str
         for frames, _ in Different(keys).chunks():
             client.send(frames)
         client.close()
-    settle(broker.pids)
+    wait_until_idle(broker.pids)
     kinds = refreshes(broker.name)
     with contextlib.closing(Api(broker.management_port)) as api:
         cpu_ms = {kind: _cpu_ms(broker, api, paths, seconds) for kind, paths in kinds.items()}
@@ -147,16 +147,16 @@ def refreshed(broker: Running, seconds: float, queues: int = QUEUES) -> dict[str
             for each in (taker, asking):
                 each.wait(lambda client: client.count > 0, BEGIN_WITHIN_S)
             return {
-                kind: _beside(taker, asking, samples_ns, partial(api.ask_for, paths, seconds), cpu_ms.get(kind, 0.0))
+                kind: _beside(taker, asking, samples_ns, partial(api.repeat, paths, seconds), cpu_ms.get(kind, 0.0))
                 for kind, paths in {NOTHING: [], **kinds}.items()
             }
 
 
 def _cpu_ms(broker: Running, api: Api, paths: list[str], seconds: float) -> float:
     """Return the CPU of the broker for one refresh, without a load."""
-    api.ask(paths)
+    api.refresh(paths)
     before_s = cpu_s(broker.pids)
-    count = api.ask_for(paths, seconds)
+    count = api.repeat(paths, seconds)
     return (cpu_s(broker.pids) - before_s) * 1000 / count
 
 

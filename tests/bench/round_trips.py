@@ -92,7 +92,7 @@ class Replies:
         return self._methods[name]
 
 
-def ask(port: int, cells: Cells, queue: str, clients: int) -> None:
+def run_clients(port: int, cells: Cells, queue: str, clients: int) -> None:
     """Clients with a connection each that send a request and, when they have the reply, the next one."""
     allow_open_files(clients + 100)
     answers = select.epoll()

@@ -26,7 +26,7 @@ from tests.bench.brokers import OURS, THEIRS, Running, compared
 from tests.bench.client_processes import Measured, medians
 from tests.bench.compare import within
 from tests.bench.lavinmq import LAVINMQ
-from tests.bench.processes import end_in_order
+from tests.bench.processes import exit_on_sigterm
 from tests.bench.report import Pair, Row
 
 K = TypeVar("K", str, float)
@@ -137,7 +137,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     given = options()
-    end_in_order()
+    exit_on_sigterm()
     try:
         run(given)
     except SetupError as error:

@@ -68,8 +68,21 @@ def test_what_is_measured_is_written(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(page, "write", lambda name, text: copy.write_text(page.replaced(copy.read_text(), name, text)))
     monkeypatch.setattr(axes_report, "measured", lambda name, seconds, rounds: FOUND)
     monkeypatch.setattr(growth, "own_version", lambda: "1.0")
-    monkeypatch.setattr(growth, "end_in_order", lambda: None)
+    monkeypatch.setattr(growth, "exit_on_sigterm", lambda: None)
     monkeypatch.setattr("sys.argv", ["growth", "keys"])
     growth.main()
     assert "![What it costs as this grows: keys](performance/keys.svg)" in copy.read_text()
     assert (tmp_path / "keys.svg").exists()
+
+
+def test_all_parts_of_a_run_tell_the_load_before_the_first(monkeypatch, capsys):
+    loads = iter((0.25, 2.0, 3.0))
+    monkeypatch.setattr(page.os, "getloadavg", lambda: (next(loads), 0.0, 0.0))
+    monkeypatch.setattr(axes_report, "measured", lambda name, seconds, rounds: FOUND)
+    monkeypatch.setattr(growth, "own_version", lambda: "1.0")
+    monkeypatch.setattr(growth, "exit_on_sigterm", lambda: None)
+    monkeypatch.setattr("sys.argv", ["growth", "--no-write", "keys", "keys"])
+    growth.main()
+    printed = capsys.readouterr().out
+    assert printed.count("load before it 0.2.") == 2
+    assert "not a quiet machine" not in printed

@@ -40,4 +40,4 @@ def test_refreshes_are_measured_without_a_load_and_beside_one():
             closing(Api(broker.management_port)) as api,
             pytest.raises(RuntimeError, match="no-such was answered with 404"),
         ):
-            api.ask(["no-such"])
+            api.refresh(["no-such"])

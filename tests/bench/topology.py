@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from amqpbroker.wire.values import Table, longstr
 from tests.bench.brokers import Running
-from tests.bench.processes import settle
+from tests.bench.processes import wait_until_idle
 from tests.load.client import LoadClient, request
 
 EXCHANGE = "bench.exchange"
@@ -61,7 +61,7 @@ class Topology:
             client.close()
         yield self.names
         self._delete(broker.port)
-        settle(broker.pids)
+        wait_until_idle(broker.pids)
 
     def declare(self, client: LoadClient) -> None:
         """Declare everything; it stays until somebody deletes it."""
@@ -72,7 +72,7 @@ class Topology:
         declarations = [
             request("queue.declare", queue=name, durable=self.durable, arguments=arguments) for name in self.names
         ]
-        ask_all(client, declarations, "queue.declare-ok")
+        request_all(client, declarations, "queue.declare-ok")
         if self.kind:
             client.call(
                 "exchange.declare",
@@ -98,10 +98,10 @@ def bind(client: LoadClient, exchange: str, bindings: Iterable[tuple[str, str, T
         request("queue.bind", queue=queue, exchange=exchange, routing_key=key, arguments=arguments)
         for queue, key, arguments in bindings
     ]
-    ask_all(client, requests, "queue.bind-ok")
+    request_all(client, requests, "queue.bind-ok")
 
 
-def ask_all(client: LoadClient, requests: list[bytes], answer: str) -> None:
+def request_all(client: LoadClient, requests: list[bytes], answer: str) -> None:
     """Send requests, many at a time, and wait until each is answered."""
     for first in range(0, len(requests), _BATCH):
         batch = requests[first : first + _BATCH]

@@ -191,7 +191,7 @@ def lead_on(port: int, exchange: str, to: str) -> None:
         client.close()
 
 
-def hand_over(port: int, exchange: str, to: str) -> None:
+def declare_with_alternate(port: int, exchange: str, to: str) -> None:
     """Declare a topic exchange without bindings, with `to` as its alternate exchange."""
     with LoadClient(port) as client:
         arguments = {"alternate-exchange": longstr(to)}

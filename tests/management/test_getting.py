@@ -30,7 +30,7 @@ class Deep(Api):
     def read(self, part):
         pass
 
-    async def ask(self, ack_mode="ack_requeue_false", count=-1):
+    async def get(self, ack_mode="ack_requeue_false", count=-1):
         body = json.dumps({"count": count, "ackmode": ack_mode, "encoding": "auto"}).encode()
         path = "/api/queues/%2F/q/get"
         scope = {
@@ -68,7 +68,7 @@ async def test_what_is_large_is_sent_while_messages_are_taken():
     api = Deep(3000)
     parts, depths = [], []
     api.read = lambda part: (parts.append(part), depths.append(api.queue.ready_count))
-    await api.ask()
+    await api.get()
     assert b"content-length" not in api.headers
     assert api.headers[b"content-type"] == b"application/json"
     assert max(map(len, parts)) < 2 * WHOLE_BYTES
@@ -82,7 +82,7 @@ async def test_what_is_small_has_its_length():
     api = Deep(3)
     parts = []
     api.read = parts.append
-    await api.ask()
+    await api.get()
     assert int(api.headers[b"content-length"]) == len(b"".join(parts))
     assert len(json.loads(b"".join(parts))) == 3
 
@@ -92,7 +92,7 @@ async def test_all_are_out_together_and_back_before_the_last_part(ack_mode):
     api = Deep(3000)
     parts, depths = [], []
     api.read = lambda part: (parts.append(part), depths.append(api.queue.ready_count))
-    await api.ask(ack_mode)
+    await api.get(ack_mode)
     assert len(json.loads(b"".join(parts))) == 3000
     assert depths[-2:] == [3000, 3000]
     assert depths[-3] == 0
@@ -102,7 +102,7 @@ async def test_all_are_out_together_and_back_before_the_last_part(ack_mode):
 async def test_a_client_that_leaves_takes_no_more(ack_mode, all_back):
     api = Deep(5000)
     api.read = lambda part: setattr(api, "gone", True)
-    await api.ask(ack_mode)
+    await api.get(ack_mode)
     assert (api.queue.ready_count == 5000) is all_back
     assert api.queue.ready_count > 2000
     assert api.queue.unacked_count == 0
@@ -143,7 +143,7 @@ async def test_publishers_cannot_keep_an_answer_from_ending():
             api.queue.publish(Message(encode_address("", b"q"), b"\0\0", BODY))
 
     api.read = publish_more
-    await api.ask()
+    await api.get()
     assert len(json.loads(b"".join(read))) == 3001
 
 
@@ -156,7 +156,7 @@ async def test_stored_messages_that_are_to_go_back_are_few_enough_for_memory():
     api.queue.requeue(entries)
     parts = []
     api.read = parts.append
-    await api.ask("ack_requeue_true")
+    await api.get("ack_requeue_true")
     assert len(json.loads(b"".join(parts))) == 100
     assert api.queue.ready_count == 300
 
@@ -174,7 +174,7 @@ async def test_memory_for_all_of_a_deep_queue_is_bounded():
     gc.collect()
     tracemalloc.start()
     try:
-        await api.ask()
+        await api.get()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from amqpbroker.server.allocator import give_back, keep_what_is_freed
+from amqpbroker.server.allocator import retain_freed_memory, trim
 from tests.load.memory import MB, resident_bytes
 
 
@@ -19,7 +19,7 @@ def test_what_is_free_between_what_is_used_goes_back():
         kept.append(ctypes.create_string_buffer(600))
     before = resident_bytes(os.getpid())
     filled.clear()
-    give_back()
+    trim()
     # Of each 8,000 octets that are free, the whole pages: on average 0.95 of 4096 octets.
     assert resident_bytes(os.getpid()) < before - 30 * MB
     assert len(kept) == 10_000
@@ -27,22 +27,22 @@ def test_what_is_free_between_what_is_used_goes_back():
 
 def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    give_back()
-    keep_what_is_freed()
+    trim()
+    retain_freed_memory()
 
 
 def test_what_the_environment_says_about_memory_holds(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("the allocator was asked"))
-    keep_what_is_freed()
+    retain_freed_memory()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others do as they like")
 def test_large_pieces_of_memory_are_used_again():
     script = """
 import resource
-from amqpbroker.server.allocator import keep_what_is_freed
-keep_what_is_freed()
+from amqpbroker.server.allocator import retain_freed_memory
+retain_freed_memory()
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(50):

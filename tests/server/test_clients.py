@@ -116,6 +116,6 @@ async def test_when_it_gives_up_all_are_dropped_at_once():
     clientele = Clientele()
     transport, _ = clientele.come()
     drained = await clientele.stop()
-    clientele.clients.give_up()
+    clientele.clients.stop_waiting()
     await drained
     assert transport.aborted

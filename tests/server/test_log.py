@@ -14,7 +14,7 @@ HEAD = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00:00"
 
 
 @pytest.fixture(autouse=True)
-def _put_back():
+def _restore():
     """The log is everybody's."""
     loggers = [logging.getLogger(name) for name in (None, *CATEGORIES)]
     levels, root = [logger.level for logger in loggers], loggers[0]

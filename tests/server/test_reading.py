@@ -58,7 +58,7 @@ def next_turn(turns):
         turn()
 
 
-def ask(reading, said, pace=None):
+def send_after_delivery(reading, said, pace=None):
     """Let a client that has just been sent something send this."""
     pace = pace or Pace()
     reading.written(pace)
@@ -111,7 +111,7 @@ def test_sockets_that_have_filled_their_room_read_on_at_the_end_of_the_turn(read
 @pytest.mark.parametrize("said", [ACK, ACK * 2, NACK, PUBLISH, published("q", b"x" * 4000)])
 def test_beside_a_client_that_makes_short_requests_one_socket_is_read_in_a_turn(reading, turns, pace, said):
     readers = [Reader(), Reader(), Reader()]
-    ask(reading, said)
+    send_after_delivery(reading, said)
     for reader in readers:
         reading.filled(reader)
     for times in ([1, 0, 0], [1, 1, 0], [1, 1, 1]):
@@ -123,13 +123,13 @@ def test_beside_a_client_that_makes_short_requests_one_socket_is_read_in_a_turn(
 
 @pytest.mark.parametrize("said", [HEARTBEAT, ACK * 3, NACK * 16, published("q", b"x" * 5000), PUBLISH * 100])
 def test_who_says_much_or_nothing_does_not_shorten_turns(reading, turns, pace, said):
-    ask(reading, said)
+    send_after_delivery(reading, said)
     filled(reading, turns, 2)
     assert len(reading.room(pace, 0)) == 64 * KIB
 
 
 def test_turns_are_long_again_once_no_short_request_is_expected(reading, turns, pace, clock):
-    ask(reading, PUBLISH)
+    send_after_delivery(reading, PUBLISH)
     filled(reading, turns, 1)
     assert len(reading.room(pace, 0)) == 16 * KIB
     clock.advance(EXPECTED_MS)
@@ -158,7 +158,7 @@ def test_only_the_messages_of_the_last_read_count(reading, pace):
 def test_the_end_of_what_a_fast_publisher_sends_is_no_request(reading, turns, pace, clock):
     reading.read(pace, bytes(64 * KIB), NOBODY)
     clock.advance(EXPECTED_MS - 1)
-    ask(reading, PUBLISH, pace)
+    send_after_delivery(reading, PUBLISH, pace)
     filled(reading, turns, 1)
     assert len(reading.room(Pace(), 0)) == 64 * KIB
 
@@ -166,7 +166,7 @@ def test_the_end_of_what_a_fast_publisher_sends_is_no_request(reading, turns, pa
 def test_a_publisher_that_has_slowed_down_makes_requests(reading, turns, pace, clock):
     reading.read(pace, bytes(64 * KIB), NOBODY)
     clock.advance(EXPECTED_MS)
-    ask(reading, PUBLISH, pace)
+    send_after_delivery(reading, PUBLISH, pace)
     filled(reading, turns, 1)
     assert len(reading.room(Pace(), 0)) == 16 * KIB
 

@@ -19,7 +19,7 @@ class Machine:
         self.alarms = Alarms("here", lambda: None)
         self.used = 0
         self.garbage = 0
-        self.given_back = 0
+        self.trimmed = 0
         self.free = 10 * LIMIT
         self.error = None
         self.looks = []
@@ -31,8 +31,8 @@ class Machine:
             raise self.error
         return self.used + self.garbage
 
-    def give_back(self):
-        self.given_back += 1
+    def trim(self):
+        self.trimmed += 1
         self.garbage = 0
 
     def free_bytes(self, directory):
@@ -43,14 +43,14 @@ class Machine:
         return self.free
 
     def memory_monitor(self):
-        monitor = MemoryMonitor(self.clock, self.alarms, LIMIT, self.used_bytes, self.give_back)
+        monitor = MemoryMonitor(self.clock, self.alarms, LIMIT, self.used_bytes, self.trim)
         monitor.on_short = self.short.append
-        monitor.look()
+        monitor.check()
         return monitor
 
     def disk_monitor(self, limit=LIMIT):
         monitor = DiskMonitor(self.clock, self.alarms, limit, Path("/data"), self.free_bytes)
-        monitor.look()
+        monitor.check()
         return monitor
 
 
@@ -89,9 +89,9 @@ def test_memory_is_looked_at_less_often_while_there_is_plenty(machine):
 def test_beyond_the_limit_memory_is_given_back_once_a_second(machine):
     machine.used = LIMIT + 1
     machine.memory_monitor()
-    before = machine.given_back
+    before = machine.trimmed
     machine.clock.advance(5000)
-    assert machine.given_back == before + 5
+    assert machine.trimmed == before + 5
 
 
 def test_it_is_on_from_the_start_where_memory_is_short_then(machine):
@@ -115,16 +115,16 @@ def test_what_was_freed_and_is_kept_by_the_allocator_is_no_alarm(machine):
 def test_while_memory_is_short_it_is_given_back_again_and_again(machine):
     machine.used = LIMIT // 2 + 1
     machine.memory_monitor()
-    before = machine.given_back
+    before = machine.trimmed
     machine.clock.advance(60_000)
-    assert machine.given_back == before + 6
+    assert machine.trimmed == before + 6
 
 
 def test_a_small_process_may_keep_what_was_freed(machine):
     machine.used = SMALL_BYTES
     machine.memory_monitor()
     machine.clock.advance(200_000)
-    assert machine.given_back == 0
+    assert machine.trimmed == 0
 
 
 def test_what_a_backlog_leaves_is_given_back_though_memory_is_not_short(machine):
@@ -132,7 +132,7 @@ def test_what_a_backlog_leaves_is_given_back_though_memory_is_not_short(machine)
     machine.memory_monitor()
     machine.garbage = WORTH_BYTES
     machine.clock.advance(11_000)
-    assert (machine.given_back, machine.garbage) == (1, 0)
+    assert (machine.trimmed, machine.garbage) == (1, 0)
 
 
 def test_giving_back_in_vain_becomes_rare_until_it_is_worth_it(machine):
@@ -140,17 +140,17 @@ def test_giving_back_in_vain_becomes_rare_until_it_is_worth_it(machine):
     machine.memory_monitor()
     given_s = []
     for second in range(1, 200):
-        before = machine.given_back
+        before = machine.trimmed
         machine.clock.advance(1_000)
-        if machine.given_back > before:
+        if machine.trimmed > before:
             given_s.append(second)
     assert given_s == [20, 60, 120, 180]
     machine.garbage = WORTH_BYTES
     machine.clock.advance(1_000)
     assert machine.garbage == 0
-    before = machine.given_back
+    before = machine.trimmed
     machine.clock.advance(10_000)
-    assert machine.given_back == before + 1
+    assert machine.trimmed == before + 1
 
 
 def test_memory_is_short_beyond_half_of_the_limit(machine):

@@ -96,7 +96,7 @@ class Caller:
         except (*DROPPED, HTTPException):
             return None
 
-    def ask(self, path: str) -> int | None:
+    def get(self, path: str) -> int | None:
         """Return the status of a GET, None if the broker drops the connection instead."""
         try:
             self.start("GET", path)
@@ -137,6 +137,6 @@ def recovers(port: int, path: str, trusted: ssl.SSLContext | None = None) -> Non
     status = None
     while status is None and time.monotonic() < started + TIMEOUT_S:
         with suppress(*DROPPED), Caller(port, trusted) as caller:
-            status = caller.ask(path)
+            status = caller.get(path)
     took_s = time.monotonic() - started
     assert took_s < RECOVERY_S, f"a new client took {took_s:.2f} s for {path}"

@@ -126,12 +126,12 @@ def blind_copies(soak: Soak, mode: Mode) -> None:
         assert depths == [count] * 3, f"copies by BCC: {depths}"
         client.seen.clear()
 
-        def look(ids: int, payload: bytes) -> bytes:
+        def check(ids: int, payload: bytes) -> bytes:
             assert ids != HEADER_OF_CONTENT or b"BCC" not in payload, "a consumer sees the header BCC"
             return b""
 
         starts = [request("basic.consume", queue=queue, consumer_tag=queue, no_ack=True) for queue in QUEUES]
-        client.pump(starts, lambda: client.seen["basic.deliver"] == 3 * count, look)
+        client.pump(starts, lambda: client.seen["basic.deliver"] == 3 * count, check)
         delete(client, *QUEUES)
         client.close()
 
@@ -245,7 +245,7 @@ def elections(soak: Soak, mode: Mode, quorum: bool) -> None:
         def one(i: int) -> bytes:
             return published("q", b"x", delivery_mode=kinds[i % len(kinds)])
 
-        def take_over(ids: int, payload: bytes) -> bytes:
+        def answer(ids: int, payload: bytes) -> bytes:
             if ids != DELIVER:
                 return b""
             i = len(takers)
@@ -256,7 +256,7 @@ def elections(soak: Soak, mode: Mode, quorum: bool) -> None:
 
         client.seen.clear()
         start = consuming(0) + consuming(1) + one(0)
-        client.pump([start], lambda: client.seen["basic.cancel-ok"] == count, take_over)
+        client.pump([start], lambda: client.seen["basic.cancel-ok"] == count, answer)
         assert takers == [f"taker-{i}" for i in range(count)], "another than the next consumer took over"
         delete(client, "q")
         client.close()

@@ -26,7 +26,7 @@ from amqpbroker.management.access import Access
 from amqpbroker.management.call import Call
 from amqpbroker.management.resource import Resource
 from amqpbroker.server import app, ready_file
-from amqpbroker.server.allocator import give_back
+from amqpbroker.server.allocator import trim
 from amqpbroker.server.data import Data
 from amqpbroker.server.log import set_up
 from tests.soak.census import census
@@ -56,10 +56,10 @@ def make(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: 
     server = app.Server(config, clock, loop, kept, settings)
     levers = Levers(server, kept, int(sys.argv[2]))
 
-    def look(call: Call) -> Any:
+    def inspect(call: Call) -> Any:
         # Garbage and freed memory that the broker would return a little later are not leaks.
         gc.collect()
-        give_back()
+        trim()
         return census(server) | {
             BLOCKS: sys.getallocatedblocks(),
             HEAP: heap_bytes(),
@@ -69,7 +69,7 @@ def make(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: 
             TIMERS: sum(timer.callback is not None for _, _, timer in clock._heap),
         }
 
-    server.more_resources = lambda: [Resource("/soak", Access.ADMIN, get=look), *levers.resources()]
+    server.more_resources = lambda: [Resource("/soak", Access.ADMIN, get=inspect), *levers.resources()]
     return server
 
 

@@ -46,7 +46,7 @@ def _is_held(held: list[Caller], port: int, path: str, trusted: ssl.SSLContext |
         caller = Caller(port, trusted)
     except DROPPED:
         return False
-    if caller.ask(path) is None:
+    if caller.get(path) is None:
         caller.socket.close()
         return False
     held.append(caller)
@@ -70,7 +70,7 @@ def bodies(soak: Soak) -> None:
                 _upload(caller, "refused", size)
                 _is_answered(caller, 503)
                 caller.send(b"{}")
-                assert caller.ask("/api/whoami") == 200, "a connection is of no use after a refused body"
+                assert caller.get("/api/whoami") == 200, "a connection is of no use after a refused body"
         soak.serves_others()
         for caller in held[::2]:
             caller.socket.close()
@@ -101,7 +101,7 @@ def too_large(soak: Soak) -> None:
                 chunked.send(chunk)
             chunked.send(b"0\r\n\r\n")
             _is_answered(chunked, 400)
-            assert chunked.ask("/api/whoami") == 200, "a connection is of no use after a refused body"
+            assert chunked.get("/api/whoami") == 200, "a connection is of no use after a refused body"
             form = b"username=guest&password=guest&more="
             answer = login.post("/api/login", form + b"x" * 2 * MAX_LOGIN_BYTES, login="")
             assert answer is not None, "the connection was dropped"

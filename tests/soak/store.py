@@ -84,14 +84,14 @@ def _return_often(client: SoakClient, count: int) -> None:
     client.seen.clear()
     client.call("basic.qos", "basic.qos-ok", prefetch_count=100)
 
-    def give_back(ids: int, payload: bytes) -> bytes:
+    def requeue(ids: int, payload: bytes) -> bytes:
         tag = delivery_tag(payload) if ids == DELIVER else 0
         if not tag or tag % 10 or client.seen["basic.deliver"] >= count:
             return b""
         return request("basic.nack", delivery_tag=tag, multiple=True, requeue=True)
 
     start = request("basic.consume", queue="q", consumer_tag="taker")
-    client.pump([start], lambda: client.seen["basic.deliver"] >= count, give_back)
+    client.pump([start], lambda: client.seen["basic.deliver"] >= count, requeue)
     client.call("basic.recover", "basic.recover-ok", requeue=True)
     client.call("basic.cancel", "basic.cancel-ok", consumer_tag="taker")
 

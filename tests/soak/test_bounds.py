@@ -197,8 +197,8 @@ NOT_BOUNDS = {
         server.http_protocol.REST_S server.tls_listener._PAUSE_MS clock.STEP_LOOK_MS clock._READ_WITHIN_NS
         clock._STEP_NS server.app.LOOK_S server.app.STOP_MS server.reading.EXPECTED_MS server.reading.PROMPT_MS
         server.control.RETRY_MS server.resources.DISK_ALARMED_INTERVAL_MS server.resources.DISK_INTERVAL_MAX_MS
-        server.resources.DISK_INTERVAL_MIN_MS server.resources.GIVE_BACK_ALARMED_INTERVAL_MS
-        server.resources.GIVE_BACK_INTERVAL_MS server.resources.GIVE_BACK_LONGEST_INTERVAL_MS
+        server.resources.DISK_INTERVAL_MIN_MS server.resources.TRIM_ALARMED_INTERVAL_MS
+        server.resources.TRIM_INTERVAL_MS server.resources.TRIM_LONGEST_INTERVAL_MS
         server.resources.MEMORY_INTERVAL_MAX_MS server.resources.MEMORY_INTERVAL_MIN_MS
         server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
     """,
@@ -339,7 +339,7 @@ def test_collected_are_constants_caches_and_limited_lengths():
 LIMIT: Final = 4 * 1024
 _OTHER = LIMIT // 2
 TEXT = "4"
-def look(lines):
+def is_long(lines):
     return len(lines) > 30 or len(lines) > 1
 @lru_cache(maxsize=8)
 def remembered(): pass

@@ -135,7 +135,7 @@ def test_stopping_ends_a_restart(b):
 
     restarting = threading.Thread(target=restart)
     restarting.start()
-    while not b._instance.server.gives_way:
+    while not b._instance.server.is_replaced:
         time.sleep(0.005)
     with pytest.raises(RuntimeError, match="restarted already"):
         b.restart()

@@ -420,9 +420,9 @@ def _keys_warning(what: str, unknown: str) -> Step | None:
 
 
 def _both(step: Step, further: Step | None) -> Step:
-    def take() -> None:
+    def run() -> None:
         step()
         if further is not None:
             further()
 
-    return step if further is None else take
+    return step if further is None else run

@@ -37,7 +37,7 @@ def attempts(call: Call) -> list[dict[str, Any]]:
     ]
 
 
-def forget_attempts(call: Call) -> Answer:
+def reset_attempts(call: Call) -> Answer:
     _check_node(call)
     call.broker.totals.auth_attempts.reset()
     return NO_CONTENT
@@ -49,7 +49,7 @@ def attempts_by_source(call: Call) -> list[Any]:
     return []
 
 
-def forget_attempts_by_source(call: Call) -> Answer:
+def reset_attempts_by_source(call: Call) -> Answer:
     _check_node(call)
     return NO_CONTENT
 
@@ -61,7 +61,7 @@ def settings(call: Call) -> dict[str, str]:
 RESOURCES = (
     Resource("/auth", Access.ANYBODY, get=oauth),
     Resource("/auth/hash_password/{password}", Access.ADMIN, get=hashed),
-    Resource("/auth/attempts/{node}", Access.MONITOR, get=attempts, delete=forget_attempts),
-    Resource("/auth/attempts/{node}/source", Access.MONITOR, get=attempts_by_source, delete=forget_attempts_by_source),
+    Resource("/auth/attempts/{node}", Access.MONITOR, get=attempts, delete=reset_attempts),
+    Resource("/auth/attempts/{node}/source", Access.MONITOR, get=attempts_by_source, delete=reset_attempts_by_source),
     Resource("/config/effective", Access.ADMIN, get=settings),
 )

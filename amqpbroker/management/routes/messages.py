@@ -49,7 +49,7 @@ async def publish(call: Call) -> dict[str, bool]:
 # --- get --------------------------------------------------------------------------------------------------------------
 
 
-def may_take(call: Call) -> None:
+def may_read(call: Call) -> None:
     call.check()
     call.permissions.check("read", "queue", call.path["name"])
 
@@ -72,7 +72,7 @@ async def get(call: Call) -> Response | list[Any]:
         return []  # the queue is not accessed, so no permission is required
     queue = _queue_to_get_from(call)
     getting = Getting(call, queue, count, ack_mode, encoding, truncate)
-    return await answer(getting.parts(partial(may_take, call)), partial(may_take, call))
+    return await answer(getting.parts(partial(may_read, call)), partial(may_read, call))
 
 
 def _queue_to_get_from(call: Call) -> Queue:
@@ -106,7 +106,7 @@ async def move(call: Call) -> dict[str, int]:
         await asyncio.sleep(0)
         if call.broker.store.waiting_bytes > call.broker.config.bounds.unwritten_bytes // 2:
             await all_synced(call.broker)
-        may_take(call)
+        may_read(call)
         _permissions_to(call, vhost).check("write", "queue", destination.name)
     await all_synced(call.broker)
     return {"moved": moved}
@@ -140,6 +140,6 @@ def _permissions_to(call: Call, vhost: str) -> Permissions:
 
 RESOURCES = (
     Resource("/exchanges/{vhost}/{name}/publish", Access.VHOST, post=publish, may_send=may_publish),
-    Resource("/queues/{vhost}/{name}/get", Access.VHOST, post=get, may_send=may_take),
-    Resource("/queues/{vhost}/{name}/move", Access.VHOST, post=move, may_send=may_take),
+    Resource("/queues/{vhost}/{name}/get", Access.VHOST, post=get, may_send=may_read),
+    Resource("/queues/{vhost}/{name}/move", Access.VHOST, post=move, may_send=may_read),
 )

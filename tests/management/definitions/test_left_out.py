@@ -28,17 +28,17 @@ def broker():
 
 @pytest.fixture
 def warnings(caplog):
-    """What is left out by `take` and why, made as the test asks for it."""
+    """What is left out by `load` and why, made as the test asks for it."""
     caplog.set_level(logging.WARNING)
     return lambda: [record.getMessage().removeprefix("left out of the definitions: ") for record in caplog.records]
 
 
-async def take(broker, **document):
+async def load(broker, **document):
     await imported(Plan(broker, document))
 
 
 async def test_what_plugins_have_is_left_out_and_the_rest_is_there(broker, warnings):
-    await take(broker, **PLUGINS)
+    await load(broker, **PLUGINS)
     vhost = broker.vhosts["/"]
     shards = [f"sharding: shards - rabbit@localhost - {number}" for number in (0, 1)]
     assert set(vhost.queues) == {"work", *shards}
@@ -94,13 +94,13 @@ def test_at_the_start_also_if_bindings_are_in_a_file_of_their_own(tmp_path, brok
 
 async def test_queues_that_are_streams_by_the_default_of_their_vhost(broker, warnings):
     vhost = {"name": "logs", "default_queue_type": "stream"}
-    await take(broker, vhosts=[vhost], queues=[{"vhost": "logs", "name": "s", "durable": True}])
+    await load(broker, vhosts=[vhost], queues=[{"vhost": "logs", "name": "s", "durable": True}])
     assert warnings() == ['queue "s" in vhost "logs": there are no streams here']
 
 
 async def test_a_delaying_exchange_of_a_plugin_s_type(broker, warnings):
     arguments = {"x-delayed-type": "x-recent-history"}
-    await take(broker, exchanges=[{"vhost": "/", "name": "x", "type": "x-delayed-message", "arguments": arguments}])
+    await load(broker, exchanges=[{"vhost": "/", "name": "x", "type": "x-delayed-message", "arguments": arguments}])
     assert warnings() == ['exchange "x" in vhost "/": there is no exchange type "x-recent-history" here']
 
 
@@ -109,7 +109,7 @@ async def test_keys_of_operator_policies(broker, warnings):
         value = {"pattern": "a", "definition": definition, "priority": 0, "apply-to": "queues"}
         return {"vhost": "/", "component": "operator_policy", "name": name, "value": value}
 
-    await take(broker, parameters=[parameter("some", zzz=1, **{"max-length": 5}), parameter("none", zzz=1)])
+    await load(broker, parameters=[parameter("some", zzz=1, **{"max-length": 5}), parameter("none", zzz=1)])
     assert [policy.definition for policy in broker.policies.list(operator=True)] == [{"max-length": 5}]
     assert warnings() == [
         '"zzz" of parameter "some" of "operator_policy" in vhost "/": there are no such keys here',
@@ -119,7 +119,7 @@ async def test_keys_of_operator_policies(broker, warnings):
 
 async def test_shovels_that_speak_amqp_1_0(broker, warnings):
     value = {"src-protocol": "amqp10", "src-uri": "amqp://", "src-address": "a", "dest-uri": "amqp://"}
-    await take(broker, parameters=[{"vhost": "/", "component": "shovel", "name": "p", "value": value}])
+    await load(broker, parameters=[{"vhost": "/", "component": "shovel", "name": "p", "value": value}])
     assert warnings() == ['parameter "p" of "shovel" in vhost "/": there is no AMQP 1.0 here']
     assert broker.parameters.list("shovel") == []
 
@@ -138,24 +138,24 @@ async def test_shovels_come_last_since_they_declare_queues(broker):
     broker.shovels.run(runner := Runner())
     value = {"src-uri": "amqp://", "src-queue": "q", "dest-uri": "amqp://far"}
     shovel = {"vhost": "/", "component": "shovel", "name": "s", "value": value}
-    await take(broker, parameters=[shovel], queues=[{"vhost": "/", "name": "q", "durable": True, "arguments": {}}])
+    await load(broker, parameters=[shovel], queues=[{"vhost": "/", "name": "q", "durable": True, "arguments": {}}])
     assert runner.found == {"q"}
 
 
 async def test_no_value_is_in_the_log(broker, caplog):
     value = {"uri": "amqp://ann:s3cret@host"}
-    await take(broker, parameters=[{"vhost": "/", "component": "federation-upstream", "name": "p", "value": value}])
+    await load(broker, parameters=[{"vhost": "/", "component": "federation-upstream", "name": "p", "value": value}])
     assert "s3cret" not in caplog.text
 
 
 async def test_what_is_there_already_gets_the_bindings(broker, warnings):
     queue = broker.vhosts["/"].declare_queue("s", True, False, False, {})
-    await take(broker, queues=[STREAM], bindings=[BINDING])
+    await load(broker, queues=[STREAM], bindings=[BINDING])
     assert warnings() == []
     assert [binding.destination for binding in broker.vhosts["/"].exchanges["amq.topic"].bindings.values()] == [queue]
 
 
 async def test_nothing_is_said_of_what_is_refused_after_all(broker, warnings):
     with pytest.raises(DefinitionsError):
-        await take(broker, queues=[STREAM, {"vhost": "nope", "name": "q"}])
+        await load(broker, queues=[STREAM, {"vhost": "nope", "name": "q"}])
     assert warnings() == []

@@ -32,7 +32,7 @@ def broker():
     return make_broker()
 
 
-async def take(broker, document, vhost=None, maker=None):
+async def load(broker, document, vhost=None, maker=None):
     await imported(Plan(broker, document, vhost, maker))
 
 
@@ -54,12 +54,12 @@ def normal(document):
 
 
 async def test_what_rabbitmq_exports_is_exported_again(broker):
-    await take(broker, WHOLE)
+    await load(broker, WHOLE)
     assert normal(await document_of(exported(broker))) == normal(WHOLE)
 
 
 async def test_and_works(broker):
-    await take(broker, WHOLE)
+    await load(broker, WHOLE)
     orders = broker.vhosts["orders"]
     assert orders.queues["in.classic"].settings.message_ttl_ms == 60_000
     assert orders.queues["in.quorum"].policy.name == "dlx"
@@ -74,16 +74,16 @@ async def test_and_works(broker):
 
 
 async def test_importing_again_changes_nothing(broker):
-    await take(broker, WHOLE)
+    await load(broker, WHOLE)
     queue = broker.vhosts["orders"].queues["in.quorum"]
-    await take(broker, WHOLE)
+    await load(broker, WHOLE)
     assert broker.vhosts["orders"].queues["in.quorum"] is queue
     assert normal(await document_of(exported(broker))) == normal(WHOLE)
 
 
 async def test_what_one_vhost_has_goes_into_another(broker):
     broker.add_vhost("copy", "Orders", ("prod", "eu"), "quorum")
-    await take(broker, ORDERS, "copy")
+    await load(broker, ORDERS, "copy")
     copy = await document_of(exported_vhost(broker, broker.vhosts["copy"]))
     assert copy.pop("original_vhost_name") == "copy"
     assert copy.pop("explanation") == "Definitions of virtual host 'copy'"
@@ -93,7 +93,7 @@ async def test_what_one_vhost_has_goes_into_another(broker):
 
 async def test_for_one_vhost_the_names_of_vhosts_and_all_that_is_in_none_do_not_count(broker):
     broker.add_vhost("copy")
-    await take(broker, WHOLE | {"queues": [{"vhost": "/", "name": "q", "durable": True}], "bindings": []}, "copy")
+    await load(broker, WHOLE | {"queues": [{"vhost": "/", "name": "q", "durable": True}], "bindings": []}, "copy")
     assert list(broker.vhosts["copy"].queues) == ["q"]
     assert [user.name for user in broker.users.list_users()] == ["guest"]
 
@@ -109,7 +109,7 @@ async def test_existing_queues_and_exchanges_stay_as_they_are(broker):
         "queues": [{"vhost": "/", "name": "q", "durable": False, "arguments": {"x-max-length": 5}}],
         "exchanges": [{"vhost": "/", "name": "x", "type": "topic", "durable": True}],
     }
-    await take(broker, document)
+    await load(broker, document)
     assert vhost.queues["q"] is queue
     assert vhost.exchanges["x"].type.name == "fanout"
 
@@ -123,7 +123,7 @@ async def test_reserved_names_and_bindings_of_the_default_exchange_are_left_out(
             {"vhost": "/", "source": "amq.topic", "destination": "q", "destination_type": "queue", "routing_key": "a"},
         ],
     }
-    await take(broker, document)
+    await load(broker, document)
     assert list(broker.vhosts["/"].queues) == ["q"]
     assert "amq.new" not in broker.vhosts["/"].exchanges
     assert len(broker.vhosts["/"].exchanges["amq.topic"].bindings) == 1
@@ -131,17 +131,17 @@ async def test_reserved_names_and_bindings_of_the_default_exchange_are_left_out(
 
 async def test_the_limit_of_a_vhost_keeps_no_queue_out(broker):
     broker.limits.set_vhost("/", "max-queues", 0)
-    await take(broker, {"queues": [{"vhost": "/", "name": "q", "durable": True}]})
+    await load(broker, {"queues": [{"vhost": "/", "name": "q", "durable": True}]})
     assert list(broker.vhosts["/"].queues) == ["q"]
 
 
 async def test_who_imports_may_do_everything_in_new_vhosts(broker):
-    await take(broker, {"vhosts": [{"name": "new"}, {"name": "/"}]}, maker="guest")
+    await load(broker, {"vhosts": [{"name": "new"}, {"name": "/"}]}, maker="guest")
     assert [vhost for _, vhost, _ in broker.users.list_permissions("guest")] == ["/", "new"]
 
 
 async def test_unknown_keys_are_left_out(broker):
-    await take(broker, {"federations": [1], "queues": [{"vhost": "/", "name": "q", "colour": "red"}]})
+    await load(broker, {"federations": [1], "queues": [{"vhost": "/", "name": "q", "colour": "red"}]})
     assert list(broker.vhosts["/"].queues) == ["q"]
 
 
@@ -154,13 +154,13 @@ async def test_unknown_keys_are_left_out(broker):
 async def test_hashes_that_do_not_say_their_algorithm_are_of_the_version_s(broker, version, digest):
     encoded = base64.b64encode(b"salt" + hashlib.new(digest, b"salts3cret").digest()).decode()
     users = [{"name": "ann", "password_hash": encoded, "tags": "administrator, x"}]
-    await take(broker, {"rabbit_version": version, "users": users})
+    await load(broker, {"rabbit_version": version, "users": users})
     assert broker.users.authenticate("ann", b"s3cret").tags == ("administrator", "x")
 
 
 async def test_plain_passwords_and_metadata_of_vhosts(broker):
     vhost = {"name": "new", "metadata": {"description": "d", "tags": ["t"], "default_queue_type": "quorum"}}
-    await take(broker, {"users": [{"name": "ann", "password": "pw", "tags": []}], "vhosts": [vhost]})
+    await load(broker, {"users": [{"name": "ann", "password": "pw", "tags": []}], "vhosts": [vhost]})
     assert broker.users.authenticate("ann", b"pw") is not None
     new = broker.vhosts["new"]
     assert (new.description, new.tags, new.default_queue_type) == ("d", ("t",), "quorum")
@@ -169,7 +169,7 @@ async def test_plain_passwords_and_metadata_of_vhosts(broker):
 async def test_limits_of_a_user_are_added_to_those_there_are(broker):
     broker.limits.set_user("guest", "max-channels", 1)
     user = {"name": "guest", "password": "guest", "tags": [], "limits": {"max-connections": 2}}
-    await take(broker, {"users": [user]})
+    await load(broker, {"users": [user]})
     assert broker.limits.user("guest") == {"max-channels": 1, "max-connections": 2}
 
 
@@ -260,9 +260,9 @@ async def test_what_cannot_be_imported_changes_nothing(broker, section, entry, t
         "bindings": [{**BINDING, "source": "first", "destination": "first"}],
     }
     before = await document_of(exported(broker))
-    await take(make_broker(), good)
+    await load(make_broker(), good)
     with pytest.raises(DefinitionsError) as refused:
-        await take(broker, {**good, section: [*good[section], entry]})
+        await load(broker, {**good, section: [*good[section], entry]})
     assert str(refused.value) == text
     assert await document_of(exported(broker)) == before
 
@@ -270,7 +270,7 @@ async def test_what_cannot_be_imported_changes_nothing(broker, section, entry, t
 @pytest.mark.parametrize("section", [5, {"a": 1}, "x"])
 async def test_a_section_is_a_list(broker, section):
     with pytest.raises(DefinitionsError, match="users: this is to be a list"):
-        await take(broker, {"users": section})
+        await load(broker, {"users": section})
 
 
 def test_no_document_is_an_empty_one():
@@ -294,14 +294,14 @@ def test_a_document_that_is_nested_too_deeply_is_refused():
 
 async def test_arguments_that_could_not_be_read_again_are_refused(broker):
     queue = {"vhost": "/", "name": "q", "durable": True, "arguments": {"x": nested(MAX_DEPTH)}}
-    await take(broker, {"vhosts": [{"name": "/"}], "queues": [queue]})
+    await load(broker, {"vhosts": [{"name": "/"}], "queues": [queue]})
     document = json.dumps(await document_of(exported(broker))).encode()
     other = make_broker()
-    await take(other, parsed(document))
+    await load(other, parsed(document))
     assert other.vhosts["/"].queues["q"].arguments == broker.vhosts["/"].queues["q"].arguments
     deeper = {**queue, "name": "deeper", "arguments": {"x": nested(MAX_DEPTH + 1)}}
     with pytest.raises(DefinitionsError, match="nested too deeply"):
-        await take(broker, {"queues": [deeper]})
+        await load(broker, {"queues": [deeper]})
 
 
 def nested(levels):
