@@ -13,7 +13,7 @@ None of them refers to the queue, so it is freed as soon as nothing uses it. The
 consumers, the offering and the returns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
@@ -111,6 +111,13 @@ class LocalQueue(Queue):
     @property
     def delayed_count(self) -> int:
         return self.offering.delayed_count
+
+    def ready_entries(self) -> Iterable[Entry]:
+        return self.ready
+
+    def delayed_entries(self) -> Iterable[Entry]:
+        delayed = self.offering.delayed
+        return () if delayed is None else delayed
 
     @property
     def consumer_list(self) -> list[Consumer]:
@@ -329,7 +336,6 @@ class LocalQueue(Queue):
         self.limit.trim()
 
     def inherit(self, entries: list[Entry]) -> None:
-        """Have the copies that a queue that this one stands for had, and their places, before anything else."""
         entries = sorted(entries, key=lambda entry: entry.sequence)
         for entry in entries:
             self.ready.push(entry)
