@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.delivery_count import counted
-from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.testing.message import Message, seen, where
 from amqpbroker.testing.recorder import Kept, Publish, Recorder, Refusal
@@ -69,7 +68,6 @@ class Inspector:
         name, found = self._find(queue, vhost)
         if found is None:
             raise AssertionError(f"there is no queue {queue!r}{_in(vhost)}\n{self.report(vhost)}")
-        assert isinstance(found, LocalQueue)
         compat = self._broker.config.compat
         shown = [
             seen(
@@ -78,7 +76,7 @@ class Inspector:
                 (queue,),
                 entry.redelivered,
             )
-            for entry in found.ready
+            for entry in found.ready_entries()
         ]
         return Messages(shown, f"queue {queue!r} has {_state(name, found)}")
 

@@ -46,7 +46,7 @@ class Instance:
         self.recorder: Recorder = Recorder() if before is None else before.recorder
         self.broker.tap(self.recorder)
         self.faults = faults or Injector()
-        self.faults.restart = self.restart
+        self.faults.target.restart = self.restart
         self.faults.attach(self.server)
         self.inspector = Inspector(self.broker, self.recorder, self.faults.report)
         self.restarts: int = 0

@@ -7,7 +7,7 @@ from typing import Any
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.store.definitions.definitions import (
     KEYS,
     BindingDefinition,
@@ -67,16 +67,16 @@ def _key(definition: Definition) -> tuple[Any, ...]:
 
 
 def carry(before: Broker, after: Broker) -> None:
-    """Give the durable queues and exchanges of `after` the messages that those of `before`, which has ended, would have
-    on the disk. `after` has the definitions of `before`."""
+    """Copy the messages that the durable queues and exchanges of `before` would have on the disk to those of `after`.
+
+    `before` has ended, and `after` has its definitions.
+    """
     for name, vhost in before.vhosts.items():
         now = after.vhosts[name]
         for queue in vhost.queues.values():
             heir = now.queues.get(queue.name) if queue.durable else None
             if heir is not None:
-                assert isinstance(queue, LocalQueue)
-                assert isinstance(heir, LocalQueue)
-                there = [*queue.ready, *(queue.offering.delayed or ())]
+                there = [*queue.ready_entries(), *queue.delayed_entries()]
                 all_of = queue.kind.stores_all
                 heir.inherit([_copy(entry, heir) for entry in there if all_of or entry.message.persistent])
         for exchange in vhost.exchanges.values():
@@ -89,7 +89,7 @@ def carry(before: Broker, after: Broker) -> None:
                         later.hold(copy.message, copy.deadline_ms)
 
 
-def _copy(entry: Entry, queue: LocalQueue) -> Entry:
+def _copy(entry: Entry, queue: Queue) -> Entry:
     copy = Entry(entry.message, queue, entry.sequence, entry.deadline_ms)
     copy.redelivered = entry.redelivered
     copy.delivery_count = entry.delivery_count

@@ -14,7 +14,7 @@ that reference cycle when the queue is deleted. The kinds differ in the ready li
 returns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
@@ -112,6 +112,13 @@ class LocalQueue(Queue):
     @property
     def delayed_count(self) -> int:
         return self.offering.delayed_count
+
+    def ready_entries(self) -> Iterable[Entry]:
+        return self.ready
+
+    def delayed_entries(self) -> Iterable[Entry]:
+        delayed = self.offering.delayed
+        return () if delayed is None else delayed
 
     @property
     def consumer_list(self) -> list[Consumer]:
@@ -330,7 +337,6 @@ class LocalQueue(Queue):
         self.limit.trim()
 
     def inherit(self, entries: list[Entry]) -> None:
-        """Have the copies that a queue that this one stands for had, and their places, before anything else."""
         entries = sorted(entries, key=lambda entry: entry.sequence)
         for entry in entries:
             self.ready.push(entry)

@@ -93,6 +93,10 @@ class Queue(BindingDestination):
         """All consumers, able to take messages or not, in the order in which they came. Not to be changed."""
 
     @abstractmethod
+    def ready_entries(self) -> "Iterable[Entry]":
+        """Return the messages that wait to be delivered, in the order in which they would leave. They stay."""
+
+    @abstractmethod
     def counters(self) -> tuple[int, ...]:
         """Return the present numbers, in the order of `counter_names`. They never go down, except the GAUGES."""
 
@@ -157,6 +161,13 @@ class Queue(BindingDestination):
         """Take in the stored copies; see Holder."""
 
     @abstractmethod
+    def inherit(self, entries: "list[Entry]") -> None:
+        """Take in the messages of the queue that this one replaces, with their places, before anything else.
+
+        entries: the ready ones in the order in which they would leave, then the delayed ones.
+        """
+
+    @abstractmethod
     def close(self) -> "Iterable[Consumer]":
         """Drop everything without dead-lettering, because the queue is deleted; return the consumers to be told."""
 
@@ -170,6 +181,10 @@ class Queue(BindingDestination):
     def delayed_count(self) -> int:
         """Number of returned messages that are delayed before they are ready again."""
         return 0
+
+    def delayed_entries(self) -> "Iterable[Entry]":
+        """Return these messages, in no particular order. They stay."""
+        return ()
 
     @property
     def consumer_count(self) -> int:

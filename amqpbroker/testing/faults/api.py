@@ -8,12 +8,13 @@ from amqpbroker.testing.faults.block import Block
 from amqpbroker.testing.faults.chance import KINDS, Chance
 from amqpbroker.testing.faults.cut import Drop, Reset
 from amqpbroker.testing.faults.duplicate import Duplicate
-from amqpbroker.testing.faults.fault import EVERYBODY, Fault, Only, Struck
+from amqpbroker.testing.faults.fault import EVERYBODY, Fault, Only
 from amqpbroker.testing.faults.injector import Injector
 from amqpbroker.testing.faults.publishing import DelayConfirms, Nack, WithholdConfirms
 from amqpbroker.testing.faults.refuse import RefuseDeclare
 from amqpbroker.testing.faults.restart import Restart
 from amqpbroker.testing.faults.slow import OneByteWrites, StopReading, StopWriting
+from amqpbroker.testing.faults.target import Struck
 
 #: Has the loop's thread make a call, and waits until what follows from it is written.
 Call = Callable[[Callable[[], Any]], Any]

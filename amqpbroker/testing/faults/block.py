@@ -26,11 +26,9 @@ class Block(Fault):
             )
 
     def begin(self) -> None:
-        if self.injector.broker is not None:
-            self.injector.broker.alarms.set(self.resource)
-            self.tell(None, f"low on {self.resource}")
+        if self.target.broker is not None:
+            self.target.set_alarm(self.resource)
+            self.record(None, f"low on {self.resource}")
 
     def end(self) -> None:
-        others = [each for each in self.injector.faults if isinstance(each, Block) and each.resource == self.resource]
-        if self.injector.broker is not None and not others:
-            self.injector.broker.alarms.clear(self.resource)
+        self.target.clear_alarm(self.resource)

@@ -55,7 +55,7 @@ class Chance(Fault):
         self.kinds = tuple(kinds)
 
     def begin(self) -> None:
-        for line in self.injector.lines:
+        for line in self.target.lines.values():
             if self.only.means(line):
                 self._of(line)
 
@@ -79,15 +79,15 @@ class Chance(Fault):
             line.refuse(frame)
         else:
             line.cut(self._next == "reset")
-        self.tell(line, f"{self._next} {at(line, frame, received)}")
+        self.record(line, f"{self._next} {at(line, frame, received)}")
 
     def delivered(self, line: Line, vhost: TappedVhost, message: Message, queue: str, via: Via) -> None:
         seen = self._of(line)
         seen.deliveries += 1
         if self._falls(seen, "duplicate", seen.deliveries):
-            copy = self.injector.copy(message)
-            self.tell(line, f"duplicate at delivery {seen.deliveries}, from {queue!r} on channel {via.channel}")
-            self.injector.soon(lambda: vhost.publish_to(queue, copy))
+            copy = self.target.copy(message)
+            self.record(line, f"duplicate at delivery {seen.deliveries}, from {queue!r} on channel {via.channel}")
+            self.target.soon(lambda: vhost.publish_to(queue, copy))
 
     def _of(self, line: Line) -> _Seen:
         seen = self._seen.get(line)

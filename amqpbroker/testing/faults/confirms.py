@@ -19,7 +19,7 @@ class Ledger:
         self.channel = channel
         self.confirms = confirms
         self.alive = True
-        self._settled = confirms.settled
+        self._confirmed = confirms.settled
         self._ahead = {number for first, last in confirms.ahead for number in range(first, last + 1)}
         self._refused: list[int] = []
         self._nacked = 0
@@ -28,18 +28,18 @@ class Ledger:
         """The next publish does not get to the broker: it is nacked in its turn."""
         self._refused.append(self.confirms.published + len(self._refused) + 1)
 
-    def settle(self, name: str, tag: int, multiple: bool) -> list[tuple[int, str]]:
-        """Return the confirms to send, with the client's numbers, after the broker settled `tag`, or all up to it."""
+    def confirmed(self, name: str, tag: int, multiple: bool) -> list[tuple[int, str]]:
+        """Return the confirms to send, with the client's numbers, after the broker confirmed `tag`, or all up to it."""
         told = self.due()
-        if not multiple and tag > self._settled + 1:
+        if not multiple and tag > self._confirmed + 1:
             self._ahead.add(tag)
             return [*told, (self._number_of(tag), name)]
-        while self._settled < tag or self._settled + 1 in self._ahead:
-            self._settled += 1
-            if self._settled in self._ahead:
-                self._ahead.remove(self._settled)
+        while self._confirmed < tag or self._confirmed + 1 in self._ahead:
+            self._confirmed += 1
+            if self._confirmed in self._ahead:
+                self._ahead.remove(self._confirmed)
             else:
-                told.append((self._settled + self._nacked, name))
+                told.append((self._confirmed + self._nacked, name))
             told += self.due()
         return told
 
@@ -54,7 +54,7 @@ class Ledger:
     def due(self) -> list[tuple[int, str]]:
         """The refused ones before which nothing else is to be told."""
         told = []
-        while self._nacked < len(self._refused) and self._refused[self._nacked] == self._settled + self._nacked + 1:
+        while self._nacked < len(self._refused) and self._refused[self._nacked] == self._confirmed + self._nacked + 1:
             told.append((self._refused[self._nacked], NACK))
             self._nacked += 1
         return told
@@ -63,10 +63,9 @@ class Ledger:
 class Confirm:
     """A confirm on its way. number: of the publish, as the client counts. name: of the method."""
 
-    __slots__ = ("counted", "ledger", "line", "name", "number", "passed")
+    __slots__ = ("counted", "ledger", "name", "number", "passed")
 
-    def __init__(self, line: object, ledger: Ledger, number: int, name: str) -> None:
-        self.line = line
+    def __init__(self, ledger: Ledger, number: int, name: str) -> None:
         self.ledger = ledger
         self.number = number
         self.name = name

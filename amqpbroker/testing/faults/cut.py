@@ -54,10 +54,10 @@ class Cut(Fault):
 
     def begin(self) -> None:
         if self._at_once and not self.is_spent:
-            for line in self.injector.lines:
+            for line in list(self.target.lines.values()):
                 if self.only.means(line):
                     line.cut(self.resets)
-                    self.tell(line, "at once")
+                    self.record(line, "at once")
             self.struck = self.times or self.struck
 
     @property
@@ -78,11 +78,11 @@ class Cut(Fault):
         if self.after_frames is not None:
             line.pass_on(frame, received)
         line.cut(self.resets, mute=not received)
-        self.tell(line, at(line, frame, received))
+        self.record(line, at(line, frame, received))
 
     def strike_octets(self, line: Line, received: bool) -> None:
         line.cut(self.resets, mute=not received)
-        self.tell(line, f"after {self.after_bytes} octets")
+        self.record(line, f"after {self.after_bytes} octets")
 
 
 @dataclasses.dataclass(eq=False)

@@ -28,6 +28,6 @@ class Duplicate(Fault):
         return [(("delivery", self.queue), self.delivery)]
 
     def delivered(self, line: Line, vhost: TappedVhost, message: Message, queue: str, via: Via) -> None:
-        copy = self.injector.copy(message)
-        self.tell(line, f"at a delivery from {queue!r} on channel {via.channel}")
-        self.injector.soon(partial(vhost.publish_to, queue, copy))
+        copy = self.target.copy(message)
+        self.record(line, f"at a delivery from {queue!r} on channel {via.channel}")
+        self.target.soon(partial(vhost.publish_to, queue, copy))

@@ -1,18 +1,15 @@
 """A fault: the connections it applies to, its conditions and its report."""
 
 import dataclasses
-import datetime
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-if TYPE_CHECKING:
-    from amqpbroker.broker.events.tap import TappedVhost, Via
-    from amqpbroker.message.message import Message
-    from amqpbroker.testing.faults.confirms import Confirm
-    from amqpbroker.testing.faults.frames import Frame
-    from amqpbroker.testing.faults.injector import Injector
-    from amqpbroker.testing.faults.line import Line
-
+from amqpbroker.broker.events.tap import TappedVhost, Via
+from amqpbroker.message.message import Message
+from amqpbroker.testing.faults.confirms import Confirm
+from amqpbroker.testing.faults.frames import Frame
+from amqpbroker.testing.faults.line import Line
+from amqpbroker.testing.faults.target import Target
 
 #: Lookup key of faults: the kind of event, and further conditions.
 Key = tuple[str | None, ...]
@@ -29,7 +26,7 @@ class Only(NamedTuple):
     user: str = ""
     vhost: str = ""
 
-    def means(self, line: "Line") -> bool:
+    def means(self, line: Line) -> bool:
         return (
             (not self.connection or self.connection in line.names)
             and (not self.user or self.user == line.user)
@@ -42,18 +39,6 @@ class Only(NamedTuple):
 
 
 EVERYBODY = Only()
-
-
-class Struck(NamedTuple):
-    """One time that a fault struck. fault: as it was ordered. what: where. connection: whom. at: the broker's time."""
-
-    fault: str
-    what: str
-    connection: str
-    at: datetime.datetime
-
-    def __str__(self) -> str:
-        return f"{self.at:%H:%M:%S.%f}"[:-3] + f" {self.connection}: {self.fault} {self.what}"
 
 
 @dataclasses.dataclass(eq=False)
@@ -77,7 +62,7 @@ class Fault:
     only: Only = dataclasses.field(default=EVERYBODY, kw_only=True)
     struck: int = dataclasses.field(default=0, init=False)
     id: int = dataclasses.field(default=0, init=False)
-    injector: "Injector" = dataclasses.field(init=False, repr=False)
+    target: Target = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -117,26 +102,26 @@ class Fault:
         """Return the counted events, each with the number of the event from which on the fault triggers."""
         return ()
 
-    def wants(self, line: "Line", frame: "Frame", received: bool) -> bool:
+    def wants(self, line: Line, frame: Frame, received: bool) -> bool:
         """Return whether the fault triggers at a frame, received or to be sent. Called only if `asked_of_all`."""
         return False
 
-    def strike(self, line: "Line", frame: "Frame", received: bool) -> None:
+    def strike(self, line: Line, frame: Frame, received: bool) -> None:
         """Do so: the frame goes on only if this lets it."""
 
-    def strike_octets(self, line: "Line", received: bool) -> None:
+    def strike_octets(self, line: Line, received: bool) -> None:
         """Trigger the fault after the configured number of bytes."""
 
-    def keep(self, confirm: "Confirm") -> None:
+    def hold(self, line: Line, confirm: Confirm) -> None:
         """Hold back a confirm that is to be sent."""
 
-    def delivered(self, line: "Line", vhost: "TappedVhost", message: "Message", queue: str, via: "Via") -> None:
+    def delivered(self, line: Line, vhost: TappedVhost, message: Message, queue: str, via: Via) -> None:
         """A message goes to a client for the first time. Nothing may be changed within this call."""
 
-    def tell(self, line: "Line | None", what: str) -> None:
-        """It has struck."""
+    def record(self, line: Line | None, what: str) -> None:
+        """Count and record a strike, at a connection or at the whole broker."""
         self.struck += 1
-        self.injector.tell(self, line, what)
+        self.target.record(str(self), line, what)
 
     def arguments(self) -> dict[str, Any]:
         """What it was given, where that is not the default."""

@@ -4,13 +4,10 @@ import heapq
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING
 
 from amqpbroker.testing.faults.fault import Fault, Key, Only
 from amqpbroker.testing.faults.frames import Frame
-
-if TYPE_CHECKING:
-    from amqpbroker.testing.faults.line import Line
+from amqpbroker.testing.faults.line import Line
 
 #: Method of a declaration -> argument with the declared name.
 DECLARED = {"queue.declare": "queue", "exchange.declare": "exchange"}
@@ -44,7 +41,7 @@ class Bucket:
             number, order, fault = heapq.heappop(waiting)
             insort(self._due, (order, number, fault))
 
-    def first(self, number: int | None = None, takes: Callable[[Fault], bool] = _any) -> Fault | None:
+    def first(self, number: int | None = None, allows: Callable[[Fault], bool] = _any) -> Fault | None:
         """Return the fault that triggers: the oldest one that is due and not spent.
 
         number: number of the event, the last event if None. A repeated event triggers a newer fault only if the fault
@@ -56,7 +53,7 @@ class Bucket:
         for _, first, fault in due:
             if fault.is_spent or not (number is None or first <= number or fault.strikes_all):
                 continue
-            if takes(fault):
+            if allows(fault):
                 return fault
         return None
 
@@ -73,7 +70,7 @@ class Bucket:
         _, number, fault = min(self._due, key=lambda each: each[1])
         return fault, number
 
-    def drop(self, gone: Collection[Fault]) -> None:
+    def discard(self, gone: Collection[Fault]) -> None:
         self._waiting = [each for each in self._waiting if each[2] not in gone]
         heapq.heapify(self._waiting)
         self._due = [each for each in self._due if each[2] not in gone]
@@ -96,51 +93,19 @@ class Group:
         self.slow: dict[Fault, None] = {}
 
 
-class Meant:
-    """The faults that apply to one connection. buckets: faults that count the events of this connection only."""
-
-    def __init__(self) -> None:
-        self.version = -1
-        self.identity: object = None
-        self.groups: list[Group] = []
-        self.buckets: dict[Key, Bucket] = {}
-        self.reads = self.writes = True
-        self.piece = 0
-        self._counted: set[Fault] = set()
-
-    def refresh(self, groups: list[Group]) -> None:
-        """Apply the faults of `groups` to the connection from now on."""
-        self.groups = groups
-        slow = [fault for group in groups for fault in group.slow]
-        self.reads = all(fault.reads for fault in slow)
-        self.writes = all(fault.writes for fault in slow)
-        self.piece = min((fault.piece for fault in slow if fault.piece), default=0)
-        counting = {fault: None for group in groups for fault in group.lines}
-        gone = self._counted - counting.keys()
-        if gone:
-            self._counted -= gone
-            for bucket in self.buckets.values():
-                bucket.drop(gone)
-        for fault in counting:
-            if fault not in self._counted:
-                self._counted.add(fault)
-                for key, first in fault.places():
-                    self.buckets.setdefault(key, Bucket()).add(fault, first)
-
-
 class Index:
-    """All active faults."""
+    """All active faults. version: number that changes with the faults."""
 
     def __init__(self) -> None:
+        self.version = 0
         self._groups: dict[Only, Group] = {}
         #: Number of faults in each group.
         self._sizes: Counter[Only] = Counter()
         #: Number of places of faults for each kind of event.
         self._kinds: Counter[object] = Counter()
-        self._version = 0
 
     def add(self, fault: Fault) -> None:
-        self._version += 1
+        self.version += 1
         self._sizes[fault.only] += 1
         group = self._groups.setdefault(fault.only, Group())
         if fault.asked_of_all:
@@ -155,7 +120,7 @@ class Index:
             group.buckets.setdefault(key, Bucket()).add(fault, first)
 
     def remove(self, gone: Collection[Fault]) -> None:
-        self._version += 1
+        self.version += 1
         emptied: dict[tuple[Only, Key], None] = {}
         for fault in gone:
             group = self._groups[fault.only]
@@ -167,7 +132,7 @@ class Index:
                     emptied[fault.only, key] = None
         for only, key in emptied:
             bucket = self._groups[only].buckets[key]
-            bucket.drop(gone)
+            bucket.discard(gone)
             if not bucket:
                 del self._groups[only].buckets[key]
         self._sizes.subtract(fault.only for fault in gone)
@@ -175,18 +140,14 @@ class Index:
             if not self._sizes[only]:
                 del self._sizes[only], self._groups[only]
 
-    def meant(self, line: "Line") -> Meant:
+    def groups(self, line: Line) -> list[Group]:
         """Return the faults that apply to a connection. The handshake may change them: it reveals user and vhost."""
-        meant = line.meant
-        if meant.version != self._version or meant.identity != line.identity:
-            meant.version, meant.identity = self._version, line.identity
-            users, vhosts = {"": None, line.user: None}, {"": None, line.vhost: None}
-            names = dict.fromkeys(("", *line.names))
-            wanted = [Only(name, user, vhost) for name in names for user in users for vhost in vhosts]
-            meant.refresh([self._groups[only] for only in wanted if only in self._groups])
-        return meant
+        users, vhosts = {"": None, line.user: None}, {"": None, line.vhost: None}
+        names = dict.fromkeys(("", *line.names))
+        wanted = [Only(name, user, vhost) for name in names for user in users for vhost in vhosts]
+        return [self._groups[only] for only in wanted if only in self._groups]
 
-    def keys(self, line: "Line", frame: Frame, received: bool) -> Iterator[Key]:
+    def keys(self, line: Line, frame: Frame, received: bool) -> Iterator[Key]:
         """Yield the lookup keys of a frame with a method."""
         name, kinds = frame.name, self._kinds
         way = "received" if received else "sent"

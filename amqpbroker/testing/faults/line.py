@@ -1,19 +1,17 @@
 """A connection's line: stands between the socket and the connection, and lets faults strike what goes over it."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable, Sequence
 
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.output import Part
+from amqpbroker.broker.events.tap import TappedVhost, Via
+from amqpbroker.message.message import Message
 from amqpbroker.server.transport import ClientTransport
 from amqpbroker.testing.faults.confirms import ACK, NACK, Confirm, Ledger
 from amqpbroker.testing.faults.frames import Frame, Splitter
-from amqpbroker.testing.faults.index import Meant
 from amqpbroker.wire.frames import BODY, HEADER
 from amqpbroker.wire.values import text
-
-if TYPE_CHECKING:
-    from amqpbroker.testing.faults.injector import Injector
 
 #: Octets that may wait here before the connection is asked for no more.
 _HIGH = 64 * 1024
@@ -21,19 +19,58 @@ _HIGH = 64 * 1024
 _LARGEST = 1 << 31
 
 
+class Interceptor(metaclass=ABCMeta):
+    """Decides what becomes of the frames, bytes and confirms of one connection: the seam between lines and faults."""
+
+    @abstractmethod
+    def reads(self, line: "Line") -> bool:
+        """Return whether the connection is read."""
+
+    @abstractmethod
+    def writes(self, line: "Line") -> bool:
+        """Return whether the connection is written."""
+
+    @abstractmethod
+    def piece(self, line: "Line") -> int:
+        """Return the number of bytes in one write, 0 for all."""
+
+    @abstractmethod
+    def strikes(self, line: "Line", frame: Frame, received: bool) -> bool:
+        """Strike at a frame that was received or is to be sent, and return True; or return False to let it pass."""
+
+    @abstractmethod
+    def strikes_within(self, line: "Line", size: int, received: bool) -> tuple[int, Callable[[], None] | None]:
+        """Return how many of the next `size` bytes pass, and the call that strikes after these, None for no strike."""
+
+    @abstractmethod
+    def holds(self, line: "Line", confirm: Confirm) -> bool:
+        """Hold back a confirm that is to be sent, and return True; or return False to let it pass."""
+
+    @abstractmethod
+    def delivered(self, line: "Line", vhost: TappedVhost, message: Message, queue: str, via: Via) -> None:
+        """Note that a message goes to the client for the first time. Nothing may be changed within this call."""
+
+    @abstractmethod
+    def lost(self, line: "Line") -> None:
+        """Note that the connection has ended."""
+
+    @abstractmethod
+    def soon(self, call: Callable[[], None]) -> None:
+        """Make a call in the next event loop iteration."""
+
+
 class Line:
     """Passes frames between a socket and its connection, as a `Served`, and applies faults to them.
 
-    number: sequence number of the connection. received, sent: number of frames received from and sent to the client.
-    meant: the faults that apply to the connection.
+    faults: those that apply to the connection. number: sequence number of the connection. received, sent: number of
+    frames received from and sent to the client.
     """
 
-    def __init__(self, injector: "Injector", client: ClientTransport, connection: Connection, number: int) -> None:
+    def __init__(self, faults: Interceptor, client: ClientTransport, connection: Connection, number: int) -> None:
+        self.faults = faults
         self.number = number
         self.received = 0
         self.sent = 0
-        self.meant = Meant()
-        self._injector = injector
         self._client = client
         self._connection = connection
         waiting, passing = connection.hand_back()
@@ -52,7 +89,7 @@ class Line:
         self._over = False
         self._unheard = False
         for channel in connection.channels:
-            self._keep_ledger(channel)
+            self._open_ledger(channel)
 
     # --- who it is --------------------------------------------------------------------------------------------------
 
@@ -109,11 +146,11 @@ class Line:
     def feed(self, data: bytes) -> None:
         if self._cut:
             return
-        fault, size = self._injector.room(self, len(data), True)
-        self._incoming.add(data if fault is None else data[:size])
+        size, strike = self.faults.strikes_within(self, len(data), True)
+        self._incoming.add(data if strike is None else data[:size])
         self._go_on()
-        if fault is not None and not self._cut:
-            fault.strike_octets(self, True)
+        if strike is not None and not self._cut:
+            strike()
 
     def collect(self) -> Sequence[Part]:
         if self._over:
@@ -125,7 +162,7 @@ class Line:
         self._go_on()
         if self._cut:
             self._end()
-        return self._taken() if writes else []
+        return self._next_output() if writes else []
 
     def set_writable(self, writable: bool) -> None:
         self._writable = writable
@@ -139,13 +176,13 @@ class Line:
         self._out.clear()
         for ledger in self._ledgers.values():
             ledger.alive = False
-        self._injector.lost(self)
+        self.faults.lost(self)
         self._connection.lost()
 
     # --- what faults do ---------------------------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """The faults have changed."""
+    def faults_changed(self) -> None:
+        """Let the transport ask again whether to read and write."""
         self._client.on_dirty()
 
     def cut(self, resets: bool, mute: bool = False) -> None:
@@ -164,7 +201,7 @@ class Line:
             if frame.name == "channel.close":
                 self._fetch()
             elif frame.name == "confirm.select":
-                self._keep_ledger(frame.channel)
+                self._open_ledger(frame.channel)
 
     def confirms(self, channel: int) -> bool:
         """Whether what is published on the channel is confirmed."""
@@ -175,8 +212,8 @@ class Line:
         self._refusing[publish.channel] = publish, -1
 
     def confirm(self, confirm: Confirm) -> None:
-        """Tell the client, unless a fault keeps it; what has been kept comes here again."""
-        if confirm.ledger.alive and not self._over and not self._injector.keeps(confirm):
+        """Send a confirm unless a fault holds it back; a released one comes here again."""
+        if confirm.ledger.alive and not self._over and not self.faults.holds(self, confirm):
             self._send(confirm.frame())
 
     # --- in ---------------------------------------------------------------------------------------------------------
@@ -188,11 +225,8 @@ class Line:
             if frame is None:
                 return
             self.received += frame.counts
-            fault = self._injector.strikes(self, frame, True)
-            if fault is None:
+            if not self.faults.strikes(self, frame, True):
                 self.pass_on(frame, True)
-            else:
-                fault.strike(self, frame, True)
 
     def _is_refused(self, frame: Frame) -> bool:
         """Whether a frame belongs to a publish that is refused."""
@@ -210,7 +244,7 @@ class Line:
             self._client.on_dirty()
         return True
 
-    def _keep_ledger(self, number: int) -> None:
+    def _open_ledger(self, number: int) -> None:
         channel = self._connection.channels.get(number)
         if channel is not None and channel.confirms is not None and number not in self._ledgers:
             self._ledgers[number] = Ledger(number, channel.confirms)
@@ -228,42 +262,40 @@ class Line:
             ledger = self._ledgers.get(frame.channel)
             if ledger is not None and frame.name in (ACK, NACK):
                 answer = frame.arguments()
-                self._tell(ledger, ledger.settle(frame.name, answer["delivery_tag"], bool(answer["multiple"])))
+                tag, multiple = answer["delivery_tag"], bool(answer["multiple"])
+                self._confirm_all(ledger, ledger.confirmed(frame.name, tag, multiple))
                 continue
             self._send(frame)
             if ledger is not None and frame.name in ("channel.close", "channel.close-ok"):
                 self._ledgers.pop(frame.channel).alive = False
         for ledger in self._ledgers.values():
-            self._tell(ledger, ledger.due())
+            self._confirm_all(ledger, ledger.due())
 
-    def _tell(self, ledger: Ledger, told: list[tuple[int, str]]) -> None:
-        for number, name in told:
-            self.confirm(Confirm(self, ledger, number, name))
+    def _confirm_all(self, ledger: Ledger, confirms: list[tuple[int, str]]) -> None:
+        for number, name in confirms:
+            self.confirm(Confirm(ledger, number, name))
 
     def _send(self, frame: Frame) -> None:
         if self._mute:
             return
         self.sent += frame.counts
-        fault = self._injector.strikes(self, frame, False)
-        if fault is None:
+        if not self.faults.strikes(self, frame, False):
             self._write(frame.data)
-        else:
-            fault.strike(self, frame, False)
 
     def _write(self, data: bytes) -> None:
         if self._mute:
             return
-        fault, size = self._injector.room(self, len(data), False)
-        self._out += data if fault is None else data[:size]
-        if fault is not None:
-            fault.strike_octets(self, False)
+        size, strike = self.faults.strikes_within(self, len(data), False)
+        self._out += data if strike is None else data[:size]
+        if strike is not None:
+            strike()
         self._client.on_dirty()
 
-    def _taken(self) -> list[Part]:
-        """What is to be written this turn."""
+    def _next_output(self) -> list[Part]:
+        """Remove and return what is to be written in this event loop iteration."""
         if not self._out:
             return []
-        piece = 0 if self._over else self._injector.piece(self)
+        piece = 0 if self._over else self.faults.piece(self)
         size = piece or len(self._out)
         octets = bytes(self._out[:size])
         del self._out[:size]
@@ -274,15 +306,15 @@ class Line:
     def _end(self) -> None:
         """What is written in this turn is with the kernel in the next."""
         self._over = True
-        self._injector.soon(self._client.reset if self._resets else self._client.abort)
+        self.faults.soon(self._client.reset if self._resets else self._client.abort)
 
     # --- what the faults say ----------------------------------------------------------------------------------------
 
     def _reads(self) -> bool:
-        return self._injector.reads(self)
+        return self.faults.reads(self)
 
     def _writes(self) -> bool:
-        return self._injector.writes(self)
+        return self.faults.writes(self)
 
     def _heed_heartbeats(self) -> None:
         """The silence of a client that is not read means nothing."""

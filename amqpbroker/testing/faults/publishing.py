@@ -31,7 +31,7 @@ class Nack(Fault):
 
     def strike(self, line: Line, frame: Frame, received: bool) -> None:
         line.refuse(frame)
-        self.tell(line, at(line, frame, received))
+        self.record(line, at(line, frame, received))
 
 
 @dataclasses.dataclass(eq=False)
@@ -41,7 +41,7 @@ class WithholdConfirms(Fault):
     kind = "withhold_confirms"
 
     publish: int = 1
-    _kept: list[Confirm] = dataclasses.field(default_factory=list, init=False, repr=False)
+    _held: list[tuple[Line, Confirm]] = dataclasses.field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,20 +50,18 @@ class WithholdConfirms(Fault):
     def places(self) -> Sequence[tuple[Key, int]]:
         return [(("confirm",), self.publish)]
 
-    def keep(self, confirm: Confirm) -> None:
-        self._kept.append(confirm)
-        assert isinstance(confirm.line, Line)
-        self.tell(confirm.line, f"confirm {confirm.number} of channel {confirm.ledger.channel}")
+    def hold(self, line: Line, confirm: Confirm) -> None:
+        self._held.append((line, confirm))
+        self.record(line, f"confirm {confirm.number} of channel {confirm.ledger.channel}")
 
     def end(self) -> None:
-        kept, self._kept = self._kept, []
-        for confirm in kept:
-            self._let_go(confirm)
+        held, self._held = self._held, []
+        for line, confirm in held:
+            self._release(line, confirm)
 
-    def _let_go(self, confirm: Confirm) -> None:
+    def _release(self, line: Line, confirm: Confirm) -> None:
         confirm.passed.add(self)
-        assert isinstance(confirm.line, Line)
-        confirm.line.confirm(confirm)
+        line.confirm(confirm)
 
 
 @dataclasses.dataclass(eq=False)
@@ -79,18 +77,18 @@ class DelayConfirms(WithholdConfirms):
         super().__post_init__()
         at_least("ms", self.ms, 1)
 
-    def keep(self, confirm: Confirm) -> None:
-        super().keep(confirm)
-        assert self.injector.broker is not None
-        self._timers.append(self.injector.broker.clock.after(self.ms, self._let_first_go))
+    def hold(self, line: Line, confirm: Confirm) -> None:
+        super().hold(line, confirm)
+        assert self.target.broker is not None
+        self._timers.append(self.target.broker.clock.after(self.ms, self._release_first))
 
-    def _let_first_go(self) -> None:
+    def _release_first(self) -> None:
         self._timers.pop(0)
-        self._let_go(self._kept.pop(0))
+        self._release(*self._held.pop(0))
 
     def begin(self) -> None:
         """What an earlier run of the broker had is gone with its connections."""
-        self._kept.clear()
+        self._held.clear()
         self._timers.clear()
 
     def end(self) -> None:

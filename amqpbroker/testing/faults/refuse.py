@@ -37,4 +37,4 @@ class RefuseDeclare(Fault):
         thing = DECLARED[frame.name]
         text = self.text or f"{thing} '{frame.arguments().get(thing, '')}' is refused: a fault is injected"
         line.connection.closer.fail(AmqpError(self.code, text), frame.channel, methods.BY_NAME[frame.name].ids)
-        self.tell(line, at(line, frame, received))
+        self.record(line, at(line, frame, received))

@@ -33,8 +33,8 @@ class Restart(Drop):
         self._restart()
 
     def _restart(self) -> None:
-        restart, down = self.injector.restart, self.down
-        self.injector.soon(lambda: restart(down))
+        restart, down = self.target.restart, self.down
+        self.target.soon(lambda: restart(down))
 
 
 def check_down(down: Any) -> None:

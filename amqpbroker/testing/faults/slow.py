@@ -13,7 +13,7 @@ class StopReading(Fault):
     reads = False
 
     def begin(self) -> None:
-        tell_all(self)
+        record_strike(self)
 
 
 @dataclasses.dataclass(eq=False)
@@ -24,7 +24,7 @@ class StopWriting(Fault):
     writes = False
 
     def begin(self) -> None:
-        tell_all(self)
+        record_strike(self)
 
 
 @dataclasses.dataclass(eq=False)
@@ -35,10 +35,10 @@ class OneByteWrites(Fault):
     piece = 1
 
     def begin(self) -> None:
-        tell_all(self)
+        record_strike(self)
 
 
-def tell_all(fault: Fault) -> None:
-    """It strikes all there are and all to come."""
-    if fault.injector.broker is not None:
-        fault.tell(None, "from now on")
+def record_strike(fault: Fault) -> None:
+    """Record a strike at all connections, open ones and those to come."""
+    if fault.target.broker is not None:
+        fault.record(None, "from now on")

@@ -4,7 +4,7 @@ The file and its row at the end are all that a kind takes: nothing else in the p
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from amqpbroker.broker.infos import QueueInfo
@@ -63,6 +63,9 @@ class RingQueue(Queue):
     @property
     def consumer_list(self) -> Sequence[Consumer]:
         return self._consumers.all
+
+    def ready_entries(self) -> Iterable[Entry]:
+        return self._ready
 
     def counters(self) -> tuple[int, ...]:
         got = (0, 0, 0, 0)
@@ -196,6 +199,10 @@ class RingQueue(Queue):
             entry.redelivered = self._store.delivery_count(position) >= 0
             self._ready.append(entry)
         self._entered = copies.sequences[-1]
+
+    def inherit(self, entries: list[Entry]) -> None:
+        self._ready.extend(entries)
+        self._entered = max([entry.sequence for entry in entries], default=0)
 
     def apply_settings(self, settings: QueueSettings) -> None:
         super().apply_settings(settings)

@@ -239,3 +239,26 @@ def test_a_client_over_tcp_uses_it() -> None:
         assert channel.queue_declare("r", passive=True).method.message_count == 0
         with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="inequivalent arg 'x-ring-length'"):
             channel.queue_declare("r", arguments={"x-queue-type": "ring", "x-ring-length": 3})
+
+
+def test_the_testing_api_shows_its_messages_and_keeps_them_over_a_restart() -> None:
+    with RunningBroker() as broker:
+        with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+            channel = connection.channel()
+            channel.queue_declare("r", durable=True, arguments={"x-queue-type": "ring", "x-ring-length": 4})
+            for body, mode in ((b"1", 2), (b"2", 2), (b"3", 1), (b"4", 2), (b"5", 2)):
+                channel.basic_publish("", "r", body, pika.BasicProperties(delivery_mode=mode))
+            assert [got.body for got in broker.messages("r")] == [b"2", b"3", b"4", b"5"]
+            assert channel.basic_get("r")[2] == b"2"
+            assert broker.wait_until(queue="r", ready=3, unacked=1).consumers == 0
+        broker.restart()
+        assert [(got.body, got.redelivered) for got in broker.messages("r")] == [
+            (b"2", True),
+            (b"4", False),
+            (b"5", False),
+        ]
+        with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+            channel = connection.channel()
+            channel.basic_publish("", "r", b"6")
+            channel.basic_publish("", "r", b"7")
+        assert [got.body for got in broker.messages("r")] == [b"4", b"5", b"6", b"7"]

@@ -17,19 +17,19 @@ def waiting(published):
 def test_a_confirm_that_comes_ahead_is_told_at_once_and_settles_nothing_else():
     confirms = waiting(1)
     ledger = Ledger(1, confirms)
-    assert ledger.settle("basic.ack", 3, False) == [(3, "basic.ack")]
-    assert ledger.settle("basic.ack", 2, False) == [(2, "basic.ack")]
-    assert ledger.settle("basic.ack", 4, True) == [(1, "basic.ack"), (4, "basic.ack")]
-    assert ledger.settle("basic.nack", 5, True) == [(5, "basic.nack")]
+    assert ledger.confirmed("basic.ack", 3, False) == [(3, "basic.ack")]
+    assert ledger.confirmed("basic.ack", 2, False) == [(2, "basic.ack")]
+    assert ledger.confirmed("basic.ack", 4, True) == [(1, "basic.ack"), (4, "basic.ack")]
+    assert ledger.confirmed("basic.nack", 5, True) == [(5, "basic.nack")]
 
 
 def test_a_confirm_that_comes_ahead_is_numbered_behind_what_never_got_to_the_broker():
     confirms = waiting(1)
     ledger = Ledger(1, confirms)
     ledger.refuse()  # the client's second publish, while its third is the broker's second
-    assert ledger.settle("basic.ack", 2, False) == [(3, "basic.ack")]
-    assert ledger.settle("basic.ack", 1, False) == [(1, "basic.ack"), (2, "basic.nack")]
-    assert ledger.settle("basic.ack", 3, False) == [(4, "basic.ack")]
+    assert ledger.confirmed("basic.ack", 2, False) == [(3, "basic.ack")]
+    assert ledger.confirmed("basic.ack", 1, False) == [(1, "basic.ack"), (2, "basic.nack")]
+    assert ledger.confirmed("basic.ack", 3, False) == [(4, "basic.ack")]
 
 
 def test_what_was_confirmed_ahead_before_the_ledger_began_is_not_told_again():
@@ -38,4 +38,4 @@ def test_what_was_confirmed_ahead_before_the_ledger_began_is_not_told_again():
     assert confirms.confirm_next()
     confirms.published += 1
     ledger = Ledger(1, confirms)
-    assert ledger.settle("basic.ack", 5, True) == [(1, "basic.ack"), (2, "basic.ack"), (5, "basic.ack")]
+    assert ledger.confirmed("basic.ack", 5, True) == [(1, "basic.ack"), (2, "basic.ack"), (5, "basic.ack")]

@@ -12,7 +12,7 @@ from amqpbroker.testing.faults.publishing import DelayConfirms, Nack, WithholdCo
 from amqpbroker.testing.faults.refuse import RefuseDeclare
 from amqpbroker.testing.faults.slow import OneByteWrites, StopReading, StopWriting
 from tests.testing.faults.raw import publish
-from tests.testing.faults.test_line import before, open_wire
+from tests.testing.faults.test_line import Client, before, injector_of, open_wire
 
 #: Kind -> faults that are not triggered by the test's publishes.
 OTHERS = {
@@ -73,8 +73,8 @@ def test_the_first_that_was_ordered_strikes_and_all_have_counted():
 
 def test_faults_are_counted_from_their_order_on():
     wire = open_wire()
-    line = before(wire, Nack(100))
-    injector = line._injector
+    injector = injector_of(Nack(100))
+    line = injector.line(Client(), wire.connection)
     line.feed(publish(b"x") * 5)
     later, frames, octets = Nack(2), Drop(after_frames=6), Drop(after_bytes=10 * len(publish(b"x")))
     for fault in (later, frames, octets):
@@ -88,17 +88,17 @@ def test_faults_are_counted_from_their_order_on():
 def test_what_is_cleared_strikes_no_more_and_leaves_nothing():
     wire = open_wire()
     others = [make(n) for make in OTHERS.values() for n in range(3)]
-    line = before(wire, *others)
+    injector = injector_of(*others)
+    line = injector.line(Client(), wire.connection)
     line.feed(publish(b"x"))
-    injector = line._injector
     injector.remove(injector.faults[::2])
     injector.remove(others)
     assert injector.faults == ()
     index = injector._index
     line.feed(publish(b"x"))
     assert (index._groups, +index._kinds, +index._sizes) == ({}, {}, {})
-    assert not any(line.meant.buckets.values())
-    assert not line.meant._counted
+    assert not any(line.faults._buckets.values())
+    assert not line.faults._counted
 
 
 def test_copies_are_forgotten_when_they_are_delivered(b, channel, queue):
@@ -108,4 +108,4 @@ def test_copies_are_forgotten_when_they_are_delivered(b, channel, queue):
     for _ in range(100):
         assert channel.basic_get(queue, auto_ack=True)[0]
     assert channel.basic_get(queue) == (None, None, None)
-    assert b.faults._injector._copies == {}
+    assert b.faults._injector.target._copies == {}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from amqpbroker.testing.faults import injector
-from amqpbroker.testing.faults.line import Line
+from amqpbroker.testing.faults import target
+from amqpbroker.testing.faults.injector import Injector
 from amqpbroker.testing.faults.publishing import Nack
 from amqpbroker.testing.faults.slow import OneByteWrites, StopReading
 from tests.harness import Wire, make_broker
@@ -27,25 +27,26 @@ class Client:
         self.ended.append("reset")
 
 
-class Injector(injector.Injector):
-    """Injector without a broker: it records reports, and runs scheduled calls at once."""
+class Target(target.Target):
+    """Target without a broker: it records strikes, and runs scheduled calls at once."""
 
-    def __init__(self, *faults):
-        super().__init__()
-        self.told = []
-        for fault in faults:
-            self.add(fault)
-
-    def tell(self, fault, line, what):
-        self.told.append(what)
+    def record(self, fault, line, what):
+        self.happened.append(what)
 
     def soon(self, call):
         call()
 
 
+def injector_of(*faults):
+    injector = Injector(Target())
+    for fault in faults:
+        injector.add(fault)
+    return injector
+
+
 def before(wire, *faults):
     """A line before a connection that has come so far."""
-    return Line(Injector(*faults), Client(), wire.connection, 1)
+    return injector_of(*faults).line(Client(), wire.connection)
 
 
 def open_wire():

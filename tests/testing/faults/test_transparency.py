@@ -5,11 +5,10 @@ import re
 
 import pytest
 
-from amqpbroker.testing.faults.line import Line
 from amqpbroker.wire.frames import HEARTBEAT_FRAME
 from tests.harness import Wire, make_broker
 from tests.testing.faults.raw import HEADER, method, publish
-from tests.testing.faults.test_line import Client, Injector
+from tests.testing.faults.test_line import Client, injector_of
 
 LOGIN = (
     HEADER
@@ -55,7 +54,7 @@ def answers(data, chance, line_from, alarms):
     at = 0
     while at < len(data) and not served.closing:
         if line_from is not None and at >= line_from and served is wire.connection:
-            served = Line(Injector(), Client(), wire.connection, 1)
+            served = injector_of().line(Client(), wire.connection)
         size = chance.choice((1, 3, 7, 8, 20, 100, 1000, 30_000))
         served.feed(data[at : at + size])
         at += size

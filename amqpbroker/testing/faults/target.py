@@ -1,0 +1,113 @@
+"""The broker that faults strike at: its open connections, and a record of the strikes."""
+
+import asyncio
+import datetime
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from amqpbroker.broker.alarms import Resource
+from amqpbroker.broker.broker import Broker
+from amqpbroker.message.message import Message
+from amqpbroker.testing.faults.line import Line
+
+log = logging.getLogger(__name__)
+
+#: How many strikes are remembered.
+REMEMBERED = 10_000
+
+
+def _no_restart(down_s: float) -> None:
+    """There is no broker."""
+
+
+class Struck(NamedTuple):
+    """One time that a fault struck. fault: as it was ordered. what: where. connection: whom. at: the broker's time."""
+
+    fault: str
+    what: str
+    connection: str
+    at: datetime.datetime
+
+    def __str__(self) -> str:
+        return f"{self.at:%H:%M:%S.%f}"[:-3] + f" {self.connection}: {self.fault} {self.what}"
+
+
+class Target:
+    """The broker that faults strike at, and what they use of it. A restarted broker takes the place of the former.
+
+    broker: None while none is running. restart: starts the broker again, after so many seconds. lines: those of open
+    connections, by name, oldest first. happened: the last strikes.
+    """
+
+    def __init__(self) -> None:
+        self.broker: Broker | None = None
+        self.restart: Callable[[float], None] = _no_restart
+        self.lines: dict[str, Line] = {}
+        self.happened: deque[Struck] = deque(maxlen=REMEMBERED)
+        #: Copies of messages that are not delivered yet.
+        self._copies: dict[int, Message] = {}
+        #: How many faults have set the alarm of a resource.
+        self._alarms: Counter[Resource] = Counter()
+
+    def attach(self, broker: Broker) -> None:
+        """Use a broker that is about to start."""
+        self._reset(broker)
+
+    def detach(self) -> None:
+        """Release the references to the broker, which has ended, so that its faults do not keep it alive."""
+        self.restart = _no_restart
+        self._reset(None)
+
+    def _reset(self, broker: Broker | None) -> None:
+        self.broker = broker
+        self.lines.clear()
+        self._copies.clear()
+        self._alarms.clear()
+
+    def remove(self, line: Line) -> None:
+        """Remove the line of a closed connection."""
+        if self.lines.get(line.connection.name) is line:
+            del self.lines[line.connection.name]
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Make a call in the next event loop iteration."""
+        asyncio.get_running_loop().call_soon(call)
+
+    def record(self, fault: str, line: Line | None, what: str) -> None:
+        """Record a strike, at a connection or at the whole broker."""
+        assert self.broker is not None
+        at = datetime.datetime.fromtimestamp(self.broker.clock.now_ms() / 1000, datetime.UTC)
+        struck = Struck(fault, what, "the broker" if line is None else str(line), at)
+        self.happened.append(struck)
+        log.info("fault: %s", struck)
+
+    # --- copies of messages -----------------------------------------------------------------------------------------
+
+    def copy(self, message: Message) -> Message:
+        """Return a copy whose first delivery is not counted."""
+        copy = message.rewritten(message.address, message.properties)
+        self._copies[id(copy)] = copy
+        return copy
+
+    def copy_delivered(self, message: Message) -> bool:
+        """Return whether a message that is delivered is such a copy, and remove the copy."""
+        return self._copies.pop(id(message), None) is not None
+
+    def remove_copies(self) -> None:
+        self._copies.clear()
+
+    # --- alarms -----------------------------------------------------------------------------------------------------
+
+    def set_alarm(self, resource: Resource) -> None:
+        if self.broker is not None:
+            self._alarms[resource] += 1
+            self.broker.alarms.set(resource)
+
+    def clear_alarm(self, resource: Resource) -> None:
+        """Clear the alarm when as many have called this as have set it."""
+        if self.broker is not None:
+            self._alarms[resource] -= 1
+            if not self._alarms[resource]:
+                self.broker.alarms.clear(resource)
