@@ -1,4 +1,4 @@
-"""What lives in a log that was read again at the start: each queue's copies, and how often they were delivered."""
+"""Entries that live in a log after its recovery: each queue's copies, and how often they were delivered."""
 
 from array import array
 
