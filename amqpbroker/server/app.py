@@ -171,7 +171,7 @@ class Server:
         self.broker = Broker(config, clock, self._store or MemoryStore(), kept.definitions, kept.spill)
         # Told with `set` when memory is short and when it is no more.
         self._shortage: Shortage | None = None
-        if self._store is not None and kept.spill is not None:
+        if self._store is not None:
             self._shortage = Shortage(self._clock, kept.spill, self.broker.queues, give_back)
         self._directory = kept.directory
         self.timers = Timers(loop, clock)

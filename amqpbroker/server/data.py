@@ -6,12 +6,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.config import Config
 from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.log import StoreError as StoreError  # cli looks no further down than here
 from amqpbroker.store.recovered import Recovered
+from amqpbroker.store.spill import NO_SPILL, Spill, SpillFiles
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 class Data:
     """What is kept: definitions, the journal of messages with what was found in it (None if kept in memory).
 
-    spill: where messages go to make room in memory, None for nowhere. directory: where all that is, None for nowhere.
+    spill: where messages go to make room in memory. directory: where all that is, None for nowhere.
     """
 
     definitions: Definitions
     journal: Journal | None = None
     found: Recovered | None = None
-    spill: Spill | None = None
+    spill: Spill = NO_SPILL
     directory: Path | None = None
 
 
@@ -55,7 +55,7 @@ def opened(config: Config) -> Iterator[Data]:
             files.make_directory(directory)
             journal = Journal(directory, files, config.bounds.segment_bytes, synced=config.durability == "fsync")
             found = journal.recover()
-            spill = Spill(owned.directory / "spill", files, config.bounds.spill_bytes)
+            spill = SpillFiles(owned.directory / "spill", files, config.bounds.spill_bytes)
         except OSError as error:
             raise StoreError(f"{directory}: {error.strerror}") from error
         log.info("data directory %s", owned.directory)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.pages import Page, Pager
+from amqpbroker.broker.queues.spilled import decoded, encoded
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.store import Store
 
@@ -34,7 +35,7 @@ class QueuePages(Pager):
         entries = page.entries
         store = self._store
         spill = self._queue.vhost.spill
-        wanted = spill is not None and spill.wanted
+        wanted = spill.wanted
         if not page.positions:
             stored = False
             for entry in reversed(entries):
@@ -54,8 +55,8 @@ class QueuePages(Pager):
             else:
                 page.sequences = array("Q", [entry.sequence for entry in entries])
             page.entries = entries = [entry for entry in entries if not entry.position]
-        if entries and spill is not None and wanted:
-            page.spilled = spill.write(entries)
+        if entries and wanted:
+            page.spilled = spill.write(encoded(entries))
             if page.spilled is not None:
                 page.entries = []
         return True
@@ -92,9 +93,7 @@ class QueuePages(Pager):
         """Return the page's copies that are not stored. Raises OSError, DamagedError."""
         if page.spilled is None:
             return page.entries
-        spill = self._queue.vhost.spill
-        assert spill is not None
-        return spill.read(page.spilled, self._queue)
+        return decoded(self._queue.vhost.spill.read(page.spilled), self._queue)
 
     def _read(self, page: Page, others: list[Entry], entries: list[Entry], count: int) -> None:
         """Append the page's first `count` copies to `entries`. others: copies that are not stored.
@@ -126,9 +125,7 @@ class QueuePages(Pager):
     def _give_up(self, page: Page) -> None:
         """Free the page's part of the spill file and its entries in memory."""
         if page.spilled is not None:
-            spill = self._queue.vhost.spill
-            assert spill is not None
-            spill.free(page.spilled)
+            self._queue.vhost.spill.free(page.spilled)
             page.spilled = None
         page.entries = []
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.store.spill import Spill
 
 #: Pages moved in one go, and how long the broker then does other things.
 STEP_PAGES = 2

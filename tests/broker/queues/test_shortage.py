@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from amqpbroker.broker.queues.shortage import REST_MS, ROUND_MS, STEP_PAGES, Shortage
-from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.clock import ManualClock
+from amqpbroker.store.spill import SpillFiles
 from tests.fault_files import FaultyFiles
 
 
@@ -21,7 +21,7 @@ class Paging:
 class Case:
     def __init__(self, *pages):
         self.clock = ManualClock()
-        self.spill = Spill(Path("/spill"), FaultyFiles())
+        self.spill = SpillFiles(Path("/spill"), FaultyFiles())
         self.queues = [Paging(count) for count in pages]
         self.given_back = 0
         self.shortage = Shortage(self.clock, self.spill, lambda: list(self.queues), self._give_back)

@@ -24,6 +24,7 @@ from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.server import data
 from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.persistence import Persistence
+from amqpbroker.store.spill import SpillFiles
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire
 
@@ -192,7 +193,7 @@ class Filler:
     def _spilled(self) -> None:
         """While memory is short, transient messages are in a spill file, which does not outlive the process."""
         spill = self.broker.vhosts["/"].spill
-        assert spill is not None
+        assert isinstance(spill, SpillFiles)
         self.publish("spilled", *[f"transient {number}" for number in range(300)], delivery_mode=1)
         self.publish("spilled", *[f"stored {number}" for number in range(100)])
         self.turn()
