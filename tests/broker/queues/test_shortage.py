@@ -2,7 +2,7 @@ from pathlib import Path
 
 from amqpbroker.broker.queues.shortage import REST_MS, ROUND_MS, STEP_PAGES, Shortage
 from amqpbroker.clock import ManualClock
-from amqpbroker.store.spill import SpillFiles
+from amqpbroker.store.spill import NO_SPILL, SpillFiles
 from tests.fault_files import FaultyFiles
 
 
@@ -78,3 +78,12 @@ def test_nothing_is_given_back_where_nothing_was_moved():
     case.shortage.set(True)
     case.clock.advance(5 * ROUND_MS)
     assert case.given_back == 0
+
+
+def test_where_nothing_can_be_spilled_nothing_is_moved():
+    case = Case(3)
+    shortage = Shortage(case.clock, NO_SPILL, lambda: list(case.queues), case._give_back)
+    for short in (True, True, False, True):
+        shortage.set(short)
+        case.clock.advance(2 * ROUND_MS)
+    assert (case.left, case.given_back) == ([3], 0)
