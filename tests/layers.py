@@ -12,6 +12,8 @@ from pathlib import Path
 from tests.test_layers import LAYERS, MODULES, NOT_YET, PACKAGE, circles, layer_of
 from tests.test_mirror import COVERED
 
+#: What is always there, if only as one that keeps nothing.
+ABSENT = {"log", "store", "journal", "spill"}
 STORES = {"Store", "MemoryStore", "Persistence"}
 #: Circles that are shown; the names of a longer one are cut.
 SHOWN, NAMES = 6, 8
@@ -37,10 +39,10 @@ def names_in(tree: ast.AST) -> set[str]:
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-def asks_for_log(tree: ast.AST) -> int:
-    """Count `log is None` and `log is not None`, also of an attribute `log`."""
+def asks_whether_there(tree: ast.AST) -> int:
+    """Count `log is None` and `log is not None`, also of a store, a journal or a spill, and of such attributes."""
     return sum(
-        ast.unparse(node.left).rpartition(".")[2] == "log" and ast.unparse(node.comparators[0]) == "None"
+        ast.unparse(node.left).rpartition(".")[2].lstrip("_") in ABSENT and ast.unparse(node.comparators[0]) == "None"
         for node in compares(tree)
     )
 
@@ -133,7 +135,7 @@ def counts() -> list[tuple[str, object]]:
     return [
         ("imports against the table of folders", len(NOT_YET)),
         ("isinstance() of a store, outside the store", total(asks_for_store, except_below("store/"))),
-        ("`log is None`", total(asks_for_log, MODULES)),
+        ("`store is None`, also of a log, a journal, a spill", total(asks_whether_there, MODULES)),
         ("tests for quorum", total(asks_for_quorum, MODULES)),
         ("tests for quorum, outside the queues", total(asks_for_quorum, except_below("broker/queues/"))),
         ("`events.heard`", total(asks_whether_heard, MODULES)),

@@ -215,3 +215,14 @@ def test_nobody_else_knows_that_the_log_is_files():
         for name in imported(path)
         if name.startswith("amqpbroker.store.journal")
     ] == []
+
+
+#: The broker does no I/O: it imports none of these.
+INPUT_AND_OUTPUT = {"io", "os", "pathlib", "shutil", "socket", "sqlite3", "tempfile"}
+
+
+def test_the_broker_and_the_protocol_do_no_input_or_output():
+    for path in MODULES:
+        if layer_of(path) in ("broker", "amqp"):
+            assert {name.partition(".")[0] for name in imported(path)} & INPUT_AND_OUTPUT == set(), path
+            assert [name for name in imported(path) if name.startswith("amqpbroker.store.files")] == [], path

@@ -16,7 +16,11 @@ from tests.test_layers import LAYERS
             "isinstance(store, Persistence); isinstance(x, (int, MemoryStore)); isinstance(x, int)",
             2,
         ),
-        (layers.asks_for_log, "a = log is None\nif self.log is not None and catalog is None: pass", 2),
+        (
+            layers.asks_whether_there,
+            "a = log is None or x.spill is None\nif self._store is not None and catalog is None: pass",
+            3,
+        ),
         (layers.asks_for_quorum, "if kind == 'quorum' or queue.quorum: queue.quorum = kind in ('quorum', 'x')", 3),
         (layers.asks_whether_heard, "if self.events.heard and events.heard: heard = other.heard", 2),
         (layers.foreign_writes, "a = self.a = 1\nb.c = self.d.e = 1\nself.f, g.h = 1, 2\nx.y += 1\nz.w: int = 1", 5),
@@ -36,6 +40,10 @@ from tests.test_layers import LAYERS
 )
 def test_what_the_page_of_the_architecture_counts(count, source, number):
     assert count(ast.parse(source)) == number
+
+
+def test_nobody_asks_whether_there_is_a_store():
+    assert layers.total(layers.asks_whether_there, layers.MODULES) == "0"
 
 
 def test_the_state_of_the_architecture_is_one_page():

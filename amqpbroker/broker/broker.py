@@ -28,7 +28,6 @@ from amqpbroker.broker.publishing.interceptors import interceptor
 from amqpbroker.broker.queues.direct_reply import DirectReplies
 from amqpbroker.broker.queues.kinds import KINDS, policy_keys
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.session import Session, Synced
 from amqpbroker.broker.shovels.shovels import SHOVEL, Shovels
@@ -42,6 +41,7 @@ from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.patterns import Pattern
 from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions, VhostDefinition
+from amqpbroker.store.spill import NO_SPILL, Spill
 from amqpbroker.store.store import Holder, Store
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Broker:
         clock: Clock,
         store: Store,
         definitions: Definitions | None = None,
-        spill: Spill | None = None,
+        spill: Spill = NO_SPILL,
     ) -> None:
         self.sample: Sample | None = None
         self.config = config

@@ -47,12 +47,12 @@ from amqpbroker.broker.queues.kinds import CLASSIC
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
-from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.broker.sweep import MANY, Sweep
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.message.message import Message
 from amqpbroker.store.definitions.definitions import Definition, Definitions, VhostDefinition
+from amqpbroker.store.spill import NO_SPILL, Spill
 from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Table, encode_table
 
@@ -96,7 +96,7 @@ class Vhost(Host):
         totals: BrokerTotals,
         count_exchanges: Callable[[], int],
         events: Events,
-        spill: Spill | None = None,
+        spill: Spill = NO_SPILL,
     ) -> None:
         name = definition.name
         self.exchanges: dict[str, Exchange] = {}

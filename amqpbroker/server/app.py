@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amqpbroker import __version__
@@ -34,11 +35,7 @@ from amqpbroker.server.tick import Tick
 from amqpbroker.server.timers import Timers
 from amqpbroker.server.tls_listener import TlsListener
 from amqpbroker.store.committer import ThreadCommitter
-from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.persistence import Persistence
-from amqpbroker.store.record import DamagedError
-from amqpbroker.store.recovered import Recovered
-from amqpbroker.store.store import MemoryStore
+from amqpbroker.store.log import Log
 
 if TYPE_CHECKING:
     from amqpbroker.management.resource import Resource
@@ -157,33 +154,22 @@ class Server:
         self._embedded = embedded
         self._stop_ms = stop_ms
         self._tls = tls_contexts(config)
-        self._store: Persistence | None = None
-        if storage.journal is not None:
-            committer = ThreadCommitter(storage.journal, loop.call_soon_threadsafe, storage.definitions.sync)
-            self._store = Persistence(
-                storage.journal,
-                committer,
-                self._fail,
-                self._clock,
-                waits=config.durability != "none",
-                bounds=config.bounds,
-            )
-        self.broker = Broker(config, clock, self._store or MemoryStore(), storage.definitions, storage.spill)
+        self._store = storage.store(self._committer, self._clock, self._fail)
+        self.broker = Broker(config, clock, self._store, storage.definitions, storage.spill)
         # Told with `set` when memory is short and when it is no more.
-        self._shortage: Shortage | None = None
-        if self._store is not None and storage.spill is not None:
-            self._shortage = Shortage(self._clock, storage.spill, self.broker.queues, trim)
+        self._shortage = Shortage(self._clock, storage.spill, self.broker.queues, trim)
         self._directory = storage.directory
         self.timers = Timers(loop, clock)
         self._own_timers = self.timers if self._clock is clock else Timers(loop, self._clock)
         self.tick = Tick(loop.call_soon, self.broker.sync, self._fail)
-        if self._store is not None and storage.found is not None:
-            self._store.drive(self.tick.request)
-            storage.definitions.watch(self._store.writer.definitions_changed)
-            self._store.writer.definitions_changed()
-            self._restore(self._store, storage.found)
+        self._store.drive(self.tick.request)
+        storage.definitions.watch(self._store.definitions_changed)
+        self._store.definitions_changed()
+        count = self._store.restore(storage.found, self.broker.holders(), self.broker.lost_ids)
+        if count:
+            log.info("%d messages recovered", count)
         self._max_files = machine.file_limit(raised=not embedded)
-        self._node = self._watch_resources(storage.journal)
+        self._node = self._watch_resources(storage.watched)
         self._node.settings.update(settings)
         self._update_certificates()
         self.clients = Clients(self.broker, self._clock, self.tick, loop, self._max_files - RESERVED_FILES)
@@ -198,7 +184,7 @@ class Server:
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._status = 0
 
-    def _watch_resources(self, journal: Journal | None) -> ServerNode:
+    def _watch_resources(self, watched: Iterable[Path]) -> ServerNode:
         """Have publishers wait while memory, or disk space for storage, is short. Returns the node's facts."""
         config, clock, alarms = self._config, self._clock, self.broker.alarms
         total_bytes = config.total_memory_bytes or machine.total_memory_bytes() or UNKNOWN_MEMORY_BYTES
@@ -206,26 +192,19 @@ class Server:
         log.info("memory high watermark set to %d bytes of %d", memory_bytes, total_bytes)
         if not self._embedded:
             memory = MemoryMonitor(clock, alarms, memory_bytes, machine.resident_bytes, trim)
-            if self._shortage is not None:
-                memory.on_short = self._shortage.set
+            memory.on_short = self._shortage.set
             memory.check()
         disk_bytes = config.disk_free_limit.of(total_bytes)
-        if self._store is not None and journal is not None:
+        for directory in watched:
             log.info("disk free limit set to %d bytes", disk_bytes)
-            disk = DiskMonitor(clock, alarms, disk_bytes, journal.directory, machine.free_bytes)
+            disk = DiskMonitor(clock, alarms, disk_bytes, directory, machine.free_bytes)
             disk.check()
             self._store.watch_disk(disk.on_stuck)
         started_ms = self.broker.clock.now_ms()
         return ServerNode(config.cluster_name, started_ms, memory_bytes, disk_bytes, self._max_files, self._directory)
 
-    def _restore(self, store: Persistence, found: Recovered) -> None:
-        """Give queues and exchanges back what they had. Raises StoreError."""
-        try:
-            count = store.restore(found, self.broker.holders(), self.broker.lost_ids)
-        except (OSError, DamagedError) as error:
-            raise data.StoreError(f"{store.log.name}: {error}") from error
-        if count:
-            log.info("%d messages recovered", count)
+    def _committer(self, log: Log, before: Callable[[], None]) -> ThreadCommitter:
+        return ThreadCommitter(log, self._loop.call_soon_threadsafe, before)
 
     async def serve(self, on_ready: OnReady) -> int:
         """Listen, call `on_ready`, and serve until `stop`; returns the exit status.
@@ -285,7 +264,7 @@ class Server:
         await self.clients.drain(self._stop_ms)
         self.timers.close()
         self._own_timers.close()
-        if self._store is not None and not self._failed:
+        if not self._failed:
             self._store.close()
         return self._status
 

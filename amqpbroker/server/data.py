@@ -1,33 +1,48 @@
 """Storage of a running broker: its data directory, or memory."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from amqpbroker.broker.queues.spill import Spill
+from amqpbroker.clock import Clock
 from amqpbroker.config import Config
+from amqpbroker.store.committer import Committer
 from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions
-from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.log import Log
 from amqpbroker.store.log import StoreError as StoreError  # cli looks no further down than here
 from amqpbroker.store.recovered import Recovered
+from amqpbroker.store.spill import NO_SPILL, Spill, SpillFiles
+from amqpbroker.store.store import MemoryStore, Store
 
 log = logging.getLogger(__name__)
+
+#: Makes what writes to a log, and calls the function given before each batch.
+MakeCommitter = Callable[[Log, Callable[[], None]], Committer]
+OnFailure = Callable[[Exception], None]
+
+
+def in_memory(committer: MakeCommitter, clock: Clock, on_failure: OnFailure) -> Store:
+    """Return a store that needs none of these."""
+    return MemoryStore()
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What is kept: definitions, the journal of messages with what was found in it (None if kept in memory).
+    """What is kept: in memory, unless it says otherwise.
 
-    spill: where messages go to make room in memory, None for nowhere. directory: where all that is, None for nowhere.
+    `store(committer, clock, on_failure)`, called once, returns what keeps messages; on_failure(error) is called when
+    nothing can be written any more. found: what is to be restored of them. spill: where messages go to make room in
+    memory. directory: where all that is, None for nowhere. watched: where the disk must not fill up.
     """
 
     definitions: Definitions
-    journal: Journal | None = None
-    found: Recovered | None = None
-    spill: Spill | None = None
+    store: Callable[[MakeCommitter, Clock, OnFailure], Store] = in_memory
+    found: Recovered = field(default_factory=Recovered)
+    spill: Spill = NO_SPILL
     directory: Path | None = None
+    watched: tuple[Path, ...] = ()
 
 
 @contextmanager
@@ -44,6 +59,8 @@ def opened(config: Config) -> Iterator[Data]:
     from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
     from amqpbroker.store.directory.ownership import Ownership
     from amqpbroker.store.files import Files
+    from amqpbroker.store.journal.journal import Journal
+    from amqpbroker.store.persistence import Persistence
 
     files = Files()
     with (
@@ -55,12 +72,17 @@ def opened(config: Config) -> Iterator[Data]:
             files.make_directory(directory)
             journal = Journal(directory, files, config.bounds.segment_bytes, synced=config.durability == "fsync")
             found = journal.recover()
-            spill = Spill(owned.directory / "spill", files, config.bounds.spill_bytes)
+            spill = SpillFiles(owned.directory / "spill", files, config.bounds.spill_bytes)
         except OSError as error:
             raise StoreError(f"{directory}: {error.strerror}") from error
         log.info("data directory %s", owned.directory)
+
+        def store(committer: MakeCommitter, clock: Clock, on_failure: OnFailure) -> Store:
+            made, waits = committer(journal, definitions.sync), config.durability != "none"
+            return Persistence(journal, made, on_failure, clock, waits, config.bounds)
+
         with closing(spill):
-            yield Data(definitions, journal, found, spill, owned.directory)
+            yield Data(definitions, store, found, spill, owned.directory, (directory,))
 
 
 def _directory(config: Config) -> Path:

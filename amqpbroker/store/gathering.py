@@ -107,7 +107,6 @@ class Gathering(Store):
         self._spare: Group | None = None
 
     def drive(self, on_gathered: Callable[[], None]) -> None:
-        """Have `on_gathered` called when there is something to write after there was nothing; `sync` is to follow."""
         self._on_gathered = on_gathered
 
     def _gather(self) -> None:

@@ -77,10 +77,6 @@ class Persistence(Gathering):
         self._on_synced = on_synced
 
     def watch_disk(self, on_stuck: Callable[[OSError | None], None]) -> None:
-        """Have `on_stuck` called with an error when the disk takes nothing for now, and with None when it does again.
-
-        There is one who watches.
-        """
         self.writer.watch(on_stuck)
 
     def is_safe(self, copy: Copy) -> bool:
@@ -192,14 +188,18 @@ class Persistence(Gathering):
     # --- the beginning and the end ----------------------------------------------------------------------------------
 
     def restore(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()) -> int:
-        """Give recovered copies back to their holders, which are there already, by their ids; returns how many.
-
-        Copies of holders that are gone are dropped; those of holders in `lost`, which are but could not be restored,
-        are kept. Raises OSError, DamagedError.
-        """
-        count = 0
         self._counts.update(found.returned)
         self._safe_position = self.log.durable
+        try:
+            count = self._give_back(found, holders, lost)
+        except (OSError, record.DamagedError) as error:
+            raise StoreError(f"{self.log.name}: {error}") from error
+        self.tidy()
+        return count
+
+    def _give_back(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int]) -> int:
+        """Raises OSError, DamagedError."""
+        count = 0
         for holder_id, copies in found.copies.items():
             holder = holders.get(holder_id)
             if holder is not None:
@@ -209,14 +209,12 @@ class Persistence(Gathering):
                 self.log.living.settle(list(copies.positions))
         for holder in holders.values():
             holder.recovered()
-        self.tidy()
         return count
 
-    def close(self) -> None:
-        """Write what is gathered, and end.
+    def definitions_changed(self) -> None:
+        self.writer.definitions_changed()
 
-        Raises StoreError if that failed; the log says how much was lost. Nothing of it was confirmed.
-        """
+    def close(self) -> None:
         if self._compaction_retry is not None:
             self._compaction_retry.cancel()
         try:

@@ -7,13 +7,13 @@ turn's input and calls `sync` once at its end; a confirm waits until the positio
 
 from abc import ABCMeta, abstractmethod
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
 from amqpbroker.message.message import Copy, Message
-from amqpbroker.store.recovered import Copies
+from amqpbroker.store.recovered import Copies, Recovered
 
 
 class Holder(Protocol):
@@ -132,6 +132,38 @@ class Store(metaclass=ABCMeta):
     def count_loaded(self, count: int) -> None:
         """Count copies that were read back into a queue."""
 
+    # --- the beginning and the end ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def drive(self, on_gathered: Callable[[], None]) -> None:
+        """Have `on_gathered` called when there is something to write after there was nothing; `sync` is to follow."""
+
+    @abstractmethod
+    def restore(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()) -> int:
+        """Give recovered copies back to their holders, which are there already, by their ids; returns how many.
+
+        Copies of holders that are gone are dropped; those of holders in `lost`, which are but could not be restored,
+        are kept. Raises StoreError.
+        """
+
+    @abstractmethod
+    def definitions_changed(self) -> None:
+        """Definitions are to be synced, with the next batch or soon without one."""
+
+    @abstractmethod
+    def watch_disk(self, on_stuck: Callable[[OSError | None], None]) -> None:
+        """Have `on_stuck` called with an error when the disk takes nothing for now, and with None when it does again.
+
+        There is one who watches.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Write what is not written yet, and end.
+
+        Raises StoreError if that failed; the log says how much was lost. Nothing of it was confirmed.
+        """
+
 
 class _NoReading(Reading):
     def message(self, position: int) -> Message:
@@ -185,6 +217,21 @@ class MemoryStore(Store):
         return -1
 
     def count_loaded(self, count: int) -> None:
+        pass
+
+    def drive(self, on_gathered: Callable[[], None]) -> None:
+        pass
+
+    def restore(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()) -> int:
+        return 0
+
+    def definitions_changed(self) -> None:
+        pass
+
+    def watch_disk(self, on_stuck: Callable[[OSError | None], None]) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 

@@ -52,7 +52,7 @@ class Instance:
         self.restarts: int = 0
         if before is not None:
             self.restarts = before.restarts + 1
-            if storage.journal is None:
+            if not self.broker.store.keeps:
                 carry(before.broker, self.broker)
             before.server.discard()
 

@@ -89,7 +89,7 @@ COUNT_UP = (
     "Segment.descriptor",
     "Segment.number",
     "Segment.size",
-    "Spill._last",
+    "SpillFiles._last",
     "SqliteDefinitions.last_id",
     "ServerState.total_requests",
 )

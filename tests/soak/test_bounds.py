@@ -160,7 +160,7 @@ NOT_BOUNDS = {
         wire.property_walk._UNSORTED wire.property_walk._UNREADABLE
     """,
     "of the store's format": """
-        message.message.NOT_STORED message.message.PENDING broker.queues.spill._REDELIVERED store.stored.DECODED
+        message.message.NOT_STORED message.message.PENDING broker.queues.spilled._REDELIVERED store.stored.DECODED
         store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
         broker.exchanges.held._BITS broker.exchanges.held._MASK store.directory.inspection._BASIC_CLASS
         store.directory.inspection._GRAIN_BITS store.directory.inspection._IN_GRAIN

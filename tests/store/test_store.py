@@ -7,6 +7,7 @@ import pytest
 
 from amqpbroker.broker.exchanges.held_copy import HeldCopy
 from amqpbroker.message.message import Message
+from amqpbroker.store.recovered import Recovered
 from amqpbroker.store.store import UNSTORED, MemoryStore, Store
 
 
@@ -42,9 +43,17 @@ def test_a_store_in_memory_never_calls_back():
     store.watch(lambda: called.append("synced"))
     store.when_safe(lambda: called.append("safe") is None)
     store.enqueue(copy())
+    store.drive(lambda: called.append("gathered"))
+    store.watch_disk(called.append)
     store.count_answer(100)
+    store.definitions_changed()
     store.sync()
+    store.close()
     assert called == []
+
+
+def test_a_store_in_memory_has_nothing_to_restore():
+    assert MemoryStore().restore(Recovered(), {}) == 0
 
 
 def test_it_has_every_verb_of_the_seam_and_no_other():

@@ -9,18 +9,18 @@ from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
+from amqpbroker.store.spill import NO_SPILL, Spill
 from amqpbroker.store.store import Store
 
 
 class Host(metaclass=ABCMeta):
     """A vhost as its queues see it.
 
-    store: for durable queues. spill: where messages that are not stored go while memory is short, None for nowhere.
-    dead_letters: sends messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of the
-    broker. events: receive the events of consumers.
+    store: for durable queues. spill: where messages that are not stored go while memory is short. dead_letters: sends
+    messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of the broker. events:
+    receive the events of consumers.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Host(metaclass=ABCMeta):
         config: Config,
         totals: BrokerTotals,
         events: Events,
-        spill: Spill | None = None,
+        spill: Spill = NO_SPILL,
     ) -> None:
         self.name: str = name
         self.clock: Clock = clock
@@ -40,7 +40,7 @@ class Host(metaclass=ABCMeta):
         self.config: Config = config
         self.totals: BrokerTotals = totals
         self.events: Events = events
-        self.spill: Spill | None = spill
+        self.spill: Spill = spill
         self.disposal: Disposal = Disposal(clock, config.bounds.disposal)
         self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store)
 

@@ -3,23 +3,14 @@
 from abc import ABCMeta, abstractmethod
 from array import array
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.store.spill import Spilled
 
 #: A fifo keeps about so many messages, and so many octets of bodies, at each of its ends; what is in between is dropped
 #: from memory, in pages of as much.
 PAGE_COUNT = 1024
 PAGE_BYTES = 2 * 1024 * 1024
-
-
-class Spilled(NamedTuple):
-    """Where copies are that were written to make room (see `spill`): the number of a file, the octets in it."""
-
-    number: int
-    offset: int
-    size: int
-
 
 _NOWHERE = array("Q")
 

@@ -8,8 +8,9 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.pages import Page, Pager
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.spill import Spill
+from amqpbroker.broker.queues.spilled import decoded, encoded
 from amqpbroker.store.record import DamagedError
+from amqpbroker.store.spill import Spill
 from amqpbroker.store.store import Store
 
 #: The most copies of a page that are read back at once. All clients wait meanwhile, and a consumer wants no more than
@@ -20,8 +21,8 @@ SLICE_COUNT = 128
 class QueuePages(Pager):
     """Pages of one queue.
 
-    queue: named by entries that are read back. spill: where messages that are not stored go while memory is short, None
-    for nowhere. unreadable(error): called if copies temporarily cannot be read.
+    queue: named by entries that are read back. spill: where messages that are not stored go while memory is short.
+    unreadable(error): called if copies temporarily cannot be read.
     """
 
     def __init__(
@@ -29,13 +30,13 @@ class QueuePages(Pager):
         queue: Queue,
         ledger: Ledger,
         store: Store,
-        spill: Spill | None,
+        spill: Spill,
         unreadable: Callable[[Exception], None],
     ) -> None:
         self._queue: Queue = queue
         self._ledger: Ledger = ledger
         self._store: Store = store
-        self._spill: Spill | None = spill
+        self._spill: Spill = spill
         self._unreadable = unreadable
 
     def page(self, entries: list[Entry]) -> Page:
@@ -48,7 +49,7 @@ class QueuePages(Pager):
         entries = page.entries
         store = self._store
         spill = self._spill
-        wanted = spill is not None and spill.wanted
+        wanted = spill.wanted
         if not page.positions:
             stored = False
             for entry in reversed(entries):
@@ -68,8 +69,8 @@ class QueuePages(Pager):
             else:
                 page.sequences = array("Q", [entry.sequence for entry in entries])
             page.entries = entries = [entry for entry in entries if not entry.position]
-        if entries and spill is not None and wanted:
-            page.spilled = spill.write(entries)
+        if entries and wanted:
+            page.spilled = spill.write(encoded(entries))
             if page.spilled is not None:
                 page.entries = []
         return True
@@ -106,9 +107,7 @@ class QueuePages(Pager):
         """Return the page's copies that are not stored. Raises OSError, DamagedError."""
         if page.spilled is None:
             return page.entries
-        spill = self._spill
-        assert spill is not None
-        return spill.read(page.spilled, self._queue)
+        return decoded(self._spill.read(page.spilled), self._queue)
 
     def _read(self, page: Page, others: list[Entry], entries: list[Entry], count: int) -> None:
         """Append the page's first `count` copies to `entries`. others: copies that are not stored.
@@ -140,9 +139,7 @@ class QueuePages(Pager):
     def _free(self, page: Page) -> None:
         """Free the page's part of the spill file and its entries in memory."""
         if page.spilled is not None:
-            spill = self._spill
-            assert spill is not None
-            spill.free(page.spilled)
+            self._spill.free(page.spilled)
             page.spilled = None
         page.entries = []
 

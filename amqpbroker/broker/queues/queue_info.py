@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.infos import QueueInfo
-from amqpbroker.broker.queues.quorum_lines import StrictQuorumLine
 from amqpbroker.message.message import MESSAGE_OCTETS
 from amqpbroker.wire.properties import timestamp_of
 
@@ -60,7 +59,7 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
         head_message_timestamp=None if head is None else timestamp_of(head.message.properties),
         memory=_QUEUE_OCTETS + MESSAGE_OCTETS * (count - paged_out) + size - paged_size,
         idle_since=None if sample is None else sample.idle_since,
-        messages_by_priority=ready.by_priority() if isinstance(ready, StrictQuorumLine) else None,
+        messages_by_priority=ready.by_priority(),
         messages_delayed=offering.delayed_count,
         next_delayed_at=None if next_ms is None else next_ms + ahead_ms,
         last_delayed_at=None if last_ms is None else last_ms + ahead_ms,

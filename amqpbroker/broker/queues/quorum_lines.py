@@ -175,7 +175,7 @@ class StrictQuorumLine(QuorumLine):
         self.normal = self._levels
 
     def by_priority(self) -> dict[int, int]:
-        """Return the number of messages by priority, without returned ones; priorities without messages are omitted."""
+        # Priorities without messages are left out.
         return {level: line.count for level, line in enumerate(self._levels.levels) if line.count}
 
     def due_ms(self) -> int:

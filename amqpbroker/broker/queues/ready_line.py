@@ -71,6 +71,10 @@ class ReadyLine(metaclass=ABCMeta):
     def paged_out(self) -> int:
         """How many are not in memory."""
 
+    def by_priority(self) -> dict[int, int] | None:
+        """Return the number of messages by priority, without returned ones; None if the line is not in that order."""
+        return None
+
     @abstractmethod
     def clear(self) -> list[deque[Entry]]:
         """Delete all entries, also from the store. Return the entries in memory, for the caller to free."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.store.spill import Spill
 
 #: Pages moved in one go, and how long the broker then does other things.
 STEP_PAGES = 2
@@ -37,11 +37,14 @@ class Shortage:
         self._moved: bool = False
 
     def set(self, short: bool) -> None:
-        """Memory is short, or not any more; called as often as one likes."""
+        """Memory is short, or not any more; called as often as one likes.
+
+        Where the spill takes nothing, nothing changes.
+        """
         if short == self._spill.short:
             return
         self._spill.need(short)
-        if short:
+        if self._spill.short:
             self._start()
         elif self._timer is not None:
             self._timer.cancel()

@@ -11,7 +11,6 @@ from amqpbroker.broker.queues import fifo_line, paging
 from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.priority_line import PriorityLine
 from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
-from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
@@ -19,6 +18,7 @@ from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.record import OFFSET_MASK
+from amqpbroker.store.spill import SpillFiles
 from tests.broker.queueing import Subscriber, message, ready, table
 from tests.broker.storing import LaterCommitter
 from tests.fault_files import FaultyFiles
@@ -35,7 +35,7 @@ class Node:
         found = journal.recover()
         self.committer: Committer = committer(journal)
         self.log = Persistence(journal, self.committer, pytest.fail, self.clock)
-        self.spill = Spill(Path("/spill"), self.files)
+        self.spill = SpillFiles(Path("/spill"), self.files)
         broker = Broker(Config(compat=compat), self.clock, self.log, spill=self.spill)
         self.queue = broker.vhosts["/"].declare_queue("q", durable, False, False, table(**arguments))
         if durable:

@@ -31,3 +31,11 @@ def test_looking_on_shows_the_order_in_which_they_leave_and_changes_nothing(make
             line.requeue(taken[: len(taken) // 2 + 1])
         looked = [[each.sequence for each in line] for _ in range(2)]
         assert looked == [drain(line)] * 2
+
+
+def test_every_line_tells_how_many_wait_by_priority_or_that_they_do_not_wait_by_it():
+    assert [make().by_priority() for make in (FifoLine, lambda: PriorityLine(5), QuorumLine)] == [None] * 3
+    line = StrictQuorumLine()
+    for number, priority in enumerate((7, 7, 0, 9), 1):
+        line.push(entry(number, priority=priority))
+    assert line.by_priority() == {4: 1, 7: 2, 9: 1}

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from amqpbroker.broker.queues.rereading import RETRY_MS
-from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.clock import ManualClock
 from amqpbroker.store.persistence import COMPACTION_RETRY_MS
+from amqpbroker.store.spill import SpillFiles
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.storing import Node, bodies, depth, publish
 from tests.fault_files import FlakyFiles
@@ -265,7 +265,7 @@ def test_each_that_comes_back_is_there_once(kind):
 
 def test_messages_that_made_room_in_memory_come_once_and_in_order():
     node = Node(FlakyFiles())
-    spill = node.broker.vhosts["/"].spill = Spill(Path("/spill"), node.files)
+    spill = node.broker.vhosts["/"].spill = SpillFiles(Path("/spill"), node.files)
     client = node.client()
     for number in range(COUNT):
         client.publish("q", b"%d" % number, delivery_mode=1 + (number % 3 == 0))

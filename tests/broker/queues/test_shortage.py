@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from amqpbroker.broker.queues.shortage import REST_MS, ROUND_MS, STEP_PAGES, Shortage
-from amqpbroker.broker.queues.spill import Spill
 from amqpbroker.clock import ManualClock
+from amqpbroker.store.spill import NO_SPILL, SpillFiles
 from tests.fault_files import FaultyFiles
 
 
@@ -21,7 +21,7 @@ class Paging:
 class Case:
     def __init__(self, *pages):
         self.clock = ManualClock()
-        self.spill = Spill(Path("/spill"), FaultyFiles())
+        self.spill = SpillFiles(Path("/spill"), FaultyFiles())
         self.queues = [Paging(count) for count in pages]
         self.given_back = 0
         self.shortage = Shortage(self.clock, self.spill, lambda: list(self.queues), self._give_back)
@@ -78,3 +78,12 @@ def test_nothing_is_given_back_where_nothing_was_moved():
     case.shortage.set(True)
     case.clock.advance(5 * ROUND_MS)
     assert case.given_back == 0
+
+
+def test_where_nothing_can_be_spilled_nothing_is_moved():
+    case = Case(3)
+    shortage = Shortage(case.clock, NO_SPILL, lambda: list(case.queues), case._give_back)
+    for short in (True, True, False, True):
+        shortage.set(short)
+        case.clock.advance(2 * ROUND_MS)
+    assert (case.left, case.given_back) == ([3], 0)

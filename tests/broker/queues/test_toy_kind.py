@@ -18,7 +18,6 @@ from amqpbroker.metrics.groups.everything import DEAD
 from amqpbroker.metrics.snapshot import Snapshot
 from amqpbroker.server.data import opened
 from amqpbroker.store.committer import InlineCommitter
-from amqpbroker.store.persistence import Persistence
 from amqpbroker.testing import Broker as RunningBroker
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.broker.queues.ring import RING, RingQueue
@@ -197,11 +196,9 @@ async def test_the_management_api_shows_it_and_its_definitions_make_it_again() -
 def running(directory: Path) -> Iterator[Broker]:
     """A broker with files in a directory, as the server starts and ends one."""
     with opened(Config(data_dir=str(directory))) as kept:
-        assert kept.journal is not None
-        assert kept.found is not None
         failures: list[Exception] = []
         clock = ManualClock()
-        store = Persistence(kept.journal, InlineCommitter(kept.journal), failures.append, clock)
+        store = kept.store(InlineCommitter, clock, failures.append)
         broker = Broker(Config(), clock, store, kept.definitions, kept.spill)
         store.restore(kept.found, broker.holders(), broker.lost_ids)
         yield broker

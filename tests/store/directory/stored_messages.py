@@ -23,7 +23,7 @@ from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.server import data
 from amqpbroker.store.committer import InlineCommitter
-from amqpbroker.store.persistence import Persistence
+from amqpbroker.store.spill import SpillFiles
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire
 
@@ -42,10 +42,7 @@ def opened(directory: Path, clock: ManualClock) -> Iterator[tuple[Broker, data.D
     bounds = replace(BOUNDS, segment_bytes=SEGMENT_BYTES)
     config = Config(data_dir=str(directory), bounds=bounds)
     with data.opened(config) as kept:
-        assert kept.journal is not None
-        assert kept.found is not None
-        committer = InlineCommitter(kept.journal, kept.definitions.sync)
-        store = Persistence(kept.journal, committer, _fail, clock, bounds=bounds)
+        store = kept.store(InlineCommitter, clock, _fail)
         broker = Broker(config, clock, store, kept.definitions, kept.spill)
         store.restore(kept.found, broker.holders(), broker.lost_ids)
         broker.sync()
@@ -192,7 +189,7 @@ class Filler:
     def _spilled(self) -> None:
         """While memory is short, transient messages are in a spill file, which does not outlive the process."""
         spill = self.broker.vhosts["/"].spill
-        assert spill is not None
+        assert isinstance(spill, SpillFiles)
         self.publish("spilled", *[f"transient {number}" for number in range(300)], delivery_mode=1)
         self.publish("spilled", *[f"stored {number}" for number in range(100)])
         self.turn()

@@ -1,25 +1,80 @@
-"""Copies that are stored nowhere, written to files to make room in memory; docs/store-format.md.
+"""The spill seam: where copies that are stored nowhere go to make room in memory; docs/store-format.md.
 
 Nothing of it outlives the process, so nothing is synced, and what is left over from an earlier one is removed.
 """
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, NamedTuple
 
-from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.pages import Spilled
-from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.config.bounds import BOUNDS
-from amqpbroker.message.message import Message
 from amqpbroker.store import record
 from amqpbroker.store.files import Files
-from amqpbroker.store.stored import DECODED, content_of, decode
 
 log = logging.getLogger(__name__)
 
-#: What a spilled record has in place of a queue's id.
-_REDELIVERED = 1
+
+class Spilled(NamedTuple):
+    """Where copies are that were written to make room: the number of a file, the octets in it."""
+
+    number: int
+    offset: int
+    size: int
+
+
+class Spill(ABC):
+    """Takes pages out of memory while that is short, and gives them back.
+
+    short: memory is short; whoever has entries in pages is to write them. wanted: that, and writing works.
+    """
+
+    short: bool = False
+    wanted: bool = False
+
+    @abstractmethod
+    def need(self, short: bool) -> None:
+        """Memory is short, or not any more. Called again while it is short, what has failed is tried again."""
+
+    @abstractmethod
+    def write(self, data: bytes) -> Spilled | None:
+        """Write a page's copies; None if that fails, and they have to stay in memory."""
+
+    @abstractmethod
+    def read(self, spilled: Spilled) -> bytes:
+        """Return what was written there. Raises OSError, DamagedError."""
+
+    @abstractmethod
+    def free(self, spilled: Spilled) -> None:
+        """The page is no more."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End, whatever is still written."""
+
+
+class NoSpill(Spill):
+    """Takes nothing, however short memory is: all stays there."""
+
+    def need(self, short: bool) -> None:
+        pass
+
+    def write(self, data: bytes) -> Spilled | None:
+        return None
+
+    def read(self, spilled: Spilled) -> bytes:
+        raise LookupError(f"nothing is spilled at {spilled}: this spill takes nothing")
+
+    def free(self, spilled: Spilled) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+#: The spill of a broker that has no directory.
+NO_SPILL: Final = NoSpill()
 
 
 @dataclass(slots=True)
@@ -32,18 +87,25 @@ class _Segment:
     size: int = 0
     live: int = 0
 
+    def append(self, size: int) -> Spilled:
+        """A page of so many octets is written behind the others; returns where."""
+        spilled = Spilled(self.number, self.size, size)
+        self.size += size
+        self.live += 1
+        return spilled
 
-class Spill:
-    """The spill files of one data directory.
+    def free(self) -> bool:
+        """One page is no more; returns whether it was the last."""
+        self.live -= 1
+        return not self.live
 
-    short: memory is short; whoever has entries in pages is to write them. wanted: that, and writing works.
-    """
+
+class SpillFiles(Spill):
+    """The spill files of one data directory."""
 
     def __init__(self, directory: Path, files: Files, segment_bytes: int = BOUNDS.spill_bytes) -> None:
         """segment_bytes: size from which another file is begun. Raises OSError."""
         self.directory = directory
-        self.short: bool = False
-        self.wanted: bool = False
         self._files = files
         self._segment_bytes = segment_bytes
         self._segments: dict[int, _Segment] = {}
@@ -53,12 +115,9 @@ class Spill:
             files.remove(directory / name)
 
     def need(self, short: bool) -> None:
-        """Memory is short, or not any more. Called again while it is short, what has failed is tried again."""
         self.short = self.wanted = short
 
-    def write(self, entries: list[Entry]) -> Spilled | None:
-        """Write a page's entries; None if that fails, and they have to stay in memory."""
-        data = b"".join([_encoded(entry) for entry in entries])
+    def write(self, data: bytes) -> Spilled | None:
         try:
             segment = self._current()
             self._files.write(segment.descriptor, data)
@@ -68,29 +127,18 @@ class Spill:
         if self._failing:
             self._failing = False
             log.info("messages are written to %s again to make room in memory", self.directory)
-        spilled = Spilled(segment.number, segment.size, len(data))
-        segment.size += len(data)
-        segment.live += 1
-        return spilled
+        return segment.append(len(data))
 
-    def read(self, spilled: Spilled, queue: Queue) -> list[Entry]:
-        """The entries, for that queue. Raises OSError, DamagedError."""
+    def read(self, spilled: Spilled) -> bytes:
         segment = self._segments[spilled.number]
         data = self._files.read(segment.descriptor, spilled.offset, spilled.size)
         if len(data) != spilled.size:
             raise record.DamagedError(spilled.offset, f"{segment.path} is cut off")
-        entries = []
-        offset = 0
-        while offset < len(data):
-            entry, offset = _decoded(data, offset, queue)
-            entries.append(entry)
-        return entries
+        return data
 
     def free(self, spilled: Spilled) -> None:
-        """The page is no more."""
         segment = self._segments[spilled.number]
-        segment.live -= 1
-        if not segment.live:
+        if segment.free():
             self._remove(segment)
 
     def close(self) -> None:
@@ -131,36 +179,3 @@ class Spill:
                 self.directory,
                 error.strerror,
             )
-
-
-def _encoded(entry: Entry) -> bytes:
-    return record.publish(
-        content_of(entry.message),
-        [
-            (
-                _REDELIVERED * entry.redelivered,
-                entry.sequence,
-                entry.deadline_ms,
-                min(entry.delivery_count, record.MAX_COUNT),
-            )
-        ],
-    )
-
-
-def _decoded(data: bytes, offset: int, queue: Queue) -> tuple[Entry, int]:
-    """The entry whose record starts there, and where the next one does."""
-    content = record.content(data, offset)
-    flags, sequence, deadline_ms, count, _ = record.ENTRY.unpack_from(data, offset + record.PUBLISH_HEAD.size)
-    message = Message(
-        content.address, None, None, content.size, content.frames, int.from_bytes(content.frames[1:3], "big")
-    )
-    message.persistent = not content.flags & record.TRANSIENT
-    message.priority = content.priority
-    message.extra_keys = content.extra_keys
-    message.cc_keys = content.cc_keys
-    message.died = content.flags & record.DEATHS != 0
-    if content.frames[record.PROPERTY_FLAGS_AT] & DECODED:
-        decode(message)
-    entry = Entry(message, queue, sequence, deadline_ms)
-    entry.restore(flags & _REDELIVERED, count)
-    return entry, record.publish_end(data, offset)

@@ -1,0 +1,58 @@
+"""A page's copies as they are spilled: each is a publish record of its own. docs/store-format.md."""
+
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.message.message import Message
+from amqpbroker.store import record
+from amqpbroker.store.stored import DECODED, content_of, decode
+
+#: What a spilled record has in place of a queue's id.
+_REDELIVERED = 1
+
+
+def encoded(entries: list[Entry]) -> bytes:
+    """Return the records of these copies, one behind the other."""
+    return b"".join([_encoded(entry) for entry in entries])
+
+
+def decoded(data: bytes, queue: Queue) -> list[Entry]:
+    """Return the copies of these records, for that queue."""
+    entries = []
+    offset = 0
+    while offset < len(data):
+        entry, offset = _decoded(data, offset, queue)
+        entries.append(entry)
+    return entries
+
+
+def _encoded(entry: Entry) -> bytes:
+    return record.publish(
+        content_of(entry.message),
+        [
+            (
+                _REDELIVERED * entry.redelivered,
+                entry.sequence,
+                entry.deadline_ms,
+                min(entry.delivery_count, record.MAX_COUNT),
+            )
+        ],
+    )
+
+
+def _decoded(data: bytes, offset: int, queue: Queue) -> tuple[Entry, int]:
+    """The entry whose record starts there, and where the next one does."""
+    content = record.content(data, offset)
+    flags, sequence, deadline_ms, count, _ = record.ENTRY.unpack_from(data, offset + record.PUBLISH_HEAD.size)
+    message = Message(
+        content.address, None, None, content.size, content.frames, int.from_bytes(content.frames[1:3], "big")
+    )
+    message.persistent = not content.flags & record.TRANSIENT
+    message.priority = content.priority
+    message.extra_keys = content.extra_keys
+    message.cc_keys = content.cc_keys
+    message.died = content.flags & record.DEATHS != 0
+    if content.frames[record.PROPERTY_FLAGS_AT] & DECODED:
+        decode(message)
+    entry = Entry(message, queue, sequence, deadline_ms)
+    entry.restore(flags & _REDELIVERED, count)
+    return entry, record.publish_end(data, offset)
