@@ -1,6 +1,7 @@
 """From the protocol header to connection.open-ok (AMQP 0-9-1 section 2.2.4, rabbit_reader.erl)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker import __version__, errors
@@ -14,6 +15,7 @@ from amqpbroker.amqp.registration import Registration
 from amqpbroker.amqp.sasl import ANONYMOUS, EXTERNAL, MECHANISMS, Credentials, external
 from amqpbroker.amqp.state import AUTHENTICATING, AUTHORIZING, OPENING, STARTING, TUNING, State, Status
 from amqpbroker.amqp.steps import log_failure
+from amqpbroker.broker.users.auth_backend import Identified
 from amqpbroker.broker.users.logins import AMQP
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.broker.users.users import User
@@ -144,13 +146,16 @@ class Handshake:
             self._log_in(peer.user)
         elif mechanism == EXTERNAL:
             name = external(peer.tls.certificate if peer.tls is not None else None, self._broker.config)
-            self._status.enter(AUTHENTICATING)
-            self._identified(name, logins.by_certificate(name, peer.host, AMQP))
+            self._authenticate(name, partial(logins.identify_certified, name, peer.host, AMQP))
         else:
             credentials = self._anonymous() if mechanism == ANONYMOUS else MECHANISMS[mechanism](response)
             name = credentials.username
-            answer = self._answer(AUTHENTICATING, lambda user: self._identified(name, user))
-            self._ask(AUTHENTICATING, lambda: logins.identify(name, credentials.password, peer.host, AMQP, answer))
+            self._authenticate(name, partial(logins.identify, name, credentials.password, peer.host, AMQP))
+
+    def _authenticate(self, name: str, identify: Callable[[Identified], None]) -> None:
+        """Find out by `identify` whether the client may log in as the user with the name."""
+        answer = self._answer(AUTHENTICATING, lambda user: self._identified(name, user))
+        self._ask(AUTHENTICATING, lambda: identify(answer))
 
     def _identified(self, name: str, user: User | None) -> None:
         """name: as whom the client wants to log in. user: None if the login is refused."""

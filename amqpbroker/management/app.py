@@ -163,7 +163,7 @@ class _Endpoint:
     async def _answer(self, request: Request) -> Response:
         resource = self._resource
         path = {name: unquote(value) for name, value in request.path_params.items()}
-        identity = self._authenticator.identify(request)
+        identity = await self._authenticator.identify(request)
         handler = resource.handler(request.method)
         if not resource.path:
             raise failure.not_found()
@@ -177,6 +177,8 @@ class _Endpoint:
         access = resource.access if reading or resource.change is None else resource.change
         if access is not Access.ANYBODY and identity is None:
             return _challenge(request)
+        if identity is not None:
+            await identity.load([path["vhost"]] if "vhost" in path else self._broker.vhosts)
 
         def check() -> Identity | None:
             """Return the sender of the request if the request is still allowed. Raises ApiError."""

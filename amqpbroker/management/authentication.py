@@ -4,11 +4,13 @@ import base64
 import binascii
 import hmac
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, final
 
 from amqpbroker.broker.users.logins import HTTP
 from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
+from amqpbroker.management.answered import answered
 from amqpbroker.management.identity import Identity
 from amqpbroker.management.sessions import COOKIE, Sessions
 
@@ -32,16 +34,16 @@ class Authenticator:
         self._broker = broker
         self._token = token
 
-    def by_password(self, name: str, password: bytes, host: str) -> Identity:
-        """By name and password, from that address. Raises ApiError 401."""
-        user = self._broker.logins.by_password(name, password, host, HTTP)
+    async def by_password(self, name: str, password: bytes, host: str) -> Identity:
+        """Return the user with the name and password, from that address. Raises ApiError 401 or 503."""
+        user = await answered(self._broker, partial(self._broker.logins.identify, name, password, host, HTTP))
         if user is None:
             log.warning("HTTP access denied: user '%s' - invalid credentials", name)
             raise failure.wrong_login()
         return Identity(self._broker, user)
 
-    def identify(self, request: "Request") -> Identity | None:
-        """None if the request does not say who sends it. Raises ApiError 401 if it says so wrongly."""
+    async def identify(self, request: "Request") -> Identity | None:
+        """Return the sender of a request, None if it has no login. Raises ApiError 401 if the login is wrong, 503."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         host = request.client.host if request.client is not None else ""
         match scheme.lower():
@@ -50,7 +52,7 @@ class Authenticator:
                     name, colon, password = base64.b64decode(given, validate=True).partition(b":")
                     if not colon:
                         raise failure.wrong_login()
-                    return self.by_password(name.decode(), password, host)
+                    return await self.by_password(name.decode(), password, host)
                 except (binascii.Error, UnicodeDecodeError):
                     raise failure.wrong_login() from None
             case "bearer":
@@ -58,7 +60,8 @@ class Authenticator:
                     raise failure.wrong_login()
                 return Identity(self._broker, User("amqpbroker", tags=("administrator",)), all_powerful=True)
             case "":
-                return self._by_cookie(request)
+                user = self._by_cookie(request)
+                return None if user is None else Identity(self._broker, user)
             case _:
                 raise failure.wrong_login()
 
@@ -70,24 +73,17 @@ class Authenticator:
         if identity is None or identity.all_powerful:
             return identity
         if "authorization" not in request.headers:
-            return self._by_cookie(request)
-        try:
-            user = self._broker.users.user(identity.user.name)
-        except LookupError:
-            raise failure.wrong_login() from None
-        if user.password_hash != identity.user.password_hash:
+            user = self._by_cookie(request)
+            return None if user is None else identity.renewed(user)
+        user = self._broker.logins.current(identity.user)
+        if user is None:
             raise failure.wrong_login()
-        return Identity(self._broker, user)
+        return identity.renewed(user)
 
-    def _by_cookie(self, request: "Request") -> Identity | None:
+    def _by_cookie(self, request: "Request") -> User | None:
         found = self.sessions.find(request.cookies.get(COOKIE, ""))
         if found is None:
             return None
         if request.method not in ("GET", "HEAD") and CSRF_HEADER not in request.headers:
             raise failure.not_authorised(f"a request by cookie needs the header {CSRF_HEADER}")
-        name, password_hash = found
-        try:
-            user = self._broker.users.user(name)
-        except LookupError:
-            return None
-        return Identity(self._broker, user) if user.password_hash == password_hash else None
+        return self._broker.logins.current(found)

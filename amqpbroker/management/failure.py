@@ -83,6 +83,11 @@ def foreign_origin() -> ApiError:
     return ApiError(403, "forbidden", reason)
 
 
+def slow_login() -> ApiError:
+    """The authentication backend has not answered."""
+    return ApiError(503, "service_unavailable", "the login or its permissions could not be checked in time")
+
+
 def slow_body() -> ApiError:
     """The head of a request came, and its body did not."""
     return ApiError(408, "request_timeout", "the body of the request did not come in time")

@@ -1,11 +1,14 @@
 """The user who asks, and what the tags of a user let it see (rabbit_mgmt_util.erl)."""
 
+import asyncio
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, final
 
 from amqpbroker.broker.users.permissions import Grant, Permissions
-from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.access import Access
+from amqpbroker.management.answered import answered
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
@@ -18,28 +21,54 @@ _MANAGEMENT = frozenset({"management", "monitoring", "policymaker", "administrat
 
 @final
 class Identity:
-    """A user who has logged in. all_powerful: not a user, but somebody with this machine's token."""
+    """A user who has logged in. all_powerful: not a user, but somebody with this machine's token.
 
-    def __init__(self, broker: "Broker", user: "User", all_powerful: bool = False) -> None:
+    loaded: permissions by vhost, as a backend has answered that does not answer at once.
+    """
+
+    def __init__(
+        self,
+        broker: "Broker",
+        user: "User",
+        all_powerful: bool = False,
+        loaded: "dict[str, Permissions | None] | None" = None,
+    ) -> None:
         self.broker = broker
         self.user = user
         self.all_powerful = all_powerful
+        self._loaded = {} if loaded is None else loaded
         tags = frozenset(user.tags)
         self.manages: bool = bool(tags & _MANAGEMENT)
         self.is_administrator: bool = "administrator" in tags
         self.monitors: bool = self.is_administrator or "monitoring" in tags
         self.makes_policies: bool = self.is_administrator or "policymaker" in tags
 
+    def renewed(self, user: "User") -> "Identity":
+        """Return the identity of the same user after a change of it."""
+        return Identity(self.broker, user, self.all_powerful, self._loaded)
+
+    async def load(self, vhosts: Iterable[str]) -> None:
+        """Request the permissions in these vhosts, unless they can be looked up at any time. Raises ApiError 503."""
+        broker = self.broker
+        if self.all_powerful or broker.logins.answers_at_once:
+            return
+        wanted = [name for name in vhosts if name in broker.vhosts and name not in self._loaded]
+        permit = partial(broker.logins.permit, self.user, False)
+        answers = [answered(broker, partial(permit, name)) for name in wanted]
+        self._loaded.update(zip(wanted, await asyncio.gather(*answers), strict=True))
+
     def permissions(self, vhost: str) -> Permissions | None:
-        """What the user may do there, None if nothing."""
+        """Return the user's permissions in a vhost, None if there are none, or they were not loaded."""
         if self.all_powerful:
             everything = Permissions(self.user.name, vhost)
             everything.grant(Grant(".*", ".*", ".*"))
             return everything
-        try:
-            return self.broker.users.permissions(self.user, vhost)
-        except AmqpError:
-            return None
+        logins = self.broker.logins
+        if not logins.answers_at_once:
+            return self._loaded.get(vhost)
+        found: list[Permissions | None] = []
+        logins.permit(self.user, False, vhost, found.append)
+        return found[0]
 
     def sees_vhost(self, vhost: str) -> bool:
         """Whether what is in the vhost is shown."""

@@ -9,17 +9,28 @@ from amqpbroker.broker.users.users import User
 
 
 class LateBackend(AuthBackend):
-    """Knows users by their passwords. asked: what clients asked for; waiting: answers to come, oldest first."""
+    """Knows users by their passwords, all with the same tags.
 
-    def __init__(self, passwords: dict[str, bytes] | None = None, vhosts: tuple[str, ...] = ("/",)) -> None:
+    asked: what clients asked for. waiting: answers to come, oldest first. gone: names of users whose logins ended.
+    """
+
+    def __init__(
+        self, passwords: dict[str, bytes] | None = None, vhosts: tuple[str, ...] = ("/",), tags: tuple[str, ...] = ()
+    ) -> None:
         self.passwords = {"guest": b"guest"} if passwords is None else passwords
         self.vhosts = vhosts
+        self.tags = tags
+        self.gone: set[str] = set()
         self.asked: list[tuple[str, str]] = []
         self.waiting: list[Callable[[], None]] = []
 
     def identify(self, name: str, password: bytes, answer: Identified) -> None:
         self.asked.append(("identify", name))
-        self.waiting.append(partial(answer, User(name) if self.passwords.get(name) == password else None))
+        self.waiting.append(partial(answer, self._user(name) if self.passwords.get(name) == password else None))
+
+    def identify_certified(self, name: str, answer: Identified) -> None:
+        self.asked.append(("identify_certified", name))
+        self.waiting.append(partial(answer, self._user(name) if name in self.passwords else None))
 
     def permit(self, user: User, vhost: str, answer: Permitted) -> None:
         self.asked.append(("permit", f"{user.name} in {vhost}"))
@@ -28,6 +39,12 @@ class LateBackend(AuthBackend):
             permissions = Permissions(user.name, vhost)
             permissions.grant(Grant(".*", ".*", ".*"))
         self.waiting.append(partial(answer, permissions))
+
+    def current(self, user: User) -> User | None:
+        return None if user.name in self.gone else user
+
+    def _user(self, name: str) -> User:
+        return User(name, tags=self.tags)
 
     def answer(self, index: int = 0) -> None:
         """Give one of the answers that wait."""

@@ -6,10 +6,12 @@ import logging
 import pytest
 
 from amqpbroker.amqp.connection import Connection
+from amqpbroker.amqp.encryption import Encryption
 from amqpbroker.amqp.state import AUTHENTICATING, AUTHORIZING, SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.users.users import User
 from amqpbroker.clock import ManualClock
+from amqpbroker.wire.certificate import Certificate
 from amqpbroker.wire.values import Field, Table
 from tests.amqp.late_backend import LateBackend
 from tests.harness import Received, Wire, make_broker, method
@@ -181,6 +183,22 @@ def test_a_user_whom_only_the_backend_knows_can_work(client: Wire, backend: Late
     assert names(client.receive()) == OPENED
     client.publish("q", b"x")
     assert client.get("q").body == b"x"
+
+
+def test_a_login_by_certificate_may_be_answered_later(clock: ManualClock) -> None:
+    broker = make_broker(clock, auth_mechanisms=("EXTERNAL",))
+    backend = LateBackend({"CN=ann": b""})
+    broker.logins.use(backend)
+    certificate = Certificate("CN=ann", "CN=authority", "", (), ())
+    client = Wire(broker, tls=Encryption("TLSv1.3", "", "", "", certificate))
+    client.feed(b"AMQP\0\0\x09\x01")
+    client.receive()
+    client.feed(method("connection.start-ok", 0, client_properties={}, mechanism="EXTERNAL", response="", locale="en"))
+    assert client.receive() == []
+    assert client.connection.status.state is AUTHENTICATING
+    backend.answer()
+    assert names(client.receive()) == LOGGED_IN
+    assert backend.asked == [("identify_certified", "CN=ann")]
 
 
 # --- meanwhile -------------------------------------------------------------------------------------------------------

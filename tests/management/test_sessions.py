@@ -1,3 +1,4 @@
+from amqpbroker.broker.users.users import User
 from amqpbroker.clock import ManualClock
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.management.sessions import Sessions
@@ -5,14 +6,14 @@ from amqpbroker.management.sessions import Sessions
 
 def test_one_users_logins_end_nobody_elses():
     kept = Sessions(ManualClock(0), 1000)
-    other = kept.open("other", b"hash")
-    own = [kept.open("busy", b"hash") for _ in range(BOUNDS.user_sessions + 1)]
-    assert kept.find(other) == ("other", b"hash")
+    other = kept.open(User("other"))
+    own = [kept.open(User("busy")) for _ in range(BOUNDS.user_sessions + 1)]
+    assert kept.find(other) == User("other")
     assert kept.find(own[0]) is None
     assert all(kept.find(token) for token in own[1:])
 
 
 def test_all_of_them_are_bounded():
     kept = Sessions(ManualClock(0), 1000, Bounds(sessions=3))
-    tokens = [kept.open(f"user{number}", b"") for number in range(4)]
+    tokens = [kept.open(User(f"user{number}")) for number in range(4)]
     assert [kept.find(token) is not None for token in tokens] == [False, True, True, True]

@@ -1,4 +1,4 @@
-"""The authentication backend seam: who a client is, and what it may do, answered at once or later."""
+"""Authentication backend seam: who a client is, and what it may do, answered at once or later."""
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
@@ -8,9 +8,9 @@ from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.broker.users.users import User, Users
 from amqpbroker.errors import AmqpError
 
-#: Takes the user, or None if the password is not that of the user with the name.
+#: Called with the user, or None if there is no such user or the password is wrong.
 Identified = Callable[[User | None], None]
-#: Takes the permissions, or None if the user has none in the vhost.
+#: Called with the permissions, or None if the user has none in the vhost.
 Permitted = Callable[[Permissions | None], None]
 
 
@@ -19,26 +19,47 @@ class AuthBackend(metaclass=ABCMeta):
 
     A backend that asks a server has its own timeout, and answers None, and logs the reason, if it cannot find out. An
     answer for a client that has gone meanwhile is ignored. Passwords are written to no log.
+
+    answers_at_once: True if `permit` always answers within the call, so that permissions can be looked up when they are
+    needed. Otherwise an HTTP request loads the permissions that it needs before it is handled.
     """
+
+    answers_at_once: bool = False
 
     @abstractmethod
     def identify(self, name: str, password: bytes, answer: Identified) -> None:
         """Find out whether this is the password of the user with the name."""
 
     @abstractmethod
+    def identify_certified(self, name: str, answer: Identified) -> None:
+        """Find the user with the name, which a verified certificate has proven."""
+
+    @abstractmethod
     def permit(self, user: User, vhost: str, answer: Permitted) -> None:
         """Find out what the user may do in the vhost, which exists."""
+
+    def current(self, user: User) -> User | None:
+        """Return a user that `identify` has returned as it is now, None if its login no longer holds.
+
+        HTTP requests and sessions call this often, so that it answers from memory.
+        """
+        return user
 
 
 @final
 class InternalBackend(AuthBackend):
     """The users and permissions of the broker's own definitions. It always answers at once."""
 
+    answers_at_once: bool = True
+
     def __init__(self, users: Users) -> None:
         self._users = users
 
     def identify(self, name: str, password: bytes, answer: Identified) -> None:
         answer(self._users.authenticate(name, password))
+
+    def identify_certified(self, name: str, answer: Identified) -> None:
+        answer(self._users.user(name) if self._users.has(name) else None)
 
     def permit(self, user: User, vhost: str, answer: Permitted) -> None:
         try:
@@ -47,3 +68,8 @@ class InternalBackend(AuthBackend):
             answer(None)
         else:
             answer(permissions)
+
+    def current(self, user: User) -> User | None:
+        """Return the user as it is now, None if it was deleted or its password was changed."""
+        now = self._users.user(user.name) if self._users.has(user.name) else None
+        return now if now is not None and now.password_hash == user.password_hash else None

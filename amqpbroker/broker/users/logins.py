@@ -16,7 +16,7 @@ HTTP = "http"
 
 @final
 class Logins:
-    """Logins of users by all protocols. attempts: counters of logins.
+    """The logins of all protocols, which all ask the same backend. attempts: counts them.
 
     Neither the answer to a login that is refused nor the time it takes tells the reason: an unknown user name takes the
     same work as a wrong password.
@@ -30,19 +30,25 @@ class Logins:
         self._backend: AuthBackend = self._internal
         self._guard = LoginGuard(clock, guesses)
 
-    def by_password(self, name: str, password: bytes, host: str, protocol: str) -> User | None:
-        """The user who comes from that address with that password, None if it is to be refused."""
-        user = self._users.authenticate(name, password)
-        return self._judged(user, name, self._guard.guess(name, password, host), host, protocol)
-
     def identify(self, name: str, password: bytes, host: str, protocol: str, answer: Identified) -> None:
-        """`by_password` for a backend that may answer later. Call `answer` with the user, or None for a refusal."""
+        """Call `answer`, now or later, with the user with the password, or None if the login is refused."""
         guess = self._guard.guess(name, password, host)
 
         def judge(user: User | None) -> None:
             answer(self._judged(user, name, guess, host, protocol))
 
         self._backend.identify(name, password, judge)
+
+    def identify_certified(self, name: str, host: str, protocol: str, answer: Identified) -> None:
+        """The same for a name that a verified certificate proves; "" if it proves none."""
+
+        def judge(user: User | None) -> None:
+            answer(self._counted(user if self._users.may_log_in_from(name, host) else None, protocol))
+
+        if name:
+            self._backend.identify_certified(name, judge)
+        else:
+            judge(None)
 
     def permit(self, user: User, inside: bool, vhost: str, answer: Permitted) -> None:
         """Call `answer`, now or later, with the user's permissions in the vhost, or None if there are none.
@@ -51,6 +57,15 @@ class Logins:
         """
         backend = self._internal if inside else self._backend
         backend.permit(user, vhost, answer)
+
+    def current(self, user: User) -> User | None:
+        """Return a user that has logged in as it is now, None if its login no longer holds."""
+        return self._backend.current(user)
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Return whether `permit` always answers within the call."""
+        return self._backend.answers_at_once
 
     def use(self, backend: AuthBackend) -> None:
         """Ask this backend from now on."""
@@ -66,11 +81,6 @@ class Logins:
         if allowed and self._users.has(name):
             self._guard.rejected(guess)
         return self._counted(None, protocol)
-
-    def by_certificate(self, name: str, host: str, protocol: str) -> User | None:
-        """The same for a name that a verified certificate vouches for; "" for one that does not."""
-        known = bool(name) and self._users.has(name) and self._users.may_log_in_from(name, host)
-        return self._counted(self._users.user(name) if known else None, protocol)
 
     def _counted(self, user: User | None, protocol: str) -> User | None:
         self._attempts.count(protocol, user is not None)

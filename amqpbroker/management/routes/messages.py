@@ -90,8 +90,11 @@ def _queue_to_get_from(call: Call) -> Queue:
 async def move(call: Call) -> dict[str, int]:
     """RabbitMQ does this with a shovel. What comes in meanwhile stays."""
     body = call.need("destination")
-    source = call.actions.readable_queue(call.path["name"])
     vhost = body.get("destination_vhost", call.vhost.name)
+    if isinstance(vhost, str):
+        await call.identity.load([vhost])
+        call.check()
+    source = call.actions.readable_queue(call.path["name"])
     destination = _destination(call, vhost, body["destination"])
     if destination is source:
         raise failure.bad_request("destination is the queue itself")

@@ -16,15 +16,15 @@ def whoami(call: Call) -> dict[str, Any]:
     return {"name": user.name, "tags": list(user.tags), "is_internal_user": True}
 
 
-def log_in(call: Call) -> Answer:
+async def log_in(call: Call) -> Answer:
     """The form fields username and password; the answer brings a cookie that counts as this login."""
     form = parse_qs(call.raw.decode("utf-8", "replace"), keep_blank_values=True)
     try:
         name, password = form["username"][0], form["password"][0]
     except KeyError:
         raise failure.bad_request("username and password are needed") from None
-    identity = call.authenticator.by_password(name, password.encode(), call.host)
-    token = call.authenticator.sessions.open(identity.user.name, identity.user.password_hash)
+    identity = await call.authenticator.by_password(name, password.encode(), call.host)
+    token = call.authenticator.sessions.open(identity.user)
     return Answer(200, "ok", {"set-cookie": _cookie(call, token, call.authenticator.sessions.timeout_ms // 1000)})
 
 

@@ -25,8 +25,20 @@ def logins(users):
     return Logins(users, ManualClock(), AuthAttempts())
 
 
+def by_password(logins, *login):
+    answers = []
+    logins.identify(*login, answers.append)
+    return answers[0]
+
+
+def by_certificate(logins, *login):
+    answers = []
+    logins.identify_certified(*login, answers.append)
+    return answers[0]
+
+
 def test_by_password(logins, users):
-    assert logins.by_password("ann", b"s3cret", ELSEWHERE, AMQP) == users.user("ann")
+    assert by_password(logins, "ann", b"s3cret", ELSEWHERE, AMQP) == users.user("ann")
 
 
 @pytest.mark.parametrize(
@@ -40,46 +52,46 @@ def test_by_password(logins, users):
     ],
 )
 def test_who_is_refused(logins, name, password, host):
-    assert logins.by_password(name, password, host, AMQP) is None
+    assert by_password(logins, name, password, host, AMQP) is None
 
 
 def test_by_certificate(logins, users):
-    assert logins.by_certificate("CN=client", ELSEWHERE, AMQP) == users.user("CN=client")
+    assert by_certificate(logins, "CN=client", ELSEWHERE, AMQP) == users.user("CN=client")
 
 
 @pytest.mark.parametrize(("name", "host"), [("", HERE), ("nobody", HERE), ("guest", ELSEWHERE)])
 def test_whose_certificate_is_refused(logins, name, host):
-    assert logins.by_certificate(name, host, AMQP) is None
+    assert by_certificate(logins, name, host, AMQP) is None
 
 
 def test_who_guesses_has_to_pause(logins):
     for number in range(FREE_GUESSES):
-        logins.by_password("ann", b"%d" % number, ELSEWHERE, AMQP)
-    assert logins.by_password("ann", b"s3cret", ELSEWHERE, HTTP) is None
-    assert logins.by_password("ann", b"s3cret", HERE, AMQP)
+        by_password(logins, "ann", b"%d" % number, ELSEWHERE, AMQP)
+    assert by_password(logins, "ann", b"s3cret", ELSEWHERE, HTTP) is None
+    assert by_password(logins, "ann", b"s3cret", HERE, AMQP)
 
 
 def test_a_password_that_is_right_at_the_wrong_place_counts_as_a_guess(logins):
     for number in range(FREE_GUESSES - 1):
-        logins.by_password("guest", b"%d" % number, ELSEWHERE, AMQP)
-    logins.by_password("guest", b"guest", ELSEWHERE, AMQP)
+        by_password(logins, "guest", b"%d" % number, ELSEWHERE, AMQP)
+    by_password(logins, "guest", b"guest", ELSEWHERE, AMQP)
     logins._users.loopback_users = frozenset()
-    assert logins.by_password("guest", b"other", ELSEWHERE, AMQP) is None
+    assert by_password(logins, "guest", b"other", ELSEWHERE, AMQP) is None
     assert len(logins._guard._records) == 1
 
 
 def test_names_that_are_no_users_take_no_memory(logins):
     for number in range(1000):
-        logins.by_password(f"nobody {number}", b"x", ELSEWHERE, AMQP)
+        by_password(logins, f"nobody {number}", b"x", ELSEWHERE, AMQP)
     assert len(logins._guard._records) == 0
 
 
 def test_attempts_are_counted_by_protocol(logins):
-    logins.by_password("ann", b"s3cret", HERE, AMQP)
-    logins.by_password("ann", b"wrong", HERE, AMQP)
-    logins.by_certificate("CN=client", HERE, AMQP)
-    logins.by_certificate("", HERE, AMQP)
-    logins.by_password("ann", b"s3cret", HERE, HTTP)
+    by_password(logins, "ann", b"s3cret", HERE, AMQP)
+    by_password(logins, "ann", b"wrong", HERE, AMQP)
+    by_certificate(logins, "CN=client", HERE, AMQP)
+    by_certificate(logins, "", HERE, AMQP)
+    by_password(logins, "ann", b"s3cret", HERE, HTTP)
     assert logins._attempts.succeeded == {AMQP: 2, HTTP: 1}
     assert logins._attempts.failed == {AMQP: 2}
 
@@ -92,6 +104,9 @@ class Silent(AuthBackend):
 
     def identify(self, name, password, answer):
         self.waiting.append((name, password, answer))
+
+    def identify_certified(self, name, answer):
+        self.waiting.append((name, answer))
 
     def permit(self, user, vhost, answer):
         self.waiting.append((user, vhost, answer))
@@ -136,3 +151,34 @@ def test_users_within_the_process_are_the_brokers_own():
     logins.permit(BROKER, True, "/", answers.append)
     assert backend.waiting == []
     assert answers[0].grants == Grant(".*", ".*", ".*")
+
+
+def test_a_certificate_is_vouched_for_by_the_same_backend():
+    attempts, backend, answers = AuthAttempts(), Silent(), []
+    logins = Logins(Users(), ManualClock(), attempts)
+    logins.use(backend)
+    logins.identify_certified("CN=client", ELSEWHERE, AMQP, answers.append)
+    logins.identify_certified("", ELSEWHERE, AMQP, answers.append)
+    assert (answers, attempts.failed) == ([None], {AMQP: 1})
+    ((name, answer),) = backend.waiting
+    client = User(name)
+    answer(client)
+    assert (answers, attempts.succeeded) == ([None, client], {AMQP: 1})
+
+
+def test_a_login_holds_while_the_user_and_its_password_stay(logins, users):
+    ann = users.user("ann")
+    users.set_tags("ann", ["monitoring"])
+    assert logins.current(ann) == users.user("ann") != ann
+    users.change_password("ann", "other")
+    assert logins.current(ann) is None
+    ann = users.user("ann")
+    users.delete_user("ann")
+    assert logins.current(ann) is None
+
+
+def test_a_login_by_another_backend_holds_as_long_as_that_says(logins):
+    bob = User("bob")
+    logins.use(Silent())
+    assert logins.current(bob) is bob
+    assert not logins.answers_at_once
