@@ -62,7 +62,7 @@ class Churn(Job):
         while (now := time.monotonic()) < end and self.count != self._limit:
             if now >= next_report:
                 next_report = now + INTERVAL_S
-                control.tell(self._report())
+                control.report(self._report())
                 if control.is_stopped():
                     break
             before = now_ns()
@@ -270,7 +270,7 @@ def _run(command: str, jobs: Sequence[Churn], given: dict[str, Any], topology: T
                 supervise(processes, interrupt, shown, ["operations"], nobody, interval_s=how.interval_s)
     except PerfError as error:
         raise click.ClickException(str(error)) from error
-    took = processes.took(processes.workers)
+    took = processes.duration(processes.workers)
     operations = processes.counts()["operations"]
     latencies = processes.latencies.get("operation")
     result: dict[str, Any] = {

@@ -106,14 +106,14 @@ class Holding(Job):
             self._make()
             if time.monotonic() >= next_report:
                 next_report = time.monotonic() + INTERVAL_S
-                control.tell(self._report())
+                control.report(self._report())
                 stopped = control.is_stopped()
         made = time.monotonic()
-        control.tell(self._report())
+        control.report(self._report())
         connections = self.connections()
         if not stopped:
             with EventLoop(
-                connections, control.fileno(), control.is_stopped, lambda: control.tell(self._report())
+                connections, control.fileno(), control.is_stopped, lambda: control.report(self._report())
             ) as loop:
                 loop.run(made, self._seconds)
         report = self._report()
@@ -247,7 +247,7 @@ def _run(command: str, job: Holding, around: AbstractContextManager[None], how: 
                 supervise(processes, interrupt, shown, [], nobody, [job.things], how.interval_s)
     except PerfError as error:
         raise click.ClickException(str(error)) from error
-    took = processes.took(processes.workers)
+    took = processes.duration(processes.workers)
     made = processes.counts()[job.things]
     latencies = processes.latencies.get(job.making)
     return {

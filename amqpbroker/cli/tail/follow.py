@@ -42,7 +42,7 @@ def _follow(source: Source, output: Output, count: int | None) -> None:
     left = count
     while left != 0:
         try:
-            messages, more = source.take()
+            messages, more = source.get()
         except ApiError as error:
             if error.http_status == 404:
                 raise CtlError("The vhost, or the queue that tail reads from, was deleted.") from None

@@ -74,8 +74,8 @@ class Source:
             self._trace(True)
             self._switched = True
 
-    def take(self) -> tuple[list[Seen], bool]:
-        """What has come, and whether there may be more by now. Raises CtlError."""
+    def get(self) -> tuple[list[Seen], bool]:
+        """Get the messages that have come, and whether there may be more by now. Raises CtlError."""
         body = {"count": _BATCH, "ackmode": "ack_requeue_false", "encoding": "auto"}
         got = self._api.post(f"queues/{quoted(self._vhost)}/{self._queue}/get", body)
         messages = [self._seen(each) for each in got]

@@ -28,7 +28,7 @@ class Scripted(Processes):
     def stop(self, workers=None):
         pass
 
-    def hear(self, timeout_s):
+    def receive(self, timeout_s):
         self._clock[0] = round(self._clock[0] + timeout_s, 1)
         while self._script and self._script[0][0] <= self._clock[0]:
             _, number, report = self._script.pop(0)

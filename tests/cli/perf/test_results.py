@@ -73,7 +73,7 @@ def test_what_ended_by_an_error_counts_until_the_last_report(capsys):
 
 
 def test_without_a_start_there_is_no_time():
-    assert Processes([], Interrupt()).took([Told(counts={}, at=500.0)]) == 0.0
+    assert Processes([], Interrupt()).duration([Told(counts={}, at=500.0)]) == 0.0
 
 
 def test_the_longest_block_counts_and_whoever_was_not_read():
