@@ -7,8 +7,8 @@ from typing import final
 
 from amqpbroker.broker.shovels.definition import ShovelDefinition
 from amqpbroker.broker.shovels.shovels import State
-from amqpbroker.client.failure import LinkError
 from amqpbroker.client.link import Link, LinkReceiver
+from amqpbroker.client.login import LinkError
 from amqpbroker.client.protocol import Delivery
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.shovel.changes import Changes

@@ -27,11 +27,12 @@ from amqpbroker.cli.perf.options import (
     with_access,
     with_queue,
 )
-from amqpbroker.cli.perf.processes import INTERVAL_S, Control, Interrupt, Job, Processes, Report, nobody, supervise
+from amqpbroker.cli.perf.processes import INTERVAL_S, Control, Job, Processes, Report, nobody, supervise
 from amqpbroker.cli.perf.progress import Manner, progress
 from amqpbroker.cli.perf.results import show_json, show_tables, title
 from amqpbroker.cli.perf.template import now_ns
 from amqpbroker.cli.perf.topology import Declaration, Topology, made_up_name
+from amqpbroker.cli.signals import Interrupt
 from amqpbroker.wire import frames
 
 #: Size of the buffer of a connection. It receives methods without content only, and there may be many connections.

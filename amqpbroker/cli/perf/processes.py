@@ -12,12 +12,11 @@ from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from operator import is_
-from types import FrameType
 
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.progress import Progress, Snapshot
-from amqpbroker.cli.signals import ending
+from amqpbroker.cli.signals import Interrupt, ending
 
 #: Seconds from one report of a process to the next.
 INTERVAL_S = 0.25
@@ -59,27 +58,6 @@ class Failed:
     """Ended by an error, whose text this is."""
 
     text: str
-
-
-class Interrupt:
-    """The signals that end a run early. A second Ctrl-C ends the program; the others often come twice by themselves."""
-
-    def __init__(self) -> None:
-        self.came = False
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.came and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.came = True
-
-    @contextmanager
-    def heeded(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._note) for number in ending()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 @contextmanager

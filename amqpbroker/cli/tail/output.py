@@ -10,8 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from amqpbroker.cli.tail.body import shown_body
-from amqpbroker.cli.tail.printable import visible
+from amqpbroker.cli.tail.body import shown_body, visible
 from amqpbroker.cli.tail.seen import Seen
 
 _MODES = {1: "transient", 2: "persistent"}

@@ -1,8 +1,9 @@
 import pytest
 
-from amqpbroker.cli.perf.processes import Interrupt, Processes, Report, nobody, supervise
+from amqpbroker.cli.perf.processes import Processes, Report, nobody, supervise
 from amqpbroker.cli.perf.progress import Progress
 from amqpbroker.cli.perf.throughput import IDLE_S, Superfluous
+from amqpbroker.cli.signals import Interrupt
 
 
 class Worker:

@@ -4,8 +4,9 @@ from amqpbroker.cli.perf.access import Uri
 from amqpbroker.cli.perf.client import Access
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.plan import Plan
-from amqpbroker.cli.perf.processes import Interrupt, Processes, Report
+from amqpbroker.cli.perf.processes import Processes, Report
 from amqpbroker.cli.perf.results import result_of, show
+from amqpbroker.cli.signals import Interrupt
 
 GIVEN = {
     "id": None,

@@ -2,8 +2,7 @@
 
 import pytest
 
-from amqpbroker.cli.tail.body import shown_body
-from amqpbroker.cli.tail.printable import visible
+from amqpbroker.cli.tail.body import shown_body, visible
 from amqpbroker.cli.tail.seen import Seen
 
 
