@@ -9,8 +9,7 @@ import time
 
 import click
 
-from amqpbroker.cli.ctl.api import ApiError
-from amqpbroker.cli.ctl.command import CtlError
+from amqpbroker.cli.ctl.failure import ApiError, CtlError
 from amqpbroker.cli.signals import ending
 from amqpbroker.cli.tail.output import Output
 from amqpbroker.cli.tail.source import Source

@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any, final
 
-from amqpbroker.cli.ctl.api import Api, ApiError, quoted
-from amqpbroker.cli.ctl.command import DATA, CtlError, UsageError
+from amqpbroker.cli.ctl.api import Api, quoted
+from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError, UsageError
 from amqpbroker.cli.tail.seen import Seen, bound, traced
 
 TRACE = "amq.rabbitmq.trace"

@@ -1,7 +1,8 @@
 """Shovels."""
 
 from amqpbroker.cli.ctl.api import quoted
-from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows
+from amqpbroker.cli.ctl.command import Call, Command, Rows
+from amqpbroker.cli.ctl.failure import CtlError
 
 GROUP = "Shovels"
 
