@@ -1,12 +1,40 @@
 """The signals that ask a command to end."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 
 def ending() -> list[signal.Signals]:
-    """Ctrl-C, SIGTERM, and the closing of the terminal, unless `nohup` has that ignored."""
+    """Return Ctrl-C, SIGTERM, and the closing of the terminal, unless `nohup` has that ignored."""
     found = [signal.SIGINT, signal.SIGTERM]
     hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         found.append(hangup)
     return found
+
+
+class Interrupt:
+    """The signals that end a command early. A second Ctrl-C ends the program; others often come twice by themselves.
+
+    came: one of them has come.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.came and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.came = True
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Handle the signals in a `with` statement."""
+        before = {number: signal.signal(number, self._note) for number in ending()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

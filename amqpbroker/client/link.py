@@ -3,8 +3,7 @@
 import asyncio
 from typing import cast, final
 
-from amqpbroker.client.failure import LinkError
-from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, Login
+from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, LinkError, Login
 from amqpbroker.client.protocol import Client, Delivery, Receiver
 from amqpbroker.wire.frames import HEARTBEAT_FRAME, OVERHEAD
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import amqpbroker
-from amqpbroker.client.failure import MechanismError
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, Table, encode_table, longstr
@@ -26,6 +25,18 @@ _CAPABILITIES: Table = {
         "authentication_failure_close",
     )
 }
+
+
+class LinkError(Exception):
+    """The connection is closed, or cannot be opened; the text gives the reason, without secrets."""
+
+
+class MechanismError(LinkError):
+    """The broker offers none of the mechanisms that the client may log in by. offered: those of the broker."""
+
+    def __init__(self, wanted: tuple[str, ...], offered: list[str]) -> None:
+        super().__init__(f"the broker offers none of {', '.join(wanted)} to log in by")
+        self.offered = offered
 
 
 class Tuned(NamedTuple):

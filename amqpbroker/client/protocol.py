@@ -9,8 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple, final
 
-from amqpbroker.client.failure import ChannelClosedError, LinkError
-from amqpbroker.client.login import FRAME_MAX
+from amqpbroker.client.login import FRAME_MAX, LinkError
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import BASIC_CLASS, HEADER, HEARTBEAT, METHOD, content, frame
 from amqpbroker.wire.reader import FrameReader
@@ -20,6 +19,14 @@ _DELIVER = 60 << 16 | 60
 _ACK = 60 << 16 | 80
 
 _ACK_FRAME = struct.Struct(">BHIHHQBB")
+
+
+class ChannelClosedError(LinkError):
+    """The broker closed a channel. code: AMQP's reply code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Delivery(NamedTuple):

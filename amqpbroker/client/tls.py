@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Callable
 
-from amqpbroker.client.failure import LinkError
+from amqpbroker.client.login import LinkError
 from amqpbroker.client.uri import TlsOptions
 
 

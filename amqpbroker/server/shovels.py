@@ -53,7 +53,7 @@ class LazyShovels(ShovelRunner):
             await self._runner.close(timeout_s)
 
     async def _open_inside(self, user: User) -> socket.socket:
-        from amqpbroker.shovel.uncancelled import to_the_end
+        from amqpbroker.shovel.dialing import to_the_end
 
         ours, theirs = socket.socketpair()
         try:

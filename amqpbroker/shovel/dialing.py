@@ -5,19 +5,19 @@ import logging
 import random
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import final
+from typing import Any, TypeVar, final
 
 from amqpbroker.broker.users.users import BROKER, User, Users
-from amqpbroker.client.failure import LinkError
 from amqpbroker.client.link import MAX_READ_BYTES, Link
-from amqpbroker.client.login import Login, agreed
+from amqpbroker.client.login import LinkError, Login, agreed
 from amqpbroker.client.tls import tls_context
 from amqpbroker.client.uri import AmqpUri
-from amqpbroker.shovel.uncancelled import to_the_end
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _EXTERNAL = "EXTERNAL"
 
@@ -105,3 +105,24 @@ def _login(uri: AmqpUri, name: str) -> Login:
 
 def _no_heartbeat(suggested_s: int) -> int:
     return 0
+
+
+async def to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await the coroutine. A cancellation takes effect once the coroutine has ended.
+
+    If the creation of a transport from a socket is cancelled, the event loop closes the socket without telling the
+    protocol, and uvloop leaves the Python socket with a descriptor that may have been reused for another file.
+    """
+    task = asyncio.ensure_future(coroutine)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled and not task.cancelled() and task.exception() is None:
+        raise asyncio.CancelledError
+    try:
+        return task.result()
+    finally:
+        del task  # the task holds the raised error, which refers to this frame

@@ -9,7 +9,7 @@ from typing import final
 
 from amqpbroker.broker.shovels.definition import ShovelDefinition
 from amqpbroker.broker.shovels.shovels import ShovelStatus, State
-from amqpbroker.client.failure import LinkError
+from amqpbroker.client.login import LinkError
 from amqpbroker.clock import Clock
 from amqpbroker.shovel import topology
 from amqpbroker.shovel.changes import Changes, way

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from amqpbroker.broker.shovels.definition import Destination, Source
-from amqpbroker.client.failure import ChannelClosedError
-from amqpbroker.client.protocol import Client
+from amqpbroker.client.protocol import ChannelClosedError, Client
 from amqpbroker.wire.values import Field, Table, longstr
 
 #: Channels for what may fail.

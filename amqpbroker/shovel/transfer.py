@@ -65,7 +65,7 @@ class Transfer:
         self._ends = ends
         self._mode: AckMode = ack_mode
         self._to_take = remaining
-        self._to_settle = remaining
+        self._to_transfer = remaining
         self._sequence = 0
         #: Published and not confirmed, by the number of the publish; in order of both number and delivery tag.
         self._unconfirmed: dict[int, Delivery] = {}
@@ -91,26 +91,26 @@ class Transfer:
 
     def confirmed(self, number: int, multiple: bool, taken: bool) -> None:
         """By the destination."""
-        settled = self._confirmed(number, multiple)
-        if not settled:
+        confirmed = self._remove_confirmed(number, multiple)
+        if not confirmed:
             return
         if not taken:
-            self._refused += settled
+            self._refused += confirmed
             if not self._waiting and not self._ended:
                 self._waiting = True
-                self._tell()
+                self._update_status()
                 self._ends.retry_later(self.retry)
             return
-        if len(settled) > 1 and not self._refused:
-            self._ends.ack(settled[-1].tag, True)
+        if len(confirmed) > 1 and not self._refused:
+            self._ends.ack(confirmed[-1].tag, True)
         else:
-            for delivery in settled:
+            for delivery in confirmed:
                 self._ends.ack(delivery.tag, False)
-        for delivery in settled:
-            self._settle(delivery)
+        for delivery in confirmed:
+            self._transferred(delivery)
         self._throttle()
 
-    def _confirmed(self, number: int, multiple: bool) -> list[Delivery]:
+    def _remove_confirmed(self, number: int, multiple: bool) -> list[Delivery]:
         if not multiple:
             delivery = self._unconfirmed.pop(number, None)
             return [] if delivery is None else [delivery]
@@ -131,18 +131,18 @@ class Transfer:
         self._pending.extendleft(sorted(self._refused, key=_tag, reverse=True))
         self._refused = []
         self._waiting = False
-        self._tell()
+        self._update_status()
         self._forward()
 
     def blocked(self, blocked: bool) -> None:
         """The destination wants nothing to be published, or again something."""
         self._blocked = blocked
-        self._tell()
+        self._update_status()
         self._forward()
 
     @property
-    def is_settled(self) -> bool:
-        """Whether nothing that was published waits to be confirmed."""
+    def all_confirmed(self) -> bool:
+        """Return whether no published message waits to be confirmed."""
         return not self._unconfirmed
 
     def end(self) -> None:
@@ -152,7 +152,7 @@ class Transfer:
     def full(self, full: bool) -> None:
         """The network to the destination takes no more, or again some."""
         self._full = full
-        self._tell()
+        self._update_status()
         self._forward()
 
     # ----------------------------------------------------------------------------------------------------------------
@@ -176,14 +176,14 @@ class Transfer:
         if self._mode == "on-publish":
             self._ends.ack(delivery.tag, False)
         if self._mode != "on-confirm":
-            self._settle(delivery)
+            self._transferred(delivery)
 
-    def _settle(self, delivery: Delivery) -> None:
-        """The message is done with."""
+    def _transferred(self, delivery: Delivery) -> None:
+        """Count a message as transferred."""
         self._octets -= _size(delivery)
-        if self._to_settle is not None:
-            self._to_settle -= 1
-            if self._to_settle == 0:
+        if self._to_transfer is not None:
+            self._to_transfer -= 1
+            if self._to_transfer == 0:
                 self.end()
                 self._ends.finished()
 
@@ -193,7 +193,8 @@ class Transfer:
             self._reading = reading
             self._ends.read(reading)
 
-    def _tell(self) -> None:
+    def _update_status(self) -> None:
+        """Notify the ends if the status has changed."""
         status: Status = "blocked" if self._blocked or self._waiting else "flow" if self._full else "running"
         if status != self.status:
             self.status = status

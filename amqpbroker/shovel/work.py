@@ -7,8 +7,8 @@ from typing import final
 
 from amqpbroker.broker.shovels.definition import ShovelDefinition
 from amqpbroker.broker.shovels.shovels import State
-from amqpbroker.client.failure import LinkError
 from amqpbroker.client.link import Link, LinkReceiver
+from amqpbroker.client.login import LinkError
 from amqpbroker.client.protocol import Delivery
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.shovel.changes import Changes
@@ -41,7 +41,7 @@ class Work:
         on_status: Callable[[State], None],
     ) -> None:
         """clock: times the delays. on_status: called when the transfer's status changes."""
-        self.settled = asyncio.Event()
+        self.confirmed = asyncio.Event()
         self._ends = _Ends(definition, source, destination, changes, clock, on_status)
         self.done = self._ends.done
         self.transfer = Transfer(self._ends, definition.ack_mode, remaining)
@@ -59,11 +59,11 @@ class Work:
         failed = self.done.done() and not self.done.cancelled() and self.done.result() is not None
         self.transfer.end()
         self._ends.finished()
-        if not failed and not self.transfer.is_settled:
-            self.settled.clear()
+        if not failed and not self.transfer.all_confirmed:
+            self.confirmed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_S):
-                    await self.settled.wait()
+                    await self.confirmed.wait()
 
 
 @final
@@ -124,7 +124,7 @@ class _Receiver(LinkReceiver):
 
     def failed(self, error: LinkError) -> None:
         self.work.failed(error)
-        self.work.settled.set()
+        self.work.confirmed.set()
 
 
 @final
@@ -141,8 +141,8 @@ class _AtSource(_Receiver):
 class _AtDestination(_Receiver):
     def confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
         self.work.transfer.confirmed(tag, multiple, taken)
-        if self.work.transfer.is_settled:
-            self.work.settled.set()
+        if self.work.transfer.all_confirmed:
+            self.work.confirmed.set()
 
     def blocked(self, blocked: bool) -> None:
         self.work.transfer.blocked(blocked)

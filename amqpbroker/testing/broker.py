@@ -20,7 +20,7 @@ from amqpbroker.server.protocols import AMQP, HTTP
 from amqpbroker.testing.clock import BrokerClock
 from amqpbroker.testing.faults.api import Faults
 from amqpbroker.testing.faults.injector import Injector
-from amqpbroker.testing.forks import give_up_in_forks
+from amqpbroker.testing.forks import close_in_forks
 from amqpbroker.testing.inspector import QueueState
 from amqpbroker.testing.instance import Instance
 from amqpbroker.testing.instances import add_routes
@@ -73,7 +73,7 @@ class Broker:
         self._asking = threading.Lock()
         self._pid = 0
         self.clock = BrokerClock(self._run, lambda: self._instance.time_travel)
-        self.faults = Faults(self._injector, self._settled)
+        self.faults = Faults(self._injector, self._call_and_quiesce)
 
     # --- start and stop ---------------------------------------------------------------------------------------------
 
@@ -107,7 +107,7 @@ class Broker:
         instance = self._running
         thread.join(PATIENCE_S)
         self._listening = []
-        give_up_in_forks(self, ())
+        close_in_forks(self, ())
         if thread.is_alive():
             raise overdue(PATIENCE_S, "stop()", thread, instance)
 
@@ -206,7 +206,7 @@ class Broker:
                 for vhost in instance.broker.vhosts:
                     instance.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
         self._listening = listening
-        give_up_in_forks(self, [port for _, _, port in listening])
+        close_in_forks(self, [port for _, _, port in listening])
         coming, self._coming = self._coming, None
         if coming is not None:
             coming.set_result(None)
@@ -275,7 +275,7 @@ class Broker:
         def delete(instance: Instance) -> None:
             if name in instance.broker.vhosts or not missing_ok:
                 instance.broker.delete_vhost(name)
-            instance.recorder.forget_vhost(name)
+            instance.recorder.vhost_deleted(name)
 
         self._call(delete, "delete_vhost()")
 
@@ -299,7 +299,7 @@ class Broker:
         """
         __tracebackhide__ = True
         _refuse_to_block("wait_until")
-        return self._look(
+        return self._query(
             "wait_until()",
             lambda instance: instance.inspector.wait_until(queue, ready, unacked, consumers, vhost, timeout),
             timeout,
@@ -322,11 +322,11 @@ class Broker:
         """
         __tracebackhide__ = True
         if count is None:
-            return self._look(
+            return self._query(
                 "published()", lambda instance: _now(instance.inspector.published(exchange, routing_key, vhost))
             )
         _refuse_to_block("published")
-        return self._look(
+        return self._query(
             "published()",
             lambda instance: instance.inspector.wait_for_published(count, exchange, routing_key, vhost, timeout),
             timeout,
@@ -338,11 +338,11 @@ class Broker:
         Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
         """
         __tracebackhide__ = True
-        return self._look("messages()", lambda instance: _now(instance.inspector.messages(queue, vhost)))
+        return self._query("messages()", lambda instance: _now(instance.inspector.messages(queue, vhost)))
 
     def queues(self, *, vhost: str | None = None) -> list[QueueState]:
         """All of them, with their numbers."""
-        return self._look("queues()", lambda instance: _now(instance.inspector.queues(vhost)))
+        return self._query("queues()", lambda instance: _now(instance.inspector.queues(vhost)))
 
     @property
     def unroutable(self) -> list[Message]:
@@ -350,7 +350,7 @@ class Broker:
         return self.unroutable_in(None)
 
     def unroutable_in(self, vhost: str | None) -> list[Message]:
-        return self._look("unroutable", lambda instance: _now(instance.inspector.unroutable(vhost)))
+        return self._query("unroutable", lambda instance: _now(instance.inspector.unroutable(vhost)))
 
     @property
     def channel_errors(self) -> list[Refusal]:
@@ -358,7 +358,7 @@ class Broker:
         return self.channel_errors_in(None)
 
     def channel_errors_in(self, vhost: str | None) -> list[Refusal]:
-        return self._look("channel_errors", lambda instance: _now(instance.inspector.refusals(vhost)))
+        return self._query("channel_errors", lambda instance: _now(instance.inspector.refusals(vhost)))
 
     # --- the way to the loop's thread -------------------------------------------------------------------------------
 
@@ -406,16 +406,16 @@ class Broker:
             return "this is the broker's own thread: it would wait for itself"
         return None
 
-    def _look(self, what: str, look: Callable[[Instance], Awaitable[T]], timeout_s: float = 0) -> T:
-        """Once all that clients have sent so far is acted on."""
+    def _query(self, what: str, query: Callable[[Instance], Awaitable[T]], timeout_s: float = 0) -> T:
+        """Return the result of a query, once all that clients have sent so far is handled."""
         __tracebackhide__ = True
         instance = self._instance
 
-        async def settled() -> T:
+        async def quiesced() -> T:
             await instance.time_travel.quiesce()
-            return await look(instance)
+            return await query(instance)
 
-        return cast(T, self._run(settled(), PATIENCE_S + timeout_s, what))
+        return cast(T, self._run(quiesced(), PATIENCE_S + timeout_s, what))
 
     def _call(self, function: Any, what: str = "a call") -> Any:
         """`function(instance)`, on the loop's thread."""
@@ -426,8 +426,8 @@ class Broker:
 
         return self._run(call(), what=what)
 
-    def _settled(self, function: Any) -> Any:
-        """`function()`, on the loop's thread; what follows from it has been written to the sockets."""
+    def _call_and_quiesce(self, function: Any) -> Any:
+        """Call `function()` on the loop's thread, and wait until its consequences are written to the sockets."""
         instance = self._instance
 
         async def call() -> Any:

@@ -15,8 +15,8 @@ _ports: dict[int, Collection[int]] = {}
 _DESCRIPTORS = "/dev/fd"
 
 
-def give_up_in_forks(owner: object, ports: Collection[int]) -> None:
-    """From now on: sockets of these local ports; those that were named before for `owner` no more."""
+def close_in_forks(owner: object, ports: Collection[int]) -> None:
+    """Close sockets of these local ports in forked processes. They replace the ports of an earlier call for `owner`."""
     _ports[id(owner)] = ports
     if not ports:
         del _ports[id(owner)]

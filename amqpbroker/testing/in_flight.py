@@ -28,7 +28,7 @@ class Sent:
         self._target = 0
         sock = client.socket
         if sock is not None:
-            self._target = max(peers.written(sock), self._taken(sock) + unread(sock))
+            self._target = max(peers.written(sock), self._read(sock) + unread(sock))
 
     @property
     def is_handled(self) -> bool:
@@ -38,7 +38,7 @@ class Sent:
         if sock is None or client.closing:
             return True
         if not self._arrived:
-            if self._taken(sock) < self._target and not (received(sock) is None and not unread(sock)):
+            if self._read(sock) < self._target and not (received(sock) is None and not unread(sock)):
                 return False
             self._arrived = True
             self._octets = self._arrived_octets = client.octets
@@ -71,10 +71,10 @@ class Sent:
     def __str__(self) -> str:
         client = self._client
         sock = client.socket
-        left = 0 if sock is None else max(self._target - self._taken(sock), 0)
+        left = 0 if sock is None else max(self._target - self._read(sock), 0)
         return f"{client.name}: {left:,} bytes of what it had sent"
 
-    def _taken(self, sock: Any) -> int:
+    def _read(self, sock: Any) -> int:
         """Return the number of the client's bytes that were read from the socket."""
         came = received(sock)
         return self._client.octets if came is None else came - unread(sock)

@@ -10,7 +10,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.delivery_count import counted
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.testing.message import Message, seen, where
-from amqpbroker.testing.recorder import Kept, Publish, Recorder, Refusal
+from amqpbroker.testing.recorder import Newest, Publish, Recorder, Refusal
 from amqpbroker.wire.values import text
 
 #: How often is looked whether what a test waits for has come.
@@ -195,7 +195,7 @@ class Inspector:
             return "nothing was published"
         shown = ", ".join(f"{count} to {place}" for place, count in counts.most_common(SHOWN))
         more = ", and others" if len(counts) > SHOWN else ""
-        return f"published were {shown}{more}{_forgotten(self._recorder.publishes)}"
+        return f"published were {shown}{more}{_discarded(self._recorder.publishes)}"
 
     # --- what a failing test shows ----------------------------------------------------------------------------------
 
@@ -241,5 +241,5 @@ def _in(vhost: str | None) -> str:
     return "" if vhost is None else f" in vhost {vhost!r}"
 
 
-def _forgotten(kept: Kept[Publish]) -> str:
-    return f" (and {kept.dropped} before, which are not remembered any more)" if kept.dropped else ""
+def _discarded(newest: Newest[Publish]) -> str:
+    return f" (and {newest.discarded} before, which are not remembered any more)" if newest.discarded else ""

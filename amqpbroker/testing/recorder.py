@@ -51,41 +51,41 @@ class Publish:
     queues: Sequence[str]
 
 
-class Kept(Generic[T]):
-    """The newest of what is added. added: how many ever were. dropped: how many of these are not kept any more."""
+class Newest(Generic[T]):
+    """The newest of what is added. added: how many ever were. discarded: how many of these are not there any more."""
 
     def __init__(self, count: int, size: int) -> None:
         self.added = 0
-        self.dropped = 0
+        self.discarded = 0
         self._count = count
         self._size = size
         self._left = size
-        self._kept: deque[tuple[T, int]] = deque()
+        self._newest: deque[tuple[T, int]] = deque()
 
     def add(self, one: T, size: int = 0) -> None:
         self.added += 1
-        self._kept.append((one, size))
+        self._newest.append((one, size))
         self._left -= size
-        while len(self._kept) > self._count or (self._left < 0 and len(self._kept) > 1):
-            self._left += self._kept.popleft()[1]
-            self.dropped += 1
+        while len(self._newest) > self._count or (self._left < 0 and len(self._newest) > 1):
+            self._left += self._newest.popleft()[1]
+            self.discarded += 1
 
     def __iter__(self) -> Iterator[T]:
-        return (one for one, _ in self._kept)
+        return (one for one, _ in self._newest)
 
-    def forget(self, unwanted: Callable[[T], bool]) -> None:
-        """Keep it no longer."""
-        self._kept = deque([item for item in self._kept if not unwanted(item[0])])
-        self._left = self._size - sum([size for _, size in self._kept])
+    def remove(self, unwanted: Callable[[T], bool]) -> None:
+        """Remove the unwanted ones."""
+        self._newest = deque([item for item in self._newest if not unwanted(item[0])])
+        self._left = self._size - sum([size for _, size in self._newest])
 
 
 class Recorder(Tap):
     """For `Broker.tap`."""
 
     def __init__(self) -> None:
-        self.publishes: Kept[Publish] = Kept(MESSAGES, MESSAGES_BYTES)
-        self.unroutable: Kept[Publish] = Kept(UNROUTABLE, UNROUTABLE_BYTES)
-        self.refusals: Kept[Refusal] = Kept(REFUSALS, 0)
+        self.publishes: Newest[Publish] = Newest(MESSAGES, MESSAGES_BYTES)
+        self.unroutable: Newest[Publish] = Newest(UNROUTABLE, UNROUTABLE_BYTES)
+        self.refusals: Newest[Refusal] = Newest(REFUSALS, 0)
 
     def published(
         self, vhost: TappedVhost, message: Message, destinations: Sequence[TappedDestination], via: Via
@@ -104,13 +104,14 @@ class Recorder(Tap):
 
     def discard(self) -> None:
         """Release all records after the broker has ended."""
-        for kept in (self.publishes, self.unroutable, self.refusals):
-            kept.forget(_any)
+        for newest in (self.publishes, self.unroutable, self.refusals):
+            newest.remove(_any)
 
-    def forget_vhost(self, name: str) -> None:
-        self.publishes.forget(lambda one: one.vhost == name)
-        self.unroutable.forget(lambda one: one.vhost == name)
-        self.refusals.forget(lambda one: one.vhost == name)
+    def vhost_deleted(self, name: str) -> None:
+        """Remove the records of a vhost."""
+        self.publishes.remove(lambda one: one.vhost == name)
+        self.unroutable.remove(lambda one: one.vhost == name)
+        self.refusals.remove(lambda one: one.vhost == name)
 
 
 def _any(one: object) -> bool:

@@ -59,11 +59,11 @@ class Peers:
             message = struct.pack("=IHHII", _NETLINK_HEAD + len(request), _BY_FAMILY, _REQUEST, 0, 0) + request
             # The kernel reads the length of the write queue before the number of acknowledged bytes. Bytes that are
             # acknowledged in between are in both, so the lower of two answers is right.
-            return min(self._ask(message), self._ask(message))
+            return min(self._query(message), self._query(message))
         except (OSError, ValueError):
             return 0
 
-    def _ask(self, message: bytes) -> int:
+    def _query(self, message: bytes) -> int:
         """Return the answer of the kernel. Raises OSError, ValueError."""
         assert self._netlink is not None
         self._netlink.send(message)

@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from amqpbroker.client.failure import LinkError
 from amqpbroker.client.link import MAX_READ_BYTES, READ_BYTES, Link, LinkReceiver
-from amqpbroker.client.login import PROTOCOL_HEADER, Login
+from amqpbroker.client.login import PROTOCOL_HEADER, LinkError, Login
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import FRAME_HEAD, HEARTBEAT_FRAME, METHOD, frame
 

@@ -1,7 +1,6 @@
 import pytest
 
-from amqpbroker.client.failure import MechanismError
-from amqpbroker.client.login import FRAME_MAX, Login, Tuned, agreed
+from amqpbroker.client.login import FRAME_MAX, Login, MechanismError, Tuned, agreed
 from amqpbroker.wire import methods
 from amqpbroker.wire.reader import FrameReader
 

@@ -8,9 +8,8 @@ import pytest
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.users.users import BROKER
-from amqpbroker.client.failure import ChannelClosedError, LinkError
-from amqpbroker.client.login import PROTOCOL_HEADER
-from amqpbroker.client.protocol import Client, Delivery, Receiver
+from amqpbroker.client.login import PROTOCOL_HEADER, LinkError
+from amqpbroker.client.protocol import ChannelClosedError, Client, Delivery, Receiver
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.properties import encode_properties

@@ -2,7 +2,7 @@ import ssl
 
 import pytest
 
-from amqpbroker.client.failure import LinkError
+from amqpbroker.client.login import LinkError
 from amqpbroker.client.tls import tls_context
 from amqpbroker.client.uri import TlsOptions
 from tests.certificates import Authority

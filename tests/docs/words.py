@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from amqpbroker.cli.ctl.command import UsageError
 from amqpbroker.cli.ctl.commands import COMMANDS
+from amqpbroker.cli.ctl.failure import UsageError
 from amqpbroker.cli.ctl.run import parse
 from amqpbroker.cli.main import main
 from tests.docs.blocks import ROOT

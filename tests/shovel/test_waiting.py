@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from amqpbroker.broker.shovels.definition import read
-from amqpbroker.client.failure import LinkError
+from amqpbroker.client.login import LinkError
 from amqpbroker.clock import ManualClock
 from amqpbroker.shovel.runner import Runner
 from amqpbroker.shovel.shovel import Shovel

@@ -10,7 +10,7 @@ import pika
 import pytest
 
 from amqpbroker.testing import Broker
-from amqpbroker.testing.recorder import MESSAGES, Kept
+from amqpbroker.testing.recorder import MESSAGES, Newest
 
 
 @pytest.fixture(scope="module")
@@ -253,12 +253,12 @@ def test_only_so_much_is_remembered(b, channel):
 
 
 def test_large_ones_are_forgotten_earlier():
-    kept = Kept(10, 100)
+    newest = Newest(10, 100)
     for size in (40, 40, 40, 1000):
-        kept.add(size, size)
-    assert (list(kept), kept.added, kept.dropped) == ([1000], 4, 3)
-    kept.add(1, 1)
-    assert list(kept) == [1]
-    kept.forget(lambda one: one == 1)
-    kept.add(100, 100)
-    assert list(kept) == [100]
+        newest.add(size, size)
+    assert (list(newest), newest.added, newest.discarded) == ([1000], 4, 3)
+    newest.add(1, 1)
+    assert list(newest) == [1]
+    newest.remove(lambda one: one == 1)
+    newest.add(100, 100)
+    assert list(newest) == [100]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from amqpbroker.cli.ctl.command import DATA, UNAVAILABLE, CtlError
+from amqpbroker.cli.ctl.failure import ApiError, CtlError
 
 DEFAULT_URL = "http://127.0.0.1:15672"
 
@@ -17,14 +17,6 @@ DEFAULT_URL = "http://127.0.0.1:15672"
 def quoted(name: str) -> str:
     """A name as a part of a path."""
     return quote(name, safe="")
-
-
-class ApiError(CtlError):
-    """The API refused; `http_status` is its status."""
-
-    def __init__(self, http_status: int, reason: str) -> None:
-        super().__init__(reason, DATA if http_status == 404 else UNAVAILABLE)
-        self.http_status = http_status
 
 
 class Api:

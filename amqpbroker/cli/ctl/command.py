@@ -3,32 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
-if TYPE_CHECKING:
-    from amqpbroker.cli.ctl.api import Api
-
-#: Exit statuses (sysexits.h), as rabbitmqctl uses them.
-USAGE = 64
-DATA = 65
-NO_USER = 67
-UNAVAILABLE = 69
-SOFTWARE = 70
-
-
-class CtlError(Exception):
-    """A command that failed; the text is for the one who typed it."""
-
-    def __init__(self, text: str, status: int = UNAVAILABLE) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-class UsageError(CtlError):
-    """A command line that does not fit the command."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text, USAGE)
+from amqpbroker.cli.ctl.api import Api
+from amqpbroker.cli.ctl.failure import UsageError
 
 
 @final
@@ -45,14 +23,14 @@ class Rows:
 class Call:
     """One command line: the words behind the command's name, and its options. find: looks for the broker."""
 
-    find: Callable[[], "Api"]
+    find: Callable[[], Api]
     words: list[str]
     options: dict[str, str]
     vhost: str
     timeout_s: float
 
     @cached_property
-    def api(self) -> "Api":
+    def api(self) -> Api:
         """The broker's. Raises CtlError if none is found."""
         return self.find()
 

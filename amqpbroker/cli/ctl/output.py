@@ -6,7 +6,8 @@ import json
 import sys
 from typing import Any
 
-from amqpbroker.cli.ctl.command import CtlError, Rows
+from amqpbroker.cli.ctl.command import Rows
+from amqpbroker.cli.ctl.failure import CtlError
 
 #: A pretty table that is more often as wide as the terminal is shown row by row, each turned on its side.
 MOST_FOLDED = 2

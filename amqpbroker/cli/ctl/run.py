@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from amqpbroker import __version__
 from amqpbroker.cli.ctl.api import find
-from amqpbroker.cli.ctl.command import USAGE, Call, Command, CtlError, UsageError
+from amqpbroker.cli.ctl.command import Call, Command
 from amqpbroker.cli.ctl.commands import COMMANDS
+from amqpbroker.cli.ctl.failure import USAGE, CtlError, UsageError
 from amqpbroker.cli.ctl.output import show
 from amqpbroker.cli.number import SECONDS
 

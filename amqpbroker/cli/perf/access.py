@@ -80,13 +80,6 @@ class Tls:
         return context
 
 
-def failure(error: ssl.SSLError) -> str:
-    """What to do about it; empty: that is not known."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{error.verify_message}; name the authority with --cacertfile, or use --insecure"
-    return "no TLS there; write amqp:// in place of amqps://" if error.reason == "WRONG_VERSION_NUMBER" else ""
-
-
 def _no_password() -> str:
     """Else OpenSSL would ask the terminal for one."""
     raise PerfError("the key is encrypted; name one that is not with --keyfile")

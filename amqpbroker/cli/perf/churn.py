@@ -23,11 +23,12 @@ from amqpbroker.cli.perf.options import (
     with_access,
     with_queue,
 )
-from amqpbroker.cli.perf.processes import INTERVAL_S, Control, Interrupt, Job, Processes, Report, nobody, supervise
+from amqpbroker.cli.perf.processes import INTERVAL_S, Control, Job, Processes, Report, nobody, supervise
 from amqpbroker.cli.perf.progress import progress
 from amqpbroker.cli.perf.results import show_json, show_tables, title
 from amqpbroker.cli.perf.template import now_ns
 from amqpbroker.cli.perf.topology import Declaration, Topology, made_up_name
+from amqpbroker.cli.signals import Interrupt
 from amqpbroker.wire.values import Table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -62,7 +63,7 @@ class Churn(Job):
         while (now := time.monotonic()) < end and self.count != self._limit:
             if now >= next_report:
                 next_report = now + INTERVAL_S
-                control.tell(self._report())
+                control.report(self._report())
                 if control.is_stopped():
                     break
             before = now_ns()
@@ -270,7 +271,7 @@ def _run(command: str, jobs: Sequence[Churn], given: dict[str, Any], topology: T
                 supervise(processes, interrupt, shown, ["operations"], nobody, interval_s=how.interval_s)
     except PerfError as error:
         raise click.ClickException(str(error)) from error
-    took = processes.took(processes.workers)
+    took = processes.duration(processes.workers)
     operations = processes.counts()["operations"]
     latencies = processes.latencies.get("operation")
     result: dict[str, Any] = {

@@ -1,19 +1,15 @@
 """A connection that waits for each answer: to log in, to declare, to churn, to close."""
 
 import socket
-import ssl
-import struct
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from amqpbroker.cli.perf.access import Tls, Uri, failure
-from amqpbroker.cli.perf.failure import PerfError
-from amqpbroker.client.failure import MechanismError
-from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, Login
+from amqpbroker.cli.perf.access import Tls, Uri
+from amqpbroker.cli.perf.failure import PerfError, explained, refusal
+from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, Login, MechanismError
 from amqpbroker.config.identity import OWN_NAME
 from amqpbroker.wire import frames, methods
 from amqpbroker.wire.reader import FrameReader, ProtocolHeaderError
@@ -37,12 +33,6 @@ class Access:
     timeout_s: float = 10.0
 
 
-def refusal(method: str, arguments: dict[str, Any]) -> PerfError:
-    """What to say of a close that the broker sent."""
-    what = "channel" if method == "channel.close" else "connection"
-    return PerfError(f"the broker closed the {what}: {arguments['reply_code']} {arguments['reply_text']}")
-
-
 def product_of(server_properties: Table) -> str:
     """Return a broker's name and version, such as "RabbitMQ 4.0.5". amqpbroker is recognised by its own property."""
     values = [server_properties.get(key, longstr("")).value for key in (OWN_NAME, "product", "version")]
@@ -62,10 +52,10 @@ class Client:
         self.reader = FrameReader(FRAME_MAX)
         #: Methods that came while the connection was being closed.
         self.passed_over: Counter[str] = Counter()
-        with self._telling("connecting"):
+        with self._explained("connecting"):
             self.socket = self._connected()
         try:
-            with self._telling("logging in"):
+            with self._explained("logging in"):
                 self._log_in(name)
         except BaseException:
             self.socket.close()
@@ -81,7 +71,7 @@ class Client:
 
     def call(self, method: str, channel: int = 1, **arguments: Any) -> dict[str, Any]:
         """Send a method and return the arguments of its -ok."""
-        with self._telling(method):
+        with self._explained(method):
             self.send(frames.frame(frames.METHOD, channel, methods.encode(method, **arguments)))
             return self._wait(f"{method}-ok")
 
@@ -185,38 +175,19 @@ class Client:
                 raise TimeoutError
             more = self.socket.recv(1 << 16)
             if not more:
-                raise PerfError(f"the broker closed the connection without a word{self._hint}")
+                raise PerfError(f"the broker closed the connection without a word{self._hint()}")
             self.reader.feed(more)
 
-    @property
     def _hint(self) -> str:
-        """What may be wrong if the broker ends it before it has said what it is."""
+        """Return what may be wrong if the broker ends the connection before its first method."""
         if self.server_properties:
             return ""
         if not self.access.uri.tls:
             return "; if it expects TLS there, write amqps://"
         return "" if self.access.tls.certfile else "; if it wants a certificate, name it with --certfile"
 
-    @contextmanager
-    def _telling(self, doing: str) -> Iterator[None]:
-        """What goes wrong at the socket or with the bytes is told as a PerfError that names address and step."""
-        address = self.access.uri.address
-        try:
-            yield
-        except TimeoutError:
-            raise PerfError(f"{address}: no answer to {doing} within {self.access.timeout_s:g} s") from None
-        except ConnectionRefusedError:
-            raise PerfError(f"{address}: connection refused; is a broker running there? Name it with --uri") from None
-        except ssl.SSLError as error:
-            text = failure(error) or f"TLS failed: {error.reason or error}{self._hint}"
-            raise PerfError(f"{address}: {text}") from None
-        except OSError as error:
-            hint = "" if doing == "connecting" else self._hint
-            raise PerfError(f"{address}: {(error.strerror or str(error)).lower()}, {doing}{hint}") from None
-        except (ValueError, struct.error) as error:
-            raise PerfError(f"{address}: what answers does not speak AMQP 0-9-1: {error}") from None
-        except PerfError as error:
-            raise PerfError(f"{address}: {error}") from None
+    def _explained(self, doing: str) -> AbstractContextManager[None]:
+        return explained(self.access.uri.address, doing, self.access.timeout_s, self._hint)
 
 
 class SoleClient:

@@ -88,8 +88,8 @@ class ConsumingChannel:
         self._auto_ack = work.auto_ack
         self._ack_every = work.ack_every
         self._single = SingleAcks(number) if not work.auto_ack and not work.ack_every else None
-        self._taken = 0
-        self._free_at = 0.0  # when it is done with what it has taken
+        self._begun = 0
+        self._free_at = 0.0  # when it is done with these deliveries
         self._idle_since = 0.0
         self._is_idle = True
         self._acked = 0
@@ -99,12 +99,12 @@ class ConsumingChannel:
         self._free_at = self._idle_since = now
 
     def account(self, come: int, now: float) -> bytes:
-        """Take what may be taken now of the `come` that came so far. Returns the frames that answer it."""
+        """Consume what may be consumed now of the `come` deliveries so far. Returns the frames that answer it."""
         if self._rate is None:
-            self._taken = come
+            self._begun = come
         else:
-            self._take_at(self._rate, come, now)
-        consumed = int(min(self._taken, self._limit))
+            self._consume_at(self._rate, come, now)
+        consumed = int(min(self._begun, self._limit))
         if consumed != self.consumed:
             self.consumed, self.last = consumed, now
         was_done, self.done = self.done, self.consumed >= self._limit
@@ -119,19 +119,19 @@ class ConsumingChannel:
         """The frames that acknowledge what is not yet."""
         return up_to(self.consumed, self.number) if not self._auto_ack and self.consumed > self._acked else b""
 
-    def _take_at(self, rate: float, come: int, now: float) -> None:
-        """Time in which nothing was there is lost; that by which this is called too late is made up for."""
-        waiting = come - self._taken
+    def _consume_at(self, rate: float, come: int, now: float) -> None:
+        """Consume at a rate. Time without deliveries is lost, but a late call is made up for."""
+        waiting = come - self._begun
         if not waiting:
             return
         if self._is_idle:
             self._free_at += now - self._idle_since
-        taken = min(waiting, int((now - self._free_at) * rate))
-        self._taken += taken
-        self._free_at += taken / rate
-        self._is_idle, self._idle_since = taken == waiting, now
+        count = min(waiting, int((now - self._free_at) * rate))
+        self._begun += count
+        self._free_at += count / rate
+        self._is_idle, self._idle_since = count == waiting, now
         self.wake = math.inf if self._is_idle else max(self._free_at + 1 / rate, now + LEAST_WAIT_S)
-        self.reads = waiting - taken < AHEAD
+        self.reads = waiting - count < AHEAD
 
     def _acknowledgement(self) -> bytes:
         if self._auto_ack or self.consumed == self._acked:

@@ -82,8 +82,8 @@ class Deliveries:
         if not pieces:
             if may_be_alike:
                 may_be_alike = False
-                self._take_alike(now)
-            if self._take_whole(now):
+                self._count_alike(now)
+            if self._count_whole(now):
                 return others
         for kind, channel, at, length in read_buffer.frames():
             if kind == frames.METHOD:
@@ -96,8 +96,8 @@ class Deliveries:
             if not pieces:
                 if may_be_alike:
                     may_be_alike = False
-                    self._take_alike(now)
-                if self._take_whole(now):
+                    self._count_alike(now)
+                if self._count_whole(now):
                     break
         return others
 
@@ -144,7 +144,7 @@ class Deliveries:
             after = each - stamp_at - STAMP.size
             self._stamps = struct.Struct(f">{stamp_at}x{STAMP.format[1:]}{after}x")
 
-    def _take_alike(self, now: int) -> None:
+    def _count_alike(self, now: int) -> None:
         """Count what comes next, if it is deliveries that are as long as the last."""
         read_buffer, each = self._read_buffer, self._each
         at = read_buffer.at
@@ -171,7 +171,7 @@ class Deliveries:
             rows = self._stamps.iter_unpack(read_buffer.view[at:stop])
             self.ages_ns += [now - sent for found, sent in rows if found == mark]
 
-    def _take_whole(self, now: int) -> bool:
+    def _count_whole(self, now: int) -> bool:
         """Count what comes next, as long as it is whole deliveries that have one body frame or none.
 
         Returns whether the rest is the beginning of such a one.

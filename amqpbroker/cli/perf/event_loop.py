@@ -7,9 +7,8 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from amqpbroker.cli.perf.client import refusal
 from amqpbroker.cli.perf.connection import Link
-from amqpbroker.cli.perf.failure import PerfError
+from amqpbroker.cli.perf.failure import PerfError, refusal
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.processes import INTERVAL_S
 from amqpbroker.wire import frames, methods

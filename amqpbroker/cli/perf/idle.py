@@ -27,11 +27,12 @@ from amqpbroker.cli.perf.options import (
     with_access,
     with_queue,
 )
-from amqpbroker.cli.perf.processes import INTERVAL_S, Control, Interrupt, Job, Processes, Report, nobody, supervise
+from amqpbroker.cli.perf.processes import INTERVAL_S, Control, Job, Processes, Report, nobody, supervise
 from amqpbroker.cli.perf.progress import Manner, progress
 from amqpbroker.cli.perf.results import show_json, show_tables, title
 from amqpbroker.cli.perf.template import now_ns
 from amqpbroker.cli.perf.topology import Declaration, Topology, made_up_name
+from amqpbroker.cli.signals import Interrupt
 from amqpbroker.wire import frames
 
 #: Size of the buffer of a connection. It receives methods without content only, and there may be many connections.
@@ -106,14 +107,14 @@ class Holding(Job):
             self._make()
             if time.monotonic() >= next_report:
                 next_report = time.monotonic() + INTERVAL_S
-                control.tell(self._report())
+                control.report(self._report())
                 stopped = control.is_stopped()
         made = time.monotonic()
-        control.tell(self._report())
+        control.report(self._report())
         connections = self.connections()
         if not stopped:
             with EventLoop(
-                connections, control.fileno(), control.is_stopped, lambda: control.tell(self._report())
+                connections, control.fileno(), control.is_stopped, lambda: control.report(self._report())
             ) as loop:
                 loop.run(made, self._seconds)
         report = self._report()
@@ -247,7 +248,7 @@ def _run(command: str, job: Holding, around: AbstractContextManager[None], how: 
                 supervise(processes, interrupt, shown, [], nobody, [job.things], how.interval_s)
     except PerfError as error:
         raise click.ClickException(str(error)) from error
-    took = processes.took(processes.workers)
+    took = processes.duration(processes.workers)
     made = processes.counts()[job.things]
     latencies = processes.latencies.get(job.making)
     return {

@@ -85,21 +85,21 @@ class Pool(EncodedPublishes):
         self._view = memoryview(self._chunk)
         self._at_once = max(1, chunk_bytes * count // len(self._chunk))
         self._round = -1
-        self._next = self._end = 0  # where what is taken next begins, and where what was taken last ends
+        self._next = self._end = 0  # the first of the next call, and the end of the last one
         self.most = min(self._at_once, count)
-        self.taken_octets = 0
+        self.last_octets = 0
 
-    def take(self, count: int) -> memoryview:
+    def next_publishes(self, count: int) -> memoryview:
         first, last = self._next, self._next + count
         if not first and self._variety.keys:
             self._begin_round()
         self._end = last
         self._next = last % self._count
         self.most = min(self._at_once, self._count - self._next)
-        self.taken_octets = self._octets[last] - self._octets[first]
+        self.last_octets = self._octets[last] - self._octets[first]
         return self._view[self._starts[first] : self._starts[last]]
 
-    def take_stamped(self, count: int, stamps_ns: list[int]) -> memoryview:
+    def next_stamped(self, count: int, stamps_ns: list[int]) -> memoryview:
         first = self._next
         places = self._stamps_at[first : first + count]
         if len(stamps_ns) > 1:
@@ -111,7 +111,7 @@ class Pool(EncodedPublishes):
         else:
             for at in places:
                 _TIME.pack_into(self._chunk, at, stamps_ns[0])
-        return self.take(count)
+        return self.next_publishes(count)
 
     def unsent(self, left: int) -> tuple[int, int]:
         end = self._end

@@ -12,12 +12,11 @@ from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from operator import is_
-from types import FrameType
 
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.progress import Progress, Snapshot
-from amqpbroker.cli.signals import ending
+from amqpbroker.cli.signals import Interrupt, ending
 
 #: Seconds from one report of a process to the next.
 INTERVAL_S = 0.25
@@ -61,32 +60,11 @@ class Failed:
     text: str
 
 
-class Interrupt:
-    """The signals that end a run early. A second Ctrl-C ends the program; the others often come twice by themselves."""
-
-    def __init__(self) -> None:
-        self.came = False
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.came and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.came = True
-
-    @contextmanager
-    def heeded(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._note) for number in ending()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 @contextmanager
-def kept_from_children() -> Iterator[None]:
-    """A terminal, and `timeout`, send signals to all processes: those started meanwhile do not see them.
+def hidden_from_children() -> Iterator[None]:
+    """Block the signals of a terminal, or of `timeout`, in processes that are started meanwhile.
 
-    Who leads says when to stop; if it is gone itself, they notice.
+    The leading process stops them; if it is gone itself, they notice.
     """
     if not hasattr(signal, "pthread_sigmask"):  # another system, where they ignore Ctrl-C themselves
         yield
@@ -101,7 +79,7 @@ def kept_from_children() -> Iterator[None]:
 
 
 class Control:
-    """The way to the process that leads the run. If that is gone, it is as if it said stop."""
+    """Pipe to the process that leads the run. The end of that process counts as an order to stop."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -109,9 +87,9 @@ class Control:
     def fileno(self) -> int:
         return self._pipe.fileno()
 
-    def tell(self, what: Ready | Report | Failed) -> None:
+    def report(self, message: Ready | Report | Failed) -> None:
         try:
-            self._pipe.send(what)
+            self._pipe.send(message)
         except OSError:  # it looks for itself whether it is to stop
             return
 
@@ -138,7 +116,7 @@ class Job(ABC):
 
     @abstractmethod
     def run(self, control: Control) -> Report:
-        """Do the work until it is done or told to stop, telling of it on the way. Returns the last report."""
+        """Do the work until it is done or told to stop, and report on the way. Returns the last report."""
 
     @abstractmethod
     def abandon(self) -> None:
@@ -151,21 +129,21 @@ def work(job: Job, pipe: Connection) -> None:
     control = Control(pipe)
     _allow_sockets()
     try:
-        control.tell(Ready(job.set_up()))
+        control.report(Ready(job.set_up()))
         if control.wait_for_start():
             cpu_s = time.process_time()
             report = job.run(control)
             report.cpu_s = time.process_time() - cpu_s
             if report.ended is None:
                 report.ended = time.monotonic()
-            control.tell(report)
+            control.report(report)
         else:
             job.abandon()
     except PerfError as error:
-        control.tell(Failed(str(error)))
+        control.report(Failed(str(error)))
         job.abandon()
     except MemoryError:
-        control.tell(Failed("this machine has not the memory for such messages: give a smaller --size"))
+        control.report(Failed("this machine has not the memory for such messages: give a smaller --size"))
         job.abandon()
     finally:
         pipe.close()
@@ -182,13 +160,13 @@ def _allow_sockets() -> None:
 
 
 class Worker:
-    """One process, and what it told last."""
+    """One process, and its last report."""
 
     def __init__(self, job: Job) -> None:
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=work, args=(job, theirs), daemon=True)
-        with kept_from_children():
+        with hidden_from_children():
             self.process.start()
         theirs.close()
         self.product = ""
@@ -213,7 +191,7 @@ class Processes:
         try:
             self.workers = [Worker(job) for job in self._jobs]
             while not all(worker.is_ready for worker in self.workers) and not self._interrupt.came:
-                self.hear(0.1)
+                self.receive(0.1)
         except BaseException:
             self.end()
             raise
@@ -230,23 +208,23 @@ class Processes:
         self.started = time.monotonic()
         for worker in self.workers:
             worker.last.at = self.started
-            self._say(worker, "start")
+            self._send(worker, "start")
 
     def stop(self, workers: Sequence[Worker] | None = None) -> None:
         for worker in self.workers if workers is None else workers:
             if not worker.is_over:
-                self._say(worker, "stop")
+                self._send(worker, "stop")
 
-    def hear(self, timeout_s: float) -> None:
-        """Take in what they tell, waiting no longer than that for it."""
+    def receive(self, timeout_s: float) -> None:
+        """Receive the reports of the processes, waiting no longer than that for one."""
         by_pipe = {worker.pipe: worker for worker in self.workers if not worker.is_over}
         for pipe in connection.wait(list(by_pipe), timeout_s):
             worker = by_pipe[pipe]  # type: ignore[index]
             try:
-                told = worker.pipe.recv()
+                message = worker.pipe.recv()
             except (EOFError, OSError):
                 raise PerfError(f"process {worker.process.pid} of this run ended unexpectedly") from None
-            self._take(worker, told)
+            self._received(worker, message)
 
     def counts(self) -> Counter[str]:
         total: Counter[str] = Counter()
@@ -264,8 +242,8 @@ class Processes:
         """Return the product name that the broker gives, empty if it gives none."""
         return next((worker.product for worker in self.workers if worker.product), "")
 
-    def took(self, workers: Sequence[Worker]) -> float:
-        """Seconds from the start until the last of these ended its work, or last told of it; 0: it was not started."""
+    def duration(self, workers: Sequence[Worker]) -> float:
+        """Return the seconds from the start until the last of these ended or reported, 0 before the start."""
         if not self.started:
             return 0.0
         ends = [worker.last.at if worker.last.ended is None else worker.last.ended for worker in workers]
@@ -282,24 +260,24 @@ class Processes:
                 worker.process.kill()
                 worker.process.join()
 
-    def _take(self, worker: Worker, told: Ready | Report | Failed) -> None:
-        if isinstance(told, Failed):
+    def _received(self, worker: Worker, message: Ready | Report | Failed) -> None:
+        if isinstance(message, Failed):
             worker.is_over = True
-            raise PerfError(told.text)
-        if isinstance(told, Ready):
-            worker.is_ready, worker.product = True, told.product
+            raise PerfError(message.text)
+        if isinstance(message, Ready):
+            worker.is_ready, worker.product = True, message.product
             return
-        worker.last = told
-        worker.is_over = told.ended is not None
-        for name, some in told.latencies.items():
+        worker.last = message
+        worker.is_over = message.ended is not None
+        for name, some in message.latencies.items():
             self.latencies.setdefault(name, Latencies()).merge(some)
             self.recent.setdefault(name, Latencies()).merge(some)
 
-    def _say(self, worker: Worker, word: str) -> None:
+    def _send(self, worker: Worker, word: str) -> None:
         try:
             worker.pipe.send(word)
         except OSError:
-            return  # hear() tells why
+            return  # receive() raises the reason
 
 
 #: Says which processes are to stop now, though their own time is not over.
@@ -329,7 +307,7 @@ def supervise(
     shown_at = processes.started
     was_blocked = was_interrupted = False
     while not processes.is_over:
-        processes.hear(_LISTEN_S)
+        processes.receive(_LISTEN_S)
         now = time.monotonic()
         if interrupt.came and not was_interrupted:
             was_interrupted = True

@@ -21,33 +21,33 @@ LATE_NS = 1_000_000
 #: So many writes of each channel, then what comes is looked at.
 WRITES_A_TURN = 8
 #: ids, delivery tag, multiple (and requeue): what is read of basic.ack and basic.nack.
-_SETTLING = struct.Struct(">IQB")
-_SETTLING_BYTES = 13
+_CONFIRM = struct.Struct(">IQB")
+_CONFIRM_BYTES = 13
 _ACK = BY_NAME["basic.ack"].ids
 _NACK = BY_NAME["basic.nack"].ids
 _RETURN = BY_NAME["basic.return"].ids.to_bytes(4, "big")
 
 
 class Outstanding:
-    """Which numbers of 1, 2, 3... are settled, in whatever order the broker tells it.
+    """Publishes that are confirmed or not, by their numbers 1, 2, 3..., in whatever order their confirms come.
 
-    timed: when each was published is kept, to tell how long its confirm took.
+    timed: the time of each publish is recorded, to measure how long its confirm took.
     """
 
     def __init__(self, timed: bool = False) -> None:
-        #: Settled ones, of which `refused` are nacks.
-        self.settled = 0
+        #: Number of confirms, of which `refused` are nacks.
+        self.answered = 0
         self.refused = 0
-        self._low = 0  # everything up to here is settled
-        self._ahead: set[int] = set()  # settled ones beyond
+        self._low = 0  # everything up to here is confirmed
+        self._ahead: set[int] = set()  # confirmed ones beyond
         self._published_ns: dict[int, int] | None = {} if timed else None
 
     def published(self, first: int, stamps_ns: list[int]) -> None:
         if self._published_ns is not None:
             self._published_ns.update(enumerate(stamps_ns, first))
 
-    def settle(self, tag: int, multiple: bool, refused: bool) -> list[int]:
-        """Take a basic.ack or basic.nack. Return the times of the publishes that it settles, if times are kept."""
+    def confirmed(self, tag: int, multiple: bool, refused: bool) -> list[int]:
+        """Count a basic.ack or basic.nack. Return the times of its publishes, if times are recorded."""
         tags: Sequence[int] = range(self._low + 1, tag + 1)
         if multiple:
             if self._ahead:
@@ -62,17 +62,17 @@ class Outstanding:
         while self._low + 1 in self._ahead:
             self._low += 1
             self._ahead.remove(self._low)
-        self.settled += len(tags)
+        self.answered += len(tags)
         self.refused += len(tags) * refused
         times = self._published_ns
         return [] if times is None else [times.pop(one) for one in tags if one in times]
 
 
 class PublishingChannel:
-    """Says what may go out on the channel of its templates, which is in confirm mode if there is a window."""
+    """Publishes of one channel, at its rate and within its window. With a window, the channel is in confirm mode."""
 
     def __init__(self, work: Publishing, templates: Templates, stamped: bool) -> None:
-        #: How many were given out, and how many octets their bodies have.
+        #: Number of messages published, and number of octets of their bodies.
         self.begun = 0
         self.octets = 0
         #: What they were made of last.
@@ -92,10 +92,10 @@ class PublishingChannel:
     def begin(self, now: float) -> None:
         self._started = now + random.uniform(0, self._start_delay_s)
 
-    def take(self) -> memoryview | None:
-        """What may go out now, in whole messages; it stays as it is until the next call.
+    def next_publishes(self) -> memoryview | None:
+        """Return whole messages that may go out now. The next call overwrites them.
 
-        None: nothing; `wake` and `done` tell why.
+        None: nothing; `wake` and `done` have the reason.
         """
         now = time.monotonic()
         if now < self._started:
@@ -108,9 +108,9 @@ class PublishingChannel:
         if not count:
             return None
         self.template = template
-        chunk = template.take_stamped(count, self._stamps(count)) if self._stamped else template.take(count)
+        chunk = template.next_stamped(count, self._stamps(count)) if self._stamped else template.next_publishes(count)
         self.begun += count
-        self.octets += template.taken_octets
+        self.octets += template.last_octets
         return chunk
 
     def hold(self) -> None:
@@ -119,15 +119,15 @@ class PublishingChannel:
 
     @property
     def done(self) -> bool:
-        """Whether all is published, and settled if there are confirms."""
+        """Return whether all is published, and confirmed if there are confirms."""
         return self.begun == self._limit and not self._unconfirmed()
 
     def end(self) -> None:
-        """Give out nothing more, so that it is done once what was given out is settled."""
+        """Publish nothing more, so that the channel is done once all is confirmed."""
         self._limit = self.begun
 
     def _unconfirmed(self) -> int:
-        return 0 if self._window is None else self.begun - self.outstanding.settled
+        return 0 if self._window is None else self.begun - self.outstanding.answered
 
     def _allowed(self, most: int, now: float) -> int:
         """How many of `most` may go out now; 0 sets when to look again, unless input changes it first."""
@@ -186,9 +186,9 @@ class Publisher(LoadConnection):
             "returned": self._returned,
         }
         if self._confirms:
-            settled = sum(channel.outstanding.settled for channel in self._channels)
+            answered = sum(channel.outstanding.answered for channel in self._channels)
             refused = sum(channel.outstanding.refused for channel in self._channels)
-            counts |= {"confirmed": settled - refused, "refused": refused}
+            counts |= {"confirmed": answered - refused, "refused": refused}
         return counts
 
     def latencies(self) -> dict[str, Latencies]:
@@ -250,7 +250,7 @@ class Publisher(LoadConnection):
     def _publish(self, channel: PublishingChannel) -> bool:
         """Whether the socket took all that it was given."""
         for _ in range(WRITES_A_TURN):
-            chunk = channel.take()
+            chunk = channel.next_publishes()
             if chunk is None:
                 return True
             self._sent = channel
@@ -263,18 +263,18 @@ class Publisher(LoadConnection):
         for kind, channel, at, length in read_buffer.frames():
             if kind != frames.METHOD:
                 continue
-            if length in (_SETTLING_BYTES, _SETTLING_BYTES + 1) and self._settle(channel, at, now):
+            if length in (_CONFIRM_BYTES, _CONFIRM_BYTES + 1) and self._confirmed(channel, at, now):
                 continue
             if read_buffer.buffer[at : at + 4] == _RETURN:
                 self._returned += 1
             else:
                 self.control(channel, bytes(read_buffer.view[at : at + length]))
 
-    def _settle(self, channel: int, at: int, now: int) -> bool:
-        ids, tag, bits = _SETTLING.unpack_from(self._read_buffer.view, at)
+    def _confirmed(self, channel: int, at: int, now: int) -> bool:
+        ids, tag, bits = _CONFIRM.unpack_from(self._read_buffer.view, at)
         if ids not in (_ACK, _NACK):
             return False
-        published = self._channels[channel - 1].outstanding.settle(tag, bool(bits & 1), ids == _NACK)
+        published = self._channels[channel - 1].outstanding.confirmed(tag, bool(bits & 1), ids == _NACK)
         if published:
             self._confirm_latencies.add([now - one for one in published])
         return True

@@ -81,7 +81,7 @@ def result_of(
     """
     counts = processes.counts()
     sides = {"published": processes.workers[:publishing], "consumed": processes.workers[publishing:]}
-    seconds = {name: processes.took(workers) for name, workers in sides.items()}
+    seconds = {name: processes.duration(workers) for name, workers in sides.items()}
     cpu_us = {
         name: round(sum(worker.last.cpu_s for worker in workers) / counts[name] * 1e6, 3) if counts[name] else None
         for name, workers in sides.items()

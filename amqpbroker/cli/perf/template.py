@@ -42,25 +42,25 @@ class Kind:
 
 
 class EncodedPublishes(ABC):
-    """Gives out publishes, whole and in order, without end. The next `take` overwrites the result of the last."""
+    """Publishes without end, whole and in order. The next call overwrites the result of the last."""
 
-    #: Number of messages that may be taken next, and bytes of the bodies of the last ones.
+    #: Number of messages that the next call may return at most, and bytes of the bodies of the last ones.
     most: int
-    taken_octets: int
+    last_octets: int
 
     @abstractmethod
-    def take(self, count: int) -> memoryview:
-        """The next `count` publishes, at most `most`."""
+    def next_publishes(self, count: int) -> memoryview:
+        """Return the next `count` publishes, at most `most`."""
 
     @abstractmethod
-    def take_stamped(self, count: int, stamps_ns: list[int]) -> memoryview:
-        """As `take`; stamps: one for all of them, or one for each."""
+    def next_stamped(self, count: int, stamps_ns: list[int]) -> memoryview:
+        """Return the same with timestamps: one for all of them, or one for each."""
 
     @abstractmethod
     def unsent(self, left: int) -> tuple[int, int]:
-        """Count those that were taken last and are not sent whole, and the octets of their bodies.
+        """Count those of the last call that are not sent whole, and the octets of their bodies.
 
-        left: octets of what was taken last that are not sent.
+        left: octets of the last call that are not sent.
         """
 
 
@@ -78,7 +78,7 @@ class Template(EncodedPublishes):
         self.size = len(body)
         self.each = len(variants[0])
         self.most = max(1, chunk_bytes // self.each)
-        self.taken_octets = 0
+        self.last_octets = 0
         header_bytes = frames.OVERHEAD + int.from_bytes(variants[0][len(method) + 3 : len(method) + 7], "big")
         self._stamp_at = len(method) + header_bytes + 7 + MARK_BYTES
         self._turn = len(variants)
@@ -86,13 +86,13 @@ class Template(EncodedPublishes):
         self._chunk = bytearray(b"".join(variants) * -(-(self.most + self._turn - 1) // self._turn))
         self._view = memoryview(self._chunk)
 
-    def take(self, count: int) -> memoryview:
+    def next_publishes(self, count: int) -> memoryview:
         start = self._next * self.each
-        self.taken_octets = count * self.size
+        self.last_octets = count * self.size
         self._next = (self._next + count) % self._turn
         return self._view[start : start + count * self.each]
 
-    def take_stamped(self, count: int, stamps_ns: list[int]) -> memoryview:
+    def next_stamped(self, count: int, stamps_ns: list[int]) -> memoryview:
         start = self._next * self.each
         if len(stamps_ns) == 1:
             stop = start + count * self.each
@@ -102,7 +102,7 @@ class Template(EncodedPublishes):
             for at, stamp_ns in enumerate(stamps_ns):
                 offset = start + at * self.each + self._stamp_at
                 self._chunk[offset : offset + 8] = stamp_ns.to_bytes(8, "big")
-        return self.take(count)
+        return self.next_publishes(count)
 
     def unsent(self, left: int) -> tuple[int, int]:
         count = -(-left // self.each)

@@ -12,11 +12,12 @@ from amqpbroker.cli.perf.load import complete, consuming_of, publishing_of, topo
 from amqpbroker.cli.perf.load_options import with_load
 from amqpbroker.cli.perf.options import access, duration, manner, measurement
 from amqpbroker.cli.perf.plan import Plan
-from amqpbroker.cli.perf.processes import Interrupt, Job, Processes, Worker, supervise
+from amqpbroker.cli.perf.processes import Job, Processes, Worker, supervise
 from amqpbroker.cli.perf.progress import Recording, progress
 from amqpbroker.cli.perf.results import result_of, show, show_json
 from amqpbroker.cli.perf.template import MARK_BYTES
 from amqpbroker.cli.perf.workload import Workload
+from amqpbroker.cli.signals import Interrupt
 
 LATENCY_RATE = 1000.0
 #: Once the publishers are done, consumers stop when nothing came for so long.

@@ -122,7 +122,7 @@ class Workload(Job):
     def run(self, control: Control) -> Report:
         started = time.monotonic()
         with EventLoop(
-            self._connections, control.fileno(), control.is_stopped, lambda: control.tell(self._report())
+            self._connections, control.fileno(), control.is_stopped, lambda: control.report(self._report())
         ) as loop:
             loop.run(started, self._plan.seconds)
             ended = time.monotonic()

@@ -6,7 +6,7 @@ from types import FrameType
 
 import click
 
-from amqpbroker.cli.ctl.command import CtlError
+from amqpbroker.cli.ctl.failure import CtlError
 from amqpbroker.cli.number import COUNT, MOST, Number
 from amqpbroker.cli.signals import ending
 

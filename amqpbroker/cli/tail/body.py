@@ -1,12 +1,15 @@
 """A body as lines for people: JSON laid out, text as it is, anything else as a dump of its octets."""
 
 import json
+import re
 from collections.abc import Iterator
 
 from amqpbroker.cli.tail.message import TailMessage
-from amqpbroker.cli.tail.printable import visible
 
 _ROW = 16
+
+#: What terminals act on, and what text is written the other way round or hidden by (Unicode's format characters).
+_ACTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
 def shown_body(message: TailMessage, max_bytes: int | None) -> Iterator[str]:
@@ -59,3 +62,8 @@ def _dump(body: bytes) -> Iterator[str]:
         row = body[at : at + _ROW]
         characters = "".join([chr(octet) if 32 <= octet < 127 else "." for octet in row])
         yield f"{at:08x}  {row[:8].hex(' '):23}  {row[8:].hex(' '):23}  |{characters}|"
+
+
+def visible(text: str) -> str:
+    """Return the text with what could act on a terminal written as an escape, such as \\x1b."""
+    return _ACTIVE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

@@ -9,8 +9,7 @@ import time
 
 import click
 
-from amqpbroker.cli.ctl.api import ApiError
-from amqpbroker.cli.ctl.command import CtlError
+from amqpbroker.cli.ctl.failure import ApiError, CtlError
 from amqpbroker.cli.signals import ending
 from amqpbroker.cli.tail.output import Output
 from amqpbroker.cli.tail.source import Source
@@ -42,7 +41,7 @@ def _follow(source: Source, output: Output, count: int | None) -> None:
     left = count
     while left != 0:
         try:
-            messages, more = source.take()
+            messages, more = source.get()
         except ApiError as error:
             if error.http_status == 404:
                 raise CtlError("The vhost, or the queue that tail reads from, was deleted.") from None

@@ -10,9 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from amqpbroker.cli.tail.body import shown_body
+from amqpbroker.cli.tail.body import shown_body, visible
 from amqpbroker.cli.tail.message import TailMessage
-from amqpbroker.cli.tail.printable import visible
 
 _MODES = {1: "transient", 2: "persistent"}
 

@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any, final
 
-from amqpbroker.cli.ctl.api import Api, ApiError, quoted
-from amqpbroker.cli.ctl.command import DATA, CtlError, UsageError
+from amqpbroker.cli.ctl.api import Api, quoted
+from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError, UsageError
 from amqpbroker.cli.tail.message import TailMessage, bound, traced
 
 TRACE = "amq.rabbitmq.trace"
@@ -79,8 +79,8 @@ class Source:
             self._trace(True)
             self._switched = True
 
-    def take(self) -> tuple[list[TailMessage], bool]:
-        """What has come, and whether there may be more by now. Raises CtlError."""
+    def get(self) -> tuple[list[TailMessage], bool]:
+        """Get the messages that have come, and whether there may be more by now. Raises CtlError."""
         body = {"count": _BATCH, "ackmode": "ack_requeue_false", "encoding": "auto"}
         got = self._api.post(f"queues/{quoted(self._vhost)}/{self._queue}/get", body)
         messages = [self._parse(each) for each in got]

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from amqpbroker.cli.ctl.command import CtlError, Rows
+from amqpbroker.cli.ctl.command import Rows
+from amqpbroker.cli.ctl.failure import CtlError
 from amqpbroker.cli.ctl.output import show, shown
 
 ROWS = Rows(["name", "n", "more"], [["a", 1, {"x": "y"}], ["b\tc", 2, ["t", "u"]]])

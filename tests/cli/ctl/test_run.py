@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.cli.ctl.command import UsageError
+from amqpbroker.cli.ctl.failure import UsageError
 from amqpbroker.cli.ctl.run import parse, run
 
 

@@ -29,7 +29,7 @@ def taken(some, count, most=1 << 30):
     """So many publishes, which are taken as they may be, at most so many at once."""
     found = []
     while len(found) < count:
-        found += parsed(some.take(min(some.most, most, count - len(found))))
+        found += parsed(some.next_publishes(min(some.most, most, count - len(found))))
     return found
 
 
@@ -56,7 +56,7 @@ def test_both_ends_of_the_sizes_are_included():
 
 def test_a_body_of_several_frames():
     some = pool(Variety(sizes=(5000, 20_000)), mark=MARK)
-    publishes = parsed(some.take_stamped(10, list(range(10))))
+    publishes = parsed(some.next_stamped(10, list(range(10))))
     assert stamps(publishes) == [(MARK, number) for number in range(10)]
     assert max(len(body) for _, _, body in publishes) > 8000
 
@@ -120,10 +120,10 @@ def test_the_same_seed_sends_the_same():
 @pytest.mark.parametrize("variety", [Variety(properties=True), Variety(sizes=(16, 90)), Variety(keys=True)])
 def test_stamps_one_for_all_or_one_each(variety):
     some = pool(variety, mark=MARK)
-    assert stamps(parsed(some.take_stamped(4, [0x0102030405060708]))) == [(MARK, 0x0102030405060708)] * 4
-    assert stamps(parsed(some.take_stamped(3, [5, 6, 7]))) == [(MARK, 5), (MARK, 6), (MARK, 7)]
-    assert stamps(parsed(some.take_stamped(3, [8]))) == [(MARK, 8)] * 3
-    assert stamps(parsed(some.take_stamped(1, [9]))) == [(MARK, 9)]
+    assert stamps(parsed(some.next_stamped(4, [0x0102030405060708]))) == [(MARK, 0x0102030405060708)] * 4
+    assert stamps(parsed(some.next_stamped(3, [5, 6, 7]))) == [(MARK, 5), (MARK, 6), (MARK, 7)]
+    assert stamps(parsed(some.next_stamped(3, [8]))) == [(MARK, 8)] * 3
+    assert stamps(parsed(some.next_stamped(1, [9]))) == [(MARK, 9)]
 
 
 def test_a_write_is_about_as_long_as_asked_for_and_has_one_at_least():
@@ -131,7 +131,7 @@ def test_a_write_is_about_as_long_as_asked_for_and_has_one_at_least():
     lengths = []
     for _ in range(20):
         most = some.most
-        lengths.append(len(some.take(most)))
+        lengths.append(len(some.next_publishes(most)))
         assert most >= 1
     assert 2500 < max(lengths) < 10_000
     assert pool(Variety(sizes=(5000, 6000)), chunk_bytes=100).most == 1
@@ -139,10 +139,10 @@ def test_a_write_is_about_as_long_as_asked_for_and_has_one_at_least():
 
 def test_what_was_taken_and_what_of_it_is_not_sent_whole():
     some = pool(Variety(sizes=(0, 300)), 20)
-    some.take(5)
-    data = bytes(some.take(15))
+    some.next_publishes(5)
+    data = bytes(some.next_publishes(15))
     octets = [len(body) for _, _, body in parsed(data)]
-    assert some.taken_octets == sum(octets)
+    assert some.last_octets == sum(octets)
     lengths = [len(pool_head(data, count)) for count in range(15, 0, -1)]
     whole = [len(data) - length for length in lengths]  # sent so much, so many are left: 0, 1, 2 ...
     for left, sent in enumerate(lengths):

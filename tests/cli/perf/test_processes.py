@@ -1,8 +1,9 @@
 import pytest
 
-from amqpbroker.cli.perf.processes import Interrupt, Processes, Report, nobody, supervise
+from amqpbroker.cli.perf.processes import Processes, Report, nobody, supervise
 from amqpbroker.cli.perf.progress import Progress
 from amqpbroker.cli.perf.throughput import IDLE_S, Superfluous
+from amqpbroker.cli.signals import Interrupt
 
 
 class Worker:
@@ -28,7 +29,7 @@ class Scripted(Processes):
     def stop(self, workers=None):
         pass
 
-    def hear(self, timeout_s):
+    def receive(self, timeout_s):
         self._clock[0] = round(self._clock[0] + timeout_s, 1)
         while self._script and self._script[0][0] <= self._clock[0]:
             _, number, report = self._script.pop(0)

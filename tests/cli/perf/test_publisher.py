@@ -19,33 +19,33 @@ from tests.cli.perf.publishes import parsed
 
 def test_single_and_many():
     outstanding = Outstanding()
-    outstanding.settle(2, multiple=False, refused=False)
-    outstanding.settle(3, multiple=True, refused=False)
-    assert (outstanding.settled, outstanding.refused) == (3, 0)
+    outstanding.confirmed(2, multiple=False, refused=False)
+    outstanding.confirmed(3, multiple=True, refused=False)
+    assert (outstanding.answered, outstanding.refused) == (3, 0)
 
 
-def test_what_is_settled_twice_counts_once():
+def test_a_publish_that_is_confirmed_twice_counts_once():
     outstanding = Outstanding()
     for _ in range(2):
-        outstanding.settle(1, multiple=False, refused=False)
-        outstanding.settle(4, multiple=True, refused=True)
-        outstanding.settle(6, multiple=False, refused=False)
-        outstanding.settle(6, multiple=False, refused=True)
-    assert (outstanding.settled, outstanding.refused) == (5, 3)
+        outstanding.confirmed(1, multiple=False, refused=False)
+        outstanding.confirmed(4, multiple=True, refused=True)
+        outstanding.confirmed(6, multiple=False, refused=False)
+        outstanding.confirmed(6, multiple=False, refused=True)
+    assert (outstanding.answered, outstanding.refused) == (5, 3)
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.booleans(), st.booleans()), max_size=40))
 def test_it_counts_as_a_set_does(told):
     outstanding, times = Outstanding(timed=True), []
     outstanding.published(1, list(range(101, 131)))
-    settled, refused = set(), 0
+    answered, refused = set(), 0
     for tag, multiple, is_refused in told:
-        new = set(range(1 if multiple else tag, tag + 1)) - settled
-        settled |= new
+        new = set(range(1 if multiple else tag, tag + 1)) - answered
+        answered |= new
         refused += len(new) * is_refused
-        times = outstanding.settle(tag, multiple, is_refused)
+        times = outstanding.confirmed(tag, multiple, is_refused)
         assert sorted(times) == sorted(100 + one for one in new)
-        assert (outstanding.settled, outstanding.refused) == (len(settled), refused)
+        assert (outstanding.answered, outstanding.refused) == (len(answered), refused)
 
 
 MARK = b"thisrun!"
@@ -70,7 +70,7 @@ def channels_of(data):
     each = Template(kind, 4096).each
     for at in range(0, len(data), each):
         _, channel, _ = frames.FRAME_HEAD.unpack_from(data, at)
-        assert data[at : at + each] == bytes(Template(kind, 4096, each, channel).take(1))
+        assert data[at : at + each] == bytes(Template(kind, 4096, each, channel).next_publishes(1))
         found[channel] += 1
     return found
 

@@ -4,8 +4,9 @@ from amqpbroker.cli.perf.access import Uri
 from amqpbroker.cli.perf.client import Access
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.plan import Plan
-from amqpbroker.cli.perf.processes import Interrupt, Processes, Report
+from amqpbroker.cli.perf.processes import Processes, Report
 from amqpbroker.cli.perf.results import result_of, show
+from amqpbroker.cli.signals import Interrupt
 
 GIVEN = {
     "id": None,
@@ -73,7 +74,7 @@ def test_what_ended_by_an_error_counts_until_the_last_report(capsys):
 
 
 def test_without_a_start_there_is_no_time():
-    assert Processes([], Interrupt()).took([Told(counts={}, at=500.0)]) == 0.0
+    assert Processes([], Interrupt()).duration([Told(counts={}, at=500.0)]) == 0.0
 
 
 def test_the_longest_block_counts_and_whoever_was_not_read():

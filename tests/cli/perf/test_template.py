@@ -15,7 +15,7 @@ def template(*, size=20, frame_max=4096, chunk_bytes=2000, **more):
 def test_publishes(size):
     some = template(size=size, mandatory=True)
     count = min(some.most, 3)
-    publishes = parsed(some.take(count), 4096)
+    publishes = parsed(some.next_publishes(count), 4096)
     assert len(publishes) == count
     for arguments, props, body in publishes:
         assert (arguments["exchange"], arguments["routing_key"], arguments["mandatory"]) == ("ex", "key", True)
@@ -26,13 +26,13 @@ def test_publishes(size):
 def test_a_chunk_is_as_many_as_fit_but_at_least_one():
     some = template()
     assert some.each * some.most <= 2000 < some.each * (some.most + 1)
-    assert len(some.take(some.most)) == some.each * some.most
+    assert len(some.next_publishes(some.most)) == some.each * some.most
     assert template(size=5000).most == 1
 
 
 def test_priorities_take_turns_from_one_chunk_to_the_next():
     some = template(max_priority=2)
-    taken = [parsed(some.take(count), 4096) for count in (2, 3, some.most, 1)]
+    taken = [parsed(some.next_publishes(count), 4096) for count in (2, 3, some.most, 1)]
     priorities = [props["priority"] for publishes in taken for _, props, _ in publishes]
     assert priorities == [at % 3 for at in range(6 + some.most)]
 
@@ -40,14 +40,14 @@ def test_priorities_take_turns_from_one_chunk_to_the_next():
 @pytest.mark.parametrize("max_priority", [None, 2])
 def test_stamps_one_for_all_or_one_each(max_priority):
     some = template(mark=MARK, max_priority=max_priority)
-    assert stamps(parsed(some.take_stamped(4, [0x0102030405060708]), 4096)) == [(MARK, 0x0102030405060708)] * 4
-    assert stamps(parsed(some.take_stamped(3, [5, 6, 7]), 4096)) == [(MARK, 5), (MARK, 6), (MARK, 7)]
-    assert stamps(parsed(some.take_stamped(1, [8]), 4096)) == [(MARK, 8)]
+    assert stamps(parsed(some.next_stamped(4, [0x0102030405060708]), 4096)) == [(MARK, 0x0102030405060708)] * 4
+    assert stamps(parsed(some.next_stamped(3, [5, 6, 7]), 4096)) == [(MARK, 5), (MARK, 6), (MARK, 7)]
+    assert stamps(parsed(some.next_stamped(1, [8]), 4096)) == [(MARK, 8)]
 
 
 def test_a_stamp_in_a_body_of_several_frames():
     some = template(mark=MARK, size=10_000)
-    (publish,) = parsed(some.take_stamped(1, [9]), 4096)
+    (publish,) = parsed(some.next_stamped(1, [9]), 4096)
     assert stamps([publish]) == [(MARK, 9)]
     assert len(publish[2]) == 10_000
 
@@ -55,13 +55,13 @@ def test_a_stamp_in_a_body_of_several_frames():
 def test_a_body_that_is_given():
     some = template(size=0, body=b"as it is")
     assert some.size == 8
-    assert [body for _, _, body in parsed(some.take(2), 4096)] == [b"as it is"] * 2
+    assert [body for _, _, body in parsed(some.next_publishes(2), 4096)] == [b"as it is"] * 2
 
 
 def test_what_was_taken_and_what_of_it_is_not_sent_whole():
     some = template()
-    some.take(3)
-    assert some.taken_octets == 60
+    some.next_publishes(3)
+    assert some.last_octets == 60
     assert [some.unsent(left) for left in (0, 1, some.each, some.each + 1)] == [(0, 0), (1, 20), (1, 20), (2, 40)]
 
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from amqpbroker.cli.tail.body import shown_body
+from amqpbroker.cli.tail.body import shown_body, visible
 from amqpbroker.cli.tail.message import TailMessage
-from amqpbroker.cli.tail.printable import visible
 
 
 def lines(body: bytes, content_type: str | None = None, max_bytes: int | None = None) -> list[str]:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.cli.ctl.api import Api, ApiError
+from amqpbroker.cli.ctl.api import Api
+from amqpbroker.cli.ctl.failure import ApiError
 from amqpbroker.cli.tail.source import Source, found
 from amqpbroker.testing import Broker
 

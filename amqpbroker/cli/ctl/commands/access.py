@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from amqpbroker.cli.ctl.api import ApiError, quoted
-from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows
+from amqpbroker.cli.ctl.api import quoted
+from amqpbroker.cli.ctl.command import Call, Command, Rows
 from amqpbroker.cli.ctl.commands.users import known
+from amqpbroker.cli.ctl.failure import ApiError, CtlError
 
 GROUP = "Access control"
 

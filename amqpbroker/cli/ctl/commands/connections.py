@@ -1,7 +1,8 @@
 """Closing connections."""
 
-from amqpbroker.cli.ctl.api import ApiError, quoted
-from amqpbroker.cli.ctl.command import Call, Command, CtlError
+from amqpbroker.cli.ctl.api import quoted
+from amqpbroker.cli.ctl.command import Call, Command
+from amqpbroker.cli.ctl.failure import ApiError, CtlError
 
 GROUP = "Operations"
 

@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from amqpbroker.cli.ctl.command import DATA, Call, Command, CtlError
+from amqpbroker.cli.ctl.command import Call, Command
+from amqpbroker.cli.ctl.failure import DATA, CtlError
 
 GROUP = "Definitions"
 

@@ -3,10 +3,10 @@
 import socket
 from typing import Any
 
-from amqpbroker.cli.ctl.api import ApiError
-from amqpbroker.cli.ctl.command import Call, Command, CtlError
+from amqpbroker.cli.ctl.command import Call, Command
 from amqpbroker.cli.ctl.commands.lists import GROUP
 from amqpbroker.cli.ctl.commands.node import is_running, listener_lines, name, node
+from amqpbroker.cli.ctl.failure import ApiError, CtlError
 
 _UNITS = {"days", "weeks", "months", "years"}
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
 
-from amqpbroker.cli.ctl.api import ApiError, quoted
-from amqpbroker.cli.ctl.command import DATA, Call, Command, CtlError, Rows, UsageError
+from amqpbroker.cli.ctl.api import quoted
+from amqpbroker.cli.ctl.command import Call, Command, Rows
+from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError, UsageError
 
 GROUP = "Monitoring, observability and health checks"
 

@@ -4,7 +4,8 @@ import time
 from typing import Any
 
 from amqpbroker.cli.ctl.api import quoted
-from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows
+from amqpbroker.cli.ctl.command import Call, Command, Rows
+from amqpbroker.cli.ctl.failure import CtlError
 
 GROUP = "Node"
 

@@ -3,7 +3,8 @@
 import json
 
 from amqpbroker.cli.ctl.api import quoted
-from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows
+from amqpbroker.cli.ctl.command import Call, Command, Rows
+from amqpbroker.cli.ctl.failure import CtlError
 
 GROUP = "Parameters"
 

@@ -4,8 +4,9 @@ import json
 from functools import partial
 
 from amqpbroker.cli.ctl.api import quoted
-from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows, UsageError
+from amqpbroker.cli.ctl.command import Call, Command, Rows
 from amqpbroker.cli.ctl.commands.parameters import clear
+from amqpbroker.cli.ctl.failure import CtlError, UsageError
 from amqpbroker.cli.number import Number
 
 GROUP = "Policies"

@@ -1,7 +1,8 @@
 """Commands for one queue."""
 
-from amqpbroker.cli.ctl.api import ApiError, quoted
-from amqpbroker.cli.ctl.command import DATA, Call, Command, CtlError
+from amqpbroker.cli.ctl.api import quoted
+from amqpbroker.cli.ctl.command import Call, Command
+from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError
 
 GROUP = "Queues"
 

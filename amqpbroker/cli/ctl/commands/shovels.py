@@ -1,7 +1,8 @@
 """Commands that list, restart and delete shovels."""
 
 from amqpbroker.cli.ctl.api import quoted
-from amqpbroker.cli.ctl.command import Call, Command, CtlError, Rows
+from amqpbroker.cli.ctl.command import Call, Command, Rows
+from amqpbroker.cli.ctl.failure import CtlError
 
 GROUP = "Shovels"
 

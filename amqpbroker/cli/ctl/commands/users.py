@@ -8,8 +8,9 @@ import secrets
 import sys
 from typing import Any
 
-from amqpbroker.cli.ctl.api import Api, ApiError, quoted
-from amqpbroker.cli.ctl.command import DATA, NO_USER, SOFTWARE, Call, Command, CtlError, Rows
+from amqpbroker.cli.ctl.api import Api, quoted
+from amqpbroker.cli.ctl.command import Call, Command, Rows
+from amqpbroker.cli.ctl.failure import DATA, NO_USER, SOFTWARE, ApiError, CtlError
 
 GROUP = "Users"
 

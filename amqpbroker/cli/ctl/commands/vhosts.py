@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
-from amqpbroker.cli.ctl.api import ApiError, quoted
-from amqpbroker.cli.ctl.command import DATA, Call, Command, CtlError, Rows, UsageError
+from amqpbroker.cli.ctl.api import quoted
+from amqpbroker.cli.ctl.command import Call, Command, Rows
 from amqpbroker.cli.ctl.commands.users import limits_of
+from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError, UsageError
 
 GROUP = "Virtual hosts"
 

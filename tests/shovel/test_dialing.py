@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from amqpbroker.shovel.uncancelled import to_the_end
+from amqpbroker.shovel.dialing import to_the_end
 
 
 async def turns(count, steps, raises=None):

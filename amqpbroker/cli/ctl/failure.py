@@ -1,0 +1,31 @@
+"""Errors of commands, and the exit statuses that they end with."""
+
+#: Exit statuses (sysexits.h), as rabbitmqctl uses them.
+USAGE = 64
+DATA = 65
+NO_USER = 67
+UNAVAILABLE = 69
+SOFTWARE = 70
+
+
+class CtlError(Exception):
+    """A command that failed; the text is for the person who typed it. status: the exit status."""
+
+    def __init__(self, text: str, status: int = UNAVAILABLE) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class UsageError(CtlError):
+    """A command line that does not fit the command."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, USAGE)
+
+
+class ApiError(CtlError):
+    """The management API refused a request. http_status: of its answer."""
+
+    def __init__(self, http_status: int, reason: str) -> None:
+        super().__init__(reason, DATA if http_status == 404 else UNAVAILABLE)
+        self.http_status = http_status
