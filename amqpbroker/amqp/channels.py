@@ -53,9 +53,9 @@ class Channels:
 
         Raises only before anything has changed.
         """
-        if channel.awaiting_sync:
+        if channel.answers.awaiting_sync:
             self._output.write_synced()
-            self._output.forget_sync(channel)
+            self._output.cancel_sync(channel.answers)
         del self.by_number[channel.number]
         closed = partial(self._broker.limits.channels_closed, self._client.user.name, 1)
         take_all([closed, channel.stop, channel.release], channel.name)
@@ -80,7 +80,7 @@ class Channels:
         self.by_number.clear()
         # Messages that one channel gives back are not for another of this connection.
         self._output.close_room()
-        self._output.forget_all_syncs()
+        self._output.cancel_all_syncs()
         steps: list[Step] = [*[channel.stop for channel in channels], *[channel.release for channel in channels]]
         if channels:
             steps.append(partial(self._broker.limits.channels_closed, self._client.user.name, len(channels)))
@@ -89,4 +89,4 @@ class Channels:
     def forget_repeats(self) -> None:
         """Look closely at the next publish on each channel."""
         for channel in self.by_number.values():
-            channel.forget_repeats()
+            channel.publishing.forget_repeats()

@@ -15,7 +15,7 @@ def undecodable(arguments: bytes) -> errors.AmqpError:
 class Content:
     """A publish whose header or body is still coming in.
 
-    address, bits: see `Channel.publish`. properties: as on the wire, None before the header. size: size of the whole
+    address, bits: see `Publishing.publish`. properties: as on the wire, None before the header. size: size of the whole
     body in bytes. left: bytes of the body still to come. too_large: the body is discarded. header: the header frame, if
     all of the body may come in the next frame.
     """

@@ -151,7 +151,7 @@ class Dispatch:
 
     def _content(self, kind: int, channel: Channel, payload: bytes) -> None:
         """A header or body frame, or a method where one of these is due, on an open channel. Raises AmqpError."""
-        pending = channel.content
+        pending = channel.publishing.content
         if pending is None:
             raise errors.unexpected_frame("expected method frame, got non method frame instead")
         self._blamed = _PUBLISH
@@ -161,7 +161,8 @@ class Dispatch:
         if self._status.state.alarmed:
             self._blocking.published()
         if complete:
-            channel.end_content()
+            publishing = channel.publishing
+            publishing.end_content()
             if pending.too_large:
-                channel.refuse(pending.bits, pending.size)
-            channel.publish(pending.address, pending.bits, pending.properties or b"", pending.pieces(), 0, None)
+                publishing.refuse(pending.bits, pending.size)
+            publishing.publish(pending.address, pending.bits, pending.properties or b"", pending.pieces(), 0, None)

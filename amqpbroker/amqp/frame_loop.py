@@ -16,6 +16,7 @@ from amqpbroker.amqp.decoding import unusable
 from amqpbroker.amqp.dispatch import Dispatch
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output
+from amqpbroker.amqp.publishing import Publishing
 from amqpbroker.amqp.repeated_publish import Repeat
 from amqpbroker.amqp.state import HEADER as HEADER_AWAITED
 from amqpbroker.amqp.state import Status
@@ -74,9 +75,9 @@ class FrameLoop:
         self._closing = closing
         self._channel_zero = channel_zero
         self._dispatch = dispatch
-        #: Publish that the next one is likely to repeat, with its channel.
+        #: Publish that the next one is likely to repeat, and who publishes it.
         self._repeat: Repeat | None = None
-        self._repeating: Channel | None = None
+        self._repeating: Publishing | None = None
         self._waiting: list[bytes] = []
         self._waiting_size: int = 0
         self._waiting_for: int = 8
@@ -160,7 +161,7 @@ class FrameLoop:
             head = read_i64_be(data, at) if at + 8 <= end_of_data else read_i64_be(data[at:] + b"\0", 0)
             repeat = self._repeat
             if repeat is not None and head == repeat.first:
-                end = self._repeats(repeat, cast(Channel, self._repeating), data, at, end_of_data)
+                end = self._repeats(repeat, cast(Publishing, self._repeating), data, at, end_of_data)
                 if end > at:
                     at = end
                     continue
@@ -185,7 +186,7 @@ class FrameLoop:
                 self._closing.tear(unusable(status.state, kind, data[at + 7 : end - 1], reason))
                 return end_of_data
             channel = self._channels.get(number)
-            if kind == METHOD and channel is not None and channel.content is None and size >= 4:
+            if kind == METHOD and channel is not None and channel.publishing.content is None and size >= 4:
                 ids: int = read_i32_be(data, at + 7)
                 if ids == _PUBLISH:
                     end = self._publish(channel, data, at, end, end_of_data)
@@ -194,8 +195,10 @@ class FrameLoop:
                 else:
                     self._dispatch.method(channel, ids & 0xFFFFFFFF, data[at + 7 : end - 1])
                     self._pause_if_long()
-            elif channel is not None and channel.content is not None and kind != METHOD and status.state.open:
-                self._take_content(channel, channel.content, kind, data, at, end)
+            elif (
+                channel is not None and channel.publishing.content is not None and kind != METHOD and status.state.open
+            ):
+                self._take_content(channel, channel.publishing.content, kind, data, at, end)
             else:
                 self._dispatch.other(kind, number, channel, data[at + 7 : end - 1])
                 if channel is None:
@@ -219,7 +222,7 @@ class FrameLoop:
         if stream is None:
             return start
         channel = self._channels.get(stream.channel)
-        pending = None if channel is None else channel.content
+        pending = None if channel is None else channel.publishing.content
         if pending is not None and pending.too_large:
             end = stream.skip(data, start)
         else:
@@ -246,7 +249,7 @@ class FrameLoop:
         if stream is None:
             return 0
         channel = self._channels.get(stream.channel)
-        pending = None if channel is None else channel.content
+        pending = None if channel is None else channel.publishing.content
         # A body that is longer than this frame does not make the frame shorter.
         return max(stream.left, 0 if pending is None else pending.left - stream.size + stream.left) + OVERHEAD
 
@@ -266,12 +269,13 @@ class FrameLoop:
         What is wrong closes the channel, which ends the run.
         """
         head, ids = read_i64_be(data, at), read_i32_be(data, at + 7)
+        unacked = channel.unacked
         try:
             while True:
                 tag: int = read_i64_be(data, at + 11)
                 multiple = data[at + 19] & 1 == 1
                 at += ACK_OCTETS
-                channel.ack(tag if tag >= 0 else tag + (1 << 64), multiple)
+                unacked.ack(tag if tag >= 0 else tag + (1 << 64), multiple)
                 if (
                     at + ACK_OCTETS > end_of_data
                     or read_i64_be(data, at) != head
@@ -283,7 +287,7 @@ class FrameLoop:
             self._closing.fail(error, channel.number, _ACK)
             return at
 
-    def _repeats(self, repeat: Repeat, channel: Channel, data: bytes, pos: i64, end_of_data: i64) -> i64:
+    def _repeats(self, repeat: Repeat, publishing: Publishing, data: bytes, pos: i64, end_of_data: i64) -> i64:
         """A run of publishes, of which the first may be like those before; returns the end of what was handled."""
         start = pos
         prefix = repeat.prefix
@@ -296,7 +300,7 @@ class FrameLoop:
             and read_i64_be(data, pos + content - 8) == repeat.last
             and data[pos : pos + length] == prefix
             and data[end - 1] == 0xCE
-            and channel.republish(repeat, data[pos + content : end])
+            and publishing.republish(repeat, data[pos + content : end])
         ):
             pos = end
             end += total
@@ -311,12 +315,13 @@ class FrameLoop:
         If `data` also has the header and the only body frame, all three frames are taken together, without copying
         them apart.
         """
-        repeat = channel.repeat
+        publishing = channel.publishing
+        repeat = publishing.repeat
         if repeat is not None and repeat is not self._repeat:
-            stop = self._repeats(repeat, channel, data, pos, end_of_data)
+            stop = self._repeats(repeat, publishing, data, pos, end_of_data)
             if stop > pos:
                 self._repeat = repeat
-                self._repeating = channel
+                self._repeating = publishing
                 return stop
         bits_at = end - 2
         key: i64 = 0
@@ -351,18 +356,19 @@ class FrameLoop:
                 if size > 14 or data[end + 19] or data[end + 20]:
                     properties = data[end + 19 : body - 1]
                 try:
-                    channel.publish(address, bits, properties, None, body_size, data[end:stop])
+                    publishing.publish(address, bits, properties, None, body_size, data[end:stop])
                 except AmqpError as error:
                     self._closing.fail(error, channel.number, _PUBLISH)
                     return stop
                 except MalformedError as error:
                     self._closing.fail(errors.syntax_error(str(error)), channel.number, _PUBLISH)
                     return end
-                if channel.is_again(stop - pos) and body_size:
-                    self._repeat = channel.remember(properties, data[pos : body + 7], stop - pos, end - pos, body_size)
-                    self._repeating = channel
+                if publishing.is_again(stop - pos) and body_size:
+                    prefix = data[pos : body + 7]
+                    self._repeat = publishing.remember(properties, prefix, stop - pos, end - pos, body_size)
+                    self._repeating = publishing
                 return stop
-        channel.begin_content(address, bits)
+        publishing.begin_content(address, bits)
         self.published += 1
         return end
 
@@ -383,23 +389,24 @@ class FrameLoop:
             and body_max
         ):
             # All of the body: the message is the same as if its frames had come one behind the other.
-            channel.end_content()
+            publishing = channel.publishing
+            publishing.end_content()
             header = pending.header
             frames = header + data[at:end]
-            repeat = channel.framed
-            if repeat is not None and pending.repeats(repeat) and channel.republish(repeat, frames):
+            repeat = publishing.framed
+            if repeat is not None and pending.repeats(repeat) and publishing.republish(repeat, frames):
                 repeat.outlet.single += 1
                 return
             properties = pending.properties or _NONE
             try:
-                channel.publish(pending.address, pending.bits, properties, None, pending.size, frames)
+                publishing.publish(pending.address, pending.bits, properties, None, pending.size, frames)
             except AmqpError as error:
                 self._closing.fail(error, channel.number, _PUBLISH)
                 return
             except MalformedError as error:
                 self._closing.fail(errors.syntax_error(str(error)), channel.number, _PUBLISH)
                 return
-            if channel.is_again(len(frames)):
-                channel.remember_framed(properties, header, len(frames), pending.size)
+            if publishing.is_again(len(frames)):
+                publishing.remember_framed(properties, header, len(frames), pending.size)
             return
         self._dispatch.other(kind, channel.number, channel, data[at + 7 : end - 1])

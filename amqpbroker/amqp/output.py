@@ -27,7 +27,7 @@ Part = bytes | memoryview
 
 
 class AwaitingSync(metaclass=ABCMeta):
-    """A channel, as far as it has confirms and answers that wait for the store.
+    """The answers of a channel, as far as confirms and others of them wait for the store.
 
     awaiting_sync: there are some, or will be at the end of the event loop iteration.
     """
@@ -223,12 +223,12 @@ class Output:
                 waiting.append(channel)
         self.awaiting_sync = waiting
 
-    def forget_sync(self, gone: AwaitingSync) -> None:
-        """Ask a channel no more."""
+    def cancel_sync(self, gone: AwaitingSync) -> None:
+        """Ask the channel for nothing more."""
         self.awaiting_sync = [channel for channel in self.awaiting_sync if channel is not gone]
 
-    def forget_all_syncs(self) -> None:
-        """Ask no channel any more."""
+    def cancel_all_syncs(self) -> None:
+        """Ask no channel for anything more."""
         self.awaiting_sync.clear()
 
     def _close_small(self) -> None:

@@ -212,8 +212,8 @@ class Line:
 
     def _keep_ledger(self, number: int) -> None:
         channel = self._connection.channels.get(number)
-        if channel is not None and channel.confirms is not None and number not in self._ledgers:
-            self._ledgers[number] = Ledger(number, channel.confirms)
+        if channel is not None and channel.answers.confirms is not None and number not in self._ledgers:
+            self._ledgers[number] = Ledger(number, channel.answers.confirms)
 
     # --- out --------------------------------------------------------------------------------------------------------
 
