@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, ClassVar, final
 from amqpbroker.amqp.answers import Answers
 from amqpbroker.amqp.channel_context import ChannelContext
 from amqpbroker.amqp.client import Client
+from amqpbroker.amqp.connection_log import Step, run_all
 from amqpbroker.amqp.consumers import ChannelConsumers
 from amqpbroker.amqp.delivery import get_ok
 from amqpbroker.amqp.output import Output
 from amqpbroker.amqp.overdue_checks import OverdueChecks
 from amqpbroker.amqp.publishing import Publishing
-from amqpbroker.amqp.steps import Step, take_all
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.actions import Actions
@@ -154,7 +154,7 @@ class Channel:
         self.overdue_checks.stop()
         count = len(self.consumers.by_tag)
         emit = partial(self.broker.events.channel_closed, self, count)
-        take_all([self.publishing.close_reply, *self.consumers.stop(), emit], self.name)
+        run_all([self.publishing.close_reply, *self.consumers.stop(), emit], self.name)
 
     def release(self) -> None:
         """Requeue the outstanding deliveries, including those acknowledged in an open transaction. Never raises.
@@ -165,7 +165,7 @@ class Channel:
         steps: list[Step] = [self._roll_back, partial(self.unacked.release, self.name), *self.consumers.release()]
         steps += [self.publishing.forget_routes, self.context.counts.close_outlets]
         steps += [partial(totals.remove, self) for totals in (self.vhost.traffic, self.broker.totals.traffic)]
-        take_all(steps, self.name)
+        run_all(steps, self.name)
 
     def _roll_back(self) -> None:
         transaction, self.transaction = self.transaction, None

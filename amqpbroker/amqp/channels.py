@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from amqpbroker import errors
 from amqpbroker.amqp.channel import Channel
 from amqpbroker.amqp.client import Client
+from amqpbroker.amqp.connection_log import Step, run_all
 from amqpbroker.amqp.output import Output
-from amqpbroker.amqp.steps import Step, take_all
 from amqpbroker.broker.session import Session
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
@@ -58,7 +58,7 @@ class Channels:
             self._output.cancel_sync(channel.answers)
         del self.by_number[channel.number]
         closed = partial(self._broker.limits.channels_closed, self._client.user.name, 1)
-        take_all([closed, channel.stop, channel.release], channel.name)
+        run_all([closed, channel.stop, channel.release], channel.name)
 
     def close_and_shut(self, channel: Channel) -> None:
         """`close` from the broker's side: what comes for it is passed over from now on."""

@@ -10,8 +10,8 @@ from typing import final
 
 from amqpbroker.amqp.answers import Answers
 from amqpbroker.amqp.channel_context import ChannelContext
+from amqpbroker.amqp.connection_log import Step
 from amqpbroker.amqp.delivery import ChannelConsumer, ConsumerOwner
-from amqpbroker.amqp.steps import Step
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.infos import ConsumerInfo
 from amqpbroker.broker.queues.entry import Entry

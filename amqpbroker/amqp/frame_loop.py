@@ -11,6 +11,7 @@ from amqpbroker.amqp.channel_zero import ChannelZero
 from amqpbroker.amqp.channels import Channels
 from amqpbroker.amqp.client import TOLERANCE, Client
 from amqpbroker.amqp.closing import Closing
+from amqpbroker.amqp.connection_log import log_failure
 from amqpbroker.amqp.content import Content, undecodable
 from amqpbroker.amqp.decoding import unusable
 from amqpbroker.amqp.dispatch import Dispatch
@@ -20,7 +21,6 @@ from amqpbroker.amqp.publishing import Publishing
 from amqpbroker.amqp.repeated_publish import Repeat
 from amqpbroker.amqp.state import HEADER as HEADER_AWAITED
 from amqpbroker.amqp.state import Status
-from amqpbroker.amqp.steps import log_failure
 from amqpbroker.broker.slices import Slices
 from amqpbroker.clock import Clock
 from amqpbroker.errors import AmqpError

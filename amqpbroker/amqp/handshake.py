@@ -8,12 +8,12 @@ from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.blocking import Blocking
 from amqpbroker.amqp.client import Client
 from amqpbroker.amqp.closing import Closing
+from amqpbroker.amqp.connection_log import log_failure
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output
 from amqpbroker.amqp.registration import Registration
 from amqpbroker.amqp.sasl import ANONYMOUS, EXTERNAL, MECHANISMS, Credentials, external
 from amqpbroker.amqp.state import AUTHENTICATING, AUTHORIZING, OPENING, STARTING, TUNING, State, Status
-from amqpbroker.amqp.steps import log_failure
 from amqpbroker.broker.users.logins import AMQP
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.broker.users.users import User

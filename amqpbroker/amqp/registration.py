@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker import errors
 from amqpbroker.amqp.client import Client
-from amqpbroker.amqp.steps import Step, take_all
+from amqpbroker.amqp.connection_log import Step, run_all
 from amqpbroker.broker.session import Session
 
 if TYPE_CHECKING:
@@ -79,4 +79,4 @@ class Registration:
             partial(client.vhost.octets.remove, session),
             partial(broker.totals.octets.remove, session),
         ]
-        take_all(steps, client.name)
+        run_all(steps, client.name)

@@ -7,9 +7,9 @@ from typing import final
 
 from amqpbroker import errors
 from amqpbroker.amqp.channel_counters import ChannelCounters
+from amqpbroker.amqp.connection_log import run_all
 from amqpbroker.amqp.round_robin import Line
 from amqpbroker.amqp.settling import by_consumer, by_start
-from amqpbroker.amqp.steps import take_all
 from amqpbroker.amqp.taken_back import TakenBack
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.broker.queues.consumer import Consumer
@@ -178,7 +178,7 @@ class Unacked:
     def release(self, name: str) -> None:
         """Return everything to its queues, even if one fails. name: of the channel, for the log. Never raises."""
         for queue, group in by_start(self.take(0, True).values()):
-            take_all([partial(queue.reclaim, group)], f"{name}: giving back to queue {queue.name}")
+            run_all([partial(queue.reclaim, group)], f"{name}: giving back to queue {queue.name}")
 
     # --- the prefetch for the whole channel -------------------------------------------------------------------------
 
