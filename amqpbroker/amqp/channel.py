@@ -180,14 +180,14 @@ class Channel:
             counts.published(),
             confirms.acked if confirms is not None else 0,
             counts.returned,
-            counts.dropped,
+            counts.discarded,
             unacked.delivered,
             unacked.delivery_tag - unacked.delivered - counts.got - counts.got_no_ack,
             counts.got,
             counts.got_no_ack,
             counts.got_empty,
             counts.redelivered,
-            unacked.settled - counts.given_back + counts.got_acked,
+            unacked.settled - counts.not_acked + counts.got_acked,
             confirms.published if confirms is not None else 0,
         )
 

@@ -81,7 +81,7 @@ class Dispatch:
         """A body frame of `size` octets that came in pieces, when one is due."""
         self._blamed = _PUBLISH
         try:
-            self._took(channel, pending, pending.take_body(pieces, size))
+            self._content_received(channel, pending, pending.feed_body(pieces, size))
         except AmqpError as error:
             self._fail(error, channel.number)
         except MalformedError as error:
@@ -128,7 +128,7 @@ class Dispatch:
         ids = int.from_bytes(payload[:4], "big") if kind == METHOD else 0
         if number == 0 and kind == METHOD:
             self._blamed = ids
-            self._channel_zero.take(ids, payload)
+            self._channel_zero.handle(ids, payload)
         elif number == 0 or not state.open:
             raise errors.unexpected_frame(frame_text(state, kind, payload))
         elif channel is not None:
@@ -155,9 +155,9 @@ class Dispatch:
         if pending is None:
             raise errors.unexpected_frame("expected method frame, got non method frame instead")
         self._blamed = _PUBLISH
-        self._took(channel, pending, pending.take(kind, payload, self._max_message_size))
+        self._content_received(channel, pending, pending.feed(kind, payload, self._max_message_size))
 
-    def _took(self, channel: Channel, pending: Content, complete: bool) -> None:
+    def _content_received(self, channel: Channel, pending: Content, complete: bool) -> None:
         if self._status.state.alarmed:
             self._blocking.published()
         if complete:

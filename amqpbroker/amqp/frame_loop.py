@@ -92,7 +92,7 @@ class FrameLoop:
             self._closing.hear()
         self.recv_oct += len(data)
         self.recv_cnt += 1
-        self._take(data)
+        self._handle(data)
 
     def read_on(self) -> None:
         """Read again, beginning with the frames that had to wait."""
@@ -100,20 +100,20 @@ class FrameLoop:
         if self._status.read_on():
             self._began_ms = self._clock.now_ms()
             self._waiting_for = 0
-            self._take(b"")
+            self._handle(b"")
 
     def forget_repeats(self) -> None:
         """Look closely at the next publish."""
         self._repeat = self._repeating = None
 
-    def drop(self) -> None:
-        """Forget bytes that are not handled. What leads back to the connection goes, so that it is freed at once."""
+    def discard(self) -> None:
+        """Discard bytes that are not handled. What leads back to the connection goes, so that it is freed at once."""
         self.forget_repeats()
         self._waiting = []
         self._waiting_size = 0
         self._stream = None
 
-    def _take(self, data: bytes) -> None:
+    def _handle(self, data: bytes) -> None:
         """Handle what came, together with what was left of what came before."""
         status = self._status
         if self._waiting or status.stopped:
@@ -198,7 +198,7 @@ class FrameLoop:
             elif (
                 channel is not None and channel.publishing.content is not None and kind != METHOD and status.state.open
             ):
-                self._take_content(channel, channel.publishing.content, kind, data, at, end)
+                self._handle_content(channel, channel.publishing.content, kind, data, at, end)
             else:
                 self._dispatch.other(kind, number, channel, data[at + 7 : end - 1])
                 if channel is None:
@@ -227,8 +227,10 @@ class FrameLoop:
             end = stream.skip(data, start)
         else:
             rest = len(data) - start
-            may_keep = pending is not None and pending.may_keep(data, min(stream.left, rest), min(self.wanted, rest))
-            end = stream.take(data, start, may_keep)
+            may_retain = pending is not None and pending.may_retain(
+                data, min(stream.left, rest), min(self.wanted, rest)
+            )
+            end = stream.feed(data, start, may_retain)
         if end == len(data):
             return end
         self._stream = None
@@ -253,9 +255,11 @@ class FrameLoop:
         # A body that is longer than this frame does not make the frame shorter.
         return max(stream.left, 0 if pending is None else pending.left - stream.size + stream.left) + OVERHEAD
 
-    def hand_back(self) -> tuple[bytes, int]:
-        """Octets that came and are not handled yet, which are to be fed again; and how many of these, or of what comes
-        next, belong to a frame that is handled in part."""
+    def take_unhandled(self) -> tuple[bytes, int]:
+        """Take out octets that came and are not handled yet, which are to be fed again.
+
+        Also return how many of these, or of what comes next, belong to a frame that is handled in part.
+        """
         data = b"".join(self._waiting)
         self._waiting = []
         self._waiting_size = 0
@@ -372,7 +376,7 @@ class FrameLoop:
         self.published += 1
         return end
 
-    def _take_content(self, channel: Channel, pending: Content, kind: int, data: bytes, at: i64, end: i64) -> None:
+    def _handle_content(self, channel: Channel, pending: Content, kind: int, data: bytes, at: i64, end: i64) -> None:
         """A header or body frame of a message whose frames do not come together."""
         body_max: i64 = 0 if self._status.state.alarmed else self._client.body_max
         if kind == HEADER and end - at >= 22 and pending.properties is None:

@@ -150,7 +150,7 @@ class Handshake:
             credentials = self._anonymous() if mechanism == ANONYMOUS else MECHANISMS[mechanism](response)
             name = credentials.username
             answer = self._answer(AUTHENTICATING, lambda user: self._identified(name, user))
-            self._ask(AUTHENTICATING, lambda: logins.identify(name, credentials.password, peer.host, AMQP, answer))
+            self._request(AUTHENTICATING, lambda: logins.identify(name, credentials.password, peer.host, AMQP, answer))
 
     def _identified(self, name: str, user: User | None) -> None:
         """name: as whom the client wants to log in. user: None if the login is refused."""
@@ -197,12 +197,12 @@ class Handshake:
         self._look_up(name)
         answer = self._answer(AUTHORIZING, lambda permissions: self._permitted(name, permissions))
         inside = client.peer.user is not None
-        self._ask(AUTHORIZING, lambda: logins.permit(client.user, inside, name, answer))
+        self._request(AUTHORIZING, lambda: logins.permit(client.user, inside, name, answer))
 
     def _look_up(self, vhost: str) -> None:
         """Take the vhost. Raises AmqpError if it does not exist, or as many connections are there as allowed."""
         self._registration.check_node_limit()
-        self._client.asked_for(self._broker.vhost(vhost))
+        self._client.requested(self._broker.vhost(vhost))
         self._registration.check_limits()
 
     def _permitted(self, vhost: str, permissions: Permissions | None) -> None:
@@ -220,10 +220,10 @@ class Handshake:
 
     # --- what may take a while --------------------------------------------------------------------------------------
 
-    def _ask(self, state: State, ask: Callable[[], None]) -> None:
+    def _request(self, state: State, request: Callable[[], None]) -> None:
         """Ask the backend, and handle no frame until it has answered."""
         self._status.enter(state)
-        ask()
+        request()
         if self._status.state is state:
             self._waits = True
             self._heartbeat.pause_monitor()

@@ -193,11 +193,11 @@ class Output:
         self.room = ROOM
         return parts
 
-    def feed_line(self) -> None:
+    def serve_line(self) -> None:
         """Deliver to the consumers that found no room, until there is none again."""
         line = self.line
         while len(line) and self.room > 0:
-            line.feed()
+            line.serve()
 
     def discard(self) -> None:
         """Forget everything: the socket is gone."""

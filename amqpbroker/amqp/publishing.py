@@ -131,7 +131,7 @@ class Publishing:
                 self._context.counts.count_returned()
                 self._context.output.write_content(returned(message, self._number), message, self._number)
             else:
-                self._context.counts.count_dropped()
+                self._context.counts.count_discarded()
         answers.confirm_unroutable()
 
     def refuse(self, bits: int, size: int) -> None:

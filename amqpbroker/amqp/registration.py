@@ -61,9 +61,9 @@ class Registration:
 
     def release(self) -> list[Step]:
         """Return the steps that give back what an open connection holds, but for its channels, and say it is closed."""
-        return [self._tell, partial(self._client.vhost.delete_exclusive_queues, self._session)]
+        return [self._emit_closed, partial(self._client.vhost.delete_exclusive_queues, self._session)]
 
-    def _tell(self) -> None:
+    def _emit_closed(self) -> None:
         self._broker.events.connection_closed(self.session)
 
     def leave(self) -> None:

@@ -162,7 +162,7 @@ class Unacked:
         if how == "ack":
             self._counts.count_got_acked(len(entries) - from_consumers)
         else:
-            self._counts.count_given_back(from_consumers)
+            self._counts.count_not_acked(from_consumers)
         if was_full:
             self._divide()
 
@@ -206,7 +206,7 @@ class Unacked:
             for _ in range(waiting):
                 if limit:
                     self.global_prefetch = min(self.outstanding + part, limit)
-                line.feed()
+                line.serve()
                 if not len(line) or (limit and self.outstanding >= limit):
                     break
             self.global_prefetch = limit

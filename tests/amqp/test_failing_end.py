@@ -38,7 +38,7 @@ STEPS = [
     "amqpbroker.amqp.output:Output.write_synced",
     "amqpbroker.amqp.publishing:Publishing.close_reply",
     "amqpbroker.amqp.publishing:Publishing.forget_routes",
-    "amqpbroker.amqp.registration:Registration._tell",
+    "amqpbroker.amqp.registration:Registration._emit_closed",
     "amqpbroker.amqp.unacked:Unacked.release",
     "amqpbroker.broker.queues.direct_reply:DirectReplies.close",
     "amqpbroker.broker.system_exchanges.event_exchange:EventExchange._tell",

@@ -19,7 +19,7 @@ class Ledger:
         self.channel = channel
         self.confirms = confirms
         self.alive = True
-        self._settled = confirms.settled
+        self._settled = confirms.confirmed
         self._ahead = {number for first, last in confirms.ahead for number in range(first, last + 1)}
         self._refused: list[int] = []
         self._nacked = 0

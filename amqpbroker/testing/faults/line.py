@@ -36,7 +36,7 @@ class Line:
         self._injector = injector
         self._client = client
         self._connection = connection
-        waiting, passing = connection.hand_back()
+        waiting, passing = connection.take_unhandled()
         largest = connection.broker.config.frame_max or _LARGEST
         self._incoming = Splitter(connection.frame_loop.recv_oct == 0, passing, largest)
         self._incoming.add(waiting)
