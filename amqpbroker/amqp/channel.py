@@ -83,7 +83,7 @@ class Channel:
         """Count the channel and emit the event `channel.created`. The connection holds the channel until `release`."""
         for totals in (self.vhost.traffic, self.broker.totals.traffic):
             totals.add(self)
-        self.broker.totals.churn.channel_created += 1
+        self.broker.totals.churn.count_channel_created()
         self.broker.events.channel_created(self)
 
     def declared(self, queue: str) -> None:
@@ -161,7 +161,7 @@ class Channel:
 
         If one queue cannot take its messages back because the disk fails, the other queues still get theirs.
         """
-        self.broker.totals.churn.channel_closed += 1
+        self.broker.totals.churn.count_channel_closed()
         steps: list[Step] = [self._roll_back, partial(self.unacked.release, self.name), *self.consumers.release()]
         steps += [self.publishing.forget_routes, self.context.counts.close_outlets]
         steps += [partial(totals.remove, self) for totals in (self.vhost.traffic, self.broker.totals.traffic)]

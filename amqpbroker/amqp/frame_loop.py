@@ -309,7 +309,7 @@ class FrameLoop:
             pos = end
             end += total
         count = (pos - start) // total
-        repeat.outlet.single += count
+        repeat.outlet.count_single(count)
         self.published += count
         return pos
 
@@ -399,7 +399,7 @@ class FrameLoop:
             frames = header + data[at:end]
             repeat = publishing.framed
             if repeat is not None and pending.repeats(repeat) and publishing.republish(repeat, frames):
-                repeat.outlet.single += 1
+                repeat.outlet.count_single(1)
                 return
             properties = pending.properties or _NONE
             try:

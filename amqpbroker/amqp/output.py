@@ -244,7 +244,7 @@ class Output:
 
 
 def content_frames(message: Message, channel: int, frame_max: int) -> bytes:
-    """The message's content for one channel, kept with the message for the next delivery if it is one body frame."""
+    """The message's content for one channel, which the message has for the next delivery if it is one body frame."""
     size = message.size
     if frame_max and size > frame_max - OVERHEAD:
         return content(channel, message.properties, message.body, frame_max)
@@ -260,6 +260,5 @@ def content_frames(message: Message, channel: int, frame_max: int) -> bytes:
             frames = b"\2%b%b\3%b%b" % (number, frames[3:body], number, frames[body + 3 :])
         else:
             frames = b"\2%b%b" % (number, frames[3:])
-    message.frames = frames
-    message.frames_channel = channel
+    message.set_frames(frames, channel)
     return frames

@@ -109,7 +109,7 @@ class Publishing:
         if len(destinations) == 1:
             destination = destinations[0]
             if not destination.instant:
-                route.outlet.single += 1
+                route.outlet.count_single(1)
                 accepted = destination.publish(message)
                 if self._answers.confirms is not None:
                     self._answers.confirm(accepted)
@@ -118,8 +118,7 @@ class Publishing:
 
     def place(self, message: Message, destinations: tuple[Destination, ...], bits: int, outlet: Outlet) -> None:
         """Publish a routed message to its destinations, and answer for it."""
-        outlet.other += 1
-        outlet.other_out += len(destinations)
+        outlet.count_other(len(destinations))
         accepted = not destinations or self._vhost.publish(message, destinations)
         answers = self._answers
         if answers.confirms is not None and not _reach_no_queue(destinations):

@@ -53,7 +53,7 @@ class Registration:
         broker.limits.connection_opened(client.vhost.name, client.user.name)
         for totals in (client.vhost.octets, broker.totals.octets):
             totals.add(session)
-        broker.totals.churn.connection_created += 1
+        broker.totals.churn.count_connection_created()
 
     def announce(self) -> None:
         """Emit the event `connection.created`."""
@@ -73,7 +73,7 @@ class Registration:
         if session is None or session not in broker.sessions:
             return
         del broker.sessions[session]
-        broker.totals.churn.connection_closed += 1
+        broker.totals.churn.count_connection_closed()
         steps: list[Step] = [
             partial(broker.limits.connection_closed, client.vhost.name, client.user.name),
             partial(client.vhost.octets.remove, session),
